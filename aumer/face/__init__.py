@@ -1,0 +1,1 @@
+"""Faces: detectors, landmarkers, and the tracker that joins them into a `FaceTrack`."""

@@ -1,0 +1,92 @@
+"""Names for the parts that can be exchanged: `resolve(kind, name_or_object)`.
+
+A part is found under its built-in name, under a name given to `register`, or under an entry point
+of the group ``aumer.<kind>``; any other object is passed through, so a user may hand over the part
+itself. Built-ins are named by module path and imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from aumer.errors import UsageError, did_you_mean
+
+T = TypeVar("T")
+
+_parts: dict[str, dict[str, Any]] = {
+    "flow": {
+        "dis": "aumer.flow:dis",
+        "farneback": "aumer.flow:farneback",
+        "tvl1-opencv": "aumer.flow:tvl1_opencv",
+    },
+    "detector": {
+        "mediapipe": "aumer.face.mediapipe:MediaPipeDetector",
+        "retinaface": "aumer.face.retinaface:RetinaFaceDetector",
+    },
+    "landmarker": {
+        "mediapipe": "aumer.face.mediapipe:MediaPipeLandmarker",
+        "face-alignment": "aumer.face.face_alignment:FaceAlignmentLandmarker",
+    },
+    "spotter": {"rules": "aumer.spotting.rules:RuleSpotter"},
+    "recognizer": {},
+    "dataset": {},
+    "graph": {},
+}
+
+
+def register(kind: str, name: str) -> Callable[[T], T]:
+    """Decorator: ``@register("flow", "mine")`` makes the decorated object known by that name.
+
+    Raises:
+        UsageError: unknown kind, or the name is taken by another object.
+    """
+
+    def add(part: T) -> T:
+        known = _of(kind)
+        if known.get(name, part) is not part:
+            raise UsageError(f"a {kind} called {name!r} is registered already: {known[name]!r}")
+        known[name] = part
+        return part
+
+    return add
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Every name of `kind`, sorted: built-in, registered, and from entry points."""
+    return tuple(sorted({*_of(kind), *(e.name for e in entry_points(group=f"aumer.{kind}"))}))
+
+
+def resolve(kind: str, part: Any) -> Any:
+    """The part called `part`, or `part` itself where it is not a string.
+
+    Raises:
+        UsageError: unknown kind or name; the message lists the choices and the nearest match.
+    """
+    known = _of(kind)
+    if not isinstance(part, str):
+        return part
+    if part in known:
+        found = known[part]
+        if isinstance(found, str):
+            module, _, attribute = found.partition(":")
+            found = getattr(importlib.import_module(module), attribute)
+        return found
+    for entry in entry_points(group=f"aumer.{kind}", name=part):
+        return entry.load()
+    choices = names(kind)
+    raise UsageError(
+        f"no {kind} is called {part!r}; there are {', '.join(choices) or 'none yet'}."
+        + did_you_mean(part, choices)
+    )
+
+
+def _of(kind: str) -> dict[str, Any]:
+    if kind not in _parts:
+        raise UsageError(
+            f"unknown kind of part {kind!r}; there are {', '.join(_parts)}."
+            + did_you_mean(kind, _parts)
+        )
+    return _parts[kind]

@@ -1,0 +1,275 @@
+"""The values that travel between the stages. No torch, no cv2.
+
+An array never travels without its time axis, its names and its `valid` mask. Frames are 0-based
+decode ordinals of the source; seconds are presentation times, 0 at the first frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["micro", "macro"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+FloatArray = npt.NDArray[np.float32]
+TimeArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+ImageArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """A closed interval of 0-based frame ordinals: both ends belong to it.
+
+    Raises:
+        ValueError: `onset` is negative or `offset` lies before it.
+    """
+
+    onset: int
+    offset: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.onset <= self.offset:
+            raise ValueError(
+                f"an interval needs 0 <= onset <= offset, found onset={self.onset}, "
+                f"offset={self.offset}"
+            )
+
+    def __len__(self) -> int:
+        return self.offset - self.onset + 1
+
+    def __contains__(self, frame: object) -> bool:
+        return isinstance(frame, (int, np.integer)) and self.onset <= frame <= self.offset
+
+    def overlap(self, other: Interval) -> int:
+        """Number of frames in both intervals."""
+        return max(0, min(self.offset, other.offset) - max(self.onset, other.onset) + 1)
+
+    def iou(self, other: Interval) -> float:
+        """Intersection over union in frames, in [0, 1]."""
+        shared = self.overlap(other)
+        return shared / (len(self) + len(other) - shared)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One spotted or annotated expression, in frames (closed, 0-based) and in seconds.
+
+    `score` is the spotter's confidence in [0, 1]; `label` and `probs` come from a recogniser.
+
+    Raises:
+        ValueError: unknown kind, onset <= apex <= offset violated, or a score outside [0, 1].
+    """
+
+    kind: Kind
+    onset: int
+    apex: int
+    offset: int
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    score: float
+    label: str | None = None
+    probs: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {self.kind!r}")
+        if not 0 <= self.onset <= self.apex <= self.offset:
+            raise ValueError(
+                "an expression needs 0 <= onset <= apex <= offset, found "
+                f"{self.onset}, {self.apex}, {self.offset}"
+            )
+        if not self.onset_s <= self.apex_s <= self.offset_s:
+            raise ValueError(
+                "an expression needs onset_s <= apex_s <= offset_s, found "
+                f"{self.onset_s}, {self.apex_s}, {self.offset_s}"
+            )
+        if not (math.isfinite(self.score) and 0.0 <= self.score <= 1.0):
+            raise ValueError(f"score must lie in [0, 1]; found {self.score}")
+
+    @property
+    def interval(self) -> Interval:
+        """Onset to offset, both included."""
+        return Interval(self.onset, self.offset)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the onset frame to the offset frame."""
+        return self.offset_s - self.onset_s
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame: 0-based decode ordinal, presentation time (s), (H, W, 3) uint8 RGB."""
+
+    index: int
+    time_s: float
+    image: ImageArray
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What is known of a source. Totals are the container's word, hence `None` or an estimate."""
+
+    name: str
+    source: Literal["file", "folder", "array", "camera"]
+    width: int
+    height: int
+    fps: float | None
+    frames_estimate: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def _check_rows(what: str, rows: int, **arrays: npt.NDArray[Any]) -> None:
+    wrong = {name: a.shape for name, a in arrays.items() if a.shape[:1] != (rows,)}
+    if wrong:
+        raise ValueError(f"{what}: every array needs {rows} rows, found shapes {wrong}")
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """One face through a video.
+
+    Shapes:
+        times (T,) float64 seconds; frames (T,) int64 decode ordinals; valid (T,) bool;
+        boxes (T, 4) float32 x0, y0, x1, y1 px; landmarks (T, 68, 2) float32 px, iBUG-68.
+        Rows without a face are NaN with `valid` False; no row is ever dropped.
+    """
+
+    times: TimeArray
+    frames: IntArray
+    valid: BoolArray
+    boxes: FloatArray
+    landmarks: FloatArray
+
+    def __post_init__(self) -> None:
+        n = len(self.times)
+        _check_rows("FaceTrack", n, frames=self.frames, valid=self.valid, boxes=self.boxes,
+                    landmarks=self.landmarks)
+        if self.boxes.shape != (n, 4) or self.landmarks.shape != (n, 68, 2):
+            raise ValueError(
+                f"FaceTrack: boxes must be ({n}, 4) and landmarks ({n}, 68, 2), found "
+                f"{self.boxes.shape} and {self.landmarks.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def coverage(self) -> float:
+        """Share of frames with a usable face (0 for an empty track)."""
+        return float(self.valid.mean()) if len(self) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """ROI motion on a fixed time grid.
+
+    Row i is the motion of each ROI from `times[i]` to `times[i] + 1 / rate`, in pixels of the
+    canonical face crop, x to the right and y down, head motion removed.
+
+    Shapes:
+        values (T, R, 2) float32; times (T,) float64 seconds; frames (T,) int64, the decode
+        ordinal nearest to each time; valid (T,) bool. Invalid rows are NaN.
+    """
+
+    values: FloatArray
+    times: TimeArray
+    frames: IntArray
+    valid: BoolArray
+    rois: tuple[str, ...]
+    rate: float
+
+    def __post_init__(self) -> None:
+        n = len(self.times)
+        _check_rows("Features", n, values=self.values, frames=self.frames, valid=self.valid)
+        if self.values.shape != (n, len(self.rois), 2):
+            raise ValueError(
+                f"Features: values must be ({n}, {len(self.rois)}, 2) for these ROIs, found "
+                f"{self.values.shape}"
+            )
+        if not np.isfinite(self.values[self.valid]).all():
+            raise ValueError("Features: a row marked valid holds NaN or infinity")
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Named tracks in [0, 1] on the time axis of the features they were computed from.
+
+    Shapes:
+        values (T, K) float32; times (T,) float64; frames (T,) int64; valid (T,) bool.
+    """
+
+    values: FloatArray
+    times: TimeArray
+    frames: IntArray
+    valid: BoolArray
+    channels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.times)
+        _check_rows("Scores", n, values=self.values, frames=self.frames, valid=self.valid)
+        if self.values.shape != (n, len(self.channels)):
+            raise ValueError(
+                f"Scores: values must be ({n}, {len(self.channels)}) for these channels, found "
+                f"{self.values.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def channel(self, name: str) -> FloatArray:
+        """The (T,) track called `name`."""
+        try:
+            return self.values[:, self.channels.index(name)]
+        except ValueError:
+            raise KeyError(f"no channel {name!r}; there are {', '.join(self.channels)}") from None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Integer counts that add over videos, subjects and folds; divide once, at the end."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+
+    @staticmethod
+    def total(counts: Iterable[Counts]) -> Counts:
+        """The sum over `counts`."""
+        return sum(counts, Counts())
+
+    @property
+    def precision(self) -> float:
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.tp / (self.tp + self.fn) if self.tp + self.fn else 0.0
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN); 0 where nothing was there and nothing was found."""
+        n = 2 * self.tp + self.fp + self.fn
+        return 2 * self.tp / n if n else 0.0
+
+
+def by_kind(expressions: Sequence[Expression], kind: Kind) -> tuple[Expression, ...]:
+    """The expressions of one kind, in their order."""
+    return tuple(e for e in expressions if e.kind == kind)
