@@ -1,0 +1,177 @@
+"""MediaPipe back ends (default): the models lie in the wheel, so they work offline.
+
+`MediaPipeDetector` is BlazeFace (full range, then short range for faces that fill the image);
+`MediaPipeLandmarker` is the 468-point face mesh, read at the points nearest to iBUG-68.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from aumer.errors import BackendUnavailable
+from aumer.types import FloatArray, ImageArray
+
+#: Face-mesh vertex for each iBUG-68 point. Jaw, nose, eyes and lips are the mesh's own contours at
+#: the iBUG positions; brows follow the upper brow line, where iBUG annotators put them.
+MESH_TO_IBUG68: tuple[int, ...] = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
+    *(70, 63, 105, 66, 107),  # right brow (image left)
+    *(336, 296, 334, 293, 300),  # left brow
+    *(168, 197, 5, 4),  # nose bridge to tip
+    *(75, 97, 2, 326, 305),  # nostrils
+    *(33, 160, 158, 133, 153, 144),  # right eye
+    *(362, 385, 387, 263, 373, 380),  # left eye
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
+    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
+)
+
+
+def _solutions() -> Any:
+    # MediaPipe logs through glog at every graph start; only errors are of use to a user.
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    try:
+        import mediapipe
+
+        return mediapipe.solutions
+    except (ImportError, AttributeError) as error:
+        raise BackendUnavailable(
+            f"the mediapipe face back end cannot run: {error}. It needs mediapipe 0.10.21, which "
+            "exists for Python 3.10 to 3.12: `pip install mediapipe==0.10.21`; on newer Pythons "
+            "use detector='retinaface' with landmarker='face-alignment'."
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """TensorFlow Lite announces its delegate on file descriptor 2 whatever the log level."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no stderr at all
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+class MediaPipeDetector:
+    """BlazeFace. Seam: `aumer.face.seams.Detector`.
+
+    Args:
+        threshold: least detection score, in [0, 1].
+
+    Raises:
+        BackendUnavailable: MediaPipe is not installed or has no built-in models.
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        detection = _solutions().face_detection
+        with _quiet_stderr():
+            # Full range sees faces down to about 1/20 of the image, short range those that fill it.
+            self._models = [
+                detection.FaceDetection(min_detection_confidence=threshold, model_selection=m)
+                for m in (1, 0)
+            ]
+
+    def __call__(self, image: ImageArray) -> FloatArray:
+        height, width = image.shape[:2]
+        image = np.ascontiguousarray(image)
+        for model in self._models:
+            found = model.process(image).detections or []
+            rows = []
+            for face in found:
+                box = face.location_data.relative_bounding_box
+                x, y = box.xmin * width, box.ymin * height
+                w, h = box.width * width, box.height * height
+                if w > 0 and h > 0:
+                    rows.append((x, y, x + w, y + h, min(1.0, max(0.0, face.score[0]))))
+            if rows:
+                return np.asarray(rows, np.float32)
+        return np.empty((0, 5), np.float32)
+
+
+class MediaPipeLandmarker:
+    """The face mesh in its tracking mode, run inside a window round the face.
+
+    The mesh's own detector prefers the most certain face, not the one asked for, and sees an image
+    of 128 px; the window leaves it one face and enough pixels. The window stays in place while the
+    face does, because moving it breaks the mesh's tracking. Seam: `aumer.face.seams.Landmarker`.
+
+    Raises:
+        BackendUnavailable: MediaPipe is not installed or has no built-in models.
+    """
+
+    #: Window side and least distance of the face to the window's edge, in face sizes.
+    _WINDOW, _MARGIN = 2.2, 0.15
+    #: A face that shrinks or grows beyond these factors of the window's face gets a new window.
+    _SHRINK, _GROW = 0.6, 1.5
+
+    def __init__(self) -> None:
+        self._face_mesh = _solutions().face_mesh
+        self._mesh: Any = None
+        self._window = (0, 0, 0)  # x0, y0, side
+        self._size = 0.0
+
+    def reset(self) -> None:
+        if self._mesh is not None:
+            self._mesh.close()
+            self._mesh = None
+
+    def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
+        fresh = self._mesh is None or not self._holds(box)
+        if fresh:
+            self._open_window(box)
+        x0, y0, side = self._window
+        crop = _square(image, x0, y0, side)
+        # The graph's threads go on announcing themselves until its first result is out.
+        with _quiet_stderr() if fresh else contextlib.nullcontext():
+            found = self._mesh.process(crop).multi_face_landmarks
+        if not found:
+            return None
+        mesh = found[0].landmark
+        points = np.array([(mesh[i].x, mesh[i].y) for i in MESH_TO_IBUG68], np.float32)
+        return points * np.float32(side) + np.array([x0, y0], np.float32)
+
+    def _open_window(self, box: FloatArray) -> None:
+        self.reset()
+        self._size = float(max(box[2] - box[0], box[3] - box[1]))
+        side = max(8, round(self._size * self._WINDOW))
+        self._window = (
+            round(float(box[0] + box[2] - side) / 2),
+            round(float(box[1] + box[3] - side) / 2),
+            side,
+        )
+        with _quiet_stderr():
+            self._mesh = self._face_mesh.FaceMesh(max_num_faces=1)
+
+    def _holds(self, box: FloatArray) -> bool:
+        size = float(max(box[2] - box[0], box[3] - box[1]))
+        if not self._SHRINK * self._size <= size <= self._GROW * self._size:
+            return False
+        x0, y0, side = self._window
+        inside = (box[0] - x0, box[1] - y0, x0 + side - box[2], y0 + side - box[3])
+        return min(inside) >= self._MARGIN * size
+
+
+def _square(image: ImageArray, x0: int, y0: int, side: int) -> ImageArray:
+    """The (side, side, 3) window at x0, y0, black outside the image.
+
+    The mesh projects its landmarks correctly from square images only.
+    """
+    height, width = image.shape[:2]
+    window = np.zeros((side, side, 3), np.uint8)
+    left, top = max(0, x0), max(0, y0)
+    right, bottom = min(width, x0 + side), min(height, y0 + side)
+    if right > left and bottom > top:
+        window[top - y0 : bottom - y0, left - x0 : right - x0] = image[top:bottom, left:right]
+    return window
