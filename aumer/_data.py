@@ -1,0 +1,30 @@
+"""Where the files that ship with aumer lie: settings (`configs`) and graphs (`au_priors`).
+
+A wheel carries them inside the package; a checkout (`pip install -e .`) has them beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_dir(name: str) -> Path:
+    """The folder of shipped files called `name`.
+
+    Raises:
+        FileNotFoundError: neither the package nor the checkout has it; the message says where it
+            was looked for.
+    """
+    places = [_PACKAGE / "_shipped" / name]
+    # Without this check a wheel with a hole would fall on some other package's `configs`.
+    if (_PACKAGE.parent / "pyproject.toml").is_file():
+        places.append(_PACKAGE.parent / name)
+    for place in places:
+        if place.is_dir():
+            return place
+    raise FileNotFoundError(
+        f"aumer's folder {name!r} is missing; looked at {', '.join(map(str, places))}. "
+        "The installation is damaged: install aumer again."
+    )
