@@ -154,8 +154,14 @@ class FaceTrack:
 
     def __post_init__(self) -> None:
         n = len(self.times)
-        _check_rows("FaceTrack", n, frames=self.frames, valid=self.valid, boxes=self.boxes,
-                    landmarks=self.landmarks)
+        _check_rows(
+            "FaceTrack",
+            n,
+            frames=self.frames,
+            valid=self.valid,
+            boxes=self.boxes,
+            landmarks=self.landmarks,
+        )
         if self.boxes.shape != (n, 4) or self.landmarks.shape != (n, 68, 2):
             raise ValueError(
                 f"FaceTrack: boxes must be ({n}, 4) and landmarks ({n}, 68, 2), found "
