@@ -1,0 +1,113 @@
+"""Files that are either whole or not there, and never overwritten by accident."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from aumer.errors import UsageError
+
+StrPath = str | os.PathLike[str]
+Content = bytes | str | Callable[[IO[bytes]], object]
+
+
+def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
+    """Where `atomic_write` would write: call it before hours of work that end in a file.
+
+    A symbolic link is followed, so that overwriting changes the file it points to.
+
+    Raises:
+        UsageError: the folder is missing or not a folder; the path is a folder, a device or a
+            pipe; or the file exists and `overwrite` is False.
+    """
+    path = Path(path)
+    with _explained(path):
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        folder = target.parent
+        if not folder.is_dir():
+            found = "is not a folder" if folder.exists() else "does not exist; create it first"
+            raise UsageError(f"cannot write {path}: the folder {folder} {found}")
+        if target.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder; give the name of a file in it")
+        if target.exists():
+            if not target.is_file():  # a file in the place of /dev/null would spoil the machine
+                raise UsageError(f"cannot write {path}: it exists and is not a regular file")
+            if not overwrite:
+                raise _taken(path)
+    return target
+
+
+def atomic_write(path: StrPath, content: Content, *, overwrite: bool = False) -> None:
+    """Write a file so that nobody ever sees half of it.
+
+    The bytes go to a temporary file in the same folder, are forced to disk, and get their name in
+    one step. Whatever fails, the path is as it was before and no temporary file is left.
+
+    Args:
+        path: the file to write. Its folder must exist.
+        content: the bytes, a text (written as UTF-8), or a function that writes to the open binary
+            file it is given (readable and seekable, so that ``np.savez`` and ``zipfile`` work).
+        overwrite: replace an existing file. If False, a file that appears while this one is being
+            written is not replaced either.
+
+    Raises:
+        UsageError: as for `check_target`, or the system refuses to write (rights, disk full).
+    """
+    target = check_target(path, overwrite=overwrite)
+    temporary = target.with_name(f".aumer-{secrets.token_hex(8)}.tmp")
+    try:
+        with _explained(path):
+            # Not tempfile.mkstemp, whose files only their owner can read: "x" follows the umask.
+            with temporary.open("x+b") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            if overwrite:
+                temporary.replace(target)
+            elif not _publish(temporary, target):
+                raise _taken(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, target: Path) -> bool:
+    """Give the temporary file its name; False, and nothing done, where the name is taken."""
+    try:
+        os.link(temporary, target)  # fails where the target exists; a rename would replace it
+        return True
+    except FileExistsError:
+        return False
+    except OSError:  # no hard links here (FAT, some network shares): take the name, then fill it
+        try:
+            target.open("xb").close()
+        except FileExistsError:
+            return False
+        try:
+            temporary.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                target.unlink()
+            raise
+        return True
+
+
+@contextlib.contextmanager
+def _explained(path: StrPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _taken(path: StrPath) -> UsageError:
+    return UsageError(
+        f"{os.fspath(path)} exists already; to replace it use overwrite=True (on the command line "
+        "--overwrite)"
+    )
