@@ -1,0 +1,17 @@
+"""What comes out: `SpotResult`, its files and its plots.
+
+Importing this needs numpy alone; pandas, matplotlib and cv2 are imported where they are used.
+"""
+
+from aumer.results.spot_result import SCHEMA, SCHEMA_VERSION, SpotResult
+from aumer.results.writers import SUFFIXES, check_suffix, csv_text, dataframe
+
+__all__ = [
+    "SpotResult",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "SUFFIXES",
+    "check_suffix",
+    "csv_text",
+    "dataframe",
+]

@@ -1,0 +1,413 @@
+"""`SpotResult`: everything one run found in one video, and how it was found."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast, overload
+
+import numpy as np
+
+from aumer.errors import UsageError
+from aumer.files import StrPath, atomic_write
+from aumer.results.schema import Node, compact, jsonable, printable
+from aumer.types import (
+    Expression,
+    FaceTrack,
+    Features,
+    ImageArray,
+    Kind,
+    Scores,
+    VideoInfo,
+    by_kind,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SCHEMA = "aumer.spot_result"
+SCHEMA_VERSION = 1
+
+#: Rows of the table in a repr; the rest is counted.
+_REPR_ROWS = 30
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SpotResult:
+    """The expressions of one video, the scores they came from, and all it takes to repeat the run.
+
+    Two results are equal when everything that is saved is equal (NaN equals NaN). Results are not
+    hashable.
+
+    Attributes:
+        video: what is known of the source.
+        expressions: what was spotted; empty where nothing was.
+        scores: the spotter's tracks, (T, K) float32 in [0, 1] with NaN where there is no face.
+        coverage: share of the analysed frames with a usable face, in [0, 1].
+        spotter: the spotter's name.
+        settings: the settings in force, nested; whatever JSON can hold (tuples become lists).
+        digests: what the result was computed from: ``content``, ``settings``, ``graph``, ...
+        versions: of aumer and of the packages whose version can change the numbers.
+        features: the motion the scores came from, for plots; neither saved nor compared.
+        track: the face through the video, for plots; neither saved nor compared.
+
+    Raises:
+        ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
+            cannot hold (an infinite number, an object among the settings).
+    """
+
+    video: VideoInfo
+    expressions: tuple[Expression, ...]
+    scores: Scores
+    coverage: float
+    spotter: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    features: Features | None = field(default=None, compare=False)
+    track: FaceTrack | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.coverage <= 1.0:
+            raise ValueError(f"coverage must lie in [0, 1]; found {self.coverage}")
+        if len(set(self.scores.channels)) != len(self.scores.channels):
+            raise ValueError(f"two score channels share a name: {', '.join(self.scores.channels)}")
+        if np.isinf(self.scores.values).any() or not np.isfinite(self.scores.times).all():
+            raise ValueError("scores must be finite or NaN, and their times finite")
+        if self.scores.values.dtype != np.float32:
+            raise ValueError(f"scores must be float32, found {self.scores.values.dtype}")
+        object.__setattr__(self, "expressions", tuple(self.expressions))
+        for name in ("settings", "digests", "versions"):
+            # A copy of our own: the caller may go on changing the dict that was handed over.
+            object.__setattr__(self, name, jsonable(getattr(self, name), name))
+        self._head()
+
+    @property
+    def micro(self) -> tuple[Expression, ...]:
+        """The micro-expressions, in their order."""
+        return by_kind(self.expressions, "micro")
+
+    @property
+    def macro(self) -> tuple[Expression, ...]:
+        """The macro-expressions, in their order."""
+        return by_kind(self.expressions, "macro")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SpotResult):
+            return NotImplemented
+        a, b = self.scores, other.scores
+        return (
+            self._head() == other._head()
+            and a.channels == b.channels
+            and np.array_equal(a.values, b.values, equal_nan=True)
+            and np.array_equal(a.times, b.times)
+            and np.array_equal(a.frames, b.frames)
+            and np.array_equal(a.valid, b.valid)
+        )
+
+    # -- JSON ---------------------------------------------------------------------------------
+
+    def _head(self) -> dict[str, Any]:
+        """All that is saved, but the scores, in values that JSON can hold."""
+        head = {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "spotter": self.spotter,
+            "video": self.video.to_dict(),
+            "coverage": self.coverage,
+            "expressions": [vars(e) for e in self.expressions],
+            "settings": self.settings,
+            "digests": self.digests,
+            "versions": self.versions,
+        }
+        return {key: jsonable(value, key) for key, value in head.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result in dict, list, str, int, float, bool and None: what the JSON file holds.
+
+        Frames are 0-based decode ordinals and intervals closed; times are seconds. ``scores`` has
+        one list for each channel, and ``times``, ``frames`` and ``valid``, all of one length; a
+        NaN is None.
+        """
+        scores = self.scores
+        return self._head() | {
+            "scores": {
+                "times": scores.times.tolist(),
+                "frames": scores.frames.tolist(),
+                "valid": scores.valid.tolist(),
+                "channels": {name: compact(scores.channel(name)) for name in scores.channels},
+            }
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SpotResult:
+        """The result that `to_dict` took apart: ``from_dict(r.to_dict()) == r``.
+
+        Members it does not know are left out: a later aumer may add some without a new schema
+        version, which only a change of meaning gets.
+
+        Raises:
+            UsageError: not a spot result, a newer schema, or a member that is missing or wrong;
+                the message names it.
+        """
+        root = Node(data)
+        if (schema := root["schema"]).text() != SCHEMA:
+            schema.fail(repr(SCHEMA))
+        version = root["schema_version"]
+        if version.integer() > SCHEMA_VERSION:
+            raise UsageError(
+                f"schema_version is {version.value}, this aumer reads up to {SCHEMA_VERSION}: the "
+                "result was written by a newer aumer; update this one (pip install -U aumer)"
+            )
+        if version.integer() != SCHEMA_VERSION:
+            version.fail(str(SCHEMA_VERSION))
+        # Texts, numbers and structure are checked where they are read; what only the types can
+        # judge (onset <= apex, shapes) they judge, and `build` says where.
+        return root.build(
+            lambda: cls(
+                video=_video(root["video"]),
+                expressions=tuple(_expression(e) for e in root["expressions"].elements()),
+                scores=_scores(root["scores"]),
+                coverage=root["coverage"].number(),
+                spotter=root["spotter"].text(),
+                settings=root["settings"].mapping(lambda node: node.value),
+                digests=root["digests"].mapping(Node.text),
+                versions=root["versions"].mapping(Node.text),
+            )
+        )
+
+    @overload
+    def to_json(self, path: None = None, *, overwrite: bool = False) -> str: ...
+    @overload
+    def to_json(self, path: StrPath, *, overwrite: bool = False) -> None: ...
+    def to_json(self, path: StrPath | None = None, *, overwrite: bool = False) -> str | None:
+        """The JSON text, or, given a path, write it there (see `save` for the errors).
+
+        Strict RFC 8259 in ASCII; one top-level member and one expression a line, so that the head
+        of an hour-long result can be read and two results can be compared line by line.
+        """
+        members = []
+        for key, value in self.to_dict().items():
+            text = _dumps(value)
+            if key == "expressions" and value:
+                text = "[\n  " + ",\n  ".join(map(_dumps, value)) + "\n ]"
+            members.append(f" {_dumps(key)}: {text}")
+        return _deliver("{\n" + ",\n".join(members) + "\n}\n", path, overwrite)
+
+    @classmethod
+    def from_json(cls, text: str) -> SpotResult:
+        """The result in a JSON text; `load` reads a file.
+
+        Raises:
+            UsageError: not JSON (the message says where it breaks off), or as `from_dict`.
+        """
+        try:
+            data = json.loads(text, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"not JSON: {error}") from error
+        return cls.from_dict(data)
+
+    @classmethod
+    def load(cls, path: StrPath) -> SpotResult:
+        """The result in a JSON file that `save` wrote.
+
+        Raises:
+            UsageError: the file cannot be read or does not hold a spot result; the message names
+                the file, and the member that is missing or wrong.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is no spot result: not a text file in UTF-8") from error
+        except UsageError as error:
+            raise UsageError(f"{path} is no spot result aumer can read: {error}") from error
+
+    # -- tables, plots, files -------------------------------------------------------------------
+
+    @overload
+    def to_csv(self, path: None = None, *, overwrite: bool = False) -> str: ...
+    @overload
+    def to_csv(self, path: StrPath, *, overwrite: bool = False) -> None: ...
+    def to_csv(self, path: StrPath | None = None, *, overwrite: bool = False) -> str | None:
+        """The CSV text, or, given a path, write it there (see `save` for the errors).
+
+        One row an expression, the columns of `to_dataframe`; no expression, only the header.
+        """
+        from aumer.results.writers import csv_text
+
+        return _deliver(csv_text([self]), path, overwrite)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row an expression, the dtypes the same with and without rows.
+
+        Columns: video, kind (string); onset, apex, offset (int64, 0-based frames, closed);
+        onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string).
+        """
+        from aumer.results.writers import dataframe
+
+        return dataframe([self])
+
+    def plot(
+        self,
+        path: StrPath | None = None,
+        *,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+        overwrite: bool = False,
+    ) -> Figure:
+        """The timeline as a figure, and as a PNG file where a path is given.
+
+        See `aumer.results.plot_timeline`.
+        """
+        from aumer.results.plots import plot_timeline
+
+        return plot_timeline(self, thumbnails=thumbnails, path=path, overwrite=overwrite)
+
+    def save(
+        self,
+        path: StrPath,
+        *,
+        overwrite: bool = False,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        """Write the result, whole or not at all, in the format its suffix names.
+
+        Args:
+            path: ends in .json (everything), .csv (the expressions) or .png (the timeline).
+            overwrite: replace an existing file.
+            thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
+
+        Raises:
+            UsageError: another suffix, an existing file without `overwrite`, no such folder, or
+                the system refuses to write.
+        """
+        from aumer.results.writers import check_suffix
+
+        suffix = check_suffix(path)
+        if suffix == ".json":
+            self.to_json(path, overwrite=overwrite)
+        elif suffix == ".csv":
+            self.to_csv(path, overwrite=overwrite)
+        else:
+            self.plot(path, thumbnails=thumbnails, overwrite=overwrite)
+
+    # -- for the eye ------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """One line: the video, what was found in it, the coverage and the spotter."""
+        return (
+            f"{printable(self.video.name)}: {len(self.micro)} micro, {len(self.macro)} macro; "
+            f"coverage {100 * self.coverage:.4g} %; spotter {self.spotter}"
+        )
+
+    def _table(self) -> tuple[list[list[str]], str]:
+        """Header and rows as text, and a line that counts the rows left out (or nothing)."""
+        rows = [["kind", "onset", "apex", "offset", "onset_s", "duration_s", "score", "label"]]
+        for e in self.expressions[:_REPR_ROWS]:
+            frames = [str(e.onset), str(e.apex), str(e.offset)]
+            floats = [f"{e.onset_s:.3f}", f"{e.duration_s:.3f}", f"{e.score:.3f}"]
+            rows.append([e.kind, *frames, *floats, e.label or ""])
+        if not any(row[-1] for row in rows[1:]):
+            rows = [row[:-1] for row in rows]
+        more = len(self.expressions) - _REPR_ROWS
+        return rows, f"... and {more} more" if more > 0 else ""
+
+    def __repr__(self) -> str:
+        head = f"SpotResult {self.summary()}"
+        if not self.expressions:
+            return head
+        rows, more = self._table()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+        return "\n  ".join([head, *lines, *([more] if more else [])])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        head = f"<p><b>SpotResult</b> {html.escape(self.summary())}</p>"
+        if not self.expressions:
+            return head
+        rows, more = self._table()
+        body = "".join(
+            "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+            for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
+        )
+        return f"{head}<table>{body}</table>{more}"
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+@overload
+def _deliver(text: str, path: None, overwrite: bool) -> str: ...
+@overload
+def _deliver(text: str, path: StrPath, overwrite: bool) -> None: ...
+@overload
+def _deliver(text: str, path: StrPath | None, overwrite: bool) -> str | None: ...
+def _deliver(text: str, path: StrPath | None, overwrite: bool) -> str | None:
+    if path is None:
+        return text
+    atomic_write(path, text, overwrite=overwrite)
+    return None
+
+
+def _video(node: Node) -> VideoInfo:
+    source = node["source"]
+    if source.text() not in (sources := ("file", "folder", "array", "camera")):
+        source.fail(f"one of {', '.join(sources)}")
+    return VideoInfo(
+        name=node["name"].text(),
+        source=source.value,
+        width=node["width"].integer(),
+        height=node["height"].integer(),
+        fps=node["fps"].optional(Node.number),
+        frames_estimate=node["frames_estimate"].optional(Node.integer),
+    )
+
+
+def _expression(node: Node) -> Expression:
+    return node.build(
+        lambda: Expression(
+            kind=cast(Kind, node["kind"].text()),
+            onset=node["onset"].integer(),
+            apex=node["apex"].integer(),
+            offset=node["offset"].integer(),
+            onset_s=node["onset_s"].number(),
+            apex_s=node["apex_s"].number(),
+            offset_s=node["offset_s"].number(),
+            score=node["score"].number(),
+            label=node["label"].optional(Node.text),
+            probs=node["probs"].optional(lambda probs: probs.mapping(Node.number)),
+        )
+    )
+
+
+def _scores(node: Node) -> Scores:
+    times = node["times"].times()
+    tracks = node["channels"].mapping(Node.floats)
+    for name, track in tracks.items():
+        if track.shape != times.shape:
+            raise UsageError(
+                f"{node.path}.channels.{name} has {len(track)} values, {node.path}.times "
+                f"{len(times)}; they must be equally many"
+            )
+    return node.build(
+        lambda: Scores(
+            values=np.stack(list(tracks.values()), axis=1)
+            if tracks
+            else np.empty((len(times), 0), np.float32),
+            times=times,
+            frames=node["frames"].integers(),
+            valid=node["valid"].booleans(),
+            channels=tuple(tracks),
+        )
+    )

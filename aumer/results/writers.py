@@ -1,0 +1,79 @@
+"""Results as tables, for one video or many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath
+from aumer.results.schema import printable
+from aumer.results.spot_result import SpotResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What `SpotResult.save` can write.
+SUFFIXES = (".json", ".csv", ".png")
+
+#: The columns of a table of expressions and their pandas dtypes.
+COLUMNS = {
+    "video": "string",
+    "kind": "string",
+    "onset": "int64",
+    "apex": "int64",
+    "offset": "int64",
+    "onset_s": "float64",
+    "apex_s": "float64",
+    "offset_s": "float64",
+    "duration_s": "float64",
+    "score": "float64",
+    "label": "string",
+}
+
+
+def check_suffix(path: StrPath) -> str:
+    """The suffix of `path` in lower case, one of `SUFFIXES`: call it before hours of work.
+
+    Raises:
+        UsageError: another suffix; the message lists the allowed ones and the nearest match.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        found = f"the suffix {suffix!r}" if suffix else "no suffix"
+        raise UsageError(
+            f"cannot tell the format of {path}: it has {found}; allowed are "
+            f"{', '.join(SUFFIXES)}.{did_you_mean(suffix, SUFFIXES)}"
+        )
+    return suffix
+
+
+def csv_text(results: Iterable[SpotResult]) -> str:
+    """A header and one row an expression, in the order of `results`; see `COLUMNS`.
+
+    Seconds and scores are written in full, so that they read back as the same float64.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(results))
+    return text.getvalue()
+
+
+def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
+    """One row an expression, in the order of `results`; see `SpotResult.to_dataframe`."""
+    import pandas as pd
+
+    return pd.DataFrame(list(_rows(results)), columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
+    for result in results:
+        name = printable(result.video.name)
+        for e in result.expressions:
+            frames = (int(e.onset), int(e.apex), int(e.offset))
+            seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
+            yield name, e.kind, *frames, *seconds, float(e.score), e.label
