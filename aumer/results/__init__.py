@@ -3,6 +3,8 @@
 Importing this needs numpy alone; pandas, matplotlib and cv2 are imported where they are used.
 """
 
+from aumer.results.crops import thumbnails
+from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.spot_result import SCHEMA, SCHEMA_VERSION, SpotResult
 from aumer.results.writers import SUFFIXES, check_suffix, csv_text, dataframe
 
@@ -14,4 +16,7 @@ __all__ = [
     "check_suffix",
     "csv_text",
     "dataframe",
+    "plot_timeline",
+    "thumbnails",
+    "timeline_frames",
 ]

@@ -1,0 +1,109 @@
+"""Face images for the timeline, read from the video a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aumer.errors import UsageError
+from aumer.types import FaceTrack, FloatArray, ImageArray
+
+if TYPE_CHECKING:
+    from aumer.video import Source
+
+#: Side of a crop in sides of the landmarks' box, and how far the centre is moved up: the box ends
+#: at the brows, and a face needs its forehead and some air to be recognised.
+_SIDE, _UP = 1.35, 0.08
+
+
+def thumbnails(
+    source: Source,
+    frames: Iterable[int],
+    track: FaceTrack,
+    *,
+    size: int = 128,
+    fps: float | None = None,
+) -> dict[int, ImageArray]:
+    """The face in some frames of a video.
+
+    Only the frames wanted are kept in memory, and reading stops after the last of them.
+
+    Args:
+        source: as given to `aumer.video.open_video`, but no camera, which cannot be read again.
+        frames: 0-based decode ordinals; those the video does not have are left out.
+        track: where the face is. A frame without a face of its own is cut at the box of the frame
+            nearest to it that has one, or in its middle where the track has none at all.
+        size: side of the images in px.
+        fps: as given to `aumer.video.open_video`.
+
+    Returns:
+        Frame ordinal -> (size, size, 3) uint8 RGB.
+
+    Raises:
+        UsageError: the source is a camera, or `size` is not positive.
+        VideoError: the source cannot be read.
+    """
+    from aumer.video import open_video
+
+    if isinstance(source, int):
+        raise UsageError("no thumbnails from a camera: its frames cannot be read a second time")
+    if size < 1:
+        raise UsageError(f"the size of a thumbnail must be at least 1 px; found {size}")
+    wanted = {int(frame) for frame in frames}
+    found: dict[int, ImageArray] = {}
+    if not wanted:
+        return found
+    with closing(open_video(source, fps=fps, keep=lambda index, time_s: index in wanted)) as video:
+        for frame in video:
+            box = _box(frame.index, track)
+            found[frame.index] = crop_face(frame.image, box, size)
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def crop_face(image: ImageArray, box: FloatArray | None, size: int) -> ImageArray:
+    """A square of `image` round a face box, scaled to (size, size, 3) uint8.
+
+    The square is moved inside the image; where it is larger than the image, the image's edge is
+    repeated.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: (4,) x0, y0, x1, y1 px, the landmarks' bounds; `None` for the middle of the image.
+        size: side of the result in px.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    if box is None:
+        side = min(height, width)
+        centre = np.array([width / 2, height / 2])
+    else:
+        x0, y0, x1, y1 = (float(v) for v in box)
+        side = max(2, round(_SIDE * max(x1 - x0, y1 - y0)))
+        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - _UP * side])
+    rows, columns = (
+        np.clip(_inside(round(middle - side / 2), side, limit) + np.arange(side), 0, limit - 1)
+        for middle, limit in ((centre[1], height), (centre[0], width))
+    )
+    square = image[rows[:, None], columns]
+    # Averaging shrinks without aliasing; it does not enlarge.
+    how = cv2.INTER_AREA if side >= size else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (size, size), interpolation=how), np.uint8)
+
+
+def _inside(start: int, side: int, limit: int) -> int:
+    """The start nearest to `start` at which `side` fits into 0..limit; centred where it cannot."""
+    return min(max(start, 0), limit - side) if side <= limit else (limit - side) // 2
+
+
+def _box(frame: int, track: FaceTrack) -> FloatArray | None:
+    rows = np.flatnonzero(track.valid)
+    if not len(rows):
+        return None
+    box: FloatArray = track.boxes[rows[np.abs(track.frames[rows] - frame).argmin()]]
+    return box
