@@ -1,0 +1,269 @@
+"""Weights of other people's networks: where their packages keep them, and the explicit download.
+
+Nothing here runs by itself: a back end asks `load`, which only reads; `fetch` is what
+``aumer models fetch NAME`` calls. This module imports neither torch nor the packages.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from aumer.errors import UsageError, WeightsError, did_you_mean
+from aumer.files import StrPath, atomic_write
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Called with the bytes that have arrived and the bytes there are (`None`: the server did not say).
+Progress = Callable[[int, "int | None"], None]
+
+_CHUNK = 1 << 20
+_TIMEOUT_S = 30.0
+
+
+def _deepface_weights() -> Path:
+    return Path(os.environ.get("DEEPFACE_HOME") or Path.home()) / ".deepface" / "weights"
+
+
+def _torch_hub_checkpoints() -> Path:
+    # What torch.hub.get_dir() answers, without the seconds that importing torch takes. Only a
+    # process that has torch can have moved the folder with torch.hub.set_dir.
+    if "torch" in sys.modules:
+        import torch
+
+        return Path(torch.hub.get_dir()) / "checkpoints"
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights.
+
+    Attributes:
+        name: the back end's name, which is also what ``aumer models fetch`` takes.
+        file: the file's name.
+        urls: where the package that owns the network publishes it, in the order to try.
+        licence: what is known of the terms; read them before using the weights.
+        source: the package, and what the network was trained on.
+        locate: gives the folder the package itself keeps the file in.
+    """
+
+    name: str
+    file: str
+    urls: tuple[str, ...]
+    licence: str
+    source: str
+    locate: Callable[[], Path]
+
+    @property
+    def path(self) -> Path:
+        """Where the package keeps the file, here and now (it depends on the environment)."""
+        return self.locate() / self.file
+
+
+@dataclass(frozen=True)
+class Status:
+    """A record with its place on this machine; `size` is in bytes, `None` where it is absent."""
+
+    weights: Weights
+    path: Path
+    size: int | None
+
+    @property
+    def present(self) -> bool:
+        return self.size is not None
+
+
+TABLE: dict[str, Weights] = {
+    w.name: w
+    for w in (
+        Weights(
+            name="retinaface",
+            file="retinaface.pth",
+            urls=(
+                "https://github.com/serengil/deepface_models/releases/download/v1.0/retinaface.pth",
+                "https://huggingface.co/serengil/deepface/resolve/main/retinaface.pth",
+            ),
+            licence="package MIT; the weights come from InsightFace, whose models are for "
+            "non-commercial research only",
+            source="retina-face (RetinaFace, ResNet-50); trained on WIDER FACE",
+            locate=_deepface_weights,
+        ),
+        Weights(
+            name="face-alignment",
+            file="2DFAN4-11f355bf06.pth.tar",
+            urls=("https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",),
+            licence="package BSD-3-Clause; no licence is stated for the weights",
+            source="face-alignment (2D-FAN-4); trained on 300W-LP, refined on iBUG 300-W",
+            locate=_torch_hub_checkpoints,
+        ),
+    )
+}
+
+
+def record(name: str) -> Weights:
+    """The record called `name`.
+
+    Raises:
+        UsageError: there is none; the message lists the names and the nearest match.
+    """
+    try:
+        return TABLE[name]
+    except KeyError:
+        raise UsageError(
+            f"no weights are called {name!r}; there are {', '.join(TABLE)}."
+            + did_you_mean(name, TABLE)
+        ) from None
+
+
+def available() -> tuple[Status, ...]:
+    """Every record with its place on this machine and whether the file is there."""
+    places = ((w, w.path) for w in TABLE.values())
+    return tuple(Status(w, p, p.stat().st_size if p.is_file() else None) for w, p in places)
+
+
+def find(name: str, path: StrPath | None = None) -> Path:
+    """The file of the weights called `name`: `path` if given, else the package's own cache.
+
+    Raises:
+        WeightsError: it is not there; the message says which file, where it was looked for and
+            the command that fetches it.
+        UsageError: unknown name.
+    """
+    weights = record(name)
+    cached = weights.path
+    place = cached if path is None else Path(path).expanduser()
+    if place.is_file():
+        return place
+    found = " (a folder; give the file in it)" if place.is_dir() else ""
+    raise WeightsError(
+        f"the weights of {name}, {weights.file}, are missing. Looked at: {place}{found}. "
+        f"`aumer models fetch {name}` downloads them to {cached}; or give the path of a copy "
+        f"you have. Source: {weights.source}; licence: {weights.licence}."
+    )
+
+
+def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
+    """Read the weights called `name` into `network` (on the CPU, plain tensors only, no code).
+
+    Raises:
+        WeightsError: as for `find`; or the file cannot be read, or is another network's: the
+            message names the first entries that are missing, unexpected or of another shape.
+    """
+    file = find(name, path)
+    import torch
+
+    remedy = f"`aumer models fetch {name}` downloads the right one once this file is out of the way"
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises any of a dozen kinds
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise WeightsError(f"cannot read weights from {file}: {reason}. {remedy}.") from error
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(f"{file} holds no table of named tensors. {remedy}.")
+    wanted = network.state_dict()
+    # Files older than torch 0.4.1 lack these counters; torch supplies them and never reads them.
+    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in wanted]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}"
+        for k in wanted
+        if k in state and state[k].shape != wanted[k].shape
+    ]
+    differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    wrong = [f"{what}: {_first(keys)}" for what, keys in differences.items() if keys]
+    if wrong:
+        raise WeightsError(f"{file} is not a file for {name}; {'; '.join(wrong)}. {remedy}.")
+    network.load_state_dict(state, strict=False)
+
+
+def _first(keys: list[str], count: int = 3) -> str:
+    more = f" and {len(keys) - count} more" if len(keys) > count else ""
+    return ", ".join(keys[:count]) + more
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Path:
+    """Download the weights called `name` to where their package looks for them.
+
+    A file that is there already is left alone and nothing is downloaded. The download gets its
+    name only when it is whole; whatever fails, no part of it stays behind.
+
+    Args:
+        name: a name of `TABLE`.
+        progress: called after each part that arrives.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        WeightsError: no source delivered the whole file; the message gives every address with
+            what went wrong there, and where to put a copy downloaded by hand.
+        UsageError: unknown name, or the folder or the file cannot be written.
+    """
+    weights = record(name)
+    target = weights.path
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot create {target.parent}: {error.strerror or error}") from error
+    failures = []
+    for url in weights.urls:
+        try:
+            atomic_write(target, partial(_download, url, progress))
+        except _DownloadError as error:
+            failures.append(f"{url} ({error})")
+        except UsageError:
+            if target.is_file():  # another process was faster
+                return target
+            raise
+        else:
+            return target
+    raise WeightsError(
+        f"could not download the weights of {name} from {', '.join(failures)}. Download "
+        f"{weights.file} by hand and put it there: {target}"
+    )
+
+
+class _DownloadError(Exception):
+    """Not an OSError: those mean that the disk failed, not the source."""
+
+
+def _download(url: str, progress: Progress | None, file: IO[bytes]) -> None:
+    done = 0
+    for chunk, total in _chunks(url):
+        file.write(chunk)
+        done += len(chunk)
+        if progress is not None:
+            progress(done, total)
+
+
+def _chunks(url: str) -> Iterator[tuple[bytes, int | None]]:
+    """The parts of the file at `url`, each with the whole size where the server states it."""
+    request = urllib.request.Request(url, headers={"User-Agent": "aumer"})
+    done = 0
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            # A log-in page of some network in between also comes with status 200.
+            if response.headers.get_content_maintype() == "text":
+                raise _DownloadError("it sent a text page, not a file")
+            length = response.headers.get("Content-Length")
+            total = int(length) if length is not None else None
+            while chunk := response.read(_CHUNK):
+                done += len(chunk)
+                yield chunk, total
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _DownloadError(str(error) or type(error).__name__) from error
+    if not done or (total is not None and done != total):
+        raise _DownloadError(f"the connection ended after {done} of {total} bytes")
