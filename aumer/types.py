@@ -187,6 +187,11 @@ class Features:
     Shapes:
         values (T, R, 2) float32; times (T,) float64 seconds; frames (T,) int64, the decode
         ordinal nearest to each time; valid (T,) bool. Invalid rows are NaN.
+
+    Attributes:
+        rois: name of each ROI.
+        rate: rows per second.
+        eye_distance: px between the outer eye corners in the crop: the unit of face size.
     """
 
     values: FloatArray
@@ -195,6 +200,7 @@ class Features:
     valid: BoolArray
     rois: tuple[str, ...]
     rate: float
+    eye_distance: float = 64.0
 
     def __post_init__(self) -> None:
         n = len(self.times)
@@ -274,6 +280,12 @@ class Counts:
         """2 TP / (2 TP + FP + FN); 0 where nothing was there and nothing was found."""
         n = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / n if n else 0.0
+
+
+def runs(flags: BoolArray) -> list[tuple[int, int]]:
+    """Half-open (begin, end) of every unbroken stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def by_kind(expressions: Sequence[Expression], kind: Kind) -> tuple[Expression, ...]:

@@ -1,0 +1,218 @@
+"""Settings: frozen dataclasses read from TOML by a strict loader.
+
+The values live in ``configs/default.toml`` alone, each beside its reason; the classes here say what
+there is, of which type and in which range. Precedence: default file < user's file < overrides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from aumer._data import data_dir
+from aumer.errors import ConfigError, did_you_mean
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def _require(ok: bool, name: str, found: object, allowed: str) -> None:
+    if not ok:
+        raise ConfigError(f"{name} must be {allowed}; found {found!r}")
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """Detection and landmarks.
+
+    Attributes:
+        detector, landmarker: back ends by name.
+        min_eye_distance: px between the outer eye corners below which a face is not usable.
+        restart_s: the tracker starts afresh every so many seconds, so that the result of a stretch
+            of video depends on nothing before it (interrupted runs resume exactly).
+    """
+
+    detector: str
+    landmarker: str
+    min_eye_distance: float
+    restart_s: float
+
+    def __post_init__(self) -> None:
+        _require(self.min_eye_distance > 0, "face.min_eye_distance", self.min_eye_distance, "> 0")
+        _require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """From faces to features. Lengths are in px of the canonical crop.
+
+    Attributes:
+        flow: optical flow by name.
+        rate: analysis rate, rows per second, whatever the video's frame rate.
+        crop: side of the square canonical crop; the outer eye corners lie crop / 2 apart.
+        roi_radius: an ROI is the square of 2 roi_radius + 1 px round its landmark.
+        max_gap_s: no motion is measured between frames further apart than this.
+        max_head_residual: median misfit (px) of the head-motion fit above which two frames do not
+            show the same face (a cut, a lost landmark) and the row is invalid.
+    """
+
+    flow: str
+    rate: float
+    crop: int
+    roi_radius: int
+    max_gap_s: float
+    max_head_residual: float
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.rate <= 1000, "motion.rate", self.rate, "from 1 to 1000 per second")
+        _require(32 <= self.crop <= 1024, "motion.crop", self.crop, "from 32 to 1024 px")
+        _require(
+            1 <= self.roi_radius <= self.crop // 8,
+            "motion.roi_radius",
+            self.roi_radius,
+            "from 1 px to an eighth of motion.crop",
+        )
+        _require(self.max_gap_s > 0, "motion.max_gap_s", self.max_gap_s, "> 0")
+        _require(
+            self.max_head_residual > 0, "motion.max_head_residual", self.max_head_residual, "> 0"
+        )
+
+
+@dataclass(frozen=True)
+class RuleSettings:
+    """The rule-based spotter; `aumer.spotting.rules` says what each constant does.
+
+    Times are in seconds, lengths in outer-eye distances (the crop's half side).
+    """
+
+    smooth_s: float
+    noise_s: float
+    reference_s: float
+    min_height: float
+    noise_factor: float
+    foot: float
+    slow: float
+    complete: float
+    min_s: float
+    max_s: float
+    micro_max_s: float
+    hold: float
+    rest: float
+    rest_s: float
+    overlap: float
+
+    def __post_init__(self) -> None:
+        for name in ("smooth_s", "noise_s", "reference_s", "min_height", "min_s", "micro_max_s"):
+            value = getattr(self, name)
+            _require(value > 0, f"rules.{name}", value, "> 0")
+        for name in ("noise_factor", "rest", "rest_s"):
+            value = getattr(self, name)
+            _require(value >= 0, f"rules.{name}", value, ">= 0")
+        _require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
+        for name in ("foot", "slow", "complete", "hold", "overlap"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings in force; they go into every result."""
+
+    face: FaceSettings
+    motion: MotionSettings
+    rules: RuleSettings
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        return asdict(self)
+
+
+_SECTIONS: dict[str, type] = get_type_hints(Settings)
+
+
+def load_settings(
+    path: str | PathLike[str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """The default settings, changed by a TOML file and then by `overrides`.
+
+    Args:
+        path: a TOML file with any of the sections and keys of ``configs/default.toml``, or the name
+            of a file in ``configs/``.
+        overrides: ``{"motion": {"flow": "farneback"}}``.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or any key is unknown, of the wrong type or
+            out of range. Unknown and mistyped keys are reported all at once.
+    """
+    values = _read(data_dir("configs") / "default.toml")
+    for source, changes in (
+        (str(path), _read(_find(path)) if path is not None else {}),
+        ("overrides", overrides or {}),
+    ):
+        _apply(values, changes, source)
+    return Settings(**{name: cls(**values[name]) for name, cls in _SECTIONS.items()})
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 of a JSON-able value, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _find(path: str | PathLike[str]) -> Path:
+    given = Path(path).expanduser()
+    shipped = data_dir("configs")
+    for candidate in (given, shipped / given.name, shipped / f"{given.name}.toml"):
+        if candidate.is_file() and (candidate == given or given.parent == Path()):
+            return candidate
+    choices = sorted(p.stem for p in shipped.glob("*.toml"))
+    raise ConfigError(
+        f"no settings file {str(given)!r}: give a path to a TOML file or one of the shipped "
+        f"{', '.join(choices)}." + did_you_mean(given.name, choices)
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read settings from {path}: {error}") from error
+
+
+def _apply(values: dict[str, Any], changes: Mapping[str, Any], source: str) -> None:
+    """Merge `changes` into `values`, or raise one error that names everything wrong with them."""
+    wrong = []
+    for section, entries in changes.items():
+        if section not in _SECTIONS:
+            wrong.append(f"unknown section [{section}].{did_you_mean(section, _SECTIONS)}")
+            continue
+        if not isinstance(entries, Mapping):
+            wrong.append(f"[{section}] must be a table of settings; found {entries!r}")
+            continue
+        kinds = get_type_hints(_SECTIONS[section])
+        for key, value in entries.items():
+            if key not in kinds:
+                wrong.append(f"unknown key {section}.{key}.{did_you_mean(key, kinds)}")
+            elif not _fits(value, kinds[key]):
+                wrong.append(f"{section}.{key} must be {kinds[key].__name__}; found {value!r}")
+            else:
+                values[section][key] = kinds[key](value)
+    if wrong:
+        known = "; ".join(
+            f"[{name}] {', '.join(f.name for f in fields(cls))}" for name, cls in _SECTIONS.items()
+        )
+        raise ConfigError(f"{source}: " + " ".join(wrong) + f" Settings are: {known}.")
+
+
+def _fits(value: object, kind: type) -> bool:
+    if kind is float:  # 1 is a fine float, True is not
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

@@ -1,0 +1,1 @@
+"""Comparison of spotted with annotated expressions. No torch, no cv2."""

@@ -1,0 +1,44 @@
+"""Which prediction found which expression: one-to-one, as many pairs as possible.
+
+MEGC 2020/2021: a prediction is a true positive if its IoU with a ground truth is at least 0.5, and
+no ground truth or prediction counts twice. Intervals are closed. Greedy assignment depends on the
+order of the predictions; the maximum matching does not, and no order gives more true positives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from aumer.types import Counts, Interval
+
+
+def match(
+    predictions: Sequence[Interval], truths: Sequence[Interval], *, iou: float = 0.5
+) -> list[tuple[int, int]]:
+    """Index pairs (prediction, truth) of a maximum one-to-one matching at IoU >= `iou`.
+
+    Among matchings of the same size the one with the largest sum of IoU is taken.
+
+    Raises:
+        ValueError: `iou` is not in (0, 1].
+    """
+    if not 0 < iou <= 1:
+        raise ValueError(f"iou must be in (0, 1]; found {iou}")
+    if not predictions or not truths:
+        return []
+    overlap = np.array([[p.iou(t) for t in truths] for p in predictions])
+    # An admissible pair outweighs any sum of IoU that could be won by giving one up.
+    gain = np.where(overlap >= iou, min(overlap.shape) + 1 + overlap, 0.0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if gain[r, c] > 0]
+
+
+def count(
+    predictions: Sequence[Interval], truths: Sequence[Interval], *, iou: float = 0.5
+) -> Counts:
+    """True positives, false positives and misses of one video and kind."""
+    hits = len(match(predictions, truths, iou=iou))
+    return Counts(tp=hits, fp=len(predictions) - hits, fn=len(truths) - hits)

@@ -1,0 +1,201 @@
+"""From a face in two frames to the motion of its ROIs: align, flow, head motion out, MDMO.
+
+Two things keep landmark jitter and head motion out of the features. Each frame is warped by a
+similarity that puts its own rigid landmarks (nose, eye corners) onto a template, so the flow sees
+only small motion; and what the warp leaves (jitter of the landmarks, the head) is fitted in the
+flow itself on the nose, as the motion of a rigid body in weak perspective (shift, turn, scale, and
+two turns out of the plane, whose motion is in proportion to depth), and subtracted at every ROI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+from scipy.ndimage import gaussian_filter
+
+from aumer import mdmo
+from aumer.config import MotionSettings
+from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.flow import Flow
+from aumer.types import BoolArray, FloatArray, ImageArray, IntArray, TimeArray, runs
+
+#: Where the template's origin lies in the crop, in crop sides; leaves room for a dropped jaw.
+_ORIGIN = (0.5, 0.36)
+#: The flow that head motion is read from: the nose with the skin beside it, x0, y0, x1, y1 in
+#: template units. The eyes (blinks) and the nostrils (smiles) stay outside.
+_HEAD_BOX = (-0.2, -0.25, 0.2, 0.38)
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedFace:
+    """A face on the canonical crop: grey (C, C) uint8 and landmarks (68, 2) float32 crop px."""
+
+    grey: ImageArray
+    landmarks: FloatArray
+
+
+def align(image: ImageArray, landmarks: FloatArray, crop: int) -> AlignedFace:
+    """Warp a face so that its rigid landmarks lie on the template.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (68, 2) float32 px in `image`.
+        crop: side of the square crop in px.
+    """
+    target = MEAN_FACE[list(RIGID), :2] * (crop / 2) + np.array(_ORIGIN) * crop
+    transform = _similarity(landmarks[list(RIGID)].astype(np.float64), target)
+    warped = landmarks @ transform[:, :2].T + transform[:, 2]
+    return AlignedFace(_warp(image, transform, crop), warped.astype(np.float32))
+
+
+def roi_motion(
+    previous: AlignedFace, following: AlignedFace, flow: Flow, settings: MotionSettings
+) -> FloatArray | None:
+    """Motion of the 12 ROIs from one aligned face to the next: (12, 2) float32 crop px.
+
+    `None` where the two do not show one face in motion (a cut, a failed landmark).
+    """
+    field = flow(previous.grey, following.grey)
+    head = _fit_head(field)
+    if head is None or head[1] > settings.max_head_residual:
+        return None
+    still = field - _rigid_basis(settings.crop) @ head[0]
+    centres = np.rint(following.landmarks[list(mdmo.ROIS.values())]).astype(np.int64)
+    radius = settings.roi_radius
+    return mdmo.main_direction_mean(
+        *mdmo.boxes(still, centres - radius, centres + radius), mdmo.ROI_BINS
+    )
+
+
+def resample(
+    times: TimeArray, steps: FloatArray, joined: BoolArray, rate: float
+) -> tuple[TimeArray, FloatArray, BoolArray]:
+    """Motion between frames at any times -> motion per step of a fixed grid.
+
+    Displacement adds up along every unbroken run of frames and is read, linearly interpolated, at
+    the grid's instants i / rate: so the sum over a movement is the same whatever the frame rate.
+
+    Shapes:
+        times (N,) increasing seconds; steps (N - 1, R, 2) px from frame k to k + 1; joined (N - 1,)
+        bool, False where no motion could be measured; returns times (T,), values (T, R, 2) with NaN
+        where invalid, and valid (T,). Fewer than two frames give T = 0.
+    """
+    rois = steps.shape[1]
+    count = int(np.floor(times[-1] * rate + 1e-3)) if len(times) > 1 else 0
+    first = int(np.ceil(times[0] * rate - 1e-3)) if len(times) else 0
+    grid = np.arange(first, count + 1) / rate
+    rows = max(0, len(grid) - 1)
+    values = np.full((rows, rois, 2), np.nan, np.float32)
+    for begin, end in runs(joined):
+        at = times[begin : end + 1]
+        path = np.concatenate(
+            [np.zeros((1, rois, 2)), np.cumsum(steps[begin:end], axis=0, dtype=np.float64)]
+        )
+        # A grid instant that misses the run's end by rounding belongs to it.
+        inside = np.flatnonzero((grid >= at[0] - 1e-3 / rate) & (grid <= at[-1] + 1e-3 / rate))
+        if len(inside) < 2:
+            continue
+        flat = path.reshape(len(path), -1)
+        read = np.stack([np.interp(grid[inside], at, column) for column in flat.T], axis=1)
+        values[inside[:-1]] = np.diff(read, axis=0).reshape(-1, rois, 2)
+    return grid[:rows], values, np.isfinite(values).all(axis=(1, 2))
+
+
+def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
+    """Index of the time nearest to each instant; `times` is increasing and not empty."""
+    right = np.searchsorted(times, instants).clip(1, max(1, len(times) - 1))
+    right = np.minimum(right, len(times) - 1)
+    left = np.maximum(right - 1, 0)
+    closer = instants - times[left] <= times[right] - instants
+    return np.where(closer, left, right).astype(np.int64)
+
+
+def _similarity(
+    source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(2, 3) rotation, scale and shift that maps `source` onto `target` in least squares."""
+    s, t = source - source.mean(axis=0), target - target.mean(axis=0)
+    norm = (s**2).sum()
+    a = (s * t).sum() / norm
+    b = (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum() / norm
+    linear = np.array([(a, -b), (b, a)])
+    return np.column_stack([linear, target.mean(axis=0) - linear @ source.mean(axis=0)])
+
+
+def _warp(image: ImageArray, transform: npt.NDArray[np.float64], crop: int) -> ImageArray:
+    """The grey crop. Only the part of the image under it is read, and shrunk without aliasing."""
+    linear, shift = transform[:, :2], transform[:, 2]
+    corners = np.array([(0, 0), (crop, 0), (0, crop), (crop, crop)], np.float64)
+    there = (corners - shift) @ np.linalg.inv(linear).T
+    low = np.floor(there.min(axis=0)).astype(int) - 2
+    high = np.ceil(there.max(axis=0)).astype(int) + 3
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(low, 0, (width - 1, height - 1))
+    x1, y1 = np.clip(high, (x0 + 1, y0 + 1), (width, height))
+    patch = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
+    scale = float(np.hypot(*linear[:, 0]))
+    if scale < 1:
+        # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
+        patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
+    moved = np.column_stack([linear, shift + linear @ (x0, y0)])
+    warped = cv2.warpAffine(
+        patch, moved, (crop, crop), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, np.uint8)
+
+
+@lru_cache(maxsize=4)
+def _rigid_basis(crop: int) -> FloatArray:
+    """Motion of every crop pixel per unit of each rigid motion: (C, C, 2, 6) float32.
+
+    Columns: shift in x, shift in y, growth, turn in the plane, and the two turns out of it.
+    """
+    origin = np.array(_ORIGIN) * crop
+    rows, columns = np.mgrid[0:crop, 0:crop]
+    x, y = (columns - origin[0]) / (crop / 2), (rows - origin[1]) / (crop / 2)
+    surface = LinearNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
+    rim = NearestNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
+    depth = np.where(np.isfinite(surface), surface, rim)
+    # The mean face has few points; without its creases it is nearer to anybody's.
+    depth = gaussian_filter(depth, crop / 64)
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    across = np.stack([one, zero, x, -y, depth, zero], axis=-1)
+    down = np.stack([zero, one, y, x, zero, depth], axis=-1)
+    return np.stack([across, down], axis=2).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _head_pixels(crop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the pixels that head motion is read from: every other one of the box."""
+    corners = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(_ORIGIN) * crop
+    x0, y0, x1, y1 = corners.round().astype(int).ravel()
+    rows, columns = np.mgrid[y0:y1:2, x0:x1:2]
+    return rows.ravel(), columns.ravel()
+
+
+def _fit_head(field: FloatArray) -> tuple[FloatArray, float] | None:
+    """Robust rigid motion of the head: its six parameters and the median misfit in px.
+
+    Cauchy weights (iteratively reweighted least squares) let go of what moves against the rest.
+    `None` where the flow is not finite.
+    """
+    pixels = _head_pixels(field.shape[0])
+    seen = field[pixels].astype(np.float64)
+    if not np.isfinite(seen).all():
+        return None
+    basis = _rigid_basis(field.shape[0])[pixels].astype(np.float64)
+    ridge = 1e-6 * len(seen) * np.eye(basis.shape[-1])
+    weight = np.ones(len(seen))
+    for _ in range(6):
+        weighted = basis * weight[:, None, None]
+        normal = np.einsum("nik,nil->kl", basis, weighted) + ridge
+        parameters = np.linalg.solve(normal, np.einsum("nik,ni->k", weighted, seen))
+        misfit = np.linalg.norm(seen - basis @ parameters, axis=1)
+        middle = float(np.median(misfit))
+        weight = 1 / (1 + (misfit / (1.48 * middle + 1e-3)) ** 2)
+    return parameters.astype(np.float32), middle
