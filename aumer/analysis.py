@@ -25,7 +25,7 @@ from aumer import mdmo, registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import Settings, digest
 from aumer.errors import VideoError
-from aumer.face.track import FaceTracker
+from aumer.face.track import Face, FaceTracker
 from aumer.flow import Flow
 from aumer.motion import AlignedFace, align, nearest, resample, roi_motion
 from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
@@ -167,7 +167,7 @@ class _Chunk:
 
     def __init__(self, pool: ThreadPoolExecutor, flow: Flow, settings: Settings) -> None:
         self._pool, self._flow, self._motion = pool, flow, settings.motion
-        self._rows: list[tuple[int, float, FloatArray | None, FloatArray | None]] = []
+        self._rows: list[tuple[int, float, Face | None]] = []
         self._steps: list[Future[FloatArray | None] | None] = []
         self._waiting: deque[Future[FloatArray | None]] = deque()
         self._last: AlignedFace | None = None
@@ -177,7 +177,7 @@ class _Chunk:
 
     def add(self, frame: Frame, tracker: FaceTracker) -> None:
         face = tracker(frame.image)
-        aligned = face and align(frame.image, face.landmarks, self._motion.crop)
+        aligned = align(frame.image, face.landmarks, self._motion.crop) if face else None
         if self._rows:
             step = None
             apart = frame.time_s - self._rows[-1][1]
@@ -188,16 +188,16 @@ class _Chunk:
                     self._waiting.popleft().result()
             self._steps.append(step)
         self._last = aligned
-        self._rows.append((frame.index, frame.time_s, face and face.box, face and face.landmarks))
+        self._rows.append((frame.index, frame.time_s, face))
 
     def arrays(self) -> Arrays:
         """The chunk as arrays: n frames and the n - 1 motions between them, NaN where missing."""
         n, rois = len(self._rows), len(mdmo.ROIS)
         boxes = np.full((n, 4), np.nan, np.float32)
         landmarks = np.full((n, 68, 2), np.nan, np.float32)
-        for k, (_, _, box, points) in enumerate(self._rows):
-            if box is not None and points is not None:
-                boxes[k], landmarks[k] = box, points
+        for k, (_, _, face) in enumerate(self._rows):
+            if face:
+                boxes[k], landmarks[k] = face.box, face.landmarks
         steps = np.full((max(0, n - 1), rois, 2), np.nan, np.float32)
         for k, future in enumerate(self._steps):
             step = future.result() if future else None
@@ -246,6 +246,7 @@ def _join(parts: list[Arrays], clock: _Clock, video: VideoInfo, settings: Settin
         valid=valid,
         rois=tuple(mdmo.ROIS),
         rate=rate,
+        eye_distance=settings.motion.crop / 2,
     )
     return Analysis(video, features, track)
 
@@ -256,6 +257,7 @@ def _pack(analysis: Analysis) -> Arrays:
         "video": np.array(json.dumps(analysis.video.to_dict())),
         "rois": np.array(features.rois),
         "rate": np.array(features.rate),
+        "eye_distance": np.array(features.eye_distance),
         **{f"features_{name}": getattr(features, name) for name in _FEATURE_ARRAYS},
         **{f"track_{name}": getattr(track, name) for name in _TRACK_ARRAYS},
     }
@@ -268,6 +270,7 @@ def _unpack(arrays: Arrays) -> Analysis:
             **{name: arrays[f"features_{name}"] for name in _FEATURE_ARRAYS},
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
+            eye_distance=float(arrays["eye_distance"]),
         ),
         FaceTrack(**{name: arrays[f"track_{name}"] for name in _TRACK_ARRAYS}),
     )

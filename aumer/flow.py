@@ -40,7 +40,7 @@ def _per_thread(make: Callable[[], Any]) -> Callable[[], Any]:
 
 @_per_thread
 def _dis() -> Any:
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     engine.setFinestScale(0)  # motion of a tenth of a pixel is lost at half resolution
     return engine
 
@@ -54,7 +54,7 @@ def _tvl1() -> Any:
             "repair it with `pip install --force-reinstall --no-deps "
             f"opencv-contrib-python=={_wheel_version()}`, or use flow='dis'."
         )
-    return cv2.optflow.DualTVL1OpticalFlow_create()
+    return cv2.optflow.DualTVL1OpticalFlow.create()
 
 
 def _wheel_version() -> str:

@@ -9,6 +9,7 @@ and the feature is the unit vector of their sum times their mean magnitude.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,8 @@ class Bins:
 
     Attributes:
         edges: increasing angles in degrees within [0, 360); bin k reaches from edges[k] up to but
-            not including edges[k + 1], the last one round through 0 to edges[0]. Of equally full bins the first wins.
+            not including edges[k + 1], the last one round through 0 to edges[0]. Of equally full
+            bins the first wins.
         strongest: share in (0, 1]; n vectors keep floor(n * strongest).
     """
 
@@ -81,11 +83,11 @@ def main_direction_mean(
     total = strongest.sum(axis=1, dtype=np.float64)
     mean = (np.take_along_axis(magnitude, order, axis=1) * top).sum(axis=1) / np.maximum(keep, 1)
     unit = total / (np.linalg.norm(total, axis=1, keepdims=True) + _EPS)
-    return (unit * mean[:, None]).astype(np.float32)
+    return np.asarray(unit * mean[:, None], np.float32)
 
 
 def boxes(
-    flow: FloatArray, low: npt.NDArray[np.integer], high: npt.NDArray[np.integer]
+    flow: FloatArray, low: npt.NDArray[np.integer[Any]], high: npt.NDArray[np.integer[Any]]
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """The flow vectors of N boxes of one size, corners included, cut at the image's edge.
 
@@ -105,7 +107,7 @@ def boxes(
     return vectors.reshape(n, -1, 2), inside.reshape(n, -1)
 
 
-def published_mdmo(flow: FloatArray, landmarks: npt.NDArray[np.integer]) -> FloatArray:
+def published_mdmo(flow: FloatArray, landmarks: npt.NDArray[np.integer[Any]]) -> FloatArray:
     """The features of AUW-GCN and ABPN, from unaligned flow: (12, 2) float32 px.
 
     Head motion is the flow of the box round landmarks 29 and 30, widened by .35 of half the

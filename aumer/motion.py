@@ -166,7 +166,7 @@ def _rigid_basis(crop: int) -> FloatArray:
     one, zero = np.ones_like(x), np.zeros_like(x)
     across = np.stack([one, zero, x, -y, depth, zero], axis=-1)
     down = np.stack([zero, one, y, x, zero, depth], axis=-1)
-    return np.stack([across, down], axis=2).astype(np.float32)
+    return np.asarray(np.stack([across, down], axis=2), np.float32)
 
 
 @lru_cache(maxsize=4)

@@ -46,7 +46,7 @@ class Interval:
         return self.offset - self.onset + 1
 
     def __contains__(self, frame: object) -> bool:
-        return isinstance(frame, (int, np.integer)) and self.onset <= frame <= self.offset
+        return isinstance(frame, (int, np.integer)) and bool(self.onset <= frame <= self.offset)
 
     def overlap(self, other: Interval) -> int:
         """Number of frames in both intervals."""

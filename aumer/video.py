@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -34,9 +35,12 @@ Source: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any]
 Keep: TypeAlias = Callable[[int, float], bool]
 
 #: File names that count as frames of a folder.
-IMAGE_SUFFIXES = frozenset(
-    f".{name}" for name in "bmp dib jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp".split()
-)
+# fmt: off
+IMAGE_SUFFIXES = frozenset((
+    ".bmp", ".dib", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+    ".tif", ".tiff", ".webp",
+))
+# fmt: on
 
 logger = logging.getLogger("aumer")
 
@@ -65,7 +69,8 @@ def open_video(
         keep: called in order as ``keep(index, time_s)`` for every frame of the range, in the
             decoder's thread. Frames for which it is false are neither converted nor given, which
             makes skipping cheap.
-        queue_size: frames decoded ahead, at most.
+        queue_size: frames decoded ahead, at most. A camera does not wait for a slow consumer: the
+            frames for which there is no room are dropped.
 
     Raises:
         UsageError: an argument is missing or cannot be used. A range without frames is found, and
@@ -209,6 +214,8 @@ class _Pump:
         self._source, self._start, self._end, self._keep = source, start, end, keep
         self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._slots = threading.Semaphore(queue_size)  # what bounds the queue
+        self._size = queue_size
+        self._live = source.info.source == "camera"
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -235,14 +242,15 @@ class _Pump:
             self._thread.join(5.0)  # a camera that hangs must not hang its user
 
     def _run(self) -> None:
-        last: Frame | BaseException | None = None
         try:
-            self._fill()
+            try:
+                self._fill()
+            finally:
+                self._source.close()
         except BaseException as error:
-            last = error
-        finally:
-            self._source.close()
-            self._queue.put(last)
+            self._queue.put(error)
+        else:
+            self._queue.put(None)
 
     def _fill(self) -> None:
         microsecond = 1e-6
@@ -254,6 +262,8 @@ class _Pump:
             if time_s < self._start - microsecond:
                 continue
             in_range = True
+            if self._live and self._queue.qsize() >= self._size:
+                continue
             if self._keep is not None and not self._keep(index, time_s):
                 continue
             self._slots.acquire()
@@ -303,7 +313,7 @@ class FolderSource:
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
         for index, path in enumerate(self._paths):
-            yield index / self._fps, lambda path=path: self._image(path)  # type: ignore[misc]
+            yield index / self._fps, partial(self._image, path)
 
     def _image(self, path: Path) -> ImageArray:
         image = _read_image(path)
@@ -344,7 +354,7 @@ class FileSource:
                     f"{path}: no frame decodes; the file is damaged, or its video track is empty. "
                     "Export or download it again"
                 )
-            height, width = self._retrieve().shape[:2]
+            height, width = _retrieved(self._capture, str(path)).shape[:2]
         except BaseException:
             self._capture.release()
             raise
@@ -377,14 +387,8 @@ class FileSource:
     def _grab(self) -> bool:
         return any(self._capture.grab() for _ in range(self._TRIES))
 
-    def _retrieve(self) -> ImageArray:
-        ok, image = self._capture.retrieve()
-        if not ok or image is None:
-            raise VideoError(f"{self._path}: a frame decodes but its image cannot be had")
-        return _rgb(image)
-
     def _image(self) -> ImageArray:
-        image = self._retrieve()
+        image = _retrieved(self._capture, str(self._path))
         height, width = image.shape[:2]
         if (width, height) != (self.info.width, self.info.height):
             raise VideoError(
@@ -404,8 +408,8 @@ class FileSource:
         length = last_time + 1 / rate
         if frames < 0.9 * estimate and length < 0.9 * estimate / rate:
             logger.warning(
-                "%s: %d frames (%.2f s) decoded of about %d (%.2f s) that the file promises; it may "
-                "be cut short or damaged, and then the rest is missing from the result",
+                "%s: %d frames (%.2f s) decoded of about %d (%.2f s) that the file promises; it "
+                "may be cut short or damaged, and then the rest is missing from the result",
                 self.info.name,
                 frames,
                 length,
@@ -426,24 +430,19 @@ class CameraSource:
         self._capture, self._now = capture, now
         if not capture.grab():
             capture.release()
-            raise VideoError(f"{name} opened but gives no frame; does another program use it?")
-        self._first = now()
-        _, image = capture.retrieve()
-        height, width = image.shape[:2]
+            raise VideoError(f"{name} opens but gives no frame; does another program use it?")
+        height, width = _retrieved(capture, name).shape[:2]
         fps = _sane_fps(capture.get(cv2.CAP_PROP_FPS))
         self.info = VideoInfo(name, "camera", width, height, fps, None)
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
-        yield 0.0, self._image
+        image = partial(_retrieved, self._capture, self.info.name)
+        first: float | None = None
         while self._capture.grab():
-            yield self._now() - self._first, self._image
+            now = self._now()
+            first = now if first is None else first
+            yield now - first, image
         logger.warning("%s gives no more frames; was it unplugged?", self.info.name)
-
-    def _image(self) -> ImageArray:
-        ok, image = self._capture.retrieve()
-        if not ok or image is None:
-            raise VideoError(f"{self.info.name}: a frame cannot be had; was it unplugged?")
-        return _rgb(image)
 
     def close(self) -> None:
         self._capture.release()
@@ -723,6 +722,13 @@ def _read_image(path: Path) -> ImageArray:
         raise VideoError(
             f"{path} is no image that OpenCV reads ({len(data)} bytes); repair or remove it"
         )
+    return _rgb(image)
+
+
+def _retrieved(capture: Capture, name: str) -> ImageArray:
+    ok, image = capture.retrieve()
+    if not ok or image is None:
+        raise VideoError(f"{name}: the image of a frame cannot be had; the video is damaged")
     return _rgb(image)
 
 

@@ -26,10 +26,10 @@ class FaceAlignmentLandmarker:
     one frame to the next; so boxes are used as they come. A detector's box on a first frame (from
     the hairline, or of the eyes and mouth only) may be a fifth larger or smaller.
 
-    **Points** lie where the heatmap peaks are in the image, to a quarter of a heatmap cell (1/64 of
-    the square). The package's own `get_landmarks_from_image` cuts them to whole pixels and neglects
-    that the square's corners are whole pixels too, so that points jump when a box moves by
-    fractions; here neither happens.
+    **Points** lie where the heatmaps peak in the image, read between their cells (1/64 of the
+    square wide). The package's own `get_landmarks_from_image` reads them to half a cell, cuts them
+    to whole pixels, and neglects that the square's corners are whole pixels too: its points jump
+    where a face or a box moves slowly, and here such jumps would pass for motion.
 
     Args:
         weights: path of `2DFAN4-11f355bf06.pth.tar`; `None` looks where the package keeps it (the
@@ -128,22 +128,19 @@ class FaceAlignmentLandmarker:
 def _peaks(heatmaps: FloatArray) -> FloatArray:
     """(K, H, W) float32 -> (K, 2) float32 x, y of the peaks in cells; a cell's centre is at .5.
 
-    Each peak is moved a quarter of a cell towards its higher neighbour, but for those at the edge:
-    the package's `get_preds_fromhm`, which is compiled at first use and takes seconds for that.
+    The peak is that of the parabola through the highest cell and its two neighbours, along x and y
+    each; at the edge it is the cell's centre.
     """
     count, height, width = heatmaps.shape
     y, x = np.divmod(heatmaps.reshape(count, -1).argmax(axis=1), width)
-    k = np.arange(count)
-    left, right = np.maximum(x - 1, 0), np.minimum(x + 1, width - 1)
-    above, below = np.maximum(y - 1, 0), np.minimum(y + 1, height - 1)
-    slope = np.stack(
-        [
-            heatmaps[k, y, right] - heatmaps[k, y, left],
-            heatmaps[k, below, x] - heatmaps[k, above, x],
-        ],
-        axis=1,
-    )
     inner = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
-    quarter = np.where(inner[:, None], 0.25 * np.sign(slope), 0.0)
-    peaks: FloatArray = (np.stack([x, y], axis=1) + 0.5 + quarter).astype(np.float32)
+    k, row, column = np.arange(count)[inner], y[inner], x[inner]
+    peaks: FloatArray = np.stack([x, y], axis=1).astype(np.float32) + np.float32(0.5)
+    top = heatmaps[k, row, column]
+    for axis, (down, right) in enumerate([(0, 1), (1, 0)]):
+        before = heatmaps[k, row - down, column - right]
+        after = heatmaps[k, row + down, column + right]
+        bend = 2 * top - before - after  # 0 where all three are equal
+        # The top is the highest of the three, so the shift is half a cell at most.
+        peaks[k, axis] += (after - before) / np.where(bend > 0, 2 * bend, 1)
     return peaks

@@ -77,11 +77,14 @@ class MediaPipeDetector:
     def __init__(self, threshold: float = 0.5) -> None:
         detection = _solutions().face_detection
         with _quiet_stderr():
+            # The graphs' threads go on announcing themselves until a first result is out.
             # Full range sees faces down to about 1/20 of the image, short range those that fill it.
             self._models = [
                 detection.FaceDetection(min_detection_confidence=threshold, model_selection=m)
                 for m in (1, 0)
             ]
+            for model in self._models:
+                model.process(np.zeros((8, 8, 3), np.uint8))
 
     def __call__(self, image: ImageArray) -> FloatArray:
         height, width = image.shape[:2]
@@ -160,7 +163,7 @@ class MediaPipeLandmarker:
             return False
         x0, y0, side = self._window
         inside = (box[0] - x0, box[1] - y0, x0 + side - box[2], y0 + side - box[3])
-        return min(inside) >= self._MARGIN * size
+        return float(min(inside)) >= self._MARGIN * size
 
 
 def _square(image: ImageArray, x0: int, y0: int, side: int) -> ImageArray:

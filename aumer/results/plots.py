@@ -168,7 +168,7 @@ def _title(figure: Figure, result: SpotResult, axis: _TimeAxis, height: float) -
         f"face in {100 * result.coverage:.3g} % of frames",
         f"spotter: {result.spotter}",
     ]
-    write(_cut(printable(result.video.name), 90, tail=30), 0.12, fontsize=11, fontweight="bold")
+    write(_cut(printable(result.video.name), 80, tail=25), 0.12, fontsize=11, fontweight="bold")
     write("   ·   ".join(facts), 0.36, fontsize=8.5, color=_GREY)
 
 
@@ -232,7 +232,7 @@ def _gallery(
         axes.text(
             _PLOT + 0.12,
             _LEADER + side / 2,
-            f"top {len(shown)} of {total}\nby score",
+            f"{'top ' * (len(shown) == FACES_SHOWN)}{len(shown)} of {total}\nshown",
             fontsize=7.5,
             color=_GREY,
             va="center",
@@ -257,7 +257,7 @@ def _motion(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
         peak = max(peak, float(np.nanmax(values, initial=0.0)))
     axes.set_ylabel("ROI displacement\n(crop px)", fontsize=8)
     axes.set_ylim(0, max(1.0, 1.08 * peak))  # the noise of a still face must not look like motion
-    axes.yaxis.set_major_locator(MaxNLocator(5, min_n_ticks=3))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     _no_face(axes, features.times, ~features.valid, axis)
     _lines_legend(axes)
 
@@ -348,7 +348,7 @@ _HATCHED: dict[str, Any] = {
 def _lines_legend(axes: Axes) -> None:
     lines = axes.get_lines()
     if lines:
-        labels = [str(line.get_label()) for line in lines]
+        labels = [_cut(str(line.get_label()), 15, tail=5) for line in lines]
         axes.add_artist(_legend(axes, lines, labels, "lower left"))
 
 

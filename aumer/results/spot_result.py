@@ -278,7 +278,8 @@ class SpotResult:
         """Write the result, whole or not at all, in the format its suffix names.
 
         Args:
-            path: ends in .json (everything), .csv (the expressions) or .png (the timeline).
+            path: ends in .json (everything), .csv (the expressions), .png, .pdf or .svg (the
+                timeline).
             overwrite: replace an existing file.
             thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
+from aumer.results.plots import IMAGE_SUFFIXES
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: What `SpotResult.save` can write.
-SUFFIXES = (".json", ".csv", ".png")
+SUFFIXES = (".json", ".csv", *IMAGE_SUFFIXES)
 
 #: The columns of a table of expressions and their pandas dtypes.
 COLUMNS = {
@@ -67,7 +68,8 @@ def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
     """One row an expression, in the order of `results`; see `SpotResult.to_dataframe`."""
     import pandas as pd
 
-    return pd.DataFrame(list(_rows(results)), columns=list(COLUMNS)).astype(COLUMNS)
+    table: pd.DataFrame = pd.DataFrame(list(_rows(results)), columns=list(COLUMNS))
+    return table.astype(COLUMNS)
 
 
 def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, white_tophat
 from scipy.signal import find_peaks, peak_prominences
 
-from aumer.config import RuleSettings
+from aumer.config import RuleSettings, Settings
 from aumer.errors import UsageError
 from aumer.types import Expression, Features, Scores, runs
 
@@ -129,6 +129,11 @@ class RuleSpotter:
 
     def __init__(self, settings: RuleSettings) -> None:
         self._settings = settings
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> RuleSpotter:
+        """As the registry makes it, from all settings in force."""
+        return cls(settings.rules)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
         """Spot in (T, R, 2) features; expressions come in order of onset.
@@ -253,15 +258,19 @@ class RuleSpotter:
         return False
 
     def _expression(self, c: _Candidate, begin: int, end: int, features: Features) -> Expression:
-        rows = [min(begin + k, end - 1) for k in (c.onset, c.apex, c.offset)]
-        onset, apex, offset = (int(features.frames[r]) for r in rows)
-        seconds = [float(features.times[r]) for r in rows]
+        # The instant after the last row has no row of its own.
+        onset, apex, offset = (min(begin + k, end - 1) for k in (c.onset, c.apex, c.offset))
         micro = (c.offset - c.onset) / features.rate <= self._settings.micro_max_s
         return Expression(
-            "micro" if micro else "macro",
-            onset, apex, offset, *seconds,
+            kind="micro" if micro else "macro",
+            onset=int(features.frames[onset]),
+            apex=int(features.frames[apex]),
+            offset=int(features.frames[offset]),
+            onset_s=float(features.times[onset]),
+            apex_s=float(features.times[apex]),
+            offset_s=float(features.times[offset]),
             score=c.strength / (1 + c.strength),
-        )  # fmt: skip
+        )
 
 
 def _columns(rois: tuple[str, ...]) -> dict[str, Signal]:
@@ -286,7 +295,8 @@ def _standing_out(height: Signal, peaks: npt.NDArray[np.intp]) -> npt.NDArray[np
     """The peaks whose prominence is at least half their height: two tops of one hold are one."""
     padded = np.concatenate([[0], height, [0]])
     prominent = peak_prominences(padded, peaks + 1)[0] >= 0.5 * height[peaks]
-    return peaks[prominent]
+    chosen: npt.NDArray[np.intp] = peaks[prominent]
+    return chosen
 
 
 def _valleys(height: Signal, peaks: npt.NDArray[np.intp]) -> tuple[list[int], list[int], list[int]]:

@@ -1,0 +1,97 @@
+"""aumer finds facial micro- and macro-expressions in long videos.
+
+``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# Everything here is imported on first use: `import aumer` costs milliseconds, and no torch.
+_WHERE = {
+    "spot": "aumer.pipeline",
+    "Spotter": "aumer.pipeline",
+    "open_video": "aumer.video",
+    "load_settings": "aumer.config",
+    "Settings": "aumer.config",
+    "SpotResult": "aumer.results",
+    "Interval": "aumer.types",
+    "Expression": "aumer.types",
+    "Frame": "aumer.types",
+    "FaceTrack": "aumer.types",
+    "Features": "aumer.types",
+    "Scores": "aumer.types",
+    "Counts": "aumer.types",
+    "AumerError": "aumer.errors",
+    "UsageError": "aumer.errors",
+    "ConfigError": "aumer.errors",
+    "BackendUnavailable": "aumer.errors",
+    "VideoError": "aumer.errors",
+    "NoFaceError": "aumer.errors",
+    "WeightsError": "aumer.errors",
+    "register": "aumer.registry",
+}
+
+if TYPE_CHECKING:
+    from aumer.config import Settings, load_settings
+    from aumer.errors import (
+        AumerError,
+        BackendUnavailable,
+        ConfigError,
+        NoFaceError,
+        UsageError,
+        VideoError,
+        WeightsError,
+    )
+    from aumer.pipeline import Spotter, spot
+    from aumer.registry import register
+    from aumer.results import SpotResult
+    from aumer.types import (
+        Counts,
+        Expression,
+        FaceTrack,
+        Features,
+        Frame,
+        Interval,
+        Scores,
+    )
+    from aumer.video import open_video
+
+__all__ = [
+    "AumerError",
+    "BackendUnavailable",
+    "ConfigError",
+    "Counts",
+    "Expression",
+    "FaceTrack",
+    "Features",
+    "Frame",
+    "Interval",
+    "NoFaceError",
+    "Scores",
+    "Settings",
+    "SpotResult",
+    "Spotter",
+    "UsageError",
+    "VideoError",
+    "WeightsError",
+    "load_settings",
+    "open_video",
+    "register",
+    "spot",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("aumer")
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'aumer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,363 @@
+"""What this installation can do, and how to mend what it cannot: `aumer doctor`.
+
+Nothing here may crash on account of one broken package: every look at one is guarded, and what went
+wrong stands in the report in one line.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aumer import registry
+from aumer.errors import EXIT_BUG, EXIT_OK, AumerError
+
+T = TypeVar("T")
+
+#: Packages whose versions change results or decide what runs.
+PACKAGES = (
+    *("numpy", "scipy", "numba", "torch", "torch-geometric", "mediapipe", "face-alignment"),
+    *("retina-face", "onnxruntime", "scikit-image", "scikit-learn", "pandas", "matplotlib"),
+    "safetensors",
+)
+_CONTRIB = "opencv-contrib-python"
+_HEADLESS = "opencv-contrib-python-headless"
+
+
+@dataclass(frozen=True)
+class OpenCV:
+    """Which of the wheels that write ``site-packages/cv2`` is in place.
+
+    Attributes:
+        version: of the `cv2` that imports.
+        file: where it lies.
+        installed: every opencv distribution pip knows, with its version.
+        winner: the one whose compiled module is in place; `None` if it is none of theirs.
+        gui: the window toolkit it was built with, "NONE" for a headless one.
+        optflow: whether flow 'tvl1-opencv' can run.
+        problem, repair: what is wrong, and the command that mends it.
+    """
+
+    version: str | None
+    file: str | None
+    installed: dict[str, str]
+    winner: str | None
+    gui: str | None
+    optflow: bool
+    problem: str | None
+    repair: str | None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One exchangeable part. `error` is `None` where it ran; `default` marks what `spot` uses."""
+
+    kind: str
+    name: str
+    default: bool
+    error: str | None
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of someone else's weights; `fetch` is the command that gets it where it is missing."""
+
+    name: str
+    path: str
+    present: bool
+    fetch: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything `aumer doctor` prints. `problems` are failures outside the back ends."""
+
+    aumer: str
+    python: str
+    platform: str
+    packages: dict[str, str | None]
+    devices: tuple[str, ...]
+    opencv: OpenCV
+    backends: tuple[Backend, ...]
+    weights: tuple[Weights, ...]
+    cache: str | None
+    problems: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if the default back ends run, else what `aumer spot` would end with."""
+        failed = [b.exit_code for b in self.backends if b.default and b.error]
+        return failed[0] if failed else EXIT_BUG if self.problems else EXIT_OK
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `--json` prints them."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+    def __str__(self) -> str:
+        cv = self.opencv
+        versions = [f"{name} {found or 'not installed'}" for name, found in self.packages.items()]
+        wheels = [f"{name} {found}" for name, found in cv.installed.items()]
+        lines = [
+            f"aumer {self.aumer}, Python {self.python}, {self.platform}",
+            *_block("Packages", versions),
+            *_block("Devices", self.devices),
+            *_block(
+                "OpenCV",
+                [
+                    f"cv2 {cv.version or 'does not run'} at {cv.file or '-'}",
+                    f"wheels that write it: {', '.join(wheels) or 'none'}",
+                    f"in place: {cv.winner or 'none of these'} (GUI {cv.gui or '-'}, "
+                    f"optflow {'yes' if cv.optflow else 'no'})",
+                    *([f"problem: {cv.problem}"] if cv.problem else []),
+                    *([f"repair: {cv.repair}"] if cv.repair else []),
+                ],
+            ),
+            *_block(
+                "Back ends (* default)",
+                [
+                    f"{'*' if b.default else ' '} {b.kind} {b.name}: "
+                    + ("ok" if b.error is None else f"cannot run: {b.error}")
+                    for b in self.backends
+                ],
+            ),
+            *_block(
+                "Weights of other people's networks",
+                [
+                    f"{w.name}: {w.path}" + ("" if w.present else f" is missing; `{w.fetch}`")
+                    for w in self.weights
+                ],
+            ),
+            f"Feature cache: {self.cache or 'unknown'}",
+            *(f"Problem: {p}" for p in self.problems),
+            "The default back ends run."
+            if self.exit_code == EXIT_OK
+            else f"`aumer spot` cannot run here (exit code {self.exit_code}).",
+        ]
+        return "\n".join(lines)
+
+
+def report() -> Report:
+    """Look at everything. Takes some seconds: torch is imported and every back end is run."""
+    problems: list[str] = []
+
+    def guarded(what: str, look: Callable[[], T], otherwise: T) -> T:
+        try:
+            return look()
+        except Exception as error:  # a report on a broken installation is what this is for
+            problems.append(f"{what}: {_one_line(error)}")
+            return otherwise
+
+    return Report(
+        aumer=_version("aumer") or "(not installed)",
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: _version(name) for name in PACKAGES},
+        devices=(f"cpu: {_cpus()} cores", *_accelerators()),
+        opencv=inspect_opencv(),
+        backends=_backends(guarded("settings", _defaults, frozenset())),
+        weights=guarded("weights", _weights, ()),
+        cache=guarded("feature cache", _cache, None),
+        problems=tuple(problems),
+    )
+
+
+def main(*, as_json: bool = False) -> int:
+    """Print the report on stdout; returns the exit code."""
+    found = report()
+    print(json.dumps(found.to_dict(), indent=2) if as_json else found)
+    return found.exit_code
+
+
+def inspect_opencv() -> OpenCV:
+    """See `OpenCV`. Imports cv2."""
+    wheels = {
+        d.name.lower().replace("_", "-"): d
+        for d in distributions()
+        if d.name and d.name.lower().startswith("opencv")
+    }
+    installed = {name: wheels[name].version for name in sorted(wheels)}
+    winner = owner_of_binary(wheels.values())
+    try:
+        cv2 = importlib.import_module("cv2")
+        found, info = cv2.__version__, cv2.getBuildInformation()
+    except Exception as error:  # ImportError, or the AttributeError of a hollow package
+        return OpenCV(
+            version=None,
+            file=None,
+            installed=installed,
+            winner=winner,
+            gui=None,
+            optflow=False,
+            problem=_one_line(error),
+            repair=opencv_repair(error, installed),
+        )
+    gui = next((x.split(":")[1].strip() for x in info.splitlines() if "GUI:" in x), None)
+    # The name `cv2.optflow` proves nothing: the other wheels' type stubs are enough to make one.
+    optflow = hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create")
+    problem = None
+    if not optflow:
+        problem = "flow 'tvl1-opencv' cannot run: the OpenCV in place has no optflow module"
+    elif len({v.rpartition(".")[0] for v in installed.values()}) > 1:
+        problem = "the wheels are of different releases, so their shared files may not fit together"
+    return OpenCV(
+        version=found,
+        file=getattr(cv2, "__file__", None),
+        installed=installed,
+        winner=winner,
+        gui=gui,
+        optflow=optflow,
+        problem=problem,
+        repair=opencv_repair(None, installed) if problem else None,
+    )
+
+
+def opencv_repair(error: Exception | None, installed: dict[str, str]) -> str:
+    """The command that puts a whole cv2 in place of one that raised `error` or lacks modules."""
+    # Windows and Qt need system libraries that servers lack; the headless wheel does without.
+    wheel = (
+        _HEADLESS if error is not None and "cannot open shared object" in str(error) else _CONTRIB
+    )
+    release = installed.get(wheel)
+    target = f"{wheel}=={release}" if release else f"{wheel}>=4.11,<4.12"
+    return f'"{sys.executable}" -m pip install --force-reinstall --no-deps "{target}"'
+
+
+def owner_of_binary(wheels: Iterable[Distribution]) -> str | None:
+    """Of the distributions that claim cv2's compiled module, the one whose file is on disk."""
+    for wheel in wheels:
+        for file in wheel.files or ():
+            if file.parent.name != "cv2" or file.suffix not in (".so", ".pyd") or not file.hash:
+                continue
+            try:
+                data = Path(str(file.locate())).read_bytes()
+            except OSError:
+                continue
+            found = base64.urlsafe_b64encode(hashlib.new(file.hash.mode, data).digest())
+            if found.rstrip(b"=").decode() == file.hash.value:
+                return wheel.name.lower().replace("_", "-")
+    return None
+
+
+def _backends(defaults: frozenset[tuple[str, str]]) -> tuple[Backend, ...]:
+    found = []
+    for kind, check in _CHECKS.items():
+        for name in registry.names(kind):
+            error, code = None, EXIT_OK
+            try:
+                check(registry.resolve(kind, name))
+            except Exception as failure:
+                error = _one_line(failure)
+                code = failure.exit_code if isinstance(failure, AumerError) else EXIT_BUG
+            found.append(Backend(kind, name, (kind, name) in defaults, error, code))
+    return tuple(found)
+
+
+def _check_flow(flow: Any) -> None:
+    import numpy as np
+
+    image = np.zeros((64, 64), np.uint8)
+    flow(image, image)
+
+
+def _check_detector(make: Any) -> None:
+    import numpy as np
+
+    make()(np.zeros((64, 64, 3), np.uint8))
+
+
+def _check_landmarker(make: Any) -> None:
+    import numpy as np
+
+    landmarker = make()
+    landmarker(np.zeros((64, 64, 3), np.uint8), np.array([16, 16, 48, 48], np.float32))
+    landmarker.reset()
+
+
+def _check_import(_: Any) -> None:
+    """Resolving it was the check."""
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    "detector": _check_detector,
+    "landmarker": _check_landmarker,
+    "flow": _check_flow,
+    "spotter": _check_import,
+}
+
+
+def _defaults() -> frozenset[tuple[str, str]]:
+    from aumer.config import load_settings
+
+    settings = load_settings()
+    return frozenset(
+        {
+            ("detector", settings.face.detector),
+            ("landmarker", settings.face.landmarker),
+            ("flow", settings.motion.flow),
+            ("spotter", "rules"),
+        }
+    )
+
+
+def _weights() -> tuple[Weights, ...]:
+    from aumer.face import weights
+
+    return tuple(
+        Weights(s.weights.name, str(s.path), s.present, f"aumer models fetch {s.weights.name}")
+        for s in weights.available()
+    )
+
+
+def _cache() -> str | None:
+    from aumer.cache import default_folder
+
+    return str(default_folder())
+
+
+def _cpus() -> int:
+    # The share this process may use: less than the machine has, under taskset or in a container.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _accelerators() -> tuple[str, ...]:
+    try:
+        import torch
+
+        cuda = [
+            f"cuda:{i}: {torch.cuda.get_device_name(i)}"
+            for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+        ]
+        mps = ["mps: Apple GPU"] if torch.backends.mps.is_available() else []
+        return (*cuda, *mps) or ("no GPU that torch can use",)
+    except Exception as error:
+        return (f"GPU unknown, torch does not run: {_one_line(error)}",)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _one_line(error: Exception) -> str:
+    """Errors made for users speak for themselves; others need their type beside them."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, AumerError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _block(title: str, lines: Iterable[str]) -> list[str]:
+    return [f"{title}:", *(f"  {line}" for line in lines)]
