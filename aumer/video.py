@@ -75,8 +75,9 @@ def open_video(
     Raises:
         UsageError: an argument is missing or cannot be used. A range without frames is found, and
             raised, while iterating.
-        VideoError: the source cannot be read. Damage further on raises while iterating, except
-            that a file that is cut short gives what decodes, with a logged warning.
+        VideoError: the source cannot be read. A bad image of a folder is found, and raised, while
+            iterating. A file that is cut short or damaged gives the frames that decode; a warning
+            is logged where far fewer do than it promises.
     """
     fps = _positive("fps", fps)
     start = _seconds("start", start)
@@ -347,6 +348,7 @@ class FileSource:
 
     def __init__(self, path: Path, fps: float | None) -> None:
         self._path, self._fps = path, fps
+        self._watch = _FreezeWatch(path.name)
         self._capture = _open_capture(path)
         try:
             if not self._grab():
@@ -371,7 +373,7 @@ class FileSource:
         while more:
             own_time = clock.at(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             time_s = own_time if self._fps is None else index / self._fps
-            yield time_s, self._image
+            yield time_s, partial(self._image, time_s)
             index += 1
             more = self._grab()
         if clock.filled and self._fps is None:
@@ -387,16 +389,9 @@ class FileSource:
     def _grab(self) -> bool:
         return any(self._capture.grab() for _ in range(self._TRIES))
 
-    def _image(self) -> ImageArray:
+    def _image(self, time_s: float) -> ImageArray:
         image = _retrieved(self._capture, str(self._path))
-        height, width = image.shape[:2]
-        if (width, height) != (self.info.width, self.info.height):
-            raise VideoError(
-                f"{self._path}: the frames change from {self.info.width}x{self.info.height} to "
-                f"{width}x{height} pixels on the way; write it at one size first, for instance "
-                f"ffmpeg -i {self._path.name} -vf scale={self.info.width}:{self.info.height} "
-                "one_size.mp4"
-            )
+        self._watch.see(time_s, image)
         return image
 
     def _warn_if_short(self, frames: int, last_time: float) -> None:
@@ -419,6 +414,36 @@ class FileSource:
 
     def close(self) -> None:
         self._capture.release()
+
+
+class _FreezeWatch:
+    """Warns, once, when the picture has not changed by a bit for a second.
+
+    OpenCV's FFmpeg cannot follow a picture that grows on the way (video calls that adapt to their
+    network): it says that all is well and gives the last image of the old size again and again.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._sample: ImageArray | None = None
+        self._since, self._repeats, self._warned = 0.0, 0, False
+
+    def see(self, time_s: float, image: ImageArray) -> None:
+        sample = image[::8, ::8]
+        if self._sample is None or not np.array_equal(sample, self._sample):
+            self._sample, self._since, self._repeats = sample.copy(), time_s, 0
+            return
+        self._repeats += 1
+        if self._repeats >= 10 and time_s - self._since >= 1 and not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s: the picture freezes at %.2f s. If the video does not, its picture size changes "
+                "there, which OpenCV cannot follow: write it at one size first, for instance with "
+                "ffmpeg -i %s -vf scale=1280:720 one_size.mp4",
+                self._name,
+                self._since,
+                self._name,
+            )
 
 
 class CameraSource:
@@ -457,9 +482,9 @@ class Clock:
       seem to begin up to 30 ms early. The second frame tells: after such a start it is past 0.
     - AVI and raw streams hold no presentation times: readings begin late, or are 0 for the last
       frames or for all. Where a reading is missing or stuck, the time is the previous plus `step`.
-    - Joined and restarted recordings jump back by seconds or ahead by hours: counting goes on from
-      the previous time plus `step`.
-    - Readings out of order by less get half a step, so that the times catch up with them again.
+    - Joined and restarted recordings jump back, or ahead by hours: counting goes on from the
+      previous time plus `step`.
+    - Readings out of order by a few frames get half a step, so that the times catch up with them.
 
     Attributes:
         time: the latest time, in seconds.
@@ -491,7 +516,7 @@ class Clock:
         self.filled += 1
         if reading == previous:
             self.time += self._step
-        elif -1 < ahead <= 0:
+        elif -8 * self._step < ahead <= 0:
             self.time += self._step / 2
         else:
             self.time += self._step
@@ -553,7 +578,7 @@ def _open_capture(path: Path) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise VideoError(f"{path}: {_why_unreadable(path, head)}")
     # FFmpeg draws *.txt as a video of scrolling text.
-    if int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True) == b"ansi":
+    if int(capture.get(cv2.CAP_PROP_FOURCC)) == int.from_bytes(b"ansi", "little"):
         capture.release()
         raise VideoError(f"{path} is a text file, not a video")
     # Off unless asked for: phones store portrait video lying on its side.
@@ -609,7 +634,7 @@ def _why_unreadable(path: Path, head: bytes) -> str:
         if moov is None:
             return f"the file is cut short: its index (the 'moov' atom) is missing; {again}"
         if b"vide" not in moov:
-            return "it holds sound but no video"
+            return f"it has no video track, {'only sound' if b'soun' in moov else 'nor sound'}"
     if head.startswith((b"ID3", b"fLaC", b"OggS")) or head[8:12] == b"WAVE":
         return "it is a sound recording without video"
     if not head.strip(b"\0"):
