@@ -67,16 +67,17 @@ def skin_finder() -> nn.Module:
 
 
 @torch.no_grad()
-def light_finder() -> nn.Module:
-    network: Any = FAN(4)
+def light_finder(stacks: int = 4) -> nn.Module:
+    network: Any = FAN(stacks)
     _clear(network)
     for c in range(3):
         network.conv1.weight[c, c, 2:5, 2:5] = 1 / 9
     for block in (network.conv2, network.conv4):
         _pass(block.downsample[2], 3)
-    _pass(network.conv_last3, 3)
+    last = stacks - 1
+    _pass(getattr(network, f"conv_last{last}"), 3)
     for c, points in enumerate(COLOUR_POINTS):
-        network.l3.weight[list(points), c] = 1.0
+        getattr(network, f"l{last}").weight[list(points), c] = 1.0
     return network
 
 
@@ -93,6 +94,12 @@ def retinaface_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fan_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _saved(light_finder(), tmp_path_factory.mktemp("weights") / "2DFAN4-11f355bf06.pth.tar")
+
+
+@pytest.fixture(scope="session")
+def one_stack() -> nn.Module:
+    """FAN with one of its four stacks: finds light as the whole does, in a quarter of the time."""
+    return light_finder(1).eval()
 
 
 @pytest.fixture(scope="session")
