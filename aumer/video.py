@@ -437,8 +437,8 @@ class _FreezeWatch:
         if self._repeats >= 10 and time_s - self._since >= 1 and not self._warned:
             self._warned = True
             logger.warning(
-                "%s: the picture freezes at %.2f s. If the video does not, its picture size changes "
-                "there, which OpenCV cannot follow: write it at one size first, for instance with "
+                "%s: the picture freezes at %.2f s. If the video does not, its size changes there, "
+                "which OpenCV cannot follow: write it at one size first, for instance with "
                 "ffmpeg -i %s -vf scale=1280:720 one_size.mp4",
                 self._name,
                 self._since,
