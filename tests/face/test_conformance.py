@@ -1,0 +1,215 @@
+"""The contracts of `aumer.face.seams`, kept by every registered back end.
+
+A back end that is registered is tested here without another line, if it needs no arguments. No
+back end is ever skipped: all of them are dependencies, and the weights are made in conftest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aumer.face.seams import Detector, Landmarker
+from aumer.registry import names, resolve
+
+#: Back ends that run here with the weights they run with elsewhere.
+REAL = {"mediapipe"}
+#: Where the face of the portrait is, brows to chin.
+FACE = np.array([68, 75, 190, 205], np.float32)
+
+
+def inputs(portrait: np.ndarray) -> dict[str, np.ndarray]:
+    """Images out of the ordinary."""
+    grey = portrait.mean(axis=2).astype(np.uint8)
+    return {
+        "grey": np.repeat(grey[:, :, None], 3, axis=2),
+        "odd": portrait[11:244, 3:254],
+        "cut": portrait[:, 110:],
+        "tiny": portrait[96:102, 120:128],
+        "pixel": portrait[:1, :1],
+        "strip": portrait[:, 120:121],
+        "white": np.full_like(portrait, 255),
+        "noise": np.random.default_rng(0).integers(0, 256, portrait.shape, dtype=np.uint8),
+    }
+
+
+@pytest.fixture(scope="module")
+def arguments(retinaface_weights: Path, fan_weights: Path) -> dict[str, dict[str, Any]]:
+    """What back ends need that cannot do without; the faster ways where there is a choice."""
+    return {
+        "retinaface": {"weights": retinaface_weights, "upscale": False},
+        "face-alignment": {"weights": fan_weights, "flip": False},
+    }
+
+
+# Detectors
+
+
+@pytest.fixture(scope="module", params=names("detector"))
+def new_detector(
+    request: pytest.FixtureRequest, arguments: dict[str, dict[str, Any]]
+) -> Callable[[], Detector]:
+    return lambda: resolve("detector", request.param)(**arguments.get(request.param, {}))
+
+
+@pytest.fixture(scope="module")
+def detector(new_detector: Callable[[], Detector]) -> Detector:
+    return new_detector()
+
+
+@pytest.fixture(scope="module")
+def boxes(detector: Detector, portrait: np.ndarray) -> np.ndarray:
+    return detector(portrait)
+
+
+def check_boxes(boxes: np.ndarray) -> None:
+    assert boxes.dtype == np.float32
+    assert boxes.ndim == 2
+    assert boxes.shape[1] == 5
+    assert np.isfinite(boxes).all()
+    assert (boxes[:, 2] > boxes[:, 0]).all()
+    assert (boxes[:, 3] > boxes[:, 1]).all()
+    assert ((boxes[:, 4] >= 0) & (boxes[:, 4] <= 1)).all()
+
+
+def test_detector_finds_the_face(boxes: np.ndarray, request: pytest.FixtureRequest) -> None:
+    check_boxes(boxes)
+    assert len(boxes)
+    if request.node.callspec.params["new_detector"] in REAL:
+        assert len(boxes) == 1
+        shared = np.minimum(boxes[0, 2:4], FACE[2:]) - np.maximum(boxes[0, :2], FACE[:2])
+        assert shared.prod() > 0.6 * (FACE[2:] - FACE[:2]).prod()
+
+
+def test_detector_keeps_no_state(
+    new_detector: Callable[[], Detector],
+    detector: Detector,
+    boxes: np.ndarray,
+    portrait: np.ndarray,
+) -> None:
+    detector(np.ascontiguousarray(portrait[::-1]))
+    np.testing.assert_array_equal(detector(portrait), boxes)
+    np.testing.assert_array_equal(new_detector()(portrait), boxes)
+
+
+def test_detector_finds_nothing_where_nothing_is(detector: Detector, portrait: np.ndarray) -> None:
+    found = detector(np.zeros_like(portrait))
+    check_boxes(found)
+    assert found.shape == (0, 5)
+
+
+def test_detector_takes_any_memory_layout(
+    detector: Detector, boxes: np.ndarray, portrait: np.ndarray
+) -> None:
+    np.testing.assert_array_equal(detector(np.asfortranarray(portrait)), boxes)
+
+
+def test_detector_takes_any_image(detector: Detector, portrait: np.ndarray) -> None:
+    for image in inputs(portrait).values():
+        before = image.copy()
+        check_boxes(detector(image))
+        np.testing.assert_array_equal(image, before)
+
+
+# Landmarkers
+
+
+@pytest.fixture(scope="module", params=names("landmarker"))
+def new_landmarker(
+    request: pytest.FixtureRequest, arguments: dict[str, dict[str, Any]]
+) -> Callable[[], Landmarker]:
+    return lambda: resolve("landmarker", request.param)(**arguments.get(request.param, {}))
+
+
+@pytest.fixture(scope="module")
+def points(new_landmarker: Callable[[], Landmarker], portrait: np.ndarray) -> np.ndarray:
+    """The portrait's, from an object that has seen nothing else."""
+    found = new_landmarker()(portrait, FACE.copy())
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def used_landmarker(new_landmarker: Callable[[], Landmarker]) -> Landmarker:
+    """One object for all tests below, as a run over many videos has."""
+    return new_landmarker()
+
+
+@pytest.fixture
+def landmarker(used_landmarker: Landmarker) -> Landmarker:
+    used_landmarker.reset()
+    return used_landmarker
+
+
+def check_points(points: np.ndarray | None) -> None:
+    if points is not None:
+        assert points.dtype == np.float32
+        assert points.shape == (68, 2)
+        assert np.isfinite(points).all()
+
+
+def test_landmarker_finds_the_face(points: np.ndarray, request: pytest.FixtureRequest) -> None:
+    check_points(points)
+    if request.node.callspec.params["new_landmarker"] not in REAL:
+        return
+    size = FACE[2:] - FACE[:2]
+    assert (points > FACE[:2] - 0.2 * size).all()
+    assert (points < FACE[2:] + 0.2 * size).all()
+    # The order of iBUG-68: left and right are the image's.
+    x, y = points.T
+    brows, eyes, nose, mouth, chin = (
+        y[s].mean()
+        for s in (slice(17, 27), slice(36, 48), slice(31, 36), slice(48, 68), slice(7, 10))
+    )
+    assert brows < eyes < nose < mouth < chin
+    for left, right in ((0, 16), (17, 26), (36, 39), (39, 42), (42, 45), (31, 35), (48, 54)):
+        assert x[left] < x[right]
+
+
+def test_landmarker_forgets(
+    landmarker: Landmarker, points: np.ndarray, portrait: np.ndarray
+) -> None:
+    elsewhere = np.roll(portrait, (20, -30), axis=(0, 1))
+    for _ in range(2):
+        landmarker(elsewhere, FACE + np.float32([-30, 20, -30, 20]))
+    landmarker.reset()
+    landmarker.reset()
+    np.testing.assert_array_equal(landmarker(portrait, FACE), points)
+
+
+def test_landmarker_finds_nothing_where_nothing_is(
+    landmarker: Landmarker, portrait: np.ndarray
+) -> None:
+    assert landmarker(np.zeros_like(portrait), FACE) is None
+
+
+def test_landmarker_takes_any_memory_layout(
+    landmarker: Landmarker, points: np.ndarray, portrait: np.ndarray
+) -> None:
+    box = np.stack([FACE, FACE], axis=1)[:, 0]
+    np.testing.assert_array_equal(landmarker(np.asfortranarray(portrait), box), points)
+    np.testing.assert_array_equal(box, FACE)
+
+
+def test_landmarker_takes_a_box_over_the_edge(landmarker: Landmarker, portrait: np.ndarray) -> None:
+    """The left half of the face, with the box of the whole; and boxes wholly outside."""
+    half = portrait[:, 130:]
+    moved = FACE - np.float32([130, 0, 130, 0])
+    check_points(landmarker(half, moved))
+    for far in (1000, -1000):
+        landmarker.reset()
+        check_points(landmarker(half, moved + np.float32(far)))
+
+
+def test_landmarker_takes_any_image(landmarker: Landmarker, portrait: np.ndarray) -> None:
+    for name, image in inputs(portrait).items():
+        landmarker.reset()
+        before = image.copy()
+        height, width = image.shape[:2]
+        box = FACE if name in ("grey", "odd") else np.float32([0, 0, width, height])
+        check_points(landmarker(image, box))
+        np.testing.assert_array_equal(image, before)
