@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import platform
@@ -164,7 +165,7 @@ def report() -> Report:
         platform=platform.platform(),
         packages={name: _version(name) for name in PACKAGES},
         devices=(f"cpu: {_cpus()} cores", *_accelerators()),
-        opencv=inspect_opencv(),
+        opencv=look_at_opencv(),
         backends=_backends(guarded("settings", _defaults, frozenset())),
         weights=guarded("weights", _weights, ()),
         cache=guarded("feature cache", _cache, None),
@@ -179,7 +180,7 @@ def main(*, as_json: bool = False) -> int:
     return found.exit_code
 
 
-def inspect_opencv() -> OpenCV:
+def look_at_opencv() -> OpenCV:
     """See `OpenCV`. Imports cv2."""
     wheels = {
         d.name.lower().replace("_", "-"): d
@@ -191,7 +192,8 @@ def inspect_opencv() -> OpenCV:
     try:
         cv2 = importlib.import_module("cv2")
         found, info = cv2.__version__, cv2.getBuildInformation()
-    except Exception as error:  # ImportError, or the AttributeError of a hollow package
+    except Exception as error:
+        hollow = isinstance(error, AttributeError) and winner is None
         return OpenCV(
             version=None,
             file=None,
@@ -199,7 +201,9 @@ def inspect_opencv() -> OpenCV:
             winner=winner,
             gui=None,
             optflow=False,
-            problem=_one_line(error),
+            problem=f"cv2 is an empty shell, as uninstalling one of its wheels leaves it ({error})"
+            if hollow
+            else _one_line(error),
             repair=opencv_repair(error, installed),
         )
     gui = next((x.split(":")[1].strip() for x in info.splitlines() if "GUI:" in x), None)
@@ -224,7 +228,7 @@ def inspect_opencv() -> OpenCV:
 
 def opencv_repair(error: Exception | None, installed: dict[str, str]) -> str:
     """The command that puts a whole cv2 in place of one that raised `error` or lacks modules."""
-    # Windows and Qt need system libraries that servers lack; the headless wheel does without.
+    # Windows on a screen need system libraries that servers lack; the headless wheel does without.
     wheel = (
         _HEADLESS if error is not None and "cannot open shared object" in str(error) else _CONTRIB
     )
@@ -284,20 +288,23 @@ def _check_landmarker(make: Any) -> None:
     landmarker.reset()
 
 
-def _check_import(_: Any) -> None:
-    """Resolving it was the check."""
+def _check_spotter(part: Any) -> None:
+    from aumer.pipeline import Spotter
+
+    Spotter(model=part)
 
 
 _CHECKS: dict[str, Callable[[Any], None]] = {
     "detector": _check_detector,
     "landmarker": _check_landmarker,
     "flow": _check_flow,
-    "spotter": _check_import,
+    "spotter": _check_spotter,
 }
 
 
 def _defaults() -> frozenset[tuple[str, str]]:
     from aumer.config import load_settings
+    from aumer.pipeline import Spotter
 
     settings = load_settings()
     return frozenset(
@@ -305,7 +312,7 @@ def _defaults() -> frozenset[tuple[str, str]]:
             ("detector", settings.face.detector),
             ("landmarker", settings.face.landmarker),
             ("flow", settings.motion.flow),
-            ("spotter", "rules"),
+            ("spotter", inspect.signature(Spotter).parameters["model"].default),
         }
     )
 
