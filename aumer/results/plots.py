@@ -37,7 +37,7 @@ FACES_SHOWN = 5
 _KIND_COLOURS: dict[Kind, str] = {"micro": "#D55E00", "macro": "#0072B2"}
 _KIND_MARKERS: dict[Kind, str] = {"micro": "v", "macro": "D"}
 _GROUP_COLOURS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
-_CHANNEL_COLOURS = ("#222222", "#CC79A7", "#009E73", "#E69F00", "#56B4E9")
+_CHANNEL_COLOURS = ("#222222", "#E69F00", "#56B4E9", "#CC79A7")
 _DASHES = ("-", "--", ":", "-.")
 _GREY = "0.35"
 
@@ -265,12 +265,15 @@ def _motion(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
 def _scores(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
     scores = result.scores
     used: dict[str, int] = {}
-    for name in scores.channels:
-        kind = next((k for k in _KIND_COLOURS if name.startswith(k)), None)
-        family = kind or ""
+    for k, name in enumerate(scores.channels):
+        kind = next((kind for kind in _KIND_COLOURS if name.startswith(kind)), None)
+        group = _group(name)
+        # A channel of a kind or of a group of ROIs has the colour it has elsewhere in the figure.
+        family = kind or group
         nth = used[family] = used.get(family, -1) + 1
-        if kind:
-            colour, dash = _KIND_COLOURS[kind], _DASHES[nth % len(_DASHES)]
+        if kind or group != "other":
+            colour = _KIND_COLOURS[kind] if kind else _GROUP_COLOURS[group]
+            dash = _DASHES[nth % len(_DASHES)]
         else:
             colour = _CHANNEL_COLOURS[nth % len(_CHANNEL_COLOURS)]
             dash = _DASHES[nth // len(_CHANNEL_COLOURS) % len(_DASHES)]
@@ -279,7 +282,10 @@ def _scores(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
             np.where(scores.valid, scores.channel(name), np.nan),
             color=colour,
             linestyle=dash,
-            linewidth=axis.line_width,
+            # A total, which spotters name last, lies under its parts, and shows on both sides where
+            # it equals one of them.
+            linewidth=axis.line_width + (1.4 if family == "other" and len(used) > 1 else 0),
+            zorder=2 - k / 100,
             label=name,
         )
     axes.set_ylabel("Score", fontsize=8)
@@ -367,10 +373,14 @@ def _kinds_legend(axes: Axes, result: SpotResult) -> None:
         labels.append(kind)
     handles.append(Line2D([], [], color=_GREY, marker="|", markersize=8, linewidth=0))
     labels.append("apex")
-    if not result.scores.valid.all() or (result.features and not result.features.valid.all()):
+    if not result.scores.valid.all() or not _all_valid(result.features):
         handles.append(Patch(**_HATCHED))
         labels.append("no face")
     axes.add_artist(_legend(axes, handles, labels, "upper left"))
+
+
+def _all_valid(features: Features | None) -> bool:
+    return features is None or bool(features.valid.all())
 
 
 def _legend(

@@ -68,8 +68,9 @@ def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
     """One row an expression, in the order of `results`; see `SpotResult.to_dataframe`."""
     import pandas as pd
 
-    table: pd.DataFrame = pd.DataFrame(list(_rows(results)), columns=list(COLUMNS))
-    return table.astype(COLUMNS)
+    rows = pd.DataFrame(list(_rows(results)), columns=list(COLUMNS))
+    table: pd.DataFrame = rows.astype(COLUMNS)
+    return table
 
 
 def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
