@@ -255,7 +255,7 @@ class _Pump:
 
     def _fill(self) -> None:
         microsecond = 1e-6
-        in_range, latest = False, 0.0
+        in_range, latest = False, -1.0
         for index, (time_s, image) in enumerate(self._source.frames()):
             latest = time_s
             if self._stopped.is_set() or time_s >= self._end - microsecond:
@@ -273,6 +273,8 @@ class _Pump:
             self._queue.put(Frame(index, time_s, image()))
         if not in_range and not self._stopped.is_set():
             name = self._source.info.name
+            if latest < 0:
+                raise VideoError(f"{name} gives no frame")
             if latest < self._start:
                 raise UsageError(
                     f"start={self._start:g} s lies beyond the end of {name}, whose last frame is "
