@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -118,5 +119,5 @@ def _read(path: Path) -> Arrays | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None

@@ -213,6 +213,8 @@ def _apply(values: dict[str, Any], changes: Mapping[str, Any], source: str) -> N
 
 
 def _fits(value: object, kind: type) -> bool:
-    if kind is float:  # 1 is a fine float, True is not
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is float:  # 1 is a fine float; True is not, nor are inf and nan, which JSON has not
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return abs(value) <= sys.float_info.max
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
