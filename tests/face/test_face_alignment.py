@@ -91,6 +91,9 @@ def test_a_box_of_any_shape_and_size(landmarker: FaceAlignmentLandmarker) -> Non
     places = ((100, 110), (340, 150), (200, 400))
     image = lights(*places, shape=(500, 480))
     check(landmarker(image, np.float32([60, 80, 400, 460])), *places, cell=CELL * 3.6)
+    places = ((580, 100), (650, 120), (625, 180))
+    image = lights(*places, shape=(240, 700))
+    check(landmarker(image, BOX + np.float32([500, 0, 500, 0])), *places)
 
 
 @pytest.mark.parametrize(
