@@ -1,0 +1,169 @@
+"""What the command line says while it works: log lines, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from types import TracebackType
+from typing import Any
+
+from aumer.errors import UsageError
+
+_LOGGER = logging.getLogger("aumer")
+
+#: Where stderr is no terminal, a long job says how far it is this often.
+_EVERY_S = 30.0
+
+
+def abandon_stdout() -> None:
+    """Send what is left for stdout nowhere: Python flushes it at the end, and would complain."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (AttributeError, OSError, ValueError):  # stdout is not a file, or closed
+        pass
+
+
+class Console:
+    """Owns stderr, and the "aumer" logger, for the length of one command.
+
+    Args:
+        verbosity: 0 shows warnings, 1 information, 2 everything.
+        quiet: nothing but errors; no progress.
+    """
+
+    def __init__(self, verbosity: int = 0, *, quiet: bool = False) -> None:
+        self._verbose = verbosity > 0
+        self._quiet = quiet
+        chosen = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+        self._level = logging.ERROR if quiet else chosen
+        self._handler = _Handler(self)
+        self._bar: Any = None
+        self._job = ""
+        self._spoke = 0.0
+
+    def __enter__(self) -> Console:
+        self._before = (_LOGGER.level, _LOGGER.propagate)
+        _LOGGER.setLevel(self._level)
+        _LOGGER.propagate = False  # other packages put handlers of their own on the root logger
+        _LOGGER.addHandler(self._handler)
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        if not (self._verbose or sys.warnoptions):
+            warnings.simplefilter("ignore")  # of packages about themselves: no user can act on them
+        # A file name that the terminal cannot show must not end the run.
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.finish()
+        self._warnings.__exit__(kind, error, trace)
+        _LOGGER.removeHandler(self._handler)
+        level, _LOGGER.propagate = self._before
+        _LOGGER.setLevel(level)
+
+    # -- lines --------------------------------------------------------------------------------
+
+    def data(self, text: str) -> None:
+        """Write results to stdout at once, so that a reader gets them while work goes on.
+
+        Raises:
+            BrokenPipeError: nobody reads stdout any more (``aumer ... | head``).
+            UsageError: the system refuses to write.
+        """
+        if sys.stdout is None:  # closed by whoever started us
+            return
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            abandon_stdout()
+            raise UsageError(f"cannot write to stdout: {error.strerror or error}") from error
+
+    def note(self, text: str) -> None:
+        """A line for whoever watches; none if quiet."""
+        if not self._quiet:
+            self.line(text)
+
+    def error(self, text: str) -> None:
+        """A line that is always shown."""
+        self.line(f"aumer: error: {text}")
+
+    def bug(self, error: Exception, *, where: str = "") -> None:
+        """An error nobody raised on purpose: one line, and the traceback if verbose."""
+        if self._verbose:
+            self.line("".join(traceback.format_exception(error)).rstrip())
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        self.error(
+            f"{where}internal error, {what}. Please report this, with what `aumer doctor` prints"
+            + ("." if self._verbose else " and the traceback that -v shows.")
+        )
+
+    def line(self, text: str) -> None:
+        """A line on stderr, above the progress bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        elif sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+    # -- progress -----------------------------------------------------------------------------
+
+    def start(self, job: str, *, unit: str = "frame") -> None:
+        """Begin to show the progress of a job: a bar on a terminal, else a line now and then."""
+        self.finish()
+        self._job, self._unit, self._spoke = job, unit, time.monotonic()
+        if self._quiet or sys.stderr is None:
+            return
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            scaled = unit == "B"
+            self._bar = tqdm(
+                desc=job, unit=unit, unit_scale=scaled, leave=False, dynamic_ncols=True
+            )
+        else:
+            self.line(job)
+
+    def progress(self, done: int, total: int | None) -> None:
+        """How much of the job is done; a total is only an estimate and may be passed."""
+        total = total if total is not None and total >= done else None
+        if self._bar is not None:
+            if self._bar.total != total:
+                self._bar.total = total
+            self._bar.update(done - self._bar.n)
+        elif not self._quiet and time.monotonic() - self._spoke > _EVERY_S:
+            self._spoke = time.monotonic()
+            share = f" of about {total} ({done / total:.0%})" if total else ""
+            self.line(f"{self._job}: {self._unit} {done}{share}")
+
+    def finish(self) -> None:
+        """End the job; its bar vanishes."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Handler(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._console.line(f"aumer: {record.levelname.lower()}: {self.format(record)}")
+        except Exception:
+            self.handleError(record)

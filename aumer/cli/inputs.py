@@ -1,0 +1,61 @@
+"""What a user names as input: files, folders of frames, cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aumer.errors import UsageError
+
+_CAMERA = "camera:"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input: as it was written, as `aumer.video.open_video` takes it, and its output's stem."""
+
+    text: str
+    source: str | int
+    stem: str
+
+    @property
+    def is_folder(self) -> bool:
+        return isinstance(self.source, str) and Path(self.source).is_dir()
+
+
+def parse_inputs(
+    texts: Sequence[str], *, fps: float | None = None, end: float | None = None
+) -> tuple[Input, ...]:
+    """The inputs, with what can be known to be wrong before any of them is read.
+
+    Raises:
+        UsageError: a camera without a number or without `end`, or a folder without `fps`.
+    """
+    inputs = tuple(_parse(text) for text in texts)
+    for given in inputs:
+        if isinstance(given.source, int) and end is None:
+            raise UsageError(
+                f"{given.text} runs for ever: say with --end after how many seconds to stop"
+            )
+        if given.is_folder and fps is None:
+            raise UsageError(
+                f"{given.text} is a folder of images, which says nothing of time: give --fps, its "
+                "frames per second"
+            )
+    return inputs
+
+
+def _parse(text: str) -> Input:
+    if text.startswith(_CAMERA):
+        number = text.removeprefix(_CAMERA)
+        if not number.isdecimal():
+            raise UsageError(
+                f"{text!r} names no camera: write camera:0 for the first one, camera:1 for the "
+                f"next; for a file of that name write ./{text}"
+            )
+        return Input(text, int(number), f"camera-{int(number)}")
+    path = Path(text)
+    if text.isdecimal() and not path.exists():
+        raise UsageError(f"no file is called {text}; for a camera write camera:{text}")
+    return Input(text, text, path.resolve().name if path.is_dir() else path.stem)

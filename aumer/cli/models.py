@@ -1,0 +1,64 @@
+"""`aumer models`: the networks' weights that lie on this machine, and their download."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``models list`` and ``models fetch`` to the command's parsers."""
+    parser = commands.add_parser(
+        "models",
+        help="list or download the weights of other people's networks",
+        description="The default back ends need none of these. Nothing is ever downloaded but by "
+        "`aumer models fetch`.",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser(
+        "list", parents=[common], help="what there is, whether it is here, and where it belongs"
+    )
+    listing.set_defaults(run=_list)
+    fetching = actions.add_parser(
+        "fetch",
+        parents=[common],
+        help="download one to where its package looks for it",
+        description="Downloads a file of weights to where its package looks for it, and prints its "
+        "path. A file that is there already is left alone. Exit code 5 if it cannot be had.",
+    )
+    fetching.add_argument("name", metavar="NAME", help="a name that `aumer models list` prints")
+    fetching.set_defaults(run=_fetch)
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    from aumer.face import weights
+
+    for status in weights.available():
+        w = status.weights
+        here = f"here, {status.size / 1e6:.1f} MB" if status.size is not None else "missing"
+        console.data(
+            f"{w.name}: {here}\n"
+            f"  what     {w.source}\n"
+            f"  licence  {w.licence}\n"
+            f"  file     {status.path}\n"
+            + ("" if status.present else f"  get it   aumer models fetch {w.name}\n")
+        )
+    return EXIT_OK
+
+
+def _fetch(args: argparse.Namespace, console: Console) -> int:
+    from aumer.face import weights
+
+    record = weights.record(args.name)
+    if record.path.is_file():
+        console.note(f"{record.name}: is here already, nothing downloaded")
+    else:
+        console.note(f"{record.name}: {record.source}; licence: {record.licence}")
+        console.start(f"downloading {record.file}", unit="B")
+    path = weights.fetch(args.name, progress=console.progress)
+    console.finish()
+    console.data(f"{path}\n")
+    return EXIT_OK

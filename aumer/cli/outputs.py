@@ -1,0 +1,243 @@
+"""Where results go: files, a folder, one CSV for all, or stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aumer.cli.console import Console
+from aumer.cli.inputs import Input
+from aumer.errors import UsageError
+from aumer.files import atomic_write, check_target
+from aumer.results import SUFFIXES, SpotResult, check_suffix, csv_text, thumbnails, timeline_frames
+from aumer.results.plots import IMAGE_SUFFIXES
+from aumer.types import ImageArray
+
+#: Formats of stdout; "table" is for reading and the default.
+STREAMS = ("table", "json", "csv")
+#: Formats of the files in a folder; "json" is the default.
+FILES = tuple(suffix[1:] for suffix in SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything will go, checked before any work.
+
+    Attributes:
+        stream: format of stdout, or `None` where nothing is printed.
+        files: for each input, the files that hold its result alone.
+        collected: CSV files that hold the expressions of all inputs.
+        overwrite: replace existing files.
+    """
+
+    stream: str | None
+    files: tuple[tuple[Path, ...], ...]
+    collected: tuple[Path, ...]
+    overwrite: bool
+
+
+def plan(
+    inputs: Sequence[Input],
+    outputs: Sequence[str],
+    formats: Sequence[str],
+    *,
+    overwrite: bool = False,
+) -> Plan:
+    """Turn ``-o`` and ``--format`` into files, one list for each input.
+
+    Raises:
+        UsageError: a suffix, a folder or a combination that does not work, a file that is in the
+            way, or two results that would go to one file.
+    """
+    stream = "-" in outputs or not outputs
+    folders = [Path(o) for o in outputs if o != "-" and _is_folder(o)]
+    single = [Path(o) for o in outputs if o != "-" and not _is_folder(o)]
+    _check_formats(formats, stream=stream, folder=bool(folders))
+    collected: list[Path] = []
+    files: list[list[Path]] = [[] for _ in inputs]
+    for path in single:
+        suffix = _suffix(path)
+        if len(inputs) == 1:
+            files[0].append(path)
+        elif suffix == ".csv":
+            collected.append(path)
+        else:
+            raise UsageError(
+                f"{path} can hold the result of one video only, and {len(inputs)} are given; use "
+                f"-o with a folder that exists (and --format {suffix[1:]}), or a .csv, which "
+                "collects all"
+            )
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"the folder {folder} does not exist; create it first")
+        for own, given in zip(files, inputs, strict=True):
+            own += [folder / f"{given.stem}.{name}" for name in formats or ("json",)]
+    _check_targets(inputs, files, collected, overwrite)
+    return Plan(
+        stream=(formats[0] if formats else "table") if stream else None,
+        files=tuple(map(tuple, files)),
+        collected=tuple(collected),
+        overwrite=overwrite,
+    )
+
+
+def _is_folder(text: str) -> bool:
+    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+
+
+def _suffix(path: Path) -> str:
+    try:
+        return check_suffix(path)
+    except UsageError as error:
+        if path.suffix:
+            raise
+        raise UsageError(f"{error} If it is meant as a folder, create it first.") from None
+
+
+def _check_formats(formats: Sequence[str], *, stream: bool, folder: bool) -> None:
+    if not (stream or folder) and formats:
+        raise UsageError(
+            "--format is for stdout and folders; the suffix of a file says its format. Leave "
+            "--format out, or add -o - to print as well"
+        )
+    for wanted, allowed, what in ((stream, STREAMS, "stdout"), (folder, FILES, "a folder")):
+        wrong = [name for name in formats if wanted and name not in allowed]
+        if wrong:
+            raise UsageError(
+                f"--format {wrong[0]} cannot go to {what}, which takes {', '.join(allowed)}"
+            )
+    if stream and len(formats) > 1:
+        raise UsageError(
+            f"stdout takes one --format, found {' and '.join(formats)}; give a folder with -o for "
+            "several"
+        )
+
+
+def _check_targets(
+    inputs: Sequence[Input],
+    files: Sequence[Sequence[Path]],
+    collected: Sequence[Path],
+    overwrite: bool,
+) -> None:
+    frames = {os.path.realpath(i.text) for i in inputs if i.is_folder}
+    takers: dict[str, str] = {}
+    for path, taker in [
+        *((path, given.text) for own, given in zip(files, inputs, strict=True) for path in own),
+        *((path, "the table of all videos") for path in collected),
+    ]:
+        target = check_target(path, overwrite=overwrite)
+        if os.path.realpath(target.parent) in frames and path.suffix.lower() in IMAGE_SUFFIXES:
+            raise UsageError(
+                f"{path} would lie among the frames of {target.parent} and be taken for one the "
+                "next time; choose another folder"
+            )
+        place = os.path.realpath(target)
+        if place in takers:
+            raise UsageError(
+                f"{path} would be written twice, for {takers[place]} and for {taker}; give each "
+                "its own -o, or rename one of the videos"
+            )
+        takers[place] = taker
+
+
+class Outputs:
+    """Writes each result as it comes, so that an interrupted batch keeps what is done.
+
+    Args:
+        planned: see `plan`.
+        inputs: the inputs it was planned for.
+        fps: frame rate given for the inputs; needed to read their frames again.
+    """
+
+    def __init__(
+        self, planned: Plan, inputs: Sequence[Input], console: Console, fps: float | None
+    ) -> None:
+        self._plan, self._inputs, self._console, self._fps = planned, inputs, console, fps
+        self._labels = _labels(inputs)
+        self._table: list[str] = []
+        self._printed = False
+
+    def save(self, number: int, result: SpotResult) -> list[Path]:
+        """Write the files of the input with this number; returns those written."""
+        paths = self._plan.files[number]
+        # Quick formats first: a picture needs the video a second time, which may fail.
+        written = sorted(paths, key=lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
+        faces = None
+        for path in written:
+            if faces is None and path.suffix.lower() in IMAGE_SUFFIXES:
+                faces = self._faces(self._inputs[number], result)
+            result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+        if self._plan.collected:
+            self._collect(self._labelled(number, result))
+        return [*written, *self._plan.collected]
+
+    def show(self, number: int, result: SpotResult) -> None:
+        """Print the result, if stdout is to have it."""
+        if self._plan.stream is None:
+            return
+        result = self._labelled(number, result)
+        if self._plan.stream == "json":
+            line = json.dumps(result.to_dict(), allow_nan=False, separators=(",", ":"))
+            self._console.data(f"{line}\n")
+        elif self._plan.stream == "csv":
+            header, rows = _csv(result)
+            self._console.data(rows if self._printed else header + rows)
+        else:
+            self._console.data(("\n" if self._printed else "") + table(result))
+        self._printed = True
+
+    def close(self, summary: str) -> None:
+        """End a readable listing of several videos with a line about all of them."""
+        if self._plan.stream == "table" and len(self._inputs) > 1:
+            self._console.data(("\n" if self._printed else "") + f"{summary}\n")
+
+    def _faces(self, given: Input, result: SpotResult) -> dict[int, ImageArray]:
+        if isinstance(given.source, int) or result.track is None:
+            return {}  # a camera cannot be read a second time
+        return thumbnails(given.source, timeline_frames(result), result.track, fps=self._fps)
+
+    def _collect(self, result: SpotResult) -> None:
+        header, rows = _csv(result)
+        first = not self._table
+        self._table += [rows] if self._table else [header, rows]
+        for path in self._plan.collected:
+            # The file is there after the first video, and is ours.
+            overwrite = self._plan.overwrite or not first
+            atomic_write(path, "".join(self._table), overwrite=overwrite)
+
+    def _labelled(self, number: int, result: SpotResult) -> SpotResult:
+        label = self._labels[number]
+        return replace(result, video=replace(result.video, name=label)) if label else result
+
+
+def _labels(inputs: Iterable[Input]) -> list[str | None]:
+    """What tells videos of one name apart in a common table: the input as it was given."""
+    names = [Path(i.text).name for i in inputs]
+    count = Counter(names)
+    return [i.text if count[name] > 1 else None for i, name in zip(inputs, names, strict=True)]
+
+
+def _csv(result: SpotResult) -> tuple[str, str]:
+    """Header and rows."""
+    header, _, rows = csv_text([result]).partition("\n")
+    return f"{header}\n", rows
+
+
+def table(result: SpotResult) -> str:
+    """Every expression of a video on a line of its own, and a summary line at the end."""
+    if not result.expressions:
+        return (
+            f"{result.video.name}: no expression found; a face was seen in {result.coverage:.1%} "
+            f"of the frames; spotter {result.spotter}\n"
+        )
+    rows = [["kind", "onset_s", "apex_s", "offset_s", "duration_s", "frames", "score"]]
+    for e in result.expressions:
+        seconds = [f"{s:.3f}" for s in (e.onset_s, e.apex_s, e.offset_s, e.duration_s)]
+        rows.append([e.kind, *seconds, f"{e.onset}-{e.apex}-{e.offset}", f"{e.score:.2f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    return "\n".join([f"{result.video.name}", *lines, result.summary(), ""])

@@ -1,0 +1,372 @@
+"""`aumer spot`: expressions in one or many videos."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.errors import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    AumerError,
+    UsageError,
+)
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from aumer.cli.inputs import Input
+    from aumer.cli.outputs import Outputs
+    from aumer.config import Settings
+    from aumer.results import SpotResult
+
+_FORMATS = ("table", "json", "csv", "png", "pdf", "svg")
+
+_EPILOG = """\
+inputs:
+  VIDEO is a file, a folder of frames (needs --fps), or camera:0 (needs --end). Several are done one
+  after the other; one that fails does not stop the rest.
+
+outputs:
+  Without -o a table is printed, or with --format json one JSON document a line for each video
+  (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
+    -o out.json|.csv|.png|.pdf|.svg   one video: everything, the expressions, or a timeline
+    -o all.csv                        several videos: the expressions of all
+    -o FOLDER                         NAME.json for each video; --format csv, png, ... (repeatable)
+                                      chooses other formats. The folder must exist
+    -o -                              stdout as well
+
+settings:
+  defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
+  `--set rules.min_s=0.2` takes a value as TOML writes it; a text of one word needs no quotes.
+
+exit codes:
+    0  done, also if no expression was found
+    1  internal error: please report it
+    2  an option, a setting or an output cannot be used
+    3  the input cannot be read
+    4  too few frames show a usable face
+    5  weights are missing or do not fit
+    6  some inputs failed, or all did for different reasons; a table on stderr says why
+  130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
+  141  whoever read stdout stopped reading
+"""
+
+Override = tuple[str, str, Any]
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``spot`` to the command's parsers."""
+    parser = commands.add_parser(
+        "spot",
+        parents=[common],
+        help="find the expressions in videos",
+        description="Finds micro- and macro-expressions: when each begins, peaks and ends.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
+    add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
+    add(
+        "--format",
+        action="append",
+        default=[],
+        choices=_FORMATS,
+        help="of stdout (table, json, csv) and of the files in a folder (all but table)",
+    )
+    add("--overwrite", action="store_true", help="replace existing files")
+    seconds = _number("0 or more seconds", lambda x: x >= 0)
+    add("--start", type=seconds, metavar="S", help="analyse from this time on, in seconds")
+    add("--end", type=seconds, metavar="S", help="... and before this time")
+    add(
+        "--fps",
+        type=_number("a number above 0", lambda x: x > 0),
+        metavar="N",
+        help="frames per second of a folder; for a file it replaces the file's own times",
+    )
+    add("--model", metavar="NAME", help="spotter (default: rules)")
+    add(
+        "--min-coverage",
+        type=_number("a share from 0 to 1", lambda x: 0 <= x <= 1),
+        metavar="SHARE",
+        help="least share of frames with a usable face (default: 0.1)",
+    )
+    add("--config", metavar="FILE", help="TOML file of settings, or the name of a shipped one")
+    add(
+        "--set",
+        dest="overrides",
+        action="append",
+        type=_override,
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one setting (repeatable)",
+    )
+    for option, section, what in (
+        ("flow", "motion", "optical flow"),
+        ("detector", "face", "face detector"),
+        ("landmarker", "face", "landmark finder"),
+    ):
+        add(
+            f"--{option}",
+            dest="overrides",
+            action="append",
+            type=_named(section, option),
+            metavar="NAME",
+            help=f"{what}, the same as --set {section}.{option}=NAME; `aumer doctor` lists them",
+        )
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="where features are kept for the next run (default: $AUMER_CACHE, or aumer's folder "
+        "in the user's cache)",
+    )
+    cache.add_argument("--no-cache", action="store_true", help="keep no features")
+    add(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="threads that measure motion (default: one a core); changes no number",
+    )
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+def _number(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and fits(value)):
+            raise argparse.ArgumentTypeError(f"must be {allowed}; found {text!r}")
+        return value
+
+    return parse
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; found {text!r}")
+    return int(text)
+
+
+def _named(section: str, key: str) -> Callable[[str], Override]:
+    return lambda name: (section, key, name)
+
+
+def _override(text: str) -> Override:
+    """``motion.rate=60`` -> ("motion", "rate", 60)."""
+    match = re.fullmatch(r"\s*([\w-]+)\.([\w-]+)\s*=\s*(.*?)\s*", text, re.DOTALL)
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"must be SECTION.KEY=VALUE, such as motion.rate=60; found {text!r}"
+        )
+    section, key, value = match.groups()
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError as error:
+        if re.fullmatch(r"[A-Za-z][\w-]*", value):  # a shell takes the quotes that TOML wants
+            return section, key, value
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is no TOML value ({error}); write a number, true, false or 'a text'; "
+            f"found {text!r}"
+        ) from None
+    if parsed.keys() != {"value"}:
+        raise argparse.ArgumentTypeError(f"must be one setting; found {text!r}")
+    return section, key, parsed["value"]
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from aumer import registry
+    from aumer.config import load_settings
+    from aumer.face import weights
+
+    overrides: dict[str, dict[str, Any]] = {}
+    for section, key, value in args.overrides:
+        overrides.setdefault(section, {})[key] = value
+    settings = load_settings(args.config, overrides)
+    # What fails for every video fails once, before the first.
+    registry.resolve("flow", settings.motion.flow)
+    for kind, name in (
+        ("detector", settings.face.detector),
+        ("landmarker", settings.face.landmarker),
+    ):
+        registry.resolve(kind, name)
+        if name in weights.TABLE:
+            weights.find(name)
+    return settings
+
+
+def _cache(args: argparse.Namespace, console: Console) -> Path | None:
+    """The folder for features, made if need be; `None` if there is to be none."""
+    from aumer.cache import default_folder
+
+    if args.no_cache:
+        return None
+    try:
+        folder = Path(args.cache).expanduser() if args.cache else default_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        # Asked by writing: rights alone do not tell (read-only mounts, a full disk).
+        probe = folder / f".aumer-{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+        return folder
+    except (OSError, RuntimeError) as error:
+        if args.cache:
+            raise UsageError(f"cannot keep features in {args.cache}: {error}") from error
+        console.note(f"aumer: warning: features are not kept for the next run: {error}")
+        return None
+
+
+# -- the run -----------------------------------------------------------------------------------
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Check everything that can be checked, then spot in one video after the other."""
+    from aumer.cli.inputs import parse_inputs
+    from aumer.cli.outputs import Outputs, plan
+
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise UsageError(
+            f"--end must lie after --start; found {args.start or 0:g} and {args.end:g}"
+        )
+    inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
+    planned = plan(inputs, args.output, args.format, overwrite=args.overwrite)
+    settings = _settings(args)
+    cache = _cache(args, console)
+
+    from aumer.pipeline import Spotter
+
+    spotter = Spotter(settings=settings, **_given(args, "model"))
+
+    def work(given: Input) -> SpotResult:
+        return spotter(
+            given.source,
+            start=args.start,
+            end=args.end,
+            fps=args.fps,
+            cache=cache,
+            progress=console.progress,
+            workers=args.workers,
+            **_given(args, "min_coverage"),
+        )
+
+    batch = _Batch(inputs, work, Outputs(planned, inputs, console, args.fps), console)
+    try:
+        batch.run()
+    except KeyboardInterrupt:
+        batch.tell_interrupted(cache)
+        return EXIT_INTERRUPTED
+    return batch.tell()
+
+
+def _given(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """An option for a call, or nothing, so that the library's own default holds."""
+    value = getattr(args, name)
+    return {} if value is None else {name: value}
+
+
+@dataclass(frozen=True)
+class _Failure:
+    given: Input
+    exit_code: int
+    reason: str
+
+
+class _Batch:
+    """The videos one after the other; each failure is told at once and again at the end."""
+
+    def __init__(
+        self,
+        inputs: tuple[Input, ...],
+        work: Callable[[Input], SpotResult],
+        outputs: Outputs,
+        console: Console,
+    ) -> None:
+        self._inputs, self._work, self._outputs, self._console = inputs, work, outputs, console
+        self._failures: list[_Failure] = []
+        self._written: list[Path] = []
+        self._done = self._micro = self._macro = 0
+
+    def run(self) -> None:
+        for number, given in enumerate(self._inputs):
+            self._console.start(self._title(number))
+            try:
+                result = self._work(given)
+                written = self._outputs.save(number, result)
+            except AumerError as error:
+                self._fail(given, error.exit_code, str(error))
+                self._console.error(self._about(given, str(error)))
+                continue
+            except Exception as error:
+                self._fail(given, EXIT_BUG, f"internal error, {type(error).__name__}: {error}")
+                self._console.bug(error, where=f"{given.text}: ")
+                continue
+            finally:
+                self._console.finish()
+            self._done += 1
+            self._micro += len(result.micro)
+            self._macro += len(result.macro)
+            self._written += [path for path in written if path not in self._written]
+            if written:
+                self._console.note(f"{result.summary()}; wrote {', '.join(map(str, written))}")
+            self._outputs.show(number, result)
+
+    def tell(self) -> int:
+        """What came of it all, and the exit code."""
+        failures, total = self._failures, len(self._inputs)
+        counts = f"{self._micro} micro, {self._macro} macro"
+        self._outputs.close(
+            f"{self._done} of {total} videos: {counts}" if failures else f"{total} videos: {counts}"
+        )
+        if not failures:
+            return EXIT_OK
+        if total > 1:
+            width = max(len(f.given.text) for f in failures)
+            lines = [
+                f"  {f.given.text:<{width}}  exit code {f.exit_code}  {f.reason}" for f in failures
+            ]
+            self._console.line("\n".join([f"{len(failures)} of {total} videos failed:", *lines]))
+        codes = {f.exit_code for f in failures}
+        return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
+
+    def tell_interrupted(self, cache: Path | None) -> None:
+        """What is safe after Ctrl-C."""
+        total = len(self._inputs)
+        self._console.error(
+            f"interrupted; {self._done} of {total} videos are done. "
+            + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
+            + (
+                f"What was analysed is kept in {cache}: the same command goes on from there"
+                if cache
+                else "Without a cache the next run begins anew"
+            )
+        )
+
+    def _title(self, number: int) -> str:
+        text = self._inputs[number].text
+        return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
+
+    def _fail(self, given: Input, exit_code: int, reason: str) -> None:
+        self._failures.append(_Failure(given, exit_code, " ".join(reason.split())))
+
+    def _about(self, given: Input, message: str) -> str:
+        named = given.text in message or Path(given.text).name in message
+        return message if named else f"{given.text}: {message}"
