@@ -1,0 +1,52 @@
+"""What the benchmarks share: where the test data lie, and a report that says how it was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from aumer.pipeline import versions
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def test_data() -> Path:
+    """The shared test data: ``$AUMER_TEST_DATA``, or ``../shared/data`` beside the checkout."""
+    folder = Path(os.environ.get("AUMER_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        sys.exit(f"no test data at {folder}: set AUMER_TEST_DATA to the folder that holds videos/")
+    return folder
+
+
+class Report:
+    """Prints lines and, with `save`, keeps them under ``benchmarks/results/``."""
+
+    def __init__(self, title: str) -> None:
+        self._lines: list[str] = []
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.strip()
+        found = ", ".join(f"{name} {number}" for name, number in versions().items())
+        self.line(f"# {title}")
+        self.line(
+            f"command: python {' '.join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])}"
+        )
+        self.line(f"commit {commit or 'unknown'}; {found}")
+        self.line(f"machine: {os.cpu_count()} cores, {platform.machine()}, {platform.system()}")
+        self.line()
+
+    def line(self, text: str = "") -> None:
+        print(text, flush=True)
+        self._lines.append(text)
+
+    def save(self, name: str) -> None:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        (RESULTS / name).write_text("\n".join(self._lines) + "\n", encoding="utf-8")

@@ -1,0 +1,180 @@
+"""Where the time goes, and how much memory it takes.
+
+    python benchmarks/pipeline.py [--seconds 20] [--memory 1,10] [--save]
+
+Films a moving portrait at 640 x 480 and 30 frames a second, then prints for each flow back end, in
+one run: milliseconds a frame of each stage alone on one thread, and frames a second of the whole
+pipeline from file to expressions, with the ratio to real time. `--memory` gives lengths in minutes
+for which the pipeline runs in a process of its own and its peak resident memory is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from common import ROOT, Report
+
+from aumer import registry
+from aumer.config import load_settings
+from aumer.face.track import FaceTracker
+from aumer.motion import align, roi_motion
+from aumer.pipeline import spot
+from aumer.spotting.rules import RuleSpotter
+from aumer.types import FloatArray, ImageArray
+from aumer.video import open_video
+
+sys.path.insert(0, str(ROOT / "tests"))
+from moving_face import brow_raise, film, smile
+
+FPS = 30
+T = TypeVar("T")
+
+#: Runs the pipeline and prints frames, seconds and peak resident kilobytes.
+_CHILD = """
+import resource, sys, time
+import aumer
+begin = time.perf_counter()
+result = aumer.spot(sys.argv[1])
+print(len(result.track), time.perf_counter() - begin,
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def film_video(path: Path, seconds: float, *, repeat: int = 1) -> None:
+    """A 640 x 480 video of a swaying, smiling, brow-raising head."""
+
+    def sway(t: float) -> tuple[float, float, float, float]:
+        turn = 2 * np.pi * t
+        return 3 * np.sin(0.4 * turn), 2 * np.sin(0.3 * turn), 0.0, 2 * np.sin(0.2 * turn)
+
+    bumps = smile(1.0, 1.4, 2.5) + brow_raise(3.5, 3.7, 3.95)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (640, 480))
+    times = np.arange(round(seconds * FPS)) / FPS
+    window = (65, 0, 385, 240)
+    frames = film(times, bumps=bumps, head=sway, scale=2.0, window=window, noise=1.0)
+    for _ in range(repeat):
+        for frame in frames:
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+class Clock:
+    """Sums the time spent in one stage."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+
+    def of(self, work: Callable[[], T]) -> T:
+        begin = time.perf_counter()
+        done = work()
+        self.total += time.perf_counter() - begin
+        return done
+
+
+def stages(video: Path, flow_name: str) -> dict[str, float]:
+    """Milliseconds a frame of each stage, one after the other on this thread."""
+    settings = load_settings(overrides={"motion": {"flow": flow_name}})
+    clocks = {name: Clock() for name in ("decode", "face", "align", "flow", "MDMO", "spot")}
+    tracker = FaceTracker(
+        registry.resolve("detector", settings.face.detector)(),
+        registry.resolve("landmarker", settings.face.landmarker)(),
+        min_eye_distance=settings.face.min_eye_distance,
+    )
+    flow = registry.resolve("flow", flow_name)
+
+    def timed_flow(previous: ImageArray, following: ImageArray) -> FloatArray:
+        return clocks["flow"].of(lambda: flow(previous, following))
+
+    frames: Iterator[object] = iter(open_video(video, queue_size=1))
+    count, last, both = 0, None, Clock()
+    while (frame := clocks["decode"].of(lambda: next(frames, None))) is not None:
+        count += 1
+        face = clocks["face"].of(lambda image=frame.image: tracker(image))
+        if face is None:
+            last = None
+            continue
+        now = clocks["align"].of(
+            lambda f=frame, p=face: align(f.image, p.landmarks, settings.motion.crop)
+        )
+        if last is not None:
+            both.of(lambda a=last, b=now: roi_motion(a, b, timed_flow, settings.motion))
+        last = now
+    clocks["MDMO"].total = both.total - clocks["flow"].total
+    features = spot(video, settings=settings).features
+    assert features is not None
+    clocks["spot"].of(lambda: RuleSpotter(settings.rules)(features))
+    return {name: 1000 * clock.total / count for name, clock in clocks.items()}
+
+
+def whole(video: Path, flow_name: str) -> float:
+    """Frames a second from file to expressions, everything included but the imports."""
+    begin = time.perf_counter()
+    result = spot(video, settings={"motion": {"flow": flow_name}})
+    assert result.track is not None
+    return len(result.track) / (time.perf_counter() - begin)
+
+
+def memory(report: Report, minutes: list[float]) -> None:
+    report.line()
+    report.line("peak resident memory of a process that spots in a video of")
+    for length in minutes:
+        with tempfile.TemporaryDirectory() as folder:
+            video = Path(folder) / "long.mp4"
+            film_video(video, 10.0, repeat=max(1, round(length * 6)))
+            out = subprocess.run(
+                [sys.executable, "-c", _CHILD, str(video)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.split()
+        frames, seconds, kilobytes = int(out[0]), float(out[1]), int(out[2])
+        report.line(
+            f"{length:6.1f} minutes ({frames} frames): {kilobytes / 1024:7.0f} MiB, "
+            f"{frames / seconds:.0f} frames/s"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of the video")
+    parser.add_argument("--flows", default=",".join(registry.names("flow")), help="back ends")
+    parser.add_argument("--memory", default="", help="minutes, e.g. 1,10: print peak memory")
+    parser.add_argument("--save", action="store_true", help="keep under benchmarks/results/")
+    arguments = parser.parse_args()
+    report = Report(
+        "Pipeline: milliseconds a frame by stage, frames a second as a whole, 640 x 480"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "face.mp4"
+        film_video(video, arguments.seconds)
+        spot(video, end=1.0)  # imports, models and threads are up before anything is timed
+        for k, name in enumerate(arguments.flows.split(",")):
+            spent = stages(video, name)
+            if k == 0:
+                report.line(
+                    f"{'flow':14}" + "".join(f"{s:>9}" for s in spent) + "   sum   whole  real time"
+                )
+            rate = whole(video, name)
+            report.line(
+                f"{name:14}"
+                + "".join(f"{ms:9.2f}" for ms in spent.values())
+                + f"{sum(spent.values()):7.1f}  {rate:5.1f}/s  {rate / FPS:6.2f} x"
+            )
+    if arguments.memory:
+        memory(report, [float(m) for m in arguments.memory.split(",")])
+    if arguments.save:
+        report.save("pipeline.txt")
+
+
+if __name__ == "__main__":
+    main()
