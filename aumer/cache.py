@@ -117,7 +117,8 @@ def _write(path: Path, arrays: Arrays) -> None:
 def _read(path: Path) -> Arrays | None:
     """The arrays of a file, or `None` where it is absent or damaged (then it is made anew)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        # np.load leaves open a damaged file that it opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None

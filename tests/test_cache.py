@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aumer import analysis
+from aumer.analysis import cache_key
+from aumer.cache import Arrays, FeatureCache, default_folder
+from aumer.config import load_settings
+from aumer.errors import UsageError
+
+DEFAULT = load_settings().to_dict()
+
+
+def some_arrays(seed: int = 0, rows: int = 40) -> Arrays:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, 12, 2)).astype(np.float32)
+    values[rows // 2] = np.nan
+    return {
+        "values": values,
+        "times": np.arange(rows) / 30,
+        "frames": np.arange(rows),
+        "valid": np.isfinite(values).all(axis=(1, 2)),
+        "rois": np.array(["brow_r", "mouth_l"]),
+        "rate": np.array(30.0),
+        "video": np.array('{"name": "é.mp4"}'),
+    }
+
+
+def same(a: Arrays | None, b: Arrays | None) -> bool:
+    """Equal bit for bit, NaN included."""
+    if a is None or b is None or a.keys() != b.keys():
+        return False
+    return all(
+        a[k].dtype == b[k].dtype and a[k].shape == b[k].shape and a[k].tobytes() == b[k].tobytes()
+        for k in a
+    )
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_what_is_finished_is_found_by_another_run(tmp_path: Path) -> None:
+    FeatureCache(tmp_path, "key").finish(some_arrays())
+    assert same(FeatureCache(tmp_path, "key").whole(), some_arrays())
+    assert FeatureCache(tmp_path, "other").whole() is None
+    assert FeatureCache(tmp_path / "elsewhere", "key").whole() is None
+
+
+def test_nothing_is_made_before_there_is_something_to_keep(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path / "new", "key")
+    assert cache.whole() is None
+    assert cache.chunks() == 0
+    assert not (tmp_path / "new").exists()
+    cache.put(0, some_arrays())
+    assert cache.chunks() == 1
+
+
+def test_an_interrupted_run_finds_its_chunks(tmp_path: Path) -> None:
+    first = FeatureCache(tmp_path, "key")
+    for number in range(3):
+        assert first.chunks() == number
+        first.put(number, some_arrays(number))
+    again = FeatureCache(str(tmp_path), "key")
+    assert again.chunks() == 3
+    assert again.whole() is None  # chunks are not the whole
+    for number in range(3):
+        assert same(again.get(number), some_arrays(number))
+    assert FeatureCache(tmp_path, "other").chunks() == 0
+
+
+def test_many_chunks_are_counted(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    for number in range(12):
+        cache.put(number, {"a": np.array([number])})
+    assert cache.chunks() == 12
+    assert [int(cache.get(n)["a"][0]) for n in range(12)] == list(range(12))
+
+
+def test_chunks_are_counted_up_to_the_first_that_is_missing(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    cache.put(0, some_arrays(0))
+    cache.put(2, some_arrays(2))
+    assert cache.chunks() == 1
+    cache.put(1, some_arrays(1))
+    assert cache.chunks() == 3
+
+
+def test_finishing_leaves_one_file(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    other = FeatureCache(tmp_path, "other")
+    other.put(0, some_arrays())
+    for number in range(3):
+        cache.put(number, some_arrays(number))
+    cache.finish(some_arrays(9))
+    assert files(tmp_path) == {"key.npz", str(Path("other.part") / "000000.npz")}
+    assert cache.chunks() == 0
+    assert same(cache.whole(), some_arrays(9))
+    assert other.chunks() == 1
+
+
+def test_finishing_again_replaces(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    cache.finish(some_arrays(1))
+    cache.finish(some_arrays(2))
+    assert same(cache.whole(), some_arrays(2))
+    cache.put(0, some_arrays(3))
+    cache.put(0, some_arrays(4))
+    assert same(cache.get(0), some_arrays(4))
+
+
+def test_without_a_folder_chunks_last_as_long_as_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUMER_CACHE", str(tmp_path))
+    cache = FeatureCache(None, "key")
+    for number in range(2):
+        cache.put(number, some_arrays(number))
+    assert same(cache.get(1), some_arrays(1))
+    cache.finish(some_arrays())
+    assert cache.whole() is None
+    assert cache.chunks() == 0
+    assert FeatureCache(None, "key").chunks() == 0
+    assert files(tmp_path) == set()
+
+
+# Damage
+
+
+@pytest.fixture(params=["whole", "chunk"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Any]:
+    """A file of the cache, and how to read what the cache holds of it."""
+    cache = FeatureCache(tmp_path, "key")
+    arrays = some_arrays(rows=6)
+    if request.param == "whole":
+        cache.finish(arrays)
+        path, read = tmp_path / "key.npz", cache.whole
+    else:
+        cache.put(0, arrays)
+        path = tmp_path / "key.part" / "000000.npz"
+
+        def read() -> Arrays | None:
+            return cache.get(0) if cache.chunks() else None
+
+    assert same(read(), arrays)
+    return path, read
+
+
+def test_a_file_cut_anywhere_is_absent(stored: tuple[Path, Any]) -> None:
+    path, read = stored
+    whole = path.read_bytes()
+    for size in [*range(0, len(whole), 37), len(whole) - 1]:
+        path.write_bytes(whole[:size])
+        assert read() is None, f"cut at {size} of {len(whole)}"
+
+
+def test_a_file_with_a_wrong_byte_is_absent_unless_it_reads_the_same(
+    stored: tuple[Path, Any],
+) -> None:
+    path, read = stored
+    whole = path.read_bytes()
+    directory = whole.index(b"PK\x01\x02")  # what follows are the zip's own entries
+    absent = 0
+    for at in range(0, directory, 5):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        found = read()
+        assert found is None or same(found, some_arrays(rows=6)), f"byte {at} of {directory}"
+        absent += found is None
+    assert absent > 50
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", b"\0" * 4096, b"PK\x03\x04" + b"\0" * 100, b"\x80\x04K\x01."],
+    ids=["empty", "text", "zeros", "a zip's beginning", "a pickle"],
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")  # nor left open
+def test_a_file_of_something_else_is_absent(stored: tuple[Path, Any], content: bytes) -> None:
+    path, read = stored
+    path.write_bytes(content)
+    assert read() is None
+
+
+def test_a_blank_sector_is_damage(stored: tuple[Path, Any]) -> None:
+    path, read = stored
+    whole = bytearray(path.read_bytes())
+    whole[300:812] = bytes(512)
+    path.write_bytes(whole)
+    assert read() is None
+
+
+def test_nothing_in_a_cache_is_ever_executed(tmp_path: Path) -> None:
+    """A cache folder may be shared; a pickled object in it must not be loaded."""
+    np.savez(tmp_path / "key.npz", values=np.array([print], dtype=object))
+    assert FeatureCache(tmp_path, "key").whole() is None
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    cache.finish(some_arrays(1))
+    (tmp_path / "key.npz").write_bytes(b"damaged")
+    cache.put(0, some_arrays(2))
+    cache.put(1, some_arrays(3))
+    (tmp_path / "key.part" / "000001.npz").write_bytes(b"damaged")
+    assert cache.chunks() == 1
+    cache.put(1, some_arrays(3))
+    assert cache.chunks() == 2
+    cache.finish(some_arrays(4))
+    assert same(cache.whole(), some_arrays(4))
+
+
+def test_a_chunk_that_went_away_is_an_error_that_says_so(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    cache.put(0, some_arrays())
+    (tmp_path / "key.part" / "000000.npz").unlink()
+    with pytest.raises(UsageError, match=r"000000\.npz was removed"):
+        cache.get(0)
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UsageError, match="taken"):
+        FeatureCache(tmp_path / "taken", "key").put(0, some_arrays())
+
+
+def test_a_run_killed_while_writing_leaves_no_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FeatureCache(tmp_path, "key")
+    cache.put(0, some_arrays(0))
+
+    def half(file: Any, **_: Any) -> None:
+        file.write(b"PK\x03\x04 and so on")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    with pytest.raises(KeyboardInterrupt):
+        cache.put(1, some_arrays(1))
+    with pytest.raises(KeyboardInterrupt):
+        cache.finish(some_arrays(2))
+    assert cache.chunks() == 1
+    assert cache.whole() is None
+    assert files(tmp_path) == {str(Path("key.part") / "000000.npz")}
+
+
+# Where
+
+
+def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUMER_CACHE", str(tmp_path / "mine"))
+    assert default_folder() == tmp_path / "mine"
+    monkeypatch.delenv("AUMER_CACHE")
+    assert default_folder().name == "aumer"
+    if sys.platform == "linux":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        assert default_folder() == tmp_path / "xdg" / "aumer"
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        assert default_folder() == Path.home() / ".cache" / "aumer"
+
+
+def test_the_home_folder_may_be_abbreviated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    FeatureCache("~/features", "key").finish(some_arrays())
+    assert files(tmp_path) == {str(Path("features") / "key.npz")}
+
+
+# The key
+
+
+def key(
+    content: str = "abc",
+    overrides: dict[str, dict[str, Any]] | None = None,
+    start: float | None = None,
+    end: float | None = None,
+) -> str:
+    return cache_key(content, load_settings(overrides=overrides), start, end)
+
+
+def test_key_is_the_same_for_the_same() -> None:
+    assert key() == key()
+    assert key(overrides={"motion": {"rate": 30}}) == key()
+    assert key().isalnum()  # it names a file
+
+
+def test_key_changes_with_whatever_changes_the_features() -> None:
+    keys = [
+        key(),
+        key("abd"),
+        key(start=1.0),
+        key(end=1.0),
+        key(start=1.0, end=2.0),
+        key(start=1.0, end=2.5),
+    ]
+    for section in ("face", "motion"):
+        for name, value in DEFAULT[section].items():
+            other = value + "-other" if isinstance(value, str) else type(value)(value * 0.9)
+            assert other != value
+            keys.append(key(overrides={section: {name: other}}))
+    assert len(set(keys)) == len(keys) == 6 + len(DEFAULT["face"]) + len(DEFAULT["motion"])
+
+
+def test_key_does_not_change_with_the_spotters_constants() -> None:
+    """Tuning them must not analyse every video again."""
+    for name, value in DEFAULT["rules"].items():
+        assert key(overrides={"rules": {name: value * 0.9}}) == key()
+
+
+def test_key_changes_with_the_version_of_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(analysis, "FEATURES_VERSION", analysis.FEATURES_VERSION + 1)
+    assert key() != before
+    monkeypatch.undo()
+    for library in ("mediapipe", "opencv-contrib-python"):
+        with monkeypatch.context() as patch:
+            patch.setattr(analysis, "_version", lambda name, one=library: name == one and "0.0")
+            changed = key()
+            patch.setattr(analysis, "_version", lambda name, one=library: name == one and "0.1")
+            assert key() != changed
