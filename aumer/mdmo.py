@@ -66,7 +66,8 @@ def main_direction_mean(
         share a bin (so that none is kept) has feature 0: no direction is better than a wrong one.
     """
     magnitude = np.hypot(vectors[..., 0], vectors[..., 1])
-    angle = np.degrees(np.arctan2(vectors[..., 1], vectors[..., 0])) % 360.0
+    # In float32 the diagonal lies at 44.999996 degrees, in the bin below its own.
+    angle = np.degrees(np.arctan2(vectors[..., 1], vectors[..., 0], dtype=np.float64)) % 360.0
     # side="right": an angle on an edge belongs to the bin that begins there; angles below the first
     # edge belong to the last bin.
     count = len(bins.edges)
