@@ -44,7 +44,7 @@ class Console:
         self._level = logging.ERROR if quiet else chosen
         self._handler = _Handler(self)
         self._bar: Any = None
-        self._job = ""
+        self._job, self._unit = "", ""
         self._spoke = 0.0
 
     def __enter__(self) -> Console:
@@ -115,14 +115,15 @@ class Console:
 
     def line(self, text: str) -> None:
         """A line on stderr, above the progress bar if there is one."""
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
+        bar = self._bar  # other threads log, too
+        if bar is not None:
+            bar.write(text, file=sys.stderr)
         elif sys.stderr is not None:
             print(text, file=sys.stderr, flush=True)
 
     # -- progress -----------------------------------------------------------------------------
 
-    def start(self, job: str, *, unit: str = "frame") -> None:
+    def start(self, job: str, *, unit: str = "frames") -> None:
         """Begin to show the progress of a job: a bar on a terminal, else a line now and then."""
         self.finish()
         self._job, self._unit, self._spoke = job, unit, time.monotonic()
@@ -131,9 +132,13 @@ class Console:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            scaled = unit == "B"
             self._bar = tqdm(
-                desc=job, unit=unit, unit_scale=scaled, leave=False, dynamic_ncols=True
+                desc=job,
+                unit=f" {unit}",
+                unit_scale=unit == "bytes",
+                leave=False,
+                dynamic_ncols=True,
+                file=sys.stderr,
             )
         else:
             self.line(job)
@@ -148,13 +153,13 @@ class Console:
         elif not self._quiet and time.monotonic() - self._spoke > _EVERY_S:
             self._spoke = time.monotonic()
             share = f" of about {total} ({done / total:.0%})" if total else ""
-            self.line(f"{self._job}: {self._unit} {done}{share}")
+            self.line(f"{self._job}: {done}{share} {self._unit}")
 
     def finish(self) -> None:
         """End the job; its bar vanishes."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
 
 
 class _Handler(logging.Handler):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aumer.errors import UsageError
@@ -21,7 +22,8 @@ class Input:
 
     @property
     def is_folder(self) -> bool:
-        return isinstance(self.source, str) and Path(self.source).is_dir()
+        # Not Path.is_dir, which raises where a folder on the way may not be searched.
+        return isinstance(self.source, str) and os.path.isdir(self.source)  # noqa: PTH112
 
 
 def parse_inputs(
@@ -55,7 +57,7 @@ def _parse(text: str) -> Input:
                 f"next; for a file of that name write ./{text}"
             )
         return Input(text, int(number), f"camera-{int(number)}")
-    path = Path(text)
-    if text.isdecimal() and not path.exists():
+    if text.isdecimal() and not Path(text).exists():
         raise UsageError(f"no file is called {text}; for a camera write camera:{text}")
-    return Input(text, text, path.resolve().name if path.is_dir() else path.stem)
+    given = Input(text, text, Path(text).stem)
+    return replace(given, stem=Path(text).resolve().name) if given.is_folder else given

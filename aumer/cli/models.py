@@ -57,7 +57,7 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
         console.note(f"{record.name}: is here already, nothing downloaded")
     else:
         console.note(f"{record.name}: {record.source}; licence: {record.licence}")
-        console.start(f"downloading {record.file}", unit="B")
+        console.start(f"downloading {record.file}", unit="bytes")
     path = weights.fetch(args.name, progress=console.progress)
     console.finish()
     console.data(f"{path}\n")

@@ -54,6 +54,7 @@ def plan(
             way, or two results that would go to one file.
     """
     stream = "-" in outputs or not outputs
+    formats = list(dict.fromkeys(formats))
     folders = [Path(o) for o in outputs if o != "-" and _is_folder(o)]
     single = [Path(o) for o in outputs if o != "-" and not _is_folder(o)]
     _check_formats(formats, stream=stream, folder=bool(folders))
@@ -86,7 +87,8 @@ def plan(
 
 
 def _is_folder(text: str) -> bool:
-    return text.endswith(("/", os.sep)) or Path(text).is_dir()
+    # Not Path.is_dir, which raises where a folder on the way may not be searched.
+    return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
 
 
 def _suffix(path: Path) -> str:

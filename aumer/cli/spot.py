@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 import re
@@ -18,6 +19,7 @@ from aumer.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_PARTIAL,
+    EXIT_UNREADABLE,
     AumerError,
     UsageError,
 )
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from aumer.config import Settings
     from aumer.results import SpotResult
 
+_LOGGER = logging.getLogger("aumer")
+
+#: Those of `aumer.cli.outputs`, which the help must not import.
 _FORMATS = ("table", "json", "csv", "png", "pdf", "svg")
 
 _EPILOG = """\
@@ -214,7 +219,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     return settings
 
 
-def _cache(args: argparse.Namespace, console: Console) -> Path | None:
+def _cache(args: argparse.Namespace) -> Path | None:
     """The folder for features, made if need be; `None` if there is to be none."""
     from aumer.cache import default_folder
 
@@ -227,12 +232,13 @@ def _cache(args: argparse.Namespace, console: Console) -> Path | None:
         probe = folder / f".aumer-{os.getpid()}.tmp"
         probe.touch()
         probe.unlink()
-        return folder
     except (OSError, RuntimeError) as error:
         if args.cache:
             raise UsageError(f"cannot keep features in {args.cache}: {error}") from error
-        console.note(f"aumer: warning: features are not kept for the next run: {error}")
+        _LOGGER.warning("features are not kept for the next run: %s", error)
         return None
+    _LOGGER.info("features are kept in %s", folder)
+    return folder
 
 
 # -- the run -----------------------------------------------------------------------------------
@@ -250,7 +256,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
     planned = plan(inputs, args.output, args.format, overwrite=args.overwrite)
     settings = _settings(args)
-    cache = _cache(args, console)
+    cache = _cache(args)
 
     from aumer.pipeline import Spotter
 
@@ -272,7 +278,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     try:
         batch.run()
     except KeyboardInterrupt:
-        batch.tell_interrupted(cache)
+        batch.tell_interrupted(cache, overwrite=args.overwrite)
         return EXIT_INTERRUPTED
     return batch.tell()
 
@@ -311,13 +317,8 @@ class _Batch:
             try:
                 result = self._work(given)
                 written = self._outputs.save(number, result)
-            except AumerError as error:
-                self._fail(given, error.exit_code, str(error))
-                self._console.error(self._about(given, str(error)))
-                continue
             except Exception as error:
-                self._fail(given, EXIT_BUG, f"internal error, {type(error).__name__}: {error}")
-                self._console.bug(error, where=f"{given.text}: ")
+                self._fail(given, error)
                 continue
             finally:
                 self._console.finish()
@@ -332,10 +333,9 @@ class _Batch:
     def tell(self) -> int:
         """What came of it all, and the exit code."""
         failures, total = self._failures, len(self._inputs)
-        counts = f"{self._micro} micro, {self._macro} macro"
-        self._outputs.close(
-            f"{self._done} of {total} videos: {counts}" if failures else f"{total} videos: {counts}"
-        )
+        if self._done:
+            videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
+            self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
         if not failures:
             return EXIT_OK
         if total > 1:
@@ -347,26 +347,44 @@ class _Batch:
         codes = {f.exit_code for f in failures}
         return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
 
-    def tell_interrupted(self, cache: Path | None) -> None:
-        """What is safe after Ctrl-C."""
+    def tell_interrupted(self, cache: Path | None, *, overwrite: bool) -> None:
+        """What is safe after Ctrl-C, and how to go on."""
         total = len(self._inputs)
+        camera = any(isinstance(given.source, int) for given in self._inputs[self._tried :][:1])
         self._console.error(
             f"interrupted; {self._done} of {total} videos are done. "
             + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
             + (
-                f"What was analysed is kept in {cache}: the same command goes on from there"
-                if cache
-                else "Without a cache the next run begins anew"
+                f"What was analysed is kept in {cache}: the same command"
+                + (" with --overwrite" if self._written and not overwrite else "")
+                + " goes on from there"
+                if cache and not camera
+                else "The unfinished one will begin anew"
             )
         )
 
+    @property
+    def _tried(self) -> int:
+        return self._done + len(self._failures)
+
     def _title(self, number: int) -> str:
-        text = self._inputs[number].text
+        text = Path(self._inputs[number].text).name or self._inputs[number].text
         return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
 
-    def _fail(self, given: Input, exit_code: int, reason: str) -> None:
-        self._failures.append(_Failure(given, exit_code, " ".join(reason.split())))
+    def _fail(self, given: Input, error: Exception) -> None:
+        if isinstance(error, AumerError):
+            code, reason = error.exit_code, str(error)
+            named = given.text in reason or Path(given.text).name in reason
+            self._console.error(reason if named else f"{given.text}: {reason}")
+        elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
+            code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
+            self._console.error(reason)
+        else:
+            code, reason = EXIT_BUG, f"internal error, {type(error).__name__}: {error}"
+            self._console.bug(error, where=f"{given.text}: ")
+        self._failures.append(_Failure(given, code, " ".join(reason.split())))
 
-    def _about(self, given: Input, message: str) -> str:
-        named = given.text in message or Path(given.text).name in message
-        return message if named else f"{given.text}: {message}"
+
+def _is_about(error: OSError, given: Input) -> bool:
+    """Whether the system refused this very input, not a file of some package."""
+    return str(error.filename).startswith(os.path.expanduser(given.text))  # noqa: PTH111
