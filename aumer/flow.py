@@ -82,7 +82,9 @@ def tvl1_opencv(previous: ImageArray, following: ImageArray) -> FloatArray:
     Raises:
         BackendUnavailable: the OpenCV in place has no `optflow` module.
     """
-    return _run(_tvl1().calc, previous, following)
+    engine = _tvl1()
+    engine.setScalesNumber(5)  # the default, which OpenCV lowers for good after a small image
+    return _run(engine.calc, previous, following)
 
 
 def _run(calc: Callable[..., Any], previous: ImageArray, following: ImageArray) -> FloatArray:
