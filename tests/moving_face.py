@@ -114,7 +114,7 @@ def film(
             borderMode=cv2.BORDER_REPLICATE,
         )
         if noise:
-            image = image + rng.normal(0.0, noise, image.shape).astype(np.float32)
+            image = image + noise * rng.standard_normal(image.shape, dtype=np.float32)
         frames[k] = np.clip(np.rint(image), 0, 255)
     return frames
 
