@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -77,7 +77,9 @@ def analyse(
     cache = cache or FeatureCache(None, "")
     kept = cache.whole()
     if kept is not None:
-        return _unpack(kept)
+        # The key names the content; the file may have got another name since.
+        with closing(open_video(source, fps=fps, start=start, end=end)) as now:
+            return replace(_unpack(kept), video=now.info)
     clock = _Clock(settings.motion.rate, start or 0.0)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()

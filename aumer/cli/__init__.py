@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
 from aumer.cli import models, spot
-from aumer.cli.console import Console, abandon_stdout
-from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError
+from aumer.cli.console import Console, abandon_stdout, interrupted
+from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
 
 #: Whoever read stdout stopped reading; what a shell reports of a program killed by SIGPIPE.
 EXIT_READER_GONE = 141
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     try:
-        args = _parser().parse_args(argv)
+        args = _parse(argv)
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -40,15 +40,15 @@ def _main(argv: Sequence[str] | None) -> int:
         try:
             code: int = args.run(args, console)
             return code
-        except KeyboardInterrupt:
-            console.error("interrupted")
-            return EXIT_INTERRUPTED
         except BrokenPipeError:
             raise
-        except AumerError as error:
-            console.error(str(error))
-            return error.exit_code
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
+            if interrupted(error):
+                console.error("interrupted")
+                return EXIT_INTERRUPTED
+            if isinstance(error, AumerError):
+                console.error(str(error))
+                return error.exit_code
             console.bug(error)
             return EXIT_BUG
 
@@ -61,6 +61,16 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage of all options first, and the error drowns in it.
         self.exit(2, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    args, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        # Left to argparse, the main parser would complain, which knows no option of the command.
+        parser: argparse.ArgumentParser = args.parser
+        near = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
+        parser.error(f"there is no {unknown[0]!r} here.{near}")
+    return args
 
 
 class _Version(argparse.Action):
@@ -106,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "and why the others cannot. Exit code 0 if `aumer spot` can run with its defaults.",
     )
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
-    doctor.set_defaults(run=_doctor)
+    doctor.set_defaults(run=_doctor, parser=doctor)
     models.add_parser(commands, common)
     return parser
 

@@ -29,6 +29,13 @@ def abandon_stdout() -> None:
         pass
 
 
+def interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: C++ extensions make an ImportError of it as they load."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 class Console:
     """Owns stderr, and the "aumer" logger, for the length of one command.
 
@@ -103,7 +110,7 @@ class Console:
         """A line that is always shown."""
         self.line(f"aumer: error: {text}")
 
-    def bug(self, error: Exception, *, where: str = "") -> None:
+    def bug(self, error: BaseException, *, where: str = "") -> None:
         """An error nobody raised on purpose: one line, and the traceback if verbose."""
         if self._verbose:
             self.line("".join(traceback.format_exception(error)).rstrip())

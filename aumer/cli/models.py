@@ -21,7 +21,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     listing = actions.add_parser(
         "list", parents=[common], help="what there is, whether it is here, and where it belongs"
     )
-    listing.set_defaults(run=_list)
+    listing.set_defaults(run=_list, parser=listing)
     fetching = actions.add_parser(
         "fetch",
         parents=[common],
@@ -30,7 +30,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "path. A file that is there already is left alone. Exit code 5 if it cannot be had.",
     )
     fetching.add_argument("name", metavar="NAME", help="a name that `aumer models list` prints")
-    fetching.set_defaults(run=_fetch)
+    fetching.set_defaults(run=_fetch, parser=fetching)
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:

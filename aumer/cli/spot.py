@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aumer.cli.console import Console
+from aumer.cli.console import Console, interrupted
 from aumer.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -83,7 +83,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
     add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
@@ -318,6 +318,8 @@ class _Batch:
                 result = self._work(given)
                 written = self._outputs.save(number, result)
             except Exception as error:
+                if interrupted(error):
+                    raise KeyboardInterrupt from error
                 self._fail(given, error)
                 continue
             finally:

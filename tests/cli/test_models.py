@@ -1,0 +1,81 @@
+"""`aumer models` and `aumer doctor`."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.error
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aumer import doctor
+from aumer.errors import EXIT_WEIGHTS
+from aumer.face import weights
+
+CONTENT = b"weights" * 1000
+
+
+class Answer(io.BytesIO):
+    def __init__(self) -> None:
+        super().__init__(CONTENT)
+        self.headers = Message()
+        self.headers["Content-Type"] = "application/octet-stream"
+        self.headers["Content-Length"] = str(len(CONTENT))
+
+
+def test_list_says_what_is_missing_and_where(run: Any, tmp_path: Path) -> None:
+    ran = run("models list")
+    assert (ran.code, ran.err) == (0, "")
+    for name, record in weights.TABLE.items():
+        assert f"{name}: missing\n" in ran.out
+        assert str(record.path).startswith(str(tmp_path))
+        assert str(record.path) in ran.out
+        assert f"aumer models fetch {name}\n" in ran.out
+        assert record.licence in ran.out
+
+
+def test_fetch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **options: Answer())
+    path = weights.TABLE["retinaface"].path
+    ran = run("models fetch retinaface")
+    assert (ran.code, ran.out) == (0, f"{path}\n")
+    assert path.read_bytes() == CONTENT
+    assert "licence" in ran.err
+    assert "downloading retinaface.pth" in ran.err
+    ran = run("models fetch retinaface")
+    assert (ran.code, ran.out) == (0, f"{path}\n")
+    assert "already" in ran.err
+    assert "retinaface: here, 0.0 MB\n" in run("models list").out
+
+
+def test_fetch_without_a_network(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    ran = run("models fetch face-alignment")
+    assert (ran.code, ran.out) == (EXIT_WEIGHTS, "")
+    for part in ("aumer: error: could not download", "no network", "by hand"):
+        assert part in ran.err
+    assert not weights.TABLE["face-alignment"].path.exists()
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_doctor(code: int, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Report:
+        exit_code = code
+
+        def to_dict(self) -> dict[str, Any]:
+            return {"exit_code": code}
+
+        def __str__(self) -> str:
+            return "all about it"
+
+    monkeypatch.setattr(doctor, "report", Report)
+    ran = run("doctor")
+    assert (ran.code, ran.out, ran.err) == (code, "all about it\n", "")
+    ran = run("doctor --json")
+    assert (ran.code, json.loads(ran.out)) == (code, {"exit_code": code})

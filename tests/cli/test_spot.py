@@ -1,0 +1,245 @@
+"""`aumer spot` when all goes well: what it prints, what it writes, and where settings come from."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import aumer
+from aumer import pipeline
+from aumer.cli import outputs, spot
+from aumer.results import SpotResult
+from aumer.types import VideoInfo
+from aumer.video import CameraSource
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# -- stdout --------------------------------------------------------------------------------------
+
+
+def test_the_table_of_one_video(run: Any) -> None:
+    ran = run("spot @smile.mp4")
+    assert ran.code == 0
+    title, header, *found, summary = ran.out.splitlines()
+    assert title == "smile.mp4"
+    assert header.split()[:3] == ["kind", "onset_s", "apex_s"]
+    assert len(found) == 1
+    kind, onset, _, offset, *_ = found[0].split()
+    assert kind in ("micro", "macro")
+    assert 0.4 < float(onset) < 1.0 < float(offset) < 1.6
+    counts = "1 micro, 0 macro" if kind == "micro" else "0 micro, 1 macro"
+    assert summary == f"smile.mp4: {counts}; coverage 100 %; spotter rules"
+    assert ran.err == "smile.mp4\n"
+
+
+def test_nothing_found_is_said_and_is_no_failure(run: Any) -> None:
+    ran = run("spot @still.avi")
+    assert ran.code == 0
+    assert ran.out.startswith("still.avi: no expression found; a face was seen in 100.0%")
+    assert ran.out.count("\n") == 1
+
+
+def test_the_table_of_several_videos_ends_with_their_sum(run: Any) -> None:
+    ran = run("spot @still.avi @smile.mp4 @empty.mp4")
+    first, second, last = ran.out.split("\n\n")
+    assert first.startswith("still.avi: no expression")
+    assert second.startswith("smile.mp4\n")
+    assert last.startswith("2 of 3 videos: ")
+    assert last.count("\n") == 1
+
+
+def test_json_is_one_document_a_line(run: Any, videos: Path) -> None:
+    ran = run("spot @smile.mp4 @still.avi --format json")
+    results = [SpotResult.from_dict(json.loads(line)) for line in ran.out.splitlines()]
+    assert [r.video.name for r in results] == ["smile.mp4", "still.avi"]
+    assert results[0] == aumer.spot(videos / "smile.mp4", cache=True)
+    assert "[2/2] still.avi" in ran.err
+
+
+def test_csv_has_one_header(run: Any) -> None:
+    ran = run("spot @smile.mp4 @still.avi @smile.mp4 --format csv")
+    found = rows(ran.out)
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert run("spot @still.avi --format=csv").out.startswith("video,kind,onset")
+
+
+def test_videos_of_one_name_are_told_apart(run: Any, videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "smile.mp4").symlink_to(videos / "smile.mp4")
+    ran = run("spot a/smile.mp4 @smile.mp4 --format csv")
+    assert [row["video"] for row in rows(ran.out)] == ["a/smile.mp4", f"{videos}/smile.mp4"]
+    ran = run("spot a/smile.mp4 @still.avi --format csv")
+    assert [row["video"] for row in rows(ran.out)] == ["smile.mp4"]
+
+
+def test_a_cached_video_has_the_name_it_has_now(run: Any, videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "renamed.avi").symlink_to(videos / "still.avi")
+    assert run("spot @still.avi").out.startswith("still.avi: ")
+    assert run("spot renamed.avi").out.startswith("renamed.avi: ")
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_files_of_one_video(run: Any, videos: Path, tmp_path: Path) -> None:
+    ran = run("spot @smile.mp4 -o a.png -o b.json -o c.CSV -o d.svg")
+    assert (ran.code, ran.out) == (0, "")
+    assert "wrote" in ran.err
+    expected = aumer.spot(videos / "smile.mp4", cache=True)
+    assert SpotResult.load(tmp_path / "b.json") == expected
+    assert (tmp_path / "c.CSV").read_text() == expected.to_csv()
+    assert (tmp_path / "d.svg").read_text().startswith("<?xml")
+    # With thumbnails the picture is taller.
+    expected.plot(tmp_path / "bare.png")
+    with_faces, bare = (cv2.imread(str(tmp_path / name)) for name in ("a.png", "bare.png"))
+    assert with_faces is not None
+    assert bare is not None
+    assert with_faces.shape[0] > bare.shape[0]
+
+
+def test_stdout_beside_files(run: Any, tmp_path: Path) -> None:
+    ran = run("spot @smile.mp4 -o out.csv -o - --format json")
+    assert SpotResult.from_json(ran.out).to_csv() == (tmp_path / "out.csv").read_text()
+
+
+def test_a_folder_takes_any_formats(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    words = "-o out --format csv --format json --format csv --format png"
+    assert run(f"spot @smile.mp4 @still.avi {words}").code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{stem}.{suffix}" for stem in ("smile", "still") for suffix in ("csv", "json", "png")
+    ]
+
+
+def test_one_csv_collects_all(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("old")
+    names = "@empty.mp4 @smile.mp4 @still.avi"
+    ran = run(f"spot {names} -o all.csv --overwrite")
+    assert ran.code == 6
+    printed = run(f"spot {names} --format csv").out
+    assert (tmp_path / "all.csv").read_text() == printed
+    assert len(rows(printed)) == 1
+
+
+def test_overwrite(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text("mine")
+    assert run("spot @still.avi -o out.json --overwrite").code == 0
+    assert SpotResult.load(tmp_path / "out.json").video.name == "still.avi"
+
+
+def test_a_folder_of_frames(run: Any, tmp_path: Path) -> None:
+    ran = run("spot @frames --fps 30 --end 0.4 -o . -o - --format json")
+    assert ran.code == 0, ran.err
+    result = SpotResult.load(tmp_path / "frames.json")
+    assert result.video.source == "folder"
+    assert result.scores.times[-1] < 0.4
+    assert result == SpotResult.from_json(ran.out)
+
+
+def test_a_camera(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def source(index: int, fps: float | None) -> Any:
+        assert (index, fps) == (0, None)
+
+        class Camera:
+            info = VideoInfo("camera 0", "camera", 256, 256, 30.0, None)
+
+            def frames(self) -> Any:
+                from skimage.data import astronaut
+
+                for k in range(1000):
+                    yield k / 30, lambda: np.ascontiguousarray(astronaut()[:256, 100:356])
+
+            close = CameraSource.close
+
+        camera: Any = Camera()
+        camera._capture = cv2.VideoCapture()
+        return camera
+
+    monkeypatch.setattr("aumer.video._open_camera", source)
+    # A picture needs the faces again, which a camera cannot give: it is drawn without.
+    ran = run("spot camera:0 --end 0.5 -o . --format png --format json")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "camera-0.png").is_file()
+    assert SpotResult.load(tmp_path / "camera-0.json").video.source == "camera"
+
+
+# -- options ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ("dis", 30.0, 0.1)),
+        ("--config c.toml", ("farneback", 25.0, 0.2)),
+        ("--config c.toml --set motion.rate=20", ("farneback", 20.0, 0.2)),
+        ("--flow dis --config c.toml", ("dis", 25.0, 0.2)),
+        ("--set motion.flow=farneback --flow dis", ("dis", 30.0, 0.1)),
+        ("--flow dis --set motion.flow='farneback'", ("farneback", 30.0, 0.1)),
+        ("--set motion.rate=20 --set rules.min_s=.3e0", None),
+        ("--set motion.rate=20 --set rules.min_s=3e-1", ("dis", 20.0, 0.3)),
+    ],
+)
+def test_defaults_then_file_then_flags(
+    words: str,
+    expected: tuple[str, float, float] | None,
+    run: Any,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "c.toml").write_text(
+        '[motion]\nflow = "farneback"\nrate = 25\n[rules]\nmin_s = 0.2\n'
+    )
+    ran = run(f"spot @still.avi --format json {words}")
+    if expected is None:
+        assert ran.code == 2
+        return
+    settings = json.loads(ran.out)["settings"]
+    found = settings["motion"]["flow"], settings["motion"]["rate"], settings["rules"]["min_s"]
+    assert found == expected
+
+
+def test_options_reach_the_spotter(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    original = pipeline.Spotter.__call__
+
+    def call(self: pipeline.Spotter, video: Any, **options: Any) -> Any:
+        seen.update(options)
+        return original(self, video, **options)
+
+    monkeypatch.setattr(pipeline.Spotter, "__call__", call)
+    words = "--start .1 --end .5 --min-coverage .3 --workers 1 --model rules --cache kept"
+    assert run(f"spot @still.avi {words}").code == 0
+    seen.pop("progress")
+    assert seen == {
+        "start": 0.1,
+        "end": 0.5,
+        "fps": None,
+        "min_coverage": 0.3,
+        "workers": 1,
+        "cache": Path("kept"),
+    }
+    assert len(list(Path("kept").iterdir())) == 1
+    assert run("spot @still.avi --no-cache --fps 25").code == 0
+    assert (seen["cache"], seen["fps"]) == (None, 25.0)
+
+
+def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
+    text = " ".join(run("spot --help").out.split())
+    model = inspect.signature(pipeline.Spotter).parameters["model"].default
+    coverage = inspect.signature(pipeline.Spotter.__call__).parameters["min_coverage"].default
+    assert f"spotter (default: {model})" in text
+    assert f"usable face (default: {coverage})" in text
+    assert set(spot._FORMATS) == {*outputs.STREAMS, *outputs.FILES}
+    for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141"):
+        assert f" {code} " in text.partition("exit codes:")[2]
