@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 #: (68, 3) float64: x to the image's right, y down, z away from the viewer; iBUG-68 order. The unit
-#: is the distance of the outer eye corners; the origin is the mean of `RIGID`. From MediaPipe's mesh
-#: on the neutral beginnings of six real videos (aumer's shared test data: fex_smile_still,
+#: is the distance of the outer eye corners; the origin is the mean of `RIGID`. From MediaPipe's
+#: mesh on the neutral beginnings of six real videos (aumer's shared test data: fex_smile_still,
 #: fex_two_smiles, selfie_smile, smile_512, talking_neutral, webcam_mixed): Procrustes-aligned on
 #: `RIGID`, averaged, and averaged with its mirror image.
 MEAN_FACE = np.array(

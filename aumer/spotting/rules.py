@@ -109,20 +109,20 @@ class _Candidate:
 
 @dataclass(frozen=True, eq=False)
 class _Followed:
-    """One movement through one run: smoothed displacement, level in [0, 1], candidates."""
+    """One movement through one run: smoothed displacement, threshold, candidates."""
 
     name: str
     smooth: Signal
-    level: Signal
+    threshold: float
     candidates: list[_Candidate]
 
 
 class RuleSpotter:
     """Spots by rules. Called with features it returns scores and expressions.
 
-    The scores are tracks "brow", "mouth" and "expression" (the larger of them): h / (h + threshold)
-    for the height h of the region's highest movement over its moving reference, so .5 lies at the
-    threshold.
+    The scores are tracks "brow", "mouth" and "expression" (the larger of them): d / (d + threshold)
+    for the region's movement that is furthest from rest, where d is its distance from where it
+    rests before and after, so .5 lies at the threshold.
     """
 
     name = "rules"
@@ -152,11 +152,16 @@ class RuleSpotter:
                 self._follow(name, path @ column / features.eye_distance, features.rate)
                 for name, column in columns.items()
             ]
+            kept = self._select(analysed, features.rate)
+            found += [self._expression(c, begin, end, features) for c in kept]
             for k, region in enumerate(REGIONS):
-                level = [m.level for m in analysed if MOVEMENTS[m.name].region == region]
-                tracks[begin:end, k] = np.max(level, axis=0)[:-1]
-            for kept in self._select(analysed, features.rate):
-                found.append(self._expression(kept, begin, end, features))
+                busy = [c for c in kept if c.region == region]
+                levels = [
+                    self._level(m, busy, features.rate)
+                    for m in analysed
+                    if MOVEMENTS[m.name].region == region
+                ]
+                tracks[begin:end, k] = np.max(levels, axis=0)[:-1]
         scores = Scores(
             values=np.column_stack([tracks, tracks.max(axis=1)]),
             times=features.times,
@@ -175,10 +180,8 @@ class RuleSpotter:
         threshold = max(s.min_height, s.noise_factor * 1.4826 * float(np.median(np.abs(rough))))
         window = max(3, round(s.reference_s * rate))
         candidates = []
-        highest = np.zeros(len(signal))
         for direction, weight in ((1.0, 1.0), (-1.0, MOVEMENTS[name].back)):
             height = white_tophat(direction * smooth, window, mode="nearest")
-            highest = np.maximum(highest, height)
             # The zeros let a peak stand at the very ends, where a run was cut.
             peaks, _ = find_peaks(np.concatenate([[0], height, [0]]), height=threshold)
             apexes = _standing_out(height, peaks - 1)
@@ -195,7 +198,7 @@ class RuleSpotter:
                 )
                 if candidate:
                     candidates.append(candidate)
-        return _Followed(name, smooth, highest / (highest + threshold), candidates)
+        return _Followed(name, smooth, threshold, candidates)
 
     def _grow(
         self,
@@ -227,6 +230,19 @@ class RuleSpotter:
             rise=begin - onset, fall=offset - end, held=float(held), height=min(drops),
             strength=float(strength), weight=float(strength * weight * min(drops) / max(drops)),
         )  # fmt: skip
+
+    def _level(self, movement: _Followed, busy: list[_Candidate], rate: float) -> Signal:
+        """Distance from rest in [0, 1]; rest is a slow mean over all but the expressions found."""
+        resting = np.ones(len(movement.smooth))
+        for candidate in busy:
+            resting[candidate.onset + 1 : candidate.offset] = 0.0
+        # A quarter of the window each side: rest follows posture, and bridges any expression.
+        sigma = self._settings.reference_s * rate / 4
+        weight = gaussian_filter1d(resting, sigma, mode="nearest", truncate=8.0) + 1e-9
+        mean = gaussian_filter1d(resting * movement.smooth, sigma, mode="nearest", truncate=8.0)
+        distance: Signal = np.abs(movement.smooth - mean / weight)
+        level: Signal = distance / (distance + movement.threshold)
+        return level
 
     def _select(self, analysed: list[_Followed], rate: float) -> list[_Candidate]:
         """The strongest candidates that leave one another room."""
