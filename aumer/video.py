@@ -268,8 +268,6 @@ class _Pump:
             if self._keep is not None and not self._keep(index, time_s):
                 continue
             self._slots.acquire()
-            if self._stopped.is_set():
-                break
             self._queue.put(Frame(index, time_s, image()))
         if not in_range and not self._stopped.is_set():
             name = self._source.info.name

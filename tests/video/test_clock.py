@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aumer.video import Clock
@@ -52,6 +52,7 @@ def test_times_for_readings(readings: list[float], expected: list[float], filled
     assert clock.time == pytest.approx(expected[-1], abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e7, 1e7) | st.floats(), min_size=1), st.floats(1e-3, 1))
 def test_times_begin_at_zero_and_rise_whatever_is_read(readings: list[float], step: float) -> None:
     result = times(readings, step)
@@ -60,6 +61,7 @@ def test_times_begin_at_zero_and_rise_whatever_is_read(readings: list[float], st
     assert all(a < b for a, b in pairwise(result))
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e4), st.lists(st.floats(1e-3, 3000), max_size=30))
 def test_rising_readings_are_believed(first: float, gaps: list[float]) -> None:
     readings = [first]

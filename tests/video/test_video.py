@@ -77,6 +77,8 @@ def test_info_of_each_kind_of_source(same_video: Any, request: pytest.FixtureReq
         assert reader.info == VideoInfo(name, kind, 64, 48, float(RATE), 12)
     with open_video(source, end=0.2, **options) as reader:
         assert reader.info.frames_estimate == 5
+    with open_video(source, end=99, **options) as reader:
+        assert reader.info.frames_estimate == 12
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,14 @@ def test_start_and_end_keep_ordinals_and_times(
     assert seconds(frames) == pytest.approx([i / RATE for i in expected], abs=1e-9)
     for frame in frames:
         np.testing.assert_array_equal(frame.image, make.pictures(12)[frame.index])
+
+
+@pytest.mark.parametrize("fps", [29.97, 30, 60])
+def test_start_and_end_survive_rounding(fps: float, make: Any) -> None:
+    images = make.pictures(31, 4, 4)
+    for index in range(1, 30):
+        start, end = index * (1 / fps), (index + 1) * (1 / fps)
+        assert indices(read(images, fps=fps, start=start, end=end)) == [index]
 
 
 def test_keep_chooses_frames_and_sees_every_one_of_the_range(same_video: Any, make: Any) -> None:
@@ -186,6 +196,19 @@ def test_variable_rate_gives_the_times_that_were_written(
     assert not said(caplog)
 
 
+def test_a_wrong_average_rate_is_no_sign_of_damage(
+    make: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    times_ms = [0, 1000, 2000, *range(3000, 4300, 33)]
+    path = make.video(tmp_path / "v.mp4", make.pictures(len(times_ms)), times_ms=times_ms, rate=30)
+    with open_video(path) as reader:
+        assert reader.info.frames_estimate == len(times_ms)
+        assert reader.info.fps is not None
+        assert len(times_ms) / reader.info.fps > 6  # seconds, of 4.3
+        assert seconds(list(reader)) == pytest.approx([ms / 1000 for ms in times_ms], abs=1e-3)
+    assert not said(caplog)
+
+
 def test_a_count_that_lies_changes_nothing(make: Any, tmp_path: Path) -> None:
     images = make.pictures(20)
     path = make.claim_longer(make.video(tmp_path / "v.mkv", images, **LOSSLESS), 1.58)
@@ -194,10 +217,18 @@ def test_a_count_that_lies_changes_nothing(make: Any, tmp_path: Path) -> None:
         assert indices(list(reader)) == list(range(20))
 
 
-def test_an_index_without_a_count_has_no_estimate(make: Any, tmp_path: Path) -> None:
+def test_a_stream_without_count_and_times(
+    make: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = make.video(tmp_path / "v.h264", make.pictures(5), format="h264")
+    caplog.set_level(logging.INFO, "aumer")
     with open_video(path) as reader:
         assert reader.info.frames_estimate is None
+        list(reader)
+    assert "v.h264: the times of 4 of 5 frames are missing" in caplog.text
+    caplog.clear()
+    read(path, fps=50)
+    assert not caplog.text
 
 
 def test_fps_replaces_the_times_of_a_file(make: Any, tmp_path: Path) -> None:
@@ -340,6 +371,23 @@ def test_a_picture_that_grows_on_the_way_is_said_to_freeze(
         assert "v.mjpeg: the picture freezes at 1.56 s" in warning  # the last of the old size
 
 
+@pytest.mark.parametrize(
+    ("still", "rate", "warned"), [(40, 25, True), (12, 25, False), (8, 5, False), (13, 5, True)]
+)
+def test_a_still_second_is_a_freeze(
+    still: int,
+    rate: int,
+    warned: bool,
+    make: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    images = make.pictures(10)
+    images = np.concatenate([images[:5], images[4:5].repeat(still - 1, axis=0), images[5:]])
+    assert len(read(make.video(tmp_path / "v.mkv", images, **{**LOSSLESS, "rate": rate})))
+    assert [f"freezes at {4 / rate:.2f} s" in text for text in said(caplog)] == [True] * warned
+
+
 # ------------------------------------------------------------------------------ unreadable
 
 
@@ -443,7 +491,7 @@ def test_no_noise_on_stderr_and_nothing_left_in_the_environment(make: Any, tmp_p
     (tmp_path / "t.mp4").write_text("text")
     script = """
 import os, sys, cv2
-before = dict(os.environ)
+before = dict(os.environ), cv2.getLogLevel()
 from aumer.errors import VideoError
 from aumer.video import open_video
 for source in [sys.argv[2], 99]:
@@ -451,7 +499,7 @@ for source in [sys.argv[2], 99]:
     except VideoError: pass
     else: raise SystemExit("opened?")
 print(len(list(open_video(sys.argv[1]))))
-assert dict(os.environ) == before
+assert (dict(os.environ), cv2.getLogLevel()) == before
 """
     command = [sys.executable, "-c", script, str(path), str(tmp_path / "t.mp4")]
     env = {k: v for k, v in os.environ.items() if not k.startswith("OPENCV_")}
@@ -607,8 +655,8 @@ def test_a_range_without_frames_says_where_frames_are(
 class FakeCamera:
     """A camera whose frames count up, one every `period` seconds of a clock of its own."""
 
-    def __init__(self, frames: int, period: float = 0.04) -> None:
-        self.frames, self.period = frames, period
+    def __init__(self, frames: int, period: float = 0.04, *, grey: bool = False) -> None:
+        self.frames, self.period, self.grey = frames, period, grey
         self.now, self.count, self.released = 1000.0, 0, 0
 
     def clock(self) -> float:
@@ -622,7 +670,7 @@ class FakeCamera:
     def retrieve(self) -> tuple[bool, Any]:
         bgr = np.zeros((48, 64, 3), np.uint8)
         bgr[..., 0] = self.count % 256
-        return True, bgr
+        return True, bgr[..., 0] if self.grey else bgr
 
     def get(self, propId: int, /) -> float:
         return 25.0 if propId == cv2.CAP_PROP_FPS else 0.0
@@ -646,6 +694,11 @@ def test_a_camera_is_read_until_end(caplog: pytest.LogCaptureFixture) -> None:
     assert [frame.image[0, 0].tolist() for frame in frames] == [[0, 0, 2 + i] for i in range(10)]
     assert camera.released
     assert not said(caplog)
+
+
+def test_a_grey_camera() -> None:
+    (frame,) = live(FakeCamera(10, grey=True), end=0.02)
+    np.testing.assert_array_equal(frame.image, np.full((48, 64, 3), 2))
 
 
 def test_a_camera_that_stops_ends_the_video(caplog: pytest.LogCaptureFixture) -> None:
@@ -714,19 +767,22 @@ def test_digest_of_a_folder(make: Any, tmp_path: Path) -> None:
     others = [content_digest(folder, fps=30)]
     (folder / "img_3.png").rename(folder / "img_12.png")  # another order
     others.append(content_digest(folder, fps=25))
-    (folder / "img_12.png").unlink()
+    (folder / "img_12.png").rename(folder / "img_13.png")  # the same order
+    others.append(content_digest(folder, fps=25))
+    (folder / "img_13.png").unlink()
     others.append(content_digest(folder, fps=25))
     (folder / "img_1.png").write_bytes((folder / "img_2.png").read_bytes())
     others.append(content_digest(folder, fps=25))
-    assert len({digest, *others}) == 5
+    assert len({digest, *others}) == 6
 
 
 def test_digest_of_a_folder_knows_where_a_file_ends(tmp_path: Path) -> None:
-    for name, one, two in (("a", b"xy", b"z"), ("b", b"x", b"yz")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.png").write_bytes(one)
-        (tmp_path / name / "2.png").write_bytes(two)
-    assert content_digest(tmp_path / "a", fps=5) != content_digest(tmp_path / "b", fps=5)
+    folders = ({"1.png": b"x", "2.png": b"y"}, {"1.png": b"x\x002.png\x00y"}, {"1.png": b"xy"})
+    for number, files in enumerate(folders):
+        (tmp_path / str(number)).mkdir()
+        for name, content in files.items():
+            (tmp_path / str(number) / name).write_bytes(content)
+    assert len({content_digest(tmp_path / str(n), fps=5) for n in range(3)}) == 3
 
 
 def test_digest_of_an_array() -> None:
