@@ -758,10 +758,8 @@ def _retrieved(capture: Capture, name: str) -> ImageArray:
 
 
 def _rgb(image: npt.NDArray[Any]) -> ImageArray:
-    """OpenCV's blue-green-red or grey uint8 image as (H, W, 3) RGB."""
-    grey = image.ndim == 2 or image.shape[2] == 1
-    rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if grey else cv2.COLOR_BGR2RGB)
-    return np.asarray(rgb, np.uint8)
+    """OpenCV's blue-green-red or grey uint8 image as (H, W, 3) RGB; this conversion takes both."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _hash_file(update: Callable[[bytes], object], path: Path) -> None:
