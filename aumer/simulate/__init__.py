@@ -1,0 +1,1 @@
+"""Faces in motion whose expressions are known exactly: features and videos."""

@@ -1,0 +1,282 @@
+"""What real expressions are like: counted from the field's tables, shipped as aggregates.
+
+``configs/expression_statistics.json`` holds, for CAS(ME)^2, SAMM-LV and the two together and for
+each kind: AU combinations with sides, FACS levels, quantiles of duration, rise and fall, and
+expressions per minute. ``python -m aumer.simulate.statistics FOLDER`` counts them again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from aumer._data import data_dir
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath, atomic_write
+from aumer.simulate.anatomy import ACTION_UNITS, Action
+from aumer.types import KINDS, Kind
+
+FILE = "expression_statistics.json"
+#: The quantiles that ship: 0, .02, ..., 1. Finer would give single rows away, coarser the tails.
+QUANTILES = 51
+FACS_LEVELS = "ABCDE"
+
+#: An AU in a coder's string: a side, if any (A is asymmetric, T and B are top and bottom: both
+#: sides), the number, and the lowest FACS level it may have.
+_AU = re.compile(r"([LR]?)[ATB]?(\d{1,2})\(?([A-E])?(?![a-z])")
+_SIDE = {"": "both", "L": "left", "R": "right"}
+_LETTER = {side: letter for letter, side in _SIDE.items()}
+
+
+@dataclass(frozen=True)
+class KindStatistics:
+    """How expressions of one kind are made and how long they take.
+
+    Attributes:
+        rows: expressions counted.
+        rate_per_min: expressions per minute of video.
+        combinations: count by combination of actions.
+        levels: count by FACS level, A to E.
+        duration_s, rise_share, rise_s, fall_s: `QUANTILES` quantiles each, 0 to 1; rise_share is
+            (apex - onset) / (offset - onset).
+        rank_correlation: of duration and rise_share (Spearman).
+    """
+
+    rows: int
+    rate_per_min: float
+    combinations: Mapping[tuple[Action, ...], int]
+    levels: Mapping[str, int]
+    duration_s: tuple[float, ...]
+    rise_share: tuple[float, ...]
+    rise_s: tuple[float, ...]
+    fall_s: tuple[float, ...]
+    rank_correlation: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Both kinds, and the share of micro-expressions that lie inside a macro-expression."""
+
+    kinds: Mapping[Kind, KindStatistics]
+    nested: float
+
+
+def load(name: str = "both") -> Statistics:
+    """The shipped statistics of a data set: "casme_sq", "samm_lv" or "both".
+
+    Raises:
+        UsageError: there is no such set.
+    """
+    content = json.loads((data_dir("configs") / FILE).read_text(encoding="utf-8"))
+    sets = content["sets"]
+    if name not in sets:
+        raise UsageError(
+            f"no expression statistics of {name!r}; there are {', '.join(sets)}."
+            f"{did_you_mean(name, sets)}"
+        )
+    return _parsed(sets[name])
+
+
+def actions_of(code: str) -> tuple[Action, ...]:
+    """The actions in a coder's string that the simulator has, sorted: "L12B+25" -> L12 and 25.
+
+    "ref(...)" (reflected: moved along by another AU) is left out; of alternatives ("12A or 14A",
+    "23/24") the first counts; codes that move no skin (gaze, head, jaw sideways) are not there.
+    """
+    if "loses" in code:  # the end of an action is not an action
+        return ()
+    found = set()
+    for token in re.sub(r"ref ?\([^()]*\)", "", code, flags=re.IGNORECASE).split("+"):
+        first = _AU.search(token)
+        if first and int(first[2]) in ACTION_UNITS:
+            found.add((int(first[2]), _SIDE[first[1]]))
+    return tuple(sorted(found))
+
+
+def compute(folder: StrPath) -> dict[str, Any]:
+    """Count everything anew from the tables in `folder` (shared/data/annotations).
+
+    Raises:
+        UsageError: a table is missing.
+    """
+    folder = Path(folder)
+    casme, casme_minutes = _casme_sq(folder)
+    samm, samm_minutes = _samm_lv(folder)
+    sets = {
+        "casme_sq": _counted(casme, casme_minutes),
+        "samm_lv": _counted(samm, samm_minutes),
+        "both": _counted(casme + samm, casme_minutes + samm_minutes),
+    }
+    return {
+        "provenance": {
+            "command": "python -m aumer.simulate.statistics FOLDER",
+            "tables": {
+                "casme_sq": "casme_sq_auwgcn.csv (rows), casme_sq_offsets_filled.csv (lengths)",
+                "samm_lv": "samm_lv_coding.xlsx (rows, 200 fps)",
+            },
+            "refused": (
+                "for timing: a missing offset, an apex outside the interval or missing; for "
+                "combinations: no action that the simulator has"
+            ),
+            "quantiles": f"{QUANTILES} from 0 to 1",
+            "minutes": (
+                "casme_sq: the videos of the table; samm_lv: 147 videos, 130,000 frames at 25 fps"
+            ),
+        },
+        "sets": sets,
+    }
+
+
+@dataclass(frozen=True)
+class _Row:
+    video: str
+    kind: Kind
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    au: str
+
+    @property
+    def timed(self) -> bool:
+        return self.onset_s <= self.apex_s <= self.offset_s and self.onset_s < self.offset_s
+
+
+def _casme_sq(folder: Path) -> tuple[list[_Row], float]:
+    """CAS(ME)^2: 30 fps, type_idx 1 = macro and 2 = micro; and the minutes of its videos."""
+    rows = []
+    for r in _table(folder / "casme_sq_auwgcn.csv"):
+        onset, apex, offset = (int(r[k]) / 30 for k in ("start_frame", "apex_frame", "end_frame"))
+        kind: Kind = "macro" if r["type_idx"] == "1" else "micro"
+        rows.append(_Row(r["video_name"], kind, onset, apex, offset, r["au"]))
+    lengths = {
+        r["video"]: int(r["n_frames"]) for r in _table(folder / "casme_sq_offsets_filled.csv")
+    }
+    return rows, sum(lengths.values()) / 30 / 60
+
+
+def _samm_lv(folder: Path) -> tuple[list[_Row], float]:
+    """SAMM-LV: the workbook's frames at 200 fps; and the minutes of its videos."""
+    from openpyxl import load_workbook
+
+    path = folder / "samm_lv_coding.xlsx"
+    _present(path)
+    sheet = load_workbook(path, read_only=True, data_only=False).worksheets[0]
+    rows = []
+    for r in sheet.iter_rows(min_row=2, values_only=True):
+        if r[0] is None or not isinstance(r[3], (int, float)):
+            continue
+        onset, apex, offset = (float(v) / 200 for v in r[3:6])
+        kind: Kind = "macro" if str(r[7]).startswith("Macro") else "micro"
+        video = "_".join(str(r[1]).split("_")[:2])
+        rows.append(_Row(video, kind, onset, apex, offset, str(r[8])))
+    return rows, 130_000 / 25 / 60
+
+
+def _counted(rows: Sequence[_Row], minutes: float) -> dict[str, Any]:
+    kinds = {}
+    for kind in KINDS:
+        own = [r for r in rows if r.kind == kind]
+        timed = [r for r in own if r.timed]
+        duration = np.array([r.offset_s - r.onset_s for r in timed])
+        rise = np.array([r.apex_s - r.onset_s for r in timed])
+        combinations = Counter(_name(actions_of(r.au)) for r in own)
+        undrawable = combinations.pop("", 0)
+        kinds[kind] = {
+            "rows": len(own),
+            "rows_timed": len(timed),
+            "rows_without_action": undrawable,
+            "rate_per_min": round(len(own) / minutes, 4),
+            "duration_s": _quantiles(duration),
+            "rise_share": _quantiles(rise / duration),
+            "rise_s": _quantiles(rise),
+            "fall_s": _quantiles(duration - rise),
+            "rank_correlation": round(float(spearmanr(duration, rise / duration)[0]), 4),
+            "levels": _levels(own),
+            "combinations": dict(sorted(combinations.items(), key=lambda kv: (-kv[1], kv[0]))),
+        }
+    macros = [r for r in rows if r.kind == "macro" and r.timed]
+    micros = [r for r in rows if r.kind == "micro" and r.timed]
+    nested = sum(
+        any(
+            m.video == r.video and m.onset_s <= r.onset_s and r.offset_s <= m.offset_s
+            for m in macros
+        )
+        for r in micros
+    )
+    return {
+        "minutes": round(minutes, 3),
+        "nested_share": round(nested / len(micros), 4),
+        "kinds": kinds,
+    }
+
+
+def _levels(rows: Sequence[_Row]) -> dict[str, int]:
+    letters = Counter(m[3] for r in rows for m in _AU.finditer(r.au) if m[3])
+    return {letter: letters[letter] for letter in FACS_LEVELS}
+
+
+def _quantiles(values: npt.NDArray[np.float64]) -> list[float]:
+    return [round(float(q), 4) for q in np.quantile(values, np.linspace(0, 1, QUANTILES))]
+
+
+def _name(actions: Sequence[Action]) -> str:
+    return "+".join(f"{_LETTER[side]}{au}" for au, side in actions)
+
+
+def _parsed(content: Mapping[str, Any]) -> Statistics:
+    def kind(k: Mapping[str, Any]) -> KindStatistics:
+        return KindStatistics(
+            rows=int(k["rows"]),
+            rate_per_min=float(k["rate_per_min"]),
+            combinations={actions_of(name): int(n) for name, n in k["combinations"].items()},
+            levels={letter: int(n) for letter, n in k["levels"].items()},
+            duration_s=tuple(k["duration_s"]),
+            rise_share=tuple(k["rise_share"]),
+            rise_s=tuple(k["rise_s"]),
+            fall_s=tuple(k["fall_s"]),
+            rank_correlation=float(k["rank_correlation"]),
+        )
+
+    return Statistics(
+        kinds={name: kind(content["kinds"][name]) for name in KINDS},
+        nested=float(content["nested_share"]),
+    )
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    _present(path)
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _present(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"no table {path}; FOLDER is the folder that holds casme_sq_auwgcn.csv")
+
+
+def text(statistics: Mapping[str, Any]) -> str:
+    """The shipped file's text: indented, but lists of numbers on one line."""
+    out = json.dumps(statistics, indent=1)
+    return re.sub(r"\[[^\[\]]*\]", lambda m: re.sub(r"\s+", " ", m[0]), out) + "\n"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the shipped file anew from the tables in the folder given."""
+    if len(arguments) != 1:
+        raise UsageError("usage: python -m aumer.simulate.statistics FOLDER")
+    atomic_write(data_dir("configs") / FILE, text(compute(arguments[0])), overwrite=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

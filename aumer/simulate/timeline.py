@@ -1,0 +1,389 @@
+"""When a simulated face does what: events with onset, apex, release and offset, in seconds.
+
+An event rises from onset to apex as a raised cosine, fades slightly until its release (muscles
+tire: the apex is the highest point), and relaxes as a raised cosine until its offset. Outside it is
+exactly 0, so the truth is known to the instant.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr
+
+from aumer.errors import UsageError
+from aumer.files import StrPath
+from aumer.simulate.anatomy import Action, check_actions
+from aumer.simulate.statistics import Statistics, actions_of, load
+from aumer.types import KINDS, Expression, Kind
+
+Signal = npt.NDArray[np.float64]
+
+#: Share of the intensity that is gone at the release. On aumer's shared videos the mouth corner of
+#: held smiles comes back by 0 to .2 of its way before it lets go.
+FADE = 0.1
+#: Seconds from release to offset. The plateaus noted in the shared videos' annotations.csv leave
+#: .50, .13, .32, .33, .23 and .13 s; drawn log-uniformly in that range.
+RELAXATION_S = (0.13, 0.50)
+#: Seconds of rest between two expressions that are not nested, at least: one frame at 30 fps.
+REST_S = 0.034
+#: Intensity in [0, 1] of each FACS level (A trace, B slight, C marked, D severe, E maximum). FACS
+#: gives no numbers but says that C and D cover the widest range, A and E the narrowest.
+LEVELS = {"A": (0.05, 0.12), "B": (0.12, 0.3), "C": (0.3, 0.6), "D": (0.6, 0.9), "E": (0.9, 1.0)}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One expression: what moves, when (seconds) and how far (`intensity` in (0, 1]).
+
+    Raises:
+        UsageError: unknown kind, AU or side; onset < apex <= release < offset violated; an
+            intensity outside (0, 1]. The apex may be the onset or the offset where a table says so.
+    """
+
+    kind: Kind
+    aus: tuple[Action, ...]
+    onset_s: float
+    apex_s: float
+    release_s: float
+    offset_s: float
+    intensity: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"kind must be one of {', '.join(KINDS)}; found {self.kind!r}")
+        check_actions(self.aus)
+        if not (
+            0 <= self.onset_s <= self.apex_s <= self.release_s <= self.offset_s
+            and self.onset_s < self.offset_s
+        ):
+            raise UsageError(
+                "an event needs 0 <= onset_s <= apex_s <= release_s <= offset_s and "
+                f"onset_s < offset_s; found {self.onset_s}, {self.apex_s}, {self.release_s}, "
+                f"{self.offset_s}"
+            )
+        if not 0 < self.intensity <= 1:
+            raise UsageError(f"intensity must lie in (0, 1]; found {self.intensity}")
+
+    def level(self, t: Signal) -> Signal:
+        """Intensity at the times t (any shape, seconds): in [0, intensity], 0 outside."""
+        t = np.asarray(t, np.float64)
+        rise = _eased(t - self.onset_s, self.apex_s - self.onset_s)
+        fade = _eased(t - self.apex_s, self.release_s - self.apex_s)
+        fall = _eased(self.offset_s - t, self.offset_s - self.release_s)
+        inside = (t >= self.onset_s) & (t <= self.offset_s)
+        held = self.intensity * (1 - FADE * fade)
+        return np.where(inside, held * rise * fall, 0.0)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Every event of one performance of `duration_s` seconds, in order of onset.
+
+    Raises:
+        UsageError: the duration is not positive, or an event ends after it.
+    """
+
+    duration_s: float
+    events: tuple[Event, ...]
+
+    def __post_init__(self) -> None:
+        if not self.duration_s > 0:
+            raise UsageError(f"duration_s must be > 0 seconds; found {self.duration_s}")
+        late = [e.offset_s for e in self.events if e.offset_s > self.duration_s]
+        if late:
+            raise UsageError(
+                f"an event ends at {max(late)} s, after the {self.duration_s} s there are"
+            )
+
+    def levels(self, t: Signal) -> dict[Action, Signal]:
+        """Intensity of each action at the times t (T,): (T,) each; events add, capped at 1."""
+        total: dict[Action, Signal] = {}
+        for event in self.events:
+            level = event.level(t)
+            for action in event.aus:
+                total[action] = total.get(action, np.zeros_like(level)) + level
+        return {action: np.minimum(level, 1.0) for action, level in total.items()}
+
+    def intensities(self, t: float) -> dict[Action, float]:
+        """Intensity of each action that is active at time t (s); events add, capped at 1."""
+        total: dict[Action, float] = {}
+        for event in self.events:
+            if event.onset_s < t < event.offset_s:
+                level = float(event.level(np.array(t)))
+                for action in event.aus:
+                    total[action] = min(1.0, total.get(action, 0.0) + level)
+        return total
+
+    def expressions(self, fps: float) -> tuple[Expression, ...]:
+        """The truth in frames at `fps`: the frame nearest to each instant, score 1."""
+        if not fps > 0:
+            raise UsageError(f"fps must be > 0; found {fps}")
+        truth = []
+        for e in self.events:
+            onset, apex, offset = (round(s * fps) for s in (e.onset_s, e.apex_s, e.offset_s))
+            truth.append(
+                Expression(e.kind, onset, apex, offset, e.onset_s, e.apex_s, e.offset_s, score=1.0)
+            )
+        return tuple(truth)
+
+
+def _eased(t: Signal, length: float) -> Signal:
+    """Raised cosine from 0 at t = 0 to 1 at t = length; a step where length is 0."""
+    if length <= 0:
+        return np.where(t >= 0, 1.0, 0.0)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
+
+
+def draw(
+    rng: np.random.Generator,
+    duration_s: float,
+    statistics: Statistics | None = None,
+    *,
+    rate_per_min: float | None = None,
+) -> Timeline:
+    """A performance as expressions come in the field's tables.
+
+    Numbers are Poisson at the tables' rates. A micro-expression lies inside a macro-expression as
+    often as in the tables, with other AUs; all else is spread evenly over the time, `REST_S` apart.
+
+    Args:
+        statistics: by default those of CAS(ME)^2 and SAMM-LV together.
+        rate_per_min: expressions per minute of both kinds together, in the tables' proportion.
+
+    Raises:
+        UsageError: a duration or a rate that is not positive.
+    """
+    statistics = statistics or load()
+    if not duration_s > 0:
+        raise UsageError(f"duration_s must be > 0 seconds; found {duration_s}")
+    if rate_per_min is not None and not rate_per_min > 0:
+        raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
+    usual = sum(k.rate_per_min for k in statistics.kinds.values())
+    scale = 1.0 if rate_per_min is None else rate_per_min / usual
+    macro, micro = (
+        [
+            draw_event(rng, kind, statistics)
+            for _ in range(
+                rng.poisson(duration_s / 60 * scale * statistics.kinds[kind].rate_per_min)
+            )
+        ]
+        for kind in ("macro", "micro")
+    )
+    room = max((e.offset_s for e in macro), default=0.0)
+    inside = [e for e in micro if e.offset_s < room and rng.random() < statistics.nested]
+    apart = macro + [e for e in micro if all(e is not i for i in inside)]
+    hosts = _spread(rng, apart, duration_s)
+    events = list(hosts)
+    for event in inside:
+        nested = _nested(rng, event, [h for h in hosts if h.kind == "macro"], statistics)
+        if nested:
+            events.append(nested)
+    return Timeline(duration_s, tuple(sorted(events, key=lambda e: (e.onset_s, e.offset_s))))
+
+
+def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> Event:
+    """An event at time 0: combination, intensity, duration and the share of its rise."""
+    k = statistics.kinds[kind]
+    names = list(k.combinations)
+    weights = np.array([k.combinations[name] for name in names], np.float64)
+    actions = names[rng.choice(len(names), p=weights / weights.sum())]
+    # A Gaussian copula: the two uniform ranks have the tables' rank correlation.
+    latent = 2 * np.sin(np.pi / 6 * k.rank_correlation)
+    ranks = ndtr(rng.multivariate_normal([0, 0], [[1, latent], [latent, 1]]))
+    duration, share = _read(k.duration_s, ranks[0]), _read(k.rise_share, ranks[1])
+    apex = duration * share
+    return Event(
+        kind,
+        actions,
+        0.0,
+        apex,
+        _release(rng, apex, duration),
+        duration,
+        _intensity(rng, k.levels),
+    )
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of a table of intervals, in its frames; offset 0 where it is missing."""
+
+    video: str
+    kind: Kind
+    onset: int
+    apex: int
+    offset: int
+    au: str
+
+
+def read_table(path: StrPath) -> list[TableRow]:
+    """A table in the layout of AUW-GCN's: video_name, start_frame, apex_frame, end_frame, type_idx
+    (1 macro, 2 micro) and au.
+
+    Raises:
+        UsageError: the file is missing, has no rows, lacks a column or holds something else.
+    """
+    kinds: dict[str, Kind] = {"1": "macro", "2": "micro"}
+    rows = []
+    for number, r in enumerate(_csv(path), start=2):
+        try:
+            onset, apex, end = (int(r[k]) for k in ("start_frame", "apex_frame", "end_frame"))
+            rows.append(TableRow(r["video_name"], kinds[r["type_idx"]], onset, apex, end, r["au"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise UsageError(
+                f"{path}, line {number}: needs video_name, start_frame, apex_frame, end_frame "
+                f"(whole numbers), type_idx (1 or 2) and au; {type(error).__name__}: {error}"
+            ) from error
+    return rows
+
+
+def read_lengths(path: StrPath) -> dict[str, int]:
+    """Frames by video from CAS(ME)^2's list (video, n_frames): "15_0401girlcrashing" is the video
+    "casme_015_0401" of the table of intervals.
+
+    Raises:
+        UsageError: the file is missing, has no rows or lacks a column.
+    """
+    lengths = {}
+    for r in _csv(path):
+        name = re.match(r"(\d+)_(\d{4})", r.get("video") or "")
+        if not name or not (r.get("n_frames") or "").isdigit():
+            raise UsageError(f"{path}: needs columns video (such as 15_0401...) and n_frames")
+        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = int(r["n_frames"])
+    return lengths
+
+
+def replay(
+    rows: Iterable[TableRow],
+    fps: float,
+    *,
+    seed: int = 0,
+    lengths: Mapping[str, int] | None = None,
+    statistics: Statistics | None = None,
+) -> dict[str, Timeline]:
+    """The rows of a table as performances, by video, at exactly their onsets and offsets.
+
+    A missing offset is 2 apex - onset, as AUW-GCN fills it; an apex outside the interval is moved
+    to its nearer end, an onset before the video to its first frame. A row whose code holds no
+    action that the simulator has (gaze, head, jaw sideways) moves as one drawn for its kind.
+
+    Args:
+        fps: frames per second that the table counts in.
+        seed: for what a table does not say: intensity, plateau. A video does not depend on others.
+        lengths: frames by video; another video ends a second after its last expression, or after
+            36 s if that is later (the mean of SAMM-LV).
+
+    Raises:
+        UsageError: fps is not positive.
+    """
+    if not fps > 0:
+        raise UsageError(f"fps must be > 0; found {fps}")
+    statistics = statistics or load()
+    by_video: dict[str, list[TableRow]] = {}
+    for row in rows:
+        by_video.setdefault(row.video, []).append(row)
+    timelines = {}
+    for video, own in by_video.items():
+        rng = np.random.default_rng([seed, *video.encode()])
+        events = [_replayed(rng, row, fps, statistics) for row in own]
+        last = max(e.offset_s for e in events)
+        known = (lengths or {}).get(video)
+        duration = max(last + 1, 36.0) if known is None else max(last, known / fps)
+        events.sort(key=lambda e: (e.onset_s, e.offset_s))
+        timelines[video] = Timeline(duration, tuple(events))
+    return timelines
+
+
+def _replayed(rng: np.random.Generator, row: TableRow, fps: float, s: Statistics) -> Event:
+    onset = max(0, row.onset)
+    offset = row.offset if row.offset > onset else 2 * row.apex - onset
+    offset = max(offset, onset + 1)
+    apex = min(max(row.apex, onset), offset)
+    drawn = draw_event(rng, row.kind, s)
+    release = _release(rng, apex / fps, offset / fps)
+    return Event(
+        row.kind,
+        actions_of(row.au) or drawn.aus,
+        onset / fps,
+        apex / fps,
+        release,
+        offset / fps,
+        drawn.intensity,
+    )
+
+
+def _release(rng: np.random.Generator, apex: float, offset: float) -> float:
+    relaxation = float(np.exp(rng.uniform(*np.log(RELAXATION_S))))
+    return max(apex, offset - relaxation)
+
+
+def _intensity(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
+    counts = np.array([levels[name] for name in LEVELS], np.float64)
+    if not counts.any():  # CAS(ME)^2's coders give no levels
+        return _intensity(rng, load("samm_lv").kinds["macro"].levels)
+    name = list(LEVELS)[rng.choice(len(LEVELS), p=counts / counts.sum())]
+    return float(rng.uniform(*LEVELS[name]))
+
+
+def _read(quantiles: Sequence[float], rank: float) -> float:
+    return float(np.interp(rank, np.linspace(0, 1, len(quantiles)), quantiles))
+
+
+def _moved(event: Event, by: float) -> Event:
+    return replace(
+        event,
+        onset_s=event.onset_s + by,
+        apex_s=event.apex_s + by,
+        release_s=event.release_s + by,
+        offset_s=event.offset_s + by,
+    )
+
+
+def _spread(rng: np.random.Generator, events: list[Event], duration_s: float) -> list[Event]:
+    """Lay events from time 0 out in random order, with the free time evenly cut between them."""
+    events = list(events)
+    free = duration_s - sum(e.offset_s + REST_S for e in events)
+    while events and free < 0:  # more than the time holds: the longest do not take place
+        longest = max(events, key=lambda e: e.offset_s)
+        events.remove(longest)
+        free += longest.offset_s + REST_S
+    cuts = np.sort(rng.uniform(0, max(free, 0.0), len(events)))
+    placed, used = [], 0.0
+    for cut, index in zip(cuts, rng.permutation(len(events)), strict=True):
+        placed.append(_moved(events[index], float(cut) + used))
+        used += events[index].offset_s + REST_S
+    return placed
+
+
+def _nested(
+    rng: np.random.Generator, event: Event, hosts: list[Event], statistics: Statistics
+) -> Event | None:
+    """The event somewhere inside one of the hosts that has room for it and moves other AUs."""
+    roomy = [h for h in hosts if h.offset_s - h.onset_s > event.offset_s]
+    if not roomy:
+        return None
+    host = roomy[rng.integers(len(roomy))]
+    taken = {au for au, _ in host.aus}
+    for _ in range(100):
+        if not taken & {au for au, _ in event.aus}:
+            begin = rng.uniform(host.onset_s, host.offset_s - event.offset_s)
+            return _moved(event, float(begin))
+        event = replace(event, aus=draw_event(rng, event.kind, statistics).aus)
+    return None
+
+
+def _csv(path: StrPath) -> list[dict[str, str]]:
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise UsageError(f"cannot read the table {path}: {error.strerror}") from error
+    if not rows:
+        raise UsageError(f"the table {path} has no rows")
+    return rows
