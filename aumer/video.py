@@ -550,8 +550,10 @@ def _existing_path(source: object) -> Path:
             f"index (int); found {type(source).__module__}.{type(source).__qualname__}"
         )
     text = os.fspath(source)
-    path = Path(text).expanduser()
-    if not path.exists():
+    with _readable(text):
+        path = Path(text).expanduser()
+        there = path.exists()
+    if not there:
         if "://" in text:
             raise VideoError(f"{text}: addresses are not read; download the video first")
         hint = f" For camera {text} give the number itself (int)." if text.isdigit() else ""
@@ -562,9 +564,21 @@ def _existing_path(source: object) -> Path:
         return path
     if not path.is_file():
         raise VideoError(f"{path} is neither a file nor a folder; a camera is named by its index")
-    if not path.stat().st_size:
+    with _readable(text):
+        empty = not path.stat().st_size
+        path.open("rb").close()  # FFmpeg would only say that it cannot
+    if empty:
         raise VideoError(f"{path} is empty (0 bytes); copy or download it again")
     return path
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Says in aumer's words that the system refuses to read `name` (rights, name too long, ...)."""
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 def _open_capture(path: Path) -> cv2.VideoCapture:
@@ -763,6 +777,6 @@ def _rgb(image: npt.NDArray[Any]) -> ImageArray:
 
 
 def _hash_file(update: Callable[[bytes], object], path: Path) -> None:
-    with path.open("rb") as file:
+    with _readable(str(path)), path.open("rb") as file:
         while block := file.read(1 << 20):
             update(block)

@@ -811,3 +811,9 @@ def test_digest_of_a_camera_and_of_nothing(tmp_path: Path) -> None:
         content_digest(tmp_path, fps=25)
     with pytest.raises(UsageError, match="fps must"):
         content_digest(tmp_path, fps=0)
+
+
+@pytest.mark.parametrize("use", [open_video, content_digest])
+def test_a_refusal_of_the_system_is_a_video_error(use: Callable[[str], object]) -> None:
+    with pytest.raises(VideoError, match=r"cannot read .*too long"):
+        use("x" * 5000)
