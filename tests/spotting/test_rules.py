@@ -121,8 +121,8 @@ def test_a_movement_is_found_where_it_was(name: str, rate: float, noise: float) 
             given = features(6, rate, (bump(2, shape), MOVES[name], height), noise=noise)
             (found,) = spot(given)  # one movement of many ROIs is one expression
             assert found.interval.iou(truth(2, shape, rate)) >= 0.5
-            # Noise moves either end by up to two rows of 15 a second.
-            if not noise or abs(sum(shape) - RULES.micro_max_s) > 0.13:
+            # The foot of a low movement drowns in noise, and with it the exact duration.
+            if not noise or height == 0.1:
                 assert found.kind == ("micro" if shape in MICRO else "macro")
             # The apex lies in the hold, or near its ends.
             near = 0.05 + 1 / rate + (0.05 if noise else 0)
