@@ -1,0 +1,1151 @@
+"""A face in known motion, filmed: a real portrait warped by a timeline of expressions.
+
+Motion is a continuous function of time, so that one performance can be filmed at any frame rate
+and size. Film coordinates are pixels at the instant when the head is at rest, x to the right and y
+down. A point p of the skin is carried to
+
+    G(p) = p + d(p) + w(p) [head(p + d(p), depth(p)) - p - d(p)]
+
+where d is the expression (`aumer.simulate.anatomy` on this face) and w is 1 on the head and fades
+to 0 on what stands behind it. A frame shows at q the portrait's colour at the p with G(p) = q, met
+to .002 px. Three things a rubber sheet cannot do are done apart: the lips are two sheets, which
+part over the inside of a mouth; a blink unfolds the upper lid over the eye; the eyeball stays with
+the skull while the skin round it moves, and turns.
+
+The default portrait is scikit-image's astronaut (NASA, public domain), who smiles at rest: her
+smiles go on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator, RBFInterpolator
+
+from aumer.errors import NoFaceError, UsageError
+from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.files import StrPath, atomic_write, check_target
+from aumer.simulate.anatomy import ACTION_UNITS, Action, Push, displacement
+from aumer.simulate.timeline import Event, Timeline
+from aumer.simulate.warp import Lattice, spline_coefficients
+from aumer.types import Expression, FloatArray, ImageArray
+
+Array = npt.NDArray[np.float64]
+#: (..., 2) px, x to the right and y down, of any floating type.
+Points = npt.NDArray[Any]
+Portrait = StrPath | ImageArray | None
+
+#: Distance of the outer eye corners in shares of the film's shorter side: a face that fills a third
+#: of the width of a 640 x 480 film, as in interviews and in aumer's shared webcam videos.
+FACE_SHARE = 0.25
+#: Where the origin of the mean face (middle of the nose) lies in the film, in shares of its sides.
+FACE_AT = (0.5, 0.46)
+#: Texels per film pixel: bilinear sampling then keeps 92 % of the finest detail a film can hold.
+OVERSAMPLING = 2
+
+# -- nuisance --------------------------------------------------------------------------------------
+
+#: Standard deviation of the head's place (outer-eye distances, x and y), growth, turn in the plane,
+#: yaw and pitch (degrees): the medians over the first 6 s of aumer's shared videos with a face
+#: through 6 s (fex_smile_still, talking_neutral, webcam_mixed, smile_512, selfie_smile) of what
+#: MediaPipe's landmarks say: .015 .016 .008 .33 .82 1.62.
+SWAY_SHIFT, SWAY_GROWTH, SWAY_ROLL_DEG, SWAY_YAW_DEG, SWAY_PITCH_DEG = 0.015, 0.008, 0.33, 0.82, 1.6
+#: Band of sway and turns (Hz). With .015 it gives a median speed of .06 outer-eye distances per
+#: second; the five videos have .04 to .10.
+SWAY_HZ = (0.05, 0.9)
+#: The mean face's depth is not everyone's: its relief is scaled by 1 +- this (one in eight noses
+#: differs so from the mean in height: Farkas, *Anthropometry of the Head and Face*, 1994, gives a
+#: nose protrusion of 19.6 +- 2.1 mm).
+DEPTH_SPREAD = 0.11
+
+#: Blinks per minute at rest, and the spread between people (Bentivoglio et al. 1997: 17 a minute
+#: at rest, 26 in conversation, 4.5 reading; the intervals' spread is as large as their mean).
+BLINKS_PER_MIN = 17.0
+#: Least seconds between the beginnings of two blinks: blinks do not overlap.
+BLINK_REST_S = 0.6
+#: Seconds of a blink's closing, closed and opening phases (Schiffman 2001, VanderWerf et al. 2003:
+#: the down phase takes 75 to 100 ms, the up phase about twice that; blinks last 100 to 400 ms).
+BLINK_PHASES_S = ((0.07, 0.10), (0.02, 0.06), (0.14, 0.22))
+
+#: Seconds of a fixation (Henderson 2003: 200 to 300 ms at scenes, longer in conversation), standard
+#: deviation of gaze (degrees) and the saccade's duration (Carpenter 1988: 21 ms + 2.2 ms a degree).
+FIXATION_S = (0.3, 2.0)
+GAZE_DEG = (4.0, 2.0)
+SACCADE_S, SACCADE_S_PER_DEG = 0.021, 0.0022
+#: Radius of the eyeball in outer-eye distances: 12 of 90 mm.
+EYEBALL = 0.13
+
+#: Bouts of talking a minute and their seconds: short remarks.
+TALK_PER_MIN = 5.0
+TALK_S = (0.8, 2.5)
+#: Syllables a second; mouths open and close at 2 to 7 Hz (Chandrasekaran et al. 2009).
+SYLLABLE_HZ = (3.0, 6.0)
+#: Intensity of jaw drop, lips part and lip pucker or stretch at a loud syllable: together the lips
+#: open by about .07 outer-eye distances (6 mm).
+TALK_JAW, TALK_PART, TALK_ROUND = 0.5, 0.6, 0.35
+
+#: Relative standard deviation of the light and of its slope over a face width, and its band (Hz):
+#: clouds and screens; a webcam's exposure follows anything larger.
+LIGHT, LIGHT_SLOPE, LIGHT_HZ = 0.02, 0.02, (0.02, 0.3)
+
+#: Noise of the sensor: variance read^2 + gain * level, in grey levels (Foi et al. 2008, Poisson and
+#: Gauss); at mid grey 1.8 grey levels, a webcam indoors.
+NOISE_READ, NOISE_GAIN = 0.8, 0.02
+
+
+#: Shifts of the sheet of noise, px each way.
+_NOISE_ROOM = 512
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """How much of everything that is not an expression; 0 is none, 1 is as documented above.
+
+    Attributes:
+        sway: head shift, growth and turn in the plane.
+        turns: yaw and pitch, with parallax.
+        blinks: rate of blinks.
+        gaze: size of gaze shifts.
+        talking: rate of bouts of talking. None touches an expression, which it would hide.
+        light: drift of the light.
+        noise: noise of the sensor.
+        quality: JPEG quality (1 to 100) of each frame, as in a webcam's MJPEG; `None` for none.
+    """
+
+    sway: float = 1.0
+    turns: float = 1.0
+    blinks: float = 1.0
+    gaze: float = 1.0
+    talking: float = 1.0
+    light: float = 1.0
+    noise: float = 1.0
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("sway", "turns", "blinks", "gaze", "talking", "light", "noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"nuisance {name} must be >= 0; found {getattr(self, name)}")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"quality must lie in 1 to 100; found {self.quality}")
+
+    @classmethod
+    def none(cls, **kept: float) -> Nuisance:
+        """No nuisance but what is named."""
+        off = dict.fromkeys(("sway", "turns", "blinks", "gaze", "talking", "light", "noise"), 0.0)
+        return cls(**(off | kept))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """Where the head is: shift (outer-eye distances), growth, and turns in radians."""
+
+    x: float
+    y: float
+    growth: float
+    roll: float
+    yaw: float
+    pitch: float
+
+
+class Performance:
+    """All that moves, as a function of time: a timeline with the nuisances drawn by seed."""
+
+    def __init__(self, timeline: Timeline, nuisance: Nuisance, seed: int) -> None:
+        self.timeline, self.nuisance = timeline, nuisance
+        streams = [np.random.default_rng([seed, stream]) for stream in range(7)]
+        duration = timeline.duration_s
+        spreads = (SWAY_SHIFT, SWAY_SHIFT, SWAY_GROWTH, math.radians(SWAY_ROLL_DEG))
+        self._sway = [_Drift(streams[0], SWAY_HZ, s * nuisance.sway) for s in spreads]
+        self._turns = [
+            _Drift(streams[1], SWAY_HZ, math.radians(degrees) * nuisance.turns)
+            for degrees in (SWAY_YAW_DEG, SWAY_PITCH_DEG)
+        ]
+        self._light = [
+            _Drift(streams[2], LIGHT_HZ, s * nuisance.light) for s in (LIGHT, LIGHT_SLOPE)
+        ]
+        self.blinks = _draw_blinks(streams[3], duration, BLINKS_PER_MIN * nuisance.blinks)
+        self._gaze = _draw_gaze(streams[4], duration, nuisance.gaze)
+        self.talking = [
+            bout
+            for bout in _draw_bouts(streams[5], duration, TALK_PER_MIN * nuisance.talking)
+            if not any(
+                e.onset_s < bout.end_s and bout.start_s < e.offset_s for e in timeline.events
+            )
+        ]
+        self.depth = 1 + DEPTH_SPREAD * float(streams[6].standard_normal())
+
+    def pose(self, t: float) -> _Pose:
+        return _Pose(*(drift(t) for drift in (*self._sway, *self._turns)))
+
+    def actions(self, t: float) -> dict[Action, float]:
+        """Intensity of every action at t (s): the timeline's and those of talking."""
+        total = self.timeline.intensities(t)
+        for bout in self.talking:
+            for action, level in bout.actions(t).items():
+                total[action] = min(1.0, total.get(action, 0.0) + level)
+        return total
+
+    def closure(self, t: float) -> float:
+        """How far the lids are closed, in [0, 1], by blinks and by actions 43 and 45."""
+        acted = [level for (au, _), level in self.timeline.intensities(t).items() if au in _LIDS]
+        return max([*acted, *(blink.closure(t) for blink in self.blinks)], default=0.0)
+
+    def gaze(self, t: float) -> tuple[float, float]:
+        """The irises' shift (x, y) in outer-eye distances."""
+        times, where, lengths = self._gaze
+        k = int(np.searchsorted(times, t, side="right")) - 1
+        share = _eased((t - times[k]) / lengths[k])
+        x, y = where[k] + share * (where[k + 1] - where[k])
+        return float(EYEBALL * math.sin(x)), float(EYEBALL * math.sin(y))
+
+    def light(self, t: float) -> tuple[float, float]:
+        """Gain of the light at the face's middle, and its change per outer-eye distance in x."""
+        return 1 + self._light[0](t), self._light[1](t)
+
+
+class _Drift:
+    """A smooth process of given standard deviation: eight sines with frequencies log-spread over a
+    band and amplitudes that fall with frequency, as those of postural sway do. 0 at no instant."""
+
+    def __init__(self, rng: np.random.Generator, band: tuple[float, float], spread: float) -> None:
+        self._hz = np.geomspace(*band, 8) * rng.uniform(0.9, 1.1, 8)
+        self._phase = rng.uniform(0, 2 * np.pi, 8)
+        amplitude = self._hz**-0.5
+        self._amplitude = spread * amplitude * math.sqrt(2 / float((amplitude**2).sum()))
+
+    def __call__(self, t: float) -> float:
+        return float(self._amplitude @ np.sin(2 * np.pi * self._hz * t + self._phase))
+
+
+@dataclass(frozen=True)
+class Blink:
+    """Begins to close at start_s; then closed and open again after the seconds given."""
+
+    start_s: float
+    closing_s: float
+    closed_s: float
+    opening_s: float
+
+    def closure(self, t: float) -> float:
+        since = t - self.start_s
+        shut = _eased(since / self.closing_s)
+        return shut * (1 - _eased((since - self.closing_s - self.closed_s) / self.opening_s))
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A bout of talking: syllables at `hz`, each with its loudness and lip shape."""
+
+    start_s: float
+    end_s: float
+    hz: float
+    loudness: tuple[float, ...]
+    rounding: tuple[float, ...]
+
+    def actions(self, t: float) -> dict[Action, float]:
+        if not self.start_s < t < self.end_s:
+            return {}
+        position = (t - self.start_s) * self.hz
+        k, inside = int(position), position % 1.0
+        opening = self.loudness[k] * (0.5 - 0.5 * math.cos(2 * math.pi * inside))
+        ends = min(t - self.start_s, self.end_s - t) / 0.15
+        shape = self.rounding[k] + _eased(inside) * (self.rounding[k + 1] - self.rounding[k])
+        shape *= _eased(ends)
+        return {
+            (26, "both"): TALK_JAW * opening,
+            (25, "both"): TALK_PART * opening,
+            (18 if shape > 0 else 20, "both"): TALK_ROUND * abs(shape),
+        }
+
+
+def _eased(share: float) -> float:
+    """Raised cosine from 0 (share <= 0) to 1 (share >= 1)."""
+    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, max(0.0, share)))
+
+
+def _draw_blinks(rng: np.random.Generator, duration: float, per_min: float) -> list[Blink]:
+    blinks: list[Blink] = []
+    while per_min > 0:
+        last = blinks[-1].start_s if blinks else -BLINK_REST_S
+        start = last + BLINK_REST_S + rng.exponential(max(0.0, 60 / per_min - BLINK_REST_S))
+        if start >= duration:
+            break
+        blinks.append(Blink(start, *(float(rng.uniform(*phase)) for phase in BLINK_PHASES_S)))
+    return blinks
+
+
+def _draw_gaze(
+    rng: np.random.Generator, duration: float, size: float
+) -> tuple[Array, Array, Array]:
+    """Beginnings of saccades (K,), gaze before and after each (K + 1, 2) rad, lengths (K,) s."""
+    count = 2 + int(duration / FIXATION_S[0])
+    times = np.concatenate([[0.0], np.cumsum(rng.uniform(*FIXATION_S, count - 1))])
+    spread = np.radians(GAZE_DEG) * size
+    where = np.clip(rng.standard_normal((count + 1, 2)), -2, 2) * spread
+    degrees = np.degrees(np.linalg.norm(np.diff(where, axis=0), axis=1))
+    return times, where, SACCADE_S + SACCADE_S_PER_DEG * degrees
+
+
+def _draw_bouts(rng: np.random.Generator, duration: float, per_min: float) -> list[Talk]:
+    bouts: list[Talk] = []
+    while per_min > 0:
+        last = bouts[-1].end_s if bouts else 0.0
+        start = last + 0.3 + rng.exponential(60 / per_min)
+        hz, length = rng.uniform(*SYLLABLE_HZ), rng.uniform(*TALK_S)
+        syllables = max(2, round(length * hz))
+        if start + syllables / hz > duration:
+            break
+        loudness = tuple(rng.uniform(0.3, 1.0, syllables + 1).tolist())
+        rounding = tuple(rng.uniform(-1.0, 1.0, syllables + 2).tolist())
+        bouts.append(Talk(start, start + syllables / hz, hz, loudness, rounding))
+    return bouts
+
+
+# -- the face --------------------------------------------------------------------------------------
+
+#: What the film may show beyond its frame when the head sways, in shares of its shorter side.
+_MARGIN = 0.1
+#: The skin between lid and brow unfolds over the eye; a lid's height of 2.2 openings keeps the fold
+#: from turning over (the easing's steepest slope is 1.5).
+_LID = 2.2
+#: Actions that close the lids: shown by the lids themselves (both, whatever the side).
+_LIDS = (43, 45)
+#: Share of the way to the lower lid that the upper one makes; the lower lid's margin stays.
+_LID_REACH = 0.97
+#: The inside of an open mouth beyond the teeth, RGB.
+_MOUTH_RGB = (58.0, 24.0, 22.0)
+#: How far teeth go on above the upper lip's edge at rest (outer-eye distances): an upper incisor's
+#: 10 mm less the two thirds of it that a smile shows.
+_TEETH = 0.04
+#: A mouth whose inner lips are nearer than this (outer-eye distances) is closed.
+_CLOSED = 0.03
+#: The head with its hair on the mean face: centre and half-axes of the ellipse inside which all
+#: moves with it, and how many times as far out nothing does.
+_HEAD_CENTRE, _HEAD_AXES, _HEAD_FADE = (0.0, 0.1), (1.05, 1.35), 1.9
+
+
+#: Where `_Curves` are tabulated.
+_CURVE_U = np.linspace(-1, 1, 401)
+
+
+class _Curves:
+    """Two curves from one corner to the other, v(u) in a frame whose u axis joins the corners.
+
+    u is -1 and 1 at the corners, v is px down; beyond the corners both are 0.
+    """
+
+    def __init__(self, upper: Array, lower: Array) -> None:
+        """Points (N, 2) px from the left corner of the image to the right one, both included."""
+        self.centre = (upper[0] + upper[-1]) / 2
+        axis = (upper[-1] - upper[0]) / 2
+        self.half = float(np.hypot(*axis))
+        self._along = axis / self.half
+        self._across = np.array([-self._along[1], self._along[0]])
+        self._upper, self._lower = (self._curve(points) for points in (upper, lower))
+
+    def _curve(self, points: Array) -> Array:
+        u, v = self.frame(points)
+        inner = slice(1, -1)
+        curve = PchipInterpolator(
+            np.concatenate([[-1.0], u[inner], [1.0]]), np.concatenate([[0.0], v[inner], [0.0]])
+        )
+        return np.asarray(curve(_CURVE_U), np.float64)
+
+    def close(self) -> None:
+        """Let both curves be their mean."""
+        self._upper = self._lower = (self._upper + self._lower) / 2
+
+    def frame(self, points: Points) -> tuple[Array, Array]:
+        """(..., 2) px -> u and v."""
+        moved = points - self.centre
+        return moved @ self._along / self.half, moved @ self._across
+
+    def vector(self, u: Array, v: Array) -> Array:
+        """A displacement (u, v), both in px along the frame's axes -> (..., 2) px."""
+        return np.asarray(u[..., None] * self._along + v[..., None] * self._across)
+
+    def upper(self, u: Array) -> Array:
+        return np.asarray(np.interp(u, _CURVE_U, self._upper))
+
+    def lower(self, u: Array) -> Array:
+        return np.asarray(np.interp(u, _CURVE_U, self._lower))
+
+
+class Face:
+    """A portrait set in a film: its texture, its landmarks and how each action moves it.
+
+    Args:
+        portrait: image file, (H, W, 3) uint8 RGB array, or `None` for the astronaut. The face
+            should be neutral and frontal.
+        size: the film's (width, height) px.
+
+    Raises:
+        UsageError: the image or the size cannot be used.
+        NoFaceError: no face is found in the portrait.
+    """
+
+    def __init__(self, portrait: Portrait, size: tuple[int, int]) -> None:
+        width, height = _checked_size(size)
+        self.size = (width, height)
+        image = load_portrait(portrait)
+        landmarks = find_face(image)
+        found = landmarks[[36, 45]]
+        #: Distance of the outer eye corners in the film, px.
+        self.eye = FACE_SHARE * min(self.size)
+        scale = self.eye / float(np.hypot(*(found[1] - found[0])))
+        origin = landmarks[list(RIGID)].mean(axis=0)
+        shift = np.array(FACE_AT) * self.size - scale * origin
+        #: (68, 2) px in the film at rest.
+        self.landmarks: Array = landmarks * scale + shift
+        self._margin = math.ceil(_MARGIN * min(self.size))
+        self.lattice = Lattice(self.size, step=self.eye / 24, margin=self._margin)
+        self.texture = _texture(image, scale, shift, self.size, self._margin)
+
+        turn = _similarity(MEAN_FACE[list(RIGID), :2], self.landmarks[list(RIGID)])
+        nodes = self.lattice.nodes
+        # A little slack: jaw points lie on the outline, which is no place on the skin.
+        place = RBFInterpolator(
+            self.landmarks / self.eye, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
+        )
+        #: (Ny, Nx, 2): where the nodes lie on the mean face.
+        self.on_mean: Array = place(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
+        depth = RBFInterpolator(
+            MEAN_FACE[:, :2], MEAN_FACE[:, 2], kernel="thin_plate_spline", smoothing=1e-3
+        )
+        low, high = MEAN_FACE[:, 2].min(), MEAN_FACE[:, 2].max()
+        flat = depth(self.on_mean.reshape(-1, 2)).clip(low, high)
+        #: (Ny, Nx) px away from the viewer; 0 is the mean depth of `RIGID`.
+        self.depth: Array = flat.reshape(nodes.shape[:2]) * self.eye
+        out = np.linalg.norm((self.on_mean - _HEAD_CENTRE) / _HEAD_AXES, axis=-1)
+        fade = np.clip((_HEAD_FADE - out) / (_HEAD_FADE - 1), 0, 1)
+        #: (Ny, Nx): 1 on the head, 0 behind it.
+        self.head: Array = fade**2 * (3 - 2 * fade)
+        self.centre: Array = self.landmarks[list(RIGID)].mean(axis=0)
+        self._turn = turn
+        self._fields: dict[Action, tuple[Array, Array]] = {}
+
+        points = self.landmarks
+        self.eyes = [
+            _Curves(points[[a, a + 1, a + 2, a + 3]], points[[a, a + 5, a + 4, a + 3]])
+            for a in (36, 42)
+        ]
+        self.mouth = _Curves(points[[60, 61, 62, 63, 64]], points[[60, 67, 66, 65, 64]])
+        middle = np.array(0.0)
+        opening = float(self.mouth.lower(middle) - self.mouth.upper(middle))
+        self._has_teeth = opening > _CLOSED * self.eye
+        if not self._has_teeth:
+            self.mouth.close()
+        self.inside = self._mouth_inside()
+        self._still = np.prod([1 - self._eye_window(eye, nodes) for eye in self.eyes], axis=0)[
+            ..., None
+        ]
+        reach = self.eye
+        x, y = self.mouth.centre
+        #: The nodes where the lower lip's sheet may differ from the upper's.
+        self.jaw = self.lattice.block(
+            x - 0.6 * reach, y - 0.5 * reach, x + 0.6 * reach, y + 1.6 * reach
+        )
+
+    def expression(self, actions: Mapping[Action, float]) -> tuple[Array, Array]:
+        """d at the lattice's nodes for the upper sheet and the lower one: (Ny, Nx, 2) px each."""
+        upper, lower = np.zeros_like(self.lattice.nodes), np.zeros_like(self.lattice.nodes)
+        for action, intensity in actions.items():
+            if intensity > 0 and action[0] not in _LIDS:
+                fields = self._field(action)
+                upper += intensity * fields[0]
+                lower += intensity * fields[1]
+        return upper, lower
+
+    def _field(self, action: Action) -> tuple[Array, Array]:
+        """The two sheets' displacement at intensity 1: `displacement` is linear.
+
+        What pulls the lower lip leaves the upper one and the other way round, most in the middle
+        of the mouth and not at all at its corners.
+        """
+        if action not in self._fields:
+            points = self.on_mean.reshape(-1, 2)
+            whole = displacement({action: 1.0}, points)
+            u, _ = self.mouth.frame(self.lattice.nodes)
+            held = (np.clip(1 - u**2, 0, 1) ** 2)[..., None]
+            sheets = []
+            for other in (_below_mouth, _above_mouth):
+                pushes = [p for p in ACTION_UNITS[action[0]] if other(p)]
+                theirs = np.zeros_like(points)
+                for push in _on_side(pushes, action[1]):
+                    square = ((points - push.at) ** 2).sum(axis=1, keepdims=True)
+                    theirs += np.exp(-square / (2 * push.radius**2)) * push.shift
+                moved = whole.reshape((*held.shape[:2], 2))
+                moved = (moved - held * theirs.reshape(moved.shape)) * self._still
+                sheets.append(moved @ self._turn.T)
+            self._fields[action] = (sheets[0], sheets[1])
+        return self._fields[action]
+
+    def _eye_window(self, eye: _Curves, points: Array) -> Array:
+        """1 in the middle of the eye, 0 outside: what the skin's motion does not reach."""
+        u, v = eye.frame(points)
+        opening = float(eye.lower(np.array(0.0)) - eye.upper(np.array(0.0)))
+        middle = (eye.lower(u) + eye.upper(u)) / 2
+        return np.exp(-((u / 0.8) ** 4) - ((v - middle) / max(opening, 0.05 * self.eye)) ** 4)
+
+    def look(self, points: Points, gaze: tuple[float, float]) -> Array:
+        """Where in the portrait to read what a turned eye shows at `points` (..., 2): a shift."""
+        shift = np.zeros_like(points)
+        for eye in self.eyes:
+            u, v = eye.frame(points)
+            inside = _soft(v - eye.upper(u)) * _soft(eye.lower(u) - v)
+            window = inside * np.clip((1 - np.abs(u)) / 0.5, 0, 1)
+            shift -= window[..., None] * (np.array(gaze) * self.eye)
+        return shift
+
+    def lid(self, points: Points, closure: float) -> Array:
+        """Where in the portrait to read what a closing lid shows at `points` (..., 2): a shift."""
+        shift = np.zeros_like(points)
+        for eye in self.eyes:
+            u, v = eye.frame(points)
+            top, bottom = eye.upper(u), eye.lower(u)
+            travel = closure * _LID_REACH * np.maximum(bottom - top, 0)
+            tall = _LID * max(float((bottom - top).max()), 1.0)
+            margin = top + travel
+            s = np.clip((margin - v) / tall, 0, 1)
+            eased = (1 - s) ** 2 * (1 + 2 * s)
+            shift += eye.vector(np.zeros_like(v), np.where(v <= margin, -travel * eased, 0.0))
+        return shift
+
+    def _mouth_inside(self) -> FloatArray:
+        """What the lips hide, over the texture: teeth where the portrait shows them, else dark."""
+        inside = np.empty_like(self.texture)
+        inside[:] = _MOUTH_RGB
+        if not self._has_teeth:
+            return inside
+        x, y = self.texels(self.landmarks[48:68].min(axis=0) - _TEETH * self.eye).astype(int)
+        x1, y1 = self.texels(self.landmarks[48:68].max(axis=0)).astype(int) + 1
+        box = slice(max(y, 0), y1), slice(max(x, 0), x1)
+        rows, columns = np.mgrid[box]
+        points = np.stack([columns, rows], axis=-1) / OVERSAMPLING - self._margin
+        u, v = self.mouth.frame(points)
+        top, bottom = self.mouth.upper(u), self.mouth.lower(u)
+        # Under a lifted lip teeth go on as far as gums are seldom seen; their upper ends are what
+        # the lip's edge leaves in view, without its shadow.
+        seen = np.maximum(v, top + 0.2 * (bottom - top))
+        read = points + self.mouth.vector(np.zeros_like(v), seen - v)
+        teeth = sample(self.texture, self.texels(read))
+        shown = _soft(v - top + _TEETH * self.eye) * _soft(bottom - v) * (np.abs(u) < 1)
+        inside[box] += shown[..., None] * (teeth - inside[box])
+        return np.asarray(inside, np.float32)
+
+    def texels(self, points: Points) -> Array:
+        """Film px at rest -> texel coordinates."""
+        return np.asarray((points + points.dtype.type(self._margin)) * OVERSAMPLING)
+
+
+def _soft(distance: Array) -> Array:
+    """Coverage of a pixel whose centre lies `distance` px inside an edge."""
+    return np.clip(distance + 0.5, 0.0, 1.0)
+
+
+def _below_mouth(push: Push) -> bool:
+    return push.at[1] > 0.70 and abs(push.at[0]) < 0.2
+
+
+def _above_mouth(push: Push) -> bool:
+    return 0.5 < push.at[1] < 0.62 and abs(push.at[0]) < 0.2
+
+
+def _on_side(pushes: Sequence[Push], side: str) -> list[Push]:
+    """The pushes that an action of this side makes; see `Push` for the midline's."""
+    made = []
+    for push in pushes:
+        if push.at[0] == 0 or side != "left":
+            made.append(push)
+        if push.at[0] != 0 and side != "right":
+            made.append(push.mirrored())
+    return made
+
+
+def load_portrait(portrait: Portrait) -> ImageArray:
+    """(H, W, 3) uint8 RGB.
+
+    Raises:
+        UsageError: the file cannot be read, or the array has another shape or type.
+    """
+    if portrait is None:
+        from skimage import data
+
+        return np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]
+    if isinstance(portrait, np.ndarray):
+        if portrait.ndim != 3 or portrait.shape[2] != 3 or portrait.dtype != np.uint8:
+            raise UsageError(
+                f"a portrait must be an (H, W, 3) uint8 RGB array; found {portrait.shape} "
+                f"{portrait.dtype}"
+            )
+        return portrait
+    path = Path(portrait)
+    if not path.is_file():
+        raise UsageError(f"no portrait at {path}: give an image file or an array")
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UsageError(f"{path} is not an image that OpenCV reads")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def find_face(image: ImageArray) -> Array:
+    """The largest face's (68, 2) landmarks in px, by aumer's default back ends.
+
+    Raises:
+        NoFaceError: there is none.
+    """
+    from aumer import registry
+    from aumer.config import load_settings
+    from aumer.face.track import FaceTracker
+
+    settings = load_settings().face
+    tracker = FaceTracker(
+        registry.resolve("detector", settings.detector)(),
+        registry.resolve("landmarker", settings.landmarker)(),
+        min_eye_distance=settings.min_eye_distance,
+    )
+    face = tracker(image)
+    tracker.reset()
+    if face is None:
+        raise NoFaceError(
+            f"no face in the portrait ({image.shape[1]} x {image.shape[0]} px) whose outer eye "
+            f"corners lie at least {settings.min_eye_distance:g} px apart: give a frontal, "
+            "neutral face that fills a good part of the image"
+        )
+    return face.landmarks.astype(np.float64)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    width, height = size
+    if not (64 <= width <= 8192 and 64 <= height <= 8192) or width % 2 or height % 2:
+        raise UsageError(
+            "a film's size (width, height) must be even numbers from 64 to 8192 px, as codecs "
+            f"need; found {width} x {height}"
+        )
+    return int(width), int(height)
+
+
+def _similarity(source: Array, target: Array) -> Array:
+    """(2, 2) turn and scale that carries `source` onto `target` in least squares."""
+    a, b = ((p - p.mean(axis=0)) @ (1, 1j) for p in (source, target))
+    ratio = np.vdot(a, b) / np.vdot(a, a)
+    return np.array([(ratio.real, -ratio.imag), (ratio.imag, ratio.real)])
+
+
+def _texture(
+    image: ImageArray, scale: float, shift: Array, size: tuple[int, int], margin: int
+) -> FloatArray:
+    """The portrait over the film and its margin, `OVERSAMPLING` texels a pixel; float32 RGB."""
+    source = np.asarray(image, np.float32)
+    if scale < 1:  # as a lens would: nothing finer than the film's pixels
+        spread = 0.5 * math.sqrt(scale**-2 - 1) + 1e-3
+        source = np.asarray(cv2.GaussianBlur(source, (0, 0), spread), np.float32)
+    shape = [OVERSAMPLING * (n + 2 * margin) for n in size]
+    transform = np.column_stack([scale * np.eye(2), shift + margin]) * OVERSAMPLING
+    warped = cv2.warpAffine(
+        source,
+        transform,
+        (shape[0], shape[1]),
+        flags=cv2.INTER_LANCZOS4,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(np.clip(warped, 0, 255), np.float32)
+
+
+# -- filming ---------------------------------------------------------------------------------------
+
+
+class Film:
+    """One performance of one face: its picture and its true motion at any instant.
+
+    Args:
+        timeline: the expressions.
+        portrait, size: see `Face`.
+        nuisance: what else moves, shines and rustles.
+        seed: draws the nuisances; the expressions are the timeline's alone.
+
+    Raises:
+        UsageError, NoFaceError: as `Face`.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        *,
+        portrait: Portrait = None,
+        size: tuple[int, int] = (640, 480),
+        nuisance: Nuisance | None = None,
+        seed: int = 0,
+        face: Face | None = None,
+    ) -> None:
+        self.nuisance = nuisance or Nuisance()
+        self.performance = Performance(timeline, self.nuisance, seed)
+        self.face = face or Face(portrait, size)
+        self._seed = seed
+        self._grain: FloatArray | None = None
+        width, height = self.face.size
+        grid = np.meshgrid(np.arange(width), np.arange(height))
+        self._pixels: FloatArray = np.stack(grid, axis=-1).astype(np.float32)
+
+    def frame(self, t: float, index: int = 0) -> ImageArray:
+        """The picture at t (s): (H, W, 3) uint8 RGB. `index` chooses the noise."""
+        face, lattice = self.face, self.face.lattice
+        skin, lower, above_by, below_by = self._sheets(t)
+        box = lattice.pixels(face.jaw)
+        skin[box] = np.where((below_by > above_by)[..., None], lower, skin[box])
+        # Half a pixel more than a soft edge has: lips that touch let nothing through.
+        cover = _soft(np.maximum(above_by, below_by) + 0.5)[..., None].astype(np.float32)
+        for eye in face.eyes:
+            part = self._around(eye)
+            skin[part] += face.lid(skin[part], self.performance.closure(t))
+            skin[part] += face.look(skin[part], self.performance.gaze(t))
+        image = sample(face.texture, face.texels(skin))
+        behind = sample(face.inside, face.texels(self._skull(self._pixels[box], t)))
+        image[box] = behind + cover * (image[box] - behind)
+        return self._develop(image, t, index)
+
+    def forward(self, t: float) -> tuple[Array, Array]:
+        """G(p) - p at the lattice's nodes, for the upper sheet and the lower: (Ny, Nx, 2) px."""
+        face = self.face
+        moved = [face.lattice.nodes + d for d in face.expression(self.performance.actions(t))]
+        carried = [m + face.head[..., None] * (self._carry(m, face.depth, t) - m) for m in moved]
+        return carried[0] - face.lattice.nodes, carried[1] - face.lattice.nodes
+
+    def motion(self, t: float, later: float) -> FloatArray:
+        """True motion of what each pixel shows at t until `later`: (H, W, 2) float32 px.
+
+        Of the skin: lids, eyeballs and what is behind the lips are left out.
+        """
+        face, lattice = self.face, self.face.lattice
+        skin, lower, above_by, below_by = self._sheets(t)
+        upper, below = map(spline_coefficients, self.forward(later))
+        there = skin + lattice.at(upper, skin.reshape(-1, 2)).reshape(skin.shape)
+        apart = lower + lattice.at(below, lower.reshape(-1, 2)).reshape(lower.shape)
+        box = lattice.pixels(face.jaw)
+        there[box] = np.where((below_by > above_by)[..., None], apart, there[box])
+        return np.asarray(there - self._pixels, np.float32)
+
+    def _sheets(self, t: float) -> tuple[FloatArray, FloatArray, Array, Array]:
+        """Where in the portrait the pixels' skin is.
+
+        Shapes:
+            the upper sheet's (H, W, 2) px; in the pixels of `Face.jaw` the lower sheet's
+            (h, w, 2) px; and how far each lies inside its own edge of the lips, (h, w) px. The
+            lower sheet is the one to see where it lies further inside.
+        """
+        face, lattice = self.face, self.face.lattice
+        upper, lower = self.forward(t)
+        box = lattice.pixels(face.jaw)
+        skin = self._pixels + lattice.refine(lattice.backward(upper))
+        below = self._pixels[box] + lattice.refine(lattice.backward(lower, face.jaw), face.jaw)
+        u, v = face.mouth.frame(skin[box])
+        above_by = face.mouth.upper(u) - v
+        u, v = face.mouth.frame(below)
+        # Beyond the corners there is one sheet.
+        below_by = np.where(np.abs(u) < 1, v - face.mouth.lower(u), -above_by)
+        return skin, below, above_by, below_by
+
+    def landmarks(self, t: float) -> Array:
+        """Where the portrait's (68, 2) landmarks are at t, px; lips go with their own sheet."""
+        face = self.face
+        rest = face.landmarks
+        upper, below = (
+            face.lattice.at(spline_coefficients(sheet), rest) for sheet in self.forward(t)
+        )
+        lower = np.zeros(68, bool)
+        lower[[*range(4, 13), *range(55, 60), 65, 66, 67]] = True
+        return np.asarray(rest + np.where(lower[:, None], below, upper))
+
+    def _carry(self, points: Points, depth: Array | float, t: float) -> Array:
+        """Where the head's pose takes points (..., 2) px of given depth (px)."""
+        face, pose = self.face, self.performance.pose(t)
+        x, y = np.moveaxis(points - face.centre, -1, 0)
+        z = depth * self.performance.depth
+        x, z = (
+            x * math.cos(pose.yaw) - z * math.sin(pose.yaw),
+            (x * math.sin(pose.yaw) + z * math.cos(pose.yaw)),
+        )
+        y = y * math.cos(pose.pitch) - z * math.sin(pose.pitch)
+        cos, sin = ((1 + pose.growth) * f(pose.roll) for f in (math.cos, math.sin))
+        shift = face.centre + face.eye * np.array([pose.x, pose.y])
+        carried: Array = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1) + shift
+        return carried
+
+    def _skull(self, points: Points, t: float) -> Array:
+        """Where at rest what the head carries to `points` (the mouth's inside) belongs."""
+        depth = float(MEAN_FACE[60:68, 2].mean()) * self.face.eye
+        # At one depth the pose is affine: three points tell it.
+        corners = self.face.centre + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+        o, a, b = self._carry(corners, depth, t)
+        linear = np.column_stack([a - o, b - o])
+        return np.asarray((points - o) @ np.linalg.inv(linear).T + self.face.centre)
+
+    def _around(self, eye: _Curves) -> tuple[slice, slice]:
+        """The pixels an eye and its lid may cover while the head sways."""
+        reach = 2.4 * eye.half + 0.1 * self.face.eye
+        pose = self.face.size
+        x, y = eye.centre
+        rows = slice(int(max(0, y - reach)), int(min(pose[1], y + reach)))
+        return rows, slice(int(max(0, x - reach)), int(min(pose[0], x + reach)))
+
+    def _develop(self, image: FloatArray, t: float, index: int) -> ImageArray:
+        """Light, noise, 8 bits, compression."""
+        gain, slope = self.performance.light(t)
+        if gain != 1 or slope != 0:
+            across = (np.arange(self.face.size[0]) - self.face.centre[0]) / self.face.eye
+            image = image * (gain + slope * np.clip(across, -2, 2))[:, None].astype(np.float32)
+        if self.nuisance.noise:
+            variance = np.maximum(image, 0) * np.float32(NOISE_GAIN) + np.float32(NOISE_READ**2)
+            image = image + np.sqrt(variance) * self._noise(index)
+        developed = np.asarray(np.clip(np.rint(image), 0, 255), np.uint8)
+        if self.nuisance.quality is None:
+            return developed
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, self.nuisance.quality]
+        _, packed = cv2.imencode(".jpg", developed[..., ::-1], parameters)
+        return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+
+    def _noise(self, index: int) -> FloatArray:
+        """(H, W, 3) of the nuisance's spread: a window of one sheet of noise, shifted at random.
+
+        Drawing every frame afresh would take longer than warping the face. A million windows and
+        turns: neighbouring frames never share one in practice.
+        """
+        if self._grain is None:
+            rng = np.random.default_rng([self._seed, 98])
+            width, height = self.face.size
+            shape = (height + _NOISE_ROOM, width + _NOISE_ROOM, 3)
+            self._grain = rng.standard_normal(shape, np.float32) * np.float32(self.nuisance.noise)
+        rng = np.random.default_rng([self._seed, 99, index])
+        y, x = rng.integers(0, _NOISE_ROOM, 2)
+        window = self._grain[y : y + self.face.size[1], x : x + self.face.size[0]]
+        return np.asarray(window[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))])
+
+
+def sample(texture: FloatArray, where: npt.NDArray[Any]) -> FloatArray:
+    """Bilinear colours at floating-point texel coordinates: (h, w, 2) -> (h, w, 3) float32."""
+    import torch
+
+    height, width = texture.shape[:2]
+    scale = np.array([2 / (width - 1), 2 / (height - 1)], where.dtype)
+    grid = torch.from_numpy(np.ascontiguousarray(where * scale - 1, np.float32))[None]
+    planes = torch.from_numpy(texture).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        read = torch.nn.functional.grid_sample(
+            planes, grid, mode="bilinear", padding_mode="border", align_corners=True
+        )
+    return np.asarray(read[0].permute(1, 2, 0).numpy(), np.float32)
+
+
+def simulate_video(
+    timeline: Timeline,
+    *,
+    portrait: Portrait = None,
+    fps: float = 30.0,
+    size: tuple[int, int] = (640, 480),
+    nuisance: Nuisance | None = None,
+    seed: int = 0,
+) -> Iterator[ImageArray]:
+    """Film a performance: (H, W, 3) uint8 RGB frames, one after another; frame k shows t = k / fps.
+
+    A performance is the same at every frame rate and size: only noise differs.
+
+    Args:
+        timeline: the expressions.
+        portrait: a neutral, frontal face: image file, (H, W, 3) uint8 RGB, or `None` for
+            scikit-image's astronaut (NASA, public domain).
+        fps: frames per second; there are round(duration_s x fps) frames.
+        size: width and height, px, even.
+        nuisance: what else moves, shines and rustles; by default all of it.
+        seed: draws the nuisances.
+
+    Raises:
+        UsageError: an argument cannot be used.
+        NoFaceError: no face is found in the portrait.
+    """
+    count = frame_count(timeline, fps)
+    film = Film(timeline, portrait=portrait, size=size, nuisance=nuisance, seed=seed)
+    return _shoot(film, fps, count)
+
+
+def frame_count(timeline: Timeline, fps: float) -> int:
+    """Frames of a film of `timeline`.
+
+    Raises:
+        UsageError: `fps` is not positive, or there would be no frame.
+    """
+    if not 0 < fps < math.inf:
+        raise UsageError(f"fps must be > 0; found {fps}")
+    count = round(timeline.duration_s * fps)
+    if count < 1:
+        raise UsageError(f"{timeline.duration_s:g} s at {fps:g} frames per second hold no frame")
+    return count
+
+
+def _shoot(film: Film, fps: float, count: int) -> Iterator[ImageArray]:
+    workers = max(1, min(4, os.cpu_count() or 1))
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[ImageArray]] = deque()
+        try:
+            for k in range(count):
+                waiting.append(pool.submit(film.frame, k / fps, k))
+                if len(waiting) > workers + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # the caller stopped early
+                future.cancel()
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+#: Codecs that every build of OpenCV writes, by the containers that hold them: MPEG-4 part 2 at
+#: OpenCV's bit rate (about 36 dB on a face with noise), Motion JPEG, and lossless FFV1.
+CODECS = {
+    "mp4v": (".mp4", ".mov", ".mkv"),
+    "MJPG": (".avi", ".mkv", ".mov"),
+    "FFV1": (".avi", ".mkv"),
+}
+
+#: Columns of a truth table: those of aumer's shared ``videos/annotations.csv``. Frames are 0-based
+#: and closed; an AU made on one side has an L or R (the subject's) before it; intensity in (0, 1].
+TRUTH_COLUMNS = (
+    "file", "fps", "n_frames", "event", "onset", "apex", "offset", "kind", "au", "confidence",
+    "note", "onset_s", "apex_s", "release_s", "offset_s", "intensity",
+)  # fmt: skip
+
+
+def write_video(
+    path: StrPath,
+    timeline: Timeline,
+    *,
+    portrait: Portrait = None,
+    fps: float = 30.0,
+    size: tuple[int, int] = (640, 480),
+    nuisance: Nuisance | None = None,
+    seed: int = 0,
+    codec: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Film a performance into a file, whole or not at all; see `simulate_video`.
+
+    Args:
+        path: .mp4, .mov, .mkv or .avi.
+        codec: one of `CODECS`; by default the first that the container holds. For stronger
+            compression lower ``nuisance.quality``, which every frame goes through first.
+        overwrite: replace an existing file.
+        progress: called with the number of frames written and how many there will be.
+
+    Raises:
+        UsageError: an argument cannot be used, the file exists, or it cannot be written.
+        NoFaceError: no face is found in the portrait.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    fitting = [name for name, suffixes in CODECS.items() if suffix in suffixes]
+    if not fitting:
+        raise UsageError(
+            f"cannot write {path}: a video is written as .mp4, .mov, .mkv or .avi; found "
+            f"{suffix or 'no suffix'!r}"
+        )
+    if codec is not None and codec not in fitting:
+        raise UsageError(f"codec {codec!r} does not fit {suffix}: choose {' or '.join(fitting)}")
+    check_target(path, overwrite=overwrite)
+    frames = simulate_video(
+        timeline, portrait=portrait, fps=fps, size=size, nuisance=nuisance, seed=seed
+    )
+    count = frame_count(timeline, fps)
+    with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
+        made = Path(folder) / f"film{suffix}"
+        fourcc = cv2.VideoWriter.fourcc(*(codec or fitting[0]))
+        writer = cv2.VideoWriter(str(made), fourcc, fps, size)
+        if not writer.isOpened():
+            raise UsageError(
+                f"this OpenCV ({cv2.__version__}) cannot write {codec or fitting[0]} into {suffix} "
+                f"at {fps:g} frames per second; try another suffix or codec ({', '.join(CODECS)})"
+            )
+        try:
+            for k, frame in enumerate(frames):
+                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+                if progress:
+                    progress(k + 1, count)
+        finally:
+            writer.release()
+
+        def copy(target: IO[bytes]) -> None:
+            with made.open("rb") as source:
+                shutil.copyfileobj(source, target)
+
+        atomic_write(path, copy, overwrite=overwrite)
+
+
+def truth(timeline: Timeline, fps: float) -> tuple[Expression, ...]:
+    """The expressions of a film at `fps`, none beyond its last frame."""
+    last = frame_count(timeline, fps) - 1
+    return tuple(
+        replace(e, **{name: min(getattr(e, name), last) for name in ("onset", "apex", "offset")})
+        for e in timeline.expressions(fps)
+    )
+
+
+def write_truth(
+    path: StrPath, timeline: Timeline, fps: float, *, file: str, overwrite: bool = False
+) -> None:
+    """Write the truth of one film as CSV with `TRUTH_COLUMNS`; `file` is the film's name.
+
+    A film without expressions gets one row of kind ``none``, as in annotations.csv.
+
+    Raises:
+        UsageError: the file exists, or cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(TRUTH_COLUMNS)
+    head = (file, f"{fps:.6g}", frame_count(timeline, fps))
+    for number, (seen, event) in enumerate(zip(truth(timeline, fps), timeline.events, strict=True)):
+        seconds = (f"{getattr(event, name):.6f}" for name in TRUTH_COLUMNS[11:15])
+        frames = (seen.onset, seen.apex, seen.offset)
+        table.writerow(
+            (*head, number + 1, *frames, event.kind, au_text(event), "high", "simulated", *seconds,
+             f"{event.intensity:.6f}")
+        )  # fmt: skip
+    if not timeline.events:
+        table.writerow((*head, 0, "", "", "", "none", "", "high", "simulated", "", "", "", "", ""))
+    atomic_write(path, text.getvalue(), overwrite=overwrite)
+
+
+def au_text(event: Event) -> str:
+    """Action units as coders write them: ``6+L12``."""
+    side = {"both": "", "left": "L", "right": "R"}
+    return "+".join(f"{side[where]}{au}" for au, where in event.aus)
+
+
+def write_casme_sq_layout(
+    folder: StrPath,
+    videos: Mapping[tuple[int, str], Timeline],
+    *,
+    portrait: Portrait = None,
+    fps: float = 30.0,
+    size: tuple[int, int] = (640, 480),
+    nuisance: Nuisance | None = None,
+    seed: int = 0,
+) -> None:
+    """Film a data set in the layout of CAS(ME)^2.
+
+    Frames lie in ``rawpic/s15/15_0101name/img_0001.jpg``, numbered from 1. The workbook
+    ``CAS(ME)^2code_final.xlsx`` has the owners' three sheets, each with their line of ``###``
+    where a header would be:
+
+    - ``CASFEcode_final``, one row an expression: subject (1 to S), clip (``name_k``, k counts the
+      expressions of the video), onset, apex, offset (numbers of the images), AUs (``4+L12``; one
+      AU alone is a number), emotion group, ``micro-expression`` or ``macro-expression``, emotion,
+      and the formula of the duration;
+    - ``naming rule1``: number in the folder's name, folder, subject;
+    - ``naming rule2``: four-digit code in the video's name, name in the clip's.
+
+    Args:
+        folder: where; it must not exist, and appears when all is written.
+        videos: (number in the folder's name, video's name such as ``0101disgust1``) -> timeline.
+            Frames of each video are filmed with a seed of its own.
+
+    Raises:
+        UsageError: a name is not four digits and a name, the folder exists, or an argument cannot
+            be used.
+        NoFaceError: no face is found in the portrait.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise UsageError(f"{folder} exists already: give the name of a new folder")
+    if not folder.parent.is_dir():
+        raise UsageError(f"cannot write {folder}: {folder.parent} is not a folder")
+    for _, name in videos:
+        if not (name[:4].isdigit() and name[:4].isascii() and name[4:].isalnum()):
+            raise UsageError(
+                "a video's name must be four digits and a name, such as 0101disgust1; found "
+                f"{name!r}"
+            )
+    face = Face(portrait, size)
+    with tempfile.TemporaryDirectory(prefix=".aumer-", dir=folder.parent) as temporary:
+        made = Path(temporary) / "set"
+        for number, ((subject, name), timeline) in enumerate(videos.items()):
+            place = made / "rawpic" / f"s{subject}" / f"{subject}_{name}"
+            place.mkdir(parents=True)
+            film = Film(timeline, nuisance=nuisance, seed=seed + number, face=face)
+            for k, frame in enumerate(_shoot(film, fps, frame_count(timeline, fps))):
+                _, packed = cv2.imencode(
+                    ".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _CASME_QUALITY]
+                )
+                (place / f"img_{k + 1:04d}.jpg").write_bytes(packed.tobytes())
+        _casme_workbook(videos, fps).save(made / "CAS(ME)^2code_final.xlsx")
+        made.rename(folder)
+
+
+#: JPEG quality of the frames, as of those of CAS(ME)^2, which have about 1 bit a pixel.
+_CASME_QUALITY = 95
+
+
+def _casme_workbook(videos: Mapping[tuple[int, str], Timeline], fps: float) -> Any:
+    from openpyxl import Workbook
+
+    subjects = sorted({subject for subject, _ in videos})
+    book = Workbook()
+    codes = book.active
+    codes.title = "CASFEcode_final"
+    codes.append(["###"] * 10)
+    for (subject, name), timeline in sorted(videos.items(), key=lambda item: item[0]):
+        for k, (seen, event) in enumerate(
+            zip(truth(timeline, fps), timeline.events, strict=True), start=1
+        ):
+            aus = au_text(event)
+            group, emotion = _emotion(event)
+            row = codes.max_row + 1
+            codes.append(
+                [
+                    subjects.index(subject) + 1,
+                    f"{name[4:]}_{k}",
+                    *(frame + 1 for frame in (seen.onset, seen.apex, seen.offset)),
+                    int(aus) if aus.isdigit() else aus,
+                    group,
+                    f"{event.kind}-expression",
+                    emotion,
+                    f"=E{row}-C{row}",
+                ]
+            )
+    folders = book.create_sheet("naming rule1")
+    folders.append(["###"] * 3)
+    for number, subject in enumerate(subjects, start=1):
+        folders.append([subject, f"s{subject}", number])
+    names = book.create_sheet("naming rule2")
+    names.append(["###"] * 2)
+    for name in sorted({name for _, name in videos}):
+        names.append([name[:4], name[4:]])
+    return book
+
+
+def _emotion(event: Event) -> tuple[str, str]:
+    """Group and emotion that a coder would note for these AUs (EMFACS's plainest combinations)."""
+    aus = {au for au, _ in event.aus}
+    if 12 in aus:
+        return "positive", "happiness"
+    if aus & {1, 2} and not aus & {4, 15}:
+        return "surprise", "surprise"
+    if aus & {9, 10}:
+        return "negative", "disgust"
+    if aus & {4, 7, 23}:
+        return "negative", "anger"
+    return ("negative", "sadness") if aus & {1, 15} else ("others", "others")
