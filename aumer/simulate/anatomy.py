@@ -89,7 +89,7 @@ ACTION_UNITS: dict[int, tuple[Push, ...]] = {
     11: (Push((-0.20, 0.46), (-0.015, -0.030), 0.10),),
     # Lip corner puller. Zygomaticus major: the corner up and out, the cheek follows.
     12: (
-        Push((-0.28, 0.66), (-0.085, -0.080), 0.13),
+        Push((-0.28, 0.66), (-0.090, -0.095), 0.14),
         Push((-0.42, 0.38), (-0.010, -0.035), 0.15),
     ),
     # Sharp lip puller. Levator anguli oris (caninus): the corner up at a steep angle.

@@ -1,0 +1,396 @@
+"""Simulated features: subjects whose expressions are known exactly, as `aumer.analysis` sees them.
+
+What an ROI shows is the sum of what its action units do (`anatomy`), each with the subject's own
+gain and asymmetry, and of the nuisances (`nuisance`). A video depends on the seed, its own name and
+its length alone: not on how many others are made, nor in which order.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath, atomic_write, check_target
+from aumer.mdmo import ROIS
+from aumer.simulate import nuisance
+from aumer.simulate.anatomy import ACTION_UNITS, Action
+from aumer.simulate.statistics import Statistics
+from aumer.simulate.timeline import Timeline, draw
+from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
+
+Signal = npt.NDArray[np.float64]
+
+LEVELS = ("easy", "medium", "hard")
+LAYOUTS = ("aumer", "feature_segment")
+RATE = 30.0
+EYE_DISTANCE = 64.0
+
+#: The published layout: frames of a segment, and of context on either side of it.
+SEGMENT, CONTEXT = 256, 7
+_TRUTH = "subject video kind onset apex offset onset_s apex_s offset_s rate au intensity".split()
+#: Mean and deviation, x and y, with which the published features are normed.
+_MEAN, _DEVIATION = np.array([0.003463, 0.003873]), np.array([0.548588, 0.645621])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """How one face differs from the mean face.
+
+    Attributes:
+        gains: factor of each AU on the subject's right and left side.
+        noise: factor of everything that is no expression.
+    """
+
+    gains: Mapping[int, tuple[float, float]]
+    noise: float
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> Subject:
+        """A subject of the population that ``configs/simulation.toml`` describes."""
+        s = nuisance.settings()["subject"]
+        gains = {}
+        for au in sorted(ACTION_UNITS):
+            both = np.exp(s["gain_spread"] * rng.standard_normal())
+            right, left = both * np.exp(s["side_spread"] * rng.standard_normal(2))
+            gains[au] = (float(right), float(left))
+        return Subject(gains, float(np.exp(s["noise_spread"] * rng.standard_normal())))
+
+    def shown(self, action: Action) -> Signal:
+        """What the ROIs show of an action at intensity 1: (12, 2) outer-eye distances."""
+        au, side = action
+        right, left = self.gains[au]
+        if side == "right":
+            return right * nuisance.roi_displacement(action)
+        if side == "left":
+            return left * nuisance.roi_displacement(action)
+        # A midline push is made once: it is what both sides show alike.
+        one, other, all_ = (nuisance.roi_displacement((au, s)) for s in ("right", "left", "both"))
+        middle = one + other - all_
+        shown: Signal = (
+            right * (one - middle) + left * (other - middle) + (right + left) / 2 * middle
+        )
+        return shown
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedVideo:
+    """Features of one video with everything that happens in it."""
+
+    subject: str
+    name: str
+    features: Features
+    timeline: Timeline
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The truth in rows of the features, score 1, without what begins after the last row."""
+        last = len(self.features) - 1
+        return tuple(
+            e if e.offset <= last else _clipped(e, last)
+            for e in self.timeline.expressions(self.features.rate)
+            if e.onset < last
+        )
+
+
+def simulate_features(
+    subjects: int = 10,
+    *,
+    videos: int = 1,
+    minutes: float = 3.0,
+    seed: int = 0,
+    level: str = "medium",
+    nuisances: Sequence[str] = nuisance.USUAL,
+    rate_per_min: float | None = None,
+    statistics: Statistics | None = None,
+    replayed: Mapping[str, Timeline] | None = None,
+    rate: float = RATE,
+) -> Iterator[SimulatedVideo]:
+    """Features of many videos, one after another.
+
+    Args:
+        subjects, videos, minutes: number of subjects, of videos of each, and length of each.
+        level: one of `LEVELS`: how strong expressions and noise are.
+        nuisances: names in `nuisance.NUISANCES`; an empty sequence gives expressions alone.
+        rate_per_min, statistics: as in `timeline.draw`.
+        replayed: performances by video (`timeline.replay`) instead of drawn ones; then subjects,
+            videos, minutes, rate_per_min and statistics say nothing. A video's subject is its name
+            up to the last "_".
+        rate: rows per second.
+
+    Raises:
+        UsageError: a number that is not positive, or a name that there is not.
+    """
+    for name, value in (("subjects", subjects), ("videos", videos), ("minutes", minutes)):
+        if not value > 0:
+            raise UsageError(f"{name} must be > 0; found {value}")
+    if not 1 <= rate <= 1000:
+        raise UsageError(f"rate must be from 1 to 1000 rows per second; found {rate}")
+    if seed < 0:
+        raise UsageError(f"seed must be >= 0; found {seed}")
+    if rate_per_min is not None and not rate_per_min > 0:
+        raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
+    strength, loudness = level_constants(level)
+    causes = nuisance.load(nuisances)
+
+    def made() -> Iterator[SimulatedVideo]:
+        for subject, name, known in _plan(subjects, videos, replayed):
+            timeline = known or draw(
+                _rng(seed, name, "timeline"), minutes * 60, statistics, rate_per_min=rate_per_min
+            )
+            yield SimulatedVideo(
+                subject,
+                name,
+                render(
+                    timeline,
+                    Subject.draw(_rng(seed, subject, "subject")),
+                    causes,
+                    seed=seed,
+                    name=name,
+                    strength=strength,
+                    loudness=loudness,
+                    rate=rate,
+                ),
+                timeline,
+            )
+
+    return made()
+
+
+def level_constants(level: str) -> tuple[float, float]:
+    """Factors of the expressions' size and of the nuisances' at a level of `LEVELS`."""
+    if level not in LEVELS:
+        raise UsageError(
+            f"level must be one of {', '.join(LEVELS)}; found {level!r}."
+            f"{did_you_mean(level, LEVELS)}"
+        )
+    constants = nuisance.settings()["levels"][level]
+    return float(constants["strength"]), float(constants["loudness"])
+
+
+def render(
+    timeline: Timeline,
+    subject: Subject,
+    causes: Mapping[str, object],
+    *,
+    seed: int = 0,
+    name: str = "",
+    strength: float = 1.0,
+    loudness: float = 1.0,
+    rate: float = RATE,
+) -> Features:
+    """Features of one performance by one subject.
+
+    Args:
+        causes: nuisances by name (`nuisance.load`). Each draws from its own stream, so switching
+            one on or off leaves the others as they are.
+        strength, loudness: factors of the expressions' size and of the nuisances'.
+
+    Raises:
+        UsageError: the performance is shorter than a row.
+    """
+    rows = int(np.floor(timeline.duration_s * rate + 1e-6))
+    if rows < 1:
+        raise UsageError(f"{timeline.duration_s} s hold no row at {rate} rows per second")
+    times = np.arange(rows + 1) / rate
+    path = np.zeros((rows + 1, len(ROIS), 2))
+    for action, level in timeline.levels(times).items():
+        path += strength * level[:, None, None] * subject.shown(action)
+    lost: BoolArray = np.zeros(rows + 1, np.bool_)
+    for key, cause in causes.items():
+        rng = _rng(seed, name, key)
+        if isinstance(cause, nuisance.LostFaces):
+            lost |= cause.lost(rng, times)
+        elif not isinstance(cause, nuisance.Quantisation):
+            assert isinstance(cause, nuisance.Moving)
+            path += loudness * subject.noise * cause.path(rng, times)
+    values = np.diff(path, axis=0) * EYE_DISTANCE
+    quantisation = causes.get("quantisation")
+    if isinstance(quantisation, nuisance.Quantisation):
+        values = quantisation.rounded(values)
+    valid = ~(lost[:-1] | lost[1:])  # motion needs a face in both frames
+    values[~valid] = np.nan
+    return Features(
+        values=values.astype(np.float32),
+        times=times[:-1],
+        frames=np.arange(rows, dtype=np.int64),
+        valid=valid,
+        rois=tuple(ROIS),
+        rate=rate,
+        eye_distance=EYE_DISTANCE,
+    )
+
+
+def write_features(
+    folder: StrPath,
+    videos: Iterable[SimulatedVideo],
+    *,
+    layout: str = "aumer",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write videos and ``truth.csv`` into a folder, which is made if need be.
+
+    "aumer": ``SUBJECT/VIDEO.npz``, read by `read_features`. "feature_segment": the published
+    ``feature_segment/{train,test}/SUBJECT/VIDEO_FIRST.npz``, segments of 256 rows with 7 of context
+    on either side, normed with the published means; ``test`` holds all segments, ``train`` those
+    with an expression. It has no mask: rows without a face are 0 there. Its unit is px of our crop.
+
+    Returns:
+        The files written, ``truth.csv`` last.
+
+    Raises:
+        UsageError: an unknown layout; a file exists and `overwrite` is False; no right to write.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(
+            f"layout must be one of {', '.join(LAYOUTS)}; found {layout!r}."
+            f"{did_you_mean(layout, LAYOUTS)}"
+        )
+    folder = Path(folder)
+    _make(folder)
+    truth_path = folder / "truth.csv"
+    check_target(truth_path, overwrite=overwrite)
+    truth = io.StringIO()
+    table = csv.writer(truth, lineterminator="\n")
+    table.writerow(_TRUTH)
+    written = []
+    for video in videos:
+        arrays = _whole(video) if layout == "aumer" else _segments(video)
+        for name, content in arrays.items():
+            path = folder / name
+            _make(path.parent)
+            atomic_write(path, lambda f, c=content: np.savez(f, **c), overwrite=overwrite)  # type: ignore[misc]
+            written.append(path)
+        for e, event in zip(video.expressions, video.timeline.events, strict=False):
+            table.writerow(
+                [video.subject, video.name, e.kind, e.onset, e.apex, e.offset]
+                + [f"{s:.4f}" for s in (e.onset_s, e.apex_s, e.offset_s)]
+                + [f"{video.features.rate:g}", _code(event.aus), f"{event.intensity:.3f}"]
+            )
+    atomic_write(truth_path, truth.getvalue(), overwrite=overwrite)
+    return [*written, truth_path]
+
+
+def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
+    """Features and truth of a file in the layout "aumer".
+
+    Raises:
+        UsageError: the file is missing or is not one of ours.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        features = Features(
+            values=arrays["values"],
+            times=arrays["times"],
+            frames=arrays["frames"],
+            valid=arrays["valid"],
+            rois=tuple(map(str, arrays["rois"])),
+            rate=float(arrays["rate"]),
+            eye_distance=float(arrays["eye_distance"]),
+        )
+        truth = tuple(
+            _expression(k, rows, seconds)
+            for k, rows, seconds in zip(
+                arrays["truth_kind"], arrays["truth_rows"], arrays["truth_s"], strict=True
+            )
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path} is not a file of simulated features: {error}") from error
+    return features, truth
+
+
+def _expression(kind: object, rows: Sequence[int], seconds: Sequence[float]) -> Expression:
+    name: Kind = "micro" if str(kind) == "micro" else "macro"
+    onset, apex, offset = (int(row) for row in rows)
+    onset_s, apex_s, offset_s = (float(s) for s in seconds)
+    return Expression(name, onset, apex, offset, onset_s, apex_s, offset_s, score=1.0)
+
+
+def _plan(
+    subjects: int, videos: int, replayed: Mapping[str, Timeline] | None
+) -> Iterator[tuple[str, str, Timeline | None]]:
+    if replayed is not None:
+        for name, timeline in replayed.items():
+            yield name.rpartition("_")[0] or name, name, timeline
+        return
+    for s in range(1, subjects + 1):
+        for v in range(1, videos + 1):
+            yield f"s{s:03d}", f"s{s:03d}_{v}", None
+
+
+def _rng(seed: int, *names: str) -> np.random.Generator:
+    """A stream of its own for each name."""
+    return np.random.default_rng(np.random.SeedSequence([seed, *"/".join(names).encode()]))
+
+
+def _clipped(e: Expression, last: int) -> Expression:
+    return Expression(
+        e.kind, e.onset, min(e.apex, last), last, e.onset_s, e.apex_s, e.offset_s, e.score
+    )
+
+
+def _whole(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+    f, truth = video.features, video.expressions
+    return {
+        f"{video.subject}/{video.name}.npz": {
+            "values": f.values,
+            "times": f.times,
+            "frames": f.frames,
+            "valid": f.valid,
+            "rois": np.array(f.rois),
+            "rate": np.array(f.rate),
+            "eye_distance": np.array(f.eye_distance),
+            "truth_kind": np.array([e.kind for e in truth], dtype="<U5"),
+            "truth_rows": np.array([(e.onset, e.apex, e.offset) for e in truth], np.int64).reshape(
+                -1, 3
+            ),
+            "truth_s": np.array(
+                [(e.onset_s, e.apex_s, e.offset_s) for e in truth], np.float64
+            ).reshape(-1, 3),
+        }
+    }
+
+
+def _segments(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+    f = video.features
+    count = -(-len(f) // SEGMENT)
+    values = np.zeros((count * SEGMENT + 2 * CONTEXT, len(ROIS), 2))
+    values[CONTEXT : CONTEXT + len(f)] = np.where(f.valid[:, None, None], f.values, 0.0)
+    normed: FloatArray = ((values - _MEAN) / _DEVIATION).astype(np.float32)
+    labels = np.zeros((len(values), 8), np.int64)
+    for e in video.expressions:
+        first = 0 if e.kind == "micro" else 4
+        onset, apex, offset = (CONTEXT + k for k in (e.onset, e.apex, e.offset))
+        labels[onset, first] = labels[apex, first + 1] = labels[offset, first + 2] = 1
+        labels[onset : offset + 1, first + 3] = 1
+    out: dict[str, dict[str, npt.NDArray[np.generic]]] = {}
+    for k in range(count):
+        part = slice(k * SEGMENT, (k + 1) * SEGMENT + 2 * CONTEXT)
+        content: dict[str, npt.NDArray[np.generic]] = {
+            "feature": normed[part],
+            "label": labels[part],
+            "video_name": np.array(video.name),
+        }
+        own = labels[k * SEGMENT + CONTEXT : (k + 1) * SEGMENT + CONTEXT]
+        for share in ("train", "test") if own.any() else ("test",):
+            name = f"{video.name}_{k * SEGMENT:04d}.npz"
+            out[f"feature_segment/{share}/{video.subject}/{name}"] = content
+    return out
+
+
+def _code(actions: Sequence[Action]) -> str:
+    return "+".join({"left": "L", "right": "R"}.get(side, "") + str(au) for au, side in actions)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error

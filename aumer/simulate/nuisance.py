@@ -1,0 +1,387 @@
+"""What moves in the features of a face that shows no expression, each cause by itself.
+
+A nuisance gives paths: displacement of the 12 ROIs in outer-eye distances at given times. Its
+constants, with their sources, are in ``configs/simulation.toml``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+
+from aumer._data import data_dir
+from aumer.errors import UsageError, did_you_mean
+from aumer.face.mean_face import MEAN_FACE
+from aumer.mdmo import ROIS
+from aumer.simulate.anatomy import Action, displacement
+from aumer.types import BoolArray
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Signal = npt.NDArray[np.float64]
+Range = tuple[float, float]
+
+#: px per outer-eye distance and rows per second in which the file gives flow.
+_PX, _RATE = 64.0, 30.0
+_NAMES = tuple(ROIS)
+_BROWS = [k for k, name in enumerate(_NAMES) if name.startswith("brow")]
+_MOUTH = [k for k, name in enumerate(_NAMES) if name.startswith(("mouth", "lip"))]
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A cause of motion that is no expression."""
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """Displacement (N, 12, 2) in outer-eye distances at evenly spaced times (N,) seconds."""
+        ...
+
+
+@lru_cache(maxsize=256)
+def roi_displacement(action: Action) -> Signal:
+    """What the ROIs show of an action at intensity 1: (12, 2) outer-eye distances.
+
+    The mean over an ROI's square (11 px of a crop in which the eye corners lie 64 px apart).
+    """
+    side = 5 / _PX * 2 / 3
+    offsets = np.array([(x, y) for x in (-side, 0, side) for y in (-side, 0, side)])
+    centres = MEAN_FACE[list(ROIS.values()), :2]
+    points = (centres[:, None] + offsets).reshape(-1, 2)
+    shown: Signal = displacement({action: 1.0}, points).reshape(len(centres), -1, 2).mean(axis=1)
+    shown.flags.writeable = False
+    return shown
+
+
+@dataclass(frozen=True)
+class FlowNoise:
+    """The flow's errors: heavy-tailed steps, correlated among ROIs, that add up."""
+
+    x_px: tuple[float, ...]
+    y_px: tuple[float, ...]
+    degrees: float
+    same_brow: float
+    brows: float
+    mouth: float
+    brow_mouth: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        sd = np.stack([self.x_px, self.y_px], axis=1) / _PX * np.sqrt(_step(times) * _RATE)
+        # A common scale per step makes the tails of all ROIs fall together, as a bad frame does.
+        scale = np.sqrt((self.degrees - 2) / rng.chisquare(self.degrees, (len(times), 1, 1)))
+        normal = self._mixing() @ rng.standard_normal((len(times), len(_NAMES), 2))
+        return np.asarray(np.cumsum(normal * scale * sd, axis=0))
+
+    def _mixing(self) -> Signal:
+        correlation = np.eye(len(_NAMES))
+        right, left = _BROWS[:3], _BROWS[3:]
+        for rows, columns, value in (
+            (right, right, self.same_brow),
+            (left, left, self.same_brow),
+            (right, left, self.brows),
+            (_MOUTH, _MOUTH, self.mouth),
+            (_BROWS, _MOUTH, self.brow_mouth),
+        ):
+            for a in rows:
+                for b in columns:
+                    if a != b:
+                        correlation[a, b] = correlation[b, a] = value
+        return np.asarray(np.linalg.cholesky(correlation))
+
+
+@dataclass(frozen=True)
+class LandmarkJitter:
+    """ROIs that read beside their place and come back in the next frame."""
+
+    sd_px: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        return self.sd_px / _PX * rng.standard_normal((len(times), len(_NAMES), 2))
+
+
+@dataclass(frozen=True)
+class HeadSway:
+    """The unrest of a head held still, as far as the assumed depth is wrong."""
+
+    yaw: float
+    pitch: float
+    correlation_s: float
+    depth_error: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        keep = np.exp(-_step(times) / self.correlation_s)
+        push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
+        push[1:] *= np.sqrt(1 - keep**2)
+        turn = np.empty_like(push)
+        turn[0] = push[0]
+        for k in range(1, len(times)):
+            turn[k] = keep * turn[k - 1] + push[k]
+        # Muscles do not jerk: without this the sway would have the spectrum of noise.
+        return _residue(rng, _smoothed(turn, 0.1 / _step(times)), self.depth_error)
+
+
+@dataclass(frozen=True)
+class HeadTurns:
+    """Turns aside and back."""
+
+    per_min: float
+    size: float
+    turn_s: Range
+    stay_s: Range
+    depth_error: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        turn = np.zeros((len(times), 2))
+        for begin in _moments(rng, times, self.per_min):
+            size = self.size * rng.standard_normal(2)
+            away, stay, back = (rng.uniform(*r) for r in (self.turn_s, self.stay_s, self.turn_s))
+            turn += (
+                size
+                * (_eased(times - begin, away) - _eased(times - begin - away - stay, back))[:, None]
+            )
+        return _residue(rng, turn, self.depth_error)
+
+
+@dataclass(frozen=True)
+class Posture:
+    """Turns that stay: leaning, sitting otherwise."""
+
+    per_min: float
+    size: float
+    turn_s: Range
+    depth_error: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        turn = np.zeros((len(times), 2))
+        for begin in _moments(rng, times, self.per_min):
+            size = self.size * rng.standard_normal(2)
+            turn += size * _eased(times - begin, rng.uniform(*self.turn_s))[:, None]
+        return _residue(rng, turn, self.depth_error)
+
+
+@dataclass(frozen=True)
+class Blinks:
+    """Lids that close and open, and the little that the brow does with them."""
+
+    per_min: float
+    closing_s: float
+    opening_s: float
+    brow: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        level = np.zeros(len(times))
+        for begin in _moments(rng, times, self.per_min):
+            level = np.maximum(
+                level,
+                _eased(times - begin, self.closing_s)
+                - _eased(times - begin - self.closing_s, self.opening_s),
+            )
+        moved = roi_displacement((45, "both")) + self.brow * roi_displacement((4, "both"))
+        return np.asarray(level[:, None, None] * moved)
+
+
+@dataclass(frozen=True)
+class GazeShifts:
+    """The brow follows the eyes a little, up and down, and stays while they do."""
+
+    per_min: float
+    brow: float
+    move_s: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        level = np.zeros(len(times))
+        before = 0.0
+        for begin in _moments(rng, times, self.per_min):
+            now = self.brow * rng.standard_normal()
+            level += (now - before) * _eased(times - begin, self.move_s)
+            before = now
+        moved = roi_displacement((1, "both")) + roi_displacement((2, "both"))
+        return np.asarray(level[:, None, None] * moved)
+
+
+@dataclass(frozen=True)
+class Swallowing:
+    """Lips and chin tighten and let go."""
+
+    per_min: float
+    length_s: Range
+    level: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        level = np.zeros(len(times))
+        for begin in _moments(rng, times, self.per_min):
+            half = rng.uniform(*self.length_s) / 2
+            level += _eased(times - begin, half) - _eased(times - begin - half, half)
+        moved = roi_displacement((17, "both")) + roi_displacement((24, "both"))
+        return np.asarray(self.level * level[:, None, None] * moved)
+
+
+@dataclass(frozen=True)
+class Talking:
+    """Bouts of speech: jaw, lips and brows in a few modes, each at random in speech's band."""
+
+    per_min: float
+    length_s: Range
+    band_hz: Range
+    modes_x_px: tuple[tuple[float, ...], ...]
+    modes_y_px: tuple[tuple[float, ...], ...]
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        speaking = np.zeros(len(times))
+        for begin in _moments(rng, times, self.per_min):
+            end = begin + rng.uniform(*self.length_s)
+            bout = _eased(times - begin, 0.2) - _eased(times - end, 0.2)
+            speaking = np.maximum(speaking, bout)
+        moved = np.zeros((len(times), len(_NAMES), 2))
+        for x, y in zip(self.modes_x_px, self.modes_y_px, strict=True):
+            course = speaking * self._course(rng, times)
+            moved += course[:, None, None] * np.stack([x, y], axis=1) / _PX
+        return moved
+
+    def _course(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """A path in the band whose steps at 30 rows/s have standard deviation 1."""
+        step = _step(times)
+        # A fixed stretch before and after: no wrap-round from the end to the beginning.
+        count = len(times) + int(np.ceil(2 / step))
+        spectrum = np.fft.rfft(rng.standard_normal(count))
+        hz = np.fft.rfftfreq(count, step)
+        spectrum[(hz < self.band_hz[0]) | (hz > self.band_hz[1])] = 0
+        course = np.fft.irfft(spectrum, count)[: len(times)]
+        middle = (self.band_hz[0] ** 2 + np.prod(self.band_hz) + self.band_hz[1] ** 2) / 3
+        # sd of a step of length 1/30 s: 2 pi f / 30 times the sd of the path, f rms in the band.
+        share = 2 * step * (self.band_hz[1] - self.band_hz[0])
+        return np.asarray(course / np.sqrt(share) * _RATE / (2 * np.pi * np.sqrt(middle)))
+
+
+@dataclass(frozen=True)
+class LightingDrift:
+    """Slow changes of light that the flow takes for motion, each ROI in its own direction."""
+
+    size: float
+    period_s: Range
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        period, phase = rng.uniform(*self.period_s), rng.uniform(0, 2 * np.pi)
+        towards = rng.standard_normal((len(_NAMES), 2)) / np.sqrt(2)
+        light = np.sin(2 * np.pi * times / period + phase)
+        return np.asarray(self.size * light[:, None, None] * towards)
+
+
+@dataclass(frozen=True)
+class LostFaces:
+    """Stretches in which no face is found."""
+
+    per_min: float
+    length_s: Range
+
+    def lost(self, rng: np.random.Generator, times: Signal) -> BoolArray:
+        """(N,) bool: True where the frame at that time holds no face."""
+        lost = np.zeros(len(times), np.bool_)
+        for begin in _moments(rng, times, self.per_min):
+            end = begin + rng.uniform(*self.length_s)
+            lost |= (times >= begin) & (times < end)
+        return lost
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """Motion stored in steps, as 8-bit images of flow are."""
+
+    step_px: float
+
+    def rounded(self, values_px: Signal) -> Signal:
+        """The values in whole steps."""
+        return np.asarray(np.rint(values_px / self.step_px) * self.step_px)
+
+
+#: Every nuisance by its name in the settings.
+NUISANCES: dict[str, type] = {
+    "flow_noise": FlowNoise,
+    "landmark_jitter": LandmarkJitter,
+    "head_sway": HeadSway,
+    "head_turns": HeadTurns,
+    "posture": Posture,
+    "blinks": Blinks,
+    "gaze_shifts": GazeShifts,
+    "swallowing": Swallowing,
+    "talking": Talking,
+    "lighting_drift": LightingDrift,
+    "lost_faces": LostFaces,
+    "quantisation": Quantisation,
+}
+#: Those that are on unless others are asked for.
+USUAL = tuple(name for name in NUISANCES if name != "quantisation")
+
+
+@lru_cache(maxsize=1)
+def settings() -> Mapping[str, Any]:
+    """``configs/simulation.toml``."""
+    with (data_dir("configs") / "simulation.toml").open("rb") as file:
+        content: Mapping[str, Any] = tomllib.load(file)
+    return content
+
+
+def load(names: Sequence[str] = USUAL) -> dict[str, Any]:
+    """The nuisances called `names`, with their constants.
+
+    Raises:
+        UsageError: there is none of a name.
+    """
+    made = {}
+    for name in names:
+        if name not in NUISANCES:
+            raise UsageError(
+                f"no nuisance {name!r}; there are {', '.join(NUISANCES)}."
+                f"{did_you_mean(name, NUISANCES)}"
+            )
+        cls = NUISANCES[name]
+        constants = settings()["nuisance"][name]
+        made[name] = cls(**{f.name: _frozen(constants[f.name]) for f in fields(cls)})
+    return made
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _step(times: Signal) -> float:
+    return float(times[1] - times[0])
+
+
+def _moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterator[float]:
+    """Moments of a Poisson process, in order."""
+    now = float(times[0])
+    while True:
+        now += rng.exponential(60 / per_min)
+        if now >= times[-1]:
+            return
+        yield now
+
+
+def _eased(t: Signal, length: float) -> Signal:
+    """From 0 at t = 0 to 1 at t = length as a raised cosine."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
+
+
+def _smoothed(turn: Signal, rows: float) -> Signal:
+    return np.asarray(gaussian_filter1d(turn, rows, axis=0, mode="nearest"))
+
+
+def _residue(rng: np.random.Generator, turn: Signal, depth_error: float) -> Signal:
+    """What is left of a turn (N, 2) of yaw and pitch (rad) where depth is wrong by some error.
+
+    Neighbouring ROIs lie on one cheekbone or lip: half of the error's variance is the region's.
+    """
+    error = rng.standard_normal(len(_NAMES))
+    for region in (_BROWS[:3], _BROWS[3:], _MOUTH):
+        error[region] = (error[region] + rng.standard_normal()) / np.sqrt(2)
+    return np.asarray(depth_error * error[None, :, None] * turn[:, None, :])
