@@ -113,8 +113,10 @@ def cut(given: Features, *gaps: tuple[int, int]) -> Features:
 
 
 @pytest.mark.parametrize("noise", [0.0, NOISE], ids=["clean", "noisy"])
-@pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [(n, r) for n in MOVES for r in RATES if n in ("smile", "brow raise", "jaw drop") or r == 30.0],
+)
 def test_a_movement_is_found_where_it_was(name: str, rate: float, noise: float) -> None:
     for shape in MICRO + MACRO:
         for height in (0.03, 0.1):
@@ -146,7 +148,7 @@ def test_what_stays_under_the_least_height_is_not_reported() -> None:
 
 
 @pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("shape", [MICRO[1], *MACRO[:2]])
+@pytest.mark.parametrize("shape", [MICRO[1], MACRO[1]])
 @pytest.mark.parametrize("rest", [0.4, 1.5])
 def test_two_movements_with_a_rest_between_are_two(
     shape: tuple[float, float, float], rest: float, rate: float
