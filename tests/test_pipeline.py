@@ -245,15 +245,15 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]  # the chunks are gone
 
 
-def test_a_second_run_reads_the_cache_and_decodes_nothing(
+def test_a_second_run_reads_the_cache_and_follows_no_face(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = aumer.spot(performance(), fps=30, cache=tmp_path)
 
     def never(*args: object, **kwargs: object) -> None:
-        raise AssertionError("decoded again")
+        raise AssertionError("analysed again")
 
-    monkeypatch.setattr(analysis, "open_video", never)
+    monkeypatch.setattr(analysis, "FaceTracker", never)
     second = aumer.spot(performance(), fps=30, cache=tmp_path)
     same(first, second)
     assert first == second
@@ -261,11 +261,11 @@ def test_a_second_run_reads_the_cache_and_decodes_nothing(
     strict = {"rules": {"min_height": 0.2}}
     assert aumer.spot(performance(), fps=30, cache=tmp_path, settings=strict).expressions == ()
     for changed in ({"motion": {"roi_radius": 6}}, {"face": {"restart_s": 5.0}}):
-        with pytest.raises(AssertionError, match="decoded again"):
+        with pytest.raises(AssertionError, match="analysed again"):
             aumer.spot(performance(), fps=30, cache=tmp_path, settings=changed)
-    with pytest.raises(AssertionError, match="decoded again"):
+    with pytest.raises(AssertionError, match="analysed again"):
         aumer.spot(performance(), fps=30, end=2.0, cache=tmp_path)
-    with pytest.raises(AssertionError, match="decoded again"):
+    with pytest.raises(AssertionError, match="analysed again"):
         aumer.spot(performance()[:-1], fps=30, cache=tmp_path)
 
 

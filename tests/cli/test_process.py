@@ -66,7 +66,12 @@ def test_only_data_on_stdout_and_no_noise_on_stderr(videos: Path) -> None:
 def test_interrupt_signal(videos: Path) -> None:
     words = ("spot", str(videos / "smile.mp4"), "--no-cache", "--flow", "tvl1-opencv")
     with subprocess.Popen(
-        command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background (`pytest &`) hands down that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "smile.mp4\n"
