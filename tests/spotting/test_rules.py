@@ -131,6 +131,18 @@ def test_a_movement_is_found_where_it_was(name: str, rate: float, noise: float) 
             assert 2 + shape[0] - near <= found.apex_s <= 2 + shape[0] + shape[1] + near
 
 
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("shape", [(0.16, 0.05, 0.16), (0.3, 0.2, 0.3), (0.4, 0.8, 0.4)])
+def test_a_symmetrical_movement_is_found_in_its_middle(
+    rate: float, shape: tuple[float, float, float]
+) -> None:
+    """To the row: a shift by one would be 33 ms at 30 per second, a fifth of a micro's rise."""
+    (found,) = spot(features(6, rate, (bump(2, shape), SMILE, 0.08)))
+    middle = 2 + sum(shape) / 2
+    assert abs((found.onset_s + found.offset_s) / 2 - middle) < 0.55 / rate
+    assert abs(found.apex_s - middle) < 0.55 / rate
+
+
 def test_a_higher_movement_scores_higher() -> None:
     heights = (0.03, 0.05, 0.1, 0.3)
     scores = [spot(features(8, 30.0, (bump(3, MACRO[0]), SMILE, h)))[0].score for h in heights]
@@ -248,20 +260,43 @@ def test_silence_while_somebody_talks(rate: float, hertz: float, noise: float) -
         assert spot(given) == ()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_silence_while_somebody_talks_as_people_do(seed: int) -> None:
-    """Syllables of 3 to 5 a second, each of its own height."""
+def syllables(seed: int, begin: float, end: float) -> Curve:
+    """As people talk: 3 to 5 syllables a second, each of its own height; silence around."""
     rng = np.random.default_rng(seed)
-    ends = np.cumsum(rng.uniform(1 / 5, 1 / 3, 80))
-    heights = rng.uniform(0.5, 1.0, 80)
+    ends = begin + np.cumsum(rng.uniform(1 / 5, 1 / 3, 100))
+    ends = ends[ends < end]
+    heights = rng.uniform(0.5, 1.0, len(ends))
 
-    def syllables(t: np.ndarray) -> np.ndarray:
-        k = np.searchsorted(ends, t).clip(max=79)
-        begin = np.concatenate([[0], ends])[k]
-        within = (t - begin) / (ends[k] - begin)
-        return np.asarray(heights[k] * (0.5 - 0.5 * np.cos(2 * np.pi * within)))
+    def curve(t: np.ndarray) -> np.ndarray:
+        k = np.searchsorted(ends, t).clip(max=len(ends) - 1)
+        start = np.concatenate([[begin], ends])[k]
+        one = heights[k] * (0.5 - 0.5 * np.cos(2 * np.pi * (t - start) / (ends[k] - start)))
+        return np.where((t > begin) & (t < ends[-1]), one, 0.0)
 
-    assert spot(features(15, 30.0, (syllables, JAW_DROP, 0.08), noise=NOISE, seed=seed)) == ()
+    return curve
+
+
+@pytest.mark.parametrize("rate", [30.0, 60.0])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("end", [8.0, 14.0])
+def test_silence_while_somebody_says_something(rate: float, seed: int, end: float) -> None:
+    """A sentence in a long silence too, where talking is no part of the usual noise."""
+    given = features(15, rate, (syllables(seed, 3.0, end), JAW_DROP, 0.08), noise=NOISE, seed=seed)
+    assert spot(given) == ()
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize(("rest", "expressions"), [(0.1, 0), (0.3, 2)])
+def test_two_syllables_are_no_expressions_but_two_movements_are(
+    rate: float, rest: float, expressions: int
+) -> None:
+    """What tells them apart is a rest of `rest_s`, in seconds."""
+    assert 0.1 < RULES.rest_s < 0.3
+    second = 3 + sum(MICRO[1]) + rest
+    given = features(
+        8, rate, (bump(3, MICRO[1]), JAW_DROP, 0.08), (bump(second, MICRO[1]), JAW_DROP, 0.08)
+    )
+    assert [e.kind for e in spot(given)] == ["micro"] * expressions
 
 
 def test_a_smile_is_found_after_talking_and_a_brow_raise_within_it() -> None:
