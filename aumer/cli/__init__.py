@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
-from aumer.cli import models, spot
+from aumer.cli import models, simulate, spot
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
 
@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
     doctor.set_defaults(run=_doctor, parser=doctor)
     models.add_parser(commands, common)
+    simulate.add_parsers(commands, common)
     return parser
 
 
