@@ -71,7 +71,9 @@ _STEP = np.float32(TAU / THETA)
 _FLAT = np.float32(1.1920929e-07)  # squared gradient below which a pixel says nothing
 _ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
 _GRAINS = np.float32(32)  # positions are rounded to 1/32 px before interpolation
+_FOUR, _FIVE, _EIGHT = np.float32(4), np.float32(5), np.float32(8)
 _CUBIC = np.float32(-0.75)  # slope of the cubic kernel at distance 1
+_INNER = np.float32(_CUBIC + 2)
 _STRETCH = 32  # pixels of a row that are warped together
 _MARGIN = 8  # zeros round the image that is warped; at least 4
 
@@ -225,7 +227,9 @@ def _solve_level(previous: FloatArray, following: FloatArray, u: FloatArray) -> 
     enough = np.float32(EPSILON * EPSILON * h * w)
     moving = _with_gradient(following)
     still = np.zeros((h + 2, w + 2), np.float32)
-    still[1:-1, 1:-1] = previous
+    for y in range(h):
+        for x in range(w):
+            still[y + 1, x + 1] = previous[y, x]
     spare = np.empty_like(u)
     columns = np.empty((5, w + 4), np.float32)
     data = np.zeros((4, h + 2, w + 2), np.float32)
@@ -308,12 +312,17 @@ def _with_gradient(image: FloatArray) -> FloatArray:
     h, w = image.shape
     out = np.zeros((3, h + 2 * _MARGIN, w + 2 * _MARGIN), np.float32)
     for y in range(h):
-        up, down = max(y - 1, 0), min(y + 1, h - 1)
+        row, up, down = image[y], image[max(y - 1, 0)], image[min(y + 1, h - 1)]
+        here = out[0, y + _MARGIN, _MARGIN : _MARGIN + w]
+        gx = out[1, y + _MARGIN, _MARGIN : _MARGIN + w]
+        gy = out[2, y + _MARGIN, _MARGIN : _MARGIN + w]
         for x in range(w):
-            left, right = max(x - 1, 0), min(x + 1, w - 1)
-            out[0, y + _MARGIN, x + _MARGIN] = image[y, x]
-            out[1, y + _MARGIN, x + _MARGIN] = _HALF * (image[y, right] - image[y, left])
-            out[2, y + _MARGIN, x + _MARGIN] = _HALF * (image[down, x] - image[up, x])
+            here[x] = row[x]
+            gy[x] = _HALF * (down[x] - up[x])
+        for x in range(w - 2):
+            gx[x + 1] = _HALF * (row[x + 2] - row[x])
+        gx[0] = _HALF * (row[min(1, w - 1)] - row[0])
+        gx[w - 1] = _HALF * (row[w - 1] - row[max(w - 2, 0)])
     return out
 
 
@@ -325,26 +334,51 @@ def _linearise(moving: FloatArray, still: FloatArray, u: FloatArray, data: Float
     1 / |g|^2 (0 where the image is flat), from `moving`, the planes of `_with_gradient`.
     """
     h, w = u.shape[1] - 2, u.shape[2] - 2
+    gx, gy, rho, inverse = data[0], data[1], data[2], data[3]
+    image, slope_x, slope_y = moving[0], moving[1], moving[2]
+    across, down = np.empty((5, _STRETCH), np.float32), np.empty((5, _STRETCH), np.float32)
     for y in range(h):
         for begin in range(0, w, _STRETCH):
             end = min(begin + _STRETCH, w)
-            left, top, narrow = _window(u, y, begin, end)
+            stretch = slice(begin + 1, end + 1)
+            left, narrow = _window(u[0, y + 1, stretch])
+            top, flat = _window(u[1, y + 1, stretch])
             inside = (
                 top + y >= 1 - _MARGIN
                 and top + y + 3 < h + _MARGIN
                 and left + begin >= 1 - _MARGIN
                 and left + end + 2 < w + _MARGIN
             )
-            if narrow and inside:
-                _warp_stretch(moving, u, data, y, begin, end, left, top)
+            if narrow and flat and inside:
+                _weigh(u[0, y + 1, stretch], left, across)
+                _weigh(u[1, y + 1, stretch], top, down)
+                row = y + top - 1 + _MARGIN
+                reach = slice(begin + left - 1 + _MARGIN, end + left + 3 + _MARGIN)
+                _warp_stretch(image, row, reach, across, down, rho[y + 1, stretch])
+                _warp_stretch(slope_x, row, reach, across, down, gx[y + 1, stretch])
+                _warp_stretch(slope_y, row, reach, across, down, gy[y + 1, stretch])
             else:
                 for x in range(begin, end):
                     _warp_pixel(moving, u, data, y, x)
-        for x in range(1, w + 1):
-            gx, gy = data[0, y + 1, x], data[1, y + 1, x]
-            square = gx * gx + gy * gy
-            data[2, y + 1, x] -= gx * u[0, y + 1, x] + gy * u[1, y + 1, x] + still[y + 1, x]
-            data[3, y + 1, x] = _ONE / square if square > _FLAT else _ZERO
+        _residual_row(still, u, gx, gy, rho, inverse, y + 1, w)
+
+
+@_compiled
+def _residual_row(
+    still: FloatArray,
+    u: FloatArray,
+    gx: FloatArray,
+    gy: FloatArray,
+    rho: FloatArray,
+    inverse: FloatArray,
+    y: int,
+    w: int,
+) -> None:
+    for x in range(1, w + 1):
+        a, b = gx[y, x], gy[y, x]
+        square = a * a + b * b
+        rho[y, x] -= a * u[0, y, x] + b * u[1, y, x] + still[y, x]
+        inverse[y, x] = _ONE / max(square, _FLAT) if square > _FLAT else _ZERO
 
 
 @_inlined
@@ -354,27 +388,23 @@ def _grain(displacement: Any) -> Any:
 
 
 @_compiled
-def _window(u: FloatArray, y: int, begin: int, end: int) -> tuple[int, int, bool]:
-    """Least whole displacements (x, y) of a stretch, and whether none is two or more above."""
-    low_x, low_y = u[0, y + 1, begin + 1], u[1, y + 1, begin + 1]
-    high_x, high_y = low_x, low_y
-    for x in range(begin + 1, end + 1):
-        low_x, high_x = min(low_x, u[0, y + 1, x]), max(high_x, u[0, y + 1, x])
-        low_y, high_y = min(low_y, u[1, y + 1, x]), max(high_y, u[1, y + 1, x])
-    left, top = np.floor(_grain(low_x)), np.floor(_grain(low_y))
-    narrow = _grain(high_x) - left < _TWO and _grain(high_y) - top < _TWO
-    return int(left), int(top), narrow
+def _window(u: FloatArray) -> tuple[int, bool]:
+    """Least whole displacement of a stretch (n,), and whether none is two px above it."""
+    low = high = u[0]
+    for x in range(len(u)):
+        low, high = min(low, u[x]), max(high, u[x])
+    first = np.floor(_grain(low))
+    return int(first), _grain(high) - first < _TWO
 
 
 @_inlined
 def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
     """Weights of the samples at -1, 0, 1, 2 for a point at t in [0, 1) (Keys 1981)."""
-    near, far = t + _ONE, _TWO - t
-    other = _ONE - t
-    first = ((_CUBIC * near - 5 * _CUBIC) * near + 8 * _CUBIC) * near - 4 * _CUBIC
-    second = ((_CUBIC + _TWO) * t - (_CUBIC + 3 * _ONE)) * t * t + _ONE
-    third = ((_CUBIC + _TWO) * other - (_CUBIC + 3 * _ONE)) * other * other + _ONE
-    fourth = ((_CUBIC * far - 5 * _CUBIC) * far + 8 * _CUBIC) * far - 4 * _CUBIC
+    near, far, other = t + _ONE, _TWO - t, _ONE - t
+    first = _CUBIC * (((near - _FIVE) * near + _EIGHT) * near - _FOUR)
+    second = (_INNER * t - _INNER - _ONE) * t * t + _ONE
+    third = (_INNER * other - _INNER - _ONE) * other * other + _ONE
+    fourth = _CUBIC * (((far - _FIVE) * far + _EIGHT) * far - _FOUR)
     return first, second, third, fourth
 
 
@@ -393,51 +423,40 @@ def _five(t: Any) -> tuple[Any, Any, Any, Any, Any]:
 
 
 @_compiled
+def _weigh(u: FloatArray, first: int, weights: FloatArray) -> None:
+    """Weights (5, n) of the window's samples for the displacements (n,) of a stretch."""
+    start = np.float32(first)
+    for x in range(len(u)):
+        a, b, c, d, e = _five(_grain(u[x]) - start)
+        weights[0, x] = a
+        weights[1, x] = b
+        weights[2, x] = c
+        weights[3, x] = d
+        weights[4, x] = e
+
+
+@_compiled
 def _warp_stretch(
-    moving: FloatArray,
-    u: FloatArray,
-    data: FloatArray,
-    y: int,
-    begin: int,
-    end: int,
-    left: int,
-    top: int,
+    image: FloatArray, y: int, reach: Any, across: FloatArray, down: FloatArray, out: FloatArray
 ) -> None:
-    """Warp pixels begin..end of row y, whose displacements are in [left, left + 2) etc."""
-    row = y + top - 1 + _MARGIN
-    shift = left - 1 + _MARGIN
-    for x in range(begin, end):
-        a, b, c, d, e = _five(_grain(u[0, y + 1, x + 1]) - np.float32(left))
-        f, g, h, i, j = _five(_grain(u[1, y + 1, x + 1]) - np.float32(top))
-        weights = (a, b, c, d, e, f, g, h, i, j)
-        data[2, y + 1, x + 1] = _taps(moving, 0, row, x + shift, weights)
-        data[0, y + 1, x + 1] = _taps(moving, 1, row, x + shift, weights)
-        data[1, y + 1, x + 1] = _taps(moving, 2, row, x + shift, weights)
+    """Warp a stretch (n,) from columns `reach` (n + 4 of them) of rows y..y + 4 of `image`."""
+    # One contiguous array a row: numba would not know that the last axis of a block is.
+    p, q, r = image[y, reach], image[y + 1, reach], image[y + 2, reach]
+    s, t = image[y + 3, reach], image[y + 4, reach]
+    for x in range(len(out)):
+        a, b, c, d, e = across[0, x], across[1, x], across[2, x], across[3, x], across[4, x]
+        out[x] = (
+            down[0, x] * _across(p, x, a, b, c, d, e)
+            + down[1, x] * _across(q, x, a, b, c, d, e)
+            + down[2, x] * _across(r, x, a, b, c, d, e)
+            + down[3, x] * _across(s, x, a, b, c, d, e)
+            + down[4, x] * _across(t, x, a, b, c, d, e)
+        )
 
 
 @_inlined
-def _taps(moving: FloatArray, k: int, y: int, x: int, weights: tuple[Any, ...]) -> Any:
-    a, b, c, d, e, f, g, h, i, j = weights
-    return (
-        f * _across(moving, k, y, x, a, b, c, d, e)
-        + g * _across(moving, k, y + 1, x, a, b, c, d, e)
-        + h * _across(moving, k, y + 2, x, a, b, c, d, e)
-        + i * _across(moving, k, y + 3, x, a, b, c, d, e)
-        + j * _across(moving, k, y + 4, x, a, b, c, d, e)
-    )
-
-
-@_inlined
-def _across(
-    moving: FloatArray, k: int, y: int, x: int, a: Any, b: Any, c: Any, d: Any, e: Any
-) -> Any:
-    return (
-        a * moving[k, y, x]
-        + b * moving[k, y, x + 1]
-        + c * moving[k, y, x + 2]
-        + d * moving[k, y, x + 3]
-        + e * moving[k, y, x + 4]
-    )
+def _across(row: FloatArray, x: int, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+    return a * row[x] + b * row[x + 1] + c * row[x + 2] + d * row[x + 3] + e * row[x + 4]
 
 
 @_compiled
