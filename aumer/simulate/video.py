@@ -499,7 +499,7 @@ class Face:
         u, v = eye.frame(points)
         opening = float(eye.lower(np.array(0.0)) - eye.upper(np.array(0.0)))
         middle = (eye.lower(u) + eye.upper(u)) / 2
-        return np.exp(-((u / 0.8) ** 4) - ((v - middle) / max(opening, 0.05 * self.eye)) ** 4)
+        return np.exp(-((u / 0.8) ** 2) - ((v - middle) / max(opening, 0.05 * self.eye)) ** 2)
 
     def look(self, points: Points, gaze: tuple[float, float]) -> Array:
         """Where in the portrait to read what a turned eye shows at `points` (..., 2): a shift."""
@@ -750,8 +750,7 @@ class Film:
         face, lattice = self.face, self.face.lattice
         upper, lower = self.forward(t)
         box = lattice.pixels(face.jaw)
-        skin = self._pixels + lattice.refine(lattice.backward(upper))
-        below = self._pixels[box] + lattice.refine(lattice.backward(lower, face.jaw), face.jaw)
+        skin, below = lattice.inverse(upper), lattice.inverse(lower, face.jaw)
         u, v = face.mouth.frame(skin[box])
         above_by = face.mouth.upper(u) - v
         u, v = face.mouth.frame(below)

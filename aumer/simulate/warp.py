@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import map_coordinates, spline_filter
+from scipy.ndimage import binary_dilation, map_coordinates, spline_filter
 from scipy.sparse import csr_array
 
 from aumer.types import FloatArray
@@ -64,24 +64,56 @@ class Lattice:
             ends.append(slice(begin, int(np.clip(inside[-1 - _RIM] + 1, begin, limit))))
         return ends[0], ends[1]
 
-    def backward(self, forward: Array, block: Block = WHOLE) -> Array:
-        """For each node q of the block, b with p = q + b and p + forward(p) = q.
+    def inverse(self, forward: Array, block: Block = WHOLE) -> FloatArray:
+        """For each pixel q of `pixels(block)` the p with p + forward(p) = q: (h, w, 2) float32 px.
+
+        Solved at the nodes and refined. Where skin is pressed together the inverse is sharper than
+        the nodes can show; there each pixel is solved by itself.
 
         Shapes:
-            forward (Ny, Nx, 2) px at all nodes, a contraction; returns (ny, nx, 2) px.
+            forward (Ny, Nx, 2) px at all nodes: a contraction.
         """
         coefficients = spline_coefficients(forward)
-        q = self.nodes[block].reshape(-1, 2)
-        p = q - forward[block].reshape(-1, 2)
-        open_ = np.arange(len(q))
+        q = self.nodes[block]
+        start = (q - forward[block]).reshape(-1, 2)
+        at_nodes = self._solve(coefficients, q.reshape(-1, 2), start).reshape(q.shape)
+        rows, columns = self.pixels(block)
+        grid = np.stack(
+            np.meshgrid(np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)),
+            axis=-1,
+        )
+        p: FloatArray = self.refine(at_nodes - q, block) + grid.astype(np.float32)
+
+        # The middle of a cell is where its spline is worst; a neighbour's fault reaches it.
+        centres = spline_middles(at_nodes - q)
+        there = (q[:-1, :-1] + self.step / 2 + centres).reshape(-1, 2)
+        missed = self.at(coefficients, there) + centres.reshape(-1, 2)
+        rough = (np.abs(missed).max(axis=1) > TOLERANCE).reshape(centres.shape[:2])
+        rough = binary_dilation(rough, np.ones((3, 3), bool))
+        y, x = (
+            ((axis[part] - nodes[0]) // self.step).astype(int).clip(0, size - 1)
+            for axis, part, nodes, size in (
+                (np.arange(self.size[1]), rows, q[:, 0, 1], rough.shape[0]),
+                (np.arange(self.size[0]), columns, q[0, :, 0], rough.shape[1]),
+            )
+        )
+        poor = rough[y[:, None], x]
+        if poor.any():
+            wanted = grid[poor].astype(np.float64)
+            p[poor] = self._solve(coefficients, wanted, p[poor].astype(np.float64))
+        return p
+
+    def _solve(self, coefficients: Array, q: Array, start: Array) -> Array:
+        """(N, 2) px p with p + forward(p) = q, from a first guess."""
+        p = start.copy()
+        unmet = np.arange(len(q))
         for _ in range(_MAX_STEPS):
-            missed = q[open_] - p[open_] - self.at(coefficients, p[open_])
-            p[open_] += missed
-            open_ = open_[np.abs(missed).max(axis=1) > TOLERANCE]
-            if not len(open_):
+            missed = q[unmet] - p[unmet] - self.at(coefficients, p[unmet])
+            p[unmet] += missed
+            unmet = unmet[np.abs(missed).max(axis=1) > TOLERANCE / 2]
+            if not len(unmet):
                 break
-        missing: Array = (p - q).reshape(self.nodes[block].shape)
-        return missing
+        return p
 
     def at(self, coefficients: Array, points: Array | FloatArray) -> Array:
         """A field, given by `spline_coefficients`, read at (N, 2) px: (N, C)."""
@@ -106,6 +138,14 @@ class Lattice:
 def spline_coefficients(field: Array) -> Array:
     """(Ny, Nx, C) -> (C, Ny, Nx), for `Lattice.at`."""
     return np.stack([spline_filter(c, order=3, mode="nearest") for c in np.moveaxis(field, -1, 0)])
+
+
+def spline_middles(field: Array) -> Array:
+    """A field at the nodes (Ny, Nx, C) -> in the middles of the cells (Ny - 1, Nx - 1, C)."""
+    shape = field.shape
+    down = _weights(0.5, 1.0, shape[0], 1, shape[0])
+    across = _weights(0.5, 1.0, shape[1], 1, shape[1])
+    return np.stack([(across @ (down @ c).T).T for c in spline_coefficients(field)], axis=-1)
 
 
 @lru_cache(maxsize=64)
