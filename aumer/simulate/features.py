@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,8 @@ EYE_DISTANCE = 64.0
 
 #: The published layout: frames of a segment, and of context on either side of it.
 SEGMENT, CONTEXT = 256, 7
-_TRUTH = "subject video kind onset apex offset onset_s apex_s offset_s rate au intensity".split()
+_TIMING = ("onset", "apex", "offset", "onset_s", "apex_s", "offset_s")
+_TRUTH = ("subject", "video", "kind", *_TIMING, "rate", "au", "intensity")
 #: Mean and deviation, x and y, with which the published features are normed.
 _MEAN, _DEVIATION = np.array([0.003463, 0.003873]), np.array([0.548588, 0.645621])
 
@@ -106,11 +108,13 @@ def simulate_features(
     minutes: float = 3.0,
     seed: int = 0,
     level: str = "medium",
-    nuisances: Sequence[str] = nuisance.USUAL,
+    nuisances: Iterable[str] = nuisance.USUAL,
     rate_per_min: float | None = None,
     statistics: Statistics | None = None,
     replayed: Mapping[str, Timeline] | None = None,
     rate: float = RATE,
+    strength: float | None = None,
+    loudness: float | None = None,
 ) -> Iterator[SimulatedVideo]:
     """Features of many videos, one after another.
 
@@ -123,6 +127,8 @@ def simulate_features(
             videos, minutes, rate_per_min and statistics say nothing. A video's subject is its name
             up to the last "_".
         rate: rows per second.
+        strength, loudness: factors of the expressions' size and of the nuisances', instead of the
+            level's.
 
     Raises:
         UsageError: a number that is not positive, or a name that there is not.
@@ -136,7 +142,12 @@ def simulate_features(
         raise UsageError(f"seed must be >= 0; found {seed}")
     if rate_per_min is not None and not rate_per_min > 0:
         raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
-    strength, loudness = level_constants(level)
+    usual = level_constants(level)
+    strength = usual[0] if strength is None else strength
+    loudness = usual[1] if loudness is None else loudness
+    for name, value in (("strength", strength), ("loudness", loudness)):
+        if not (value >= 0 and np.isfinite(value)):
+            raise UsageError(f"{name} must be >= 0; found {value}")
     causes = nuisance.load(nuisances)
 
     def made() -> Iterator[SimulatedVideo]:
@@ -301,7 +312,7 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
                 arrays["truth_kind"], arrays["truth_rows"], arrays["truth_s"], strict=True
             )
         )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
         raise UsageError(f"{path} is not a file of simulated features: {error}") from error
     return features, truth
 

@@ -7,7 +7,7 @@ constants, with their sources, are in ``configs/simulation.toml``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
@@ -118,6 +118,7 @@ class HeadSway:
     depth_error: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        wrong = self.depth_error * _depth_errors(rng)
         keep = np.exp(-_step(times) / self.correlation_s)
         push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
         push[1:] *= np.sqrt(1 - keep**2)
@@ -126,7 +127,8 @@ class HeadSway:
         for k in range(1, len(times)):
             turn[k] = keep * turn[k - 1] + push[k]
         # Muscles do not jerk: without this the sway would have the spectrum of noise.
-        return _residue(rng, _smoothed(turn, 0.1 / _step(times)), self.depth_error)
+        smooth = gaussian_filter1d(turn, 0.1 / _step(times), axis=0, mode="nearest")
+        return np.asarray(wrong[:, None] * smooth[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class HeadTurns:
     depth_error: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        wrong = self.depth_error * _depth_errors(rng)
         turn = np.zeros((len(times), 2))
         for begin in _moments(rng, times, self.per_min):
             size = self.size * rng.standard_normal(2)
@@ -148,7 +151,7 @@ class HeadTurns:
                 size
                 * (_eased(times - begin, away) - _eased(times - begin - away - stay, back))[:, None]
             )
-        return _residue(rng, turn, self.depth_error)
+        return np.asarray(wrong[:, None] * turn[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -161,11 +164,12 @@ class Posture:
     depth_error: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        wrong = self.depth_error * _depth_errors(rng)
         turn = np.zeros((len(times), 2))
         for begin in _moments(rng, times, self.per_min):
             size = self.size * rng.standard_normal(2)
             turn += size * _eased(times - begin, rng.uniform(*self.turn_s))[:, None]
-        return _residue(rng, turn, self.depth_error)
+        return np.asarray(wrong[:, None] * turn[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -248,18 +252,21 @@ class Talking:
         return moved
 
     def _course(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """A path in the band whose steps at 30 rows/s have standard deviation 1."""
+        """A path whose velocity has its power in the band, 1 px per 1/30 s strong (sd).
+
+        The band's edges are those of half the power; beyond, it falls as measured, by 1/f^8.
+        """
         step = _step(times)
-        # A fixed stretch before and after: no wrap-round from the end to the beginning.
+        # A stretch more than is used: what wraps round from its end never meets its beginning.
         count = len(times) + int(np.ceil(2 / step))
-        spectrum = np.fft.rfft(rng.standard_normal(count))
         hz = np.fft.rfftfreq(count, step)
-        spectrum[(hz < self.band_hz[0]) | (hz > self.band_hz[1])] = 0
-        course = np.fft.irfft(spectrum, count)[: len(times)]
-        middle = (self.band_hz[0] ** 2 + np.prod(self.band_hz) + self.band_hz[1] ** 2) / 3
-        # sd of a step of length 1/30 s: 2 pi f / 30 times the sd of the path, f rms in the band.
-        share = 2 * step * (self.band_hz[1] - self.band_hz[0])
-        return np.asarray(course / np.sqrt(share) * _RATE / (2 * np.pi * np.sqrt(middle)))
+        low, high = self.band_hz
+        with np.errstate(divide="ignore"):
+            power = 1 / (1 + (low / hz) ** 8) / (1 + (hz / high) ** 8)
+        power /= power.sum() * hz[1] * 2 * step  # the velocity of white noise so shaped has sd 1
+        spectrum = np.fft.rfft(rng.standard_normal(count)) * np.sqrt(power)
+        spectrum[1:] *= _RATE / (2j * np.pi * hz[1:])
+        return np.asarray(np.fft.irfft(spectrum, count)[: len(times)])
 
 
 @dataclass(frozen=True)
@@ -330,7 +337,7 @@ def settings() -> Mapping[str, Any]:
     return content
 
 
-def load(names: Sequence[str] = USUAL) -> dict[str, Any]:
+def load(names: Iterable[str] = USUAL) -> dict[str, Any]:
     """The nuisances called `names`, with their constants.
 
     Raises:
@@ -372,16 +379,12 @@ def _eased(t: Signal, length: float) -> Signal:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
 
 
-def _smoothed(turn: Signal, rows: float) -> Signal:
-    return np.asarray(gaussian_filter1d(turn, rows, axis=0, mode="nearest"))
-
-
-def _residue(rng: np.random.Generator, turn: Signal, depth_error: float) -> Signal:
-    """What is left of a turn (N, 2) of yaw and pitch (rad) where depth is wrong by some error.
+def _depth_errors(rng: np.random.Generator) -> Signal:
+    """How wrong the depth is that stabilisation assumes, by ROI, sd 1: what a turn leaves.
 
     Neighbouring ROIs lie on one cheekbone or lip: half of the error's variance is the region's.
     """
     error = rng.standard_normal(len(_NAMES))
     for region in (_BROWS[:3], _BROWS[3:], _MOUTH):
         error[region] = (error[region] + rng.standard_normal()) / np.sqrt(2)
-    return np.asarray(depth_error * error[None, :, None] * turn[:, None, :])
+    return error

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
@@ -30,6 +29,8 @@ from aumer.types import KINDS, Kind
 FILE = "expression_statistics.json"
 #: The quantiles that ship: 0, .02, ..., 1. Finer would give single rows away, coarser the tails.
 QUANTILES = 51
+#: Groups of durations, and quantiles of the rise's share in each: 20 rows or more in a group.
+GROUPS, GROUP_QUANTILES = 6, 11
 FACS_LEVELS = "ABCDE"
 
 #: An AU in a coder's string: a side, if any (A is asymmetric, T and B are top and bottom: both
@@ -48,9 +49,9 @@ class KindStatistics:
         rate_per_min: expressions per minute of video.
         combinations: count by combination of actions.
         levels: count by FACS level, A to E.
-        duration_s, rise_share, rise_s, fall_s: `QUANTILES` quantiles each, 0 to 1; rise_share is
-            (apex - onset) / (offset - onset).
-        rank_correlation: of duration and rise_share (Spearman).
+        duration_s, rise_s, fall_s: `QUANTILES` quantiles each, 0 to 1.
+        rise_share: (apex - onset) / (offset - onset), which depends on the duration: quantiles, 0
+            to 1, in each of several equal groups from the shortest expressions to the longest.
     """
 
     rows: int
@@ -58,10 +59,9 @@ class KindStatistics:
     combinations: Mapping[tuple[Action, ...], int]
     levels: Mapping[str, int]
     duration_s: tuple[float, ...]
-    rise_share: tuple[float, ...]
+    rise_share: tuple[tuple[float, ...], ...]
     rise_s: tuple[float, ...]
     fall_s: tuple[float, ...]
-    rank_correlation: float
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,10 @@ def compute(folder: StrPath) -> dict[str, Any]:
                 "for timing: a missing offset, an apex outside the interval or missing; for "
                 "combinations: no action that the simulator has"
             ),
-            "quantiles": f"{QUANTILES} from 0 to 1",
+            "quantiles": (
+                f"{QUANTILES} from 0 to 1; rise_share: {GROUP_QUANTILES} in each of {GROUPS} equal "
+                "groups by duration"
+            ),
             "minutes": (
                 "casme_sq: the videos of the table; samm_lv: 147 videos, 130,000 frames at 25 fps"
             ),
@@ -198,10 +201,14 @@ def _counted(rows: Sequence[_Row], minutes: float) -> dict[str, Any]:
             "rows_without_action": undrawable,
             "rate_per_min": round(len(own) / minutes, 4),
             "duration_s": _quantiles(duration),
-            "rise_share": _quantiles(rise / duration),
+            "rise_share": [
+                _quantiles(group, GROUP_QUANTILES)
+                for group in np.array_split(
+                    (rise / duration)[np.argsort(duration, kind="stable")], GROUPS
+                )
+            ],
             "rise_s": _quantiles(rise),
             "fall_s": _quantiles(duration - rise),
-            "rank_correlation": round(float(spearmanr(duration, rise / duration)[0]), 4),
             "levels": _levels(own),
             "combinations": dict(sorted(combinations.items(), key=lambda kv: (-kv[1], kv[0]))),
         }
@@ -226,8 +233,8 @@ def _levels(rows: Sequence[_Row]) -> dict[str, int]:
     return {letter: letters[letter] for letter in FACS_LEVELS}
 
 
-def _quantiles(values: npt.NDArray[np.float64]) -> list[float]:
-    return [round(float(q), 4) for q in np.quantile(values, np.linspace(0, 1, QUANTILES))]
+def _quantiles(values: npt.NDArray[np.float64], count: int = QUANTILES) -> list[float]:
+    return [round(float(q), 4) for q in np.quantile(values, np.linspace(0, 1, count))]
 
 
 def _name(actions: Sequence[Action]) -> str:
@@ -242,10 +249,9 @@ def _parsed(content: Mapping[str, Any]) -> Statistics:
             combinations={actions_of(name): int(n) for name, n in k["combinations"].items()},
             levels={letter: int(n) for letter, n in k["levels"].items()},
             duration_s=tuple(k["duration_s"]),
-            rise_share=tuple(k["rise_share"]),
+            rise_share=tuple(map(tuple, k["rise_share"])),
             rise_s=tuple(k["rise_s"]),
             fall_s=tuple(k["fall_s"]),
-            rank_correlation=float(k["rank_correlation"]),
         )
 
     return Statistics(

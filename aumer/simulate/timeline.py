@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from aumer.errors import UsageError
 from aumer.files import StrPath
@@ -25,9 +24,9 @@ from aumer.types import KINDS, Expression, Kind
 
 Signal = npt.NDArray[np.float64]
 
-#: Share of the intensity that is gone at the release. On aumer's shared videos the mouth corner of
-#: held smiles comes back by 0 to .2 of its way before it lets go.
-FADE = 0.1
+#: A held expression fades by this share of its intensity per second, up to a tenth of it. On
+#: aumer's shared videos a held smile comes back by 0 to .2 of its way before it lets go.
+FADE_PER_S, FADE = 0.2, 0.1
 #: Seconds from release to offset. The plateaus noted in the shared videos' annotations.csv leave
 #: .50, .13, .32, .33, .23 and .13 s; drawn log-uniformly in that range.
 RELAXATION_S = (0.13, 0.50)
@@ -78,7 +77,8 @@ class Event:
         fade = _eased(t - self.apex_s, self.release_s - self.apex_s)
         fall = _eased(self.offset_s - t, self.offset_s - self.release_s)
         inside = (t >= self.onset_s) & (t <= self.offset_s)
-        held = self.intensity * (1 - FADE * fade)
+        lost = min(FADE, FADE_PER_S * (self.release_s - self.apex_s))
+        held = self.intensity * (1 - lost * fade)
         return np.where(inside, held * rise * fall, 0.0)
 
 
@@ -194,10 +194,10 @@ def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> 
     names = list(k.combinations)
     weights = np.array([k.combinations[name] for name in names], np.float64)
     actions = names[rng.choice(len(names), p=weights / weights.sum())]
-    # A Gaussian copula: the two uniform ranks have the tables' rank correlation.
-    latent = 2 * np.sin(np.pi / 6 * k.rank_correlation)
-    ranks = ndtr(rng.multivariate_normal([0, 0], [[1, latent], [latent, 1]]))
-    duration, share = _read(k.duration_s, ranks[0]), _read(k.rise_share, ranks[1])
+    rank = rng.random()
+    duration = _read(k.duration_s, rank)
+    group = k.rise_share[int(rank * len(k.rise_share))]
+    share = _read(group, rng.random())
     apex = duration * share
     return Event(
         kind,
