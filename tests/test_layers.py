@@ -24,10 +24,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "types errors _data",
         "registry config files",
         "video graph evaluation cache",
-        "face flow mdmo motion",
+        "face flow tvl1 mdmo motion",
         "spotting recognition simulate results analysis",
         "pipeline data",
-        "training",
+        "training demo",
         "aumer",  # imports them all, but on first use only
         "cli doctor",
         "__main__",
