@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from moving_face import film, smile
 
 from aumer.cli import main
 
 RATE = 30
-
-
-def _moving_face() -> Any:
-    # The tests are no package: a helper beside them is loaded by its path.
-    path = Path(__file__).parents[1] / "moving_face.py"
-    spec = importlib.util.spec_from_file_location("aumer_tests_moving_face", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def write(path: Path, frames: npt.NDArray[np.uint8]) -> Path:
@@ -49,10 +36,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     smile.mp4 smiles from 0.6 to 1.4 s; still.avi never moves; frames/ is the still as images.
     """
     folder = tmp_path_factory.mktemp("videos")
-    face = _moving_face()
     times = np.arange(60) / RATE
-    write(folder / "smile.mp4", face.film(times, bumps=face.smile(0.6, 1.0, 1.4, px=4.0)))
-    still = face.film(times[:20])
+    write(folder / "smile.mp4", film(times, bumps=smile(0.6, 1.0, 1.4, px=4.0)))
+    still = film(times[:20])
     write(folder / "still.avi", still)
     (folder / "frames").mkdir()
     for index, image in enumerate(still):
