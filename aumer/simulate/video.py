@@ -33,29 +33,24 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator, RBFInterpolator
 
-from aumer.errors import NoFaceError, UsageError
-from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.errors import UsageError
+from aumer.face.mean_face import MEAN_FACE
 from aumer.files import StrPath, atomic_write, check_target
-from aumer.simulate.anatomy import ACTION_UNITS, Action, Push, displacement
+from aumer.simulate.anatomy import Action
 from aumer.simulate.timeline import Event, Timeline
-from aumer.simulate.warp import Lattice, spline_coefficients
+from aumer.simulate.warp import (
+    LIDS,
+    Array,
+    Curves,
+    Face,
+    Points,
+    Portrait,
+    sample,
+    soft,
+    spline_coefficients,
+)
 from aumer.types import Expression, FloatArray, ImageArray
-
-Array = npt.NDArray[np.float64]
-#: (..., 2) px, x to the right and y down, of any floating type.
-Points = npt.NDArray[Any]
-Portrait = StrPath | ImageArray | None
-
-#: Distance of the outer eye corners in shares of the film's shorter side: a face that fills a third
-#: of the width of a 640 x 480 film, as in interviews and in aumer's shared webcam videos.
-FACE_SHARE = 0.25
-#: Where the origin of the mean face (middle of the nose) lies in the film, in shares of its sides.
-FACE_AT = (0.5, 0.46)
-#: Texels per film pixel: bilinear sampling then keeps 92 % of the finest detail a film can hold.
-OVERSAMPLING = 2
 
 # -- nuisance --------------------------------------------------------------------------------------
 
@@ -92,6 +87,9 @@ EYEBALL = 0.13
 #: Bouts of talking a minute and their seconds: short remarks.
 TALK_PER_MIN = 5.0
 TALK_S = (0.8, 2.5)
+#: Seconds of silence, at least, between two bouts and between a bout and an expression: what is
+#: said into a smile nobody codes.
+TALK_REST_S = 0.3
 #: Syllables a second; mouths open and close at 2 to 7 Hz (Chandrasekaran et al. 2009).
 SYLLABLE_HZ = (3.0, 6.0)
 #: Intensity of jaw drop, lips part and lip pucker or stretch at a loud syllable: together the lips
@@ -179,13 +177,8 @@ class Performance:
         ]
         self.blinks = _draw_blinks(streams[3], duration, BLINKS_PER_MIN * nuisance.blinks)
         self._gaze = _draw_gaze(streams[4], duration, nuisance.gaze)
-        self.talking = [
-            bout
-            for bout in _draw_bouts(streams[5], duration, TALK_PER_MIN * nuisance.talking)
-            if not any(
-                e.onset_s < bout.end_s and bout.start_s < e.offset_s for e in timeline.events
-            )
-        ]
+        busy = [(e.onset_s, e.offset_s) for e in timeline.events]
+        self.talking = _draw_bouts(streams[5], duration, TALK_PER_MIN * nuisance.talking, busy)
         self.depth = 1 + DEPTH_SPREAD * float(streams[6].standard_normal())
 
     def pose(self, t: float) -> _Pose:
@@ -201,7 +194,7 @@ class Performance:
 
     def closure(self, t: float) -> float:
         """How far the lids are closed, in [0, 1], by blinks and by actions 43 and 45."""
-        acted = [level for (au, _), level in self.timeline.intensities(t).items() if au in _LIDS]
+        acted = [level for (au, _), level in self.timeline.intensities(t).items() if au in LIDS]
         return max([*acted, *(blink.closure(t) for blink in self.blinks)], default=0.0)
 
     def gaze(self, t: float) -> tuple[float, float]:
@@ -300,370 +293,25 @@ def _draw_gaze(
     return times, where, SACCADE_S + SACCADE_S_PER_DEG * degrees
 
 
-def _draw_bouts(rng: np.random.Generator, duration: float, per_min: float) -> list[Talk]:
+def _draw_bouts(
+    rng: np.random.Generator, duration: float, per_min: float, busy: Sequence[tuple[float, float]]
+) -> list[Talk]:
+    """Bouts of talking; one that would meet an expression waits until it is over."""
     bouts: list[Talk] = []
     while per_min > 0:
         last = bouts[-1].end_s if bouts else 0.0
-        start = last + 0.3 + rng.exponential(60 / per_min)
+        start = last + TALK_REST_S + rng.exponential(60 / per_min)
         hz, length = rng.uniform(*SYLLABLE_HZ), rng.uniform(*TALK_S)
         syllables = max(2, round(length * hz))
+        for onset, offset in sorted(busy):
+            if start < offset + TALK_REST_S and start + syllables / hz > onset - TALK_REST_S:
+                start = offset + TALK_REST_S
         if start + syllables / hz > duration:
             break
         loudness = tuple(rng.uniform(0.3, 1.0, syllables + 1).tolist())
         rounding = tuple(rng.uniform(-1.0, 1.0, syllables + 2).tolist())
         bouts.append(Talk(start, start + syllables / hz, hz, loudness, rounding))
     return bouts
-
-
-# -- the face --------------------------------------------------------------------------------------
-
-#: What the film may show beyond its frame when the head sways, in shares of its shorter side.
-_MARGIN = 0.1
-#: The skin between lid and brow unfolds over the eye; a lid's height of 2.2 openings keeps the fold
-#: from turning over (the easing's steepest slope is 1.5).
-_LID = 2.2
-#: Actions that close the lids: shown by the lids themselves (both, whatever the side).
-_LIDS = (43, 45)
-#: Share of the way to the lower lid that the upper one makes; the lower lid's margin stays.
-_LID_REACH = 0.97
-#: The inside of an open mouth beyond the teeth, RGB.
-_MOUTH_RGB = (58.0, 24.0, 22.0)
-#: How far teeth go on above the upper lip's edge at rest (outer-eye distances): an upper incisor's
-#: 10 mm less the two thirds of it that a smile shows.
-_TEETH = 0.04
-#: A mouth whose inner lips are nearer than this (outer-eye distances) is closed.
-_CLOSED = 0.03
-#: The head with its hair on the mean face: centre and half-axes of the ellipse inside which all
-#: moves with it, and how many times as far out nothing does.
-_HEAD_CENTRE, _HEAD_AXES, _HEAD_FADE = (0.0, 0.1), (1.05, 1.35), 1.9
-
-
-#: Where `_Curves` are tabulated.
-_CURVE_U = np.linspace(-1, 1, 401)
-
-
-class _Curves:
-    """Two curves from one corner to the other, v(u) in a frame whose u axis joins the corners.
-
-    u is -1 and 1 at the corners, v is px down; beyond the corners both are 0.
-    """
-
-    def __init__(self, upper: Array, lower: Array) -> None:
-        """Points (N, 2) px from the left corner of the image to the right one, both included."""
-        self.centre = (upper[0] + upper[-1]) / 2
-        axis = (upper[-1] - upper[0]) / 2
-        self.half = float(np.hypot(*axis))
-        self._along = axis / self.half
-        self._across = np.array([-self._along[1], self._along[0]])
-        self._upper, self._lower = (self._curve(points) for points in (upper, lower))
-
-    def _curve(self, points: Array) -> Array:
-        u, v = self.frame(points)
-        inner = slice(1, -1)
-        curve = PchipInterpolator(
-            np.concatenate([[-1.0], u[inner], [1.0]]), np.concatenate([[0.0], v[inner], [0.0]])
-        )
-        return np.asarray(curve(_CURVE_U), np.float64)
-
-    def close(self) -> None:
-        """Let both curves be their mean."""
-        self._upper = self._lower = (self._upper + self._lower) / 2
-
-    def frame(self, points: Points) -> tuple[Array, Array]:
-        """(..., 2) px -> u and v."""
-        moved = points - self.centre
-        return moved @ self._along / self.half, moved @ self._across
-
-    def vector(self, u: Array, v: Array) -> Array:
-        """A displacement (u, v), both in px along the frame's axes -> (..., 2) px."""
-        return np.asarray(u[..., None] * self._along + v[..., None] * self._across)
-
-    def upper(self, u: Array) -> Array:
-        return np.asarray(np.interp(u, _CURVE_U, self._upper))
-
-    def lower(self, u: Array) -> Array:
-        return np.asarray(np.interp(u, _CURVE_U, self._lower))
-
-
-class Face:
-    """A portrait set in a film: its texture, its landmarks and how each action moves it.
-
-    Args:
-        portrait: image file, (H, W, 3) uint8 RGB array, or `None` for the astronaut. The face
-            should be neutral and frontal.
-        size: the film's (width, height) px.
-
-    Raises:
-        UsageError: the image or the size cannot be used.
-        NoFaceError: no face is found in the portrait.
-    """
-
-    def __init__(self, portrait: Portrait, size: tuple[int, int]) -> None:
-        width, height = _checked_size(size)
-        self.size = (width, height)
-        image = load_portrait(portrait)
-        landmarks = find_face(image)
-        found = landmarks[[36, 45]]
-        #: Distance of the outer eye corners in the film, px.
-        self.eye = FACE_SHARE * min(self.size)
-        scale = self.eye / float(np.hypot(*(found[1] - found[0])))
-        origin = landmarks[list(RIGID)].mean(axis=0)
-        shift = np.array(FACE_AT) * self.size - scale * origin
-        #: (68, 2) px in the film at rest.
-        self.landmarks: Array = landmarks * scale + shift
-        self._margin = math.ceil(_MARGIN * min(self.size))
-        self.lattice = Lattice(self.size, step=self.eye / 24, margin=self._margin)
-        self.texture = _texture(image, scale, shift, self.size, self._margin)
-
-        turn = _similarity(MEAN_FACE[list(RIGID), :2], self.landmarks[list(RIGID)])
-        nodes = self.lattice.nodes
-        # A little slack: jaw points lie on the outline, which is no place on the skin.
-        place = RBFInterpolator(
-            self.landmarks / self.eye, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
-        )
-        #: (Ny, Nx, 2): where the nodes lie on the mean face.
-        self.on_mean: Array = place(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
-        depth = RBFInterpolator(
-            MEAN_FACE[:, :2], MEAN_FACE[:, 2], kernel="thin_plate_spline", smoothing=1e-3
-        )
-        low, high = MEAN_FACE[:, 2].min(), MEAN_FACE[:, 2].max()
-        flat = depth(self.on_mean.reshape(-1, 2)).clip(low, high)
-        #: (Ny, Nx) px away from the viewer; 0 is the mean depth of `RIGID`.
-        self.depth: Array = flat.reshape(nodes.shape[:2]) * self.eye
-        out = np.linalg.norm((self.on_mean - _HEAD_CENTRE) / _HEAD_AXES, axis=-1)
-        fade = np.clip((_HEAD_FADE - out) / (_HEAD_FADE - 1), 0, 1)
-        #: (Ny, Nx): 1 on the head, 0 behind it.
-        self.head: Array = fade**2 * (3 - 2 * fade)
-        self.centre: Array = self.landmarks[list(RIGID)].mean(axis=0)
-        self._turn = turn
-        self._fields: dict[Action, tuple[Array, Array]] = {}
-
-        points = self.landmarks
-        self.eyes = [
-            _Curves(points[[a, a + 1, a + 2, a + 3]], points[[a, a + 5, a + 4, a + 3]])
-            for a in (36, 42)
-        ]
-        self.mouth = _Curves(points[[60, 61, 62, 63, 64]], points[[60, 67, 66, 65, 64]])
-        middle = np.array(0.0)
-        opening = float(self.mouth.lower(middle) - self.mouth.upper(middle))
-        self._has_teeth = opening > _CLOSED * self.eye
-        if not self._has_teeth:
-            self.mouth.close()
-        self.inside = self._mouth_inside()
-        self._still = np.prod([1 - self._eye_window(eye, nodes) for eye in self.eyes], axis=0)[
-            ..., None
-        ]
-        reach = self.eye
-        x, y = self.mouth.centre
-        #: The nodes where the lower lip's sheet may differ from the upper's.
-        self.jaw = self.lattice.block(
-            x - 0.6 * reach, y - 0.5 * reach, x + 0.6 * reach, y + 1.6 * reach
-        )
-
-    def expression(self, actions: Mapping[Action, float]) -> tuple[Array, Array]:
-        """d at the lattice's nodes for the upper sheet and the lower one: (Ny, Nx, 2) px each."""
-        upper, lower = np.zeros_like(self.lattice.nodes), np.zeros_like(self.lattice.nodes)
-        for action, intensity in actions.items():
-            if intensity > 0 and action[0] not in _LIDS:
-                fields = self._field(action)
-                upper += intensity * fields[0]
-                lower += intensity * fields[1]
-        return upper, lower
-
-    def _field(self, action: Action) -> tuple[Array, Array]:
-        """The two sheets' displacement at intensity 1: `displacement` is linear.
-
-        What pulls the lower lip leaves the upper one and the other way round, most in the middle
-        of the mouth and not at all at its corners.
-        """
-        if action not in self._fields:
-            points = self.on_mean.reshape(-1, 2)
-            whole = displacement({action: 1.0}, points)
-            u, _ = self.mouth.frame(self.lattice.nodes)
-            held = (np.clip(1 - u**2, 0, 1) ** 2)[..., None]
-            sheets = []
-            for other in (_below_mouth, _above_mouth):
-                pushes = [p for p in ACTION_UNITS[action[0]] if other(p)]
-                theirs = np.zeros_like(points)
-                for push in _on_side(pushes, action[1]):
-                    square = ((points - push.at) ** 2).sum(axis=1, keepdims=True)
-                    theirs += np.exp(-square / (2 * push.radius**2)) * push.shift
-                moved = whole.reshape((*held.shape[:2], 2))
-                moved = (moved - held * theirs.reshape(moved.shape)) * self._still
-                sheets.append(moved @ self._turn.T)
-            self._fields[action] = (sheets[0], sheets[1])
-        return self._fields[action]
-
-    def _eye_window(self, eye: _Curves, points: Array) -> Array:
-        """1 in the middle of the eye, 0 outside: what the skin's motion does not reach."""
-        u, v = eye.frame(points)
-        opening = float(eye.lower(np.array(0.0)) - eye.upper(np.array(0.0)))
-        middle = (eye.lower(u) + eye.upper(u)) / 2
-        return np.exp(-((u / 0.8) ** 2) - ((v - middle) / max(opening, 0.05 * self.eye)) ** 2)
-
-    def look(self, points: Points, gaze: tuple[float, float]) -> Array:
-        """Where in the portrait to read what a turned eye shows at `points` (..., 2): a shift."""
-        shift = np.zeros_like(points)
-        for eye in self.eyes:
-            u, v = eye.frame(points)
-            inside = _soft(v - eye.upper(u)) * _soft(eye.lower(u) - v)
-            window = inside * np.clip((1 - np.abs(u)) / 0.5, 0, 1)
-            shift -= window[..., None] * (np.array(gaze) * self.eye)
-        return shift
-
-    def lid(self, points: Points, closure: float) -> Array:
-        """Where in the portrait to read what a closing lid shows at `points` (..., 2): a shift."""
-        shift = np.zeros_like(points)
-        for eye in self.eyes:
-            u, v = eye.frame(points)
-            top, bottom = eye.upper(u), eye.lower(u)
-            travel = closure * _LID_REACH * np.maximum(bottom - top, 0)
-            tall = _LID * max(float((bottom - top).max()), 1.0)
-            margin = top + travel
-            s = np.clip((margin - v) / tall, 0, 1)
-            eased = (1 - s) ** 2 * (1 + 2 * s)
-            shift += eye.vector(np.zeros_like(v), np.where(v <= margin, -travel * eased, 0.0))
-        return shift
-
-    def _mouth_inside(self) -> FloatArray:
-        """What the lips hide, over the texture: teeth where the portrait shows them, else dark."""
-        inside = np.empty_like(self.texture)
-        inside[:] = _MOUTH_RGB
-        if not self._has_teeth:
-            return inside
-        x, y = self.texels(self.landmarks[48:68].min(axis=0) - _TEETH * self.eye).astype(int)
-        x1, y1 = self.texels(self.landmarks[48:68].max(axis=0)).astype(int) + 1
-        box = slice(max(y, 0), y1), slice(max(x, 0), x1)
-        rows, columns = np.mgrid[box]
-        points = np.stack([columns, rows], axis=-1) / OVERSAMPLING - self._margin
-        u, v = self.mouth.frame(points)
-        top, bottom = self.mouth.upper(u), self.mouth.lower(u)
-        # Under a lifted lip teeth go on as far as gums are seldom seen; their upper ends are what
-        # the lip's edge leaves in view, without its shadow.
-        seen = np.maximum(v, top + 0.2 * (bottom - top))
-        read = points + self.mouth.vector(np.zeros_like(v), seen - v)
-        teeth = sample(self.texture, self.texels(read))
-        shown = _soft(v - top + _TEETH * self.eye) * _soft(bottom - v) * (np.abs(u) < 1)
-        inside[box] += shown[..., None] * (teeth - inside[box])
-        return np.asarray(inside, np.float32)
-
-    def texels(self, points: Points) -> Array:
-        """Film px at rest -> texel coordinates."""
-        return np.asarray((points + points.dtype.type(self._margin)) * OVERSAMPLING)
-
-
-def _soft(distance: Array) -> Array:
-    """Coverage of a pixel whose centre lies `distance` px inside an edge."""
-    return np.clip(distance + 0.5, 0.0, 1.0)
-
-
-def _below_mouth(push: Push) -> bool:
-    return push.at[1] > 0.70 and abs(push.at[0]) < 0.2
-
-
-def _above_mouth(push: Push) -> bool:
-    return 0.5 < push.at[1] < 0.62 and abs(push.at[0]) < 0.2
-
-
-def _on_side(pushes: Sequence[Push], side: str) -> list[Push]:
-    """The pushes that an action of this side makes; see `Push` for the midline's."""
-    made = []
-    for push in pushes:
-        if push.at[0] == 0 or side != "left":
-            made.append(push)
-        if push.at[0] != 0 and side != "right":
-            made.append(push.mirrored())
-    return made
-
-
-def load_portrait(portrait: Portrait) -> ImageArray:
-    """(H, W, 3) uint8 RGB.
-
-    Raises:
-        UsageError: the file cannot be read, or the array has another shape or type.
-    """
-    if portrait is None:
-        from skimage import data
-
-        return np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]
-    if isinstance(portrait, np.ndarray):
-        if portrait.ndim != 3 or portrait.shape[2] != 3 or portrait.dtype != np.uint8:
-            raise UsageError(
-                f"a portrait must be an (H, W, 3) uint8 RGB array; found {portrait.shape} "
-                f"{portrait.dtype}"
-            )
-        return portrait
-    path = Path(portrait)
-    if not path.is_file():
-        raise UsageError(f"no portrait at {path}: give an image file or an array")
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UsageError(f"{path} is not an image that OpenCV reads")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def find_face(image: ImageArray) -> Array:
-    """The largest face's (68, 2) landmarks in px, by aumer's default back ends.
-
-    Raises:
-        NoFaceError: there is none.
-    """
-    from aumer import registry
-    from aumer.config import load_settings
-    from aumer.face.track import FaceTracker
-
-    settings = load_settings().face
-    tracker = FaceTracker(
-        registry.resolve("detector", settings.detector)(),
-        registry.resolve("landmarker", settings.landmarker)(),
-        min_eye_distance=settings.min_eye_distance,
-    )
-    face = tracker(image)
-    tracker.reset()
-    if face is None:
-        raise NoFaceError(
-            f"no face in the portrait ({image.shape[1]} x {image.shape[0]} px) whose outer eye "
-            f"corners lie at least {settings.min_eye_distance:g} px apart: give a frontal, "
-            "neutral face that fills a good part of the image"
-        )
-    return face.landmarks.astype(np.float64)
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    width, height = size
-    if not (64 <= width <= 8192 and 64 <= height <= 8192) or width % 2 or height % 2:
-        raise UsageError(
-            "a film's size (width, height) must be even numbers from 64 to 8192 px, as codecs "
-            f"need; found {width} x {height}"
-        )
-    return int(width), int(height)
-
-
-def _similarity(source: Array, target: Array) -> Array:
-    """(2, 2) turn and scale that carries `source` onto `target` in least squares."""
-    a, b = ((p - p.mean(axis=0)) @ (1, 1j) for p in (source, target))
-    ratio = np.vdot(a, b) / np.vdot(a, a)
-    return np.array([(ratio.real, -ratio.imag), (ratio.imag, ratio.real)])
-
-
-def _texture(
-    image: ImageArray, scale: float, shift: Array, size: tuple[int, int], margin: int
-) -> FloatArray:
-    """The portrait over the film and its margin, `OVERSAMPLING` texels a pixel; float32 RGB."""
-    source = np.asarray(image, np.float32)
-    if scale < 1:  # as a lens would: nothing finer than the film's pixels
-        spread = 0.5 * math.sqrt(scale**-2 - 1) + 1e-3
-        source = np.asarray(cv2.GaussianBlur(source, (0, 0), spread), np.float32)
-    shape = [OVERSAMPLING * (n + 2 * margin) for n in size]
-    transform = np.column_stack([scale * np.eye(2), shift + margin]) * OVERSAMPLING
-    warped = cv2.warpAffine(
-        source,
-        transform,
-        (shape[0], shape[1]),
-        flags=cv2.INTER_LANCZOS4,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(np.clip(warped, 0, 255), np.float32)
 
 
 # -- filming ---------------------------------------------------------------------------------------
@@ -708,7 +356,7 @@ class Film:
         box = lattice.pixels(face.jaw)
         skin[box] = np.where((below_by > above_by)[..., None], lower, skin[box])
         # Half a pixel more than a soft edge has: lips that touch let nothing through.
-        cover = _soft(np.maximum(above_by, below_by) + 0.5)[..., None].astype(np.float32)
+        cover = soft(np.maximum(above_by, below_by) + 0.5)[..., None].astype(np.float32)
         for eye in face.eyes:
             part = self._around(eye)
             skin[part] += face.lid(skin[part], self.performance.closure(t))
@@ -793,7 +441,7 @@ class Film:
         linear = np.column_stack([a - o, b - o])
         return np.asarray((points - o) @ np.linalg.inv(linear).T + self.face.centre)
 
-    def _around(self, eye: _Curves) -> tuple[slice, slice]:
+    def _around(self, eye: Curves) -> tuple[slice, slice]:
         """The pixels an eye and its lid may cover while the head sways."""
         reach = 2.4 * eye.half + 0.1 * self.face.eye
         pose = self.face.size
@@ -832,21 +480,6 @@ class Film:
         y, x = rng.integers(0, _NOISE_ROOM, 2)
         window = self._grain[y : y + self.face.size[1], x : x + self.face.size[0]]
         return np.asarray(window[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))])
-
-
-def sample(texture: FloatArray, where: npt.NDArray[Any]) -> FloatArray:
-    """Bilinear colours at floating-point texel coordinates: (h, w, 2) -> (h, w, 3) float32."""
-    import torch
-
-    height, width = texture.shape[:2]
-    scale = np.array([2 / (width - 1), 2 / (height - 1)], where.dtype)
-    grid = torch.from_numpy(np.ascontiguousarray(where * scale - 1, np.float32))[None]
-    planes = torch.from_numpy(texture).permute(2, 0, 1)[None]
-    with torch.no_grad():
-        read = torch.nn.functional.grid_sample(
-            planes, grid, mode="bilinear", padding_mode="border", align_corners=True
-        )
-    return np.asarray(read[0].permute(1, 2, 0).numpy(), np.float32)
 
 
 def simulate_video(

@@ -15,7 +15,6 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.flow import dis
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import (
-    Face,
     Film,
     Nuisance,
     Performance,
@@ -26,7 +25,7 @@ from aumer.simulate.video import (
     write_truth,
     write_video,
 )
-from aumer.simulate.warp import Lattice, spline_coefficients
+from aumer.simulate.warp import Face, Lattice, spline_coefficients
 from aumer.video import open_video
 
 SMALL = (320, 240)
@@ -190,11 +189,17 @@ def test_nuisances_are_drawn_apart() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("nuisance", "seed"),
-    [(Nuisance.none(blinks=2.0, gaze=1.0), 1), (Nuisance.none(sway=1.0, turns=1.0), 1)],
-    ids=["blinks", "sway"],
+    [
+        (Nuisance.none(blinks=2.0, gaze=1.0), 1),
+        (Nuisance.none(sway=1.0, turns=1.0), 1),
+        (Nuisance.none(talking=2.0), 1),
+    ],
+    ids=["blinks", "sway", "talking"],
 )
 def test_a_nuisance_alone_is_no_expression(nuisance: Nuisance, seed: int) -> None:
-    film = np.stack(list(simulate_video(REST, size=SMALL, nuisance=nuisance, seed=seed)))
+    timeline = Timeline(4.5 if nuisance.talking else 3.0, ())
+    assert not nuisance.talking or Performance(timeline, nuisance, seed).talking
+    film = np.stack(list(simulate_video(timeline, size=SMALL, nuisance=nuisance, seed=seed)))
     assert aumer.spot(film, fps=30.0).expressions == ()
 
 
