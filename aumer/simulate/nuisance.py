@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
+from scipy.signal import lfilter
 
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
@@ -122,10 +123,7 @@ class HeadSway:
         keep = np.exp(-_step(times) / self.correlation_s)
         push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
         push[1:] *= np.sqrt(1 - keep**2)
-        turn = np.empty_like(push)
-        turn[0] = push[0]
-        for k in range(1, len(times)):
-            turn[k] = keep * turn[k - 1] + push[k]
+        turn = lfilter([1.0], [1.0, -keep], push, axis=0)
         # Muscles do not jerk: without this the sway would have the spectrum of noise.
         smooth = gaussian_filter1d(turn, 0.1 / _step(times), axis=0, mode="nearest")
         return np.asarray(wrong[:, None] * smooth[:, None, :])
