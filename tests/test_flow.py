@@ -74,7 +74,7 @@ def test_nothing_moves_between_identical_images(flow: Flow, texture: np.ndarray)
     assert np.abs(field).max() < 0.15
 
 
-@pytest.mark.parametrize("shift", [(2, 1), (-1, 2), (1, 0), (0, -1), (-3, -2)], ids=str)
+@pytest.mark.parametrize("shift", [(2, 1), (0, -1), (-3, 2)], ids=str)
 def test_x_is_to_the_right_and_y_down_from_the_first_to_the_second(
     flow: Flow, texture: np.ndarray, shift: tuple[int, int]
 ) -> None:
@@ -140,7 +140,7 @@ def test_any_memory_layout(
 
 
 def test_no_call_leaves_anything_behind(flow: Flow, texture: np.ndarray) -> None:
-    pair = moved(texture, 2, 1)
+    pair = moved(texture, 2, 1, side=64)
     first = flow(*pair)
     kept = first.copy()
     np.testing.assert_array_equal(flow(*pair), kept)
@@ -155,7 +155,7 @@ def test_threads_give_what_one_thread_gives(flow: Flow, texture: np.ndarray) -> 
     pairs = [
         moved(texture, dx, dy, side)
         for dx, dy, side in ((2, 1, 48), (-1, 0, 48), (0, 3, 40), (-2, -2, 56), (1, 1, 33))
-    ] * 3
+    ] * 2
     serial = [flow(*pair) for pair in pairs]
     with ThreadPoolExecutor(4) as pool:
         parallel = list(pool.map(lambda pair: flow(*pair), pairs))

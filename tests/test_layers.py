@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "types errors _data",
         "registry config files",
         "video graph evaluation cache",
-        "face flow tvl1 mdmo motion",
+        "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
         "pipeline data",
         "training demo",
