@@ -24,8 +24,8 @@ from aumer.types import KINDS, Expression, Kind
 
 Signal = npt.NDArray[np.float64]
 
-#: A held expression fades by this share of its intensity per second, up to a tenth of it. On
-#: aumer's shared videos a held smile comes back by 0 to .2 of its way before it lets go.
+#: A held expression fades by this share of its intensity per second, up to a tenth of it. By
+#: argument: enough to make the apex the highest point, too little to look like a release.
 FADE_PER_S, FADE = 0.2, 0.1
 #: Seconds from release to offset. The plateaus noted in the shared videos' annotations.csv leave
 #: .50, .13, .32, .33, .23 and .13 s; drawn log-uniformly in that range.

@@ -28,7 +28,7 @@ TALKING = pytest.param(
     "talking",
     marks=pytest.mark.xfail(
         strict=True,
-        reason="the rules take a lone pulse amid speech for a hold: rules.hold of .6 ends it",
+        reason="the rules take pulses amid speech for holds: 76 minutes of 100, 7 with rules.hold = .7",
     ),
 )
 
