@@ -28,7 +28,7 @@ TALKING = pytest.param(
     "talking",
     marks=pytest.mark.xfail(
         strict=True,
-        reason="the rules take pulses amid speech for holds: 76 minutes of 100, 7 with rules.hold = .7",
+        reason="pulses amid speech pass for holds: 76 minutes of 100; 7 with rules.hold = .7",
     ),
 )
 
