@@ -3,7 +3,7 @@
 In the spirit of the rule-based winners of the MEGC challenges of 2021 and 2022 (ROI motion with the
 nose taken off, moving windows, low-pass filter, peaks, thresholds, merging), with one difference:
 motion is summed to displacement and read against a moving reference, so that a slow movement counts
-as much as a fast one. Along twelve named movements of the brows and the mouth, each both ways:
+as much as a fast one. Along eight named movements of the brows and the mouth, each both ways:
 
 1. displacement, low-passed (`smooth_s`);
 2. its height over the moving reference: the morphological opening over `reference_s`, which follows
@@ -26,7 +26,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d, white_tophat
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d, white_tophat
 from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
@@ -213,6 +213,9 @@ class RuleSpotter:
     ) -> _Candidate | None:
         """From a peak to its onset and offset, within the valleys to its left and right."""
         s = self._settings
+        # Further away lie older postures and the drift of an hour, not this movement's rest.
+        reach = round(s.max_s * rate)
+        left, right = max(left, apex - reach), min(right, apex + reach)
         rise, fall = signal[left : apex + 1][::-1], signal[apex : right + 1]
         drops = signal[apex] - rise.min(), signal[apex] - fall.min()
         if min(drops) < s.complete * max(drops):
@@ -232,15 +235,15 @@ class RuleSpotter:
         )  # fmt: skip
 
     def _level(self, movement: _Followed, busy: list[_Candidate], rate: float) -> Signal:
-        """Distance from rest in [0, 1]; rest is a slow mean over all but the expressions found."""
-        resting = np.ones(len(movement.smooth))
+        """Distance from rest in [0, 1]; rest is a slow mean that bridges the expressions found."""
+        resting = np.ones(len(movement.smooth), np.bool_)
         for candidate in busy:
-            resting[candidate.onset + 1 : candidate.offset] = 0.0
-        # A quarter of the window each side: rest follows posture, and bridges any expression.
-        sigma = self._settings.reference_s * rate / 4
-        weight = gaussian_filter1d(resting, sigma, mode="nearest", truncate=8.0) + 1e-9
-        mean = gaussian_filter1d(resting * movement.smooth, sigma, mode="nearest", truncate=8.0)
-        distance: Signal = np.abs(movement.smooth - mean / weight)
+            resting[candidate.onset + 1 : candidate.offset] = False
+        rows = np.arange(len(resting))
+        bridged = np.interp(rows, rows[resting], movement.smooth[resting])
+        window = max(1, round(self._settings.reference_s * rate))
+        rest = uniform_filter1d(bridged, window, mode="nearest")
+        distance: Signal = np.abs(movement.smooth - rest)
         level: Signal = distance / (distance + movement.threshold)
         return level
 
