@@ -81,10 +81,9 @@ def truth_on_crop(motion: FloatArray, landmarks: FloatArray, aligned: AlignedFac
     return np.asarray(read @ transform[:, :2].T, np.float32)
 
 
-def end_point_errors(report: Report, pairs: int, noise: float) -> None:
+def end_point_errors(report: Report, pairs: int, noise: float, crop: int) -> None:
     rng = np.random.default_rng(0)
     face = Face(None, (640, 480))
-    crop = load_settings().motion.crop
     errors: dict[str, dict[str, list[npt.NDArray[np.float64]]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -128,9 +127,10 @@ def end_point_errors(report: Report, pairs: int, noise: float) -> None:
     report.line()
 
 
-def agreement(path: Path, pairs: int) -> list[tuple[float, dict[tuple[str, str], float]]]:
+def agreement(
+    path: Path, pairs: int, crop: int
+) -> list[tuple[float, dict[tuple[str, str], float]]]:
     """For pairs of neighbouring frames spread over a film: mean amplitude and flows' distances."""
-    crop = load_settings().motion.crop
     tracker = FaceTracker(MediaPipeDetector(), MediaPipeLandmarker(), min_eye_distance=24)
     faces: list[AlignedFace | None] = []
     with closing(open_video(path)) as video:
@@ -154,7 +154,7 @@ def agreement(path: Path, pairs: int) -> list[tuple[float, dict[tuple[str, str],
     return rows
 
 
-def agreements(report: Report, pairs: int) -> None:
+def agreements(report: Report, pairs: int, crop: int) -> None:
     couples = list(combinations(FLOWS, 2))
     report.line("(b) mean distance between flows on neighbouring frames, px of the crop")
     report.line(
@@ -180,11 +180,11 @@ def agreements(report: Report, pairs: int) -> None:
                 path = Path(folder) / "film.mp4"
                 timeline = draw(np.random.default_rng(seed), 6.0, rate_per_min=30)
                 write_video(path, timeline, nuisance=nuisance, seed=seed)
-                everything += agreement(path, pairs)
+                everything += agreement(path, pairs, crop)
         tell(label, everything)
     everything = []
     for clip in CLIPS:
-        rows = agreement(test_data() / "videos" / clip, pairs)
+        rows = agreement(test_data() / "videos" / clip, pairs, crop)
         everything += rows
         tell(clip, rows)
     tell("real", everything)
@@ -196,9 +196,10 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="keep under benchmarks/results/")
     arguments = parser.parse_args()
     report = Report("Flow on simulated film: end-point error and agreement")
+    crop = load_settings().motion.crop
     for noise in (0.0, 1.0):
-        end_point_errors(report, arguments.pairs, noise)
-    agreements(report, max(4, arguments.pairs // 3))
+        end_point_errors(report, arguments.pairs, noise, crop)
+    agreements(report, max(4, arguments.pairs // 3), crop)
     if arguments.save:
         report.save("video_simulator.txt")
 
