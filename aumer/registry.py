@@ -20,6 +20,7 @@ _parts: dict[str, dict[str, Any]] = {
     "flow": {
         "dis": "aumer.flow:dis",
         "farneback": "aumer.flow:farneback",
+        "tvl1": "aumer.tvl1:tvl1",
         "tvl1-opencv": "aumer.flow:tvl1_opencv",
     },
     "detector": {

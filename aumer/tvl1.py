@@ -404,8 +404,8 @@ def _linearise(moving: FloatArray, still: FloatArray, u: FloatArray, data: Float
                 and left + end + 2 < w + _MARGIN
             )
             if narrow and flat and inside:
-                _weigh(u[0, y + 1, stretch], left, across)
-                _weigh(u[1, y + 1, stretch], top, down)
+                _weigh(u[0, y + 1, stretch], begin, 1, left, across)
+                _weigh(u[1, y + 1, stretch], y, 0, top, down)
                 row = y + top - 1 + _MARGIN
                 reach = slice(begin + left - 1 + _MARGIN, end + left + 3 + _MARGIN)
                 _warp_stretch(image, row, reach, across, down, rho[y + 1, stretch])
@@ -436,9 +436,13 @@ def _residual_row(
 
 
 @_inlined
-def _grain(displacement: Any) -> Any:
-    """A displacement in px to the nearest 1/32."""
-    return np.rint(displacement * _GRAINS) / _GRAINS
+def _grain(at: Any, displacement: Any) -> Any:
+    """The displacement of the pixel at `at` that leads to the nearest multiple of 1/32 px.
+
+    Rounded as OpenCV rounds: the position is a float32 first. A tie that falls to the other side
+    moves the result by a hundredth of a pixel in the end, because later warps amplify it.
+    """
+    return np.rint((at + displacement) * _GRAINS) / _GRAINS - at
 
 
 @_compiled
@@ -447,8 +451,9 @@ def _window(u: FloatArray) -> tuple[int, bool]:
     low = high = u[0]
     for x in range(len(u)):
         low, high = min(low, u[x]), max(high, u[x])
-    first = np.floor(_grain(low))
-    return int(first), _grain(high) - first < _TWO
+    # Rounding to 1/32 px moves either by half a grain.
+    first = np.floor(low - _HALF / _GRAINS)
+    return int(first), high + _HALF / _GRAINS - first < _TWO
 
 
 @_inlined
@@ -477,11 +482,14 @@ def _five(t: Any) -> tuple[Any, Any, Any, Any, Any]:
 
 
 @_compiled
-def _weigh(u: FloatArray, first: int, weights: FloatArray) -> None:
-    """Weights (5, n) of the window's samples for the displacements (n,) of a stretch."""
+def _weigh(u: FloatArray, at: int, step: int, first: int, weights: FloatArray) -> None:
+    """Weights (5, n) of the window's samples for the displacements (n,) of a stretch.
+
+    The pixels are at `at`, `at + step` ...; the window begins `first` - 1 px from each.
+    """
     start = np.float32(first)
     for x in range(len(u)):
-        a, b, c, d, e = _five(_grain(u[x]) - start)
+        a, b, c, d, e = _five(_grain(np.float32(at + step * x), u[x]) - start)
         weights[0, x] = a
         weights[1, x] = b
         weights[2, x] = c
@@ -516,7 +524,8 @@ def _across(row: FloatArray, x: int, a: Any, b: Any, c: Any, d: Any, e: Any) -> 
 @_compiled
 def _warp_pixel(moving: FloatArray, u: FloatArray, data: FloatArray, y: int, x: int) -> None:
     """Warp one pixel, whose taps may lie outside the image."""
-    at_x, at_y = _grain(u[0, y + 1, x + 1]), _grain(u[1, y + 1, x + 1])
+    at_x = _grain(np.float32(x), u[0, y + 1, x + 1])
+    at_y = _grain(np.float32(y), u[1, y + 1, x + 1])
     left, top = np.floor(at_x), np.floor(at_y)
     across, down = _cubic(at_x - left), _cubic(at_y - top)
     # Further out there are only zeros.

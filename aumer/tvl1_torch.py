@@ -1,0 +1,196 @@
+"""TV-L1 optical flow of many pairs at once in torch: the arithmetic of `aumer.tvl1`, batched.
+
+Equations, constants and choices are those of `aumer.tvl1`, whose result this gives up to rounding,
+on any device. Pairs of a batch stop one by one, where `aumer.tvl1` would stop: what has converged
+is kept as it is while the others go on, so no pair's flow depends on its neighbours. Whether all
+have stopped is asked only now and then, because the question makes a GPU wait for the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from aumer.tvl1 import (
+    EPSILON,
+    INNER_ITERATIONS,
+    LAMBDA,
+    MIN_SIDE,
+    OUTER_ITERATIONS,
+    SCALE_STEP,
+    SCALES,
+    TAU,
+    THETA,
+    WARPS,
+)
+from aumer.types import FloatArray
+
+Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+#: An iteration for all pairs: u, p, data -> u, p, squared change (N,).
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+_GRAINS = 32  # positions are rounded to 1/32 px before interpolation
+_FLAT = 1.1920929e-07  # squared gradient below which a pixel says nothing
+_ASK_EVERY = 10  # iterations between two looks at whether all pairs have stopped
+
+
+def tvl1_stream(
+    pairs: Iterable[Pair],
+    *,
+    device: str | torch.device = "cpu",
+    batch: int = 64,
+    compiled: bool = False,
+) -> Iterator[FloatArray]:
+    """TV-L1 flow of each pair, in order; no more than `batch` pairs are held at a time.
+
+    Args:
+        pairs: previous and following image (H, W) in [0, 255], all of one shape.
+        device: where torch computes.
+        batch: pairs computed together; moves a number by rounding at most.
+        compiled: fuse an iteration with `torch.compile` (worth its start-up time on a GPU).
+
+    Yields:
+        (H, W, 2) float32 px, from the pair's first image to its second.
+    """
+    step = torch.compile(_step) if compiled else _step
+    held: list[Pair] = []
+    for pair in pairs:
+        held.append(pair)
+        if len(held) == batch:
+            yield from _solve(held, device, step)
+            held = []
+    if held:
+        yield from _solve(held, device, step)
+
+
+def tvl1_batch(previous: Tensor, following: Tensor, *, step: Step | None = None) -> Tensor:
+    """TV-L1 flow of N pairs: two (N, H, W) in [0, 255], on one device -> (N, H, W, 2) float32."""
+    if previous.shape != following.shape or previous.ndim != 3:
+        raise ValueError(
+            "flows need two stacks of images of one shape (N, H, W), found "
+            f"{tuple(previous.shape)} and {tuple(following.shape)}"
+        )
+    n, h, w = previous.shape
+    if not previous.numel():
+        return torch.zeros((n, h, w, 2), device=previous.device)
+    with torch.inference_mode():
+        levels = [torch.stack([previous.float(), following.float()], 1)]
+        for _ in range(1, SCALES):
+            h, w = (round(side * SCALE_STEP) for side in levels[-1].shape[2:])
+            if min(h, w) < MIN_SIDE:
+                break
+            levels.append(_resized(levels[-1], h, w, 1 / SCALE_STEP, 1 / SCALE_STEP))
+        u = torch.zeros_like(levels[-1])
+        for level in reversed(levels):
+            h, w = level.shape[2:]
+            if u.shape != level.shape:
+                u = _resized(u, h, w, u.shape[2] / h, u.shape[3] / w) / SCALE_STEP
+            u = _solve_level(level[:, 0], level[:, 1], u, step or _step)
+    return u.permute(0, 2, 3, 1).contiguous()
+
+
+def _solve(pairs: list[Pair], device: str | torch.device, step: Step) -> FloatArray:
+    first, second = (
+        torch.from_numpy(np.stack([pair[k] for pair in pairs])).to(device) for k in range(2)
+    )
+    return np.asarray(tvl1_batch(first, second, step=step).cpu().numpy(), np.float32)
+
+
+def _resized(image: Tensor, height: int, width: int, down: float, across: float) -> Tensor:
+    """Bilinear samples at (i + .5) step - .5, held at the edges; image (N, C, h, w)."""
+    for axis, count, step in ((2, height, down), (3, width, across)):
+        size = image.shape[axis]
+        at = (torch.arange(count, dtype=torch.float64) + 0.5) * step - 0.5
+        at = at.clamp(0, size - 1)
+        low = at.floor().long()
+        share = (at - low).float().to(image.device)
+        share = share[:, None] if axis == 2 else share
+        low = low.to(image.device)
+        first = image.index_select(axis, low)
+        second = image.index_select(axis, (low + 1).clamp(max=size - 1))
+        image = first + share * (second - first)
+    return image
+
+
+def _solve_level(previous: Tensor, following: Tensor, u: Tensor, step: Step) -> Tensor:
+    """The flow (N, 2, h, w) of one level from its start `u`."""
+    n, h, w = previous.shape
+    enough = EPSILON * EPSILON * h * w
+    moving = _with_gradient(following)
+    p = u.new_zeros((n, 4, h, w))  # p11, p12, p21, p22
+    for _ in range(WARPS):
+        data = _linearise(moving, previous, u)
+        active = torch.ones(n, dtype=torch.bool, device=u.device)
+        for _ in range(OUTER_ITERATIONS):
+            u = torch.where(active[:, None, None, None], _median5(u), u)
+            for iteration in range(INNER_ITERATIONS):
+                new_u, new_p, change = step(u, p, data)
+                going = active[:, None, None, None]
+                u, p = torch.where(going, new_u, u), torch.where(going, new_p, p)
+                active = active & (change > enough)
+                if (iteration + 1) % _ASK_EVERY == 0 and not active.any():
+                    break
+            if not active.any():
+                break
+    return u
+
+
+def _step(u: Tensor, p: Tensor, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Steps V, U and P once: u (N, 2, h, w), p (N, 4, h, w), data of `_linearise`."""
+    gradient, rho, inverse = data[:, :2], data[:, 2:3], data[:, 3:]
+    residual = rho + (gradient * u).sum(1, keepdim=True)
+    d = (-residual * inverse).clamp(-LAMBDA * THETA, LAMBDA * THETA)
+    across, down = p[:, 0::2], p[:, 1::2]
+    divergence = (
+        across
+        - functional.pad(across[..., :-1], (1, 0))
+        + down
+        - functional.pad(down[..., :-1, :], (0, 0, 1, 0))
+    )
+    change = d * gradient + THETA * divergence
+    u = u + change
+    gx = functional.pad(u[..., 1:] - u[..., :-1], (0, 1))
+    gy = functional.pad(u[..., 1:, :] - u[..., :-1, :], (0, 0, 0, 1))
+    slope = (TAU / THETA) * torch.stack([gx, gy], 2).flatten(1, 2)
+    length = (slope[:, 0::2].square() + slope[:, 1::2].square()).sqrt()
+    p = (p + slope) / (1 + length.repeat_interleave(2, dim=1))
+    return u, p, change.square().sum((1, 2, 3))
+
+
+def _with_gradient(image: Tensor) -> Tensor:
+    """The image and its central differences in x and y: (N, 3, h, w)."""
+    wide = functional.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    gx = 0.5 * (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2])
+    gy = 0.5 * (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1])
+    return torch.stack([image, gx, gy], 1)
+
+
+def _linearise(moving: Tensor, still: Tensor, u: Tensor) -> Tensor:
+    """gx, gy, the part of rho that u has no share in, and 1 / |g|^2: (N, 4, h, w)."""
+    h, w = u.shape[2:]
+    rows = torch.arange(h, device=u.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(w, device=u.device, dtype=torch.float32)
+    x = ((columns + u[:, 0]) * _GRAINS).round() / _GRAINS
+    y = ((rows + u[:, 1]) * _GRAINS).round() / _GRAINS
+    # grid_sample's cubic kernel has slope -.75 at distance 1, as OpenCV's.
+    grid = torch.stack([x * (2 / max(w - 1, 1)) - 1, y * (2 / max(h - 1, 1)) - 1], -1)
+    warped = functional.grid_sample(
+        moving, grid, mode="bicubic", padding_mode="zeros", align_corners=True
+    )
+    gradient = warped[:, 1:]
+    square = gradient.square().sum(1)
+    rho = warped[:, 0] - (gradient * u).sum(1) - still
+    inverse = torch.where(square > _FLAT, 1 / square.clamp(min=_FLAT), 0.0)
+    return torch.cat([gradient, rho[:, None], inverse[:, None]], 1)
+
+
+def _median5(u: Tensor) -> Tensor:
+    """Median of 5 x 5 pixels, edges held."""
+    wide = functional.pad(u, (2, 2, 2, 2), mode="replicate")
+    return wide.unfold(2, 5, 1).unfold(3, 5, 1).flatten(4).median(-1).values
