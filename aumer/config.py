@@ -105,6 +105,7 @@ class RuleSettings:
     max_s: float
     micro_max_s: float
     hold: float
+    hold_s: float
     rest: float
     rest_s: float
     overlap: float
@@ -113,7 +114,7 @@ class RuleSettings:
         for name in ("smooth_s", "noise_s", "reference_s", "min_height", "min_s", "micro_max_s"):
             value = getattr(self, name)
             _require(value > 0, f"rules.{name}", value, "> 0")
-        for name in ("noise_factor", "rest", "rest_s"):
+        for name in ("noise_factor", "hold_s", "rest", "rest_s"):
             value = getattr(self, name)
             _require(value >= 0, f"rules.{name}", value, ">= 0")
         _require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")

@@ -12,8 +12,8 @@ as much as a fast one. Along eight named movements of the brows and the mouth, e
    their surroundings by half their height or more;
 4. growth from the peak to onset and offset, until the movement has all but returned (`foot`) or all
    but come to rest (`slow`);
-5. what does not both depart and return (`complete`) is posture, not expression; what moves the
-   mouth with neither a rest round it nor a hold in it is talking;
+5. what does not both depart and return (`complete`) is posture, not expression; a mouth that moves
+   to and fro, or has neither a rest round the movement nor a hold in it, is talking;
 6. of candidates that claim the same movement or the same time the strongest stays.
 
 The constants are in ``configs/default.toml``, in seconds and in outer-eye distances.
@@ -91,6 +91,7 @@ class _Candidate:
     rise: int  # rows from the onset until it is nearly at its height
     fall: int  # rows from where it leaves its height to the offset
     held: float  # share of its rows that are nearly at its height
+    held_s: float  # ... and how long that is
     height: float  # outer-eye distances
     strength: float  # height over the moving reference, in thresholds
     weight: float
@@ -230,7 +231,7 @@ class RuleSpotter:
         end = offset - int(high[apex : offset + 1][::-1].argmax())
         return _Candidate(
             name, MOVEMENTS[name].region, onset, apex, offset,
-            rise=begin - onset, fall=offset - end, held=float(held), height=min(drops),
+            rise=begin - onset, fall=offset - end, held=float(held), held_s=float(held) * (offset - onset) / rate, height=min(drops),
             strength=float(strength), weight=float(strength * weight * min(drops) / max(drops)),
         )  # fmt: skip
 
@@ -261,20 +262,17 @@ class RuleSpotter:
         return kept
 
     def _talking(self, candidate: _Candidate, mouth: list[_Followed], rate: float) -> bool:
-        """Whether the mouth moves on before or after, and holds nothing in between."""
-        if candidate.held >= self._settings.hold:
-            return False
+        """Whether the mouth moves on before or after; with a hold in between it may do one."""
+        holds = candidate.held >= self._settings.hold and candidate.held_s >= self._settings.hold_s
         reach = max(1, round(self._settings.rest_s * rate))
+        restless = 0
         for begin, end in (
             (candidate.onset - reach, candidate.onset),
             (candidate.offset, candidate.offset + reach),
         ):
             around = [m.smooth[max(0, begin) : end + 1] for m in mouth]
-            if max(np.ptp(a) if len(a) else 0.0 for a in around) > (
-                self._settings.rest * candidate.height
-            ):
-                return True
-        return False
+            restless += max(np.ptp(a) for a in around) > self._settings.rest * candidate.height
+        return restless > holds
 
     def _expression(self, c: _Candidate, begin: int, end: int, features: Features) -> Expression:
         # The instant after the last row has no row of its own.
