@@ -51,6 +51,7 @@ from aumer.types import FloatArray, ImageArray
 
 _log = logging.getLogger("aumer")
 _F = TypeVar("_F", bound=Callable[..., Any])
+_njit: Any = numba.njit  # older numba has no types, newer has others
 
 # OpenCV's defaults. float32, so that no expression below turns into double precision.
 TAU = 0.25  # step of the dual ascent
@@ -90,7 +91,7 @@ def tvl1(previous: ImageArray, following: ImageArray) -> FloatArray:
             f"a flow needs two images of one shape (H, W), found {a.shape} and {b.shape}"
         )
     _ready()
-    return cast(FloatArray, _flow(a, b))
+    return _flow(a, b)
 
 
 def tvl1_pairs(
@@ -128,14 +129,14 @@ def _compiled(function: _F) -> _F:
     """Numba's decorator, with a type. Code is kept between runs where a folder can be written."""
     options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
-        return cast(_F, numba.njit(cache=True, **options)(function))
+        return cast(_F, _njit(cache=True, **options)(function))
     except RuntimeError:  # neither the package's folder nor the user's takes a file
-        return cast(_F, numba.njit(**options)(function))
+        return cast(_F, _njit(**options)(function))
 
 
 def _inlined(function: _F) -> _F:
     """For what loops call for each pixel: a call would keep the loop from being vectorised."""
-    return cast(_F, numba.njit(forceinline=True, fastmath=True, error_model="numpy")(function))
+    return cast(_F, _njit(forceinline=True, fastmath=True, error_model="numpy")(function))
 
 
 _lock = threading.Lock()

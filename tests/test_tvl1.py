@@ -49,7 +49,7 @@ def carried(image: np.ndarray, u: np.ndarray) -> Pair:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _opencv_has_tvl1() -> None:
+def opencv_with_tvl1() -> None:
     if not hasattr(cv2, "optflow"):
         pytest.skip("this OpenCV has no optflow module")
 
@@ -71,10 +71,7 @@ def test_one_level_is_opencvs_to_a_thousandth_of_a_pixel() -> None:
     theirs = engine.calc(a, b, None)
     side = a.shape[0]
     start = np.zeros((2, side + 2, side + 2), np.float32)
-    keep, kernels_warps = kernels._solve_level, kernels.WARPS
-    assert kernels_warps == 5
     ours = one_warp(a.astype(np.float32), b.astype(np.float32), start)
-    assert keep is kernels._solve_level
     assert np.abs(ours - theirs).max() < 1e-3
 
 
@@ -162,7 +159,9 @@ def test_no_further_from_the_truth_than_opencv() -> None:
     for amount in (0.05, 0.2, 0.5):
         u = np.broadcast_to(np.float32([amount, -amount / 2]), (96, 96, 2))
         a, b = (np.rint(image).clip(0, 255).astype(np.uint8) for image in carried(textured(), u))
-        ours, theirs = (length(flow(a, b) - u)[12:-12, 12:-12].mean() for flow in (tvl1, tvl1_opencv))
+        ours, theirs = (
+            length(flow(a, b) - u)[12:-12, 12:-12].mean() for flow in (tvl1, tvl1_opencv)
+        )
         assert ours < 1.05 * theirs + 1e-3
 
 
@@ -293,4 +292,4 @@ def test_torch_gives_the_same_flow_in_any_batch() -> None:
     assert one.dtype == np.float32
     assert length(one - many).mean() < 5e-3
     assert length(one - ours).mean() < 0.03
-    assert not one[1].any()
+    assert np.abs(one[1]).max() < 1e-3  # nothing moved
