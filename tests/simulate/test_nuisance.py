@@ -24,16 +24,7 @@ def alone(*names: str, seed: int = 0, seconds: float = 60.0) -> Features:
     return render(Timeline(seconds, ()), AVERAGE, nuisance.load(names), seed=seed)
 
 
-TALKING = pytest.param(
-    "talking",
-    marks=pytest.mark.xfail(
-        strict=True,
-        reason="pulses amid speech pass for holds: 76 minutes of 100; 7 with rules.hold = .7",
-    ),
-)
-
-
-@pytest.mark.parametrize("name", [*(n for n in nuisance.USUAL if n != "talking"), TALKING])
+@pytest.mark.parametrize("name", nuisance.USUAL)
 def test_alone_it_is_no_expression(name: str) -> None:
     """In at least 95 of 100 minutes, at the spotter's default threshold."""
     spotter = RuleSpotter(load_settings().rules)
