@@ -122,7 +122,8 @@ def tvl1_pairs(
 
 
 def _grey(image: npt.NDArray[Any]) -> FloatArray:
-    return np.ascontiguousarray(image, np.float32)
+    # A read-only array is another type to numba, to be compiled for anew: such a one is copied.
+    return np.require(image, np.float32, ["C", "W"])
 
 
 def _compiled(function: _F) -> _F:
