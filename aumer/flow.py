@@ -47,7 +47,8 @@ def _dis() -> Any:
 
 @_per_thread
 def _tvl1() -> Any:
-    if not hasattr(cv2, "optflow"):
+    # Where the plain wheel has won, the folder of contrib's stubs still makes an empty `optflow`.
+    if not hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow"):
         raise BackendUnavailable(
             "flow 'tvl1-opencv' needs cv2.optflow, and the OpenCV in place "
             f"({cv2.__version__}) was built without it. `aumer doctor` shows which wheel won; "

@@ -225,15 +225,21 @@ class RuleSpotter:
         offset = apex + _foot(fall, s.foot, s.slow)
         if not s.min_s <= (offset - onset) / rate <= s.max_s:
             return None
-        high = signal > signal[apex] - 0.2 * min(drops)
-        held = high[onset : offset + 1].mean()
-        begin = onset + int(high[onset : apex + 1].argmax())
-        end = offset - int(high[apex : offset + 1][::-1].argmax())
+        high = signal[onset : offset + 1] > signal[apex] - 0.2 * min(drops)
         return _Candidate(
-            name, MOVEMENTS[name].region, onset, apex, offset,
-            rise=begin - onset, fall=offset - end, held=float(held), held_s=float(held) * (offset - onset) / rate, height=min(drops),
-            strength=float(strength), weight=float(strength * weight * min(drops) / max(drops)),
-        )  # fmt: skip
+            movement=name,
+            region=MOVEMENTS[name].region,
+            onset=onset,
+            apex=apex,
+            offset=offset,
+            rise=int(high.argmax()),
+            fall=int(high[::-1].argmax()),
+            held=float(high.mean()),
+            held_s=int(high.sum()) / rate,
+            height=min(drops),
+            strength=float(strength),
+            weight=float(strength * weight * min(drops) / max(drops)),
+        )
 
     def _level(self, movement: _Followed, busy: list[_Candidate], rate: float) -> Signal:
         """Distance from rest in [0, 1]; rest is a slow mean that bridges the expressions found."""
