@@ -112,7 +112,7 @@ def test_an_object_of_an_unknown_kind_is_an_error_all_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("diss", "dis"), ("tvl1", "tvl1-opencv"), ("Farneback", "farneback")],
+    [("diss", "dis"), ("tvl1-opncv", "tvl1-opencv"), ("Farneback", "farneback")],
 )
 def test_an_unknown_name_lists_the_choices_and_the_nearest(typed: str, meant: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -244,18 +244,23 @@ def read_table(path: StrPath) -> list[TableRow]:
 
 
 def read_lengths(path: StrPath) -> dict[str, int]:
-    """Frames by video from CAS(ME)^2's list (video, n_frames): "15_0401girlcrashing" is the video
-    "casme_015_0401" of the table of intervals.
+    """Frames by video from a list of CAS(ME)^2's: columns video and n_frames (or frame_num).
+
+    A video is named as its folder is, with or without the folders above it:
+    ``.../s15/15_0401girlcrashing`` is "casme_015_0401" of the table of intervals.
 
     Raises:
         UsageError: the file is missing, has no rows or lacks a column.
     """
     lengths = {}
     for r in _csv(path):
-        name = re.match(r"(\d+)_(\d{4})", r.get("video") or "")
-        if not name or not (r.get("n_frames") or "").isdigit():
-            raise UsageError(f"{path}: needs columns video (such as 15_0401...) and n_frames")
-        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = int(r["n_frames"])
+        name = re.match(r"(\d+)_(\d{4})", (r.get("video") or "").rpartition("/")[2])
+        count = r.get("n_frames") or r.get("frame_num") or ""
+        if not name or not count.isdigit():
+            raise UsageError(
+                f"{path}: needs columns video (such as 15_0401girlcrashing) and n_frames"
+            )
+        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = int(count)
     return lengths
 
 

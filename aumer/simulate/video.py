@@ -52,6 +52,7 @@ from aumer.simulate.warp import (
 )
 from aumer.types import Expression, FloatArray, ImageArray
 
+# Papers below are cited from memory (mem): nobody here had them at hand to look the figures up.
 # -- nuisance --------------------------------------------------------------------------------------
 
 #: Standard deviation of the head's place (outer-eye distances, x and y), growth, turn in the plane,
@@ -62,22 +63,21 @@ SWAY_SHIFT, SWAY_GROWTH, SWAY_ROLL_DEG, SWAY_YAW_DEG, SWAY_PITCH_DEG = 0.015, 0.
 #: Band of sway and turns (Hz). With .015 it gives a median speed of .06 outer-eye distances per
 #: second; the five videos have .04 to .10.
 SWAY_HZ = (0.05, 0.9)
-#: The mean face's depth is not everyone's: its relief is scaled by 1 +- this (one in eight noses
-#: differs so from the mean in height: Farkas, *Anthropometry of the Head and Face*, 1994, gives a
-#: nose protrusion of 19.6 +- 2.1 mm).
+#: The mean face's depth is not everyone's: its relief is scaled by 1 +- this (one standard
+#: deviation): an assumption, about the spread of adults' noses (mem).
 DEPTH_SPREAD = 0.11
 
-#: Blinks per minute at rest, and the spread between people (Bentivoglio et al. 1997: 17 a minute
-#: at rest, 26 in conversation, 4.5 reading; the intervals' spread is as large as their mean).
+#: Blinks per minute at rest, (Bentivoglio et al. 1997, mem: 17 a minute at rest, 26 in conversation,
+#: 4.5 reading); the intervals are exponential, an assumption.
 BLINKS_PER_MIN = 17.0
 #: Least seconds between the beginnings of two blinks: blinks do not overlap.
 BLINK_REST_S = 0.6
-#: Seconds of a blink's closing, closed and opening phases (Schiffman 2001, VanderWerf et al. 2003:
+#: Seconds of a blink's closing, closed and opening phases (VanderWerf et al. 2003, mem:
 #: the down phase takes 75 to 100 ms, the up phase about twice that; blinks last 100 to 400 ms).
 BLINK_PHASES_S = ((0.07, 0.10), (0.02, 0.06), (0.14, 0.22))
 
-#: Seconds of a fixation (Henderson 2003: 200 to 300 ms at scenes, longer in conversation), standard
-#: deviation of gaze (degrees) and the saccade's duration (Carpenter 1988: 21 ms + 2.2 ms a degree).
+#: Seconds of a fixation (Henderson 2003, mem: 200 to 300 ms at scenes, longer in conversation), standard
+#: deviation of gaze (degrees) and the saccade's duration (Carpenter 1988, mem: 21 ms + 2.2 ms a degree).
 FIXATION_S = (0.3, 2.0)
 GAZE_DEG = (4.0, 2.0)
 SACCADE_S, SACCADE_S_PER_DEG = 0.021, 0.0022
@@ -90,7 +90,7 @@ TALK_S = (0.8, 2.5)
 #: Seconds of silence, at least, between two bouts and between a bout and an expression: what is
 #: said into a smile nobody codes.
 TALK_REST_S = 0.3
-#: Syllables a second; mouths open and close at 2 to 7 Hz (Chandrasekaran et al. 2009).
+#: Syllables a second; mouths open and close at 2 to 7 Hz (Chandrasekaran et al. 2009, mem).
 SYLLABLE_HZ = (3.0, 6.0)
 #: Intensity of jaw drop, lips part and lip pucker or stretch at a loud syllable: together the lips
 #: open by about .07 outer-eye distances (6 mm).
@@ -101,7 +101,7 @@ TALK_JAW, TALK_PART, TALK_ROUND = 0.5, 0.6, 0.35
 LIGHT, LIGHT_SLOPE, LIGHT_HZ = 0.02, 0.02, (0.02, 0.3)
 
 #: Noise of the sensor: variance read^2 + gain * level, in grey levels (Foi et al. 2008, Poisson and
-#: Gauss); at mid grey 1.8 grey levels, a webcam indoors.
+#: Gauss); at mid grey 1.8 grey levels, assumed for a webcam indoors.
 NOISE_READ, NOISE_GAIN = 0.8, 0.02
 
 
@@ -727,7 +727,7 @@ def write_casme_sq_layout(
         made.rename(folder)
 
 
-#: JPEG quality of the frames, as of those of CAS(ME)^2, which have about 1 bit a pixel.
+#: JPEG quality of the frames: OpenCV's own default.
 _CASME_QUALITY = 95
 
 

@@ -202,7 +202,8 @@ def sample(texture: FloatArray, where: npt.NDArray[Any]) -> FloatArray:
 FACE_SHARE = 0.25
 #: Where the origin of the mean face (middle of the nose) lies in the film, in shares of its sides.
 FACE_AT = (0.5, 0.46)
-#: Texels per film pixel: bilinear sampling then keeps 92 % of the finest detail a film can hold.
+#: Texels per film pixel: bilinear sampling then keeps at least 71 % (cos 45 degrees) of the finest
+#: detail a film can hold, and more of all else.
 OVERSAMPLING = 2
 
 #: What the film may show beyond its frame when the head sways, in shares of its shorter side.

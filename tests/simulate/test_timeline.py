@@ -155,6 +155,8 @@ def test_replay_gives_the_tables_intervals(
 def test_replayed_videos_are_as_long_as_the_real_ones(shared_data: Callable[[str], Path]) -> None:
     rows = read_table(shared_data("annotations/casme_sq_auwgcn.csv"))
     lengths = read_lengths(shared_data("annotations/casme_sq_offsets_filled.csv"))
+    listed = read_lengths(shared_data("annotations/casme_sq_video_lengths.csv"))
+    assert {name: listed[name] for name in lengths} == lengths
     lines = replay(rows, 30, lengths=lengths)
     assert {name: round(line.duration_s * 30) for name, line in lines.items()} == {
         name: max(lengths[name], max(e.offset for e in line.expressions(30)))
