@@ -30,8 +30,8 @@ DURATION_S, FPS, SIZE = 20.0, 30.0, (640, 480)
 IOU = 0.5
 #: MEGC: a micro-expression lasts at most half a second.
 MICRO_MAX_S = 0.5
-#: The longest macro-expression, so that a film holds several (19 of 20 in the tables are shorter
-#: than 4 s; the median is 1.2 s).
+#: The longest macro-expression, so that a film holds several (92 % of those in the tables are
+#: shorter; their median is 1.1 s).
 MACRO_MAX_S = 3.0
 #: How many of each kind a film holds, at least and at most, and the least rest between two (s).
 COUNTS: dict[Kind, tuple[int, int]] = {"macro": (2, 3), "micro": (1, 3)}
