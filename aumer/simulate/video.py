@@ -60,15 +60,15 @@ from aumer.types import Expression, FloatArray, ImageArray
 #: through 6 s (fex_smile_still, talking_neutral, webcam_mixed, smile_512, selfie_smile) of what
 #: MediaPipe's landmarks say: .015 .016 .008 .33 .82 1.62.
 SWAY_SHIFT, SWAY_GROWTH, SWAY_ROLL_DEG, SWAY_YAW_DEG, SWAY_PITCH_DEG = 0.015, 0.008, 0.33, 0.82, 1.6
-#: Band of sway and turns (Hz). With .015 it gives a median speed of .06 outer-eye distances per
-#: second; the five videos have .04 to .10.
+#: Band of sway and turns (Hz). It gives a median speed of 0.025 outer-eye distances per
+#: second (20 seeds); the five videos have .04 to .10.
 SWAY_HZ = (0.05, 0.9)
 #: The mean face's depth is not everyone's: its relief is scaled by 1 +- this (one standard
 #: deviation): an assumption, about the spread of adults' noses (mem).
 DEPTH_SPREAD = 0.11
 
-#: Blinks per minute at rest, (Bentivoglio et al. 1997, mem: 17 a minute at rest, 26 in conversation,
-#: 4.5 reading); the intervals are exponential, an assumption.
+#: Blinks per minute (Bentivoglio et al. 1997, mem: 17 at rest, 26 in conversation, 4.5
+#: reading); the intervals are exponential, an assumption.
 BLINKS_PER_MIN = 17.0
 #: Least seconds between the beginnings of two blinks: blinks do not overlap.
 BLINK_REST_S = 0.6
@@ -76,8 +76,9 @@ BLINK_REST_S = 0.6
 #: the down phase takes 75 to 100 ms, the up phase about twice that; blinks last 100 to 400 ms).
 BLINK_PHASES_S = ((0.07, 0.10), (0.02, 0.06), (0.14, 0.22))
 
-#: Seconds of a fixation (Henderson 2003, mem: 200 to 300 ms at scenes, longer in conversation), standard
-#: deviation of gaze (degrees) and the saccade's duration (Carpenter 1988, mem: 21 ms + 2.2 ms a degree).
+#: Seconds of a fixation (Henderson 2003, mem: 200 to 300 ms at scenes, longer in conversation),
+#: standard deviation of gaze (degrees, an assumption) and the saccade's duration (Carpenter 1988,
+#: mem: 21 ms + 2.2 ms a degree).
 FIXATION_S = (0.3, 2.0)
 GAZE_DEG = (4.0, 2.0)
 SACCADE_S, SACCADE_S_PER_DEG = 0.021, 0.0022
