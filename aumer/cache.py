@@ -26,14 +26,14 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 def default_folder() -> Path:
     """``$AUMER_CACHE``, or the user's cache folder as the platform has it."""
-    if "AUMER_CACHE" in os.environ:
+    if os.environ.get("AUMER_CACHE"):
         return Path(os.environ["AUMER_CACHE"]).expanduser()
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "aumer"
 
 

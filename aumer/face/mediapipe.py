@@ -39,6 +39,8 @@ def _solutions() -> Any:
 
         return mediapipe.solutions
     except (ImportError, AttributeError) as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # Ctrl-C while a compiled module loads
         raise BackendUnavailable(
             f"the mediapipe face back end cannot run: {error}. It needs mediapipe 0.10.21, which "
             "exists for Python 3.10 to 3.12: `pip install mediapipe==0.10.21`; on newer Pythons "
