@@ -2,7 +2,7 @@
 
 python benchmarks/demo.py [--seeds FIRST LAST] [--jobs N] [--save]
 
-With `--save` the file is written anew after each seed, so that an interrupted run keeps what is done.
+With `--save` the file is written anew after each seed: an interrupted run keeps what is done.
 """
 
 from __future__ import annotations
