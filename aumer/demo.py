@@ -26,7 +26,7 @@ from aumer.simulate.video import Nuisance, au_text, truth, write_truth, write_vi
 from aumer.types import KINDS, Counts, Expression, Kind, by_kind
 
 FOLDER = "aumer-demo"
-DURATION_S, FPS, SIZE = 20.0, 30.0, (480, 360)
+DURATION_S, FPS, SIZE = 20.0, 30.0, (640, 480)
 IOU = 0.5
 #: MEGC: a micro-expression lasts at most half a second.
 MICRO_MAX_S = 0.5
