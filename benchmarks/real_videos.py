@@ -124,9 +124,11 @@ def show(expressions: Iterable[tuple[str, int, int]]) -> str:
 
 
 def line(name: str, counts: Counts) -> str:
+    text = f"{name:34} TP {counts.tp:2} FP {counts.fp:2} FN {counts.fn:2}"
+    if counts == Counts():  # nothing there and nothing spotted is right, and no ratio says so
+        return text + "  nothing there, nothing spotted"
     return (
-        f"{name:34} TP {counts.tp:2} FP {counts.fp:2} FN {counts.fn:2}  precision "
-        f"{counts.precision:.3f} recall {counts.recall:.3f} F1 {counts.f1:.3f}"
+        text + f"  precision {counts.precision:.3f} recall {counts.recall:.3f} F1 {counts.f1:.3f}"
     )
 
 
