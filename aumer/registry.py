@@ -35,6 +35,7 @@ _parts: dict[str, dict[str, Any]] = {
     "recognizer": {},
     "dataset": {},
     "graph": {},
+    "graph-layer": {},
 }
 
 

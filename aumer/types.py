@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -249,6 +250,69 @@ class Scores:
             return self.values[:, self.channels.index(name)]
         except ValueError:
             raise KeyError(f"no channel {name!r}; there are {', '.join(self.channels)}") from None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One expression as a data set's coders annotated it.
+
+    Frames are 0-based decode ordinals of the video, ends included, whatever the workbook counts
+    from; `None` is what the coders did not give. `aus` and `emotion` are their own words.
+
+    Attributes:
+        subject, video: as the data set names them; a video's name is unique within its subject.
+        row: the line of the table it was read from (1-based, as a spreadsheet shows it), 0 if none.
+
+    Raises:
+        ValueError: unknown kind, a negative frame, or an offset before the onset.
+    """
+
+    subject: str
+    video: str
+    kind: Kind
+    onset: int
+    apex: int | None
+    offset: int | None
+    aus: str = ""
+    emotion: str = ""
+    row: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {self.kind!r}")
+        frames = (self.onset, self.apex, self.offset)
+        if any(f is not None and f < 0 for f in frames):
+            raise ValueError(f"frames are 0-based; found onset, apex, offset {frames}")
+        if self.offset is not None and self.offset < self.onset:
+            raise ValueError(f"offset {self.offset} lies before onset {self.onset}")
+
+    @property
+    def interval(self) -> Interval | None:
+        """Onset to offset, both included; `None` where the offset is missing."""
+        return None if self.offset is None else Interval(self.onset, self.offset)
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """One video of a data set with its annotations; a video without expressions has none.
+
+    Attributes:
+        path: a video file or a folder of frames; `None` where only annotations are at hand.
+        frames: number of frames, where it is known.
+    """
+
+    dataset: str
+    subject: str
+    name: str
+    fps: float
+    path: Path | None = None
+    frames: int | None = None
+    annotations: tuple[Annotation, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = [a for a in self.annotations if (a.subject, a.video) != (self.subject, self.name)]
+        if wrong:
+            raise ValueError(f"{self.subject}/{self.name} holds an annotation of {wrong[0]}")
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data",
-        "registry config files",
+        "registry config files au rois",
         "video graph evaluation cache",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
         "pipeline data",
-        "training demo",
+        "training bench demo",
         "aumer",  # imports them all, but on first use only
         "cli doctor",
         "__main__",
