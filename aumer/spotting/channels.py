@@ -1,0 +1,24 @@
+"""The ten tracks of a spotting network, in the published order (AUW-GCN, ABPN)."""
+
+from __future__ import annotations
+
+from aumer.types import Kind
+
+#: Three classes of one soft-max (onset, offset, neither) for each kind, then four sigmoids.
+CHANNELS: tuple[str, ...] = (
+    "micro_onset",
+    "micro_offset",
+    "micro_neither",
+    "macro_onset",
+    "macro_offset",
+    "macro_neither",
+    "micro_apex",
+    "macro_apex",
+    "micro_action",
+    "macro_action",
+)
+
+
+def column(kind: Kind, track: str) -> int:
+    """Where `kind`'s track ("onset", "offset", "neither", "apex" or "action") stands."""
+    return CHANNELS.index(f"{kind}_{track}")
