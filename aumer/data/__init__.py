@@ -1,0 +1,56 @@
+"""Data sets as researchers have them: tables and folders in, records out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from aumer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from aumer.data.report import TableReport
+    from aumer.files import StrPath
+    from aumer.types import Annotation
+
+#: The module that reads a data set's tables.
+_TABLES = {
+    "casme-sq": "casme_sq",
+    "samm-lv": "samm_lv",
+    "casme3": "casme3",
+    "casme2": "casme2",
+    "samm": "samm",
+    "smic-hs": "smic_hs",
+    "dfme": "dfme",
+    "megc2019": "megc2019",
+    "auwgcn-csv": "auwgcn",
+}
+TABLES: tuple[str, ...] = tuple(_TABLES)
+
+
+def read_table(dataset: str, path: StrPath) -> tuple[Annotation, ...]:
+    """The annotations of a data set's table, one of `TABLES`, without its videos.
+
+    Frames are 0-based and closed whatever the table counts from; see each module's `read_table`
+    for how. `read_table_report` also says what was corrected and refused.
+
+    Raises:
+        UsageError: unknown data set; the file is missing or is no workbook or CSV; a sheet or a
+            column is missing, or a cell holds something else. The message says where.
+    """
+    return read_table_report(dataset, path).annotations
+
+
+def read_table_report(dataset: str, path: StrPath) -> TableReport:
+    """`read_table` with the corrections and refusals, by row and column.
+
+    Raises:
+        UsageError: as for `read_table`.
+    """
+    if dataset not in _TABLES:
+        raise UsageError(
+            f"no data set's table is called {dataset!r}; there are {', '.join(TABLES)}."
+            + did_you_mean(dataset, TABLES)
+        )
+    module = importlib.import_module(f"aumer.data.{_TABLES[dataset]}")
+    report: TableReport = module.read_table(path)
+    return report

@@ -1,0 +1,102 @@
+"""From the frames that coders wrote to 0-based closed intervals; the same rules for every set."""
+
+from __future__ import annotations
+
+import math
+
+from aumer.data.report import Log, Rule
+from aumer.data.tables import Row
+from aumer.types import Annotation, Kind
+
+FRACTION = Rule(
+    "fractional-frame",
+    "frames between two images (SAMM-LV, on another clock); the nearest is taken, halves upwards",
+)
+EARLY_ONSET = Rule(
+    "onset-before-video",
+    "the movement was under way when the video began; the first frame is taken as its onset",
+)
+MISSING_APEX = Rule("missing-apex", "0, -1 or / stands for an apex nobody gave; there is none")
+MISSING_OFFSET = Rule(
+    "missing-offset",
+    "0 or less stands for an offset nobody gave; there is none, and a policy fills it",
+)
+IMPOSSIBLE_OFFSET = Rule(
+    "impossible-offset", "an offset before its onset cannot be repaired; it counts as missing"
+)
+
+
+def annotation(
+    row: Row,
+    log: Log,
+    *,
+    subject: str,
+    video: str,
+    kind: Kind,
+    columns: tuple[str, str | None, str],
+    first: int = 1,
+    aus: str = "",
+    emotion: str = "",
+    no_apex: str | None = None,
+) -> Annotation:
+    """The annotation of a row whose frames count from `first`.
+
+    Args:
+        log: takes every cell that is not taken as it stands.
+        columns: of onset, apex (`None` where the set has none) and offset.
+        no_apex: text that stands for an apex nobody gave, if there is one.
+
+    Raises:
+        UsageError: a frame is not a number.
+    """
+    onset_column, apex_column, offset_column = columns
+    onset = _frame(row, log, onset_column)
+    if onset < first:
+        log.correct(EARLY_ONSET, row.number, onset_column, onset, first)
+        onset = first
+    apex = None
+    if apex_column is not None:
+        if row.text(apex_column) == no_apex:
+            log.correct(MISSING_APEX, row.number, apex_column, no_apex, None)
+        elif (found := row.number_in(apex_column)) < first:
+            log.correct(MISSING_APEX, row.number, apex_column, found, None)
+        else:
+            apex = _frame(row, log, apex_column)
+    offset: int | None = None
+    if (found := row.number_in(offset_column)) < first:
+        log.correct(MISSING_OFFSET, row.number, offset_column, found, None)
+    elif (offset := _frame(row, log, offset_column)) < onset:
+        log.correct(IMPOSSIBLE_OFFSET, row.number, offset_column, offset, None)
+        offset = None
+    return Annotation(
+        subject=subject,
+        video=video,
+        kind=kind,
+        onset=onset - first,
+        apex=None if apex is None else apex - first,
+        offset=None if offset is None else offset - first,
+        aus=aus,
+        emotion=emotion,
+        row=row.number,
+    )
+
+
+def _frame(row: Row, log: Log, column: str) -> int:
+    found = row.number_in(column)
+    nearest = math.floor(found + 0.5)
+    if nearest != found:
+        log.correct(FRACTION, row.number, column, found, nearest)
+    return nearest
+
+
+def kind_of(row: Row, column: str, words: dict[str, Kind]) -> Kind:
+    """The kind that a cell names: its text must begin with one of `words`, whatever its case.
+
+    Raises:
+        UsageError: it names none.
+    """
+    found = row.text(column).casefold()
+    for word, kind in words.items():
+        if found.startswith(word):
+            return kind
+    raise row.error(column, f"needs one of {', '.join(words)}, found {row.text(column)!r}")

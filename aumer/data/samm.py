@@ -1,0 +1,66 @@
+"""SAMM: 159 clips at 200 fps, each with one micro-expression, of 29 subjects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aumer.data.frames import annotation
+from aumer.data.report import Log, Rule, TableReport
+from aumer.data.tables import read
+from aumer.files import StrPath
+
+NAME = "samm"
+FPS = 200.0
+
+SHEET = "MICRO_ONLY"
+_COLUMNS = (
+    *("Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame"),
+    *("Action Units", "Estimated Emotion"),
+)
+
+#: Apexes by file name: what the cell says, and what it should.
+APEXES = {"032_3_1": (1930, 4930)}
+WRONG_APEX = Rule(
+    "wrong-apex",
+    "032_3_1 has its apex in SAMM-LV's numbers: there the same movement is at 1896-1970, 3000 less "
+    "than the 4896-4970 here",
+)
+
+
+def read_table(path: StrPath) -> TableReport:
+    """The owners' workbook: subject ``006``, video ``006_1_2``.
+
+    Frames are the images' numbers less 1; the clips are cut out of longer recordings, and the first
+    image of a clip has the onset's number, not 1.
+
+    Raises:
+        UsageError: a column is missing or a cell holds something else.
+    """
+    table = read(path, _COLUMNS, sheet=SHEET)
+    log = Log()
+    found = []
+    for row in table:
+        a = annotation(
+            row,
+            log,
+            subject=row.text("Subject"),
+            video=row.text("Filename"),
+            kind="micro",
+            columns=("Onset Frame", "Apex Frame", "Offset Frame"),
+            aus=row.optional("Action Units"),
+            emotion=row.text("Estimated Emotion"),
+        )
+        wrong, right = APEXES.get(a.video, (None, 0))
+        if a.apex is not None and a.apex + 1 == wrong:
+            log.correct(WRONG_APEX, row.number, "Apex Frame", wrong, right)
+            a = replace(a, apex=right - 1)
+        found.append(a)
+    return TableReport(
+        NAME,
+        table.path,
+        table.sheet,
+        len(table),
+        tuple(found),
+        tuple(log.corrections),
+        tuple(log.refusals),
+    )
