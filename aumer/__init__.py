@@ -16,6 +16,7 @@ _WHERE = {
     "load_settings": "aumer.config",
     "Settings": "aumer.config",
     "SpotResult": "aumer.results",
+    "AUGraph": "aumer.graph",
     "Interval": "aumer.types",
     "Expression": "aumer.types",
     "Frame": "aumer.types",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         VideoError,
         WeightsError,
     )
+    from aumer.graph import AUGraph
     from aumer.pipeline import Spotter, spot
     from aumer.registry import register
     from aumer.results import SpotResult
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from aumer.video import open_video
 
 __all__ = [
+    "AUGraph",
     "AumerError",
     "BackendUnavailable",
     "ConfigError",

@@ -14,23 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray
 
-#: Landmarks (iBUG-68, 0-based) of the 12 ROI nodes, by ROI name, in node order.
-ROIS: dict[str, int] = {
-    "brow_r_mid_outer": 18,
-    "brow_r_mid": 19,
-    "brow_r_mid_inner": 20,
-    "brow_l_mid_inner": 23,
-    "brow_l_mid": 24,
-    "brow_l_mid_outer": 25,
-    "nose_bridge": 28,
-    "nose_tip": 30,
-    "mouth_r": 48,
-    "lip_upper": 51,
-    "mouth_l": 54,
-    "lip_lower": 57,
-}
+#: Landmarks (iBUG-68, 0-based) of the 12 published ROIs, by name, in node order.
+ROIS: dict[str, int] = dict(zip(DEFAULT_ROIS.names, DEFAULT_ROIS.landmarks, strict=True))
 
 _EPS = np.float32(1e-6)
 

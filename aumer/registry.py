@@ -8,7 +8,7 @@ itself. Built-ins are named by module path and imported on first use.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -38,6 +38,9 @@ _parts: dict[str, dict[str, Any]] = {
     "graph-layer": {},
 }
 
+#: Kinds of which many ship: a mapping from name to part, by module path, imported when needed.
+_shipped: dict[str, str] = {"graph": "aumer.graph:SHIPPED"}
+
 
 def register(kind: str, name: str) -> Callable[[T], T]:
     """Decorator: ``@register("flow", "mine")`` makes the decorated object known by that name.
@@ -48,8 +51,9 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     def add(part: T) -> T:
         known = _of(kind)
-        if known.get(name, part) is not part:
-            raise UsageError(f"a {kind} called {name!r} is registered already: {known[name]!r}")
+        taken = _shipped_parts(kind).get(name, known.get(name, part))
+        if taken is not part:
+            raise UsageError(f"a {kind} called {name!r} is registered already: {taken!r}")
         known[name] = part
         return part
 
@@ -58,7 +62,8 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
 def names(kind: str) -> tuple[str, ...]:
     """Every name of `kind`, sorted: built-in, registered, and from entry points."""
-    return tuple(sorted({*_of(kind), *(e.name for e in entry_points(group=f"aumer.{kind}"))}))
+    entries = (e.name for e in entry_points(group=f"aumer.{kind}"))
+    return tuple(sorted({*_of(kind), *_shipped_parts(kind), *entries}))
 
 
 def resolve(kind: str, part: Any) -> Any:
@@ -76,6 +81,8 @@ def resolve(kind: str, part: Any) -> Any:
             module, _, attribute = found.partition(":")
             found = getattr(importlib.import_module(module), attribute)
         return found
+    if part in _shipped_parts(kind):
+        return _shipped_parts(kind)[part]
     for entry in entry_points(group=f"aumer.{kind}", name=part):
         return entry.load()
     choices = names(kind)
@@ -83,6 +90,14 @@ def resolve(kind: str, part: Any) -> Any:
         f"no {kind} is called {part!r}; there are {', '.join(choices) or 'none yet'}."
         + did_you_mean(part, choices)
     )
+
+
+def _shipped_parts(kind: str) -> Mapping[str, Any]:
+    if kind not in _shipped:
+        return {}
+    module, _, attribute = _shipped[kind].partition(":")
+    parts: Mapping[str, Any] = getattr(importlib.import_module(module), attribute)
+    return parts
 
 
 def _of(kind: str) -> dict[str, Any]:
