@@ -1,0 +1,445 @@
+"""The spotting network: ten tracks for every row of a video, by a graph over ROIs and time.
+
+``published`` is AUW-GCN (2023): graph layer, batch norm, ReLU, the ROIs side by side, three
+convolutions along time, and one that gives the tracks. ``aumer`` adds motion at several time
+scales, wider context, learned corrections of the graph, and a branch of its own for the apexes.
+
+What lies beyond a video's ends counts as nothing at every layer, and so do invalid rows: a gap
+parts a video as if it were two, except that motion before a gap is not forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor, nn
+
+from aumer.errors import UsageError, WeightsError
+from aumer.files import StrPath, atomic_write
+from aumer.graph import AUGraph
+from aumer.spotting.channels import CHANNELS
+from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion
+from aumer.spotting.net_config import NetConfig
+from aumer.types import Features, FloatArray, Scores
+
+FORMAT = "aumer-spotnet-1"
+
+#: With these the published code normalises its features (x, y), in the unit of its files.
+PUBLISHED_MEAN, PUBLISHED_STD = (0.003463, 0.003873), (0.548588, 0.645621)
+
+#: AUW-GCN's names for our tensors, in its checkpoints.
+_PUBLISHED_NAMES = {
+    "graph_embedding.0.gc1.": "graph_layer.",
+    "graph_embedding.0.bn1.": "graph_norm.",
+    "_sequential.0.": "temporal.0.conv.",
+    "_sequential.1.": "temporal.0.norm.",
+    "_sequential.3.": "temporal.1.conv.",
+    "_sequential.4.": "temporal.1.norm.",
+    "_sequential.6.": "temporal.2.conv.",
+    "_sequential.7.": "temporal.2.norm.",
+    "_classification.": "head.",
+}
+_APEX = slice(CHANNELS.index("micro_apex"), CHANNELS.index("macro_apex") + 1)
+
+
+class RowNorm(nn.BatchNorm1d):
+    """Batch norm over the valid rows alone: padding and gaps enter neither mean nor variance.
+
+    Shapes:
+        x (B, C, T), valid (B, T) bool or None for all; returns (B, C, T), 0 where invalid.
+    """
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        if valid is None:
+            return super().forward(x)
+        if not self.training:
+            return super().forward(x) * valid[:, None]
+        y = torch.zeros_like(x).transpose(1, 2)
+        # One row has no variance; with fewer than two there is nothing to learn from.
+        if int(valid.sum()) > 1:
+            y[valid] = super().forward(x.transpose(1, 2)[valid])
+        return y.transpose(1, 2)
+
+
+class TemporalLayer(nn.Module):
+    """Convolution along time, batch norm, ReLU; where asked, its input is added to its output.
+
+    Shapes:
+        x (B, C, T), valid (B, T) bool or None for all; returns (B, C', T), 0 where invalid.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        kernel: int,
+        dilation: int,
+        *,
+        residual: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.conv = _conv(*channels, kernel, dilation)
+        self.norm = RowNorm(channels[1])
+        self.dropout = nn.Dropout(dropout)
+        self.residual = residual and channels[0] == channels[1]
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        y: Tensor = self.dropout(torch.relu(self.norm(self.conv(x), valid)))
+        return x + y if self.residual else y
+
+
+class SpotNet(nn.Module):
+    """Scores of onset, offset, apex and action for each kind, at every row of a video.
+
+    Args:
+        config: its shape; see `NetConfig`.
+        graph: over the ROIs of the features it will read; None takes the configuration's prior.
+
+    Attributes:
+        card: what the file it was loaded from says of it; empty for a network just made.
+
+    Raises:
+        UsageError: no such graph or graph layer, or options that do not fit it.
+        ConfigError: the layer cannot learn edges as the configuration asks.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+
+    def __init__(self, config: NetConfig, graph: AUGraph | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.graph = AUGraph.load(config.graph) if graph is None else graph
+        self.card: dict[str, Any] = {}
+        nodes, channels = len(self.graph.rois), 2 + 4 * len(config.motion_rows)
+        self.register_buffer("input_mean", torch.zeros(2))
+        self.register_buffer("input_std", torch.ones(2))
+
+        self.adjacency: Adjacency | None = None
+        if config.layer != "none":
+            prior = torch.from_numpy(self.graph.normalised(config.normalisation)).float()
+            self.adjacency = Adjacency(prior, residual=config.residual_edges)
+            self.graph_layer = graph_layer(
+                config.layer, channels, config.graph_width, self.adjacency, **config.layer_options
+            )
+            channels = cast(int, self.graph_layer.out_channels)
+            self.graph_norm = RowNorm(channels)
+
+        widths = (nodes * channels, *config.widths)
+        self.temporal = nn.ModuleList(
+            TemporalLayer(
+                widths[i : i + 2],  # type: ignore[arg-type]
+                config.kernels[i],
+                config.dilations[i],
+                residual=config.residual,
+                dropout=config.dropout,
+            )
+            for i in range(len(config.widths))
+        )
+        last, shape = config.widths[-1], (config.head_kernel, config.head_dilation)
+        apexes = _APEX.stop - _APEX.start if config.apex_branch else 0
+        self.head = _conv(last, len(CHANNELS) - apexes, *shape)
+        if config.apex_branch:
+            self.apex_layer = TemporalLayer((last, last), *shape, dropout=config.dropout)
+            self.apex_head = _conv(last, apexes, *shape)
+
+    @classmethod
+    def from_preset(cls, name: str | PathLike[str], graph: AUGraph | None = None) -> SpotNet:
+        """An untrained network of a shipped preset, or of the TOML file at a path."""
+        return cls(NetConfig.preset(name), graph)
+
+    @property
+    def half_width(self) -> int:
+        """Rows on either side of a row on which its scores depend."""
+        config = self.config
+        stack = sum(d * (k // 2) for k, d in zip(config.kernels, config.dilations, strict=True))
+        head = config.head_dilation * (config.head_kernel // 2) * (1 + config.apex_branch)
+        return max((0, *config.motion_rows)) + stack + head
+
+    def set_input_statistics(
+        self, mean: Sequence[float] | FloatArray, std: Sequence[float] | FloatArray
+    ) -> None:
+        """Normalise inputs by (x - mean) / std, each for the x and the y axis.
+
+        Raises:
+            UsageError: not two finite numbers each, or a deviation that is not above 0.
+        """
+        both = np.array([mean, std], dtype=np.float64)
+        if both.shape != (2, 2) or not np.isfinite(both).all() or not (both[1] > 0).all():
+            raise UsageError(
+                "input statistics are a mean and a deviation > 0 for x and for y; found "
+                f"mean {list(mean)}, std {list(std)}"
+            )
+        self.input_mean.copy_(torch.from_numpy(both[0]))
+        self.input_std.copy_(torch.from_numpy(both[1]))
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Logits in the order of `CHANNELS`.
+
+        Shapes:
+            x (B, T, R, 2) as `NetConfig.inputs` makes it; valid (B, T) bool, None where all rows
+            are; returns (B, T, 10). What stands in invalid rows of x, NaN too, changes nothing;
+            the logits there mean nothing.
+        """
+        x = (x - self.input_mean) / self.input_std
+        if valid is not None and bool(valid.all()):
+            valid = None
+        if valid is not None:
+            x = torch.where(valid[:, :, None, None], x, 0.0)
+        x = multi_scale_motion(x, self.config.motion_rows)
+        if self.adjacency is not None:
+            x = self._graph(x, valid)
+        x = x.flatten(2).transpose(1, 2)
+        if valid is not None:
+            x = x * valid[:, None]
+        for layer in self.temporal:
+            x = layer(x, valid)
+        logits = self.head(x)
+        if self.config.apex_branch:
+            apex = self.apex_head(self.apex_layer(x, valid))
+            logits = torch.cat([logits[:, : _APEX.start], apex, logits[:, _APEX.start :]], dim=1)
+        return cast(Tensor, logits.transpose(1, 2))
+
+    def _graph(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        assert self.adjacency is not None
+        b, t, nodes, _ = x.shape
+        x = self.graph_layer(x.flatten(0, 1), self.adjacency())
+        # Channels are normed over rows and ROIs alike: to the norm a frame is R rows.
+        x = x.reshape(b, t * nodes, -1).transpose(1, 2)
+        each = None if valid is None else valid.repeat_interleave(nodes, dim=1)
+        x = torch.relu(self.graph_norm(x, each))
+        return x.transpose(1, 2).reshape(b, t, nodes, -1)
+
+    @torch.no_grad()
+    def scores(
+        self,
+        features: Features,
+        *,
+        chunk_s: float | None = None,
+        device: str | torch.device = "cpu",
+    ) -> Scores:
+        """The ten tracks of a whole video: soft-max over onset, offset and neither, else sigmoid.
+
+        Args:
+            features: of the graph's ROIs, at the configuration's rate.
+            chunk_s: compute in chunks of so many seconds with the context they need, which bounds
+                the memory and changes no score by more than 1e-6. None takes the whole at once.
+            device: where to compute. The network is moved there.
+
+        Raises:
+            UsageError: other ROIs, another rate, or a chunk that is not above 0.
+        """
+        self._check(features, chunk_s)
+        training = self.training
+        self.eval().to(device)
+        total, halo = len(features), self.half_width
+        step = total if chunk_s is None else max(1, round(chunk_s * self.config.rate))
+        x = torch.from_numpy(self.config.inputs(features))
+        valid = torch.from_numpy(features.valid)
+        values = np.full((total, len(CHANNELS)), np.nan, dtype=np.float32)
+        for begin in range(0, total, max(step, 1)):
+            end = min(begin + step, total)
+            around = slice(max(0, begin - halo), min(total, end + halo))
+            logits = self(x[None, around].to(device), valid[None, around].to(device))[0]
+            kept = logits[begin - around.start : end - around.start]
+            values[begin:end] = probabilities(kept).cpu().numpy()
+        self.train(training)
+        values[~features.valid] = np.nan
+        return Scores(values, features.times, features.frames, features.valid, CHANNELS)
+
+    def _check(self, features: Features, chunk_s: float | None) -> None:
+        if features.rois != self.graph.rois:
+            raise UsageError(
+                f"the features are of the {len(features.rois)} ROIs {', '.join(features.rois)}; "
+                f"the network's graph {self.graph.name!r} has the {len(self.graph.rois)} ROIs "
+                f"{', '.join(self.graph.rois)}. Extract features of these ROIs in this order, or "
+                "train a network on a graph of the features' ROIs"
+            )
+        if not np.isclose(features.rate, self.config.rate, rtol=1e-3):
+            raise UsageError(
+                f"the features have {features.rate:g} rows per second, the network reads "
+                f"{self.config.rate:g}: set motion.rate = {self.config.rate:g} and extract them "
+                f"again, or train a network with rate = {features.rate:g}"
+            )
+        if chunk_s is not None and not chunk_s > 0:
+            raise UsageError(f"chunk_s must be > 0 seconds, or None for the whole; found {chunk_s}")
+
+    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """Write weights, configuration, graph and card to one safetensors file.
+
+        Args:
+            card: what a user should know, as JSON has it: data, licence, how it was made, figures.
+
+        Raises:
+            UsageError: as for `aumer.files.atomic_write`, or the card is not plain values.
+        """
+        about = {
+            "format": FORMAT,
+            "config": self.config.to_dict(),
+            "graph": self.graph.to_dict(),
+            "graph_digest": self.graph.digest,
+            "channels": list(CHANNELS),
+            "card": dict(card),
+        }
+        try:
+            text = json.dumps(about, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
+        state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        atomic_write(path, safetensors.save(state, {"aumer": text}), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: StrPath, graph: AUGraph | None = None) -> SpotNet:
+        """Read what `save` wrote, in eval mode, on the CPU. No code in the file is run.
+
+        Args:
+            graph: another graph over the same ROIs than the one it was trained with; a warning says
+                that scores are then no better than a guess until it is trained again.
+
+        Raises:
+            WeightsError: no such file, not a file of `save`, damaged, or `graph` has other ROIs.
+        """
+        about, state = _read(Path(path))
+        try:
+            trained = AUGraph.from_dict(about["graph"])
+            config = NetConfig.from_dict(about["config"], str(path))
+            if tuple(about["channels"]) != CHANNELS:
+                raise WeightsError(f"{path} scores {', '.join(about['channels'])}, not our tracks")
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path} describes a network that this version of aumer cannot make: {error}. "
+                "Train it again, or use the version of aumer that wrote it"
+            ) from error
+        if graph is not None:
+            _compare(graph, trained, path)
+        net = cls(config, graph or trained)
+        net._fill(state, path)
+        net.card = dict(about["card"])
+        return net.eval()
+
+    @classmethod
+    def load_published(cls, path: StrPath) -> SpotNet:
+        """AUW-GCN's own checkpoint (``checkpoint_epoch_047.pth.tar``), in eval mode.
+
+        Its inputs are features as its ``feature_segment`` files hold them: the published mean and
+        deviation are set. The unit of those files is not known, so it scores them, not ours.
+
+        Raises:
+            WeightsError: no such file, not loadable as plain tensors, or not of that network.
+        """
+        path = Path(path)
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+            state = dict(found["state_dict"])
+            prior = state.pop("graph_embedding.0.gc1.adj").double().numpy()
+        except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"cannot read {path} as a checkpoint of AUW-GCN, a file of torch.save with a table "
+                f"state_dict that holds graph_embedding.0.gc1.adj: {type(error).__name__}: {error}"
+            ) from error
+        ours = {}
+        for name, value in state.items():
+            prefix = next((p for p in _PUBLISHED_NAMES if name.startswith(p)), "")
+            ours[name.replace(prefix, _PUBLISHED_NAMES.get(prefix, ""), 1)] = value
+        try:
+            graph = AUGraph.from_matrix(prior, name=path.name)
+        except UsageError as error:
+            raise WeightsError(f"{path}: its graph_embedding.0.gc1.adj: {error}") from error
+        # The file holds the matrix as the layer uses it.
+        net = cls(replace(NetConfig.preset("published"), normalisation="none"), graph)
+        net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_STD)
+        net._fill(ours | {"input_mean": net.input_mean, "input_std": net.input_std}, path)
+        return net.eval()
+
+    def _fill(self, state: Mapping[str, Tensor], path: StrPath) -> None:
+        needed = self.state_dict()
+        wrong = [f"without {name}" for name in needed if name not in state]
+        wrong += [f"with {name}, which there is not" for name in state if name not in needed]
+        wrong += [
+            f"{name} is {tuple(state[name].shape)} and should be {tuple(value.shape)}"
+            for name, value in needed.items()
+            if name in state and state[name].shape != value.shape
+        ]
+        if wrong:
+            raise WeightsError(
+                f"{path} holds other weights than its network has: {'; '.join(wrong)}"
+            )
+        self.load_state_dict(dict(state))
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """(..., 10) logits to scores in [0, 1]: two soft-maxes of three, then four sigmoids."""
+    classes = logits[..., :6].reshape(*logits.shape[:-1], 2, 3).softmax(-1).flatten(-2)
+    return torch.cat([classes, logits[..., 6:].sigmoid()], dim=-1)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Numbers that training may change."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def _conv(channels: int, to: int, kernel: int, dilation: int) -> nn.Conv1d:
+    return nn.Conv1d(
+        channels, to, kernel, dilation=dilation, padding=dilation * (kernel // 2), bias=False
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise WeightsError(
+            f"no weights at {path}: give the path of a file that `aumer train` wrote"
+        ) from None
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"cannot read weights from {path}: {error}. It must be a safetensors file as "
+            "`aumer train` writes it; for AUW-GCN's own checkpoints use SpotNet.load_published"
+        ) from error
+    try:
+        about = json.loads(metadata["aumer"])
+    except (KeyError, json.JSONDecodeError):
+        about = {}
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is a safetensors file without the card of a spotting network "
+            f"({FORMAT}); it was not written by this version of aumer"
+        )
+    return about, state
+
+
+def _compare(graph: AUGraph, trained: AUGraph, path: StrPath) -> None:
+    if len(graph.rois) != len(trained.rois):
+        raise WeightsError(
+            f"the weights in {path} are for {len(trained.rois)} ROIs, the graph {graph.name!r} has "
+            f"{len(graph.rois)}: use a graph over {', '.join(trained.rois)}, or train a network on "
+            "yours with `aumer train`"
+        )
+    if graph.rois != trained.rois:
+        raise WeightsError(
+            f"the weights in {path} are for the ROIs {', '.join(trained.rois)}; the graph "
+            f"{graph.name!r} has {', '.join(graph.rois)}. Order them alike, or train a network on "
+            "yours with `aumer train`"
+        )
+    if graph.digest != trained.digest:
+        warnings.warn(
+            f"the weights in {path} were trained with the graph {trained.name!r} "
+            f"({trained.digest[:12]}), not with {graph.name!r} ({graph.digest[:12]}): their scores "
+            "may mean little. Train again with your graph: `aumer train`, graph = its file",
+            stacklevel=3,
+        )
