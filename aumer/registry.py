@@ -35,7 +35,7 @@ _parts: dict[str, dict[str, Any]] = {
     "recognizer": {},
     "dataset": {},
     "graph": {},
-    "graph-layer": {},
+    "graph-layer": {"dense": "aumer.spotting.layers:DenseLayer"},
 }
 
 #: Kinds of which many ship: a mapping from name to part, by module path, imported when needed.
