@@ -86,7 +86,7 @@ def face_size(report: Report) -> None:
 def frame_rate(report: Report) -> None:
     report.line()
     report.line("one performance: smile 1.000-1.350-2.000 s, brow raise 2.600-2.750-2.950 s")
-    bumps = smile(1.0, 1.35, 2.0) + brow_raise(2.6, 2.75, 2.95)
+    bumps = smile(1.0, 1.35, 2.0, px=4.0) + brow_raise(2.6, 2.75, 2.95)
     for fps in (24, 30, 60, 100, 200):
         times = np.arange(round(3.6 * fps)) / fps
         frames = film(times, bumps=bumps, scale=1.5, window=(130, 20, 320, 210), noise=1.0)

@@ -30,7 +30,7 @@ LENGTH_S = 3.6
 def performance(fps: int = 30, scale: float = 1.5) -> npt.NDArray[np.uint8]:
     """A slow smile, then a quick raise of the brows."""
     times = np.arange(round(LENGTH_S * fps)) / fps
-    bumps = smile(*SMILE_S) + brow_raise(*BROW_S)
+    bumps = smile(*SMILE_S, px=4.0) + brow_raise(*BROW_S)
     return film(times, bumps=bumps, scale=scale, window=WINDOW, noise=1.0)
 
 

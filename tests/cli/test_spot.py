@@ -181,14 +181,14 @@ def test_a_camera(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("", ("dis", 30.0, 0.1)),
+        ("", ("tvl1", 30.0, 0.1)),
         ("--config c.toml", ("farneback", 25.0, 0.2)),
         ("--config c.toml --set motion.rate=20", ("farneback", 20.0, 0.2)),
         ("--flow dis --config c.toml", ("dis", 25.0, 0.2)),
         ("--set motion.flow=farneback --flow dis", ("dis", 30.0, 0.1)),
         ("--flow dis --set motion.flow='farneback'", ("farneback", 30.0, 0.1)),
         ("--set motion.rate=20 --set rules.min_s=.3e0", None),
-        ("--set motion.rate=20 --set rules.min_s=3e-1", ("dis", 20.0, 0.3)),
+        ("--set motion.rate=20 --set rules.min_s=3e-1", ("tvl1", 20.0, 0.3)),
     ],
 )
 def test_defaults_then_file_then_flags(

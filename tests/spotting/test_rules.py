@@ -152,7 +152,7 @@ def test_a_higher_movement_scores_higher() -> None:
 
 
 def test_what_stays_under_the_least_height_is_not_reported() -> None:
-    for height in (0.01, 0.019):
+    for height in (0.01, 0.017):
         given = features(8, 30.0, (bump(3, MACRO[0]), BROW_RAISE, height))
         scores, found = SPOT(given)
         assert found == ()
