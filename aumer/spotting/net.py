@@ -57,31 +57,60 @@ class RowNorm(nn.BatchNorm1d):
     """Batch norm over the valid rows alone: padding and gaps enter neither mean nor variance.
 
     Shapes:
-        x (B, C, T), valid (B, T) bool or None for all; returns (B, C, T), 0 where invalid.
+        x (B, T, ..., C), valid (B, T) bool or None for all; returns the like, 0 where invalid.
     """
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         if valid is None:
-            return super().forward(x)
+            return self._normed(x)
         if not self.training:
-            return super().forward(x) * valid[:, None]
-        y = torch.zeros_like(x).transpose(1, 2)
-        # One row has no variance; with fewer than two there is nothing to learn from.
-        if int(valid.sum()) > 1:
-            y[valid] = super().forward(x.transpose(1, 2)[valid])
-        return y.transpose(1, 2)
+            return self._normed(x) * _like(valid, x)
+        y = torch.zeros_like(x)
+        rows = x[valid]
+        if rows[..., 0].numel() > 1:  # a single row has no variance
+            y[valid] = self._normed(rows)
+        return y
+
+    def _normed(self, x: Tensor) -> Tensor:
+        return super().forward(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+
+
+class TimeConv(nn.Conv1d):
+    """Convolution along time without bias, as many rows out as in.
+
+    Shapes:
+        x (B, T, C); returns (B, T, C'); weight (C', C, kernel).
+    """
+
+    def __init__(self, channels: int, to: int, kernel: int, dilation: int) -> None:
+        super().__init__(channels, to, kernel, dilation=dilation, bias=False)
+        self._reach = dilation * (kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Rows stay rows in memory: a matrix product, or an image of height 1, channels last. On a
+        # CPU training takes half the time that it takes with channels first.
+        if self.kernel_size == (1,):
+            return nn.functional.linear(x, self.weight[..., 0])
+        y = nn.functional.conv2d(
+            x.transpose(1, 2)[:, :, None],
+            self.weight[:, :, None],
+            padding=(0, self._reach),
+            dilation=(1, *self.dilation),
+        )
+        return y[:, :, 0].transpose(1, 2)
 
 
 class TemporalLayer(nn.Module):
     """Convolution along time, batch norm, ReLU; where asked, its input is added to its output.
 
     Shapes:
-        x (B, C, T), valid (B, T) bool or None for all; returns (B, C', T), 0 where invalid.
+        x (B, T, C), valid (B, T) bool or None for all; returns (B, T, C'), 0 where invalid if x is.
     """
 
     def __init__(
         self,
-        channels: tuple[int, int],
+        channels: int,
+        to: int,
         kernel: int,
         dilation: int,
         *,
@@ -89,13 +118,16 @@ class TemporalLayer(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.conv = _conv(*channels, kernel, dilation)
-        self.norm = RowNorm(channels[1])
-        self.dropout = nn.Dropout(dropout)
-        self.residual = residual and channels[0] == channels[1]
+        self.conv = TimeConv(channels, to, kernel, dilation)
+        self.norm = RowNorm(to)
+        # Whole channels of a sample: one draw per row and channel is a fifth of a training step.
+        self.dropout = nn.Dropout1d(dropout)
+        self.residual = residual and channels == to
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        y: Tensor = self.dropout(torch.relu(self.norm(self.conv(x), valid)))
+        y = torch.relu(self.norm(self.conv(x), valid))
+        if self.training and self.dropout.p:
+            y = self.dropout(y.transpose(1, 2)).transpose(1, 2)
         return x + y if self.residual else y
 
 
@@ -138,21 +170,15 @@ class SpotNet(nn.Module):
 
         widths = (nodes * channels, *config.widths)
         self.temporal = nn.ModuleList(
-            TemporalLayer(
-                widths[i : i + 2],  # type: ignore[arg-type]
-                config.kernels[i],
-                config.dilations[i],
-                residual=config.residual,
-                dropout=config.dropout,
-            )
-            for i in range(len(config.widths))
+            TemporalLayer(*shape, residual=config.residual, dropout=config.dropout)
+            for shape in zip(widths[:-1], widths[1:], config.kernels, config.dilations, strict=True)
         )
         last, shape = config.widths[-1], (config.head_kernel, config.head_dilation)
         apexes = _APEX.stop - _APEX.start if config.apex_branch else 0
-        self.head = _conv(last, len(CHANNELS) - apexes, *shape)
+        self.head = TimeConv(last, len(CHANNELS) - apexes, *shape)
         if config.apex_branch:
-            self.apex_layer = TemporalLayer((last, last), *shape, dropout=config.dropout)
-            self.apex_head = _conv(last, apexes, *shape)
+            self.apex_layer = TemporalLayer(last, last, *shape, dropout=config.dropout)
+            self.apex_head = TimeConv(last, apexes, *shape)
 
     @classmethod
     def from_preset(cls, name: str | PathLike[str], graph: AUGraph | None = None) -> SpotNet:
@@ -196,45 +222,37 @@ class SpotNet(nn.Module):
         if valid is not None and bool(valid.all()):
             valid = None
         if valid is not None:
-            x = torch.where(valid[:, :, None, None], x, 0.0)
+            x = torch.where(_like(valid, x), x, 0.0)
         x = multi_scale_motion(x, self.config.motion_rows)
         if self.adjacency is not None:
-            x = self._graph(x, valid)
-        x = x.flatten(2).transpose(1, 2)
-        if valid is not None:
-            x = x * valid[:, None]
+            y = self.graph_layer(x.flatten(0, 1), self.adjacency()).unflatten(0, x.shape[:2])
+            x = torch.relu(self.graph_norm(y, valid))
+        elif valid is not None:
+            x = x * _like(valid, x)
+        x = x.flatten(2)
         for layer in self.temporal:
             x = layer(x, valid)
         logits = self.head(x)
         if self.config.apex_branch:
             apex = self.apex_head(self.apex_layer(x, valid))
-            logits = torch.cat([logits[:, : _APEX.start], apex, logits[:, _APEX.start :]], dim=1)
-        return cast(Tensor, logits.transpose(1, 2))
-
-    def _graph(self, x: Tensor, valid: Tensor | None) -> Tensor:
-        assert self.adjacency is not None
-        b, t, nodes, _ = x.shape
-        x = self.graph_layer(x.flatten(0, 1), self.adjacency())
-        # Channels are normed over rows and ROIs alike: to the norm a frame is R rows.
-        x = x.reshape(b, t * nodes, -1).transpose(1, 2)
-        each = None if valid is None else valid.repeat_interleave(nodes, dim=1)
-        x = torch.relu(self.graph_norm(x, each))
-        return x.transpose(1, 2).reshape(b, t, nodes, -1)
+            logits = torch.cat([logits[..., : _APEX.start], apex, logits[..., _APEX.start :]], -1)
+        return cast(Tensor, logits)
 
     @torch.no_grad()
     def scores(
         self,
         features: Features,
         *,
-        chunk_s: float | None = None,
+        chunk_s: float | None = 120.0,
         device: str | torch.device = "cpu",
     ) -> Scores:
         """The ten tracks of a whole video: soft-max over onset, offset and neither, else sigmoid.
 
         Args:
             features: of the graph's ROIs, at the configuration's rate.
-            chunk_s: compute in chunks of so many seconds with the context they need, which bounds
-                the memory and changes no score by more than 1e-6. None takes the whole at once.
+            chunk_s: compute in chunks of so many seconds with the context they need: faster, as a
+                chunk fits the cache, in bounded memory, and no score moves by more than 1e-6. None
+                takes the whole at once.
             device: where to compute. The network is moved there.
 
         Raises:
@@ -389,10 +407,9 @@ def parameter_count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def _conv(channels: int, to: int, kernel: int, dilation: int) -> nn.Conv1d:
-    return nn.Conv1d(
-        channels, to, kernel, dilation=dilation, padding=dilation * (kernel // 2), bias=False
-    )
+def _like(valid: Tensor, x: Tensor) -> Tensor:
+    """(B, T) with as many axes as x (B, T, ...)."""
+    return valid.reshape(*valid.shape, *[1] * (x.ndim - 2))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
