@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from aumer.types import Counts, Interval
@@ -30,8 +31,18 @@ def match(
     if not predictions or not truths:
         return []
     overlap = np.array([[p.iou(t) for t in truths] for p in predictions])
+    return match_matrix(overlap, overlap >= iou)
+
+
+def match_matrix(
+    overlap: npt.NDArray[np.float64], admissible: npt.NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """Index pairs (row, column) of a maximum one-to-one matching among the admissible pairs.
+
+    Among matchings of the same size the one with the largest sum of `overlap` (in [0, 1]) is taken.
+    """
     # An admissible pair outweighs any sum of IoU that could be won by giving one up.
-    gain = np.where(overlap >= iou, min(overlap.shape) + 1 + overlap, 0.0)
+    gain = np.where(admissible, min(overlap.shape) + 1 + overlap, 0.0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if gain[r, c] > 0]
 

@@ -1,0 +1,118 @@
+"""How far a score may be off: resampling of subjects.
+
+Videos of one subject are alike, so subjects, not expressions, are drawn. All replicates come from
+one matrix of draws, (replicates, subjects), times counts by subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its percentile interval at `level`."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    replicates: int
+    seed: int
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """First minus second method on the same draws of subjects.
+
+    Attributes:
+        p: two-sided: twice the smaller share of replicates on either side of 0, at most 1.
+    """
+
+    p: float
+
+
+def draws(subjects: int, replicates: int, seed: int) -> Integers:
+    """(replicates, subjects): how often each subject is in each resample of as many subjects.
+
+    Raises:
+        UsageError: fewer than two subjects or than one replicate.
+    """
+    if subjects < 2:
+        raise UsageError(f"a bootstrap over subjects needs two or more; found {subjects}")
+    if replicates < 1:
+        raise UsageError(f"a bootstrap needs one replicate or more; found {replicates}")
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
+
+
+def interval(
+    counts: Integers,
+    score: Callable[[Integers], Floats],
+    *,
+    replicates: int,
+    level: float,
+    seed: int,
+) -> Estimate:
+    """The score of all subjects and its interval.
+
+    Args:
+        counts: (subjects, ...) integer counts that add over subjects.
+        score: from (N, ...) summed counts to (N,) scores.
+
+    Raises:
+        UsageError: as for `draws`, or `level` is not between 0 and 1.
+    """
+    low, high, _ = _spread([counts], score, replicates, level, seed)
+    return Estimate(float(score(counts.sum(0)[None])[0]), low, high, level, replicates, seed)
+
+
+def difference(
+    first: Integers,
+    second: Integers,
+    score: Callable[[Integers], Floats],
+    *,
+    replicates: int,
+    level: float,
+    seed: int,
+) -> Difference:
+    """Score of `first` minus score of `second`, both (subjects, ...) in the same order.
+
+    Raises:
+        UsageError: as for `interval`.
+    """
+    low, high, found = _spread([first, second], score, replicates, level, seed)
+    value = float(score(first.sum(0)[None])[0] - score(second.sum(0)[None])[0])
+    p = min(1.0, 2 * min(float((found <= 0).mean()), float((found >= 0).mean())))
+    return Difference(value, low, high, level, replicates, seed, p)
+
+
+def _spread(
+    methods: list[Integers],
+    score: Callable[[Integers], Floats],
+    replicates: int,
+    level: float,
+    seed: int,
+) -> tuple[float, float, Floats]:
+    if not 0 < level < 1:
+        raise UsageError(f"level must be between 0 and 1; found {level}")
+    weights = draws(len(methods[0]), replicates, seed)
+    scores = [score(np.tensordot(weights, counts, axes=1)) for counts in methods]
+    found = scores[0] if len(scores) == 1 else scores[0] - scores[1]
+    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high), found

@@ -1,0 +1,429 @@
+"""What published evaluators make of the same predictions.
+
+Each is a set of named rules on the rows that ours takes, so that a published number can be seen for
+what it is. None of them is a recommendation: some count one expression twice, some leave false
+positives or misses out, so TP + FP need not be the number of predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError, did_you_mean
+from aumer.evaluation.rows import (
+    Case,
+    Comparison,
+    Ends,
+    MissingOffset,
+    Prediction,
+    SpottingSettings,
+    Truth,
+    Video,
+    VideoKey,
+    WithoutTruth,
+    prepare,
+)
+from aumer.types import KINDS, BoolArray, Kind
+
+#: LGSNet: an expression of at most so many frames is micro, and so many best ones count a video.
+LGSNET_MICRO_FRAMES = 15
+LGSNET_PER_VIDEO = 14
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts of one kind that add over videos.
+
+    Attributes:
+        tp: true positives as the evaluator's precision counts them.
+        found: true positives as its recall counts them.
+        predictions, truths: the denominators of the two.
+    """
+
+    tp: int = 0
+    found: int = 0
+    predictions: int = 0
+    truths: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.tp + other.tp,
+            self.found + other.found,
+            self.predictions + other.predictions,
+            self.truths + other.truths,
+        )
+
+    @property
+    def fp(self) -> int:
+        """Predictions that are no true positives; negative where hits were counted twice."""
+        return self.predictions - self.tp
+
+    @property
+    def fn(self) -> int:
+        """Truths that were not found; negative where hits were counted twice."""
+        return self.truths - self.found
+
+    @property
+    def precision(self) -> float:
+        return self.tp / self.predictions if self.predictions else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.found / self.truths if self.truths else 0.0
+
+    @property
+    def f1(self) -> float:
+        """2 tp found / (predictions found + truths tp): the harmonic mean of the two."""
+        below = self.predictions * self.found + self.truths * self.tp
+        return 2 * self.tp * self.found / below if below else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "tp": self.tp,
+            "fp": self.fp,
+            "fn": self.fn,
+            "found": self.found,
+            "predictions": self.predictions,
+            "truths": self.truths,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+        }
+
+
+#: From the (predictions, truths) IoU of a video and kind, and which of them are hits, to counts.
+Counting = Callable[[npt.NDArray[np.float64], BoolArray], Tally]
+
+
+def truths_found(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """Each truth that any prediction hits is a TP; a prediction may serve several."""
+    n = int(hits.any(0).sum())
+    return Tally(n, n, *hits.shape)
+
+
+def predictions_that_hit(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """Each prediction that hits any truth is a TP, so several on one truth all are."""
+    n = int(hits.any(1).sum())
+    return Tally(n, n, *hits.shape)
+
+
+def hits_and_finds(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """Precision counts the predictions that hit, recall the truths that are found."""
+    return Tally(int(hits.any(1).sum()), int(hits.any(0).sum()), *hits.shape)
+
+
+def best_predictions(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """Each prediction that is the best of a found truth is a TP, once if it is that of several."""
+    if not hits.any():
+        return Tally(0, 0, *hits.shape)
+    n = len(set(overlaps.argmax(0)[hits.any(0)].tolist()))
+    return Tally(n, n, *hits.shape)
+
+
+def best_truth_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """In the order of the file, a prediction is a TP if its best truth is hit and not yet taken."""
+    taken: set[int] = set()
+    for overlap, hit in zip(overlaps, hits, strict=True):
+        if hit.any():
+            taken.add(int(overlap.argmax()))
+    return Tally(len(taken), len(taken), *hits.shape)
+
+
+def best_truth_or_phantom(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """As `best_truth_in_order`; a video without any prediction has a false one, [0, 0]."""
+    tally = best_truth_in_order(overlaps, hits)
+    return tally if tally.predictions else replace(tally, predictions=1)
+
+
+def free_truths_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """In the order of the file, a prediction takes every truth it hits that is not yet taken.
+
+    TP = truths taken; FP = predictions that took none.
+    """
+    pairs = _taken(hits)
+    idle = len(hits) - len({p for p, _ in pairs})
+    return Tally(len(pairs), len(pairs), len(pairs) + idle, hits.shape[1])
+
+
+def _taken(hits: BoolArray) -> list[tuple[int, int]]:
+    free = np.ones(hits.shape[1], bool)
+    pairs = []
+    for p, hit in enumerate(hits):
+        pairs += [(p, int(t)) for t in np.flatnonzero(hit & free)]
+        free &= ~hit
+    return pairs
+
+
+@dataclass(frozen=True)
+class Legacy:
+    """One published evaluator.
+
+    Attributes:
+        counting: how hits become TPs; `None` for LGSNet's, which looks at both kinds at once.
+        silent_subjects: "drop" loses the misses of a subject without any prediction.
+    """
+
+    name: str
+    what: str
+    comparison: Comparison
+    ends: Ends
+    missing_offset: MissingOffset
+    videos_without_truth: WithoutTruth
+    counting: Counting | None
+    silent_subjects: WithoutTruth = "keep"
+
+    @property
+    def settings(self) -> SpottingSettings:
+        """Its rules, as far as ours has them."""
+        return SpottingSettings(
+            comparison=self.comparison,
+            ends=self.ends,
+            missing_offset=self.missing_offset,
+            videos_without_truth=self.videos_without_truth,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every rule by name."""
+        counting = self.counting.__name__ if self.counting else "truths_found_across_kinds"
+        return {
+            "matching": counting.replace("_", " "),
+            "iou": 0.5,
+            "comparison": self.comparison,
+            "ends": self.ends,
+            "missing_offset": self.missing_offset,
+            "videos_without_truth": self.videos_without_truth,
+            "silent_subjects": self.silent_subjects,
+        }
+
+
+EVALUATORS: dict[str, Legacy] = {
+    e.name: e
+    for e in (
+        Legacy("megc2020", "MEGC 2020 baseline", ">=", "closed", "apex", "keep", truths_found),
+        Legacy("abpn", "ABPN 2022", ">", "open", "unmatchable", "keep", hits_and_finds),
+        Legacy(
+            "auwgcn-2023",
+            "AUW-GCN until February 2025",
+            ">",
+            "open",
+            "unmatchable",
+            "keep",
+            predictions_that_hit,
+        ),
+        Legacy(
+            "auwgcn-2025",
+            "AUW-GCN since February 2025",
+            ">",
+            "open",
+            "unmatchable",
+            "keep",
+            best_predictions,
+        ),
+        Legacy("softnet", "SOFTNet, MTSN", ">=", "closed", "apex", "drop", best_truth_in_order),
+        Legacy("mean", "MEAN", ">=", "closed", "apex", "drop", best_truth_or_phantom),
+        Legacy("sl-swin", "SL-Swin", ">=", "open", "apex", "drop", best_truth_in_order),
+        Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
+        Legacy(
+            "strs-official",
+            "MEGC 2024/2025, the organisers' script",
+            ">=",
+            "closed",
+            "unmatchable",
+            "drop",
+            free_truths_in_order,
+            silent_subjects="drop",
+        ),
+    )
+}
+
+
+def find(name: str) -> Legacy:
+    """The evaluator called `name`.
+
+    Raises:
+        UsageError: there is none; the message lists the names and the nearest.
+    """
+    if name not in EVALUATORS:
+        raise UsageError(
+            f"no published evaluator is called {name!r}; there are {', '.join(EVALUATORS)}."
+            + did_you_mean(name, EVALUATORS)
+        )
+    return EVALUATORS[name]
+
+
+@dataclass(frozen=True)
+class LegacyReport:
+    """What a published evaluator makes of the rows.
+
+    Attributes:
+        tallies: by kind.
+    """
+
+    evaluator: Legacy
+    tallies: dict[Kind, Tally]
+
+    def counts(self, kind: Kind | None = None) -> Tally:
+        """The counts of one kind, or of both (overall)."""
+        return sum(self.tallies.values(), Tally()) if kind is None else self.tallies[kind]
+
+    def f1(self, kind: Kind | None = None) -> float:
+        """As the evaluator divides."""
+        return self.counts(kind).f1
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "evaluator": self.evaluator.name,
+            "what": self.evaluator.what,
+            "settings": self.evaluator.to_dict(),
+            "scores": {
+                "macro": self.counts("macro").to_dict(),
+                "micro": self.counts("micro").to_dict(),
+                "overall": self.counts().to_dict(),
+            },
+        }
+
+
+def score(
+    name: str,
+    predictions: Iterable[Prediction],
+    truths: Iterable[Truth],
+    videos: Iterable[Video] | None = None,
+) -> LegacyReport:
+    """Score rows as the published evaluator called `name` does, at IoU 0.5.
+
+    Raises:
+        UsageError: unknown name, or rows that do not fit; see `rows.prepare`.
+    """
+    legacy = find(name)
+    cases = _cases(legacy, predictions, truths, videos)
+    if legacy.counting is None:
+        return LegacyReport(legacy, _lgsnet(legacy, cases))
+    tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
+    for case in cases:
+        if case.truths or case.predictions:
+            overlaps = case.overlaps(legacy.ends)
+            tallies[case.kind] += legacy.counting(overlaps, _hits(legacy, overlaps))
+    return LegacyReport(legacy, tallies)
+
+
+def _cases(
+    legacy: Legacy,
+    predictions: Iterable[Prediction],
+    truths: Iterable[Truth],
+    videos: Iterable[Video] | None,
+) -> list[Case]:
+    predictions = list(predictions)
+    cases = list(prepare(predictions, truths, videos, legacy.settings).cases)
+    if legacy.silent_subjects == "keep":
+        return cases
+    heard = {(p.subject, p.kind) for p in predictions}
+    return [c for c in cases if (c.key[0], c.kind) in heard]
+
+
+def _hits(legacy: Legacy, overlaps: npt.NDArray[np.float64]) -> BoolArray:
+    iou = legacy.settings.iou
+    hits: BoolArray = overlaps >= iou if legacy.comparison == ">=" else overlaps > iou
+    return hits
+
+
+def _lgsnet(legacy: Legacy, cases: Sequence[Case]) -> dict[Kind, Tally]:
+    """A truth is found by a prediction of any kind; length says which kind either counts for.
+
+    The number of truths alone follows the labels. A truth of one frame counts for neither kind.
+    """
+    tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
+    videos: dict[VideoKey, list[Case]] = {}
+    for case in cases:
+        videos.setdefault(case.key, []).append(case)
+        tallies[case.kind] += Tally(truths=len(case.truths))
+    for key, both in videos.items():
+        rows = sorted((p for c in both for p in c.predictions), key=lambda p: -p.score)
+        best = tuple(rows[:LGSNET_PER_VIDEO])
+        for p in best:
+            tallies[_by_length(p.offset - p.onset)] += Tally(predictions=1)
+        truths = tuple(t for c in both for t in c.truths)
+        offsets = tuple(o for c in both for o in c.offsets)
+        merged = Case(key, "macro", best, truths, offsets)
+        found = _hits(legacy, merged.overlaps(legacy.ends)).any(0)
+        for t, offset, was in zip(truths, offsets, found.tolist(), strict=True):
+            if was and offset is not None and offset > t.onset:
+                tallies[_by_length(offset - t.onset)] += Tally(tp=1, found=1)
+    return tallies
+
+
+def _by_length(frames: int) -> Kind:
+    return "micro" if frames <= LGSNET_MICRO_FRAMES else "macro"
+
+
+@dataclass(frozen=True)
+class OfficialStrs:
+    """What the organisers' script prints. Its "UAR" is the mean of precisions."""
+
+    spotting: Tally
+    strs: float
+    f1: float
+    uf1: float
+    uar: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "spotting": self.spotting.to_dict()}
+
+
+def strs_official(
+    predictions: Iterable[Prediction],
+    truths: Iterable[Truth],
+    videos: Iterable[Video] | None = None,
+    *,
+    kind: Kind = "micro",
+) -> OfficialStrs:
+    """The spot-then-recognise score as the organisers' script counts it.
+
+    F1 of recognition is the harmonic mean of mean precision and mean recall over the emotions of
+    all truths. An emotion scores 0 where all or none of the spotted pairs have it on both sides:
+    the script then finds no two-by-two table.
+
+    Raises:
+        UsageError: as for `score`, or a truth or prediction without a label.
+    """
+    legacy = find("strs-official")
+    predictions, truths = list(predictions), list(truths)
+    rows: list[Prediction | Truth] = [*predictions, *truths]
+    for row in rows:
+        if row.kind == kind and not row.label:
+            raise UsageError(
+                f"an expression of video {row.video!r} has no label; the spot-then-recognise score "
+                "needs a column label on both sides"
+            )
+    emotions = sorted({t.label for t in truths if t.kind == kind})
+    spotting = Tally()
+    pairs: list[tuple[str, str]] = []
+    for case in _cases(legacy, predictions, truths, videos):
+        if case.kind == kind:
+            overlaps = case.overlaps(legacy.ends)
+            hits = _hits(legacy, overlaps)
+            spotting += free_truths_in_order(overlaps, hits)
+            pairs += [(case.predictions[p].label, case.truths[t].label) for p, t in _taken(hits)]
+    tables = [_one_against_rest(emotion, pairs) for emotion in emotions]
+    precision = _mean(t.precision for t in tables)
+    recall = _mean(t.recall for t in tables)
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return OfficialStrs(spotting, spotting.f1 * f1, f1, _mean(t.f1 for t in tables), uar=precision)
+
+
+def _one_against_rest(emotion: str, pairs: list[tuple[str, str]]) -> Tally:
+    cells = {(p == emotion, t == emotion) for p, t in pairs}
+    if len({side for cell in cells for side in cell}) < 2:
+        return Tally()
+    tp = sum(p == t == emotion for p, t in pairs)
+    made, there = (sum(pair[i] == emotion for pair in pairs) for i in (0, 1))
+    return Tally(tp, tp, made, there)
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else 0.0

@@ -1,0 +1,317 @@
+"""What is compared: annotated and predicted intervals, and the rules under which they are.
+
+Frames are those of the annotators' tables; both sides must count from the same number. A predicted
+interval may begin before frame 0, as a published method's do, so a row is no `types.Interval`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.types import KINDS, Annotation, Expression, IntArray, Kind, VideoRecord
+
+Ends = Literal["closed", "open"]
+Comparison = Literal[">=", ">"]
+MissingOffset = Literal["refuse", "drop", "apex", "apex+20", "onset+20", "mirror", "unmatchable"]
+WithoutTruth = Literal["keep", "drop"]
+
+VideoKey = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video that was evaluated, with expressions or without.
+
+    Attributes:
+        fps: frames per second that its rows count in, for errors in milliseconds.
+    """
+
+    subject: str
+    name: str
+    fps: float | None = None
+
+    @property
+    def key(self) -> VideoKey:
+        return self.subject, self.name
+
+
+def _check_row(kind: str, onset: int, offset: int | None) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {kind!r}")
+    if offset is not None and offset < onset:
+        raise ValueError(f"offset {offset} lies before onset {onset}")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An annotated expression; frames, both ends included. An offset of `None` is missing.
+
+    Attributes:
+        row: where it was read (the line of its file), 0 if nowhere.
+
+    Raises:
+        ValueError: unknown kind, or an offset before the onset.
+    """
+
+    subject: str
+    video: str
+    kind: Kind
+    onset: int
+    offset: int | None
+    apex: int | None = None
+    label: str = ""
+    row: int = 0
+
+    def __post_init__(self) -> None:
+        _check_row(self.kind, self.onset, self.offset)
+
+    @property
+    def key(self) -> VideoKey:
+        return self.subject, self.video
+
+    @classmethod
+    def of(cls, a: Annotation) -> Truth:
+        """The same expression as a row."""
+        return cls(a.subject, a.video, a.kind, a.onset, a.offset, a.apex, a.emotion, a.row)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A spotted expression; frames, both ends included.
+
+    Raises:
+        ValueError: unknown kind, or an offset before the onset.
+    """
+
+    subject: str
+    video: str
+    kind: Kind
+    onset: int
+    offset: int
+    apex: int | None = None
+    score: float = 1.0
+    label: str = ""
+    row: int = 0
+
+    def __post_init__(self) -> None:
+        _check_row(self.kind, self.onset, self.offset)
+
+    @property
+    def key(self) -> VideoKey:
+        return self.subject, self.video
+
+    @classmethod
+    def of(cls, subject: str, video: str, e: Expression) -> Prediction:
+        """The same expression as a row."""
+        return cls(subject, video, e.kind, e.onset, e.offset, e.apex, e.score, e.label or "")
+
+
+def rows_of(records: Iterable[VideoRecord]) -> tuple[list[Video], list[Truth]]:
+    """The videos of a data set, those without expressions too, and its annotations."""
+    records = list(records)
+    videos = [Video(r.subject, r.name, r.fps) for r in records]
+    return videos, [Truth.of(a) for r in records for a in r.annotations]
+
+
+@dataclass(frozen=True)
+class SpottingSettings:
+    """The rules of a comparison. The organisers fixed `iou` alone; so all are printed.
+
+    Attributes:
+        iou: the overlap that makes a hit.
+        comparison: whether an IoU of exactly `iou` is one (">=", as MEGC says) or not (">").
+        ends: "closed" counts both ends of an interval (length = offset - onset + 1), "open" not
+            the last (length = offset - onset).
+        missing_offset: "refuse" such a truth with an error; "drop" it from the truths; keep it as
+            "unmatchable"; or put its offset at the "apex", at "apex+20" or "onset+20" frames, or
+            ("mirror") as far behind the apex as the onset lies before it.
+        videos_without_truth: "drop" leaves out the predictions of a kind in videos without a truth
+            of that kind, and so their false positives.
+        expect_macro, expect_micro: number of truths there should be: denominators differ between
+            papers.
+    """
+
+    iou: float = 0.5
+    comparison: Comparison = ">="
+    ends: Ends = "closed"
+    missing_offset: MissingOffset = "refuse"
+    videos_without_truth: WithoutTruth = "keep"
+    expect_macro: int | None = None
+    expect_micro: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.iou <= 1:
+            raise ConfigError(f"iou must be in (0, 1]; found {self.iou}")
+        for name, allowed in CHOICES.items():
+            found = getattr(self, name)
+            if found not in allowed:
+                near = did_you_mean(str(found), allowed)
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(allowed)}; found {found!r}.{near}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every rule by name, the matching included."""
+        return {"matching": "maximum one-to-one", **asdict(self)}
+
+
+#: The words that a setting can be.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "comparison": get_args(Comparison),
+    "ends": get_args(Ends),
+    "missing_offset": get_args(MissingOffset),
+    "videos_without_truth": get_args(WithoutTruth),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One video and kind, ready to be matched.
+
+    Attributes:
+        offsets: for each truth the offset that the policy gives it; `None` matches nothing.
+    """
+
+    key: VideoKey
+    kind: Kind
+    predictions: tuple[Prediction, ...]
+    truths: tuple[Truth, ...]
+    offsets: tuple[int | None, ...]
+
+    def overlaps(self, ends: Ends) -> npt.NDArray[np.float64]:
+        """(predictions, truths) IoU; see `iou_matrix`."""
+        spans = [(t.onset, t.onset if o is None else o) for t, o in zip_(self)]
+        found = iou_matrix([(p.onset, p.offset) for p in self.predictions], spans, ends)
+        found[:, [o is None for o in self.offsets]] = 0.0
+        return found
+
+
+def zip_(case: Case) -> Iterator[tuple[Truth, int | None]]:
+    """The truths of a case, each with its offset."""
+    return zip(case.truths, case.offsets, strict=True)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The cases of a comparison: one for every video and kind, in the order of the videos.
+
+    Attributes:
+        videos: all that were evaluated.
+        dropped_truths, dropped_predictions: rows that the settings leave out.
+    """
+
+    videos: tuple[Video, ...]
+    cases: tuple[Case, ...]
+    dropped_truths: int
+    dropped_predictions: int
+
+
+def iou_matrix(
+    first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]], ends: Ends
+) -> npt.NDArray[np.float64]:
+    """(N, M) intersection over union of (onset, offset) pairs; 0 where both are empty."""
+    a: IntArray = np.array(first, np.int64).reshape(-1, 1, 2)
+    b: IntArray = np.array(second, np.int64).reshape(1, -1, 2)
+    last = int(ends == "closed")
+    shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]) + last
+    shared = np.maximum(shared, 0)
+    both = (a[..., 1] - a[..., 0] + last) + (b[..., 1] - b[..., 0] + last) - shared
+    return np.divide(shared, both, out=np.zeros(both.shape), where=both > 0)
+
+
+def prepare(
+    predictions: Iterable[Prediction],
+    truths: Iterable[Truth],
+    videos: Iterable[Video] | None,
+    settings: SpottingSettings,
+) -> Prepared:
+    """Sort rows by video and kind, in their order, and apply the policies of `settings`.
+
+    Args:
+        videos: every video that was evaluated; `None` means those that rows name.
+
+    Raises:
+        UsageError: a row of a video that is not among `videos`, a video named twice, a missing
+            offset that the policy refuses or cannot fill, or another number of truths than
+            `settings` expects.
+    """
+    predictions, truths = list(predictions), list(truths)
+    rows: list[Truth | Prediction] = [*truths, *predictions]
+    if videos is None:
+        videos = [Video(*key) for key in dict.fromkeys(row.key for row in rows)]
+    videos = tuple(videos)
+    known = {video.key for video in videos}
+    if len(known) < len(videos):
+        ((subject, name), _) = Counter(video.key for video in videos).most_common(1)[0]
+        raise UsageError(f"video {name} of subject {subject} is listed twice")
+    for row in rows:
+        if row.key not in known:
+            what = "prediction" if isinstance(row, Prediction) else "truth"
+            raise UsageError(
+                f"{what}{_line(row)} is of video {row.video!r} of subject {row.subject!r}, which "
+                "is not among the evaluated videos; correct the name or add the video."
+                + did_you_mean(row.video, {name for _, name in known})
+            )
+    found: dict[tuple[VideoKey, Kind], tuple[list[Prediction], list[Truth]]]
+    found = {(video.key, kind): ([], []) for video in videos for kind in KINDS}
+    for p in predictions:
+        found[p.key, p.kind][0].append(p)
+    for t in truths:
+        found[t.key, t.kind][1].append(t)
+
+    cases = []
+    dropped_truths = dropped_predictions = 0
+    for (key, kind), (ps, ts) in found.items():
+        kept = [t for t in ts if t.offset is not None or settings.missing_offset != "drop"]
+        dropped_truths += len(ts) - len(kept)
+        if settings.videos_without_truth == "drop" and not kept:
+            dropped_predictions += len(ps)
+            ps = []
+        offsets = tuple(_filled(t, settings.missing_offset) for t in kept)
+        cases.append(Case(key, kind, tuple(ps), tuple(kept), offsets))
+    for kind, expected in (("macro", settings.expect_macro), ("micro", settings.expect_micro)):
+        total = sum(len(c.truths) for c in cases if c.kind == kind)
+        if expected is not None and total != expected:
+            raise UsageError(
+                f"there are {total} {kind} truths where {expected} are expected; a score over "
+                "another number of truths is not comparable. See the settings missing_offset and "
+                f"expect_{kind}"
+            )
+    return Prepared(videos, tuple(cases), dropped_truths, dropped_predictions)
+
+
+def _line(row: Prediction | Truth) -> str:
+    return f" of line {row.row}" if row.row else ""
+
+
+def _filled(t: Truth, policy: MissingOffset) -> int | None:
+    """The offset of a truth under a policy; `None` matches nothing."""
+    if t.offset is not None or policy == "unmatchable":
+        return t.offset
+    where = f"the {t.kind} truth{_line(t)} in video {t.video!r} (onset {t.onset})"
+    if policy == "refuse":
+        raise UsageError(
+            f"{where} has no offset; say what that means with missing_offset (on the command line "
+            f"--missing-offset): {', '.join(CHOICES['missing_offset'][1:])}"
+        )
+    if policy == "onset+20":
+        return t.onset + 20
+    if t.apex is None:
+        raise UsageError(f"{where} has neither offset nor apex; missing_offset={policy} needs one")
+    offset = {
+        "apex": t.apex,
+        "apex+20": t.apex + 20,
+        "mirror": 2 * t.apex - t.onset,
+    }[policy]
+    if offset < t.onset:
+        raise UsageError(
+            f"{where} has no offset, and missing_offset={policy} gives {offset}, before its onset"
+        )
+    return offset

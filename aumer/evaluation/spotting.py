@@ -1,0 +1,475 @@
+"""Spotting as MEGC 2020/2021 scores it: counts pooled over all videos and subjects, divided once.
+
+``evaluate(predictions, truths, videos, settings)`` gives a `SpottingReport`. A macro and a micro
+expression never match each other; "overall" pools the counts of both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import AumerError, UsageError
+from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
+from aumer.evaluation.matching import match_matrix
+from aumer.evaluation.rows import (
+    Case,
+    Prediction,
+    SpottingSettings,
+    Truth,
+    Video,
+    VideoKey,
+    prepare,
+    zip_,
+)
+from aumer.types import KINDS, Counts, IntArray, Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Thresholds of the sweep. Literals: 0.1 * 3 is not 0.3, and 3 shared frames of 10 must count.
+SWEEP = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+#: Rows of a table: macro first, as papers print them.
+ROWS: tuple[tuple[str, Kind | None], ...] = (
+    ("macro", "macro"),
+    ("micro", "micro"),
+    ("overall", None),
+)
+
+
+class EvaluationError(AumerError):
+    """Counts that do not add up: a bug, since a score from them would be wrong."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fold of leave-one-subject-out predicted for the subject that was left out."""
+
+    subject: str
+    predictions: tuple[Prediction, ...]
+
+
+def merge_folds(folds: Iterable[Fold], videos: Iterable[Video]) -> list[Prediction]:
+    """The predictions of all folds of leave-one-subject-out.
+
+    Raises:
+        UsageError: a subject without a fold or with several, a fold of an unknown subject, or a
+            fold that predicts for somebody else.
+    """
+    folds = list(folds)
+    subjects = {video.subject for video in videos}
+    times = Counter(fold.subject for fold in folds)
+    for found, what in (
+        (subjects - set(times), "no fold, and its misses would go uncounted, for"),
+        ({s for s, n in times.items() if n > 1}, "more than one fold for"),
+        (set(times) - subjects, "a fold without videos for"),
+    ):
+        if found:
+            raise UsageError(f"leave-one-subject-out has {what} {', '.join(sorted(found))}")
+    for fold in folds:
+        strange = next((p for p in fold.predictions if p.subject != fold.subject), None)
+        if strange is not None:
+            raise UsageError(
+                f"the fold of subject {fold.subject} predicts for subject {strange.subject} "
+                f"(video {strange.video})"
+            )
+    return [p for fold in folds for p in fold.predictions]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A true positive. `offset` is the truth's as the missing-offset policy gives it."""
+
+    prediction: Prediction
+    truth: Truth
+    offset: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class BoundaryError:
+    """Prediction minus truth over the matched pairs that have both.
+
+    Attributes:
+        unit: "frames" or "ms".
+        pairs: number of pairs that were compared; the figures are `None` where there is none.
+        bias, mae, median: mean, mean absolute and median absolute difference.
+    """
+
+    unit: str
+    pairs: int
+    bias: float | None
+    mae: float | None
+    median: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SpottingReport:
+    """Counts by video and kind, and every figure that follows from them.
+
+    Attributes:
+        table: (videos, kinds, 3) int64 TP, FP, FN at `settings.iou`, in the order of `videos` and
+            `types.KINDS`.
+        sweep_table: (thresholds, videos, kinds, 3) int64, by `SWEEP`.
+        pairs: the true positives.
+        dropped_truths, dropped_predictions: rows that the settings leave out of the counts.
+    """
+
+    settings: SpottingSettings
+    videos: tuple[Video, ...]
+    table: IntArray
+    sweep_table: IntArray
+    pairs: tuple[Pair, ...]
+    dropped_truths: int
+    dropped_predictions: int
+
+    # -- scores -------------------------------------------------------------------------------
+
+    def counts(
+        self, kind: Kind | None = None, *, subject: str | None = None, iou: float | None = None
+    ) -> Counts:
+        """Pooled counts: of one kind or of both (overall), of one subject or of all.
+
+        Raises:
+            UsageError: unknown subject, or `iou` is neither the settings' nor in `SWEEP`.
+        """
+        table = self.table
+        if iou is not None and iou != self.settings.iou:
+            if iou not in SWEEP:
+                raise UsageError(f"counts are kept at an IoU of {SWEEP}; found {iou}")
+            table = self.sweep_table[SWEEP.index(iou)]
+        if subject is not None:
+            if subject not in self.subjects:
+                raise UsageError(f"no subject {subject!r} was evaluated")
+            table = table[[v.subject == subject for v in self.videos]]
+        tp, fp, fn = _of_kind(table, kind).sum(0).tolist()
+        return Counts(tp, fp, fn)
+
+    def f1(self, kind: Kind | None = None) -> float:
+        """2 TP / (2 TP + FP + FN) of the pooled counts, as MEGC scores."""
+        return self.counts(kind).f1
+
+    def mean_subject_f1(self, kind: Kind | None = None) -> float:
+        """Mean of the subjects' F1: some papers print it, and it is not the MEGC score.
+
+        Subjects with neither truth nor prediction are left out.
+        """
+        counts = self._by_subject(kind)
+        counts = counts[counts.sum(1) > 0]
+        return float(f1_of(counts).mean()) if len(counts) else 0.0
+
+    def sweep(self, kind: Kind | None = None) -> dict[float, Counts]:
+        """Counts at each threshold of `SWEEP`."""
+        return {iou: self.counts(kind, iou=iou) for iou in SWEEP}
+
+    @property
+    def truths(self) -> dict[str, int]:
+        """Denominators: truths by row of the table."""
+        return {name: self.counts(kind).tp + self.counts(kind).fn for name, kind in ROWS}
+
+    # -- subjects -----------------------------------------------------------------------------
+
+    @cached_property
+    def subjects(self) -> tuple[str, ...]:
+        """Every subject once, in the order of the videos; those without truth too."""
+        return tuple(dict.fromkeys(video.subject for video in self.videos))
+
+    def _by_subject(self, kind: Kind | None) -> IntArray:
+        place = {subject: i for i, subject in enumerate(self.subjects)}
+        found = np.zeros((len(place), 3), np.int64)
+        np.add.at(found, [place[v.subject] for v in self.videos], _of_kind(self.table, kind))
+        return found
+
+    def per_subject(self) -> pd.DataFrame:
+        """One row for each subject: videos, and tp, fp, fn, f1 of each kind and overall."""
+        import pandas as pd
+
+        videos = Counter(video.subject for video in self.videos)
+        columns: dict[str, Any] = {
+            "subject": list(self.subjects),
+            "videos": [videos[s] for s in self.subjects],
+        }
+        for name, kind in ROWS:
+            counts = self._by_subject(kind)
+            for j, what in enumerate(("tp", "fp", "fn")):
+                columns[f"{name}_{what}"] = counts[:, j]
+            columns[f"{name}_f1"] = f1_of(counts)
+        table: pd.DataFrame = pd.DataFrame(columns)
+        return table
+
+    def bootstrap(
+        self,
+        kind: Kind | None = None,
+        *,
+        replicates: int = 2000,
+        level: float = 0.95,
+        seed: int = 0,
+    ) -> Estimate:
+        """Pooled F1 with its percentile interval over resampled subjects.
+
+        Raises:
+            UsageError: fewer than two subjects, or arguments out of range.
+        """
+        return interval(
+            self._by_subject(kind), f1_of, replicates=replicates, level=level, seed=seed
+        )
+
+    def compare(
+        self,
+        other: SpottingReport,
+        kind: Kind | None = None,
+        *,
+        replicates: int = 2000,
+        level: float = 0.95,
+        seed: int = 0,
+    ) -> Difference:
+        """F1 of this method minus F1 of `other`, on the same resamples of subjects.
+
+        Raises:
+            UsageError: the two were not scored over the same subjects and numbers of truths.
+        """
+        if set(self.subjects) != set(other.subjects):
+            strange = sorted(set(self.subjects) ^ set(other.subjects))
+            raise UsageError(f"only one of the two methods has subject {', '.join(strange)}")
+        order = [other.subjects.index(subject) for subject in self.subjects]
+        mine, theirs = self._by_subject(kind), other._by_subject(kind)[order]
+        truths = mine[:, [0, 2]].sum(1), theirs[:, [0, 2]].sum(1)
+        if (truths[0] != truths[1]).any():
+            one = self.subjects[int(np.flatnonzero(truths[0] != truths[1])[0])]
+            raise UsageError(
+                f"the two methods were scored over different truths (subject {one}, for instance)"
+            )
+        return difference(mine, theirs, f1_of, replicates=replicates, level=level, seed=seed)
+
+    # -- boundaries ---------------------------------------------------------------------------
+
+    def boundary_errors(
+        self, kind: Kind | None = None, *, unit: str = "frames"
+    ) -> dict[str, BoundaryError]:
+        """Errors of "onset", "apex" and "offset" of the true positives.
+
+        Offsets that a policy filled in, apexes that either side lacks and, in "ms", videos without
+        a frame rate are not compared.
+
+        Raises:
+            UsageError: `unit` is neither "frames" nor "ms".
+        """
+        if unit not in ("frames", "ms"):
+            raise UsageError(f"unit must be frames or ms; found {unit!r}")
+        fps = {video.key: video.fps for video in self.videos}
+        found: dict[str, list[float]] = {"onset": [], "apex": [], "offset": []}
+        for pair in self.pairs:
+            p, t = pair.prediction, pair.truth
+            if kind is not None and t.kind != kind:
+                continue
+            rate = fps[t.key]
+            if unit == "ms" and rate is None:
+                continue
+            scale = 1.0 if unit == "frames" or rate is None else 1000 / rate
+            found["onset"].append((p.onset - t.onset) * scale)
+            if p.apex is not None and t.apex is not None:
+                found["apex"].append((p.apex - t.apex) * scale)
+            if t.offset is not None:
+                found["offset"].append((p.offset - t.offset) * scale)
+        return {name: _boundary(unit, errors) for name, errors in found.items()}
+
+    # -- output -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pairs, in what JSON can hold."""
+        return {
+            "evaluator": "aumer",
+            "settings": self.settings.to_dict(),
+            "scores": {name: _scores(self, kind) for name, kind in ROWS},
+            "sweep": {
+                name: [{"iou": iou, **_line(c)} for iou, c in self.sweep(kind).items()]
+                for name, kind in ROWS
+            },
+            "boundary_errors": {
+                name: {
+                    unit: {k: e.to_dict() for k, e in self.boundary_errors(kind, unit=unit).items()}
+                    for unit in ("frames", "ms")
+                }
+                for name, kind in ROWS
+            },
+            "subjects": len(self.subjects),
+            "videos": len(self.videos),
+            "dropped_truths": self.dropped_truths,
+            "dropped_predictions": self.dropped_predictions,
+        }
+
+    def to_markdown(self) -> str:
+        """The score table with the settings under it."""
+        lines = ["| | TP | FP | FN | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
+        for name, kind in ROWS:
+            c = self.counts(kind)
+            lines.append(
+                f"| {name} | {c.tp} | {c.fp} | {c.fn} | {c.precision:.4f} | {c.recall:.4f} "
+                f"| {c.f1:.4f} |"
+            )
+        lines += ["", self.describe()]
+        return "\n".join(lines) + "\n"
+
+    def describe(self) -> str:
+        """The settings and what they left out, in one line."""
+        s = self.settings
+        return (
+            f"{s.to_dict()['matching']} matching at IoU {s.comparison} {s.iou:g}, {s.ends} ends; "
+            f"missing offset: {s.missing_offset} ({self.dropped_truths} truths dropped); videos "
+            f"without truth: {s.videos_without_truth} ({self.dropped_predictions} predictions "
+            f"dropped); {len(self.subjects)} subjects, {len(self.videos)} videos; counts pooled"
+        )
+
+
+def evaluate(
+    predictions: Iterable[Prediction],
+    truths: Iterable[Truth],
+    videos: Iterable[Video] | None = None,
+    settings: SpottingSettings | None = None,
+) -> SpottingReport:
+    """Match every video and kind and count.
+
+    Args:
+        videos: all videos that were evaluated, those without a truth too; `None` means those that
+            rows name.
+
+    Raises:
+        UsageError: see `rows.prepare`.
+        EvaluationError: counts that do not add up.
+    """
+    settings = settings or SpottingSettings()
+    predictions, truths = list(predictions), list(truths)
+    ready = prepare(predictions, truths, videos, settings)
+    place = {video.key: i for i, video in enumerate(ready.videos)}
+    table = np.zeros((len(place), len(KINDS), 3), np.int64)
+    sweep = np.zeros((len(SWEEP), *table.shape), np.int64)
+    pairs: list[Pair] = []
+    for case in ready.cases:
+        video, kind = place[case.key], KINDS.index(case.kind)
+        overlaps = case.overlaps(settings.ends)
+        hits = _matched(overlaps, settings, settings.iou)
+        table[video, kind] = _three(case, len(hits))
+        for k, iou in enumerate(SWEEP):
+            sweep[k, video, kind] = _three(case, len(_matched(overlaps, settings, iou)))
+        offsets = [o for _, o in zip_(case)]
+        for p, t in hits:
+            offset = offsets[t]
+            if offset is None:
+                raise EvaluationError(f"a truth without an offset was matched in {case.key}")
+            iou = float(overlaps[p, t])
+            pairs.append(Pair(case.predictions[p], case.truths[t], offset, iou))
+    report = SpottingReport(
+        settings,
+        ready.videos,
+        table,
+        sweep,
+        tuple(pairs),
+        ready.dropped_truths,
+        ready.dropped_predictions,
+    )
+    check(report, predictions, truths)
+    return report
+
+
+def check(
+    report: SpottingReport, predictions: Sequence[Prediction], truths: Sequence[Truth]
+) -> None:
+    """TP + FN is the number of truths, TP + FP that of predictions: by video and kind, and in all.
+
+    Rows that the settings drop are counted by the report. Not an ``assert``, which ``python -O``
+    would remove.
+
+    Raises:
+        EvaluationError: they are not.
+    """
+    s = report.settings
+    kept: Counter[tuple[VideoKey, Kind]] = Counter(
+        (t.key, t.kind) for t in truths if t.offset is not None or s.missing_offset != "drop"
+    )
+    made: Counter[tuple[VideoKey, Kind]] = Counter((p.key, p.kind) for p in predictions)
+    if s.videos_without_truth == "drop":
+        made = Counter({where: n for where, n in made.items() if where in kept})
+    tables = [(s.iou, report.table), *zip(SWEEP, report.sweep_table, strict=True)]
+    for iou, table in tables:
+        if (table < 0).any():
+            raise EvaluationError(f"a count is negative at IoU {iou}")
+        for v, video in enumerate(report.videos):
+            for k, kind in enumerate(KINDS):
+                tp, fp, fn = table[v, k].tolist()
+                where = video.key, kind
+                if (tp + fn, tp + fp) != (kept[where], made[where]):
+                    raise EvaluationError(
+                        f"{kind} of video {video.key}: TP, FP, FN = {tp}, {fp}, {fn} with "
+                        f"{kept[where]} truths and {made[where]} predictions"
+                    )
+        total = table.sum((0, 1))
+        if total[0] + total[2] != len(truths) - report.dropped_truths:
+            raise EvaluationError(f"TP + FN = {total[0] + total[2]}, truths {len(truths)}")
+        if total[0] + total[1] != len(predictions) - report.dropped_predictions:
+            raise EvaluationError(f"TP + FP = {total[0] + total[1]}, of {len(predictions)}")
+    if report.table[..., 0].sum() != len(report.pairs):
+        raise EvaluationError("the true positives are not the matched pairs")
+
+
+def f1_of(counts: IntArray) -> npt.NDArray[np.float64]:
+    """(N, 3) TP, FP, FN -> (N,) F1; 0 where all are 0."""
+    below = 2 * counts[:, 0] + counts[:, 1] + counts[:, 2]
+    return np.divide(2 * counts[:, 0], below, out=np.zeros(len(counts)), where=below > 0)
+
+
+def _matched(
+    overlaps: npt.NDArray[np.float64], settings: SpottingSettings, iou: float
+) -> list[tuple[int, int]]:
+    if not overlaps.size:
+        return []
+    good = overlaps >= iou if settings.comparison == ">=" else overlaps > iou
+    return match_matrix(overlaps, good)
+
+
+def _three(case: Case, hits: int) -> tuple[int, int, int]:
+    return hits, len(case.predictions) - hits, len(case.truths) - hits
+
+
+def _of_kind(table: IntArray, kind: Kind | None) -> IntArray:
+    """(..., kinds, 3) -> (..., 3)."""
+    found: IntArray = table.sum(-2) if kind is None else table[..., KINDS.index(kind), :]
+    return found
+
+
+def _line(counts: Counts) -> dict[str, Any]:
+    return {
+        "tp": counts.tp,
+        "fp": counts.fp,
+        "fn": counts.fn,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+    }
+
+
+def _scores(report: SpottingReport, kind: Kind | None) -> dict[str, Any]:
+    counts = report.counts(kind)
+    return {
+        "truths": counts.tp + counts.fn,
+        "predictions": counts.tp + counts.fp,
+        **_line(counts),
+        "mean_subject_f1": report.mean_subject_f1(kind),
+    }
+
+
+def _boundary(unit: str, errors: list[float]) -> BoundaryError:
+    if not errors:
+        return BoundaryError(unit, 0, None, None, None)
+    a = np.array(errors)
+    size = np.abs(a)
+    return BoundaryError(unit, len(a), float(a.mean()), float(size.mean()), float(np.median(size)))
