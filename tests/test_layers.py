@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data",
-        "registry config files au rois",
+        "registry strict config files au rois",
         "video graph evaluation cache",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
