@@ -9,20 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer import registry
+from aumer import au, registry
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
 from aumer.rois import DEFAULT_ROIS, LANDMARK_NAMES, RoiSet, check_names, nearest_name, roi_set
+from aumer.types import KINDS, Annotation, Kind
 
 Matrix = npt.NDArray[np.float64]
 #: ROIs of a graph: a `RoiSet`, or names in node order (any names; ints are landmark indices), or
@@ -30,6 +33,15 @@ Matrix = npt.NDArray[np.float64]
 Nodes = RoiSet | str | Sequence[str | int]
 
 FORMAT = "aumer-graph/1"
+
+#: How `AUGraph.from_annotations` weighs, n_ij being the expressions that move ROIs i and j, n_i
+#: those that move i, n all.
+WEIGHTINGS = {
+    "counts": "n_ij; the published AU map counts as published, see `published_counts`",
+    "conditional": "P(j moves | i moves) = n_ij / n_i",
+    "lift": "n n_ij / (n_i n_j), 1 where i = j: how much likelier than by chance",
+    "binary": "1 where P(j moves | i moves) reaches the threshold, else 0 (ML-GCN, CVPR 2019)",
+}
 
 
 def _l1_rows(a: Matrix) -> Matrix:
@@ -140,6 +152,12 @@ class AUGraph:
             for i, j in zip(to, come, strict=True)
         }
 
+    def unconnected(self) -> tuple[str, ...]:
+        """ROIs that no edge joins to another."""
+        off = self.weights * (1 - np.eye(len(self)))
+        degree = off.sum(axis=0) + off.sum(axis=1)
+        return tuple(roi for roi, d in zip(self.rois, degree, strict=True) if d == 0)
+
     @property
     def directed(self) -> bool:
         """Whether some weight differs from the one the other way."""
@@ -200,6 +218,82 @@ class AUGraph:
             UsageError: it is not square, not of R rows, or holds what is no weight.
         """
         return cls(_names(rois), _as_matrix(weights), name, {"made": "from_matrix"})
+
+    @classmethod
+    def from_annotations(
+        cls,
+        annotations: Iterable[Annotation],
+        *,
+        exclude_subjects: Iterable[str] = (),
+        kind: Kind | None = None,
+        au_map: str | au.AUMap | Mapping[int, Sequence[str]] = "facs",
+        weighting: str = "counts",
+        threshold: float = 0.2,
+        rois: Nodes = DEFAULT_ROIS,
+        name: str = "mine",
+    ) -> AUGraph:
+        """How often ROIs move in one expression, counted from coders' AUs.
+
+        An expression moves the ROIs that `au_map` gives for its AUs, by side; reflected AUs
+        ("ref(4)") do not count, and of alternatives ("12 or 14") the first does. `source` records
+        how many rows were used, what could not be read, and which ROIs are left without an edge.
+
+        Args:
+            annotations: as `aumer.data.read_table` gives them.
+            exclude_subjects: left out, so that a fold's prior knows nothing of its test subjects.
+            kind: only "micro" or "macro".
+            au_map: "facs", "published", or ROI names by AU of your own (both sides; ROIs whose
+                names hold `_l` or `_r` are left out of an AU made on the other side).
+            weighting: one of `WEIGHTINGS`.
+            threshold: of "binary".
+
+        Raises:
+            UsageError: an unknown subject, kind, map, weighting or ROI, or no row left to count.
+        """
+        names = _names(rois)
+        mapping = _au_map(au_map, names)
+        if weighting not in WEIGHTINGS:
+            raise UsageError(
+                f"no weighting is called {weighting!r}; there are {', '.join(WEIGHTINGS)}."
+                + did_you_mean(weighting, WEIGHTINGS)
+            )
+        if not 0 < threshold <= 1:
+            raise UsageError(f"threshold is a share, above 0 and at most 1; found {threshold}")
+        rows, excluded = _chosen(annotations, exclude_subjects, kind)
+        coded, refused = au.read_annotations(rows)
+        if mapping.exact:
+            used = [aus for a in rows if (aus := _exact_aus(a.aus, mapping))]
+            sets = [{roi for n in aus for roi in mapping.moves[n]} for aus in used]
+        else:
+            sets = [{r for u in c.units if u.made for r in mapping.moved(u)} for c in coded]
+        moved = np.array([[roi in s for roi in names] for s in sets], np.float64)
+        moved = moved.reshape(-1, len(names))
+        if not moved.any():
+            raise UsageError(
+                f"none of the {len(rows)} expressions has an AU that moves a ROI by the map "
+                f"{mapping.name!r}; it knows AU {', '.join(map(str, sorted(mapping.moves)))}"
+            )
+        if mapping.exact and weighting == "counts":
+            weights = published_counts(used, mapping, names)
+        else:
+            weights = _weighted(moved, weighting, threshold)
+        source = {
+            "made": "from_annotations",
+            "au_map": mapping.name,
+            "weighting": weighting,
+            **({"threshold": threshold} if weighting == "binary" else {}),
+            "kind": kind or "both",
+            "excluded_subjects": excluded,
+            "rows": len(rows),
+            "rows_read": len(coded),
+            "rows_used": int(moved.any(axis=1).sum()),
+            "rows_refused": len(rows) - len(coded),
+            "unread": dict(sorted(Counter(r.piece or "(empty)" for r in refused).items())),
+        }
+        graph = cls(names, weights, name, source)
+        if lonely := graph.unconnected():
+            source["rois_without_edge"] = list(lonely)
+        return cls(names, weights, name, source)
 
     @classmethod
     def from_pyg(cls, data: Any, *, rois: Nodes = DEFAULT_ROIS, name: str = "mine") -> AUGraph:
@@ -369,6 +463,93 @@ class AUGraph:
             edges, rois=rois, name=name, directed=bool(content.get("directed", False))
         )
         return cls(graph.rois, graph.weights, name, source or graph.source)
+
+
+def published_counts(
+    rows: Iterable[Sequence[int]], au_map: au.AUMap, rois: Sequence[str]
+) -> Matrix:
+    """AUW-GCN's counting (Yin et al., ICME 2023), over the AUs of each row that the map has.
+
+    A row of one AU adds 1 to the diagonal at each of its ROIs. A row of more adds, for each pair of
+    its AUs and each i of the first's ROIs and j of the second's, 1 to [i, j] and 1 to [j, i].
+    """
+    nodes = {n: [rois.index(roi) for roi in names] for n, names in au_map.moves.items()}
+    counts = np.zeros((len(rois), len(rois)))
+    for row in rows:
+        if len(row) == 1:
+            counts[nodes[row[0]], nodes[row[0]]] += 1
+        for first, second in combinations(row, 2):
+            for i, j in product(nodes[first], nodes[second]):
+                counts[i, j] += 1
+                counts[j, i] += 1
+    return counts
+
+
+def _weighted(moved: npt.NDArray[np.float64], weighting: str, threshold: float) -> Matrix:
+    """Weights of (N, R) 0 or 1: which expression moves which ROI. A ROI never moved has zeros."""
+    together: Matrix = moved.T @ moved
+    alone = np.maximum(np.diag(together), 1)
+    if weighting == "counts":
+        return together
+    conditional: Matrix = together / alone[:, None]
+    if weighting == "conditional":
+        return conditional
+    if weighting == "binary":
+        return np.asarray(conditional >= threshold, np.float64)
+    lift: Matrix = together * len(moved) / (alone[:, None] * alone)
+    np.fill_diagonal(lift, np.diag(together) > 0)
+    return lift
+
+
+def _exact_aus(text: str, au_map: au.AUMap) -> tuple[int, ...]:
+    known = {str(n): n for n in au_map.moves}
+    return tuple(known[piece] for piece in text.split("+") if piece in known)
+
+
+def _au_map(given: str | au.AUMap | Mapping[int, Sequence[str]], names: Sequence[str]) -> au.AUMap:
+    if isinstance(given, str):
+        if given not in au.MAPS:
+            raise UsageError(
+                f"no AU map is called {given!r}; there are {', '.join(au.MAPS)}."
+                + did_you_mean(given, au.MAPS)
+            )
+        found = au.MAPS[given]
+    elif isinstance(given, au.AUMap):
+        found = given
+    else:
+        found = au.AUMap("own", {n: tuple(rois) for n, rois in given.items()})
+    for number, rois in found.moves.items():
+        for roi in rois:
+            if roi not in names:
+                raise UsageError(
+                    f"the AU map {found.name!r} has AU{number} move {roi!r}, which is none of the "
+                    f"graph's ROIs: {', '.join(names)}.{nearest_name(roi, names)}"
+                )
+    return found
+
+
+def _chosen(
+    annotations: Iterable[Annotation], exclude_subjects: Iterable[str], kind: Kind | None
+) -> tuple[list[Annotation], list[str]]:
+    """The annotations to count and the subjects left out, sorted."""
+    rows = list(annotations)
+    excluded = sorted(
+        {exclude_subjects} if isinstance(exclude_subjects, str) else set(exclude_subjects)
+    )
+    subjects = {a.subject for a in rows}
+    for subject in excluded:
+        if subject not in subjects:
+            # Left to pass, a misspelt test subject would be counted into its own fold's prior.
+            raise UsageError(
+                f"there is no subject {subject!r} to exclude; there are "
+                f"{', '.join(sorted(subjects))}.{did_you_mean(subject, subjects)}"
+            )
+    if kind is not None and kind not in KINDS:
+        raise UsageError(
+            f"kind must be one of {', '.join(KINDS)}, or None for both; found {kind!r}"
+        )
+    kept = [a for a in rows if a.subject not in excluded and kind in (None, a.kind)]
+    return kept, excluded
 
 
 class _Shipped(Mapping[str, AUGraph]):
