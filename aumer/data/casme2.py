@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation
-from aumer.data.report import Log, TableReport
+from aumer.data.report import Key, Log, TableReport
 from aumer.data.tables import read
 from aumer.files import StrPath
 
@@ -50,3 +55,36 @@ def read_table(path: StrPath) -> TableReport:
         tuple(log.corrections),
         tuple(log.refusals),
     )
+
+
+class Casme2(JoinedDataSet):
+    """The clips. See `aumer.data.dataset.DataSet`."""
+
+    name: ClassVar[str] = NAME
+    layout: ClassVar[str] = (
+        "Cropped/sub01/EP02_01f/reg_img46.jpg or CASME2_RAW_selected/sub01/EP02_01f/img46.jpg, and "
+        "the workbook of 2014 or 2019; an image's number is the one that the workbook uses"
+    )
+    expected: ClassVar[Mapping[str, int]] = {"subjects": 26, "videos": 255, "micro": 255}
+
+    @classmethod
+    def from_root(
+        cls, root: StrPath, *, table: StrPath | None = None, images: str = "raw"
+    ) -> Casme2:
+        """Join the workbook and the folders of images.
+
+        Args:
+            table: the workbook; the first by name below the root if not given.
+            images: part of the path of the frames to use where a clip is there twice ("cropped").
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        return cls._join(root, read_table, _key, fps=FPS, table=table, images=images)
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    if len(parts) < 2:
+        return None
+    subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+_\w+", parts[-1])
+    return (f"sub{int(subject[1]):02d}", clip[0]) if subject and clip else None

@@ -3,10 +3,15 @@ macro- and 277 micro-expressions to spot."""
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
+from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
-from aumer.data.report import Log, Rule, TableReport
+from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.data.tables import Row, read
 from aumer.files import StrPath
 from aumer.types import Annotation, Kind
@@ -31,7 +36,12 @@ def read_table(path: StrPath) -> TableReport:
         UsageError: a column is missing or a cell holds something else.
     """
     spotting = Path(path).suffix.lower() == ".csv"
-    table = read(path, _SPOTTING if spotting else _COLUMNS, sheet=None if spotting else SHEET)
+    table = read(
+        path,
+        _SPOTTING if spotting else _COLUMNS,
+        sheet=None if spotting else SHEET,
+        optional=("frame_num",),
+    )
     log = Log()
     one = _spotting_row if spotting else _workbook_row
     found = tuple(one(row, log) for row in table)
@@ -43,6 +53,11 @@ def read_table(path: StrPath) -> TableReport:
         found,
         tuple(log.corrections),
         tuple(log.refusals),
+        lengths={
+            (a.subject, a.video): row.whole("frame_num")
+            for a, row in zip(found, table, strict=True)
+            if row.optional("frame_num")
+        },
     )
 
 
@@ -74,3 +89,39 @@ def _spotting_row(row: Row, log: Log) -> Annotation:
         kind=kind_of(row, "type", _KINDS),
         columns=("startFrame", None, "endFrame"),
     )
+
+
+class Casme3(JoinedDataSet):
+    """Part A. See `aumer.data.dataset.DataSet`."""
+
+    name: ClassVar[str] = NAME
+    layout: ClassVar[str] = (
+        "spNO.1/a/color/1.jpg, and the workbook of part A or the table for spotting; below "
+        "spNO.1/a any folder of images will do, and the one with color in its path is taken"
+    )
+    # Published counts differ: 94 to 100 subjects, 860 micro in the workbook, 277 in the table.
+    expected: ClassVar[Mapping[str, int]] = {}
+
+    @classmethod
+    def from_root(
+        cls, root: StrPath, *, table: StrPath | None = None, images: str = "color"
+    ) -> Casme3:
+        """Join a table and the folders of images.
+
+        Args:
+            table: the workbook (860 micro-expressions, with AUs and emotions) or the table for
+                spotting (macro and micro); the workbook below the root if not given.
+            images: part of the path of the frames to use where a video is there twice ("depth").
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        return cls._join(root, read_table, _key, fps=FPS, table=table, images=images)
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    for one, other in itertools.pairwise(parts):
+        subject = re.fullmatch(r"spNO\.?(\d+)", one, re.IGNORECASE)
+        if subject and re.fullmatch(r"[a-zA-Z]", other):
+            return f"spNO.{int(subject[1])}", other.lower()
+    return None

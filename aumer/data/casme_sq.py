@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aumer.data import auwgcn
+from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
-from aumer.data.report import Log, TableReport
+from aumer.data.report import Key, Log, TableReport
 from aumer.data.tables import Row, read_sheet
 from aumer.files import StrPath
 from aumer.types import Kind
@@ -79,4 +80,37 @@ def _of(names: Mapping[Any, str], row: Row, column: str, key: object, rule: str)
 
 def _from_auwgcn(subject: str, video: str) -> tuple[str, str] | None:
     name = re.fullmatch(r"casme_(\d+)_(\d{4})", video)
+    return (f"s{int(name[1])}", f"{int(name[1])}_{name[2]}") if name else None
+
+
+class CasmeSq(JoinedDataSet):
+    """The long videos. See `aumer.data.dataset.DataSet`."""
+
+    name: ClassVar[str] = NAME
+    layout: ClassVar[str] = (
+        "rawpic/s15/15_0101disgustingteeth/img_1.jpg or longVideoFaceCropped/..., and the workbook "
+        "of three sheets, CAS(ME)^2code_final.xlsx; folders are found by name, wherever they lie"
+    )
+    # 97 or 98 videos by the owners' papers; 95 have an expression.
+    expected: ClassVar[Mapping[str, int]] = {"subjects": 22, "macro": 300, "micro": 57}
+
+    @classmethod
+    def from_root(
+        cls, root: StrPath, *, table: StrPath | None = None, images: str = "rawpic"
+    ) -> CasmeSq:
+        """Join the workbook and the folders of images.
+
+        Args:
+            table: the workbook, or AUW-GCN's CSV; looked for below the root if not given.
+            images: part of the path of the frames to use where a video is there twice. The crops
+                of s21, s27, s31 and s37 cut the forehead.
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        return cls._join(root, read_table, _key, fps=FPS, table=table, images=images)
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"(\d+)_(\d{4})\D\w*", parts[-1]) if parts else None
     return (f"s{int(name[1])}", f"{int(name[1])}_{name[2]}") if name else None

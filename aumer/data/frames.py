@@ -16,13 +16,18 @@ EARLY_ONSET = Rule(
     "onset-before-video",
     "the movement was under way when the video began; the first frame is taken as its onset",
 )
-MISSING_APEX = Rule("missing-apex", "0, -1 or / stands for an apex nobody gave; there is none")
+MISSING_APEX = Rule(
+    "missing-apex", "0, -1 or / stands for an apex nobody gave; there is none", settled=False
+)
 MISSING_OFFSET = Rule(
     "missing-offset",
     "0 or less stands for an offset nobody gave; there is none, and a policy fills it",
+    settled=False,
 )
 IMPOSSIBLE_OFFSET = Rule(
-    "impossible-offset", "an offset before its onset cannot be repaired; it counts as missing"
+    "impossible-offset",
+    "an offset before its onset cannot be repaired; it counts as missing",
+    settled=False,
 )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from aumer.types import Annotation
+
+#: Subject and video.
+Key: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -15,10 +20,12 @@ class Rule:
     Attributes:
         name: the fault it answers, as `aumer data check` lists it.
         reason: what is known, and what is done.
+        settled: nothing is left for a policy to decide.
     """
 
     name: str
     reason: str
+    settled: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class TableReport:
 
     Attributes:
         rows: lines with data. A line may hold several annotations (SMIC-HS).
+        lengths: frames of a video, by subject and video, where the table says so.
+        rates: frames per second of a video, where the table says so.
     """
 
     dataset: str
@@ -57,6 +66,36 @@ class TableReport:
     annotations: tuple[Annotation, ...]
     corrections: tuple[Correction, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    lengths: Mapping[Key, int] = field(default_factory=dict)
+    rates: Mapping[Key, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something of a data set that is not as it should be.
+
+    Attributes:
+        code: which of `aumer.data.check.FAULTS`.
+        row: of the table, 0 if it concerns none.
+    """
+
+    code: str
+    message: str
+    subject: str = ""
+    video: str = ""
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an adapter read, and what it found wrong while it joined table and folders.
+
+    Attributes:
+        tables: the one that is used first; others are there to be compared with it.
+    """
+
+    tables: tuple[TableReport, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
+from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation
-from aumer.data.report import Log, Rule, TableReport
+from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.data.tables import read
 from aumer.files import StrPath
 
@@ -64,3 +68,31 @@ def read_table(path: StrPath) -> TableReport:
         tuple(log.corrections),
         tuple(log.refusals),
     )
+
+
+class Samm(JoinedDataSet):
+    """The clips. See `aumer.data.dataset.DataSet`."""
+
+    name: ClassVar[str] = NAME
+    layout: ClassVar[str] = (
+        "006/006_1_2/006_05562.jpg, and the workbook with a sheet MICRO_ONLY; an image's number is "
+        "the one that the workbook uses"
+    )
+    expected: ClassVar[Mapping[str, int]] = {"subjects": 29, "videos": 159, "micro": 159}
+
+    @classmethod
+    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> Samm:
+        """Join the workbook and the folders of images.
+
+        Args:
+            table: the workbook; looked for below the root if not given.
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        return cls._join(root, read_table, _key, fps=FPS, table=table)
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"(\d{3})_\d+_\d+", parts[-1]) if parts else None
+    return (name[1], name[0]) if name else None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import ClassVar
+
+from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
-from aumer.data.report import Log, TableReport
+from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.data.tables import read
 from aumer.files import StrPath
 from aumer.types import Kind
@@ -14,6 +19,11 @@ FPS = 200.0
 SHEET = "FACS_Movement_Only"
 _COLUMNS = ("Subject", "Filename", "Onset", "Apex", "Offset", "Type", "Action Units")
 _KINDS: dict[str, Kind] = {"macro": "macro", "micro": "micro"}
+
+
+REPEATED_NAME = Rule(
+    "repeated-name", "two movements of one video carry one name; the rows tell them apart"
+)
 
 
 def read_table(path: StrPath) -> TableReport:
@@ -27,7 +37,11 @@ def read_table(path: StrPath) -> TableReport:
     table = read(path, _COLUMNS, sheet=SHEET)
     log = Log()
     found = []
+    names = set()
     for row in table:
+        if (name := row.text("Filename")) in names:
+            log.correct(REPEATED_NAME, row.number, "Filename", name, name)
+        names.add(name)
         video, numbered, _ = row.text("Filename").rpartition("_")
         if not (numbered and video.startswith(f"{row.text('Subject')}_")):
             raise row.error(
@@ -55,3 +69,36 @@ def read_table(path: StrPath) -> TableReport:
         tuple(log.corrections),
         tuple(log.refusals),
     )
+
+
+class SammLv(JoinedDataSet):
+    """The long videos. See `aumer.data.dataset.DataSet`."""
+
+    name: ClassVar[str] = NAME
+    layout: ClassVar[str] = (
+        "006_1/006_1_0001.jpg, and the workbook with a sheet FACS_Movement_Only; folders are found "
+        "by name, wherever they lie"
+    )
+    expected: ClassVar[Mapping[str, int]] = {
+        "subjects": 30,
+        "videos": 147,
+        "macro": 343,
+        "micro": 159,
+    }
+
+    @classmethod
+    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> SammLv:
+        """Join the workbook and the folders of images.
+
+        Args:
+            table: the workbook; looked for below the root if not given.
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        return cls._join(root, read_table, _key, fps=FPS, table=table)
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"(\d{3})_\d+", parts[-1]) if parts else None
+    return (name[1], name[0]) if name else None

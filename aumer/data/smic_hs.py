@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
+from aumer.data.dataset import JoinedDataSet, find_tables, join
+from aumer.data.folders import Media, places, scan
 from aumer.data.frames import annotation
-from aumer.data.report import Log, TableReport
-from aumer.data.tables import Row, read
+from aumer.data.report import Key, Log, Report, Rule, TableReport
+from aumer.data.tables import Row, Table, read
 from aumer.files import StrPath
 from aumer.types import Annotation
 
@@ -16,6 +22,24 @@ FPS = 100.0
 SHEET = "HS"
 _INTERVALS = (("OnsetF", "OffsetF"), ("Onset2F", "Offset2F"), ("Onset3F", "Offset3F"))
 _COLUMNS = ("Subject", "Filename", *_INTERVALS[0], "FirstF", "LastF", "Emotion")
+#: In the names of clips.
+EMOTIONS = {"ne": "negative", "po": "positive", "sur": "surprise"}
+
+NO_ROW = Rule(
+    "clip-without-row",
+    "three of the 164 clips are in no row; SMIC-HS cuts its clips from onset to offset, so that "
+    "the whole clip is taken, with the emotion in its name",
+)
+OWN_CLIP = Rule(
+    "interval-with-clip",
+    "the extended clip s3_ne_02 holds what are s03_ne_02 and s03_ne_03 among the 164; a further "
+    "interval of a row belongs to the clip with the next number, if that has no row of its own",
+)
+EMOTION = Rule(
+    "emotion-of-name",
+    "s18_sur_03 is negative in the sheet; its name says surprise, and so do the released counts, "
+    "70 negative, 51 positive and 43 surprise",
+)
 
 
 def read_table(path: StrPath) -> TableReport:
@@ -27,61 +51,151 @@ def read_table(path: StrPath) -> TableReport:
     Raises:
         UsageError: a column is missing or a cell holds something else.
     """
-    table = read(path, _COLUMNS, sheet=SHEET, optional=[c for pair in _INTERVALS[1:] for c in pair])
+    table = _table(path)
     log = Log()
-    found: list[Annotation] = []
-    for row in table:
-        subject, video = _names(row)
-        here: list[Annotation] = []
-        for onset, offset in _INTERVALS:
-            if not row.optional(onset):
-                continue
-            problem = _problem(row, onset, offset)
-            if problem:
-                log.refuse(row.number, onset, row.text(onset), problem)
-                continue
-            a = annotation(
-                row,
-                log,
-                subject=subject,
-                video=video,
-                kind="micro",
-                columns=(onset, None, offset),
-                first=row.whole("FirstF"),
-                emotion=row.text("Emotion"),
-            )
-            if a in here:
-                log.refuse(row.number, onset, row.text(onset), "repeats an interval of its row")
-            else:
-                here.append(a)
-        found += here
+    found = tuple(a for row in table for a in _intervals(row, log))
     return TableReport(
         NAME,
         table.path,
         table.sheet,
         len(table),
-        tuple(found),
+        found,
         tuple(log.corrections),
         tuple(log.refusals),
     )
 
 
-def _problem(row: Row, onset: str, offset: str) -> str | None:
-    """Why this is no interval: in five rows the third holds the difference of two cameras' clocks
-    and the clip's first frame."""
-    if onset == _INTERVALS[0][0]:
-        return None  # a first interval outside its clip is a fault of the clip's numbers
+def _table(path: StrPath) -> Table:
+    return read(path, _COLUMNS, sheet=SHEET, optional=[c for pair in _INTERVALS[1:] for c in pair])
+
+
+def _intervals(row: Row, log: Log) -> list[Annotation]:
+    video = clip(row.text("Filename"))
     first = row.whole("FirstF")
-    if row.whole(onset) < first:
-        return f"lies before the clip, which begins at {first}: no interval"
-    return None
-
-
-def _names(row: Row) -> tuple[str, str]:
-    subject = f"s{row.whole('Subject'):02d}"
-    return subject, clip(row.text("Filename"))
+    emotion = EMOTIONS.get(video.split("_")[1], row.text("Emotion"))
+    if emotion != row.text("Emotion"):
+        log.correct(EMOTION, row.number, "Emotion", row.text("Emotion"), emotion)
+    found: list[Annotation] = []
+    for onset, offset in _INTERVALS:
+        if not row.optional(onset):
+            continue
+        if row.whole(onset) < first:
+            # In five rows the third pair holds the difference of two clocks and the first frame.
+            problem = f"lies before the clip, which begins at {first}: no interval"
+            log.refuse(row.number, onset, row.text(onset), problem)
+            continue
+        a = annotation(
+            row,
+            log,
+            subject=f"s{row.whole('Subject'):02d}",
+            video=video,
+            kind="micro",
+            columns=(onset, None, offset),
+            first=first,
+            emotion=emotion,
+        )
+        if a in found:
+            log.refuse(row.number, onset, row.text(onset), "repeats an interval of its row")
+        else:
+            found.append(a)
+    return found
 
 
 def clip(name: str) -> str:
     """``s03_ne_01`` of ``s3_ne_01``: the sheet and the folders pad the subject differently."""
     return re.sub(r"^s(\d+)(?=_)", lambda found: f"s{int(found[1]):02d}", name)
+
+
+class SmicHs(JoinedDataSet):
+    """The clips. See `aumer.data.dataset.DataSet`."""
+
+    name: ClassVar[str] = NAME
+    layout: ClassVar[str] = (
+        "HS/s03/micro/negative/s3_ne_01/image302330.bmp (SMIC-HS, onset to offset, or the extended "
+        "clips of SMIC-E-HS), and the workbook with a sheet HS; clips are found by name, their "
+        "frames by the camera's numbers, or by their count where they are numbered anew"
+    )
+    expected: ClassVar[Mapping[str, int]] = {"subjects": 16, "videos": 164}
+
+    @classmethod
+    def from_root(cls, root: StrPath, *, table: StrPath | None = None, images: str = "") -> SmicHs:
+        """Join the workbook and the folders of images.
+
+        Args:
+            table: the workbook; looked for below the root if not given.
+            images: part of the path of the frames to use where a clip is there twice.
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        (table_read, *others), faults = find_tables(root, read_table, table)
+        found, doubts = places(scan(root), _key, prefer=[images] if images else [])
+        cameras = {row.number: _Camera.of(row) for row in _table(table_read.path)}
+        annotations, log = _by_clip(table_read.annotations, found)
+        report = replace(table_read, corrections=(*table_read.corrections, *log.corrections))
+
+        def locate(a: Annotation, media: Media) -> tuple[Annotation | None, str]:
+            return cameras[a.row].locate(a, media) if a.row else (a, "")
+
+        videos, problems = join(NAME, annotations, found, fps=FPS, locate=locate)
+        return cls(Path(root), videos, Report((report, *others), (*faults, *doubts, *problems)))
+
+
+def _by_clip(
+    annotations: tuple[Annotation, ...], found: Mapping[Key, Media]
+) -> tuple[list[Annotation], Log]:
+    """The annotations, each with its clip among those found, and one for each clip without."""
+    placed: list[Annotation] = []
+    log = Log()
+    rows = {(a.subject, a.video) for a in annotations}
+    before: dict[int, int] = {}
+    for a in annotations:
+        count = before[a.row] = before.get(a.row, 0) + 1
+        stem, _, number = a.video.rpartition("_")
+        own = f"{stem}_{int(number) + count - 1:02d}"
+        if own != a.video and (a.subject, own) in found and (a.subject, own) not in rows:
+            log.correct(OWN_CLIP, a.row, "Filename", a.video, own)
+            a = replace(a, video=own)
+        placed.append(a)
+    spoken_for = {(a.subject, a.video) for a in placed}
+    for key, media in found.items():
+        if key not in spoken_for and media.numbers:
+            last = len(media.numbers) - 1
+            emotion = EMOTIONS[key[1].split("_")[1]]
+            placed.append(Annotation(*key, "micro", 0, None, last, emotion=emotion))
+            log.correct(NO_ROW, 0, "Filename", key[1], f"frames 0-{last}")
+    return placed, log
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """The camera's numbers of the first and the last frame of an extended clip."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, row: Row) -> _Camera:
+        return cls(row.whole("FirstF"), row.whole("LastF"))
+
+    def locate(self, a: Annotation, media: Media) -> tuple[Annotation | None, str]:
+        """The annotation with the frames of this folder."""
+        numbers = media.numbers
+        if numbers is None or a.offset is None:
+            return a, ""
+        onset, offset = a.onset + self.first, a.offset + self.first
+        if numbers[0] <= onset and offset <= numbers[-1]:  # the camera's numbers
+            return replace(a, onset=media.index(onset), offset=media.index(offset)), ""
+        if len(numbers) == self.last - self.first + 1:  # the extended clip, numbered anew
+            return a, ""
+        if len(numbers) == offset - onset + 1:  # onset to offset, numbered anew
+            return replace(a, onset=0, offset=len(numbers) - 1), ""
+        return None, (
+            f"frames {onset}-{offset} are not among {numbers[0]}-{numbers[-1]}, and {len(numbers)} "
+            f"images are neither this interval nor the extended clip {self.first}-{self.last}"
+        )
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"s(\d+)_(ne|po|sur)_\d+", parts[-1]) if parts else None
+    return (f"s{int(name[1]):02d}", clip(name[0])) if name else None

@@ -21,14 +21,19 @@ WHOLE: list[tuple[str, str, int, int, dict[str, int], int]] = [
     ("casme-sq", "casme_sq_auwgcn.csv", 357, 357, {"missing-offset": 44, "missing-apex": 1}, 0),
     (
         *("samm-lv", "samm_lv_coding.xlsx", 502, 502),
-        {"fractional-frame": 430, "onset-before-video": 10, "missing-apex": 6},
+        {
+            "fractional-frame": 430,
+            "onset-before-video": 10,
+            "missing-apex": 6,
+            "repeated-name": 1,
+        },
         0,
     ),
     ("casme2", "casme2_coding.xlsx", 255, 255, {}, 0),
     ("casme2", "casme2_coding_2019.xlsx", 255, 255, {"missing-apex": 1}, 0),
     ("samm", "samm_micro_facs_codes.xlsx", 159, 159, {"wrong-apex": 1}, 0),
     # Eight rows with a second interval and one with a third; 6 third ones are none.
-    ("smic-hs", "smic_hs_e_annotation.xlsx", 157, 157 + 8 + 1, {}, 6),
+    ("smic-hs", "smic_hs_e_annotation.xlsx", 157, 157 + 8 + 1, {"emotion-of-name": 1}, 6),
     (
         *("casme3", "casme3_part_a.xlsx", 860, 860),
         {"missing-offset": 2, "video-name": 1, "onset-before-video": 1},

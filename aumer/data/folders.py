@@ -1,0 +1,152 @@
+"""What lies under a data set's root: folders of numbered images, and video files."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aumer.data.report import Fault, Key
+from aumer.errors import UsageError
+from aumer.files import StrPath
+
+VIDEO_SUFFIXES = frozenset((".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm"))
+
+
+@dataclass(frozen=True)
+class Media:
+    """A folder of images, or a video file.
+
+    Attributes:
+        parts: its path below the root; a file without its suffix.
+        numbers: of a folder's images, in the order of their names; `None` for a file.
+    """
+
+    path: Path
+    parts: tuple[str, ...]
+    numbers: tuple[int, ...] | None = None
+
+    def index(self, number: int) -> int:
+        """Place of the image with this number; below 0 or beyond the last for one outside.
+
+        An image that is missing between others has the place of the next one.
+        """
+        numbers = self.numbers
+        if not numbers:
+            raise ValueError(f"{self.path} has no numbered images")
+        if number < numbers[0]:
+            return number - numbers[0]
+        if number > numbers[-1]:
+            return len(numbers) - 1 + number - numbers[-1]
+        return bisect_left(numbers, number)
+
+    def faults(self, key: Key) -> list[Fault]:
+        """Images that are missing, or whose numbers repeat."""
+        numbers = self.numbers or ()
+        if not numbers:
+            return []
+        if len(set(numbers)) < len(numbers):
+            message = f"{self.path}: two images have one number, so that places mean nothing"
+            return [Fault("repeated-frames", message, *key)]
+        missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+        if not missing:
+            return []
+        begin = next(a for a, b in itertools.pairwise(numbers) if b != a + 1) + 1
+        message = (
+            f"{self.path}: {missing} images are missing between {numbers[0]} and {numbers[-1]}, "
+            f"the first is {begin}"
+        )
+        return [Fault("missing-frames", message, *key)]
+
+
+def scan(root: StrPath) -> tuple[Media, ...]:
+    """Every folder with images and every video file below `root`, sorted by path.
+
+    Hidden files and folders are left out; links to folders are followed, each folder once.
+
+    Raises:
+        UsageError: `root` is not a folder.
+    """
+    from aumer.video import IMAGE_SUFFIXES  # brings cv2, which reading a table does not need
+
+    root = checked_root(root)
+    found = []
+    seen: set[str] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        parts = Path(folder).relative_to(root).parts
+        images = []
+        for name in files:
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 (of a quarter of a million names)
+            suffix = suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in IMAGE_SUFFIXES:
+                images.append(name)
+            elif suffix in VIDEO_SUFFIXES:
+                found.append(Media(Path(folder, name), (*parts, stem)))
+        if images:
+            found.append(Media(Path(folder), parts, _numbers(images)))
+    return tuple(sorted(found, key=lambda m: m.parts))
+
+
+def checked_root(root: StrPath) -> Path:
+    """The folder of a data set.
+
+    Raises:
+        UsageError: it is not a folder.
+    """
+    path = Path(root)
+    if not path.is_dir():
+        problem = "is not a folder" if path.exists() else "does not exist"
+        raise UsageError(f"{root} {problem}; give the folder that the data set was unpacked into")
+    return path
+
+
+def _numbers(images: Iterable[str]) -> tuple[int, ...]:
+    """The last number in each name, in their order; 1, 2, ... where a name has none."""
+    found = [re.findall(r"\d+", os.path.splitext(name)[0]) for name in images]  # noqa: PTH122
+    if not all(found):
+        return tuple(range(1, len(found) + 1))
+    return tuple(sorted(int(digits[-1]) for digits in found))
+
+
+def places(
+    media: Iterable[Media],
+    key: Callable[[tuple[str, ...]], Key | None],
+    *,
+    prefer: Sequence[str] = (),
+) -> tuple[Mapping[Key, Media], list[Fault]]:
+    """The place of each video, and a fault for each that has several which nothing tells apart.
+
+    Args:
+        key: subject and video of a path below the root; `None` for one of neither.
+        prefer: texts of paths, the wanted one first: versions of one video (raw, cropped).
+    """
+    found: dict[Key, list[Media]] = {}
+    for one in media:
+        if (name := key(one.parts)) is not None:
+            found.setdefault(name, []).append(one)
+
+    def rank(one: Media) -> int:
+        path = "/".join(one.parts).casefold()
+        return next((k for k, text in enumerate(prefer) if text.casefold() in path), len(prefer))
+
+    chosen, faults = {}, []
+    for name, several in found.items():
+        best = min(map(rank, several))
+        first, *others = [one for one in several if rank(one) == best]
+        chosen[name] = first
+        if others:
+            also = ", ".join(str(one.path) for one in others)
+            faults.append(Fault("several-videos", f"{first.path} is used, not {also}", *name))
+    return chosen, faults
