@@ -1,0 +1,463 @@
+"""From a spotting network's ten tracks to expressions: the published decoder, and ours. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.spotting.channels import CHANNELS, column
+from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
+
+Signal = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+
+def probabilities(logits: npt.NDArray[np.floating[Any]]) -> FloatArray:
+    """(..., 10) logits as scores: a soft-max over each kind's onset, offset, neither; sigmoids."""
+    x = np.asarray(logits, np.float64)
+    out = np.empty(x.shape, np.float32)
+    for kind in KINDS:
+        classes = [column(kind, part) for part in ("onset", "offset", "neither")]
+        e = np.exp(x[..., classes] - x[..., classes].max(axis=-1, keepdims=True))
+        out[..., classes] = e / e.sum(axis=-1, keepdims=True)
+        for part in ("apex", "action"):
+            z = x[..., column(kind, part)]
+            out[..., column(kind, part)] = 0.5 * (1 + np.tanh(0.5 * z))
+    return out
+
+
+# As published
+
+
+@dataclass(frozen=True)
+class PublishedRange:
+    """What the published decoder allows an expression of one kind, in frames, ends included.
+
+    Attributes:
+        search: how far from the apex its start and its end are looked for.
+        length: end minus start.
+        keep: expressions per video.
+    """
+
+    search: tuple[int, int]
+    length: tuple[int, int]
+    keep: int
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """As the published code lists it: `start` and `end` are row numbers counted from 1."""
+
+    start: int
+    end: int
+    kind: Kind
+    score: float
+    apex: int
+
+
+@dataclass(frozen=True)
+class PublishedDecoder:
+    """The decoder of ABPN 2022 and AUW-GCN 2023; `preset` has its two settings.
+
+    In segments of 256 rows, each row with an apex score above .5 proposes the best start before and
+    the best end after it, the nearer one of equals; searches stop at the segment's ends. It is kept
+    if start outweighs end at its start, end outweighs start at its end, and its length is allowed;
+    its score is start x apex x end. Then proposals that share more than half of their union (as
+    lengths, end minus start) with a better one of their kind go, and the best few of a video stay.
+
+    Attributes:
+        rate: frames per second that the ranges count in.
+    """
+
+    rate: float
+    micro: PublishedRange
+    macro: PublishedRange
+    segment: int = 256
+    min_apex: float = 0.5
+    nms_iou: float = 0.5
+
+    @classmethod
+    def preset(cls, name: str) -> PublishedDecoder:
+        """ "casme-sq" (30 frames per second) or "samm-lv" (25).
+
+        Raises:
+            UsageError: another name.
+        """
+        if name not in _PUBLISHED:
+            raise UsageError(
+                f"no published decoder {name!r}; there are {', '.join(_PUBLISHED)}."
+                f"{did_you_mean(name, _PUBLISHED)}"
+            )
+        return _PUBLISHED[name]
+
+    def __call__(self, scores: Scores) -> tuple[Expression, ...]:
+        """Expressions of one whole video, in order of onset.
+
+        Raises:
+            UsageError: the scores are not the ten tracks, or not at `rate` rows per second.
+        """
+        values = _ten_tracks(scores)
+        found = rate_of(scores)
+        if found is not None and abs(found / self.rate - 1) > 0.02:
+            raise UsageError(
+                f"the published decoder counts frames at {self.rate:g} a second; these scores have "
+                f"{found:.4g} rows a second. Compute features at that rate, or use our decoder."
+            )
+        kept = self.nms(self.proposals(np.where(np.isfinite(values), values, 0)))
+        return _in_order(
+            _expression(scores, p.kind, p.start - 1, p.apex, p.end - 1, p.score) for p in kept
+        )
+
+    def proposals(self, values: npt.NDArray[np.floating[Any]]) -> list[Proposal]:
+        """What the (T, 10) scores of one video propose, best first."""
+        found: list[Proposal] = []
+        for first in range(0, len(values), self.segment):
+            for kind in KINDS:
+                found += self._in_segment(values[first : first + self.segment], kind, first)
+        return sorted(found, key=lambda p: -p.score)
+
+    def _in_segment(
+        self, values: npt.NDArray[np.floating[Any]], kind: Kind, first: int
+    ) -> list[Proposal]:
+        allowed: PublishedRange = getattr(self, kind)
+        start, end, apex = (values[:, column(kind, t)] for t in ("onset", "offset", "apex"))
+        apexes = np.flatnonzero(apex > self.min_apex)
+        if not len(apexes):
+            return []
+        away = np.arange(allowed.search[0], allowed.search[1] + 1)
+        before = np.maximum(apexes[:, None] - away, 0)
+        after = np.minimum(apexes[:, None] + away, len(values) - 1)
+        each = np.arange(len(apexes))
+        a, b = before[each, start[before].argmax(1)], after[each, end[after].argmax(1)]
+        kept = (start[a] > end[a]) & (end[b] > start[b])
+        kept &= (allowed.length[0] <= b - a) & (b - a <= allowed.length[1])
+        score = start[a] * apex[apexes] * end[b]
+        return [
+            Proposal(
+                first + int(a[k]) + 1,
+                first + int(b[k]) + 1,
+                kind,
+                float(score[k]),
+                first + int(apexes[k].clip(a[k], b[k])),
+            )
+            for k in np.flatnonzero(kept)
+        ]
+
+    def nms(self, proposals: list[Proposal]) -> list[Proposal]:
+        """The best few of each kind that leave one another room; macro before micro, best first."""
+        kept: list[Proposal] = []
+        for kind in reversed(KINDS):
+            of_kind = sorted((p for p in proposals if p.kind == kind), key=lambda p: -p.score)
+            start = np.array([p.start for p in of_kind])
+            end = np.array([p.end for p in of_kind])
+            left = np.ones(len(of_kind), np.bool_)
+            for _ in range(getattr(self, kind).keep):
+                if not left.any():
+                    break
+                k = int(left.argmax())
+                kept.append(of_kind[k])
+                shared = np.minimum(end, end[k]) - np.maximum(start, start[k])
+                union = (end - start) + (end[k] - start[k]) - shared
+                left &= shared <= self.nms_iou * union
+                left[k] = False
+        return kept
+
+
+_PUBLISHED = {
+    "casme-sq": PublishedDecoder(
+        30.0,
+        PublishedRange(search=(2, 7), length=(5, 30), keep=5),
+        PublishedRange(search=(7, 29), length=(15, 88), keep=5),
+    ),
+    "samm-lv": PublishedDecoder(
+        25.0,
+        PublishedRange(search=(2, 7), length=(4, 13), keep=5),
+        PublishedRange(search=(6, 27), length=(12, 81), keep=6),
+    ),
+}
+
+
+# Ours
+
+
+@dataclass(frozen=True)
+class KindDecoding:
+    """How one kind is decoded, in seconds.
+
+    Attributes:
+        smooth_s: sigma of the Gaussian low-pass of all tracks.
+        step_s: the action track is compared over so long before and after a boundary.
+        usual_s: durations that are as good as any.
+        spread: how fast others lose: a factor exp(-x^2/2), x = ln(duration / usual) / spread.
+        reach_s: an onset or offset lies at most so far from its apex.
+    """
+
+    smooth_s: float
+    step_s: float
+    usual_s: tuple[float, float]
+    spread: float
+    reach_s: float
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Our decoder; all settings are in seconds, so that any rate is decoded alike.
+
+    1. A peak of the apex track may be an expression; gaps in the scores shorter than `bridge_s` are
+       interpolated, longer ones part the video.
+    2. The evidence for an onset (offset) is the mean of its track and of the step that the action
+       track takes up (down). Its peaks round an apex are where the expression may begin (end).
+    3. An expression's score is the geometric mean of onset, apex and offset evidence and of the
+       action on the weaker side of the apex, times how usual its duration is for its kind. Longer
+       ones lose a little (`brevity`), so that of equals the nearest boundaries win.
+    4. The best is taken; what shares a boundary with it (`reuse`) or overlaps it (soft-NMS: a
+       factor exp(-IoU^2 / `overlap`)) loses, what has its apex goes; and so on to `threshold`.
+    5. Of a micro- and a macro-expression at the same place (IoU above .5) one below `rivalry` times
+       the other's score goes; both may be real.
+
+    The result at a higher threshold is that at a lower one without the scores below it, so that a
+    threshold may be chosen from one decoding with a low one.
+    """
+
+    threshold: float = 0.5
+    micro: KindDecoding = field(default=KindDecoding(0.03, 0.13, (0.15, 0.55), 0.25, 0.6))
+    macro: KindDecoding = field(default=KindDecoding(0.04, 0.25, (0.45, 4.0), 1.5, 30.0))
+    floor: float = 0.1
+    brevity: float = 0.02
+    reuse: float = 0.8
+    overlap: float = 0.5
+    rivalry: float = 0.7
+    bridge_s: float = 0.2
+    boundaries: int = 12
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "floor", "reuse", "rivalry"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(
+                    f"decoder: {name} must be in (0, 1]; found {getattr(self, name)}"
+                )
+        for name in ("overlap", "boundaries"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"decoder: {name} must be positive; found {getattr(self, name)}")
+        for name in ("brevity", "bridge_s"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(
+                    f"decoder: {name} must not be negative; found {getattr(self, name)}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain values, as a model's card keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Decoder:
+        """The inverse of `to_dict`; what is not given keeps its default.
+
+        Raises:
+            ConfigError: an unknown name or a value out of range.
+        """
+        values = dict(settings)
+        _check_names(values, cls, "decoder")
+        for kind in KINDS:
+            if kind in values:
+                given = dict(values[kind])
+                _check_names(given, KindDecoding, f"decoder.{kind}")
+                values[kind] = KindDecoding(
+                    **{
+                        **asdict(getattr(cls(), kind)),
+                        **given,
+                        **({"usual_s": tuple(given["usual_s"])} if "usual_s" in given else {}),
+                    }
+                )
+        return cls(**values)
+
+    def __call__(self, scores: Scores) -> tuple[Expression, ...]:
+        """Expressions of one whole video, in order of onset.
+
+        Raises:
+            UsageError: the scores are not the ten tracks.
+        """
+        values = _ten_tracks(scores).astype(np.float64)
+        rate = rate_of(scores) or 1.0
+        usable = scores.valid & np.isfinite(values).all(axis=1)
+        if not usable.any():
+            return ()
+        bridged = _bridged(usable, round(self.bridge_s * rate))
+        rows = np.arange(len(values))
+        for c in range(values.shape[1]):
+            values[~usable, c] = np.interp(rows[~usable], rows[usable], values[usable, c])
+        found: list[Expression] = []
+        for begin, end in runs(bridged):
+            of_kind = {k: self._of_kind(values[begin:end].clip(0, 1), k, rate) for k in KINDS}
+            for kind, rival in zip(KINDS, reversed(KINDS), strict=True):
+                found += [
+                    _expression(scores, kind, begin + a, begin + p, begin + b, score)
+                    for a, p, b, score in of_kind[kind]
+                    if not any(
+                        score < self.rivalry * s and _iou(a, b, c, d) > 0.5
+                        for c, _, d, s in of_kind[rival]
+                    )
+                ]
+        return _in_order(found)
+
+    def _of_kind(self, values: Signal, kind: Kind, rate: float) -> list[_Found]:
+        """(onset, apex, offset, score) of one kind in one unbroken run, best first."""
+        how: KindDecoding = getattr(self, kind)
+        smooth = {
+            part: gaussian_filter1d(
+                values[:, column(kind, part)], how.smooth_s * rate, mode="nearest"
+            )
+            for part in ("onset", "offset", "apex", "action")
+        }
+        up, down = _steps(smooth["action"], max(1, round(how.step_s * rate)))
+        begin, end = 0.5 * (smooth["onset"] + up), 0.5 * (smooth["offset"] + down)
+        apexes, onsets, offsets = (_peaks(t, self.floor) for t in (smooth["apex"], begin, end))
+        if not (len(apexes) and len(onsets) and len(offsets)):
+            return []
+        reach = how.reach_s * rate
+        n = self.boundaries
+        # Boundaries as (apexes, n), from the nearest outwards; -1 where there is none.
+        a = _nearest(apexes, onsets, n, reach, before=True)
+        b = _nearest(apexes, offsets, n, reach, before=False)
+        mean = np.concatenate([[0], np.cumsum(smooth["action"])])
+        p = apexes[:, None]
+        left = (mean[p + 1] - mean[a]) / (p - a + 1)
+        right = (mean[b + 1] - mean[p]) / (b - p + 1)
+        grade = np.minimum(left[:, :, None], right[:, None, :]).clip(0)
+        grade *= np.where(a >= 0, begin[a], 0)[:, :, None] * np.where(b >= 0, end[b], 0)[:, None, :]
+        grade = np.sqrt(np.sqrt(grade * smooth["apex"][apexes][:, None, None]))
+        seconds = (b[:, None, :] - a[:, :, None] + 1) / rate
+        seconds = np.where(grade > 0, seconds, how.usual_s[0])
+        low, high = how.usual_s
+        unusual = np.maximum(np.log(seconds / high), np.log(low / seconds)).clip(0) / how.spread
+        grade *= np.exp(-0.5 * unusual**2) * (1 + seconds) ** -self.brevity
+        return self._select(apexes, a, b, grade.clip(0, 1))
+
+    def _select(self, apexes: Rows, a: Rows, b: Rows, grade: Signal) -> list[_Found]:
+        """Greedy choice from (apexes, onsets, offsets) grades, which are used up."""
+        hopeful = grade.max(axis=(1, 2)) >= self.threshold
+        apexes, a, b, grade = apexes[hopeful], a[hopeful], b[hopeful], grade[hopeful]
+        flat = grade.reshape(len(grade), -1)
+        if not len(flat):
+            return []
+        # An apex's candidates lie within these rows, so that only near ones need to be looked at.
+        lowest = np.where(a >= 0, a, apexes[:, None]).min(axis=1)
+        highest = np.where(b >= 0, b, apexes[:, None]).max(axis=1)
+        best = flat.max(axis=1)
+        found: list[_Found] = []
+        while best[k := int(best.argmax())] >= self.threshold:
+            i, j = np.unravel_index(int(flat[k].argmax()), grade.shape[1:])
+            onset, offset = int(a[k, i]), int(b[k, j])
+            found.append((onset, int(apexes[k]), offset, float(best[k])))
+            flat[k] = 0
+            near = np.flatnonzero((lowest <= offset) & (highest >= onset))
+            an, bn = a[near][:, :, None], b[near][:, None, :]
+            shared = (np.minimum(bn, offset) - np.maximum(an, onset) + 1).clip(0)
+            iou = shared / (bn - an + offset - onset + 2 - shared)
+            factor = np.exp(-(iou**2) / self.overlap)
+            factor *= np.where(an == onset, self.reuse, 1) * np.where(bn == offset, self.reuse, 1)
+            grade[near] *= factor
+            best[near] = flat[near].max(axis=1)
+        return found
+
+
+_Found = tuple[int, int, int, float]
+
+
+def rate_of(scores: Scores) -> float | None:
+    """Rows per second; None of fewer than two rows."""
+    if len(scores) < 2:
+        return None
+    return float((len(scores) - 1) / (scores.times[-1] - scores.times[0]))
+
+
+def _steps(action: Signal, window: int) -> tuple[Signal, Signal]:
+    """How much the mean of `window` rows from each row on exceeds that before it, and the mean of
+    those up to it that after it; at least 0, and 0 beyond both ends of the track."""
+    total = np.concatenate([[0], np.cumsum(np.pad(action, window))])
+    mean = (total[window:] - total[:-window]) / window  # of the rows k - window ... k - 1
+    n = len(action)
+    ending, beginning = mean[: n + 1], mean[window : window + n + 1]
+    step = beginning - ending  # between row k - 1 and row k
+    return step[:n].clip(0), (-step[1:]).clip(0)
+
+
+def _peaks(track: Signal, floor: float) -> Rows:
+    """Rows of the local maxima from `floor` on, the ends of the track included."""
+    found, _ = find_peaks(np.concatenate([[-1.0], track, [-1.0]]), height=floor)
+    rows: Rows = found - 1
+    return rows
+
+
+def _nearest(apexes: Rows, rows: Rows, n: int, reach: float, *, before: bool) -> Rows:
+    """(apexes, n) of `rows` up to (from) each apex, the nearest first; -1 where there are less."""
+    if before:
+        k = np.searchsorted(rows, apexes, side="right")[:, None] - 1 - np.arange(n)
+    else:
+        k = np.searchsorted(rows, apexes, side="left")[:, None] + np.arange(n)
+    there = (k >= 0) & (k < len(rows))
+    found = rows[k.clip(0, len(rows) - 1)]
+    chosen: Rows = np.where(there & (np.abs(found - apexes[:, None]) <= reach), found, -1)
+    return chosen
+
+
+def _iou(a: int, b: int, c: int, d: int) -> float:
+    shared = max(0, min(b, d) - max(a, c) + 1)
+    return shared / (b - a + d - c + 2 - shared)
+
+
+def _bridged(usable: BoolArray, gap: int) -> BoolArray:
+    """With gaps of at most `gap` rows between usable ones filled."""
+    out = usable.copy()
+    for begin, end in runs(~usable):
+        if 0 < begin and end < len(usable) and end - begin <= gap:
+            out[begin:end] = True
+    return out
+
+
+def _ten_tracks(scores: Scores) -> FloatArray:
+    """(T, 10) values in the order of `CHANNELS`, whatever the order in `scores`."""
+    missing = [name for name in CHANNELS if name not in scores.channels]
+    if missing:
+        raise UsageError(
+            f"the decoder needs the tracks {', '.join(CHANNELS)}; these scores lack "
+            f"{', '.join(missing)}"
+        )
+    return scores.values[:, [scores.channels.index(name) for name in CHANNELS]]
+
+
+def _expression(
+    scores: Scores, kind: Kind, onset: int, apex: int, offset: int, score: float
+) -> Expression:
+    frames, times = scores.frames, scores.times
+    return Expression(
+        kind=kind,
+        onset=int(frames[onset]),
+        apex=int(frames[apex]),
+        offset=int(frames[offset]),
+        onset_s=float(times[onset]),
+        apex_s=float(times[apex]),
+        offset_s=float(times[offset]),
+        score=min(1.0, score),
+    )
+
+
+def _in_order(found: Any) -> tuple[Expression, ...]:
+    return tuple(sorted(found, key=lambda e: (e.onset, e.offset, e.kind, -e.score)))
+
+
+def _check_names(values: Mapping[str, Any], cls: type, where: str) -> None:
+    allowed = [f.name for f in fields(cls)]
+    for name in values:
+        if name not in allowed:
+            raise ConfigError(
+                f"{where}: unknown setting {name!r}; there are {', '.join(allowed)}."
+                f"{did_you_mean(name, allowed)}"
+            )
