@@ -41,7 +41,8 @@ class Difference(Estimate):
     """First minus second method on the same draws of subjects.
 
     Attributes:
-        p: two-sided: twice the smaller share of replicates on either side of 0, at most 1.
+        p: two-sided, at most 1: twice the smaller share of replicates on either side of 0, the
+            observed difference counted as one more on both, so that it is never 0.
     """
 
     p: float
@@ -98,7 +99,8 @@ def difference(
     """
     low, high, found = _spread([first, second], score, replicates, level, seed)
     value = float(score(first.sum(0)[None])[0] - score(second.sum(0)[None])[0])
-    p = min(1.0, 2 * min(float((found <= 0).mean()), float((found >= 0).mean())))
+    tail = min(int((found <= 0).sum()), int((found >= 0).sum()))
+    p = min(1.0, 2 * (tail + 1) / (replicates + 1))
     return Difference(value, low, high, level, replicates, seed, p)
 
 

@@ -79,6 +79,8 @@ class Tally:
     @property
     def f1(self) -> float:
         """2 tp found / (predictions found + truths tp): the harmonic mean of the two."""
+        if not (self.predictions and self.truths):
+            return 0.0
         below = self.predictions * self.found + self.truths * self.tp
         return 2 * self.tp * self.found / below if below else 0.0
 

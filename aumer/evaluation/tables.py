@@ -73,6 +73,7 @@ _AUWGCN = _Layout(
     {"subject": "subject", "apex_frame": "apex", "score": "score", "au": None},
     zero_is_missing=True,
 )
+_VIDEO_LIST = _Layout({"video": "video"}, {"subject": "subject", "fps": "fps"})
 _LAYOUTS = (_OURS, _MEGC, _AUWGCN)
 
 
@@ -123,9 +124,7 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
     """
     owners = {t.video: t.subject for t in subjects}
     found: dict[tuple[str, str], Video] = {}
-    for line, cells in _csv(
-        path, [_Layout({"video": "video"}, {"subject": "subject", "fps": "fps"})]
-    )[1]:
+    for line, cells in _csv(path, [_VIDEO_LIST])[1]:
         at = _Cells(path, line, cells)
         name, fps = at.text("video"), at.number("fps", None)
         if fps is not None and fps <= 0:

@@ -1,0 +1,378 @@
+"""`aumer bench`: scores that say by which rules they were counted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+    from aumer.evaluation.spotting import SpottingReport
+
+#: Our evaluator's name, and the word for it and every published one.
+OURS = "aumer"
+ALL = "all"
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``bench score`` to the command's parsers."""
+    parser = commands.add_parser(
+        "bench",
+        help="score predictions by named rules",
+        description="Scores spotted expressions against annotated ones, and prints the rules "
+        "beside the score.",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    _add_score(actions, common)
+
+
+def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser(
+        "score",
+        parents=[common],
+        help="score a file of predictions, by our rules and by those of published evaluators",
+        description="Scores predictions against truths: TP, FP, FN and F1 of macro- and micro-"
+        "expressions and of both. Files are CSV (video, kind, onset, offset and, if wanted, "
+        "subject, apex, score, label), MEGC submissions (vid, pred_onset, pred_offset, type), "
+        "AUW-GCN's tables, or JSON; intervals hold both ends.",
+        epilog="Published evaluators keep their own rules, whatever the options say.",
+    )
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="what was spotted")
+    parser.add_argument("truth", metavar="TRUTH", help="what was annotated")
+    parser.add_argument(
+        "--also",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("PREDICTIONS", "TRUTH"),
+        help="further files of the same videos, such as those of the other kind (repeatable)",
+    )
+    parser.add_argument(
+        "--evaluator",
+        default=OURS,
+        metavar="NAME",
+        help="aumer (default), all, megc2020, abpn, auwgcn-2023, auwgcn-2025, softnet, mean, "
+        "sl-swin, lgsnet or strs-official",
+    )
+    parser.add_argument(
+        "--videos",
+        metavar="FILE",
+        help="CSV of all evaluated videos (video and, if wanted, subject, fps); without it a video "
+        "with neither truth nor prediction is not known",
+    )
+    parser.add_argument("--fps", type=float, metavar="N", help="frame rate, for errors in ms")
+    for what in ("predictions", "truth"):
+        parser.add_argument(
+            f"--{what}-first-frame",
+            type=int,
+            choices=(0, 1),
+            default=0,
+            help=f"what the {what} call the first frame (default: 0)",
+        )
+
+    rules = parser.add_argument_group("rules of our evaluator")
+    rules.add_argument("--iou", type=float, help="overlap of a hit (default: 0.5)")
+    rules.add_argument(
+        "--comparison", metavar="OP", help="whether the IoU must be '>=' (default) or '>' than that"
+    )
+    rules.add_argument(
+        "--ends", metavar="WORD", help="intervals with closed (default) or open ends"
+    )
+    rules.add_argument(
+        "--missing-offset",
+        metavar="WORD",
+        help="refuse (default), drop, unmatchable, apex, apex+20, onset+20 or mirror",
+    )
+    rules.add_argument(
+        "--videos-without-truth",
+        metavar="WORD",
+        help="keep (default) or drop the predictions in videos without a truth of their kind",
+    )
+    rules.add_argument("--expect-macro", type=int, metavar="N", help="refuse other denominators")
+    rules.add_argument("--expect-micro", type=int, metavar="N", help="refuse other denominators")
+
+    more = parser.add_argument_group("more about our score")
+    more.add_argument("--iou-sweep", action="store_true", help="F1 at IoU 0.2 to 0.7")
+    more.add_argument("--per-subject", action="store_true", help="counts and F1 of each subject")
+    more.add_argument(
+        "--errors", action="store_true", help="onset, apex and offset errors of the true positives"
+    )
+    more.add_argument(
+        "--bootstrap",
+        type=int,
+        metavar="N",
+        help="95 %% intervals from N resamples of the subjects",
+    )
+    more.add_argument("--seed", type=int, default=0, help="of the resamples (default: 0)")
+    more.add_argument(
+        "--against",
+        metavar="PREDICTIONS",
+        help="with --bootstrap: the difference to another method's predictions",
+    )
+    more.add_argument(
+        "--strs",
+        action="store_true",
+        help="the spot-then-recognise score of the micro-expressions; needs labels",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(run=_score, parser=parser)
+
+
+def _settings(args: argparse.Namespace) -> SpottingSettings:
+    from aumer.evaluation.rows import SpottingSettings
+
+    names = (
+        "iou",
+        "comparison",
+        "ends",
+        "missing_offset",
+        "videos_without_truth",
+        "expect_macro",
+        "expect_micro",
+    )
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if given and args.evaluator not in (OURS, ALL):
+        option = "--" + next(iter(given)).replace("_", "-")
+        raise UsageError(f"{option} is for our evaluator; {args.evaluator} has rules of its own")
+    return SpottingSettings(**given)
+
+
+def _read(
+    args: argparse.Namespace,
+) -> tuple[list[Prediction], list[Truth], list[Video] | None]:
+    """The rows of all files, and the list of videos where one is given or made from the rows."""
+    from dataclasses import replace
+
+    from aumer.evaluation.rows import Video
+    from aumer.evaluation.tables import read_predictions, read_truths, read_videos
+
+    if args.fps is not None and not args.fps > 0:
+        raise UsageError(f"--fps must be above 0; found {args.fps}")
+    files = [(args.predictions, args.truth), *args.also]
+
+    def all_truths(listed: list[Video] | None) -> list[Truth]:
+        first = args.truth_first_frame
+        return [t for _, f in files for t in read_truths(f, first_frame=first, videos=listed)]
+
+    truths = all_truths(None)
+    videos = known = None
+    if args.videos:  # either file may be the one that says whose a video is
+        videos = known = read_videos(args.videos, subjects=truths)
+        truths = all_truths(known)
+    else:
+        known = [Video(*key) for key in dict.fromkeys(t.key for t in truths)]
+    first = args.predictions_first_frame
+    predictions = [
+        p for f, _ in files for p in read_predictions(f, first_frame=first, videos=known)
+    ]
+    if args.fps is not None:
+        keys = dict.fromkeys([v.key for v in known] + [p.key for p in predictions])
+        listed = [Video(*key) for key in keys] if videos is None else videos
+        videos = [replace(v, fps=v.fps or args.fps) for v in listed]
+    return predictions, truths, videos
+
+
+def _score(args: argparse.Namespace, console: Console) -> int:
+    from aumer.evaluation import legacy
+    from aumer.evaluation.spotting import evaluate
+    from aumer.evaluation.tables import read_predictions
+
+    if args.against is not None and args.bootstrap is None:
+        raise UsageError("--against needs --bootstrap N")
+    if args.evaluator not in (OURS, ALL):
+        legacy.find(args.evaluator)
+        wanted = ("iou_sweep", "per_subject", "errors", "bootstrap", "strs")
+        asked = [name for name in wanted if getattr(args, name)]
+        if asked:
+            raise UsageError(f"--{asked[0].replace('_', '-')} is for our evaluator")
+    settings = _settings(args)
+    predictions, truths, videos = _read(args)
+
+    names = [OURS, *legacy.EVALUATORS] if args.evaluator == ALL else [args.evaluator]
+    found: list[dict[str, Any]] = []
+    report: SpottingReport | None = None
+    for name in names:
+        if name == OURS:
+            report = evaluate(predictions, truths, videos, settings)
+            found.append(report.to_dict())
+            continue
+        try:
+            found.append(legacy.score(name, predictions, truths, videos).to_dict())
+        except UsageError as error:
+            if args.evaluator != ALL:
+                raise
+            found.append({"evaluator": name, "refused": str(error)})
+    out: dict[str, Any] = {
+        "predictions": args.predictions,
+        "truth": args.truth,
+        "also": args.also,
+        "evaluators": found,
+    }
+    sections = [_side_by_side(found)]
+    if report is not None:
+        if args.iou_sweep:
+            sections.append(_sweep(report))
+        if args.per_subject:
+            table = report.per_subject()
+            out["per_subject"] = table.to_dict(orient="records")
+            sections.append(_table([list(table.columns), *table.to_numpy().tolist()]))
+        if args.errors:
+            sections.append(_errors(report))
+        if args.bootstrap is not None:
+            other = None
+            if args.against is not None:
+                rows = read_predictions(
+                    args.against, first_frame=args.predictions_first_frame, videos=report.videos
+                )
+                other = evaluate(rows, truths, report.videos, settings)
+            out["bootstrap"], text = _bootstrap(args, report, other)
+            sections.append(text)
+        if args.strs:
+            out["strs"], text = _strs(predictions, truths, videos, settings)
+            sections.append(text)
+    console.data(json.dumps(out, indent=1) + "\n" if args.json else "\n".join(sections))
+    return EXIT_OK
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def _table(rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table whose columns stand under each other; numbers to the right."""
+    cells = [[f"{c:.4f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
+    right = [all(isinstance(row[k], (int, float)) for row in rows[1:]) for k in range(len(widths))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (
+            c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)
+        )
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join(
+        "-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)
+    )
+    return "\n".join([line(cells[0]), rule + "|", *map(line, cells[1:])]) + "\n"
+
+
+def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
+    kinds = ("macro", "micro", "overall")
+    rows: list[list[Any]] = [
+        ["evaluator", *(head for kind in kinds for head in (f"{kind} TP/FP/FN", "F1")), "rules"]
+    ]
+    for one in found:
+        if "refused" in one:
+            rows.append([one["evaluator"], *["-"] * 6, one["refused"]])
+            continue
+        row = [one["evaluator"]]
+        for kind in kinds:
+            s = one["scores"][kind]
+            # An F1 of 0 would say that all was missed where there was nothing.
+            f1 = f"{s['f1']:.4f}" if s["truths"] or s["predictions"] else "-"
+            row += [f"{s['tp']}/{s['fp']}/{s['fn']}", f1]
+        rows.append([*row, _rules(one)])
+    return _table(rows)
+
+
+def _rules(one: dict[str, Any]) -> str:
+    s = one["settings"]
+    said = [
+        s["matching"],
+        f"IoU {s['comparison']} {s['iou']:g}",
+        f"{s['ends']} ends",
+        f"missing offset: {s['missing_offset']}",
+        f"videos without truth: {s['videos_without_truth']}",
+    ]
+    if s.get("silent_subjects") == "drop":
+        said.append("subjects without predictions: drop")
+    for what in ("truths", "predictions"):
+        if one.get(f"dropped_{what}"):
+            said.append(f"{one[f'dropped_{what}']} {what} dropped")
+    return "; ".join(said)
+
+
+def _sweep(report: SpottingReport) -> str:
+    from aumer.evaluation.spotting import ROWS, SWEEP
+
+    rows: list[list[Any]] = [["F1 at IoU", *(f"{iou:g}" for iou in SWEEP)]]
+    for name, kind in ROWS:
+        rows.append([name, *(counts.f1 for counts in report.sweep(kind).values())])
+    return _table(rows)
+
+
+def _errors(report: SpottingReport) -> str:
+    from aumer.evaluation.spotting import ROWS
+
+    rows: list[list[Any]] = [["error", "of", "unit", "pairs", "bias", "mean abs.", "median abs."]]
+    for name, kind in ROWS:
+        for unit in ("frames", "ms"):
+            for what, e in report.boundary_errors(kind, unit=unit).items():
+                figures = (e.bias, e.mae, e.median)
+                if e.pairs:
+                    rows.append([what, name, unit, e.pairs, *(f"{v:.1f}" for v in figures)])
+    return _table(rows) if len(rows) > 1 else "no true positive whose ends could be compared\n"
+
+
+def _bootstrap(
+    args: argparse.Namespace, report: SpottingReport, other: SpottingReport | None
+) -> tuple[dict[str, Any], str]:
+    from aumer.evaluation.spotting import ROWS
+
+    options = {"replicates": args.bootstrap, "seed": args.seed}
+    out: dict[str, Any] = {}
+    rows: list[list[Any]] = [["F1", "value", "95 % from", "to"]]
+    for name, kind in ROWS:
+        e = report.bootstrap(kind, **options)
+        out[name] = e.to_dict()
+        rows.append([name, e.value, e.low, e.high])
+    text = _table(rows)
+    if other is not None:
+        out["against"] = {"predictions": args.against}
+        rows = [["F1 minus that of " + args.against, "value", "95 % from", "to", "p"]]
+        for name, kind in ROWS:
+            d = report.compare(other, kind, **options)
+            out["against"][name] = d.to_dict()
+            rows.append([name, d.value, d.low, d.high, d.p])
+        text += "\n" + _table(rows)
+    note = f"{args.bootstrap} resamples of {len(report.subjects)} subjects, seed {args.seed}\n"
+    return out, text + note
+
+
+def _strs(
+    predictions: Sequence[Prediction],
+    truths: Sequence[Truth],
+    videos: Sequence[Video] | None,
+    settings: SpottingSettings,
+) -> tuple[dict[str, Any], str]:
+    from aumer.evaluation.legacy import strs_official
+    from aumer.evaluation.strs import evaluate_strs
+
+    ours = evaluate_strs(predictions, truths, videos, settings)
+    official = strs_official(predictions, truths, videos)
+    recognition = ours.recognition
+    rows: list[list[Any]] = [
+        ["evaluator", "STRS", "spotting F1", "recognition F1", "UF1", "UAR"],
+        [
+            OURS,
+            ours.strs,
+            ours.spotting_f1,
+            ours.recognition_f1,
+            recognition.uf1 if recognition else 0.0,
+            recognition.uar if recognition else 0.0,
+        ],
+        [
+            "strs-official",
+            official.strs,
+            official.spotting.f1,
+            official.f1,
+            official.uf1,
+            official.uar,
+        ],
+    ]
+    text = _table(rows) + "of micro-expressions; the official UAR is a mean of precisions\n"
+    return {"aumer": ours.to_dict(), "strs-official": official.to_dict()}, text
