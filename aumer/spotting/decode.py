@@ -195,14 +195,15 @@ class KindDecoding:
         smooth_s: sigma of the Gaussian low-pass of all tracks.
         step_s: the action track is compared over so long before and after a boundary.
         usual_s: durations that are as good as any.
-        spread: how fast others lose: a factor exp(-x^2/2), x = ln(duration / usual) / spread.
+        spread: how fast shorter and longer ones lose: a factor exp(-x^2/2), with x =
+            ln(duration / usual) / spread.
         reach_s: an onset or offset lies at most so far from its apex.
     """
 
     smooth_s: float
     step_s: float
     usual_s: tuple[float, float]
-    spread: float
+    spread: tuple[float, float]
     reach_s: float
 
 
@@ -227,18 +228,19 @@ class Decoder:
     """
 
     threshold: float = 0.5
-    micro: KindDecoding = field(default=KindDecoding(0.03, 0.13, (0.15, 0.55), 0.25, 0.6))
-    macro: KindDecoding = field(default=KindDecoding(0.04, 0.25, (0.45, 4.0), 1.5, 30.0))
+    micro: KindDecoding = field(default=KindDecoding(0.03, 0.13, (0.15, 0.55), (0.25, 0.25), 0.6))
+    macro: KindDecoding = field(default=KindDecoding(0.04, 0.25, (0.45, 4.0), (0.5, 3.0), 30.0))
     floor: float = 0.1
-    brevity: float = 0.02
-    reuse: float = 0.8
-    overlap: float = 0.5
+    least: float = 0.2
+    skip: float = 0.5
+    reuse: float = 0.3
+    overlap: float = 1.0
     rivalry: float = 0.7
     bridge_s: float = 0.2
     boundaries: int = 12
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "floor", "reuse", "rivalry"):
+        for name in ("threshold", "floor", "least", "skip", "reuse", "rivalry"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(
                     f"decoder: {name} must be in (0, 1]; found {getattr(self, name)}"
@@ -246,7 +248,7 @@ class Decoder:
         for name in ("overlap", "boundaries"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"decoder: {name} must be positive; found {getattr(self, name)}")
-        for name in ("brevity", "bridge_s"):
+        for name in ("bridge_s",):
             if not getattr(self, name) >= 0:
                 raise ConfigError(
                     f"decoder: {name} must not be negative; found {getattr(self, name)}"
@@ -310,62 +312,101 @@ class Decoder:
     def _of_kind(self, values: Signal, kind: Kind, rate: float) -> list[_Found]:
         """(onset, apex, offset, score) of one kind in one unbroken run, best first."""
         how: KindDecoding = getattr(self, kind)
+        track = {p: values[:, column(kind, p)] for p in ("onset", "offset", "apex", "action")}
+        # One soft-max row cannot be both; where one expression follows another it is half each.
+        either = 1 - np.minimum(np.minimum(track["onset"], track["offset"]), 0.5)
+        track = {**track, "onset": track["onset"] / either, "offset": track["offset"] / either}
         smooth = {
-            part: gaussian_filter1d(
-                values[:, column(kind, part)], how.smooth_s * rate, mode="nearest"
-            )
-            for part in ("onset", "offset", "apex", "action")
+            part: gaussian_filter1d(values, how.smooth_s * rate, mode="nearest")
+            for part, values in track.items()
         }
         up, down = _steps(smooth["action"], max(1, round(how.step_s * rate)))
-        begin, end = 0.5 * (smooth["onset"] + up), 0.5 * (smooth["offset"] + down)
+        begin = 0.5 * (smooth["onset"] + np.maximum(smooth["onset"], up))
+        end = 0.5 * (smooth["offset"] + np.maximum(smooth["offset"], down))
         apexes, onsets, offsets = (_peaks(t, self.floor) for t in (smooth["apex"], begin, end))
         if not (len(apexes) and len(onsets) and len(offsets)):
             return []
-        reach = how.reach_s * rate
         n = self.boundaries
-        # Boundaries as (apexes, n), from the nearest outwards; -1 where there is none.
-        a = _nearest(apexes, onsets, n, reach, before=True)
-        b = _nearest(apexes, offsets, n, reach, before=False)
-        mean = np.concatenate([[0], np.cumsum(smooth["action"])])
+        before = np.searchsorted(onsets, apexes, side="right")[:, None] - 1 - np.arange(n)
+        after = np.searchsorted(offsets, apexes, side="left")[:, None] + np.arange(n)
+        left = _Side(onsets, before, apexes, begin, how.reach_s * rate)
+        right = _Side(offsets, after, apexes, end, how.reach_s * rate)
         p = apexes[:, None]
-        left = (mean[p + 1] - mean[a]) / (p - a + 1)
-        right = (mean[b + 1] - mean[p]) / (b - p + 1)
-        grade = np.minimum(left[:, :, None], right[:, None, :]).clip(0)
-        grade *= np.where(a >= 0, begin[a], 0)[:, :, None] * np.where(b >= 0, end[b], 0)[:, None, :]
-        grade = np.sqrt(np.sqrt(grade * smooth["apex"][apexes][:, None, None]))
-        seconds = (b[:, None, :] - a[:, :, None] + 1) / rate
-        seconds = np.where(grade > 0, seconds, how.usual_s[0])
+        mean = np.concatenate([[0], np.cumsum(smooth["action"])])
+        grown = np.minimum(
+            ((mean[p + 1] - mean[left.rows]) / (p - left.rows + 1))[:, :, None],
+            ((mean[right.rows + 1] - mean[p]) / (right.rows - p + 1))[:, None, :],
+        ).clip(0)
+        seconds = (right.rows[:, None, :] - left.rows[:, :, None] + 1) / rate
         low, high = how.usual_s
-        unusual = np.maximum(np.log(seconds / high), np.log(low / seconds)).clip(0) / how.spread
-        grade *= np.exp(-0.5 * unusual**2) * (1 + seconds) ** -self.brevity
-        return self._select(apexes, a, b, grade.clip(0, 1))
+        short, long = how.spread
+        unusual = np.maximum(np.log(low / seconds) / short, np.log(seconds / high) / long).clip(0)
+        fixed = np.sqrt(np.sqrt(grown * smooth["apex"][apexes][:, None, None]))
+        fixed *= np.exp(-0.5 * unusual**2)
+        return self._select(apexes, left, right, fixed)
 
-    def _select(self, apexes: Rows, a: Rows, b: Rows, grade: Signal) -> list[_Found]:
-        """Greedy choice from (apexes, onsets, offsets) grades, which are used up."""
-        hopeful = grade.max(axis=(1, 2)) >= self.threshold
-        apexes, a, b, grade = apexes[hopeful], a[hopeful], b[hopeful], grade[hopeful]
-        flat = grade.reshape(len(grade), -1)
-        if not len(flat):
-            return []
-        # An apex's candidates lie within these rows, so that only near ones need to be looked at.
-        lowest = np.where(a >= 0, a, apexes[:, None]).min(axis=1)
-        highest = np.where(b >= 0, b, apexes[:, None]).max(axis=1)
-        best = flat.max(axis=1)
+    def _select(self, apexes: Rows, left: _Side, right: _Side, fixed: Signal) -> list[_Found]:
+        """Greedy choice; `fixed` (apexes, onsets, offsets) is what no choice changes, used up."""
+
+        def graded(k: Rows) -> tuple[Signal, Signal]:
+            a, b = left.evidence(k), right.evidence(k)
+            score = fixed[k] * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
+            a, b = left.nearness(k, self.skip), right.nearness(k, self.skip)
+            return score, score * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
+
+        everything = np.arange(len(apexes))
+        lowest, highest = left.rows.min(axis=1), right.rows.max(axis=1)
+        score, rank = graded(everything)
+        best = rank.max(axis=(1, 2))
         found: list[_Found] = []
-        while best[k := int(best.argmax())] >= self.threshold:
-            i, j = np.unravel_index(int(flat[k].argmax()), grade.shape[1:])
-            onset, offset = int(a[k, i]), int(b[k, j])
-            found.append((onset, int(apexes[k]), offset, float(best[k])))
-            flat[k] = 0
+        while best[k := int(best.argmax())] >= self.least:
+            score, rank = graded(np.array([k]))
+            i, j = np.unravel_index(int(rank.argmax()), rank.shape[1:])
+            onset, offset = int(left.rows[k, i]), int(right.rows[k, j])
+            found.append((onset, int(apexes[k]), offset, float(score[0, i, j])))
+            left.use(k, int(i), self.reuse)
+            right.use(k, int(j), self.reuse)
             near = np.flatnonzero((lowest <= offset) & (highest >= onset))
-            an, bn = a[near][:, :, None], b[near][:, None, :]
-            shared = (np.minimum(bn, offset) - np.maximum(an, onset) + 1).clip(0)
-            iou = shared / (bn - an + offset - onset + 2 - shared)
-            factor = np.exp(-(iou**2) / self.overlap)
-            factor *= np.where(an == onset, self.reuse, 1) * np.where(bn == offset, self.reuse, 1)
-            grade[near] *= factor
-            best[near] = flat[near].max(axis=1)
-        return found
+            a, b = left.rows[near][:, :, None], right.rows[near][:, None, :]
+            shared = (np.minimum(b, offset) - np.maximum(a, onset) + 1).clip(0)
+            iou = shared / (b - a + offset - onset + 2 - shared)
+            fixed[near] *= np.exp(-(iou**2) / self.overlap)
+            fixed[k] = 0
+            best[near] = graded(near)[1].max(axis=(1, 2))
+        return [one for one in found if one[3] >= self.threshold]
+
+
+class _Side:
+    """The onsets (offsets) within reach of each apex, from the nearest outwards.
+
+    `rows` (apexes, n) is where they are, the apex itself where there are fewer.
+    """
+
+    def __init__(
+        self, peaks: Rows, index: Rows, apexes: Rows, evidence: Signal, reach: float
+    ) -> None:
+        self._index = index.clip(0, len(peaks) - 1)
+        rows = peaks[self._index]
+        self._there = (self._index == index) & (np.abs(rows - apexes[:, None]) <= reach)
+        self.rows: Rows = np.where(self._there, rows, apexes[:, None])
+        self._evidence = evidence[peaks].clip(0, 1)
+        self._unused = self._evidence.copy()
+
+    def evidence(self, k: Rows) -> Signal:
+        """(len(k), n); less for those that an expression uses already."""
+        out: Signal = np.where(self._there[k], self._evidence[self._index[k]], 0)
+        return out
+
+    def nearness(self, k: Rows, skip: float) -> Signal:
+        """(len(k), n) in [0, 1], less the more unused evidence lies between it and the apex."""
+        passed = 1 - skip * self._unused[self._index[k]]
+        out: Signal = np.cumprod(np.pad(passed, ((0, 0), (1, 0)), constant_values=1), axis=1)
+        return out[:, :-1]
+
+    def use(self, k: int, i: int, reuse: float) -> None:
+        """The i-th of apex k is an expression's."""
+        self._unused[self._index[k, i]] = 0
+        self._evidence[self._index[k, i]] *= reuse
 
 
 _Found = tuple[int, int, int, float]
@@ -394,18 +435,6 @@ def _peaks(track: Signal, floor: float) -> Rows:
     found, _ = find_peaks(np.concatenate([[-1.0], track, [-1.0]]), height=floor)
     rows: Rows = found - 1
     return rows
-
-
-def _nearest(apexes: Rows, rows: Rows, n: int, reach: float, *, before: bool) -> Rows:
-    """(apexes, n) of `rows` up to (from) each apex, the nearest first; -1 where there are less."""
-    if before:
-        k = np.searchsorted(rows, apexes, side="right")[:, None] - 1 - np.arange(n)
-    else:
-        k = np.searchsorted(rows, apexes, side="left")[:, None] + np.arange(n)
-    there = (k >= 0) & (k < len(rows))
-    found = rows[k.clip(0, len(rows) - 1)]
-    chosen: Rows = np.where(there & (np.abs(found - apexes[:, None]) <= reach), found, -1)
-    return chosen
 
 
 def _iou(a: int, b: int, c: int, d: int) -> float:
