@@ -288,6 +288,7 @@ class AUGraph:
             "rows_read": len(coded),
             "rows_used": int(moved.any(axis=1).sum()),
             "rows_refused": len(rows) - len(coded),
+            **({"rows_misread": _misread(coded, mapping)} if mapping.exact else {}),
             "unread": dict(sorted(Counter(r.piece or "(empty)" for r in refused).items())),
         }
         graph = cls(names, weights, name, source)
@@ -504,6 +505,18 @@ def _weighted(moved: npt.NDArray[np.float64], weighting: str, threshold: float) 
 def _exact_aus(text: str, au_map: au.AUMap) -> tuple[int, ...]:
     known = {str(n): n for n in au_map.moves}
     return tuple(known[piece] for piece in text.split("+") if piece in known)
+
+
+def _misread(coded: Iterable[au.Coded], au_map: au.AUMap) -> int:
+    """Rows with an AU of the map that exact matching misses, because of a side or a level."""
+    return sum(
+        bool(
+            {u.number for u in c.units if u.made and u.number in au_map.moves}.difference(
+                _exact_aus(c.annotation.aus, au_map)
+            )
+        )
+        for c in coded
+    )
 
 
 def _au_map(given: str | au.AUMap | Mapping[int, Sequence[str]], names: Sequence[str]) -> au.AUMap:
