@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
-from aumer.cli import bench, graph, models, simulate, spot
+from aumer.cli import bench, data, graph, models, simulate, spot
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
 
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor, parser=doctor)
     models.add_parser(commands, common)
     graph.add_parser(commands, common)
+    data.add_parser(commands, common)
     simulate.add_parsers(commands, common)
     return parser
 

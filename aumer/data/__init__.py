@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
+from aumer import registry
 from aumer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from aumer.data.dataset import DataSet
     from aumer.data.report import TableReport
     from aumer.files import StrPath
     from aumer.types import Annotation
@@ -54,3 +57,25 @@ def read_table_report(dataset: str, path: StrPath) -> TableReport:
     module = importlib.import_module(f"aumer.data.{_TABLES[dataset]}")
     report: TableReport = module.read_table(path)
     return report
+
+
+def load(name: str | type[DataSet], root: StrPath, **options: Any) -> DataSet:
+    """The data set called `name` (of the registry's kind "dataset") below `root`.
+
+    Args:
+        root: the folder that its owners' files were unpacked into.
+        options: of its `from_root`: usually `table`, the path of the table to use.
+
+    Raises:
+        UsageError: unknown data set or option; or as its `from_root`.
+    """
+    kind = registry.resolve("dataset", name)
+    allowed = [p for p in inspect.signature(kind.from_root).parameters if p != "root"]
+    unknown = [option for option in options if option not in allowed]
+    if unknown:
+        raise UsageError(
+            f"{kind.name} has no option {unknown[0]!r}; its options are "
+            f"{', '.join(allowed) or 'none'}.{did_you_mean(unknown[0], allowed)}"
+        )
+    found: DataSet = kind.from_root(root, **options)
+    return found

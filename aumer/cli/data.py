@@ -1,0 +1,155 @@
+"""`aumer data`: which data sets can be read, and what is wrong with one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK, EXIT_PARTIAL, UsageError
+
+if TYPE_CHECKING:
+    from aumer.data.check import Check
+
+#: Faults of one kind that are printed unless --all is given.
+EXAMPLES = 3
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``data list`` and ``data check`` to the command's parsers."""
+    parser = commands.add_parser(
+        "data",
+        help="list the data sets that can be read, or look for faults in one",
+        description="Data sets as their owners ship them: which can be read, and whether one is "
+        "whole.",
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser(
+        "list", parents=[common], help="the data sets, what each must look like, and its counts"
+    )
+    listing.set_defaults(run=_list, parser=listing)
+    checking = actions.add_parser(
+        "check",
+        parents=[common],
+        help="look for faults in a data set",
+        description="Joins a data set's table with its folders and lists what is wrong. Exit code "
+        "0 if nothing is, or if every fault has a policy; else 6.",
+    )
+    checking.add_argument("dataset", metavar="SET", help="a name that `aumer data list` prints")
+    checking.add_argument("root", metavar="ROOT", help="the folder it was unpacked into")
+    checking.add_argument("--table", metavar="FILE", help="the table to use (default: found)")
+    checking.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FAULT=POLICY",
+        help="use the data in spite of a fault (repeatable): missing-offset=mirror, overlap=accept",
+    )
+    checking.add_argument("--all", action="store_true", help="print every fault, not examples")
+    checking.add_argument("--json", metavar="FILE", help="write everything as JSON; - for stdout")
+    checking.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    checking.set_defaults(run=_check, parser=checking)
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    from aumer import registry
+
+    for name in registry.names("dataset"):
+        kind = registry.resolve("dataset", name)
+        counts = ", ".join(f"{number} {what}" for what, number in kind.expected.items() if number)
+        layout = textwrap.fill(kind.layout, 96, initial_indent="  ", subsequent_indent="  ")
+        console.data(f"{name}{f': {counts}' if counts else ''}\n{layout}\n")
+    return EXIT_OK
+
+
+def _check(args: argparse.Namespace, console: Console) -> int:
+    from aumer import data
+    from aumer.data import check
+    from aumer.files import atomic_write, check_target
+
+    policies = check.check_policies(_policies(args.policy))
+    if args.json not in (None, "-"):
+        check_target(args.json, overwrite=args.overwrite)
+    console.start(f"checking {args.root}", unit="videos")
+    options = {} if args.table is None else {"table": args.table}
+    found = check.check(
+        data.load(args.dataset, args.root, **options),
+        root=args.root,
+        policies=policies,
+        progress=console.progress,
+    )
+    console.finish()
+    text = json.dumps(found.to_dict(), indent=1, allow_nan=False) + "\n"
+    if args.json == "-":
+        console.data(text)
+    else:
+        console.data(summary(found, examples=None if args.all else EXAMPLES))
+        if args.json is not None:
+            atomic_write(args.json, text, overwrite=args.overwrite)
+    return EXIT_PARTIAL if found.open else EXIT_OK
+
+
+def _policies(given: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        fault, equals, policy = text.partition("=")
+        if not equals:
+            raise UsageError(
+                f"--policy is FAULT=POLICY, such as missing-offset=mirror; found {text!r}"
+            )
+        found[fault.strip()] = policy.strip()
+    return found
+
+
+def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
+    """The result for people: tables, counts, faults with examples, corrections.
+
+    Args:
+        examples: faults of a kind that are printed; all if `None`.
+    """
+    from aumer.data.check import FAULTS
+
+    lines = [f"{found.dataset}: {found.root}"]
+    for table in found.tables:
+        place = f"{table.path}{f', sheet {table.sheet!r}' if table.sheet else ''}"
+        lines.append(f"  {place}: {table.rows} rows, {len(table.annotations)} expressions")
+    rows = [["", "found", "expected"]]
+    rows += [[w, str(n), str(found.expected.get(w, "-"))] for w, n in found.counts.items()]
+    lines += ["", *_aligned(rows)]
+    faults = Counter(fault.code for fault in found.faults)
+    if faults:
+        rows = [["fault", "count", "policy", ""]]
+        for code, count in faults.items():
+            rows.append([code, str(count), found.policies.get(code, "none"), FAULTS[code].meaning])
+        lines += ["", *_aligned(rows), ""]
+        for code in faults:
+            own = [fault for fault in found.faults if fault.code == code]
+            for fault in own[:examples]:
+                row = f"row {fault.row}" if fault.row else ""
+                where = " ".join(filter(None, (fault.subject, fault.video, row)))
+                lines.append(f"{code}: {f'{where}: ' if where else ''}{fault.message}")
+            if examples is not None and len(own) > examples:
+                lines.append(f"{code}: ... and {len(own) - examples} more (--all)")
+    corrected = Counter(c.rule for c in found.corrections)
+    if corrected:
+        lines += ["", "corrected:"]
+        lines += [f"  {rule.name}, {count}: {rule.reason}" for rule, count in corrected.items()]
+    return "\n".join([*lines, "", _verdict(found), ""])
+
+
+def _verdict(found: Check) -> str:
+    if not found.faults:
+        return "no fault"
+    if not found.open:
+        return "every fault has a policy"
+    codes = Counter(fault.code for fault in found.open)
+    return f"{len(found.open)} faults without a policy: {', '.join(codes)}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
