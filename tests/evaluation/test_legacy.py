@@ -1,0 +1,342 @@
+"""Each published evaluator on cases whose counts were worked out by hand, and on published rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aumer.errors import UsageError
+from aumer.evaluation import legacy
+from aumer.evaluation.rows import Prediction, Truth, Video
+from aumer.evaluation.spotting import evaluate
+from aumer.evaluation.tables import read_predictions, read_truths
+from aumer.types import Kind
+
+OURS = "aumer"
+Three = tuple[int, int, int]
+#: TP, FP, FN of the macro and of the micro-expressions.
+Outcome = tuple[Three, Three]
+NONE: Three = (0, 0, 0)
+
+
+def P(video: str, onset: int, offset: int, kind: Kind = "macro", score: float = 1.0) -> Prediction:
+    return Prediction("s", video, kind, onset, offset, score=score)
+
+
+def T(
+    video: str, onset: int, offset: int | None, kind: Kind = "macro", apex: int | None = None
+) -> Truth:
+    return Truth("s", video, kind, onset, offset, apex)
+
+
+def outcome(name: str, predictions: list[Prediction], truths: list[Truth]) -> Outcome:
+    if name == OURS:
+        ours = evaluate(predictions, truths)
+        macro, micro = ours.counts("macro"), ours.counts("micro")
+        return (macro.tp, macro.fp, macro.fn), (micro.tp, micro.fp, micro.fn)
+    report = legacy.score(name, predictions, truths)
+    a, b = report.counts("macro"), report.counts("micro")
+    return (a.tp, a.fp, a.fn), (b.tp, b.fp, b.fn)
+
+
+# Lengths are chosen so that IoUs are plain fractions; "closed" counts both ends, "open" one.
+
+#: One prediction over two truths: 10/20 closed, 9/19 open. LGSNet calls the truths micro (9 frames
+#: from onset to offset) and the prediction macro (19).
+OVER_TWO = (
+    [P("v", 0, 19)],
+    [T("v", 0, 9), T("v", 10, 19)],
+    {
+        OURS: ((1, 0, 1), NONE),
+        "megc2020": ((2, -1, 0), NONE),
+        "abpn": ((0, 1, 2), NONE),
+        "auwgcn-2023": ((0, 1, 2), NONE),
+        "auwgcn-2025": ((0, 1, 2), NONE),
+        "softnet": ((1, 0, 1), NONE),
+        "mean": ((1, 0, 1), NONE),
+        "sl-swin": ((0, 1, 2), NONE),
+        "lgsnet": ((0, 1, 2), (2, -2, -2)),
+        "strs-official": ((2, 0, 0), NONE),
+    },
+)
+
+#: Two predictions on one truth: .9 and .8.
+TWO_ON_ONE = (
+    [P("v", 0, 90), P("v", 0, 80)],
+    [T("v", 0, 100)],
+    {
+        OURS: ((1, 1, 0), NONE),
+        "megc2020": ((1, 1, 0), NONE),
+        "abpn": ((2, 0, 0), NONE),  # 2 of 2 predictions hit, 1 of 1 truths is found
+        "auwgcn-2023": ((2, 0, -1), NONE),
+        "auwgcn-2025": ((1, 1, 0), NONE),
+        "softnet": ((1, 1, 0), NONE),
+        "mean": ((1, 1, 0), NONE),
+        "sl-swin": ((1, 1, 0), NONE),
+        "lgsnet": ((1, 1, 0), NONE),
+        "strs-official": ((1, 1, 0), NONE),
+    },
+)
+
+#: The same, and a pair of 6/11 closed and exactly 5/10 open.
+TWO_ON_ONE_AND_A_HALF = (
+    [P("v", 0, 90), P("v", 0, 80), P("v", 1000, 1005)],
+    [T("v", 0, 100), T("v", 1000, 1010)],
+    {
+        OURS: ((2, 1, 0), NONE),
+        "megc2020": ((2, 1, 0), NONE),
+        "abpn": ((2, 1, 1), NONE),
+        "auwgcn-2023": ((2, 1, 0), NONE),  # a hit too many hides the miss
+        "auwgcn-2025": ((1, 2, 1), NONE),
+        "softnet": ((2, 1, 0), NONE),
+        "mean": ((2, 1, 0), NONE),
+        "sl-swin": ((2, 1, 0), NONE),
+        "lgsnet": ((1, 1, 1), (1, 0, -1)),
+        "strs-official": ((2, 1, 0), NONE),
+    },
+)
+
+#: v: 5/10 closed, 4/9 open. w: a truth alone. x: a prediction alone. y: the first prediction hits
+#: both truths (90/110 and 70/130), the second (61/100) only the first truth.
+BEST_TAKEN = (
+    [P("v", 0, 4), P("x", 0, 50), P("y", 10, 109), P("y", 0, 60)],
+    [T("v", 0, 9), T("w", 0, 99), T("y", 0, 99), T("y", 40, 139)],
+    {
+        OURS: ((3, 1, 1), NONE),
+        "megc2020": ((3, 1, 1), NONE),
+        "abpn": ((2, 2, 2), NONE),
+        "auwgcn-2023": ((2, 2, 2), NONE),
+        "auwgcn-2025": ((1, 3, 3), NONE),  # one prediction is the best of both truths of y
+        "softnet": ((2, 1, 2), NONE),  # x is dropped; in y the second finds its truth taken
+        "mean": ((2, 2, 2), NONE),  # and in w there is a false one
+        "sl-swin": ((1, 2, 3), NONE),
+        "lgsnet": ((2, 1, 2), (1, 0, -1)),
+        "strs-official": ((3, 1, 1), NONE),  # in y the first takes both, the second is false
+    },
+)
+
+#: Nobody spotted anything in a subject's only video.
+SILENT = (
+    [],
+    [T("v", 0, 99)],
+    {
+        **dict.fromkeys([OURS, *legacy.EVALUATORS], ((0, 0, 1), NONE)),
+        "mean": ((0, 1, 1), NONE),
+        "strs-official": (NONE, NONE),
+    },
+)
+
+#: A macro prediction of 13 frames on the micro truth that has just them.
+WRONG_KIND = (
+    [P("v", 0, 12, "macro")],
+    [T("v", 0, 12, "micro")],
+    {
+        **dict.fromkeys([OURS, *legacy.EVALUATORS], ((0, 1, 0), (0, 0, 1))),
+        "softnet": (NONE, (0, 0, 1)),
+        "mean": (NONE, (0, 1, 1)),
+        "sl-swin": (NONE, (0, 0, 1)),
+        "lgsnet": (NONE, (1, 0, 0)),
+        "strs-official": (NONE, NONE),
+    },
+)
+
+CASES: list[Any] = [
+    pytest.param(OVER_TWO, ["megc2020", "lgsnet", "strs-official"], id="one over two truths"),
+    pytest.param(TWO_ON_ONE, ["abpn", "auwgcn-2023"], id="two on one truth"),
+    pytest.param(TWO_ON_ONE_AND_A_HALF, ["auwgcn-2025", "abpn", "lgsnet"], id="and a half"),
+    pytest.param(BEST_TAKEN, ["softnet", "sl-swin", "auwgcn-2025", "lgsnet"], id="best taken"),
+    pytest.param(SILENT, ["mean", "strs-official"], id="silent subject"),
+    pytest.param(WRONG_KIND, ["lgsnet", "mean", "strs-official"], id="kind ignored"),
+]
+
+
+@pytest.mark.parametrize(("case", "alone"), CASES)
+def test_counts_by_hand(
+    case: tuple[list[Prediction], list[Truth], dict[str, Outcome]], alone: list[str]
+) -> None:
+    predictions, truths, expected = case
+    assert set(expected) == {OURS, *legacy.EVALUATORS}
+    assert {name: outcome(name, predictions, truths) for name in expected} == expected
+    for name in alone:
+        assert list(expected.values()).count(expected[name]) == 1
+
+
+def test_every_name_differs_from_all_others_somewhere() -> None:
+    assert {name for case in CASES for name in case.values[1]} == set(legacy.EVALUATORS)
+
+
+def test_how_they_divide() -> None:
+    predictions, truths, _ = TWO_ON_ONE
+    # ABPN: precision 2/2, recall 1/1. AUW-GCN: 2 x 2 / (2 + 1), more than everything.
+    assert legacy.score("abpn", predictions, truths).f1() == 1.0
+    assert legacy.score("auwgcn-2023", predictions, truths).f1() == pytest.approx(4 / 3)
+    assert legacy.score("auwgcn-2025", predictions, truths).f1("macro") == pytest.approx(2 / 3)
+    # ABPN with P = 2/3, R = 1/2: 2 FIND TP / (N FIND + M TP) = 2 x 1 x 2 / (3 x 1 + 2 x 2).
+    predictions, truths, _ = TWO_ON_ONE_AND_A_HALF
+    tally = legacy.score("abpn", predictions, truths).counts()
+    assert (tally.precision, tally.recall, tally.f1) == pytest.approx((2 / 3, 1 / 2, 4 / 7))
+    # LGSNet finds micro truths without one micro prediction: it prints 0.
+    predictions, truths, _ = OVER_TWO
+    assert legacy.score("lgsnet", predictions, truths).f1("micro") == 0.0
+    assert legacy.score("lgsnet", predictions, truths).f1() == pytest.approx(2 * 2 / (1 + 2))
+
+
+@pytest.mark.parametrize("name", legacy.EVALUATORS)
+def test_what_they_make_of_a_missing_offset(name: str) -> None:
+    """Onset 100, apex 140. Predicted are 41 and 121 frames; LGSNet's truth has 61, others' 41."""
+    missing = [T("v", 100, None, apex=140)]
+    at_apex, behind = [P("v", 100, 140)], [P("v", 100, 220)]
+    found = [bool(legacy.score(name, p, missing).counts("macro").tp) for p in (at_apex, behind)]
+    policy = legacy.find(name).missing_offset
+    # 41/41 and 41/121; 41/61 and 61/121.
+    assert (
+        found
+        == {
+            "apex": [True, False],
+            "apex+20": [True, True],
+            "unmatchable": [False, False],
+        }[policy]
+    )
+    assert legacy.score(name, at_apex, missing).counts().truths == 1
+
+
+def test_lgsnet_takes_the_fourteen_best_of_a_video() -> None:
+    truths = [T("v", 100 * k, 100 * k + 50) for k in range(20)]
+    predictions = [P("v", t.onset, t.onset + 50, score=k / 20) for k, t in enumerate(truths)]
+    tally = legacy.score("lgsnet", predictions, truths).counts("macro")
+    assert (tally.tp, tally.fp, tally.fn) == (14, 0, 6)
+    # Those of the highest score: the last fourteen.
+    tally = legacy.score("lgsnet", predictions, truths[6:]).counts("macro")
+    assert (tally.tp, tally.fp, tally.fn) == (14, 0, 0)
+
+
+def test_lgsnet_tells_kinds_by_length() -> None:
+    """15 frames from onset to offset are micro, 16 macro; none is nothing."""
+    for length, expected in ((15, (NONE, (1, 0, -1))), (16, ((1, 0, 0), NONE))):
+        rows = [P("v", 0, length)], [T("v", 0, length)]
+        macro = expected[0] if expected[0] != NONE else (0, 0, 1)
+        assert outcome("lgsnet", *rows) == (macro, expected[1])
+    assert outcome("lgsnet", [P("v", 5, 5)], [T("v", 5, 5)]) == ((0, 0, 1), (0, 1, 0))
+
+
+def test_order_in_the_file_matters_to_softnet_and_not_to_us() -> None:
+    truths = [T("v", 0, 99), T("v", 40, 139)]
+    first = [P("v", 50, 149), P("v", 30, 129)]
+    # 50-149: best is truth 1 (90/110). 30-129: 70/130 and 90/110, best is truth 1, taken.
+    assert outcome("softnet", first, truths) == ((1, 1, 1), NONE)
+    assert outcome("softnet", first[::-1], truths) == ((1, 1, 1), NONE)
+    assert outcome(OURS, first, truths) == outcome(OURS, first[::-1], truths) == ((2, 0, 0), NONE)
+    # strs: the broad one first takes both truths and leaves none.
+    broad = [P("v", 20, 119), P("v", 0, 99)]
+    assert outcome("strs-official", broad, truths) == ((2, 1, 0), NONE)
+    assert outcome("strs-official", broad[::-1], truths) == ((2, 0, 0), NONE)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'lgsnet2'.*megc2020.*Did you mean 'lgsnet'"):
+        legacy.score("lgsnet2", [], [])
+
+
+def test_rules_and_counts_are_told() -> None:
+    predictions, truths, _ = TWO_ON_ONE
+    told = legacy.score("abpn", predictions, truths).to_dict()
+    assert told["settings"] == {
+        "matching": "hits and finds",
+        "iou": 0.5,
+        "comparison": ">",
+        "ends": "open",
+        "missing_offset": "unmatchable",
+        "videos_without_truth": "keep",
+        "silent_subjects": "keep",
+    }
+    assert told["scores"]["overall"] == {
+        "tp": 2, "fp": 0, "fn": 0, "found": 1, "predictions": 2, "truths": 1,
+        "precision": 1.0, "recall": 1.0, "f1": 1.0,
+    }  # fmt: skip
+    assert json.loads(json.dumps(told)) == told
+
+
+# -- the organisers' spot-then-recognise score ----------------------------------------------------
+
+
+def labelled(rows: list[tuple[str, str]]) -> tuple[list[Prediction], list[Truth]]:
+    """Pairs (truth, prediction) that all match."""
+    ps = [
+        Prediction("s", "v", "micro", 100 * k, 100 * k + 9, label=p)
+        for k, (_, p) in enumerate(rows)
+    ]
+    ts = [Truth("s", "v", "micro", 100 * k, 100 * k + 9, label=t) for k, (t, _) in enumerate(rows)]
+    return ps, ts
+
+
+def test_the_official_uar_is_a_mean_of_precisions() -> None:
+    # Of 4 negatives 2 are called positive; of 2 positives both are.
+    rows = [("neg", "neg")] * 2 + [("neg", "pos")] * 2 + [("pos", "pos")] * 2
+    found = legacy.strs_official(*labelled(rows))
+    precision, recall = (1 + 2 / 4) / 2, (2 / 4 + 1) / 2
+    assert found.uar == precision == 0.75
+    assert found.f1 == pytest.approx(2 * precision * recall / (precision + recall))
+    assert found.uf1 == pytest.approx((2 * 2 / 6 + 2 * 2 / 6) / 2)
+    assert found.strs == found.f1  # all was spotted
+    assert found.to_dict()["spotting"]["f1"] == 1.0
+
+
+def test_an_emotion_that_none_or_all_of_the_pairs_have_counts_as_zero() -> None:
+    found = legacy.strs_official(*labelled([("neg", "neg")] * 3))
+    assert (found.f1, found.uar, found.strs, found.spotting.f1) == (0.0, 0.0, 0.0, 1.0)
+    # An emotion among the truths that was never spotted pulls the means down.
+    ps, ts = labelled([("neg", "neg"), ("pos", "pos"), ("sur", "sur")])
+    found = legacy.strs_official(ps[:2], ts)
+    assert found.uar == pytest.approx(2 / 3)
+    with pytest.raises(UsageError, match="no label"):
+        legacy.strs_official([], [Truth("s", "v", "micro", 0, 9)])
+
+
+# -- published rows -------------------------------------------------------------------------------
+
+ROWS = [
+    f"{method}_{dataset}_{kind}"
+    for method in ("mdmd", "tsmsnet")
+    for dataset in ("casme_sq", "samm_lv")
+    for kind in ("macro", "micro")
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_published_counts_come_out(row: str, shared_data: Callable[[str], Path]) -> None:
+    expected = json.loads(shared_data("evaluator/expected.json").read_text())[row]
+    predictions = read_predictions(shared_data(f"evaluator/{row}_predictions.csv"))
+    truths = read_truths(shared_data(f"evaluator/{row}_truth.csv"))
+    kind: Kind = "macro" if row.endswith("macro") else "micro"
+    assert (len(predictions), len(truths)) == (expected["n_pred"], expected["n_gt"])
+    ours = evaluate(predictions, truths).counts(kind)
+    assert ours.tp == expected["one_to_one_tp"]
+    published = legacy.score("megc2020", predictions, truths)
+    assert published.counts(kind).tp == expected["gt_centric_tp"]
+    if row == "tsmsnet_samm_lv_micro":  # printed as .1899, by its own counts 2 x 58 / (451 + 159)
+        assert published.f1(kind) == pytest.approx(116 / 610)
+    else:
+        assert published.f1(kind) == pytest.approx(expected["published_f1"], abs=1e-4)
+
+
+def test_the_baseline_s_overall_score_comes_out(shared_data: Callable[[str], Path]) -> None:
+    """MEGC 2020 printed .0376 (CAS(ME)^2) and .0445 (SAMM-LV), pooled over both kinds."""
+    for dataset, published in (("casme_sq", 0.0376), ("samm_lv", 0.0445)):
+        names = [f"evaluator/mdmd_{dataset}_{kind}" for kind in ("macro", "micro")]
+        predictions = [
+            p for n in names for p in read_predictions(shared_data(f"{n}_predictions.csv"))
+        ]
+        truths = [t for n in names for t in read_truths(shared_data(f"{n}_truth.csv"))]
+        report = legacy.score("megc2020", predictions, truths)
+        assert report.f1() == pytest.approx(published, abs=1e-4)
+
+
+def test_all_evaluators_accept_a_list_of_videos() -> None:
+    videos = [Video("s", "v"), Video("t", "w")]
+    for name in legacy.EVALUATORS:
+        report = legacy.score(name, [P("v", 0, 90)], [T("v", 0, 90)], videos)
+        assert report.counts("macro").tp == 1
