@@ -330,18 +330,21 @@ class SpotNet(nn.Module):
         """
         about, state = _read(Path(path))
         try:
-            trained = AUGraph.from_dict(about["graph"])
-            config = NetConfig.from_dict(about["config"], str(path))
+            trained, config = (
+                AUGraph.from_dict(about["graph"]),
+                NetConfig.from_dict(about["config"]),
+            )
             if tuple(about["channels"]) != CHANNELS:
-                raise WeightsError(f"{path} scores {', '.join(about['channels'])}, not our tracks")
+                raise UsageError(f"its tracks are {', '.join(about['channels'])}")
+            if graph is not None:
+                _compare(graph, trained, path)
+            net = cls(config, graph or trained)
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
-                f"{path} describes a network that this version of aumer cannot make: {error}. "
-                "Train it again, or use the version of aumer that wrote it"
+                f"{path} describes a network that cannot be made here: {error}. If its graph layer "
+                "is registered, import the module that does; else train it again, or use the "
+                "version of aumer that wrote it"
             ) from error
-        if graph is not None:
-            _compare(graph, trained, path)
-        net = cls(config, graph or trained)
         net._fill(state, path)
         net.card = dict(about["card"])
         return net.eval()
