@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aumer import mdmo, registry
+from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import Settings, digest
 from aumer.errors import VideoError
 from aumer.face.track import Face, FaceTracker
 from aumer.flow import Flow
 from aumer.motion import AlignedFace, align, nearest, resample, roi_motion
+from aumer.rois import roi_set
 from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
 
@@ -71,7 +72,7 @@ def analyse(
 
     Raises:
         VideoError: the source cannot be read.
-        UsageError: a back end's name is unknown, or it cannot run here.
+        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here.
         WeightsError: a back end's weights are missing.
     """
     cache = cache or FeatureCache(None, "")
@@ -80,6 +81,7 @@ def analyse(
         # The key names the content; the file may have got another name since.
         with closing(open_video(source, fps=fps, start=start, end=end)) as now:
             return replace(_unpack(kept), video=now.info)
+    roi_set(settings.motion.rois)  # or complain now, not once motion is measured
     clock = _Clock(settings.motion.rate, start or 0.0)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
@@ -194,7 +196,7 @@ class _Chunk:
 
     def arrays(self) -> Arrays:
         """The chunk as arrays: n frames and the n - 1 motions between them, NaN where missing."""
-        n, rois = len(self._rows), len(mdmo.ROIS)
+        n, rois = len(self._rows), len(roi_set(self._motion.rois))
         boxes = np.full((n, 4), np.nan, np.float32)
         landmarks = np.full((n, 68, 2), np.nan, np.float32)
         for k, (_, _, face) in enumerate(self._rows):
@@ -246,7 +248,7 @@ def _join(parts: list[Arrays], clock: _Clock, video: VideoInfo, settings: Settin
         times=grid,
         frames=np.array(clock.indices, np.int64)[nearest(seen, grid)],
         valid=valid,
-        rois=tuple(mdmo.ROIS),
+        rois=roi_set(settings.motion.rois).names,
         rate=rate,
         eye_distance=settings.motion.crop / 2,
     )

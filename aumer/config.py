@@ -58,6 +58,8 @@ class MotionSettings:
         flow: optical flow by name.
         rate: analysis rate, rows per second, whatever the video's frame rate.
         crop: side of the square canonical crop; the outer eye corners lie crop / 2 apart.
+        rois: which ROIs, as `aumer.rois.roi_set` reads it: the name of a set, or landmarks by index
+            or name with blanks between.
         roi_radius: an ROI is the square of 2 roi_radius + 1 px round its landmark.
         max_gap_s: no motion is measured between frames further apart than this.
         max_head_residual: median misfit (px) of the head-motion fit above which two frames do not
@@ -67,6 +69,7 @@ class MotionSettings:
     flow: str
     rate: float
     crop: int
+    rois: str
     roi_radius: int
     max_gap_s: float
     max_head_residual: float

@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -577,7 +577,12 @@ class _Shipped(Mapping[str, AUGraph]):
     def __getitem__(self, name: str) -> AUGraph:
         if name not in set(self):
             raise KeyError(name)
-        return _read_json(data_dir("au_priors") / f"{name}.json")
+        return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> AUGraph:
+    return _read_json(data_dir("au_priors") / f"{name}.json")
 
 
 #: Read when asked for; `aumer.registry` finds them as kind "graph".

@@ -22,6 +22,7 @@ from aumer import mdmo
 from aumer.config import MotionSettings
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.flow import Flow
+from aumer.rois import roi_set
 from aumer.types import BoolArray, FloatArray, ImageArray, IntArray, TimeArray, runs
 
 #: Where the template's origin lies in the crop, in crop sides; leaves room for a dropped jaw.
@@ -56,16 +57,19 @@ def align(image: ImageArray, landmarks: FloatArray, crop: int) -> AlignedFace:
 def roi_motion(
     previous: AlignedFace, following: AlignedFace, flow: Flow, settings: MotionSettings
 ) -> FloatArray | None:
-    """Motion of the 12 ROIs from one aligned face to the next: (12, 2) float32 crop px.
+    """Motion of the ROIs in `settings` from one aligned face to the next: (R, 2) float32 crop px.
 
     `None` where the two do not show one face in motion (a cut, a failed landmark).
+
+    Raises:
+        UsageError: `settings.rois` names a ROI that there is not.
     """
     field = flow(previous.grey, following.grey)
     head = _fit_head(field)
     if head is None or head[1] > settings.max_head_residual:
         return None
     still = field - _rigid_basis(settings.crop) @ head[0]
-    centres = np.rint(following.landmarks[list(mdmo.ROIS.values())]).astype(np.int64)
+    centres = np.rint(following.landmarks[list(roi_set(settings.rois).landmarks)]).astype(np.int64)
     radius = settings.roi_radius
     return mdmo.main_direction_mean(
         *mdmo.boxes(still, centres - radius, centres + radius), mdmo.ROI_BINS

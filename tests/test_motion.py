@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from aumer.config import MotionSettings, load_settings
+from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.flow import dis
 from aumer.mdmo import ROIS
@@ -628,3 +629,24 @@ def test_nearest_is_the_nearest(times: list[float], instants: list[float]) -> No
 
 def test_nearest_of_two_equally_near_is_the_earlier() -> None:
     assert nearest(np.array([0.0, 1.0, 2.0]), np.array([0.5, 1.5])).tolist() == [0, 1]
+
+
+def test_other_rois_are_measured_round_their_landmarks() -> None:
+    """R other than 12, by index and by name; the published ones among them keep their motion."""
+    field = np.random.default_rng(4).normal(0, 8, (CROP, CROP, 2))
+    field = gaussian_filter(field, (4, 4, 0))
+
+    def measured(rois: str) -> np.ndarray:
+        found = motion(field, settings=replace(SETTINGS, rois=rois, max_head_residual=99.0))
+        assert found is not None
+        return found
+
+    published, others = measured("published"), measured("36 lip_upper 54")
+    assert published.shape == (12, 2) and others.shape == (3, 2)
+    names = list(ROIS)
+    np.testing.assert_array_equal(others[1], published[names.index("lip_upper")])
+    np.testing.assert_array_equal(others[2], published[names.index("mouth_l")])
+    assert np.abs(others[0]).max() > 0
+    np.testing.assert_array_equal(measured("ibug68")[list(ROIS.values())], published)
+    with pytest.raises(UsageError, match="Did you mean 'mouth_r'"):
+        measured("mouthr 54")

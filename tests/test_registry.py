@@ -9,6 +9,7 @@ import pytest
 
 from aumer import registry
 from aumer.errors import EXIT_USAGE, UsageError
+from aumer.graph import SHIPPED, AUGraph
 from aumer.registry import names, register, resolve
 
 #: The seams that others may rely on (design.md, section 4).
@@ -47,7 +48,7 @@ def test_every_seam_is_there(kind: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), [(k, n) for k in KINDS for n in names(k)])
 def test_every_built_in_resolves_to_what_it_names(kind: str, name: str) -> None:
     part = resolve(kind, name)
-    assert callable(part)
+    assert isinstance(part, AUGraph) if kind == "graph" else callable(part)
     assert resolve(kind, name) is part
 
 
@@ -56,6 +57,18 @@ def test_names_that_others_rely_on() -> None:
     assert "mediapipe" in names("detector")
     assert "mediapipe" in names("landmarker")
     assert "rules" in names("spotter")
+
+
+def test_shipped_graphs_have_names_that_stay_theirs() -> None:
+    assert set(names("graph")) == set(SHIPPED)
+    mine = AUGraph.empty()
+    register("graph", "mine")(mine)
+    assert set(names("graph")) == {"mine", *SHIPPED}
+    assert resolve("graph", "mine") is mine
+    with pytest.raises(UsageError, match="registered already"):
+        register("graph", "casme-sq-facs")(mine)
+    with pytest.raises(UsageError, match="Did you mean 'casme-sq-facs'"):
+        resolve("graph", "casme-sq-fac")
 
 
 def test_a_registered_part_is_found_by_its_name() -> None:

@@ -31,6 +31,7 @@ from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
 from aumer.errors import UsageError
+from aumer.rois import roi_set
 from aumer.types import Expression, Features, Scores, runs
 
 Signal = npt.NDArray[np.float64]
@@ -133,7 +134,12 @@ class RuleSpotter:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> RuleSpotter:
-        """As the registry makes it, from all settings in force."""
+        """As the registry makes it, from all settings in force.
+
+        Raises:
+            UsageError: an ROI that the movements are made of is not in `settings.motion.rois`.
+        """
+        _columns(roi_set(settings.motion.rois).names)  # now, not once a video is analysed
         return cls(settings.rules)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -301,9 +307,9 @@ def _columns(rois: tuple[str, ...]) -> dict[str, Signal]:
     missing = {roi for m in MOVEMENTS.values() for roi in m.weights} - set(rois)
     if missing:
         raise UsageError(
-            "the rule-based spotter needs the 12 published ROIs; these features lack "
-            f"{', '.join(sorted(missing))} (they have {', '.join(rois)}). Use a trained spotter "
-            "for other ROIs."
+            "the rule-based spotter needs ten of the 12 published ROIs; these features lack "
+            f"{', '.join(sorted(missing))} (they have {', '.join(rois)}). Add them to the setting "
+            "motion.rois, or use a trained spotter for other ROIs."
         )
     columns = {}
     for name, movement in MOVEMENTS.items():
