@@ -282,7 +282,7 @@ def write_features(
             table.writerow(
                 [video.subject, video.name, e.kind, e.onset, e.apex, e.offset]
                 + [f"{s:.4f}" for s in (e.onset_s, e.apex_s, e.offset_s)]
-                + [f"{video.features.rate:g}", _code(event.aus), f"{event.intensity:.3f}"]
+                + [f"{video.features.rate:g}", code_of(event.aus), f"{event.intensity:.3f}"]
             )
     atomic_write(truth_path, truth.getvalue(), overwrite=overwrite)
     return [*written, truth_path]
@@ -396,7 +396,8 @@ def _segments(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.gener
     return out
 
 
-def _code(actions: Sequence[Action]) -> str:
+def code_of(actions: Sequence[Action]) -> str:
+    """As coders write it: "L12+6"."""
     return "+".join({"left": "L", "right": "R"}.get(side, "") + str(au) for au, side in actions)
 
 

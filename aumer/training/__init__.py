@@ -1,0 +1,1 @@
+"""Training of spotting networks: labelled videos in, weights with their decoder out."""

@@ -1,0 +1,245 @@
+"""Labelled videos as batches: whole videos in windows, or the published segments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aumer.errors import UsageError
+from aumer.spotting.channels import CHANNELS
+from aumer.spotting.net_config import NetConfig
+from aumer.spotting.targets import (
+    PUBLISHED_CONTEXT,
+    PUBLISHED_SEGMENT,
+    Event,
+    events,
+    published_segments,
+    targets,
+)
+from aumer.training.settings import TrainSettings
+from aumer.training.videos import LabelledVideo
+from aumer.types import FloatArray, Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step learns from.
+
+    Shapes:
+        x (B, T, R, 2) as `NetConfig.inputs` makes it; valid (B, T) bool; targets (B, T, 10);
+        weight (B, T), 0 where a row is context or nothing is known.
+    """
+
+    x: Tensor
+    valid: Tensor
+    targets: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(t.to(device) for t in (self.x, self.valid, self.targets, self.weight)))
+
+
+class Samples(Protocol):
+    """Batches of an epoch; the same generator gives the same batches."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch, at most."""
+        ...
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]: ...
+
+
+def make_samples(
+    videos: Sequence[LabelledVideo], config: NetConfig, halo: int, settings: TrainSettings
+) -> Samples:
+    """The samples that `settings` asks for; `halo` rows of context are what the network sees.
+
+    Raises:
+        UsageError: no videos, rates or ROIs that differ, or no sample at all.
+    """
+    if not videos:
+        raise UsageError("there is no video to train on")
+    for video in videos:
+        if video.features.rois != videos[0].features.rois:
+            raise UsageError(
+                f"{video.subject}/{video.name} has the ROIs {', '.join(video.features.rois)}, "
+                f"{videos[0].subject}/{videos[0].name} {', '.join(videos[0].features.rois)}; "
+                "extract all features with the same motion.rois"
+            )
+        if not np.isclose(video.features.rate, config.rate, rtol=1e-3):
+            raise UsageError(
+                f"{video.subject}/{video.name} has {video.features.rate:g} rows per second, the "
+                f"network reads {config.rate:g}: extract features with motion.rate = "
+                f"{config.rate:g}, or train with net_overrides rate = {video.features.rate:g}"
+            )
+    if settings.samples == "segments":
+        return Segments(videos, config, settings)
+    return Windows(videos, config, halo, settings)
+
+
+def input_statistics(
+    videos: Sequence[LabelledVideo], config: NetConfig
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of the x and the y of valid rows, (2,) each.
+
+    Raises:
+        UsageError: no video has a valid row.
+    """
+    rows = [config.inputs(v.features)[v.features.valid].reshape(-1, 2) for v in videos]
+    every = np.concatenate(rows) if rows else np.zeros((0, 2))
+    if not len(every):
+        raise UsageError("no video has a row with a usable face: there is nothing to train on")
+    # In 64 bit: of a million rows of which most are almost 0, 32 bit lose the last digits.
+    mean, std = every.mean(axis=0, dtype=np.float64), every.std(axis=0, dtype=np.float64)
+    return mean.astype(np.float32), np.maximum(std, 1e-8).astype(np.float32)
+
+
+def events_of(video: LabelledVideo, settings: TrainSettings) -> tuple[Event, ...]:
+    """The video's annotations in rows of its features."""
+    return events(
+        video.annotations, video.features.frames, missing_offset_policy=settings.missing_offset
+    )
+
+
+class Windows:
+    """Every row of every video once an epoch, in windows whose phase is drawn anew each time.
+
+    All videos lie in one buffer, parted by as many invalid rows as a window is long, so that an
+    epoch's windows are slices of it and what lies beyond a video's ends is invalid.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[LabelledVideo],
+        config: NetConfig,
+        halo: int,
+        settings: TrainSettings,
+    ) -> None:
+        self._core = max(1, round(settings.window_s * config.rate))
+        self._halo, self._batch = halo, settings.batch
+        self._jitter = settings.amplitude_jitter
+        self._mirror = mirrored_rois(videos[0].features.rois) if settings.mirror else None
+        length = self._core + 2 * halo
+        total = length + sum(len(v.features) + length for v in videos)
+        rois = len(videos[0].features.rois)
+        self._x = torch.zeros(total, rois, 2)
+        self._valid = torch.zeros(total, dtype=torch.bool)
+        self._targets = torch.zeros(total, len(CHANNELS))
+        self._weight = torch.zeros(total)
+        self._spans: list[tuple[int, int]] = []
+        begin = length
+        for video in videos:
+            end = begin + len(video.features)
+            aim = targets(events_of(video, settings), len(video.features), config.rate)
+            self._x[begin:end] = torch.from_numpy(config.inputs(video.features))
+            self._valid[begin:end] = torch.from_numpy(video.features.valid)
+            self._targets[begin:end] = torch.from_numpy(aim.values)
+            self._weight[begin:end] = torch.from_numpy(aim.weight * video.features.valid)
+            self._spans.append((begin, end))
+            begin = end + length
+
+    def __len__(self) -> int:
+        most = sum(-(-(end - begin) // self._core) + 1 for begin, end in self._spans)
+        return -(-most // self._batch)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        starts: list[int] = []
+        for begin, end in self._spans:
+            starts += range(begin - int(rng.integers(self._core)), end, self._core)
+        order = rng.permutation(np.array(starts))
+        offsets = torch.arange(-self._halo, self._core + self._halo)
+        core = (offsets >= 0) & (offsets < self._core)
+        for k in range(0, len(order), self._batch):
+            rows = torch.from_numpy(order[k : k + self._batch])[:, None] + offsets
+            weight = self._weight[rows] * core
+            if weight.any():
+                x = self._augmented(self._x[rows], rng)
+                yield Batch(x, self._valid[rows], self._targets[rows], weight)
+
+    def _augmented(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        if self._jitter:
+            factor = np.exp(self._jitter * rng.standard_normal((len(x), 1, 1, 1)))
+            x = x * torch.from_numpy(factor.astype(np.float32))
+        if self._mirror is not None:
+            flipped = torch.from_numpy(rng.random(len(x)) < 0.5)
+            mirror = x[:, :, self._mirror] * torch.tensor([-1.0, 1.0])
+            x = torch.where(flipped[:, None, None, None], mirror, x)
+        return x
+
+
+class Segments:
+    """The published segments: 256 rows with 7 of context, those that hold a whole expression."""
+
+    def __init__(
+        self, videos: Sequence[LabelledVideo], config: NetConfig, settings: TrainSettings
+    ) -> None:
+        self._batch = settings.batch
+        x, aims = [], []
+        for video in videos:
+            inputs = config.inputs(video.features)
+            after = -len(inputs) % PUBLISHED_SEGMENT + PUBLISHED_CONTEXT
+            padded = np.pad(inputs, ((PUBLISHED_CONTEXT, after), (0, 0), (0, 0)))
+            for segment in published_segments(video.features.values, events_of(video, settings)):
+                rows = slice(
+                    segment.first, segment.first + PUBLISHED_SEGMENT + 2 * PUBLISHED_CONTEXT
+                )
+                x.append(padded[rows])
+                aims.append(np.pad(segment.targets, ((PUBLISHED_CONTEXT,) * 2, (0, 0))))
+        if not x:
+            raise UsageError(
+                f"none of the {len(videos)} videos has an expression that lies whole within one of "
+                'the published segments of 256 rows; train with samples = "windows"'
+            )
+        self._x = torch.from_numpy(np.stack(x))
+        self._targets = torch.from_numpy(np.stack(aims))
+        weight = torch.zeros(self._x.shape[1])
+        weight[PUBLISHED_CONTEXT:-PUBLISHED_CONTEXT] = 1
+        self._weight = weight
+
+    def __len__(self) -> int:
+        return -(-len(self._x) // self._batch)
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
+        order = torch.from_numpy(rng.permutation(len(self._x)))
+        for rows in torch.split(order, self._batch):
+            shape = (len(rows), self._x.shape[1])
+            # Published: rows beyond the video's ends count as motion of 0, not as missing.
+            valid = torch.ones(shape, dtype=torch.bool)
+            yield Batch(self._x[rows], valid, self._targets[rows], self._weight.expand(shape))
+
+
+def mirrored_rois(rois: Sequence[str]) -> list[int]:
+    """For each ROI the place of its mirror image, by names in which `r` and `l` tell the side.
+
+    Raises:
+        UsageError: a side's counterpart is missing.
+    """
+
+    def other(name: str) -> str:
+        return re.sub(r"(?<![a-z0-9])[rl](?![a-z0-9])", lambda m: "l" if m[0] == "r" else "r", name)
+
+    missing = [name for name in rois if other(name) not in rois]
+    if missing:
+        raise UsageError(
+            f"mirror = true needs both sides of every ROI; {missing[0]!r} has no "
+            f"{other(missing[0])!r}. Add it, or train with mirror = false"
+        )
+    return [list(rois).index(other(name)) for name in rois]
+
+
+def truth_intervals(video: LabelledVideo) -> dict[str, list[Interval]]:
+    """Annotated intervals by kind, without those whose offset is missing."""
+    found: dict[str, list[Interval]] = {"micro": [], "macro": []}
+    for a in video.annotations:
+        if a.interval is not None:
+            found[a.kind].append(a.interval)
+    return found
