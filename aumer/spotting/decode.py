@@ -1,9 +1,9 @@
-"""From a spotting network's ten tracks to expressions: the published decoder, and ours. No torch."""
+"""From a spotting network's ten tracks to expressions: the published decoder, and ours."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -206,25 +206,39 @@ class KindDecoding:
     spread: tuple[float, float]
     reach_s: float
 
+    def __post_init__(self) -> None:
+        numbers = (self.smooth_s, self.step_s, *self.usual_s, *self.spread, self.reach_s)
+        if not (all(n > 0 for n in numbers) and self.usual_s[0] <= self.usual_s[1]):
+            raise ConfigError(
+                "decoder: all settings of a kind must be positive, and usual_s from the shorter to "
+                f"the longer; found {self}"
+            )
+
 
 @dataclass(frozen=True)
 class Decoder:
-    """Our decoder; all settings are in seconds, so that any rate is decoded alike.
+    """Our decoder; all times are in seconds, so that any rate is decoded alike.
 
-    1. A peak of the apex track may be an expression; gaps in the scores shorter than `bridge_s` are
+    1. A peak of the apex track may be an expression; gaps in the scores up to `bridge_s` are
        interpolated, longer ones part the video.
-    2. The evidence for an onset (offset) is the mean of its track and of the step that the action
-       track takes up (down). Its peaks round an apex are where the expression may begin (end).
-    3. An expression's score is the geometric mean of onset, apex and offset evidence and of the
-       action on the weaker side of the apex, times how usual its duration is for its kind. Longer
-       ones lose a little (`brevity`), so that of equals the nearest boundaries win.
-    4. The best is taken; what shares a boundary with it (`reuse`) or overlaps it (soft-NMS: a
-       factor exp(-IoU^2 / `overlap`)) loses, what has its apex goes; and so on to `threshold`.
-    5. Of a micro- and a macro-expression at the same place (IoU above .5) one below `rivalry` times
-       the other's score goes; both may be real.
+    2. The evidence for an onset (offset) comes from its track and from the step that the action
+       track takes up (down) there. Its peaks round an apex are where it may begin (end).
+    3. An expression's score is the geometric mean of the evidence for its onset, apex and offset
+       and of the action on the weaker side of the apex, times how usual its duration is.
+    4. The best-ranked is taken first. It ranks lower the more unused evidence of a boundary it
+       passes over (`skip`) and the longer it is (`brevity`), so that inner expressions come first
+       and what encloses them is then left with its own boundaries.
+    5. What shares a boundary with one that was taken (`reuse`) or overlaps one (soft-NMS: a factor
+       exp(-IoU^2 / `overlap`)) loses score. So on until none ranks at `least`.
+    6. Of a micro- and a macro-expression at one place (IoU above .5) one that has less than
+       `rivalry` times the other's score goes; both may be real.
 
-    The result at a higher threshold is that at a lower one without the scores below it, so that a
-    threshold may be chosen from one decoding with a low one.
+    `threshold` acts on the finished scores alone, so that it may be chosen (on training subjects)
+    from one decoding with a low one. Evidence below `floor` is none; `boundaries` onsets and as
+    many offsets are tried for each apex.
+
+    Raises:
+        ConfigError: a setting out of range.
     """
 
     threshold: float = 0.5
@@ -233,6 +247,7 @@ class Decoder:
     floor: float = 0.1
     least: float = 0.2
     skip: float = 0.5
+    brevity: float = 0.05
     reuse: float = 0.3
     overlap: float = 1.0
     rivalry: float = 0.7
@@ -242,13 +257,11 @@ class Decoder:
     def __post_init__(self) -> None:
         for name in ("threshold", "floor", "least", "skip", "reuse", "rivalry"):
             if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(
-                    f"decoder: {name} must be in (0, 1]; found {getattr(self, name)}"
-                )
+                raise ConfigError(f"decoder: {name} must be in (0, 1]; found {getattr(self, name)}")
         for name in ("overlap", "boundaries"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"decoder: {name} must be positive; found {getattr(self, name)}")
-        for name in ("bridge_s",):
+        for name in ("brevity", "bridge_s"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(
                     f"decoder: {name} must not be negative; found {getattr(self, name)}"
@@ -271,13 +284,8 @@ class Decoder:
             if kind in values:
                 given = dict(values[kind])
                 _check_names(given, KindDecoding, f"decoder.{kind}")
-                values[kind] = KindDecoding(
-                    **{
-                        **asdict(getattr(cls(), kind)),
-                        **given,
-                        **({"usual_s": tuple(given["usual_s"])} if "usual_s" in given else {}),
-                    }
-                )
+                pairs = {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
+                values[kind] = replace(getattr(cls(), kind), **{**given, **pairs})
         return cls(**values)
 
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
@@ -299,18 +307,16 @@ class Decoder:
         for begin, end in runs(bridged):
             of_kind = {k: self._of_kind(values[begin:end].clip(0, 1), k, rate) for k in KINDS}
             for kind, rival in zip(KINDS, reversed(KINDS), strict=True):
+                outdone = _outdone(of_kind[kind], of_kind[rival], self.rivalry)
                 found += [
                     _expression(scores, kind, begin + a, begin + p, begin + b, score)
-                    for a, p, b, score in of_kind[kind]
-                    if not any(
-                        score < self.rivalry * s and _iou(a, b, c, d) > 0.5
-                        for c, _, d, s in of_kind[rival]
-                    )
+                    for (a, p, b, score), gone in zip(of_kind[kind], outdone, strict=True)
+                    if not gone
                 ]
         return _in_order(found)
 
     def _of_kind(self, values: Signal, kind: Kind, rate: float) -> list[_Found]:
-        """(onset, apex, offset, score) of one kind in one unbroken run, best first."""
+        """(onset, apex, offset, score) of one kind in one unbroken run, in the order chosen."""
         how: KindDecoding = getattr(self, kind)
         track = {p: values[:, column(kind, p)] for p in ("onset", "offset", "apex", "action")}
         # One soft-max row cannot be both; where one expression follows another it is half each.
@@ -321,8 +327,8 @@ class Decoder:
             for part, values in track.items()
         }
         up, down = _steps(smooth["action"], max(1, round(how.step_s * rate)))
-        begin = 0.5 * (smooth["onset"] + np.maximum(smooth["onset"], up))
-        end = 0.5 * (smooth["offset"] + np.maximum(smooth["offset"], down))
+        begin = 0.5 * (smooth["onset"] + np.maximum(smooth["onset"] ** 2, up))
+        end = 0.5 * (smooth["offset"] + np.maximum(smooth["offset"] ** 2, down))
         apexes, onsets, offsets = (_peaks(t, self.floor) for t in (smooth["apex"], begin, end))
         if not (len(apexes) and len(onsets) and len(offsets)):
             return []
@@ -343,21 +349,27 @@ class Decoder:
         unusual = np.maximum(np.log(low / seconds) / short, np.log(seconds / high) / long).clip(0)
         fixed = np.sqrt(np.sqrt(grown * smooth["apex"][apexes][:, None, None]))
         fixed *= np.exp(-0.5 * unusual**2)
-        return self._select(apexes, left, right, fixed)
+        return self._select(apexes, left, right, fixed, (1 + seconds) ** -self.brevity)
 
-    def _select(self, apexes: Rows, left: _Side, right: _Side, fixed: Signal) -> list[_Found]:
-        """Greedy choice; `fixed` (apexes, onsets, offsets) is what no choice changes, used up."""
+    def _select(
+        self, apexes: Rows, left: _Side, right: _Side, fixed: Signal, prior: Signal
+    ) -> list[_Found]:
+        """Greedy choice among (apexes, onsets, offsets).
+
+        `fixed` is what boundaries do not change of the scores, used up; `prior` decides the order.
+        """
 
         def graded(k: Rows) -> tuple[Signal, Signal]:
             a, b = left.evidence(k), right.evidence(k)
             score = fixed[k] * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
             a, b = left.nearness(k, self.skip), right.nearness(k, self.skip)
-            return score, score * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
+            return score, score * prior[k] * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
 
-        everything = np.arange(len(apexes))
         lowest, highest = left.rows.min(axis=1), right.rows.max(axis=1)
-        score, rank = graded(everything)
+        score, rank = graded(np.arange(len(apexes)))
         best = rank.max(axis=(1, 2))
+        # Ranks may rise when what lay between is used; scores only fall.
+        alive = score.max(axis=(1, 2)) >= self.least
         found: list[_Found] = []
         while best[k := int(best.argmax())] >= self.least:
             score, rank = graded(np.array([k]))
@@ -366,13 +378,15 @@ class Decoder:
             found.append((onset, int(apexes[k]), offset, float(score[0, i, j])))
             left.use(k, int(i), self.reuse)
             right.use(k, int(j), self.reuse)
-            near = np.flatnonzero((lowest <= offset) & (highest >= onset))
+            alive[k], best[k] = False, 0
+            near = np.flatnonzero(alive & (lowest <= offset) & (highest >= onset))
             a, b = left.rows[near][:, :, None], right.rows[near][:, None, :]
             shared = (np.minimum(b, offset) - np.maximum(a, onset) + 1).clip(0)
             iou = shared / (b - a + offset - onset + 2 - shared)
             fixed[near] *= np.exp(-(iou**2) / self.overlap)
-            fixed[k] = 0
-            best[near] = graded(near)[1].max(axis=(1, 2))
+            score, rank = graded(near)
+            best[near] = rank.max(axis=(1, 2))
+            alive[near] = score.max(axis=(1, 2)) >= self.least
         return [one for one in found if one[3] >= self.threshold]
 
 
@@ -413,8 +427,8 @@ _Found = tuple[int, int, int, float]
 
 
 def rate_of(scores: Scores) -> float | None:
-    """Rows per second; None of fewer than two rows."""
-    if len(scores) < 2:
+    """Rows per second; None of fewer than two rows, which have no rate."""
+    if len(scores) < 2 or scores.times[-1] <= scores.times[0]:
         return None
     return float((len(scores) - 1) / (scores.times[-1] - scores.times[0]))
 
@@ -437,16 +451,23 @@ def _peaks(track: Signal, floor: float) -> Rows:
     return rows
 
 
-def _iou(a: int, b: int, c: int, d: int) -> float:
-    shared = max(0, min(b, d) - max(a, c) + 1)
-    return shared / (b - a + d - c + 2 - shared)
+def _outdone(found: list[_Found], rivals: list[_Found], rivalry: float) -> BoolArray:
+    """Which of `found` lie with IoU above .5 where a rival has a score so much better."""
+    if not (found and rivals):
+        return np.zeros(len(found), np.bool_)
+    a, _, b, score = np.array(found).T[:, :, None]
+    c, _, d, other = np.array(rivals).T[:, None, :]
+    shared = (np.minimum(b, d) - np.maximum(a, c) + 1).clip(0)
+    same_place = shared > 0.5 * (b - a + d - c + 2 - shared)
+    outdone: BoolArray = (same_place & (score < rivalry * other)).any(axis=1)
+    return outdone
 
 
 def _bridged(usable: BoolArray, gap: int) -> BoolArray:
     """With gaps of at most `gap` rows between usable ones filled."""
     out = usable.copy()
     for begin, end in runs(~usable):
-        if 0 < begin and end < len(usable) and end - begin <= gap:
+        if begin > 0 and end < len(usable) and end - begin <= gap:
             out[begin:end] = True
     return out
 
@@ -478,7 +499,7 @@ def _expression(
     )
 
 
-def _in_order(found: Any) -> tuple[Expression, ...]:
+def _in_order(found: Iterable[Expression]) -> tuple[Expression, ...]:
     return tuple(sorted(found, key=lambda e: (e.onset, e.offset, e.kind, -e.score)))
 
 

@@ -39,8 +39,8 @@ def published_loss(logits: Tensor, targets: Tensor, macro_weight: float) -> dict
         for part, share in _POSITIVE_SHARE.items():
             c = column(kind, part)
             terms[f"{kind}_{part}"] = _published_binary(logits[..., c], targets[..., c], share)
-        c = _classes(kind)
-        terms[f"{kind}_start_end"] = _published_focal(logits[..., c], targets[..., c])
+        classes = _classes(kind)
+        terms[f"{kind}_start_end"] = _published_focal(logits[..., classes], targets[..., classes])
     total = logits.new_zeros(())
     for part in PUBLISHED_WEIGHTS:
         total = total + PUBLISHED_WEIGHTS[part] * terms[f"micro_{part}"]
@@ -117,8 +117,8 @@ def spot_loss(
     for kind in KINDS:
         for part in ("apex", "boundary", "action"):
             if part == "boundary":
-                c = _classes(kind)
-                y, log_p = targets[..., c], logits[..., c].log_softmax(-1)
+                classes = _classes(kind)
+                y, log_p = targets[..., classes], logits[..., classes].log_softmax(-1)
                 positive = 1 - y[..., 2]
             else:
                 # A sigmoid as two classes: the same formula serves, and it is stable.

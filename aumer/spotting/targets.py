@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class Event:
 _OFFSET_POLICY = re.compile(r"mirror|ignore|drop|(apex|onset)(?:\+(\d+))?")
 
 
-def missing_offset(onset: int, apex: int | None, policy: str) -> int | None:
+def filled_offset(onset: int, apex: int | None, policy: str) -> int | None:
     """The offset that `policy` gives to an expression whose coders gave none, in frames.
 
     "mirror" and "ignore": 2 apex - onset (AUW-GCN); "apex", "apex+N", "onset+N": N frames later;
@@ -79,8 +80,8 @@ def missing_offset(onset: int, apex: int | None, policy: str) -> int | None:
     named = _OFFSET_POLICY.fullmatch(policy)
     if not named:
         raise UsageError(
-            f"missing_offset must be mirror, ignore, drop, apex, apex+N or onset+N (N frames); "
-            f"found {policy!r}"
+            "the missing-offset policy must be mirror, ignore, drop, apex, apex+N or onset+N "
+            f"(N frames); found {policy!r}"
         )
     base = {"onset": onset, "apex": apex}
     if policy == "drop":
@@ -101,14 +102,17 @@ def events(
     """The expressions in rows of features whose row i shows frame `frames[i]`, in order of onset.
 
     A row is the one whose frame is nearest. What lies partly outside is cut to the rows there are;
-    what lies wholly outside, or has no offset by `missing_offset` or no apex, is left out. An apex
-    outside its interval counts as missing: "middle" puts it half way, "drop" leaves it out.
+    what lies wholly outside is left out, and so is what the policy gives no offset
+    (`filled_offset`; by "ignore" the event is uncertain and its rows will weigh nothing). An apex
+    outside its interval counts as missing: "middle" puts it half way, "drop" leaves the event out.
 
     Raises:
         UsageError: an unknown policy.
     """
     if missing_apex_policy not in ("middle", "drop"):
-        raise UsageError(f"missing_apex must be middle or drop; found {missing_apex_policy!r}")
+        raise UsageError(
+            f"the missing-apex policy must be middle or drop; found {missing_apex_policy!r}"
+        )
     found = []
     for one in expressions:
         onset, apex, offset = one.onset, one.apex, one.offset
@@ -116,7 +120,7 @@ def events(
             apex = None
         filled = offset is None
         if offset is None:
-            offset = missing_offset(onset, apex, missing_offset_policy)
+            offset = filled_offset(onset, apex, missing_offset_policy)
         if offset is None or not len(frames) or offset < frames[0] or onset > frames[-1]:
             continue
         if apex is None:
@@ -264,7 +268,7 @@ class PublishedSegment:
 
 
 def published_segments(
-    values: npt.NDArray[np.floating], found: Iterable[Event]
+    values: npt.NDArray[np.floating[Any]], found: Iterable[Event]
 ) -> tuple[PublishedSegment, ...]:
     """A video's (T, R, 2) features, cut as published: at every 256th row, samples with expressions.
 
@@ -293,7 +297,7 @@ def published_segments(
     return tuple(samples)
 
 
-def published_normalisation(values: npt.NDArray[np.floating]) -> FloatArray:
+def published_normalisation(values: npt.NDArray[np.floating[Any]]) -> FloatArray:
     """(..., 2) features by AUW-GCN's mean and deviation, padding included."""
     normalised: FloatArray = (values.astype(np.float32) - PUBLISHED_MEAN) / PUBLISHED_DEVIATION
     return normalised
@@ -312,7 +316,7 @@ def published_labels(found: Iterable[Event], first: int) -> npt.NDArray[np.uint8
     return labels
 
 
-def published_targets(labels: npt.NDArray[np.generic]) -> FloatArray:
+def published_targets(labels: npt.NDArray[Any]) -> FloatArray:
     """(..., 256, 10) targets in the order of `CHANNELS` from (..., 270, 8) label tracks.
 
     Starts and ends are widened by one row (micro) or three (macro), and so is the apex, with a
