@@ -86,5 +86,5 @@ class Casme2(JoinedDataSet):
 def _key(parts: tuple[str, ...]) -> Key | None:
     if len(parts) < 2:
         return None
-    subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+_\w+", parts[-1])
+    subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+\w*", parts[-1])
     return (f"sub{int(subject[1]):02d}", clip[0]) if subject and clip else None

@@ -195,6 +195,8 @@ def _clips(
             faults.append(Fault("missing-video", "no such clip, or it has no row", *key, a.row))
             videos.append(VideoRecord(NAME, *key, table.rates[key], annotations=(a,)))
             continue
+        if record.path is None:
+            faults.append(Fault("missing-video", "a row, but no folder or file", *key, a.row))
         # An extended clip may hold a second movement; the clip is called after the first.
         coded = replace(record.annotations[0], emotion=a.emotion, row=a.row)
         videos.append(replace(record, dataset=NAME, annotations=(coded,)))

@@ -1,0 +1,488 @@
+"""Every data set in its owners' layout: the rows of the real tables join with their folders."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from data import trees
+
+from aumer.data import labels, load, read_table_report
+from aumer.data.auwgcn_features import AuwgcnFeatures
+from aumer.data.dataset import DataSet
+from aumer.data.folders import scan
+from aumer.data.megc2019 import Megc2019, action_units
+from aumer.data.report import Fault, TableReport
+from aumer.data.tables import read
+from aumer.errors import UsageError
+from aumer.registry import names, resolve
+from aumer.simulate import timeline, video
+from aumer.simulate.features import simulate_features, write_features
+from aumer.types import Annotation
+
+Find = Callable[[str], Path]
+
+
+def annotations(data: DataSet) -> list[Annotation]:
+    return [a for record in data.records() for a in record.annotations]
+
+
+def codes(faults: Iterable[Fault]) -> Counter[str]:
+    return Counter(fault.code for fault in faults)
+
+
+def check_numbers(data: DataSet, table: TableReport, root: Path, *, base: int = 1) -> None:
+    """The image at an annotation's place is the one whose number the table gives."""
+    rows = {a.row: a for a in table.annotations}
+    numbers = {media.path: media.numbers for media in scan(root)}
+    for record in data.records():
+        assert record.path is not None
+        own = numbers[record.path]
+        assert own is not None and record.frames == len(own)
+        for a in record.annotations:
+            label = rows[a.row]
+            assert own[a.onset] == label.onset + base
+            for place, wanted in ((a.apex, label.apex), (a.offset, label.offset)):
+                if place is not None:
+                    assert wanted is not None and own[place] == wanted + base
+
+
+def test_casme_sq(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("casme-sq", shared_data("annotations/casme_sq_coding.xlsx"))
+    data = load("casme-sq", trees.casme_sq(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (95, 357)
+    assert {record.fps for record in data.records()} == {30.0}
+    check_numbers(data, table, tmp_path)
+    assert set(codes(data.report.faults)) == {"missing-frames"}  # the tree is sparse
+    film = {(r.subject, r.name): r for r in data.records()}["s15", "15_0101"]
+    assert film.path is not None and film.path.name == "15_0101disgustingteeth"
+
+
+def test_casme_sq_takes_the_version_asked_for(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("casme-sq", shared_data("annotations/casme_sq_coding.xlsx"))
+    trees.casme_sq(tmp_path, table)
+    trees.casme_sq(tmp_path, table, crops=True)
+    for images, part in (("rawpic", "rawpic"), ("Cropped", "longVideoFaceCropped")):
+        data = load("casme-sq", tmp_path, images=images)
+        assert all(part in str(record.path) for record in data.records())
+        assert "several-videos" not in codes(data.report.faults)
+
+
+def test_casme_sq_with_whole_folders(tmp_path: Path, shared_data: Find) -> None:
+    """Where no image is missing, places are the numbers less 1, and nothing is wrong."""
+    whole = read_table_report("casme-sq", shared_data("annotations/casme_sq_coding.xlsx"))
+    trees.casme_sq(tmp_path, trees.some(whole, "s20", "s21"), whole=True)
+    data = load("casme-sq", tmp_path)
+    there = [record for record in data.records() if record.path is not None]
+    assert [record.name for record in there] == ["20_0502", "21_0101", "21_0401"]
+    for record in there:
+        for a in record.annotations:
+            assert a in whole.annotations
+    assert codes(data.report.faults) == {"missing-video": 92}
+    assert len(annotations(data)) == 357
+
+
+def test_the_simulated_data_set_is_one(tmp_path: Path) -> None:
+    """`aumer simulate video` writes CAS(ME)^2's layout; its truth comes back."""
+    event = timeline.Event("micro", ((4, "both"),), 0.1, 0.2, 0.2, 0.3, 0.5)
+    films = {(15, "0101disgust1"): timeline.Timeline(0.5, (event,))}
+    video.write_casme_sq_layout(
+        tmp_path / "set", films, fps=10.0, size=(160, 120), nuisance=video.Nuisance.none()
+    )
+    data = load("casme-sq", tmp_path / "set")
+    (record,) = data.records()
+    (truth,) = video.truth(films[15, "0101disgust1"], 10.0)
+    (found,) = record.annotations
+    assert (record.subject, record.name, record.frames) == ("s15", "15_0101", 5)
+    assert (found.onset, found.apex, found.offset) == (truth.onset, truth.apex, truth.offset)
+    assert (found.kind, found.aus) == ("micro", "4")
+    assert data.report.faults == ()
+
+
+def test_samm_lv(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("samm-lv", shared_data("annotations/samm_lv_coding.xlsx"))
+    data = load("samm-lv", trees.samm_lv(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (147, 502)
+    check_numbers(data, table, tmp_path)
+    assert set(codes(data.report.faults)) == {"missing-frames"}
+
+
+@pytest.mark.parametrize("edition", ["casme2_coding.xlsx", "casme2_coding_2019.xlsx"])
+def test_casme2(tmp_path: Path, shared_data: Find, edition: str) -> None:
+    table = read_table_report("casme2", shared_data(f"annotations/{edition}"))
+    data = load("casme2", trees.casme2(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (255, 255)
+    check_numbers(data, table, tmp_path)
+    # A cropped clip begins with its onset.
+    assert {a.onset for a in annotations(data)} == {0}
+
+
+def test_samm(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("samm", shared_data("annotations/samm_micro_facs_codes.xlsx"))
+    data = load("samm", trees.samm(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (159, 159)
+    check_numbers(data, table, tmp_path)
+    assert {a.onset for a in annotations(data)} == {0}
+
+
+def test_casme3(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("casme3", shared_data("annotations/casme3_part_a.xlsx"))
+    data = load("casme3", trees.casme3(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (463, 860)
+    assert all(record.path is not None and record.path.name == "color" for record in data.records())
+    check_numbers(data, table, tmp_path)
+
+
+def test_casme3_to_spot(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("casme3", shared_data("annotations/casme3_spotting.csv"))
+    data = load("casme3", trees.casme3(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (757, 2071 + 277)
+    assert len({record.subject for record in data.records()}) == 97
+    check_numbers(data, table, tmp_path)
+    assert table.lengths["spNO.1", "a"] == 836
+
+
+def test_dfme(tmp_path: Path, shared_data: Find) -> None:
+    table = read_table_report("dfme", shared_data("annotations/dfme_train.xlsx"))
+    data = load("dfme", trees.dfme(tmp_path, table))
+    assert (len(data.records()), len(annotations(data))) == (1856, 1856)
+    assert Counter(r.fps for r in data.records()) == {500.0: 695, 300.0: 605, 200.0: 556}
+    assert {a.row: a for a in annotations(data)} == {a.row: a for a in table.annotations}
+
+
+@pytest.fixture
+def smic(shared_data: Find) -> tuple[TableReport, dict[str, int]]:
+    path = shared_data("annotations/smic_hs_e_annotation.xlsx")
+    rows = read(path, ("Subject", "Filename", "FirstF", "OnsetF"), sheet="HS")
+    firsts = {}
+    for row in rows:
+        subject, _, rest = row.text("Filename").partition("_")
+        firsts[f"s{int(subject[1:]):02d}_{rest}"] = row.whole("FirstF")
+    return read_table_report("smic-hs", path), firsts
+
+
+def test_smic_hs(tmp_path: Path, smic: tuple[TableReport, dict[str, int]]) -> None:
+    """The 164 clips are the first intervals of the 157 rows, four further ones, and three more."""
+    table, firsts = smic
+    data = load("smic-hs", trees.smic_hs(tmp_path, table, firsts, extended=False))
+    assert len(data.records()) == 164
+    found = {record.name: record for record in data.records()}
+    for record in data.records():
+        assert len(record.annotations) == 1
+        assert record.annotations[0].onset == 0
+    assert found["s03_ne_03"].annotations[0].row == found["s03_ne_02"].annotations[0].row
+    assert found["s01_ne_02"].annotations[0].row == 0
+    # Five second intervals are in no clip: those of the next number have rows of their own.
+    assert codes(data.report.faults)["unjoinable-row"] == 5
+    emotions = Counter(record.annotations[0].emotion for record in data.records())
+    assert emotions == {"negative": 70, "positive": 51, "surprise": 43}
+    rules = Counter(c.rule.name for c in data.report.tables[0].corrections)
+    assert rules == {"emotion-of-name": 1, "interval-with-clip": 4, "clip-without-row": 3}
+
+
+def test_smic_extended(tmp_path: Path, smic: tuple[TableReport, dict[str, int]]) -> None:
+    table, firsts = smic
+    data = load("smic-hs", trees.smic_hs(tmp_path, table, firsts, extended=True))
+    assert (len(data.records()), len(annotations(data))) == (157, 166)
+    assert "unjoinable-row" not in codes(data.report.faults)
+    numbers = {media.path: media.numbers for media in scan(tmp_path)}
+    wanted = sorted((a.video, firsts[a.video] + a.onset) for a in table.annotations)
+    got = []
+    for record in data.records():
+        own = numbers[record.path]  # type: ignore[index]
+        assert own is not None
+        got += [(a.video, own[a.onset]) for a in record.annotations]
+    assert sorted(got) == wanted
+
+
+# Recognition's composite
+
+
+def test_megc2019_flow_images(shared_data: Find) -> None:
+    data = load("megc2019", shared_data("megc2019"))
+    assert isinstance(data, Megc2019)
+    records = data.records()
+    assert (len(records), len({r.subject for r in records})) == (442, 68)
+    assert Counter(r.annotations[0].emotion for r in records) == {
+        "negative": 250,
+        "positive": 109,
+        "surprise": 83,
+    }
+    assert data.report.faults == ()
+    images = data.images()
+    assert (images.shape, images.dtype) == ((442, 28, 28, 3), np.uint8)
+    # cv2 reads blue first: strain, v, u.
+    blue_first = cv2.imread(str(records[0].path))
+    assert blue_first is not None
+    np.testing.assert_array_equal(images[0, ..., 0], blue_first[..., 2])
+
+
+def test_megc2019_clips(
+    tmp_path: Path, shared_data: Find, smic: tuple[TableReport, dict[str, int]]
+) -> None:
+    roots = {name: tmp_path / name for name in ("casme2", "samm", "smic")}
+    for root in roots.values():
+        root.mkdir()
+    casme2 = read_table_report("casme2", shared_data("annotations/casme2_coding.xlsx"))
+    samm = read_table_report("samm", shared_data("annotations/samm_micro_facs_codes.xlsx"))
+    clips = {
+        "casme2": load("casme2", trees.casme2(roots["casme2"], casme2)),
+        "samm": load("samm", trees.samm(roots["samm"], samm)),
+        "smic": load("smic-hs", trees.smic_hs(roots["smic"], *smic, extended=False)),
+    }
+    data = load("megc2019", shared_data("megc2019"), clips=clips)
+    assert len(data.records()) == 442
+    assert data.report.faults == ()
+    for record in data.records():
+        assert record.path is not None and len(record.annotations) == 1
+        assert record.annotations[0].offset is not None
+    with pytest.raises(UsageError, match="casme2, samm missing"):
+        load("megc2019", shared_data("megc2019"), clips={"smic": clips["smic"]})
+
+
+def test_action_units_of_the_composite(shared_data: Find) -> None:
+    found = action_units(
+        shared_data("megc2019/labels.csv"),
+        casme2=shared_data("annotations/casme2_coding.xlsx"),
+        samm=shared_data("annotations/samm_micro_facs_codes.xlsx"),
+    )
+    assert len(found) == 278
+    assert found["sub01", "EP02_01f"] == "12"
+    assert found["006", "006_1_2"] == "4+7"
+    assert all(found.values())
+
+
+def test_the_composite_follows_from_the_workbooks(
+    shared_data: Find, smic: tuple[TableReport, dict[str, int]]
+) -> None:
+    """Its classes are those that the emotions give, and its clips those that have a class."""
+    labelled = {
+        (a.subject, a.video): a.emotion
+        for a in read_table_report("megc2019", shared_data("megc2019/labels.csv")).annotations
+    }
+    found = {}
+    for name, file in (
+        ("casme2", "casme2_coding.xlsx"),
+        ("samm", "samm_micro_facs_codes.xlsx"),
+        ("smic-hs", "smic_hs_e_annotation.xlsx"),
+    ):
+        for a in read_table_report(name, shared_data(f"annotations/{file}")).annotations:
+            found[a.subject, a.video] = labels.composite_class(name, a)
+    assert {key: value for key, value in found.items() if value} == {
+        key: value for key, value in labelled.items() if key in found
+    }
+    assert len(labelled.keys() - found.keys()) == 7  # of SMIC: clips that share a row, or have none
+
+
+def test_five_classes(shared_data: Find) -> None:
+    casme2 = read_table_report("casme2", shared_data("annotations/casme2_coding_2019.xlsx"))
+    found = Counter(labels.casme2_class(a.emotion) for a in casme2.annotations)
+    assert found == {
+        "happiness": 32,
+        "disgust": 63,
+        "repression": 27,
+        "surprise": 28,
+        "others": 99,
+        None: 6,
+    }
+    samm = read_table_report("samm", shared_data("annotations/samm_micro_facs_codes.xlsx"))
+    found = Counter(labels.samm_class(a.emotion) for a in samm.annotations)
+    assert found == {
+        "anger": 57,
+        "happiness": 26,
+        "contempt": 12,
+        "surprise": 15,
+        "other": 26,
+        None: 23,
+    }
+    assert labels.megc_class(" Happy") == "positive"
+    assert labels.megc_class("others") is None
+
+
+# Unseen videos, features, one's own
+
+
+def test_megc_unseen(tmp_path: Path) -> None:
+    trees.images(tmp_path / "SAMM_Test_cropped" / "006_4", "006_4_{:05d}.jpg", range(1, 6))
+    trees.images(tmp_path / "CAS_Test_cropped" / "1", "{}.jpg", range(4))
+    trees.images(tmp_path / "other" / "1", "{}.jpg", range(4))
+    data = load("megc-unseen", tmp_path)
+    assert [(r.subject, r.name, r.fps, r.frames) for r in data.records()] == [
+        ("CASME3", "1", 30.0, 4),
+        ("SAMM", "006_4", 200.0, 5),
+    ]
+    assert annotations(data) == []
+    (fault,) = data.report.faults
+    assert fault.code == "unknown-rate" and fault.video == "other/1"
+
+
+def test_auwgcn_features(tmp_path: Path) -> None:
+    """Segments that the simulator cut become its videos again."""
+    made = list(simulate_features(2, minutes=0.4, seed=3))
+    write_features(tmp_path, made, layout="feature_segment")
+    data = load("auwgcn-features", tmp_path, rate=30.0)
+    assert isinstance(data, AuwgcnFeatures)
+    for record, source in zip(data.records(), made, strict=True):
+        assert (record.subject, record.name) == (source.subject, source.name)
+        features = data.features(record)
+        assert features.values.shape == source.features.values.shape == (720, 12, 2)
+        assert features.valid.all()
+        wanted = np.where(source.features.valid[:, None, None], source.features.values, 0.0)
+        np.testing.assert_allclose(features.values, wanted, atol=1e-5)
+        assert record.frames == 721
+        truth = {(e.kind, e.onset, e.apex, e.offset) for e in source.expressions}
+        found = {(a.kind, a.onset, a.apex, a.offset) for a in record.annotations}
+        assert found == truth
+    assert data.report.faults == ()
+    x, _ = data.values()
+    assert "unit unresolved" in str(x) and x.smallest <= x.median <= x.largest
+
+
+def test_auwgcn_features_without_their_test_share(tmp_path: Path) -> None:
+    """The segments for training alone have holes; they are not filled with numbers."""
+    (made,) = simulate_features(1, minutes=1.0, seed=3)
+    write_features(tmp_path, [made], layout="feature_segment")
+    paths = sorted((tmp_path / "feature_segment" / "test").rglob("*.npz"))
+    shutil.rmtree(tmp_path / "feature_segment" / "train")
+    paths[2].unlink()
+    data = load("auwgcn-features", tmp_path, rate=30.0)
+    assert isinstance(data, AuwgcnFeatures)
+    features = data.features(data.records()[0])
+    assert np.flatnonzero(~features.valid).tolist() == list(range(512, 768))
+    assert np.isnan(features.values[512:768]).all()
+    assert codes(data.report.faults)["missing-frames"] == 1
+
+
+def test_auwgcn_features_that_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "feature_segment" / "test" / "casme_015"
+    folder.mkdir(parents=True)
+    with pytest.raises(UsageError, match="no segments; needs feature_segment/test"):
+        load("auwgcn-features", tmp_path)
+    np.savez(folder / "casme_015_0401_0000.npz", feature=np.zeros((270, 10, 2)))
+    with pytest.raises(UsageError, match=r"0000\.npz is no segment"):
+        load("auwgcn-features", tmp_path)
+    empty = np.zeros((270, 10, 2)), np.zeros((270, 8))
+    np.savez(folder / "casme_015_0401_0000.npz", feature=empty[0], label=empty[1])
+    with pytest.raises(UsageError, match=r"feature must be \(270, 12, 2\), found \(270, 10, 2\)"):
+        load("auwgcn-features", tmp_path)
+
+
+def film(path: Path, frames: int, fps: float = 20.0) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (32, 24))
+    for k in range(frames):
+        writer.write(np.full((24, 32, 3), 5 * k, np.uint8))
+    writer.release()
+
+
+def test_own_in_frames(tmp_path: Path) -> None:
+    film(tmp_path / "a.avi", 30)
+    trees.images(tmp_path / "more" / "b", "{}.png", range(10))
+    (tmp_path / "mine.csv").write_text(
+        "file,subject,fps,kind,onset,apex,offset,au,emotion\n"
+        "a.avi,anna,,micro,3,5,9,4+7,anger\n"
+        "a.avi,anna,,macro,10,,20,12,\n"
+        "a.avi,anna,,macro,22,,,12,\n"
+        "more/b,bert,25,none,,,,,\n"
+        "a.avi,anna,,ignore,1,,2,,\n"
+    )
+    data = load("own", tmp_path)
+    a, b = data.records()
+    assert (a.subject, a.name, a.fps, len(a.annotations)) == ("anna", "a.avi", 20.0, 3)
+    assert (b.subject, b.name, b.fps, b.frames) == ("bert", "more/b", 25.0, 10)
+    assert b.annotations == ()
+    first = a.annotations[0]
+    assert (first.onset, first.apex, first.offset, first.aus) == (3, 5, 9, "4+7")
+    assert a.annotations[2].offset is None
+    (refused,) = data.report.tables[0].refusals
+    assert (refused.row, refused.text) == (6, "ignore")
+
+
+def test_own_in_seconds(tmp_path: Path) -> None:
+    """The nearest frame, by the video's own times or by the rate that is given."""
+    film(tmp_path / "a.avi", 30, fps=20.0)
+    trees.images(tmp_path / "b", "{}.png", range(10))
+    (tmp_path / "mine.csv").write_text(
+        "file,fps,kind,onset_s,apex_s,offset_s\na.avi,,micro,0.11,0.24,0.5\nb,10,macro,0.1,,0.62\n"
+    )
+    a, b = load("own", tmp_path).records()
+    assert [(x.onset, x.apex, x.offset) for x in a.annotations] == [(2, 5, 10)]
+    assert [(x.onset, x.apex, x.offset) for x in b.annotations] == [(1, None, 6)]
+    assert (a.subject, b.subject) == ("a.avi", "b")  # nobody said who
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.avi,micro,5,9,3", "row 2, column offset: 3 lies before the onset 5"),
+        ("a.avi,micro,-1,9,3", "row 2, column onset: frames count from 0, found -1"),
+        ("a.avi,micro,1.5,9,3", "row 2, column onset: needs a whole number, found 1.5"),
+        ("a.avi,micro,,9,30", "row 2, column onset: the cell is empty"),
+    ],
+)
+def test_own_that_is_wrong(tmp_path: Path, row: str, message: str) -> None:
+    (tmp_path / "mine.csv").write_text(f"file,kind,onset,apex,offset\n{row}\n")
+    with pytest.raises(UsageError, match=message):
+        load("own", tmp_path, table=tmp_path / "mine.csv")
+
+
+def test_the_shared_videos_are_ones_own(shared_data: Find) -> None:
+    data = load("own", shared_data("videos"))
+    kinds = Counter(a.kind for a in annotations(data))
+    assert (len(data.records()), kinds["micro"] > 0, kinds["macro"] > 0) == (9, True, True)
+    assert all(record.path is not None for record in data.records())
+    assert [refused.text for refused in data.report.tables[0].refusals] == ["ignore"]
+
+
+# The seam
+
+
+def test_every_data_set_keeps_to_the_seam() -> None:
+    for name in names("dataset"):
+        kind = resolve("dataset", name)
+        assert kind.name == name
+        assert kind.layout
+        assert set(kind.expected) <= {"subjects", "videos", "micro", "macro"}
+
+
+def test_roots_and_options_that_are_wrong(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'casme-sq'"):
+        load("casme_sq", tmp_path)
+    with pytest.raises(UsageError, match=r"no option 'tabel'.*Did you mean 'table'"):
+        load("samm-lv", tmp_path, tabel="x")
+    for name in names("dataset"):
+        with pytest.raises(UsageError, match=r"none does not exist; give the folder"):
+            load(name, tmp_path / "none")
+        with pytest.raises(UsageError):
+            load(name, tmp_path)  # empty
+
+
+def test_a_root_with_a_broken_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    (tmp_path / "codes.xlsx").write_bytes(b"no zip")
+    with pytest.raises(UsageError, match=r"codes\.xlsx is not an \.xlsx workbook"):
+        load("samm", tmp_path)
+
+
+def test_a_clip_in_two_places_is_said(tmp_path: Path, shared_data: Find) -> None:
+    whole = read_table_report("samm", shared_data("annotations/samm_micro_facs_codes.xlsx"))
+    one = trees.some(whole, "006")
+    trees.samm(tmp_path, one)
+    shutil.copytree(tmp_path / "006", tmp_path / "copy" / "006")
+    faults = [f for f in load("samm", tmp_path).report.faults if f.code == "several-videos"]
+    assert len(faults) == len(one.annotations)
+    assert f"{Path('006', '006_1_2')} is used, not" in faults[0].message
+
+
+def test_images_out_of_reach_are_said(tmp_path: Path, shared_data: Find) -> None:
+    """A clip whose first image comes after the onset."""
+    whole = read_table_report("samm", shared_data("annotations/samm_micro_facs_codes.xlsx"))
+    one = trees.some(whole, "006")
+    trees.samm(tmp_path, one, whole=True)
+    (tmp_path / "006" / "006_1_2" / "006_05562.jpg").unlink()
+    (fault,) = [f for f in load("samm", tmp_path).report.faults if f.code == "unjoinable-row"]
+    assert (fault.subject, fault.video, fault.row) == ("006", "006_1_2", 15)
+    assert "image 5562 lies before the first, 5563" in fault.message
