@@ -36,7 +36,7 @@ Row = TypeVar("Row", Prediction, Truth)
 COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "label")
 
 #: What ``aumer spot`` writes beside them.
-_SPOT_COLUMNS = ("onset_s", "apex_s", "offset_s", "duration_s")
+_SPOT_COLUMNS = ("onset_s", "apex_s", "offset_s", "duration_s", "probs")
 
 _KINDS: Mapping[str, Kind] = {
     "micro": "micro",

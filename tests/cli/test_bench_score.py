@@ -1,0 +1,193 @@
+"""`aumer bench score`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aumer.errors import EXIT_OK, EXIT_USAGE
+from aumer.evaluation.legacy import EVALUATORS
+
+TRUTH = """subject,video,kind,onset,offset,apex,label
+a,a_1,macro,0,99,40,positive
+a,a_1,micro,200,209,204,negative
+b,b_1,macro,0,99,40,positive
+b,b_1,micro,200,,204,positive
+"""
+
+#: a: the macro found twice, the micro found. b: nothing. c, of which the truth has nothing: one.
+PREDICTIONS = """video,kind,onset,offset,score,label
+a_1,macro,5,99,.9,
+a_1,macro,0,90,.8,
+a_1,micro,201,209,.7,negative
+c_1,micro,5,9,.6,negative
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(PREDICTIONS)
+    (tmp_path / "t.csv").write_text(TRUTH)
+    (tmp_path / "whole.csv").write_text(TRUTH.replace("200,,", "200,209,"))
+
+
+pytestmark = pytest.mark.usefixtures("files")
+
+
+def cells(out: str, name: str) -> list[str]:
+    """The cells of the table row that begins with `name`."""
+    (line,) = [row for row in out.splitlines() if row.startswith(f"| {name} ")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_our_score_stands_beside_its_rules(run: Any) -> None:
+    done = run("bench score p.csv whole.csv")
+    assert (done.code, done.err) == (EXIT_OK, "")
+    row = cells(done.out, "aumer")
+    # Macro: 1 of 2 predictions, 1 of 2 truths. Micro: 1 of 2, 1 of 2.
+    assert row[1:7] == ["1/1/1", "0.5000", "1/1/1", "0.5000", "2/2/2", "0.5000"]
+    assert "one-to-one; IoU >= 0.5; closed ends; missing offset: refuse" in row[7]
+
+
+def test_all_evaluators_side_by_side(run: Any) -> None:
+    done = run("bench score p.csv whole.csv --evaluator all")
+    assert done.code == EXIT_OK
+    found = {name: cells(done.out, name)[1:6:2] for name in ("aumer", *EVALUATORS)}
+    assert found["megc2020"] == ["1/1/1", "1/1/1", "2/2/2"]
+    assert found["abpn"] == ["2/0/1", "1/1/1", "3/1/2"]  # both on one macro hit
+    assert found["auwgcn-2023"] == ["2/0/0", "1/1/1", "3/1/1"]
+    assert found["softnet"] == ["1/1/1", "1/0/1", "2/1/2"]  # c has no truth
+    assert found["mean"] == ["1/2/1", "1/1/1", "2/3/2"]  # b has no prediction
+    assert found["strs-official"] == ["1/1/0", "1/0/0", "2/1/0"]  # b is lost, and c has no truth
+    assert "missing offset: apex+20" in cells(done.out, "lgsnet")[7]
+
+
+def test_one_published_evaluator(run: Any) -> None:
+    done = run("bench score p.csv t.csv --evaluator abpn")
+    assert done.code == EXIT_OK
+    assert cells(done.out, "abpn")[3] == "1/1/1"
+    assert "aumer" not in done.out
+
+
+def test_a_missing_offset_is_refused_until_it_has_a_policy(run: Any) -> None:
+    done = run("bench score p.csv t.csv")
+    assert (done.code, done.out) == (EXIT_USAGE, "")
+    assert "line 5" in done.err and "--missing-offset" in done.err and "mirror" in done.err
+    done = run("bench score p.csv t.csv --missing-offset drop")
+    assert cells(done.out, "aumer")[3] == "1/1/0"
+    assert "1 truths dropped" in done.out
+
+
+def test_videos_without_truth_can_be_left_out(run: Any) -> None:
+    done = run("bench score p.csv whole.csv --videos-without-truth drop")
+    assert cells(done.out, "aumer")[3] == "1/0/1"
+    assert "1 predictions dropped" in done.out
+
+
+def test_json_holds_everything(run: Any) -> None:
+    done = run(
+        "bench score p.csv whole.csv --evaluator all --json --per-subject --bootstrap 50 --strs "
+        "--fps 30"
+    )
+    told = json.loads(done.out)
+    ours, *others = told["evaluators"]
+    assert [e["evaluator"] for e in others] == list(EVALUATORS)
+    assert ours["scores"]["overall"]["f1"] == 0.5
+    assert ours["settings"]["ends"] == "closed"
+    assert ours["sweep"]["overall"][0]["iou"] == 0.2
+    assert ours["boundary_errors"]["micro"]["ms"]["onset"]["bias"] == pytest.approx(1000 / 30)
+    assert [row["subject"] for row in told["per_subject"]] == ["a", "b", "c"]
+    assert told["bootstrap"]["overall"]["replicates"] == 50
+    # Micro: F1 1/2; the one that was spotted is recognised. The script loses b and c.
+    assert told["strs"]["aumer"]["strs"] == 0.5
+    assert told["strs"]["strs-official"]["spotting"]["f1"] == 1.0
+
+
+def test_tables_about_our_score(run: Any) -> None:
+    done = run(
+        "bench score p.csv whole.csv --iou-sweep --per-subject --errors --bootstrap 50 --strs "
+        "--against p.csv"
+    )
+    assert done.code == EXIT_OK
+    assert "0.2 | " in done.out and "50 resamples of 3 subjects" in done.out
+    assert cells(done.out, "c")[1] == "1"
+    assert cells(done.out, "F1 minus that of p.csv")[1:] == ["value", "95 % from", "to", "p"]
+    assert "0.0000 |    0.0000 | 0.0000 | 1.0000 |" in done.out
+    assert cells(done.out, "strs-official")[2] == "1.0000"
+
+
+def test_a_list_of_videos(run: Any, tmp_path: Path) -> None:
+    listed = tmp_path / "v.csv"
+    listed.write_text("video,subject\na_1,a\nb_1,b\nc_1,carol\nd_1,dora\n")
+    done = run("bench score p.csv whole.csv --videos v.csv --per-subject")
+    assert done.code == EXIT_OK
+    assert cells(done.out, "carol")[-3:] == ["1", "0", "0.0000"]  # its false positive
+    assert cells(done.out, "dora")[1] == "1"
+    listed.write_text("video,subject\na_1,a\nb_1,b\n")
+    done = run("bench score p.csv whole.csv --videos v.csv")
+    assert done.code == EXIT_USAGE
+    assert "'c_1'" in done.err and "line 5" in done.err
+
+
+def test_kinds_in_files_of_their_own(run: Any, tmp_path: Path) -> None:
+    for kind in ("macro", "micro"):
+        for name in ("p", "whole"):
+            header, *rows = (tmp_path / f"{name}.csv").read_text().splitlines()
+            kept = [header, *(row for row in rows if f",{kind}," in row)]
+            (tmp_path / f"{name}_{kind}.csv").write_text("\n".join(kept) + "\n")
+    apart = run("bench score p_macro.csv whole_macro.csv --also p_micro.csv whole_micro.csv")
+    assert apart.out == run("bench score p.csv whole.csv").out
+    alone = cells(run("bench score p_macro.csv whole_macro.csv").out, "aumer")
+    assert alone[3:5] == ["0/0/0", "-"]
+
+
+def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("video,kind,onset,offset\na_1,micro,201,210\n")
+    options = "bench score p.csv whole.csv --iou 1"
+    assert cells(run(options).out, "aumer")[3] == "0/1/2"
+    assert cells(run(f"{options} --predictions-first-frame 1").out, "aumer")[3] == "1/0/1"
+    both = f"{options} --predictions-first-frame 1 --truth-first-frame 1"
+    assert cells(run(both).out, "aumer")[3] == "0/1/2"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--evaluator softnt", "Did you mean 'softnet'"),
+        ("--evaluator softnet --ends open", "--ends is for our evaluator"),
+        ("--evaluator softnet --iou-sweep", "--iou-sweep is for our evaluator"),
+        ("--ends opne", "Did you mean 'open'"),
+        ("--iou 0", "iou must be in (0, 1]"),
+        ("--against p.csv", "--against needs --bootstrap"),
+        ("--bootstrap 0", "one replicate or more"),
+        ("--fps 0", "--fps must be above 0"),
+        ("--expect-macro 300", "2 macro truths where 300 are expected"),
+        ("--videos nowhere.csv", "cannot read nowhere.csv"),
+    ],
+)
+def test_what_is_refused(run: Any, options: str, message: str) -> None:
+    done = run(f"bench score p.csv whole.csv {options}")
+    assert (done.code, done.out) == (EXIT_USAGE, "")
+    assert message in done.err
+
+
+def test_an_evaluator_that_cannot_score_says_why_and_the_others_do(
+    run: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("video,kind,onset,offset\na_1,macro,0,\n")
+    done = run("bench score p.csv t.csv --evaluator all --missing-offset drop")
+    assert done.code == EXIT_OK
+    assert "neither offset nor apex" in cells(done.out, "softnet")[7]
+    assert cells(done.out, "abpn")[1] == "0/2/1"
+
+
+def test_a_published_row(run: Any, shared_data: Callable[[str], Path]) -> None:
+    row = shared_data("evaluator/tsmsnet_casme_sq_macro_truth.csv").parent / "tsmsnet_casme_sq_"
+    files = f"{row}macro_predictions.csv {row}macro_truth.csv"
+    done = run(f"bench score {files} --evaluator all --expect-macro 300")
+    assert cells(done.out, "aumer")[1:3] == ["76/288/224", "0.2289"]
+    assert cells(done.out, "megc2020")[1:3] == ["81/283/219", "0.2440"]
