@@ -116,5 +116,5 @@ def _spread(
     weights = draws(len(methods[0]), replicates, seed)
     scores = [score(np.tensordot(weights, counts, axes=1)) for counts in methods]
     found = scores[0] if len(scores) == 1 else scores[0] - scores[1]
-    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high), found

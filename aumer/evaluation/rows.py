@@ -7,7 +7,7 @@ interval may begin before frame 0, as a published method's do, so a row is no `t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -187,15 +187,11 @@ class Case:
 
     def overlaps(self, ends: Ends) -> npt.NDArray[np.float64]:
         """(predictions, truths) IoU; see `iou_matrix`."""
-        spans = [(t.onset, t.onset if o is None else o) for t, o in zip_(self)]
+        ends_at = zip(self.truths, self.offsets, strict=True)
+        spans = [(t.onset, t.onset if offset is None else offset) for t, offset in ends_at]
         found = iou_matrix([(p.onset, p.offset) for p in self.predictions], spans, ends)
         found[:, [o is None for o in self.offsets]] = 0.0
         return found
-
-
-def zip_(case: Case) -> Iterator[tuple[Truth, int | None]]:
-    """The truths of a case, each with its offset."""
-    return zip(case.truths, case.offsets, strict=True)
 
 
 @dataclass(frozen=True)

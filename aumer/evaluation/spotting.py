@@ -26,7 +26,6 @@ from aumer.evaluation.rows import (
     Video,
     VideoKey,
     prepare,
-    zip_,
 )
 from aumer.types import KINDS, Counts, IntArray, Kind
 
@@ -361,9 +360,8 @@ def evaluate(
         table[video, kind] = _three(case, len(hits))
         for k, iou in enumerate(SWEEP):
             sweep[k, video, kind] = _three(case, len(_matched(overlaps, settings, iou)))
-        offsets = [o for _, o in zip_(case)]
         for p, t in hits:
-            offset = offsets[t]
+            offset = case.offsets[t]
             if offset is None:
                 raise EvaluationError(f"a truth without an offset was matched in {case.key}")
             iou = float(overlaps[p, t])

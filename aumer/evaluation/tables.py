@@ -159,6 +159,11 @@ def write_csv(
     atomic_write(path, csv_text(rows), overwrite=overwrite)
 
 
+def as_dicts(rows: Iterable[Prediction | Truth]) -> list[dict[str, Any]]:
+    """What JSON files hold under "rows"; other names beside it are read over."""
+    return [{name: getattr(r, name, None) for name in COLUMNS} for r in rows]
+
+
 # -- rows -----------------------------------------------------------------------------------------
 
 

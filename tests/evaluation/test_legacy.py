@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aumer.errors import UsageError
 from aumer.evaluation import legacy
+from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import Prediction, Truth, Video
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import read_predictions, read_truths
@@ -340,3 +342,39 @@ def test_all_evaluators_accept_a_list_of_videos() -> None:
     for name in legacy.EVALUATORS:
         report = legacy.score(name, [P("v", 0, 90)], [T("v", 0, 90)], videos)
         assert report.counts("macro").tp == 1
+
+
+def test_no_way_of_counting_is_out_of_its_bounds() -> None:
+    """On the same hits: what takes each row once is at most the maximum matching, what does not at
+    least."""
+    rng = np.random.default_rng(0)
+    differed = dict.fromkeys(COUNTINGS, 0)
+    for _ in range(500):
+        overlaps = rng.random(rng.integers(1, 6, 2)).round(1)
+        hits = overlaps >= rng.choice([0.3, 0.6])
+        most = len(match_matrix(overlaps, hits))
+        found = {counting: getattr(legacy, counting)(overlaps, hits) for counting in COUNTINGS}
+        for counting in ("best_predictions", "best_truth_in_order"):
+            assert found[counting].tp == found[counting].found <= most
+        assert found["truths_found"].tp == hits.any(0).sum() >= most
+        assert found["predictions_that_hit"].tp == hits.any(1).sum() >= most
+        # Whatever the order, each truth that is hit is taken, by the first that hits it.
+        assert found["free_truths_in_order"].tp == found["truths_found"].tp
+        both = found["hits_and_finds"]
+        assert (both.tp, both.found) == (
+            found["predictions_that_hit"].tp,
+            found["truths_found"].tp,
+        )
+        for counting, tally in found.items():
+            differed[counting] += (tally.tp, tally.found) != (most, most)
+    assert min(differed.values()) > 50  # and none is the maximum matching
+
+
+COUNTINGS = (
+    "truths_found",
+    "predictions_that_hit",
+    "hits_and_finds",
+    "best_predictions",
+    "best_truth_in_order",
+    "free_truths_in_order",
+)

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from aumer.errors import UsageError
 from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import evaluate
-from aumer.evaluation.tables import read_predictions, read_truths, read_videos, write_csv
+from aumer.evaluation.tables import (
+    as_dicts,
+    read_predictions,
+    read_truths,
+    read_videos,
+    write_csv,
+)
 from aumer.types import Counts, Expression
 
 HEADER = "subject,video,kind,onset,offset,apex,score,label\n"
@@ -180,6 +186,9 @@ def test_rows_read_back_as_they_were_written(tmp_path: Path, rows: list[Predicti
     path = tmp_path / "written.csv"
     write_csv(path, rows, overwrite=True)
     assert [dataclasses.replace(r, row=0) for r in read_predictions(path)] == rows
+    text = json.dumps({"settings": {"seed": 1}, "rows": as_dicts(rows)})
+    again = read_predictions(file(tmp_path, text, "written.json"))
+    assert [dataclasses.replace(r, row=0) for r in again] == rows
 
 
 def test_truths_read_back_and_files_are_not_replaced(tmp_path: Path) -> None:
@@ -188,5 +197,8 @@ def test_truths_read_back_and_files_are_not_replaced(tmp_path: Path) -> None:
     text = (tmp_path / "t.csv").read_text()
     assert text == HEADER + "s,v,micro,1,,4,,fear\ns,v,macro,1,9,,,\n"
     assert read_truths(tmp_path / "t.csv") == rows
+    text = json.dumps({"rows": as_dicts(rows)})
+    again = read_truths(file(tmp_path, text, "t.json"))
+    assert [(t.onset, t.offset, t.label) for t in again] == [(1, None, "fear"), (1, 9, "")]
     with pytest.raises(UsageError, match="exists already"):
         write_csv(tmp_path / "t.csv", [])
