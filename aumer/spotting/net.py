@@ -29,14 +29,13 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, atomic_write
 from aumer.graph import AUGraph
 from aumer.spotting.channels import CHANNELS
+from aumer.spotting.decode import probabilities
 from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion
 from aumer.spotting.net_config import NetConfig
+from aumer.spotting.targets import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.types import Features, FloatArray, Scores
 
 FORMAT = "aumer-spotnet-1"
-
-#: With these the published code normalises its features (x, y), in the unit of its files.
-PUBLISHED_MEAN, PUBLISHED_STD = (0.003463, 0.003873), (0.548588, 0.645621)
 
 #: AUW-GCN's names for our tensors, in its checkpoints.
 _PUBLISHED_NAMES = {
@@ -271,7 +270,7 @@ class SpotNet(nn.Module):
             around = slice(max(0, begin - halo), min(total, end + halo))
             logits = self(x[None, around].to(device), valid[None, around].to(device))[0]
             kept = logits[begin - around.start : end - around.start]
-            values[begin:end] = probabilities(kept).cpu().numpy()
+            values[begin:end] = probabilities(kept.cpu().numpy())
         self.train(training)
         values[~features.valid] = np.nan
         return Scores(values, features.times, features.frames, features.valid, CHANNELS)
@@ -379,7 +378,7 @@ class SpotNet(nn.Module):
             raise WeightsError(f"{path}: its graph_embedding.0.gc1.adj: {error}") from error
         # The file holds the matrix as the layer uses it.
         net = cls(replace(NetConfig.preset("published"), normalisation="none"), graph)
-        net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_STD)
+        net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
         net._fill(ours | {"input_mean": net.input_mean, "input_std": net.input_std}, path)
         return net.eval()
 
@@ -397,12 +396,6 @@ class SpotNet(nn.Module):
                 f"{path} holds other weights than its network has: {'; '.join(wrong)}"
             )
         self.load_state_dict(dict(state))
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """(..., 10) logits to scores in [0, 1]: two soft-maxes of three, then four sigmoids."""
-    classes = logits[..., :6].reshape(*logits.shape[:-1], 2, 3).softmax(-1).flatten(-2)
-    return torch.cat([classes, logits[..., 6:].sigmoid()], dim=-1)
 
 
 def parameter_count(module: nn.Module) -> int:
