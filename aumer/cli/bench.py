@@ -192,6 +192,13 @@ def _score(args: argparse.Namespace, console: Console) -> int:
             raise UsageError(f"--{asked[0].replace('_', '-')} is for our evaluator")
     settings = _settings(args)
     predictions, truths, videos = _read(args)
+    strange = {p.key for p in predictions} - {t.key for t in truths}
+    if strange and not args.videos:
+        console.note(
+            f"{len(strange)} of the videos with predictions have no truth; their subjects are "
+            f"guessed from their names ({sorted(strange)[0][1]!r} is of "
+            f"{sorted(strange)[0][0]!r}) where the file does not say. --videos lists all videos"
+        )
 
     names = [OURS, *legacy.EVALUATORS] if args.evaluator == ALL else [args.evaluator]
     found: list[dict[str, Any]] = []

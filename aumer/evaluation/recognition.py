@@ -7,6 +7,7 @@ beside it, under its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Recognised:
-    """One clip: whose it is, its class, and the class that was predicted for it."""
+    """One clip: whose it is, its class, and the class that was predicted for it.
+
+    Attributes:
+        clip: its name within the subject; where there is one, no clip may be scored twice.
+    """
 
     subject: str
     truth: str
     predicted: str
+    clip: str = ""
 
 
 def _diagonal(confusion: IntArray) -> IntArray:
@@ -223,12 +229,16 @@ def evaluate_recognition(
         subjects: every subject that must have a row (the folds of leave-one-subject-out).
 
     Raises:
-        UsageError: no rows, a label that is not among `classes`, or a subject without rows or that
-            is not among `subjects`.
+        UsageError: no rows, a clip that is there twice, a label that is not among `classes`, or a
+            subject without rows or that is not among `subjects`.
     """
     rows = list(rows)
     if not rows:
         raise UsageError("there is nothing to score: no clip was recognised")
+    times = Counter((row.subject, row.clip) for row in rows if row.clip)
+    for (subject, clip), n in times.items():
+        if n > 1:
+            raise UsageError(f"clip {clip!r} of subject {subject} is there {n} times, not once")
     labels = {label for row in rows for label in (row.truth, row.predicted)}
     order = tuple(sorted(labels) if classes is None else classes)
     for label in sorted(labels - set(order)):

@@ -46,7 +46,9 @@ def cells(out: str, name: str) -> list[str]:
 
 def test_our_score_stands_beside_its_rules(run: Any) -> None:
     done = run("bench score p.csv whole.csv")
-    assert (done.code, done.err) == (EXIT_OK, "")
+    assert done.code == EXIT_OK
+    assert "1 of the videos" in done.err and "('c_1' is of 'c')" in done.err
+    assert run("bench score p.csv whole.csv -q").err == ""
     row = cells(done.out, "aumer")
     # Macro: 1 of 2 predictions, 1 of 2 truths. Micro: 1 of 2, 1 of 2.
     assert row[1:7] == ["1/1/1", "0.5000", "1/1/1", "0.5000", "2/2/2", "0.5000"]

@@ -98,6 +98,13 @@ def test_every_subject_needs_its_fold() -> None:
         evaluate_recognition(BY_HAND, subjects=["a", "b"])
 
 
+def test_a_clip_that_two_folds_scored_is_refused() -> None:
+    once = [Recognised("a", "x", "x", "clip1"), Recognised("b", "x", "x", "clip1")]
+    assert evaluate_recognition(once).accuracy == 1.0
+    with pytest.raises(UsageError, match="'clip1' of subject b is there 2 times"):
+        evaluate_recognition([*once, Recognised("b", "x", "y", "clip1")])
+
+
 def test_labels_that_are_no_class_are_refused() -> None:
     with pytest.raises(UsageError, match=r"'positve' is none of .*Did you mean 'positive'"):
         evaluate_recognition([Recognised("a", "negative", "positve")], classes=CLASSES)
