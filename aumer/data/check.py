@@ -36,6 +36,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "missing-apex": FaultKind("the apex is not given, though other rows have one"),
     "apex-outside": FaultKind("the apex lies outside onset to offset"),
     "duplicate": FaultKind("two rows say the same"),
+    "long-micro": FaultKind("a micro-expression of more than a second; half of one defines it"),
     "overlap": FaultKind("two expressions of one video share frames, ends included"),
     "au-disagreement": FaultKind("two tables give one expression other action units"),
     "missing-video": FaultKind("rows without a folder or file"),
@@ -54,6 +55,8 @@ FAULTS: Mapping[str, FaultKind] = {
     "count": FaultKind("the release has another number of them"),
 }
 
+#: Coders' micro-expressions exceed the definition's half second; beyond twice that it is an error.
+LONGEST_MICRO_S = 1.0
 #: A file's frame rate may differ from the nominal one by this share: 29.97 passes for 30.
 _RATE_TOLERANCE = 0.01
 
@@ -235,15 +238,24 @@ def _span(a: Annotation) -> str:
 
 def _disagreements(tables: Sequence[TableReport]) -> Iterator[Fault]:
     """Expressions whose AUs another table of the set gives otherwise."""
+
+    def by_onset(table: TableReport) -> dict[tuple[str, str, str, int], list[Annotation]]:
+        found: dict[tuple[str, str, str, int], list[Annotation]] = {}
+        for a in table.annotations:
+            found.setdefault((a.subject, a.video, a.kind, a.onset), []).append(a)
+        return found
+
     for other in tables[1:]:
-        theirs = {(a.subject, a.video, a.kind, a.onset): a for a in other.annotations}
-        for a in tables[0].annotations:
-            b = theirs.get((a.subject, a.video, a.kind, a.onset))
-            if b is not None and a.aus and b.aus and _units(a.aus) != _units(b.aus):
-                message = (
-                    f"{a.aus} in {tables[0].path.name}; {b.aus} in {other.path.name}, row {b.row}"
-                )
-                yield Fault("au-disagreement", message, a.subject, a.video, a.row)
+        theirs = by_onset(other)
+        for key, own in by_onset(tables[0]).items():
+            # Two that begin together stand in one order in both.
+            for a, b in zip(own, theirs.get(key, ()), strict=False):
+                if a.aus and b.aus and _units(a.aus) != _units(b.aus):
+                    message = (
+                        f"{a.aus} in {tables[0].path.name}; {b.aus} in {other.path.name}, "
+                        f"row {b.row}"
+                    )
+                    yield Fault("au-disagreement", message, a.subject, a.video, a.row)
 
 
 def _units(aus: str) -> list[str]:
@@ -266,6 +278,12 @@ def _videos(
                 if rate is not None and abs(rate / record.fps - 1) >= _RATE_TOLERANCE:
                     message = f"{record.path} has {rate:g} frames a second, not {record.fps:g}"
                     yield Fault("frame-rate", message, *key)
+        for a in record.annotations:
+            if a.kind == "micro" and a.offset is not None:
+                seconds = (a.offset - a.onset) / record.fps
+                if seconds > LONGEST_MICRO_S:
+                    message = f"{_span(a)} lasts {seconds:.1f} s"
+                    yield Fault("long-micro", message, *key, a.row)
         if frames is not None:
             if key in promised and promised[key] != frames:
                 message = f"{record.path} has {frames} frames, the table says {promised[key]}"
