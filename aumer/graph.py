@@ -182,8 +182,8 @@ class AUGraph:
             directed: an edge goes one way only.
 
         Raises:
-            UsageError: an unknown ROI (names the nearest), an undirected edge given both ways with
-                two weights, or a weight that is no number.
+            UsageError: an unknown ROI (names the nearest), an edge given twice with two weights, or
+                a weight that is no number.
         """
         names = _names(rois)
         weights = np.zeros((len(names), len(names)))
@@ -197,12 +197,14 @@ class AUGraph:
             come, to = (_index(names, roi) for roi in pair)
             if isinstance(weight, bool) or not isinstance(weight, (int, float, np.number)):
                 raise UsageError(f"the weight of an edge is a number; found {weight!r} for {pair}")
-            if not directed and given.get((to, come), weight) != weight:
+            edge = (come, to) if directed else (min(come, to), max(come, to))
+            if edge in given and given[edge] != weight:
                 raise UsageError(
                     f"the edge between {names[come]} and {names[to]} is given twice, with weights "
-                    f"{given[to, come]} and {weight}; give it once, or say directed=True"
+                    f"{given[edge]} and {weight}; give it once"
+                    + ("" if directed else ", or say directed=True")
                 )
-            given[come, to] = float(weight)
+            given[edge] = float(weight)
             weights[to, come] = weight
             if not directed:
                 weights[come, to] = weight
@@ -314,8 +316,11 @@ class AUGraph:
         edges = _as_numpy(index)
         if edges.ndim != 2 or len(edges) != 2:
             raise UsageError(f"edge_index is of shape (2, E); found {edges.shape}")
-        nodes = getattr(data, "num_nodes", None)
-        if nodes is not None and nodes != len(names):
+        # Not data.num_nodes, which is guessed from the edges where nobody said it.
+        features = getattr(data, "x", None)
+        nodes = data["num_nodes"] if "num_nodes" in data else len(names)
+        nodes = nodes if features is None else len(features)
+        if nodes != len(names):
             raise UsageError(
                 f"the data has {nodes} nodes and there are {len(names)} ROIs; say which ROIs they "
                 "are with rois="
