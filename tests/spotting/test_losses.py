@@ -60,7 +60,8 @@ def test_ours_is_least_at_the_targets(wanted: torch.Tensor) -> None:
 
 def test_ours_has_the_gradient_of_its_values(wanted: torch.Tensor) -> None:
     torch.manual_seed(0)
-    y = wanted[:, 15:70].double()
+    rows = [18, 20, 30, 40, 60, 64, 70, 90]  # of every sort
+    y = wanted[:, rows].double()
     logits = torch.randn(y.shape, dtype=torch.float64, requires_grad=True)
     weight = torch.rand(y.shape[:2], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: spot_loss(x, y, weight)["total"], (logits,))

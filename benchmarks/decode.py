@@ -1,0 +1,127 @@
+"""What decoders make of perfect and of noisy scores: the published one and ours, side by side.
+
+    python benchmarks/decode.py [--save]
+
+Perfect scores are the targets themselves: the published decoder reads the published targets (in
+segments of 256 rows), and, so that cutting is not held against it, ours as well; ours reads ours.
+The rows are those of AUW-GCN's tables that have an offset, overlapping ones included; an apex
+outside its interval is put half way. F1 is that of a maximum one-to-one matching at IoU >= .5, kind
+required, pooled over all videos. Our decoder's constants were tried out on these same tables: on
+perfect scores and on noise of the seed below. Nothing here says how well a trained network spots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from common import ROOT, Report, test_data
+
+from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.targets import Event, published_segments, targets
+from aumer.types import Counts, Expression, FloatArray, Scores
+
+sys.path.insert(0, str(ROOT / "tests"))
+from auwgcn_events import as_scores, counts, length_of, noisy, read_events
+
+SETS = {
+    "CAS(ME)^2": ("casme_sq_auwgcn.csv", "casme-sq", 30.0),
+    "SAMM-LV": ("samm_lv_25fps_auwgcn.csv", "samm-lv", 25.0),
+}
+NOISE = (0.0, 0.1, 0.2, 0.3)
+SEEDS = (1, 2, 3)
+HOUR = 108_000
+Decode = Callable[[Scores], tuple[Expression, ...]]
+
+
+def published(events: tuple[Event, ...], length: int) -> FloatArray:
+    """(T, 10) published targets of a whole video; nothing where a segment has no expression."""
+    values = targets((), length, 1.0).values
+    for segment in published_segments(np.zeros((length, 1, 2)), events):
+        rows = values[segment.first : segment.first + len(segment.targets)]
+        rows[:] = segment.targets[: len(rows)]
+    return values
+
+
+def decoded(
+    decode: Decode,
+    perfect: list[tuple[tuple[Event, ...], FloatArray]],
+    rate: float,
+    sigma: float,
+) -> Counts:
+    """Counts over all videos; with noise, summed over the seeds."""
+    total = Counts()
+    for seed in SEEDS if sigma else SEEDS[:1]:
+        rng = np.random.default_rng(seed)
+        for events, values in perfect:
+            total += counts(decode(as_scores(noisy(values, sigma, rng), rate)), events)
+    return total
+
+
+def accuracy(report: Report) -> None:
+    report.line("Noise: normal, of this sigma, added to every track, then cut to [0, 1];")
+    report.line(f"counts are summed over seeds {', '.join(map(str, SEEDS))} where there is noise.")
+    report.line()
+    head = f"{'set':<11}{'noise':>6}  {'decoder':<11}{'targets':<11}"
+    report.line(f"{head}{'TP':>6}{'FP':>6}{'FN':>6}{'P':>8}{'R':>8}{'F1':>8}")
+    for name, (table, preset, rate) in SETS.items():
+        videos = list(read_events(test_data() / "annotations" / table).values())
+        as_published = [(e, published(e, length_of(e))) for e in videos]
+        as_ours = [(e, targets(e, length_of(e), rate).values) for e in videos]
+        for sigma in NOISE:
+            for decoder, wanted, decode, perfect in (
+                ("published", "published", PublishedDecoder.preset(preset), as_published),
+                ("published", "ours", PublishedDecoder.preset(preset), as_ours),
+                ("ours", "ours", Decoder(), as_ours),
+            ):
+                c = decoded(decode, perfect, rate, sigma)
+                report.line(
+                    f"{name:<11}{sigma:>6.1f}  {decoder:<11}{wanted:<11}{c.tp:>6}{c.fp:>6}{c.fn:>6}"
+                    f"{c.precision:>8.3f}{c.recall:>8.3f}{c.f1:>8.4f}"
+                )
+    report.line()
+
+
+def speed(report: Report) -> None:
+    """One hour at 30 rows a second; decoders alternate, least time of three."""
+    rng = np.random.default_rng(0)
+    events, row = [], 60
+    while row < HOUR - 300:
+        kind, low, high = ("micro", 8, 14) if rng.random() < 0.3 else ("macro", 20, 90)
+        duration = int(rng.integers(low, high))
+        events.append(Event(row, row + duration // 2, row + duration, kind))
+        row += duration + int(rng.integers(50, 600))
+    perfect = targets(events, HOUR, 30.0).values
+    report.line(f"One hour, {HOUR} rows, {len(events)} expressions: seconds (least of 3)")
+    report.line(f"{'noise':>6}{'published':>12}{'ours':>8}")
+    for sigma in NOISE:
+        scores = as_scores(noisy(perfect, sigma, rng), 30.0)
+        times: dict[str, list[float]] = {"published": [], "ours": []}
+        decoders: dict[str, Decode] = {
+            "published": PublishedDecoder.preset("casme-sq"),
+            "ours": Decoder(),
+        }
+        for _ in range(3):
+            for name, decode in decoders.items():
+                start = time.perf_counter()
+                decode(scores)
+                times[name].append(time.perf_counter() - start)
+        report.line(f"{sigma:>6.1f}{min(times['published']):>12.2f}{min(times['ours']):>8.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--save", action="store_true", help="keep under benchmarks/results/")
+    arguments = parser.parse_args()
+    report = Report("Decoding perfect and noisy scores")
+    accuracy(report)
+    speed(report)
+    if arguments.save:
+        report.save("decode.txt")
+
+
+if __name__ == "__main__":
+    main()
