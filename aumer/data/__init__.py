@@ -26,6 +26,7 @@ _TABLES = {
     "dfme": "dfme",
     "megc2019": "megc2019",
     "auwgcn-csv": "auwgcn",
+    "own": "own",
 }
 TABLES: tuple[str, ...] = tuple(_TABLES)
 

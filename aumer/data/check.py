@@ -7,17 +7,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from aumer.data.dataset import DataSet
 from aumer.data.report import Correction, Fault, Key, TableReport
 from aumer.errors import AumerError, UsageError, did_you_mean
+from aumer.evaluation.rows import MissingOffset
 from aumer.types import KINDS, Annotation, VideoRecord
 
 #: What may be done about a fault that is used as it stands.
 ACCEPT = ("accept",)
 #: What may be done about an offset that nobody gave; the evaluation's words.
-FILL = ("drop", "apex", "apex+20", "onset+20", "mirror", "unmatchable")
+FILL = tuple(policy for policy in get_args(MissingOffset) if policy != "refuse")
 
 
 @dataclass(frozen=True)

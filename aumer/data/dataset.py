@@ -158,17 +158,20 @@ def join(
 
     Args:
         found: the place of each video.
-        fps: of all, or of each.
+        fps: of all, or of each; a video that is only here is there all the same.
         locate: turns an annotation's frames into those of the video.
     """
-    by_video: dict[Key, list[Annotation]] = {key: [] for key in found}
+    named = () if isinstance(fps, (int, float)) else fps
+    by_video: dict[Key, list[Annotation]] = {key: [] for key in (*found, *named)}
     for a in annotations:
         by_video.setdefault((a.subject, a.video), []).append(a)
     records, faults = [], []
     for key in sorted(by_video):
         own, media = by_video[key], found.get(key)
         if media is None:
-            faults.append(Fault("missing-video", f"no folder or file for {len(own)} rows", *key))
+            faults.append(
+                Fault("missing-video", f"no folder or file; {len(own)} expressions", *key)
+            )
             placed: Sequence[Annotation] = own
         else:
             faults += media.faults(key)

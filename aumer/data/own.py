@@ -25,8 +25,9 @@ NAME = "own"
 _TIMES = ("onset", "apex", "offset")
 _OPTIONAL = ("subject", "fps", "n_frames", "apex", "apex_s", "au", "emotion")
 
-#: The frame nearest to a time (s) of a video, by its name and the frame rate given for it, if any.
-Nearest = Callable[[str, float, float | None], int]
+#: The frame nearest to a time (s) of a video, by its name and the frame rate given for it, if any;
+#: `None` where there is no such video.
+Nearest = Callable[[str, float, float | None], int | None]
 
 
 class Own(JoinedDataSet):
@@ -69,28 +70,18 @@ class Own(JoinedDataSet):
         (chosen, *_), faults = find_tables(root, lambda path: _columns(path)[1], table)
         clocks = _Clocks(root)
         report = read_table(chosen.path, clocks.nearest)
-        rows = {row.text("file"): row for row in _columns(chosen.path)[0]}
-        named = {_name(row): _key(row) for row in rows.values()}
+        rows = _first_rows(_columns(chosen.path)[0])
         found: dict[Key, Media] = {}
         for media in scan(root):
             relative = media.path.relative_to(root).as_posix()
-            if relative in named:
-                found[named[relative]] = media
-            elif media.path.is_file() or media.path != root:
+            if relative in rows:
+                found[_key(rows[relative])] = media
+            elif media.path != root:
                 message = f"{media.path}: no row of {chosen.path.name} names it"
                 faults.append(Fault("unannotated-video", message, video=relative))
-        rates = {}
-        for row in rows.values():
-            rates[_key(row)] = _rate(row, found.get(_key(row)), clocks)
-        annotated = {(a.subject, a.video) for a in report.annotations}
-        without = {_key(row): row for row in rows.values() if _key(row) not in annotated}
-        missing = [
-            Fault("missing-video", f"no {row.text('file')} below {root}", *key, row.number)
-            for key, row in without.items()
-            if key not in found
-        ]
+        rates = {_key(row): _rate(row, found.get(_key(row)), clocks) for row in rows.values()}
         videos, problems = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
-        return cls(root, videos, Report((report,), (*faults, *missing, *problems)))
+        return cls(root, videos, Report((report,), (*faults, *problems)))
 
 
 def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
@@ -114,8 +105,13 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
             continue
         kind: Kind = "micro" if word == "micro" else "macro"
         onset, apex, offset = (_frame(row, name, nearest) for name in _TIMES)
-        if onset is None:
+        if onset is None and not row.optional("onset_s"):
             raise row.error("onset", "the cell is empty")
+        if onset is None:
+            log.refuse(
+                row.number, "file", row.text("file"), "seconds need the video: it is missing"
+            )
+            continue
         if offset is None:
             log.correct(MISSING_OFFSET, row.number, "offset", "", None)
         elif offset < onset:
@@ -152,6 +148,22 @@ def _columns(path: StrPath) -> tuple[Table, TableReport]:
         except UsageError:
             raise error from None
     return table, TableReport(NAME, table.path, table.sheet, len(table), ())
+
+
+def _first_rows(table: Table) -> dict[str, Row]:
+    """The first row of each video.
+
+    Raises:
+        UsageError: a later one gives it another subject or another frame rate.
+    """
+    found: dict[str, Row] = {}
+    for row in table:
+        first = found.setdefault(_name(row), row)
+        for column in ("subject", "fps"):
+            one, other = first.optional(column), row.optional(column)
+            if one != other:
+                raise row.error(column, f"found {other!r}, but row {first.number} has {one!r}")
+    return found
 
 
 def _name(row: Row) -> str:
@@ -214,11 +226,13 @@ class _Clocks:
                 raise UsageError(f"{path} does not say its frame rate; add a column fps")
             return video.info.fps
 
-    def nearest(self, name: str, seconds: float, fps: float | None) -> int:
+    def nearest(self, name: str, seconds: float, fps: float | None) -> int | None:
         import numpy as np
 
         if fps is not None:  # then it stands for the times, as in open_video
             return round(seconds * fps)
+        if not (self._root / name).exists():
+            return None
         if name not in self._known:
             self._known[name] = frame_times(self._root / name)
         return int(np.argmin(np.abs(self._known[name] - seconds)))

@@ -76,14 +76,14 @@ def test_casme_sq_takes_the_version_asked_for(tmp_path: Path, shared_data: Find)
 def test_casme_sq_with_whole_folders(tmp_path: Path, shared_data: Find) -> None:
     """Where no image is missing, places are the numbers less 1, and nothing is wrong."""
     whole = read_table_report("casme-sq", shared_data("annotations/casme_sq_coding.xlsx"))
-    trees.casme_sq(tmp_path, trees.some(whole, "s20", "s21"), whole=True)
+    trees.casme_sq(tmp_path, trees.some(whole, "s29", "s35"), whole=True)
     data = load("casme-sq", tmp_path)
     there = [record for record in data.records() if record.path is not None]
-    assert [record.name for record in there] == ["20_0502", "21_0101", "21_0401"]
+    assert [record.name for record in there] == ["29_0502", "35_0102"]
     for record in there:
         for a in record.annotations:
             assert a in whole.annotations
-    assert codes(data.report.faults) == {"missing-video": 92}
+    assert codes(data.report.faults) == {"missing-video": 93}
     assert len(annotations(data)) == 357
 
 
@@ -486,3 +486,24 @@ def test_images_out_of_reach_are_said(tmp_path: Path, shared_data: Find) -> None
     (fault,) = [f for f in load("samm", tmp_path).report.faults if f.code == "unjoinable-row"]
     assert (fault.subject, fault.video, fault.row) == ("006", "006_1_2", 15)
     assert "image 5562 lies before the first, 5563" in fault.message
+
+
+def test_own_in_seconds_of_a_video_that_is_missing(tmp_path: Path) -> None:
+    """No error: the row is refused, and the video is listed."""
+    (tmp_path / "mine.csv").write_text("file,kind,onset_s,offset_s\na.avi,micro,0.1,0.5\n")
+    data = load("own", tmp_path)
+    (record,) = data.records()
+    assert record.path is None
+    (refused,) = data.report.tables[0].refusals
+    assert (refused.row, refused.text) == (2, "a.avi")
+    assert codes(data.report.faults) == {"missing-video": 1}
+
+
+@pytest.mark.parametrize(("column", "one", "other"), [("subject", "anna", "bert"), ("fps", 25, 30)])
+def test_own_that_contradicts_itself(
+    tmp_path: Path, column: str, one: object, other: object
+) -> None:
+    rows = f"a,{one},micro,1,2,3\na,{other},micro,5,6,7\n"
+    (tmp_path / "mine.csv").write_text(f"file,{column},kind,onset,apex,offset\n{rows}")
+    with pytest.raises(UsageError, match=f"row 3, column {column}: found '{other}', but row 2 has"):
+        load("own", tmp_path)

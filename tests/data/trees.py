@@ -55,6 +55,12 @@ def some(report: TableReport, *subjects: str) -> TableReport:
     return replace(report, annotations=own)
 
 
+def all_but(report: TableReport, *subjects: str) -> TableReport:
+    """The report without the annotations of these subjects."""
+    others = {a.subject for a in report.annotations} - set(subjects)
+    return some(report, *others)
+
+
 def casme_sq(root: Path, report: TableReport, *, crops: bool = False, whole: bool = False) -> Path:
     for (subject, video), own in by_video(report).items():
         name = video + TITLES[video.split("_")[1]]
