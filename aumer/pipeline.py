@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,7 @@ from aumer.analysis import Progress, analyse, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.graph import AUGraph
 from aumer.results import SpotResult
 from aumer.types import Expression, FaceTrack, Features, Scores
 from aumer.video import Source, content_digest
@@ -28,6 +30,8 @@ class SpotterModel(Protocol):
     """The spotter seam: features in, scores on their time axis and expressions out.
 
     A registered spotter is a class with ``from_settings(settings)``; an object is used as it is.
+    It may also have ``check(settings)``, which raises before anything is analysed where it could
+    not read the features, and ``digests``, what its scores depend on, by name.
     """
 
     name: str
@@ -39,22 +43,32 @@ class Spotter:
     """Spots in any number of videos with one model and one set of settings.
 
     Args:
-        model: a spotter's name, or an object that keeps the `SpotterModel` contract.
+        model: a spotter's name, the path of a network's weights (``aumer train`` writes them), or
+            an object that keeps the `SpotterModel` contract.
+        graph: an `AUGraph`, or the name or path of one, for a network in place of the one that it
+            was trained with; over the same ROIs.
+        device: where a network runs, as torch names it.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
             stands at the default.
 
     Raises:
-        UsageError: unknown model, or settings that are unknown, mistyped or out of range.
+        UsageError: unknown model, a graph for a model that uses none, settings that are unknown,
+            mistyped or out of range, or that the network cannot work with.
+        WeightsError: the weights are missing or damaged, or are for other ROIs.
     """
 
     def __init__(
-        self, *, model: str | SpotterModel = "rules", settings: SettingsLike = None
+        self,
+        *,
+        model: str | PathLike[str] | SpotterModel = "rules",
+        graph: AUGraph | str | PathLike[str] | None = None,
+        device: str = "cpu",
+        settings: SettingsLike = None,
     ) -> None:
         self.settings = as_settings(settings)
-        part = registry.resolve("spotter", model)
-        self._model: SpotterModel = (
-            part.from_settings(self.settings) if hasattr(part, "from_settings") else part
-        )
+        self._model: SpotterModel = _model(model, graph, device, self.settings)
+        if hasattr(self._model, "check"):
+            self._model.check(self.settings)
 
     def __call__(
         self,
@@ -102,6 +116,7 @@ class Spotter:
             digests={
                 "settings": digest(settings),
                 **({"content": content} if content else {}),
+                **getattr(self._model, "digests", {}),
             },
             versions=versions(),
             features=features,
@@ -124,10 +139,12 @@ class Spotter:
 def spot(
     video: Source,
     *,
-    model: str | SpotterModel = "rules",
+    model: str | PathLike[str] | SpotterModel = "rules",
+    graph: AUGraph | str | PathLike[str] | None = None,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
+    device: str = "cpu",
     min_coverage: float = 0.1,
     cache: str | PathLike[str] | bool | None = None,
     progress: Progress | None = None,
@@ -139,9 +156,12 @@ def spot(
 
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index.
-        model: a spotter's name, or an object that keeps the `SpotterModel` contract.
+        model: a spotter's name, the path of a network's weights, or an object that keeps the
+            `SpotterModel` contract.
+        graph: an `AUGraph`, or the name or path of one, for a network in place of its own.
         start, end: seconds; frames with start <= time < end are analysed.
         fps: frames per second; needed for folders and arrays.
+        device: where a network runs, as torch names it.
         min_coverage: least share of frames with a usable face, in [0, 1].
         cache: a folder where features are kept for the next run, or True for aumer's own; an
             interrupted run goes on where it stopped.
@@ -154,9 +174,9 @@ def spot(
         UsageError: an argument or a setting cannot be used.
         VideoError: the video cannot be read.
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
-        WeightsError: the chosen back end's weights are missing.
+        WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
-    return Spotter(model=model, settings=settings)(
+    return Spotter(model=model, graph=graph, device=device, settings=settings)(
         video,
         start=start,
         end=end,
@@ -167,6 +187,31 @@ def spot(
         hook=hook,
         workers=workers,
     )
+
+
+def _model(
+    model: str | PathLike[str] | SpotterModel,
+    graph: AUGraph | str | PathLike[str] | None,
+    device: str,
+    settings: Settings,
+) -> SpotterModel:
+    if isinstance(model, PathLike) or (isinstance(model, str) and _names_a_file(model)):
+        from aumer.spotting.network import NetSpotter
+
+        prior = AUGraph.load(graph) if isinstance(graph, (str, PathLike)) else graph
+        return NetSpotter.load(model, graph=prior, device=device)
+    part = registry.resolve("spotter", model)
+    if graph is not None:
+        raise UsageError(
+            f"the spotter {getattr(part, 'name', model)!r} uses no graph. Give graph= together "
+            "with a network's weights, model='PATH.safetensors' (`aumer train` writes them)"
+        )
+    made: SpotterModel = part.from_settings(settings) if hasattr(part, "from_settings") else part
+    return made
+
+
+def _names_a_file(model: str) -> bool:
+    return model.endswith(".safetensors") or "/" in model or os.sep in model
 
 
 def as_settings(settings: SettingsLike) -> Settings:

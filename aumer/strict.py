@@ -1,4 +1,4 @@
-"""Plain values, as TOML and JSON have them, into frozen dataclasses: strictly. Standard library only.
+"""Plain values, as TOML and JSON have them, into frozen dataclasses: strictly. No numpy.
 
 Every unknown, missing and mistyped key is reported at once, with the nearest right name.
 """

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
-from aumer.cli import bench, data, graph, models, simulate, spot
+from aumer.cli import bench, data, graph, models, simulate, spot, train
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
 
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_parser(commands, common)
     data.add_parser(commands, common)
     simulate.add_parsers(commands, common)
+    train.add_parser(commands, common)
     return parser
 
 

@@ -104,7 +104,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames per second of a folder; for a file it replaces the file's own times",
     )
-    add("--model", metavar="NAME", help="spotter (default: rules)")
+    add("--model", metavar="NAME", help="spotter, or a network's weights (default: rules)")
+    add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
+    add("--device", default="cpu", metavar="NAME", help="where a network runs (default: cpu)")
     add(
         "--min-coverage",
         type=_number("a share from 0 to 1", lambda x: 0 <= x <= 1),
@@ -260,7 +262,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     from aumer.pipeline import Spotter
 
-    spotter = Spotter(settings=settings, **_given(args, "model"))
+    spotter = Spotter(settings=settings, **_given(args, "model", "graph", "device"))
 
     def work(given: Input) -> SpotResult:
         return spotter(
@@ -283,10 +285,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return batch.tell()
 
 
-def _given(args: argparse.Namespace, name: str) -> dict[str, Any]:
-    """An option for a call, or nothing, so that the library's own default holds."""
-    value = getattr(args, name)
-    return {} if value is None else {name: value}
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options for a call; those not given are left out, so that the library's defaults hold."""
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
 @dataclass(frozen=True)

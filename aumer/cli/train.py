@@ -1,0 +1,101 @@
+"""`aumer train`: a network's weights from annotated videos or features."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK
+
+_EPILOG = """\
+CONFIG is a TOML file; paths in it are relative to its folder:
+
+    output = "runs/mine"
+    preset = "aumer"            # or "published": AUW-GCN's training; or a file of your own
+    graph = "from-data"         # AU prior; or a name (`aumer graph list`), a file, or the preset's
+
+    [data]
+    source = "own"              # videos beside one CSV; `aumer data list` has the others;
+    root = "my_videos"          # "features": a folder of `aumer simulate features`
+    exclude_subjects = ["s07"]  # kept out of everything, to be tested on
+
+    [train]                     # any key of the preset
+    epochs = 60
+
+The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted goes on where
+it was when the same command is given again; on a CPU its weights are those of an unbroken run.
+Then: aumer spot VIDEO --model runs/mine/model.safetensors
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``train`` to the command's parsers."""
+    parser = commands.add_parser(
+        "train",
+        parents=[common],
+        help="train a spotting network on annotated videos",
+        description="Trains a spotting network and prints the path of its weights.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("config", metavar="CONFIG", help="TOML file, see below")
+    add("-o", "--output", metavar="DIR", help="folder for the weights, instead of the file's")
+    add("--seed", type=int, metavar="N", help="instead of the file's")
+    add("--device", metavar="NAME", help="as torch names it, instead of the file's")
+    add("--overwrite", action="store_true", help="replace the weights of an earlier run")
+    add(
+        "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
+    )
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Train, and print where the weights are."""
+    from aumer.cache import default_folder
+    from aumer.training import run as training
+
+    overrides = {
+        name: value
+        for name in ("output", "seed", "device")
+        if (value := getattr(args, name)) is not None
+    }
+    config = training.read_config(args.config, overrides)
+    epochs = config.train_settings().epochs
+    begun = time.monotonic()
+
+    def extracting(k: int, total: int, name: str) -> None:
+        if k == 0:
+            console.start("features", unit="videos")
+        console.progress(k, total)
+
+    def epoch(record: dict[str, Any]) -> None:
+        if record["epoch"] == 1 or not started:
+            console.start("training", unit="epochs")
+            started.append(record["epoch"])
+        console.progress(record["epoch"], epochs)
+        done = record["epoch"] - started[0] + 1
+        left = (time.monotonic() - begun) / done * (epochs - record["epoch"])
+        inner = f", inner {record['inner_loss']:.4f}" if "inner_loss" in record else ""
+        console.note(
+            f"epoch {record['epoch']}/{epochs}: loss {record['loss_total']:.4f}{inner}, "
+            f"{record['seconds']:.1f} s, about {_minutes(left)} left"
+        )
+
+    started: list[int] = []
+    path = training.run(
+        config,
+        overwrite=args.overwrite,
+        cache=args.cache or default_folder(),
+        callbacks=[epoch],
+        progress=extracting,
+    )
+    console.finish()
+    console.data(f"{path}\n")
+    return EXIT_OK
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

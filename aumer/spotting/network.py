@@ -1,0 +1,117 @@
+"""A trained network as a spotter: features in, scores and decoded expressions out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aumer.config import Settings
+from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.files import StrPath
+from aumer.graph import AUGraph
+from aumer.rois import roi_set
+from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.net import SpotNet
+from aumer.types import Expression, Features, Scores
+
+#: Seconds of video that a network scores at a time: bounds the memory, changes no score.
+CHUNK_S = 600.0
+
+
+class NetSpotter:
+    """Spots with a `SpotNet` and a decoder.
+
+    Attributes:
+        name: as results state it; with the file's name where it was loaded from one.
+    """
+
+    def __init__(
+        self,
+        net: SpotNet,
+        decoder: Decoder | PublishedDecoder | None = None,
+        *,
+        name: str = "network",
+        device: str = "cpu",
+    ) -> None:
+        self.net = net
+        self.decoder = decoder or Decoder()
+        self.name = name
+        self._device = device
+
+    @classmethod
+    def load(
+        cls, path: StrPath, *, graph: AUGraph | None = None, device: str = "cpu"
+    ) -> NetSpotter:
+        """From a file of `save`, with the decoder that it was trained for.
+
+        Args:
+            graph: another graph over the same ROIs; see `SpotNet.load`.
+
+        Raises:
+            WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
+                has other ROIs.
+        """
+        net = SpotNet.load(path, graph)
+        try:
+            decoder = Decoder.from_dict(net.card.get("decoder", {}))
+        except (ConfigError, TypeError) as error:
+            raise WeightsError(f"{path}: its card describes no decoder of ours: {error}") from error
+        return cls(net, decoder, name=f"network {Path(path).name}", device=device)
+
+    def save(
+        self, path: StrPath, card: Mapping[str, Any] | None = None, *, overwrite: bool = False
+    ) -> None:
+        """Weights, decoder and card in one safetensors file.
+
+        Raises:
+            UsageError: the decoder is a published preset, which a file cannot hold, the file exists
+                and `overwrite` is False, or the card is not plain values.
+        """
+        if isinstance(self.decoder, PublishedDecoder):
+            raise ConfigError(
+                "a file of weights holds a decoder of ours, not a published preset; save with "
+                "Decoder() and use the preset in code"
+            )
+        about = {**(card or {}), "decoder": self.decoder.to_dict()}
+        self.net.save(path, about, overwrite=overwrite)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What the scores depend on besides the features."""
+        known = hashlib.sha256()
+        for name, value in sorted(self.net.state_dict().items()):
+            known.update(name.encode())
+            known.update(value.cpu().numpy().tobytes())
+        return {"graph": self.net.graph.digest, "weights": known.hexdigest()}
+
+    def check(self, settings: Settings) -> None:
+        """Refuse, before an hour of video is analysed, settings whose features it cannot read.
+
+        Raises:
+            UsageError: motion.rois or motion.rate differ from what the network was trained on.
+        """
+        rois, reads = roi_set(settings.motion.rois).names, self.net.graph.rois
+        if rois != reads:
+            raise UsageError(
+                f"{self.name} reads the {len(reads)} ROIs {', '.join(reads)}; motion.rois gives "
+                f"{len(rois)}: {', '.join(rois)}. Set motion.rois to the network's, or train a "
+                "network on features of yours with `aumer train`"
+            )
+        rate = self.net.config.rate
+        if not math.isclose(settings.motion.rate, rate, rel_tol=1e-3):
+            raise UsageError(
+                f"{self.name} reads {rate:g} rows per second and motion.rate is "
+                f"{settings.motion.rate:g}: set motion.rate = {rate:g}"
+            )
+
+    def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
+        """Scores of the ten tracks, and the expressions decoded from them.
+
+        Raises:
+            UsageError: the features are of other ROIs or at another rate than the network reads.
+        """
+        scores = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
+        return scores, self.decoder(scores)

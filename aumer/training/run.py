@@ -1,0 +1,251 @@
+"""`aumer train CONFIG`: a TOML file in, a folder with weights, log and loss curve out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from aumer import strict
+from aumer.config import load_settings
+from aumer.data import load as load_data_set
+from aumer.errors import ConfigError, UsageError
+from aumer.files import atomic_write, check_target
+from aumer.graph import AUGraph
+from aumer.pipeline import versions
+from aumer.spotting.network import NetSpotter
+from aumer.training.curves import loss_plot, tensorboard
+from aumer.training.loop import Callback, Trained, train
+from aumer.training.settings import TrainSettings
+from aumer.training.videos import LabelledVideo, extract, read_folder, subjects_of
+
+#: Files of a run's folder.
+WEIGHTS, CHECKPOINT, LOG, CURVES = (
+    "model.safetensors",
+    "checkpoint.safetensors",
+    "log.jsonl",
+    "loss.png",
+)
+
+#: The source that is a folder of `aumer simulate features`, not a data set.
+FEATURES = "features"
+#: The prior that is counted from the annotations of the training videos.
+FROM_DATA = "from-data"
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where the videos come from.
+
+    Attributes:
+        source: "features" for a folder that `aumer simulate features` wrote, or a data set's name:
+            "own" for videos of your own beside one CSV, "auwgcn-features", "casme-sq", ...
+        root: the folder.
+        table: the data set's table, where its root holds several.
+        exclude_subjects: left out of everything: training, prior, statistics.
+    """
+
+    source: str
+    root: str
+    table: str | None = None
+    exclude_subjects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. Paths are relative to the folder of the TOML file.
+
+    Attributes:
+        output: folder for weights, checkpoint, log and loss curve; made if it is missing.
+        preset: of training (`aumer.training.settings`), `train` its keys to change, with
+            ``[train.net_overrides]`` for the network's.
+        graph: a prior by name or file, "from-data" to count one in the training annotations; empty
+            for the one that the network's preset names.
+        settings: of feature extraction, as `aumer spot --config` takes them; or empty.
+        card: what the weights' card should say beside what aumer knows: licence, purpose, ...
+    """
+
+    data: DataSource
+    output: str
+    preset: str = "aumer"
+    graph: str = ""
+    seed: int = 0
+    device: str = "cpu"
+    settings: str = ""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        strict.require(self.seed >= 0, "seed", self.seed, ">= 0")
+        self.train_settings()
+
+    def train_settings(self) -> TrainSettings:
+        """The preset with its changes."""
+        return TrainSettings.preset(self.preset, self.train)
+
+
+def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """A run's TOML file, its paths made absolute.
+
+    Args:
+        overrides: top-level keys that replace the file's: output, seed, device.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
+    """
+    path = Path(path).expanduser()
+    values = {**strict.read_toml(path), **(overrides or {})}
+    config = strict.build(RunConfig, values, str(path))
+    here = path.resolve().parent
+
+    def absolute(name: str) -> str:
+        return str(here / Path(name).expanduser())
+
+    data = dict(strict.plain(config.data), root=absolute(config.data.root))
+    if config.data.table is not None:
+        data["table"] = absolute(config.data.table)
+    changed: dict[str, Any] = {"data": data}
+    if "output" not in (overrides or {}):
+        changed["output"] = absolute(config.output)
+    for key in ("graph", "settings"):
+        beside = here / getattr(config, key)
+        if getattr(config, key) and beside.is_file():
+            changed[key] = str(beside)
+    return strict.build(RunConfig, {**strict.plain(config), **changed}, str(path))
+
+
+def run(
+    config: RunConfig,
+    *,
+    overwrite: bool = False,
+    cache: str | PathLike[str] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: Callable[[int, int, str], object] | None = None,
+) -> Path:
+    """Train as `config` says and write the weights; a run that was interrupted goes on.
+
+    Args:
+        overwrite: replace the weights of an earlier run.
+        cache: folder for the features of a data set's videos.
+        progress: as for `aumer.training.videos.extract`.
+
+    Returns:
+        The file of weights.
+
+    Raises:
+        UsageError: weights are there already and `overwrite` is False, no videos, or as `train`.
+        VideoError, NoFaceError: a data set's video cannot be read, or shows no face.
+    """
+    folder = Path(config.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
+    check_target(weights, overwrite=overwrite)
+    videos = read_videos(config, cache=cache, progress=progress)
+    settings = config.train_settings()
+    graph = _graph(config, settings, videos)
+
+    with tensorboard(folder) as board:
+        trained = train(
+            videos,
+            settings,
+            graph=graph,
+            seed=config.seed,
+            device=config.device,
+            checkpoint=checkpoint,
+            callbacks=[*callbacks, *([board] if board else [])],
+        )
+    lines = "".join(json.dumps(record) + "\n" for record in trained.log)
+    atomic_write(folder / LOG, lines, overwrite=True)
+    atomic_write(folder / CURVES, loss_plot(trained.log), overwrite=True)
+    NetSpotter(trained.net, trained.decoder).save(
+        weights, card(config, settings, videos, trained), overwrite=overwrite
+    )
+    checkpoint.unlink(missing_ok=True)  # it served its purpose, and is three times as big
+    return weights
+
+
+def read_videos(
+    config: RunConfig,
+    *,
+    cache: str | PathLike[str] | None = None,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> tuple[LabelledVideo, ...]:
+    """The videos that a run learns from, without the excluded subjects.
+
+    Raises:
+        UsageError: there are none, or an excluded subject is not among them.
+    """
+    data = config.data
+    videos: tuple[LabelledVideo, ...]
+    options = {} if data.table is None else {"table": data.table}
+    if data.source == FEATURES:
+        videos = read_folder(data.root)
+        subjects = subjects_of(videos)
+    else:
+        found = load_data_set(data.source, data.root, **options)
+        subjects = tuple(sorted({r.subject for r in found.records()}))
+    if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
+        raise ConfigError(
+            f"exclude_subjects names {', '.join(unknown)}; the subjects are {', '.join(subjects)}"
+        )
+    if data.source == FEATURES:
+        videos = tuple(v for v in videos if v.subject not in data.exclude_subjects)
+    else:
+        records = [r for r in found.records() if r.subject not in data.exclude_subjects]
+        if hasattr(found, "features"):  # a data set that comes as features (AUW-GCN's)
+            videos = tuple(
+                LabelledVideo(r.subject, r.name, found.features(r), r.annotations) for r in records
+            )
+        else:
+            settings = load_settings(config.settings or None)
+            videos = extract(records, settings, cache=cache, progress=progress)
+    if not videos:
+        raise UsageError(f"{data.root}: no video is left to train on")
+    return videos
+
+
+def card(
+    config: RunConfig, settings: TrainSettings, videos: Sequence[LabelledVideo], trained: Trained
+) -> dict[str, Any]:
+    """What the weights say of themselves."""
+    annotations = [a for v in videos for a in v.annotations]
+    return {
+        **config.card,
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "data": {
+            "source": config.data.source,
+            "subjects": len(subjects_of(videos)),
+            "excluded_subjects": list(config.data.exclude_subjects),
+            "videos": len(videos),
+            "minutes": round(sum(len(v.features) / v.features.rate for v in videos) / 60, 1),
+            "micro": sum(a.kind == "micro" for a in annotations),
+            "macro": sum(a.kind == "macro" for a in annotations),
+        },
+        "training": settings.to_dict(),
+        "seed": config.seed,
+        "inner_subjects": list(trained.inner_subjects),
+        "epochs": len(trained.log),
+        "last_epoch": trained.log[-1],
+        "versions": versions(),
+    }
+
+
+def _graph(
+    config: RunConfig, settings: TrainSettings, videos: Sequence[LabelledVideo]
+) -> AUGraph | None:
+    if not config.graph:
+        return None
+    if config.graph != FROM_DATA:
+        return AUGraph.load(config.graph)
+    return AUGraph.from_annotations(
+        (a for v in videos for a in v.annotations),
+        rois=videos[0].features.rois,
+        name="from the training videos",
+    )

@@ -1,0 +1,23 @@
+"""Small simulated data that training tests share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from aumer.simulate.features import simulate_features
+from aumer.training.settings import TrainSettings
+from aumer.training.videos import LabelledVideo, from_simulation
+
+
+@lru_cache(maxsize=4)
+def simulated(subjects: int = 4, minutes: float = 1.0, seed: int = 5) -> tuple[LabelledVideo, ...]:
+    """One easy video of each subject."""
+    return from_simulation(simulate_features(subjects, minutes=minutes, seed=seed, level="easy"))
+
+
+def small(preset: str = "aumer", **changes: object) -> TrainSettings:
+    """A preset with little to do: a small network, two epochs."""
+    net = {"widths": [16, 16], "kernels": [1, 3], "dilations": [1, 2], "graph_width": 4}
+    few = {"epochs": 2, "window_s": 10.0} if preset == "aumer" else {"epochs": 2}
+    overrides = {"net_overrides": net} if preset == "aumer" else {}
+    return TrainSettings.preset(preset, {**few, **overrides, **changes})
