@@ -113,6 +113,7 @@ def events(
         raise UsageError(
             f"the missing-apex policy must be middle or drop; found {missing_apex_policy!r}"
         )
+    filled_offset(0, None, missing_offset_policy)  # an unknown one is refused whatever is missing
     found = []
     for one in expressions:
         onset, apex, offset = one.onset, one.apex, one.offset
@@ -228,7 +229,8 @@ def targets(
         total = np.maximum(onset + offset, 1)
         onset /= total
         offset /= total
-        neither[:] = 1 - onset - offset
+        # Rounding must not leave -1e-8: its logarithm is NaN.
+        neither[:] = np.maximum(1 - onset - offset, 0)
     return Targets(values, weight)
 
 

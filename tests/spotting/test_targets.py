@@ -212,7 +212,12 @@ def test_policies_for_a_missing_offset(policy: str, offset: int | None) -> None:
 @pytest.mark.parametrize("policy", ["mirrored", "apex+", "apex+-3", ""])
 def test_other_policies_are_refused(policy: str) -> None:
     with pytest.raises(UsageError, match="mirror, ignore, drop"):
-        events([_annotation(1, 2, None)], np.arange(9), missing_offset_policy=policy)
+        events([], np.arange(9), missing_offset_policy=policy)
+
+
+def test_other_policies_for_the_apex_are_refused() -> None:
+    with pytest.raises(UsageError, match="middle or drop"):
+        events([], np.arange(9), missing_apex_policy="mean")
 
 
 def test_events_of_annotations() -> None:
