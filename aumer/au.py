@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from aumer.errors import UsageError
 from aumer.types import Annotation
 
 Side = Literal["both", "left", "right"]
@@ -115,12 +116,12 @@ def parse(text: str | float | None) -> tuple[ActionUnit, ...]:
     """The codes in one cell of a table, see `read`.
 
     Raises:
-        ValueError: some piece of it is no code; names the piece.
+        UsageError: some piece of it is no code; names the piece.
     """
     found = read(text)
     if found.unread:
         piece, reason = found.unread[0]
-        raise ValueError(f"{reason}: {piece!r} in the action units {text!r}")
+        raise UsageError(f"{reason}: {piece!r} in the action units {text!r}")
     return found.units
 
 

@@ -263,20 +263,15 @@ class AUGraph:
             raise UsageError(f"threshold is a share, above 0 and at most 1; found {threshold}")
         rows, excluded = _chosen(annotations, exclude_subjects, kind)
         coded, refused = au.read_annotations(rows)
-        if mapping.exact:
-            used = [aus for a in rows if (aus := _exact_aus(a.aus, mapping))]
-            sets = [{roi for n in aus for roi in mapping.moves[n]} for aus in used]
-        else:
-            sets = [{r for u in c.units if u.made for r in mapping.moved(u)} for c in coded]
-        moved = np.array([[roi in s for roi in names] for s in sets], np.float64)
-        moved = moved.reshape(-1, len(names))
+        moved = _moved(coded, mapping, names)
         if not moved.any():
             raise UsageError(
                 f"none of the {len(rows)} expressions has an AU that moves a ROI by the map "
                 f"{mapping.name!r}; it knows AU {', '.join(map(str, sorted(mapping.moves)))}"
             )
         if mapping.exact and weighting == "counts":
-            weights = published_counts(used, mapping, names)
+            exact = (_exact_aus(c.annotation.aus, mapping) for c in coded)
+            weights = published_counts(exact, mapping, names)
         else:
             weights = _weighted(moved, weighting, threshold)
         source = {
@@ -491,8 +486,21 @@ def published_counts(
     return counts
 
 
-def _weighted(moved: npt.NDArray[np.float64], weighting: str, threshold: float) -> Matrix:
-    """Weights of (N, R) 0 or 1: which expression moves which ROI. A ROI never moved has zeros."""
+def _moved(coded: Sequence[au.Coded], au_map: au.AUMap, rois: Sequence[str]) -> Matrix:
+    """(N, R) of 0 and 1: which expression moves which ROI."""
+
+    def of(c: au.Coded) -> set[str]:
+        if au_map.exact:
+            return {r for n in _exact_aus(c.annotation.aus, au_map) for r in au_map.moves[n]}
+        return {r for unit in c.units if unit.made for r in au_map.moved(unit)}
+
+    sets = [of(c) for c in coded]
+    table = np.array([[roi in s for roi in rois] for s in sets], np.float64)
+    return table.reshape(len(sets), len(rois))
+
+
+def _weighted(moved: Matrix, weighting: str, threshold: float) -> Matrix:
+    """Weights of what `_moved` gives. A ROI never moved has zeros."""
     together: Matrix = moved.T @ moved
     alone = np.maximum(np.diag(together), 1)
     if weighting == "counts":
@@ -535,6 +543,9 @@ def _au_map(given: str | au.AUMap | Mapping[int, Sequence[str]], names: Sequence
     elif isinstance(given, au.AUMap):
         found = given
     else:
+        wrong = [n for n in given if isinstance(n, bool) or not isinstance(n, int)]
+        if wrong:
+            raise UsageError(f"an AU map is by AU, a whole number; found {wrong[0]!r}")
         found = au.AUMap("own", {n: tuple(rois) for n, rois in given.items()})
     for number, rois in found.moves.items():
         for roi in rois:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aumer._data import data_dir
 from aumer.au import FACS, MAPS, PUBLISHED, ActionUnit, parse, read, read_annotations
 from aumer.data import read_table
+from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE
 from aumer.rois import DEFAULT_ROIS
 from aumer.simulate.anatomy import ACTION_UNITS, displacement
@@ -147,7 +148,7 @@ def test_side_after_the_letters_counts() -> None:
 def test_what_is_no_code_is_told(text: str, codes: str, unread: str) -> None:
     assert brief(text) == codes.split()
     assert [piece for piece, _ in read(text).unread] == [unread]
-    with pytest.raises(ValueError, match=re.escape(repr(unread))):
+    with pytest.raises(UsageError, match=re.escape(repr(unread))):
         parse(text)
 
 

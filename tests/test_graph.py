@@ -334,6 +334,15 @@ def test_the_published_rule_by_hand() -> None:
     assert graph.source["rois_without_edge"] == ["nose_bridge", "nose_tip"]
 
 
+def test_chance_is_over_all_rows_whatever_the_map() -> None:
+    """12 and 25 each in half of four rows, together in one: what chance gives."""
+    rows = coded("12", "25", "12+25", "5")
+    for au_map in ("published", "facs"):
+        graph = AUGraph.from_annotations(rows, au_map=au_map, weighting="lift")
+        assert graph.weights[at("mouth_r", "lip_lower")] == 1
+        assert graph.weights[at("mouth_r", "mouth_l")] == 2
+
+
 def test_kind_and_subjects() -> None:
     rows = [
         *coded("1", subject="s1"),
@@ -381,6 +390,7 @@ def test_the_source_says_what_was_read() -> None:
         ),
         ({"au_map": {5: ["mouth_l"]}}, "none of the 1 expressions .* knows AU 5"),
         ({"rois": "36 48"}, "none of the graph's ROIs"),
+        ({"au_map": {"12": ["mouth_l"]}}, "a whole number; found '12'"),
     ],
 )
 def test_wrong_wishes_are_named(options: dict, says: str) -> None:

@@ -257,6 +257,8 @@ def _build(args: argparse.Namespace, console: Console) -> int:
     ]
     source = {"command": _command(args), "tables": tables, **graph.source}
     graph = AUGraph(graph.rois, graph.weights, graph.name, source)
+    if lonely := graph.unconnected():
+        console.note(f"no edge joins {', '.join(lonely)} to another ROI")
     if args.output is None:
         console.data(graph.to_json())
         return EXIT_OK
