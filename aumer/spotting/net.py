@@ -100,7 +100,10 @@ class TimeConv(nn.Conv1d):
 
 
 class TemporalLayer(nn.Module):
-    """Convolution along time, batch norm, ReLU; where asked, its input is added to its output.
+    """Convolution along time, batch norm, ReLU; where asked, its input is added before the ReLU.
+
+    A residual layer starts as the identity (the norm's factor is 0 at first), so that a deep stack
+    learns as soon as a shallow one.
 
     Shapes:
         x (B, T, C), valid (B, T) bool or None for all; returns (B, T, C'), 0 where invalid if x is.
@@ -122,12 +125,14 @@ class TemporalLayer(nn.Module):
         # Whole channels of a sample: one draw per row and channel is a fifth of a training step.
         self.dropout = nn.Dropout1d(dropout)
         self.residual = residual and channels == to
+        if self.residual:
+            nn.init.zeros_(self.norm.weight)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        y = torch.relu(self.norm(self.conv(x), valid))
+        y: Tensor = self.norm(self.conv(x), valid)
         if self.training and self.dropout.p:
             y = self.dropout(y.transpose(1, 2)).transpose(1, 2)
-        return x + y if self.residual else y
+        return torch.relu(x + y if self.residual else y)
 
 
 class SpotNet(nn.Module):
