@@ -1,11 +1,11 @@
-"""The seam of data sets: a class with a name, `from_root`, `records` and a `report`."""
+"""The seam of data sets, and what joins the tables of most with their folders."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from aumer.data.folders import Media, checked_root, places, scan
 from aumer.data.report import Fault, Key, Report, TableReport
@@ -25,17 +25,18 @@ class DataSet(Protocol):
         layout: what its root must look like, for people.
         expected: how many ``subjects``, ``videos``, ``micro`` and ``macro`` the owners' release
             has; what is not certain is left out.
-        report: tables and faults.
+
+    Its class also has ``from_root(root, **options)``, a class method with options of its own, which
+    no type can say.
     """
 
     name: ClassVar[str]
     layout: ClassVar[str]
     expected: ClassVar[Mapping[str, int]]
-    report: Report
 
-    @classmethod
-    def from_root(cls, root: StrPath, **options: Any) -> DataSet:
-        """The data set below `root`."""
+    @property
+    def report(self) -> Report:
+        """Tables and faults."""
         ...
 
     def records(self) -> tuple[VideoRecord, ...]:

@@ -118,18 +118,20 @@ class SmicHs(JoinedDataSet):
     expected: ClassVar[Mapping[str, int]] = {"subjects": 16, "videos": 164}
 
     @classmethod
-    def from_root(cls, root: StrPath, *, table: StrPath | None = None, images: str = "") -> SmicHs:
+    def from_root(
+        cls, root: StrPath, *, table: StrPath | None = None, images: str = "raw"
+    ) -> SmicHs:
         """Join the workbook and the folders of images.
 
         Args:
             table: the workbook; looked for below the root if not given.
-            images: part of the path of the frames to use where a clip is there twice.
+            images: part of the path of the frames to use where a clip is there twice ("cropped").
 
         Raises:
             UsageError: `root` is no folder, or no table can be read.
         """
         (table_read, *others), faults = find_tables(root, read_table, table)
-        found, doubts = places(scan(root), _key, prefer=[images] if images else [])
+        found, doubts = places(scan(root), _key, prefer=[images])
         cameras = {row.number: _Camera.of(row) for row in _table(table_read.path)}
         annotations, log = _by_clip(table_read.annotations, found)
         report = replace(table_read, corrections=(*table_read.corrections, *log.corrections))
@@ -197,5 +199,7 @@ class _Camera:
 
 
 def _key(parts: tuple[str, ...]) -> Key | None:
+    if {"vis", "nir"} & {part.casefold() for part in parts}:
+        return None  # the same movements by other cameras, under the same names
     name = re.fullmatch(r"s(\d+)_(ne|po|sur)_\d+", parts[-1]) if parts else None
     return (f"s{int(name[1]):02d}", clip(name[0])) if name else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -14,16 +15,18 @@ from data import trees
 
 from aumer.data import labels, load, read_table_report
 from aumer.data.auwgcn_features import AuwgcnFeatures
+from aumer.data.auwgcn_features import _truth as truth_of
+from aumer.data.check import check
 from aumer.data.dataset import DataSet
 from aumer.data.folders import scan
 from aumer.data.megc2019 import Megc2019, action_units
-from aumer.data.report import Fault, TableReport
+from aumer.data.report import Fault, Report, TableReport
 from aumer.data.tables import read
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
-from aumer.types import Annotation
+from aumer.types import Annotation, VideoRecord
 
 Find = Callable[[str], Path]
 
@@ -185,6 +188,15 @@ def test_smic_hs(tmp_path: Path, smic: tuple[TableReport, dict[str, int]]) -> No
     assert rules == {"emotion-of-name": 1, "interval-with-clip": 4, "clip-without-row": 3}
 
 
+def test_smic_of_other_cameras_is_no_smic_hs(
+    tmp_path: Path, smic: tuple[TableReport, dict[str, int]]
+) -> None:
+    trees.smic_hs(tmp_path, *smic, extended=True)
+    (tmp_path / "HS").rename(tmp_path / "VIS")
+    data = load("smic-hs", tmp_path)
+    assert codes(data.report.faults) == {"missing-video": 157}
+
+
 def test_smic_extended(tmp_path: Path, smic: tuple[TableReport, dict[str, int]]) -> None:
     table, firsts = smic
     data = load("smic-hs", trees.smic_hs(tmp_path, table, firsts, extended=True))
@@ -341,6 +353,24 @@ def test_auwgcn_features(tmp_path: Path) -> None:
     assert data.report.faults == ()
     x, _ = data.values()
     assert "unit unresolved" in str(x) and x.smallest <= x.median <= x.largest
+
+
+def test_labels_of_published_segments_are_their_events(shared_data: Find) -> None:
+    golden = np.load(shared_data("golden/auwgcn.npz"))
+    found = []
+    for sample, tracks in enumerate(golden["targets/labels"]):
+        own, faults = truth_of(("s", "v"), tracks > 0)
+        assert faults == []
+        found += [(sample, a.onset, a.apex, a.offset, 1 if a.kind == "macro" else 2) for a in own]
+    assert sorted(found) == sorted(map(tuple, golden["targets/events"].tolist()))
+
+
+def test_labels_that_do_not_pair_are_said() -> None:
+    tracks = np.zeros((30, 8), np.bool_)
+    tracks[5:10, 3] = tracks[5, 0] = True  # an action of a start without an end
+    own, faults = truth_of(("s", "v"), tracks)
+    assert [(a.kind, a.onset, a.apex, a.offset) for a in own] == [("micro", 5, None, 9)]
+    assert [fault.code for fault in faults] == ["unpaired-labels"]
 
 
 def test_auwgcn_features_without_their_test_share(tmp_path: Path) -> None:
@@ -507,3 +537,29 @@ def test_own_that_contradicts_itself(
     (tmp_path / "mine.csv").write_text(f"file,{column},kind,onset,apex,offset\n{rows}")
     with pytest.raises(UsageError, match=f"row 3, column {column}: found '{other}', but row 2 has"):
         load("own", tmp_path)
+
+
+def test_a_data_set_of_ones_own_class(tmp_path: Path) -> None:
+    """Nothing need be inherited."""
+
+    class Mine:
+        name: ClassVar[str] = "mine"
+        layout: ClassVar[str] = "a folder"
+        expected: ClassVar[Mapping[str, int]] = {"videos": 1}
+        report = Report()
+
+        @classmethod
+        def from_root(cls, root: Path, *, fps: float = 10.0) -> Mine:
+            mine = cls()
+            mine.rate, mine.path = fps, root
+            return mine
+
+        rate: float
+        path: Path
+
+        def records(self) -> tuple[VideoRecord, ...]:
+            return (VideoRecord("mine", "s", "v", self.rate, self.path, 7),)
+
+    data = load(Mine, tmp_path, fps=12.0)
+    assert data.records()[0].fps == 12.0
+    assert check(data).faults == ()

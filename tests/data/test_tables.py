@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -241,6 +243,16 @@ def test_an_unknown_kind(tmp_path: Path) -> None:
     path.write_text("subject,video,type,startFrame,endFrame\n1,1/a,Miro,3,4\n")
     with pytest.raises(UsageError, match="row 2, column type: needs one of macro, micro, found"):
         read_table("casme3", path)
+
+
+def test_reading_a_table_loads_neither_torch_nor_cv2(shared_data: Find) -> None:
+    path = shared_data("annotations/casme_sq_coding.xlsx")
+    code = (
+        "import sys; from aumer.data import read_table\n"
+        f"assert len(read_table('casme-sq', {str(path)!r})) == 357\n"
+        "assert not {'torch', 'cv2', 'pandas'} & set(sys.modules), 'heavy'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_unknown_data_set() -> None:
