@@ -1,0 +1,164 @@
+"""What a benchmark fixes before anything is run: a frozen record, read strictly from TOML. No torch.
+
+Shipped protocols lie in ``configs/bench/``. Nothing that changes a score is left unsaid there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from aumer import strict
+from aumer._data import data_dir
+from aumer.errors import ConfigError, did_you_mean
+from aumer.evaluation.rows import SpottingSettings
+from aumer.strict import require
+
+Kind = Literal["spotting", "recognition", "spot-then-recognise"]
+Split = Literal["loso", "k-fold", "cross-data-set", "unseen"]
+Selection = Literal["fixed", "inner", "oracle"]
+
+#: Priors that are not graphs by name: counted from a fold's training annotations; as the preset of
+#: the network names it, which may have been counted on test subjects, too.
+FROM_TRAINING, FROM_PRESET = "train", "preset"
+
+
+@dataclass(frozen=True)
+class NetModel:
+    """A network that is trained on every fold.
+
+    Attributes:
+        preset: of training (`aumer.training.settings`), `train` its keys to change.
+        decoder: "aumer", or a published one by the name that `PublishedDecoder.preset` takes.
+        au_map: by which a prior "train" is counted: "facs" or "published".
+    """
+
+    preset: str
+    decoder: str = "aumer"
+    au_map: str = "facs"
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A benchmark.
+
+    Attributes:
+        name: the file's.
+        title: one line for people.
+        kind: what is predicted. "recognition" is run by `aumer.bench.recognition`.
+        datasets: those that are tested, each scored by itself.
+        split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
+            `folds` disjoint groups of subjects; "cross-data-set": each data set is tested by a model
+            of the others; "unseen": `datasets` by a model of `train_datasets`, for a submission.
+        level: of simulated data sets.
+        data_seed: of simulated data sets.
+        seeds: of training.
+        selection: which epoch counts. "fixed": the last one; "inner": the best on subjects kept out
+            of the training ones; "oracle": the best on the test subject, as many papers choose.
+            It reproduces papers, and is printed beside the last epoch's figure.
+        prior: "train": counted from the training annotations of the fold, where they have AUs;
+            "preset": the network's preset names it; else a graph by name or file.
+        scoring: the rules of the comparison.
+        published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
+        submission_first_frame: what a submission calls a video's first frame.
+        classes: of recognition; empty for those of the data.
+        models: by name: `NetModel` as a table.
+        recognition: options that `aumer.bench.recognition` reads.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    datasets: tuple[str, ...]
+    split: Split
+    train_datasets: tuple[str, ...] = ()
+    folds: int = 5
+    level: Literal["easy", "medium", "hard"] = "medium"
+    data_seed: int = 0
+    seeds: tuple[int, ...] = (0,)
+    selection: Selection = "fixed"
+    prior: str = FROM_TRAINING
+    scoring: SpottingSettings = field(default_factory=SpottingSettings)
+    published: str = ""
+    submission_first_frame: Literal[0, 1] = 1
+    classes: tuple[str, ...] = ()
+    models: Mapping[str, Any] = field(default_factory=dict)
+    recognition: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require(bool(self.datasets), "datasets", [], "one data set or more")
+        require(bool(self.seeds), "seeds", [], "one seed or more")
+        require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")
+        require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "all different")
+        require(self.folds >= 2, "folds", self.folds, ">= 2")
+        if self.split == "cross-data-set":
+            require(len(self.datasets) >= 2, "datasets", list(self.datasets), "two or more to cross")
+        if self.split == "unseen":
+            both = set(self.datasets) & set(self.train_datasets)
+            require(not both, "train_datasets", sorted(both), "other data sets than are tested")
+        else:
+            require(
+                not self.train_datasets,
+                "train_datasets",
+                list(self.train_datasets),
+                'empty but where split is "unseen": else the tested data sets are trained on',
+            )
+        for name, table in self.models.items():
+            require(isinstance(table, Mapping), f"models.{name}", table, "a table")
+            strict.build(NetModel, table, f"models.{name}")
+
+    def net_model(self, name: str) -> NetModel | None:
+        """The network that this protocol calls `name`, if it does."""
+        table = self.models.get(name)
+        return None if table is None else strict.build(NetModel, table, f"models.{name}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and TOML have them."""
+        return strict.plain(self)
+
+    def changed(self, changes: Mapping[str, Any]) -> Protocol:
+        """With other values of its keys, of one as "scoring.iou" too.
+
+        Raises:
+            ConfigError: an unknown key, or a value that is not allowed.
+        """
+        values = self.to_dict()
+        for key, value in changes.items():
+            table = values
+            *path, last = key.split(".")
+            for part in path:
+                table = table.setdefault(part, {})
+                require(isinstance(table, dict), key, value, f"a key: {part} is no table")
+            table[last] = value
+        return strict.build(Protocol, values, f"protocol {self.name} with changes")
+
+
+def names() -> tuple[str, ...]:
+    """The shipped protocols."""
+    return tuple(sorted(p.stem for p in (data_dir("configs") / "bench").glob("*.toml")))
+
+
+def load(which: str | PathLike[str] | Protocol) -> Protocol:
+    """A shipped protocol by name, or the TOML file at a path.
+
+    Raises:
+        ConfigError: no such protocol or file, not TOML, or a key or value that is not allowed.
+    """
+    if isinstance(which, Protocol):
+        return which
+    given = Path(which).expanduser()
+    if given.parent == Path() and given.name in names():
+        path = data_dir("configs") / "bench" / f"{given.name}.toml"
+    elif given.is_file():
+        path = given
+    else:
+        raise ConfigError(
+            f"no protocol or file {str(given)!r}: give a path to a TOML file or one of "
+            f"{', '.join(names())}.{did_you_mean(given.name, names())}"
+        )
+    values = {"name": path.stem, **strict.read_toml(path)}
+    return replace(strict.build(Protocol, values, str(which)), name=path.stem)
