@@ -26,6 +26,7 @@ from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.net import (
     RowNorm,
     SpotNet,
+    TemporalLayer,
     parameter_count,
 )
 from aumer.spotting.net_config import NetConfig, presets
@@ -359,6 +360,14 @@ def test_row_norm_sees_valid_rows_alone() -> None:
     assert not y[~valid].any()
     for (name, a), b in zip(ours.named_buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(a, b, msg=name)
+
+
+def test_residual_layers_start_as_the_identity() -> None:
+    layer = TemporalLayer(4, 4, 3, 2, residual=True)
+    x = torch.rand(2, 10, 4)
+    torch.testing.assert_close(layer(x), x)
+    layer(x).sum().backward()
+    assert layer.norm.weight.grad is not None and layer.norm.weight.grad.any()  # and can leave it
 
 
 def test_the_apex_branch_is_a_branch() -> None:
