@@ -147,7 +147,8 @@ def _verdict(found: Check) -> str:
     if not found.open:
         return "every fault has a policy"
     codes = Counter(fault.code for fault in found.open)
-    return f"{len(found.open)} faults without a policy: {', '.join(codes)}"
+    count = len(found.open)
+    return f"{count} fault{'s' if count > 1 else ''} without a policy: {', '.join(codes)}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

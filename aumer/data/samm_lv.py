@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
+from aumer.data import samm
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, Rule, TableReport
@@ -20,21 +22,27 @@ SHEET = "FACS_Movement_Only"
 _COLUMNS = ("Subject", "Filename", "Onset", "Apex", "Offset", "Type", "Action Units")
 _KINDS: dict[str, Kind] = {"macro": "macro", "micro": "micro"}
 
-
 REPEATED_NAME = Rule(
     "repeated-name", "two movements of one video carry one name; the rows tell them apart"
 )
 
 
-def read_table(path: StrPath) -> TableReport:
+def read_table(path: StrPath, *, emotions: StrPath | None = None) -> TableReport:
     """The owners' workbook: subject ``006``, video ``006_1`` of the expression ``006_1_2``.
 
     Frames are the images' numbers less 1; fractional ones are rounded to the nearest image first.
+
+    Args:
+        emotions: SAMM's workbook: it has the same 159 micro-expressions under the same names, and
+            their emotions, which this one lacks.
 
     Raises:
         UsageError: a column is missing or a cell holds something else.
     """
     table = read(path, _COLUMNS, sheet=SHEET)
+    felt = {}
+    if emotions is not None:
+        felt = {a.video: a.emotion for a in samm.read_table(emotions).annotations}
     log = Log()
     found = []
     names = set()
@@ -49,15 +57,17 @@ def read_table(path: StrPath) -> TableReport:
                 f"needs a name such as 006_1_2 that begins with the subject "
                 f"{row.text('Subject')!r}, found {row.text('Filename')!r}",
             )
+        kind = kind_of(row, "Type", _KINDS)
         found.append(
             annotation(
                 row,
                 log,
                 subject=row.text("Subject"),
                 video=video,
-                kind=kind_of(row, "Type", _KINDS),
+                kind=kind,
                 columns=("Onset", "Apex", "Offset"),
                 aus=row.optional("Action Units"),
+                emotion=felt.get(name, "") if kind == "micro" else "",
             )
         )
     return TableReport(
@@ -87,16 +97,19 @@ class SammLv(JoinedDataSet):
     }
 
     @classmethod
-    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> SammLv:
+    def from_root(
+        cls, root: StrPath, *, table: StrPath | None = None, emotions: StrPath | None = None
+    ) -> SammLv:
         """Join the workbook and the folders of images.
 
         Args:
             table: the workbook; looked for below the root if not given.
+            emotions: SAMM's workbook, which alone has the emotions of the micro-expressions.
 
         Raises:
             UsageError: `root` is no folder, or no table can be read.
         """
-        return cls._join(root, read_table, _key, fps=FPS, table=table)
+        return cls._join(root, partial(read_table, emotions=emotions), _key, fps=FPS, table=table)
 
 
 def _key(parts: tuple[str, ...]) -> Key | None:

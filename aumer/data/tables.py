@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,10 +236,26 @@ def _sheets(path: Path) -> dict[str, list[list[Any]]]:
     return _explained(path, "an .xlsx workbook (save an .xls as .xlsx)", load)
 
 
+#: What openpyxl, zipfile and csv raise of a file that is not theirs or is damaged. (A ParseError of
+#: XML is a SyntaxError.)
+_UNREADABLE = (
+    OSError,
+    BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    csv.Error,
+)
+
+
 def _explained(path: Path, what: str, load: Callable[[], T]) -> T:
     try:
         return load()
-    except (OSError, BadZipFile, KeyError, ValueError, TypeError, EOFError, csv.Error) as error:
+    except _UNREADABLE as error:
         if isinstance(error, OSError) and error.strerror:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
         raise UsageError(f"{path} is not {what}: {error}") from error

@@ -61,7 +61,7 @@ def test_a_faulty_set(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "4 faults without a policy: missing-offset, overlap, outside-video" in printed
     policies = ["--policy", "missing-offset=mirror", "--policy", "overlap=accept"]
     assert main([*words, *policies]) == EXIT_PARTIAL
-    assert "1 faults without a policy: outside-video" in capsys.readouterr().out
+    assert "1 fault without a policy: outside-video" in capsys.readouterr().out
     assert main([*words, *policies, "--policy", "outside-video=accept"]) == EXIT_OK
     assert "every fault has a policy" in capsys.readouterr().out
 

@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 import pytest
 from data import trees
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aumer.data import labels, load, read_table_report
 from aumer.data.auwgcn_features import AuwgcnFeatures
 from aumer.data.auwgcn_features import _truth as truth_of
 from aumer.data.check import check
 from aumer.data.dataset import DataSet
-from aumer.data.folders import scan
+from aumer.data.folders import Media, scan
 from aumer.data.megc2019 import Megc2019, action_units
 from aumer.data.report import Fault, Report, TableReport
 from aumer.data.tables import read
@@ -113,6 +115,18 @@ def test_samm_lv(tmp_path: Path, shared_data: Find) -> None:
     assert (len(data.records()), len(annotations(data))) == (147, 502)
     check_numbers(data, table, tmp_path)
     assert set(codes(data.report.faults)) == {"missing-frames"}
+
+
+def test_samm_lv_with_the_emotions_of_samm(tmp_path: Path, shared_data: Find) -> None:
+    """The micro-expressions of the long videos are SAMM's, under the same names."""
+    table = read_table_report("samm-lv", shared_data("annotations/samm_lv_coding.xlsx"))
+    short = shared_data("annotations/samm_micro_facs_codes.xlsx")
+    trees.samm_lv(tmp_path, table)
+    emotions = {"micro": Counter[str](), "macro": Counter[str]()}
+    for a in annotations(load("samm-lv", tmp_path, emotions=short)):
+        emotions[a.kind][a.emotion] += 1
+    coded = Counter(a.emotion for a in read_table_report("samm", short).annotations)
+    assert emotions == {"micro": coded, "macro": {"": 343}}
 
 
 @pytest.mark.parametrize("edition", ["casme2_coding.xlsx", "casme2_coding_2019.xlsx"])
@@ -466,6 +480,42 @@ def test_the_shared_videos_are_ones_own(shared_data: Find) -> None:
     assert (len(data.records()), kinds["micro"] > 0, kinds["macro"] > 0) == (9, True, True)
     assert all(record.path is not None for record in data.records())
     assert [refused.text for refused in data.report.tables[0].refusals] == ["ignore"]
+
+
+# Places of images
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_an_image_has_the_place_of_its_number(numbers: set[int]) -> None:
+    ordered = sorted(numbers)
+    media = Media(Path("v"), ("v",), tuple(ordered))
+    assert [media.index(n) for n in ordered] == list(range(len(ordered)))
+    places = [media.index(n) for n in range(-5, 310)]
+    assert places == sorted(places)
+    assert all((place < 0) == (n < ordered[0]) for n, place in enumerate(places, start=-5))
+    assert all((place >= len(ordered)) == (n > ordered[-1]) for n, place in enumerate(places, -5))
+    missing = ordered[-1] - ordered[0] + 1 - len(ordered)
+    assert bool(media.faults(("s", "v"))) == bool(missing)
+
+
+def test_two_images_of_one_number_are_said(tmp_path: Path) -> None:
+    for name in ("img_1.jpg", "img_2.jpg", "img_02.png"):
+        (tmp_path / name).touch()
+    (media,) = scan(tmp_path)
+    assert [fault.code for fault in media.faults(("s", "v"))] == ["repeated-frames"]
+
+
+def test_hidden_files_are_left_out_and_links_are_followed_once(tmp_path: Path) -> None:
+    trees.images(tmp_path / "real" / "v", "{}.jpg", range(3))
+    (tmp_path / "real" / "v" / "._0.jpg").touch()
+    (tmp_path / ".trash").mkdir()
+    (tmp_path / ".trash" / "1.jpg").touch()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "real" / "loop").symlink_to(root, target_is_directory=True)
+    (media,) = scan(root)
+    assert (media.parts, media.numbers) == (("link", "v"), (0, 1, 2))
 
 
 # The seam

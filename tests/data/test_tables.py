@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +226,23 @@ def test_no_workbook(tmp_path: Path) -> None:
         read_table("casme3", tmp_path / "empty.csv")
     with pytest.raises(UsageError, match=r"cannot read .*none\.xlsx: No such file"):
         read_table("samm", tmp_path / "none.xlsx")
+
+
+def test_a_damaged_workbook(samm_like: Path, tmp_path: Path) -> None:
+    """However it is damaged, the error names the file."""
+    whole = samm_like.read_bytes()
+    damaged = {"half.xlsx": whole[: len(whole) // 2], "flipped.xlsx": bytearray(whole)}
+    for k in range(200, len(whole) - 400, 97):
+        damaged["flipped.xlsx"][k] ^= 0xFF  # type: ignore[index]
+    with zipfile.ZipFile(samm_like) as source, zipfile.ZipFile(tmp_path / "xml.xlsx", "w") as to:
+        for name in source.namelist():
+            content = source.read(name)
+            to.writestr(name, content[:-40] if "sheet1" in name else content)
+    for name, content in damaged.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*damaged, "xml.xlsx"):
+        with pytest.raises(UsageError, match=name.replace(".", r"\.")):
+            read_table("samm", tmp_path / name)
 
 
 def test_an_unknown_clip_of_casme_sq(shared_data: Find, tmp_path: Path) -> None:
