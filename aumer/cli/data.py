@@ -120,6 +120,8 @@ def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
     rows = [["", "found", "expected"]]
     rows += [[w, str(n), str(found.expected.get(w, "-"))] for w, n in found.counts.items()]
     lines += ["", *_aligned(rows)]
+    if found.notes:
+        lines += ["", *found.notes]
     faults = Counter(fault.code for fault in found.faults)
     if faults:
         rows = [["fault", "count", "policy", ""]]

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 from zipfile import BadZipFile
@@ -59,7 +60,8 @@ class Values:
 class AuwgcnFeatures(JoinedDataSet):
     """Features and truth of each video. See `aumer.data.dataset.DataSet`.
 
-    A record's path is the folder of its subject's segments; `features` reads them.
+    A record's path is the folder of its subject's segments; `features` reads them. The report's
+    notes say what the values look like.
     """
 
     name: ClassVar[str] = NAME
@@ -80,10 +82,11 @@ class AuwgcnFeatures(JoinedDataSet):
             UsageError: `root` holds no segments, a file is not one, or a rate is not known.
         """
         root = checked_root(root)
-        videos, faults = [], []
+        videos, faults, values = [], [], []
         for key, paths in sorted(_segments(root).items()):
             fps = rate if rate is not None else _rate(key)
             whole = _stitched(paths)
+            values.append(_unnormed(whole)[whole.seen])
             found, problems = _truth(key, whole.labels)
             faults += problems
             if not whole.seen.all():
@@ -93,7 +96,12 @@ class AuwgcnFeatures(JoinedDataSet):
             frames = len(whole.seen) + 1
             place = next(iter(paths.values())).parent
             videos.append(VideoRecord(NAME, *key, fps, place, frames, tuple(found)))
-        return cls(root, tuple(videos), Report(faults=tuple(faults)))
+        notes = tuple(f"values along {axis}" for axis in _described(values))
+        return cls(root, tuple(videos), Report(faults=tuple(faults), notes=notes))
+
+    @cached_property
+    def _paths(self) -> Mapping[Key, Mapping[int, Path]]:
+        return _segments(self.root)
 
     def features(self, record: VideoRecord, *, normed: bool = False) -> Features:
         """The motion of a whole video, (T, 12, 2); rows that are in no segment are not valid.
@@ -104,11 +112,11 @@ class AuwgcnFeatures(JoinedDataSet):
         Raises:
             UsageError: the record is not of this data set.
         """
-        paths = _segments(self.root).get((record.subject, record.name))
+        paths = self._paths.get((record.subject, record.name))
         if paths is None:
             raise UsageError(f"{record.subject}/{record.name} has no segments below {self.root}")
         whole = _stitched(paths)
-        values = whole.values if normed else whole.values * DEVIATION + MEAN
+        values = whole.values if normed else _unnormed(whole)
         values = np.where(whole.seen[:, None, None], values, np.nan)
         rows = np.arange(len(values), dtype=np.int64)
         return Features(
@@ -120,22 +128,18 @@ class AuwgcnFeatures(JoinedDataSet):
             rate=record.fps,
         )
 
-    def values(self) -> tuple[Values, Values]:
-        """What x and y look like over all videos."""
-        every = [f.values[f.valid] for f in map(self.features, self.videos)]
-        flat = np.concatenate(every).reshape(-1, 2)
-        x, y = (
-            Values(
-                axis,
-                float(v.mean(dtype=np.float64)),
-                float(v.std(dtype=np.float64)),
-                float(v.min()),
-                float(np.median(v)),
-                float(v.max()),
-            )
-            for axis, v in zip("xy", flat.T, strict=True)
-        )
-        return x, y
+
+def _unnormed(whole: _Whole) -> Array:
+    values: Array = whole.values * DEVIATION + MEAN
+    return values
+
+
+def _described(videos: Sequence[Array]) -> Iterator[Values]:
+    flat = np.concatenate([video.reshape(-1, 2) for video in videos])
+    for axis, v in zip("xy", flat.T, strict=True):
+        mean, deviation = float(v.mean()), float(v.std())
+        smallest, median, largest = (float(q) for q in np.quantile(v, (0, 0.5, 1)))
+        yield Values(axis, mean, deviation, smallest, median, largest)
 
 
 def _rate(key: Key) -> float:

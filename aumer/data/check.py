@@ -81,6 +81,7 @@ class Check:
     tables: tuple[TableReport, ...]
     faults: tuple[Fault, ...]
     policies: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def open(self) -> tuple[Fault, ...]:
@@ -113,6 +114,7 @@ class Check:
                 code: {"count": count, "policy": self.policies.get(code)}
                 for code, count in Counter(f.code for f in self.faults).items()
             },
+            "notes": list(self.notes),
             "faults": [{**asdict(f), "policy": self.policies.get(f.code)} for f in self.faults],
             "corrections": [
                 {
@@ -170,7 +172,16 @@ def check(
     ]
     order = list(FAULTS)
     faults.sort(key=lambda f: (order.index(f.code), f.subject, f.video, f.row))
-    return Check(data.name, root, counts, data.expected, report.tables, tuple(faults), policies)
+    return Check(
+        dataset=data.name,
+        root=root,
+        counts=counts,
+        expected=data.expected,
+        tables=report.tables,
+        faults=tuple(faults),
+        policies=policies,
+        notes=report.notes,
+    )
 
 
 def check_policies(policies: Mapping[str, str]) -> Mapping[str, str]:

@@ -92,10 +92,12 @@ class Report:
 
     Attributes:
         tables: the one that is used first; others are there to be compared with it.
+        notes: what a user should know of the data, and is no fault.
     """
 
     tables: tuple[TableReport, ...] = ()
     faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

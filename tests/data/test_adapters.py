@@ -365,8 +365,11 @@ def test_auwgcn_features(tmp_path: Path) -> None:
         found = {(a.kind, a.onset, a.apex, a.offset) for a in record.annotations}
         assert found == truth
     assert data.report.faults == ()
-    x, _ = data.values()
-    assert "unit unresolved" in str(x) and x.smallest <= x.median <= x.largest
+    every = np.concatenate([data.features(record).values for record in data.records()])
+    x, y = data.report.notes
+    assert x.startswith(f"values along x: mean {every[..., 0].mean():.4f}, deviation")
+    assert f"median {np.median(every[..., 1]):.4f} (unit unresolved)" in y
+    assert check(data).to_dict()["notes"] == [x, y]
 
 
 def test_labels_of_published_segments_are_their_events(shared_data: Find) -> None:
