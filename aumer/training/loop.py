@@ -88,6 +88,8 @@ def train(
         ConfigError, UsageError: as `SpotNet`.
     """
     begun = time.perf_counter()
+    if not videos:
+        raise UsageError("no video is left to train on")
     device = torch.device(device)
     inner = inner_subjects(subjects_of(videos), settings.inner_share, seed)
     outer_videos = [v for v in videos if v.subject not in inner]

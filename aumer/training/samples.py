@@ -64,10 +64,8 @@ def make_samples(
     """The samples that `settings` asks for; `halo` rows of context are what the network sees.
 
     Raises:
-        UsageError: no videos, rates or ROIs that differ, or no sample at all.
+        UsageError: rates or ROIs that differ, or no sample at all.
     """
-    if not videos:
-        raise UsageError("there is no video to train on")
     for video in videos:
         if video.features.rois != videos[0].features.rois:
             raise UsageError(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+
+import pytest
+import torch
 
 from aumer.simulate.features import simulate_features
 from aumer.training.settings import TrainSettings
@@ -21,3 +25,12 @@ def small(preset: str = "aumer", **changes: object) -> TrainSettings:
     few = {"epochs": 2, "window_s": 10.0} if preset == "aumer" else {"epochs": 2}
     overrides = {"net_overrides": net} if preset == "aumer" else {}
     return TrainSettings.preset(preset, {**few, **overrides, **changes})
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small networks lose time on two threads, most of all where other tests run beside them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from aumer.config import load_settings
 from aumer.errors import UsageError, WeightsError
 from aumer.evaluation.matching import count
 from aumer.graph import AUGraph
+from aumer.simulate.features import simulate_features
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import Trained, best_threshold, inner_subjects, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo
-from aumer.types import KINDS, Annotation, Counts
+from aumer.training.videos import LabelledVideo, from_simulation
+from aumer.types import KINDS, Annotation, Counts, Expression
 
 
 def same(a: Trained, b: Trained) -> bool:
@@ -106,11 +108,11 @@ def test_inner_subjects_teach_nothing_but_the_threshold() -> None:
 
 
 def test_early_stopping_keeps_the_best_epoch_on_inner_subjects() -> None:
-    settings = small(epochs=12, patience=2, lr=0.05, schedule="exponential")
+    settings = small(epochs=8, patience=2, lr=0.05, schedule="exponential")
     trained = train(simulated(), settings)
     losses = [r["inner_loss"] for r in trained.log]
     best = int(np.argmin(losses))
-    assert len(losses) == min(12, best + 3)
+    assert len(losses) == min(8, best + 3)
     fewer = train(simulated(), replace(settings, epochs=best + 1))
     weights = fewer.net.state_dict()
     assert all(torch.equal(weights[k], v) for k, v in trained.net.state_dict().items())
@@ -129,20 +131,23 @@ def test_weights_decay_and_biases_do_not() -> None:
 
 
 def test_it_learns_what_rules_do_not_find() -> None:
-    """Overall F1 on unseen simulated subjects, after little training, above the rules'."""
-    from aumer.simulate.features import simulate_features
-    from aumer.training.videos import from_simulation
-
-    made = from_simulation(simulate_features(14, minutes=3.0, seed=11, level="medium"))
-    unseen = {"s001", "s002", "s003", "s004"}
-    tested = [v for v in made if v.subject in unseen]
-    settings = TrainSettings.preset(
-        "published", {"epochs": 25, "samples": "windows", "targets": "aumer", "batch": 8}
-    )
-    trained = train([v for v in made if v.subject not in unseen], settings)
+    """Overall F1 on unseen simulated subjects, after a few epochs, above the rules'."""
+    net = {
+        "widths": [32, 32, 32, 32],
+        "kernels": [1, 5, 5, 5],
+        "dilations": [1, 1, 4, 16],
+        "graph_width": 8,
+        "motion_scales_s": [0.5, 2.0],
+    }
+    changes = {"epochs": 9, "batch": 4, "lr": 0.006, "window_s": 40.0, "inner_share": 0.0}
+    settings = TrainSettings.preset("aumer", {"net_overrides": net, **changes})
+    # Ten expressions a minute to learn from, as many as there really are to be tested on.
+    taught = from_simulation(simulate_features(20, minutes=3.0, seed=11, rate_per_min=10))
+    tested = from_simulation(simulate_features(6, minutes=3.0, seed=12))
+    trained = train(taught, settings)
     rules = RuleSpotter(load_settings().rules)
 
-    def f1(spotted: Any) -> float:
+    def f1(spotted: Callable[[LabelledVideo], Sequence[Expression]]) -> float:
         return Counts.total(
             count([e.interval for e in spotted(v) if e.kind == k], truth_intervals(v)[k])
             for v in tested
@@ -150,7 +155,7 @@ def test_it_learns_what_rules_do_not_find() -> None:
         ).f1
 
     learned = f1(lambda v: trained.decoder(trained.net.scores(v.features)))
-    assert learned > f1(lambda v: rules(v.features)[1])
+    assert learned > f1(lambda v: rules(v.features)[1]) + 0.05
 
 
 def test_another_graph_gives_other_weights() -> None:
@@ -182,7 +187,7 @@ def test_the_threshold_is_the_one_that_scores_best() -> None:
 @pytest.mark.parametrize(
     ("videos", "said"),
     [
-        ((), "no video"),
+        ((), "no video is left"),
         (simulated()[:1], "inner_share"),
     ],
 )

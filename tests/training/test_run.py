@@ -1,0 +1,151 @@
+"""`aumer train`: from a TOML file to weights that `aumer spot` uses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training.conftest import simulated
+
+import aumer
+from aumer import cli
+from aumer.errors import ConfigError, UsageError
+from aumer.simulate.features import simulate_features, write_features
+from aumer.spotting.network import NetSpotter
+from aumer.training.run import read_config, run
+from aumer.training.videos import read_folder
+
+CONFIG = """
+output = "out"
+graph = "from-data"
+[data]
+source = "features"
+root = "features"
+exclude_subjects = ["s003"]
+[train]
+epochs = 2
+window_s = 10.0
+[train.net_overrides]
+widths = [16, 16]
+kernels = [1, 3]
+dilations = [1, 2]
+graph_width = 4
+[card]
+licence = "CC0-1.0"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    made = simulate_features(3, minutes=1.0, seed=5, level="easy")
+    write_features(tmp_path / "features", made)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path / "config.toml"
+
+
+def test_what_is_written_is_read_with_its_aus(project: Path) -> None:
+    videos = read_folder(project.parent / "features")
+    made = simulated(3)
+    assert [(v.subject, v.name) for v in videos] == [(v.subject, v.name) for v in made]
+    for ours, theirs in zip(videos, made, strict=True):
+        assert [a.aus for a in ours.annotations] == [a.aus for a in theirs.annotations]
+        assert [a.interval for a in ours.annotations] == [a.interval for a in theirs.annotations]
+        np.testing.assert_array_equal(ours.features.values, theirs.features.values)
+
+
+def test_a_run_leaves_weights_log_and_curve(project: Path) -> None:
+    weights = run(read_config(project))
+    folder = project.parent / "out"
+    assert sorted(p.name for p in folder.glob("*.*")) == [
+        "log.jsonl",
+        "loss.png",
+        "model.safetensors",
+    ]
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [r["epoch"] for r in records] == [1, 2]
+    assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    spotter = NetSpotter.load(weights)
+    card = spotter.net.card
+    assert card["data"]["subjects"] == 2 and card["data"]["excluded_subjects"] == ["s003"]
+    assert card["licence"] == "CC0-1.0" and card["training"]["epochs"] == 2
+    scores, _ = spotter(simulated(3)[0].features)
+    assert scores.values.shape[1] == 10
+
+
+def test_weights_are_not_replaced_unasked(project: Path) -> None:
+    config = read_config(project)
+    weights = run(config)
+    before = weights.read_bytes()
+    with pytest.raises(UsageError, match="exists already"):
+        run(config)
+    assert weights.read_bytes() == before
+    run(config, overwrite=True)
+
+
+def test_an_excluded_subject_changes_nothing(project: Path) -> None:
+    """Neither prior, statistics, threshold nor a single weight."""
+    first = NetSpotter.load(run(read_config(project)))
+    truth = project.parent / "features" / "truth.csv"
+    rows = list(csv.reader(truth.open(newline="")))
+    kept = [row for row in rows if row[0] != "s003"]
+    with truth.open("w", newline="") as file:
+        csv.writer(file).writerows(kept)
+    video = next((project.parent / "features" / "s003").glob("*.npz"))
+    arrays = dict(np.load(video))
+    arrays["values"] = arrays["values"] * 100
+    np.savez(video, **arrays)
+    second = NetSpotter.load(run(read_config(project, {"output": str(project.parent / "again")})))
+    assert first.digests == second.digests
+    assert first.decoder == second.decoder
+
+
+def test_the_command_trains_and_spot_uses_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", str(project), "--seed", "1"]) == 0
+    out, err = capsys.readouterr()
+    path = Path(out.strip())
+    assert path == project.parent / "out" / "model.safetensors"
+    assert "epoch 2/2: loss" in err
+    spotter = aumer.Spotter(model=path)
+    assert spotter._model.name == "network model.safetensors"
+
+
+def test_nothing_is_read_before_the_settings_are_right(project: Path) -> None:
+    text = project.read_text()
+    for bad, part in (
+        ("epochs = 0\n", "epochs"),
+        ("epoch = 3\n", "Did you mean 'epochs'"),
+        ('schedule = "linear"\n', "exponential"),
+    ):
+        project.write_text(text.replace("epochs = 2\n", bad))
+        with pytest.raises(ConfigError, match=part):
+            read_config(project)
+    project.write_text(text.replace("widths", "width"))
+    with pytest.raises(ConfigError, match="widths"):
+        read_config(project)
+    project.write_text(text.replace("s003", "s9"))
+    with pytest.raises(ConfigError, match=r"s9.*s001, s002, s003"):
+        run(read_config(project))
+    assert not (project.parent / "out" / "model.safetensors").exists()
+
+
+def test_a_graph_for_rules_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"rules.*no graph.*safetensors"):
+        aumer.Spotter(graph="casme-sq-published")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"motion": {"rate": 25.0}}, "motion.rate = 30"), ({"motion": {"rois": "18 48"}}, "12 ROIs")],
+)
+def test_settings_that_the_network_cannot_read_are_refused_before_the_work(
+    project: Path, settings: dict[str, Any], said: str
+) -> None:
+    weights = run(read_config(project))
+    with pytest.raises(UsageError, match=said):
+        aumer.Spotter(model=weights, settings=settings)
