@@ -104,7 +104,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames per second of a folder; for a file it replaces the file's own times",
     )
-    add("--model", metavar="NAME", help="spotter, or a network's weights (default: rules)")
+    add("--model", metavar="NAME", help="spotter (default: rules), or a file of weights")
     add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
     add("--device", default="cpu", metavar="NAME", help="where a network runs (default: cpu)")
     add(
