@@ -1,4 +1,4 @@
-"""What a benchmark fixes before anything is run: a frozen record, read strictly from TOML. No torch.
+"""What a benchmark fixes before anything is run: a record, read strictly from TOML. No torch.
 
 Shipped protocols lie in ``configs/bench/``. Nothing that changes a score is left unsaid there.
 """
@@ -24,6 +24,8 @@ Selection = Literal["fixed", "inner", "oracle"]
 #: Priors that are not graphs by name: counted from a fold's training annotations; as the preset of
 #: the network names it, which may have been counted on test subjects, too.
 FROM_TRAINING, FROM_PRESET = "train", "preset"
+#: The prior that joins no ROI to another.
+IDENTITY = "identity"
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Protocol:
         kind: what is predicted. "recognition" is run by `aumer.bench.recognition`.
         datasets: those that are tested, each scored by itself.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
-            `folds` disjoint groups of subjects; "cross-data-set": each data set is tested by a model
-            of the others; "unseen": `datasets` by a model of `train_datasets`, for a submission.
+            `folds` disjoint groups of subjects; "cross-data-set": each data set is tested by a
+            model of the others; "unseen": `datasets` by a model of `train_datasets`, to be
+            submitted.
         level: of simulated data sets.
         data_seed: of simulated data sets.
         seeds: of training.
@@ -61,7 +64,7 @@ class Protocol:
             of the training ones; "oracle": the best on the test subject, as many papers choose.
             It reproduces papers, and is printed beside the last epoch's figure.
         prior: "train": counted from the training annotations of the fold, where they have AUs;
-            "preset": the network's preset names it; else a graph by name or file.
+            "preset": the network's preset names it; "identity"; else a graph by name or file.
         scoring: the rules of the comparison.
         published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
         submission_first_frame: what a submission calls a video's first frame.
@@ -96,7 +99,9 @@ class Protocol:
         require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "all different")
         require(self.folds >= 2, "folds", self.folds, ">= 2")
         if self.split == "cross-data-set":
-            require(len(self.datasets) >= 2, "datasets", list(self.datasets), "two or more to cross")
+            require(
+                len(self.datasets) >= 2, "datasets", list(self.datasets), "two or more to cross"
+            )
         if self.split == "unseen":
             both = set(self.datasets) & set(self.train_datasets)
             require(not both, "train_datasets", sorted(both), "other data sets than are tested")

@@ -1,0 +1,278 @@
+"""Models by name: a spotter that is ready, or a network that is trained on every fold."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from aumer import registry
+from aumer.bench.protocol import FROM_PRESET, FROM_TRAINING, IDENTITY, NetModel, Protocol
+from aumer.config import Settings, load_settings
+from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.graph import AUGraph
+from aumer.pipeline import SpotterModel
+from aumer.rois import DEFAULT_ROIS
+from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.strict import plain
+from aumer.training.settings import TrainSettings
+from aumer.training.settings import presets as training_presets
+from aumer.training.videos import LabelledVideo
+
+#: Of selection "inner", where a preset keeps no subjects out of the training ones.
+INNER_SHARE, PATIENCE = 0.2, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fold's model.
+
+    Attributes:
+        about: what is kept of it: digests of graph and weights, epochs, threshold.
+        candidates: number of the epoch and the model as it was after it, for "oracle".
+    """
+
+    spotter: SpotterModel
+    about: Mapping[str, Any]
+    candidates: tuple[tuple[int, SpotterModel], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A spotter that learns nothing here: rules, or a network's weights from elsewhere.
+
+    Attributes:
+        rate: rows per second of the features that it reads; `None` for any.
+    """
+
+    name: str
+    spotter: SpotterModel
+    settings: Settings
+    rate: float | None = None
+    trains: bool = field(default=False, init=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that its predictions depend on, besides the data."""
+        digests = dict(getattr(self.spotter, "digests", {}))
+        card = getattr(getattr(self.spotter, "net", None), "card", {})
+        about: dict[str, Any] = {"model": self.name, "trained": "elsewhere" if digests else "never"}
+        if digests:
+            return {**about, "digests": digests, "card": card}
+        return {**about, "rules": self.settings.to_dict()["rules"]}
+
+    def fit(
+        self, videos: Sequence[LabelledVideo], seed: int, checkpoint: Path | None, *, every: bool
+    ) -> Fitted:
+        """The spotter itself, whatever the fold."""
+        return Fitted(self.spotter, dict(getattr(self.spotter, "digests", {})))
+
+
+@dataclass(frozen=True, eq=False)
+class Trainable:
+    """A network, its training and its decoder.
+
+    Attributes:
+        prior: see `aumer.bench.protocol.Protocol`.
+    """
+
+    name: str
+    settings: TrainSettings
+    decoder: str
+    prior: str
+    au_map: str
+    trains: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        self._decoder()
+        if self.prior not in (FROM_TRAINING, FROM_PRESET):
+            self._named(DEFAULT_ROIS.names)
+
+    @property
+    def rate(self) -> float:
+        """Rows per second of the features that it reads."""
+        return self.settings.net_config().rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that its predictions depend on, besides data and seed."""
+        counted = self.prior == FROM_TRAINING
+        fixed = None if counted else self._named(DEFAULT_ROIS.names)
+        return {
+            "model": self.name,
+            "trained": "on every fold",
+            "training": self.settings.to_dict(),
+            "network": self.settings.net_config().to_dict(),
+            "decoder": self.decoder,
+            "decoder_settings": plain(self._decoder()),
+            "prior": self.prior,
+            **({"au_map": self.au_map} if counted else {}),
+            **({"graph": fixed.digest} if fixed is not None else {}),
+        }
+
+    def fit(
+        self, videos: Sequence[LabelledVideo], seed: int, checkpoint: Path | None, *, every: bool
+    ) -> Fitted:
+        """The network of a fold, from its training videos alone.
+
+        Args:
+            checkpoint: from which a killed training goes on.
+            every: keep the network of every epoch; then nothing goes on.
+        """
+        from aumer.spotting.network import NetSpotter
+        from aumer.training.loop import train
+
+        graph = self._graph(videos)
+        decoder = self._decoder()
+        ours = decoder if isinstance(decoder, Decoder) else None
+        with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
+            epochs = _Epochs(Path(folder) / "checkpoint.safetensors") if every else None
+            trained = train(
+                videos,
+                self.settings,
+                graph=graph,
+                seed=seed,
+                # Every epoch's weights pass through the file; those before a kill are gone.
+                checkpoint=epochs.path if epochs else checkpoint,
+                callbacks=[epochs] if epochs else (),
+                decoder=ours,
+            )
+        used = trained.decoder if ours is not None else decoder
+        spotter = NetSpotter(trained.net, used, name=self.name)
+        about = {
+            **spotter.digests,
+            "graph_name": trained.net.graph.name,
+            "graph_source": dict(trained.net.graph.source),
+            "epochs": len(trained.log),
+            "loss": trained.log[-1]["loss_total"],
+            "inner_subjects": list(trained.inner_subjects),
+            "threshold": getattr(used, "threshold", None),
+            "decoder": plain(used),
+            "training_seconds": round(trained.seconds, 2),
+        }
+        candidates = epochs.spotters(trained.net, used, self.name) if epochs else ()
+        return Fitted(spotter, about, candidates)
+
+    def _decoder(self) -> Decoder | PublishedDecoder:
+        return Decoder() if self.decoder == "aumer" else PublishedDecoder.preset(self.decoder)
+
+    def _named(self, rois: Sequence[str]) -> AUGraph:
+        if self.prior == IDENTITY:
+            return AUGraph.identity(rois)
+        preset = self.prior == FROM_PRESET
+        return AUGraph.load(self.settings.net_config().graph if preset else self.prior)
+
+    def _graph(self, videos: Sequence[LabelledVideo]) -> AUGraph:
+        if self.prior != FROM_TRAINING:
+            return self._named(videos[0].features.rois)
+        annotations = [a for v in videos for a in v.annotations]
+        if not any(a.aus for a in annotations):
+            raise UsageError(
+                "the prior is counted from the AUs of the training annotations, and they have "
+                "none; choose a graph by name (`aumer graph list`) or identity with --prior"
+            )
+        return AUGraph.from_annotations(
+            annotations,
+            au_map=self.au_map,
+            rois=videos[0].features.rois,
+            name=f"{self.au_map}, from the training subjects",
+        )
+
+
+class _Epochs:
+    """Keeps the weights of every epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._kept: list[tuple[int, dict[str, Any]]] = []
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        from aumer.training.checkpoint import load_state
+
+        self._kept.append((int(record["epoch"]), load_state(self.path).weights))
+
+    def spotters(
+        self, net: Any, decoder: Decoder | PublishedDecoder, name: str
+    ) -> tuple[tuple[int, SpotterModel], ...]:
+        from aumer.spotting.net import SpotNet
+        from aumer.spotting.network import NetSpotter
+
+        made = []
+        for epoch, weights in self._kept:
+            one = SpotNet(net.config, net.graph)
+            one.load_state_dict(weights)
+            made.append((epoch, NetSpotter(one.eval(), decoder, name=name)))
+        return tuple(made)
+
+
+Model = Ready | Trainable
+
+
+def find(
+    name: str,
+    protocol: Protocol,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    decoder: str | None = None,
+    settings: Settings | None = None,
+) -> Model:
+    """The model called `name`: a protocol's network, a training preset (by name or file), a
+    network's weights, or a registered spotter, in this order.
+
+    Args:
+        overrides: keys of the training preset; "net_overrides.layer" is the layer of the network.
+        decoder: instead of the protocol's.
+        settings: of features and rules.
+
+    Raises:
+        UsageError: unknown model, or options that it has no use for.
+        ConfigError, WeightsError: settings or weights that cannot be used.
+    """
+    settings = settings or load_settings()
+    net = protocol.net_model(name)
+    if net is None and (name in training_presets() or name.endswith(".toml")):
+        net = NetModel(name)
+    if net is not None:
+        values = _merged(net.train, overrides or {})
+        trained = TrainSettings.preset(net.preset, values)
+        if protocol.selection == "inner":
+            trained = replace(
+                trained,
+                inner_share=trained.inner_share or INNER_SHARE,
+                patience=trained.patience or PATIENCE,
+            )
+        return Trainable(name, trained, decoder or net.decoder, protocol.prior, net.au_map)
+    wrong = [w for w, given in (("--set", overrides), ("--decoder", decoder)) if given]
+    if wrong or protocol.selection != "fixed":
+        what = wrong[0] if wrong else f"selection {protocol.selection!r}"
+        raise UsageError(f"{what} is of networks that are trained; the model {name!r} is not")
+    if name.endswith(".safetensors"):
+        from aumer.spotting.network import NetSpotter
+
+        loaded = NetSpotter.load(name)
+        # By content: the same weights elsewhere are the same model.
+        return Ready(f"weights {Path(name).name}", loaded, settings, loaded.net.config.rate)
+    known = registry.names("spotter")
+    if name not in known:
+        choices = sorted({*protocol.models, *training_presets(), *known})
+        raise UsageError(
+            f"no model is called {name!r}; there are {', '.join(choices)}, and files of weights "
+            f"(.safetensors) or of training settings (.toml).{did_you_mean(name, choices)}"
+        )
+    part = registry.resolve("spotter", name)
+    made = part.from_settings(settings) if hasattr(part, "from_settings") else part
+    return Ready(name, made, settings)
+
+
+def _merged(first: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`first` changed; dotted keys reach into tables."""
+    values: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in first.items()}
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        table = values
+        for part in path:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{key}: {part} is no table of settings")
+        table[last] = value
+    return values

@@ -1,0 +1,53 @@
+"""Published figures, to stand beside ours: ``benchmarks/published.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from aumer import strict
+from aumer._data import data_dir
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one benchmark.
+
+    Attributes:
+        benchmark: "casme-sq", "samm-lv", "megc2019".
+        figures: by name, in the order of the file.
+        selection: what the epoch or threshold was chosen on; "not stated" is a figure's own fault.
+        source: where the figures were read.
+    """
+
+    benchmark: str
+    method: str
+    selection: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return strict.plain(self)
+
+
+@cache
+def every_row() -> tuple[Row, ...]:
+    """All rows; none where the installation has no such file.
+
+    Raises:
+        ConfigError: the file is not what it should be.
+    """
+    try:
+        path = data_dir("benchmarks") / "published.toml"
+    except FileNotFoundError:
+        return ()
+    table = strict.read_toml(path)
+    return tuple(strict.build(Row, row, str(path)) for row in table["row"])
+
+
+def rows_for(benchmark: str) -> tuple[Row, ...]:
+    """The rows of one benchmark, in the order of the file."""
+    return tuple(row for row in every_row() if row.benchmark == benchmark)

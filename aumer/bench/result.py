@@ -1,0 +1,327 @@
+"""What a benchmark gives: figures by data set and seed, how they were made, what was published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aumer.bench.protocol import Protocol
+from aumer.bench.published import Row, rows_for
+from aumer.errors import UsageError
+from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
+from aumer.evaluation.rows import Prediction
+from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
+from aumer.evaluation.strs import StrsReport
+from aumer.files import atomic_write
+from aumer.types import IntArray, Kind
+
+#: What a selection means, beside the figure it gives.
+SELECTIONS = {
+    "fixed": "last epoch: nothing chosen on the test subject",
+    "inner": "epoch chosen on inner subjects: nothing chosen on the test subject",
+    "oracle": "ORACLE: best epoch on the test subject, an upper bound and no result",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The predictions of one seed for one data set, and their score.
+
+    Attributes:
+        selection: one of `SELECTIONS`.
+        report: `None` where there is no truth.
+        strs: of spot-then-recognise.
+    """
+
+    dataset: str
+    seed: int
+    selection: str
+    predictions: tuple[Prediction, ...]
+    report: SpottingReport | None
+    strs: StrsReport | None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A run of a protocol, scored.
+
+    Attributes:
+        about: everything that the predictions depend on.
+        folds: what every fold left: who was tested, model, predictions, time.
+    """
+
+    protocol: Protocol
+    model: str
+    about: Mapping[str, Any]
+    folder: Path
+    command: str
+    versions: Mapping[str, str]
+    scored: tuple[Scored, ...]
+    folds: tuple[Mapping[str, Any], ...]
+
+    def reports(
+        self, dataset: str | None = None, selection: str | None = None
+    ) -> list[SpottingReport]:
+        """The reports of all seeds for one data set, by default the first, and one selection."""
+        dataset = dataset or self.protocol.datasets[0]
+        selection = selection or self.selections[0]
+        return [
+            s.report
+            for s in self.scored
+            if (s.dataset, s.selection) == (dataset, selection) and s.report is not None
+        ]
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """The honest one first."""
+        return tuple(dict.fromkeys(s.selection for s in self.scored))
+
+    def f1(self, kind: Kind | None = None, dataset: str | None = None) -> float:
+        """Mean over seeds of the pooled F1."""
+        return float(np.mean([r.f1(kind) for r in self.reports(dataset)]))
+
+    def bootstrap(
+        self,
+        kind: Kind | None = None,
+        dataset: str | None = None,
+        *,
+        selection: str | None = None,
+        replicates: int = 2000,
+    ) -> Estimate:
+        """Mean over seeds of the pooled F1, with its 95 % interval over resampled subjects.
+
+        Raises:
+            UsageError: fewer than two subjects.
+        """
+        counts = _counts(self.reports(dataset, selection), kind)
+        return interval(counts, _mean_f1, replicates=replicates, level=0.95, seed=0)
+
+    def compare(
+        self,
+        other: Result,
+        kind: Kind | None = None,
+        dataset: str | None = None,
+        *,
+        replicates: int = 2000,
+    ) -> Difference:
+        """This mean F1 less the other's, on the same resamples of subjects.
+
+        Raises:
+            UsageError: the two were not scored over the same subjects and truths.
+        """
+        ours, theirs = self.reports(dataset), other.reports(dataset)
+        ours[0].compare(theirs[0], kind, replicates=1)  # complains where they cannot be compared
+        return difference(
+            _counts(ours, kind),
+            _counts(theirs, kind, order=ours[0].subjects),
+            _mean_f1,
+            replicates=replicates,
+            level=0.95,
+            seed=0,
+        )
+
+    @property
+    def published(self) -> tuple[Row, ...]:
+        """Published rows of the same benchmark."""
+        return rows_for(self.protocol.published) if self.protocol.published else ()
+
+    # -- output -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Figures and everything that they were made of; predictions stay in the folds' files."""
+        return {
+            "format": "aumer-bench-result/1",
+            "protocol": self.protocol.to_dict(),
+            "model": self.model,
+            "command": self.command,
+            "versions": dict(self.versions),
+            "run": dict(self.about),
+            "scores": [
+                {
+                    "dataset": s.dataset,
+                    "seed": s.seed,
+                    "selection": s.selection,
+                    "selection_means": SELECTIONS[s.selection],
+                    "predictions": len(s.predictions),
+                    **({"report": s.report.to_dict()} if s.report else {}),
+                    **({"strs": s.strs.to_dict()} if s.strs else {}),
+                }
+                for s in self.scored
+            ],
+            "summary": self._summary(),
+            "folds": [
+                {k: v for k, v in fold.items() if k not in ("predictions", "oracle", "format")}
+                | (
+                    {"oracle": {k: v for k, v in fold["oracle"].items() if k != "predictions"}}
+                    if fold["oracle"]
+                    else {}
+                )
+                for fold in self.folds
+            ],
+            "seconds": round(sum(f["seconds"] for f in self.folds), 1),
+            "published": [row.to_dict() for row in self.published],
+        }
+
+    def _summary(self) -> list[dict[str, Any]]:
+        """Mean and deviation over seeds, and the interval over subjects."""
+        found = []
+        for dataset, selection in self._groups():
+            reports = self.reports(dataset, selection)
+            if not reports:
+                continue
+            one: dict[str, Any] = {
+                "dataset": dataset,
+                "selection": selection,
+                "seeds": len(reports),
+            }
+            for name, kind in ROWS:
+                values = [r.f1(kind) for r in reports]
+                one[name] = {
+                    "f1_mean": float(np.mean(values)),
+                    "f1_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                }
+                if len(reports[0].subjects) > 1:
+                    estimate = self.bootstrap(kind, dataset, selection=selection)
+                    one[name] |= {"low": estimate.low, "high": estimate.high, "level": 0.95}
+            found.append(one)
+        return found
+
+    def _groups(self) -> list[tuple[str, str]]:
+        return list(dict.fromkeys((s.dataset, s.selection) for s in self.scored))
+
+    def to_markdown(self) -> str:
+        """The table with what it was made of under it."""
+        lines = [f"## {self.protocol.title}", "", f"Model: **{self.model}**", ""]
+        if any(s.report for s in self.scored):
+            lines += self._score_lines()
+        else:
+            lines += [
+                f"- {s.dataset}, seed {s.seed}: {len(s.predictions)} expressions; no truth to score"
+                for s in self.scored
+            ]
+        strs = [s for s in self.scored if s.strs]
+        if strs:
+            lines += [
+                "",
+                "| data set | seed | selection | STRS | spotting F1 (micro) | recognition UF1 |",
+                "|---|---|---|---|---|---|",
+            ]
+            for s in strs:
+                assert s.strs is not None
+                figures = (s.strs.strs, s.strs.spotting_f1, s.strs.recognition_f1)
+                cells = " | ".join(f"{x:.4f}" for x in figures)
+                lines.append(f"| {s.dataset} | {s.seed} | {s.selection} | {cells} |")
+        lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
+        lines += self._made_of()
+        if self.published:
+            lines += [
+                "",
+                "Published, by rules of their own:",
+                "",
+                *_published_lines(self.published),
+            ]
+        return "\n".join(lines) + "\n"
+
+    def _score_lines(self) -> list[str]:
+        lines = [
+            "| data set | seed | selection | macro TP/FP/FN | F1 | micro TP/FP/FN | F1 "
+            "| overall TP/FP/FN | F1 |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for s in self.scored:
+            if s.report is None:
+                continue
+            cells = [s.dataset, str(s.seed), s.selection]
+            for _, kind in ROWS:
+                c = s.report.counts(kind)
+                cells += [f"{c.tp}/{c.fp}/{c.fn}", f"{c.f1:.4f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += [
+            "",
+            "| data set | selection | mean F1 of seeds | macro | micro | overall | 95 % interval |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for one in self._summary():
+            cells = [one["dataset"], one["selection"], f"{one['seeds']}"]
+            for name, _ in ROWS:
+                sd = one[name]["f1_sd"]
+                cells.append(f"{one[name]['f1_mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
+            overall = one["overall"]
+            cells.append(
+                f"{overall['low']:.4f} to {overall['high']:.4f}" if "low" in overall else "-"
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+        return lines
+
+    def _made_of(self) -> list[str]:
+        reports = [s.report for s in self.scored if s.report]
+        lines = [f"- rules: {reports[0].describe()}"] if reports else []
+        if reports and len(reports[0].subjects) > 1:
+            lines.append("- interval of the overall F1 over 2000 resamples of the subjects, seed 0")
+        model = self.about["model"]
+        lines.append(f"- split: {self.protocol.split}; model trained {model['trained']}")
+        if "prior" in model:
+            counted = f", counted by the map {model['au_map']!r}" if "au_map" in model else ""
+            lines.append(
+                f"- prior: {model['prior']}{counted}; decoder: {model['decoder']}; "
+                f"{model['training']['epochs']} epochs, {model['training']['samples']}, "
+                f"network {model['training']['net']}"
+            )
+        graphs = dict.fromkeys(
+            (f["model"]["graph"][:12], f["fold"]) for f in self.folds if "graph" in f["model"]
+        )
+        if graphs:
+            every = list(dict.fromkeys(g for g, _ in graphs))
+            named = ", ".join(f"{g} ({fold})" for g, fold in graphs)
+            lines.append(f"- graph digests: {every[0] if len(every) == 1 else named}")
+        minutes = sum(f["seconds"] for f in self.folds) / 60
+        if self.folds:
+            lines.append(f"- {len(self.folds)} folds, {minutes:.1f} core minutes without features")
+        found = ", ".join(f"{name} {number}" for name, number in self.versions.items())
+        lines += [f"- versions: {found}", f"- command: `{self.command or 'from Python'}`"]
+        return lines
+
+    def save(self) -> tuple[Path, Path]:
+        """Write ``result.json`` and ``result.md`` into the run's folder."""
+        document, table = self.folder / "result.json", self.folder / "result.md"
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        atomic_write(document, text + "\n", overwrite=True)
+        atomic_write(table, self.to_markdown(), overwrite=True)
+        return document, table
+
+
+def _counts(
+    reports: Sequence[SpottingReport], kind: Kind | None, order: Sequence[str] | None = None
+) -> IntArray:
+    """(subjects, seeds, 3) TP, FP, FN."""
+    if not reports:
+        raise UsageError("there is no score: the truth of these videos is not known")
+    rows = [
+        [[c.tp, c.fp, c.fn] for r in reports for c in [r.counts(kind, subject=subject)]]
+        for subject in (order or reports[0].subjects)
+    ]
+    return np.array(rows, np.int64)
+
+
+def _mean_f1(counts: IntArray) -> Any:
+    """(N, seeds, 3) -> (N,)."""
+    n, seeds, _ = counts.shape
+    return f1_of(counts.reshape(n * seeds, 3)).reshape(n, seeds).mean(axis=1)
+
+
+def _published_lines(rows: Iterable[Row]) -> list[str]:
+    rows = list(rows)
+    columns = tuple(dict.fromkeys(k for row in rows for k in row.figures))
+    lines = [
+        f"| method | {' | '.join(columns)} | epoch or threshold chosen on | note |",
+        "|" + "---|" * (len(columns) + 3),
+    ]
+    for row in rows:
+        figures = " | ".join(f"{row.figures[c]:.4f}" if c in row.figures else "-" for c in columns)
+        lines.append(f"| {row.method} | {figures} | {row.selection} | {row.note} |")
+    return lines

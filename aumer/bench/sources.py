@@ -1,0 +1,213 @@
+"""Data sets as benchmarks read them: records and features, of real videos or of simulated faces."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from aumer import registry
+from aumer.bench.workers import Workers
+from aumer.config import Settings
+from aumer.data import load as load_data_set
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath
+from aumer.simulate.features import code_of, simulate_features
+from aumer.simulate.timeline import Timeline, read_lengths, read_table, replay
+from aumer.training.videos import LabelledVideo, extract
+from aumer.types import Annotation, Features, VideoRecord
+
+#: Called with what is being done, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], object]
+
+
+class Source(Protocol):
+    """A data set, opened."""
+
+    def records(self) -> tuple[VideoRecord, ...]:
+        """Every video with its annotations."""
+        ...
+
+    def videos(
+        self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
+    ) -> tuple[LabelledVideo, ...]:
+        """Their features at ``settings.motion.rate``, in the order of the records."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Replayed:
+    """Tables of a data set whose timelines are replayed.
+
+    Attributes:
+        fps: frames per second in which the table counts.
+        lengths: a list of the videos' lengths, or "".
+    """
+
+    table: str
+    lengths: str
+    fps: float
+
+
+SIMULATED: Mapping[str, _Replayed] = {
+    "sim-casme-sq": _Replayed("casme_sq_auwgcn.csv", "casme_sq_video_lengths.csv", 30.0),
+    "sim-samm-lv": _Replayed("samm_lv_25fps_auwgcn.csv", "", 25.0),
+}
+
+
+def open_source(dataset: str, root: StrPath, *, level: str, seed: int) -> Source:
+    """The data set below `root`.
+
+    Args:
+        level, seed: of simulated data sets; others have none.
+
+    Raises:
+        UsageError: unknown data set, or it cannot be read.
+    """
+    if dataset in SIMULATED:
+        return Simulated(dataset, Path(root), level, seed)
+    known = (*registry.names("dataset"), *SIMULATED)
+    if dataset not in known:
+        raise UsageError(
+            f"no data set is called {dataset!r}; there are {', '.join(known)}."
+            + did_you_mean(dataset, known)
+        )
+    return Videos(load_data_set(dataset, root), Path(root))
+
+
+class Videos:
+    """A data set of videos, or of features that its owners computed."""
+
+    def __init__(self, dataset: Any, root: Path) -> None:
+        self._dataset = dataset
+        self._records: tuple[VideoRecord, ...] = tuple(dataset.records())
+        if not self._records:
+            raise UsageError(f"{root} holds no video of {dataset.name}")
+
+    def records(self) -> tuple[VideoRecord, ...]:
+        return self._records
+
+    def videos(
+        self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
+    ) -> tuple[LabelledVideo, ...]:
+        if hasattr(self._dataset, "features"):
+            return tuple(
+                LabelledVideo(r.subject, r.name, self._dataset.features(r), r.annotations)
+                for r in self._records
+            )
+        if missing := [f"{r.subject}/{r.name}" for r in self._records if r.path is None]:
+            raise UsageError(
+                f"{len(missing)} of {len(self._records)} videos are missing: "
+                f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. Their misses "
+                "would go uncounted; `aumer data check` lists all faults"
+            )
+        jobs = [_Extraction(k, r, settings, cache) for k, r in enumerate(self._records)]
+        made: dict[int, LabelledVideo] = {}
+        for k, video in workers.run(_extracted, jobs):
+            made[k] = video
+            if progress:
+                progress("features", len(made), len(jobs))
+        return tuple(made[k] for k in range(len(jobs)))
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    number: int
+    record: VideoRecord
+    settings: Settings
+    cache: StrPath | None
+
+
+def _extracted(job: _Extraction) -> tuple[int, LabelledVideo]:
+    # A video without a face is not left out: what is in it counts as missed.
+    (video,) = extract([job.record], job.settings, cache=job.cache, min_coverage=0.0)
+    return job.number, video
+
+
+class Simulated:
+    """A data set's timelines as its coders wrote them, replayed by simulated faces.
+
+    Truth is in frames of the table, whatever the features' rate.
+    """
+
+    def __init__(self, dataset: str, root: Path, level: str, seed: int) -> None:
+        known = SIMULATED[dataset]
+        needed = [name for name in (known.table, known.lengths) if name]
+        if missing := [name for name in needed if not (root / name).is_file()]:
+            raise UsageError(
+                f"{dataset} replays {' and '.join(needed)}; {', '.join(missing)} is not in {root}. "
+                "Give the folder of the tables as --data"
+            )
+        lengths = read_lengths(root / known.lengths) if known.lengths else None
+        self._timelines: dict[str, Timeline] = replay(
+            read_table(root / known.table), known.fps, seed=seed, lengths=lengths
+        )
+        self._dataset, self._fps, self._level, self._seed = dataset, known.fps, level, seed
+
+    def records(self) -> tuple[VideoRecord, ...]:
+        found = [self._record(name, timeline) for name, timeline in self._timelines.items()]
+        return tuple(sorted(found, key=lambda r: (r.subject, r.name)))
+
+    def _record(self, name: str, timeline: Timeline) -> VideoRecord:
+        subject = name.rpartition("_")[0] or name
+        frames = max(1, round(timeline.duration_s * self._fps))
+        last = frames - 1
+        annotations = tuple(
+            Annotation(
+                subject,
+                name,
+                e.kind,
+                min(e.onset, last),
+                min(e.apex, last),
+                min(e.offset, last),
+                code_of(event.aus),
+            )
+            for e, event in zip(timeline.expressions(self._fps), timeline.events, strict=True)
+        )
+        return VideoRecord(
+            self._dataset, subject, name, self._fps, frames=frames, annotations=annotations
+        )
+
+    def videos(
+        self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
+    ) -> tuple[LabelledVideo, ...]:
+        made = {}
+        rate = settings.motion.rate
+        every = simulate_features(
+            seed=self._seed, level=self._level, replayed=self._timelines, rate=rate
+        )
+        for video in every:
+            made[video.name] = video.features
+            if progress:
+                progress("features", len(made), len(self._timelines))
+        return tuple(
+            LabelledVideo(r.subject, r.name, _in_frames(made[r.name], r), r.annotations)
+            for r in self.records()
+        )
+
+
+def _in_frames(features: Features, record: VideoRecord) -> Features:
+    """The features with the frames of the record's video, which may have another rate."""
+    assert record.frames is not None
+    frames = np.rint(features.times * record.fps).astype(np.int64)
+    return replace(features, frames=np.minimum(frames, record.frames - 1))
+
+
+def features_digest(features: Features) -> str:
+    """Hex SHA-256 of everything that a spotter reads."""
+    known = hashlib.sha256(
+        repr((features.rois, features.rate, features.eye_distance, features.values.shape)).encode()
+    )
+    known.update(np.ascontiguousarray(features.values[features.valid]).tobytes())
+    for array in (features.times, features.frames, features.valid):
+        known.update(np.ascontiguousarray(array).tobytes())
+    return known.hexdigest()
+
+
+def annotations_digest(annotations: tuple[Annotation, ...]) -> str:
+    """Hex SHA-256 of everything that a model may learn from."""
+    return hashlib.sha256(repr(annotations).encode()).hexdigest()

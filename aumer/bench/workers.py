@@ -1,0 +1,91 @@
+"""The one way to leave a process: independent jobs through joblib, here or on a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from aumer.errors import BackendUnavailable, ConfigError, UsageError
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where jobs run. It changes when they are done, never what they give.
+
+    Attributes:
+        number: local processes; 1 is this one.
+        backend: "local", or "dask" for a cluster, which has its own number.
+        scheduler: the cluster's address, such as ``tcp://10.0.0.1:8786``.
+
+    Raises:
+        ConfigError: a number below 1, or a scheduler without "dask" or the reverse.
+    """
+
+    number: int = 1
+    backend: Literal["local", "dask"] = "local"
+    scheduler: str = ""
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise ConfigError(f"workers must be 1 or more; found {self.number}")
+        if self.backend not in ("local", "dask"):
+            raise ConfigError(f"the backend must be local or dask; found {self.backend!r}")
+        if bool(self.scheduler) != (self.backend == "dask"):
+            raise ConfigError(
+                "a scheduler's address goes with the backend dask, and dask needs one "
+                "(`dask scheduler` prints it, tcp://...)"
+            )
+
+    @property
+    def share_files(self) -> bool:
+        """Whether a job sees this machine's files."""
+        return self.backend == "local"
+
+    def run(self, function: Callable[[Job], Done], jobs: Sequence[Job]) -> Iterator[Done]:
+        """What the function gives for each job, in the order in which they end.
+
+        A job goes to its worker as one object: Dask scatters large arguments, and what was
+        scattered to a worker that dies is lost, whereas a whole job is simply sent again.
+
+        Raises:
+            BackendUnavailable: the extra "cluster" is not installed.
+            UsageError: no scheduler answers at the address.
+        """
+        if self.backend == "local" and min(self.number, len(jobs)) <= 1:
+            yield from map(function, jobs)
+            return
+        from joblib import Parallel, delayed
+
+        with self._backend():
+            parallel = Parallel(return_as="generator_unordered")
+            yield from parallel(delayed(function)(job) for job in jobs)
+
+    @contextmanager
+    def _backend(self) -> Iterator[None]:
+        from joblib import parallel_config
+
+        if self.backend == "local":
+            # max_nbytes: arrays are copied, as memory maps could not be written to.
+            with parallel_config("loky", n_jobs=self.number, max_nbytes=None):
+                yield
+            return
+        with _client(self.scheduler) as client, parallel_config("dask", n_jobs=-1, client=client):
+            yield
+
+
+def _client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise BackendUnavailable(
+            "the backend dask needs the extra cluster: pip install 'aumer[cluster]'"
+        ) from error
+    try:
+        return Client(address, timeout=10)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
