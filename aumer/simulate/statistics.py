@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aumer import au
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
@@ -33,11 +34,9 @@ QUANTILES = 51
 GROUPS, GROUP_QUANTILES = 6, 11
 FACS_LEVELS = "ABCDE"
 
-#: An AU in a coder's string: a side, if any (A is asymmetric, T and B are top and bottom: both
-#: sides), the number, and the lowest FACS level it may have.
-_AU = re.compile(r"([LR]?)[ATB]?(\d{1,2})\(?([A-E])?(?![a-z])")
-_SIDE = {"": "both", "L": "left", "R": "right"}
-_LETTER = {side: letter for letter, side in _SIDE.items()}
+#: The lowest FACS level that an AU in a coder's string may have.
+_LEVEL = re.compile(r"\d{1,2}\(?([A-E])(?![a-z])")
+_LETTER = {"both": "", "left": "L", "right": "R"}
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,8 @@ def actions_of(code: str) -> tuple[Action, ...]:
     """
     if "loses" in code:  # the end of an action is not an action
         return ()
-    found = set()
-    for token in re.sub(r"ref ?\([^()]*\)", "", code, flags=re.IGNORECASE).split("+"):
-        first = _AU.search(token)
-        if first and int(first[2]) in ACTION_UNITS:
-            found.add((int(first[2]), _SIDE[first[1]]))
-    return tuple(sorted(found))
+    made = (unit for unit in au.read(code).units if unit.made)
+    return tuple(sorted({(u.number, u.side) for u in made if u.number in ACTION_UNITS}))
 
 
 def compute(folder: StrPath) -> dict[str, Any]:
@@ -229,7 +224,7 @@ def _counted(rows: Sequence[_Row], minutes: float) -> dict[str, Any]:
 
 
 def _levels(rows: Sequence[_Row]) -> dict[str, int]:
-    letters = Counter(m[3] for r in rows for m in _AU.finditer(r.au) if m[3])
+    letters = Counter(m[1] for r in rows for m in _LEVEL.finditer(r.au))
     return {letter: letters[letter] for letter in FACS_LEVELS}
 
 

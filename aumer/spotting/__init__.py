@@ -1,0 +1,11 @@
+"""Spotting: rules, and networks with their targets, losses and decoders."""
+
+from __future__ import annotations
+
+
+def __getattr__(name: str) -> object:
+    if name == "SpotNet":  # torch is loaded when it is asked for
+        from aumer.spotting.net import SpotNet
+
+        return SpotNet
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
