@@ -32,7 +32,10 @@ _parts: dict[str, dict[str, Any]] = {
         "face-alignment": "aumer.face.face_alignment:FaceAlignmentLandmarker",
     },
     "spotter": {"rules": "aumer.spotting.rules:RuleSpotter"},
-    "recognizer": {},
+    "recognizer": {
+        "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
+        "svm-cells": "aumer.recognition.svm_cells:SvmCells",
+    },
     "dataset": {
         "auwgcn-features": "aumer.data.auwgcn_features:AuwgcnFeatures",
         "casme-sq": "aumer.data.casme_sq:CasmeSq",

@@ -1,0 +1,121 @@
+"""Flow maps as recognisers read them: centred channels, cells, mirror images, nodes. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.recognition.seam import INPUT_SHAPE, Floats
+from aumer.rois import DEFAULT_ROIS
+from aumer.types import FloatArray
+
+_SIDE = INPUT_SHAPE[0]
+
+
+def min_max(inputs: FloatArray) -> FloatArray:
+    """Each channel of each map over its own range, to [0, 1]; STSTNet's view.
+
+    The amplitude and the zero level are lost. A channel without any range becomes 0.
+
+    Shapes:
+        inputs (N, H, W, 3); returns the like, float32.
+    """
+    low, high = inputs.min((1, 2), keepdims=True), inputs.max((1, 2), keepdims=True)
+    span = high - low
+    scaled = np.divide(inputs - low, span, out=np.zeros_like(inputs, np.float32), where=span > 0)
+    return scaled.astype(np.float32)
+
+
+def centred(inputs: FloatArray) -> FloatArray:
+    """The min-max view less each channel's median: most of a face is at rest.
+
+    Because it starts from the min-max view, a flow in pixels and its 8-bit image give the same up
+    to rounding.
+
+    Shapes:
+        inputs (N, H, W, 3); returns the like, float32, within [-1, 1].
+    """
+    scaled = min_max(inputs)
+    median = np.median(scaled, axis=(1, 2), keepdims=True)
+    return (scaled - median).astype(np.float32)
+
+
+def mirrored(inputs: FloatArray) -> FloatArray:
+    """What the mirror image of the face would give: columns reversed and u negated.
+
+    Shapes:
+        inputs (N, H, W, 3) about zero (`centred`, or a flow in pixels); returns the like.
+    """
+    mirror = inputs[:, :, ::-1].copy()
+    mirror[..., 0] *= -1
+    return mirror
+
+
+def cell_means(inputs: FloatArray, cells: int) -> Floats:
+    """Means over `cells` x `cells` equal cells; cells share a pixel by area where 28 / cells is no
+    whole number (OpenCV's INTER_AREA).
+
+    Shapes:
+        inputs (N, 28, 28, 3); returns (N, cells, cells, 3) float64.
+    """
+    edges = np.linspace(0, _SIDE, cells + 1)
+    pixel = np.arange(_SIDE)
+    share = np.clip(
+        np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel), 0, 1
+    )
+    share /= share.sum(1, keepdims=True)
+    by_row = np.tensordot(inputs.astype(np.float64), share, (1, 1))  # (N, 28, 3, cells)
+    means: Floats = np.tensordot(by_row, share, (1, 1))  # (N, 3, rows, columns)
+    return np.ascontiguousarray(means.transpose(0, 2, 3, 1))
+
+
+#: Where the 12 ROIs lie in a map: (x, y) in its pixels, the first pixel's centre being 0, 0. The
+#: mean face, 19 px between the outer eye corners, put where the class means of the MEGC 2019
+#: composite move: brows in rows 2 to 4, eyes 6 to 7, corners of the mouth 18 to 20.
+ROI_CENTRES: dict[str, tuple[float, float]] = dict(
+    zip(
+        DEFAULT_ROIS.names,
+        (
+            (3.0, 3.5),
+            (5.0, 3.0),
+            (7.5, 3.0),
+            (19.5, 3.0),
+            (22.0, 3.0),
+            (24.0, 3.5),
+            (13.5, 9.0),
+            (13.5, 13.5),
+            (8.5, 19.5),
+            (13.5, 18.0),
+            (18.5, 19.5),
+            (13.5, 22.5),
+        ),
+        strict=True,
+    )
+)
+
+
+def occlusion(
+    probability: Callable[[FloatArray], Floats], flow_map: FloatArray, side: int = 7
+) -> Floats:
+    """How much of a class's probability rests on the motion round each ROI.
+
+    The motion within `side` x `side` pixels of a ROI is put to rest (each channel's median), and
+    the fall of the probability is what the ROI had spoken for it; negative, against it.
+
+    Args:
+        probability: (N, 28, 28, 3) maps -> (N,) probability of the class asked about.
+        flow_map: (28, 28, 3).
+
+    Shapes:
+        returns (12,) float64, in the order of `aumer.rois.DEFAULT_ROIS`.
+    """
+    rest = np.median(flow_map, axis=(0, 1))
+    variants = np.repeat(flow_map[None], len(ROI_CENTRES) + 1, axis=0)
+    rows, columns = np.mgrid[:_SIDE, :_SIDE]
+    for variant, (x, y) in zip(variants[1:], ROI_CENTRES.values(), strict=True):
+        near: npt.NDArray[np.bool_] = np.maximum(abs(columns - x), abs(rows - y)) <= side / 2
+        variant[near] = rest
+    found = probability(variants)
+    return found[0] - found[1:]

@@ -1,0 +1,301 @@
+"""What every recogniser takes, gives, and keeps in a file.
+
+A recogniser learns classes of flow maps (onset to apex: u, v and optical strain on a small aligned
+crop of the face) and says how probable each class is, and which ROIs spoke for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer import registry
+from aumer.errors import UsageError, WeightsError
+from aumer.files import StrPath, atomic_write
+from aumer.types import FloatArray, IntArray
+
+Floats = npt.NDArray[np.float64]
+FORMAT = "aumer-recognizer-1"
+#: Rows, columns and channels (u, v, optical strain) of a flow map.
+INPUT_SHAPE = (28, 28, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Clips:
+    """Labelled flow maps to learn from.
+
+    Shapes:
+        inputs (N, 28, 28, 3) float32: u to the image's right, v down, strain; any positive scale
+        and any offset per channel and clip, as recognisers read each channel relative to its own
+        range; labels (N,) int64, indices of `classes`.
+
+    Attributes:
+        subjects: whose each clip is; clips of one subject are alike and are never parted.
+        classes: names, in the order of the probabilities.
+        names: of the clips, unique within a subject; empty where they have none.
+        sources: the data set of each clip; empty where that is not known.
+
+    Raises:
+        UsageError: the lengths differ, an input is of another shape or not finite, or a label is
+            the index of no class.
+    """
+
+    inputs: FloatArray
+    labels: IntArray
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        inputs = as_inputs(self.inputs)
+        labels = np.asarray(self.labels, np.int64)
+        lengths = {
+            "labels": len(labels),
+            "subjects": len(self.subjects),
+            **({"names": len(self.names)} if self.names else {}),
+            **({"sources": len(self.sources)} if self.sources else {}),
+        }
+        for what, found in lengths.items():
+            if found != len(inputs):
+                raise UsageError(f"{len(inputs)} clips need as many {what}; found {found}")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise UsageError(f"there must be two different classes or more; found {self.classes}")
+        if ((labels < 0) | (labels >= len(self.classes))).any():
+            raise UsageError(
+                f"labels are indices of {len(self.classes)} classes; found "
+                f"{labels.min()} to {labels.max()}"
+            )
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "labels", labels)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: npt.NDArray[Any]) -> Clips:
+        """Those of a boolean mask (N,), or of indices in their order."""
+        index = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return replace(
+            self,
+            inputs=self.inputs[index],
+            labels=self.labels[index],
+            subjects=tuple(self.subjects[i] for i in index),
+            names=tuple(self.names[i] for i in index) if self.names else (),
+            sources=tuple(self.sources[i] for i in index) if self.sources else (),
+        )
+
+    def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
+        """(N,) mask of one subject's clips."""
+        return np.array([s == subject for s in self.subjects])
+
+
+class Recognizer(Protocol):
+    """One way to recognise. The same clips and the same seed give the same numbers.
+
+    Attributes:
+        name: of the registry.
+        classes: what the columns of `predict_proba` stand for; empty before `fit`.
+        rois: what the numbers of `attribution` stand for.
+        card: what the file it was loaded from says of it; empty for one just fitted.
+    """
+
+    name: ClassVar[str]
+    classes: tuple[str, ...]
+    rois: tuple[str, ...]
+    card: dict[str, Any]
+
+    def fit(self, clips: Clips) -> Recognizer:
+        """Learn, and return itself. Whatever is chosen is chosen within these clips."""
+        ...
+
+    def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
+        """(N, 28, 28, 3) flow maps -> (N, C) float64 probabilities; the rows sum to 1.
+
+        Args:
+            sources: the data set of each clip, where its face was cropped as that data set's clips
+                of `fit` were; none where it was cropped as `ROI_CENTRES` says.
+        """
+        ...
+
+    def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
+        """(R,) float64: how much each ROI of a (28, 28, 3) flow map spoke for a class.
+
+        Args:
+            label: by default the most probable class.
+        """
+        ...
+
+    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """Everything that prediction needs, and the card, in one safetensors file."""
+        ...
+
+    @classmethod
+    def load(cls, path: StrPath) -> Recognizer:
+        """Read what `save` wrote. No code in the file is run."""
+        ...
+
+
+def as_inputs(inputs: npt.ArrayLike) -> FloatArray:
+    """(N, 28, 28, 3) float32, finite.
+
+    Raises:
+        UsageError: another shape, or NaN or infinity.
+    """
+    array = np.asarray(inputs, np.float32)
+    if array.ndim != 4 or array.shape[1:] != INPUT_SHAPE:
+        raise UsageError(
+            f"flow maps are of shape (N, {', '.join(map(str, INPUT_SHAPE))}); found {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise UsageError("a flow map holds NaN or infinity; where no flow is known put 0")
+    return array
+
+
+def fitted(recognizer: Recognizer) -> None:
+    """Complain unless it has been fitted or loaded.
+
+    Raises:
+        UsageError: it has no classes yet.
+    """
+    if not recognizer.classes:
+        raise UsageError(f"the recogniser {recognizer.name!r} is not trained: fit or load it first")
+
+
+def column(recognizer: Recognizer, label: str | None, probabilities: Floats) -> int:
+    """The column of `label`, or of the most probable class of one row of probabilities (C,).
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    if label is None:
+        return int(probabilities.argmax())
+    if label not in recognizer.classes:
+        raise UsageError(f"no class is called {label!r}; there are {', '.join(recognizer.classes)}")
+    return recognizer.classes.index(label)
+
+
+def write_weights(
+    path: StrPath,
+    recognizer: Recognizer,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    about: Mapping[str, Any],
+    card: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> None:
+    """Arrays, settings and card in one safetensors file.
+
+    Raises:
+        UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
+    """
+    from safetensors.numpy import save
+
+    fitted(recognizer)
+    text = {
+        "format": FORMAT,
+        "recognizer": recognizer.name,
+        "classes": list(recognizer.classes),
+        "about": dict(about),
+        "card": dict(card),
+    }
+    try:
+        metadata = json.dumps(text, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
+    state = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    atomic_write(path, save(state, {"aumer": metadata}), overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What `write_weights` wrote."""
+
+    recognizer: str
+    classes: tuple[str, ...]
+    about: dict[str, Any]
+    card: dict[str, Any]
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+def read_weights(path: StrPath, name: str | None = None) -> Weights:
+    """Read a file of `write_weights`.
+
+    Args:
+        name: the recogniser it must be of.
+
+    Raises:
+        WeightsError: no such file, damaged, or not of that recogniser.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise WeightsError(f"no weights at {path}: give a file that `save` wrote") from None
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"cannot read weights from {path}: {error}; it must be a recogniser's safetensors file"
+        ) from error
+    try:
+        text = json.loads(metadata["aumer"])
+        if text["format"] != FORMAT:
+            raise KeyError(FORMAT)
+        found = Weights(
+            str(text["recognizer"]),
+            tuple(text["classes"]),
+            dict(text["about"]),
+            dict(text["card"]),
+            arrays,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is a safetensors file without the card of a recogniser ({FORMAT})"
+        ) from error
+    if name is not None and found.recognizer != name:
+        raise WeightsError(
+            f"{path} holds a recogniser {found.recognizer!r}, not {name!r}; load it by that name"
+        )
+    return found
+
+
+#: Where the weights lie that ship with aumer.
+_SHIPPED = Path(__file__).parent / "weights"
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the recognisers whose weights ship with aumer."""
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.safetensors")))
+
+
+def load(which: str | Path | Recognizer = "graph") -> Recognizer:
+    """A trained recogniser: shipped, by its name; from a file of `save`; or itself.
+
+    Raises:
+        WeightsError: no weights of that name ship, or the file is not a recogniser's.
+    """
+    if not isinstance(which, (str, Path)):
+        return which
+    path = Path(which)
+    if path.suffix != ".safetensors":
+        if str(which) not in shipped():
+            raise WeightsError(
+                f"no trained recogniser is called {str(which)!r}; there are "
+                f"{', '.join(shipped()) or 'none'}. Give one of them, or the path of a "
+                ".safetensors file of your own"
+            )
+        path = _SHIPPED / f"{which}.safetensors"
+    kind: type[Recognizer] = registry.resolve("recognizer", read_weights(path).recognizer)
+    return kind.load(path)
+
+
+def names_of(labels: IntArray, classes: Sequence[str]) -> tuple[str, ...]:
+    """The class of each index."""
+    return tuple(classes[k] for k in labels)

@@ -1,0 +1,149 @@
+"""``svm-cells``: an RBF SVM on cell means of the centred flow; the deterministic reference.
+
+The machine is scikit-learn's; what it learned is kept and evaluated as plain arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, ClassVar
+
+import numpy as np
+
+from aumer.errors import UsageError, WeightsError
+from aumer.files import StrPath
+from aumer.recognition.features import ROI_CENTRES, cell_means, centred, occlusion
+from aumer.recognition.seam import (
+    Clips,
+    Floats,
+    as_inputs,
+    column,
+    fitted,
+    read_weights,
+    write_weights,
+)
+from aumer.types import FloatArray
+
+_ARRAYS = ("mean", "deviation", "support", "dual", "intercept", "counts")
+
+
+class SvmCells:
+    """One-vs-one SVM, K(a, b) = exp(-gamma |a - b|^2), of the z-scored cell means of u, v, strain.
+
+    Args:
+        c: cost, times n / (C n_c) for the clips of class c.
+        gamma: by default 1 / the number of features.
+        cells: along each side.
+    """
+
+    name: ClassVar[str] = "svm-cells"
+
+    def __init__(self, c: float = 1.0, gamma: float | None = None, cells: int = 7) -> None:
+        if not c > 0 or not (gamma is None or gamma > 0):
+            raise UsageError(f"c and gamma must be above 0; found c={c}, gamma={gamma}")
+        if not 1 <= cells <= 28:
+            raise UsageError(f"cells must be 1 to 28 along a side; found {cells}")
+        self.c, self.cells = c, cells
+        self.gamma = 1 / (3 * cells * cells) if gamma is None else gamma
+        self.classes: tuple[str, ...] = ()
+        self.rois: tuple[str, ...] = tuple(ROI_CENTRES)
+        self.card: dict[str, Any] = {}
+        self._state: dict[str, Floats] = {}
+
+    def _features(self, inputs: FloatArray) -> Floats:
+        return cell_means(centred(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
+
+    def fit(self, clips: Clips) -> SvmCells:
+        """Learn; nothing is drawn at random.
+
+        Raises:
+            UsageError: a class without a clip.
+        """
+        from sklearn.svm import SVC
+
+        missing = set(range(len(clips.classes))) - set(clips.labels.tolist())
+        if missing:
+            without = ", ".join(clips.classes[k] for k in sorted(missing))
+            raise UsageError(f"every class needs a clip to learn from; without one: {without}")
+        x = self._features(clips.inputs)
+        mean, deviation = x.mean(0), x.std(0) + 1e-8
+        machine = SVC(C=self.c, gamma=self.gamma, class_weight="balanced")
+        machine.fit((x - mean) / deviation, clips.labels)
+        pairwise = np.atleast_1d(machine.intercept_).astype(np.float64)
+        dual = machine.dual_coef_.astype(np.float64)
+        if len(clips.classes) == 2:  # of two classes scikit-learn turns the sign
+            pairwise, dual = -pairwise, -dual
+        self._state = {
+            "mean": mean,
+            "deviation": deviation,
+            "support": machine.support_vectors_.astype(np.float64),
+            "dual": dual,
+            "intercept": pairwise,
+            "counts": machine.n_support_.astype(np.float64),
+        }
+        self.classes = clips.classes
+        return self
+
+    def margins(self, inputs: FloatArray) -> Floats:
+        """(N, C (C - 1) / 2) float64, pairs (0, 1), (0, 2), ...: above 0 for the first of a pair.
+
+        Raises:
+            UsageError: it is not fitted, or wrong inputs.
+        """
+        fitted(self)
+        s = self._state
+        z = (self._features(inputs) - s["mean"]) / s["deviation"]
+        distance = (z * z).sum(1)[:, None] + (s["support"] ** 2).sum(1) - 2 * z @ s["support"].T
+        kernel = np.exp(-self.gamma * np.maximum(distance, 0))
+        ends = np.concatenate([[0], np.cumsum(s["counts"].astype(int))])
+        own = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        found = [
+            kernel[:, own[i]] @ s["dual"][j - 1, own[i]] + kernel[:, own[j]] @ s["dual"][i, own[j]]
+            for i, j in combinations(range(len(self.classes)), 2)
+        ]
+        margins: Floats = np.stack(found, 1) + s["intercept"]
+        return margins
+
+    def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
+        """(N, C): soft-max of the votes of the pairs, less than a vote being given by margins.
+
+        Its maximum is libsvm's prediction, except that the margins decide a tie of votes, where
+        libsvm takes the class that comes first.
+
+        Raises:
+            UsageError: it is not fitted, or wrong inputs.
+        """
+        margins = self.margins(inputs)
+        votes = np.zeros((len(margins), len(self.classes)))
+        sums = np.zeros_like(votes)
+        for k, (i, j) in enumerate(combinations(range(len(self.classes)), 2)):
+            votes[:, i] += margins[:, k] > 0
+            votes[:, j] += margins[:, k] <= 0
+            sums[:, i] += margins[:, k]
+            sums[:, j] -= margins[:, k]
+        scores = votes + sums / (3 * (abs(sums) + 1))
+        shares: Floats = np.exp(scores)
+        return shares / shares.sum(1, keepdims=True)
+
+    def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
+        """(12,): see `aumer.recognition.features.occlusion`."""
+        k = column(self, label, self.predict_proba(flow_map[None])[0])
+        return occlusion(lambda maps: self.predict_proba(maps)[:, k], flow_map)
+
+    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """See `aumer.recognition.seam.Recognizer`."""
+        about = {"c": self.c, "gamma": self.gamma, "cells": self.cells}
+        write_weights(path, self, self._state, about, card, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: StrPath) -> SvmCells:
+        """See `aumer.recognition.seam.Recognizer`."""
+        found = read_weights(path, cls.name)
+        try:
+            made = cls(**found.about)
+            made._state = {name: found.arrays[name] for name in _ARRAYS}
+        except (KeyError, TypeError) as error:
+            raise WeightsError(f"{path} holds no whole svm-cells: {error}") from error
+        made.classes, made.card = found.classes, found.card
+        return made
