@@ -151,7 +151,8 @@ def _ready() -> None:
     with _lock:
         folder = kernel.stats.cache_path
         if folder is None or not any(Path(folder).glob("tvl1._flow-*.nbc")):
-            _log.info("compiling TV-L1 for this machine (once, some ten seconds)")
+            # Between information and a warning: nothing is wrong, but somebody waits.
+            _log.log(25, "compiling TV-L1 for this machine (once, some ten seconds)")
         image = np.zeros((1, 1), np.float32)
         kernel(image, image)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -293,3 +297,26 @@ def test_torch_gives_the_same_flow_in_any_batch() -> None:
     assert length(one - many).mean() < 5e-3
     assert length(one - ours).mean() < 0.03
     assert np.abs(one[1]).max() < 1e-3  # nothing moved
+
+
+@pytest.mark.slow
+def test_the_first_call_says_that_it_compiles_and_the_next_run_need_not(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from aumer.cli.console import Console\n"
+        "from aumer.tvl1 import tvl1\n"
+        "image = np.zeros((32, 32), np.uint8)\n"
+        "with Console():\n"
+        "    tvl1(image, image), tvl1(image, image)\n"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr.count("aumer: note: compiling TV-L1")
+        for _ in range(2)
+    ]
+    assert said == [1, 0]

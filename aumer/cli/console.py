@@ -15,6 +15,9 @@ from aumer.errors import UsageError
 
 _LOGGER = logging.getLogger("aumer")
 
+#: What is shown unasked: why somebody has to wait, and worse.
+_NOTE = 25
+
 #: Where stderr is no terminal, a long job says how far it is this often.
 _EVERY_S = 30.0
 
@@ -40,14 +43,14 @@ class Console:
     """Owns stderr, and the "aumer" logger, for the length of one command.
 
     Args:
-        verbosity: 0 shows warnings, 1 information, 2 everything.
+        verbosity: 0 shows notes and warnings, 1 information, 2 everything.
         quiet: nothing but errors; no progress.
     """
 
     def __init__(self, verbosity: int = 0, *, quiet: bool = False) -> None:
         self._verbose = verbosity > 0
         self._quiet = quiet
-        chosen = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+        chosen = (_NOTE, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
         self._level = logging.ERROR if quiet else chosen
         self._handler = _Handler(self)
         self._bar: Any = None
@@ -176,6 +179,7 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._console.line(f"aumer: {record.levelname.lower()}: {self.format(record)}")
+            level = "note" if record.levelno == _NOTE else record.levelname.lower()
+            self._console.line(f"aumer: {level}: {self.format(record)}")
         except Exception:
             self.handleError(record)

@@ -121,3 +121,11 @@ def test_warnings_of_packages_are_kept_back(capsys: pytest.CaptureFixture[str]) 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert warn(Console(1)) == "shown\n"
+
+
+def test_why_somebody_waits_is_said_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, shown in (({}, True), ({"quiet": True}, False)):
+        with Console(**options):
+            LOGGER.log(25, "compiling")
+            LOGGER.info("more")
+        assert ("aumer: note: compiling\n" in capsys.readouterr().err) is shown
