@@ -20,6 +20,9 @@ from aumer.evaluation.strs import StrsReport
 from aumer.files import atomic_write
 from aumer.types import IntArray, Kind
 
+#: The file that says all, in a run's folder.
+RESULT = "result.json"
+
 #: What a selection means, beside the figure it gives.
 SELECTIONS = {
     "fixed": "last epoch: nothing chosen on the test subject",
@@ -287,12 +290,29 @@ class Result:
         return lines
 
     def save(self) -> tuple[Path, Path]:
-        """Write ``result.json`` and ``result.md`` into the run's folder."""
-        document, table = self.folder / "result.json", self.folder / "result.md"
+        """Write ``result.json``, ``result.md`` and, where there is no truth, submissions."""
+        document, table = self.folder / RESULT, self.folder / "result.md"
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         atomic_write(document, text + "\n", overwrite=True)
         atomic_write(table, self.to_markdown(), overwrite=True)
+        for s in self.scored:
+            if s.report is None:
+                first = self.protocol.submission_first_frame
+                for source in sorted({p.subject for p in s.predictions}):
+                    own = [p for p in s.predictions if p.subject == source]
+                    path = self.folder / f"submission-{source}-seed-{s.seed}.csv"
+                    atomic_write(path, submission(own, first), overwrite=True)
         return document, table
+
+
+def submission(predictions: Iterable[Prediction], first_frame: int) -> str:
+    """A csv of MEGC 2022: vid, pred_onset, pred_offset, type (me, mae)."""
+    kinds = {"micro": "me", "macro": "mae"}
+    rows = sorted(
+        (p.video, p.onset + first_frame, p.offset + first_frame, kinds[p.kind]) for p in predictions
+    )
+    lines = ["vid,pred_onset,pred_offset,type", *(",".join(map(str, row)) for row in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def _counts(

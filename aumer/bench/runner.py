@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from aumer import strict
 from aumer.bench import models
 from aumer.bench.folds import (
     Entry,
@@ -27,13 +28,13 @@ from aumer.bench.folds import (
     write_fold,
 )
 from aumer.bench.protocol import Protocol
-from aumer.bench.result import Result, Scored
+from aumer.bench.result import RESULT, Result, Scored
 from aumer.bench.sources import SIMULATED, Progress, Source, open_source
 from aumer.bench.workers import Workers
 from aumer.config import Settings, digest, load_settings
 from aumer.data.labels import megc_class
 from aumer.errors import UsageError
-from aumer.evaluation.rows import Prediction, Truth, Video, rows_of
+from aumer.evaluation.rows import Truth, Video, rows_of
 from aumer.evaluation.spotting import Fold as Predicted
 from aumer.evaluation.spotting import evaluate, merge_folds
 from aumer.evaluation.strs import evaluate_strs
@@ -124,7 +125,24 @@ def run(
         assert sources is not None
         _run_folds(protocol, sources, found, features, about, folder, options, workers, progress)
     truths = _truths(protocol, sources) if sources else _read_data(folder / DATA)
-    return _scored(protocol, found, about, folder, truths, options.command)
+    return _scored(protocol, found.name, about, folder, truths, options.command)
+
+
+def stored(folder: Path) -> Result:
+    """A finished run, scored again from its folds by the rules that its ``result.json`` states.
+
+    Raises:
+        UsageError: the folder holds no finished run, or a fold is missing.
+    """
+    try:
+        about = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        protocol = strict.build(Protocol, result["protocol"], str(folder / RESULT))
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{folder} holds no finished run of `aumer bench`: {error}") from error
+    return _scored(
+        protocol, result["model"], about, folder, _read_data(folder / DATA), result["command"]
+    )
 
 
 # -- what a run is --------------------------------------------------------------------------------
@@ -317,7 +335,7 @@ def _read_data(path: Path) -> Truths:
 
 def _scored(
     protocol: Protocol,
-    model: models.Model,
+    model: str,
     about: Mapping[str, Any],
     folder: Path,
     data: Truths,
@@ -347,7 +365,7 @@ def _scored(
                 scored.append(_score(protocol, dataset, seed, way, results, data, folder))
     return Result(
         protocol=protocol,
-        model=model.name,
+        model=model,
         about=about,
         folder=folder,
         command=command,
@@ -384,16 +402,6 @@ def _score(
     named = [replace(t, label=megc_class(t.label) or t.label or "none") for t in truths]
     strs = evaluate_strs(predictions, named, videos, protocol.scoring, classes=protocol.classes)
     return Scored(dataset, seed, selection, tuple(predictions), strs.spotting, strs)
-
-
-def submission(predictions: Iterable[Prediction], first_frame: int) -> str:
-    """A csv of MEGC 2022: vid, pred_onset, pred_offset, type (me, mae)."""
-    kinds = {"micro": "me", "macro": "mae"}
-    rows = sorted(
-        (p.video, p.onset + first_frame, p.offset + first_frame, kinds[p.kind]) for p in predictions
-    )
-    lines = ["vid,pred_onset,pred_offset,type", *(",".join(map(str, row)) for row in rows)]
-    return "\n".join(lines) + "\n"
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""`aumer bench`: scores that say by which rules they were counted."""
+"""`aumer bench`: scores that say by which rules they were counted. See also `bench_run`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from aumer.cli import bench_run
 from aumer.cli.console import Console
 from aumer.errors import EXIT_OK, UsageError
 
@@ -20,14 +21,17 @@ ALL = "all"
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``bench score`` to the command's parsers."""
+    """Add ``bench score``, ``bench PROTOCOL`` and their like to the command's parsers."""
     parser = commands.add_parser(
         "bench",
-        help="score predictions by named rules",
-        description="Scores spotted expressions against annotated ones, and prints the rules "
-        "beside the score.",
+        help="run a benchmark, or score predictions by named rules",
+        description="Runs a benchmark, or scores spotted expressions against annotated ones, and "
+        "prints the rules beside the score. `aumer bench PROTOCOL` runs a protocol.",
     )
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        metavar="PROTOCOL|ACTION", required=True, action=bench_run.Actions
+    )
+    bench_run.add_parsers(actions, common)
     _add_score(actions, common)
 
 

@@ -1,0 +1,340 @@
+"""`aumer bench PROTOCOL`, `aumer bench list` and `aumer bench compare`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from aumer.bench.protocol import Protocol
+    from aumer.bench.workers import Workers
+
+_EPILOG = """\
+PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rules`, `published`
+(AUW-GCN and its decoder), `aumer` (ours), a registered spotter, a network's weights
+(.safetensors), or a file of training settings (.toml).
+
+The same command goes on where it was killed. Folds are kept in the output folder, and those that
+are there are not run again, so that more seeds may be asked for later:
+
+    aumer bench casme-sq --data /data/CASME_sq --model aumer --workers 4
+    aumer bench casme-sq --model aumer --score-only --scoring ends=open
+    aumer bench sim-casme-sq --data tables --model aumer --set net_overrides.layer=none \\
+        --set net_overrides.residual_edges=false --folds 5
+    aumer bench compare FOLDER FOLDER
+"""
+
+
+class Actions(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """Takes what is no action's name for a protocol."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # argparse would refuse a protocol before it gets here.
+        self.choices = None  # type: ignore[assignment]
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if values[0] not in self._name_parser_map:
+            values = ["run", *values]
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``run``, ``list`` and ``compare`` to the command's actions."""
+    _add_run(actions, common)
+    listing = actions.add_parser(
+        "list",
+        parents=[common],
+        help="protocols that ship, and their models",
+        description="Prints the shipped protocols and the networks each of them trains.",
+    )
+    listing.set_defaults(run=_list, parser=listing)
+    comparing = actions.add_parser(
+        "compare",
+        parents=[common],
+        help="the difference of two runs' F1, with its interval over subjects",
+        description="Prints mean F1 over seeds of the first run minus that of the second, with its "
+        "95 %% interval over the same resamples of subjects.",
+    )
+    comparing.add_argument("first", metavar="FOLDER", help="a run's output folder")
+    comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
+    comparing.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    comparing.set_defaults(run=_compare, parser=comparing)
+
+
+def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
+    parser = actions.add_parser(
+        "run",
+        parents=[common],
+        help="run a protocol: `aumer bench PROTOCOL` is the same",
+        description="Runs a protocol from videos or tables to a table of scores.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("protocol", metavar="PROTOCOL", help="by name or file")
+    add(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[SET=]ROOT",
+        help="the data set's folder; with several data sets each by its name",
+    )
+    add("--model", default="rules", metavar="NAME", help="see below; default: rules")
+    add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
+    add("--overwrite", action="store_true", help="run anew what was made of something else")
+    add("--score-only", action="store_true", help="run nothing; score what is there again")
+    add("--json", action="store_true", help="print JSON instead of tables")
+
+    rules = parser.add_argument_group("instead of the protocol's")
+    rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
+    rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
+    rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
+    rules.add_argument(
+        "--selection",
+        metavar="WORD",
+        help="fixed (last epoch), inner (best on inner subjects), or oracle (best on the test "
+        "subject, as many papers choose; both figures are printed)",
+    )
+    rules.add_argument(
+        "--prior",
+        metavar="NAME",
+        help="train (counted on each fold), preset, identity, or a graph by name or file",
+    )
+    rules.add_argument("--decoder", metavar="NAME", help="aumer, casme-sq or samm-lv (published)")
+    rules.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        type=_setting,
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of the training preset, such as epochs=10 or net_overrides.layer=none",
+    )
+    rules.add_argument(
+        "--scoring",
+        action="append",
+        type=_setting,
+        default=[],
+        metavar="KEY=VALUE",
+        help="a rule of the score, such as iou=0.3 or missing_offset=apex",
+    )
+    rules.add_argument("--config", metavar="FILE", help="settings of features, as `aumer spot` has")
+
+    where = parser.add_argument_group("where")
+    where.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
+    where.add_argument("--backend", default="local", metavar="NAME", help="local (default) or dask")
+    where.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the Dask cluster")
+    where.add_argument(
+        "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
+    )
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"must be whole numbers such as 0,1,2; found {text!r}")
+    return tuple(map(int, text.split(",")))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``net_overrides.layer=none`` -> ("net_overrides.layer", "none")."""
+    match = re.fullmatch(r"\s*([\w.-]+)\s*=\s*(.*?)\s*", text, re.DOTALL)
+    if not match:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, such as epochs=10; found {text!r}")
+    key, value = match.groups()
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        # A shell takes the quotes that TOML wants; rules are words such as >= and apex+20.
+        return key, value
+    if parsed.keys() != {"value"}:
+        raise argparse.ArgumentTypeError(f"must be one setting; found {text!r}")
+    return key, parsed["value"]
+
+
+def _protocol(args: argparse.Namespace) -> Protocol:
+    from aumer.bench import protocol
+
+    changes: dict[str, Any] = {
+        name: value
+        for name in ("level", "seeds", "folds", "selection", "prior")
+        if (value := getattr(args, name)) is not None
+    }
+    if args.folds is not None:
+        changes["split"] = "k-fold"
+    changes |= {f"scoring.{key}": value for key, value in args.scoring}
+    found = protocol.load(args.protocol)
+    return found.changed(changes) if changes else found
+
+
+def _roots(protocol: Protocol, given: Sequence[str]) -> dict[str, str]:
+    """The folder of each data set that is given one."""
+    needed = (*protocol.datasets, *protocol.train_datasets)
+    roots: dict[str, str] = {}
+    for text in given:
+        name, equals, root = text.partition("=")
+        if not (equals and name in needed):
+            if len(needed) > 1:
+                raise UsageError(
+                    f"--data {text}: this protocol has the data sets {', '.join(needed)}; give "
+                    "each as --data SET=ROOT"
+                )
+            name, root = needed[0], text
+        if name in roots:
+            raise UsageError(f"--data is given twice for {name}")
+        roots[name] = root
+    return roots
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.workers import Workers
+
+    protocol = _protocol(args)
+    roots = _roots(protocol, args.data)
+    if not roots and not args.score_only:
+        raise UsageError(f"where is {' and '.join(protocol.datasets)}? Give its folder with --data")
+    workers = Workers(args.workers, args.backend, args.scheduler)
+    if protocol.kind == "recognition":
+        return _recognise(args, console, protocol, roots, workers)
+
+    from aumer.bench import runner
+    from aumer.cache import default_folder
+    from aumer.config import load_settings
+
+    result = runner.run(
+        protocol,
+        roots,
+        args.model,
+        options=runner.Options(
+            overrides=dict(args.overrides),
+            decoder=args.decoder,
+            settings=load_settings(args.config) if args.config else None,
+            cache=args.cache or default_folder(),
+            folder=args.output,
+            overwrite=args.overwrite,
+            command=_command(),
+        ),
+        workers=workers,
+        score_only=args.score_only,
+        progress=_Reporter(console),
+    )
+    console.finish()
+    document, _ = result.save()
+    text = document.read_text(encoding="utf-8") if args.json else result.to_markdown()
+    console.data(text)
+    console.note(f"written to {result.folder}")
+    return EXIT_OK
+
+
+def _recognise(
+    args: argparse.Namespace,
+    console: Console,
+    protocol: Protocol,
+    roots: Mapping[str, str],
+    workers: Workers,
+) -> int:
+    from aumer.bench import recognition
+
+    (dataset,) = protocol.datasets
+    if dataset not in roots:
+        raise UsageError(f"where is {dataset}? Give its folder with --data")
+    result = recognition.run(
+        protocol,
+        roots[dataset],
+        args.model,
+        seeds=protocol.seeds,
+        workers=workers,
+        folder=args.output,
+        score_only=args.score_only,
+    )
+    text = json.dumps(result.to_dict(), indent=1) + "\n" if args.json else result.to_markdown()
+    console.data(text)
+    return EXIT_OK
+
+
+def _command() -> str:
+    """As it was typed."""
+    return shlex.join(["aumer", *sys.argv[1:]])
+
+
+class _Reporter:
+    """Shows how far a run is and how long it will take."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage, self._begun, self._from = "", 0.0, 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage != self._stage or done < self._from:
+            # The first report of a stage says what was there already, or ends its first item.
+            known = done if stage == "folds" else 0
+            self._stage, self._begun, self._from = stage, time.monotonic(), known
+            self._console.start(stage, unit="videos" if stage == "features" else "folds")
+        self._console.progress(done, total)
+        new = done - self._from
+        if stage == "folds" and new > 0 and done < total:
+            left = (time.monotonic() - self._begun) / new * (total - done)
+            self._console.note(f"{done} of {total} folds, about {_minutes(left)} left")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench import protocol
+
+    for name in protocol.names():
+        found = protocol.load(name)
+        models = ", ".join(found.models) or "see its title"
+        console.data(f"{name:20} {found.title}. Data: {', '.join(found.datasets)}; ")
+        console.data(f"networks: {models}\n")
+    return EXIT_OK
+
+
+def _compare(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench import runner
+    from aumer.evaluation.spotting import ROWS
+
+    first, second = (runner.stored(Path(folder)) for folder in (args.first, args.second))
+    rows = []
+    found: list[dict[str, Any]] = []
+    for dataset in first.protocol.datasets:
+        for name, kind in ROWS:
+            d = first.compare(second, kind, dataset)
+            found.append({"dataset": dataset, "row": name, **d.to_dict()})
+            rows.append(
+                f"| {dataset} | {name} | {first.f1(kind, dataset):.4f} "
+                f"| {second.f1(kind, dataset):.4f} | {d.value:+.4f} "
+                f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |"
+            )
+    if args.json:
+        console.data(json.dumps(found, indent=1) + "\n")
+        return EXIT_OK
+    console.data(
+        f"| data set | F1 | {first.model} | {second.model} | difference | 95 % interval | p |\n"
+        "|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+    return EXIT_OK
