@@ -64,27 +64,28 @@ def run(args: argparse.Namespace, console: Console) -> int:
     }
     config = training.read_config(args.config, overrides)
     epochs = config.train_settings().epochs
-    begun = time.monotonic()
 
     def extracting(k: int, total: int, name: str) -> None:
         if k == 0:
             console.start("features", unit="videos")
         console.progress(k, total)
 
+    started: list[float] = []
+
     def epoch(record: dict[str, Any]) -> None:
-        if record["epoch"] == 1 or not started:
+        now = time.monotonic()
+        if not started:
             console.start("training", unit="epochs")
-            started.append(record["epoch"])
+            started.extend((now - record["seconds"], record["epoch"] - 1))
         console.progress(record["epoch"], epochs)
-        done = record["epoch"] - started[0] + 1
-        left = (time.monotonic() - begun) / done * (epochs - record["epoch"])
+        begun, first = started
+        left = (now - begun) / (record["epoch"] - first) * (epochs - record["epoch"])
         inner = f", inner {record['inner_loss']:.4f}" if "inner_loss" in record else ""
         console.note(
             f"epoch {record['epoch']}/{epochs}: loss {record['loss_total']:.4f}{inner}, "
             f"{record['seconds']:.1f} s, about {_minutes(left)} left"
         )
 
-    started: list[int] = []
     path = training.run(
         config,
         overwrite=args.overwrite,
