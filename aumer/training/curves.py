@@ -13,6 +13,7 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
     """A PNG of every loss by epoch, the total in bold; the inner loss too, where there was one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -27,6 +28,7 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
             epochs, values, label=label, lw=2.2 if bold else 1, ls="--" if "inner" in name else "-"
         )
     axes.set(xlabel="epoch", ylabel="loss (training subjects)", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, ncols=2)
     content = io.BytesIO()
