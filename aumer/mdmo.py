@@ -38,6 +38,11 @@ class Bins:
     strongest: float
 
 
+#: Mean and deviation (x, y) with which AUW-GCN norms its features, in the unit of its files, which
+#: is unresolved.
+PUBLISHED_MEAN = np.array([0.003463, 0.003873], np.float32)
+PUBLISHED_DEVIATION = np.array([0.548588, 0.645621], np.float32)
+
 #: Head motion: four quarter-turn bins round the axes. ROIs: up and down get 120 degrees each.
 HEAD_BINS = Bins(edges=(45.0, 135.0, 225.0, 315.0), strongest=0.88)
 ROI_BINS = Bins(edges=(30.0, 150.0, 210.0, 330.0), strongest=0.60)

@@ -19,6 +19,7 @@ from aumer.data.folders import checked_root
 from aumer.data.report import Fault, Key, Report
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.rois import DEFAULT_ROIS
 from aumer.types import KINDS, Annotation, Features, VideoRecord, runs
 
@@ -27,8 +28,6 @@ ROIS = DEFAULT_ROIS.names
 #: Rows of a segment, and of context on either side of it.
 SEGMENT, CONTEXT = 256, 7
 ROWS = SEGMENT + 2 * CONTEXT
-#: Mean and deviation, x and y, with which the published values are normed.
-MEAN, DEVIATION = np.array([0.003463, 0.003873]), np.array([0.548588, 0.645621])
 #: Frames per second by the beginning of a video's name: CAS(ME)^2's own; SAMM-LV's as published.
 RATES = {"casme": 30.0, "samm": 25.0}
 
@@ -130,7 +129,7 @@ class AuwgcnFeatures(JoinedDataSet):
 
 
 def _unnormed(whole: _Whole) -> Array:
-    values: Array = whole.values * DEVIATION + MEAN
+    values: Array = whole.values * PUBLISHED_DEVIATION + PUBLISHED_MEAN
     return values
 
 
@@ -183,7 +182,8 @@ def _stitched(paths: Mapping[int, Path]) -> _Whole:
         rows = slice(first, first + SEGMENT)
         values[rows], labels[rows], seen[rows] = feature[own], label[own] > 0, True
     # The last segment is filled up with zeros, which were normed like all.
-    filled = np.isclose(values, -MEAN / DEVIATION, atol=1e-6).all(axis=(1, 2)) & ~labels.any(axis=1)
+    filled = np.isclose(values, -PUBLISHED_MEAN / PUBLISHED_DEVIATION, atol=1e-6)
+    filled = filled.all(axis=(1, 2)) & ~labels.any(axis=1)
     end = length - int(np.argmin(filled[::-1])) if not filled.all() else 0
     return _Whole(values[:end], labels[:end], seen[:end])
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
-from aumer.mdmo import ROIS
+from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN, ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
@@ -37,8 +37,6 @@ EYE_DISTANCE = 64.0
 SEGMENT, CONTEXT = 256, 7
 _TIMING = ("onset", "apex", "offset", "onset_s", "apex_s", "offset_s")
 _TRUTH = ("subject", "video", "kind", *_TIMING, "rate", "au", "intensity")
-#: Mean and deviation, x and y, with which the published features are normed.
-_MEAN, _DEVIATION = np.array([0.003463, 0.003873]), np.array([0.548588, 0.645621])
 
 
 @dataclass(frozen=True)
@@ -374,7 +372,7 @@ def _segments(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.gener
     count = -(-len(f) // SEGMENT)
     values = np.zeros((count * SEGMENT + 2 * CONTEXT, len(ROIS), 2))
     values[CONTEXT : CONTEXT + len(f)] = np.where(f.valid[:, None, None], f.values, 0.0)
-    normed: FloatArray = ((values - _MEAN) / _DEVIATION).astype(np.float32)
+    normed: FloatArray = ((values - PUBLISHED_MEAN) / PUBLISHED_DEVIATION).astype(np.float32)
     labels = np.zeros((len(values), 8), np.int64)
     for e in video.expressions:
         first = 0 if e.kind == "micro" else 4

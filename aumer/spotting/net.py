@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, atomic_write
 from aumer.graph import AUGraph
+from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import probabilities
 from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion
 from aumer.spotting.net_config import NetConfig
-from aumer.spotting.targets import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.types import Features, FloatArray, Scores
 
 FORMAT = "aumer-spotnet-1"

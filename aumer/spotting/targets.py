@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError
+from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.channels import CHANNELS, column
 from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind
 
@@ -27,9 +28,6 @@ PUBLISHED_CONTEXT = 7
 _WINDOW = PUBLISHED_SEGMENT + 2 * PUBLISHED_CONTEXT
 _WIDENING: dict[Kind, int] = {"micro": 1, "macro": 3}
 _APEX_SIGMA = 4.0
-#: Mean and standard deviation of x and y (AUW-GCN's released features; their unit is unresolved).
-PUBLISHED_MEAN = np.array([0.003463, 0.003873], np.float32)
-PUBLISHED_DEVIATION = np.array([0.548588, 0.645621], np.float32)
 #: The published order of the eight label tracks.
 PUBLISHED_LABELS: tuple[tuple[Kind, str], ...] = tuple(
     (kind, part) for kind in KINDS for part in ("onset", "apex", "offset", "action")
