@@ -117,10 +117,9 @@ def run(
     if not found.trains:
         protocol = replace(protocol, seeds=protocol.seeds[:1])
     about = _about(protocol, found, features)
+    sources = _open(protocol, roots) if roots or not score_only else None
     folder = _folder(protocol, model, about, options)
     _check_folder(folder, about, overwrite=options.overwrite, score_only=score_only)
-
-    sources = _open(protocol, roots) if roots or not score_only else None
     if not score_only:
         assert sources is not None
         _run_folds(protocol, sources, found, features, about, folder, options, workers, progress)

@@ -1,0 +1,183 @@
+"""Protocols: files, refusals, and who is tested by a model of whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench.conftest import small
+
+from aumer.bench import models, protocol, published
+from aumer.bench.folds import Entry, plan
+from aumer.bench.protocol import Protocol
+from aumer.errors import AumerError, ConfigError, UsageError
+from aumer.training.videos import LabelledVideo
+from aumer.types import Features
+
+
+def video(subject: str, name: str = "v") -> LabelledVideo:
+    rows = np.arange(3)
+    features = Features(
+        np.zeros((3, 1, 2), np.float32), rows / 30, rows, np.ones(3, np.bool_), ("nose_tip",), 30.0
+    )
+    return LabelledVideo(subject, name, features, ())
+
+
+def entries(dataset: str, subjects: Iterable[str]) -> list[Entry]:
+    """Two videos of each subject."""
+    return [Entry.of(dataset, video(s, f"{s}_{k}")) for s in subjects for k in (1, 2)]
+
+
+@pytest.mark.parametrize("name", protocol.names())
+def test_shipped_protocols_say_everything(name: str) -> None:
+    """A file with its models; none leaves a rule of spotting to a default."""
+    from aumer.strict import read_toml
+
+    found = protocol.load(name)
+    assert found.name == name and protocol.load(found) is found
+    raw = read_toml(Path(protocol.data_dir("configs")) / "bench" / f"{name}.toml")
+    if found.kind != "recognition":
+        for model in found.models:
+            models.find(model, found)
+        if found.split != "unseen":
+            assert set(raw["scoring"]) >= {
+                "iou",
+                "comparison",
+                "ends",
+                "missing_offset",
+                "videos_without_truth",
+            }
+
+
+def test_a_protocol_is_read_strictly(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    good = 'title = "x"\nkind = "spotting"\ndatasets = ["casme-sq"]\nsplit = "loso"\n'
+    path.write_text(good)
+    assert protocol.load(path).name == "mine"
+    for bad, said in (
+        ("splitt = 3", "split"),
+        ("seeds = []", "seeds"),
+        ("seeds = [1, 1]", "different"),
+        ("folds = 1", "folds"),
+        ("[scoring]\niou = 2.0", "iou"),
+        ('[scoring]\nmissing_offset = "apexx"', "apex"),
+        ("[models.a]\npreset = 3", "preset"),
+        ('train_datasets = ["samm-lv"]', "train_datasets"),
+    ):
+        path.write_text(good + bad)
+        with pytest.raises(ConfigError, match=said):
+            protocol.load(path)
+    with pytest.raises(ConfigError, match=r"Did you mean 'casme-sq'"):
+        protocol.load("casmesq")
+
+
+def test_changes_reach_into_tables() -> None:
+    changed = small(**{"scoring.ends": "open"})
+    assert changed.scoring.ends == "open" and changed.scoring.iou == 0.5
+    with pytest.raises(ConfigError, match="ends"):
+        small(**{"scoring.end": "open"})
+
+
+def test_loso_tests_every_subject_once_by_a_model_of_the_others() -> None:
+    made = entries("sim-casme-sq", "abcd")
+    folds = plan(small(), made)
+    assert [f.name for f in folds] == list("abcd")
+    for fold in folds:
+        assert {made[k].video.subject for k in fold.tested} == {fold.name}
+        assert set(fold.tested) | set(fold.trained) == set(range(len(made)))
+        assert not {made[k].video.subject for k in fold.trained} & {fold.name}
+
+
+def test_groups_are_disjoint_and_the_same_for_every_seed() -> None:
+    made = entries("sim-casme-sq", "abcdefg")
+    three = small(split="k-fold", folds=3)
+    folds = plan(three, made)
+    assert folds == plan(three.changed({"seeds": [5]}), made)
+    tested = [{made[k].video.subject for k in f.tested} for f in folds]
+    assert sorted(s for group in tested for s in group) == list("abcdefg")
+    assert sorted(map(len, tested)) == [2, 2, 3]
+    for fold, group in zip(folds, tested, strict=True):
+        assert not group & {made[k].video.subject for k in fold.trained}
+    with pytest.raises(UsageError, match="too few"):
+        plan(three.changed({"folds": 8}), made)
+
+
+def test_across_data_sets_nothing_of_the_tested_one_is_seen() -> None:
+    made = entries("sim-casme-sq", "ab") + entries("sim-samm-lv", "cd")
+    folds = plan(protocol.load("sim-cross-data-set"), made)
+    assert [(f.dataset, f.tested, f.trained) for f in folds] == [
+        ("sim-casme-sq", (0, 1, 2, 3), (4, 5, 6, 7)),
+        ("sim-samm-lv", (4, 5, 6, 7), (0, 1, 2, 3)),
+    ]
+
+
+def test_unseen_videos_are_tested_by_a_model_of_others() -> None:
+    made = entries("megc-unseen", ["SAMM"]) + entries("casme-sq", "ab") + entries("samm-lv", "c")
+    (fold,) = plan(protocol.load("megc-unseen"), made)
+    assert fold.tested == (0, 1) and fold.trained == (2, 3, 4, 5, 6, 7)
+
+
+def test_models_that_cannot_be_are_refused() -> None:
+    found = small()
+    for name, more, said in (
+        ("aumr", {}, r"Did you mean 'aumer'"),
+        ("rules", {"overrides": {"epochs": 3}}, "--set"),
+        ("rules", {"decoder": "casme-sq"}, "--decoder"),
+        ("aumer", {"overrides": {"epoch": 3}}, "epochs"),
+        ("aumer", {"overrides": {"epochs.x": 3}}, "whole number"),
+        ("aumer", {"decoder": "casme"}, "casme-sq"),
+        ("nowhere.safetensors", {}, "no weights"),
+    ):
+        with pytest.raises(AumerError, match=said):
+            models.find(name, found, **more)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="oracle"):
+        models.find("rules", found.changed({"selection": "oracle"}))
+    with pytest.raises(UsageError, match="graph"):
+        models.find("aumer", found.changed({"prior": "no-such-graph"}))
+
+
+def test_overrides_reach_the_network() -> None:
+    changes = {"net_overrides.layer": "none", "net_overrides.residual_edges": False, "epochs": 7}
+    model = models.find("aumer", small(), overrides=changes)
+    assert isinstance(model, models.Trainable)
+    assert model.settings.net_config().layer == "none" and model.settings.epochs == 7
+    # Beside what the protocol itself overrides, which stays.
+    samm = models.find("published", protocol.load("sim-samm-lv"), overrides=changes)
+    assert samm.rate == 25.0
+
+
+def test_inner_selection_keeps_subjects_out() -> None:
+    model = models.find("published", small(selection="inner"))
+    assert isinstance(model, models.Trainable)
+    assert model.settings.inner_share > 0 and model.settings.patience > 0
+
+
+def test_published_rows_say_how_they_were_chosen() -> None:
+    for benchmark, method, figure, value in (
+        ("casme-sq", "AUW-GCN 2023", "overall", 0.3834),
+        ("samm-lv", "AUW-GCN 2023", "micro", 0.1984),
+        ("megc2019", "CausalNet", "UAR", 0.902),
+    ):
+        (row,) = [r for r in published.rows_for(benchmark) if r.method == method]
+        assert row.figures[figure] == value
+        assert row.selection == "test subject"
+    assert all(r.selection for r in published.every_row())
+    shown = {found.published for n in protocol.names() if (found := protocol.load(n)).published}
+    assert shown <= {r.benchmark for r in published.every_row()}
+
+
+def test_published_overall_f1_lie_between_macro_and_micro() -> None:
+    """Pooled counts: a figure outside was mistyped, or comes from other counts."""
+    for row in published.every_row():
+        f = row.figures
+        if {"macro", "micro", "overall"} <= set(f) and "memory" not in row.note:
+            assert min(f["macro"], f["micro"]) <= f["overall"] <= max(f["macro"], f["micro"])
+
+
+def test_a_protocol_is_plain_and_comes_back() -> None:
+    from aumer import strict
+
+    found = small()
+    assert strict.build(Protocol, found.to_dict(), "here") == found
