@@ -1,0 +1,152 @@
+"""`aumer bench PROTOCOL`, as it is typed: from pictures to the table."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench.conftest import TINY, write_tables
+
+from aumer.errors import EXIT_OK, EXIT_USAGE
+from aumer.simulate.timeline import Event, Timeline
+from aumer.simulate.video import Nuisance, write_casme_sq_layout
+
+#: CAS(ME)^2 as its protocol has it, but for the number of expressions; flow that is quick.
+PROTOCOL = """
+title = "Two small films"
+kind = "spotting"
+datasets = ["casme-sq"]
+split = "loso"
+
+[scoring]
+missing_offset = "refuse"
+expect_macro = 2
+expect_micro = 2
+
+[models.aumer]
+preset = "aumer"
+"""
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects in the folders and the workbook of CAS(ME)^2: a smile, then the brows."""
+    folder = tmp_path_factory.mktemp("films") / "CASME_sq"
+    smile, brows = ((12, "both"),), ((1, "both"), (2, "both"))
+
+    def performance(begin: float) -> Timeline:
+        return Timeline(
+            4.0,
+            (
+                Event("macro", smile, begin, begin + 0.4, begin + 0.9, begin + 1.3, 0.9),
+                Event("micro", brows, begin + 2.0, begin + 2.15, begin + 2.2, begin + 2.4, 0.9),
+            ),
+        )
+
+    named = {(15, "0101disgust1"): performance(0.5), (16, "0101disgust1"): performance(0.9)}
+    write_casme_sq_layout(folder, named, size=(256, 256), nuisance=Nuisance.none())
+    return folder
+
+
+def settings(folder: Path) -> None:
+    (folder / "small.toml").write_text(PROTOCOL)
+    (folder / "quick.toml").write_text('[motion]\nflow = "dis"\n')
+
+
+@pytest.mark.slow
+def test_from_pictures_to_the_table(run: Any, films: Path, tmp_path: Path) -> None:
+    """The whole protocol: rules, then a network, over two subjects' frames and the workbook."""
+    settings(tmp_path)
+    rules = run(f"bench small.toml --data {films} --config quick.toml -o rules")
+    assert rules.code == EXIT_OK, rules.err
+    assert "about" in rules.err and "written to rules" in rules.err
+    (row,) = re.findall(r"\| casme-sq \| 0 \| fixed \|.*", rules.out)
+    tp, _, fn = map(int, row.split("|")[8].split("/"))
+    assert tp + fn == 4 and tp >= 2  # a smile as broad as this is found in both
+
+    tiny = " ".join(f"--set {k}={json.dumps(v).replace(' ', '')}" for k, v in flat(TINY))
+    line = f"bench small.toml --data {films} --config quick.toml --model aumer {tiny} -o net"
+    net = run(f"{line} --json")
+    assert net.code == EXIT_OK, net.err
+    result = json.loads(net.out)
+    assert [f["tested"] for f in result["folds"]] == [["s15"], ["s16"]]
+    assert [f["trained"] for f in result["folds"]] == [["s16"], ["s15"]]
+    scores = result["scores"][0]["report"]["scores"]
+    assert (scores["macro"]["truths"], scores["micro"]["truths"]) == (2, 2)
+    assert result == json.loads((tmp_path / "net" / "result.json").read_text())
+
+    again = json.loads(run(f"{line} --json").out)  # everything is there
+    assert again["folds"] == result["folds"]
+    scored = run("bench small.toml --config quick.toml -o rules --score-only --scoring iou=0.9")
+    assert scored.code == EXIT_OK and "IoU >= 0.9" in scored.out
+
+
+def flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += flat(value, f"{prefix}{key}.")
+        else:
+            found.append((prefix + key, value))
+    return found
+
+
+def test_simulated_sets_run_like_any_other(run: Any, tmp_path: Path) -> None:
+    write_tables(tmp_path / "tables")
+    line = "bench sim-casme-sq --data tables --level easy --model rules"
+    expected = "--scoring expect_macro=8 --scoring expect_micro=4"
+    done = run(f"{line} {expected}")
+    assert done.code == EXIT_OK, done.err
+    (folder,) = (tmp_path / "aumer-bench").iterdir()
+    assert folder.name.startswith("sim-casme-sq-rules-")
+    # The same line finds the same folder; another level is another run.
+    assert run(f"{line} {expected} -q").err == ""
+    hard = line.replace("easy", "hard")
+    assert run(f"{hard} {expected}").code == EXIT_OK
+    folders = sorted((tmp_path / "aumer-bench").iterdir())
+    assert len(folders) == 2
+    compared = run(f"bench compare {folder} {next(f for f in folders if f != folder)}")
+    assert compared.code == EXIT_OK
+    assert "| sim-casme-sq | overall |" in compared.out
+    wrong = run(line)
+    assert wrong.code == EXIT_USAGE and "300 are expected" in wrong.err
+
+
+def test_protocols_are_listed(run: Any) -> None:
+    done = run("bench list")
+    assert done.code == EXIT_OK
+    for name in ("casme-sq", "samm-lv", "megc2019", "megc-unseen", "sim-casme-sq", "sim-samm-lv"):
+        assert re.search(rf"^{name} ", done.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bench casmesq --data x", "Did you mean 'casme-sq'"),
+        ("bench casme-sq", "--data"),
+        ("bench casme-sq --data nowhere", "nowhere"),
+        ("bench casme-sq --data a --data b", "twice"),
+        ("bench cross-data-set --data a", "SET=ROOT"),
+        ("bench sim-casme-sq --data x --seeds 0,a", "whole numbers"),
+        ("bench sim-casme-sq --data x --set epochs", "KEY=VALUE"),
+        ("bench sim-casme-sq --data x --scoring ious=1", "iou"),
+        ("bench sim-casme-sq --data x --model aumer --set epoch=1", "epochs"),
+        ("bench sim-casme-sq --data x --selection best", "oracle"),
+        ("bench sim-casme-sq --data x --workers 0", "workers"),
+        ("bench sim-casme-sq --data x --backend dask", "scheduler"),
+        ("bench sim-casme-sq --model aumer --score-only -o none", "nothing to score"),
+        ("bench compare none none", "no finished run"),
+        ("bench casme-sq --bogus", "--bogus"),
+        ("bench", "PROTOCOL"),
+    ],
+)
+def test_what_cannot_be_run_is_said_before_anything_is_written(
+    run: Any, tmp_path: Path, line: str, said: str
+) -> None:
+    done = run(line)
+    assert done.code == EXIT_USAGE
+    assert said in done.err
+    assert not list(tmp_path.iterdir())
