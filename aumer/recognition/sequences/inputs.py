@@ -1,0 +1,315 @@
+"""Grey, landmark and flow sequences of a clip from one call, and the views that networks read."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aumer import registry
+from aumer.cache import Arrays, FeatureCache
+from aumer.config import digest
+from aumer.errors import NoFaceError, UsageError
+from aumer.recognition.sequences.clips import ClipSequence
+from aumer.recognition.sequences.interpolation import (
+    METHODS,
+    Method,
+    interpolate,
+    interpolate_flow,
+)
+from aumer.recognition.sequences.magnification import Magnification, magnify
+from aumer.strict import require
+from aumer.types import FloatArray, ImageArray
+
+if TYPE_CHECKING:
+    from aumer.video import Source
+
+#: Raise when the numbers that the same settings give change: no older cache is read then.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SequenceSettings:
+    """How a clip's sequences are made.
+
+    Attributes:
+        size: side of the square crop, px; the outer eye corners lie size / 2 apart.
+        flow: optical flow by name, or "none".
+        magnification: of the grey frames; flow and landmarks are those of the frames as filmed.
+        length: frames to which onset to offset is interpolated; 0 keeps all frames as they are.
+        interpolation: see `aumer.recognition.sequences.interpolation.weights`.
+        margin: frames kept before the onset and after the offset, where `length` is 0.
+        detector, landmarker: of the face, by name.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    size: int = 128
+    flow: str = "tvl1"
+    magnification: Magnification | None = None
+    length: int = 0
+    interpolation: Method = "linear"
+    margin: int = 32
+    detector: str = "mediapipe"
+    landmarker: str = "mediapipe"
+
+    def __post_init__(self) -> None:
+        require(16 <= self.size <= 1024, "size", self.size, "from 16 to 1024 px")
+        require(self.length == 0 or self.length >= 2, "length", self.length, "0, or 2 or more")
+        require(self.margin >= 0, "margin", self.margin, ">= 0 frames")
+        require(
+            self.interpolation in METHODS,
+            "interpolation",
+            self.interpolation,
+            f"one of {', '.join(METHODS)}",
+        )
+
+
+def sequence_inputs(
+    source: Source,
+    *,
+    onset: int = 0,
+    offset: int | None = None,
+    apex: int | None = None,
+    fps: float | None = None,
+    settings: SequenceSettings | None = None,
+    landmarks: FloatArray | None = None,
+    cache: str | PathLike[str] | None = None,
+) -> ClipSequence:
+    """Everything that a recogniser of sequences reads of one expression.
+
+    One similarity for the whole clip, fitted to the landmarks at the onset, puts the face upright:
+    a fit for every frame would make motion of the landmarks' jitter, and magnification would make
+    it larger. A frame without a face keeps the landmarks of the one before.
+
+    Args:
+        source, fps: as in `aumer.video.open_video`.
+        onset, offset, apex: decode ordinals; by default the first and the last frame, and the
+            middle between onset and offset.
+        landmarks: (T, 68, 2) px of the source's frames, by decode ordinal; found if `None`.
+        cache: folder in which the result is kept and found.
+
+    Raises:
+        VideoError: the source cannot be read.
+        NoFaceError: no face at the onset.
+        UsageError: frames that the source has not, or a name that there is not.
+    """
+    from aumer.video import content_digest, open_video
+
+    settings = settings or SequenceSettings()
+    flow = None if settings.flow == "none" else registry.resolve("flow", settings.flow)
+    _check_order(onset, apex, offset)
+    about = {
+        "version": _VERSION,
+        "content": content_digest(source, fps=fps) if cache is not None else None,
+        "settings": asdict(settings),
+        "frames": [onset, apex, offset],
+        "landmarks": None if landmarks is None else digest(landmarks.astype(float).tolist()),
+    }
+    if cache is not None and about["content"] is None:
+        raise UsageError("what a camera shows cannot be kept under its content; use cache = None")
+    store = FeatureCache(cache, f"sequence-{digest(about)}")
+    kept = store.whole()
+    if kept is not None:
+        return _unpack(kept)
+
+    margin = 0 if settings.length else settings.margin
+    first = max(0, onset - margin)
+    last = None if offset is None else offset + margin
+    tracker = _Tracker(settings, landmarks)
+    images: list[ImageArray] = []
+    points: list[FloatArray] = []
+
+    def wanted(index: int, _: float) -> bool:
+        return index >= first and (last is None or index <= last)
+
+    reader = open_video(source, fps=fps, keep=wanted)
+    aligner: _Aligner | None = None
+    waiting: list[tuple[ImageArray, FloatArray | None]] = []  # for the onset's landmarks
+    with closing(reader):
+        rate = fps or reader.info.fps
+        for frame in reader:
+            found = tracker(frame.index, frame.image)
+            waiting.append((frame.image, found))
+            if frame.index < onset:
+                continue
+            if aligner is None:
+                if found is None:
+                    raise NoFaceError(f"no face in frame {onset}, the onset, of {reader.info.name}")
+                aligner = _Aligner(found, settings.size)
+            for image, seen in waiting:
+                images.append(aligner.image(image))
+                points.append(points[-1] if seen is None and points else aligner.points(seen))
+            waiting = []
+    if aligner is None:
+        raise UsageError(f"{reader.info.name} has no frame {onset}, the onset")
+    if rate is None:
+        raise UsageError(f"{reader.info.name} does not say its frame rate; give fps")
+    end = first + len(images) - 1 if offset is None else offset
+    if end > first + len(images) - 1:
+        raise UsageError(
+            f"{reader.info.name} ends at frame {first + len(images) - 1}; the offset is {offset}"
+        )
+    peak = (onset + end) // 2 if apex is None else apex
+    _check_order(onset, peak, end)
+    clip = _sequence(
+        np.stack(images),
+        np.stack(points),
+        (onset - first, peak - first, end - first),
+        rate,
+        flow,
+        settings,
+    )
+    store.finish(_pack(clip))
+    return clip
+
+
+def _sequence(
+    grey: ImageArray,
+    landmarks: FloatArray,
+    frames: tuple[int, int, int],
+    fps: float,
+    flow: Any,
+    settings: SequenceSettings,
+) -> ClipSequence:
+    fields = None
+    if flow is not None:
+        fields = np.zeros((len(grey) - 1, *grey.shape[1:], 2), np.float32)
+        for k, (a, b) in enumerate(pairwise(grey)):
+            fields[k] = flow(a, b)
+    if settings.magnification is not None:
+        grey = np.stack([_eight_bits(x) for x in magnify(grey, fps, settings.magnification)])
+    onset, apex, offset = frames
+    if settings.length:
+        within, method = slice(onset, offset + 1), settings.interpolation
+        grey = _eight_bits(interpolate(grey[within], settings.length, method))
+        landmarks = interpolate(landmarks[within], settings.length, method)
+        if fields is not None:
+            fields = interpolate_flow(fields[onset:offset], settings.length, method)
+        steps = (settings.length - 1) / max(offset - onset, 1)
+        onset, apex, offset = 0, round((apex - onset) * steps), settings.length - 1
+        fps *= steps
+    return ClipSequence(grey, landmarks, fields, onset, apex, offset, fps)
+
+
+# -- views -----------------------------------------------------------------------------------------
+
+
+def displacement(clip: ClipSequence, frame: int) -> FloatArray:
+    """(S, S, 2) float32 px: the flow summed, pixel by pixel, from the onset to `frame`.
+
+    Before the onset it is the sum from `frame` to the onset, turned round.
+    """
+    fields = clip.flow_fields()
+    if frame >= clip.onset:
+        return np.asarray(fields[clip.onset : frame].sum(0, dtype=np.float32), np.float32)
+    return np.asarray(-fields[frame : clip.onset].sum(0, dtype=np.float32), np.float32)
+
+
+def with_strain(flow: FloatArray) -> FloatArray:
+    """(..., S, S, 2) px -> (..., S, S, 3): u, v and optical strain.
+
+    Strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), central differences, one-sided at the rim.
+    """
+    rows, columns = flow.ndim - 3, flow.ndim - 2
+    u, v = flow[..., 0], flow[..., 1]
+    shear = np.gradient(u, axis=rows) + np.gradient(v, axis=columns)
+    stretch = np.gradient(u, axis=columns) ** 2 + np.gradient(v, axis=rows) ** 2
+    strain = np.sqrt(stretch + shear**2 / 2)
+    return np.asarray(np.concatenate([flow, strain[..., None]], -1), np.float32)
+
+
+def steps_to_apex(clip: ClipSequence, steps: int) -> list[int]:
+    """`steps` frames from onset to apex at equal steps, rounded, both included."""
+    return [round(float(t)) for t in np.linspace(clip.onset, clip.apex, steps)]
+
+
+# -- the face --------------------------------------------------------------------------------------
+
+
+class _Aligner:
+    """Crops every frame by the similarity that puts the landmarks it was made from in place."""
+
+    def __init__(self, landmarks: FloatArray, size: int) -> None:
+        self._landmarks, self._size = landmarks, size
+        self._transform: FloatArray | None = None
+
+    def image(self, image: ImageArray) -> ImageArray:
+        from aumer.motion import align
+
+        face = align(image, self._landmarks, self._size)
+        if self._transform is None:
+            # The map itself: an affine through 68 points and their places in the crop.
+            points = np.column_stack([self._landmarks.astype(np.float64), np.ones(68)])
+            self._transform = np.linalg.lstsq(points, face.landmarks, rcond=None)[0].T
+        return face.grey
+
+    def points(self, landmarks: FloatArray | None) -> FloatArray:
+        assert self._transform is not None
+        points = self._landmarks if landmarks is None else landmarks
+        moved = points @ self._transform[:, :2].T + self._transform[:, 2]
+        return np.asarray((moved + 0.5) / self._size - 0.5, np.float32)
+
+
+class _Tracker:
+    """(68, 2) px of a frame's face, given or found; `None` where there is none."""
+
+    def __init__(self, settings: SequenceSettings, landmarks: FloatArray | None) -> None:
+        self._given = landmarks
+        if landmarks is None:
+            from aumer.face.track import FaceTracker
+
+            self._find = FaceTracker(
+                registry.resolve("detector", settings.detector)(),
+                registry.resolve("landmarker", settings.landmarker)(),
+                min_eye_distance=16.0,
+            )
+        elif landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
+            raise UsageError(f"landmarks must be (T, 68, 2) px; found {landmarks.shape}")
+
+    def __call__(self, index: int, image: ImageArray) -> FloatArray | None:
+        if self._given is not None:
+            if index >= len(self._given):
+                raise UsageError(
+                    f"there are landmarks of {len(self._given)} frames, not of {index}"
+                )
+            points: FloatArray = self._given[index].astype(np.float32)
+            return points if np.isfinite(points).all() else None
+        face = self._find(image)
+        return None if face is None else face.landmarks
+
+
+def _check_order(onset: int, apex: int | None, offset: int | None) -> None:
+    known = [f for f in (onset, apex, offset) if f is not None]
+    if known != sorted(known) or onset < 0:
+        raise UsageError(
+            f"a clip needs 0 <= onset <= apex <= offset; found {onset}, {apex}, {offset}"
+        )
+
+
+def _eight_bits(values: FloatArray) -> ImageArray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _pack(clip: ClipSequence) -> Arrays:
+    facts = np.array([clip.onset, clip.apex, clip.offset, clip.fps], np.float64)
+    flow = {} if clip.flow is None else {"flow": clip.flow}
+    return {"grey": clip.grey, "landmarks": clip.landmarks, "facts": facts, **flow}
+
+
+def _unpack(arrays: Arrays) -> ClipSequence:
+    onset, apex, offset, fps = arrays["facts"].tolist()
+    return ClipSequence(
+        arrays["grey"],
+        arrays["landmarks"],
+        arrays.get("flow"),
+        int(onset),
+        int(apex),
+        int(offset),
+        float(fps),
+    )

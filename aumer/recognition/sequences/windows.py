@@ -1,0 +1,103 @@
+"""Windows of fixed length cut from clips: where they start, and how many there are. numpy only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aumer.recognition.sequences.clips import ClipSequence
+from aumer.strict import require
+from aumer.types import FloatArray, ImageArray, IntArray
+
+#: Side to side, frames that a window may be moved by where its expression fits inside it.
+JITTER = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A stretch of one clip. Frames beyond the clip's ends repeat the end; flow there is 0.
+
+    Shapes:
+        grey (L, S, S) uint8, landmarks (L, 68, 2) float32, flow (L - 1, S, S, 2) float32 px, or
+        `None` where the clip has none.
+    """
+
+    grey: ImageArray
+    landmarks: FloatArray
+    flow: FloatArray | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a window is cut: index of its clip and its first frame (which may be negative)."""
+
+    clip: int
+    start: int
+
+
+def centred_start(clip: ClipSequence, length: int) -> int:
+    """First frame of the window round the apex, moved to lie inside the clip where it fits."""
+    return _clamped(clip.apex - length // 2, clip, length)
+
+
+def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> int:
+    """First frame of one more window of a clip.
+
+    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centred
+    window moved by at most `JITTER` frames, onset and offset staying inside.
+    """
+    if clip.offset - clip.onset + 1 >= length:
+        return int(rng.integers(clip.onset, clip.offset - length + 2))
+    low, high = clip.offset - length + 1, clip.onset
+    base = min(max(clip.apex - length // 2, low), high)
+    start = rng.integers(max(low, base - JITTER), min(high, base + JITTER) + 1)
+    return _clamped(int(start), clip, length)
+
+
+def balanced_places(
+    clips: Sequence[ClipSequence],
+    labels: IntArray,
+    length: int,
+    target: int,
+    rng: np.random.Generator,
+) -> list[Place]:
+    """Windows of every clip, so that each class has `target` of them or a few more.
+
+    A class of N_c clips is gone through ceil(target / N_c) times, at least once: first with the
+    windows round the apexes, then with further ones.
+
+    Args:
+        target: windows a class; 0 for one window a clip.
+
+    Raises:
+        ConfigError: length < 1 or target < 0.
+    """
+    require(length >= 1, "length", length, ">= 1 frame")
+    require(target >= 0, "target", target, ">= 0 windows")
+    counts = np.bincount(labels) if len(labels) else np.zeros(0, np.int64)
+    places = []
+    for k, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+        rounds = max(1, math.ceil(target / counts[label]))
+        places.append(Place(k, centred_start(clip, length)))
+        places += [Place(k, further_start(clip, length, rng)) for _ in range(rounds - 1)]
+    return places
+
+
+def cut(clip: ClipSequence, start: int, length: int) -> Window:
+    """The window of `length` frames that begins at frame `start` of the clip."""
+    frames = np.clip(np.arange(start, start + length), 0, len(clip) - 1)
+    flow = None
+    if clip.flow is not None:
+        flow = np.zeros((length - 1, *clip.flow.shape[1:]), np.float32)
+        moves = np.flatnonzero(np.diff(frames))  # a repeated frame does not move
+        flow[moves] = clip.flow[frames[moves]]
+    return Window(clip.grey[frames], clip.landmarks[frames], flow)
+
+
+def _clamped(start: int, clip: ClipSequence, length: int) -> int:
+    """Inside the clip; where the clip is shorter than the window, as much of it as there is."""
+    low, high = sorted((0, len(clip) - length))
+    return min(max(start, low), high)

@@ -1,0 +1,309 @@
+"""``mfem-mffm``: ResNet34 with multi-region extraction (MFEM) and multi-level fusion (MFFM).
+
+Grey frames (make them with magnification) with flow, sampled at equal steps from onset to apex, go
+through ResNet34 frame by frame. After each stage an MFEM: two branches, spatial then channel
+attention and the reverse, added; the stage's output beside it is the next stage's input. MFFMs fuse
+neighbouring levels; the mean-pooled levels of each frame go into a bidirectional LSTM.
+
+Chosen where the publication is silent: 8 frames; the flow of a frame is its displacement since the
+onset, in px, which lets slow motion add up; of the five maps that it pools from four levels without
+naming the fifth, three are the interactions of neighbouring levels, the fourth is the deepest level
+itself and the fifth the interaction of the first with the second interaction, once more fused, so
+that one map has seen three levels; all maps of an interaction have the shallower level's channels;
+the suppressed part goes through squeeze-and-excitation of its own; r = 16; GeM powers start at 3;
+LSTM of 256 each way, read at its last frame forwards and its first backwards; "FC .5" is dropout .5
+before the last layer, behind a hidden one of 256; batch 16; no pretraining.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aumer.recognition.learning import Learning
+from aumer.recognition.sequences.augment import Augmentation
+from aumer.recognition.sequences.clips import ClipSequence
+from aumer.recognition.sequences.inputs import displacement, steps_to_apex
+from aumer.recognition.sequences.windows import Place, Window
+from aumer.recognition.systems.system import Inputs, SequenceSystem
+from aumer.strict import require
+
+#: Of training clips, by default.
+AUGMENTATION = Augmentation(flip=0.5)
+
+
+@dataclass(frozen=True)
+class MfemMffmConfig:
+    """The published network is the default.
+
+    Attributes:
+        mfem, mffm: the two modules; off for the published ablations.
+        steps: frames from onset to apex.
+        width: channels of the first stage; they double from stage to stage.
+        blocks: residual blocks of the four stages; ResNet34's.
+        reduction: of the channel attentions.
+        hidden: of the LSTM, each way, and of the layer after it.
+        augmentation: of training clips.
+    """
+
+    mfem: bool = True
+    mffm: bool = True
+    steps: int = 8
+    width: int = 64
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    reduction: int = 16
+    hidden: int = 256
+    augmentation: Augmentation = AUGMENTATION
+
+    def __post_init__(self) -> None:
+        for name in ("width", "reduction", "hidden"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        require(self.steps >= 2, "steps", self.steps, ">= 2 frames")
+        require(
+            len(self.blocks) == 4 and min(self.blocks) >= 1,
+            "blocks",
+            list(self.blocks),
+            "four numbers >= 1",
+        )
+
+
+class SpatialAttention(nn.Module):
+    """SAM: x times sigmoid(conv 7 x 7 of [max, mean] over channels).
+
+    Shapes:
+        x (N, C, H, W); returns the like.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.conv(seen))
+
+
+class GeneralisedMean(nn.Module):
+    """Mean of x^p over the picture, to the power 1 / p, with a learned p for each channel.
+
+    Shapes:
+        x (N, C, H, W); returns (N, C). Values below 1e-6 count as 1e-6, p as at least 1.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.full((channels,), 3.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = self.power.clamp(min=1.0)[:, None, None]
+        mean: Tensor = x.clamp(min=1e-6).pow(p).mean((2, 3))
+        return mean.pow(1 / p[:, 0, 0])
+
+
+def _gate(channels: int, reduction: int) -> nn.Sequential:
+    inner = max(1, channels // reduction)
+    return nn.Sequential(
+        nn.Linear(channels, inner), nn.ReLU(), nn.Linear(inner, channels), nn.Sigmoid()
+    )
+
+
+class ComplementaryChannelAttention(nn.Module):
+    """CCAM: the main part x g1, and the suppressed part x (1 - g1) through attention of its own.
+
+    Shapes:
+        x (N, C, H, W); returns the like.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.pool = GeneralisedMean(channels)
+        self.main, self.second = _gate(channels, reduction), _gate(channels, reduction)
+
+    def forward(self, x: Tensor) -> Tensor:
+        g1 = self.main(self.pool(x))[:, :, None, None]
+        suppressed = x * (1 - g1)
+        g2 = self.second(suppressed.mean((2, 3)))[:, :, None, None]
+        both: Tensor = x * g1 + suppressed * g2
+        return both
+
+
+class Mfem(nn.Module):
+    """Multi-region extraction: SAM then CCAM plus CCAM then SAM.
+
+    Shapes:
+        x (N, C, H, W); returns the like.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.place_first = nn.Sequential(
+            SpatialAttention(), ComplementaryChannelAttention(channels, reduction)
+        )
+        self.channel_first = nn.Sequential(
+            ComplementaryChannelAttention(channels, reduction), SpatialAttention()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        both: Tensor = self.place_first(x) + self.channel_first(x)
+        return both
+
+
+class Mffm(nn.Module):
+    """Multi-level fusion of two neighbouring levels: concat(conv(shallow), upsample(conv(deep))),
+    conv, batch norm.
+
+    Shapes:
+        shallow (N, C, H, W), deep (N, D, h, w); returns (N, C, H, W).
+    """
+
+    def __init__(self, shallow: int, deep: int) -> None:
+        super().__init__()
+        self.shallow, self.deep = nn.Conv2d(shallow, shallow, 1), nn.Conv2d(deep, shallow, 1)
+        self.fuse = nn.Sequential(
+            nn.Conv2d(2 * shallow, shallow, 3, padding=1, bias=False), nn.BatchNorm2d(shallow)
+        )
+
+    def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
+        up = functional.interpolate(
+            self.deep(deep), shallow.shape[2:], mode="bilinear", align_corners=False
+        )
+        return torch.relu(self.fuse(torch.cat([self.shallow(shallow), up], 1)))
+
+
+class BasicBlock(nn.Module):
+    """ResNet's two 3 x 3 convolutions with a residual.
+
+    Shapes:
+        x (N, C, H, W); returns (N, to, H / stride, W / stride).
+    """
+
+    def __init__(self, channels: int, to: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, to, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(to),
+            nn.ReLU(),
+            nn.Conv2d(to, to, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(to),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or channels != to:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, to, 1, stride, bias=False), nn.BatchNorm2d(to)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class MfemMffm(nn.Module):
+    """The network.
+
+    Shapes:
+        frames (N, T, 3, S, S): grey, u, v; returns (N, classes) logits.
+    """
+
+    def __init__(self, config: MfemMffmConfig, classes: int) -> None:
+        super().__init__()
+        widths = [config.width * 2**k for k in range(4)]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 7, 2, 3, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, 1),
+        )
+        # Beside its MFEM a level has twice the stage's channels.
+        levels = [w * (1 + config.mfem) for w in widths]
+        stages = []
+        for k, (channels, to) in enumerate(zip((widths[0], *levels[:-1]), widths, strict=True)):
+            blocks = [BasicBlock(channels, to, 2 if k else 1)]
+            blocks += [BasicBlock(to, to, 1) for _ in range(config.blocks[k] - 1)]
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.mfem = nn.ModuleList(Mfem(w, config.reduction) for w in widths if config.mfem)
+        pooled = levels[-1]
+        self.mffm = nn.ModuleList()
+        if config.mffm:
+            pairs = list(pairwise(levels))
+            self.mffm.extend(Mffm(*pair) for pair in [*pairs, pairs[0]])
+            pooled = sum(levels) + levels[0]
+        self.lstm = nn.LSTM(pooled, config.hidden, batch_first=True, bidirectional=True)
+        self.head = nn.Sequential(
+            nn.Dropout(0.3),
+            nn.Linear(2 * config.hidden, config.hidden),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(config.hidden, classes),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def levels(self, pictures: Tensor) -> list[Tensor]:
+        """(N, 3, S, S) -> what each of the four stages hands on, its MFEM's output included."""
+        made, x = [], self.stem(pictures)
+        for k, stage in enumerate(self.stages):
+            x = stage(x)
+            if self.mfem:
+                x = torch.cat([x, self.mfem[k](x)], 1)
+            made.append(x)
+        return made
+
+    def fused(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """The maps that are pooled: five with MFFM, otherwise the deepest level alone."""
+        if not self.mffm:
+            return [levels[-1]]
+        first, second, third = (
+            self.mffm[k](levels[k], levels[k + 1]) for k in range(len(levels) - 1)
+        )
+        return [first, second, third, levels[-1], self.mffm[3](first, second)]
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """(N, 2 hidden): what the head reads."""
+        maps = self.fused(self.levels(frames.flatten(0, 1)))
+        pooled = torch.cat([m.mean((2, 3)) for m in maps], 1).reshape(*frames.shape[:2], -1)
+        out = self.lstm(pooled)[0]
+        half = out.shape[-1] // 2
+        return torch.cat([out[:, -1, :half], out[:, 0, half:]], 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.embed(frames))
+        return logits
+
+
+class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
+    """The recogniser; 50 epochs as for CASME II (for SAMM the publication takes 80)."""
+
+    name: ClassVar[str] = "mfem-mffm"
+    config_type = MfemMffmConfig
+    default_learning = Learning(
+        optimizer="sgd", lr=1e-2, momentum=0.9, schedule="cosine", epochs=50, batch=16
+    )
+
+    def build(self, classes: int) -> nn.Module:
+        return MfemMffm(self.config, classes)
+
+    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
+        return [Place(k, clip.onset) for k, clip in enumerate(clips)]
+
+    def window(self, clip: ClipSequence, start: int) -> Window:
+        frames = steps_to_apex(clip, self.config.steps)
+        flow = np.stack([displacement(clip, t) for t in frames])
+        return Window(clip.grey[frames], clip.landmarks[frames], flow)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        return self.config.augmentation
+
+    def arrays(self, window: Window) -> Inputs:
+        assert window.flow is not None
+        grey = window.grey[..., None].astype(np.float32) / 255 - 0.5
+        planes = np.concatenate([grey, window.flow], -1).transpose(0, 3, 1, 2)
+        return {"frames": np.ascontiguousarray(planes, np.float32)}

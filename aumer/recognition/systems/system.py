@@ -1,0 +1,303 @@
+"""What the published systems share: `aumer.recognition.seam.Recognizer`, with clips as sequences.
+
+A system says which windows it reads of a clip, what its network gets of a window, and which network
+that is; fitting, predicting, attribution and files are here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from aumer import strict
+from aumer.errors import ConfigError, WeightsError
+from aumer.files import StrPath
+from aumer.recognition.learning import Callback, Learned, Learning, Sample, content_hash, learn
+from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weights, write_weights
+from aumer.recognition.sequences.augment import Augmentation
+from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
+from aumer.recognition.sequences.windows import Place, Window, balanced_places
+from aumer.rois import DEFAULT_ROIS
+from aumer.types import FloatArray, ImageArray, IntArray
+
+C = TypeVar("C")
+S = TypeVar("S", bound="SequenceSystem[Any]")
+#: What a network reads of one window, by the names of its arguments.
+Inputs = dict[str, FloatArray]
+
+#: Windows that predictions are made of at a time.
+_BATCH = 16
+#: Half side of the square that occlusion hides, in sides of the crop: a mouth's corner.
+_HIDDEN = 0.1
+
+
+class SequenceSystem(ABC, Generic[C]):
+    """A recogniser of whole clips. The same clips and the same seed give the same numbers.
+
+    Args:
+        config: of the network; a mapping changes the published configuration.
+        learning: of the training; a mapping changes the published settings.
+        seed: of the initial weights and of all that is drawn.
+        device: on which it trains and predicts.
+
+    Attributes:
+        net: `None` before `fit`.
+        log: one record per epoch of `fit`.
+        classes, rois, card: see `aumer.recognition.seam.Recognizer`.
+
+    Raises:
+        ConfigError: an unknown or impossible setting.
+    """
+
+    name: ClassVar[str]
+    config_type: type[C]
+    default_learning: ClassVar[Learning]
+
+    def __init__(
+        self,
+        config: C | Mapping[str, Any] | None = None,
+        learning: Learning | Mapping[str, Any] | None = None,
+        *,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if config is None or isinstance(config, Mapping):
+            config = strict.build(self.config_type, config or {}, f"configuration of {self.name}")
+        if learning is None or isinstance(learning, Mapping):
+            values = {**self.default_learning.to_dict(), **(learning or {})}
+            learning = strict.build(Learning, values, f"learning of {self.name}")
+        self.config: C = config
+        self.learning, self.seed, self.device = learning, seed, torch.device(device)
+        self.classes: tuple[str, ...] = ()
+        self.rois: tuple[str, ...] = DEFAULT_ROIS.names
+        self.card: dict[str, Any] = {}
+        self.net: nn.Module | None = None
+        self.log: tuple[dict[str, Any], ...] = ()
+
+    # -- what a system says of itself --------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, classes: int) -> nn.Module:
+        """The network, with new weights."""
+
+    @abstractmethod
+    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
+        """The one window of each clip that is predicted from."""
+
+    @abstractmethod
+    def window(self, clip: ClipSequence, start: int) -> Window:
+        """What is cut from a clip."""
+
+    @abstractmethod
+    def arrays(self, window: Window) -> Inputs:
+        """What the network reads of a window, without the batch's axis."""
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """Of training windows."""
+        return Augmentation()
+
+    @property
+    def length(self) -> int:
+        """Frames of a window."""
+        return 1
+
+    @property
+    def windows_a_class(self) -> int:
+        """Target of `balanced_places`; 0 for one window a clip."""
+        return 0
+
+    # -- the seam ----------------------------------------------------------------------------------
+
+    def fit(
+        self: S,
+        clips: SequenceClips,
+        *,
+        checkpoint: StrPath | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> S:
+        """Learn, and return itself. Nothing is chosen but on these clips.
+
+        Args:
+            checkpoint, callbacks: see `aumer.recognition.learning.learn`.
+
+        Raises:
+            UsageError, WeightsError: as `learn`, or clips without the flow that is read.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            net = self.build(len(clips.classes))
+        learned: Learned = learn(
+            net,
+            _ClipMaterial(self, clips),
+            len(clips.classes),
+            self.learning,
+            seed=self.seed,
+            device=self.device,
+            checkpoint=checkpoint,
+            about={"recognizer": self.name, "config": strict.plain(self.config)},
+            callbacks=callbacks,
+        )
+        self.net, self.log, self.classes = net, learned.log, clips.classes
+        return self
+
+    def predict_proba(self, inputs: Sequence[ClipSequence], sources: Sequence[str] = ()) -> Floats:
+        """N clips -> (N, C) float64 probabilities; the rows sum to 1.
+
+        Args:
+            sources: the data set of each clip; no published system asks.
+
+        Raises:
+            UsageError: it is not fitted, or clips without the flow that is read.
+        """
+        logits = self._run(inputs, embed=False)
+        return np.asarray(torch.softmax(logits.double(), 1).numpy(), np.float64)
+
+    def embeddings(self, inputs: Sequence[ClipSequence]) -> FloatArray:
+        """N clips -> (N, D) float32: what the network's last layers read.
+
+        Raises:
+            UsageError: as `predict_proba`.
+        """
+        return np.asarray(self._run(inputs, embed=True).numpy(), np.float32)
+
+    def attribution(self, clip: ClipSequence, label: str | None = None) -> Floats:
+        """(12,) float64: fall of a class's probability when the motion round a ROI is put to rest.
+
+        Within a square of a fifth of the crop's side round the ROI's landmark every frame shows the
+        onset's pixels, the flow is 0 and landmarks stay where they were.
+
+        Args:
+            label: by default the most probable class.
+
+        Raises:
+            UsageError: as `predict_proba`, or there is no such class.
+        """
+        variants = [clip, *(at_rest(clip, k) for k in DEFAULT_ROIS.landmarks)]
+        shares = self.predict_proba(variants)
+        k = column(self._recognizer, label, shares[0])
+        return np.asarray(shares[0, k] - shares[1:, k], np.float64)
+
+    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """Everything that prediction needs, and the card, in one safetensors file.
+
+        Raises:
+            UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
+        """
+        fitted(self._recognizer)
+        assert self.net is not None
+        arrays = {k: v.detach().cpu().numpy() for k, v in self.net.state_dict().items()}
+        about = {
+            "config": strict.plain(self.config),
+            "learning": self.learning.to_dict(),
+            "seed": self.seed,
+        }
+        write_weights(path, self._recognizer, arrays, about, card, overwrite=overwrite)
+
+    @classmethod
+    def load(cls: type[S], path: StrPath) -> S:
+        """Read what `save` wrote, on the CPU. No code in the file is run.
+
+        Raises:
+            WeightsError: no such file, damaged, or not of this recogniser.
+        """
+        found = read_weights(path, cls.name)
+        try:
+            about = found.about
+            made = cls(about["config"], about["learning"], seed=int(about["seed"]))
+            net = made.build(len(found.classes))
+            net.load_state_dict({k: torch.from_numpy(v) for k, v in found.arrays.items()})
+        except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"{path} holds no whole {cls.name}: {error}") from error
+        made.net, made.classes, made.card = net.eval(), found.classes, found.card
+        return made
+
+    @property
+    def _recognizer(self) -> Recognizer:
+        """Itself: the seam's helpers ask for name and classes, and not for what it reads."""
+        return cast(Recognizer, self)
+
+    @torch.no_grad()
+    def _run(self, clips: Sequence[ClipSequence], *, embed: bool) -> Tensor:
+        fitted(self._recognizer)
+        assert self.net is not None
+        material = _ClipMaterial(self, clips)
+        places = self.places(clips)
+        net = self.net.to(self.device).eval()
+        forward = cast(Any, net).embed if embed else net
+        width = len(self.classes)
+        parts = []
+        for k in range(0, len(places), _BATCH):
+            batch = [(place.clip, place.start) for place in places[k : k + _BATCH]]
+            inputs = {n: x.to(self.device) for n, x in material.load(batch, None).items()}
+            parts.append(forward(**inputs).float().cpu())
+        return torch.cat(parts) if parts else torch.zeros(0, width)
+
+
+class _ClipMaterial:
+    """Clips as `aumer.recognition.learning.Material`."""
+
+    def __init__(
+        self, system: SequenceSystem[Any], clips: SequenceClips | Sequence[ClipSequence]
+    ) -> None:
+        self._system = system
+        self._clips = clips.inputs if isinstance(clips, SequenceClips) else tuple(clips)
+        self.labels: IntArray = (
+            clips.labels if isinstance(clips, SequenceClips) else np.zeros(len(clips), np.int64)
+        )
+        self.subjects: tuple[str, ...] = (
+            clips.subjects if isinstance(clips, SequenceClips) else ("",) * len(clips)
+        )
+
+    def draw(self, clips: IntArray, rng: np.random.Generator | None) -> list[Sample]:
+        system, some = self._system, [self._clips[k] for k in clips]
+        if rng is None or not system.windows_a_class:
+            places = system.places(some)
+        else:
+            places = balanced_places(
+                some, self.labels[clips], system.length, system.windows_a_class, rng
+            )
+        return [(int(clips[place.clip]), place.start) for place in places]
+
+    def load(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> dict[str, Tensor]:
+        augment = self._system.augmentation
+        windows = []
+        for clip, start in samples:
+            at = start if rng is None else augment.start(start, rng)
+            window = self._system.window(self._clips[clip], at)
+            windows.append(self._system.arrays(window if rng is None else augment(window, rng)))
+        return {name: torch.from_numpy(np.stack([w[name] for w in windows])) for name in windows[0]}
+
+    def digest(self) -> str:
+        facts = [f"{c.onset} {c.apex} {c.offset} {c.fps!r}" for c in self._clips]
+        arrays: list[npt.NDArray[Any]] = [self.labels]
+        for clip in self._clips:
+            arrays += [clip.grey, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
+        return content_hash(arrays, *facts, *self.subjects)
+
+
+def standardised(image: ImageArray) -> FloatArray:
+    """(S, S) float32 of mean 0 and deviation 1; a picture of one grey is 0."""
+    values = image.astype(np.float32)
+    values = values - values.mean()
+    return np.asarray(values / max(float(values.std()), 1.0), np.float32)
+
+
+def at_rest(clip: ClipSequence, landmark: int) -> ClipSequence:
+    """The clip with what lies round a landmark (where it is at the onset) kept as at the onset."""
+    at = clip.landmarks[clip.onset]
+    x, y = at[landmark]
+    middles = (np.arange(clip.size) + 0.5) / clip.size - 0.5
+    near = (np.abs(middles - y) <= _HIDDEN)[:, None] & (np.abs(middles - x) <= _HIDDEN)
+    grey = np.where(near, clip.grey[clip.onset], clip.grey)
+    flow = None if clip.flow is None else np.where(near[..., None], np.float32(0), clip.flow)
+    points = np.abs(at - at[landmark]).max(1) <= _HIDDEN
+    landmarks = np.where(points[:, None], at, clip.landmarks)
+    return replace(clip, grey=grey, landmarks=landmarks, flow=flow)
