@@ -1,0 +1,113 @@
+"""How fast networks train: one fold of sim-casme-sq on one thread, and what all folds come to.
+
+    python benchmarks/training.py [--full PRESET] [--save]
+
+Without --full one fold of each preset is trained for a few epochs, and the time of all folds on two
+cores is extrapolated. --full runs all folds and epochs of one preset through the runner, two
+processes at a time, in a temporary folder, and prints the real time and the score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+
+import torch
+from common import Report, test_data
+
+from aumer.bench import models, protocol, runner
+from aumer.bench.folds import Entry, job, plan
+from aumer.bench.sources import open_source
+from aumer.bench.workers import Workers
+from aumer.config import load_settings
+
+PROTOCOL = "sim-casme-sq"
+EPOCHS = 6  # the first is left out, as it warms up
+WORKERS = 2
+
+
+def one_fold(report: Report, name: str) -> None:
+    """Epochs a second of the first fold, and the extrapolation."""
+    from aumer.training.loop import train
+
+    found = protocol.load(PROTOCOL)
+    model = models.find(name, found, overrides={"epochs": EPOCHS})
+    whole = models.find(name, found)
+    assert isinstance(model, models.Trainable) and isinstance(whole, models.Trainable)
+    settings = load_settings()
+    settings = replace(settings, motion=replace(settings.motion, rate=model.rate))
+    source = open_source(PROTOCOL, test_data() / "annotations", level=found.level, seed=0)
+    videos = source.videos(settings, Workers(), None, None)
+    entries = [Entry.of(PROTOCOL, v) for v in videos]
+    folds = plan(found, entries)
+    work = job(folds[0], entries, model, found, 0, run="", checkpoint=None)
+    torch.set_num_threads(1)
+    marks = [_now()]
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            work.train,
+            model.settings,
+            seed=0,
+            checkpoint=f"{folder}/checkpoint.safetensors",  # the runner writes one, too
+            callbacks=[lambda _: marks.append(_now())],
+        )
+    end = _now()
+    minutes = sum(len(v.features) / v.features.rate for v in work.train) / 60
+    report.line(f"{name}: one of {len(folds)} folds, {len(work.train)} videos, {minutes:.0f} min")
+    epochs = whole.settings.epochs
+    for k, clock in enumerate(("wall clock", "CPU time")):
+        per_epoch = (marks[-1][k] - marks[1][k]) / (EPOCHS - 1)
+        around = marks[1][k] - marks[0][k] - per_epoch + end[k] - marks[-1][k]
+        total = len(folds) * (around + epochs * per_epoch) / WORKERS
+        report.line(
+            f"  {clock}: {per_epoch:.3f} s an epoch ({1 / per_epoch:.2f} epochs/s), {around:.1f} s "
+            f"around; all {len(folds)} folds x {epochs} epochs on {WORKERS} cores: about "
+            f"{total / 60:.1f} min"
+        )
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def full(report: Report, name: str) -> None:
+    """All folds and epochs, as `aumer bench` runs them."""
+    found = protocol.load(PROTOCOL)
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        result = runner.run(
+            found,
+            {PROTOCOL: test_data() / "annotations"},
+            name,
+            options=runner.Options(folder=f"{folder}/run"),
+            workers=Workers(WORKERS),
+            progress=lambda *step: print(*step, flush=True) if step[0] == "folds" else None,
+        )
+    minutes = (time.perf_counter() - begun) / 60
+    report.line(
+        f"{name}: {len(result.folds)} folds x {result.folds[0]['model']['epochs']} epochs on "
+        f"{WORKERS} cores: {minutes:.1f} min, features and scoring included"
+    )
+    report.line()
+    report.line(result.to_markdown())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", metavar="PRESET", help="run all folds and epochs of a preset")
+    parser.add_argument("--save", action="store_true", help="keep the report in results/")
+    args = parser.parse_args()
+    report = Report("Training: one fold, and all of them")
+    if args.full:
+        full(report, args.full)
+    else:
+        for name in ("published", "aumer"):
+            one_fold(report, name)
+    if args.save:
+        report.save(f"training-{args.full}.txt" if args.full else "training.txt")
+
+
+if __name__ == "__main__":
+    main()
