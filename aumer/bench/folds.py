@@ -96,9 +96,26 @@ def plan(protocol: Protocol, entries: Sequence[Entry]) -> tuple[Fold, ...]:
             and (d != dataset or protocol.split not in ("cross-data-set", "unseen"))
             and (protocol.split != "unseen" or d in protocol.train_datasets)
         ]
+        trained = _fewer(name, trained, whose, protocol.train_subjects)
         held_out = [k for k, w in enumerate(whose) if w in out]
         folds.append(Fold(name, dataset, tuple(held_out), tuple(trained)))
     return tuple(folds)
+
+
+def _fewer(
+    fold: str, trained: list[int], whose: Sequence[tuple[str, str]], subjects: int
+) -> list[int]:
+    """The videos of so many of the subjects; those of fewer are among those of more."""
+    everyone = sorted({whose[k] for k in trained})
+    if not subjects or not everyone:
+        return trained
+    if subjects > len(everyone):
+        raise UsageError(
+            f"train_subjects = {subjects}, and fold {fold} has {len(everyone)} to train on"
+        )
+    rng = np.random.default_rng([_GROUPS_SEED, *fold.encode()])
+    chosen = {everyone[i] for i in rng.permutation(len(everyone))[:subjects]}
+    return [k for k in trained if whose[k] in chosen]
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +206,16 @@ def run_fold(work: Job) -> tuple[Job, dict[str, Any]]:
         "tested": sorted({v.subject for v in work.test}),
         "trained": sorted({v.subject for v in work.train}),
         "model": dict(fitted.about),
+        "coverage": {f"{v.subject}/{v.name}": _coverage(v) for v in work.test},
         "predictions": as_dicts(spotted),
         "oracle": best,
         "seconds": round(time.perf_counter() - begun, 2),
     }
+
+
+def _coverage(video: LabelledVideo) -> float:
+    """Share of rows with a usable face."""
+    return round(float(video.features.valid.mean()), 4) if len(video.features) else 0.0
 
 
 def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[Prediction]:

@@ -65,7 +65,11 @@ class Protocol:
             It reproduces papers, and is printed beside the last epoch's figure.
         prior: "train": counted from the training annotations of the fold, where they have AUs;
             "preset": the network's preset names it; "identity"; else a graph by name or file.
-        scoring: the rules of the comparison.
+        train_subjects: how many subjects a fold's model learns from, drawn for each fold, fewer
+            among more; 0 for all.
+        matching: of predictions with truths; published evaluators match otherwise
+            (`aumer.evaluation.legacy`).
+        scoring: the other rules of the comparison.
         published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
         submission_first_frame: what a submission calls a video's first frame.
         classes: of recognition; empty for those of the data.
@@ -85,6 +89,8 @@ class Protocol:
     seeds: tuple[int, ...] = (0,)
     selection: Selection = "fixed"
     prior: str = FROM_TRAINING
+    train_subjects: int = 0
+    matching: Literal["maximum one-to-one"] = "maximum one-to-one"
     scoring: SpottingSettings = field(default_factory=SpottingSettings)
     published: str = ""
     submission_first_frame: Literal[0, 1] = 1
@@ -98,6 +104,7 @@ class Protocol:
         require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "all different")
         require(self.folds >= 2, "folds", self.folds, ">= 2")
+        require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":
             require(
                 len(self.datasets) >= 2, "datasets", list(self.datasets), "two or more to cross"

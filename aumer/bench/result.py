@@ -23,6 +23,9 @@ from aumer.types import IntArray, Kind
 #: The file that says all, in a run's folder.
 RESULT = "result.json"
 
+#: Share of usable rows below which a video is named.
+LITTLE = 0.5
+
 #: What a selection means, beside the figure it gives.
 SELECTIONS = {
     "fixed": "last epoch: nothing chosen on the test subject",
@@ -221,14 +224,7 @@ class Result:
                 lines.append(f"| {s.dataset} | {s.seed} | {s.selection} | {cells} |")
         lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
         lines += self._made_of()
-        if self.published:
-            lines += [
-                "",
-                "Published, by rules of their own:",
-                "",
-                *_published_lines(self.published),
-            ]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + published_table(self.protocol.published)
 
     def _score_lines(self) -> list[str]:
         lines = [
@@ -282,6 +278,15 @@ class Result:
             every = list(dict.fromkeys(g for g, _ in graphs))
             named = ", ".join(f"{g} ({fold})" for g, fold in graphs)
             lines.append(f"- graph digests: {every[0] if len(every) == 1 else named}")
+        unseen = [
+            f"{name} ({share:.0%})"
+            for name, share in {k: s for f in self.folds for k, s in f["coverage"].items()}.items()
+            if share < LITTLE
+        ]
+        if unseen:
+            lines.append(
+                f"- videos with a usable face less than half the time: {', '.join(unseen)}"
+            )
         minutes = sum(f["seconds"] for f in self.folds) / 60
         if self.folds:
             lines.append(f"- {len(self.folds)} folds, {minutes:.1f} core minutes without features")
@@ -334,14 +339,22 @@ def _mean_f1(counts: IntArray) -> Any:
     return f1_of(counts.reshape(n * seeds, 3)).reshape(n, seeds).mean(axis=1)
 
 
-def _published_lines(rows: Iterable[Row]) -> list[str]:
-    rows = list(rows)
+def published_table(benchmark: str) -> str:
+    """Markdown of the published rows of a benchmark; empty where it has none."""
+    if not benchmark:
+        return ""
+    rows = rows_for(benchmark)
+    if not rows:
+        return "\nNo published rows: benchmarks/published.toml is not in this installation.\n"
     columns = tuple(dict.fromkeys(k for row in rows for k in row.figures))
     lines = [
+        "",
+        "Published, each by rules of its own:",
+        "",
         f"| method | {' | '.join(columns)} | epoch or threshold chosen on | note |",
         "|" + "---|" * (len(columns) + 3),
     ]
     for row in rows:
         figures = " | ".join(f"{row.figures[c]:.4f}" if c in row.figures else "-" for c in columns)
         lines.append(f"| {row.method} | {figures} | {row.selection} | {row.note} |")
-    return lines
+    return "\n".join(lines) + "\n"

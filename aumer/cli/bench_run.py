@@ -40,6 +40,10 @@ are there are not run again, so that more seeds may be asked for later:
 """
 
 
+#: Features are of many videos, some of which take no time: not more often than this.
+_EVERY_S = 10.0
+
+
 class Actions(argparse._SubParsersAction):  # type: ignore[type-arg]
     """Takes what is no action's name for a protocol."""
 
@@ -101,7 +105,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
         metavar="[SET=]ROOT",
         help="the data set's folder; with several data sets each by its name",
     )
-    add("--model", default="rules", metavar="NAME", help="see below; default: rules")
+    add("--model", metavar="NAME", help="see below; default: rules, of recognition svm-cells")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
     add("--overwrite", action="store_true", help="run anew what was made of something else")
     add("--score-only", action="store_true", help="run nothing; score what is there again")
@@ -111,6 +115,9 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
     rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
+    rules.add_argument(
+        "--train-subjects", type=int, metavar="N", help="to learn from, in each fold"
+    )
     rules.add_argument(
         "--selection",
         metavar="WORD",
@@ -179,7 +186,7 @@ def _protocol(args: argparse.Namespace) -> Protocol:
 
     changes: dict[str, Any] = {
         name: value
-        for name in ("level", "seeds", "folds", "selection", "prior")
+        for name in ("level", "seeds", "folds", "selection", "prior", "train_subjects")
         if (value := getattr(args, name)) is not None
     }
     if args.folds is not None:
@@ -226,7 +233,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     result = runner.run(
         protocol,
         roots,
-        args.model,
+        args.model or "rules",
         options=runner.Options(
             overrides=dict(args.overrides),
             decoder=args.decoder,
@@ -256,21 +263,44 @@ def _recognise(
     workers: Workers,
 ) -> int:
     from aumer.bench import recognition
+    from aumer.bench.result import RESULT, published_table
+    from aumer.bench.runner import versions
+    from aumer.files import atomic_write
 
+    useless = ("decoder", "scoring", "config", "level", "prior", "selection", "folds")
+    if wrong := [name for name in useless if getattr(args, name)]:
+        raise UsageError(f"--{wrong[0]} is of spotting; {protocol.name} recognises")
     (dataset,) = protocol.datasets
     if dataset not in roots:
         raise UsageError(f"where is {dataset}? Give its folder with --data")
+    model = args.model or "svm-cells"
+    if args.overrides:
+        changes = {f"recognition.{model}.{key}": value for key, value in args.overrides}
+        protocol = protocol.changed(changes)
+    folder = Path(args.output or Path("aumer-bench") / f"{protocol.name}-{model}")
+    reporter = _Reporter(console)
     result = recognition.run(
         protocol,
         roots[dataset],
-        args.model,
-        seeds=protocol.seeds,
+        model,
         workers=workers,
-        folder=args.output,
+        folder=folder,
         score_only=args.score_only,
+        progress=lambda done, total: reporter("folds", done, total),
     )
-    text = json.dumps(result.to_dict(), indent=1) + "\n" if args.json else result.to_markdown()
-    console.data(text)
+    console.finish()
+    numbers, command = versions(), _command()
+    found = ", ".join(f"{name} {number}" for name, number in numbers.items())
+    table = (
+        f"## {protocol.title}\n\n{result.to_markdown()}\n- versions: {found}\n"
+        f"- command: `{command}`\n{published_table(protocol.published)}"
+    )
+    made = {"protocol": protocol.to_dict(), "command": command, "versions": numbers}
+    document = json.dumps({**result.to_dict(), **made}, indent=1) + "\n"
+    atomic_write(folder / RESULT, document, overwrite=True)
+    atomic_write(folder / "result.md", table, overwrite=True)
+    console.data(document if args.json else table)
+    console.note(f"written to {folder}")
     return EXIT_OK
 
 
@@ -284,19 +314,21 @@ class _Reporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage, self._begun, self._from = "", 0.0, 0
+        self._stage, self._begun, self._from, self._spoke = "", 0.0, 0, 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage or done < self._from:
             # The first report of a stage says what was there already, or ends its first item.
             known = done if stage == "folds" else 0
-            self._stage, self._begun, self._from = stage, time.monotonic(), known
+            self._stage, self._from = stage, known
+            self._begun = self._spoke = time.monotonic()
             self._console.start(stage, unit="videos" if stage == "features" else "folds")
         self._console.progress(done, total)
-        new = done - self._from
-        if stage == "folds" and new > 0 and done < total:
-            left = (time.monotonic() - self._begun) / new * (total - done)
-            self._console.note(f"{done} of {total} folds, about {_minutes(left)} left")
+        now, new = time.monotonic(), done - self._from
+        if new > 0 and done < total and (stage == "folds" or now - self._spoke > _EVERY_S):
+            self._spoke = now
+            left = (now - self._begun) / new * (total - done)
+            self._console.note(f"{done} of {total} {stage}, about {_minutes(left)} left")
 
 
 def _minutes(seconds: float) -> str:

@@ -46,7 +46,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(**changes: Any) -> Protocol:
     """sim-casme-sq, easy, with the number of truths that `write_tables` makes."""
     expected = {"scoring.expect_macro": 8, "scoring.expect_micro": 4}
-    return load("sim-casme-sq").changed({"level": "easy", **expected, **changes})
+    return load("sim-casme-sq").changed({"level": "easy", "seeds": [0], **expected, **changes})
 
 
 #: Overrides that make "aumer" quick.

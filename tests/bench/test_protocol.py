@@ -38,7 +38,9 @@ def test_shipped_protocols_say_everything(name: str) -> None:
     found = protocol.load(name)
     assert found.name == name and protocol.load(found) is found
     raw = read_toml(Path(protocol.data_dir("configs")) / "bench" / f"{name}.toml")
+    assert set(raw) >= {"split", "seeds", "selection"}
     if found.kind != "recognition":
+        assert set(raw) >= {"prior", "matching"}
         for model in found.models:
             models.find(model, found)
         if found.split != "unseen":
@@ -102,6 +104,19 @@ def test_groups_are_disjoint_and_the_same_for_every_seed() -> None:
         assert not group & {made[k].video.subject for k in fold.trained}
     with pytest.raises(UsageError, match="too few"):
         plan(three.changed({"folds": 8}), made)
+
+
+def test_fewer_training_subjects_are_among_more() -> None:
+    made = entries("sim-casme-sq", "abcdefg")
+    seen: list[set[str]] = []
+    for n in (2, 4, 6):
+        fold = plan(small(train_subjects=n), made)[0]
+        seen.append({made[k].video.subject for k in fold.trained})
+        assert len(seen[-1]) == n and fold.name not in seen[-1]
+        assert len(fold.trained) == 2 * n  # all videos of each
+    assert seen[0] < seen[1] < seen[2]
+    with pytest.raises(UsageError, match="has 6 to train on"):
+        plan(small(train_subjects=7), made)
 
 
 def test_across_data_sets_nothing_of_the_tested_one_is_seen() -> None:
