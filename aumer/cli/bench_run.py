@@ -40,7 +40,7 @@ are there are not run again, so that more seeds may be asked for later:
 """
 
 
-#: Features are of many videos, some of which take no time: not more often than this.
+#: What is left is said after the first item, and then this often.
 _EVERY_S = 10.0
 
 
@@ -318,17 +318,20 @@ class _Reporter:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage or done < self._from:
-            # The first report of a stage says what was there already, or ends its first item.
-            known = done if stage == "folds" else 0
-            self._stage, self._from = stage, known
-            self._begun = self._spoke = time.monotonic()
-            self._console.start(stage, unit="videos" if stage == "features" else "folds")
+            # What is there at the first report took no time, or an unknown one.
+            self._stage, self._from = stage, done
+            self._begun, self._spoke = time.monotonic(), 0.0
+            self._console.start(stage, unit=self._unit)
         self._console.progress(done, total)
         now, new = time.monotonic(), done - self._from
-        if new > 0 and done < total and (stage == "folds" or now - self._spoke > _EVERY_S):
+        if new > 0 and done < total and now - self._spoke > _EVERY_S:
             self._spoke = now
             left = (now - self._begun) / new * (total - done)
-            self._console.note(f"{done} of {total} {stage}, about {_minutes(left)} left")
+            self._console.note(f"{done} of {total} {self._unit}, about {_minutes(left)} left")
+
+    @property
+    def _unit(self) -> str:
+        return "videos" if self._stage == "features" else self._stage
 
 
 def _minutes(seconds: float) -> str:
