@@ -64,16 +64,27 @@ def roi_motion(
     Raises:
         UsageError: `settings.rois` names a ROI that there is not.
     """
-    field = flow(previous.grey, following.grey)
-    head = _fit_head(field)
-    if head is None or head[1] > settings.max_head_residual:
+    still = without_head(flow(previous.grey, following.grey), settings.max_head_residual)
+    if still is None:
         return None
-    still = field - _rigid_basis(settings.crop) @ head[0]
     centres = np.rint(following.landmarks[list(roi_set(settings.rois).landmarks)]).astype(np.int64)
     radius = settings.roi_radius
     return mdmo.main_direction_mean(
         *mdmo.boxes(still, centres - radius, centres + radius), mdmo.ROI_BINS
     )
+
+
+def without_head(field: FloatArray, max_residual: float) -> FloatArray | None:
+    """A flow (C, C, 2) px on the canonical crop, less the head's rigid motion as the nose shows it.
+
+    `None` where the flow is not finite, or the nose moves as no head does: its median misfit is
+    above `max_residual` px.
+    """
+    head = _fit_head(field)
+    if head is None or head[1] > max_residual:
+        return None
+    moved: FloatArray = field - _rigid_basis(field.shape[0]) @ head[0]
+    return moved
 
 
 def resample(

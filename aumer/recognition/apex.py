@@ -1,0 +1,125 @@
+"""Where an expression peaks, when only its onset and offset are known. numpy only.
+
+`benchmarks/apex.py` measures the ways on simulated films.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError
+from aumer.types import Features, FloatArray, ImageArray, IntArray
+
+#: The ways by name.
+METHODS = ("flow-peak", "roi-difference", "midpoint")
+
+#: Landmarks: mouth corners, chin, outer eye corners, middle of the brows, tip of the nose.
+_MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 36, 45, 19, 24, 30
+
+
+def midpoint(onset: int, offset: int) -> int:
+    """The frame half-way, the earlier one where there are two."""
+    return (onset + offset) // 2
+
+
+def flow_peak(features: Features, onset: int, offset: int) -> int:
+    """The frame at which the ROIs are furthest from where they were at the onset.
+
+    Distance is the root mean square over ROIs of the summed motion; rows without motion count as
+    rest. It is as fine as the features' rate.
+
+    Args:
+        onset, offset: frame ordinals, as `Features.frames` counts them.
+
+    Raises:
+        UsageError: no row of the features lies between the two.
+    """
+    rows = rows_between(features, onset, offset)
+    steps = np.nan_to_num(features.values[rows[:-1]].astype(np.float64))
+    path = np.concatenate([np.zeros((1, *steps.shape[1:])), np.cumsum(steps, axis=0)])
+    distance = np.sqrt((path**2).sum(axis=2).mean(axis=1))
+    return int(np.clip(features.frames[rows[int(distance.argmax())]], onset, offset))
+
+
+def rows_between(features: Features, onset: int, offset: int) -> IntArray:
+    """Rows of `features` from the one nearest to `onset` to the one nearest to `offset`.
+
+    Raises:
+        UsageError: the interval lies outside the features, or is shorter than one of their steps.
+    """
+    frames = features.frames
+    if len(frames) and onset <= frames[-1] and offset >= frames[0]:
+        first, last = (int(np.abs(frames - frame).argmin()) for frame in (onset, offset))
+        if first < last:
+            return np.arange(first, last + 1)
+    span = f"frames {frames[0]} to {frames[-1]}" if len(frames) else "no frame"
+    raise UsageError(
+        f"no motion is known from frame {onset} to {offset}: the features hold {span}, "
+        f"{features.rate:g} rows a second. Give an interval within them, or raise motion.rate"
+    )
+
+
+def roi_difference(
+    greys: ImageArray, landmarks: FloatArray, lag: int = 1
+) -> npt.NDArray[np.float64]:
+    """How far each frame is from onset and offset, against how fast the face changes in it.
+
+    Quang et al. (CapsuleNet for micro-expression recognition, FG 2019): the mean over ten cells of
+    the mean over pixels of (|I_t - I_onset| + 1) / (|I_t - I_t-lag| + 1), plus the same against the
+    offset. The apex is the maximum.
+
+    Args:
+        greys: (T, H, W) uint8 aligned faces from onset to offset.
+        landmarks: (68, 2) px of the first of them.
+        lag: frames; 1 in the authors' code, 3 in a paper that uses it again.
+
+    Returns:
+        (T,) float64; 0 for the first `lag` frames, which have no earlier one.
+
+    Raises:
+        UsageError: a lag below 1, or no more frames than it.
+    """
+    if not 1 <= lag < len(greys):
+        raise UsageError(
+            f"lag must be 1 or more and less than the {len(greys)} frames from onset to offset; "
+            f"found {lag}"
+        )
+    scores = np.zeros(len(greys))
+    boxes = difference_cells(landmarks, greys.shape[1:])
+    for x0, y0, x1, y1 in boxes:
+        cell = greys[:, y0:y1, x0:x1].astype(np.float64)
+        changed = np.abs(cell[lag:] - cell[:-lag]) + 1
+        far = np.abs(cell[lag:] - cell[0]) + np.abs(cell[lag:] - cell[-1]) + 2
+        scores[lag:] += (far / changed).mean(axis=(1, 2))
+    return scores / len(boxes)
+
+
+def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
+    """Quang et al.'s ten cells as x0, y0, x1, y1 px: (10, 4) int64, cut at the image (H, W).
+
+    Squares as wide as half the mouth: on its corners, above the chin, beside the nose over the
+    corners' height, outside the eyes, and three in a row at the height of the brows.
+    """
+    p = landmarks.astype(np.float64)
+    side = (p[_MOUTH_L, 0] - p[_MOUTH_R, 0]) / 2
+    half = side / 2
+    brows = (p[_BROW_R] + p[_BROW_L]) / 2
+    centres = np.array(
+        [
+            p[_MOUTH_R],
+            p[_MOUTH_L],
+            p[_CHIN] - (0, half),
+            (p[_NOSE, 0] - half, p[_MOUTH_R, 1] - side),
+            (p[_NOSE, 0] + half, p[_MOUTH_L, 1] - side),
+            p[_EYE_R] - (half, 0),
+            p[_EYE_L] + (half, 0),
+            brows - np.array([side, 0]),
+            brows,
+            brows + np.array([side, 0]),
+        ]
+    )
+    corners = np.rint(np.concatenate([centres - half, centres + half], axis=1)).astype(np.int64)
+    limit = np.array([shape[1], shape[0]] * 2)
+    low = np.clip(corners[:, :2], 0, limit[:2] - 1)
+    return np.concatenate([low, np.clip(corners[:, 2:], low + 1, limit[2:])], axis=1)

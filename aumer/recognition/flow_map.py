@@ -1,0 +1,135 @@
+"""Flow maps: what moved between onset and apex, as recognisers take it.
+
+A map holds u (to the image's right), v (down) and optical strain on an aligned crop of the face,
+head motion out, at 28 x 28 like the inputs of MEGC 2019 (Liong et al., STSTNet, FG 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from aumer.errors import UsageError
+from aumer.flow import Flow
+from aumer.motion import AlignedFace, without_head
+from aumer.recognition.features import min_max
+from aumer.recognition.seam import INPUT_SHAPE
+from aumer.types import FloatArray, ImageArray
+
+#: Side of a map in px.
+SIDE = INPUT_SHAPE[0]
+#: The part of the canonical crop that a map shows: left, top, right, bottom in shares of its side.
+#: MEGC 2019's crops were higher than wide before they were made square: maps of known smiles, of
+#: raised and of lowered brows agree best with the class means of its 442 images where the outer eye
+#: corners lie 22 px apart, the same length spans 17 px down the face, and the middle of the nose is
+#: in row 10 (benchmarks/map_region.py). The crop then lies within the face but for its corners.
+REGION = (0.1818, 0.0512, 0.8182, 0.8747)
+
+
+def flow_map(
+    onset: AlignedFace,
+    apex: AlignedFace,
+    flow: Flow,
+    *,
+    via: Sequence[AlignedFace] = (),
+    max_head_residual: float = 1.0,
+) -> FloatArray | None:
+    """Motion from onset to apex on a small crop of the face.
+
+    Args:
+        flow: optical flow; `aumer.tvl1.tvl1` is the field's.
+        via: faces between the two, in order, that lead the flow over long distances; see `motion`.
+        max_head_residual: see `aumer.motion.without_head`.
+
+    Returns:
+        (28, 28, 3) float32: u and v in px of the canonical crop, and strain (px per px), each the
+        mean over its cell of the crop; or `None` where the two do not show one face in motion.
+
+    Raises:
+        UsageError: the crops differ in size.
+    """
+    still = without_head(motion((onset, *via, apex), flow), max_head_residual)
+    if still is None:
+        return None
+    full = np.concatenate([still, strain(still)[..., None]], axis=-1)
+    down, across = _cells(still.shape[0])
+    return np.asarray(np.einsum("yr,xc,rck->yxk", down, across, full, optimize=True), np.float32)
+
+
+def motion(faces: Sequence[AlignedFace], flow: Flow) -> FloatArray:
+    """Where the first face's pixels are in the last one: (C, C, 2) float32 px.
+
+    Each face in turn is drawn back by the motion found so far and compared with the first one
+    itself, so that errors do not add up along the way, and a far apex is reached in short steps.
+
+    Raises:
+        UsageError: fewer than two faces, or crops of different sizes.
+    """
+    sizes = {face.grey.shape for face in faces}
+    if len(faces) < 2 or len(sizes) > 1:
+        raise UsageError(
+            f"motion needs two faces or more on crops of one size; found {len(faces)} of the sizes "
+            f"{sorted(sizes)}"
+        )
+    first = faces[0].grey
+    found = flow(first, faces[1].grey)
+    for face in faces[2:]:
+        rest = flow(first, np.asarray(_read(face.grey, found, cv2.INTER_CUBIC), np.uint8))
+        found = rest + _read(found, rest, cv2.INTER_LINEAR)
+    return np.asarray(found, np.float32)
+
+
+def strain(field: FloatArray) -> FloatArray:
+    """Optical strain, the norm of the symmetric gradient: (H, W, 2) px -> (H, W) float32.
+
+    e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2): 0 where skin is shifted or turned as a whole.
+    """
+    # np.gradient gives the derivative along rows, which is y, first.
+    u_y, u_x = np.gradient(field[..., 0])
+    v_y, v_x = np.gradient(field[..., 1])
+    return np.asarray(np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2), np.float32)
+
+
+def min_max_view(maps: FloatArray) -> ImageArray:
+    """Each channel over its own range, to 0..255: MEGC 2019's images, as STSTNet reads them.
+
+    The amplitude and the zero level are lost. A channel without any range becomes 0.
+
+    Shapes:
+        maps (N, H, W, 3) or (H, W, 3); returns the like, uint8.
+    """
+    stack = maps[None] if maps.ndim == 3 else maps
+    return np.asarray(np.rint(255 * min_max(stack)).reshape(maps.shape), np.uint8)
+
+
+def where(points: FloatArray, crop: int) -> FloatArray:
+    """Points (N, 2) on the canonical crop (px) -> in the map's px, 0 the first pixel's centre."""
+    left, top, right, bottom = (share * crop for share in REGION)
+    scale = np.array([SIDE / (right - left), SIDE / (bottom - top)])
+    return np.asarray((points + 0.5 - (left, top)) * scale - 0.5, np.float32)
+
+
+def _read(image: ImageArray | FloatArray, by: FloatArray, how: int) -> FloatArray:
+    """``image(x + by(x))``; beyond the rim its nearest pixel."""
+    rows, columns = np.mgrid[: by.shape[0], : by.shape[1]].astype(np.float32)
+    read = cv2.remap(
+        image, columns + by[..., 0], rows + by[..., 1], how, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(read, np.float32)
+
+
+@lru_cache(maxsize=4)
+def _cells(crop: int) -> tuple[FloatArray, FloatArray]:
+    """Shares of the crop's rows and columns in the map's: each (28, C) float32; rows sum to 1."""
+    left, top, right, bottom = (share * crop for share in REGION)
+    found = []
+    for low, high in ((top, bottom), (left, right)):
+        edges = np.linspace(low, high, SIDE + 1)
+        pixel = np.arange(crop)
+        inside = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+        share = np.clip(inside, 0, 1)
+        found.append((share / share.sum(1, keepdims=True)).astype(np.float32))
+    return found[0], found[1]

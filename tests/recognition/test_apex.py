@@ -1,0 +1,124 @@
+"""Apexes: closed forms on made-up motion, and the ways on films whose apex is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from acted import APEX_S, LENGTH_S, OFFSET_S, ONSET_S, RELEASE_S, SMILE, aligned, film
+
+from aumer.errors import UsageError
+from aumer.recognition.apex import (
+    difference_cells,
+    flow_peak,
+    midpoint,
+    roi_difference,
+    rows_between,
+)
+from aumer.types import Features, FloatArray
+
+
+def features(steps: FloatArray, frames_per_row: int = 1) -> Features:
+    rows = len(steps)
+    return Features(
+        values=steps.astype(np.float32),
+        times=np.arange(rows) / 30,
+        frames=np.arange(rows, dtype=np.int64) * frames_per_row,
+        valid=np.isfinite(steps).all(axis=(1, 2)),
+        rois=("a", "b"),
+        rate=30.0,
+    )
+
+
+def there_and_back(rise: int, fall: int, before: int = 5, after: int = 5) -> FloatArray:
+    up = np.concatenate([np.zeros(before), np.full(rise, 1.0 / rise), np.full(fall, -1.0 / fall)])
+    steps = np.concatenate([up, np.zeros(after)])
+    return np.stack([np.stack([steps, -steps], -1)] * 2, axis=1)
+
+
+def test_midpoint() -> None:
+    assert (midpoint(4, 10), midpoint(4, 11), midpoint(3, 3)) == (7, 7, 3)
+
+
+@pytest.mark.parametrize("frames_per_row", [1, 7])
+def test_the_flow_peaks_where_the_way_turns(frames_per_row: int) -> None:
+    motion = features(there_and_back(rise=4, fall=9), frames_per_row)
+    assert flow_peak(motion, 2 * frames_per_row, 20 * frames_per_row) == 9 * frames_per_row
+    # From an onset within the rise, too; and what moved before it does not count.
+    assert flow_peak(motion, 6 * frames_per_row, 20 * frames_per_row) == 9 * frames_per_row
+
+
+def test_a_peak_lies_within_the_interval() -> None:
+    """Frames between rows: 200 fps, 30 rows a second."""
+    motion = features(there_and_back(rise=4, fall=9), 7)
+    assert flow_peak(motion, 38, 61) == 61
+    assert 38 <= flow_peak(motion, 38, 90) <= 90
+
+
+def test_unknown_motion_counts_as_rest() -> None:
+    steps = there_and_back(rise=4, fall=9)
+    steps[6] = np.nan
+    assert flow_peak(features(steps), 2, 20) == 9
+
+
+@pytest.mark.parametrize("interval", [(90, 99), (5, 5)])
+def test_no_motion_known(interval: tuple[int, int]) -> None:
+    motion = features(there_and_back(4, 9))
+    with pytest.raises(UsageError, match=r"frames 0 to 22, 30 rows a second"):
+        rows_between(motion, *interval)
+
+
+def landmarks() -> FloatArray:
+    return aligned(film(SMILE), ONSET_S).landmarks
+
+
+def test_cells_are_half_as_wide_as_the_mouth_and_on_the_face() -> None:
+    points = landmarks()
+    cells = difference_cells(points, (128, 128))
+    assert cells.shape == (10, 4)
+    half_mouth = (points[54, 0] - points[48, 0]) / 2
+    sides = cells[:, 2:] - cells[:, :2]
+    assert np.abs(sides - half_mouth).max() <= 1
+    corners = (cells[:2, :2] + cells[:2, 2:]) / 2
+    np.testing.assert_allclose(corners, points[[48, 54]], atol=1)
+    assert cells[2, 3] == pytest.approx(points[8, 1], abs=1)  # ends at the chin
+    assert (cells[3, 2], cells[4, 0]) == pytest.approx([points[30, 0]] * 2, abs=1)
+
+
+def test_cells_are_cut_at_the_image() -> None:
+    cells = difference_cells(landmarks() + 60, (128, 128))
+    assert (cells[:, 2:] > cells[:, :2]).all()
+    assert cells.min() >= 0
+    assert cells.max() <= 128
+
+
+@pytest.mark.parametrize("lag", [1, 3])
+def test_roi_difference_by_hand(lag: int) -> None:
+    """Grey levels alone: every pixel of every cell is alike, so the score has a closed form."""
+    levels = np.array([10, 10, 20, 50, 52, 30, 12], np.float64)
+    greys = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
+    scores = roi_difference(greys, landmarks(), lag)
+    for t, found in enumerate(scores):
+        if t < lag:
+            assert found == 0
+            continue
+        changed = abs(levels[t] - levels[t - lag]) + 1
+        far = abs(levels[t] - levels[0]) + 1 + abs(levels[t] - levels[-1]) + 1
+        assert found == pytest.approx(far / changed)
+    if lag == 1:
+        assert scores.argmax() == 4  # far from both ends, and hardly moving
+
+
+@pytest.mark.parametrize("lag", [0, 7])
+def test_a_lag_that_does_not_fit(lag: int) -> None:
+    with pytest.raises(UsageError, match="lag must be 1 or more and less than the 7 frames"):
+        roi_difference(np.zeros((7, 128, 128), np.uint8), landmarks(), lag)
+
+
+def test_the_apex_of_a_film() -> None:
+    """It rises in .3 s, holds for .2 s and fades a little: the apex lies in the hold."""
+    acted, fps = film(SMILE), 30
+    first, last = round(ONSET_S * fps), round(OFFSET_S * fps)
+    faces = [aligned(acted, k / fps) for k in range(round(LENGTH_S * fps))]
+    greys = np.stack([f.grey for f in faces[first : last + 1]])
+    apex = first + int(roi_difference(greys, faces[first].landmarks).argmax())
+    assert round(APEX_S * fps) - 2 <= apex <= round(RELEASE_S * fps) + 2
