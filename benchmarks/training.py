@@ -41,8 +41,8 @@ def one_fold(report: Report, name: str) -> None:
     source = open_source(PROTOCOL, test_data() / "annotations", level=found.level, seed=0)
     videos = source.videos(settings, Workers(), None, None)
     entries = [Entry.of(PROTOCOL, v) for v in videos]
-    folds = plan(found, entries)
-    work = job(folds[0], entries, model, found, 0, run="", checkpoint=None)
+    folds = plan(found, [e.whose for e in entries])
+    work = job(folds[0], entries, model, found, 0, run="", folder=None)
     torch.set_num_threads(1)
     marks = [_now()]
     with tempfile.TemporaryDirectory() as folder:

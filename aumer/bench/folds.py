@@ -40,6 +40,11 @@ class Entry:
     video: LabelledVideo
     digests: tuple[str, str]
 
+    @property
+    def whose(self) -> tuple[str, str]:
+        """Data set and subject."""
+        return self.dataset, self.video.subject
+
     @classmethod
     def of(cls, dataset: str, video: LabelledVideo) -> Entry:
         return cls(
@@ -59,13 +64,15 @@ class Fold:
     trained: tuple[int, ...]
 
 
-def plan(protocol: Protocol, entries: Sequence[Entry]) -> tuple[Fold, ...]:
+def plan(protocol: Protocol, whose: Sequence[tuple[str, str]]) -> tuple[Fold, ...]:
     """The folds of a protocol. No tested subject is ever among those that its model saw.
 
+    Args:
+        whose: data set and subject of each video.
+
     Raises:
-        UsageError: fewer than two subjects to part, or fewer than groups.
+        UsageError: fewer subjects than groups, or than a model is to learn from.
     """
-    whose = [(e.dataset, e.video.subject) for e in entries]
     tested = [w for w in dict.fromkeys(whose) if w[0] in protocol.datasets]
     groups: list[tuple[str, str, set[tuple[str, str]]]]
     if protocol.split in ("cross-data-set", "unseen"):
@@ -76,7 +83,7 @@ def plan(protocol: Protocol, entries: Sequence[Entry]) -> tuple[Fold, ...]:
     else:
         groups = []
         for d in protocol.datasets:
-            own = [w for w in tested if w[0] == d]
+            own = sorted(w for w in tested if w[0] == d)
             if len(own) < protocol.folds:
                 raise UsageError(
                     f"{d} has {len(own)} subjects, too few for {protocol.folds} groups of them"
@@ -148,12 +155,13 @@ def job(
     seed: int,
     *,
     run: str,
-    checkpoint: Path | None,
+    folder: Path | None,
 ) -> Job:
     """A fold's work. Its result depends on `Job.depends`, and on nothing else.
 
     Args:
         run: digest of what all folds have in common.
+        folder: for the state of a training that is killed; `None` keeps none.
     """
     oracle = protocol.scoring if protocol.selection == "oracle" else None
     learns = model.trains or bool(protocol.classes)
@@ -167,6 +175,16 @@ def job(
             [[e.dataset, e.video.subject, e.video.name, *e.digests[:parts]] for e in some]
         )
 
+    depends = {
+        "run": run,
+        "training data": named(trained, 2),
+        "tested data": named(tested, 2 if oracle else 1),
+    }
+    checkpoint = None
+    if folder is not None and model.trains:
+        # By all it depends on, so that the state of another run is never found.
+        mark = f".{digest(depends)[:12]}.checkpoint"
+        checkpoint = fold_path(folder, seed, fold.name).with_suffix(mark)
     return Job(
         fold.name,
         fold.dataset,
@@ -177,11 +195,7 @@ def job(
         oracle,
         protocol.classes,
         checkpoint,
-        {
-            "run": run,
-            "training data": named(trained, 2),
-            "tested data": named(tested, 2 if oracle else 1),
-        },
+        depends,
     )
 
 

@@ -7,6 +7,7 @@ goes on where it was killed; a fold is run again where anything that it depends 
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -76,10 +77,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Truths:
-    """What is scored, by data set."""
+    """What is scored, by data set: all videos, and what was annotated in them."""
 
     videos: Mapping[str, tuple[Video, ...]]
     truths: Mapping[str, tuple[Truth, ...]]
+
+    @property
+    def whose(self) -> list[tuple[str, str]]:
+        """Data set and subject of each video."""
+        return [(name, v.subject) for name, videos in self.videos.items() for v in videos]
 
 
 def run(
@@ -117,7 +123,8 @@ def run(
     if not found.trains:
         protocol = replace(protocol, seeds=protocol.seeds[:1])
     about = _about(protocol, found, features)
-    sources = _open(protocol, roots) if roots or not score_only else None
+    learns = found.trains or bool(protocol.classes)
+    sources = _open(protocol, roots, learns=learns) if roots or not score_only else None
     folder = _folder(protocol, model, about, options)
     _check_folder(folder, about, overwrite=options.overwrite, score_only=score_only)
     if not score_only:
@@ -224,9 +231,9 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
     return [] if json.dumps(before) == json.dumps(now) else [name]
 
 
-def _open(protocol: Protocol, roots: Mapping[str, StrPath]) -> dict[str, Source]:
+def _open(protocol: Protocol, roots: Mapping[str, StrPath], *, learns: bool) -> dict[str, Source]:
     opened = {}
-    for name in (*protocol.datasets, *protocol.train_datasets):
+    for name in (*protocol.datasets, *(protocol.train_datasets if learns else ())):
         if name not in roots:
             raise UsageError(
                 f"protocol {protocol.name} needs the data set {name}; give its folder with "
@@ -250,21 +257,20 @@ def _run_folds(
     workers: Workers,
     progress: Progress | None,
 ) -> None:
-    needed = [d for d in sources if d in protocol.datasets or model.trains]
     entries = [
         Entry.of(name, video)
-        for name in needed
-        for video in sources[name].videos(features, workers, options.cache, progress)
+        for name, source in sources.items()
+        for video in source.videos(features, workers, options.cache, progress)
     ]
     _write_data(folder / DATA, _truths(protocol, sources))
-    folds = plan(protocol, entries)
+    folds = plan(protocol, [e.whose for e in entries])
     run_digest = digest(about)
     jobs = []
     for seed in protocol.seeds:
         for fold in folds:
             path = fold_path(folder, seed, fold.name)
-            checkpoint = path.with_suffix(".checkpoint") if workers.share_files else None
-            work = job(fold, entries, model, protocol, seed, run=run_digest, checkpoint=checkpoint)
+            states = folder if workers.share_files else None
+            work = job(fold, entries, model, protocol, seed, run=run_digest, folder=states)
             if not _done(path, work, overwrite=options.overwrite):
                 jobs.append(work)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -272,9 +278,10 @@ def _run_folds(
     if progress and jobs:
         progress("folds", total - len(jobs), total)
     for done, (work, result) in enumerate(workers.run(run_fold, jobs), start=1):
-        write_fold(fold_path(folder, work.seed, work.fold), result)
-        if work.checkpoint is not None:
-            work.checkpoint.unlink(missing_ok=True)
+        path = fold_path(folder, work.seed, work.fold)
+        write_fold(path, result)
+        for state in path.parent.glob(f"{glob.escape(path.stem)}.*.checkpoint"):
+            state.unlink(missing_ok=True)
         if progress:
             progress("folds", total - len(jobs) + done, total)
 
@@ -292,7 +299,6 @@ def _done(path: Path, work: Job, *, overwrite: bool) -> bool:
             f"{path} was made of something else ({changed}); give another --output, or "
             "--overwrite to run it anew"
         )
-    path.with_suffix(".checkpoint").unlink(missing_ok=True)
     return False
 
 
@@ -341,15 +347,21 @@ def _scored(
     command: str,
 ) -> Result:
     run_digest = digest(about)
+    planned = plan(replace(protocol, train_subjects=0), data.whose)
     folds = []
     for seed in protocol.seeds:
-        paths = sorted((folder / f"seed-{seed}").glob("*.json"))
-        for path in paths:
-            found = read_fold(path)
-            if found["depends"]["run"] != run_digest:
+        for fold in planned:
+            path = fold_path(folder, seed, fold.name)
+            if not path.exists():
                 raise UsageError(
-                    f"{path} is of another run than {folder / RUN}; delete it, and run it anew"
+                    f"there is no fold of {fold.name} with seed {seed} in {folder}, and its misses "
+                    "would go uncounted; the same command without --score-only runs it"
                 )
+            found = read_fold(path)
+            if (found["fold"], found["seed"]) != (fold.name, seed) or (
+                found["depends"]["run"] != run_digest
+            ):
+                raise UsageError(f"{path} is of another run or fold; delete it, and run it anew")
             folds.append(found)
     scored = []
     for seed in protocol.seeds:

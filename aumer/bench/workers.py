@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from aumer.errors import BackendUnavailable, ConfigError, UsageError
+from aumer.errors import AumerError, BackendUnavailable, ConfigError, UsageError
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
@@ -55,15 +55,23 @@ class Workers:
         Raises:
             BackendUnavailable: the extra "cluster" is not installed.
             UsageError: no scheduler answers at the address.
+        AumerError: the system killed a worker.
         """
         if self.backend == "local" and min(self.number, len(jobs)) <= 1:
             yield from map(function, jobs)
             return
         from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        with self._backend():
-            parallel = Parallel(return_as="generator_unordered")
-            yield from parallel(delayed(function)(job) for job in jobs)
+        try:
+            with self._backend():
+                parallel = Parallel(return_as="generator_unordered")
+                yield from parallel(delayed(function)(job) for job in jobs)
+        except BrokenProcessPool as error:
+            raise AumerError(
+                "a worker process was killed, most often for want of memory. What was finished is "
+                "kept: run the same again with fewer workers"
+            ) from error
 
     @contextmanager
     def _backend(self) -> Iterator[None]:

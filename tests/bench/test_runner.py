@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,10 @@ def test_a_held_out_subject_changes_nothing_in_the_model_of_its_fold(
     inner = {**TINY, "inner_share": 0.3}
     model = models.find(preset, protocol, overrides=inner if preset == "aumer" else {"epochs": 2})
     made = entries(tables)
-    folds = plan(protocol, made)
+    folds = plan(protocol, [e.whose for e in made])
 
     def result(which: int, data: Sequence[Entry]) -> dict[str, Any]:
-        work = job(folds[which], data, model, protocol, 0, run="", checkpoint=None)
+        work = job(folds[which], data, model, protocol, 0, run="", folder=None)
         found = run_fold(work)[1]
         del found["seconds"], found["model"]["training_seconds"]
         return found
@@ -177,8 +178,35 @@ def test_a_missing_fold_is_an_error_that_names_it(
         bench(folder, tables, "rules", score_only=True)
     text = (folder / "seed-0" / f"{SUBJECTS[0]}.json").read_text()
     (folder / "seed-0" / f"{SUBJECTS[1]}.json").write_text(text)
-    with pytest.raises(UsageError, match=rf"no fold.*{SUBJECTS[1]}"):
+    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json is of another run or fold"):
         bench(folder, tables, "rules", score_only=True)
+
+
+def test_a_training_that_was_killed_goes_on_within_its_fold(
+    tmp_path: Path, tables: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aumer.training import loop
+
+    saved: list[int] = []
+
+    def save(path: Any, state: Any, *, upto: int) -> None:
+        kept(path, state)
+        saved.append(state.epoch)
+        if len(saved) == upto:
+            raise KeyboardInterrupt
+
+    kept = loop.save_state
+    # Two epochs of the first fold and one of the second.
+    monkeypatch.setattr(loop, "save_state", partial(save, upto=3))
+    with pytest.raises(KeyboardInterrupt):
+        bench(tmp_path / "run", tables)
+    assert saved == [1, 2, 1]
+    assert len(list(tmp_path.glob("run/**/*.checkpoint"))) == 1
+    monkeypatch.setattr(loop, "save_state", partial(save, upto=-1))
+    bench(tmp_path / "run", tables)
+    assert saved == [1, 2, 1, 2, 1, 2, 1, 2]
+    assert folds_of(tmp_path / "run") == folds_of(unbroken)
+    assert not list(tmp_path.glob("run/**/*.checkpoint"))
 
 
 def test_scoring_again_needs_no_data_and_runs_nothing(
@@ -336,7 +364,7 @@ def test_unseen_videos_give_a_submission_and_no_score(
     protocol = load("megc-unseen")
     roots = dict.fromkeys(at_hand, tables)
     options = Options(folder=tmp_path / "run")
-    result = runner.run(protocol, roots, "rules", options=options)
+    result = runner.run(protocol, {"megc-unseen": tables}, "rules", options=options)
     result.save()
     with pytest.raises(UsageError, match="truth"):
         result.bootstrap()
