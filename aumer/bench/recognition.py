@@ -419,7 +419,9 @@ def _read(path: Path, clips: Clips) -> Fold:
         if found.pop("format") != FORMAT:
             raise ValueError(f"it is not of the format {FORMAT}")
         found["probabilities"] = [tuple(row) for row in found["probabilities"]]
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in found.items()
+        }
         fold = Fold(**values)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(

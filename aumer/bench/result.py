@@ -58,6 +58,7 @@ class Result:
 
     Attributes:
         about: everything that the predictions depend on.
+        notes: by data set, what a reader of its scores should know.
         folds: what every fold left: who was tested, model, predictions, time.
     """
 
@@ -67,6 +68,7 @@ class Result:
     folder: Path
     command: str
     versions: Mapping[str, str]
+    notes: Mapping[str, Sequence[str]]
     scored: tuple[Scored, ...]
     folds: tuple[Mapping[str, Any], ...]
 
@@ -160,6 +162,7 @@ class Result:
                 for s in self.scored
             ],
             "summary": self._summary(),
+            "notes": {name: list(notes) for name, notes in self.notes.items()},
             "folds": [
                 {k: v for k, v in fold.items() if k not in ("predictions", "oracle", "format")}
                 | (
@@ -259,7 +262,9 @@ class Result:
 
     def _made_of(self) -> list[str]:
         reports = [s.report for s in self.scored if s.report]
-        lines = [f"- rules: {reports[0].describe()}"] if reports else []
+        lines = [f"- {name}: {note}" for name, notes in self.notes.items() for note in notes]
+        if reports:
+            lines.append(f"- rules: {reports[0].describe()}")
         if reports and len(reports[0].subjects) > 1:
             lines.append("- interval of the overall F1 over 2000 resamples of the subjects, seed 0")
         model = self.about["model"]
@@ -289,7 +294,9 @@ class Result:
             )
         minutes = sum(f["seconds"] for f in self.folds) / 60
         if self.folds:
-            lines.append(f"- {len(self.folds)} folds, {minutes:.1f} core minutes without features")
+            lines.append(
+                f"- {len(self.folds)} folds, {minutes:.1f} minutes in all, without features"
+            )
         found = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         lines += [f"- versions: {found}", f"- command: `{self.command or 'from Python'}`"]
         return lines

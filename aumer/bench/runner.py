@@ -77,10 +77,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Truths:
-    """What is scored, by data set: all videos, and what was annotated in them."""
+    """What is scored, by data set: all videos, what was annotated in them, what is to be known."""
 
     videos: Mapping[str, tuple[Video, ...]]
     truths: Mapping[str, tuple[Truth, ...]]
+    notes: Mapping[str, tuple[str, ...]]
 
     @property
     def whose(self) -> list[tuple[str, str]]:
@@ -306,12 +307,13 @@ def _done(path: Path, work: Job, *, overwrite: bool) -> bool:
 
 
 def _truths(protocol: Protocol, sources: Mapping[str, Source]) -> Truths:
-    videos, truths = {}, {}
+    videos, truths, notes = {}, {}, {}
     for name in protocol.datasets:
         records: Sequence[VideoRecord] = sources[name].records()
         listed, found = rows_of(records)
         videos[name], truths[name] = tuple(listed), tuple(found)
-    return Truths(videos, truths)
+        notes[name] = sources[name].notes()
+    return Truths(videos, truths, notes)
 
 
 def _write_data(path: Path, data: Truths) -> None:
@@ -319,6 +321,7 @@ def _write_data(path: Path, data: Truths) -> None:
         name: {
             "videos": [vars(v) for v in data.videos[name]],
             "truths": as_dicts(data.truths[name]),
+            "notes": data.notes[name],
         }
         for name in data.videos
     }
@@ -333,9 +336,10 @@ def _read_data(path: Path) -> Truths:
             name: tuple(Truth(**{k: v for k, v in t.items() if k != "score"}) for t in d["truths"])
             for name, d in content.items()
         }
+        notes = {name: tuple(d["notes"]) for name, d in content.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"cannot read the truth from {path}: {error}") from error
-    return Truths(videos, truths)
+    return Truths(videos, truths, notes)
 
 
 def _scored(
@@ -381,6 +385,7 @@ def _scored(
         folder=folder,
         command=command,
         versions=versions(),
+        notes=data.notes,
         scored=tuple(scored),
         folds=tuple(folds),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,10 @@ class Source(Protocol):
 
     def records(self) -> tuple[VideoRecord, ...]:
         """Every video with its annotations."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its scores should know."""
         ...
 
     def videos(
@@ -91,6 +96,13 @@ class Videos:
     def records(self) -> tuple[VideoRecord, ...]:
         return self._records
 
+    def notes(self) -> tuple[str, ...]:
+        report = self._dataset.report
+        counts = Counter(fault.code for fault in report.faults)
+        found = ", ".join(f"{code} {n}" for code, n in sorted(counts.items()))
+        faults = (f"faults found while reading (`aumer data check`): {found}",) if found else ()
+        return (*report.notes, *faults)
+
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
     ) -> tuple[LabelledVideo, ...]:
@@ -147,6 +159,12 @@ class Simulated:
             read_table(root / known.table), known.fps, seed=seed, lengths=lengths
         )
         self._dataset, self._fps, self._level, self._seed = dataset, known.fps, level, seed
+
+    def notes(self) -> tuple[str, ...]:
+        return (
+            f"simulated faces replay the coders' timelines, level {self._level}, seed "
+            f"{self._seed}: no figure here is one of real faces",
+        )
 
     def records(self) -> tuple[VideoRecord, ...]:
         found = [self._record(name, timeline) for name, timeline in self._timelines.items()]

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from bench.conftest import SUBJECTS, TINY, small, write_tables
 
+from aumer import registry
 from aumer.bench import models, runner
 from aumer.bench.emotions import DisplacementSvm, displacement
 from aumer.bench.folds import Entry, job, plan, predictions_of, read_fold, run_fold
@@ -31,9 +33,11 @@ from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.rows import Prediction, rows_of
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import as_dicts, read_predictions
+from aumer.spotting.net import SpotNet
+from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.videos import LabelledVideo
-from aumer.types import VideoRecord
+from aumer.types import Counts, Expression, VideoRecord
 
 
 def bench(
@@ -293,6 +297,51 @@ def test_the_oracle_is_printed_beside_the_honest_figure(tmp_path: Path, tables: 
         assert evaluate(predictions_of(fold), own).f1() == fold["oracle"]["f1"]["6"]
 
 
+def test_the_inner_epoch_is_chosen_on_other_subjects(tmp_path: Path, tables: Path) -> None:
+    result = bench(tmp_path / "run", tables, protocol=small(selection="inner"))
+    assert [s.selection for s in result.scored] == ["inner"]
+    for fold in result.folds:
+        inner = fold["model"]["inner_subjects"]
+        assert inner and set(inner) < set(fold["trained"])
+    assert "ORACLE" not in result.to_markdown()
+
+
+def test_a_file_of_weights_is_tested_as_it_is(tmp_path: Path, tables: Path) -> None:
+    """Known by its content: elsewhere it is the same model, and other weights are another."""
+    for seed, name in ((0, "one"), (1, "two")):
+        torch.manual_seed(seed)
+        net = SpotNet.from_preset("published")
+        NetSpotter(net).save(tmp_path / f"{name}.safetensors", {"made": "here"})
+    result = bench(tmp_path / "run", tables, str(tmp_path / "one.safetensors"))
+    assert {f["model"]["graph"] for f in result.folds} == {net.graph.digest}
+    assert result.about["model"]["card"]["made"] == "here"
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "one.safetensors").rename(tmp_path / "moved" / "one.safetensors")
+    bench(tmp_path / "run", tables, str(tmp_path / "moved" / "one.safetensors"))
+    (tmp_path / "two.safetensors").rename(tmp_path / "one.safetensors")
+    with pytest.raises(UsageError, match=r"digests\.weights"):
+        bench(tmp_path / "run", tables, str(tmp_path / "one.safetensors"))
+
+
+def test_a_spotter_of_ones_own(
+    tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mine:
+        """Finds one macro-expression in every video, at the first annotated one of casme_015."""
+
+        name = "mine"
+
+        def __call__(self, features: Any) -> Any:
+            t = (2.0, 2.5, 100 / 30)
+            return None, (Expression("macro", 60, 75, 100, *t, score=1.0),)
+
+    monkeypatch.setitem(registry._parts["spotter"], "mine", Mine())
+    result = bench(tmp_path / "run", tables, "mine")
+    # Others' expressions lie 7, 14 and 21 frames later: IoU 34/48, 27/55, 20/62 of 41 frames.
+    assert result.reports()[0].counts("macro") == Counts(tp=2, fp=2, fn=6)
+    assert result.reports()[0].counts("micro") == Counts(tp=0, fp=0, fn=4)
+
+
 def test_a_difference_is_between_the_same_subjects(tmp_path: Path, tables: Path) -> None:
     rules = bench(tmp_path / "a", tables, "rules")
     tiny = bench(tmp_path / "b", tables)
@@ -311,6 +360,7 @@ def test_the_result_says_how_it_was_made(unbroken: Path) -> None:
     text = (unbroken / "result.md").read_text()
     assert all(d[:12] in text for d in digests)
     assert "maximum one-to-one" in text and "command:" in text
+    assert "no figure here is one of real faces" in text
 
 
 def test_published_rows_stand_beside_ours_of_the_same_benchmark(
@@ -345,6 +395,9 @@ class Fixed:
 
     def videos(self, *_: Any) -> tuple[LabelledVideo, ...]:
         return self._videos
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
 
 @pytest.fixture
