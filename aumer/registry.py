@@ -33,6 +33,7 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "spotter": {"rules": "aumer.spotting.rules:RuleSpotter"},
     "recognizer": {
+        "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
         "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
         "svm-cells": "aumer.recognition.svm_cells:SvmCells",
     },

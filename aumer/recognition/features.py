@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from aumer.face.mean_face import MEAN_FACE
 from aumer.recognition.seam import INPUT_SHAPE, Floats
-from aumer.rois import DEFAULT_ROIS
+from aumer.rois import DEFAULT_ROIS, LANDMARK_NAMES
 from aumer.types import FloatArray
 
 _SIDE = INPUT_SHAPE[0]
@@ -25,7 +26,7 @@ def min_max(inputs: FloatArray) -> FloatArray:
     low, high = inputs.min((1, 2), keepdims=True), inputs.max((1, 2), keepdims=True)
     span = high - low
     scaled = np.divide(inputs - low, span, out=np.zeros_like(inputs, np.float32), where=span > 0)
-    return scaled.astype(np.float32)
+    return np.asarray(scaled, np.float32)
 
 
 def centred(inputs: FloatArray) -> FloatArray:
@@ -39,7 +40,7 @@ def centred(inputs: FloatArray) -> FloatArray:
     """
     scaled = min_max(inputs)
     median = np.median(scaled, axis=(1, 2), keepdims=True)
-    return (scaled - median).astype(np.float32)
+    return np.asarray(scaled - median, np.float32)
 
 
 def mirrored(inputs: FloatArray) -> FloatArray:
@@ -71,29 +72,15 @@ def cell_means(inputs: FloatArray, cells: int) -> Floats:
     return np.ascontiguousarray(means.transpose(0, 2, 3, 1))
 
 
-#: Where the 12 ROIs lie in a map: (x, y) in its pixels, the first pixel's centre being 0, 0. The
-#: mean face, 19 px between the outer eye corners, put where the class means of the MEGC 2019
-#: composite move: brows in rows 2 to 4, eyes 6 to 7, corners of the mouth 18 to 20.
-ROI_CENTRES: dict[str, tuple[float, float]] = dict(
-    zip(
-        DEFAULT_ROIS.names,
-        (
-            (3.0, 3.5),
-            (5.0, 3.0),
-            (7.5, 3.0),
-            (19.5, 3.0),
-            (22.0, 3.0),
-            (24.0, 3.5),
-            (13.5, 9.0),
-            (13.5, 13.5),
-            (8.5, 19.5),
-            (13.5, 18.0),
-            (18.5, 19.5),
-            (13.5, 22.5),
-        ),
-        strict=True,
-    )
-)
+#: Where the 68 landmarks lie in a map: (x, y) in its pixels, the first pixel's centre being 0, 0.
+#: The mean face as `aumer.recognition.flow_map.REGION` crops it, which is where the class means of
+#: the MEGC 2019 composite move: 22 px between the outer eye corners, 17 px for as much height.
+PLACES: dict[str, tuple[float, float]] = {
+    name: (13.5 + 22 * float(x), 10.0 + 17 * float(y))
+    for name, (x, y, _) in zip(LANDMARK_NAMES, MEAN_FACE, strict=True)
+}
+#: Of those, the 12 ROIs.
+ROI_CENTRES: dict[str, tuple[float, float]] = {name: PLACES[name] for name in DEFAULT_ROIS.names}
 
 
 def occlusion(
@@ -118,4 +105,5 @@ def occlusion(
         near: npt.NDArray[np.bool_] = np.maximum(abs(columns - x), abs(rows - y)) <= side / 2
         variant[near] = rest
     found = probability(variants)
-    return found[0] - found[1:]
+    fall: Floats = found[0] - found[1:]
+    return fall

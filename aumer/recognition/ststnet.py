@@ -97,7 +97,7 @@ class StstNetRecognizer:
             loss_of = nn.CrossEntropyLoss(len(y) / (len(clips.classes) * counts.float()))
             optimizer = torch.optim.Adam(self.net.parameters(), lr=self.rate)
             for _ in range(self.epochs):
-                for rows in torch.randperm(len(y)).split(self.batch):
+                for rows in torch.split(torch.randperm(len(y)), self.batch):
                     if len(rows) > 1:  # batch norm has no variance of one clip
                         optimizer.zero_grad()
                         loss_of(self.net(x[rows]), y[rows]).backward()

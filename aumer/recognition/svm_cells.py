@@ -6,7 +6,7 @@ The machine is scikit-learn's; what it learned is kept and evaluated as plain ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,7 +97,7 @@ class SvmCells:
         distance = (z * z).sum(1)[:, None] + (s["support"] ** 2).sum(1) - 2 * z @ s["support"].T
         kernel = np.exp(-self.gamma * np.maximum(distance, 0))
         ends = np.concatenate([[0], np.cumsum(s["counts"].astype(int))])
-        own = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        own = [slice(a, b) for a, b in pairwise(ends)]
         found = [
             kernel[:, own[i]] @ s["dual"][j - 1, own[i]] + kernel[:, own[j]] @ s["dual"][i, own[j]]
             for i, j in combinations(range(len(self.classes)), 2)
@@ -123,8 +123,9 @@ class SvmCells:
             sums[:, i] += margins[:, k]
             sums[:, j] -= margins[:, k]
         scores = votes + sums / (3 * (abs(sums) + 1))
-        shares: Floats = np.exp(scores)
-        return shares / shares.sum(1, keepdims=True)
+        raised = np.exp(scores)
+        shares: Floats = raised / raised.sum(1, keepdims=True)
+        return shares
 
     def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
         """(12,): see `aumer.recognition.features.occlusion`."""

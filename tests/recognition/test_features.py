@@ -63,7 +63,7 @@ def test_cells_are_those_of_opencv_s_area_resize(maps: FloatArray, cells: int) -
 
 
 def test_occlusion_finds_what_the_probability_rests_on(maps: FloatArray) -> None:
-    x, y = (int(round(c)) for c in ROI_CENTRES["mouth_l"])
+    x, y = (round(c) for c in ROI_CENTRES["mouth_l"])
 
     def probability(inputs: FloatArray) -> np.ndarray:
         return inputs[:, y, x, 1].astype(np.float64)
@@ -102,7 +102,7 @@ def test_the_composite_s_class_means(shared_data: Callable[[str], Path]) -> None
     mean = {c: view[clips.labels == k].mean(0) for k, c in enumerate(clips.classes)}
 
     def at(label: str, roi: str) -> tuple[float, float]:
-        x, y = (int(round(c)) for c in ROI_CENTRES[roi])
+        x, y = (round(c) for c in ROI_CENTRES[roi])
         u, v, _ = mean[label][max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean((0, 1))
         return float(u), float(v)
 

@@ -106,7 +106,7 @@ def test_what_cannot_be_run() -> None:
         loso(data.take(data.of_subject("s0")), SVM)
     with pytest.raises(UsageError, match="need names"):
         loso(replace(data, names=()), SVM)
-    with pytest.raises(UsageError, match="no option 'cels'; it has c, gamma, cells. Did you mean"):
+    with pytest.raises(UsageError, match=r"has no option .cels."):
         factory("svm-cells", {"cels": 3})
 
 

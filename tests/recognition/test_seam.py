@@ -36,7 +36,7 @@ def fitted(request: pytest.FixtureRequest, train: Clips) -> Recognizer:
 
 def test_every_recogniser_that_ships_is_tested() -> None:
     assert set(MAKE) <= set(registry.names("recognizer"))
-    assert {n for n in registry.names("recognizer")} - set(MAKE) == set()
+    assert set(registry.names("recognizer")) - set(MAKE) == set()
 
 
 def test_probabilities(fitted: Recognizer) -> None:

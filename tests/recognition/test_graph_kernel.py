@@ -1,0 +1,300 @@
+"""The graph recogniser: its kernel and head by their definitions, registration by known crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recognition.faces import CLASSES, clips
+
+from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.face.mean_face import MEAN_FACE
+from aumer.graph import AUGraph
+from aumer.recognition import seam
+from aumer.recognition.features import PLACES, centred, mirrored
+from aumer.recognition.graph_kernel import (
+    BALANCES,
+    GAMMAS,
+    RIDGES,
+    Choice,
+    GraphRecognizer,
+    NodeKernel,
+    parts,
+    without_each,
+)
+from aumer.recognition.registration import (
+    IDENTITY,
+    MEAN,
+    NONE,
+    applied,
+    energy,
+    register,
+    resampled,
+)
+from aumer.rois import DEFAULT_ROIS
+from aumer.types import FloatArray
+
+CHOICE = Choice(NONE, 0.3, 0.2, 0.75)
+NAMES = DEFAULT_ROIS.names
+
+
+@pytest.fixture(scope="module")
+def fitted() -> GraphRecognizer:
+    return GraphRecognizer(choice=CHOICE).fit(clips(0, subjects=8))
+
+
+def rows(seed: int, number: int) -> Any:
+    return np.random.default_rng(seed).normal(size=(number, 81, 3))
+
+
+# The kernel
+
+
+def test_every_cell_is_shared_out_and_left_as_right() -> None:
+    shares = parts(NAMES)
+    assert shares.shape == (12, 81) and (shares.sum(1) > 0).all()
+    np.testing.assert_allclose(shares.sum(0), 1)
+    twin = [
+        NAMES.index(n.replace("_r", "_*").replace("_l", "_r").replace("_*", "_l"))
+        if n.startswith(("brow", "mouth"))
+        else k
+        for k, n in enumerate(NAMES)
+    ]
+    flipped = shares[twin].reshape(12, 9, 9)[:, :, ::-1].reshape(12, 81)
+    np.testing.assert_allclose(flipped, shares)
+
+
+def test_the_places_are_those_that_flow_maps_are_made_with() -> None:
+    """`flow_map` crops a user's face so that its landmarks lie where recognisers look for them."""
+    from aumer.motion import _ORIGIN
+    from aumer.recognition.flow_map import where
+
+    crop = 128
+    mean_face = MEAN_FACE[:, :2] * (crop / 2) + np.array(_ORIGIN) * crop
+    ours = np.array(list(PLACES.values()))
+    np.testing.assert_allclose(where(mean_face.astype(np.float32), crop), ours, atol=0.3)
+
+
+def test_kernel_by_its_definition() -> None:
+    graph = AUGraph.load("dfme-facs-micro")
+    kernel, gamma = NodeKernel(graph), 0.4
+    a, b = rows(0, 4), rows(1, 3)
+    shares = parts(graph.rois)
+    weights = graph.normalised("symmetric")
+    weights = weights / weights.sum()
+    expected = np.zeros((4, 3))
+    for i in range(4):
+        for j in range(3):
+            apart = abs(a[i] - b[j]).mean(1)
+            alike = np.exp(-gamma * (shares @ apart) / shares.sum(1))
+            expected[i, j] = alike @ weights @ alike
+    np.testing.assert_allclose(kernel.of([kernel.distances(a, b)], gamma), expected)
+
+
+def test_an_identity_graph_sees_every_roi_by_itself() -> None:
+    kernel = NodeKernel(AUGraph.identity())
+    distances = kernel.distances(rows(0, 5), rows(1, 5))
+    alone = (np.exp(-0.3 * distances) ** 2).mean(0)
+    np.testing.assert_allclose(kernel.of([distances], 0.3), alone)
+
+
+@pytest.mark.parametrize("graph", ["identity", "dfme-facs-micro", "samm-lv-published"])
+def test_it_is_a_kernel(graph: str) -> None:
+    """Symmetric, 1 on the diagonal; positive where the graph's weights are a kernel too."""
+    made = NodeKernel(AUGraph.identity() if graph == "identity" else AUGraph.load(graph))
+    x = rows(0, 40)
+    gram = made.of([made.distances(x, x)], 0.3)
+    np.testing.assert_allclose(gram, gram.T)
+    np.testing.assert_allclose(np.diag(gram), 1)
+    assert np.linalg.eigvalsh(gram).min() > -1e-6
+
+
+# The head
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_leaving_out_is_exact(seed: int) -> None:
+    """Equal to solving again without the group's rows."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(30, 5))
+    gram = np.exp(-((x[:, None] - x) ** 2).sum(-1))
+    goals = rng.normal(size=(30, 3))
+    noise = rng.uniform(0.1, 1, 30)
+    groups = [f"g{k}" for k in rng.integers(0, 6, 30)]
+    found = without_each(gram, goals, noise, groups)
+    for name in set(groups):
+        own = np.array([g == name for g in groups])
+        kept = gram[np.ix_(~own, ~own)] + 1 + np.diag(noise[~own])
+        again = (gram[np.ix_(own, ~own)] + 1) @ np.linalg.solve(kept, goals[~own])
+        np.testing.assert_allclose(found[own], again, atol=1e-9)
+
+
+def test_what_is_chosen_is_the_best_on_training_subjects_left_out() -> None:
+    """The promised UF1 is what retraining without each subject gives, for the whole grid's best."""
+    data = clips(2, subjects=5, each=2)
+    data = replace(data, inputs=_noisy(data.inputs), sources=())
+    made = GraphRecognizer().fit(data)
+    chosen = {k: made.chosen[k] for k in ("target", "gamma", "ridge", "balance")}
+    assert chosen["target"] == NONE  # there is but one crop
+    assert chosen["gamma"] in GAMMAS and chosen["ridge"] in RIDGES
+    assert chosen["balance"] in BALANCES
+    grid = [
+        GraphRecognizer(choice=Choice(NONE, gamma, ridge, balance)).fit(data).chosen["uf1_left_out"]
+        for gamma in GAMMAS
+        for ridge in RIDGES
+        for balance in BALANCES
+    ]
+    assert made.chosen["uf1_left_out"] == max(grid) > min(grid)
+
+
+def _noisy(inputs: FloatArray) -> FloatArray:
+    view = centred(inputs)
+    return (view + np.random.default_rng(5).normal(0, 1.5, view.shape)).astype(np.float32)
+
+
+def test_a_mirror_image_is_the_same_face(fitted: GraphRecognizer) -> None:
+    maps = centred(clips(1).inputs)
+    np.testing.assert_allclose(
+        fitted.predict_proba(mirrored(maps)), fitted.predict_proba(maps), atol=1e-5
+    )
+    twin = {"mouth_r": "mouth_l", "brow_r_mid": "brow_l_mid", "nose_tip": "nose_tip"}
+    ours = dict(zip(NAMES, fitted.attribution(maps[4], "positive"), strict=True))
+    theirs = dict(zip(NAMES, fitted.attribution(mirrored(maps)[4], "positive"), strict=True))
+    for name, other in twin.items():
+        assert ours[name] == pytest.approx(theirs[other], abs=1e-4)
+
+
+def test_attributions_add_up_to_what_the_motion_adds_to_the_score(fitted: GraphRecognizer) -> None:
+    flow_map = clips(1).inputs[0]
+    maps = np.stack([flow_map, np.zeros_like(flow_map)])
+    scores = np.log(fitted.predict_proba(maps)) / fitted._sharpness
+    scores -= scores.mean(1, keepdims=True)
+    for k, label in enumerate(CLASSES):
+        total = fitted.attribution(flow_map, label).sum()
+        assert total == pytest.approx(scores[0, k] - scores[1, k], abs=1e-9)
+    assert not fitted.attribution(maps[1]).any()
+
+
+def test_probabilities_are_honest_about_what_cannot_be_told() -> None:
+    """Trained on noise it must not be sure: the sharpness is chosen on subjects left out."""
+    data = clips(0, subjects=8)
+    noise = np.random.default_rng(0).normal(size=data.inputs.shape).astype(np.float32)
+    made = GraphRecognizer(choice=CHOICE).fit(replace(data, inputs=noise))
+    unsure = made.predict_proba(noise[::-1] + noise)
+    sure = GraphRecognizer(choice=CHOICE).fit(data).predict_proba(data.inputs)
+    assert unsure.max(1).mean() < 0.6 < sure.max(1).mean()
+
+
+# Registration
+
+
+AFFINE = (0.9, 1.1, -1.5)
+
+
+def test_resampling_by_its_definition() -> None:
+    ramp = np.zeros((1, 28, 28, 3), np.float32)
+    ramp[..., 0] = np.arange(28)
+    ramp[..., 1] = np.arange(28)[:, None]
+    out = resampled(ramp, AFFINE)[0]
+    at = np.arange(28) - 13.5
+    np.testing.assert_allclose(out[0, :, 0], np.clip(13.5 + 0.9 * at, 0, 27), atol=1e-4)
+    np.testing.assert_allclose(out[:, 0, 1], np.clip(12 + 1.1 * at, 0, 27), atol=1e-4)
+    maps = np.random.default_rng(0).normal(size=(2, 28, 28, 3)).astype(np.float32)
+    np.testing.assert_allclose(resampled(maps, IDENTITY), maps, atol=1e-6)
+
+
+def test_crops_that_differ_are_put_over_one_another() -> None:
+    data = clips(0, subjects=20)
+    maps = centred(data.inputs)
+    other = np.array(data.sources) == "two"
+    maps[other] = resampled(maps[other], (1.0, 1.1, 1.5))
+    found = register(maps, data.sources, "one")
+    assert found["one"] == IDENTITY
+    again = applied(maps, data.sources, found)
+
+    def alike(m: FloatArray) -> float:
+        return float(np.corrcoef(energy(m[other]).ravel(), energy(m[~other]).ravel())[0, 1])
+
+    assert alike(maps) < 0.9 < 0.97 < alike(again)
+    assert found["two"][1] == pytest.approx(1 / 1.1, abs=0.05)
+    assert found["two"][2] == pytest.approx(-1.5 / 1.1, abs=0.5)
+
+
+def test_one_crop_or_none_asked_for_is_left_alone() -> None:
+    data = clips(0)
+    maps = centred(data.inputs)
+    assert set(register(maps, ["one"] * len(data), MEAN).values()) == {IDENTITY}
+    assert set(register(maps, data.sources, NONE).values()) == {IDENTITY}
+    assert np.array_equal(applied(maps, (), {"one": AFFINE}), maps)
+    assert np.array_equal(applied(maps, ["three"] * len(data), {"one": AFFINE}), maps)
+
+
+def test_classes_are_not_looked_at() -> None:
+    """Registration may use what a fold's training clips show, but not what they are called."""
+    data = clips(0, subjects=6)
+    choice = replace(CHOICE, target=MEAN)
+    one = GraphRecognizer(choice=choice).fit(data)
+    two = GraphRecognizer(choice=choice).fit(replace(data, labels=(data.labels + 1) % 3))
+    assert one._affines == two._affines != dict.fromkeys(("one", "two"), IDENTITY)
+
+
+def test_the_source_of_a_clip_puts_its_crop_right(fitted: GraphRecognizer) -> None:
+    data = clips(0, subjects=8)
+    made = GraphRecognizer(choice=replace(CHOICE, target="one")).fit(data)
+    test = clips(1)
+    plain = made.predict_proba(test.inputs)
+    assert np.array_equal(made.predict_proba(test.inputs, ["one"] * len(test)), plain)
+    assert not np.array_equal(made.predict_proba(test.inputs, ["two"] * len(test)), plain)
+
+
+# What cannot be
+
+
+def test_graphs_over_anything_but_landmarks() -> None:
+    graph = AUGraph.from_edges({("cheek_r", "cheek_l"): 1.0}, rois=("cheek_r", "cheek_l"))
+    with pytest.raises(UsageError, match="place of ROI 'cheek_r'"):
+        GraphRecognizer(graph)
+
+
+def test_graphs_over_other_landmarks() -> None:
+    graph = AUGraph.identity(("brow_r_inner", "brow_l_inner", "mouth_r", "mouth_l"))
+    made = GraphRecognizer(graph, CHOICE).fit(clips(0, subjects=8))
+    test = clips(1)
+    assert (made.predict_proba(test.inputs).argmax(1) == test.labels).mean() > 0.8
+    assert made.attribution(test.inputs[0]).shape == (4,)
+
+
+def test_choices_that_are_none() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key gama\. Did you mean 'gamma'"):
+        GraphRecognizer(choice={"target": NONE, "gama": 0.3, "ridge": 0.2, "balance": 1.0})
+
+
+def test_too_little_to_learn_from() -> None:
+    data = clips(0)
+    with pytest.raises(UsageError, match="without one: surprise"):
+        GraphRecognizer().fit(data.take(data.labels < 2))
+    with pytest.raises(UsageError, match="clips of two or more"):
+        GraphRecognizer().fit(data.take(data.of_subject("s0")))
+
+
+def test_a_file_that_lacks_an_array(fitted: GraphRecognizer, tmp_path: Path) -> None:
+    path = tmp_path / "half.safetensors"
+    arrays = {k: v for k, v in fitted._arrays.items() if k != "rows"}
+    about = {
+        "graph": fitted.graph.to_dict(),
+        "gamma": 0.3,
+        "sharpness": 1.0,
+        "affines": {},
+        "chosen": {},
+    }
+    seam.write_weights(path, fitted, arrays, about, {}, overwrite=False)
+    with pytest.raises(WeightsError, match="no whole graph recogniser: 'rows'"):
+        GraphRecognizer.load(path)
+    fitted.save(tmp_path / "whole.safetensors", {})
+    again = GraphRecognizer.load(tmp_path / "whole.safetensors")
+    assert again.graph.digest == fitted.graph.digest and again.chosen == fitted.chosen
+    test = clips(1)
+    assert np.array_equal(again.predict_proba(test.inputs), fitted.predict_proba(test.inputs))
