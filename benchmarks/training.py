@@ -1,6 +1,6 @@
-"""How fast networks train: one fold of sim-casme-sq on one thread, and what all folds come to.
+"""How fast networks train: one fold on one thread, and what all folds of a protocol come to.
 
-    python benchmarks/training.py [--full PRESET] [--save]
+    python benchmarks/training.py [--protocol NAME] [--full PRESET] [--save]
 
 Without --full one fold of each preset is trained for a few epochs, and the time of all folds on two
 cores is extrapolated. --full runs all folds and epochs of one preset through the runner, two
@@ -23,24 +23,23 @@ from aumer.bench.sources import open_source
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
 
-PROTOCOL = "sim-casme-sq"
 EPOCHS = 6  # the first is left out, as it warms up
 WORKERS = 2
 
 
-def one_fold(report: Report, name: str) -> None:
+def one_fold(report: Report, which: str, name: str) -> None:
     """Epochs a second of the first fold, and the extrapolation."""
     from aumer.training.loop import train
 
-    found = protocol.load(PROTOCOL)
+    found = protocol.load(which)
     model = models.find(name, found, overrides={"epochs": EPOCHS})
     whole = models.find(name, found)
     assert isinstance(model, models.Trainable) and isinstance(whole, models.Trainable)
     settings = load_settings()
     settings = replace(settings, motion=replace(settings.motion, rate=model.rate))
-    source = open_source(PROTOCOL, test_data() / "annotations", level=found.level, seed=0)
+    source = open_source(which, test_data() / "annotations", level=found.level, seed=0)
     videos = source.videos(settings, Workers(), None, None)
-    entries = [Entry.of(PROTOCOL, v) for v in videos]
+    entries = [Entry.of(which, v) for v in videos]
     folds = plan(found, [e.whose for e in entries])
     work = job(folds[0], entries, model, found, 0, run="", folder=None)
     torch.set_num_threads(1)
@@ -72,14 +71,14 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def full(report: Report, name: str) -> None:
+def full(report: Report, which: str, name: str) -> None:
     """All folds and epochs, as `aumer bench` runs them."""
-    found = protocol.load(PROTOCOL)
+    found = protocol.load(which).changed({"seeds": [0]})
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         result = runner.run(
             found,
-            {PROTOCOL: test_data() / "annotations"},
+            {which: test_data() / "annotations"},
             name,
             options=runner.Options(folder=f"{folder}/run"),
             workers=Workers(WORKERS),
@@ -96,17 +95,18 @@ def full(report: Report, name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--protocol", default="sim-casme-sq", metavar="NAME")
     parser.add_argument("--full", metavar="PRESET", help="run all folds and epochs of a preset")
     parser.add_argument("--save", action="store_true", help="keep the report in results/")
     args = parser.parse_args()
-    report = Report("Training: one fold, and all of them")
+    report = Report(f"Training on {args.protocol}")
     if args.full:
-        full(report, args.full)
+        full(report, args.protocol, args.full)
     else:
         for name in ("published", "aumer"):
-            one_fold(report, name)
+            one_fold(report, args.protocol, name)
     if args.save:
-        report.save(f"training-{args.full}.txt" if args.full else "training.txt")
+        report.save("-".join(filter(None, ("training", args.protocol, args.full))) + ".txt")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -85,7 +86,15 @@ class Trainable:
     trains: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
-        self._decoder()
+        decoder = self._decoder()
+        if isinstance(decoder, PublishedDecoder) and not math.isclose(
+            decoder.rate, self.rate, rel_tol=0.02
+        ):
+            raise ConfigError(
+                f"the decoder {self.decoder!r} counts frames at {decoder.rate:g} a second, and "
+                f"{self.name} reads {self.rate:g} rows a second: choose another decoder, or set "
+                f"net_overrides.rate={decoder.rate:g}"
+            )
         if self.prior not in (FROM_TRAINING, FROM_PRESET):
             self._named(DEFAULT_ROIS.names)
 

@@ -134,6 +134,7 @@ def test_models_that_cannot_be_are_refused() -> None:
         ("aumer", {"overrides": {"epoch": 3}}, "epochs"),
         ("aumer", {"overrides": {"epochs.x": 3}}, "whole number"),
         ("aumer", {"decoder": "casme"}, "casme-sq"),
+        ("aumer", {"decoder": "samm-lv"}, "25 a second"),
         ("nowhere.safetensors", {}, "no weights"),
     ):
         with pytest.raises(AumerError, match=said):
