@@ -1,6 +1,7 @@
 """aumer finds facial micro- and macro-expressions in long videos.
 
-``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score.
+``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score;
+``aumer.classify("clip.mp4")`` names one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 # Everything here is imported on first use: `import aumer` costs milliseconds, and no torch.
 _WHERE = {
     "spot": "aumer.pipeline",
+    "classify": "aumer.pipeline",
     "Spotter": "aumer.pipeline",
     "open_video": "aumer.video",
     "load_settings": "aumer.config",
     "Settings": "aumer.config",
     "SpotResult": "aumer.results",
+    "Prediction": "aumer.results",
     "AUGraph": "aumer.graph",
     "Interval": "aumer.types",
     "Expression": "aumer.types",
@@ -46,9 +49,9 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from aumer.graph import AUGraph
-    from aumer.pipeline import Spotter, spot
+    from aumer.pipeline import Spotter, classify, spot
     from aumer.registry import register
-    from aumer.results import SpotResult
+    from aumer.results import Prediction, SpotResult
     from aumer.types import (
         Counts,
         Expression,
@@ -72,6 +75,7 @@ __all__ = [
     "Frame",
     "Interval",
     "NoFaceError",
+    "Prediction",
     "Scores",
     "Settings",
     "SpotResult",
@@ -79,6 +83,7 @@ __all__ = [
     "UsageError",
     "VideoError",
     "WeightsError",
+    "classify",
     "load_settings",
     "open_video",
     "register",

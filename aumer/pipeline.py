@@ -1,23 +1,32 @@
-"""From a video to spotted expressions: the one place that wires the stages together."""
+"""From a video to spotted and named expressions: the one place that wires the stages together."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from typing import Any, Protocol
+
+import numpy as np
 
 from aumer import registry
 from aumer.analysis import Progress, analyse, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import Settings, digest, load_settings
-from aumer.errors import NoFaceError, UsageError
+from aumer.errors import NoFaceError, UsageError, did_you_mean
 from aumer.graph import AUGraph
-from aumer.results import SpotResult
-from aumer.types import Expression, FaceTrack, Features, Scores
-from aumer.video import Source, content_digest
+from aumer.recognition import seam
+from aumer.recognition.apex import METHODS, flow_peak, midpoint
+from aumer.recognition.clips import Moment, apex_by_roi_difference
+from aumer.recognition.labeller import Labeller, Verdict
+from aumer.recognition.seam import Recognizer
+from aumer.results import Prediction, SpotResult
+from aumer.types import Expression, FaceTrack, Features, IntArray, Scores
+from aumer.video import Source, content_digest, open_video
 
 #: Packages whose version can change the numbers.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
@@ -47,6 +56,7 @@ class Spotter:
             an object that keeps the `SpotterModel` contract.
         graph: an `AUGraph`, or the name or path of one, for a network in place of the one that it
             was trained with; over the same ROIs.
+        recognizer: labels what is spotted; see `classify`. None labels nothing.
         device: where a network runs, as torch names it.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
             stands at the default.
@@ -62,6 +72,7 @@ class Spotter:
         *,
         model: str | PathLike[str] | SpotterModel = "rules",
         graph: AUGraph | str | PathLike[str] | None = None,
+        recognizer: str | PathLike[str] | Recognizer | None = None,
         device: str = "cpu",
         settings: SettingsLike = None,
     ) -> None:
@@ -69,6 +80,9 @@ class Spotter:
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         if hasattr(self._model, "check"):
             self._model.check(self.settings)
+        self._labeller = (
+            None if recognizer is None else _labeller(recognizer, device, self.settings)
+        )
 
     def __call__(
         self,
@@ -86,6 +100,8 @@ class Spotter:
         """Spot in one video; see `spot`."""
         if not 0.0 <= min_coverage <= 1.0:
             raise UsageError(f"min_coverage must lie in [0, 1]; found {min_coverage}")
+        if self._labeller is not None:
+            _require_second_pass(video)
         content = content_digest(video, fps=fps)
         analysis = analyse(
             video,
@@ -93,7 +109,7 @@ class Spotter:
             fps=fps,
             start=start,
             end=end,
-            cache=self._cache(cache, content, start, end),
+            cache=_cache(cache, content, self.settings, start, end),
             progress=progress,
             workers=workers,
         )
@@ -105,6 +121,16 @@ class Spotter:
         scores, expressions = self._model(features)
         if hook:
             hook("scores", scores)
+        named: dict[str, Any] = {}
+        if self._labeller is not None:
+            verdicts = _verdicts(self._labeller, video, expressions, track, fps)
+            expressions = tuple(
+                e if v is None else replace(e, label=v.label, probs=v.probs)
+                for e, v in zip(expressions, verdicts, strict=True)
+            )
+            named = {"recognition": {"recognizer": self._labeller.recognizer.name}}
+            if hook:
+                hook("verdicts", verdicts)
         settings = self.settings.to_dict()
         return SpotResult(
             video=analysis.video,
@@ -112,10 +138,9 @@ class Spotter:
             scores=scores,
             coverage=track.coverage,
             spotter=self._model.name,
-            settings={**settings, "input": {"start": start, "end": end, "fps": fps}},
+            settings={**settings, **named, "input": {"start": start, "end": end, "fps": fps}},
             digests={
-                "settings": digest(settings),
-                **({"content": content} if content else {}),
+                **_digests(settings, content, self._labeller),
                 **getattr(self._model, "digests", {}),
             },
             versions=versions(),
@@ -123,24 +148,13 @@ class Spotter:
             track=track,
         )
 
-    def _cache(
-        self,
-        cache: str | PathLike[str] | bool | None,
-        content: str | None,
-        start: float | None,
-        end: float | None,
-    ) -> FeatureCache | None:
-        if cache is None or cache is False or content is None:
-            return None
-        folder = default_folder() if cache is True else cache
-        return FeatureCache(folder, cache_key(content, self.settings, start, end))
-
 
 def spot(
     video: Source,
     *,
     model: str | PathLike[str] | SpotterModel = "rules",
     graph: AUGraph | str | PathLike[str] | None = None,
+    recognizer: str | PathLike[str] | Recognizer | None = None,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -159,6 +173,8 @@ def spot(
         model: a spotter's name, the path of a network's weights, or an object that keeps the
             `SpotterModel` contract.
         graph: an `AUGraph`, or the name or path of one, for a network in place of its own.
+        recognizer: labels each expression, in a second pass over its frames; as `classify`'s model.
+            One whose flow map cannot be made keeps no label.
         start, end: seconds; frames with start <= time < end are analysed.
         fps: frames per second; needed for folders and arrays.
         device: where a network runs, as torch names it.
@@ -166,7 +182,7 @@ def spot(
         cache: a folder where features are kept for the next run, or True for aumer's own; an
             interrupted run goes on where it stopped.
         progress: called with the number of frames decoded and the container's estimate, if any.
-        hook: called with ("track" | "features" | "scores", value) as these are ready.
+        hook: called with ("track" | "features" | "scores" | "verdicts", value) as these are ready.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``.
         workers: threads that measure motion; never changes a number.
 
@@ -176,7 +192,9 @@ def spot(
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
-    return Spotter(model=model, graph=graph, device=device, settings=settings)(
+    return Spotter(
+        model=model, graph=graph, recognizer=recognizer, device=device, settings=settings
+    )(
         video,
         start=start,
         end=end,
@@ -187,6 +205,241 @@ def spot(
         hook=hook,
         workers=workers,
     )
+
+
+def classify(
+    clip: Source | Features,
+    *,
+    model: str | PathLike[str] | Recognizer = "default",
+    onset: int | None = None,
+    apex: int | str | None = None,
+    offset: int | None = None,
+    fps: float | None = None,
+    device: str = "auto",
+    cache: str | PathLike[str] | bool | None = None,
+    progress: Progress | None = None,
+    settings: SettingsLike = None,
+    workers: int | None = None,
+) -> Prediction:
+    """Which class one expression is of, by its motion from onset to apex.
+
+    Args:
+        clip: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB; or `Features`, for a
+            recogniser that reads the motion of ROIs alone.
+        model: a shipped recogniser by name, the path of a recogniser's weights, or an object that
+            keeps the contract of `aumer.recognition.seam.Recognizer`. Its classes are the labels.
+        onset, offset: frames (0-based); by default the first and the last with a face.
+        apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference" or
+            "midpoint"; see `aumer.recognition.apex`.
+        fps: frames per second; needed for folders and arrays.
+        device: where the recogniser runs, as torch names it, if it can run anywhere but on the CPU.
+        cache, progress, settings, workers: as in `spot`.
+
+    Raises:
+        UsageError: an argument or a setting cannot be used, or the clip has no such frame.
+        VideoError: the clip cannot be read.
+        NoFaceError: no face at the onset or the apex, or no motion of one between them.
+        WeightsError: the weights are missing or damaged.
+    """
+    chosen = as_settings(settings)
+    if isinstance(clip, Features):
+        labeller = _labeller(model, device, chosen)
+        first, last = _ends(clip.frames, onset, offset)
+        peak = _apex(apex, first, last, clip, None)
+        verdict = labeller.judge_features(clip, Moment(first, peak))
+        name, content, at, times = "features", None, clip.frames, clip.times
+    else:
+        _require_second_pass(clip)
+        labeller = _labeller(model, device, chosen)
+        content = content_digest(clip, fps=fps)
+        start, end = _span(clip, onset, offset, fps, chosen.motion.rate)
+        analysis = analyse(
+            clip,
+            chosen,
+            fps=fps,
+            start=start,
+            end=end,
+            cache=_cache(cache, content, chosen, start, end),
+            progress=progress,
+            workers=workers,
+        )
+        name, track = analysis.video.name, analysis.track
+        _require_face(name, track, 0.0)
+        at, times = track.frames[track.valid], track.times[track.valid]
+        first, last = _ends(at, onset, offset)
+        peak = _apex(
+            apex,
+            first,
+            last,
+            analysis.features,
+            lambda: apex_by_roi_difference(clip, first, last, track, chosen.motion, fps=fps),
+        )
+        found = labeller(clip, [Moment(first, peak)], track, fps=fps)[0]
+        if found is None:
+            raise NoFaceError(
+                f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
+                "hidden or too small in one of them, or the two do not show one face. Give other "
+                "frames with onset and apex"
+            )
+        verdict = found
+    in_force = chosen.to_dict()
+    seconds: list[float] = np.interp([first, peak, last], at, times).tolist()
+    return Prediction(
+        clip=name,
+        label=verdict.label,
+        probs=verdict.probs,
+        onset=first,
+        apex=peak,
+        offset=last,
+        onset_s=seconds[0],
+        apex_s=seconds[1],
+        offset_s=seconds[2],
+        attribution=verdict.attribution,
+        recognizer=labeller.recognizer.name,
+        settings={
+            **in_force,
+            "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
+        },
+        digests=_digests(in_force, content, labeller),
+        versions=versions(),
+        flow_map=verdict.flow_map,
+    )
+
+
+def _ends(frames: IntArray, onset: int | None, offset: int | None) -> tuple[int, int]:
+    """Onset and offset as given, or the first and the last of `frames`."""
+    if not len(frames):
+        raise UsageError("the features have no row; two frames or more are needed")
+    first = int(frames[0]) if onset is None else onset
+    last = int(frames[-1]) if offset is None else offset
+    if not 0 <= first < last:
+        raise UsageError(
+            "an expression needs two frames or more, 0 <= onset < offset; found onset "
+            f"{first} and offset {last}"
+        )
+    return first, last
+
+
+def _apex(
+    apex: int | str | None,
+    onset: int,
+    offset: int,
+    features: Features,
+    by_difference: Callable[[], int] | None,
+) -> int:
+    """The apex's frame, given or found; after the onset and not after the offset."""
+    if isinstance(apex, str) and apex not in METHODS:
+        raise UsageError(
+            f"apex is a frame or one of {', '.join(METHODS)}; found {apex!r}."
+            + did_you_mean(apex, METHODS)
+        )
+    if apex is not None and not isinstance(apex, str):
+        if not onset < apex <= offset:
+            raise UsageError(
+                f"the apex must lie after the onset and not after the offset; found onset {onset}, "
+                f"apex {apex}, offset {offset}"
+            )
+        return apex
+    if offset == onset + 1:
+        return offset
+    if apex == "midpoint":
+        return midpoint(onset, offset)
+    if apex == "roi-difference":
+        if by_difference is None:
+            raise UsageError(
+                "apex='roi-difference' looks at pictures, which features do not hold; use "
+                "'flow-peak' or 'midpoint'"
+            )
+        return max(onset + 1, by_difference())
+    return flow_peak(features, onset, offset)
+
+
+def _verdicts(
+    labeller: Labeller,
+    video: Source,
+    expressions: tuple[Expression, ...],
+    track: FaceTrack,
+    fps: float | None,
+) -> list[Verdict | None]:
+    """A verdict on each expression; `None` where its motion cannot be seen."""
+    moments = [Moment(e.onset, e.apex) for e in expressions]
+    found = iter(labeller(video, [m for m in moments if m.onset < m.apex], track, fps=fps))
+    return [next(found) if m.onset < m.apex else None for m in moments]
+
+
+def _span(
+    clip: Source, onset: int | None, offset: int | None, fps: float | None, rate: float
+) -> tuple[float | None, float | None]:
+    """Seconds that hold the frames from onset to offset, with a step of the analysis to spare."""
+    if onset is None and offset is None:
+        return None, None
+    times: list[float] = []
+
+    def note(_: int, time_s: float) -> bool:
+        times.append(time_s)
+        return False
+
+    with closing(open_video(clip, fps=fps, keep=note)) as reader:
+        for _ in reader:
+            pass
+    for name, frame in (("onset", onset), ("offset", offset)):
+        if frame is not None and not 0 <= frame < len(times):
+            raise UsageError(
+                f"the clip has frames 0 to {len(times) - 1}; found {name} {frame}. Frames are "
+                "counted from 0"
+            )
+    start = None if onset is None else max(0.0, times[onset] - 1 / rate)
+    end = None if offset is None else times[offset] + 1.5 / rate
+    return start, end
+
+
+def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
+    if isinstance(which, (str, PathLike)):
+        name = os.fspath(which)
+        recognizer = seam.load() if name == "default" else seam.load(name)
+    else:
+        recognizer = which
+    seam.fitted(recognizer)
+    if hasattr(recognizer, "to"):
+        recognizer.to(device)
+    elif device not in ("auto", "cpu"):
+        raise UsageError(
+            f"the recogniser {recognizer.name!r} runs on the CPU alone; leave device at 'auto', "
+            f"found {device!r}"
+        )
+    return Labeller(recognizer, registry.resolve("flow", settings.motion.flow), settings.motion)
+
+
+def _require_second_pass(video: Source) -> None:
+    if isinstance(video, int):
+        raise UsageError(
+            "expressions of a camera cannot be labelled: their frames are read a second time. "
+            "Record it to a file, and give that"
+        )
+
+
+def _digests(
+    settings: Mapping[str, Any], content: str | None, labeller: Labeller | None
+) -> dict[str, str]:
+    found = {
+        "settings": digest(settings),
+        "content": content,
+        "recognizer": labeller.digest if labeller else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _cache(
+    cache: str | PathLike[str] | bool | None,
+    content: str | None,
+    settings: Settings,
+    start: float | None,
+    end: float | None,
+) -> FeatureCache | None:
+    if cache is None or cache is False or content is None:
+        return None
+    folder = default_folder() if cache is True else cache
+    return FeatureCache(folder, cache_key(content, settings, start, end))
 
 
 def _model(

@@ -24,7 +24,7 @@ def midpoint(onset: int, offset: int) -> int:
 
 
 def flow_peak(features: Features, onset: int, offset: int) -> int:
-    """The frame at which the ROIs are furthest from where they were at the onset.
+    """The frame after the onset at which the ROIs are furthest from where they were then.
 
     Distance is the root mean square over ROIs of the summed motion; rows without motion count as
     rest. It is as fine as the features' rate.
@@ -37,9 +37,8 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
     """
     rows = rows_between(features, onset, offset)
     steps = np.nan_to_num(features.values[rows[:-1]].astype(np.float64))
-    path = np.concatenate([np.zeros((1, *steps.shape[1:])), np.cumsum(steps, axis=0)])
-    distance = np.sqrt((path**2).sum(axis=2).mean(axis=1))
-    return int(np.clip(features.frames[rows[int(distance.argmax())]], onset, offset))
+    distance = (np.cumsum(steps, axis=0) ** 2).sum(axis=2).mean(axis=1)
+    return int(np.clip(features.frames[rows[1 + int(distance.argmax())]], onset + 1, offset))
 
 
 def rows_between(features: Features, onset: int, offset: int) -> IntArray:

@@ -146,7 +146,8 @@ def landmarks_at(
     """Landmarks (68, 2) px in some frames, by frame.
 
     A video is analysed at most at motion.rate, so a frame may lie between two that were: there the
-    landmarks are interpolated, as what rests of the head's motion is found in the flow.
+    landmarks are interpolated, as what rests of the head's motion is found in the flow. Less than
+    such a step beyond the first or last face its landmarks stand.
 
     Args:
         max_gap_s: frames between two with a face that are further apart than this have none.
@@ -155,6 +156,7 @@ def landmarks_at(
     if not len(seen):
         return {}
     at, times = track.frames[seen], track.times[seen]
+    step = float(np.median(np.diff(track.frames))) if len(track) > 1 else 1.0
     places = {}
     for frame in frames:
         right = int(np.searchsorted(at, frame))
@@ -164,4 +166,6 @@ def landmarks_at(
             share = (frame - at[right - 1]) / (at[right] - at[right - 1])
             before, after = track.landmarks[seen[right - 1]], track.landmarks[seen[right]]
             places[frame] = (before + share * (after - before)).astype(np.float32)
+        elif right in (0, len(at)) and abs(frame - at[min(right, len(at) - 1)]) < step:
+            places[frame] = track.landmarks[seen[min(right, len(at) - 1)]]
     return places

@@ -1,0 +1,142 @@
+"""`Prediction`: what a recogniser says of one expression, and how it came to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from aumer.errors import UsageError
+from aumer.files import StrPath, atomic_write
+from aumer.results.schema import Node, jsonable, printable
+from aumer.types import FloatArray
+
+SCHEMA = "aumer.prediction"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class of one expression.
+
+    Attributes:
+        clip: name of the video, or "features".
+        label: the most probable class.
+        probs: of every class, in the recogniser's order; they sum to 1.
+        onset, apex, offset: frames (0-based, closed), as given or as found.
+        onset_s, apex_s, offset_s: seconds from the first frame.
+        attribution: how much each ROI spoke for the label; below 0 against it. Empty where the
+            recogniser does not say.
+        recognizer: its name.
+        settings: the settings in force, and under ``input`` what was given.
+        digests: of the ``content``, the ``settings`` and the ``recognizer``.
+        versions: of aumer and of the packages whose version can change the numbers.
+        flow_map: (28, 28, 3) float32 that was judged; neither saved nor compared.
+
+    Raises:
+        ValueError: the label is none of the classes, onset <= apex <= offset is violated, or a
+            value that JSON cannot hold.
+    """
+
+    clip: str
+    label: str
+    probs: Mapping[str, float]
+    onset: int
+    apex: int
+    offset: int
+    onset_s: float
+    apex_s: float
+    offset_s: float
+    attribution: Mapping[str, float]
+    recognizer: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    flow_map: FloatArray | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.label not in self.probs:
+            raise ValueError(f"label {self.label!r} is none of {', '.join(self.probs)}")
+        if not 0 <= self.onset <= self.apex <= self.offset:
+            raise ValueError(
+                "a prediction needs 0 <= onset <= apex <= offset, found "
+                f"{self.onset}, {self.apex}, {self.offset}"
+            )
+        for name in ("probs", "attribution", "settings", "digests", "versions"):
+            object.__setattr__(self, name, jsonable(getattr(self, name), name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the flow map, in dict, list, str, int, float, bool and None."""
+        members = {key: value for key, value in vars(self).items() if key != "flow_map"}
+        head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION}
+        return {key: jsonable(value, key) for key, value in (head | members).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Prediction:
+        """The prediction that `to_dict` took apart; members it does not know are left out.
+
+        Raises:
+            UsageError: not a prediction, another schema version, or a member missing or wrong.
+        """
+        root = Node(data)
+        if (schema := root["schema"]).text() != SCHEMA:
+            schema.fail(repr(SCHEMA))
+        if (version := root["schema_version"]).integer() != SCHEMA_VERSION:
+            version.fail(f"{SCHEMA_VERSION}, which is what this aumer reads")
+        return root.build(
+            lambda: cls(
+                clip=root["clip"].text(),
+                label=root["label"].text(),
+                probs=root["probs"].mapping(Node.number),
+                onset=root["onset"].integer(),
+                apex=root["apex"].integer(),
+                offset=root["offset"].integer(),
+                onset_s=root["onset_s"].number(),
+                apex_s=root["apex_s"].number(),
+                offset_s=root["offset_s"].number(),
+                attribution=root["attribution"].mapping(Node.number),
+                recognizer=root["recognizer"].text(),
+                digests=root["digests"].mapping(Node.text),
+                versions=root["versions"].mapping(Node.text),
+                settings=root["settings"].mapping(lambda node: node.value),
+            )
+        )
+
+    @overload
+    def to_json(self, path: None = None, *, overwrite: bool = False) -> str: ...
+    @overload
+    def to_json(self, path: StrPath, *, overwrite: bool = False) -> None: ...
+    def to_json(self, path: StrPath | None = None, *, overwrite: bool = False) -> str | None:
+        """The JSON text (RFC 8259, ASCII), or, given a path, write it there whole or not at all.
+
+        Raises:
+            UsageError: the file exists and `overwrite` is False, or it cannot be written.
+        """
+        text = json.dumps(self.to_dict(), allow_nan=False, indent=1) + "\n"
+        if path is None:
+            return text
+        atomic_write(path, text, overwrite=overwrite)
+        return None
+
+    @classmethod
+    def load(cls, path: StrPath) -> Prediction:
+        """The prediction in a JSON file.
+
+        Raises:
+            UsageError: the file cannot be read or holds no prediction; the message names it.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
+
+    def summary(self) -> str:
+        """One line: the clip, its label, the probabilities and the ROI that spoke most for it."""
+        probs = ", ".join(f"{name} {p:.2f}" for name, p in self.probs.items())
+        spoke = max(self.attribution, key=self.attribution.__getitem__, default="")
+        most = f"; most by {spoke}" if spoke else ""
+        return f"{printable(self.clip)}: {self.label} ({probs}{most})"

@@ -1,0 +1,310 @@
+"""`aumer.classify` and `aumer.spot(recognizer=...)`: from film to a label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pytest
+from acted import APEX_S, BROWS_DOWN, BROWS_UP, ONSET_S, SMILE, frames
+
+import aumer
+from aumer.errors import NoFaceError, UsageError, WeightsError
+from aumer.recognition import seam
+from aumer.recognition.features import ROI_CENTRES
+from aumer.recognition.seam import Clips, Floats
+from aumer.results import Prediction
+from aumer.types import FloatArray
+
+CLASSES = ("positive", "surprise", "negative")
+FPS = 30
+ONSET, APEX = round(ONSET_S * FPS), round(APEX_S * FPS)
+
+
+def at(maps: FloatArray, roi: str) -> Floats:
+    """(N, 2): mean motion of 5 x 5 px round a ROI."""
+    x, y = (round(c) for c in ROI_CENTRES[roi])
+    patch = maps[:, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3, :2]
+    return np.asarray(patch.mean(axis=(1, 2)), np.float64)
+
+
+@dataclass
+class BySigns:
+    """Names an expression by what field.md says of the classes: corners out, brows up or down."""
+
+    name: ClassVar[str] = "by-signs"
+    classes: tuple[str, ...] = CLASSES
+    rois: tuple[str, ...] = ("mouth", "brows")
+    card: dict[str, Any] = field(default_factory=dict)
+    seen: list[FloatArray] = field(default_factory=list)
+
+    def fit(self, clips: Clips) -> BySigns:
+        return self
+
+    def predict_proba(self, inputs: FloatArray, sources: Any = ()) -> Floats:
+        self.seen.extend(inputs)
+        mouth = at(inputs, "mouth_l")[:, 0] - at(inputs, "mouth_r")[:, 0]
+        brows = at(inputs, "brow_r_mid_inner")[:, 1] + at(inputs, "brow_l_mid_inner")[:, 1]
+        raised = np.exp(np.stack([mouth, -brows, brows], axis=1))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+    def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
+        return np.array([1.0, 0.0] if label == "positive" else [0.0, 1.0])
+
+
+@dataclass
+class ByMotion(BySigns):
+    """Reads the motion of ROIs alone."""
+
+    rois: tuple[str, ...] = ("mouth_r", "mouth_l", "brow_r_mid")
+
+    def predict_motion(self, motion: FloatArray) -> Floats:
+        assert motion.shape == (1, 3, 2)
+        spread, brow = motion[:, 1, 0] - motion[:, 0, 0], motion[:, 2, 1]
+        raised = np.exp(50 * np.stack([spread, -brow, brow], axis=1))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def classify(aus: tuple[int, ...], **options: Any) -> Prediction:
+    return aumer.classify(frames(aus), **({"model": BySigns(), "fps": FPS} | options))
+
+
+@pytest.mark.parametrize(
+    ("aus", "label"), [(SMILE, "positive"), (BROWS_UP, "surprise"), (BROWS_DOWN, "negative")]
+)
+def test_known_action_units(aus: tuple[int, ...], label: str) -> None:
+    found = classify(aus)
+    assert found.label == label
+    assert tuple(found.probs) == CLASSES
+    assert sum(found.probs.values()) == pytest.approx(1)
+    assert found.probs[label] == max(found.probs.values())
+    assert found.attribution == {
+        "mouth": float(label == "positive"),
+        "brows": float(label != "positive"),
+    }
+    assert (found.onset, found.offset) == (0, len(frames(aus)) - 1)
+    assert APEX - 2 <= found.apex <= APEX + 8  # held for 6 frames
+    assert found.apex_s == pytest.approx(found.apex / FPS)
+    assert found.flow_map is not None
+    assert found.flow_map.shape == (28, 28, 3)
+
+
+def test_frames_given_are_the_frames_used() -> None:
+    recognizer = BySigns()
+    found = classify(SMILE, model=recognizer, onset=ONSET, apex=APEX, offset=25)
+    assert (found.onset, found.apex, found.offset) == (ONSET, APEX, 25)
+    assert found.settings["input"] == {"onset": ONSET, "apex": APEX, "offset": 25, "fps": FPS}
+    # Frames outside the interval change nothing.
+    film = frames(SMILE).copy()
+    film[: ONSET - 3] = 0
+    film[28:] = 0
+    again = aumer.classify(film, model=recognizer, fps=FPS, onset=ONSET, apex=APEX, offset=25)
+    assert again.probs == pytest.approx(found.probs, abs=0.02)
+    earlier = classify(SMILE, onset=ONSET, apex=ONSET + 3, offset=25)
+    assert earlier.probs["positive"] < found.probs["positive"]
+
+
+@pytest.mark.parametrize("apex", ["flow-peak", "roi-difference", "midpoint"])
+def test_ways_to_the_apex(apex: str) -> None:
+    found = classify(SMILE, onset=ONSET, offset=30, apex=apex)
+    assert found.settings["input"]["apex"] == apex
+    assert ONSET < found.apex <= 30
+    if apex == "midpoint":
+        assert found.apex == (ONSET + 30) // 2
+    else:
+        assert APEX - 2 <= found.apex <= APEX + 8
+
+
+def test_two_frames_are_onset_and_apex() -> None:
+    film = frames(SMILE)[[ONSET, APEX]]
+    found = aumer.classify(film, model=BySigns(), fps=FPS)
+    assert (found.onset, found.apex, found.offset) == (0, 1, 1)
+    assert found.label == "positive"
+
+
+def test_file_folder_and_array_are_one(tmp_path: Path) -> None:
+    film = frames(SMILE)
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"FFV1"), FPS, film.shape[2:0:-1]
+    )
+    for k, image in enumerate(film):
+        cv2.imwrite(str(folder / f"{k}.png"), image[..., ::-1])
+        writer.write(np.ascontiguousarray(image[..., ::-1]))
+    writer.release()
+    array = classify(SMILE)
+    in_folder = aumer.classify(folder, model=BySigns(), fps=FPS)
+    assert (in_folder.probs, in_folder.apex) == (array.probs, array.apex)
+    assert in_folder.clip == "clip"
+    in_file = aumer.classify(tmp_path / "clip.avi", model=BySigns())
+    # FFV1 holds YUV: colours are rounded.
+    assert in_file.label == array.label
+    assert in_file.probs == pytest.approx(array.probs, abs=0.05)
+
+
+def test_a_fast_video_is_read_at_the_very_frames_asked_for() -> None:
+    """150 fps, analysed at 30: the apex lies between two analysed frames."""
+    film = frames(SMILE, fps=150)
+    fast = aumer.classify(film, model=BySigns(), fps=150, onset=30, apex=77, offset=140)
+    slow = classify(SMILE, onset=6, apex=15, offset=28)
+    assert fast.apex == 77
+    assert fast.probs == pytest.approx(slow.probs, abs=0.1)
+    one_off = aumer.classify(film, model=BySigns(), fps=150, onset=30, apex=76, offset=140)
+    assert one_off.probs != fast.probs
+
+
+def test_features_for_a_recogniser_that_reads_motion() -> None:
+    motion = aumer.spot(frames(BROWS_UP), fps=FPS).features
+    assert motion is not None
+    found = aumer.classify(motion, model=ByMotion(), onset=ONSET, apex=APEX)
+    assert (found.label, found.clip) == ("surprise", "features")
+    assert (found.onset, found.apex) == (ONSET, APEX)
+    assert found.flow_map is None
+    assert found.attribution == {}
+    with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
+        aumer.classify(motion, model=BySigns())
+    with pytest.raises(UsageError, match="'roi-difference' looks at pictures"):
+        aumer.classify(motion, model=ByMotion(), apex="roi-difference")
+    few = replace(motion, values=motion.values[:, :3], rois=motion.rois[:3])
+    with pytest.raises(UsageError, match="the features lack mouth_r, mouth_l"):
+        aumer.classify(few, model=ByMotion())
+
+
+def test_a_prediction_comes_back_from_json(tmp_path: Path) -> None:
+    found = classify(SMILE)
+    found.to_json(tmp_path / "p.json")
+    assert Prediction.load(tmp_path / "p.json") == found
+    assert json.loads(found.to_json()) == found.to_dict()
+    assert found.digests.keys() == {"content", "settings"}  # it cannot be saved: no digest
+    assert {"aumer", "numpy"} <= found.versions.keys()
+    with pytest.raises(UsageError, match="exists"):
+        found.to_json(tmp_path / "p.json")
+    (tmp_path / "bad.json").write_text(found.to_json().replace('"apex":', '"apexx":'))
+    with pytest.raises(UsageError, match=r"bad\.json .* apex is missing"):
+        Prediction.load(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"apex": "flowpeak"}, "Did you mean 'flow-peak'"),
+        ({"onset": 99}, "frames 0 to 35; found onset 99"),
+        ({"offset": -1}, "found offset -1"),
+        ({"onset": 9, "offset": 9}, "two frames or more"),
+        ({"onset": 9, "apex": 9}, "apex must lie after the onset"),
+        ({"apex": 99}, "not after the offset; found onset 0, apex 99"),
+        ({"fps": None}, "fps"),
+        ({"device": "cuda"}, "runs on the CPU alone"),
+        ({"settings": {"motion": {"flow": "nope"}}}, "no flow is called 'nope'"),
+    ],
+)
+def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        classify(SMILE, **options)
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no trained recogniser is called 'nope'"):
+        classify(SMILE, model="nope")
+    with pytest.raises(WeightsError, match=r"mine\.safetensors"):
+        classify(SMILE, model=tmp_path / "mine.safetensors")
+    with pytest.raises(UsageError, match="is not trained"):
+        classify(SMILE, model=BySigns(classes=()))
+
+
+def test_no_face() -> None:
+    grey = np.full((9, 120, 160, 3), 90, np.uint8)
+    with pytest.raises(NoFaceError, match="usable face"):
+        aumer.classify(grey, model=BySigns(), fps=FPS)
+    film = frames(SMILE).copy()
+    film[APEX - 1 : APEX + 2] = 90
+    with pytest.raises(NoFaceError, match=f"from frame {ONSET} to {APEX}"):
+        aumer.classify(
+            film,
+            model=BySigns(),
+            fps=FPS,
+            onset=ONSET,
+            apex=APEX,
+            settings={"motion": {"max_gap_s": 0.05}},
+        )
+
+
+# -- spot, then recognise --------------------------------------------------------------------------
+
+
+def performance() -> np.ndarray[Any, Any]:
+    """A smile, then raised brows."""
+    return np.concatenate([frames(SMILE, 0.8), frames(BROWS_UP, 0.8)])
+
+
+def test_spotted_expressions_are_labelled() -> None:
+    seen: dict[str, Any] = {}
+    bare = aumer.spot(performance(), fps=FPS)
+    found = aumer.spot(performance(), fps=FPS, recognizer=BySigns(), hook=seen.__setitem__)
+    assert [e.interval for e in found.expressions] == [e.interval for e in bare.expressions]
+    labels = (
+        {e.label for e in found.expressions if e.apex < 36},
+        {e.label for e in found.expressions if e.apex >= 36},
+    )
+    assert labels == ({"positive"}, {"surprise"})
+    assert all(e.label is None and e.probs is None for e in bare.expressions)
+    for expression, verdict in zip(found.expressions, seen["verdicts"], strict=True):
+        assert expression.probs == verdict.probs
+        assert set(verdict.attribution) == {"mouth", "brows"}
+    assert found.settings["recognition"] == {"recognizer": "by-signs"}
+    assert aumer.SpotResult.from_json(found.to_json()) == found
+    assert "positive" in repr(found)
+
+
+def test_only_the_frames_needed_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aumer.recognition import clips
+
+    read: list[int] = []
+    original = clips.align
+
+    def align(*args: Any) -> Any:
+        read.append(1)
+        return original(*args)
+
+    monkeypatch.setattr(clips, "align", align)
+    found = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
+    assert 0 < len(read) <= 3 * len(found.expressions)
+
+
+def test_a_camera_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aumer.video._open_camera", lambda *_: pytest.fail("it was opened"))
+    with pytest.raises(UsageError, match="Record it to a file"):
+        aumer.spot(0, end=1.0, recognizer=BySigns())
+    with pytest.raises(UsageError, match="Record it to a file"):
+        aumer.classify(0, model=BySigns())
+
+
+# -- the recogniser that ships ---------------------------------------------------------------------
+
+
+def shipped() -> str:
+    if not seam.shipped():
+        pytest.skip("no recogniser's weights ship yet")
+    return "default"
+
+
+@pytest.mark.parametrize(
+    ("aus", "label"), [(SMILE, "positive"), (BROWS_UP, "surprise"), (BROWS_DOWN, "negative")]
+)
+def test_the_shipped_recogniser_names_known_action_units(aus: tuple[int, ...], label: str) -> None:
+    found = classify(aus, model=shipped(), onset=ONSET, apex=APEX)
+    assert found.label == label
+    assert len(found.digests["recognizer"]) == 64
+
+
+def test_the_shipped_recogniser_on_real_smiles(shared_data: Callable[[str], Path]) -> None:
+    found = aumer.classify(
+        shared_data("videos/fex_smile_still.mov"), model=shipped(), onset=63, apex=76, offset=112
+    )
+    assert found.label == "positive"
