@@ -363,6 +363,8 @@ class _Run:
             weights = class_weights(labels, self.classes)
         batches = _batches(rng.permutation(len(samples)), settings.batch)
         self.net.train()
+        if not epoch:
+            self._first_statistics([samples[i] for i in batches[0]])
         sums = torch.zeros(3, dtype=torch.float64)  # loss times weight, weight, right answers
         lr = settings.lr
         for k, batch in enumerate(batches):
@@ -392,6 +394,20 @@ class _Run:
                 f"(now {settings.lr:g}), or set clip = 1"
             )
         self.log.append(record)
+
+    @torch.no_grad()
+    def _first_statistics(self, samples: Sequence[Sample]) -> None:
+        """Batch norms' running mean and variance begin as the first batch's, and not as 0 and 1,
+        which outlast a short training where activations are small."""
+        norms = [m for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            return
+        usual = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        self._logits(samples, None)
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
 
     def _step(
         self, samples: Sequence[Sample], labels: IntArray, weights: Tensor, draw: int
@@ -455,7 +471,7 @@ class _Run:
 
     def _seed(self, epoch: int) -> None:
         mixed = np.random.SeedSequence([self.seed, epoch, self.processes.rank])
-        torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(int(mixed.generate_state(1, np.uint32)[0]))
 
     def _save(self, path: Path, known: str) -> None:
         from safetensors.torch import save

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import pairwise
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ def sequence_inputs(
         "content": content_digest(source, fps=fps) if cache is not None else None,
         "settings": asdict(settings),
         "frames": [onset, apex, offset],
-        "landmarks": None if landmarks is None else digest(landmarks.astype(float).tolist()),
+        "landmarks": None if landmarks is None else sha256(landmarks.tobytes()).hexdigest(),
     }
     if cache is not None and about["content"] is None:
         raise UsageError("what a camera shows cannot be kept under its content; use cache = None")

@@ -1,0 +1,131 @@
+"""Every system learns, predicts, explains, is kept in a file, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.recognition.sequences.clips import SequenceClips
+from aumer.rois import DEFAULT_ROIS
+
+NAMES = ("cnn-lstm", "mfem-mffm", "mobilevit-v3", "se-resnext50")
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def fitted(request: pytest.FixtureRequest, reduced: Make, eight: SequenceClips) -> Any:
+    return reduced(request.param).fit(eight)
+
+
+def test_it_learns_eight_clips_by_heart(fitted: Any, eight: SequenceClips) -> None:
+    shares = fitted.predict_proba(eight.inputs)
+    assert shares.shape == (8, 3) and shares.dtype == np.float64
+    np.testing.assert_allclose(shares.sum(1), 1)
+    assert shares.argmax(1).tolist() == eight.labels.tolist()
+    assert fitted.log[-1]["loss"] < 0.5 * fitted.log[0]["loss"]
+    assert fitted.classes == ("negative", "positive", "surprise")
+
+
+def test_a_clip_is_judged_by_itself(fitted: Any, eight: SequenceClips) -> None:
+    alone = fitted.predict_proba(eight.inputs[2:3])
+    np.testing.assert_allclose(alone, fitted.predict_proba(eight.inputs)[2:3], atol=1e-5)
+    assert fitted.predict_proba([]).shape == (0, 3)
+
+
+def test_embeddings_are_one_row_a_clip(fitted: Any, eight: SequenceClips) -> None:
+    rows = fitted.embeddings(eight.inputs)
+    assert rows.ndim == 2 and len(rows) == 8 and rows.dtype == np.float32
+    assert np.isfinite(rows).all() and rows.std(0).max() > 0
+
+
+def test_attribution_is_what_is_lost_without_a_roi(fitted: Any, eight: SequenceClips) -> None:
+    spoke = fitted.attribution(eight.inputs[0], "negative")
+    assert spoke.shape == (len(DEFAULT_ROIS.names),) and fitted.rois == DEFAULT_ROIS.names
+    assert np.isfinite(spoke).all() and spoke.any() and np.abs(spoke).max() <= 1
+    with pytest.raises(UsageError, match="no class is called 'joy'"):
+        fitted.attribution(eight.inputs[0], "joy")
+
+
+def test_save_and_load(fitted: Any, reduced: Make, eight: SequenceClips, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    fitted.save(path, {"data": "simulated"})
+    again = type(fitted).load(path)
+    np.testing.assert_array_equal(
+        again.predict_proba(eight.inputs), fitted.predict_proba(eight.inputs)
+    )
+    assert again.card == {"data": "simulated"} and again.classes == fitted.classes
+    assert again.config == fitted.config and again.learning == fitted.learning
+    with pytest.raises(UsageError, match="exists already"):
+        fitted.save(path, {})
+    other = type(reduced(next(n for n in NAMES if n != fitted.name)))
+    with pytest.raises(WeightsError, match=f"holds a recogniser '{fitted.name}'"):
+        other.load(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_killed_run_goes_on_to_the_same_weights(
+    name: str, reduced: Make, eight: SequenceClips, tmp_path: Path
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(record: dict[str, Any]) -> None:
+        if record["epoch"] == 2:
+            raise Killed
+
+    # With all that is drawn at random, so that a wrong draw would show.
+    def system() -> Any:
+        made = reduced(name, epochs=4, batch=4, schedule="plateau", plateau=0)
+        made.config = replace(made.config, augmentation=type(made)().augmentation)
+        return made
+
+    path = tmp_path / "checkpoint.safetensors"
+    whole = system().fit(eight)
+    with pytest.raises(Killed):
+        system().fit(eight, checkpoint=path, callbacks=[kill])
+    resumed = system().fit(eight, checkpoint=path)
+    for key, value in whole.net.state_dict().items():
+        torch.testing.assert_close(resumed.net.state_dict()[key], value, rtol=0, atol=0, msg=key)
+    assert len(resumed.log) == 4
+    with pytest.raises(UsageError, match="checkpoint of another run"):
+        system().fit(eight.take(np.arange(7)), checkpoint=path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_numbers(
+    name: str, reduced: Make, eight: SequenceClips
+) -> None:
+    state = torch.random.get_rng_state()
+    a, b = (reduced(name, epochs=1).fit(eight).predict_proba(eight.inputs) for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_missing_is_told(
+    name: str, reduced: Make, eight: SequenceClips, tmp_path: Path
+) -> None:
+    untrained = reduced(name)
+    with pytest.raises(UsageError, match=f"'{name}' is not trained"):
+        untrained.predict_proba(eight.inputs)
+    with pytest.raises(UsageError, match="not trained"):
+        untrained.save(tmp_path / "w.safetensors", {})
+    with pytest.raises(ConfigError, match=r"unknown key augmentation\.flips\. Did you mean 'flip'"):
+        type(untrained)({"augmentation": {"flips": 1.0}})
+    with pytest.raises(ConfigError, match=re.escape("unknown key learning_rate")):
+        type(untrained)(None, {"learning_rate": 1.0})
+
+
+@pytest.mark.parametrize("name", ["cnn-lstm", "mfem-mffm", "mobilevit-v3"])
+def test_clips_without_flow_are_refused(name: str, reduced: Make, eight: SequenceClips) -> None:
+    blind = replace(eight, inputs=tuple(replace(c, flow=None) for c in eight.inputs))
+    with pytest.raises(UsageError, match="reads optical flow"):
+        reduced(name).fit(blind)

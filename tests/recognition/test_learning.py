@@ -1,0 +1,231 @@
+"""Losses, schedules, early stopping and training in several processes, on a small network."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.recognition.learning import (
+    Learning,
+    Sample,
+    class_weights,
+    inner_subjects,
+    learn,
+    rate,
+    sample_losses,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Points:
+    """Points on a line, by six subjects; class 1 lies to the right."""
+
+    def __init__(self, count: int = 24, labels: Sequence[int] | None = None) -> None:
+        rng = np.random.default_rng(0)
+        self.labels = np.arange(count) % 2 if labels is None else np.array(labels)
+        self.subjects = tuple(f"s{k // 2 % 6}" for k in range(len(self.labels)))
+        self.x = (rng.normal(size=(len(self.labels), 3)) + self.labels[:, None]).astype(np.float32)
+
+    def draw(self, clips: Any, rng: np.random.Generator | None) -> list[Sample]:
+        return [(int(k), 0) for k in clips]
+
+    def load(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> dict[str, Tensor]:
+        return {"x": torch.from_numpy(self.x[[k for k, _ in samples]])}
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.x.tobytes()).hexdigest()
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        nn.init.constant_(self.layer.weight, 0.1)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.layer(x))
+
+
+def test_focal_loss_is_cross_entropy_weighed_by_what_is_missed() -> None:
+    logits, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    p = torch.softmax(logits, 1)[torch.arange(6), labels]
+    focal = sample_losses(logits, labels, Learning(loss="focal", gamma=2))
+    torch.testing.assert_close(focal, -((1 - p) ** 2) * p.log())
+    plain = sample_losses(logits, labels, Learning(loss="focal", gamma=0))
+    torch.testing.assert_close(plain, sample_losses(logits, labels, Learning()))
+
+
+def test_class_weights_make_classes_equal() -> None:
+    labels = np.array([0, 0, 0, 1])
+    weights = class_weights(labels, 2)
+    assert weights.tolist() == pytest.approx([4 / 6, 2.0])
+    assert float(weights[torch.from_numpy(labels)].mean()) == pytest.approx(1)
+    assert torch.isfinite(class_weights(labels, 3)).all()
+
+
+def test_cosine_goes_to_zero() -> None:
+    s = Learning(schedule="cosine", lr=0.2)
+    assert [rate(s, d, ()) for d in (0, 0.5, 1)] == pytest.approx([0.2, 0.1, 0.0])
+
+
+def test_plateau_is_that_of_torch() -> None:
+    s = Learning(schedule="plateau", lr=1e-3, plateau=2, min_lr=3e-4)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, patience=2, factor=0.5, min_lr=3e-4
+    )
+    losses = [1.0, 0.9, 0.9, 0.95, 0.91, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8]
+    for n, loss in enumerate(losses):
+        theirs.step(loss)
+        assert rate(s, 0.0, losses[: n + 1]) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert rate(s, 0.0, losses) == 3e-4
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "focal"])
+def test_it_learns(optimizer: Any, loss: Any) -> None:
+    settings = Learning(loss=loss, optimizer=optimizer, lr=0.05, epochs=30, clip=1.0)
+    learned = learn(Line(), Points(), 2, settings)
+    assert learned.log[-1]["loss"] < 0.8 * learned.log[0]["loss"]
+    assert learned.log[-1]["accuracy"] > 0.7 and len(learned.log) == 30
+
+
+def test_the_gradient_is_clipped() -> None:
+    """Plain SGD moves the weights by lr times the clipped norm at most."""
+    net = Line()
+    before = nn.utils.parameters_to_vector(net.parameters()).detach().clone()
+    learn(net, Points(), 2, Learning(optimizer="sgd", lr=1.0, epochs=1, batch=24, clip=1e-3))
+    moved = nn.utils.parameters_to_vector(net.parameters()).detach() - before
+    assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_mixed_precision_gives_nearly_the_same() -> None:
+    nets = [Line(), Line()]
+    for net, mixed in zip(nets, (False, True), strict=True):
+        learn(net, Points(), 2, Learning(epochs=5, lr=0.05, mixed_precision=mixed))
+    full, half = (nn.utils.parameters_to_vector(n.parameters()) for n in nets)
+    assert not torch.equal(full, half)
+    torch.testing.assert_close(full, half, atol=0.02, rtol=0.05)
+    assert half.dtype == torch.float32
+
+
+def test_inner_subjects_are_kept_out_of_the_gradient() -> None:
+    settings = Learning(epochs=3, inner_share=0.34, patience=3)
+    points = Points()
+    nets = [Line(), Line()]
+    learned = learn(nets[0], points, 2, settings, seed=4)
+    assert len(learned.inner_subjects) == 2
+    inner = np.array([s in learned.inner_subjects for s in points.subjects])
+    points.x[inner] = 0  # nothing that trains has seen them
+    best = learned.log[int(np.argmin([r["inner_loss"] for r in learned.log]))]["epoch"]
+    again = learn(nets[1], points, 2, replace(settings, epochs=best), seed=4)
+    assert [r["loss"] for r in again.log] == [r["loss"] for r in learned.log[:best]]
+    assert again.log[0]["inner_loss"] != learned.log[0]["inner_loss"]
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    """Labels of inner subjects are turned round, so every step makes their loss worse."""
+    points = Points()
+    inner = inner_subjects(points.subjects, 0.34, 0)
+    turned = np.array([s in inner for s in points.subjects])
+    points.labels = np.where(turned, 1 - points.labels, points.labels)
+    settings = Learning(optimizer="sgd", lr=0.5, epochs=50, batch=16, inner_share=0.34, patience=4)
+    net, first = Line(), Line()
+    learned = learn(net, points, 2, settings)
+    losses = [r["inner_loss"] for r in learned.log]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 5 < 50
+    learn(first, points, 2, replace(settings, epochs=best + 1, patience=0))
+    torch.testing.assert_close(net.state_dict(), first.state_dict())
+
+
+def test_inner_subjects_are_drawn_by_seed() -> None:
+    every = [f"s{k}" for k in range(10)]
+    assert len(inner_subjects(every, 0.2, 0)) == 2
+    assert len({inner_subjects(every, 0.2, seed) for seed in range(8)}) > 1
+    assert inner_subjects(every, 0.0, 0) == ()
+    with pytest.raises(UsageError, match="there is only a"):
+        inner_subjects(["a", "a"], 0.2, 0)
+
+
+def test_faults_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="patience"):
+        Learning(patience=3)
+    points = Points()
+    points.x[3] = math.inf
+    with pytest.raises(UsageError, match="left the numbers in epoch 1"):
+        learn(Line(), points, 2, Learning())
+    damaged = tmp_path / "checkpoint.safetensors"
+    damaged.write_bytes(b"not a checkpoint")
+    with pytest.raises(WeightsError, match="not a checkpoint of a recogniser's training"):
+        learn(Line(), Points(), 2, Learning(), checkpoint=damaged)
+    with pytest.raises(UsageError, match="two clips or more; found 1"):
+        learn(Line(), Points(1), 2, Learning())
+
+
+_WORKER = """
+import sys, torch
+sys.path[:0] = [sys.argv[1]]
+torch.set_num_threads(1)
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("learning_tests", sys.argv[2])
+tests = module_from_spec(spec); sys.modules["learning_tests"] = tests
+spec.loader.exec_module(tests)
+from aumer.recognition.learning import Learning, learn, torchrun
+settings = Learning(epochs=3, batch=7, lr=0.05, clip=1.0, inner_share=0.2, patience=2)
+with torchrun() as device:
+    net = tests.Line()
+    tests.learn(net, tests.Points(), 2, settings, device=device, checkpoint=sys.argv[3])
+    rank = torch.distributed.get_rank()
+    torch.save(net.state_dict(), f"{sys.argv[3]}.{rank}")
+"""
+
+
+def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
+    """By torchrun, with batches that two does not divide; both end with the same weights."""
+    script, out = tmp_path / "worker.py", tmp_path / "checkpoint.safetensors"
+    script.write_text(_WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = [str(script), str(Path(__file__).parent), __file__, str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [*command, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = Line()
+    learn(
+        alone,
+        Points(),
+        2,
+        Learning(epochs=3, batch=7, lr=0.05, clip=1.0, inner_share=0.2, patience=2),
+    )
+    both = [torch.load(f"{out}.{rank}", weights_only=True) for rank in (0, 1)]
+    torch.testing.assert_close(both[0], both[1], rtol=0, atol=0)
+    torch.testing.assert_close(both[0], alone.state_dict(), rtol=1e-5, atol=1e-6)
+    assert out.exists()
