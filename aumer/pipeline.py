@@ -394,12 +394,7 @@ def _span(
 
 
 def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
-    if isinstance(which, (str, PathLike)):
-        name = os.fspath(which)
-        recognizer = seam.load() if name == "default" else seam.load(name)
-    else:
-        recognizer = which
-    seam.fitted(recognizer)
+    recognizer = load_recognizer(which)
     if hasattr(recognizer, "to"):
         recognizer.to(device)
     elif device not in ("auto", "cpu"):
@@ -408,6 +403,20 @@ def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Se
             f"found {device!r}"
         )
     return Labeller(recognizer, registry.resolve("flow", settings.motion.flow), settings.motion)
+
+
+def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
+    """A trained recogniser, as `classify` takes it.
+
+    Raises:
+        WeightsError: no weights of that name ship, or the file is missing or damaged.
+        UsageError: an object that is not trained.
+    """
+    if isinstance(which, (str, PathLike)):
+        name = os.fspath(which)
+        return seam.load() if name == "default" else seam.load(name)
+    seam.fitted(which)
+    return which
 
 
 def _require_second_pass(video: Source) -> None:

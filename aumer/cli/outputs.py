@@ -240,6 +240,11 @@ def table(result: SpotResult) -> str:
     for e in result.expressions:
         seconds = [f"{s:.3f}" for s in (e.onset_s, e.apex_s, e.offset_s, e.duration_s)]
         rows.append([e.kind, *seconds, f"{e.onset}-{e.apex}-{e.offset}", f"{e.score:.2f}"])
+    if any(e.label is not None for e in result.expressions):
+        rows[0] += ["label", "p"]
+        for row, e in zip(rows[1:], result.expressions, strict=True):
+            sure = (e.probs or {}).get(e.label or "")
+            row += [e.label or "-", "-" if sure is None else f"{sure:.2f}"]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
     return "\n".join([f"{result.video.name}", *lines, result.summary(), ""])

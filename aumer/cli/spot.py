@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import math
 import os
-import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
+from aumer.cli.options import add_cache, add_settings, cache_folder, read_settings, real, whole
 from aumer.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -24,18 +21,10 @@ from aumer.errors import (
     UsageError,
 )
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
     from aumer.cli.outputs import Outputs
-    from aumer.config import Settings
     from aumer.results import SpotResult
-
-_LOGGER = logging.getLogger("aumer")
 
 #: Those of `aumer.cli.outputs`, which the help must not import.
 _FORMATS = ("table", "json", "csv", "png", "pdf", "svg")
@@ -70,8 +59,6 @@ exit codes:
   141  whoever read stdout stopped reading
 """
 
-Override = tuple[str, str, Any]
-
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``spot`` to the command's parsers."""
@@ -95,152 +82,38 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="of stdout (table, json, csv) and of the files in a folder (all but table)",
     )
     add("--overwrite", action="store_true", help="replace existing files")
-    seconds = _number("0 or more seconds", lambda x: x >= 0)
+    seconds = real("0 or more seconds", lambda x: x >= 0)
     add("--start", type=seconds, metavar="S", help="analyse from this time on, in seconds")
     add("--end", type=seconds, metavar="S", help="... and before this time")
     add(
         "--fps",
-        type=_number("a number above 0", lambda x: x > 0),
+        type=real("a number above 0", lambda x: x > 0),
         metavar="N",
         help="frames per second of a folder; for a file it replaces the file's own times",
     )
     add("--model", metavar="NAME", help="spotter (default: rules), or a file of weights")
     add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
+    add("--classify", action="store_true", help="label every expression: a second pass over it")
+    add(
+        "--recognizer",
+        metavar="NAME",
+        help="what labels, by name or file of weights (implies --classify)",
+    )
     add("--device", default="cpu", metavar="NAME", help="where a network runs (default: cpu)")
     add(
         "--min-coverage",
-        type=_number("a share from 0 to 1", lambda x: 0 <= x <= 1),
+        type=real("a share from 0 to 1", lambda x: 0 <= x <= 1),
         metavar="SHARE",
         help="least share of frames with a usable face (default: 0.1)",
     )
-    add("--config", metavar="FILE", help="TOML file of settings, or the name of a shipped one")
-    add(
-        "--set",
-        dest="overrides",
-        action="append",
-        type=_override,
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="change one setting (repeatable)",
-    )
-    for option, section, what in (
-        ("flow", "motion", "optical flow"),
-        ("detector", "face", "face detector"),
-        ("landmarker", "face", "landmark finder"),
-    ):
-        add(
-            f"--{option}",
-            dest="overrides",
-            action="append",
-            type=_named(section, option),
-            metavar="NAME",
-            help=f"{what}, the same as --set {section}.{option}=NAME; `aumer doctor` lists them",
-        )
-    cache = parser.add_mutually_exclusive_group()
-    cache.add_argument(
-        "--cache",
-        metavar="DIR",
-        help="where features are kept for the next run (default: $AUMER_CACHE, or aumer's folder "
-        "in the user's cache)",
-    )
-    cache.add_argument("--no-cache", action="store_true", help="keep no features")
+    add_settings(parser)
+    add_cache(parser)
     add(
         "--workers",
-        type=_workers,
+        type=whole,
         metavar="N",
         help="threads that measure motion (default: one a core); changes no number",
     )
-
-
-# -- options -----------------------------------------------------------------------------------
-
-
-def _number(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and fits(value)):
-            raise argparse.ArgumentTypeError(f"must be {allowed}; found {text!r}")
-        return value
-
-    return parse
-
-
-def _workers(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; found {text!r}")
-    return int(text)
-
-
-def _named(section: str, key: str) -> Callable[[str], Override]:
-    return lambda name: (section, key, name)
-
-
-def _override(text: str) -> Override:
-    """``motion.rate=60`` -> ("motion", "rate", 60)."""
-    match = re.fullmatch(r"\s*([\w-]+)\.([\w-]+)\s*=\s*(.*?)\s*", text, re.DOTALL)
-    if not match:
-        raise argparse.ArgumentTypeError(
-            f"must be SECTION.KEY=VALUE, such as motion.rate=60; found {text!r}"
-        )
-    section, key, value = match.groups()
-    try:
-        parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
-        if re.fullmatch(r"[A-Za-z][\w-]*", value):  # a shell takes the quotes that TOML wants
-            return section, key, value
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is no TOML value ({error}); write a number, true, false or 'a text'; "
-            f"found {text!r}"
-        ) from None
-    if parsed.keys() != {"value"}:
-        raise argparse.ArgumentTypeError(f"must be one setting; found {text!r}")
-    return section, key, parsed["value"]
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    from aumer import registry
-    from aumer.config import load_settings
-    from aumer.face import weights
-
-    overrides: dict[str, dict[str, Any]] = {}
-    for section, key, value in args.overrides:
-        overrides.setdefault(section, {})[key] = value
-    settings = load_settings(args.config, overrides)
-    # What fails for every video fails once, before the first.
-    registry.resolve("flow", settings.motion.flow)
-    for kind, name in (
-        ("detector", settings.face.detector),
-        ("landmarker", settings.face.landmarker),
-    ):
-        registry.resolve(kind, name)
-        if name in weights.TABLE:
-            weights.find(name)
-    return settings
-
-
-def _cache(args: argparse.Namespace) -> Path | None:
-    """The folder for features, made if need be; `None` if there is to be none."""
-    from aumer.cache import default_folder
-
-    if args.no_cache:
-        return None
-    try:
-        folder = Path(args.cache).expanduser() if args.cache else default_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        # Asked by writing: rights alone do not tell (read-only mounts, a full disk).
-        probe = folder / f".aumer-{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except (OSError, RuntimeError) as error:
-        if args.cache:
-            raise UsageError(f"cannot keep features in {args.cache}: {error}") from error
-        _LOGGER.warning("features are not kept for the next run: %s", error)
-        return None
-    _LOGGER.info("features are kept in %s", folder)
-    return folder
 
 
 # -- the run -----------------------------------------------------------------------------------
@@ -256,13 +129,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
             f"--end must lie after --start; found {args.start or 0:g} and {args.end:g}"
         )
     inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
+    recognizer = args.recognizer or ("default" if args.classify else None)
+    if recognizer and any(isinstance(given.source, int) for given in inputs):
+        raise UsageError(
+            "--classify reads the frames of expressions a second time, and a camera cannot be read "
+            "twice: record it to a file, and give that"
+        )
     planned = plan(inputs, args.output, args.format, overwrite=args.overwrite)
-    settings = _settings(args)
-    cache = _cache(args)
+    settings = read_settings(args)
+    cache = cache_folder(args)
 
     from aumer.pipeline import Spotter
 
-    spotter = Spotter(settings=settings, **_given(args, "model", "graph", "device"))
+    spotter = Spotter(
+        settings=settings, recognizer=recognizer, **_given(args, "model", "graph", "device")
+    )
 
     def work(given: Input) -> SpotResult:
         return spotter(

@@ -247,7 +247,8 @@ class SpotResult:
         """One row an expression, the dtypes the same with and without rows.
 
         Columns: video, kind (string); onset, apex, offset (int64, 0-based frames, closed);
-        onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string).
+        onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string);
+        probs (string: a JSON object, probability by class).
         """
         from aumer.results.writers import dataframe
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ COLUMNS = {
     "duration_s": "float64",
     "score": "float64",
     "label": "string",
+    "probs": "string",
 }
 
 
@@ -55,7 +57,8 @@ def check_suffix(path: StrPath) -> str:
 def csv_text(results: Iterable[SpotResult]) -> str:
     """A header and one row an expression, in the order of `results`; see `COLUMNS`.
 
-    Seconds and scores are written in full, so that they read back as the same float64.
+    Seconds and scores are written in full, so that they read back as the same float64; `probs` is a
+    JSON object, probability by class.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -79,4 +82,5 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
         for e in result.expressions:
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
-            yield name, e.kind, *frames, *seconds, float(e.score), e.label
+            probs = None if e.probs is None else json.dumps(dict(e.probs))
+            yield name, e.kind, *frames, *seconds, float(e.score), e.label, probs

@@ -1,0 +1,157 @@
+"""`aumer classify`: the class of one expression a clip."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console, interrupted
+from aumer.cli.options import add_cache, add_settings, cache_folder, read_settings, real
+from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
+
+if TYPE_CHECKING:
+    from aumer.results import Prediction
+
+_EPILOG = """\
+CLIP is a file or a folder of frames (needs --fps) that holds one expression, all of it or from
+--onset to --offset. For long videos with many use `aumer spot --classify`.
+
+exit codes:
+    0  done
+    2  an option, a setting or a frame cannot be used
+    3  a clip cannot be read
+    4  no face, or no motion of one, at the onset or the apex
+    5  the recogniser's weights are missing or damaged
+    6  some clips failed, or all did for different reasons
+  130  interrupted
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``classify`` to the command's parsers."""
+    parser = commands.add_parser(
+        "classify",
+        parents=[common],
+        help="name the expression in short clips",
+        description="Says which class the expression in a clip is of, with probabilities and the "
+        "regions of the face that spoke for it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, parser=parser)
+    add = parser.add_argument
+    add("clips", nargs="+", metavar="CLIP", help="file or folder of frames")
+    add(
+        "--recognizer",
+        default="default",
+        metavar="NAME",
+        help="by name, or a file of weights (default: the one that ships)",
+    )
+    add("--onset", type=_frame, metavar="N", help="frame, from 0 (default: the first with a face)")
+    add(
+        "--apex",
+        type=_apex,
+        metavar="N|HOW",
+        help="frame, or how to find it: flow-peak (default), roi-difference, midpoint",
+    )
+    add("--offset", type=_frame, metavar="N", help="frame (default: the last with a face)")
+    add(
+        "--fps",
+        type=real("a number above 0", lambda x: x > 0),
+        metavar="N",
+        help="frames per second of a folder; for a file it replaces the file's own times",
+    )
+    add(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="table, or json: one document a line for each clip (JSON Lines)",
+    )
+    add_settings(parser)
+    add_cache(parser)
+
+
+def _frame(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a frame, 0 or more; found {text!r}")
+    return int(text)
+
+
+def _apex(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Classify one clip after the other; one that fails does not stop the rest."""
+    from aumer.cli.inputs import parse_inputs
+
+    if any(text.startswith("camera:") for text in args.clips):
+        raise UsageError(
+            "a camera cannot be classified: its frames are read a second time. Record it to a file"
+        )
+    inputs = parse_inputs(args.clips, fps=args.fps)
+    settings = read_settings(args)
+    cache = cache_folder(args)
+
+    from aumer.pipeline import classify, load_recognizer
+
+    recognizer = load_recognizer(args.recognizer)
+    rows: list[Prediction] = []
+    codes: list[int] = []
+    for given in inputs:
+        console.start(Path(given.text).name or given.text)
+        try:
+            found = classify(
+                given.source,
+                model=recognizer,
+                onset=args.onset,
+                apex=args.apex,
+                offset=args.offset,
+                fps=args.fps,
+                cache=cache,
+                progress=console.progress,
+                settings=settings,
+            )
+        except Exception as error:
+            codes.append(_failed(given.text, error, console))
+            continue
+        finally:
+            console.finish()
+        if args.format == "json":
+            line = json.dumps(found.to_dict(), allow_nan=False, separators=(",", ":"))
+            console.data(f"{line}\n")
+        rows.append(found)
+    if args.format == "table" and rows:
+        console.data(table(rows))
+    if not codes:
+        return EXIT_OK
+    return codes[0] if len(codes) == len(inputs) and len(set(codes)) == 1 else EXIT_PARTIAL
+
+
+def _failed(text: str, error: Exception, console: Console) -> int:
+    if interrupted(error):
+        raise KeyboardInterrupt from error
+    if isinstance(error, AumerError):
+        reason = str(error)
+        named = text in reason or Path(text).name in reason
+        console.error(reason if named else f"{text}: {reason}")
+        return error.exit_code
+    console.bug(error, where=f"{text}: ")
+    return EXIT_BUG
+
+
+def table(predictions: list[Prediction]) -> str:
+    """A line for each clip: its label, every class's probability, its frames and who spoke."""
+    classes = list(dict.fromkeys(name for p in predictions for name in p.probs))
+    rows = [["clip", "label", *classes, "frames", "spoke for it"]]
+    for p in predictions:
+        probs = [f"{p.probs[name]:.2f}" if name in p.probs else "-" for name in classes]
+        order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
+        spoke = [name for name in order[:3] if p.attribution[name] > 0]
+        frames = f"{p.onset}-{p.apex}-{p.offset}"
+        rows.append([p.clip, p.label, *probs, frames, ", ".join(spoke) or "-"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"

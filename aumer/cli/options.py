@@ -1,0 +1,163 @@
+"""Options that commands share: settings, where features are kept, and numbers in a range."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aumer.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from aumer.config import Settings
+
+_LOGGER = logging.getLogger("aumer")
+
+Override = tuple[str, str, Any]
+
+
+def real(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
+    """An argparse type: a finite number that fits."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and fits(value)):
+            raise argparse.ArgumentTypeError(f"must be {allowed}; found {text!r}")
+        return value
+
+    return parse
+
+
+def whole(text: str) -> int:
+    """An argparse type: a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; found {text!r}")
+    return int(text)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """``--config``, ``--set`` and the short ways to name a part; `read_settings` reads them."""
+    add = parser.add_argument
+    add("--config", metavar="FILE", help="TOML file of settings, or the name of a shipped one")
+    add(
+        "--set",
+        dest="overrides",
+        action="append",
+        type=_override,
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one setting (repeatable)",
+    )
+    for option, section, what in (
+        ("flow", "motion", "optical flow"),
+        ("detector", "face", "face detector"),
+        ("landmarker", "face", "landmark finder"),
+    ):
+        add(
+            f"--{option}",
+            dest="overrides",
+            action="append",
+            type=_named(section, option),
+            metavar="NAME",
+            help=f"{what}, the same as --set {section}.{option}=NAME; `aumer doctor` lists them",
+        )
+
+
+def read_settings(args: argparse.Namespace) -> Settings:
+    """The settings that the options of `add_settings` ask for, their parts found.
+
+    Raises:
+        ConfigError, UsageError, WeightsError: they cannot be used here.
+    """
+    from aumer import registry
+    from aumer.config import load_settings
+    from aumer.face import weights
+
+    overrides: dict[str, dict[str, Any]] = {}
+    for section, key, value in args.overrides:
+        overrides.setdefault(section, {})[key] = value
+    settings = load_settings(args.config, overrides)
+    # What fails for every video fails once, before the first.
+    registry.resolve("flow", settings.motion.flow)
+    for kind, name in (
+        ("detector", settings.face.detector),
+        ("landmarker", settings.face.landmarker),
+    ):
+        registry.resolve(kind, name)
+        if name in weights.TABLE:
+            weights.find(name)
+    return settings
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """``--cache`` and ``--no-cache``; `cache_folder` reads them."""
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="where features are kept for the next run (default: $AUMER_CACHE, or aumer's folder "
+        "in the user's cache)",
+    )
+    cache.add_argument("--no-cache", action="store_true", help="keep no features")
+
+
+def cache_folder(args: argparse.Namespace) -> Path | None:
+    """The folder for features, made if need be; `None` if there is to be none."""
+    from aumer.cache import default_folder
+
+    if args.no_cache:
+        return None
+    try:
+        folder = Path(args.cache).expanduser() if args.cache else default_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        # Asked by writing: rights alone do not tell (read-only mounts, a full disk).
+        probe = folder / f".aumer-{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except (OSError, RuntimeError) as error:
+        if args.cache:
+            raise UsageError(f"cannot keep features in {args.cache}: {error}") from error
+        _LOGGER.warning("features are not kept for the next run: %s", error)
+        return None
+    _LOGGER.info("features are kept in %s", folder)
+    return folder
+
+
+def _named(section: str, key: str) -> Callable[[str], Override]:
+    return lambda name: (section, key, name)
+
+
+def _override(text: str) -> Override:
+    """``motion.rate=60`` -> ("motion", "rate", 60)."""
+    match = re.fullmatch(r"\s*([\w-]+)\.([\w-]+)\s*=\s*(.*?)\s*", text, re.DOTALL)
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"must be SECTION.KEY=VALUE, such as motion.rate=60; found {text!r}"
+        )
+    section, key, value = match.groups()
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError as error:
+        if re.fullmatch(r"[A-Za-z][\w-]*", value):  # a shell takes the quotes that TOML wants
+            return section, key, value
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is no TOML value ({error}); write a number, true, false or 'a text'; "
+            f"found {text!r}"
+        ) from None
+    if parsed.keys() != {"value"}:
+        raise argparse.ArgumentTypeError(f"must be one setting; found {text!r}")
+    return section, key, parsed["value"]

@@ -1,0 +1,129 @@
+"""`aumer classify` and `aumer spot --classify`, with a small recogniser of the test's own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import aumer
+from aumer.recognition.features import ROI_CENTRES
+from aumer.recognition.seam import Clips
+from aumer.recognition.svm_cells import SvmCells
+from aumer.results import Prediction, SpotResult
+from aumer.types import FloatArray
+
+CLASSES = ("brows", "smile")
+
+
+def bumps(*moves: tuple[str, float, float]) -> FloatArray:
+    """A map on which each of the ROIs moves by (u, v)."""
+    rows, columns = np.mgrid[:28, :28]
+    found = np.zeros((28, 28, 3))
+    for roi, u, v in moves:
+        x, y = ROI_CENTRES[roi]
+        near = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2))
+        found += near[..., None] * np.array([u, v, abs(u) + abs(v)])
+    return found.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    maps = []
+    for label in (0, 1) * 8:
+        a, b = rng.uniform(0.6, 1.4, 2)
+        maps.append(
+            bumps(("mouth_r", -a, -a), ("mouth_l", b, -b))
+            if label
+            else bumps(("brow_r_mid", 0, -a), ("brow_l_mid", 0, -b))
+        )
+    noisy = np.stack(maps) + 0.05 * rng.standard_normal((16, 28, 28, 3))
+    clips = Clips(
+        noisy.astype(np.float32),
+        np.array([0, 1] * 8),
+        tuple(f"s{k // 4}" for k in range(16)),
+        CLASSES,
+    )
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    SvmCells().fit(clips).save(path, {"data": "made up"})
+    return path
+
+
+def test_a_table(run: Any, weights: Path, videos: Path) -> None:
+    ran = run(f"classify @smile.mp4 --recognizer {weights} --onset 18 --apex 30 --offset 42")
+    assert ran.code == 0, ran.err
+    header, row = ran.out.splitlines()
+    assert header.split() == ["clip", "label", *CLASSES, "frames", "spoke", "for", "it"]
+    clip, label, brows, smile, frames, *_ = row.split()
+    expected = aumer.classify(videos / "smile.mp4", model=weights, onset=18, apex=30, offset=42)
+    assert (clip, label, frames) == ("smile.mp4", expected.label, "18-30-42")
+    assert [brows, smile] == [f"{expected.probs[name]:.2f}" for name in CLASSES]
+
+
+def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
+    ran = run(f"classify @smile.mp4 @empty.mp4 @grey.avi --recognizer {weights} --format json")
+    assert ran.code == 6
+    (line,) = ran.out.splitlines()
+    found = Prediction.from_dict(json.loads(line))
+    assert found.clip == "smile.mp4"
+    assert found.label in CLASSES
+    assert 24 <= found.apex <= 36
+    assert found.recognizer == "svm-cells"
+    assert found.digests.keys() == {"content", "settings", "recognizer"}
+    assert "empty.mp4" in ran.err
+    assert "grey.avi" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("@smile.mp4 --apex flowpeak", 2, "Did you mean 'flow-peak'"),
+        ("@smile.mp4 --onset -3", 2, "must be a frame, 0 or more; found '-3'"),
+        ("@smile.mp4 --onset 99", 2, "frames 0 to 59; found onset 99"),
+        ("@frames", 2, "give --fps"),
+        ("camera:0", 2, "Record it to a file"),
+        ("@empty.mp4", 3, "empty.mp4"),
+        ("@grey.avi", 4, "usable face"),
+        ("@smile.mp4 --recognizer nope", 5, "no trained recogniser is called 'nope'"),
+    ],
+)
+def test_what_cannot_be_done(words: str, code: int, said: str, run: Any, weights: Path) -> None:
+    words = words if "--recognizer" in words else f"{words} --recognizer {weights}"
+    ran = run(f"classify {words}")
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err
+
+
+def test_spot_and_classify(run: Any, weights: Path, tmp_path: Path) -> None:
+    ran = run(f"spot @smile.mp4 --recognizer {weights} -o out.json -o out.csv -o -")
+    assert ran.code == 0, ran.err
+    _, header, row, _ = ran.out.splitlines()
+    assert header.split()[-2:] == ["label", "p"]
+    result = SpotResult.load(tmp_path / "out.json")
+    (expression,) = result.expressions
+    assert expression.probs is not None
+    assert expression.label == max(expression.probs, key=expression.probs.__getitem__)
+    assert row.split()[-2:] == [expression.label, f"{expression.probs[expression.label]:.2f}"]
+    (cells,) = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
+    assert cells["label"] == expression.label
+    assert json.loads(cells["probs"]) == expression.probs
+    assert result.settings["recognition"] == {"recognizer": "svm-cells"}
+
+
+def test_spot_alone_labels_nothing(run: Any) -> None:
+    ran = run("spot @smile.mp4 --format json")
+    assert [e.label for e in SpotResult.from_json(ran.out).expressions] == [None]
+    assert "label" not in run("spot @smile.mp4").out
+
+
+@pytest.mark.parametrize("option", ["--classify", "--recognizer mine.safetensors"])
+def test_a_camera_cannot_be_read_twice(option: str, run: Any) -> None:
+    ran = run(f"spot camera:0 --end 1 {option}")
+    assert (ran.code, ran.out) == (2, "")
+    assert "record it to a file" in ran.err
