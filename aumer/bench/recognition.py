@@ -76,12 +76,20 @@ class _Job:
 
 def _run(job: _Job) -> Fold:
     import torch
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    torch.set_num_threads(1)  # folds run side by side; threads of one would only wait for others
-    begin = time.perf_counter()
-    model = job.factory(job.seed).fit(job.train)
-    seconds = time.perf_counter() - begin
-    shares = model.predict_proba(job.test.inputs, job.test.sources)
+    # Folds run side by side, where threads of one would only wait for another's; and sums that are
+    # split over another number of threads are rounded otherwise.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            begin = time.perf_counter()
+            model = job.factory(job.seed).fit(job.train)
+            seconds = time.perf_counter() - begin
+            shares = model.predict_proba(job.test.inputs, job.test.sources)
+    finally:
+        torch.set_num_threads(threads)
     return Fold(
         job.test.subjects[0],
         job.seed,
