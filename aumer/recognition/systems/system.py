@@ -24,6 +24,12 @@ from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weig
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.windows import Place, Window, balanced_places
+from aumer.recognition.systems.precision import (
+    Precision,
+    packed,
+    round_activations,
+    unpacked,
+)
 from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray, ImageArray, IntArray
 
@@ -185,8 +191,18 @@ class SequenceSystem(ABC, Generic[C]):
         k = column(self._recognizer, label, shares[0])
         return np.asarray(shares[0, k] - shares[1:, k], np.float64)
 
-    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    def save(
+        self,
+        path: StrPath,
+        card: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        precision: Precision = "single",
+    ) -> None:
         """Everything that prediction needs, and the card, in one safetensors file.
+
+        Args:
+            precision: see `aumer.recognition.systems.precision`.
 
         Raises:
             UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
@@ -198,8 +214,10 @@ class SequenceSystem(ABC, Generic[C]):
             "config": strict.plain(self.config),
             "learning": self.learning.to_dict(),
             "seed": self.seed,
+            "precision": precision,
         }
-        write_weights(path, self._recognizer, arrays, about, card, overwrite=overwrite)
+        small = packed(arrays, precision)
+        write_weights(path, self._recognizer, small, about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls: type[S], path: StrPath) -> S:
@@ -213,7 +231,10 @@ class SequenceSystem(ABC, Generic[C]):
             about = found.about
             made = cls(about["config"], about["learning"], seed=int(about["seed"]))
             net = made.build(len(found.classes))
-            net.load_state_dict({k: torch.from_numpy(v) for k, v in found.arrays.items()})
+            arrays = unpacked(found.arrays)
+            net.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+            if about["precision"] == "int8":
+                round_activations(net)
         except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(f"{path} holds no whole {cls.name}: {error}") from error
         made.net, made.classes, made.card = net.eval(), found.classes, found.card

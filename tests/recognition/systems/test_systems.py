@@ -14,6 +14,7 @@ import torch
 
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.recognition.sequences.clips import SequenceClips
+from aumer.recognition.systems.precision import Precision, export, packed, unpacked
 from aumer.rois import DEFAULT_ROIS
 
 NAMES = ("cnn-lstm", "mfem-mffm", "mobilevit-v3", "se-resnext50")
@@ -129,3 +130,38 @@ def test_clips_without_flow_are_refused(name: str, reduced: Make, eight: Sequenc
     blind = replace(eight, inputs=tuple(replace(c, flow=None) for c in eight.inputs))
     with pytest.raises(UsageError, match="reads optical flow"):
         reduced(name).fit(blind)
+
+
+@pytest.mark.parametrize("precision", ["half", "int8"])
+def test_export_says_what_it_costs(
+    fitted: Any, eight: SequenceClips, tmp_path: Path, precision: Precision
+) -> None:
+    path = tmp_path / "small.safetensors"
+    made = export(fitted, path, precision, eight, {"data": "simulated"})
+    again = type(fitted).load(path)
+    shares, exact = again.predict_proba(eight.inputs), fitted.predict_proba(eight.inputs)
+    assert np.abs(shares - exact).max() > 0, "nothing was rounded"
+    np.testing.assert_allclose(shares, exact, atol=0.01 if precision == "half" else 0.2)
+    right = float((shares.argmax(1) == eight.labels).mean())
+    assert made.accuracy == (1.0, right) and f"-> {right:.4f}" in str(made)
+    assert made.bytes[1] < (0.6 if precision == "half" else 0.5) * made.bytes[0]
+    assert path.stat().st_size == pytest.approx(made.bytes[1], abs=500)
+    assert again.card["export"]["accuracy"] == [1.0, right] and again.card["data"] == "simulated"
+    alone = again.predict_proba(eight.inputs[3:4])
+    # A value between two steps may be rounded either way by what else is in the batch.
+    np.testing.assert_allclose(alone, shares[3:4], atol=0.01)
+
+
+def test_int8_keeps_every_weight_to_half_a_step() -> None:
+    weights = np.random.default_rng(0).normal(size=(5, 3, 3)).astype(np.float32)
+    weights[2] = 0
+    arrays = {"w": weights, "b": weights[0, 0], "n": np.array(3)}
+    kept = packed(arrays, "int8")
+    assert kept["w"].dtype == np.int8 and np.abs(kept["w"]).max() == 127
+    again = unpacked(kept)
+    step = np.abs(weights).max((1, 2)) / 127
+    assert (np.abs(again["w"] - weights).max((1, 2)) <= step / 2 + 1e-7).all()
+    np.testing.assert_array_equal(again["b"], arrays["b"])
+    assert set(again) == set(arrays)
+    with pytest.raises(UsageError, match="precision must be one of single, half, int8"):
+        packed(arrays, "int4")  # type: ignore[arg-type]
