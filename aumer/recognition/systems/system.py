@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from aumer import strict
-from aumer.errors import ConfigError, WeightsError
+from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.recognition.learning import Callback, Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weights, write_weights
@@ -270,6 +270,12 @@ class _ClipMaterial:
     ) -> None:
         self._system = system
         self._clips = clips.inputs if isinstance(clips, SequenceClips) else tuple(clips)
+        for clip in self._clips:
+            if not isinstance(clip, ClipSequence):
+                raise UsageError(
+                    f"{system.name} reads whole clips (`sequence_inputs` makes them); found "
+                    f"{type(clip).__name__}"
+                )
         self.labels: IntArray = (
             clips.labels if isinstance(clips, SequenceClips) else np.zeros(len(clips), np.int64)
         )
