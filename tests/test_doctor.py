@@ -203,12 +203,12 @@ def test_exit_code_is_what_spot_would_end_with(
     def unusable(*_: object) -> None:
         raise failure
 
-    monkeypatch.setitem(registry._parts["flow"], "dis", unusable)
+    monkeypatch.setitem(registry._parts["flow"], "tvl1", unusable)
     found = doctor.report()
-    (dis,) = (b for b in found.backends if b.name == "dis")
-    assert (dis.error, dis.exit_code) == (line, code)
+    (tvl1,) = (b for b in found.backends if b.name == "tvl1")
+    assert (tvl1.error, tvl1.exit_code) == (line, code)
     assert found.exit_code == code
-    assert f"* flow dis: cannot run: {line}" in str(found)
+    assert f"* flow tvl1: cannot run: {line}" in str(found)
 
 
 def test_missing_weights_are_no_failure_of_the_defaults(
