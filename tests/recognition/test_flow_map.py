@@ -12,7 +12,7 @@ from acted import APEX_S, BROWS_DOWN, BROWS_UP, ONSET_S, SMILE, aligned, film
 
 from aumer.errors import UsageError
 from aumer.motion import AlignedFace
-from aumer.recognition.flow_map import SIDE, flow_map, min_max_view, motion, strain, where
+from aumer.recognition.flow_map import SIDE, flow_map, min_max_view, motion, settled, strain, where
 from aumer.tvl1 import tvl1
 from aumer.types import FloatArray
 
@@ -83,6 +83,17 @@ def test_a_head_that_moves_leaves_no_trace() -> None:
     assert found is not None
     assert np.abs(found[..., :2]).mean() < 0.15
     assert np.abs(found[..., :2]).mean() < 0.3 * np.abs(acted_map(SMILE)[..., :2]).mean()
+
+
+def test_a_slope_over_skin_at_rest_is_taken_out_and_the_expression_left() -> None:
+    rows, columns = np.mgrid[:128, :128].astype(np.float64)
+    near = np.exp(-((columns - 40) ** 2 + (rows - 85) ** 2) / (2 * 9.0**2))
+    smile = np.stack([-3 * near, -4 * near], axis=-1).astype(np.float32)
+    slope = np.stack([0.006 * (columns - 64), 0.004 * (rows - 50)], axis=-1).astype(np.float32)
+    found = settled(smile + slope)
+    assert np.abs(found - smile).max() < 0.1
+    assert np.abs(settled(smile) - smile).max() < 0.1
+    np.testing.assert_allclose(settled(np.zeros((128, 128, 2), np.float32)), 0)
 
 
 def test_faces_between_lead_the_flow_over_long_distances() -> None:
