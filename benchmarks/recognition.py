@@ -81,8 +81,9 @@ def compare(report: Report, results: dict[str, RecognitionResult]) -> None:
                 report.line(f"  {key}: " + ", ".join(f"{value} {n} x" for value, n in times))
             inner = sum(c["uf1_left_out"] for c in chosen) / len(chosen)
             report.line(f"  UF1 on training subjects left out, at the choice: mean {inner:.4f}")
-    for result in results.values():
+    for name, result in results.items():
         report.line()
+        report.line(f"## {name}")
         report.line(result.to_markdown().rstrip())
 
 
