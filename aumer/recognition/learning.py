@@ -84,6 +84,13 @@ class Learning:
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
+        for name, allowed in (
+            ("loss", ("cross-entropy", "focal")),
+            ("optimizer", ("adam", "adamw", "sgd")),
+            ("schedule", ("constant", "plateau", "cosine")),
+        ):
+            value = getattr(self, name)
+            require(value in allowed, name, value, f"one of {', '.join(allowed)}")
         require(self.lr > 0, "lr", self.lr, "> 0")
         require(self.epochs >= 1, "epochs", self.epochs, ">= 1")
         require(self.batch >= 2, "batch", self.batch, ">= 2, which batch norm needs")

@@ -169,9 +169,40 @@ def test_inner_subjects_are_drawn_by_seed() -> None:
         inner_subjects(["a", "a"], 0.2, 0)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_a_killed_run_goes_on(optimizer: Any, tmp_path: Path) -> None:
+    """Momenta, the plateau and the best weights too."""
+    settings = Learning(
+        optimizer=optimizer,
+        lr=0.1,
+        momentum=0.9,
+        epochs=8,
+        schedule="plateau",
+        plateau=0,
+        inner_share=0.34,
+        patience=5,
+    )
+
+    def kill(record: dict[str, Any]) -> None:
+        if record["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    whole, resumed, path = Line(), Line(), tmp_path / "checkpoint.safetensors"
+    log = learn(whole, Points(), 2, settings).log
+    with pytest.raises(KeyboardInterrupt):
+        learn(Line(), Points(), 2, settings, checkpoint=path, callbacks=[kill])
+    again = learn(resumed, Points(), 2, settings, checkpoint=path).log
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    assert [r["loss"] for r in again] == [r["loss"] for r in log]
+    with pytest.raises(UsageError, match="checkpoint of another run"):
+        learn(Line(), Points(), 2, replace(settings, lr=0.2), checkpoint=path)
+
+
 def test_faults_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="patience"):
         Learning(patience=3)
+    with pytest.raises(ConfigError, match="loss must be one of cross-entropy, focal"):
+        Learning(loss="hinge")  # type: ignore[arg-type]
     points = Points()
     points.x[3] = math.inf
     with pytest.raises(UsageError, match="left the numbers in epoch 1"):

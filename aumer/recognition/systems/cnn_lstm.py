@@ -29,6 +29,7 @@ from aumer.recognition.sequences.windows import Place, Window, centred_start, cu
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
+TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean"), ("concatenation", "attention")
 MODALITIES = ("grey", "landmarks", "flow")
 _PROJECTED = {"grey": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
@@ -70,6 +71,8 @@ class CnnLstmConfig:
             list(self.modalities),
             f"one or more of {', '.join(MODALITIES)}, each once",
         )
+        require(self.time in TIMES, "time", self.time, f"one of {', '.join(TIMES)}")
+        require(self.fusion in FUSIONS, "fusion", self.fusion, f"one of {', '.join(FUSIONS)}")
         require(self.length >= 2, "length", self.length, ">= 2 frames")
         require(self.windows >= 0, "windows", self.windows, ">= 0")
         require(

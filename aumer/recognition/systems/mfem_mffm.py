@@ -294,7 +294,10 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
         return [Place(k, clip.onset) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
-        frames = steps_to_apex(clip, self.config.steps)
+        shift = start - clip.onset  # of the augmentation
+        frames = [
+            min(max(t + shift, 0), len(clip) - 1) for t in steps_to_apex(clip, self.config.steps)
+        ]
         flow = np.stack([displacement(clip, t) for t in frames])
         return Window(clip.grey[frames], clip.landmarks[frames], flow)
 

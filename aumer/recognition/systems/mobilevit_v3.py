@@ -27,6 +27,7 @@ from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import displacement, with_strain
 from aumer.recognition.sequences.windows import Place, Window
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
+from aumer.strict import require
 
 #: Expansion of the inverted residuals; channels after layers 1 to 5; widths d of the transformers.
 SIZES: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {
@@ -56,6 +57,11 @@ class MobileVitConfig:
     view: Literal["motion", "apex"] = "motion"
     dropout: float = 0.1
     augmentation: Augmentation = AUGMENTATION
+
+    def __post_init__(self) -> None:
+        require(self.size in SIZES, "size", self.size, f"one of {', '.join(SIZES)}")
+        require(self.view in ("motion", "apex"), "view", self.view, '"motion" or "apex"')
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
 
 
 def _conv(

@@ -10,6 +10,7 @@ import torch
 
 from aumer.errors import ConfigError
 from aumer.recognition.learning import multiply_adds, parameter_count
+from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.cnn_lstm import MODALITIES, CnnLstm, CnnLstmConfig, TimeModel
 from aumer.recognition.systems.mfem_mffm import (
     ComplementaryChannelAttention,
@@ -20,7 +21,7 @@ from aumer.recognition.systems.mfem_mffm import (
     SpatialAttention,
 )
 from aumer.recognition.systems.mobilevit_v3 import MobileVit, MobileVitBlock, MobileVitConfig
-from aumer.recognition.systems.se_resnext50 import SeResNext, SeResNextConfig
+from aumer.recognition.systems.se_resnext50 import SeResNext, SeResNext50, SeResNextConfig
 
 SUBSETS = [m for n in (1, 2, 3) for m in combinations(MODALITIES, n)]
 
@@ -223,6 +224,21 @@ def test_se_resnext50_maps() -> None:
         (1024, 4, 4),
         (2048, 2, 2),
     ]
+
+
+def test_the_frame_that_is_read() -> None:
+    clip = simulated_clips(Simulation(subjects=1, per_class=1, size=32, flow="none")).inputs[0]
+    found = [
+        SeResNext50({"frame": frame}).places([clip])[0].start
+        for frame in ("apex", "middle", "rise")
+    ]
+    assert found == [
+        clip.apex,
+        (clip.onset + clip.offset) // 2,
+        (clip.onset + clip.apex) // 2,
+    ]
+    with pytest.raises(ConfigError, match="frame must be one of apex, middle, rise"):
+        SeResNext50({"frame": "offset"})
 
 
 def test_multiply_adds_of_a_known_layer() -> None:
