@@ -17,6 +17,11 @@ METHODS = ("flow-peak", "roi-difference", "midpoint")
 #: Landmarks: mouth corners, chin, outer eye corners, middle of the brows, tip of the nose.
 _MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 36, 45, 19, 24, 30
 
+#: The face is back at rest where its ROIs end no further from the start than this many times the
+#: greatest distance from the line between. From 1.5 on whole expressions are found alike, and those
+#: cut at the apex the better the smaller it is (benchmarks/apex.py's films).
+_BACK = 1.5
+
 
 def midpoint(onset: int, offset: int) -> int:
     """The frame half-way, the earlier one where there are two."""
@@ -24,10 +29,12 @@ def midpoint(onset: int, offset: int) -> int:
 
 
 def flow_peak(features: Features, onset: int, offset: int) -> int:
-    """The frame after the onset at which the ROIs are furthest from where they were then.
+    """The frame after the onset at which a ROI is furthest from where it was at rest.
 
-    Distance is the root mean square over ROIs of the summed motion; rows without motion count as
-    rest. It is as fine as the features' rate.
+    A face is at rest at the onset and, but for what drifts meanwhile, at the offset: the path of
+    each ROI is taken from the line that joins its two ends. Where the ends are further apart than
+    any ROI ever is from that line, the clip ends before the face is back, and the paths stand as
+    they are. Rows without motion count as rest. It is as fine as the features' rate.
 
     Args:
         onset, offset: frame ordinals, as `Features.frames` counts them.
@@ -37,8 +44,19 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
     """
     rows = rows_between(features, onset, offset)
     steps = np.nan_to_num(features.values[rows[:-1]].astype(np.float64))
-    distance = (np.cumsum(steps, axis=0) ** 2).sum(axis=2).mean(axis=1)
-    return int(np.clip(features.frames[rows[1 + int(distance.argmax())]], onset + 1, offset))
+    path = np.concatenate([np.zeros((1, *steps.shape[1:])), np.cumsum(steps, axis=0)])
+    drift = path - np.linspace(0, 1, len(path))[:, None, None] * path[-1]
+    back = _distance(path[-1:]).max() <= _BACK * _distance(drift).max()
+    height = np.pad(_distance(drift if back else path).max(axis=1) ** 2, 1, mode="edge")
+    # A row's noise moves the maximum of a plateau; its neighbours know better.
+    smooth = height[:-2] + 2 * height[1:-1] + height[2:]
+    peak = 1 + int(smooth[1:].argmax())
+    return int(np.clip(features.frames[rows[peak]], onset + 1, offset))
+
+
+def _distance(path: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(T, R, 2) -> (T, R)."""
+    return np.asarray(np.linalg.norm(path, axis=-1))
 
 
 def rows_between(features: Features, onset: int, offset: int) -> IntArray:

@@ -28,9 +28,9 @@ SIDE = INPUT_SHAPE[0]
 #: in row 10 (benchmarks/map_region.py). The crop then lies within the face but for its corners.
 REGION = (0.1818, 0.0512, 0.8182, 0.8747)
 
-#: Skin at rest moves by about this share of the crop's side: .2 px of 128. With .15 to .25 px the
-#: simulated expressions and the shared real ones are named alike (benchmarks/classify.py).
-_REST = 0.2 / 128
+#: Skin at rest moves by about this share of the crop's side: .1 px of 128. From .06 to .15 px the
+#: simulated expressions and the shared real ones get the same names (benchmarks/classify.py).
+_REST = 0.1 / 128
 
 
 def flow_map(

@@ -43,8 +43,18 @@ def test_midpoint() -> None:
 def test_the_flow_peaks_where_the_way_turns(frames_per_row: int) -> None:
     motion = features(there_and_back(rise=4, fall=9), frames_per_row)
     assert flow_peak(motion, 2 * frames_per_row, 20 * frames_per_row) == 9 * frames_per_row
-    # From an onset within the rise, too; and what moved before it does not count.
-    assert flow_peak(motion, 6 * frames_per_row, 20 * frames_per_row) == 9 * frames_per_row
+    # What moved before the onset does not count.
+    assert flow_peak(motion, 6 * frames_per_row, 17 * frames_per_row) == 9 * frames_per_row
+    # A clip that ends at the apex, or on the way back.
+    assert flow_peak(motion, 2 * frames_per_row, 9 * frames_per_row) == 9 * frames_per_row
+    assert flow_peak(motion, 2 * frames_per_row, 12 * frames_per_row) == 9 * frames_per_row
+
+
+def test_drift_does_not_move_the_peak() -> None:
+    """Half as much drift as expression, against it and with it."""
+    for sign in (-1, 1):
+        steps = there_and_back(rise=4, fall=9) + sign * 0.5 / 18
+        assert flow_peak(features(steps), 2, 20) == 9
 
 
 def test_a_peak_lies_within_the_interval() -> None:
