@@ -206,8 +206,8 @@ class GraphRecognizer:
         Raises:
             UsageError: it is not fitted, or wrong inputs.
         """
-        spoken = sum(self._kernel.shares(k) for k in self._node_kernels(inputs, sources)) / 2
-        gram = np.asarray(spoken).sum(0)
+        face, mirror = self._node_kernels(inputs, sources)
+        gram = (self._kernel.shares(face).sum(0) + self._kernel.shares(mirror).sum(0)) / 2
         return _soft_max(self._sharpness * ((gram + 1) @ self._arrays["weights"]))
 
     def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:

@@ -294,8 +294,3 @@ def load(which: str | Path | Recognizer = "graph") -> Recognizer:
         path = _SHIPPED / f"{which}.safetensors"
     kind: type[Recognizer] = registry.resolve("recognizer", read_weights(path).recognizer)
     return kind.load(path)
-
-
-def names_of(labels: IntArray, classes: Sequence[str]) -> tuple[str, ...]:
-    """The class of each index."""
-    return tuple(classes[k] for k in labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,17 @@ MAKE: dict[str, Callable[[], Any]] = {
     "ststnet": lambda: registry.resolve("recognizer", "ststnet")(epochs=30, batch=16),
     "graph": lambda: registry.resolve("recognizer", "graph")(),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Such small networks are slower on several, much slower where others compute too."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
