@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +96,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     settings = read_settings(args)
     cache = cache_folder(args)
 
+    from aumer.cli.outputs import distinct
     from aumer.pipeline import classify, load_recognizer
 
     recognizer = load_recognizer(args.recognizer)
     rows: list[Prediction] = []
     codes: list[int] = []
-    for given in inputs:
+    for given, name in zip(inputs, distinct(inputs), strict=True):
         console.start(Path(given.text).name or given.text)
         try:
             found = classify(
@@ -119,6 +121,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             continue
         finally:
             console.finish()
+        if name is not None:
+            found = replace(found, clip=name)
         if args.format == "json":
             line = json.dumps(found.to_dict(), allow_nan=False, separators=(",", ":"))
             console.data(f"{line}\n")

@@ -159,7 +159,7 @@ class Outputs:
         self, planned: Plan, inputs: Sequence[Input], console: Console, fps: float | None
     ) -> None:
         self._plan, self._inputs, self._console, self._fps = planned, inputs, console, fps
-        self._labels = _labels(inputs)
+        self._labels = distinct(inputs)
         self._table: list[str] = []
         self._printed = False
 
@@ -216,7 +216,7 @@ class Outputs:
         return replace(result, video=replace(result.video, name=label)) if label else result
 
 
-def _labels(inputs: Iterable[Input]) -> list[str | None]:
+def distinct(inputs: Iterable[Input]) -> list[str | None]:
     """What tells videos of one name apart in a common table: the input as it was given."""
     names = [Path(i.text).name for i in inputs]
     count = Counter(names)

@@ -80,6 +80,16 @@ def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
     assert "grey.avi" in ran.err
 
 
+def test_clips_of_one_name_are_told_apart(
+    run: Any, weights: Path, videos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "smile.mp4").symlink_to(videos / "smile.mp4")
+    ran = run(f"classify a/smile.mp4 @smile.mp4 --recognizer {weights}")
+    names = [line.split()[0] for line in ran.out.splitlines()[1:]]
+    assert names == ["a/smile.mp4", f"{videos}/smile.mp4"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
