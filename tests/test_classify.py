@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import pytest
-from acted import APEX_S, BROWS_DOWN, BROWS_UP, ONSET_S, SMILE, frames
+from acted import APEX_S, BROWS_DOWN, BROWS_UP, OFFSET_S, ONSET_S, SMILE, frames
 
 import aumer
 from aumer.errors import NoFaceError, UsageError, WeightsError
+from aumer.evaluation import rows
+from aumer.evaluation.strs import evaluate_strs
 from aumer.recognition import seam
 from aumer.recognition.features import ROI_CENTRES
 from aumer.recognition.seam import Clips, Floats
@@ -283,6 +285,25 @@ def test_a_camera_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> 
         aumer.spot(0, end=1.0, recognizer=BySigns())
     with pytest.raises(UsageError, match="Record it to a file"):
         aumer.classify(0, model=BySigns())
+
+
+def test_spot_then_recognise_is_scored_on_a_simulated_video() -> None:
+    """STRS: the video's truth on one side, what `spot` says on the other."""
+    truths = [
+        rows.Truth(
+            "sim", "film", "macro", first + ONSET, first + round(OFFSET_S * FPS), label=label
+        )
+        for first, label in ((0, "positive"), (len(frames(SMILE, 0.8)), "surprise"))
+    ]
+    result = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
+    said = [rows.Prediction.of("sim", "film", e) for e in result.expressions]
+    report = evaluate_strs(said, truths, kind=None)
+    assert report.recognition_f1 == 1.0
+    assert report.strs == report.spotting_f1 > 0.6
+    # The other way round both are spotted, and no name is right.
+    swapped = {"positive": "surprise", "surprise": "positive"}
+    wrong = [replace(p, label=swapped[p.label]) for p in said]
+    assert evaluate_strs(wrong, truths, kind=None).strs == 0
 
 
 # -- the recogniser that ships ---------------------------------------------------------------------
