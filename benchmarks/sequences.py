@@ -39,7 +39,7 @@ SYSTEMS: tuple[type[SequenceSystem[Any]], ...] = (
 SMALL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "cnn-lstm": (
         {"length": 16, "windows": 0, "channels": (8, 16)},
-        {"lr": 2e-3, "epochs": 25, "inner_share": 0.0, "patience": 0},
+        {"lr": 2e-3, "epochs": 15, "inner_share": 0.0, "patience": 0},
     ),
     "mfem-mffm": (
         {"steps": 4, "width": 8, "blocks": (1, 1, 1, 1), "hidden": 32},
@@ -116,7 +116,13 @@ def main() -> None:
         report.line(f"{kind.name:14}{parameters:12,}{adds / 1e6:14,.0f} M{ms:12.1f}")
 
     size = asked.size or (128 if asked.published else 48)
-    plan = Simulation(asked.subjects, asked.per_class, size, 100.0 if asked.published else 60.0)
+    plan = Simulation(
+        asked.subjects,
+        asked.per_class,
+        size,
+        fps=100.0 if asked.published else 60.0,
+        intensity=(0.08, 0.3),  # traces: at twice these all but the apex frame's system know all
+    )
     clips = simulated_clips(plan, seed=1)
     report.line()
     report.line(
