@@ -22,10 +22,10 @@ from aumer.types import FloatArray, ImageArray
 #: Side of a map in px.
 SIDE = INPUT_SHAPE[0]
 #: The part of the canonical crop that a map shows: left, top, right, bottom in shares of its side.
-#: MEGC 2019's crops were higher than wide before they were made square: maps of known smiles, of
-#: raised and of lowered brows agree best with the class means of its 442 images where the outer eye
-#: corners lie 22 px apart, the same length spans 17 px down the face, and the middle of the nose is
-#: in row 10 (benchmarks/map_region.py). The crop then lies within the face but for its corners.
+#: MEGC 2019's crops were higher than wide before they were made square. Here the outer eye corners
+#: lie 22 px apart, the same length spans 17 px down the face, and the middle of the nose is in row
+#: 10: one of the regions where maps of known smiles, raised and lowered brows agree best with the
+#: class means of its 442 images (benchmarks/map_region.py), and within the face but for its corners.
 REGION = (0.1818, 0.0512, 0.8182, 0.8747)
 
 #: Skin at rest moves by about this share of the crop's side: .1 px of 128. From .06 to .15 px the
