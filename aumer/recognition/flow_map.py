@@ -25,7 +25,7 @@ SIDE = INPUT_SHAPE[0]
 #: MEGC 2019's crops were higher than wide before they were made square. Here the outer eye corners
 #: lie 22 px apart, the same length spans 17 px down the face, and the middle of the nose is in row
 #: 10: one of the regions where maps of known smiles, raised and lowered brows agree best with the
-#: class means of its 442 images (benchmarks/map_region.py), and within the face but for its corners.
+#: class means of its 442 images (benchmarks/map_region.py). Only its corners leave the face.
 REGION = (0.1818, 0.0512, 0.8182, 0.8747)
 
 #: Skin at rest moves by about this share of the crop's side: .1 px of 128. From .06 to .15 px the
