@@ -37,6 +37,13 @@ _parts: dict[str, dict[str, Any]] = {
         "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
         "svm-cells": "aumer.recognition.svm_cells:SvmCells",
     },
+    # They read sequences, not one flow map; see aumer.recognition.systems.
+    "sequence-recognizer": {
+        "cnn-lstm": "aumer.recognition.systems.cnn_lstm:CnnLstmRecognizer",
+        "mfem-mffm": "aumer.recognition.systems.mfem_mffm:MfemMffmRecognizer",
+        "mobilevit-v3": "aumer.recognition.systems.mobilevit_v3:MobileVitV3",
+        "se-resnext50": "aumer.recognition.systems.se_resnext50:SeResNext50",
+    },
     "dataset": {
         "auwgcn-features": "aumer.data.auwgcn_features:AuwgcnFeatures",
         "casme-sq": "aumer.data.casme_sq:CasmeSq",

@@ -13,7 +13,17 @@ from aumer.graph import SHIPPED, AUGraph
 from aumer.registry import names, register, resolve
 
 #: The seams that others may rely on (design.md, section 4).
-KINDS = ("flow", "detector", "landmarker", "spotter", "recognizer", "dataset", "graph")
+KINDS = (
+    "flow",
+    "detector",
+    "landmarker",
+    "spotter",
+    "recognizer",
+    "sequence-recognizer",
+    "dataset",
+    "graph",
+    "graph-layer",
+)
 
 
 @pytest.fixture(autouse=True)
