@@ -106,7 +106,7 @@ def make_default(root: Path, folds: Path, workers: int, target: Path) -> None:
         "limits": "Micro-expressions elicited in laboratories, mostly of young adults, faces to "
         "the camera. The images lack amplitude, so that a face at rest is classed as well as a "
         "moving one. The recogniser's structure was tried out on these same clips (benchmarks/"
-        "recognition_log.md), and variants of it, nested alike, gave UF1 .78 to .80: expect no "
+        "recognition_log.md), and variants of it, nested alike, gave UF1 .77 to .80: expect no "
         "more than that on other people. Not for decisions about persons.",
         "licence": "research use only: the data sets are given out for research",
         "made": "python benchmarks/recognition.py --default aumer/recognition/weights",
