@@ -105,7 +105,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
         metavar="[SET=]ROOT",
         help="the data set's folder; with several data sets each by its name",
     )
-    add("--model", metavar="NAME", help="see below; default: rules, of recognition svm-cells")
+    add("--model", metavar="NAME", help="see below; default: rules, of recognition graph")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
     add("--overwrite", action="store_true", help="run anew what was made of something else")
     add("--score-only", action="store_true", help="run nothing; score what is there again")
@@ -273,7 +273,7 @@ def _recognise(
     (dataset,) = protocol.datasets
     if dataset not in roots:
         raise UsageError(f"where is {dataset}? Give its folder with --data")
-    model = args.model or "svm-cells"
+    model = args.model or "graph"
     if args.overrides:
         changes = {f"recognition.{model}.{key}": value for key, value in args.overrides}
         protocol = protocol.changed(changes)

@@ -17,7 +17,7 @@ from aumer.bench.recognition import composite, run
 from aumer.errors import UsageError
 from aumer.recognition.features import min_max
 
-PROTOCOL = protocols.load("megc2019")
+PROTOCOL = protocols.load("megc2019-recognition")
 
 
 @pytest.fixture(scope="module")
