@@ -27,7 +27,7 @@ from aumer.config import Settings, digest
 from aumer.errors import VideoError
 from aumer.face.track import Face, FaceTracker
 from aumer.flow import Flow
-from aumer.motion import AlignedFace, align, nearest, resample, roi_motion
+from aumer.motion import AlignedFace, align, nearest, resample, roi_motions
 from aumer.rois import roi_set
 from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
@@ -166,14 +166,28 @@ class _Clock:
         return True
 
 
+class _Batch:
+    """Pairs of faces whose motion is measured in one go."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[AlignedFace, AlignedFace]] = []
+        self.motions: Future[list[FloatArray | None]] | None = None
+
+
 class _Chunk:
-    """Collects the analysed frames of one chunk; motion is measured while the next are tracked."""
+    """Collects the analysed frames of one chunk; motion is measured while the next are tracked.
+
+    A flow that takes pairs together says how many in its attribute ``batch``; others get them one
+    by one, on all cores.
+    """
 
     def __init__(self, pool: ThreadPoolExecutor, flow: Flow, settings: Settings) -> None:
         self._pool, self._flow, self._motion = pool, flow, settings.motion
         self._rows: list[tuple[int, float, Face | None]] = []
-        self._steps: list[Future[FloatArray | None] | None] = []
-        self._waiting: deque[Future[FloatArray | None]] = deque()
+        self._steps: list[tuple[_Batch, int] | None] = []
+        self._open = _Batch()
+        self._size = int(getattr(flow, "batch", 1))
+        self._waiting: deque[Future[list[FloatArray | None]]] = deque()
         self._last: AlignedFace | None = None
 
     def __len__(self) -> int:
@@ -186,13 +200,20 @@ class _Chunk:
             step = None
             apart = frame.time_s - self._rows[-1][1]
             if aligned and self._last and apart <= self._motion.max_gap_s:
-                step = self._pool.submit(roi_motion, self._last, aligned, self._flow, self._motion)
-                self._waiting.append(step)
-                while len(self._waiting) > 16:  # bounds what the pool holds
-                    self._waiting.popleft().result()
+                step = (self._open, len(self._open.pairs))
+                self._open.pairs.append((self._last, aligned))
+                if len(self._open.pairs) == self._size:
+                    self._measure()
             self._steps.append(step)
         self._last = aligned
         self._rows.append((frame.index, frame.time_s, face))
+
+    def _measure(self) -> None:
+        batch, self._open = self._open, _Batch()
+        batch.motions = self._pool.submit(roi_motions, batch.pairs, self._flow, self._motion)
+        self._waiting.append(batch.motions)
+        while len(self._waiting) > 16:  # bounds what the pool holds
+            self._waiting.popleft().result()
 
     def arrays(self) -> Arrays:
         """The chunk as arrays: n frames and the n - 1 motions between them, NaN where missing."""
@@ -203,8 +224,14 @@ class _Chunk:
             if face:
                 boxes[k], landmarks[k] = face.box, face.landmarks
         steps = np.full((max(0, n - 1), rois, 2), np.nan, np.float32)
-        for k, future in enumerate(self._steps):
-            step = future.result() if future else None
+        if self._open.pairs:
+            self._measure()
+        for k, place in enumerate(self._steps):
+            if place is None:
+                continue
+            batch, number = place
+            assert batch.motions is not None
+            step = batch.motions.result()[number]
             if step is not None:
                 steps[k] = step
         return {

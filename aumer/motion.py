@@ -9,6 +9,7 @@ two turns out of the plane, whose motion is in proportion to depth), and subtrac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,14 +65,31 @@ def roi_motion(
     Raises:
         UsageError: `settings.rois` names a ROI that there is not.
     """
-    still = without_head(flow(previous.grey, following.grey), settings.max_head_residual)
-    if still is None:
-        return None
-    centres = np.rint(following.landmarks[list(roi_set(settings.rois).landmarks)]).astype(np.int64)
+    return roi_motions([(previous, following)], flow, settings)[0]
+
+
+def roi_motions(
+    pairs: Sequence[tuple[AlignedFace, AlignedFace]], flow: Flow, settings: MotionSettings
+) -> list[FloatArray | None]:
+    """`roi_motion` of each pair; a flow with a method ``many(pairs)`` computes them together.
+
+    Raises:
+        UsageError: as `roi_motion`.
+    """
+    images = [(previous.grey, following.grey) for previous, following in pairs]
+    fields = flow.many(images) if hasattr(flow, "many") else [flow(*two) for two in images]
+    landmarks = list(roi_set(settings.rois).landmarks)
     radius = settings.roi_radius
-    return mdmo.main_direction_mean(
-        *mdmo.boxes(still, centres - radius, centres + radius), mdmo.ROI_BINS
-    )
+    found: list[FloatArray | None] = []
+    for field, (_, following) in zip(fields, pairs, strict=True):
+        still = without_head(field, settings.max_head_residual)
+        if still is None:
+            found.append(None)
+            continue
+        centres = np.rint(following.landmarks[landmarks]).astype(np.int64)
+        windows = mdmo.boxes(still, centres - radius, centres + radius)
+        found.append(mdmo.main_direction_mean(*windows, mdmo.ROI_BINS))
+    return found
 
 
 def without_head(field: FloatArray, max_residual: float) -> FloatArray | None:

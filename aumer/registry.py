@@ -22,6 +22,7 @@ _parts: dict[str, dict[str, Any]] = {
         "farneback": "aumer.flow:farneback",
         "tvl1": "aumer.tvl1:tvl1",
         "tvl1-opencv": "aumer.flow:tvl1_opencv",
+        "tvl1-torch": "aumer.tvl1_torch:tvl1_torch",
     },
     "detector": {
         "mediapipe": "aumer.face.mediapipe:MediaPipeDetector",

@@ -8,7 +8,7 @@ have stopped is asked only now and then, because the question makes a GPU wait f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,32 @@ def tvl1_stream(
             held = []
     if held:
         yield from _solve(held, device, step)
+
+
+class TorchTvl1:
+    """The flow "tvl1-torch": pairs in batches, on a CUDA device where there is one.
+
+    Attributes:
+        batch: pairs that are best computed together.
+    """
+
+    batch = 64
+
+    def __init__(self, device: str | torch.device | None = None) -> None:
+        self._device = device
+
+    def __call__(
+        self, previous: npt.NDArray[np.uint8], following: npt.NDArray[np.uint8]
+    ) -> FloatArray:
+        """As the seam of flows asks: (H, W, 2) float32 px, from `previous` to `following`."""
+        field: FloatArray = self.many([(previous, following)])[0]
+        return field
+
+    def many(self, pairs: Sequence[Pair]) -> FloatArray:
+        """(N, H, W, 2) flows of N pairs of images of one shape."""
+        # Asked for when it computes: a look at CUDA when aumer is imported would start the driver.
+        device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return _solve(list(pairs), device, _step)
 
 
 def tvl1_batch(previous: Tensor, following: Tensor, *, step: Step | None = None) -> Tensor:
@@ -194,3 +220,7 @@ def _median5(u: Tensor) -> Tensor:
     """Median of 5 x 5 pixels, edges held."""
     wide = functional.pad(u, (2, 2, 2, 2), mode="replicate")
     return wide.unfold(2, 5, 1).unfold(3, 5, 1).flatten(4).median(-1).values
+
+
+#: What the registry knows as "tvl1-torch".
+tvl1_torch = TorchTvl1()
