@@ -84,7 +84,16 @@ class TorchTvl1:
     def __call__(
         self, previous: npt.NDArray[np.uint8], following: npt.NDArray[np.uint8]
     ) -> FloatArray:
-        """As the seam of flows asks: (H, W, 2) float32 px, from `previous` to `following`."""
+        """As the seam of flows asks: (H, W, 2) float32 px, from `previous` to `following`.
+
+        Raises:
+            ValueError: the images are not two of one shape (H, W).
+        """
+        if previous.shape != following.shape or previous.ndim != 2:
+            raise ValueError(
+                "a flow needs two images of one shape (H, W), found "
+                f"{previous.shape} and {following.shape}"
+            )
         field: FloatArray = self.many([(previous, following)])[0]
         return field
 
