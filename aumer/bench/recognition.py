@@ -10,13 +10,14 @@ import hashlib
 import inspect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aumer import registry
 from aumer.bench.workers import Workers
@@ -54,6 +55,9 @@ class Fold:
         probabilities: by clip, in the order of the classes.
         chosen: what the recogniser chose within the training subjects.
         seconds: that training took.
+        log: by epoch: "epoch", "loss", and where inner subjects were kept out "inner_loss".
+        embeddings: by clip, what the network's last layer reads; empty where it has none.
+        attribution: by clip, how much each of `rois` spoke for the predicted class.
     """
 
     subject: str
@@ -64,6 +68,10 @@ class Fold:
     probabilities: tuple[tuple[float, ...], ...]
     chosen: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    log: tuple[Mapping[str, float], ...] = ()
+    embeddings: tuple[tuple[float, ...], ...] = ()
+    attribution: tuple[tuple[float, ...], ...] = ()
+    rois: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +96,7 @@ def _run(job: _Job) -> Fold:
             model = job.factory(job.seed).fit(job.train)
             seconds = time.perf_counter() - begin
             shares = model.predict_proba(job.test.inputs, job.test.sources)
+            embeddings, attribution = _embedded(model, job.test), _attributed(model, job.test)
     finally:
         torch.set_num_threads(threads)
     return Fold(
@@ -96,10 +105,28 @@ def _run(job: _Job) -> Fold:
         job.test.names,
         tuple(job.test.classes[k] for k in job.test.labels),
         tuple(job.test.classes[k] for k in shares.argmax(1)),
-        tuple(tuple(round(float(p), 6) for p in row) for row in shares),
+        _rounded(shares, 6),
         dict(getattr(model, "chosen", {})),
         round(seconds, 3),
+        tuple(dict(record) for record in getattr(model, "log", ())),
+        embeddings,
+        attribution,
+        tuple(model.rois) if attribution else (),
     )
+
+
+def _embedded(model: Recognizer, clips: Clips) -> tuple[tuple[float, ...], ...]:
+    embeddings = getattr(model, "embeddings", None)
+    return () if embeddings is None else _rounded(embeddings(clips.inputs), 5)
+
+
+def _attributed(model: Recognizer, clips: Clips) -> tuple[tuple[float, ...], ...]:
+    attribution = getattr(model, "attribution", None)
+    return () if attribution is None else _rounded(map(attribution, clips.inputs), 5)
+
+
+def _rounded(rows: Iterable[npt.ArrayLike], digits: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(np.round(np.asarray(row, np.float64), digits).tolist()) for row in rows)
 
 
 def loso(
@@ -416,8 +443,10 @@ def _path(folder: StrPath, seed: int, subject: str) -> Path:
 
 
 def _write(path: Path, fold: Fold) -> None:
-    text = json.dumps({"format": FORMAT, **asdict(fold)}, indent=1)
-    atomic_write(path, text + "\n", overwrite=True)
+    # A line a key: embeddings with a line a number would be long.
+    values = {"format": FORMAT, **asdict(fold)}
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in values.items())
+    atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
 
 
 def _read(path: Path, clips: Clips) -> Fold:
@@ -426,7 +455,8 @@ def _read(path: Path, clips: Clips) -> Fold:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.pop("format") != FORMAT:
             raise ValueError(f"it is not of the format {FORMAT}")
-        found["probabilities"] = [tuple(row) for row in found["probabilities"]]
+        for rows in ("probabilities", "embeddings", "attribution"):
+            found[rows] = [tuple(row) for row in found.get(rows, ())]
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in found.items()
         }

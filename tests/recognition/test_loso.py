@@ -154,3 +154,29 @@ def test_svm_s_arrays_are_scikit_learn_s_machine() -> None:
     ours = made.predict_proba(test.inputs).argmax(1)
     assert (ours == machine.predict(z)).mean() > 0.98
     assert made.classes == CLASSES
+
+
+def test_a_fold_keeps_what_reports_are_made_of(tmp_path: Path) -> None:
+    """Attribution, losses and embeddings; and a file from before they were kept is still read."""
+    data = clips(0, subjects=3)
+
+    class Telling(SvmCells):
+        log = ({"epoch": 1, "loss": 0.5, "inner_loss": 0.7},)
+
+        def embeddings(self, inputs: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+            return inputs.mean((1, 2))
+
+    (fold,) = loso(data, lambda seed: Telling(), subjects=["s1"], folder=tmp_path)
+    own = data.inputs[data.of_subject("s1")]
+    assert fold.log == Telling.log and fold.rois == SvmCells().rois
+    np.testing.assert_allclose(fold.embeddings, own.mean((1, 2)), atol=1e-5)
+    model = Telling().fit(data.take(~data.of_subject("s1")))
+    np.testing.assert_allclose(fold.attribution[0], model.attribution(own[0]), atol=1e-5)
+    assert loso(data, _never, subjects=["s1"], folder=tmp_path) == (fold,)
+    (kept,) = tmp_path.iterdir()
+    old = json.loads(kept.read_text())
+    for key in ("log", "embeddings", "attribution", "rois"):
+        del old[key]
+    kept.write_text(json.dumps(old, indent=1))
+    (read,) = loso(data, _never, subjects=["s1"], folder=tmp_path)
+    assert read == replace(fold, log=(), embeddings=(), attribution=(), rois=())
