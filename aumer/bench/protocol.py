@@ -18,7 +18,7 @@ from aumer.evaluation.rows import SpottingSettings
 from aumer.strict import require
 
 Kind = Literal["spotting", "recognition", "spot-then-recognise"]
-Split = Literal["loso", "k-fold", "cross-data-set", "unseen"]
+Split = Literal["loso", "k-fold", "hold-out", "cross-data-set", "unseen"]
 Selection = Literal["fixed", "inner", "oracle"]
 
 #: Priors that are not graphs by name: counted from a fold's training annotations; as the preset of
@@ -54,9 +54,9 @@ class Protocol:
         kind: what is predicted. "recognition" is run by `aumer.bench.recognition`.
         datasets: those that are tested, each scored by itself.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
-            `folds` disjoint groups of subjects; "cross-data-set": each data set is tested by a
-            model of the others; "unseen": `datasets` by a model of `train_datasets`, to be
-            submitted.
+            `folds` disjoint groups of subjects; "hold-out" (recognition alone): one such group,
+            1 / `folds` of the clips, is; "cross-data-set": each data set is tested by a model of
+            the others; "unseen": `datasets` by a model of `train_datasets`, to be submitted.
         level: of simulated data sets.
         data_seed: of simulated data sets.
         seeds: of training.
@@ -72,9 +72,11 @@ class Protocol:
         scoring: the other rules of the comparison.
         published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
         submission_first_frame: what a submission calls a video's first frame.
-        classes: of recognition; empty for those of the data.
+        classes: of recognition; empty for those of the data. Those of MEGC 2019 are made of the
+            coders' words (`aumer.data.labels`); any others are the words themselves.
         models: by name: `NetModel` as a table.
-        recognition: options that `aumer.bench.recognition` reads.
+        recognition: by model, a table of the recogniser's options, of ``inputs`` (how clips are
+            made of frames) and ``apex`` (how one is found); see `aumer.bench.recognition`.
     """
 
     name: str
@@ -104,6 +106,12 @@ class Protocol:
         require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "all different")
         require(self.folds >= 2, "folds", self.folds, ">= 2")
+        require(
+            self.split != "hold-out" or self.kind == "recognition",
+            "split",
+            self.split,
+            'another where kind is not "recognition"',
+        )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":
             require(

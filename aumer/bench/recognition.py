@@ -1,7 +1,8 @@
-"""Recognition under leave-one-subject-out: every clip is predicted once, by a model of the others.
+"""Recognition protocols: clips of flow maps or of sequences, folds, pooled scores.
 
-The test subject's clips are in nothing that a fold learns or chooses: `Recognizer.fit` is given the
-training clips and no others.
+Every clip is predicted once, by a model of other subjects (`aumer.bench.recognition_folds`). One
+runner serves the recognisers of flow maps (registry kind "recognizer") and those of sequences
+("sequence-recognizer").
 """
 
 from __future__ import annotations
@@ -9,22 +10,38 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from aumer import registry
+from aumer import registry, strict
+from aumer.bench.clips import (
+    ClipSet,
+    Reading,
+    StoredClips,
+    Unseen,
+    clip_set,
+    forget,
+    listed,
+    sequence_settings,
+)
+from aumer.bench.recognition_folds import FORMAT as FORMAT
+from aumer.bench.recognition_folds import AnyClips, Factory, Fold, Progress, plan, run_parts
+from aumer.bench.recognition_folds import fold_path as fold_path
+from aumer.bench.recognition_folds import loso as loso
+from aumer.bench.recognition_folds import read_fold as read_fold
 from aumer.bench.workers import Workers
+from aumer.config import MotionSettings, Settings, load_settings
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME, Megc2019
 from aumer.data.tables import read
-from aumer.errors import UsageError, did_you_mean
+from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
 from aumer.evaluation.recognition import (
     METRICS,
@@ -33,151 +50,23 @@ from aumer.evaluation.recognition import (
     evaluate_recognition,
 )
 from aumer.files import StrPath, atomic_write
-from aumer.recognition.seam import Clips, Floats, Recognizer
+from aumer.recognition.seam import Clips, Floats
 from aumer.types import IntArray
 
 if TYPE_CHECKING:
     from aumer.bench.protocol import Protocol
 
-#: From a seed to an untrained recogniser. It travels to other processes.
-Factory = Callable[[int], Recognizer]
-#: Called with the folds that are done and all there are.
-Progress = Callable[[int, int], object]
+#: Kinds of the registry: what reads flow maps, and what reads sequences.
+KINDS = ("recognizer", "sequence-recognizer")
+#: Keys of a recogniser's table in a protocol that are no options of its constructor.
+_OWN = ("inputs", "apex")
+#: Of selection "inner", where a system keeps no subjects out of the training ones.
+INNER_SHARE, PATIENCE = 0.2, 10
+#: Metrics that are printed with their intervals.
+_PRINTED = ("uf1", "uar", "accuracy")
 
-FORMAT = "aumer-recognition-fold-1"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """What was predicted of one subject's clips.
-
-    Attributes:
-        probabilities: by clip, in the order of the classes.
-        chosen: what the recogniser chose within the training subjects.
-        seconds: that training took.
-        log: by epoch: "epoch", "loss", and where inner subjects were kept out "inner_loss".
-        embeddings: by clip, what the network's last layer reads; empty where it has none.
-        attribution: by clip, how much each of `rois` spoke for the predicted class.
-    """
-
-    subject: str
-    seed: int
-    clips: tuple[str, ...]
-    truths: tuple[str, ...]
-    predicted: tuple[str, ...]
-    probabilities: tuple[tuple[float, ...], ...]
-    chosen: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    log: tuple[Mapping[str, float], ...] = ()
-    embeddings: tuple[tuple[float, ...], ...] = ()
-    attribution: tuple[tuple[float, ...], ...] = ()
-    rois: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    train: Clips
-    test: Clips
-    factory: Factory
-    seed: int
-
-
-def _run(job: _Job) -> Fold:
-    import torch
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    # Folds run side by side, where threads of one would only wait for another's; and sums that are
-    # split over another number of threads are rounded otherwise.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            begin = time.perf_counter()
-            model = job.factory(job.seed).fit(job.train)
-            seconds = time.perf_counter() - begin
-            shares = model.predict_proba(job.test.inputs, job.test.sources)
-            embeddings, attribution = _embedded(model, job.test), _attributed(model, job.test)
-    finally:
-        torch.set_num_threads(threads)
-    return Fold(
-        job.test.subjects[0],
-        job.seed,
-        job.test.names,
-        tuple(job.test.classes[k] for k in job.test.labels),
-        tuple(job.test.classes[k] for k in shares.argmax(1)),
-        _rounded(shares, 6),
-        dict(getattr(model, "chosen", {})),
-        round(seconds, 3),
-        tuple(dict(record) for record in getattr(model, "log", ())),
-        embeddings,
-        attribution,
-        tuple(model.rois) if attribution else (),
-    )
-
-
-def _embedded(model: Recognizer, clips: Clips) -> tuple[tuple[float, ...], ...]:
-    embeddings = getattr(model, "embeddings", None)
-    return () if embeddings is None else _rounded(embeddings(clips.inputs), 5)
-
-
-def _attributed(model: Recognizer, clips: Clips) -> tuple[tuple[float, ...], ...]:
-    attribution = getattr(model, "attribution", None)
-    return () if attribution is None else _rounded(map(attribution, clips.inputs), 5)
-
-
-def _rounded(rows: Iterable[npt.ArrayLike], digits: int) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(np.round(np.asarray(row, np.float64), digits).tolist()) for row in rows)
-
-
-def loso(
-    clips: Clips,
-    factory: Factory,
-    *,
-    seeds: Sequence[int] = (0,),
-    subjects: Sequence[str] | None = None,
-    workers: Workers | None = None,
-    folder: StrPath | None = None,
-    progress: Progress | None = None,
-) -> tuple[Fold, ...]:
-    """Leave one subject out, for each subject and seed; in the order of seeds, then subjects.
-
-    Args:
-        subjects: only these folds.
-        folder: where each fold is kept as it ends; one that is there is not run again. It is the
-            caller's to use one folder for one model and data.
-
-    Raises:
-        UsageError: fewer than two subjects, an unknown one, clips without names, or a file in the
-            folder that is no fold of these clips.
-    """
-    everyone = tuple(dict.fromkeys(clips.subjects))
-    if len(everyone) < 2:
-        raise UsageError(f"leave-one-subject-out needs two subjects or more; found {everyone}")
-    if not clips.names:
-        raise UsageError("clips need names, so that each is scored once")
-    for subject in set(subjects or ()) - set(everyone):
-        raise UsageError(f"no clip is of subject {subject!r}; there are {', '.join(everyone)}")
-    tested = everyone if subjects is None else tuple(subjects)
-    wanted = [(seed, subject) for seed in seeds for subject in tested]
-    done: dict[tuple[int, str], Fold] = {}
-    if folder is not None:
-        for seed, subject in wanted:
-            path = _path(folder, seed, subject)
-            if path.exists():
-                done[seed, subject] = _read(path, clips.take(clips.of_subject(subject)))
-    jobs = [
-        _Job(clips.take(~mask), clips.take(mask), factory, seed)
-        for seed, subject in wanted
-        if (seed, subject) not in done
-        for mask in [clips.of_subject(subject)]
-    ]
-    for fold in (workers or Workers()).run(_run, jobs):
-        done[fold.seed, fold.subject] = fold
-        if folder is not None:
-            _write(_path(folder, fold.seed, fold.subject), fold)
-        if progress is not None:
-            progress(len(done), len(wanted))
-    return tuple(done[key] for key in wanted)
+#: What a run depends on, and its clips with what is known of them.
+ABOUT, DATA = "about.json", "data.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,12 +76,18 @@ class RecognitionResult:
     Attributes:
         reports: by seed, over all clips.
         parts: by data set, then by seed.
+        split: how subjects were parted, for people.
+        unseen: clips whose face could not be seen; they are scored.
+        notes: what a reader of the scores should know.
     """
 
     model: str
     folds: tuple[Fold, ...]
     reports: Mapping[int, RecognitionReport]
     parts: Mapping[str, Mapping[int, RecognitionReport]]
+    split: str = "leave-one-subject-out"
+    unseen: tuple[Unseen, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def mean(self, metric: str = "uf1", part: str | None = None) -> float:
         """Mean over seeds of a metric of `aumer.evaluation.recognition.METRICS`."""
@@ -229,15 +124,20 @@ class RecognitionResult:
         """Scores by seed and part, in what JSON can hold."""
         return {
             "model": self.model,
-            "uf1": self.bootstrap("uf1").to_dict(),
-            "uar": self.bootstrap("uar").to_dict(),
+            **{name: self.bootstrap(name).to_dict() for name in _PRINTED},
             "seeds": {str(seed): report.to_dict() for seed, report in self.reports.items()},
             "parts": {
-                part: {"uf1": self.mean("uf1", part), "uar": self.mean("uar", part)}
-                for part in self.parts
+                part: {name: self.mean(name, part) for name in _PRINTED} for part in self.parts
             },
+            "subjects": {part: list(self._of_part(part)) for part in self.parts},
             "seconds_per_seed": self.seconds,
+            "split": self.split,
+            "unseen": [asdict(clip) for clip in self.unseen],
+            "notes": list(self.notes),
         }
+
+    def _of_part(self, part: str) -> tuple[str, ...]:
+        return next(iter(self.parts[part].values())).subjects
 
     @property
     def seconds(self) -> float:
@@ -248,41 +148,55 @@ class RecognitionResult:
         """Scores with their intervals, the parts, and the first seed's confusions."""
         seeds = list(self.reports)
         lines = [
-            f"{self.model}: leave-one-subject-out over {len(_subjects(self))} subjects, seeds "
+            f"{self.model}: {self.split} over {len(_subjects(self))} subjects, seeds "
             f"{', '.join(map(str, seeds))}; mean over seeds, 95 % interval over subjects",
             "",
-            "| part | UF1 | UAR |",
-            "|---|---|---|",
-            f"| all | {self.bootstrap('uf1')} | {self.bootstrap('uar')} |",
+            "| part | UF1 | UAR | accuracy |",
+            "|---|---|---|---|",
+            "| all | " + " | ".join(str(self.bootstrap(name)) for name in _PRINTED) + " |",
             *(
-                f"| {part} | {self.mean('uf1', part):.4f} | {self.mean('uar', part):.4f} |"
+                f"| {part} | "
+                + " | ".join(f"{self.mean(name, part):.4f}" for name in _PRINTED)
+                + " |"
                 for part in self.parts
             ),
             "",
             "UF1 by seed: " + ", ".join(f"{r.uf1:.4f}" for r in self.reports.values()),
             "",
             self.reports[seeds[0]].to_markdown(),
+            *(f"- {note}" for note in self.notes),
         ]
         return "\n".join(lines)
 
 
 def scored(
-    model: str, folds: Sequence[Fold], clips: Clips, *, complete: bool = True
+    model: str,
+    folds: Sequence[Fold],
+    clips: AnyClips,
+    *,
+    complete: bool = True,
+    sources: Sequence[str] | None = None,
+    unseen: Sequence[Unseen] = (),
+    split: str = "leave-one-subject-out",
+    notes: Sequence[str] = (),
 ) -> RecognitionResult:
-    """Pool the folds of each seed and divide once; per data set where clips say their source.
+    """Pool the folds of each seed and divide once; per data set where there are several.
 
     Args:
         complete: every subject must have its fold.
+        sources: the data set of each clip; by default what the clips say.
+        unseen: further clips that the folds hold.
 
     Raises:
         UsageError: a fold is missing, or there twice.
     """
-    source = (
-        dict(zip(zip(clips.subjects, clips.names, strict=True), clips.sources, strict=True))
-        if clips.sources
-        else {}
-    )
-    everyone = tuple(dict.fromkeys(clips.subjects))
+    if sources is None:
+        sources = getattr(clips, "sources", ())
+    rows_of = zip(clips.subjects, clips.names, strict=True)
+    source = dict(zip(rows_of, sources, strict=True)) if sources else {}
+    if source:
+        source |= {(u.subject, u.name): u.dataset for u in unseen}
+    everyone = tuple(dict.fromkeys((*clips.subjects, *(u.subject for u in unseen))))
     reports: dict[int, RecognitionReport] = {}
     parts: dict[str, dict[int, RecognitionReport]] = {}
     for seed in dict.fromkeys(fold.seed for fold in folds):
@@ -295,7 +209,9 @@ def scored(
             if own:
                 report = evaluate_recognition(own, classes=clips.classes)
                 parts.setdefault(part, {})[seed] = report
-    return RecognitionResult(model, tuple(folds), reports, parts)
+    return RecognitionResult(
+        model, tuple(folds), reports, parts, split, tuple(unseen), tuple(notes)
+    )
 
 
 def composite(root: StrPath) -> Clips:
@@ -318,14 +234,30 @@ def composite(root: StrPath) -> Clips:
     )
 
 
+def kind_of(model: str) -> str:
+    """Which of `KINDS` the recogniser of a name is.
+
+    Raises:
+        UsageError: there is none; the message lists both kinds.
+    """
+    known = {kind: registry.names(kind) for kind in KINDS}
+    for kind, names in known.items():
+        if model in names:
+            return kind
+    maps, sequences = known.values()
+    raise UsageError(
+        f"no recogniser is called {model!r}; of flow maps there are {', '.join(maps)}, of "
+        f"sequences {', '.join(sequences)}.{did_you_mean(model, (*maps, *sequences))}"
+    )
+
+
 def factory(model: str, options: Mapping[str, Any] | None = None) -> Factory:
-    """The recogniser of a name, with options; given the seed where it has one.
+    """The recogniser of a name, of either kind, with options; given the seed where it has one.
 
     Raises:
         UsageError: no such recogniser, or it has no such option.
     """
-    kind = registry.resolve("recognizer", model)
-    known = inspect.signature(kind).parameters
+    known = _parameters(model)
     for option in options or {}:
         if option not in known:
             raise UsageError(
@@ -335,16 +267,18 @@ def factory(model: str, options: Mapping[str, Any] | None = None) -> Factory:
     return partial(_make, model, dict(options or {}), "seed" in known)
 
 
-def _make(model: str, options: Mapping[str, Any], seeded: bool, seed: int) -> Recognizer:
-    made: Recognizer = registry.resolve("recognizer", model)(
-        **options, **({"seed": seed} if seeded else {})
-    )
-    return made
+def _parameters(model: str) -> tuple[str, ...]:
+    return tuple(inspect.signature(registry.resolve(kind_of(model), model)).parameters)
+
+
+def _make(model: str, options: Mapping[str, Any], seeded: bool, seed: int) -> Any:
+    kind = registry.resolve(kind_of(model), model)
+    return kind(**options, **({"seed": seed} if seeded else {}))
 
 
 def run(
     protocol: Protocol,
-    root: StrPath,
+    root: StrPath | Mapping[str, StrPath] | None,
     model: str,
     *,
     seeds: Sequence[int] | None = None,
@@ -352,50 +286,245 @@ def run(
     folder: StrPath,
     score_only: bool = False,
     progress: Progress | None = None,
+    cache: StrPath | None = None,
+    settings: Settings | None = None,
+    clips_progress: Progress | None = None,
 ) -> RecognitionResult:
     """A protocol of kind "recognition": its folds in `folder`, and their scores.
 
     Args:
-        protocol: its ``recognition`` holds, by model, a table of the recogniser's options.
-        root: of the composite.
+        protocol: its ``recognition`` holds, by model, a table of the recogniser's options;
+            ``inputs`` in it changes how its clips are made of frames (keys of `SequenceSettings`
+            for a recogniser of sequences, else of ``motion``), and ``apex`` how one is found that
+            the table does not give.
+        root: of the data set, or of each by name; `None` to score what lies in the folder.
         seeds: instead of the protocol's. A recogniser without a seed is run once.
         folder: created if need be; a run that was stopped goes on from what lies there.
         score_only: train nothing; every fold must lie there.
+        progress: of folds; `clips_progress` of clips that are made.
+        cache: folder in which clips are kept for the next run; `None` keeps them for this one.
+        settings: of face and motion.
 
     Raises:
-        UsageError: a data set or split that this does not run, an unknown model, or a folder that
-            holds the folds of something else.
+        UsageError: a data set or split that this does not run, an unknown model, data that cannot
+            be read, or a folder that holds the folds of something else.
+        ConfigError: a setting that is not allowed.
     """
-    if protocol.datasets != (NAME,) or protocol.split != "loso":
-        raise UsageError(
-            f"recognition is run on {NAME} with split loso; protocol {protocol.name!r} says "
-            f"{', '.join(protocol.datasets)} with {protocol.split}"
-        )
-    clips = composite(root)
-    options = dict(protocol.recognition.get(model, {}))
+    workers, folder = workers or Workers(), Path(folder)
+    table = dict(protocol.recognition.get(model, {}))
+    options = _selected(protocol, model, {k: v for k, v in table.items() if k not in _OWN})
     make = factory(model, options)
+    made = make(0)  # or complain of its settings before anything is made of frames
     chosen = tuple(protocol.seeds if seeds is None else seeds)
-    if "seed" not in inspect.signature(registry.resolve("recognizer", model)).parameters:
+    if "seed" not in _parameters(model):
         chosen = chosen[:1]
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder / "about.json", {"model": model, "options": options, "data": _digest(clips)})
-    if score_only:
-        for seed in chosen:
-            missing = [
-                s for s in dict.fromkeys(clips.subjects) if not _path(folder, seed, s).exists()
-            ]
-            if missing:
-                raise UsageError(
-                    f"{folder} lacks the folds of {len(missing)} subjects with seed {seed}, "
-                    f"{missing[0]} the first: run without score-only to make them"
-                )
-    folds = loso(clips, make, seeds=chosen, workers=workers, folder=folder, progress=progress)
-    return scored(model, folds, clips)
+    keeps = nullcontext(str(cache)) if cache is not None else tempfile.TemporaryDirectory()
+    with keeps as kept:
+        data = None
+        if score_only and (folder / DATA).exists():
+            data = _read_data(folder / DATA)
+        if data is None:
+            reading = _reading(protocol, model, table, settings or load_settings())
+            data = _data(protocol, root, model, reading, kept, workers, clips_progress)
+        subjects = (*data.clips.subjects, *(u.subject for u in data.unseen))
+        sources = (*data.sources, *(u.dataset for u in data.unseen))
+        parts = plan(protocol.split, protocol.folds, subjects, sources)
+        about = {
+            "model": model,
+            # The same numbers wherever they are computed, but for rounding.
+            "options": {k: v for k, v in {**table, **options}.items() if k != "device"},
+            "data": data.digest,
+        }
+        if protocol.split != "loso":
+            about["split"] = [protocol.split, protocol.folds]
+        folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder / ABOUT, about)
+        _write_data(folder / DATA, data)
+        if score_only:
+            _check_complete(folder, chosen, [part.name for part in parts])
+        try:
+            folds = run_parts(
+                data.clips,
+                make,
+                parts,
+                unseen=data.unseen,
+                seeds=chosen,
+                workers=workers,
+                folder=folder,
+                progress=progress,
+            )
+        finally:
+            forget()
+    return scored(
+        model,
+        folds,
+        data.clips,
+        complete=protocol.split != "hold-out",
+        sources=data.sources if len(set(data.sources)) > 1 else (),
+        unseen=data.unseen,
+        split=_split_in_words(protocol),
+        notes=(_epoch_note(made), *data.notes, *_unseen_notes(data.unseen)),
+    )
+
+
+def _selected(protocol: Protocol, model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A recogniser's options with early stopping on inner subjects, where the protocol asks it."""
+    if protocol.selection == "fixed":
+        return dict(options)
+    if protocol.selection == "oracle" or kind_of(model) != "sequence-recognizer":
+        raise UsageError(
+            f"selection {protocol.selection!r}: a recogniser of sequences can choose its epoch on "
+            "inner subjects (inner), and none on the test subjects; leave it at fixed"
+        )
+    learning = factory(model, options)(0).learning
+    changed = dict(options.get("learning", {}))
+    if not learning.inner_share:
+        changed["inner_share"] = INNER_SHARE
+    if not learning.patience:
+        changed["patience"] = PATIENCE
+    return {**options, "learning": changed}
+
+
+def _reading(
+    protocol: Protocol, model: str, table: Mapping[str, Any], settings: Settings
+) -> Reading:
+    inputs = table.get("inputs", {})
+    if not isinstance(inputs, Mapping):
+        raise ConfigError(f"recognition.{model}.inputs must be a table; found {inputs!r}")
+    apex = table.get("apex", "flow-peak")
+    if kind_of(model) == "recognizer":
+        values = {**asdict(settings.motion), **inputs}
+        motion = strict.build(MotionSettings, values, f"recognition.{model}.inputs")
+        return Reading(replace(settings, motion=motion), apex=apex)
+    from aumer.recognition.sequences.inputs import SequenceSettings
+
+    kind = registry.resolve("sequence-recognizer", model)
+    usual = getattr(kind, "default_inputs", SequenceSettings())
+    made = sequence_settings(usual, inputs, settings)
+    return Reading(settings, made, getattr(kind, "reads_to", "offset"), apex)
+
+
+def _data(
+    protocol: Protocol,
+    root: StrPath | Mapping[str, StrPath] | None,
+    model: str,
+    reading: Reading,
+    cache: str,
+    workers: Workers,
+    progress: Progress | None,
+) -> ClipSet:
+    roots = dict(root) if isinstance(root, Mapping) else {}
+    if root is not None and not isinstance(root, Mapping):
+        if len(protocol.datasets) > 1:
+            raise UsageError(
+                f"protocol {protocol.name} has the data sets {', '.join(protocol.datasets)}; give "
+                "the root of each by its name"
+            )
+        roots = {protocol.datasets[0]: root}
+    if missing := [name for name in protocol.datasets if name not in roots]:
+        raise UsageError(f"where is {' and '.join(missing)}? Give the folder with --data")
+    if NAME in protocol.datasets:
+        if protocol.datasets != (NAME,) or kind_of(model) != "recognizer":
+            maps = ", ".join(registry.names("recognizer"))
+            raise UsageError(
+                f"{NAME} holds flow maps and no frames, and stands by itself: it takes {maps}; for "
+                f"{model} give a data set of frames, such as casme2, or take another protocol"
+            )
+        clips = composite(roots[NAME])
+        return ClipSet(clips, clips.sources, digest=_digest(clips))
+    if not protocol.classes:
+        raise UsageError(f"protocol {protocol.name} must say its classes")
+    wanted = {name: roots[name] for name in protocol.datasets}
+    return clip_set(
+        listed(wanted, protocol.classes), reading, cache=cache, workers=workers, progress=progress
+    )
+
+
+def _check_complete(folder: Path, seeds: Sequence[int], parts: Sequence[str]) -> None:
+    for seed in seeds:
+        missing = [name for name in parts if not fold_path(folder, seed, name).exists()]
+        if missing:
+            raise UsageError(
+                f"{folder} lacks the folds of {len(missing)} subjects with seed {seed}, "
+                f"{missing[0]} the first: run without score-only to make them"
+            )
+
+
+def _split_in_words(protocol: Protocol) -> str:
+    return {
+        "loso": "leave-one-subject-out",
+        "k-fold": f"{protocol.folds} groups of subjects",
+        "hold-out": f"one of {protocol.folds} groups of subjects held out, scored",
+        "cross-data-set": "each data set by a model of the others",
+    }[protocol.split]
+
+
+def _epoch_note(made: Any) -> str:
+    """What decides when training ends; it is never the test subject."""
+    learning = getattr(made, "learning", None)
+    epochs = getattr(learning, "epochs", getattr(made, "epochs", None))
+    if learning is not None and learning.patience:
+        return (
+            f"epoch: the best on inner subjects ({learning.inner_share:.0%} of the training ones, "
+            f"kept out of the gradient), of at most {epochs}; no test subject chooses anything"
+        )
+    if epochs is not None:
+        return f"epoch: the last of {epochs}, fixed beforehand; no test subject chooses anything"
+    return "settings: fixed, or chosen within the training subjects; no test subject chooses any"
+
+
+def _unseen_notes(unseen: Sequence[Unseen]) -> list[str]:
+    if not unseen:
+        return []
+    told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
+    return [
+        f"{len(unseen)} clips cannot be seen. No model learns from them; they are scored as the "
+        f"class most frequent in training: {told}"
+    ]
+
+
+def _write_data(path: Path, data: ClipSet) -> None:
+    clips = data.clips
+    rows = zip(
+        clips.subjects,
+        clips.names,
+        map(int, clips.labels),
+        data.sources or clips.subjects,
+        strict=True,
+    )
+    value = {
+        "classes": list(clips.classes),
+        "digest": data.digest,
+        "clips": [{"subject": s, "name": n, "label": k, "dataset": d} for s, n, k, d in rows],
+        "unseen": [asdict(u) for u in data.unseen],
+        "notes": list(data.notes),
+    }
+    atomic_write(path, json.dumps(value, indent=1) + "\n", overwrite=True)
+
+
+def _read_data(path: Path) -> ClipSet:
+    """What `_write_data` wrote, without inputs."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rows = found["clips"]
+        clips = StoredClips(
+            "",
+            (),
+            tuple(int(r["label"]) for r in rows),
+            tuple(r["subject"] for r in rows),
+            tuple(found["classes"]),
+            tuple(r["name"] for r in rows),
+        )
+        unseen = tuple(Unseen(**u) for u in found["unseen"])
+        sources = tuple(r["dataset"] for r in rows)
+        return ClipSet(clips, sources, unseen, found["digest"], tuple(found["notes"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"cannot read the clips of a run from {path}: {error}") from error
 
 
 def _claim(path: Path, about: Mapping[str, Any]) -> None:
     """Note what a folder's folds are of, or complain if they are of something else."""
+    about = json.loads(json.dumps(about))
     if not path.exists():
         atomic_write(path, json.dumps(about, indent=1) + "\n")
         return
@@ -415,8 +544,10 @@ def _digest(clips: Clips) -> str:
 
 def _rows(fold: Fold) -> list[Recognised]:
     return [
-        Recognised(fold.subject, truth, predicted, clip)
-        for clip, truth, predicted in zip(fold.clips, fold.truths, fold.predicted, strict=True)
+        Recognised(subject, truth, predicted, clip)
+        for subject, clip, truth, predicted in zip(
+            fold.whose, fold.clips, fold.truths, fold.predicted, strict=True
+        )
     ]
 
 
@@ -436,36 +567,3 @@ def _mean_of(metric: str) -> Callable[[IntArray], Floats]:
         return averaged
 
     return mean
-
-
-def _path(folder: StrPath, seed: int, subject: str) -> Path:
-    return Path(folder) / f"seed{seed}-{subject}.json"
-
-
-def _write(path: Path, fold: Fold) -> None:
-    # A line a key: embeddings with a line a number would be long.
-    values = {"format": FORMAT, **asdict(fold)}
-    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in values.items())
-    atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
-
-
-def _read(path: Path, clips: Clips) -> Fold:
-    """A fold of `_write`, of these clips."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found.pop("format") != FORMAT:
-            raise ValueError(f"it is not of the format {FORMAT}")
-        for rows in ("probabilities", "embeddings", "attribution"):
-            found[rows] = [tuple(row) for row in found.get(rows, ())]
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in found.items()
-        }
-        fold = Fold(**values)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path} is no fold of aumer: {error}; delete it to run it again"
-        ) from error
-    truths = tuple(clips.classes[k] for k in clips.labels)
-    if (fold.clips, fold.truths) != (clips.names, truths):
-        raise UsageError(f"{path} is a fold of other clips; give another folder")
-    return fold

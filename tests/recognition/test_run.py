@@ -14,6 +14,7 @@ from recognition.faces import clips
 from aumer.bench import protocol as protocols
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognition import composite, run
+from aumer.bench.recognition_folds import Part, plan
 from aumer.errors import UsageError
 from aumer.recognition.features import min_max
 
@@ -70,10 +71,52 @@ def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"datasets": ("casme2",)}, {"split": "k-fold"}], ids=["data set", "split"]
+    ("change", "model", "said"),
+    [
+        ({"datasets": ("megc2019", "samm")}, "svm-cells", "root of each by its name"),
+        ({"split": "unseen"}, "svm-cells", "recognition is run with split loso, k-fold"),
+        ({"split": "cross-data-set", "datasets": ("a", "b")}, "svm-cells", "root of each"),
+        ({"selection": "oracle"}, "svm-cells", "none on the test subjects"),
+        ({"selection": "inner"}, "svm-cells", "a recogniser of sequences can choose its epoch"),
+        ({}, "cnn-lstm", "holds flow maps and no frames.*it takes graph"),
+        ({}, "cnn-lstn", "no recogniser is called 'cnn-lstn'; of flow maps .*Did you mean 'cnn-l"),
+        ({"recognition": {"svm-cells": {"cell": 3}}}, "svm-cells", "no option 'cell'"),
+    ],
 )
-def test_what_it_does_not_run(root: Path, tmp_path: Path, change: dict[str, object]) -> None:
+def test_what_it_does_not_run(
+    root: Path, tmp_path: Path, change: dict[str, object], model: str, said: str
+) -> None:
     other: Protocol = replace(PROTOCOL, **change)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="run on megc2019 with split loso"):
-        run(other, root, "svm-cells", folder=tmp_path / "x")
+    with pytest.raises(UsageError, match=said):
+        run(other, root, model, folder=tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_other_splits(root: Path, tmp_path: Path) -> None:
+    """Groups of subjects, one group held out, and data sets crossed: nobody is on both sides."""
+    data = composite(root)
+    two = replace(PROTOCOL, split="k-fold", folds=2)
+    result = run(two, root, "svm-cells", folder=tmp_path / "k")
+    assert len(result.folds) == 2 and result.split == "2 groups of subjects"
+    assert all(len(set(fold.subjects)) == 2 for fold in result.folds)
+    told = [pair for f in result.folds for pair in zip(f.whose, f.clips, strict=True)]
+    assert sorted(told) == sorted(zip(data.subjects, data.names, strict=True))
+    assert run(two, root, "svm-cells", folder=tmp_path / "k", score_only=True).folds == result.folds
+    with pytest.raises(UsageError, match="holds the folds of"):
+        run(replace(two, folds=3), root, "svm-cells", folder=tmp_path / "k")
+    held = run(
+        replace(PROTOCOL, split="hold-out", folds=4), root, "svm-cells", folder=tmp_path / "h"
+    )
+    (fold,) = held.folds
+    assert len(set(fold.whose)) == 1 and len(fold.clips) == 6
+    crossed = plan("cross-data-set", 2, ("a1", "b1", "a2", "b1"), ("a", "b", "a", "b"))
+    assert crossed == (Part("a", ("a1", "a2")), Part("b", ("b1",)))
+
+
+def test_the_folder_is_enough_to_score_again(root: Path, tmp_path: Path) -> None:
+    first = run(PROTOCOL, root, "svm-cells", folder=tmp_path)
+    again = run(PROTOCOL, None, "svm-cells", folder=tmp_path, score_only=True)
+    assert again.to_dict() == first.to_dict() and again.to_markdown() == first.to_markdown()
+    assert "settings: fixed, or chosen within the training subjects" in first.to_markdown()
+    (tmp_path / "data.json").unlink()  # as in a folder of before
+    assert run(PROTOCOL, root, "svm-cells", folder=tmp_path, score_only=True).folds == first.folds

@@ -117,7 +117,7 @@ def sequence_inputs(
     store = FeatureCache(cache, f"sequence-{digest(about)}")
     kept = store.whole()
     if kept is not None:
-        return _unpack(kept)
+        return unpack(kept)
 
     margin = 0 if settings.length else settings.margin
     first = max(0, onset - margin)
@@ -166,7 +166,7 @@ def sequence_inputs(
         flow,
         settings,
     )
-    store.finish(_pack(clip))
+    store.finish(pack(clip))
     return clip
 
 
@@ -297,13 +297,15 @@ def _eight_bits(values: FloatArray) -> ImageArray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _pack(clip: ClipSequence) -> Arrays:
+def pack(clip: ClipSequence) -> Arrays:
+    """A clip as `aumer.cache.FeatureCache` keeps it."""
     facts = np.array([clip.onset, clip.apex, clip.offset, clip.fps], np.float64)
     flow = {} if clip.flow is None else {"flow": clip.flow}
     return {"grey": clip.grey, "landmarks": clip.landmarks, "facts": facts, **flow}
 
 
-def _unpack(arrays: Arrays) -> ClipSequence:
+def unpack(arrays: Arrays) -> ClipSequence:
+    """The clip that `pack` made arrays of."""
     onset, apex, offset, fps = arrays["facts"].tolist()
     return ClipSequence(
         arrays["grey"],

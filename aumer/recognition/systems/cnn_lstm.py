@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
+from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.recognition.sequences.windows import Place, Window, centred_start, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
@@ -236,6 +237,8 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
         inner_share=0.2,
         patience=10,
     )
+    # A window of 32 round an apex at the clip's end reaches 16 frames beyond it.
+    default_inputs = SequenceSettings(size=128, flow="tvl1", margin=16)
 
     def build(self, classes: int) -> nn.Module:
         return CnnLstm(self.config, classes)

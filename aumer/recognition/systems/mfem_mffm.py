@@ -30,7 +30,8 @@ from torch.nn import functional
 from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
-from aumer.recognition.sequences.inputs import displacement, steps_to_apex
+from aumer.recognition.sequences.inputs import SequenceSettings, displacement, steps_to_apex
+from aumer.recognition.sequences.magnification import Magnification
 from aumer.recognition.sequences.windows import Place, Window
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
@@ -286,6 +287,10 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
     default_learning = Learning(
         optimizer="sgd", lr=1e-2, momentum=0.9, schedule="cosine", epochs=50, batch=16
     )
+    default_inputs = SequenceSettings(
+        size=128, flow="tvl1", magnification=Magnification(), margin=0
+    )
+    reads_to = "apex"
 
     def build(self, classes: int) -> nn.Module:
         return MfemMffm(self.config, classes)

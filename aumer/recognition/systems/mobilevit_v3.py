@@ -24,7 +24,7 @@ from torch.nn import functional
 from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
-from aumer.recognition.sequences.inputs import displacement, with_strain
+from aumer.recognition.sequences.inputs import SequenceSettings, displacement, with_strain
 from aumer.recognition.sequences.windows import Place, Window
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
 from aumer.strict import require
@@ -210,6 +210,8 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
     default_learning = Learning(
         optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="cosine", epochs=50, batch=16
     )
+    default_inputs = SequenceSettings(size=128, flow="tvl1", margin=0)
+    reads_to = "apex"
 
     def build(self, classes: int) -> nn.Module:
         return MobileVit(self.config, classes)

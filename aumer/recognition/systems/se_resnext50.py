@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
+from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.recognition.sequences.windows import Place, Window, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
 from aumer.strict import require
@@ -178,6 +179,7 @@ class SeResNext50(SequenceSystem[SeResNextConfig]):
         epochs=50,
         batch=16,
     )
+    default_inputs = SequenceSettings(size=128, flow="none", margin=0)
 
     def build(self, classes: int) -> nn.Module:
         return SeResNext(self.config, classes)

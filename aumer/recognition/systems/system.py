@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from aumer.recognition.learning import Callback, Learned, Learning, Sample, cont
 from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weights, write_weights
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
+from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.recognition.sequences.windows import Place, Window, balanced_places
 from aumer.recognition.systems.precision import (
     Precision,
@@ -54,6 +55,8 @@ class SequenceSystem(ABC, Generic[C]):
         device: on which it trains and predicts.
 
     Attributes:
+        default_inputs: how its clips are made of frames, by default.
+        reads_to: the last frame that it reads of a clip; flow beyond it is not worth its time.
         net: `None` before `fit`.
         log: one record per epoch of `fit`.
         classes, rois, card: see `aumer.recognition.seam.Recognizer`.
@@ -65,6 +68,8 @@ class SequenceSystem(ABC, Generic[C]):
     name: ClassVar[str]
     config_type: type[C]
     default_learning: ClassVar[Learning]
+    default_inputs: ClassVar[SequenceSettings]
+    reads_to: ClassVar[Literal["apex", "offset"]] = "offset"
 
     def __init__(
         self,

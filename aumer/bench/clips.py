@@ -1,0 +1,592 @@
+"""Labelled clips of data sets' frames: what each shows, and the inputs that a recogniser reads.
+
+The face is followed from before the onset to after the offset, once; its landmarks serve the apex,
+where the table gives none, the flow map, and the sequences. Each of the three is kept in the cache
+under its content and settings. A clip whose face cannot be seen keeps its place in the list, with
+the reason (`Unseen`): it is scored all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aumer import registry, strict
+from aumer.cache import Arrays, FeatureCache
+from aumer.config import Settings, digest
+from aumer.data import load as load_data_set
+from aumer.data.labels import MEGC_CLASSES, composite_class
+from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
+from aumer.files import StrPath
+from aumer.recognition.apex import METHODS
+from aumer.recognition.seam import Clips
+from aumer.recognition.sequences.clips import SequenceClips
+from aumer.types import Annotation, FaceTrack, Features, FloatArray, VideoRecord
+
+if TYPE_CHECKING:
+    from aumer.bench.workers import Workers
+    from aumer.recognition.sequences.inputs import SequenceSettings
+
+#: Called with the clips that are done and all there are.
+Progress = Callable[[int, int], object]
+
+#: Raise when the numbers that the same settings give change: no older cache is read then.
+_VERSION = 1
+#: The data sets of MEGC 2019's composite, whose classes are narrower than the words of the coders.
+_COMPOSITE = ("smic-hs", "casme2", "samm")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One expression: where its frames are, and its class.
+
+    Attributes:
+        label: index of the protocol's classes.
+        onset, apex, offset: 0-based frames; `None` for an apex that the table does not give within
+            the expression.
+    """
+
+    dataset: str
+    subject: str
+    name: str
+    label: int
+    path: str
+    fps: float
+    onset: int
+    apex: int | None
+    offset: int
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """An expression whose face cannot be seen, and why."""
+
+    dataset: str
+    subject: str
+    name: str
+    label: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The expressions of data sets.
+
+    Attributes:
+        left_out: clips without a class, by data set and the coders' word.
+    """
+
+    classes: tuple[str, ...]
+    examples: tuple[Example, ...]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def listed(roots: Mapping[str, StrPath], classes: Sequence[str]) -> Listing:
+    """The micro-expressions below the roots, by data set, whose emotion is one of `classes`.
+
+    MEGC 2019's three classes are made of the coders' words as `aumer.data.labels` does it; any
+    other class is a word of the coders.
+
+    Raises:
+        UsageError: a data set cannot be read, has clips without frames, or nothing of the classes.
+    """
+    found: list[Example] = []
+    left_out: Counter[str] = Counter()
+    notes: list[str] = []
+    for dataset, root in roots.items():
+        data = load_data_set(dataset, root)
+        records = data.records()
+        rows = [(r, a) for r in records for a in r.annotations if a.kind == "micro"]
+        lacking = [f"{r.subject}/{r.name}" for r, a in rows if r.path is None]
+        if lacking:
+            raise UsageError(
+                f"{len(lacking)} of {len(rows)} clips of {dataset} have no frames below {root}: "
+                f"{', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}. Their misses "
+                "would go uncounted; `aumer data check` lists all faults"
+            )
+        times: Counter[str] = Counter()
+        for record, a in rows:
+            word = _class_of(dataset, a, classes)
+            if word is None:
+                left_out[f"{dataset} {a.emotion or 'without emotion'}"] += 1
+                continue
+            times[f"{record.subject}/{record.name}"] += 1
+            count = times[f"{record.subject}/{record.name}"]
+            name = record.name if count == 1 else f"{record.name}-{count}"
+            found.append(_example(dataset, record, a, name, classes.index(word)))
+        notes += [f"{dataset}: {note}" for note in data.report.notes]
+        faults = Counter(fault.code for fault in data.report.faults)
+        if faults:
+            told = ", ".join(f"{code} {n}" for code, n in sorted(faults.items()))
+            notes.append(f"{dataset}: faults found while reading (`aumer data check`): {told}")
+    if not found:
+        words = ", ".join(sorted(left_out)) or "none"
+        raise UsageError(f"no clip is of the classes {', '.join(classes)}; the tables have {words}")
+    return Listing(
+        tuple(classes), _own_subjects(found), dict(sorted(left_out.items())), tuple(notes)
+    )
+
+
+def _class_of(dataset: str, a: Annotation, classes: Sequence[str]) -> str | None:
+    if set(classes) <= set(MEGC_CLASSES):
+        word = composite_class(dataset, a)
+    else:
+        word = a.emotion.strip().casefold()
+        word = {"happy": "happiness", "sad": "sadness"}.get(word, word)
+    return word if word in classes else None
+
+
+def _example(dataset: str, record: VideoRecord, a: Annotation, name: str, label: int) -> Example:
+    offset = a.offset
+    if offset is None:
+        ends = [] if a.apex is None else [2 * a.apex - a.onset]
+        ends += [record.frames - 1] if record.frames else []
+        if not ends:
+            raise UsageError(
+                f"{dataset}: {record.subject}/{record.name} has neither offset nor apex, and how "
+                "many frames it has is not known; give it an offset in the table"
+            )
+        offset = min(ends)
+    within = a.apex is not None and a.onset < a.apex <= offset
+    return Example(
+        dataset,
+        record.subject,
+        name,
+        label,
+        str(record.path),
+        record.fps,
+        a.onset,
+        a.apex if within else None,
+        offset,
+    )
+
+
+def _own_subjects(examples: Sequence[Example]) -> tuple[Example, ...]:
+    """Where two data sets call a subject the same, they are two people and get two names."""
+    whose: dict[str, set[str]] = {}
+    for e in examples:
+        whose.setdefault(e.subject, set()).add(e.dataset)
+    return tuple(
+        replace(e, subject=f"{e.dataset} {e.subject}") if len(whose[e.subject]) > 1 else e
+        for e in examples
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How inputs are made of frames.
+
+    Attributes:
+        settings: of the face and its motion; ``motion`` is that of flow maps and of the apex.
+        sequences: of a recogniser that reads sequences; `None` for flow maps.
+        to: the last frame that sequences hold.
+        apex: how an apex is found that the table does not give: `aumer.recognition.apex.METHODS`.
+
+    Raises:
+        ConfigError: there is no such way to find an apex.
+    """
+
+    settings: Settings
+    sequences: SequenceSettings | None = None
+    to: str = "offset"
+    apex: str = "flow-peak"
+
+    def __post_init__(self) -> None:
+        strict.require(self.apex in METHODS, "apex", self.apex, f"one of {', '.join(METHODS)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that the numbers depend on."""
+        values: dict[str, Any] = {"face": asdict(self.settings.face), "apex": self.apex}
+        # A flow map asks for its own rate: every frame.
+        values["motion"] = {k: v for k, v in asdict(self.settings.motion).items() if k != "rate"}
+        if self.sequences is not None:
+            values["sequences"] = asdict(self.sequences)
+            values["to"] = self.to
+        return values
+
+
+def sequence_settings(
+    default: SequenceSettings, changes: Mapping[str, Any], settings: Settings
+) -> SequenceSettings:
+    """A system's own settings, changed; the face is found as `settings` says.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    from aumer.recognition.sequences.inputs import SequenceSettings
+    from aumer.recognition.sequences.magnification import Magnification
+
+    if wrong := [key for key in ("detector", "landmarker") if key in changes]:
+        raise ConfigError(f"inputs.{wrong[0]}: the face is followed as face.{wrong[0]} says")
+    values = {k: v for k, v in asdict(default).items() if k != "magnification"}
+    values |= {k: v for k, v in changes.items() if k != "magnification"}
+    values |= {
+        "detector": settings.face.detector,
+        "landmarker": settings.face.landmarker,
+    }
+    made: SequenceSettings = strict.build(SequenceSettings, values, "inputs")
+    wanted = changes.get("magnification", default.magnification)
+    if isinstance(wanted, Mapping):
+        usual = asdict(default.magnification or Magnification())
+        wanted = strict.build(Magnification, {**usual, **wanted}, "inputs.magnification")
+    elif wanted is False:
+        wanted = None
+    elif wanted is not None and not isinstance(wanted, Magnification):
+        raise ConfigError(f"inputs.magnification must be a table or false; found {wanted!r}")
+    return replace(made, magnification=wanted)
+
+
+# -- from frames to inputs -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    number: int
+    example: Example
+    reading: Reading
+    cache: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What became of a clip: where its inputs are kept, or why there are none."""
+
+    number: int
+    key: str
+    reason: str
+    apex: int
+    coverage: float
+
+
+def _extract(job: _Job) -> _Made:
+    from aumer.video import content_digest
+
+    example, reading = job.example, job.reading
+    try:
+        content = content_digest(example.path, fps=example.fps)
+        key = "clip-" + _digest(
+            content=content,
+            reading=reading.to_dict(),
+            frames=[example.onset, example.apex, example.offset],
+        )
+        store = FeatureCache(job.cache, key)
+        kept = store.whole()
+        if kept is None:
+            kept = _inputs(example, reading, str(content), job.cache)
+            store.finish(kept)
+    except (NoFaceError, VideoError, UsageError) as error:
+        return _Made(job.number, "", str(error), -1, 0.0)
+    return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
+
+
+def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arrays:
+    """The arrays of a clip.
+
+    Raises:
+        NoFaceError: its face cannot be seen.
+        VideoError, UsageError: its frames cannot be read, or are not there.
+    """
+    from aumer.recognition.clips import Moment, flow_maps
+    from aumer.recognition.sequences.inputs import pack, sequence_inputs
+
+    margin = 0
+    if reading.sequences is not None and not reading.sequences.length:
+        margin = reading.sequences.margin
+    track = _track(example, reading, margin, content, cache)
+    inside = (track.frames >= example.onset) & (track.frames <= example.offset)
+    if not inside.any() or track.frames[inside][-1] < example.offset:
+        last = int(track.frames[-1]) if len(track) else -1
+        raise UsageError(f"its frames end at {last}, and its offset is {example.offset}")
+    if not track.valid[inside].any():
+        raise NoFaceError("no face in any of its frames")
+    facts = {"coverage": np.array(track.valid[inside].mean())}
+    peak = example.apex if example.apex is not None else _apex(example, reading, track)
+    facts["peak"] = np.array(peak)
+    if reading.sequences is None:
+        motion = reading.settings.motion
+        flow = registry.resolve("flow", motion.flow)
+        moment = Moment(example.onset, peak)
+        (found,) = flow_maps(example.path, [moment], track, flow, motion, fps=example.fps)
+        if found is None:
+            raise NoFaceError(
+                f"no motion of one face from frame {example.onset} to {peak}: it is hidden or too "
+                "small in one of them, or the two do not show one face"
+            )
+        return {**facts, "map": found}
+    clip = sequence_inputs(
+        example.path,
+        onset=example.onset,
+        apex=peak,
+        offset=peak if reading.to == "apex" else example.offset,
+        fps=example.fps,
+        settings=reading.sequences,
+        landmarks=_by_ordinal(track),
+    )
+    return {**facts, **pack(clip)}
+
+
+def _track(example: Example, reading: Reading, margin: int, content: str, cache: str) -> FaceTrack:
+    """The face on every frame from `margin` before the onset to as much after the offset."""
+    from aumer.face.track import FaceTracker
+    from aumer.video import open_video
+
+    face = reading.settings.face
+    first, last = max(0, example.onset - margin), example.offset + margin
+    about = {"content": content, "face": asdict(face), "frames": [first, last]}
+    store = FeatureCache(cache, f"track-{_digest(**about)}")
+    kept = store.whole()
+    if kept is None:
+        tracker = FaceTracker(
+            registry.resolve("detector", face.detector)(),
+            registry.resolve("landmarker", face.landmarker)(),
+            min_eye_distance=face.min_eye_distance,
+        )
+        rows: list[tuple[int, float, FloatArray, FloatArray]] = []
+        hidden = np.full(4, np.nan, np.float32), np.full((68, 2), np.nan, np.float32)
+        wanted = range(first, last + 1)
+        with closing(
+            open_video(example.path, fps=example.fps, keep=lambda index, _: index in wanted)
+        ) as video:
+            for frame in video:
+                seen = tracker(frame.image)
+                box, points = hidden if seen is None else (seen.box, seen.landmarks)
+                rows.append((frame.index, frame.time_s, box, points))
+                if frame.index == last:
+                    break
+        kept = {
+            "frames": np.array([r[0] for r in rows], np.int64),
+            "times": np.array([r[1] for r in rows], np.float64),
+            "boxes": np.array([r[2] for r in rows], np.float32).reshape(-1, 4),
+            "landmarks": np.array([r[3] for r in rows], np.float32).reshape(-1, 68, 2),
+        }
+        store.finish(kept)
+    valid = np.isfinite(kept["boxes"]).all(axis=1)
+    return FaceTrack(kept["times"], kept["frames"], valid, kept["boxes"], kept["landmarks"])
+
+
+def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
+    from aumer.recognition.apex import flow_peak, midpoint
+    from aumer.recognition.clips import apex_by_roi_difference
+
+    onset, offset = example.onset, example.offset
+    if offset <= onset + 1 or reading.apex == "midpoint":
+        return max(midpoint(onset, offset), min(onset + 1, offset))
+    motion = reading.settings.motion
+    if reading.apex == "roi-difference":
+        peak = apex_by_roi_difference(example.path, onset, offset, track, motion, fps=example.fps)
+        return max(onset + 1, peak)
+    return flow_peak(_motion(example, reading, track), onset, offset)
+
+
+def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
+    """Motion of the ROIs from frame to frame, from onset to offset."""
+    from aumer.motion import roi_motions
+    from aumer.recognition.clips import aligned_faces
+    from aumer.rois import roi_set
+
+    motion = reading.settings.motion
+    flow = registry.resolve("flow", motion.flow)
+    frames = range(example.onset, example.offset + 1)
+    faces = aligned_faces(example.path, frames, track, motion, fps=example.fps)
+    known = [a in faces and b in faces for a, b in pairwise(frames)]
+    pairs = [
+        (faces[a], faces[b]) for (a, b), seen in zip(pairwise(frames), known, strict=True) if seen
+    ]
+    found = iter(roi_motions(pairs, flow, motion))
+    rois = roi_set(motion.rois).names
+    values = np.full((len(known), len(rois), 2), np.nan, np.float32)
+    for k, seen in enumerate(known):
+        moved = next(found) if seen else None
+        if moved is not None:
+            values[k] = moved
+    at = np.arange(example.onset, example.offset)
+    valid = np.isfinite(values).all(axis=(1, 2))
+    return Features(
+        values, at / example.fps, at, valid, rois, example.fps, eye_distance=motion.crop / 2
+    )
+
+
+def _by_ordinal(track: FaceTrack) -> FloatArray:
+    """(T, 68, 2) px with a row for every frame of the video up to the last that was looked at."""
+    rows = np.full((int(track.frames[-1]) + 1, 68, 2), np.nan, np.float32)
+    rows[track.frames] = track.landmarks
+    return rows
+
+
+def _digest(**about: Any) -> str:
+    libraries = {}
+    for name in ("mediapipe", "opencv-contrib-python"):
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            libraries[name] = ""
+    return digest({"version": _VERSION, "libraries": libraries, **about})
+
+
+# -- all clips of a run ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class StoredClips:
+    """Clips whose inputs lie in a cache. A process reads them once, whatever folds it runs."""
+
+    cache: str
+    keys: tuple[str, ...]
+    labels: tuple[int, ...]
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def load(self) -> Clips | SequenceClips:
+        """The clips with their inputs.
+
+        Raises:
+            UsageError: the cache was emptied meanwhile.
+        """
+        return _loaded(self.cache, self.keys, self.labels, self.subjects, self.classes, self.names)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    cache: str,
+    keys: tuple[str, ...],
+    labels: tuple[int, ...],
+    subjects: tuple[str, ...],
+    classes: tuple[str, ...],
+    names: tuple[str, ...],
+) -> Clips | SequenceClips:
+    from aumer.recognition.sequences.inputs import unpack
+
+    arrays = []
+    for key in keys:
+        found = FeatureCache(cache, key).whole()
+        if found is None:
+            raise UsageError(
+                f"{Path(cache) / key}.npz was removed while it was needed; run again, and give "
+                "runs that clean the cache another folder"
+            )
+        arrays.append(found)
+    goals = np.array(labels, np.int64)
+    if arrays and "map" in arrays[0]:
+        maps = np.stack([a["map"] for a in arrays])
+        return Clips(maps, goals, subjects, classes, names)
+    return SequenceClips(tuple(map(unpack, arrays)), goals, subjects, classes, names)
+
+
+def forget() -> None:
+    """Let go of the clips that `StoredClips.load` holds in this process."""
+    _loaded.cache_clear()
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSet:
+    """What a run recognises.
+
+    Attributes:
+        clips: those that can be seen.
+        sources: the data set of each of `clips`.
+        unseen: the others.
+        digest: of all that recognisers see of them.
+        notes: what a reader of the scores should know.
+    """
+
+    clips: StoredClips | Clips | SequenceClips
+    sources: tuple[str, ...]
+    unseen: tuple[Unseen, ...] = ()
+    digest: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+def clip_set(
+    listing: Listing,
+    reading: Reading,
+    *,
+    cache: StrPath,
+    workers: Workers,
+    progress: Progress | None = None,
+) -> ClipSet:
+    """Make the inputs of every example, or find them in the cache.
+
+    Raises:
+        UsageError: unknown parts (flow, detector, landmarker), or no clip can be seen at all.
+    """
+    _check_parts(reading)
+    jobs = [_Job(k, e, reading, str(cache)) for k, e in enumerate(listing.examples)]
+    done: dict[int, _Made] = {}
+    for made in workers.run(_extract, jobs):
+        done[made.number] = made
+        if progress is not None:
+            progress(len(done), len(jobs))
+    seen = [(e, done[k]) for k, e in enumerate(listing.examples) if done[k].key]
+    unseen = tuple(
+        Unseen(e.dataset, e.subject, e.name, e.label, done[k].reason)
+        for k, e in enumerate(listing.examples)
+        if not done[k].key
+    )
+    if not seen:
+        first = unseen[0]
+        raise UsageError(
+            f"none of {len(unseen)} clips can be used; the first, {first.subject}/{first.name}: "
+            f"{first.reason}"
+        )
+    clips = StoredClips(
+        str(cache),
+        tuple(made.key for _, made in seen),
+        tuple(e.label for e, _ in seen),
+        tuple(e.subject for e, _ in seen),
+        listing.classes,
+        tuple(e.name for e, _ in seen),
+    )
+    # By content, wherever the cache is.
+    known = digest([clips.keys, clips.labels, clips.subjects, clips.classes, clips.names])
+    notes = (*_notes(listing, reading, seen), *listing.notes)
+    return ClipSet(clips, tuple(e.dataset for e, _ in seen), unseen, known, notes)
+
+
+def _check_parts(reading: Reading) -> None:
+    """Complain now, and once, of a name that there is not."""
+    registry.resolve("detector", reading.settings.face.detector)
+    registry.resolve("landmarker", reading.settings.face.landmarker)
+    flows = {reading.settings.motion.flow}
+    if reading.sequences is not None:
+        flows |= {reading.sequences.flow} - {"none"}
+    for name in flows:
+        registry.resolve("flow", name)
+
+
+def _notes(
+    listing: Listing, reading: Reading, seen: Sequence[tuple[Example, _Made]]
+) -> tuple[str, ...]:
+    counts = Counter(e.label for e in listing.examples)
+    by_class = ", ".join(f"{c} {counts[k]}" for k, c in enumerate(listing.classes))
+    notes = [f"{len(listing.examples)} clips: {by_class}"]
+    if listing.left_out:
+        told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
+        notes.append(f"left out, as of no class of the protocol: {told}")
+    found = [e for e, _ in seen if e.apex is None]
+    if found:
+        notes.append(
+            f"the apex of {len(found)} clips, which the table does not give within the "
+            f"expression, was found by {reading.apex}"
+        )
+    gaps = [made for _, made in seen if made.coverage < 1]
+    if gaps:
+        least = min(made.coverage for made in gaps)
+        notes.append(
+            f"{len(gaps)} clips have frames without a face (at least {least:.0%} have one); there "
+            "the landmarks of a frame nearby stand"
+        )
+    return tuple(notes)
