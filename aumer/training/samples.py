@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from aumer.errors import UsageError
 from aumer.spotting.channels import CHANNELS
@@ -25,6 +27,10 @@ from aumer.spotting.targets import (
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
 from aumer.types import FloatArray, Interval
+
+
+#: Batches among whose windows those of like length are put together.
+_POOL = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +115,11 @@ def events_of(video: LabelledVideo, settings: TrainSettings) -> tuple[Event, ...
 
 
 class Windows:
-    """Every row of every video once an epoch, in windows whose phase is drawn anew each time.
+    """Every row of every video once an epoch, in windows of at most the given length.
 
-    All videos lie in one buffer, parted by as many invalid rows as a window is long, so that an
-    epoch's windows are slices of it and what lies beyond a video's ends is invalid.
+    A video is cut into equal windows, each with the context that the network sees, so that where
+    it is cut changes nothing. Windows of like length are batched, as what a batch is padded with
+    (invalid rows, of no weight) costs as much as what is learned from.
     """
 
     def __init__(
@@ -122,46 +129,37 @@ class Windows:
         halo: int,
         settings: TrainSettings,
     ) -> None:
-        self._core = max(1, round(settings.window_s * config.rate))
-        self._halo, self._batch = halo, settings.batch
-        self._jitter = settings.amplitude_jitter
+        self._batch, self._jitter = settings.batch, settings.amplitude_jitter
         self._mirror = mirrored_rois(videos[0].features.rois) if settings.mirror else None
-        length = self._core + 2 * halo
-        total = length + sum(len(v.features) + length for v in videos)
-        rois = len(videos[0].features.rois)
-        self._x = torch.zeros(total, rois, 2)
-        self._valid = torch.zeros(total, dtype=torch.bool)
-        self._targets = torch.zeros(total, len(CHANNELS))
-        self._weight = torch.zeros(total)
-        self._spans: list[tuple[int, int]] = []
-        begin = length
+        longest = max(1, round(settings.window_s * config.rate))
+        self._windows: list[tuple[Tensor, ...]] = []  # as a `Batch`, without its first axis
         for video in videos:
-            end = begin + len(video.features)
-            aim = targets(events_of(video, settings), len(video.features), config.rate)
-            self._x[begin:end] = torch.from_numpy(config.inputs(video.features))
-            self._valid[begin:end] = torch.from_numpy(video.features.valid)
-            self._targets[begin:end] = torch.from_numpy(aim.values)
-            self._weight[begin:end] = torch.from_numpy(aim.weight * video.features.valid)
-            self._spans.append((begin, end))
-            begin = end + length
+            total = len(video.features)
+            aim = targets(events_of(video, settings), total, config.rate)
+            x = torch.from_numpy(config.inputs(video.features))
+            valid = torch.from_numpy(video.features.valid)
+            weight = torch.from_numpy((aim.weight * video.features.valid).astype(np.float32))
+            cuts = np.linspace(0, total, -(-total // longest) + 1).round().astype(int)
+            for begin, end in pairwise(cuts.tolist()):
+                rows = slice(max(0, begin - halo), min(total, end + halo))
+                core = torch.zeros(total)
+                core[begin:end] = 1
+                if (weight * core).any():
+                    aims = torch.from_numpy(aim.values[rows])
+                    self._windows.append((x[rows], valid[rows], aims, (weight * core)[rows]))
 
     def __len__(self) -> int:
-        most = sum(-(-(end - begin) // self._core) + 1 for begin, end in self._spans)
-        return -(-most // self._batch)
+        return -(-len(self._windows) // self._batch)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        starts: list[int] = []
-        for begin, end in self._spans:
-            starts += range(begin - int(rng.integers(self._core)), end, self._core)
-        order = rng.permutation(np.array(starts))
-        offsets = torch.arange(-self._halo, self._core + self._halo)
-        core = (offsets >= 0) & (offsets < self._core)
-        for k in range(0, len(order), self._batch):
-            rows = torch.from_numpy(order[k : k + self._batch])[:, None] + offsets
-            weight = self._weight[rows] * core
-            if weight.any():
-                x = self._augmented(self._x[rows], rng)
-                yield Batch(x, self._valid[rows], self._targets[rows], weight)
+        order = rng.permutation(len(self._windows)).tolist()
+        batches: list[list[int]] = []
+        for pool in _chunks(order, _POOL * self._batch):
+            batches += _chunks(sorted(pool, key=lambda k: len(self._windows[k][0])), self._batch)
+        for k in rng.permutation(len(batches)):
+            parts = zip(*(self._windows[i] for i in batches[k]), strict=True)
+            batch = Batch(*(pad_sequence(list(part), batch_first=True) for part in parts))
+            yield replace(batch, x=self._augmented(batch.x, rng))
 
     def _augmented(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         if self._jitter:
@@ -172,6 +170,10 @@ class Windows:
             mirror = x[:, :, self._mirror] * torch.tensor([-1.0, 1.0])
             x = torch.where(flipped[:, None, None, None], mirror, x)
         return x
+
+
+def _chunks(items: list[int], size: int) -> list[list[int]]:
+    return [items[k : k + size] for k in range(0, len(items), size)]
 
 
 class Segments:

@@ -24,10 +24,10 @@ class TrainSettings:
 
     Attributes:
         net: the network's preset, and `net_overrides` of its keys.
-        samples: "windows": the whole videos, cut anew at a random phase every epoch, with as much
-            context as the network sees; "segments": as published, fixed cuts at every 256th row,
-            those with an expression, and what lies across a cut is lost.
-        window_s: length of a window without its context.
+        samples: "windows": the whole videos, in windows with as much context as the network sees;
+            "segments": as published, fixed cuts at every 256th row, those with an expression, and
+            what lies across a cut is lost.
+        window_s: longest window, without its context.
         targets: "aumer" or "published": targets and loss go together.
         macro_weight: weight of the macro terms in the published loss.
         missing_offset: policy of `aumer.spotting.targets.events`.
