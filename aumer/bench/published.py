@@ -16,7 +16,7 @@ class Row:
     """One method on one benchmark.
 
     Attributes:
-        benchmark: "casme-sq", "samm-lv", "megc2019".
+        benchmark: "casme-sq", "samm-lv", "megc2019", "casme2-5class", "samm-5class".
         figures: by name, in the order of the file.
         selection: what the epoch or threshold was chosen on; "not stated" is a figure's own fault.
         source: where the figures were read.

@@ -251,6 +251,12 @@ def kind_of(model: str) -> str:
     )
 
 
+def recognisers(protocol: Protocol) -> tuple[str, ...]:
+    """Names of those that a protocol can run: all, or where it has no frames those of flow maps."""
+    kinds = KINDS[:1] if NAME in protocol.datasets else KINDS
+    return tuple(name for kind in kinds for name in registry.names(kind))
+
+
 def factory(model: str, options: Mapping[str, Any] | None = None) -> Factory:
     """The recogniser of a name, of either kind, with options; given the seed where it has one.
 
@@ -425,7 +431,7 @@ def _data(
         raise UsageError(f"where is {' and '.join(missing)}? Give the folder with --data")
     if NAME in protocol.datasets:
         if protocol.datasets != (NAME,) or kind_of(model) != "recognizer":
-            maps = ", ".join(registry.names("recognizer"))
+            maps = ", ".join(recognisers(protocol))
             raise UsageError(
                 f"{NAME} holds flow maps and no frames, and stands by itself: it takes {maps}; for "
                 f"{model} give a data set of frames, such as casme2, or take another protocol"
@@ -530,9 +536,14 @@ def _claim(path: Path, about: Mapping[str, Any]) -> None:
         return
     found = json.loads(path.read_text(encoding="utf-8"))
     if found != about:
+        told = [
+            f"{one.get('model')} {one.get('options')}"
+            + (f" with split {one['split']}" if "split" in one else "")
+            for one in (found, about)
+        ]
         raise UsageError(
-            f"{path.parent} holds the folds of {found.get('model')} {found.get('options')}, not of "
-            f"{about['model']} {about['options']} on these clips; give another folder"
+            f"{path.parent} holds the folds of {told[0]}, not of {told[1]} on these clips; give "
+            "another folder"
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aumer.cli import bench_report
 from aumer.cli.console import Console
 from aumer.errors import EXIT_OK, UsageError
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 _EPILOG = """\
 PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rules`, `published`
 (AUW-GCN and its decoder), `aumer` (ours), a registered spotter, a network's weights
-(.safetensors), or a file of training settings (.toml).
+(.safetensors), or a file of training settings (.toml); of recognition it is a recogniser's name
+(`aumer bench list`).
 
 The same command goes on where it was killed. Folds are kept in the output folder, and those that
 are there are not run again, so that more seeds may be asked for later:
@@ -36,6 +38,7 @@ are there are not run again, so that more seeds may be asked for later:
     aumer bench casme-sq --model aumer --score-only --scoring ends=open
     aumer bench sim-casme-sq --data tables --model aumer --set net_overrides.layer=none \\
         --set net_overrides.residual_edges=false --folds 5
+    aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --set learning.epochs=80
     aumer bench compare FOLDER FOLDER
 """
 
@@ -85,6 +88,7 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
     comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
     comparing.add_argument("--json", action="store_true", help="print JSON instead of a table")
     comparing.set_defaults(run=_compare, parser=comparing)
+    bench_report.add_parser(actions, common)
 
 
 def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
@@ -110,6 +114,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="run anew what was made of something else")
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
+    add("--report", action="store_true", help="draw report.html there, too: see `aumer bench report`")
 
     rules = parser.add_argument_group("instead of the protocol's")
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
@@ -252,6 +257,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     text = document.read_text(encoding="utf-8") if args.json else result.to_markdown()
     console.data(text)
     console.note(f"written to {result.folder}")
+    if args.report:
+        bench_report.write(result.folder, console)
     return EXIT_OK
 
 
@@ -265,15 +272,16 @@ def _recognise(
     from aumer.bench import recognition
     from aumer.bench.result import RESULT, published_table
     from aumer.bench.runner import versions
+    from aumer.cache import default_folder
+    from aumer.config import load_settings
     from aumer.files import atomic_write
 
-    useless = ("decoder", "scoring", "config", "level", "prior", "selection", "folds")
+    useless = ("decoder", "scoring", "level", "prior", "train_subjects")
     if wrong := [name for name in useless if getattr(args, name)]:
-        raise UsageError(f"--{wrong[0]} is of spotting; {protocol.name} recognises")
-    (dataset,) = protocol.datasets
-    if dataset not in roots:
-        raise UsageError(f"where is {dataset}? Give its folder with --data")
+        option = wrong[0].replace("_", "-")
+        raise UsageError(f"--{option} is of spotting; {protocol.name} recognises")
     model = args.model or "graph"
+    recognition.kind_of(model)
     if args.overrides:
         changes = {f"recognition.{model}.{key}": value for key, value in args.overrides}
         protocol = protocol.changed(changes)
@@ -281,12 +289,15 @@ def _recognise(
     reporter = _Reporter(console)
     result = recognition.run(
         protocol,
-        roots[dataset],
+        roots,
         model,
         workers=workers,
         folder=folder,
         score_only=args.score_only,
         progress=lambda done, total: reporter("folds", done, total),
+        clips_progress=lambda done, total: reporter("clips", done, total),
+        cache=args.cache or default_folder(),
+        settings=load_settings(args.config) if args.config else None,
     )
     console.finish()
     numbers, command = versions(), _command()
@@ -300,7 +311,14 @@ def _recognise(
     atomic_write(folder / RESULT, document, overwrite=True)
     atomic_write(folder / "result.md", table, overwrite=True)
     console.data(document if args.json else table)
+    if result.unseen:
+        console.note(
+            f"{len(result.unseen)} clips cannot be seen, and are scored all the same; the notes "
+            f"and {folder / RESULT} say which, and why"
+        )
     console.note(f"written to {folder}")
+    if args.report:
+        bench_report.write(folder, console)
     return EXIT_OK
 
 
@@ -340,12 +358,14 @@ def _minutes(seconds: float) -> str:
 
 def _list(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench import protocol
+    from aumer.bench.recognition import recognisers
 
     for name in protocol.names():
         found = protocol.load(name)
-        models = ", ".join(found.models) or "see its title"
-        console.data(f"{name:20} {found.title}. Data: {', '.join(found.datasets)}; ")
-        console.data(f"networks: {models}\n")
+        models = f"networks: {', '.join(found.models) or 'see its title'}"
+        if found.kind == "recognition":
+            models = "recognisers: " + ", ".join(recognisers(found))
+        console.data(f"{name:20} {found.title}. Data: {', '.join(found.datasets)}; {models}\n")
     return EXIT_OK
 
 
