@@ -131,7 +131,7 @@ def run(
     if not score_only:
         assert sources is not None
         _run_folds(protocol, sources, found, features, about, folder, options, workers, progress)
-    truths = _truths(protocol, sources) if sources else _read_data(folder / DATA)
+    truths = _truths(protocol, sources) if sources else read_data(folder / DATA)
     return _scored(protocol, found.name, about, folder, truths, options.command)
 
 
@@ -148,7 +148,7 @@ def stored(folder: Path) -> Result:
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{folder} holds no finished run of `aumer bench`: {error}") from error
     return _scored(
-        protocol, result["model"], about, folder, _read_data(folder / DATA), result["command"]
+        protocol, result["model"], about, folder, read_data(folder / DATA), result["command"]
     )
 
 
@@ -328,7 +328,12 @@ def _write_data(path: Path, data: Truths) -> None:
     _write_json(path, {"format": _FORMAT, "datasets": content})
 
 
-def _read_data(path: Path) -> Truths:
+def read_data(path: Path) -> Truths:
+    """What a run's ``data.json`` says was scored.
+
+    Raises:
+        UsageError: it is missing or damaged.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))["datasets"]
         videos = {name: tuple(Video(**v) for v in d["videos"]) for name, d in content.items()}

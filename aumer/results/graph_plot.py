@@ -108,7 +108,7 @@ def _draw(
     axes.set_axis_off()
     axes.set_xlim(-0.95, 0.95)
     axes.set_ylim(1.2, -0.75)
-    _face(axes)
+    draw_face(axes)
     itself = np.diag(weights)
     between = weights - np.diag(itself)
     _edges(axes, places, between / (between.max() or 1.0))
@@ -122,7 +122,7 @@ def _draw(
     return figure
 
 
-def _face(axes: Axes) -> None:
+def draw_face(axes: Axes) -> None:
     for points, closed in _LINES:
         line = MEAN_FACE[[*points, points[0]] if closed else [*points], :2]
         axes.plot(*line.T, color="#EAD9C8", linewidth=2, zorder=0, solid_capstyle="round")

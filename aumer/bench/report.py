@@ -1,0 +1,289 @@
+"""A run's folder as a report. Nothing is run or trained: what the folder holds is drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aumer.bench.published import rows_for
+from aumer.bench.recognition import composite
+from aumer.bench.recognition_folds import Fold, read_fold
+from aumer.bench.result import LITTLE, RESULT, SELECTIONS
+from aumer.bench.runner import DATA, RUN, read_data, stored
+from aumer.bench.sources import SIMULATED
+from aumer.data.megc2019 import NAME as MEGC2019
+from aumer.errors import UsageError
+from aumer.files import StrPath
+from aumer.results.runs import About, Clip, RecognitionRun, Spotted, SpottingRun, Training
+from aumer.types import ImageArray
+
+if TYPE_CHECKING:
+    from aumer.results.report import Report
+
+#: The page's name in a run's folder.
+REPORT = "report.html"
+#: What a folder of recognition says of itself.
+ABOUT = "about.json"
+
+#: Leaving a subject out vouches for what a fold learns and chooses, not for how a model was made.
+DESIGNED_ON = {
+    ("graph", MEGC2019): (
+        "The design of this recogniser was made with the clips of this very data set in view (the "
+        "place of the face in a map was fitted to them, and of six variants the best was kept; see "
+        "README and benchmarks/recognition_log.md): the score is not free of the test subjects."
+    )
+}
+
+
+def draw(folder: StrPath, *, data: StrPath | None = None) -> Report:
+    """The report of a finished run of `aumer bench`.
+
+    Args:
+        folder: of the run.
+        data: the folder of its data set: of MEGC 2019's composite, for the pictures of
+            misclassified clips, and for the data set of each clip.
+
+    Raises:
+        UsageError: the folder holds no finished run, its files do not agree, or `data` is not what
+            the run was made of.
+    """
+    from aumer.results.report import report
+
+    return report(read(folder, data=data))
+
+
+def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | SpottingRun:
+    """What `draw` draws."""
+    folder = Path(folder)
+    if (folder / ABOUT).exists():
+        return _recognition(folder, data)
+    if (folder / RUN).exists():
+        if data is not None:
+            raise UsageError(
+                "the data are of no use to the report of a spotting run, which holds its truth; "
+                "leave --data out"
+            )
+        return _spotting(folder)
+    raise UsageError(
+        f"{folder} holds no finished run of `aumer bench`: there is neither {RUN} (of spotting) "
+        f"nor {ABOUT} (of recognition)"
+    )
+
+
+# -- recognition ----------------------------------------------------------------------------------
+
+
+def _recognition(folder: Path, data: StrPath | None) -> RecognitionRun:
+    result, own = _json(folder / RESULT), _json(folder / ABOUT)
+    folds = _folds(folder, result)
+    sources = _sources(folder / DATA)
+    images: Mapping[tuple[str, str], ImageArray] = {}
+    if data is not None:
+        images, sources = _composite(data, result, folds)
+    notes = [
+        f"Split: {result.get('split', 'leave-one-subject-out')}. Every clip was predicted by a "
+        "model that was trained without its subject; whatever a model chose, it chose within its "
+        "training subjects.",
+        *result.get("notes", ()),
+        *(
+            known
+            for dataset in result["protocol"]["datasets"]
+            if (known := DESIGNED_ON.get((result["model"], dataset)))
+        ),
+        f"Training took {result['seconds_per_seed']:.0f} s for each seed, summed over folds.",
+    ]
+    about = _about(folder, result, result["model"], {"options": own.get("options", {})})
+    return RecognitionRun(
+        about=replace(about, notes=notes),
+        classes=tuple(next(iter(result["seeds"].values()))["classes"]),
+        clips=tuple(clip for fold in folds for clip in _clips(fold, sources)),
+        training=tuple(Training(f.subject, f.seed, f.log) for f in folds if f.log),
+        rois=_rois(folds),
+        chosen=tuple(f.chosen for f in folds if f.chosen),
+        images=images,
+        picture="flow from onset to apex; red is u (to the right), green v (down), blue strain",
+    )
+
+
+def _folds(folder: Path, result: Mapping[str, Any]) -> list[Fold]:
+    """All folds of the seeds that were scored; they must give the scored confusions."""
+    found = []
+    for seed, scored in result["seeds"].items():
+        order = {label: k for k, label in enumerate(scored["classes"])}
+        counts = np.zeros((len(order), len(order)), np.int64)
+        own = [read_fold(path) for path in sorted(folder.glob(f"seed{seed}-*.json"))]
+        for fold in own:
+            for truth, predicted in zip(fold.truths, fold.predicted, strict=True):
+                if not {truth, predicted} <= order.keys():
+                    raise _other(folder, seed)
+                counts[order[truth], order[predicted]] += 1
+        if counts.tolist() != scored["confusion"]:
+            raise _other(folder, seed)
+        found += own
+    return found
+
+
+def _other(folder: Path, seed: str) -> UsageError:
+    return UsageError(
+        f"the folds of seed {seed} in {folder} are not those that its {RESULT} was made of: give "
+        "the command of the run again, and it scores what is there"
+    )
+
+
+def _clips(fold: Fold, sources: Mapping[tuple[str, str], str]) -> Iterator[Clip]:
+    def row(rows: Sequence[tuple[float, ...]], k: int) -> tuple[float, ...]:
+        return rows[k] if k < len(rows) else ()
+
+    for k, (subject, name) in enumerate(zip(fold.whose, fold.clips, strict=True)):
+        yield Clip(
+            subject=subject,
+            name=name,
+            truth=fold.truths[k],
+            predicted=fold.predicted[k],
+            probabilities=row(fold.probabilities, k),
+            embedding=row(fold.embeddings, k),
+            attribution=row(fold.attribution, k),
+            seed=fold.seed,
+            source=sources.get((subject, name), ""),
+            fold=fold.subject,
+            seen=k < len(fold.clips) - fold.unseen,
+        )
+
+
+def _sources(path: Path) -> dict[tuple[str, str], str]:
+    """The data set of each clip; none where the run has not kept them."""
+    if not path.exists():
+        return {}
+    found = _json(path)
+    rows = [*found["clips"], *found["unseen"]]
+    return {(row["subject"], row["name"]): row["dataset"] for row in rows}
+
+
+def _rois(folds: Sequence[Fold]) -> tuple[str, ...]:
+    """Of all folds; none where they differ."""
+    found = {fold.rois for fold in folds if fold.unseen < len(fold.clips)}
+    return found.pop() if len(found) == 1 else ()
+
+
+def _composite(
+    root: StrPath, result: Mapping[str, Any], folds: Sequence[Fold]
+) -> tuple[dict[tuple[str, str], ImageArray], dict[tuple[str, str], str]]:
+    """Flow images and data sets by (subject, clip)."""
+    if result["protocol"]["datasets"] != [MEGC2019]:
+        raise UsageError(
+            f"pictures are taken from {MEGC2019}'s flow images alone, and this run is of "
+            f"{', '.join(result['protocol']['datasets'])}; leave --data out"
+        )
+    clips = composite(root)
+    keys = list(zip(clips.subjects, clips.names, strict=True))
+    truths = dict(zip(keys, (clips.classes[k] for k in clips.labels), strict=True))
+    for fold in folds:
+        for subject, name, truth in zip(fold.whose, fold.clips, fold.truths, strict=True):
+            if (found := truths.get((subject, name))) != truth:
+                raise UsageError(
+                    f"{root} is not the data of this run: clip {name!r} of subject {subject} is "
+                    f"{found or 'not there'}, where the run has {truth}"
+                )
+    images = np.rint(clips.inputs * 255).astype(np.uint8)
+    return dict(zip(keys, images, strict=True)), dict(zip(keys, clips.sources, strict=True))
+
+
+# -- spotting -------------------------------------------------------------------------------------
+
+
+def _spotting(folder: Path) -> SpottingRun:
+    result = stored(folder)
+    document = _json(folder / RESULT)
+    truths = read_data(folder / DATA).truths
+    notes = [
+        f"selection {name}: {SELECTIONS[name]}"
+        + ("" if name == "oracle" or result.about["model"]["trained"] == "on every fold" else
+           f" (the model was trained {result.about['model']['trained']})")
+        for name in result.selections
+    ]  # fmt: skip
+    notes += [f"{name}: {note}" for name, own in result.notes.items() for note in own]
+    coverage = {name: share for fold in result.folds for name, share in fold["coverage"].items()}
+    if little := [f"{name} ({share:.0%})" for name, share in coverage.items() if share < LITTLE]:
+        notes.append(f"Videos with a usable face less than half the time: {', '.join(little)}")
+    split = {
+        "loso": "Leave one subject out: each subject was tested once, by a model of the others.",
+        "k-fold": "Groups of subjects were left out in turn: each was tested once.",
+        "cross-data-set": "Each data set was tested by a model of the others.",
+        "unseen": "The videos are of subjects that no model has seen.",
+    }[result.protocol.split]
+    about = _about(folder, document, result.model, {"run": result.about})
+    return SpottingRun(
+        replace(about, notes=[split, *notes]),
+        tuple(
+            Spotted(
+                one.dataset,
+                one.seed,
+                SELECTIONS[one.selection],
+                one.selection != "oracle",
+                one.predictions,
+                truths[one.dataset],
+                one.report,
+                one.strs.recognition if one.strs else None,
+                one.strs.strs if one.strs else None,
+            )
+            for one in result.scored
+        ),
+        tuple(_kept(fold["model"]) for fold in result.folds if fold["model"]),
+    )
+
+
+def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a fold's model a reader compares; digests are in the folds' files."""
+    names = ("epochs", "loss", "threshold", "graph_name", "inner_subjects", "training_seconds")
+    found = {name: model[name] for name in names if model.get(name) not in (None, [])}
+    if "graph" in model:
+        found["graph"] = str(model["graph"])[:12]
+    return found
+
+
+# -- both -----------------------------------------------------------------------------------------
+
+
+def _about(folder: Path, result: Mapping[str, Any], model: str, more: Mapping[str, Any]) -> About:
+    protocol = result["protocol"]
+    simulated = [d for d in protocol["datasets"] if d in SIMULATED or re.match("sim(ulated)?-", d)]
+    warnings = []
+    if simulated:
+        warnings.append(
+            f"SIMULATED DATA ({', '.join(simulated)}): no figure on this page was measured on real "
+            "faces."
+        )
+    if protocol["selection"] == "oracle":
+        warnings.append(
+            "Figures marked as chosen on the test subject are upper bounds and no results."
+        )
+    published = []
+    for row in rows_for(protocol["published"]) if protocol.get("published") else ():
+        said = {"chosen on": row.selection, "note": row.note}
+        published.append({"method": row.method, **row.figures, **said})
+    return About(
+        f"{protocol['title']} – {model}",
+        model,
+        result.get("command", ""),
+        result.get("versions", {}),
+        warnings,
+        (),
+        {"protocol": protocol, **more, "folder": str(folder.resolve())},
+        published,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path.parent} holds no finished run of `aumer bench`: {path.name}: {error}"
+        ) from error
+    return found

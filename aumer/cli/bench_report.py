@@ -1,0 +1,52 @@
+"""`aumer bench report DIR`: a run's folder as one page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK
+
+
+def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``report`` to the command's actions."""
+    parser = actions.add_parser(
+        "report",
+        parents=[common],
+        help="a run's folder as one HTML page with its figures",
+        description="Draws what a run left in its folder: scores with intervals, figures with "
+        "captions, mistakes and settings, in one page that needs no network and can be mailed. "
+        "Nothing is run or trained. What the run did not keep is left out, and the page says why.",
+    )
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="a run's output folder")
+    add("-o", "--output", metavar="FILE", help="an .html file; default: DIR/report.html")
+    add("--figures", metavar="FOLDER", help="each figure as .svg and .png, too, for a paper")
+    add(
+        "--data",
+        metavar="ROOT",
+        help="the folder of MEGC 2019's composite: the flow images of misclassified clips are "
+        "shown (of recognition)",
+    )
+    add("--overwrite", action="store_true", help="replace files that are no reports of aumer's")
+    parser.set_defaults(run=_report, parser=parser)
+
+
+def _report(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.report import REPORT, draw
+
+    report = draw(args.folder, data=args.data)
+    path = Path(args.output) if args.output else Path(args.folder) / REPORT
+    written = report.save(path, figures=args.figures, overwrite=args.overwrite)
+    console.data("".join(f"{one}\n" for one in written))
+    return EXIT_OK
+
+
+def write(folder: Path, console: Console) -> None:
+    """The report of a run that has just ended, beside its result."""
+    from aumer.bench.report import REPORT, draw
+
+    draw(folder).save(folder / REPORT)
+    console.note(f"report: {folder / REPORT}")

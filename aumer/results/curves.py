@@ -1,0 +1,195 @@
+"""The numbers behind a report's curves: ROC, precision and recall by threshold, t-SNE."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError
+from aumer.evaluation.bootstrap import draws
+from aumer.evaluation.matching import match_matrix
+from aumer.evaluation.rows import Case
+from aumer.types import BoolArray
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """Shares of the others and of its own clips that a class's probability lets pass.
+
+    Shapes:
+        false, true (K,) float64, both from 0 to 1, in the order of falling thresholds.
+
+    Attributes:
+        area: the probability that a clip of the class gets a higher probability than one of another
+            class, ties counting half.
+        low, high: percentile interval of the area over resampled subjects; NaN where fewer than two
+            subjects, or no resample with clips on both sides, leave it unknown.
+    """
+
+    false: Floats
+    true: Floats
+    area: float
+    low: float
+    high: float
+
+
+def roc(
+    scores: Sequence[float],
+    positive: Sequence[bool],
+    subjects: Sequence[Hashable],
+    *,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Roc:
+    """The curve of one class against the rest.
+
+    Args:
+        scores: (N,) the class's probability of each clip.
+        positive: (N,) whether the clip is of the class.
+        subjects: (N,) whose it is: they are what is resampled.
+
+    Raises:
+        UsageError: the class or the rest has no clip, so that there is no curve.
+    """
+    s, p = np.asarray(scores, np.float64), np.asarray(positive, bool)
+    if p.all() or not p.any():
+        raise UsageError("a ROC curve needs clips of the class and clips of another")
+    order = np.argsort(-s, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)  # ties pass together
+    true, false = (np.append(0, np.cumsum(hit[order])[ends]) / hit.sum() for hit in (p, ~p))
+    wins, pairs = _by_subject(s, p, subjects)
+    area = float(wins.sum() / pairs.sum())
+    low = high = float("nan")
+    if len(wins) > 1:
+        weights = draws(len(wins), replicates, seed).astype(np.float64)
+        above, below = (((weights @ m) * weights).sum(1) for m in (wins, pairs))
+        areas = above[below > 0] / below[below > 0]
+        if len(areas):
+            low, high = (float(q) for q in np.quantile(areas, [0.025, 0.975]))
+    return Roc(false, true, area, low, high)
+
+
+def _by_subject(s: Floats, p: BoolArray, subjects: Sequence[Hashable]) -> tuple[Floats, Floats]:
+    """(S, S): pairs of a clip of the class of subject a and another of subject b that are in the
+    right order, and all such pairs."""
+    place = {subject: k for k, subject in enumerate(dict.fromkeys(subjects))}
+    member = np.zeros((len(s), len(place)))
+    member[np.arange(len(s)), [place[subject] for subject in subjects]] = 1
+    mine, others = s[p][:, None], s[~p][None]
+    right = (mine > others) + (mine == others) / 2
+    return member[p].T @ right @ member[~p], np.outer(member[p].sum(0), member[~p].sum(0))
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionRecall:
+    """What would have been counted with a higher threshold.
+
+    Shapes:
+        thresholds (K,) float64, falling: all different scores; precision, recall (K,) float64 of
+        the predictions at or above each.
+
+    Attributes:
+        truths: all there were.
+    """
+
+    thresholds: Floats
+    precision: Floats
+    recall: Floats
+    truths: int
+
+    @property
+    def f1(self) -> Floats:
+        """(K,)."""
+        below = self.precision + self.recall
+        return np.divide(
+            2 * self.precision * self.recall, below, out=np.zeros(len(below)), where=below > 0
+        )
+
+
+def precision_recall(
+    cases: Iterable[Case], *, iou: float, comparison: str, ends: str
+) -> PrecisionRecall:
+    """Precision and recall at every threshold of the predictions' scores.
+
+    At each threshold the predictions left are matched anew, as `aumer.evaluation.spotting` does, so
+    that the last point is the score of all predictions.
+
+    Args:
+        cases: of `aumer.evaluation.rows.prepare`, of the kinds that are to be pooled.
+        iou, comparison, ends: rules of a hit, as `SpottingSettings` has them.
+
+    Raises:
+        UsageError: there is no prediction or no truth.
+    """
+    cases = list(cases)
+    truths = sum(len(case.truths) for case in cases)
+    rows = sorted(
+        ((p.score, c, k) for c, case in enumerate(cases) for k, p in enumerate(case.predictions)),
+        key=lambda row: -row[0],
+    )
+    if not rows or not truths:
+        raise UsageError("precision and recall need a prediction and a truth at least")
+    overlaps = [case.overlaps("open" if ends == "open" else "closed") for case in cases]
+    hits = [0] * len(cases)
+    kept: list[list[int]] = [[] for _ in cases]
+    found: list[tuple[float, int, int]] = []
+    for number, (score, c, k) in enumerate(rows, start=1):
+        kept[c].append(k)
+        if cases[c].truths:
+            left = overlaps[c][kept[c]]
+            good = left >= iou if comparison == ">=" else left > iou
+            hits[c] = len(match_matrix(left, good))
+        if number == len(rows) or rows[number][0] != score:
+            found.append((score, number, sum(hits)))
+    thresholds, made, right = np.array(found, np.float64).T
+    return PrecisionRecall(thresholds, right / made, right / truths, truths)
+
+
+def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
+    """(N, D) points -> (N, 2) by t-SNE (van der Maaten and Hinton, 2008); a seed fixes it.
+
+    Columns are not rescaled: a network's last layer weighs them as they are. The exact gradient is
+    taken of up to 1000 points, Barnes and Hut's approximation of more.
+
+    Raises:
+        UsageError: fewer than four points, not (N, D), or numbers that are not finite.
+    """
+    from sklearn.manifold import TSNE
+
+    x = np.asarray(points, np.float64)
+    if x.ndim != 2 or len(x) < 4 or not np.isfinite(x).all():
+        raise UsageError(f"t-SNE needs four finite points or more, (N, D); found {x.shape}")
+    made = TSNE(
+        # Neighbours that a point is compared with: the usual 30, fewer where there are few points.
+        perplexity=min(30.0, (len(x) - 1) / 3),
+        init="pca" if x.shape[1] > 1 and np.ptp(x, axis=0).any() else "random",
+        method="exact" if len(x) <= 1000 else "barnes_hut",
+        random_state=seed,
+    )
+    return np.asarray(made.fit_transform(x), np.float64)
+
+
+def neighbours_alike(points: npt.ArrayLike, labels: Sequence[Hashable]) -> tuple[float, float]:
+    """Share of points whose nearest other point bears their label, and the share that labels dealt
+    out at random would give.
+
+    Raises:
+        UsageError: fewer than two points.
+    """
+    from scipy.spatial.distance import cdist
+
+    x = np.asarray(points, np.float64)
+    if len(x) < 2:
+        raise UsageError("a nearest neighbour needs two points or more")
+    far = cdist(x, x)
+    np.fill_diagonal(far, np.inf)
+    place = {label: k for k, label in enumerate(dict.fromkeys(labels))}
+    number = np.array([place[label] for label in labels])
+    counts = np.bincount(number)
+    chance = float((counts * (counts - 1)).sum() / (len(x) * (len(x) - 1)))
+    return float((number[far.argmin(1)] == number).mean()), chance
