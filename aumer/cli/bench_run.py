@@ -114,7 +114,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="run anew what was made of something else")
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
-    add("--report", action="store_true", help="draw report.html there, too: see `aumer bench report`")
+    add("--report", action="store_true", help="draw report.html in that folder, too")
 
     rules = parser.add_argument_group("instead of the protocol's")
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
