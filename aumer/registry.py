@@ -35,6 +35,7 @@ _parts: dict[str, dict[str, Any]] = {
     "spotter": {"rules": "aumer.spotting.rules:RuleSpotter"},
     "recognizer": {
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
+        "graph-motion": "aumer.recognition.graph_motion:GraphMotionRecognizer",
         "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
         "svm-cells": "aumer.recognition.svm_cells:SvmCells",
     },

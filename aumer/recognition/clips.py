@@ -14,6 +14,7 @@ from aumer.flow import Flow
 from aumer.motion import AlignedFace, align
 from aumer.recognition.apex import roi_difference
 from aumer.recognition.flow_map import flow_map
+from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.types import FaceTrack, FloatArray
 from aumer.video import Source, open_video
 
@@ -42,6 +43,7 @@ def flow_maps(
     settings: MotionSettings,
     *,
     fps: float | None = None,
+    place: Place = BY_LANDMARKS,
 ) -> list[FloatArray | None]:
     """The flow map of each moment, in their order.
 
@@ -50,6 +52,7 @@ def flow_maps(
     Args:
         source, fps: as given to `aumer.video.open_video`, but no camera.
         track: the face through the source.
+        place: where the maps shall show the face; see `flow_map`.
 
     Returns:
         (28, 28, 3) float32 each; `None` where there is no face, or not one face in motion.
@@ -68,7 +71,13 @@ def flow_maps(
         ends = faces[moment.onset], faces[moment.apex]
         between = [faces[k] for k in moment.frames[1:-1] if k in faces]
         maps.append(
-            flow_map(*ends, flow, via=between, max_head_residual=settings.max_head_residual)
+            flow_map(
+                *ends,
+                flow,
+                via=between,
+                max_head_residual=settings.max_head_residual,
+                place=place,
+            )
         )
     return maps
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from aumer.face.mean_face import MEAN_FACE
+from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import INPUT_SHAPE, Floats
-from aumer.rois import DEFAULT_ROIS, LANDMARK_NAMES
+from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray
 
 _SIDE = INPUT_SHAPE[0]
@@ -72,15 +72,11 @@ def cell_means(inputs: FloatArray, cells: int) -> Floats:
     return np.ascontiguousarray(means.transpose(0, 2, 3, 1))
 
 
-#: Where the 68 landmarks lie in a map: (x, y) in its pixels, the first pixel's centre being 0, 0.
-#: The mean face as `aumer.recognition.flow_map.REGION` crops it, which is where the class means of
-#: the MEGC 2019 composite move: 22 px between the outer eye corners, 17 px for as much height.
-PLACES: dict[str, tuple[float, float]] = {
-    name: (13.5 + 22 * float(x), 10.0 + 17 * float(y))
-    for name, (x, y, _) in zip(LANDMARK_NAMES, MEAN_FACE, strict=True)
+#: Where the 12 ROIs lie in a map that is cut by landmarks: (x, y) in its pixels, the first pixel's
+#: centre being 0, 0.
+ROI_CENTRES: dict[str, tuple[float, float]] = {
+    name: BY_LANDMARKS.landmarks()[name] for name in DEFAULT_ROIS.names
 }
-#: Of those, the 12 ROIs.
-ROI_CENTRES: dict[str, tuple[float, float]] = {name: PLACES[name] for name in DEFAULT_ROIS.names}
 
 
 def occlusion(

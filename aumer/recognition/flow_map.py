@@ -16,18 +16,12 @@ from aumer.errors import UsageError
 from aumer.flow import Flow
 from aumer.motion import AlignedFace, without_head
 from aumer.recognition.features import min_max
+from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.seam import INPUT_SHAPE
 from aumer.types import FloatArray, ImageArray
 
 #: Side of a map in px.
 SIDE = INPUT_SHAPE[0]
-#: The part of the canonical crop that a map shows: left, top, right, bottom in shares of its side.
-#: MEGC 2019's crops were higher than wide before they were made square. Here the outer eye corners
-#: lie 22 px apart, the same length spans 17 px down the face, and the middle of the nose is in row
-#: 10: one of the regions where maps of known smiles, raised and lowered brows agree best with the
-#: class means of its 442 images (benchmarks/map_region.py). Only its corners leave the face.
-REGION = (0.1818, 0.0512, 0.8182, 0.8747)
-
 #: Skin at rest moves by about this share of the crop's side: .1 px of 128. From .06 to .15 px the
 #: simulated expressions and the shared real ones get the same names (benchmarks/classify.py).
 _REST = 0.1 / 128
@@ -40,6 +34,7 @@ def flow_map(
     *,
     via: Sequence[AlignedFace] = (),
     max_head_residual: float = 1.0,
+    place: Place = BY_LANDMARKS,
 ) -> FloatArray | None:
     """Motion from onset to apex on a small crop of the face.
 
@@ -47,6 +42,7 @@ def flow_map(
         flow: optical flow; `aumer.tvl1.tvl1` is the field's.
         via: faces between the two, in order, that lead the flow over long distances; see `motion`.
         max_head_residual: see `aumer.motion.without_head`.
+        place: where the map shall show the face: a recogniser's own, if it has one.
 
     Returns:
         (28, 28, 3) float32: u and v in px of the canonical crop, and strain (px per px), each the
@@ -58,9 +54,9 @@ def flow_map(
     still = without_head(motion((onset, *via, apex), flow), max_head_residual)
     if still is None:
         return None
-    still = settled(still)
+    still = settled(still, place)
     full = np.concatenate([still, strain(still)[..., None]], axis=-1)
-    down, across = _cells(still.shape[0])
+    down, across = _cells(still.shape[0], place)
     return np.asarray(np.einsum("yr,xc,rck->yxk", down, across, full, optimize=True), np.float32)
 
 
@@ -87,14 +83,14 @@ def motion(faces: Sequence[AlignedFace], flow: Flow) -> FloatArray:
     return np.asarray(found, np.float32)
 
 
-def settled(field: FloatArray) -> FloatArray:
+def settled(field: FloatArray, place: Place = BY_LANDMARKS) -> FloatArray:
     """A flow without head motion (C, C, 2) px, less what is left of that where the skin is at rest.
 
     A head whose depths are not the mean face's leaves a slope over cheeks and brows that min-max
     scaling would turn into motion. It is fitted as an affine field by Geman-McClure weights, which
     let go of all that moves by more than a few tenths of a px: the expression.
     """
-    left, top, right, bottom = (round(share * field.shape[0]) for share in REGION)
+    left, top, right, bottom = (round(share * field.shape[0]) for share in place.region())
     rows, columns = np.mgrid[: field.shape[0], : field.shape[0]] / field.shape[0] - 0.5
     basis = np.stack([np.ones_like(rows), columns, rows], axis=-1)
     inside = slice(top, bottom, 2), slice(left, right, 2)
@@ -132,9 +128,9 @@ def min_max_view(maps: FloatArray) -> ImageArray:
     return np.asarray(np.rint(255 * min_max(stack)).reshape(maps.shape), np.uint8)
 
 
-def where(points: FloatArray, crop: int) -> FloatArray:
+def where(points: FloatArray, crop: int, place: Place = BY_LANDMARKS) -> FloatArray:
     """Points (N, 2) on the canonical crop (px) -> in the map's px, 0 the first pixel's centre."""
-    left, top, right, bottom = (share * crop for share in REGION)
+    left, top, right, bottom = (share * crop for share in place.region())
     scale = np.array([SIDE / (right - left), SIDE / (bottom - top)])
     return np.asarray((points + 0.5 - (left, top)) * scale - 0.5, np.float32)
 
@@ -148,10 +144,10 @@ def _read(image: ImageArray | FloatArray, by: FloatArray, how: int) -> FloatArra
     return np.asarray(read, np.float32)
 
 
-@lru_cache(maxsize=4)
-def _cells(crop: int) -> tuple[FloatArray, FloatArray]:
+@lru_cache(maxsize=8)
+def _cells(crop: int, place: Place) -> tuple[FloatArray, FloatArray]:
     """Shares of the crop's rows and columns in the map's: each (28, C) float32; rows sum to 1."""
-    left, top, right, bottom = (share * crop for share in REGION)
+    left, top, right, bottom = (share * crop for share in place.region())
     found = []
     for low, high in ((top, bottom), (left, right)):
         edges = np.linspace(low, high, SIDE + 1)

@@ -9,16 +9,21 @@ and the clips are as alike as ROIs that move together are:
     K(a, b) = sum_rs A_rs k_r(a, b) k_s(a, b),
 
 a walk of one step on the product of the two clips' graphs (Gärtner, Flach and Wrobel, COLT 2003,
-with weights), A being the AU prior. A face and its mirror image are the same: K is averaged over
-both. The head is ridge regression on the classes, weighted by class: a function of K alone, so that
-leaving out each training subject in turn is exact and costs one inverse. By that, gamma, the ridge
-and so on are chosen within the training clips.
+with weights), A being the AU prior, or the identity. A face and its mirror image are the same: K is
+averaged over both. The head is ridge regression on the classes; see `kernel_ridge`.
+
+Everything is chosen within the training clips, by leaving out each of their subjects: over whose
+crops the others' are put; for each structure (cells along a side, prior or identity) gamma, ridge
+and balance; and over how many of the structures, the most promising first, scores are averaged.
+Where the face lies in a map, by which cells are shared out among ROIs, is found in the training
+clips as well; see `place.find`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import Any, ClassVar
 
@@ -27,10 +32,12 @@ from scipy.spatial.distance import cdist
 
 from aumer import strict
 from aumer.errors import UsageError, WeightsError, did_you_mean
-from aumer.evaluation.recognition import uf1_of
 from aumer.files import StrPath
 from aumer.graph import AUGraph
-from aumer.recognition.features import PLACES, cell_means, centred, mirrored
+from aumer.recognition import place as places
+from aumer.recognition.features import cell_means, centred, mirrored
+from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Task, soft_max
+from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.recognition.seam import (
     INPUT_SHAPE,
@@ -42,57 +49,80 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
-from aumer.types import FloatArray, IntArray
+from aumer.types import FloatArray
 
-#: Cells along a side: 3.1 px, near the 12 ROIs' distance from one another.
-CELLS = 9
 _SIDE = INPUT_SHAPE[0]
+PRIOR, IDENTITY = "prior", "identity"
+#: Targets of registration are these and every source of the training clips.
+TARGETS = (NONE, MEAN)
+GAMMAS = (0.15, 0.3, 0.6, 1.2)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One structure with its settings.
+
+    Attributes:
+        gamma: of the node kernels.
+        ridge: of the head.
+        balance: clips of class c weigh (n / (C n_c)) ** balance.
+        scale: of a recogniser's `SCALES`.
+        edges: "prior" or "identity".
+    """
+
+    gamma: float
+    ridge: float
+    balance: float
+    scale: int
+    edges: str = PRIOR
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen within the training clips.
+    """Fixes what is else chosen within the training clips.
 
     Attributes:
         target: whose crops the other data sets' are put over; see `registration.register`.
-        gamma: of the node kernels.
-        ridge: of the head.
-        balance: clips of class c weigh (n / (C n_c)) ** balance.
+        gamma, ridge, balance, scale, edges: see `Member`; no scale is the middle one.
     """
 
     target: str
     gamma: float
     ridge: float
     balance: float
+    scale: int | None = None
+    edges: str = PRIOR
 
 
-#: All that there is to choose from; targets are these and every source of the training clips.
-TARGETS = (NONE, MEAN)
-GAMMAS = (0.15, 0.3, 0.6)
-RIDGES = (0.05, 0.1, 0.2, 0.4)
-BALANCES = (0.5, 0.75, 1.0)
-#: Factors of the head's scores before the soft-max: the one of least log loss is taken.
-_SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+#: By which targets are compared, each with every structure.
+_USUAL = {"gamma": 0.3, "ridge": 0.2, "balance": 0.75}
 
 
 class GraphRecognizer:
     """A kernel over a graph of ROIs. Nothing is drawn at random.
 
     Args:
-        graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks, or "identity". The
-            default was counted on DFME: no subject of the MEGC 2019 composite is in it.
+        graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks, or "identity", which
+            leaves nothing to choose about edges. The default was counted on DFME: no subject of
+            the MEGC 2019 composite is in it.
         registered: whether crops of several data sets may be put over one another.
-        choice: fixes what is else chosen by leaving out each training subject in turn.
+        choice: fixes what is else chosen.
+        place: where the face lies in the maps, if that is known; for maps of
+            `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
+            in the training clips where MEGC's classes are among theirs.
 
     Attributes:
-        chosen: the choice of the last `fit`, and what it promised on subjects left out.
+        chosen: what the last `fit` chose, and what it promised on subjects left out.
+        place: where maps must show the face to be judged.
 
     Raises:
         UsageError: no such graph, or a ROI of it is no landmark.
-        ConfigError: a key or a value of `choice` that is none.
+        ConfigError: a key or a value of `choice` or `place` that is none.
     """
 
     name: ClassVar[str] = "graph"
+    #: Cells along a side: 4, 3.1 and 2.8 px, about the 12 ROIs' distance from one another.
+    SCALES: ClassVar[tuple[int, ...]] = (7, 9, 10)
 
     def __init__(
         self,
@@ -100,105 +130,136 @@ class GraphRecognizer:
         choice: Choice | Mapping[str, Any] | None = None,
         *,
         registered: bool = True,
+        place: Place | Mapping[str, Any] | None = None,
     ) -> None:
-        self.graph = AUGraph.identity() if graph == "identity" else AUGraph.load(graph)
+        self.graph = AUGraph.identity() if graph == IDENTITY else AUGraph.load(graph)
         self.registered = registered
         self.choice = (
             strict.build(Choice, choice, "choice") if isinstance(choice, Mapping) else choice
         )
+        self._place = strict.build(Place, place, "place") if isinstance(place, Mapping) else place
+        self.place = self._place or BY_LANDMARKS
         self.rois = self.graph.rois
+        _check_rois(self.rois)
         self.classes: tuple[str, ...] = ()
         self.card: dict[str, Any] = {}
         self.chosen: dict[str, Any] = {}
-        self._kernel = NodeKernel(self.graph)
+        self._edges = {
+            PRIOR: edge_weights(self.graph),
+            IDENTITY: edge_weights(AUGraph.identity(self.rois)),
+        }
         self._affines: dict[str, Affine] = {}
-        self._gamma = self._sharpness = 0.0
+        self._members: tuple[Member, ...] = ()
+        self._sharpness = 0.0
         self._arrays: dict[str, Floats] = {}
+
+    # What a subclass reads otherwise
+
+    def _read(self, maps: FloatArray, scale: int, place: Place) -> Floats:
+        """(N, 28, 28, 3) registered maps -> (N, cells, K)."""
+        return cell_means(maps, scale).reshape(len(maps), -1, 3)
+
+    def _parts(self, scale: int, place: Place) -> Floats:
+        """(R, cells): each cell's share in each ROI's part."""
+        return parts(self.rois, scale, place)
+
+    # Learning
 
     def fit(self, clips: Clips) -> GraphRecognizer:
         """Choose within these clips, then learn from all of them.
 
         Raises:
-            UsageError: a class without a clip; or fewer than two subjects and nothing chosen.
+            UsageError: a class without a clip, or fewer than two subjects.
         """
-        counts = np.bincount(clips.labels, minlength=len(clips.classes))
-        if not counts.all():
-            without = ", ".join(c for c, n in zip(clips.classes, counts, strict=True) if not n)
-            raise UsageError(f"every class needs a clip to learn from; without one: {without}")
-        if len(set(clips.subjects)) < 2:
-            raise UsageError("to choose by leaving out a subject, clips of two or more are needed")
+        task = Task.of(clips)
         maps = _scaled(clips.inputs)
-        weights = len(clips) / (len(counts) * counts[clips.labels])
-        goals = np.eye(len(counts))[clips.labels] - 1 / len(counts)
-        best: tuple[float, Choice, Floats] | None = None
-        for target, gammas, heads in self._grid(clips):
-            rows, mirror, _ = self._features(
-                applied(maps, clips.sources, register(maps, clips.sources, target))
-            )
-            distances = self._kernel.distances(rows, rows), self._kernel.distances(rows, mirror)
-            for gamma in gammas:
-                gram = self._kernel.of(distances, gamma)
-                for ridge, balance in heads:
-                    left_out = without_each(gram, goals, ridge / weights**balance, clips.subjects)
-                    score = _uf1(left_out, clips.labels)
-                    if best is None or score > best[0]:
-                        best = score, Choice(target, gamma, ridge, balance), left_out
-        assert best is not None
-        score, choice, left_out = best
-        self._sharpness = min(_SHARPNESSES, key=lambda k: _log_loss(k * left_out, clips.labels))
-        self._learn(maps, goals, weights, clips, choice)
-        self.chosen = {**asdict(choice), "uf1_left_out": round(score, 4)}
+        structures = self._structures()
+        views = (self._view(maps, clips, target) for target in self._targets(clips))
+        view = max(views, key=lambda v: self._promise(v, structures, task))
+        tried = [self._settled(view, *structure, task) for structure in structures]
+        tried.sort(key=lambda t: -t[0])  # a stable sort: equals stay in their order
+        several = [np.mean([t[2] for t in tried[:k]], axis=0) for k in range(1, len(tried) + 1)]
+        scores = [task.uf1(left_out) for left_out in several]
+        # Of equals the longest: a mean of more is the steadier.
+        count = max(range(1, len(tried) + 1), key=lambda k: (scores[k - 1], k))
+        self._members = tuple(t[1] for t in tried[:count])
+        self._sharpness = task.sharpness(several[count - 1])
+        self._affines, self.place = view.affines, view.place
+        self._learn(view, task)
+        self.chosen = {
+            "target": view.target,
+            "place": asdict(view.place),
+            "members": [
+                {**asdict(member), "uf1_left_out": round(score, 4)}
+                for score, member, _ in tried[:count]
+            ],
+            "uf1_left_out": round(scores[count - 1], 4),
+        }
         self.classes = clips.classes
         return self
 
-    def _grid(
-        self, clips: Clips
-    ) -> list[tuple[str, tuple[float, ...], tuple[tuple[float, float], ...]]]:
-        """Of each target, the gammas and the heads (ridge, balance) to try."""
+    def _targets(self, clips: Clips) -> tuple[str, ...]:
         if self.choice is not None:
-            c = self.choice
-            return [(c.target, (c.gamma,), ((c.ridge, c.balance),))]
+            return (self.choice.target,)
         sources = tuple(sorted(set(clips.sources)))
         several = self.registered and len(sources) > 1
-        targets = (*TARGETS, *sources) if several else (NONE,)
-        return [(target, GAMMAS, tuple(product(RIDGES, BALANCES))) for target in targets]
+        return (*TARGETS, *sources) if several else (NONE,)
 
-    def _learn(
-        self, maps: FloatArray, goals: Floats, weights: Floats, clips: Clips, choice: Choice
-    ) -> None:
-        self._affines = register(maps, clips.sources, choice.target)
-        self._gamma = choice.gamma
-        rows, mirror, moments = self._features(applied(maps, clips.sources, self._affines))
-        distances = self._kernel.distances(rows, rows), self._kernel.distances(rows, mirror)
-        gram = self._kernel.of(distances, choice.gamma)
-        noise = np.diag(choice.ridge / weights**choice.balance)
-        self._arrays = {
-            "mean": moments[0],
-            "deviation": moments[1],
-            "rows": rows,
+    def _structures(self) -> list[tuple[int, str]]:
+        """Scale and edges to try."""
+        if self.choice is not None:
+            middle = self.SCALES[len(self.SCALES) // 2]
+            return [(self.choice.scale or middle, self.choice.edges)]
+        alone = np.array_equal(self._edges[PRIOR], self._edges[IDENTITY])
+        return list(product(self.SCALES, (IDENTITY,) if alone else (PRIOR, IDENTITY)))
+
+    def _view(self, maps: FloatArray, clips: Clips, target: str) -> _View:
+        affines = register(maps, clips.sources, target)
+        read = applied(maps, clips.sources, affines)
+        place = self._place or places.find(read, clips.labels, clips.classes) or BY_LANDMARKS
+        return _View(self, target, affines, place, read)
+
+    def _promise(self, view: _View, structures: Sequence[tuple[int, str]], task: Task) -> float:
+        """Mean UF1 of the structures on subjects left out, with usual settings."""
+        gamma, head = _USUAL["gamma"], (_USUAL["ridge"], _USUAL["balance"])
+        return float(
+            np.mean([task.uf1(task.left_out(view.gram(*s, gamma), *head)) for s in structures])
+        )
+
+    def _settled(
+        self, view: _View, scale: int, edges: str, task: Task
+    ) -> tuple[float, Member, Floats]:
+        """A structure with the best of its settings, after its UF1 and its scores left out."""
+        c = self.choice
+        gammas, heads = (
+            (GAMMAS, tuple(product(RIDGES, BALANCES)))
+            if c is None
+            else ((c.gamma,), ((c.ridge, c.balance),))
+        )
+        best: tuple[float, Member, Floats] | None = None
+        for gamma in gammas:
+            gram = view.gram(scale, edges, gamma)
+            for ridge, balance in heads:
+                left_out = task.left_out(gram, ridge, balance)
+                score = task.uf1(left_out)
+                if best is None or score > best[0]:
+                    best = score, Member(gamma, ridge, balance, scale, edges), left_out
+        assert best is not None
+        return best
+
+    def _learn(self, view: _View, task: Task) -> None:
+        self._arrays = {}
+        for scale in dict.fromkeys(m.scale for m in self._members):
+            rows, _, (mean, deviation) = view.rows(scale)
             # Rounded as the file holds them, so that a loaded recogniser is the same to the bit.
-            "weights": np.linalg.solve(gram + 1 + noise, goals),
-        }
-        self._arrays = {k: v.astype(np.float32).astype(float) for k, v in self._arrays.items()}
+            self._arrays[f"rows_{scale}"] = rows.astype(np.float16).astype(float)
+            self._arrays[f"mean_{scale}"] = mean.astype(np.float32).astype(float)
+            self._arrays[f"deviation_{scale}"] = deviation.astype(np.float32).astype(float)
+        for k, m in enumerate(self._members):
+            weights = task.learnt(view.gram(m.scale, m.edges, m.gamma), m.ridge, m.balance)
+            self._arrays[f"weights_{k}"] = weights.astype(np.float32).astype(float)
 
-    def _features(
-        self, maps: FloatArray, moments: tuple[Floats, Floats] | None = None
-    ) -> tuple[Floats, Floats, tuple[Floats, Floats]]:
-        """z-scored cells of maps and of their mirror images, (N, 81, 3), and mean and deviation."""
-        rows, mirror = (cell_means(m, CELLS).reshape(len(m), -1, 3) for m in (maps, mirrored(maps)))
-        if moments is None:
-            both = np.concatenate([rows, mirror])
-            moments = both.mean(0), both.std(0) + 1e-8
-        mean, deviation = moments
-        return (rows - mean) / deviation, (mirror - mean) / deviation, moments
-
-    def _node_kernels(self, inputs: FloatArray, sources: Sequence[str]) -> list[Floats]:
-        """(R, N, n) of the clips, and of their mirror images, with the clips learnt from."""
-        fitted(self)
-        maps = applied(_scaled(as_inputs(inputs)), sources, self._affines)
-        a = self._arrays
-        rows, mirror, _ = self._features(maps, (a["mean"], a["deviation"]))
-        return [np.exp(-self._gamma * self._kernel.distances(x, a["rows"])) for x in (rows, mirror)]
+    # Judging
 
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
         """See `aumer.recognition.seam.Recognizer`.
@@ -206,9 +267,7 @@ class GraphRecognizer:
         Raises:
             UsageError: it is not fitted, or wrong inputs.
         """
-        face, mirror = self._node_kernels(inputs, sources)
-        gram = (self._kernel.shares(face).sum(0) + self._kernel.shares(mirror).sum(0)) / 2
-        return _soft_max(self._sharpness * ((gram + 1) @ self._arrays["weights"]))
+        return self._judged(self._inputs(inputs, sources))
 
     def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
         """(R,): what the motion of each ROI's part adds to the score of the class.
@@ -216,28 +275,77 @@ class GraphRecognizer:
         Exact: K is a sum over ROIs r of k_r sum_s A_rs k_s, so the score less the classes' mean is
         one over ROIs too; of each share, that of a face at rest is taken off.
         """
-        k = column(self, label, self.predict_proba(flow_map[None])[0])
+        probabilities = self.predict_proba(flow_map[None])[0]
         maps = np.stack([flow_map, np.zeros_like(flow_map)])
-        face, mirror = (
-            self._kernel.shares(kernel).transpose(1, 0, 2) @ self._arrays["weights"]
-            for kernel in self._node_kernels(maps, ())
-        )
-        moving, still = (face + mirror[:, _twins(self.rois)]) / 2
-        by_class: Floats = moving - still
+        return self._spoken(self._inputs(maps, ()), column(self, label, probabilities))
+
+    def _inputs(self, inputs: FloatArray, sources: Sequence[str]) -> dict[int, _Rows]:
+        """What each scale reads of maps and of their mirror images."""
+        fitted(self)
+        maps = applied(_scaled(as_inputs(inputs)), sources, self._affines)
+        return {
+            scale: (
+                self._read(maps, scale, self.place),
+                self._read(mirrored(maps), scale, self.place),
+            )
+            for scale in dict.fromkeys(m.scale for m in self._members)
+        }
+
+    def _kernels(self, inputs: Mapping[int, _Rows]) -> list[tuple[Floats, Floats]]:
+        """Of each member (R, N, n) what each ROI gives to K, for maps and for mirror images."""
+        distances = {}
+        for scale, both in inputs.items():
+            mean, deviation, rows = (
+                self._arrays[f"{name}_{scale}"] for name in ("mean", "deviation", "rows")
+            )
+            shares = self._parts(scale, self.place)
+            distances[scale] = [node_distances(shares, (x - mean) / deviation, rows) for x in both]
+        return [
+            (
+                shares_of(np.exp(-m.gamma * distances[m.scale][0]), self._edges[m.edges]),
+                shares_of(np.exp(-m.gamma * distances[m.scale][1]), self._edges[m.edges]),
+            )
+            for m in self._members
+        ]
+
+    def _judged(self, inputs: Mapping[int, _Rows]) -> Floats:
+        """(N, C) probabilities."""
+        scores = [
+            ((face.sum(0) + mirror.sum(0)) / 2 + 1) @ self._arrays[f"weights_{k}"]
+            for k, (face, mirror) in enumerate(self._kernels(inputs))
+        ]
+        return soft_max(self._sharpness * np.mean(scores, axis=0))
+
+    def _spoken(self, inputs: Mapping[int, _Rows], k: int) -> Floats:
+        """(R,) for class k, of the first of two inputs less the second."""
+        twins, found = _twins(self.rois), []
+        for number, shares in enumerate(self._kernels(inputs)):
+            face, mirror = (
+                x.transpose(1, 0, 2) @ self._arrays[f"weights_{number}"] for x in shares
+            )
+            moving, still = (face + mirror[:, twins]) / 2
+            found.append(moving - still)
+        by_class = np.mean(found, axis=0)
         spoken: Floats = by_class[:, k] - by_class.mean(1)
         return spoken
+
+    # Files
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """See `aumer.recognition.seam.Recognizer`."""
         about = {
             "graph": self.graph.to_dict(),
             "graph_digest": self.graph.digest,
-            "gamma": self._gamma,
+            "place": asdict(self.place),
+            "members": [asdict(member) for member in self._members],
             "sharpness": self._sharpness,
             "affines": {name: list(affine) for name, affine in self._affines.items()},
             "chosen": self.chosen,
         }
-        arrays = {name: value.astype(np.float32) for name, value in self._arrays.items()}
+        arrays = {
+            name: value.astype(np.float16 if name.startswith("rows") else np.float32)
+            for name, value in self._arrays.items()
+        }
         write_weights(path, self, arrays, about, card, overwrite=overwrite)
 
     @classmethod
@@ -246,104 +354,130 @@ class GraphRecognizer:
         found = read_weights(path, cls.name)
         about, arrays = found.about, found.arrays
         try:
-            made = cls(AUGraph.from_dict(about["graph"]))
-            made._gamma, made._sharpness = float(about["gamma"]), float(about["sharpness"])
+            made = cls(AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
+            made._members = tuple(Member(**member) for member in about["members"])
+            made._sharpness = float(about["sharpness"])
             made._affines = {k: (v[0], v[1], v[2]) for k, v in about["affines"].items()}
             made.chosen = dict(about["chosen"])
-            names = ("mean", "deviation", "rows", "weights")
-            made._arrays = {name: arrays[name].astype(np.float64) for name in names}
-            if len(made._arrays["rows"]) != len(made._arrays["weights"]):
-                raise ValueError("rows and weights differ in length")
+            for k, member in enumerate(made._members):
+                names = [f"{name}_{member.scale}" for name in ("mean", "deviation", "rows")]
+                for name in (*names, f"weights_{k}"):
+                    made._arrays[name] = arrays[name].astype(np.float64)
+                if len(made._arrays[names[2]]) != len(made._arrays[f"weights_{k}"]):
+                    raise ValueError("rows and weights differ in length")
+                if member.edges not in made._edges:
+                    raise ValueError(f"edges {member.edges!r} are none")
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise WeightsError(f"{path} holds no whole graph recogniser: {error}") from error
+            raise WeightsError(f"{path} holds no whole {cls.name} recogniser: {error}") from error
         made.classes, made.card = found.classes, found.card
         return made
 
 
-class NodeKernel:
-    """The kernel of the module's head, over a graph.
+#: What is read of maps, and of their mirror images: (N, cells, K) each.
+_Rows = tuple[Floats, Floats]
 
-    Attributes:
-        parts: (R, cells) each cell's share in each ROI's part; see `parts`.
-        edges: (R, R) symmetric, sum 1.
+
+@dataclass(eq=False)
+class _View:
+    """Training clips, registered to one target; what is made of them is made once."""
+
+    of: GraphRecognizer
+    target: str
+    affines: dict[str, Affine]
+    place: Place
+    maps: FloatArray
+    _distances: dict[int, list[Floats]] = field(default_factory=dict)
+
+    @cached_property
+    def _mirrored(self) -> FloatArray:
+        return mirrored(self.maps)
+
+    def rows(self, scale: int) -> tuple[Floats, Floats, tuple[Floats, Floats]]:
+        """z-scored rows of the maps and of their mirror images; mean and deviation."""
+        rows, mirror = (self.of._read(m, scale, self.place) for m in (self.maps, self._mirrored))
+        both = np.concatenate([rows, mirror])
+        mean, deviation = both.mean(0), both.std(0) + 1e-8
+        return (rows - mean) / deviation, (mirror - mean) / deviation, (mean, deviation)
+
+    def gram(self, scale: int, edges: str, gamma: float) -> Floats:
+        """(n, n): K."""
+        if scale not in self._distances:
+            rows, mirror, _ = self.rows(scale)
+            shares = self.of._parts(scale, self.place)
+            self._distances[scale] = [node_distances(shares, rows, x) for x in (rows, mirror)]
+        return gram_of(self._distances[scale], self.of._edges[edges], gamma)
+
+
+# The kernel
+
+
+def edge_weights(graph: AUGraph) -> Floats:
+    """(R, R) symmetric, sum 1: how much two ROIs that move alike in two clips say together."""
+    propagation = graph.normalised("symmetric")
+    both = propagation + propagation.T  # a kernel is symmetric; so is an undirected graph
+    weights: Floats = both / both.sum()
+    return weights
+
+
+def node_distances(shares: Floats, a: Floats, b: Floats) -> Floats:
+    """(N, cells, K), (M, cells, K) -> (R, N, M): mean absolute difference in every part.
+
+    Args:
+        shares: (R, cells); see `parts`.
     """
-
-    def __init__(self, graph: AUGraph) -> None:
-        self.parts = parts(graph.rois)
-        propagation = graph.normalised("symmetric")
-        both = propagation + propagation.T  # a kernel is symmetric; so is an undirected graph
-        self.edges: Floats = both / both.sum()
-
-    def distances(self, a: Floats, b: Floats) -> Floats:
-        """(N, cells, 3), (M, cells, 3) -> (R, N, M): mean absolute difference in every part."""
-        found = np.empty((len(self.parts), len(a), len(b)))
-        for r, shares in enumerate(self.parts):
-            own = shares > 0
-            scale = (shares[own] / (3 * shares.sum()))[:, None]
-            x, y = ((z[:, own] * scale).reshape(len(z), -1) for z in (a, b))
-            found[r] = cdist(x, y, "cityblock")
-        return found
-
-    def shares(self, kernels: Floats) -> Floats:
-        """(R, N, M) node kernels -> (R, N, M): what each ROI gives to K, which is the sum."""
-        shape = kernels.shape
-        spread = (self.edges @ kernels.reshape(len(kernels), -1)).reshape(shape)
-        given: Floats = kernels * spread
-        return given
-
-    def of(self, distances: Sequence[Floats], gamma: float) -> Floats:
-        """(N, M): K, the mean over the given distances (of clips, of mirror images)."""
-        total = sum(self.shares(np.exp(-gamma * d)).sum(0) for d in distances)
-        mean: Floats = np.asarray(total) / len(distances)
-        return mean
+    found = np.empty((len(shares), len(a), len(b)))
+    for r, share in enumerate(shares):
+        own = share > 0
+        scale = (share[own] / (a.shape[-1] * share.sum()))[:, None]
+        x, y = ((z[:, own] * scale).reshape(len(z), -1) for z in (a, b))
+        found[r] = cdist(x, y, "cityblock")
+    return found
 
 
-def parts(rois: Sequence[str]) -> Floats:
-    """(R, 81): which of the 9 x 9 cells belong to which ROI: to the nearest, to equals in equal
-    shares, so that a face's left and right are treated alike.
+def shares_of(kernels: Floats, edges: Floats) -> Floats:
+    """(R, N, M) node kernels -> (R, N, M): what each ROI gives to K, which is the sum."""
+    spread = (edges @ kernels.reshape(len(kernels), -1)).reshape(kernels.shape)
+    given: Floats = kernels * spread
+    return given
 
-    Raises:
-        UsageError: a ROI is no landmark.
+
+def gram_of(distances: Sequence[Floats], edges: Floats, gamma: float) -> Floats:
+    """(N, M): K, the mean over the given distances (of clips, of mirror images)."""
+    total = sum(shares_of(np.exp(-gamma * d), edges).sum(0) for d in distances)
+    mean: Floats = np.asarray(total) / len(distances)
+    return mean
+
+
+def parts(rois: Sequence[str], cells: int, place: Place = BY_LANDMARKS) -> Floats:
+    """(R, cells ** 2): which cells of a map belong to which ROI: to the nearest, to equals in equal
+    shares, so that a face's left and right are treated alike. A ROI far from all is left without.
     """
-    for roi in rois:
-        if roi not in PLACES:
-            raise UsageError(
-                f"the place of ROI {roi!r} in a flow map is not known; a graph for recognition is "
-                f"over landmarks.{did_you_mean(roi, PLACES)}"
-            )
-    middle = (np.arange(CELLS) + 0.5) * _SIDE / CELLS - 0.5
+    landmarks = place.landmarks()
+    middle = (np.arange(cells) + 0.5) * _SIDE / cells - 0.5
     x, y = (axis.ravel() for axis in np.meshgrid(middle, middle))
-    far = np.array([np.hypot(x - px, y - py) for px, py in (PLACES[roi] for roi in rois)])
+    far = np.array([np.hypot(x - px, y - py) for px, py in (landmarks[roi] for roi in rois)])
     nearest = far < far.min(0) + 1e-6
     shares: Floats = nearest / nearest.sum(0)
     return shares
 
 
+def _check_rois(rois: Sequence[str]) -> None:
+    known = BY_LANDMARKS.landmarks()
+    for roi in rois:
+        if roi not in known:
+            raise UsageError(
+                f"the place of ROI {roi!r} in a flow map is not known; a graph for recognition is "
+                f"over landmarks.{did_you_mean(roi, known)}"
+            )
+
+
 def _twins(rois: Sequence[str]) -> list[int]:
     """Of each ROI the one where its mirror image lies; itself where there is none."""
-    at = np.array([PLACES[roi] for roi in rois])
+    landmarks = BY_LANDMARKS.landmarks()
+    at = np.array([landmarks[roi] for roi in rois])
     mirror = at * (-1, 1) + (_SIDE - 1, 0)
     far = np.hypot(*(mirror[:, None] - at).transpose(2, 0, 1))
     return [int(row.argmin()) if row.min() < 1 else k for k, row in enumerate(far)]
-
-
-def without_each(gram: Floats, goals: Floats, noise: Floats, groups: Sequence[str]) -> Floats:
-    """(n, C): ridge predictions of each group by the others, as if it had never been there.
-
-    With G = (K + 1 + diag(noise))^-1 and a = G y, what y_g misses its prediction by is
-    (G_gg)^-1 a_g: leaving out a block of rows and columns, by the inverse's Schur complement.
-
-    Shapes:
-        gram (n, n); goals (n, C); noise (n,) > 0; groups n names.
-    """
-    inverse = np.linalg.inv(gram + 1 + np.diag(noise))
-    weights = inverse @ goals
-    found = np.empty_like(goals)
-    names = np.asarray(groups)
-    for name in dict.fromkeys(groups):
-        own = np.flatnonzero(names == name)
-        found[own] = goals[own] - np.linalg.solve(inverse[np.ix_(own, own)], weights[own])
-    return found
 
 
 def _scaled(inputs: FloatArray) -> FloatArray:
@@ -351,19 +485,3 @@ def _scaled(inputs: FloatArray) -> FloatArray:
     view = centred(inputs)
     size = np.sqrt((view.astype(np.float64) ** 2).mean((1, 2), keepdims=True))
     return np.asarray(view / (size + 1e-6), np.float32)
-
-
-def _soft_max(scores: Floats) -> Floats:
-    raised = np.exp(scores - scores.max(1, keepdims=True))
-    shares: Floats = raised / raised.sum(1, keepdims=True)
-    return shares
-
-
-def _log_loss(scores: Floats, labels: IntArray) -> float:
-    return float(-np.log(_soft_max(scores)[np.arange(len(labels)), labels]).mean())
-
-
-def _uf1(scores: Floats, labels: IntArray) -> float:
-    confusion = np.zeros((1, scores.shape[1], scores.shape[1]), np.int64)
-    np.add.at(confusion[0], (labels, scores.argmax(1)), 1)
-    return float(uf1_of(confusion)[0])

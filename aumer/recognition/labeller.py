@@ -15,6 +15,7 @@ from aumer.errors import UsageError
 from aumer.flow import Flow
 from aumer.recognition.apex import rows_between
 from aumer.recognition.clips import Moment, flow_maps
+from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.types import FaceTrack, Features, FloatArray
 from aumer.video import Source, content_digest
@@ -76,7 +77,8 @@ class Labeller:
             UsageError: the source is a camera.
             VideoError: the source cannot be read.
         """
-        maps = flow_maps(source, moments, track, self._flow, self._settings, fps=fps)
+        place = getattr(self.recognizer, "place", BY_LANDMARKS)
+        maps = flow_maps(source, moments, track, self._flow, self._settings, fps=fps, place=place)
         return [None if found is None else self.judge(found) for found in maps]
 
     def judge(self, flow_map: FloatArray) -> Verdict:
@@ -108,10 +110,13 @@ class Labeller:
         rows = rows_between(features, moment.onset, moment.apex)[:-1]
         columns = [features.rois.index(roi) for roi in recognizer.rois]
         moved = np.nan_to_num(features.values[rows][:, columns]).sum(axis=0) / features.eye_distance
-        probs = _named(
-            recognizer.classes, recognizer.predict_motion(moved[None].astype(np.float32))[0]
-        )
-        return Verdict(max(probs, key=probs.__getitem__), probs, {})
+        moved = moved.astype(np.float32)
+        probs = _named(recognizer.classes, recognizer.predict_motion(moved[None])[0])
+        label = max(probs, key=probs.__getitem__)
+        spoke: dict[str, float] = {}
+        if hasattr(recognizer, "motion_attribution"):
+            spoke = _named(recognizer.rois, recognizer.motion_attribution(moved, label))
+        return Verdict(label, probs, spoke)
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:

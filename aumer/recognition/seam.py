@@ -119,7 +119,8 @@ class Recognizer(Protocol):
 
         Args:
             sources: the data set of each clip, where its face was cropped as that data set's clips
-                of `fit` were; none where it was cropped as `ROI_CENTRES` says.
+                of `fit` were; none where it shows the face at the recogniser's ``place``, or
+                at `aumer.recognition.place.BY_LANDMARKS` if it has no such attribute.
         """
         ...
 

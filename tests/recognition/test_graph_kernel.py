@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,22 @@ import numpy as np
 import pytest
 from recognition.faces import CLASSES, clips
 
+from aumer.bench.recognition import factory
 from aumer.errors import ConfigError, UsageError, WeightsError
-from aumer.face.mean_face import MEAN_FACE
 from aumer.graph import AUGraph
 from aumer.recognition import seam
-from aumer.recognition.features import PLACES, centred, mirrored
+from aumer.recognition.features import centred, mirrored
 from aumer.recognition.graph_kernel import (
-    BALANCES,
     GAMMAS,
-    RIDGES,
     Choice,
     GraphRecognizer,
-    NodeKernel,
+    edge_weights,
+    gram_of,
+    node_distances,
     parts,
-    without_each,
 )
+from aumer.recognition.kernel_ridge import BALANCES, RIDGES, soft_max, without_each
+from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.registration import (
     IDENTITY,
     MEAN,
@@ -54,7 +55,7 @@ def rows(seed: int, number: int) -> Any:
 
 
 def test_every_cell_is_shared_out_and_left_as_right() -> None:
-    shares = parts(NAMES)
+    shares = parts(NAMES, 9)
     assert shares.shape == (12, 81) and (shares.sum(1) > 0).all()
     np.testing.assert_allclose(shares.sum(0), 1)
     twin = [
@@ -67,22 +68,11 @@ def test_every_cell_is_shared_out_and_left_as_right() -> None:
     np.testing.assert_allclose(flipped, shares)
 
 
-def test_the_places_are_those_that_flow_maps_are_made_with() -> None:
-    """`flow_map` crops a user's face so that its landmarks lie where recognisers look for them."""
-    from aumer.motion import _ORIGIN
-    from aumer.recognition.flow_map import where
-
-    crop = 128
-    mean_face = MEAN_FACE[:, :2] * (crop / 2) + np.array(_ORIGIN) * crop
-    ours = np.array(list(PLACES.values()))
-    np.testing.assert_allclose(where(mean_face.astype(np.float32), crop), ours, atol=0.3)
-
-
 def test_kernel_by_its_definition() -> None:
     graph = AUGraph.load("dfme-facs-micro")
-    kernel, gamma = NodeKernel(graph), 0.4
+    gamma = 0.4
     a, b = rows(0, 4), rows(1, 3)
-    shares = parts(graph.rois)
+    shares = parts(graph.rois, 9)
     weights = graph.normalised("symmetric")
     weights = weights / weights.sum()
     expected = np.zeros((4, 3))
@@ -91,22 +81,22 @@ def test_kernel_by_its_definition() -> None:
             apart = abs(a[i] - b[j]).mean(1)
             alike = np.exp(-gamma * (shares @ apart) / shares.sum(1))
             expected[i, j] = alike @ weights @ alike
-    np.testing.assert_allclose(kernel.of([kernel.distances(a, b)], gamma), expected)
+    found = gram_of([node_distances(shares, a, b)], edge_weights(graph), gamma)
+    np.testing.assert_allclose(found, expected)
 
 
 def test_an_identity_graph_sees_every_roi_by_itself() -> None:
-    kernel = NodeKernel(AUGraph.identity())
-    distances = kernel.distances(rows(0, 5), rows(1, 5))
+    distances = node_distances(parts(NAMES, 9), rows(0, 5), rows(1, 5))
     alone = (np.exp(-0.3 * distances) ** 2).mean(0)
-    np.testing.assert_allclose(kernel.of([distances], 0.3), alone)
+    np.testing.assert_allclose(gram_of([distances], edge_weights(AUGraph.identity()), 0.3), alone)
 
 
 @pytest.mark.parametrize("graph", ["identity", "dfme-facs-micro", "samm-lv-published"])
 def test_it_is_a_kernel(graph: str) -> None:
     """Symmetric, 1 on the diagonal; positive where the graph's weights are a kernel too."""
-    made = NodeKernel(AUGraph.identity() if graph == "identity" else AUGraph.load(graph))
+    edges = edge_weights(AUGraph.identity() if graph == "identity" else AUGraph.load(graph))
     x = rows(0, 40)
-    gram = made.of([made.distances(x, x)], 0.3)
+    gram = gram_of([node_distances(parts(NAMES, 9), x, x)], edges, 0.3)
     np.testing.assert_allclose(gram, gram.T)
     np.testing.assert_allclose(np.diag(gram), 1)
     assert np.linalg.eigvalsh(gram).min() > -1e-6
@@ -137,17 +127,51 @@ def test_what_is_chosen_is_the_best_on_training_subjects_left_out() -> None:
     data = clips(2, subjects=5, each=2)
     data = replace(data, inputs=_noisy(data.inputs), sources=())
     made = GraphRecognizer().fit(data)
-    chosen = {k: made.chosen[k] for k in ("target", "gamma", "ridge", "balance")}
-    assert chosen["target"] == NONE  # there is but one crop
-    assert chosen["gamma"] in GAMMAS and chosen["ridge"] in RIDGES
-    assert chosen["balance"] in BALANCES
+    assert made.chosen["target"] == NONE  # there is but one crop
+    members = made.chosen["members"]
+    assert len({(m["scale"], m["edges"]) for m in members}) == len(members)
+    promised = [m["uf1_left_out"] for m in members]
+    assert promised == sorted(promised, reverse=True)
+    best = members[0]
+    assert best["gamma"] in GAMMAS and best["ridge"] in RIDGES and best["balance"] in BALANCES
+    structure = best["scale"], best["edges"]
     grid = [
-        GraphRecognizer(choice=Choice(NONE, gamma, ridge, balance)).fit(data).chosen["uf1_left_out"]
+        GraphRecognizer(choice=Choice(NONE, gamma, ridge, balance, *structure), place=made.place)
+        .fit(data)
+        .chosen["uf1_left_out"]
         for gamma in GAMMAS
         for ridge in RIDGES
         for balance in BALANCES
     ]
-    assert made.chosen["uf1_left_out"] == max(grid) > min(grid)
+    assert promised[0] == max(grid) > min(grid)
+    assert made.chosen["uf1_left_out"] >= promised[0]
+
+
+def test_scores_of_structures_are_averaged() -> None:
+    data = replace(clips(2, subjects=4, each=2), sources=())
+    made = GraphRecognizer(place=BY_LANDMARKS).fit(data)
+    assert len(made._members) > 1  # all are as good: the mean of more is the steadier
+    test = clips(1)
+    alone = [
+        GraphRecognizer(choice=Choice(NONE, **asdict(member)), place=BY_LANDMARKS).fit(data)
+        for member in made._members
+    ]
+    scores = np.mean([np.log(one.predict_proba(test.inputs)) / one._sharpness for one in alone], 0)
+    shares = soft_max(made._sharpness * scores)
+    np.testing.assert_allclose(made.predict_proba(test.inputs), shares, atol=1e-9)
+
+
+def test_subjects_left_out_are_in_nothing_that_is_learnt() -> None:
+    """Place, registration, settings and weights are of the clips given to `fit`, and no others."""
+    data = clips(0, subjects=6)
+    own = data.of_subject("s3")
+    other = data.inputs.copy()
+    other[own] = np.random.default_rng(1).normal(size=other[own].shape)
+    changed = replace(data, inputs=other, labels=np.where(own, 0, data.labels))
+    one, two = (factory("graph")(0).fit(d.take(~own)) for d in (data, changed))
+    assert one.chosen == two.chosen
+    test = data.take(own)
+    assert np.array_equal(one.predict_proba(test.inputs), two.predict_proba(test.inputs))
 
 
 def _noisy(inputs: FloatArray) -> FloatArray:
@@ -281,20 +305,15 @@ def test_too_little_to_learn_from() -> None:
 
 
 def test_a_file_that_lacks_an_array(fitted: GraphRecognizer, tmp_path: Path) -> None:
-    path = tmp_path / "half.safetensors"
-    arrays = {k: v for k, v in fitted._arrays.items() if k != "rows"}
-    about = {
-        "graph": fitted.graph.to_dict(),
-        "gamma": 0.3,
-        "sharpness": 1.0,
-        "affines": {},
-        "chosen": {},
-    }
-    seam.write_weights(path, fitted, arrays, about, {}, overwrite=False)
-    with pytest.raises(WeightsError, match="no whole graph recogniser: 'rows'"):
-        GraphRecognizer.load(path)
-    fitted.save(tmp_path / "whole.safetensors", {})
-    again = GraphRecognizer.load(tmp_path / "whole.safetensors")
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    fitted.save(whole, {})
+    found = seam.read_weights(whole)
+    arrays = {k: v for k, v in found.arrays.items() if k != "rows_9"}
+    seam.write_weights(half, fitted, arrays, found.about, {}, overwrite=False)
+    with pytest.raises(WeightsError, match="no whole graph recogniser: 'rows_9'"):
+        GraphRecognizer.load(half)
+    again = GraphRecognizer.load(whole)
     assert again.graph.digest == fitted.graph.digest and again.chosen == fitted.chosen
+    assert again.place == fitted.place
     test = clips(1)
     assert np.array_equal(again.predict_proba(test.inputs), fitted.predict_proba(test.inputs))

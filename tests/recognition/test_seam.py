@@ -20,6 +20,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "svm-cells": lambda: registry.resolve("recognizer", "svm-cells")(),
     "ststnet": lambda: registry.resolve("recognizer", "ststnet")(epochs=30, batch=16),
     "graph": lambda: registry.resolve("recognizer", "graph")(),
+    "graph-motion": lambda: registry.resolve("recognizer", "graph-motion")(),
 }
 
 

@@ -1,0 +1,84 @@
+"""``graph-motion``: the graph recogniser on the motion of the ROIs alone, as `Features` hold it.
+
+It learns from flow maps like any other: each ROI's u and v there are means over a small square. Of
+a clip whose `Features` are known, the displacements from onset to apex take their place. Both are
+put on one scale, channel by channel, for the maps of MEGC 2019 have lost theirs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError
+from aumer.recognition.graph_kernel import GraphRecognizer, _twins
+from aumer.recognition.place import SIDE, Place
+from aumer.recognition.seam import Floats, column, fitted
+from aumer.types import FloatArray
+
+
+class GraphMotionRecognizer(GraphRecognizer):
+    """See `GraphRecognizer`; what is said there of cells along a side is here the squares' side."""
+
+    name: ClassVar[str] = "graph-motion"
+    #: Px of a map. Features are means over 9 px or so of a map.
+    SCALES: ClassVar[tuple[int, ...]] = (3, 5, 7)
+
+    def _read(self, maps: FloatArray, scale: int, place: Place) -> Floats:
+        landmarks = place.landmarks()
+        at = np.array([landmarks[roi] for roi in self.rois])
+        across, down = (_shares(centres, scale) for centres in at.T)
+        moved = np.einsum("ry,nyxk,rx->nrk", down, maps[..., :2], across, optimize=True)
+        return _level(moved)
+
+    def _parts(self, scale: int, place: Place) -> Floats:
+        """Every ROI is its own part."""
+        return np.eye(len(self.rois))
+
+    def predict_motion(self, motion: FloatArray) -> Floats:
+        """(N, R, 2) displacements from onset to apex -> (N, C) probabilities.
+
+        Args:
+            motion: x to the image's right and y down, of any scale.
+
+        Raises:
+            UsageError: it is not fitted, or wrong inputs.
+        """
+        return self._judged(self._motions(motion))
+
+    def motion_attribution(self, motion: FloatArray, label: str | None = None) -> Floats:
+        """(R,): what each ROI's motion (R, 2) adds to the score of the class; see `attribution`."""
+        k = column(self, label, self.predict_motion(motion[None])[0])
+        return self._spoken(self._motions(np.stack([motion, np.zeros_like(motion)])), k)
+
+    def _motions(self, motion: FloatArray) -> dict[int, tuple[Floats, Floats]]:
+        fitted(self)
+        array = np.asarray(motion, np.float64)
+        if array.ndim != 3 or array.shape[1:] != (len(self.rois), 2):
+            raise UsageError(
+                f"motion is of shape (N, {len(self.rois)}, 2), in the order "
+                f"{', '.join(self.rois)}; found {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise UsageError("motion holds NaN or infinity; where none is known put 0")
+        face = _level(array)
+        mirror = face[:, _twins(self.rois)] * (-1, 1)
+        return {member.scale: (face, mirror) for member in self._members}
+
+
+def _level(moved: npt.NDArray[np.float64]) -> Floats:
+    """(N, R, 2) with each clip's u and v of root mean square 1; 0 where nothing moves."""
+    size = np.sqrt((moved**2).mean(1, keepdims=True))
+    level: Floats = moved / np.where(size > 1e-9, size, 1)
+    return level
+
+
+def _shares(centres: npt.NDArray[np.float64], side: int) -> Floats:
+    """(R, 28): each pixel's share in the mean over `side` px about each centre, within the map."""
+    low = np.clip(centres + 0.5 - side / 2, 0, SIDE - side)[:, None]
+    pixel = np.arange(SIDE)
+    inside = np.clip(np.minimum(low + side, pixel + 1) - np.maximum(low, pixel), 0, 1)
+    shares: Floats = inside / inside.sum(1, keepdims=True)
+    return shares

@@ -1,0 +1,129 @@
+"""Ridge regression on classes over a kernel: its settings, and what it says of subjects left out.
+
+The head is a function of the kernel alone, so that leaving out each training subject in turn is
+exact and costs one inverse. By that the settings of kernel recognisers are chosen within the
+training clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from aumer.errors import UsageError
+from aumer.evaluation.recognition import uf1_of
+from aumer.recognition.seam import Clips, Floats
+from aumer.types import IntArray
+
+#: All that there is to choose from.
+RIDGES = (0.05, 0.1, 0.2, 0.4)
+BALANCES = (0.5, 0.75, 1.0)
+#: Factors of the head's scores before the soft-max: the one of least log loss is taken.
+_SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a head has to say of clips.
+
+    Shapes:
+        labels (n,) int64; goals (n, C), the class less 1 / C; weights (n,), n / (C n_c).
+
+    Attributes:
+        subjects: whose each clip is.
+    """
+
+    labels: IntArray
+    subjects: tuple[str, ...]
+    goals: Floats
+    weights: Floats
+
+    @classmethod
+    def of(cls, clips: Clips) -> Task:
+        """Of labelled clips.
+
+        Raises:
+            UsageError: a class without a clip, or fewer than two subjects.
+        """
+        counts = np.bincount(clips.labels, minlength=len(clips.classes))
+        if not counts.all():
+            without = ", ".join(c for c, n in zip(clips.classes, counts, strict=True) if not n)
+            raise UsageError(f"every class needs a clip to learn from; without one: {without}")
+        if len(set(clips.subjects)) < 2:
+            raise UsageError("to choose by leaving out a subject, clips of two or more are needed")
+        return cls(
+            clips.labels,
+            clips.subjects,
+            np.eye(len(counts))[clips.labels] - 1 / len(counts),
+            len(clips) / (len(counts) * counts[clips.labels]),
+        )
+
+    def noise(self, ridge: float, balance: float) -> Floats:
+        """(n,): what is added to the kernel's diagonal; clips weigh `weights` ** balance."""
+        added: Floats = ridge / self.weights**balance
+        return added
+
+    def left_out(self, gram: Floats, ridge: float, balance: float) -> Floats:
+        """(n, C): scores of each clip by a head that never saw its subject."""
+        return without_each(gram, self.goals, self.noise(ridge, balance), self.subjects)
+
+    def learnt(self, gram: Floats, ridge: float, balance: float) -> Floats:
+        """(n, C) weights: the scores of other clips are (their kernel with these + 1) @ weights."""
+        whole = gram + 1 + np.diag(self.noise(ridge, balance))
+        weights: Floats = np.linalg.solve(whole, self.goals)
+        return weights
+
+    def uf1(self, scores: Floats) -> float:
+        """Of the greatest of each row of scores (n, C)."""
+        confusion = np.zeros((1, scores.shape[1], scores.shape[1]), np.int64)
+        np.add.at(confusion[0], (self.labels, scores.argmax(1)), 1)
+        return float(uf1_of(confusion)[0])
+
+    def sharpness(self, scores: Floats) -> float:
+        """The factor by which the soft-max of these scores is least wrong."""
+
+        def log_loss(factor: float) -> float:
+            shares = soft_max(factor * scores)[np.arange(len(self.labels)), self.labels]
+            return float(-np.log(shares).mean())
+
+        return min(_SHARPNESSES, key=log_loss)
+
+
+def without_each(gram: Floats, goals: Floats, noise: Floats, groups: Sequence[str]) -> Floats:
+    """(n, C): ridge predictions of each group by the others, as if it had never been there.
+
+    With G = (K + 1 + diag(noise))^-1 and a = G y, what y_g misses its prediction by is
+    (G_gg)^-1 a_g: leaving out a block of rows and columns, by the inverse's Schur complement.
+
+    Shapes:
+        gram (n, n); goals (n, C); noise (n,) > 0; groups n names.
+    """
+    inverse = _inverse(gram + 1 + np.diag(noise))
+    weights = inverse @ goals
+    found = np.empty_like(goals)
+    names = np.asarray(groups)
+    for name in dict.fromkeys(groups):
+        own = np.flatnonzero(names == name)
+        found[own] = goals[own] - np.linalg.solve(inverse[np.ix_(own, own)], weights[own])
+    return found
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Of a symmetric matrix; by Cholesky's factor where there is one, in half the time."""
+    factor, failed = lapack.dpotrf(matrix, lower=1)
+    if failed:
+        return np.asarray(np.linalg.inv(matrix))
+    lower, _ = lapack.dpotri(factor, lower=1)
+    lower = np.tril(lower)
+    inverse: Floats = lower + np.tril(lower, -1).T
+    return inverse
+
+
+def soft_max(scores: Floats) -> Floats:
+    """(N, C) -> (N, C): rows sum to 1."""
+    raised = np.exp(scores - scores.max(1, keepdims=True))
+    shares: Floats = raised / raised.sum(1, keepdims=True)
+    return shares
