@@ -34,6 +34,7 @@ from aumer.types import Annotation, FaceTrack, Features, FloatArray, VideoRecord
 
 if TYPE_CHECKING:
     from aumer.bench.workers import Workers
+    from aumer.face.track import FaceTracker
     from aumer.recognition.sequences.inputs import SequenceSettings
 
 #: Called with the clips that are done and all there are.
@@ -337,7 +338,6 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
 
 def _track(example: Example, reading: Reading, margin: int, content: str, cache: str) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset."""
-    from aumer.face.track import FaceTracker
     from aumer.video import open_video
 
     face = reading.settings.face
@@ -346,11 +346,8 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
     store = FeatureCache(cache, f"track-{_digest(**about)}")
     kept = store.whole()
     if kept is None:
-        tracker = FaceTracker(
-            registry.resolve("detector", face.detector)(),
-            registry.resolve("landmarker", face.landmarker)(),
-            min_eye_distance=face.min_eye_distance,
-        )
+        tracker = _tracker(face.detector, face.landmarker, face.min_eye_distance)
+        tracker.reset()
         rows: list[tuple[int, float, FloatArray, FloatArray]] = []
         hidden = np.full(4, np.nan, np.float32), np.full((68, 2), np.nan, np.float32)
         wanted = range(first, last + 1)
@@ -372,6 +369,18 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
         store.finish(kept)
     valid = np.isfinite(kept["boxes"]).all(axis=1)
     return FaceTrack(kept["times"], kept["frames"], valid, kept["boxes"], kept["landmarks"])
+
+
+@lru_cache(maxsize=1)
+def _tracker(detector: str, landmarker: str, min_eye_distance: float) -> FaceTracker:
+    """One for all clips of a process: a clip is short, and the networks take long to load."""
+    from aumer.face.track import FaceTracker
+
+    return FaceTracker(
+        registry.resolve("detector", detector)(),
+        registry.resolve("landmarker", landmarker)(),
+        min_eye_distance=min_eye_distance,
+    )
 
 
 def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:

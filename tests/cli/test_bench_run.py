@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bench.conftest import TINY, write_tables
+from data import trees
 
 from aumer.errors import EXIT_OK, EXIT_USAGE
 from aumer.simulate.timeline import Event, Timeline
@@ -151,3 +152,45 @@ def test_what_cannot_be_run_is_said_before_anything_is_written(
     assert done.code == EXIT_USAGE
     assert said in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> None:
+    """One command from the owners' layout to the table; and what it says of mistakes."""
+    (tmp_path / "CASME2").mkdir()
+    acts = trees.acted(3, ["happiness", "others"], hidden=(1, "others"))
+    trees.casme2_acted(tmp_path / "CASME2", acts)
+    changed = ("inputs.size=48", "learning.epochs=1", "config.layers=[1,1,1,1]")
+    changed += ("config.groups=4", "config.reduction=4")
+    cut = " ".join(f"--set {setting}" for setting in changed)
+    line = f"bench casme2-5class --data CASME2 --model se-resnext50 {cut} -o out"
+    done = run(line)
+    assert done.code == EXIT_OK, done.err
+    assert "| all | " in done.out and "published" in done.out.lower()
+    assert "MFEM + MFFM" in done.out and "sub01/EP02_01 (no face in any" in done.out
+    assert "1 clips cannot be seen" in done.err
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert document["unseen"][0]["name"] == "EP02_01" and document["accuracy"]["value"] >= 0
+    again = run("bench casme2-5class --model se-resnext50 " + cut + " -o out --score-only --json")
+    assert again.code == EXIT_OK, again.err
+    assert json.loads(again.out)["seeds"] == document["seeds"]
+    inner = run(line.replace("-o out", "-o in") + " --selection inner --folds 3")
+    assert inner.code == EXIT_OK, inner.err
+    assert "epoch: the best on inner subjects (20% of the training ones" in inner.out
+    assert "3 groups of subjects over 3 subjects" in inner.out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--model se-resnext", "of sequences cnn-lstm.*Did you mean 'se-resnext50'"),
+        ("--model cnn-lstm --decoder aumer", "--decoder is of spotting"),
+        ("--model cnn-lstm --train-subjects 3", "--train-subjects is of spotting"),
+        ("--model cnn-lstm --set config.lenght=3", "unknown key lenght"),
+        ("--model cnn-lstm --set inputs.sizes=3", "unknown key sizes"),
+        ("--model graph --set inputs.crops=3", "unknown key crops"),
+        ("--model graph --selection oracle", "none on the test subjects"),
+    ],
+)
+def test_wrong_recognition_is_told(run: Any, tmp_path: Path, line: str, said: str) -> None:
+    done = run(f"bench casme2-5class --data {tmp_path} {line}")
+    assert done.code == EXIT_USAGE and re.search(said, done.err, re.DOTALL), done.err

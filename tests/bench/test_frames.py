@@ -1,0 +1,284 @@
+"""CASME II, SAMM and SMIC-HS from the frames of their owners' layouts to recognised clips."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from data import trees
+
+from aumer.bench import clips as clips_module
+from aumer.bench import protocol as protocols
+from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, listed, sequence_settings
+from aumer.bench.protocol import Protocol
+from aumer.bench.recognition import RecognitionResult, read_fold, run
+from aumer.bench.workers import Workers
+from aumer.config import load_settings
+from aumer.errors import ConfigError, NoFaceError, UsageError
+from aumer.recognition.seam import Clips
+from aumer.recognition.sequences.clips import SequenceClips
+from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
+
+#: Networks that learn in a second; frames as published but for the size of the crop.
+SMALL: dict[str, dict[str, Any]] = {
+    "mfem-mffm": {
+        "config": {"steps": 3, "width": 8, "blocks": (1, 1, 1, 1), "hidden": 16},
+        "learning": {"epochs": 2, "batch": 8},
+        "inputs": {"size": 48},
+    },
+    "cnn-lstm": {
+        "config": {"length": 8, "windows": 0, "channels": (4, 8)},
+        "learning": {"epochs": 2},
+        "inputs": {"size": 48, "margin": 0},
+    },
+    "mobilevit-v3": {"learning": {"epochs": 1}, "inputs": {"size": 48}},
+    "se-resnext50": {
+        "config": {"layers": (1, 1, 1, 1), "groups": 4, "reduction": 4},
+        "learning": {"epochs": 2},
+        "inputs": {"size": 48},
+    },
+    "ststnet": {"epochs": 2, "inputs": {"crop": 64}},
+    "svm-cells": {"inputs": {"crop": 64}},
+    "graph": {"inputs": {"crop": 64}},
+}
+#: Its face cannot be seen.
+HIDDEN = ("sub02", "EP05_01")
+
+
+def small(name: str, model: str, **changes: Any) -> Protocol:
+    found = protocols.load(name).changed({f"recognition.{model}": SMALL[model]})
+    return replace(found, **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def acts() -> list[trees.Act]:
+    return trees.acted(3, list(trees.ACTS), hidden=(2, "others"))
+
+
+@pytest.fixture(scope="module")
+def casme2(acts: list[trees.Act], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trees.casme2_acted(tmp_path_factory.mktemp("CASME2"), acts)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def check_whole(result: RecognitionResult, clips: int) -> None:
+    """Every clip once, the one without a face too; and what a reader must know."""
+    told = [pair for fold in result.folds for pair in zip(fold.whose, fold.clips, strict=True)]
+    assert len(set(told)) == len(told) == clips
+    (report,) = result.reports.values()
+    assert int(report.table.sum()) == clips
+    (unseen,) = result.unseen
+    assert (unseen.subject, unseen.name) == HIDDEN and "no face" in unseen.reason
+    text = result.to_markdown()
+    assert "1 clips cannot be seen" in text and "sub02/EP05_01 (no face in any" in text
+    assert "no test subject chooses any" in text and "| all | 0." in text
+    assert "happiness 3, disgust 3, surprise 3, repression 3, others 3" in text
+    # The workbook has / where the first clip of each subject has its apex.
+    assert "the apex of 3 clips, which the table does not give" in text
+
+
+@pytest.mark.parametrize("model", ["mfem-mffm", "cnn-lstm", "mobilevit-v3", "se-resnext50"])
+def test_systems_of_sequences_on_casme2(
+    casme2: Path, cache: Path, tmp_path: Path, model: str
+) -> None:
+    """TV-L1, and magnification where the publication has it, from raw frames to the table."""
+    result = run(small("casme2-5class", model), casme2, model, folder=tmp_path, cache=cache)
+    check_whole(result, 15)
+    for fold in result.folds:
+        assert len(fold.log) == SMALL[model]["learning"]["epochs"] and fold.log[0]["loss"] > 0
+        assert len(fold.embeddings) == len(fold.attribution) == len(fold.clips) == 5
+        assert len(fold.rois) == 12 and any(fold.attribution[0])
+    (hidden,) = [f for f in result.folds if f.unseen]
+    assert hidden.subject == "sub02" and hidden.clips[-1] == "EP05_01"
+    # No system saw it: the classes' shares in training, 2 of 10 clips each.
+    assert hidden.probabilities[-1] == (0.2,) * 5 and not any(hidden.attribution[-1])
+
+
+@pytest.mark.parametrize("model", ["svm-cells", "graph", "ststnet"])
+def test_recognisers_of_flow_maps_on_casme2(
+    casme2: Path, cache: Path, tmp_path: Path, model: str
+) -> None:
+    result = run(small("casme2-5class", model), casme2, model, folder=tmp_path, cache=cache)
+    check_whole(result, 15)
+    if model != "ststnet":  # which learnt for two epochs
+        assert result.mean("accuracy") >= 12 / 15
+
+
+def test_a_killed_run_goes_on_and_its_folder_is_enough(
+    casme2: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = small("casme2-5class", "mfem-mffm")
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, total: int) -> None:
+        assert total == 3
+        if done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(made, casme2, "mfem-mffm", folder=tmp_path, cache=cache, progress=kill)
+    kept = sorted(tmp_path.glob("seed*.json"))
+    assert [path.name for path in kept] == ["seed0-sub01.json", "seed0-sub02.json"]
+    before = [path.read_text() for path in kept]
+    with pytest.raises(UsageError, match="lacks the folds of 1 subjects with seed 0, sub03"):
+        run(made, None, "mfem-mffm", folder=tmp_path, score_only=True)
+    # Of what was seen nothing is made of frames again.
+    asked = []
+
+    def inputs(example: clips_module.Example, *rest: Any) -> Any:
+        asked.append((example.subject, example.name))
+        raise NoFaceError("no face in any of its frames")
+
+    monkeypatch.setattr(clips_module, "_inputs", inputs)
+    whole = run(made, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
+    assert [path.read_text() for path in kept] == before
+    assert asked == [HIDDEN]
+    check_whole(whole, 15)
+    assert not list(tmp_path.glob("*.checkpoint"))
+    again = run(made, None, "mfem-mffm", folder=tmp_path, score_only=True)
+    assert again.to_dict() == whole.to_dict()
+    assert read_fold(kept[0]) == whole.folds[0]
+    other = made.changed({"recognition.mfem-mffm.learning.epochs": 3})
+    with pytest.raises(UsageError, match="holds the folds of mfem-mffm"):
+        run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
+
+
+@pytest.mark.slow
+def test_processes_change_nothing(casme2: Path, cache: Path, tmp_path: Path) -> None:
+    made = small("casme2-5class", "mobilevit-v3", split="k-fold", folds=2)
+    one, two = (
+        run(
+            made,
+            casme2,
+            "mobilevit-v3",
+            folder=tmp_path / str(n),
+            cache=cache,
+            workers=Workers(n),
+        )
+        for n in (1, 2)
+    )
+    assert [f.probabilities for f in one.folds] == [f.probabilities for f in two.folds]
+    assert {f.subject for f in one.folds} == {"1 of 2", "2 of 2"}
+
+
+def sequences(root: Path, cache: Path, changes: Mapping[str, Any]) -> ClipSet:
+    settings = load_settings()
+    made = sequence_settings(MfemMffmRecognizer.default_inputs, changes, settings)
+    listing = listed({"casme2": root}, protocols.load("casme2-5class").classes)
+    few = replace(listing, examples=listing.examples[1:3])
+    return clip_set(few, Reading(settings, made, "apex"), cache=cache, workers=Workers())
+
+
+def load(found: ClipSet) -> Clips | SequenceClips:
+    assert isinstance(found.clips, StoredClips)
+    return found.clips.load()
+
+
+def test_magnification_is_of_the_grey_frames_and_tvl1_of_the_frames_as_filmed(
+    casme2: Path, cache: Path
+) -> None:
+    found = [
+        load(sequences(casme2, cache, {"size": 48, **changes}))
+        for changes in ({}, {"magnification": False}, {"flow": "farneback"})
+    ]
+    published, plain, other = (one.inputs[0] for one in found)
+    assert len(published) == 5 and published.apex == published.offset == 4  # as far as is read
+    np.testing.assert_array_equal(published.grey[0], plain.grey[0])
+    moved = [np.abs(c.grey[4].astype(int) - c.grey[0]).mean() for c in (published, plain)]
+    assert moved[0] > 1.3 * moved[1]
+    np.testing.assert_array_equal(published.flow, plain.flow)
+    assert published.flow.any() and not np.allclose(published.flow, other.flow, atol=1e-3)
+    for wrong, said in (
+        ({"sizes": 48}, "unknown key sizes"),
+        ({"magnification": {"alfa": 3.0}}, "unknown key alfa"),
+        ({"magnification": True}, "a table or false"),
+        ({"detector": "retinaface"}, "as face.detector says"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            sequences(casme2, cache, wrong)
+    with pytest.raises(UsageError, match="no flow is called 'tvl2'"):
+        sequences(casme2, cache, {"flow": "tvl2"})
+
+
+def test_smic_has_no_apex_and_samm_counts_from_the_recording(
+    acts: list[trees.Act], cache: Path, tmp_path: Path
+) -> None:
+    shown = ("happiness", "surprise", "disgust")
+    few = [a for a in acts if a.subject != 2 and a.emotion in shown]
+    smic = trees.smic_acted(tmp_path, few)
+    for apex in ("flow-peak", "roi-difference", "midpoint"):
+        made = small("smic-3class", "svm-cells")
+        made = made.changed({"recognition.svm-cells.apex": apex})
+        result = run(made, smic, "svm-cells", folder=tmp_path / apex, cache=cache)
+        assert (
+            f"the apex of 6 clips, which the table does not give within the expression, was "
+            f"found by {apex}" in result.to_markdown()
+        )
+        assert result.mean("accuracy") >= 0.8, apex
+    with pytest.raises(ConfigError, match="apex must be one of"):
+        run(
+            made.changed({"recognition.svm-cells.apex": "peak"}),
+            smic,
+            "svm-cells",
+            folder=tmp_path / "x",
+        )
+    (tmp_path / "SAMM").mkdir()
+    samm = trees.samm_acted(tmp_path / "SAMM", [a for a in acts if a.subject != 2])
+    result = run(
+        small("samm-5class", "svm-cells"), samm, "svm-cells", folder=tmp_path / "s", cache=cache
+    )
+    assert result.mean("accuracy") >= 0.8 and not result.unseen
+    assert "anger 2, happiness 2, contempt 2, surprise 2, other 2" in result.to_markdown()
+    # The three of the composite together: subjects of all sets, and a line for each.
+    both = small("megc2019-frames", "svm-cells", datasets=("smic-hs", "samm"))
+    result = run(
+        both,
+        {"smic-hs": smic, "samm": samm},
+        "svm-cells",
+        folder=tmp_path / "both",
+        cache=cache,
+    )
+    assert [f.subject for f in result.folds] == ["s01", "s03", "006", "008"]
+    assert re.search(r"\| smic-hs \|", result.to_markdown())
+    # "Other" is no class of MEGC 2019's.
+    assert "left out, as of no class of the protocol: samm Other 2" in result.to_markdown()
+
+
+def test_clips_without_frames_are_an_error(casme2: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(next(casme2.glob("*.xlsx")).read_bytes())
+    with pytest.raises(UsageError, match="15 of 15 clips of casme2 have no frames below"):
+        listed({"casme2": tmp_path}, ("others", "disgust"))
+    with pytest.raises(UsageError, match="no clip is of the classes joy, grief"):
+        listed({"casme2": casme2}, ("joy", "grief"))
+
+
+def test_nothing_is_to_be_seen(tmp_path: Path, cache: Path) -> None:
+    grey = [a for a in trees.acted(2, ["others"], hidden=(2, "others")) if a.subject == 2]
+    with pytest.raises(UsageError, match=r"none of 1 clips can be used.*sub02/EP01_01: no face"):
+        run(
+            small("casme2-5class", "svm-cells"),
+            trees.casme2_acted(tmp_path, grey),
+            "svm-cells",
+            folder=tmp_path / "run",
+            cache=cache,
+        )
