@@ -193,7 +193,7 @@ def _by_subject(group: _Group, said: str) -> Table:
             mean = [float(np.mean([getattr(c, w) for c in counts])) for w in ("tp", "fp", "fn")]
             cells.append(" / ".join(f"{x:.3g}" for x in mean))
             cells.append(float(np.mean([c.f1 for c in counts])) if sum(mean) else None)
-        rows.append((-1.0 if cells[-1] is None else float(str(cells[-1])), cells))
+        rows.append((2.0 if cells[-1] is None else float(str(cells[-1])), cells))
     rows.sort(key=lambda row: row[0])
     more = f", means over {len(group.seeds)} seeds" if len(group.seeds) > 1 else ""
     return Table(

@@ -1,0 +1,202 @@
+"""A run's folder becomes a page, without training; and a folder that does not add up does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bench.conftest import TINY, small
+from recognition.faces import CLASSES, clips
+from results.pages import Page
+
+from aumer.bench import report as reports
+from aumer.bench import runner
+from aumer.bench.protocol import load
+from aumer.bench.recognition import factory, loso, scored
+from aumer.bench.report import draw, read
+from aumer.errors import UsageError
+from aumer.results import html
+from aumer.results.runs import RecognitionRun, SpottingRun
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "figure_bytes", lambda figure, kind: b"<svg/>")
+
+
+# Recognition
+
+
+@pytest.fixture(scope="module")
+def recognised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `aumer bench` leaves of a recogniser of flow maps."""
+    folder = tmp_path_factory.mktemp("recognised")
+    data = clips(0, subjects=4, each=2)
+    result = scored("svm-cells", loso(data, factory("svm-cells"), folder=folder), data)
+    about = {"model": "svm-cells", "options": {}, "data": "0"}
+    protocol = load("megc2019-recognition").to_dict()
+    made = {"protocol": protocol, "command": "aumer bench <x>", "versions": {"aumer": "0"}}
+    rows = zip(data.subjects, data.names, data.sources, strict=True)
+    named = [{"subject": s, "name": n, "label": 0, "dataset": d} for s, n, d in rows]
+    for name, value in (
+        ("about.json", about),
+        ("result.json", {**result.to_dict(), **made}),
+        ("data.json", {"clips": named, "unseen": []}),
+    ):
+        (folder / name).write_text(json.dumps(value))
+    return folder
+
+
+@pytest.fixture
+def copied(recognised: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recognised, tmp_path / "run"))
+
+
+def test_a_recognition_run(recognised: Path) -> None:
+    data = clips(0, subjects=4, each=2)
+    before = {p.name: p.stat().st_mtime_ns for p in recognised.iterdir()}
+    run = read(recognised)
+    assert isinstance(run, RecognitionRun) and run.classes == CLASSES
+    at = dict(
+        zip(data.names, zip(data.subjects, data.labels, data.sources, strict=True), strict=True)
+    )
+    assert {c.name for c in run.clips} == set(data.names)
+    for c in run.clips:
+        subject, label, source = at[c.name]
+        assert (c.subject, c.truth, c.source) == (subject, CLASSES[label], source)
+        assert sum(c.probabilities) == pytest.approx(1, abs=1e-5)
+        assert len(c.attribution) == len(run.rois) > 1
+    found = Page(draw(recognised).html)
+    result = json.loads((recognised / "result.json").read_text())
+    assert found.table("", "value")[0][1] == f"{result['uf1']['value']:.4f}"
+    for row in found.table("data set", "clips"):
+        assert row[3].startswith(f"{result['parts'][row[0]]['uf1']:.4f} [")
+    assert "aumer bench <x>" in found.text and "STSTNet" in found.text
+    assert "SIMULATED" not in found.text
+    assert {p.name: p.stat().st_mtime_ns for p in recognised.iterdir()} == before
+
+
+def test_losses_embeddings_and_unseen_clips_of_a_network(copied: Path) -> None:
+    """As folds of recognisers of sequences keep them."""
+    for path in copied.glob("seed0-*.json"):
+        fold = json.loads(path.read_text())
+        n = len(fold["clips"])
+        fold["log"] = [{"epoch": k, "loss": 1.0 / (k + 1), "inner_loss": 1.0} for k in range(3)]
+        fold["embeddings"] = [[float(k), k % 3, 1.0] for k in range(n)]
+        fold["unseen"] = 1
+        fold["chosen"] = {"gamma": 0.3}
+        path.write_text(json.dumps(fold))
+    run = read(copied)
+    assert isinstance(run, RecognitionRun)
+    assert [len(t.log) for t in run.training] == [3] * 4 and run.chosen[0] == {"gamma": 0.3}
+    assert sum(not c.seen for c in run.clips) == 4
+    done = draw(copied)
+    assert list(done.figures) == ["confusion", "roc", "embeddings", "attribution", "losses"]
+    assert ["gamma", "0.3 (4)"] in Page(done.html).table("of each fold")
+
+
+def test_a_run_of_before_data_sets_were_kept(copied: Path) -> None:
+    (copied / "data.json").unlink()
+    for path in copied.glob("seed0-*.json"):
+        fold = json.loads(path.read_text())
+        for key in ("log", "embeddings", "attribution", "rois", "subjects", "unseen"):
+            fold.pop(key, None)
+        path.write_text(json.dumps(fold))
+    found = Page(draw(copied).html)
+    for why in ("By data set: left out", "no attribution", "no embeddings", "no losses"):
+        assert why in found.text
+
+
+def test_what_a_design_has_seen_is_said(copied: Path) -> None:
+    result = json.loads((copied / "result.json").read_text())
+    (copied / "result.json").write_text(json.dumps({**result, "model": "graph"}))
+    assert "not free of the test subjects" in Page(draw(copied).html).text
+
+
+@pytest.mark.parametrize("how", ["gone", "relabelled", "another class", "damaged", "no result"])
+def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
+    path = copied / "seed0-s1.json"
+    fold = json.loads(path.read_text())
+    wanted = "are not those that its result.json"
+    if how == "gone":
+        path.unlink()
+    elif how == "damaged":
+        path.write_text("{")
+        wanted = "is no fold of aumer"
+    elif how == "no result":
+        (copied / "result.json").unlink()
+        wanted = "holds no finished run"
+    else:
+        new = "fear" if how == "another class" else CLASSES[CLASSES.index(fold["predicted"][0]) - 1]
+        path.write_text(json.dumps({**fold, "predicted": [new, *fold["predicted"][1:]]}))
+    with pytest.raises(UsageError, match=wanted):
+        draw(copied)
+
+
+def test_flow_images_beside_the_mistakes(
+    recognised: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = clips(0, subjects=4, each=2)
+    scaled = replace(data, inputs=(data.inputs - data.inputs.min()) / data.inputs.ptp())
+    monkeypatch.setattr(reports, "composite", lambda root: scaled)
+    run = read(recognised, data="root")
+    assert isinstance(run, RecognitionRun) and len(run.images) == len(data)
+    assert run.images["s0", data.names[0]].shape == (28, 28, 3)
+    monkeypatch.setattr(
+        reports, "composite", lambda root: replace(data, labels=(data.labels + 1) % 3)
+    )
+    with pytest.raises(UsageError, match="root is not the data of this run: clip"):
+        read(recognised, data="root")
+    result = json.loads((copied / "result.json").read_text())
+    result["protocol"]["datasets"] = ["casme2"]
+    (copied / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UsageError, match="leave --data out"):
+        read(copied, data="root")
+
+
+# Spotting
+
+
+@pytest.fixture(scope="module")
+def spotted(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Path:
+    """A tiny network on simulated faces, its epoch chosen on the test subject, too."""
+    folder = tmp_path_factory.mktemp("spotted") / "run"
+    options = runner.Options(folder=folder, overrides=TINY)
+    protocol = small(selection="oracle")
+    runner.run(protocol, {"sim-casme-sq": tables}, "aumer", options=options).save()
+    return folder
+
+
+def test_a_spotting_run(spotted: Path, tables: Path) -> None:
+    stored = runner.stored(spotted)
+    run = read(spotted)
+    assert isinstance(run, SpottingRun)
+    assert [s.honest for s in run.spotted] == [True, False]
+    found = Page(draw(spotted).html)
+    assert "SIMULATED DATA (sim-casme-sq)" in found.text and "ORACLE" in found.text
+    assert "upper bounds and no results" in found.text and "easy" in found.text
+    first = next(t for t in found.tables if t[0][:2] == ["kind", "TP"])
+    counts = stored.reports()[0].counts()
+    assert first[3][1:4] == [str(counts.tp), str(counts.fp), str(counts.fn)]
+    assert {row[0] for row in found.table("of each fold")} >= {"epochs", "threshold", "loss"}
+
+
+def test_versions_are_the_run_s_and_not_those_of_today(spotted: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(spotted, tmp_path / "run"))
+    result = json.loads((folder / "result.json").read_text())
+    result["versions"] = {"torch": "0.1"}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert Page(draw(folder).html).table("package") == [["torch", "0.1"]]
+    next((folder / "seed-0").glob("*.json")).unlink()
+    with pytest.raises(UsageError, match="there is no fold of"):
+        draw(folder)
+
+
+def test_what_is_no_run(tmp_path: Path, spotted: Path) -> None:
+    with pytest.raises(UsageError, match=r"neither run.json .* nor about.json"):
+        draw(tmp_path)
+    with pytest.raises(UsageError, match="leave --data out"):
+        draw(spotted, data=tmp_path)
