@@ -25,7 +25,7 @@ from aumer.recognition.clips import Moment, apex_by_roi_difference
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
-from aumer.types import Expression, FaceTrack, Features, IntArray, Scores
+from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
 from aumer.video import Source, content_digest, open_video
 
 #: Packages whose version can change the numbers.
@@ -83,10 +83,15 @@ class Spotter:
         self._labeller = (
             None if recognizer is None else _labeller(recognizer, device, self.settings)
         )
+        self._of_motion = (
+            _labeller("graph-motion", device, self.settings)
+            if isinstance(recognizer, str) and recognizer == "default"
+            else self._labeller
+        )
 
     def __call__(
         self,
-        video: Source,
+        video: Source | Features,
         *,
         start: float | None = None,
         end: float | None = None,
@@ -100,6 +105,10 @@ class Spotter:
         """Spot in one video; see `spot`."""
         if not 0.0 <= min_coverage <= 1.0:
             raise UsageError(f"min_coverage must lie in [0, 1]; found {min_coverage}")
+        if isinstance(video, Features):
+            if (start, end, fps) != (None, None, None):
+                raise UsageError("features have their own times; leave start, end and fps out")
+            return self._in_features(video, min_coverage, hook)
         if self._labeller is not None:
             _require_second_pass(video)
         content = content_digest(video, fps=fps)
@@ -124,10 +133,7 @@ class Spotter:
         named: dict[str, Any] = {}
         if self._labeller is not None:
             verdicts = _verdicts(self._labeller, video, expressions, track, fps)
-            expressions = tuple(
-                e if v is None else replace(e, label=v.label, probs=v.probs)
-                for e, v in zip(expressions, verdicts, strict=True)
-            )
+            expressions = _labelled(expressions, verdicts)
             named = {"recognition": {"recognizer": self._labeller.recognizer.name}}
             if hook:
                 hook("verdicts", verdicts)
@@ -148,9 +154,51 @@ class Spotter:
             track=track,
         )
 
+    def _in_features(
+        self, features: Features, min_coverage: float, hook: Hook | None
+    ) -> SpotResult:
+        """Spot in motion that has been measured already; its video is not read."""
+        coverage = float(features.valid.mean()) if len(features) else 0.0
+        if coverage < min_coverage or not features.valid.any():
+            raise NoFaceError(
+                f"{coverage:.0%} of the {len(features)} rows of the features hold motion, and at "
+                f"least {min_coverage:.0%} and one row are needed; give others, or lower "
+                "min_coverage"
+            )
+        scores, expressions = self._model(features)
+        if hook:
+            hook("scores", scores)
+        labeller, named = self._of_motion, {}
+        if labeller is not None:
+            verdicts = [
+                labeller.judge_features(features, Moment(e.onset, e.apex))
+                if e.onset < e.apex
+                else None
+                for e in expressions
+            ]
+            expressions = _labelled(expressions, verdicts)
+            named = {"recognition": {"recognizer": labeller.recognizer.name}}
+            if hook:
+                hook("verdicts", verdicts)
+        settings = self.settings.to_dict()
+        return SpotResult(
+            video=VideoInfo("features", "features", 0, 0, features.rate),
+            expressions=expressions,
+            scores=scores,
+            coverage=coverage,
+            spotter=self._model.name,
+            settings={**settings, **named},
+            digests={
+                **_digests(settings, None, labeller),
+                **getattr(self._model, "digests", {}),
+            },
+            versions=versions(),
+            features=features,
+        )
+
 
 def spot(
-    video: Source,
+    video: Source | Features,
     *,
     model: str | PathLike[str] | SpotterModel = "rules",
     graph: AUGraph | str | PathLike[str] | None = None,
@@ -169,12 +217,14 @@ def spot(
     """Find the micro- and macro-expressions in a video.
 
     Args:
-        video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index.
+        video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index; or
+            `Features` of one, which no face is looked for in.
         model: a spotter's name, the path of a network's weights, or an object that keeps the
             `SpotterModel` contract.
         graph: an `AUGraph`, or the name or path of one, for a network in place of its own.
         recognizer: labels each expression, in a second pass over its frames; as `classify`'s model.
-            One whose flow map cannot be made keeps no label.
+            One whose flow map cannot be made keeps no label. Of features it must be one that reads
+            motion; "default" is then "graph-motion".
         start, end: seconds; frames with start <= time < end are analysed.
         fps: frames per second; needed for folders and arrays.
         device: where a network runs, as torch names it.
@@ -228,6 +278,7 @@ def classify(
             recogniser that reads the motion of ROIs alone.
         model: a shipped recogniser by name, the path of a recogniser's weights, or an object that
             keeps the contract of `aumer.recognition.seam.Recognizer`. Its classes are the labels.
+            The default is "graph", and of features "graph-motion".
         onset, offset: frames (0-based); by default the first and the last with a face.
         apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference" or
             "midpoint"; see `aumer.recognition.apex`.
@@ -243,7 +294,7 @@ def classify(
     """
     chosen = as_settings(settings)
     if isinstance(clip, Features):
-        labeller = _labeller(model, device, chosen)
+        labeller = _labeller("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         peak = _apex(apex, first, last, clip, None)
         verdict = labeller.judge_features(clip, Moment(first, peak))
@@ -352,6 +403,15 @@ def _apex(
             )
         return max(onset + 1, by_difference())
     return flow_peak(features, onset, offset)
+
+
+def _labelled(
+    expressions: tuple[Expression, ...], verdicts: list[Verdict | None]
+) -> tuple[Expression, ...]:
+    return tuple(
+        e if v is None else replace(e, label=v.label, probs=v.probs)
+        for e, v in zip(expressions, verdicts, strict=True)
+    )
 
 
 def _verdicts(

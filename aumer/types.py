@@ -118,10 +118,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a source. Totals are the container's word, hence `None` or an estimate."""
+    """What is known of a source. Totals are the container's word, hence `None` or an estimate.
+
+    Of features that come without their video, width and height are 0.
+    """
 
     name: str
-    source: Literal["file", "folder", "array", "camera"]
+    source: Literal["file", "folder", "array", "camera", "features"]
     width: int
     height: int
     fps: float | None

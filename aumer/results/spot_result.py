@@ -364,7 +364,7 @@ def _deliver(text: str, path: StrPath | None, overwrite: bool) -> str | None:
 
 def _video(node: Node) -> VideoInfo:
     source = node["source"]
-    if source.text() not in (sources := ("file", "folder", "array", "camera")):
+    if source.text() not in (sources := ("file", "folder", "array", "camera", "features")):
         source.fail(f"one of {', '.join(sources)}")
     return VideoInfo(
         name=node["name"].text(),

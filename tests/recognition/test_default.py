@@ -23,18 +23,21 @@ def shipped() -> Recognizer:
 
 
 def test_what_ships() -> None:
-    assert seam.shipped() == ("graph",)
-    with pytest.raises(WeightsError, match="called 'svm-cells'; there are graph"):
+    assert seam.shipped() == ("graph", "graph-motion")
+    with pytest.raises(WeightsError, match="called 'svm-cells'; there are graph, graph-motion"):
         seam.load("svm-cells")
 
 
-def test_its_card(shipped: Recognizer) -> None:
-    card = shipped.card
-    assert {"data", "protocol", "uf1", "uar", "limits", "licence", "made"} <= set(card)
+@pytest.mark.parametrize("name", ["graph", "graph-motion"])
+def test_its_card(name: str) -> None:
+    made = seam.load(name)
+    card = made.card
+    assert {"data", "protocol", "reads", "uf1", "uar", "limits", "licence", "made"} <= set(card)
     assert card["uf1"]["low"] < card["uf1"]["value"] < card["uf1"]["high"]
-    assert 0.7 < card["uf1"]["value"] < card["chosen_on_all"]["uf1_left_out"]  # the honest one
+    # The honest figure, below what was promised at the choice.
+    assert 0.65 < card["uf1"]["value"] < card["chosen_on_all"]["uf1_left_out"]
     assert "research" in card["licence"] and "442" in card["data"]
-    assert shipped.classes == CLASSES
+    assert made.classes == CLASSES
 
 
 def test_it_is_small_and_quick(shipped: Recognizer, tmp_path: Path) -> None:
