@@ -1,0 +1,55 @@
+"""Flow maps of clips that are aligned already: what recognisers of flow maps read of sequences."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aumer import registry
+from aumer.errors import NoFaceError
+from aumer.flow import Flow
+from aumer.motion import AlignedFace
+from aumer.recognition.flow_map import flow_map
+from aumer.recognition.seam import Clips
+from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
+
+
+def flow_maps_of(
+    clips: SequenceClips, flow: str | Flow = "tvl1", *, max_head_residual: float = 1.0
+) -> Clips:
+    """The motion of each clip from onset to apex, led by the frame between.
+
+    Args:
+        flow: by name, or a function; a clip's own flow leads from frame to frame, and is not read.
+        max_head_residual: see `aumer.motion.without_head`.
+
+    Raises:
+        UsageError: there is no such flow.
+        NoFaceError: a clip does not show one face in motion.
+    """
+    function: Flow = registry.resolve("flow", flow)
+    maps = []
+    for number, clip in enumerate(clips.inputs):
+        between = (clip.onset + clip.apex) // 2
+        via = [_face(clip, between)] if clip.onset < between < clip.apex else []
+        found = flow_map(
+            _face(clip, clip.onset),
+            _face(clip, clip.apex),
+            function,
+            via=via,
+            max_head_residual=max_head_residual,
+        )
+        if found is None:
+            name = clips.names[number] if clips.names else str(number)
+            raise NoFaceError(
+                f"clip {name} of subject {clips.subjects[number]} does not show one face in motion "
+                "between onset and apex"
+            )
+        maps.append(found)
+    return Clips(
+        np.stack(maps), clips.labels, clips.subjects, clips.classes, clips.names, clips.sources
+    )
+
+
+def _face(clip: ClipSequence, frame: int) -> AlignedFace:
+    points = (clip.landmarks[frame] + 0.5) * clip.size - 0.5
+    return AlignedFace(clip.grey[frame], points.astype(np.float32))
