@@ -196,35 +196,46 @@ def _composite(
 
 # -- spotting -------------------------------------------------------------------------------------
 
+_SPLITS = {
+    "loso": "Leave one subject out: each subject was tested once, by a model of the others.",
+    "k-fold": "Groups of subjects were left out in turn: each was tested once, by a model of the "
+    "others.",
+    "cross-data-set": "Each data set was tested by a model of the others.",
+    "unseen": "The videos are of subjects that no model has seen.",
+}
+#: Of models that learn nothing here, by when they were trained.
+_READY = {
+    "never": "The model has rules and no weights: nothing is trained, and it is the same in every "
+    "fold. Which data its constants were set on, its own documentation says.",
+    "elsewhere": "The model was trained elsewhere and is the same in every fold: whether tested "
+    "subjects were among those it learnt from, its card says (in the settings below).",
+}
+
 
 def _spotting(folder: Path) -> SpottingRun:
     result = stored(folder)
     document = _json(folder / RESULT)
     truths = read_data(folder / DATA).truths
-    notes = [
-        f"selection {name}: {SELECTIONS[name]}"
-        + ("" if name == "oracle" or result.about["model"]["trained"] == "on every fold" else
-           f" (the model was trained {result.about['model']['trained']})")
-        for name in result.selections
-    ]  # fmt: skip
+    notes, words = [], dict(SELECTIONS)
+    trained = result.about["model"]["trained"]
+    if trained == "on every fold":
+        notes.append(_SPLITS[result.protocol.split])
+        notes += [f"Selection {name}: {SELECTIONS[name]}." for name in result.selections]
+    else:
+        words = dict.fromkeys(words, f"nothing is trained on these data: trained {trained}")
+        notes.append(_READY[trained])
     notes += [f"{name}: {note}" for name, own in result.notes.items() for note in own]
     coverage = {name: share for fold in result.folds for name, share in fold["coverage"].items()}
     if little := [f"{name} ({share:.0%})" for name, share in coverage.items() if share < LITTLE]:
         notes.append(f"Videos with a usable face less than half the time: {', '.join(little)}")
-    split = {
-        "loso": "Leave one subject out: each subject was tested once, by a model of the others.",
-        "k-fold": "Groups of subjects were left out in turn: each was tested once.",
-        "cross-data-set": "Each data set was tested by a model of the others.",
-        "unseen": "The videos are of subjects that no model has seen.",
-    }[result.protocol.split]
     about = _about(folder, document, result.model, {"run": result.about})
     return SpottingRun(
-        replace(about, notes=[split, *notes]),
+        replace(about, notes=notes),
         tuple(
             Spotted(
                 one.dataset,
                 one.seed,
-                SELECTIONS[one.selection],
+                words[one.selection],
                 one.selection != "oracle",
                 one.predictions,
                 truths[one.dataset],

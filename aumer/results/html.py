@@ -178,9 +178,10 @@ def _table(table: Table, numbers: _Numbers) -> str:
         + "</tr>"
         for row in table.rows
     )
+    # Not <caption>, which is no wider than a narrow table.
     text = (
-        f'<div class="wide"><table><caption><b>{numbers.next("Table")}.</b> {_text(table.caption)}'
-        f"</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<figure class="wide"><figcaption><b>{numbers.next("Table")}.</b> {_text(table.caption)}'
+        f"</figcaption><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></figure>"
     )
     if not table.folded:
         return text
@@ -188,7 +189,7 @@ def _table(table: Table, numbers: _Numbers) -> str:
 
 
 _RIGHT = ' class="n"'
-_NUMBER = re.compile(r"[+−-]?[\d.]+( ?%|e[+-]?\d+)?")
+_NUMBER = re.compile(r"[+−-]?[\d.]+( ?%|e[+−-]?\d+)?")
 
 
 def _is_number(cell: Cell) -> bool:
@@ -247,9 +248,9 @@ nav ol{columns:2;font-size:.95rem;padding-left:1.4em}
 a{color:#00558c}
 figure{margin:1.2em 0}
 figure img{max-width:100%;height:auto}
-figcaption,caption{font-size:.9rem;color:#333;text-align:left;max-width:52rem}
-caption{padding-bottom:.5em}
-.wide{overflow-x:auto;margin:1.2em 0}
+figcaption{font-size:.9rem;color:#333;max-width:52rem}
+.wide{overflow-x:auto}
+.wide figcaption{padding-bottom:.5em}
 table{border-collapse:collapse;font-size:.9rem}
 th,td{padding:.25em .7em;text-align:left;border-bottom:1px solid #ddd;vertical-align:middle}
 thead th{border-bottom:2px solid #888}
@@ -258,5 +259,5 @@ td .pixels{width:84px;height:84px;image-rendering:pixelated;display:block}
 pre{background:#f3f3f3;padding:.7em;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
 details{margin:.8em 0}
 summary{cursor:pointer;color:#00558c}
-@media print{details>div{display:block}h2,figure,tr{break-inside:avoid}}
+@media print{h2,tr,figure:not(.wide){break-inside:avoid}}
 """

@@ -112,7 +112,8 @@ def _counted(names: Sequence[str], support: IntArray) -> list[str]:
 
 def roc_curves(curves: Mapping[str, Roc]) -> Figure:
     """One class against the rest, by class."""
-    figure = _new(7.4, 4.4)
+    longest = max(len(_cut(name)) for name in curves)
+    figure = _new(7.0 + 0.07 * max(0, longest - 6), 4.4)  # the legend stands beside the square
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance: 0.500")
     for k, (name, curve) in enumerate(curves.items()):
@@ -331,7 +332,7 @@ def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) ->
         # As plain numbers: powers are set as mathematics, which names must not be.
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
     _style(axes, xlabel="epoch", ylabel="loss")
     _legend(axes, loc="upper right", handlelength=3.5)

@@ -178,10 +178,21 @@ def test_a_spotting_run(spotted: Path, tables: Path) -> None:
     found = Page(draw(spotted).html)
     assert "SIMULATED DATA (sim-casme-sq)" in found.text and "ORACLE" in found.text
     assert "upper bounds and no results" in found.text and "easy" in found.text
+    assert "by a model of the others" in found.text
     first = next(t for t in found.tables if t[0][:2] == ["kind", "TP"])
     counts = stored.reports()[0].counts()
     assert first[3][1:4] == [str(counts.tp), str(counts.fp), str(counts.fn)]
     assert {row[0] for row in found.table("of each fold")} >= {"epochs", "threshold", "loss"}
+
+
+def test_a_model_that_learns_nothing_is_not_called_one_of_the_others(
+    tmp_path: Path, tables: Path
+) -> None:
+    options = runner.Options(folder=tmp_path / "run")
+    runner.run(small(), {"sim-casme-sq": tables}, "rules", options=options).save()
+    text = Page(draw(tmp_path / "run").html).text
+    assert "rules and no weights" in text and "trained never" in text
+    assert "by a model of the others" not in text and "last epoch" not in text
 
 
 def test_versions_are_the_run_s_and_not_those_of_today(spotted: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_utf_8_cannot_hold_is_written_as_codes() -> None:
     [
         ([1, None, 3], True),
         ([0.5, 1], True),
-        (["78 %", "+0.1", "−3e-05"], True),
+        (["78 %", "+0.1", "−3e−05"], True),
         (["1 of 2", 3], False),
         ([None, None], False),
     ],
