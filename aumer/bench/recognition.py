@@ -50,6 +50,7 @@ from aumer.evaluation.recognition import (
     evaluate_recognition,
 )
 from aumer.files import StrPath, atomic_write
+from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips, Floats
 from aumer.types import IntArray
 
@@ -319,6 +320,9 @@ def run(
     workers, folder = workers or Workers(), Path(folder)
     table = dict(protocol.recognition.get(model, {}))
     options = _selected(protocol, model, {k: v for k, v in table.items() if k not in _OWN})
+    if NAME not in protocol.datasets and "place" in _parameters(model):
+        # Maps that are cut by landmarks need nobody to find out where the face is.
+        options.setdefault("place", asdict(BY_LANDMARKS))
     make = factory(model, options)
     made = make(0)  # or complain of its settings before anything is made of frames
     chosen = tuple(protocol.seeds if seeds is None else seeds)
