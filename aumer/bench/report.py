@@ -34,9 +34,8 @@ ABOUT = "about.json"
 #: Leaving a subject out vouches for what a fold learns and chooses, not for how a model was made.
 DESIGNED_ON = {
     ("graph", MEGC2019): (
-        "The design of this recogniser was made with the clips of this very data set in view (the "
-        "place of the face in a map was fitted to them, and of six variants the best was kept; see "
-        "README and benchmarks/recognition_log.md): the score is not free of the test subjects."
+        "The design of this recogniser was made with the clips of this very data set in view, as "
+        "README and benchmarks/recognition_log.md say: the score is not free of the test subjects."
     )
 }
 

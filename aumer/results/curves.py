@@ -154,7 +154,7 @@ def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
     """(N, D) points -> (N, 2) by t-SNE (van der Maaten and Hinton, 2008); a seed fixes it.
 
     Columns are not rescaled: a network's last layer weighs them as they are. The exact gradient is
-    taken of up to 1000 points, Barnes and Hut's approximation of more.
+    taken of up to 500 points, Barnes and Hut's approximation of more.
 
     Raises:
         UsageError: fewer than four points, not (N, D), or numbers that are not finite.
@@ -168,7 +168,7 @@ def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
         # Neighbours that a point is compared with: the usual 30, fewer where there are few points.
         perplexity=min(30.0, (len(x) - 1) / 3),
         init="pca" if x.shape[1] > 1 and np.ptp(x, axis=0).any() else "random",
-        method="exact" if len(x) <= 1000 else "barnes_hut",
+        method="exact" if len(x) <= 500 else "barnes_hut",
         random_state=seed,
     )
     return np.asarray(made.fit_transform(x), np.float64)
