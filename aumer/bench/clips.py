@@ -401,7 +401,7 @@ def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
     """Motion of the ROIs from frame to frame, from onset to offset."""
     from aumer.motion import roi_motions
     from aumer.recognition.clips import aligned_faces
-    from aumer.rois import roi_set
+    from aumer.recognition.sequences.inputs import steps_as_features
 
     motion = reading.settings.motion
     flow = registry.resolve("flow", motion.flow)
@@ -412,17 +412,8 @@ def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
         (faces[a], faces[b]) for (a, b), seen in zip(pairwise(frames), known, strict=True) if seen
     ]
     found = iter(roi_motions(pairs, flow, motion))
-    rois = roi_set(motion.rois).names
-    values = np.full((len(known), len(rois), 2), np.nan, np.float32)
-    for k, seen in enumerate(known):
-        moved = next(found) if seen else None
-        if moved is not None:
-            values[k] = moved
-    at = np.arange(example.onset, example.offset)
-    valid = np.isfinite(values).all(axis=(1, 2))
-    return Features(
-        values, at / example.fps, at, valid, rois, example.fps, eye_distance=motion.crop / 2
-    )
+    steps = [next(found) if seen else None for seen in known]
+    return steps_as_features(steps, example.onset, example.fps, motion)
 
 
 def _by_ordinal(track: FaceTrack) -> FloatArray:

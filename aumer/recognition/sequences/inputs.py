@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import pairwise
 from os import PathLike
@@ -13,8 +14,10 @@ import numpy as np
 
 from aumer import registry
 from aumer.cache import Arrays, FeatureCache
-from aumer.config import digest
-from aumer.errors import NoFaceError, UsageError
+from aumer.config import MotionSettings, digest, load_settings
+from aumer.errors import NoFaceError, UsageError, did_you_mean
+from aumer.recognition.apex import METHODS as METHODS_OF_APEX
+from aumer.recognition.apex import flow_peak, midpoint, roi_difference
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.interpolation import (
     METHODS,
@@ -23,8 +26,9 @@ from aumer.recognition.sequences.interpolation import (
     interpolate_flow,
 )
 from aumer.recognition.sequences.magnification import Magnification, magnify
+from aumer.rois import roi_set
 from aumer.strict import require
-from aumer.types import FloatArray, ImageArray
+from aumer.types import Features, FloatArray, ImageArray
 
 if TYPE_CHECKING:
     from aumer.video import Source
@@ -76,7 +80,7 @@ def sequence_inputs(
     *,
     onset: int = 0,
     offset: int | None = None,
-    apex: int | None = None,
+    apex: int | str | None = None,
     fps: float | None = None,
     settings: SequenceSettings | None = None,
     landmarks: FloatArray | None = None,
@@ -90,21 +94,31 @@ def sequence_inputs(
 
     Args:
         source, fps: as in `aumer.video.open_video`.
-        onset, offset, apex: decode ordinals; by default the first and the last frame, and the
-            middle between onset and offset.
+        onset, offset: decode ordinals; by default the first and the last frame.
+        apex: another, or how it is to be found where nobody gave it: one of
+            `aumer.recognition.apex.METHODS`; by default "midpoint". "flow-peak" reads the flow.
         landmarks: (T, 68, 2) px of the source's frames, by decode ordinal; found if `None`.
         cache: folder in which the result is kept and found.
 
     Raises:
         VideoError: the source cannot be read.
         NoFaceError: no face at the onset.
-        UsageError: frames that the source has not, or a name that there is not.
+        UsageError: frames that the source has not, a name that there is not, or no flow to find
+            the apex by.
     """
     from aumer.video import content_digest, open_video
 
+    way = apex if isinstance(apex, str) else "midpoint"
+    if way not in METHODS_OF_APEX:
+        raise UsageError(
+            f"apex is a frame or one of {', '.join(METHODS_OF_APEX)}; found {way!r}."
+            + did_you_mean(way, METHODS_OF_APEX)
+        )
+    given = None if isinstance(apex, str) else apex
+
     settings = settings or SequenceSettings()
     flow = None if settings.flow == "none" else registry.resolve("flow", settings.flow)
-    _check_order(onset, apex, offset)
+    _check_order(onset, given, offset)
     about = {
         "version": _VERSION,
         "content": content_digest(source, fps=fps) if cache is not None else None,
@@ -156,12 +170,11 @@ def sequence_inputs(
         raise UsageError(
             f"{reader.info.name} ends at frame {first + len(images) - 1}; the offset is {offset}"
         )
-    peak = (onset + end) // 2 if apex is None else apex
-    _check_order(onset, peak, end)
+    _check_order(onset, given, end)
     clip = _sequence(
         np.stack(images),
         np.stack(points),
-        (onset - first, peak - first, end - first),
+        (onset - first, way if given is None else given - first, end - first),
         rate,
         flow,
         settings,
@@ -173,19 +186,25 @@ def sequence_inputs(
 def _sequence(
     grey: ImageArray,
     landmarks: FloatArray,
-    frames: tuple[int, int, int],
+    frames: tuple[int, int | str, int],
     fps: float,
     flow: Any,
     settings: SequenceSettings,
 ) -> ClipSequence:
-    fields = None
+    fields: FloatArray | None = None
     if flow is not None:
         fields = np.zeros((len(grey) - 1, *grey.shape[1:], 2), np.float32)
-        for k, (a, b) in enumerate(pairwise(grey)):
-            fields[k] = flow(a, b)
+        pairs = list(pairwise(grey))
+        some = int(getattr(flow, "batch", 1))  # how many it takes together, as `aumer.analysis`
+        for k in range(0, len(pairs), some):
+            now = pairs[k : k + some]
+            fields[k : k + some] = flow.many(now) if some > 1 else [flow(*now[0])]
+    onset, found, offset = frames
+    apex = found
+    if isinstance(apex, str):
+        apex = find_apex(grey, landmarks, fields, onset, offset, fps, apex)
     if settings.magnification is not None:
         grey = np.stack([_eight_bits(x) for x in magnify(grey, fps, settings.magnification)])
-    onset, apex, offset = frames
     if settings.length:
         within, method = slice(onset, offset + 1), settings.interpolation
         grey = _eight_bits(interpolate(grey[within], settings.length, method))
@@ -196,6 +215,74 @@ def _sequence(
         onset, apex, offset = 0, round((apex - onset) * steps), settings.length - 1
         fps *= steps
     return ClipSequence(grey, landmarks, fields, onset, apex, offset, fps)
+
+
+def find_apex(
+    grey: ImageArray,
+    landmarks: FloatArray,
+    flow: FloatArray | None,
+    onset: int,
+    offset: int,
+    fps: float,
+    way: str,
+) -> int:
+    """Where an aligned expression peaks, by one of `aumer.recognition.apex.METHODS`.
+
+    Args:
+        grey, landmarks, flow: as `ClipSequence` has them.
+
+    Returns:
+        a frame after the onset, unless the clip is one frame long.
+
+    Raises:
+        UsageError: "flow-peak", and there is no flow.
+    """
+    if offset <= onset + 1 or way == "midpoint":
+        return max(midpoint(onset, offset), min(onset + 1, offset))
+    size = grey.shape[1]
+    pixels = np.asarray((landmarks + 0.5) * size - 0.5, np.float32)
+    if way == "roi-difference":
+        scores = roi_difference(grey[onset : offset + 1], pixels[onset])
+        return onset + max(1, int(scores.argmax()))
+    if flow is None:
+        raise UsageError(
+            "apex = 'flow-peak' reads optical flow, and these settings have none; set flow to a "
+            "name, or apex to 'roi-difference' or 'midpoint'"
+        )
+    return flow_peak(_motion(grey, pixels, flow, fps), onset, offset)
+
+
+def _motion(grey: ImageArray, pixels: FloatArray, flow: FloatArray, fps: float) -> Features:
+    """Motion of the ROIs from frame to frame, of flow that is there already."""
+    from aumer.motion import AlignedFace, roi_motions
+
+    size = grey.shape[1]
+    usual = load_settings().motion
+    radius = max(1, round(usual.roi_radius * size / usual.crop))
+    motion = replace(usual, crop=size, roi_radius=radius)
+    faces = [AlignedFace(image, points) for image, points in zip(grey, pixels, strict=True)]
+    fields = iter(flow)
+    moved = roi_motions(list(pairwise(faces)), lambda a, b: next(fields), motion)
+    return steps_as_features(moved, 0, fps, motion)
+
+
+def steps_as_features(
+    steps: Sequence[FloatArray | None], first: int, fps: float, motion: MotionSettings
+) -> Features:
+    """Motion of the ROIs from each frame to the next, as `aumer.recognition.apex` reads it.
+
+    Args:
+        steps: (R, 2) px each; `None` where none is known.
+        first: ordinal of the first frame.
+    """
+    rois = roi_set(motion.rois).names
+    values = np.full((len(steps), len(rois), 2), np.nan, np.float32)
+    for k, moved in enumerate(steps):
+        if moved is not None:
+            values[k] = moved
+    at = first + np.arange(len(steps))
+    valid = np.isfinite(values).all(axis=(1, 2))
+    return Features(values, at / fps, at, valid, rois, fps, eye_distance=motion.crop / 2)
 
 
 # -- views -----------------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from aumer import registry
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.flow import farneback
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import (
     SequenceSettings,
@@ -80,6 +82,52 @@ def test_onset_margin_and_length(film: Any) -> None:
     np.testing.assert_allclose(
         fixed.flow.sum(0), displacement(from_onset, from_onset.offset), atol=1e-4
     )
+
+
+@pytest.mark.parametrize("way", ["flow-peak", "roi-difference", "midpoint"])
+def test_an_apex_that_nobody_gave_is_found(way: str) -> None:
+    """In frames of a simulated smile whose rise takes two thirds of it."""
+    plan = Simulation(1, 1, size=96, fps=100.0, intensity=(0.8, 0.8), flow="none", margin_s=0.0)
+    clip = simulated_clips(plan, seed=3).inputs[1]
+    points = (clip.landmarks + 0.5) * 96 - 0.5
+    frames = np.repeat(clip.grey[..., None], 3, -1)
+    late = np.r_[np.arange(clip.apex + 1), np.arange(clip.apex + 1, len(clip), 3)]
+    found = sequence_inputs(
+        frames[late],
+        apex=way,
+        fps=100.0,
+        settings=SequenceSettings(size=96, flow="tvl1"),
+        landmarks=points[late],
+    )
+    off = abs(found.apex - clip.apex)
+    middle = (len(late) - 1) // 2
+    assert (found.apex == middle) if way == "midpoint" else off <= 3 < abs(clip.apex - middle)
+
+
+def test_ways_to_an_apex_that_there_are_not(film: Any) -> None:
+    with pytest.raises(UsageError, match=r"one of flow-peak.*found 'peak'"):
+        made(film, apex="peak")
+    with pytest.raises(UsageError, match="'flow-peak' reads optical flow"):
+        made(film, apex="flow-peak", settings=replace(SMALL, flow="none"))
+    assert made(film, onset=3, offset=4, apex="flow-peak").apex == 4
+
+
+def test_a_flow_that_takes_pairs_together_gives_the_same(
+    film: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Together:
+        batch = 4
+
+        def __call__(self, a: Images, b: Images) -> Any:
+            raise AssertionError("one by one")
+
+        def many(self, pairs: Any) -> list[Any]:
+            assert len(pairs) <= 4
+            return [farneback(*pair) for pair in pairs]
+
+    monkeypatch.setitem(registry._parts["flow"], "together", Together())
+    found = made(film, settings=replace(SMALL, flow="together"))
+    np.testing.assert_array_equal(found.flow, made(film).flow)
 
 
 def test_only_grey_is_magnified(film: Any) -> None:
