@@ -350,7 +350,8 @@ def precision_recall_curves(curves: Mapping[str, Sequence[PrecisionRecall]]) -> 
         recall = np.linspace(f1 / (2 - f1) + 1e-6, 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="0.82", linewidth=0.8, zorder=0)
         axes.text(1.012, f1 / (2 - f1), f"F1 {f1}", fontsize=7, color=_GREY, va="center")
-    for k, (name, seeds) in enumerate(curves.items()):
+    for name, seeds in curves.items():
+        k = list(KIND_COLOURS).index(name)  # the same shape where another kind has no curve
         for s, curve in enumerate(seeds):
             style: dict[str, Any] = {
                 "color": KIND_COLOURS[name],
@@ -361,7 +362,6 @@ def precision_recall_curves(curves: Mapping[str, Sequence[PrecisionRecall]]) -> 
                 curve.precision,
                 linestyle=_nth(DASHES, k),
                 linewidth=1.6,
-                drawstyle="default",
                 label=None if s else f"{name} ({curve.truths} truths)",
                 **style,
             )
@@ -406,7 +406,8 @@ def overlaps(
     )  # fmt: skip
     _style(left, xlabel="IoU with the best prediction of its kind", ylabel="truths", xlim=(0, 1))
     _legend(left, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, columnspacing=1)
-    for k, (name, values) in enumerate(sweep.items()):
+    for name, values in sweep.items():
+        k = list(KIND_COLOURS).index(name)
         right.plot(
             list(values),
             list(values.values()),

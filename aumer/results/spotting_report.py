@@ -166,7 +166,7 @@ def _scores(group: _Group) -> Iterator[Block]:
         ("kind", *seeds, "TP", "FP", "FN", "precision", "recall", "F1"),
         rows,
         f"{said}: {group.selection}. Counts are pooled over all videos and divided once. "
-        f"{group.reports[0].describe()}.",
+        f"Rules: {group.reports[0].describe()}.",
     )
     measures = (("precision", _precision), ("recall", _recall), ("f1", f1_of))
     intervals: list[list[Cell]] = []
