@@ -1,0 +1,203 @@
+"""Which network spots best on simulated data sets, and what of it helps.
+
+    python benchmarks/networks.py headline --workers 2    # leave one subject out, three seeds
+    python benchmarks/networks.py ablations --workers 2   # five folds of subjects, one seed
+    python benchmarks/networks.py curve --workers 2       # few training subjects
+    python benchmarks/networks.py TABLE --score-only      # from the stored predictions, in seconds
+
+Each row is a run of `aumer bench` (its command stands in the row's result.md) in a folder of
+``results/networks/``, where its predictions stay. A run that was stopped goes on where it stopped;
+`--only ROW ...` runs some rows. The table leaves out rows that are not finished, and names them.
+
+Settings were fixed before the first of these runs, on other simulated subjects (the preset's
+comments say what was seen there). The difference of a row to "aumer" is over the same resamples of
+subjects; with five folds a subject is tested by a network that has seen four fifths of the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, Report, test_data
+
+from aumer.bench import protocol as protocols
+from aumer.bench.result import Result
+from aumer.bench.runner import Options, run, stored
+from aumer.bench.workers import Workers
+from aumer.cache import default_folder
+from aumer.errors import UsageError
+
+FOLDER = RESULTS / "networks"
+SETS = ("sim-casme-sq", "sim-samm-lv")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run of a protocol.
+
+    Attributes:
+        overrides: of the model's training preset.
+        changes: of the protocol.
+        note: what a reader must know of it.
+    """
+
+    model: str = "aumer"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+NO_GRAPH = {"net_overrides.layer": "none", "net_overrides.residual_edges": False}
+FIVE_FOLDS = {"split": "k-fold", "folds": 5, "seeds": [0]}
+SEES_ALL = "a prior counted on all subjects' AUs, the tested ones among them"
+
+HEADLINE: dict[str, Row] = {
+    "aumer": Row(),
+    "published": Row("published"),
+    "rules": Row("rules"),
+}
+ABLATIONS: dict[str, Row] = {
+    "aumer": Row(),
+    "no-graph": Row(overrides=NO_GRAPH),
+    "identity-graph": Row(
+        overrides={"net_overrides.residual_edges": False}, changes={"prior": "identity"}
+    ),
+    "published-prior": Row(changes={"prior": "casme-sq-published"}, note=SEES_ALL),
+    "fixed-edges": Row(overrides={"net_overrides.residual_edges": False}),
+    "gatv2": Row(
+        overrides={"net_overrides.layer": "GATv2Conv", "net_overrides.residual_edges": False}
+    ),
+    "one-time-scale": Row(overrides={"net_overrides.motion_scales_s": []}),
+    "no-apex-branch": Row(overrides={"net_overrides.apex_branch": False}),
+    "cut-segments": Row(
+        overrides={"samples": "segments", "targets": "published", "batch": 32},
+        note="segments have the published targets and loss",
+    ),
+    "published-decoder": Row(decoder="casme-sq"),
+    "published": Row("published"),
+    "rules": Row("rules"),
+}
+CURVE: dict[str, Row] = {
+    f"{name}-{n}": Row(overrides=overrides, changes={"train_subjects": n})
+    for n in (3, 6, 12)
+    for name, overrides in (("aumer", {}), ("no-graph", NO_GRAPH))
+}
+#: By table: its data sets, its rows, what all its rows change, and the row that others are held to.
+TABLES: dict[str, tuple[Sequence[str], dict[str, Row], Mapping[str, Any], str]] = {
+    "headline": (SETS, HEADLINE, {}, "aumer"),
+    "ablations": (SETS[:1], ABLATIONS, FIVE_FOLDS, "aumer"),
+    "curve": (SETS[:1], CURVE, FIVE_FOLDS, ""),
+}
+
+
+def folder(table: str, data_set: str, name: str) -> Path:
+    return FOLDER / f"{table}-{data_set}" / name
+
+
+def make(table: str, data_set: str, name: str, workers: Workers) -> None:
+    """Run what of a row has not been run."""
+    _, rows, common, _ = TABLES[table]
+    row, place = rows[name], folder(table, data_set, name)
+
+    def told(what: str, done: int, of: int) -> None:
+        if what == "folds":
+            print(f"{data_set} {name}: {done} of {of} folds", file=sys.stderr, flush=True)
+
+    changes = {**common, **row.changes}
+    protocol = protocols.load(data_set)
+    result = run(
+        protocol.changed(changes) if changes else protocol,
+        {data_set: test_data() / "annotations"},
+        row.model,
+        options=Options(
+            overrides=dict(row.overrides) or None,
+            decoder=row.decoder,
+            cache=default_folder(),
+            folder=place,
+            command=f"python benchmarks/networks.py {table} --only {name}",
+        ),
+        workers=workers,
+        progress=told,
+    )
+    result.save()
+
+
+def tell(table: str, save: bool) -> None:
+    """The table of the rows that are finished."""
+    data_sets, rows, _, first = TABLES[table]
+    report = Report(f"Spotting networks on simulated data sets: {table}")
+    report.line(
+        "Simulated faces at level medium: these figures rank methods on faces that move as the"
+    )
+    report.line("simulator makes them, and say nothing of the size of an F1 on real ones.")
+    missing = []
+    for data_set in data_sets:
+        found: dict[str, Result] = {}
+        for name in rows:
+            try:
+                found[name] = stored(folder(table, data_set, name))
+            except UsageError:
+                missing.append(f"{data_set}/{name}")
+        if not found:
+            continue
+        any_ = next(iter(found.values()))
+        report.line()
+        report.line(
+            f"{data_set}: {any_.protocol.split}; IoU >= .5, one to one, kind required; 95 % "
+            "intervals over subjects"
+        )
+        report.line(
+            f"{'':18}{'seeds':>6}{'macro':>8}{'micro':>8}{'overall':>9}  {'interval':16}"
+            f"{'row less ' + first if first else '':>28}{'CPU min':>9}"
+        )
+        for name, result in found.items():
+            estimate = result.bootstrap()
+            paired = ""
+            if first and name != first and first in found:
+                other = result.compare(found[first])
+                paired = f"{other.estimate:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
+            seconds = sum(f["seconds"] for f in result.folds)
+            report.line(
+                f"{name:18}{len(result.reports()):6}{result.f1('macro'):8.3f}{result.f1('micro'):8.3f}"
+                f"{result.f1():9.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]  {paired:>26}"
+                f"{seconds / 60:9.1f}"
+            )
+        for name in found:
+            if rows[name].note:
+                report.line(f"{name}: {rows[name].note}")
+    if missing:
+        report.line()
+        report.line(f"not run, or not finished: {', '.join(missing)}")
+    if save:
+        report.save(f"networks-{table}.txt")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="run these rows alone")
+    parser.add_argument("--sets", nargs="+", choices=SETS, help="run these data sets alone")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--score-only", action="store_true", help="run nothing")
+    asked = parser.parse_args()
+    data_sets, rows, _, _ = TABLES[asked.table]
+    if wrong := set(asked.only or ()) - set(rows):
+        parser.error(f"no row {', '.join(sorted(wrong))}; there are {', '.join(rows)}")
+    if not asked.score_only:
+        for data_set in asked.sets or data_sets:
+            for name in asked.only or rows:
+                if data_set in data_sets:
+                    make(asked.table, data_set, name, Workers(asked.workers))
+    tell(asked.table, save=True)
+
+
+if __name__ == "__main__":
+    main()
