@@ -33,7 +33,7 @@ from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 
 _FEATURE_ARRAYS = ("values", "times", "frames", "valid")
 _TRACK_ARRAYS = ("times", "frames", "valid", "boxes", "landmarks")

@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter
 from aumer import mdmo
 from aumer.config import MotionSettings
 from aumer.face.mean_face import MEAN_FACE, RIGID
-from aumer.flow import Flow
+from aumer.flow import Flow, Region
 from aumer.rois import roi_set
 from aumer.types import BoolArray, FloatArray, ImageArray, IntArray, TimeArray, runs
 
@@ -31,6 +31,13 @@ _ORIGIN = (0.5, 0.36)
 #: The flow that head motion is read from: the nose with the skin beside it, x0, y0, x1, y1 in
 #: template units. The eyes (blinks) and the nostrils (smiles) stay outside.
 _HEAD_BOX = (-0.2, -0.25, 0.2, 0.38)
+#: Flow is asked for in the box of the head's and the template's ROIs with this margin round it, in
+#: crop sides: 12 px of 128, where its error inside the ROIs is that of the whole crop's flow; with
+#: half of it the border's influence is seen (benchmarks/flow_shortcuts.py).
+_MARGIN = 12 / 128
+#: Faces whose own ROIs come nearer than this to the box's edge (a jaw that drops) get the flow of
+#: the whole crop.
+_LEAST_MARGIN = 4 / 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +78,15 @@ def roi_motion(
 def roi_motions(
     pairs: Sequence[tuple[AlignedFace, AlignedFace]], flow: Flow, settings: MotionSettings
 ) -> list[FloatArray | None]:
-    """`roi_motion` of each pair; a flow with a method ``many(pairs)`` computes them together.
+    """`roi_motion` of each pair; what a flow offers beside a call (`aumer.flow.Flow`) is used.
 
     Raises:
         UsageError: as `roi_motion`.
     """
-    images = [(previous.grey, following.grey) for previous, following in pairs]
-    fields = flow.many(images) if hasattr(flow, "many") else [flow(*two) for two in images]
     landmarks = list(roi_set(settings.rois).landmarks)
     radius = settings.roi_radius
     found: list[FloatArray | None] = []
-    for field, (_, following) in zip(fields, pairs, strict=True):
+    for field, (_, following) in zip(_fields(pairs, flow, settings), pairs, strict=True):
         still = without_head(field, settings.max_head_residual)
         if still is None:
             found.append(None)
@@ -90,6 +95,55 @@ def roi_motions(
         windows = mdmo.boxes(still, centres - radius, centres + radius)
         found.append(mdmo.main_direction_mean(*windows, mdmo.ROI_BINS))
     return found
+
+
+def flow_region(settings: MotionSettings) -> Region:
+    """The part of the canonical crop in which ROIs and nose need flow, for most faces."""
+    return _region(roi_set(settings.rois).landmarks, settings.roi_radius, settings.crop)
+
+
+def _fields(
+    pairs: Sequence[tuple[AlignedFace, AlignedFace]], flow: Flow, settings: MotionSettings
+) -> list[FloatArray]:
+    """The flow (C, C, 2) of each pair; outside `flow_region` it may be 0 if no ROI is near."""
+    fields: dict[int, FloatArray] = {}
+
+    def measure(chosen: Flow, which: list[int]) -> None:
+        images = [(pairs[k][0].grey, pairs[k][1].grey) for k in which]
+        many = chosen.many(images) if hasattr(chosen, "many") else [chosen(*two) for two in images]
+        fields.update(zip(which, many, strict=True))
+
+    everywhere = list(range(len(pairs)))
+    if hasattr(flow, "within"):
+        # A fixed box: one that followed the landmarks would pass their jitter on to the flow.
+        inside = [k for k in everywhere if _needs_region_only(pairs[k][1], settings)]
+        if inside:
+            measure(flow.within(flow_region(settings)), inside)
+        everywhere = [k for k in everywhere if k not in fields]
+    if everywhere:
+        measure(flow, everywhere)
+    return [fields[k] for k in range(len(pairs))]
+
+
+def _needs_region_only(face: AlignedFace, settings: MotionSettings) -> bool:
+    left, top, right, bottom = flow_region(settings)
+    margin = settings.roi_radius + round(_LEAST_MARGIN * settings.crop)
+    centres = np.rint(face.landmarks[list(roi_set(settings.rois).landmarks)])
+    low = np.maximum(centres.min(axis=0) - margin, 0)
+    high = np.minimum(centres.max(axis=0) + margin + 1, settings.crop)
+    return bool((low >= (left, top)).all() and (high <= (right, bottom)).all())
+
+
+@lru_cache(maxsize=8)
+def _region(landmarks: tuple[int, ...], radius: int, crop: int) -> Region:
+    rois = MEAN_FACE[list(landmarks), :2] * (crop / 2) + np.array(_ORIGIN) * crop
+    head = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(_ORIGIN) * crop
+    margin = round(_MARGIN * crop)
+    low = np.minimum(rois.min(axis=0) - radius, head[0]) - margin
+    high = np.maximum(rois.max(axis=0) + radius + 1, head[1]) + margin
+    left, top = np.floor(low).astype(int).clip(0, crop - 1)
+    right, bottom = np.ceil(high).astype(int).clip(1, crop)
+    return int(left), int(top), int(right), int(bottom)
 
 
 def without_head(field: FloatArray, max_residual: float) -> FloatArray | None:

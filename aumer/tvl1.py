@@ -27,6 +27,9 @@ Where the time goes, and what is done about it:
 - The warp's 4 x 4 taps start at any pixel, which no vector unit likes. Neighbours move alike, so
   for a stretch of a row whose motion spans less than two pixels the taps of all its pixels lie in
   one 5 x 5 window, and the weights outside a pixel's own taps are 0.
+- Of a face only the part round its ROIs is asked for (`Tvl1.within`): the flow of every level is
+  sought in that box alone. The images are read outside it as well, so that the box's edge is no
+  edge of the image, which would cost both accuracy and iterations.
 
 All functions are pure. Compiled code holds no lock (`nogil`) and starts no thread: callers run
 pairs in parallel, as `aumer.analysis` and `tvl1_pairs` do.
@@ -40,6 +43,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -47,6 +51,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from aumer.flow import Region
 from aumer.types import FloatArray, ImageArray
 
 _log = logging.getLogger("aumer")
@@ -78,20 +83,46 @@ _STRETCH = 64  # pixels of a row that are warped together
 _MARGIN = 8  # zeros round the image that is warped; at least 4
 
 
-def tvl1(previous: ImageArray, following: ImageArray) -> FloatArray:
-    """TV-L1 flow of one pair.
+@dataclass(frozen=True)
+class Tvl1:
+    """The flow "tvl1".
 
-    Shapes:
-        previous, following (H, W) grey in [0, 255], uint8 or float; returns (H, W, 2) float32 px,
-        x to the right and y down, from `previous` to `following`.
+    Attributes:
+        region: the part of the image in which flow is sought; `None` is all of it.
     """
-    a, b = _grey(previous), _grey(following)
-    if a.shape != b.shape or a.ndim != 2:
-        raise ValueError(
-            f"a flow needs two images of one shape (H, W), found {a.shape} and {b.shape}"
-        )
-    _ready()
-    return _flow(a, b)
+
+    region: Region | None = None
+
+    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray:
+        """TV-L1 flow of one pair.
+
+        Shapes:
+            previous, following (H, W) grey in [0, 255], uint8 or float; returns (H, W, 2) float32
+            px, x to the right and y down, from `previous` to `following`; 0 outside the region.
+
+        Raises:
+            ValueError: the images are not two of one shape (H, W), or the region leaves them.
+        """
+        a, b = _grey(previous), _grey(following)
+        if a.shape != b.shape or a.ndim != 2:
+            raise ValueError(
+                f"a flow needs two images of one shape (H, W), found {a.shape} and {b.shape}"
+            )
+        left, top, right, bottom = checked_region(self.region, a.shape[0], a.shape[1])
+        _ready()
+        return _flow(a, b, top, bottom, left, right)
+
+    def within(self, region: Region) -> Tvl1:
+        """The flow that is sought in `region` alone, as `aumer.flow.Flow` has it.
+
+        Near the region's edge it differs from that of the whole image, which knows what moves
+        beyond: by .016 px on average in faces' ROIs that have 12 px to the edge.
+        """
+        return Tvl1(region)
+
+
+#: What the registry knows as "tvl1".
+tvl1 = Tvl1()
 
 
 def tvl1_pairs(
@@ -119,6 +150,23 @@ def tvl1_pairs(
         for _ in pool.map(one, range(len(flows))):
             pass
     return flows
+
+
+def checked_region(region: Region | None, height: int, width: int) -> Region:
+    """The region itself, or the whole image for `None`.
+
+    Raises:
+        ValueError: it is empty or leaves the image.
+    """
+    if region is None:
+        return 0, 0, width, height
+    left, top, right, bottom = region
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ValueError(
+            "a flow's region (left, top, right, bottom) must hold a pixel at least and lie in the "
+            f"image of {width} x {height} px, found {tuple(region)}"
+        )
+    return region
 
 
 def _grey(image: npt.NDArray[Any]) -> FloatArray:
@@ -154,14 +202,16 @@ def _ready() -> None:
             # Between information and a warning: nothing is wrong, but somebody waits.
             _log.log(25, "compiling TV-L1 for this machine (once, some ten seconds)")
         image = np.zeros((1, 1), np.float32)
-        kernel(image, image)
+        kernel(image, image, 0, 1, 0, 1)
 
 
 # Pyramid
 
 
 @_compiled
-def _flow(previous: FloatArray, following: FloatArray) -> FloatArray:
+def _flow(
+    previous: FloatArray, following: FloatArray, top: int, bottom: int, left: int, right: int
+) -> FloatArray:
     """Coarse to fine: each level starts from the flow of the coarser one."""
     height, width = previous.shape
     firsts, seconds = [previous], [following]
@@ -170,44 +220,70 @@ def _flow(previous: FloatArray, following: FloatArray) -> FloatArray:
         h, w = int(np.rint(h * SCALE_STEP)), int(np.rint(w * SCALE_STEP))
         if h < MIN_SIDE or w < MIN_SIDE:
             break
-        firsts.append(_resized(firsts[-1], h, w, 1 / SCALE_STEP, 1 / SCALE_STEP))
-        seconds.append(_resized(seconds[-1], h, w, 1 / SCALE_STEP, 1 / SCALE_STEP))
-    h, w = firsts[-1].shape
-    u = np.zeros((2, h + 2, w + 2), np.float32)
+        firsts.append(_resized(firsts[-1], h, w, 1 / SCALE_STEP, 1 / SCALE_STEP, 0.0, 0.0))
+        seconds.append(_resized(seconds[-1], h, w, 1 / SCALE_STEP, 1 / SCALE_STEP, 0.0, 0.0))
+    u = np.zeros((2, 0, 0), np.float32)
+    above, beside = 0, 0  # of the coarser level's box
     for level in range(len(firsts) - 1, -1, -1):
         h, w = firsts[level].shape
-        if u.shape[1] != h + 2 or u.shape[2] != w + 2:
-            coarse, u = u, np.zeros((2, h + 2, w + 2), np.float32)
+        y0, y1 = _covering(top, bottom, height, h)
+        x0, x1 = _covering(left, right, width, w)
+        coarse, u = u, np.zeros((2, y1 - y0 + 2, x1 - x0 + 2), np.float32)
+        if level + 1 < len(firsts):
+            down, across = firsts[level + 1].shape[0] / h, firsts[level + 1].shape[1] / w
             for k in range(2):
                 inner = coarse[k, 1:-1, 1:-1]
-                fine = _resized(inner, h, w, inner.shape[0] / h, inner.shape[1] / w)
-                for y in range(h):
-                    for x in range(w):
+                fine = _resized(
+                    inner, y1 - y0, x1 - x0, down, across, y0 * down - above, x0 * across - beside
+                )
+                for y in range(y1 - y0):
+                    for x in range(x1 - x0):
                         u[k, y + 1, x + 1] = fine[y, x] * np.float32(1 / SCALE_STEP)
-        u = _solve_level(firsts[level], seconds[level], u)
-    flow = np.empty((height, width, 2), np.float32)
-    for y in range(height):
-        for x in range(width):
-            flow[y, x, 0] = u[0, y + 1, x + 1]
-            flow[y, x, 1] = u[1, y + 1, x + 1]
+        above, beside = y0, x0
+        p = np.zeros((4, y1 - y0 + 2, x1 - x0 + 2), np.float32)
+        u = _solve_level(firsts[level], seconds[level], u, p, y0, x0)
+    flow = np.zeros((height, width, 2), np.float32)
+    for y in range(top, bottom):
+        for x in range(left, right):
+            flow[y, x, 0] = u[0, y - top + 1, x - left + 1]
+            flow[y, x, 1] = u[1, y - top + 1, x - left + 1]
     return flow
 
 
 @_compiled
-def _resized(image: FloatArray, height: int, width: int, down: float, across: float) -> FloatArray:
-    """Bilinear samples at (i + .5) step - .5, steps `down` and `across`, held at the edges."""
+def _covering(begin: int, end: int, size: int, coarse: int) -> tuple[int, int]:
+    """The pixels of a level `coarse` long that cover begin..end of an image `size` long."""
+    if size == 0:
+        return 0, 0
+    return begin * coarse // size, -(-end * coarse // size)
+
+
+@_compiled
+def _resized(
+    image: FloatArray,
+    height: int,
+    width: int,
+    down: float,
+    across: float,
+    above: float,
+    beside: float,
+) -> FloatArray:
+    """Bilinear samples at (i + .5) step - .5 + first, held at the edges.
+
+    The steps are `down` and `across`, the first places `above` and `beside`.
+    """
     h, w = image.shape
     left = np.empty(width, np.int64)
     share = np.empty(width, np.float32)
     for x in range(width):
-        at = min(max((x + 0.5) * across - 0.5, 0.0), w - 1.0)
+        at = min(max((x + 0.5) * across - 0.5 + beside, 0.0), w - 1.0)
         left[x] = min(int(at), max(w - 2, 0))
         share[x] = at - left[x]
     step = min(1, w - 1)
     row = np.empty(w, np.float32)
     out = np.empty((height, width), np.float32)
     for y in range(height):
-        at = min(max((y + 0.5) * down - 0.5, 0.0), h - 1.0)
+        at = min(max((y + 0.5) * down - 0.5 + above, 0.0), h - 1.0)
         top = min(int(at), max(h - 2, 0))
         low = min(top + 1, h - 1)
         part = np.float32(at - top)
@@ -223,21 +299,31 @@ def _resized(image: FloatArray, height: int, width: int, down: float, across: fl
 
 
 @_compiled
-def _solve_level(previous: FloatArray, following: FloatArray, u: FloatArray) -> FloatArray:
-    """The flow of one level, from its start `u` (2, h + 2, w + 2), which is overwritten."""
-    h, w = previous.shape
+def _solve_level(
+    previous: FloatArray,
+    following: FloatArray,
+    u: FloatArray,
+    p: FloatArray,
+    top: int,
+    left: int,
+) -> FloatArray:
+    """The flow in a box of one level that begins at pixel (top, left).
+
+    It starts from `u` (2, h + 2, w + 2) and the dual variables `p` (4, h + 2, w + 2: p11, p12, p21,
+    p22, the rim 0), which are overwritten; the box has h x w px, the images have more.
+    """
+    h, w = u.shape[1] - 2, u.shape[2] - 2
     enough = np.float32(EPSILON * EPSILON * h * w)
     moving = _with_gradient(following)
     still = np.zeros((h + 2, w + 2), np.float32)
     for y in range(h):
         for x in range(w):
-            still[y + 1, x + 1] = previous[y, x]
+            still[y + 1, x + 1] = previous[y + top, x + left]
     spare = np.zeros_like(u)  # its rims are read, as those of u
     columns = np.empty((5, w + 4), np.float32)
     data = np.zeros((4, h + 2, w + 2), np.float32)
-    p = np.zeros((4, h + 2, w + 2), np.float32)  # p11, p12, p21, p22; the rim stays 0
     for _ in range(WARPS):
-        _linearise(moving, still, u, data)
+        _linearise(moving, still, u, data, top, left)
         change = np.float32(np.inf)
         for _ in range(OUTER_ITERATIONS):
             _median5(u[0], spare[0], columns)
@@ -384,12 +470,16 @@ def _with_gradient(image: FloatArray) -> FloatArray:
 
 
 @_compiled
-def _linearise(moving: FloatArray, still: FloatArray, u: FloatArray, data: FloatArray) -> None:
-    """I1(x + u) to first order round the present u.
+def _linearise(
+    moving: FloatArray, still: FloatArray, u: FloatArray, data: FloatArray, top: int, left: int
+) -> None:
+    """I1(x + u) to first order round the present u, in a box that begins at pixel (top, left).
 
     Writes into `data` the gradient (gx, gy), the part of rho that u has no share in, and
-    1 / |g|^2 (0 where the image is flat), from `moving`, the planes of `_with_gradient`.
+    1 / |g|^2 (0 where the image is flat), from `moving`, the planes of `_with_gradient` of the
+    whole image; `still`, `u` and `data` are the box's.
     """
+    height, width = moving.shape[1], moving.shape[2]
     h, w = u.shape[1] - 2, u.shape[2] - 2
     gx, gy, rho, inverse = data[0], data[1], data[2], data[3]
     image, slope_x, slope_y = moving[0], moving[1], moving[2]
@@ -398,25 +488,21 @@ def _linearise(moving: FloatArray, still: FloatArray, u: FloatArray, data: Float
         for begin in range(0, w, _STRETCH):
             end = min(begin + _STRETCH, w)
             stretch = slice(begin + 1, end + 1)
-            left, narrow = _window(u[0, y + 1, stretch])
-            top, flat = _window(u[1, y + 1, stretch])
-            inside = (
-                top + y >= 1 - _MARGIN
-                and top + y + 3 < h + _MARGIN
-                and left + begin >= 1 - _MARGIN
-                and left + end + 2 < w + _MARGIN
-            )
+            right, narrow = _window(u[0, y + 1, stretch])
+            below, flat = _window(u[1, y + 1, stretch])
+            row = top + y + below - 1 + _MARGIN
+            first, last = left + begin + right - 1 + _MARGIN, left + end + right + 3 + _MARGIN
+            inside = row >= 0 and row + 4 < height and first >= 0 and last <= width
             if narrow and flat and inside:
-                _weigh(u[0, y + 1, stretch], begin, 1, left, across)
-                _weigh(u[1, y + 1, stretch], y, 0, top, down)
-                row = y + top - 1 + _MARGIN
-                reach = slice(begin + left - 1 + _MARGIN, end + left + 3 + _MARGIN)
+                _weigh(u[0, y + 1, stretch], left + begin, 1, right, across)
+                _weigh(u[1, y + 1, stretch], top + y, 0, below, down)
+                reach = slice(first, last)
                 _warp_stretch(image, row, reach, across, down, rho[y + 1, stretch])
                 _warp_stretch(slope_x, row, reach, across, down, gx[y + 1, stretch])
                 _warp_stretch(slope_y, row, reach, across, down, gy[y + 1, stretch])
             else:
                 for x in range(begin, end):
-                    _warp_pixel(moving, u, data, y, x)
+                    _warp_pixel(moving, u, data, y, x, top, left)
         _residual_row(still, u, gx, gy, rho, inverse, y + 1, w)
 
 
@@ -525,15 +611,17 @@ def _across(row: FloatArray, x: int, a: Any, b: Any, c: Any, d: Any, e: Any) -> 
 
 
 @_compiled
-def _warp_pixel(moving: FloatArray, u: FloatArray, data: FloatArray, y: int, x: int) -> None:
+def _warp_pixel(
+    moving: FloatArray, u: FloatArray, data: FloatArray, y: int, x: int, top: int, left: int
+) -> None:
     """Warp one pixel, whose taps may lie outside the image."""
-    at_x = _grain(np.float32(x), u[0, y + 1, x + 1])
-    at_y = _grain(np.float32(y), u[1, y + 1, x + 1])
-    left, top = np.floor(at_x), np.floor(at_y)
-    across, down = _cubic(at_x - left), _cubic(at_y - top)
+    at_x = _grain(np.float32(left + x), u[0, y + 1, x + 1])
+    at_y = _grain(np.float32(top + y), u[1, y + 1, x + 1])
+    right, below = np.floor(at_x), np.floor(at_y)
+    across, down = _cubic(at_x - right), _cubic(at_y - below)
     # Further out there are only zeros.
-    column = min(max(x + int(left) - 1, -_MARGIN), moving.shape[2] - _MARGIN - 4) + _MARGIN
-    row = min(max(y + int(top) - 1, -_MARGIN), moving.shape[1] - _MARGIN - 4) + _MARGIN
+    column = min(max(left + x + int(right) - 1 + _MARGIN, 0), moving.shape[2] - 4)
+    row = min(max(top + y + int(below) - 1 + _MARGIN, 0), moving.shape[1] - 4)
     for k in range(3):
         total = _ZERO
         for i in range(4):

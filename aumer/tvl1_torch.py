@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aumer.flow import Region
 from aumer.tvl1 import (
     EPSILON,
     INNER_ITERATIONS,
@@ -28,6 +29,7 @@ from aumer.tvl1 import (
     TAU,
     THETA,
     WARPS,
+    checked_region,
 )
 from aumer.types import FloatArray
 
@@ -74,12 +76,16 @@ class TorchTvl1:
 
     Attributes:
         batch: pairs that are best computed together.
+        region: the part of the images in which flow is sought; `None` is all of it.
     """
 
     batch = 64
 
-    def __init__(self, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self, device: str | torch.device | None = None, *, region: Region | None = None
+    ) -> None:
         self._device = device
+        self.region = region
 
     def __call__(
         self, previous: npt.NDArray[np.uint8], following: npt.NDArray[np.uint8]
@@ -87,7 +93,7 @@ class TorchTvl1:
         """As the seam of flows asks: (H, W, 2) float32 px, from `previous` to `following`.
 
         Raises:
-            ValueError: the images are not two of one shape (H, W).
+            ValueError: the images are not two of one shape (H, W), or the region leaves them.
         """
         if previous.shape != following.shape or previous.ndim != 2:
             raise ValueError(
@@ -101,47 +107,92 @@ class TorchTvl1:
         """(N, H, W, 2) flows of N pairs of images of one shape."""
         # Asked for when it computes: a look at CUDA when aumer is imported would start the driver.
         device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return _solve(list(pairs), device, _step)
+        return _solve(list(pairs), device, _step, self.region)
+
+    def within(self, region: Region) -> TorchTvl1:
+        """The flow that is sought in `region` alone, as `aumer.tvl1.Tvl1.within`."""
+        return TorchTvl1(self._device, region=region)
 
 
-def tvl1_batch(previous: Tensor, following: Tensor, *, step: Step | None = None) -> Tensor:
-    """TV-L1 flow of N pairs: two (N, H, W) in [0, 255], on one device -> (N, H, W, 2) float32."""
+def tvl1_batch(
+    previous: Tensor,
+    following: Tensor,
+    *,
+    step: Step | None = None,
+    region: Region | None = None,
+) -> Tensor:
+    """TV-L1 flow of N pairs: two (N, H, W) in [0, 255], on one device -> (N, H, W, 2) float32.
+
+    Args:
+        step: one iteration; the default is not fused.
+        region: the part of the images in which flow is sought; it is 0 outside.
+
+    Raises:
+        ValueError: the stacks differ in shape, or the region leaves the images.
+    """
     if previous.shape != following.shape or previous.ndim != 3:
         raise ValueError(
             "flows need two stacks of images of one shape (N, H, W), found "
             f"{tuple(previous.shape)} and {tuple(following.shape)}"
         )
     n, h, w = previous.shape
+    found = torch.zeros((n, h, w, 2), device=previous.device)
+    left, top, right, bottom = checked_region(region, h, w)
     if not previous.numel():
-        return torch.zeros((n, h, w, 2), device=previous.device)
+        return found
     with torch.inference_mode():
         levels = [torch.stack([previous.float(), following.float()], 1)]
         for _ in range(1, SCALES):
-            h, w = (round(side * SCALE_STEP) for side in levels[-1].shape[2:])
-            if min(h, w) < MIN_SIDE:
+            height, width = (round(side * SCALE_STEP) for side in levels[-1].shape[2:])
+            if min(height, width) < MIN_SIDE:
                 break
-            levels.append(_resized(levels[-1], h, w, 1 / SCALE_STEP, 1 / SCALE_STEP))
-        u = torch.zeros_like(levels[-1])
+            levels.append(_resized(levels[-1], height, width, 1 / SCALE_STEP, 1 / SCALE_STEP))
+        u, coarser, origin = None, levels[-1], (0, 0)
         for level in reversed(levels):
-            h, w = level.shape[2:]
-            if u.shape != level.shape:
-                u = _resized(u, h, w, u.shape[2] / h, u.shape[3] / w) / SCALE_STEP
-            u = _solve_level(level[:, 0], level[:, 1], u, step or _step)
-    return u.permute(0, 2, 3, 1).contiguous()
+            shape = level.shape[2:]
+            y0, y1 = _box_side(top, bottom, h, shape[0])
+            x0, x1 = _box_side(left, right, w, shape[1])
+            if u is None:
+                u = level.new_zeros((n, 2, y1 - y0, x1 - x0))
+            else:
+                down, across = coarser.shape[2] / shape[0], coarser.shape[3] / shape[1]
+                first = y0 * down - origin[0], x0 * across - origin[1]
+                u = _resized(u, y1 - y0, x1 - x0, down, across, *first) / SCALE_STEP
+            u = _solve_level(level[:, 0], level[:, 1], u, step or _step, y0, x0)
+            coarser, origin = level, (y0, x0)
+        assert u is not None
+        found[:, top:bottom, left:right] = u.permute(0, 2, 3, 1)
+    return found
 
 
-def _solve(pairs: list[Pair], device: str | torch.device, step: Step) -> FloatArray:
+def _box_side(begin: int, end: int, size: int, coarse: int) -> tuple[int, int]:
+    """The pixels of a level `coarse` long that cover begin..end of an image `size` long."""
+    return begin * coarse // size, -(-end * coarse // size)
+
+
+def _solve(
+    pairs: list[Pair], device: str | torch.device, step: Step, region: Region | None = None
+) -> FloatArray:
     first, second = (
         torch.from_numpy(np.stack([pair[k] for pair in pairs])).to(device) for k in range(2)
     )
-    return np.asarray(tvl1_batch(first, second, step=step).cpu().numpy(), np.float32)
+    found = tvl1_batch(first, second, step=step, region=region)
+    return np.asarray(found.cpu().numpy(), np.float32)
 
 
-def _resized(image: Tensor, height: int, width: int, down: float, across: float) -> Tensor:
-    """Bilinear samples at (i + .5) step - .5, held at the edges; image (N, C, h, w)."""
-    for axis, count, step in ((2, height, down), (3, width, across)):
+def _resized(
+    image: Tensor,
+    height: int,
+    width: int,
+    down: float,
+    across: float,
+    above: float = 0.0,
+    beside: float = 0.0,
+) -> Tensor:
+    """Bilinear samples at (i + .5) step - .5 + first, held at the edges; image (N, C, h, w)."""
+    for axis, count, step, start in ((2, height, down, above), (3, width, across, beside)):
         size = image.shape[axis]
-        at = (torch.arange(count, dtype=torch.float64) + 0.5) * step - 0.5
+        at = (torch.arange(count, dtype=torch.float64) + 0.5) * step - 0.5 + start
         at = at.clamp(0, size - 1)
         low = at.floor().long()
         share = (at - low).float().to(image.device)
@@ -153,14 +204,17 @@ def _resized(image: Tensor, height: int, width: int, down: float, across: float)
     return image
 
 
-def _solve_level(previous: Tensor, following: Tensor, u: Tensor, step: Step) -> Tensor:
-    """The flow (N, 2, h, w) of one level from its start `u`."""
-    n, h, w = previous.shape
+def _solve_level(
+    previous: Tensor, following: Tensor, u: Tensor, step: Step, top: int, left: int
+) -> Tensor:
+    """The flow (N, 2, h, w) of one level's box, which begins at (top, left), from its start `u`."""
+    n, _, h, w = u.shape
+    still = previous[:, top : top + h, left : left + w]
     enough = EPSILON * EPSILON * h * w
     moving = _with_gradient(following)
     p = u.new_zeros((n, 4, h, w))  # p11, p12, p21, p22
     for _ in range(WARPS):
-        data = _linearise(moving, previous, u)
+        data = _linearise(moving, still, u, top, left)
         active = torch.ones(n, dtype=torch.bool, device=u.device)
         for _ in range(OUTER_ITERATIONS):
             u = torch.where(active[:, None, None, None], _median5(u), u)
@@ -206,15 +260,19 @@ def _with_gradient(image: Tensor) -> Tensor:
     return torch.stack([image, gx, gy], 1)
 
 
-def _linearise(moving: Tensor, still: Tensor, u: Tensor) -> Tensor:
-    """gx, gy, the part of rho that u has no share in, and 1 / |g|^2: (N, 4, h, w)."""
+def _linearise(moving: Tensor, still: Tensor, u: Tensor, top: int, left: int) -> Tensor:
+    """gx, gy, the part of rho that u has no share in, and 1 / |g|^2: (N, 4, h, w).
+
+    `moving` is the whole image, `still` and `u` its box that begins at (top, left).
+    """
+    height, width = moving.shape[2:]
     h, w = u.shape[2:]
-    rows = torch.arange(h, device=u.device, dtype=torch.float32)[:, None]
-    columns = torch.arange(w, device=u.device, dtype=torch.float32)
+    rows = torch.arange(top, top + h, device=u.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(left, left + w, device=u.device, dtype=torch.float32)
     x = ((columns + u[:, 0]) * _GRAINS).round() / _GRAINS
     y = ((rows + u[:, 1]) * _GRAINS).round() / _GRAINS
     # grid_sample's cubic kernel has slope -.75 at distance 1, as OpenCV's.
-    grid = torch.stack([x * (2 / max(w - 1, 1)) - 1, y * (2 / max(h - 1, 1)) - 1], -1)
+    grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], -1)
     warped = functional.grid_sample(
         moving, grid, mode="bicubic", padding_mode="zeros", align_corners=True
     )

@@ -28,6 +28,7 @@ from common import ROOT, Report
 from aumer import registry
 from aumer.config import load_settings
 from aumer.face.track import FaceTracker
+from aumer.flow import Flow
 from aumer.motion import align, roi_motion
 from aumer.pipeline import spot
 from aumer.spotting.rules import RuleSpotter
@@ -82,6 +83,18 @@ class Clock:
         return done
 
 
+class TimedFlow:
+    """A flow, one pair at a time, on a clock; it offers a region if the flow does."""
+
+    def __init__(self, flow: Flow, clock: Clock) -> None:
+        self._flow, self._clock = flow, clock
+        if hasattr(flow, "within"):
+            self.within = lambda region: TimedFlow(flow.within(region), clock)
+
+    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray:
+        return self._clock.of(lambda: self._flow(previous, following))
+
+
 def stages(video: Path, flow_name: str) -> dict[str, float]:
     """Milliseconds a frame of each stage, one after the other on this thread."""
     settings = load_settings(overrides={"motion": {"flow": flow_name}})
@@ -91,10 +104,7 @@ def stages(video: Path, flow_name: str) -> dict[str, float]:
         registry.resolve("landmarker", settings.face.landmarker)(),
         min_eye_distance=settings.face.min_eye_distance,
     )
-    flow = registry.resolve("flow", flow_name)
-
-    def timed_flow(previous: ImageArray, following: ImageArray) -> FloatArray:
-        return clocks["flow"].of(lambda: flow(previous, following))
+    timed_flow = TimedFlow(registry.resolve("flow", flow_name), clocks["flow"])
 
     frames: Iterator[object] = iter(open_video(video, queue_size=1))
     count, last, both = 0, None, Clock()

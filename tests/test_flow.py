@@ -163,6 +163,28 @@ def test_threads_give_what_one_thread_gives(flow: Flow, texture: np.ndarray) -> 
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_region_is_the_same_for_whoever_asks(flow: Flow, texture: np.ndarray) -> None:
+    """What `Flow` says of ``within``; many together, one by one, and after other regions."""
+    if not hasattr(flow, "within"):
+        pytest.skip("this flow offers no regions")
+    pairs = [moved(texture, 2, 1, side=64), moved(texture, -1, 0, side=64)]
+    whole = [flow(*pair) for pair in pairs]
+    part = flow.within((10, 4, 60, 40))
+    fields = [part(*pair) for pair in pairs]
+    flow.within((0, 0, 20, 20))(*pairs[0])
+    for pair, everywhere, field in zip(pairs, whole, fields, strict=True):
+        check(field, (64, 64))
+        np.testing.assert_array_equal(part(*pair), field)
+        np.testing.assert_array_equal(flow(*pair), everywhere)
+        box = (slice(4, 40), slice(10, 60))
+        assert np.abs(field - everywhere)[box][10:-10, 10:-10].mean() < 0.02
+        field[box] = 0
+        assert not field.any()
+    if hasattr(part, "many"):
+        together = part.many(pairs)
+        np.testing.assert_allclose(together, [part(*pair) for pair in pairs], atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from aumer.config import MotionSettings, load_settings
 from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE, RIGID
-from aumer.flow import dis
+from aumer.flow import Region, dis
 from aumer.mdmo import ROIS
 from aumer.motion import (
     _ORIGIN,
@@ -21,10 +21,14 @@ from aumer.motion import (
     _head_pixels,
     _rigid_basis,
     align,
+    flow_region,
     nearest,
     resample,
     roi_motion,
+    roi_motions,
 )
+from aumer.rois import roi_set
+from aumer.tvl1 import tvl1
 
 SETTINGS: MotionSettings = load_settings().motion
 CROP = SETTINGS.crop
@@ -401,7 +405,118 @@ def test_an_roi_outside_of_the_crop_is_at_rest() -> None:
     np.testing.assert_array_equal(found[list(ROIS).index("mouth_l")], 0)
 
 
+# The part of the crop that flow is asked for
+
+
+class Regional:
+    """A flow that tells where it was asked for, and is noise outside."""
+
+    def __init__(self, field: np.ndarray, region: Region | None = None) -> None:
+        self.field, self.region = field.astype(np.float32), region
+        self.asked: list[Region | None] = []
+
+    def within(self, region: Region) -> Regional:
+        part = Regional(np.random.default_rng(0).normal(size=self.field.shape) * 3, region)
+        left, top, right, bottom = region
+        part.field[top:bottom, left:right] = self.field[top:bottom, left:right]
+        part.asked = self.asked
+        return part
+
+    def __call__(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        self.asked.append(self.region)
+        return self.field
+
+
+def lowered(by: float) -> np.ndarray:
+    """The template with the lower lip `by` px lower."""
+    landmarks = TEMPLATE.copy()
+    landmarks[ROIS["lip_lower"]] += (0, by)
+    return landmarks
+
+
+@pytest.mark.parametrize("crop", [32, 100, 128, 256])
+@pytest.mark.parametrize("rois", ["published", "inner51", "ibug68", "chin", "brow_l_mid"])
+def test_the_region_holds_rois_and_nose(rois: str, crop: int) -> None:
+    chosen = replace(SETTINGS, rois=rois, crop=crop, roi_radius=max(1, crop // 25))
+    left, top, right, bottom = flow_region(chosen)
+    assert 0 <= left < right <= crop
+    assert 0 <= top < bottom <= crop
+    marks = MEAN_FACE[list(roi_set(rois).landmarks), :2] * (crop / 2) + np.array(_ORIGIN) * crop
+    marks = np.rint(marks).astype(int)
+    margin = chosen.roi_radius + 8 * crop // 128
+    rows, columns = _head_pixels(crop)
+    points = np.vstack([marks - margin, marks + margin, np.column_stack([columns, rows])])
+    points = points.clip(0, crop - 1)
+    assert (points >= (left, top)).all()
+    assert (points < (right, bottom)).all()
+
+
+def test_the_default_region_leaves_out_a_quarter_of_the_crop() -> None:
+    left, top, right, bottom = flow_region(SETTINGS)
+    assert (right - left) * (bottom - top) < 0.78 * CROP**2
+
+
+def test_flow_is_asked_for_in_the_region_and_nothing_else_is_read() -> None:
+    field = with_rois(rigid(np.array([1.5, -2, 0.6, 0.4, 1.0, -0.7])), {"mouth_l": (0.8, -1.1)})
+    flow = Regional(field)
+    found = roi_motion(aligned(), aligned(lowered(3)), flow, SETTINGS)
+    assert flow.asked == [flow_region(SETTINGS)]
+    wanted = motion(field, following=aligned(lowered(3)))
+    assert found is not None and wanted is not None
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("by", [14.0, 26.0, 60.0])
+def test_a_face_whose_rois_come_near_the_edge_gets_the_whole_flow(by: float) -> None:
+    flow = Regional(rigid(np.zeros(6)))
+    usual, wide = aligned(), aligned(lowered(by))
+    three = roi_motions([(usual, usual), (usual, wide), (wide, usual)], flow, SETTINGS)
+    region = flow_region(SETTINGS)
+    assert sorted(flow.asked, key=str) == sorted([region, None, region], key=str)
+    for found, (a, b) in zip(three, [(usual, usual), (usual, wide), (wide, usual)], strict=True):
+        alone = roi_motion(a, b, flow, SETTINGS)
+        assert found is not None and alone is not None
+        np.testing.assert_array_equal(found, alone)
+
+
+def test_flows_that_take_pairs_together_get_those_of_a_region_together() -> None:
+    calls = []
+
+    class Together(Regional):
+        def within(self, region: Region) -> Together:
+            return Together(self.field, region)
+
+        def many(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+            calls.append((self.region, [int(a[0, 0]) for a, _ in pairs]))
+            return [self.field * (1 + int(a[0, 0])) for a, _ in pairs]
+
+    wide = lowered(26)
+    pairs = [
+        (aligned(grey=k), aligned(wide if k in (1, 4) else TEMPLATE, grey=k)) for k in range(5)
+    ]
+    field = with_rois(rigid(np.zeros(6)), {"mouth_l": (0.4, 0.2)})
+    found = roi_motions(pairs, Together(field), SETTINGS)
+    assert calls == [(flow_region(SETTINGS), [0, 2, 3]), (None, [1, 4])]
+    mouth = list(ROIS).index("mouth_l")
+    for k, one in enumerate(found):
+        assert one is not None
+        np.testing.assert_allclose(one[mouth], (0.4 * (1 + k), 0.2 * (1 + k)), atol=2e-3)
+    assert roi_motions([], Together(field), SETTINGS) == []
+
+
 # With real flow
+
+
+@pytest.mark.parametrize("rois", ["published", "inner51"])
+def test_features_in_the_region_are_those_of_the_whole_crop(skin: np.ndarray, rois: str) -> None:
+    chosen = replace(SETTINGS, rois=rois)
+    first = align(*shown(skin, 200, size=660), CROP)
+    second = align(*shown(skin, 205, turn=0.05, size=660), CROP)
+    part = roi_motion(first, second, tvl1, chosen)
+    whole = roi_motion(first, second, lambda a, b: tvl1(a, b), chosen)
+    assert part is not None and whole is not None
+    np.testing.assert_allclose(part, whole, atol=0.1)
+    assert np.abs(part - whole).mean() < 0.02
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def one_warp(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
     still = np.pad(a, 1)
     data, p = np.zeros((4, h + 2, w + 2), np.float32), np.zeros((4, h + 2, w + 2), np.float32)
     spare, columns = np.zeros_like(u), np.empty((5, w + 4), np.float32)
-    kernels._linearise(kernels._with_gradient(b), still, u, data)
+    kernels._linearise(kernels._with_gradient(b), still, u, data, 0, 0)
     for _ in range(kernels.OUTER_ITERATIONS):
         for k in range(2):
             kernels._median5(u[k], spare[k], columns)
@@ -110,7 +110,7 @@ def test_the_pyramid_is_opencvs(shape: tuple[int, int]) -> None:
     theirs = cv2.resize(image, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_LINEAR)
     h, w = (round(side * kernels.SCALE_STEP) for side in shape)
     assert (h, w) == theirs.shape
-    ours = kernels._resized(image, h, w, 1.25, 1.25)
+    ours = kernels._resized(image, h, w, 1.25, 1.25, 0.0, 0.0)
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
@@ -123,7 +123,7 @@ def test_the_warp_is_opencvs(most: float) -> None:
     u[:, 1:-1, 1:-1] = np.round(rng.uniform(-most, most, (2, 72, 72)) * 32) / 32
     still, data = np.zeros((74, 74), np.float32), np.zeros((4, 74, 74), np.float32)
     moving = kernels._with_gradient(image)
-    kernels._linearise(moving, still, u, data)
+    kernels._linearise(moving, still, u, data, 0, 0)
     y, x = np.mgrid[:72, :72].astype(np.float32)
     inner = u[:, 1:-1, 1:-1]
     m = kernels._MARGIN
@@ -135,6 +135,24 @@ def test_the_warp_is_opencvs(most: float) -> None:
     np.testing.assert_allclose(data[1, 1:-1, 1:-1], gy, atol=2e-3)
     rho = i - gx * inner[0] - gy * inner[1]
     np.testing.assert_allclose(data[2, 1:-1, 1:-1], rho, atol=2e-2)
+
+
+def test_a_box_is_warped_as_in_the_whole_image() -> None:
+    """By stretches and by pixels, with motion that leads out of the box and out of the image."""
+    rng = np.random.default_rng(4)
+    moving = kernels._with_gradient(textured(72).astype(np.float32))
+    still = np.pad(textured(72, seed=5).astype(np.float32), 1)
+    for most in (0.4, 40.0):
+        u = np.zeros((2, 74, 74), np.float32)
+        u[:, 1:-1, 1:-1] = rng.uniform(-most, most, (2, 72, 72))
+        data = np.zeros((4, 74, 74), np.float32)
+        kernels._linearise(moving, still, u, data, 0, 0)
+        top, left = 9, 14
+        box = (slice(None), slice(top, top + 42), slice(left, left + 52))
+        part = np.zeros((4, 42, 52), np.float32)
+        kernels._linearise(moving, still[box[1:]].copy(), u[box].copy(), part, top, left)
+        inner = (slice(None), slice(1, -1), slice(1, -1))
+        np.testing.assert_allclose(part[inner], data[box][inner], rtol=1e-4, atol=1e-4)
 
 
 # Against true motion
@@ -197,6 +215,76 @@ def test_the_input_is_left_alone() -> None:
     a.flags.writeable = b.flags.writeable = False
     tvl1(a, b)
     np.testing.assert_array_equal((a, b), kept)
+
+
+# In a region
+
+BOX = (20, 12, 80, 70)
+
+
+def inside(field: np.ndarray, margin: int = 0) -> np.ndarray:
+    left, top, right, bottom = BOX
+    return field[top + margin : bottom - margin, left + margin : right - margin]
+
+
+@pytest.mark.parametrize("amount", [0.3, 1.5])
+def test_the_flow_in_a_region_is_that_of_the_whole_image(amount: float) -> None:
+    pair = filmed(amount)
+    whole, part = tvl1(*pair), tvl1.within(BOX)(*pair)
+    apart = length(part - whole)
+    assert inside(apart, 10).mean() < min(0.03, 0.25 * inside(length(whole), 10).mean())
+    outside = np.ones(whole.shape[:2], bool)
+    inside(outside)[:] = False
+    assert not part[outside].any()
+    assert part.dtype == np.float32
+
+
+def test_a_region_is_no_further_from_the_truth_than_the_whole() -> None:
+    """On average: either stops early, and which is the better changes with image and amplitude."""
+    part, whole = 0.0, 0.0
+    for amount in (0.05, 0.2, 0.5):
+        truth = np.broadcast_to(np.float32([amount, -amount / 2]), (96, 96, 2))
+        for seed in range(3):
+            a, b = carried(textured(seed=seed), truth)
+            part += length(inside(tvl1.within(BOX)(a, b) - truth, 8)).mean()
+            whole += length(inside(tvl1(a, b) - truth, 8)).mean()
+    assert part < 1.1 * whole
+
+
+def test_motion_that_enters_the_region_is_seen_up_to_its_edge() -> None:
+    """The images are read beyond it: by 5 px here, more than the edge's pixels know themselves."""
+    truth = np.broadcast_to(np.float32([4.0, -3.0]), (96, 96, 2))
+    part = tvl1.within(BOX)(*carried(textured(), truth))
+    edge = np.ones(inside(part).shape[:2], bool)
+    edge[2:-2, 2:-2] = False
+    assert length(inside(part - truth))[edge].mean() < 0.1
+
+
+def test_the_whole_image_is_a_region_too() -> None:
+    a, b = filmed(0.5, 64)
+    np.testing.assert_array_equal(tvl1.within((0, 0, 64, 64))(a, b), tvl1(a, b))
+
+
+@pytest.mark.parametrize("box", [(5, 7, 6, 8), (0, 0, 3, 50), (47, 0, 48, 50), (10, 40, 37, 50)])
+def test_any_region(box: tuple[int, int, int, int]) -> None:
+    a, b = np.random.default_rng(0).integers(0, 256, (2, 50, 48), dtype=np.uint8)
+    for flow in (tvl1, tvl1_torch.tvl1_torch):
+        field = flow.within(box)(a, b)
+        left, top, right, bottom = box
+        assert np.isfinite(field).all()
+        assert field[top:bottom, left:right].any()
+        field[top:bottom, left:right] = 0
+        assert not field.any()
+
+
+@pytest.mark.parametrize(
+    "box", [(-1, 0, 9, 9), (0, -1, 9, 9), (0, 0, 49, 9), (0, 0, 9, 51), (5, 5, 5, 9), (5, 9, 9, 5)]
+)
+def test_regions_that_leave_the_image_or_hold_nothing(box: tuple[int, int, int, int]) -> None:
+    image = np.zeros((50, 48), np.uint8)
+    for flow in (tvl1, tvl1_torch.tvl1_torch):
+        with pytest.raises(ValueError, match=r"48 x 50 px, found \("):
+            flow.within(box)(image, image)
 
 
 # Any image
@@ -262,9 +350,9 @@ def test_torch_takes_the_same_steps() -> None:
     inner = (slice(None), slice(1, -1), slice(1, -1))
     tu, tp = torch.from_numpy(u[inner].copy())[None], torch.from_numpy(p[inner].copy())[None]
 
-    kernels._linearise(kernels._with_gradient(b), np.pad(a, 1), u, data)
+    kernels._linearise(kernels._with_gradient(b), np.pad(a, 1), u, data, 0, 0)
     moving = tvl1_torch._with_gradient(torch.from_numpy(b.copy())[None])
-    tdata = tvl1_torch._linearise(moving, torch.from_numpy(a.copy())[None], tu)
+    tdata = tvl1_torch._linearise(moving, torch.from_numpy(a.copy())[None], tu, 0, 0)
     np.testing.assert_allclose(tdata[0, :3], data[inner][:3], atol=2e-2)
 
     tdata = torch.from_numpy(data[inner].copy())[None]
@@ -283,7 +371,7 @@ def test_torch_takes_the_same_steps() -> None:
     )
     np.testing.assert_allclose(
         tvl1_torch._resized(torch.from_numpy(a.copy())[None, None], 32, 40, 1.25, 1.25)[0, 0],
-        kernels._resized(a, 32, 40, 1.25, 1.25),
+        kernels._resized(a, 32, 40, 1.25, 1.25, 0.0, 0.0),
         atol=1e-3,
     )
 
@@ -297,6 +385,14 @@ def test_torch_gives_the_same_flow_in_any_batch() -> None:
     assert length(one - many).mean() < 5e-3
     assert length(one - ours).mean() < 0.03
     assert np.abs(one[1]).max() < 1e-3  # nothing moved
+
+
+def test_torch_gives_the_same_flow_in_a_region() -> None:
+    pairs = [filmed(amount, 48) for amount in (0.2, 0.6)]
+    box = (6, 3, 44, 40)
+    torchs = tvl1_torch.tvl1_torch.within(box).many(pairs)
+    ours = np.stack([tvl1.within(box)(*pair) for pair in pairs])
+    assert length(torchs - ours).mean() < 0.02
 
 
 @pytest.mark.slow
