@@ -10,7 +10,7 @@ from bench.conftest import write_tables
 from results.pages import Page
 
 from aumer.errors import EXIT_OK, EXIT_USAGE
-from aumer.results import html
+from aumer.results import html, report
 
 PROTOCOL = """
 title = "Four small timelines"
@@ -31,6 +31,8 @@ def line(tmp_path: Path) -> str:
 def test_a_run_is_drawn_at_once_or_later(
     run: Any, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in (html, report):  # drawing itself is tested beside the figures
+        monkeypatch.setattr(module, "figure_bytes", lambda figure, kind: b"<svg/>")
     plain = run(line)
     page = tmp_path / "run" / "report.html"
     assert plain.code == EXIT_OK and not page.exists()
@@ -39,7 +41,6 @@ def test_a_run_is_drawn_at_once_or_later(
     text = page.read_text(encoding="utf-8")
     assert "Four small timelines – rules" in Page(text).text
     page.unlink()
-    monkeypatch.setattr(html, "figure_bytes", lambda figure, kind: b"<svg/>")  # once is enough
     again = run(f"{line} --report --score-only")
     assert again.code == EXIT_OK and again.out.startswith("## Four small")
     # Drawn again from the same folds; the command alone is another.

@@ -230,8 +230,7 @@ def test_names_are_escaped() -> None:
     done = report(run(one(*rows, videos=videos, dataset=nasty)))  # type: ignore[arg-type]
     found = Page(done.html)
     assert found.tags.count("b") == len(found.captions) and found.text.count(nasty) > 3
-    for figure in done.figures.values():
-        figure.canvas.draw()
+    done.figures["videos"].canvas.draw()  # "$x$" is no mathematics: it would fail or vanish
 
 
 def test_bars_hold_whole_frames() -> None:
