@@ -230,15 +230,34 @@ with torchrun() as device:
     tests.learn(net, tests.Points(), 2, settings, device=device, checkpoint=sys.argv[3])
     rank = torch.distributed.get_rank()
     torch.save(net.state_dict(), f"{sys.argv[3]}.{rank}")
+    # A published system, cut down, with batch norm.
+    sys.path[:0] = [sys.argv[4]]
+    from recognition.systems.conftest import REDUCED
+    from aumer.recognition.sequences.simulated import Simulation, simulated_clips
+    kind, config, learning = REDUCED["se-resnext50"]
+    plan = Simulation(subjects=5, per_class=1, size=32, fps=50.0, flow="none")
+    clips = simulated_clips(plan, seed=4)
+    system = kind(config, {**learning, "batch": 8}, device=device)
+    system.fit(clips, checkpoint=f"{sys.argv[3]}.system.{rank}")
+    right = (system.predict_proba(clips.inputs).argmax(1) == clips.labels).tolist()
+    torch.save(
+        (system.net.state_dict(), [r["loss"] for r in system.log], right),
+        f"{sys.argv[3]}.system-net.{rank}",
+    )
 """
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
-    """By torchrun, with batches that two does not divide; both end with the same weights."""
+    """By torchrun, with batches that two does not divide; both end with the same weights.
+
+    So does a published system, whose batch norms see shares of a batch: it learns, and one process
+    alone keeps the checkpoint.
+    """
     script, out = tmp_path / "worker.py", tmp_path / "checkpoint.safetensors"
     script.write_text(_WORKER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    arguments = [str(script), str(Path(__file__).parent), __file__, str(out)]
+    here = Path(__file__).parent
+    arguments = [str(script), str(here), __file__, str(out), str(here.parent)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
         [*command, *arguments],
@@ -260,3 +279,9 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     torch.testing.assert_close(both[0], both[1], rtol=0, atol=0)
     torch.testing.assert_close(both[0], alone.state_dict(), rtol=1e-5, atol=1e-6)
     assert out.exists()
+    (net, loss, right), (other, same, _) = (
+        torch.load(f"{out}.system-net.{rank}", weights_only=True) for rank in (0, 1)
+    )
+    torch.testing.assert_close(net, other, rtol=0, atol=0)
+    assert loss == same and loss[-1] < 0.7 * loss[0] and sum(right) >= 10
+    assert [Path(f"{out}.system.{rank}").exists() for rank in (0, 1)] == [True, False]

@@ -134,6 +134,16 @@ def test_the_same_seed_gives_the_same_numbers(
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_mixed_precision_trains_alike(name: str, reduced: Make, eight: SequenceClips) -> None:
+    exact, mixed = (
+        reduced(name, epochs=2, mixed_precision=flag).fit(eight).log for flag in (False, True)
+    )
+    for one, other in zip(exact, mixed, strict=True):
+        assert other["loss"] != one["loss"], "nothing was rounded"
+        assert other["loss"] == pytest.approx(one["loss"], rel=0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_missing_is_told(
     name: str, reduced: Make, eight: SequenceClips, tmp_path: Path
 ) -> None:
