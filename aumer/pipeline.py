@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -38,7 +39,8 @@ SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] 
 class SpotterModel(Protocol):
     """The spotter seam: features in, scores on their time axis and expressions out.
 
-    A registered spotter is a class with ``from_settings(settings)``; an object is used as it is.
+    A registered spotter is a class with ``from_settings(settings)``, which may take ``graph=`` and
+    ``device=`` as well; an object is used as it is.
     It may also have ``check(settings)``, which raises before anything is analysed where it could
     not read the features, and ``digests``, what its scores depend on, by name.
     """
@@ -517,19 +519,24 @@ def _model(
     device: str,
     settings: Settings,
 ) -> SpotterModel:
+    prior = AUGraph.load(graph) if isinstance(graph, (str, PathLike)) else graph
     if isinstance(model, PathLike) or (isinstance(model, str) and _names_a_file(model)):
         from aumer.spotting.network import NetSpotter
 
-        prior = AUGraph.load(graph) if isinstance(graph, (str, PathLike)) else graph
         return NetSpotter.load(model, graph=prior, device=device)
     part = registry.resolve("spotter", model)
-    if graph is not None:
+    make = getattr(part, "from_settings", None)
+    taken = inspect.signature(make).parameters if make else {}
+    if prior is not None and "graph" not in taken:
         raise UsageError(
             f"the spotter {getattr(part, 'name', model)!r} uses no graph. Give graph= together "
-            "with a network's weights, model='PATH.safetensors' (`aumer train` writes them)"
+            "with model='network', or with a network's weights, model='PATH.safetensors' "
+            "(`aumer train` writes them)"
         )
-    made: SpotterModel = part.from_settings(settings) if hasattr(part, "from_settings") else part
-    return made
+    if make is None:
+        return cast(SpotterModel, part)
+    options = {"graph": prior, "device": device}
+    return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
 
 
 def _names_a_file(model: str) -> bool:

@@ -32,7 +32,11 @@ _parts: dict[str, dict[str, Any]] = {
         "mediapipe": "aumer.face.mediapipe:MediaPipeLandmarker",
         "face-alignment": "aumer.face.face_alignment:FaceAlignmentLandmarker",
     },
-    "spotter": {"rules": "aumer.spotting.rules:RuleSpotter"},
+    "spotter": {
+        "combined": "aumer.spotting.combined:CombinedSpotter",
+        "network": "aumer.spotting.network:NetSpotter",
+        "rules": "aumer.spotting.rules:RuleSpotter",
+    },
     "recognizer": {
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
         "graph-motion": "aumer.recognition.graph_motion:GraphMotionRecognizer",

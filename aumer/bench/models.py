@@ -270,7 +270,7 @@ def find(
         )
     part = registry.resolve("spotter", name)
     made = part.from_settings(settings) if hasattr(part, "from_settings") else part
-    return Ready(name, made, settings)
+    return Ready(name, made, settings, getattr(made, "rate", None))
 
 
 def _merged(first: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from aumer.types import Expression, Features, Scores
 #: Seconds of video that a network scores at a time: bounds the memory, changes no score.
 CHUNK_S = 600.0
 
+#: The weights that ship: of the preset "aumer", trained on simulated faces; the card says how.
+SHIPPED = Path(__file__).parent / "weights" / "network.safetensors"
+
 
 class NetSpotter:
     """Spots with a `SpotNet` and a decoder.
@@ -60,6 +63,30 @@ class NetSpotter:
         except (ConfigError, TypeError) as error:
             raise WeightsError(f"{path}: its card describes no decoder of ours: {error}") from error
         return cls(net, decoder, name=f"network {Path(path).name}", device=device)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
+    ) -> NetSpotter:
+        """The network that ships, with another graph where one is given; see `SpotNet.load`.
+
+        Raises:
+            UsageError: settings whose features it cannot read.
+            WeightsError: the graph has other ROIs.
+        """
+        made = cls.load(SHIPPED, graph=graph, device=device)
+        made.name = "network"
+        made.check(settings)
+        return made
+
+    def with_decoder(self, decoder: Decoder | PublishedDecoder) -> NetSpotter:
+        """The same network with another decoder."""
+        return NetSpotter(self.net, decoder, name=self.name, device=self._device)
+
+    @property
+    def rate(self) -> float:
+        """Rows per second that it reads."""
+        return self.net.config.rate
 
     def save(
         self, path: StrPath, card: Mapping[str, Any] | None = None, *, overwrite: bool = False

@@ -132,6 +132,11 @@ class RuleSpotter:
     def __init__(self, settings: RuleSettings) -> None:
         self._settings = settings
 
+    @property
+    def settings(self) -> RuleSettings:
+        """The constants in force."""
+        return self._settings
+
     @classmethod
     def from_settings(cls, settings: Settings) -> RuleSpotter:
         """As the registry makes it, from all settings in force.

@@ -1,0 +1,106 @@
+"""The rules first, and a trained network where they saw nothing.
+
+The rules ask for much and are seldom wrong; a network finds the small and short movements that they
+let pass, and is less sure of the rest. So what the rules spot stands as it is, and of the network's
+expressions those are added that share no time with it. What was measured of it, beside the two
+alone, is in ``benchmarks/results/spotters.txt``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from aumer.config import Settings, digest
+from aumer.errors import UsageError
+from aumer.spotting.decode import Decoder
+from aumer.spotting.network import NetSpotter
+from aumer.spotting.rules import RuleSpotter
+from aumer.types import Expression, Features, Scores
+
+
+class CombinedSpotter:
+    """A `RuleSpotter`, and a `NetSpotter` for what it leaves.
+
+    Args:
+        threshold: least score of the network's expressions; by default what its card says for use
+            beside the rules, or else the network's own.
+
+    Attributes:
+        network: with that threshold.
+
+    Raises:
+        UsageError: the network's decoder is a published one.
+    """
+
+    name = "combined"
+
+    def __init__(
+        self, rules: RuleSpotter, network: NetSpotter, *, threshold: float | None = None
+    ) -> None:
+        decoder = network.decoder
+        if not isinstance(decoder, Decoder):
+            raise UsageError(
+                "rules and network are combined by a threshold, which a published decoder has not; "
+                "give the network a Decoder()"
+            )
+        if threshold is None:
+            threshold = float(network.net.card.get("threshold_beside_rules", decoder.threshold))
+        self._decoder = replace(decoder, threshold=threshold)
+        self._rules, self.network = rules, network.with_decoder(self._decoder)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, device: str = "cpu") -> CombinedSpotter:
+        """With the network that ships.
+
+        Raises:
+            UsageError: settings whose features one of the two cannot read.
+        """
+        network = NetSpotter.from_settings(settings, device=device)
+        return cls(RuleSpotter.from_settings(settings), network)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What the expressions depend on besides the features."""
+        return {
+            **self.network.digests,
+            "rules": digest(asdict(self._rules.settings)),
+            "decoder": digest(self._decoder.to_dict()),
+        }
+
+    @property
+    def rate(self) -> float:
+        """Rows per second that it reads."""
+        return self.network.rate
+
+    def check(self, settings: Settings) -> None:
+        """As `NetSpotter.check`."""
+        self.network.check(settings)
+
+    def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
+        """The tracks of both, the rules' first, and the expressions in order of onset.
+
+        Raises:
+            UsageError: as both.
+        """
+        levels, sure = self._rules(features)
+        scores, proposed = self.network(features)
+        more = apart(proposed, sure)
+        tracks = Scores(
+            np.column_stack([levels.values, scores.values]),
+            features.times,
+            features.frames,
+            features.valid,
+            (*levels.channels, *scores.channels),
+        )
+        return tracks, tuple(sorted([*sure, *more], key=lambda e: (e.onset, e.offset)))
+
+
+def apart(proposed: Iterable[Expression], sure: Iterable[Expression]) -> list[Expression]:
+    """Those of `proposed` that share no frame with any of `sure`."""
+    taken = [(e.onset, e.offset) for e in sure]
+    return [
+        p for p in proposed if all(p.offset < onset or offset < p.onset for onset, offset in taken)
+    ]

@@ -1,0 +1,144 @@
+"""Rules and network together, and the network that ships."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+import aumer
+from aumer.config import load_settings
+from aumer.errors import UsageError
+from aumer.evaluation.matching import count
+from aumer.graph import AUGraph
+from aumer.registry import resolve
+from aumer.simulate.features import SimulatedVideo
+from aumer.simulate.population import Population
+from aumer.spotting.channels import CHANNELS
+from aumer.spotting.combined import CombinedSpotter, apart
+from aumer.spotting.decode import PublishedDecoder
+from aumer.spotting.network import SHIPPED, NetSpotter
+from aumer.spotting.rules import RuleSpotter
+from aumer.training.samples import truth_intervals
+from aumer.training.videos import from_simulation
+from aumer.types import KINDS, Counts, Expression
+
+
+@cache
+def card() -> dict[str, object]:
+    return NetSpotter.load(SHIPPED).net.card
+
+
+@cache
+def unseen() -> tuple[SimulatedVideo, ...]:
+    """The subjects on which the card states figures."""
+    stated = card()["unseen_subjects"]
+    assert isinstance(stated, dict)
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in stated["population"].items()}
+    return tuple(Population(**values).draw())
+
+
+def an(onset: int, offset: int) -> Expression:
+    return Expression("macro", onset, onset, offset, onset / 30, onset / 30, offset / 30, 0.5)
+
+
+def test_apart_leaves_what_shares_a_frame() -> None:
+    sure = [an(10, 20), an(40, 50)]
+    free = [an(0, 9), an(21, 39), an(51, 60)]
+    taken = [an(0, 10), an(20, 30), an(12, 15), an(5, 60)]
+    assert apart([*free, *taken], sure) == free
+    assert apart(taken, []) == taken
+
+
+def test_the_rules_stand_and_the_network_adds_elsewhere() -> None:
+    settings = load_settings()
+    rules, both = RuleSpotter.from_settings(settings), CombinedSpotter.from_settings(settings)
+    added = 0
+    for video in unseen()[:6]:
+        sure = rules(video.features)[1]
+        scores, found = both(video.features)
+        assert set(sure) <= set(found)
+        proposed = both.network(video.features)[1]
+        assert set(found) - set(sure) == set(apart(proposed, sure))
+        assert list(found) == sorted(found, key=lambda e: (e.onset, e.offset))
+        assert scores.channels == ("brow", "mouth", "expression", *CHANNELS)
+        assert scores.values.shape == (len(video.features), 13)
+        added += len(found) - len(sure)
+    assert added > 0
+
+
+@pytest.mark.parametrize("name", ["rules", "network", "combined"])
+def test_the_card_says_what_the_weights_do(name: str) -> None:
+    """Pooled F1 on subjects that the training has not seen, to the four digits of the card."""
+    spot = resolve("spotter", name).from_settings(load_settings())
+    total = Counts()
+    for video in from_simulation(unseen()):
+        found, truth = spot(video.features)[1], truth_intervals(video)
+        for kind in KINDS:
+            total += count([e.interval for e in found if e.kind == kind], truth[kind])
+    stated = card()["unseen_subjects"]
+    assert isinstance(stated, dict)
+    assert total.f1 == pytest.approx(stated["f1"][name], abs=2e-3)  # rounding differs by machine
+
+
+def test_the_card_names_data_licence_and_what_was_never_seen() -> None:
+    about = card()
+    assert {"licence", "data", "never_seen", "has_seen", "training", "made_by"} <= set(about)
+    assert "CAS(ME)^2" in str(about["never_seen"])
+    figures = about["unseen_subjects"]["f1"]  # type: ignore[index]
+    assert figures["combined"] > figures["rules"] + 0.05
+    assert SHIPPED.stat().st_size < 2e6
+
+
+def test_by_name_from_python() -> None:
+    features = unseen()[0].features
+    network = aumer.spot(features, model="network")
+    combined = aumer.spot(features, model="combined")
+    assert (network.spotter, combined.spotter) == ("network", "combined")
+    assert network.digests["weights"] == combined.digests["weights"]
+    stricter = aumer.spot(features, model="combined", settings={"rules": {"min_height": 0.05}})
+    assert stricter.digests["rules"] != combined.digests["rules"]
+
+
+def test_another_graph_in_the_network_that_ships() -> None:
+    features = unseen()[0].features
+    with pytest.warns(UserWarning, match="trained"):
+        changed = aumer.spot(features, model="network", graph=AUGraph.load("samm-lv-facs"))
+    assert changed.digests["graph"] != aumer.spot(features, model="network").digests["graph"]
+
+
+@pytest.mark.parametrize("model", ["network", "combined"])
+def test_settings_that_it_cannot_read_are_refused_at_once(model: str) -> None:
+    with pytest.raises(UsageError, match=r"motion\.rate = 30"):
+        aumer.Spotter(model=model, settings={"motion": {"rate": 60.0}})
+
+
+def test_a_published_decoder_has_no_threshold() -> None:
+    settings = load_settings()
+    network = NetSpotter.from_settings(settings).with_decoder(PublishedDecoder.preset("casme-sq"))
+    with pytest.raises(UsageError, match="Decoder"):
+        CombinedSpotter(RuleSpotter.from_settings(settings), network)
+
+
+def test_the_threshold_is_the_cards_unless_given() -> None:
+    settings = load_settings()
+    rules, network = RuleSpotter.from_settings(settings), NetSpotter.from_settings(settings)
+    usual = CombinedSpotter(rules, network).network.decoder
+    assert usual.threshold == card()["threshold_beside_rules"]  # type: ignore[union-attr]
+    own = CombinedSpotter(rules, network, threshold=0.9).network.decoder
+    assert own == replace(usual, threshold=0.9)  # type: ignore[type-var]
+    assert network.decoder.threshold != 0.9  # type: ignore[union-attr]
+
+
+def test_gaps_are_no_expressions() -> None:
+    video = unseen()[0].features
+    valid = video.valid.copy()
+    valid[200:400] = False
+    found = CombinedSpotter.from_settings(load_settings())(replace(video, valid=valid))[1]
+    gone = set(video.frames[200:400].tolist())
+    for e in found:
+        assert not gone & {e.onset, e.apex, e.offset}
+    nothing = replace(video, valid=np.zeros(len(video), bool))
+    assert CombinedSpotter.from_settings(load_settings())(nothing)[1] == ()
