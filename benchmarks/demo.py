@@ -1,5 +1,5 @@
-"""`aumer demo` over seeds: F1 of each, mean and lowest, and how long it takes; and on the same films
-the F1 of every spotter that ships.
+"""`aumer demo` over seeds: F1 of each, mean and lowest, and how long it takes; and, on the same
+films, the F1 of every spotter that ships.
 
 python benchmarks/demo.py [--seeds FIRST LAST] [--jobs N] [--save]
 
