@@ -115,8 +115,10 @@ def resolve(kind: str, part: Any) -> Any:
     for entry in entry_points(group=f"aumer.{kind}", name=part):
         return entry.load()
     choices = names(kind)
+    elsewhere = [other for other in _parts if other != kind and part in names(other)]
     raise UsageError(
         f"no {kind} is called {part!r}; there are {', '.join(choices) or 'none yet'}."
+        + (f" There is a {elsewhere[0]} of that name." if elsewhere else "")
         + did_you_mean(part, choices)
     )
 

@@ -207,3 +207,8 @@ def test_what_is_named_here_goes_before_an_entry_point(
     assert resolve("flow", "mine") is here
     assert resolve("flow", "dis") is not module.mine
     assert names("flow").count("dis") == 1
+
+
+def test_a_name_of_another_kind_is_told() -> None:
+    with pytest.raises(UsageError, match=r"called .cnn-lstm.; .* There is a sequence-recog"):
+        registry.resolve("recognizer", "cnn-lstm")

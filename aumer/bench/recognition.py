@@ -487,9 +487,10 @@ def _unseen_notes(unseen: Sequence[Unseen]) -> list[str]:
     if not unseen:
         return []
     told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
+    count = "1 clip" if len(unseen) == 1 else f"{len(unseen)} clips"
     return [
-        f"{len(unseen)} clips cannot be seen. No model learns from them; they are scored as the "
-        f"class most frequent in training: {told}"
+        f"{count} without a face that can be followed: no model learns from it, and it is scored "
+        f"as the class most frequent in training: {told}"
     ]
 
 

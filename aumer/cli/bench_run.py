@@ -313,8 +313,8 @@ def _recognise(
     console.data(document if args.json else table)
     if result.unseen:
         console.note(
-            f"{len(result.unseen)} clips cannot be seen, and are scored all the same; the notes "
-            f"and {folder / RESULT} say which, and why"
+            f"clips without a face that can be followed: {len(result.unseen)}, scored all the "
+            f"same; the notes and {folder / RESULT} say which, and why"
         )
     console.note(f"written to {folder}")
     if args.report:

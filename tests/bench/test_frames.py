@@ -89,7 +89,7 @@ def check_whole(result: RecognitionResult, clips: int) -> None:
     (unseen,) = result.unseen
     assert (unseen.subject, unseen.name) == HIDDEN and "no face" in unseen.reason
     text = result.to_markdown()
-    assert "1 clips cannot be seen" in text and "sub02/EP05_01 (no face in any" in text
+    assert "1 clip without a face" in text and "sub02/EP05_01 (no face in any" in text
     assert "no test subject chooses any" in text and "| all | 0." in text
     assert "happiness 3, disgust 3, surprise 3, repression 3, others 3" in text
     # The workbook has / where the first clip of each subject has its apex.

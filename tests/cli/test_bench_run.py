@@ -167,7 +167,7 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
     assert done.code == EXIT_OK, done.err
     assert "| all | " in done.out and "published" in done.out.lower()
     assert "MFEM + MFFM" in done.out and "sub01/EP03_01 (no face in any" in done.out
-    assert "1 clips cannot be seen" in done.err
+    assert "clips without a face that can be followed: 1," in done.err
     document = json.loads((tmp_path / "out" / "result.json").read_text())
     assert document["unseen"][0]["name"] == "EP03_01" and document["accuracy"]["value"] >= 0
     again = run("bench casme2-5class --model se-resnext50 " + cut + " -o out --score-only --json")
