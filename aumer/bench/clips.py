@@ -438,7 +438,11 @@ def _digest(**about: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class StoredClips:
-    """Clips whose inputs lie in a cache. A process reads them once, whatever folds it runs."""
+    """Clips whose inputs lie in a cache. A process reads them once, whatever folds it runs.
+
+    They are all in its memory then: 246 clips of 94 frames at 128 px with flow, CASME II as
+    ``cnn-lstm`` reads it, are 3.4 GB; without flow, 0.4 GB.
+    """
 
     cache: str
     keys: tuple[str, ...]
