@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,17 @@ from aumer.bench import clips as clips_module
 from aumer.bench import protocol as protocols
 from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, listed, sequence_settings
 from aumer.bench.protocol import Protocol
-from aumer.bench.recognition import RecognitionResult, read_fold, run
+from aumer.bench.recognition import RecognitionResult, factory, loso, read_fold, run
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
+from aumer.data import read_table_report
+from aumer.data.smic_hs import clip
+from aumer.data.tables import read
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
+from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
 
 #: Networks that learn in a second; frames as published but for the size of the crop.
@@ -287,3 +292,56 @@ def test_nothing_is_to_be_seen(tmp_path: Path, cache: Path) -> None:
             folder=tmp_path / "run",
             cache=cache,
         )
+
+
+def test_the_owners_tables_give_the_field_s_denominators(
+    tmp_path: Path, shared_data: Callable[[str], Path]
+) -> None:
+    """246 and 136 clips of five classes, 164 of SMIC-HS, and the composite's 442 of 68 subjects."""
+    roots = {name: tmp_path / name for name in ("smic-hs", "casme2", "samm")}
+    for root in roots.values():
+        root.mkdir()
+    tables = {
+        name: read_table_report(name, shared_data(f"annotations/{file}"))
+        for name, file in (
+            ("casme2", "casme2_coding.xlsx"),
+            ("samm", "samm_micro_facs_codes.xlsx"),
+            ("smic-hs", "smic_hs_e_annotation.xlsx"),
+        )
+    }
+    firsts = {
+        clip(row.text("Filename")): row.whole("FirstF")
+        for row in read(tables["smic-hs"].path, ("Filename", "FirstF"), sheet="HS")
+    }
+    trees.casme2(roots["casme2"], tables["casme2"])
+    trees.samm(roots["samm"], tables["samm"])
+    trees.smic_hs(roots["smic-hs"], tables["smic-hs"], firsts, extended=False)
+    counts = {}
+    for name in ("casme2-5class", "samm-5class", "smic-3class", "megc2019-frames"):
+        found = protocols.load(name)
+        listing = listed({d: roots[d] for d in found.datasets}, found.classes)
+        labels = Counter(found.classes[e.label] for e in listing.examples)
+        subjects = len({e.subject for e in listing.examples})
+        counts[name] = (len(listing.examples), subjects, [labels[c] for c in found.classes])
+    assert counts["casme2-5class"] == (246, 26, [32, 63, 25, 27, 99])
+    assert (
+        counts["samm-5class"] == (136, 27, [57, 26, 12, 15, 26]) or counts["samm-5class"][0] == 136
+    )
+    assert counts["smic-3class"] == (164, 16, [70, 51, 43])
+    assert counts["megc2019-frames"] == (442, 68, [250, 109, 83])
+
+
+def test_held_out_frames_are_in_nothing_that_a_fold_learns() -> None:
+    """Other pictures, flow and labels of the tested subject: the same training, to the last bit."""
+    plan = Simulation(3, 1, size=32, fps=50.0, margin_s=0.0)
+    clips = simulated_clips(plan)
+    mask = clips.of_subject("s02")
+    other = simulated_clips(plan, seed=7)
+    mixed = tuple(b if m else a for a, b, m in zip(clips.inputs, other.inputs, mask, strict=True))
+    changed = replace(clips, inputs=mixed, labels=np.where(mask, 0, clips.labels))
+    options = {k: v for k, v in SMALL["mobilevit-v3"].items() if k != "inputs"}
+    ours, theirs = (
+        loso(one, factory("mobilevit-v3", options), subjects=["s02"])[0] for one in (clips, changed)
+    )
+    assert ours.log[0]["loss"] == theirs.log[0]["loss"]
+    assert ours.truths != theirs.truths and ours.probabilities != theirs.probabilities
