@@ -62,13 +62,14 @@ DECISION = """
 Decision. The chain asks for the region, with 12 px: it saves far more than a tenth of the flow's
 time, is no further from the truth than the whole crop's flow, keeps the bars against OpenCV's, and
 the same expressions are spotted, their ends moved no more than any other course of the solver moves
-them (see the warm start on all levels). With less margin expressions come and go. Cutting the
-images saves less, for the samples that are missing beyond the cut cost iterations. There is no warm
-start. By itself it saves nothing: a level's first warp needs as many iterations from the flow of
-the pair before as from the coarser level's, and more if the dual variables are kept, which costs F1
-as well. Time is saved by levels that are left out, as much without a warm start as with one, and
-they are what finds motion of 4 px and more. And it would make every pair depend on those before it,
-where now pairs are measured in parallel, in batches, and in any order.
+them (see the warm start on all levels). With 8 px more ends move, with 4 px expressions come and
+go. Cutting the images saves less, for the samples that are missing beyond the cut cost iterations.
+
+There is no warm start. By itself it saves nothing: a level's first warp needs as many iterations
+from the flow of the pair before as from the coarser level's, and more if the dual variables are
+kept, which costs F1 as well. Time is saved by levels that are left out, as much without a warm
+start as with one, and they are what finds motion of 4 px and more. And it would make every pair
+depend on those before it, where now pairs are measured in parallel, in batches, and in any order.
 """
 
 FPS = 30
