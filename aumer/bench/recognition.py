@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -31,11 +31,13 @@ from aumer.bench.clips import (
     listed,
     sequence_settings,
 )
+from aumer.bench.protocol import Protocol
 from aumer.bench.recognition_folds import FORMAT as FORMAT
-from aumer.bench.recognition_folds import AnyClips, Factory, Fold, Progress, plan, run_parts
+from aumer.bench.recognition_folds import AnyClips, Factory, Fold, Part, Progress, plan, run_parts
 from aumer.bench.recognition_folds import fold_path as fold_path
 from aumer.bench.recognition_folds import loso as loso
 from aumer.bench.recognition_folds import read_fold as read_fold
+from aumer.bench.result import RESULT
 from aumer.bench.workers import Workers
 from aumer.config import MotionSettings, Settings, load_settings
 from aumer.data.labels import MEGC_CLASSES
@@ -54,9 +56,6 @@ from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips, Floats
 from aumer.types import IntArray
 
-if TYPE_CHECKING:
-    from aumer.bench.protocol import Protocol
-
 #: Kinds of the registry: what reads flow maps, and what reads sequences.
 KINDS = ("recognizer", "sequence-recognizer")
 #: Keys of a recogniser's table in a protocol that are no options of its constructor.
@@ -64,7 +63,7 @@ _OWN = ("inputs", "apex")
 #: Of selection "inner", where a system keeps no subjects out of the training ones.
 INNER_SHARE, PATIENCE = 0.2, 10
 #: Metrics that are printed with their intervals.
-_PRINTED = ("uf1", "uar", "accuracy")
+PRINTED = ("uf1", "uar", "accuracy")
 
 #: What a run depends on, and its clips with what is known of them.
 ABOUT, DATA = "about.json", "data.json"
@@ -117,6 +116,8 @@ class RecognitionResult:
         ours, theirs = _tables(self), _tables(other)
         if ours.shape != theirs.shape or _subjects(self) != _subjects(other):
             raise UsageError("only models tested on the same subjects with as many seeds compare")
+        if (ours.sum(3) != theirs.sum(3)).any():
+            raise UsageError("the two models were scored over different truths")
         return difference(
             ours, theirs, _mean_of(metric), replicates=replicates, level=0.95, seed=seed
         )
@@ -125,10 +126,10 @@ class RecognitionResult:
         """Scores by seed and part, in what JSON can hold."""
         return {
             "model": self.model,
-            **{name: self.bootstrap(name).to_dict() for name in _PRINTED},
+            **{name: self.bootstrap(name).to_dict() for name in PRINTED},
             "seeds": {str(seed): report.to_dict() for seed, report in self.reports.items()},
             "parts": {
-                part: {name: self.mean(name, part) for name in _PRINTED} for part in self.parts
+                part: {name: self.mean(name, part) for name in PRINTED} for part in self.parts
             },
             "subjects": {part: list(self._of_part(part)) for part in self.parts},
             "seconds_per_seed": self.seconds,
@@ -154,10 +155,10 @@ class RecognitionResult:
             "",
             "| part | UF1 | UAR | accuracy |",
             "|---|---|---|---|",
-            "| all | " + " | ".join(str(self.bootstrap(name)) for name in _PRINTED) + " |",
+            "| all | " + " | ".join(str(self.bootstrap(name)) for name in PRINTED) + " |",
             *(
                 f"| {part} | "
-                + " | ".join(f"{self.mean(name, part):.4f}" for name in _PRINTED)
+                + " | ".join(f"{self.mean(name, part):.4f}" for name in PRINTED)
                 + " |"
                 for part in self.parts
             ),
@@ -296,6 +297,7 @@ def run(
     cache: StrPath | None = None,
     settings: Settings | None = None,
     clips_progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> RecognitionResult:
     """A protocol of kind "recognition": its folds in `folder`, and their scores.
 
@@ -311,6 +313,7 @@ def run(
         progress: of folds; `clips_progress` of clips that are made.
         cache: folder in which clips are kept for the next run; `None` keeps them for this one.
         settings: of face and motion.
+        overwrite: run anew what was made of something else.
 
     Raises:
         UsageError: a data set or split that this does not run, an unknown model, data that cannot
@@ -336,9 +339,7 @@ def run(
         if data is None:
             reading = _reading(protocol, model, table, settings or load_settings())
             data = _data(protocol, root, model, reading, kept, workers, clips_progress)
-        subjects = (*data.clips.subjects, *(u.subject for u in data.unseen))
-        sources = (*data.sources, *(u.dataset for u in data.unseen))
-        parts = plan(protocol.split, protocol.folds, subjects, sources)
+        parts = _parts(protocol, data)
         about = {
             "model": model,
             # The same numbers wherever they are computed, but for rounding.
@@ -348,7 +349,7 @@ def run(
         if protocol.split != "loso":
             about["split"] = [protocol.split, protocol.folds]
         folder.mkdir(parents=True, exist_ok=True)
-        _claim(folder / ABOUT, about)
+        _claim(folder / ABOUT, about, overwrite=overwrite and not score_only)
         _write_data(folder / DATA, data)
         if score_only:
             _check_complete(folder, chosen, [part.name for part in parts])
@@ -365,6 +366,47 @@ def run(
             )
         finally:
             forget()
+    notes = (_epoch_note(made), *data.notes, *_unseen_notes(data.unseen))
+    return _scored(protocol, model, folds, data, notes)
+
+
+def stored(folder: StrPath) -> RecognitionResult:
+    """A finished run of `aumer bench`, scored again from its folds.
+
+    Raises:
+        UsageError: the folder holds no finished run, or a fold is missing.
+    """
+    folder = Path(folder)
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        protocol = strict.build(Protocol, result["protocol"], str(folder / RESULT))
+        model, seeds = result["model"], tuple(map(int, result["seeds"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder} holds no finished run of `aumer bench`: {error}") from error
+    data = _read_data(folder / DATA)
+    parts = _parts(protocol, data)
+    _check_complete(folder, seeds, [part.name for part in parts])
+    folds = run_parts(data.clips, _never, parts, unseen=data.unseen, seeds=seeds, folder=folder)
+    return _scored(protocol, model, folds, data, result.get("notes", ()))
+
+
+def _never(seed: int) -> Any:
+    raise AssertionError("every fold is there")
+
+
+def _parts(protocol: Protocol, data: ClipSet) -> tuple[Part, ...]:
+    subjects = (*data.clips.subjects, *(u.subject for u in data.unseen))
+    sources = (*data.sources, *(u.dataset for u in data.unseen))
+    return plan(protocol.split, protocol.folds, subjects, sources)
+
+
+def _scored(
+    protocol: Protocol,
+    model: str,
+    folds: Sequence[Fold],
+    data: ClipSet,
+    notes: Sequence[str],
+) -> RecognitionResult:
     return scored(
         model,
         folds,
@@ -373,7 +415,7 @@ def run(
         sources=data.sources if len(set(data.sources)) > 1 else (),
         unseen=data.unseen,
         split=_split_in_words(protocol),
-        notes=(_epoch_note(made), *data.notes, *_unseen_notes(data.unseen)),
+        notes=notes,
     )
 
 
@@ -533,14 +575,18 @@ def _read_data(path: Path) -> ClipSet:
         raise UsageError(f"cannot read the clips of a run from {path}: {error}") from error
 
 
-def _claim(path: Path, about: Mapping[str, Any]) -> None:
+def _claim(path: Path, about: Mapping[str, Any], *, overwrite: bool) -> None:
     """Note what a folder's folds are of, or complain if they are of something else."""
     about = json.loads(json.dumps(about))
     if not path.exists():
         atomic_write(path, json.dumps(about, indent=1) + "\n")
         return
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found != about:
+    if found != about and overwrite:
+        for old in (*path.parent.glob("seed*.json"), *path.parent.glob("seed*.checkpoint")):
+            old.unlink()
+        atomic_write(path, json.dumps(about, indent=1) + "\n", overwrite=True)
+    elif found != about:
         told = [
             f"{one.get('model')} {one.get('options')}"
             + (f" with split {one['split']}" if "split" in one else "")
@@ -548,7 +594,7 @@ def _claim(path: Path, about: Mapping[str, Any]) -> None:
         ]
         raise UsageError(
             f"{path.parent} holds the folds of {told[0]}, not of {told[1]} on these clips; give "
-            "another folder"
+            "another folder, or --overwrite to run it anew"
         )
 
 

@@ -81,8 +81,9 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
         "compare",
         parents=[common],
         help="the difference of two runs' F1, with its interval over subjects",
-        description="Prints mean F1 over seeds of the first run minus that of the second, with its "
-        "95 %% interval over the same resamples of subjects.",
+        description="Prints mean F1 over seeds (of recognition UF1, UAR and accuracy) of the first "
+        "run minus that of the second, with its 95 %% interval over the same resamples of "
+        "subjects.",
     )
     comparing.add_argument("first", metavar="FOLDER", help="a run's output folder")
     comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
@@ -298,6 +299,7 @@ def _recognise(
         clips_progress=lambda done, total: reporter("clips", done, total),
         cache=args.cache or default_folder(),
         settings=load_settings(args.config) if args.config else None,
+        overwrite=args.overwrite,
     )
     console.finish()
     numbers, command = versions(), _command()
@@ -371,8 +373,11 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench import runner
+    from aumer.bench.recognition import ABOUT
     from aumer.evaluation.spotting import ROWS
 
+    if all((Path(folder) / ABOUT).exists() for folder in (args.first, args.second)):
+        return _compare_recognition(args, console)
     first, second = (runner.stored(Path(folder)) for folder in (args.first, args.second))
     rows = []
     found: list[dict[str, Any]] = []
@@ -391,5 +396,26 @@ def _compare(args: argparse.Namespace, console: Console) -> int:
     console.data(
         f"| data set | F1 | {first.model} | {second.model} | difference | 95 % interval | p |\n"
         "|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+    return EXIT_OK
+
+
+def _compare_recognition(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.recognition import PRINTED, stored
+
+    first, second = stored(args.first), stored(args.second)
+    found = {name: first.compare(second, name) for name in PRINTED}
+    if args.json:
+        table = [{"row": name, **d.to_dict()} for name, d in found.items()]
+        console.data(json.dumps(table, indent=1) + "\n")
+        return EXIT_OK
+    console.data(
+        f"| metric | {first.model} | {second.model} | difference | 95 % interval | p |\n"
+        "|---|---|---|---|---|---|\n"
+        + "".join(
+            f"| {name} | {first.mean(name):.4f} | {second.mean(name):.4f} | {d.value:+.4f} "
+            f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |\n"
+            for name, d in found.items()
+        )
     )
     return EXIT_OK

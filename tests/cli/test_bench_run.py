@@ -173,6 +173,8 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
     again = run("bench casme2-5class --model se-resnext50 " + cut + " -o out --score-only --json")
     assert again.code == EXIT_OK, again.err
     assert json.loads(again.out)["seeds"] == document["seeds"]
+    same = run("bench compare out out")
+    assert same.code == EXIT_OK and "| uar | " in same.out and "+0.0000" in same.out
     inner = run(line.replace("-o out", "-o in") + " --selection inner --folds 3")
     assert inner.code == EXIT_OK, inner.err
     assert "epoch: the best on inner subjects (20% of the training ones" in inner.out

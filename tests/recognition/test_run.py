@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from recognition.faces import clips
 
 from aumer.bench import protocol as protocols
 from aumer.bench.protocol import Protocol
-from aumer.bench.recognition import composite, run
+from aumer.bench.recognition import composite, run, stored
 from aumer.bench.recognition_folds import Part, plan
 from aumer.errors import UsageError
 from aumer.recognition.features import min_max
@@ -61,6 +62,28 @@ def test_run_and_score_again(root: Path, tmp_path: Path) -> None:
     next(folder.glob("seed*-s2.json")).unlink()
     with pytest.raises(UsageError, match="lacks the folds of 1 subjects"):
         run(PROTOCOL, root, "svm-cells", folder=folder, score_only=True)
+
+
+def test_what_is_stored_compares_and_may_be_overwritten(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first = run(PROTOCOL, root, "svm-cells", folder=folder)
+    with pytest.raises(UsageError, match="holds no finished run"):
+        stored(folder)
+    document = {**first.to_dict(), "protocol": PROTOCOL.to_dict()}
+    (folder / "result.json").write_text(json.dumps(document))
+    again = stored(folder)
+    assert again.to_dict() == first.to_dict() and again.compare(first).value == 0
+    worse = PROTOCOL.changed({"recognition.svm-cells.cells": 1})
+    with pytest.raises(UsageError, match="--overwrite to run it anew"):
+        run(worse, root, "svm-cells", folder=folder)
+    other = run(worse, root, "svm-cells", folder=folder, overwrite=True)
+    assert [f.probabilities for f in other.folds] != [f.probabilities for f in first.folds]
+    with pytest.raises(UsageError, match="holds the folds of"):
+        run(PROTOCOL, root, "svm-cells", folder=folder, score_only=True, overwrite=True)
+    (report,) = other.reports.values()
+    truths = replace(report, table=2 * report.table)
+    with pytest.raises(UsageError, match="scored over different truths"):
+        first.compare(replace(other, reports={0: truths}))
 
 
 def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
