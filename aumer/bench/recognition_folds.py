@@ -98,8 +98,8 @@ def plan(
         subjects, sources: subject and data set of each clip.
 
     Raises:
-        UsageError: fewer than two subjects, more groups than subjects, one data set to cross, or a
-            split that recognition has not.
+        UsageError: fewer than two subjects, or to hold out, more groups than
+            subjects, one data set to cross, or a split that recognition has not.
     """
     everyone = tuple(dict.fromkeys(subjects))
     if len(everyone) < 2:
@@ -114,7 +114,13 @@ def plan(
         )
     if split == "hold-out":
         _, test = hold_out(subjects, 1 / folds, _GROUPS_SEED)
-        return (Part("hold-out", _subjects_of(subjects, test)),)
+        held = _subjects_of(subjects, test)
+        if len(held) < 2:
+            raise UsageError(
+                f"one of {folds} groups of {len(everyone)} subjects is {held[0]} alone, of which "
+                "no interval over subjects can be given: take fewer folds"
+            )
+        return (Part("hold-out", held),)
     if split == "cross-data-set" and len(set(sources)) > 1:
         named = list(zip(subjects, sources, strict=True))
         return tuple(

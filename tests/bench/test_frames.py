@@ -25,6 +25,7 @@ from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
 from aumer.data.tables import read
 from aumer.errors import ConfigError, NoFaceError, UsageError
+from aumer.recognition import learning
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
@@ -173,6 +174,30 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
         run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
 
 
+def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(
+    casme2: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = small("casme2-5class", "se-resnext50", split="k-fold", folds=2)
+    whole = run(made, casme2, "se-resnext50", folder=tmp_path / "whole", cache=cache)
+    epoch, begun = learning._Run._epoch, []
+
+    def once(self: Any, number: int) -> None:
+        begun.append(number)
+        if begun == [0, 1]:
+            raise KeyboardInterrupt
+        epoch(self, number)
+
+    monkeypatch.setattr(learning._Run, "_epoch", once)
+    folder = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        run(made, casme2, "se-resnext50", folder=folder, cache=cache)
+    assert [path.name for path in folder.glob("seed*")] == ["seed0-1_of_2.checkpoint"]
+    resumed = run(made, casme2, "se-resnext50", folder=folder, cache=cache)
+    assert begun == [0, 1, 1, 0, 1] and not list(folder.glob("*.checkpoint"))
+    assert [f.probabilities for f in resumed.folds] == [f.probabilities for f in whole.folds]
+    assert "2 groups of subjects over 3 subjects" in whole.to_markdown()
+
+
 @pytest.mark.slow
 def test_processes_change_nothing(casme2: Path, cache: Path, tmp_path: Path) -> None:
     made = small("casme2-5class", "mobilevit-v3", split="k-fold", folds=2)
@@ -270,6 +295,15 @@ def test_smic_has_no_apex_and_samm_counts_from_the_recording(
     )
     assert [f.subject for f in result.folds] == ["s01", "s03", "006", "008"]
     assert re.search(r"\| smic-hs \|", result.to_markdown())
+    crossed = run(
+        replace(both, split="cross-data-set"),
+        {"smic-hs": smic, "samm": samm},
+        "svm-cells",
+        folder=tmp_path / "crossed",
+        cache=cache,
+    )
+    assert [f.subject for f in crossed.folds] == ["smic-hs", "samm"]
+    assert [set(f.whose) for f in crossed.folds] == [{"s01", "s03"}, {"006", "008"}]
     # "Other" is no class of MEGC 2019's.
     assert "left out, as of no class of the protocol: samm Other 2" in result.to_markdown()
 

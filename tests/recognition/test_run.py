@@ -128,10 +128,12 @@ def test_other_splits(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds the folds of"):
         run(replace(two, folds=3), root, "svm-cells", folder=tmp_path / "k")
     held = run(
-        replace(PROTOCOL, split="hold-out", folds=4), root, "svm-cells", folder=tmp_path / "h"
+        replace(PROTOCOL, split="hold-out", folds=2), root, "svm-cells", folder=tmp_path / "h"
     )
     (fold,) = held.folds
-    assert len(set(fold.whose)) == 1 and len(fold.clips) == 6
+    assert len(set(fold.whose)) == 2 and len(fold.clips) == 12 and "| all | " in held.to_markdown()
+    with pytest.raises(UsageError, match=r"is s\d alone, of which no interval"):
+        run(replace(PROTOCOL, split="hold-out", folds=4), root, "svm-cells", folder=tmp_path / "x")
     crossed = plan("cross-data-set", 2, ("a1", "b1", "a2", "b1"), ("a", "b", "a", "b"))
     assert crossed == (Part("a", ("a1", "a2")), Part("b", ("b1",)))
 
