@@ -102,6 +102,7 @@ def listed(roots: Mapping[str, StrPath], classes: Sequence[str]) -> Listing:
         UsageError: a data set cannot be read, has clips without frames, or nothing of the classes.
     """
     found: list[Example] = []
+    cut: list[str] = []
     left_out: Counter[str] = Counter()
     notes: list[str] = []
     for dataset, root in roots.items():
@@ -125,6 +126,8 @@ def listed(roots: Mapping[str, StrPath], classes: Sequence[str]) -> Listing:
             count = times[f"{record.subject}/{record.name}"]
             name = record.name if count == 1 else f"{record.name}-{count}"
             found.append(_example(dataset, record, a, name, classes.index(word)))
+            if a.offset is not None and found[-1].offset < a.offset:
+                cut.append(f"{record.subject}/{name}")
         notes += [f"{dataset}: {note}" for note in data.report.notes]
         faults = Counter(fault.code for fault in data.report.faults)
         if faults:
@@ -133,6 +136,10 @@ def listed(roots: Mapping[str, StrPath], classes: Sequence[str]) -> Listing:
     if not found:
         words = ", ".join(sorted(left_out)) or "none"
         raise UsageError(f"no clip is of the classes {', '.join(classes)}; the tables have {words}")
+    if cut:
+        notes.append(
+            f"the offset lies beyond the last frame, which stands for it: {', '.join(cut)}"
+        )
     return Listing(
         tuple(classes), _own_subjects(found), dict(sorted(left_out.items())), tuple(notes)
     )
@@ -158,6 +165,8 @@ def _example(dataset: str, record: VideoRecord, a: Annotation, name: str, label:
                 "many frames it has is not known; give it an offset in the table"
             )
         offset = min(ends)
+    elif record.frames and a.onset < record.frames - 1:
+        offset = min(offset, record.frames - 1)
     within = a.apex is not None and a.onset < a.apex <= offset
     return Example(
         dataset,

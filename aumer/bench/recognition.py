@@ -487,8 +487,10 @@ def _data(
     if not protocol.classes:
         raise UsageError(f"protocol {protocol.name} must say its classes")
     wanted = {name: roots[name] for name in protocol.datasets}
+    # The frames and the cache lie on this machine.
+    here = workers if workers.share_files else Workers()
     return clip_set(
-        listed(wanted, protocol.classes), reading, cache=cache, workers=workers, progress=progress
+        listed(wanted, protocol.classes), reading, cache=cache, workers=here, progress=progress
     )
 
 

@@ -200,20 +200,13 @@ def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(
 
 @pytest.mark.slow
 def test_processes_change_nothing(casme2: Path, cache: Path, tmp_path: Path) -> None:
-    made = small("casme2-5class", "mobilevit-v3", split="k-fold", folds=2)
-    one, two = (
-        run(
-            made,
-            casme2,
-            "mobilevit-v3",
-            folder=tmp_path / str(n),
-            cache=cache,
-            workers=Workers(n),
-        )
-        for n in (1, 2)
-    )
+    """Clips are made and folds run in two processes; one fold again, in this one."""
+    made, model = small("casme2-5class", "svm-cells"), "svm-cells"
+    two = run(made, casme2, model, folder=tmp_path, cache=cache / "new", workers=Workers(2))
+    check_whole(two, 15)
+    (tmp_path / "seed0-sub01.json").unlink()
+    one = run(made, casme2, model, folder=tmp_path, cache=cache)
     assert [f.probabilities for f in one.folds] == [f.probabilities for f in two.folds]
-    assert {f.subject for f in one.folds} == {"1 of 2", "2 of 2"}
 
 
 def sequences(root: Path, cache: Path, changes: Mapping[str, Any]) -> ClipSet:
@@ -314,6 +307,19 @@ def test_clips_without_frames_are_an_error(casme2: Path, tmp_path: Path) -> None
         listed({"casme2": tmp_path}, ("others", "disgust"))
     with pytest.raises(UsageError, match="no clip is of the classes joy, grief"):
         listed({"casme2": casme2}, ("joy", "grief"))
+
+
+def test_an_offset_beyond_the_last_frame_is_the_last_frame(
+    acts: list[trees.Act], tmp_path: Path
+) -> None:
+    root = trees.casme2_acted(tmp_path, acts[1:3])
+    (root / "CASME2_RAW_selected" / "sub01" / "EP02_01" / "img71.jpg").unlink()
+    (root / "CASME2_RAW_selected" / "sub01" / "EP02_01" / "img70.jpg").unlink()
+    listing = listed({"casme2": root}, protocols.load("casme2-5class").classes)
+    assert [(e.onset, e.apex, e.offset) for e in listing.examples] == [(2, 6, 9), (2, 6, 10)]
+    assert "the offset lies beyond the last frame, which stands for it: sub01/EP02_01" in str(
+        listing.notes
+    )
 
 
 def test_nothing_is_to_be_seen(tmp_path: Path, cache: Path) -> None:
