@@ -61,8 +61,8 @@ from aumer.video import open_video
 DECISION = """
 Decision. The chain asks for the region, with 12 px: it saves far more than a tenth of the flow's
 time, is no further from the truth than the whole crop's flow, keeps the bars against OpenCV's, and
-the same expressions are spotted, their ends moved no more than any other course of the solver moves
-them (see the warm start on all levels). With 8 px more ends move, with 4 px expressions come and
+the same expressions are spotted, their ends moved by little more than a mere change of the solver's
+start moves them (the warm start on all levels). With 8 px more ends move, with 4 px expressions come and
 go. Cutting the images saves less, for the samples that are missing beyond the cut cost iterations.
 
 There is no warm start. By itself it saves nothing: a level's first warp needs as many iterations
