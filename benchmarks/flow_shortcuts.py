@@ -62,8 +62,8 @@ DECISION = """
 Decision. The chain asks for the region, with 12 px: it saves far more than a tenth of the flow's
 time, is no further from the truth than the whole crop's flow, keeps the bars against OpenCV's, and
 the same expressions are spotted, their ends moved by little more than a mere change of the solver's
-start moves them (the warm start on all levels). With 8 px more ends move, with 4 px expressions come
-and go. Cutting the images saves less, for the samples missing beyond the cut cost iterations.
+start moves them (the warm start on all levels). With 8 px more ends move; with 4 px expressions
+come and go. Cutting the images saves less: the samples missing beyond the cut cost iterations.
 
 There is no warm start. By itself it saves nothing: a level's first warp needs as many iterations
 from the flow of the pair before as from the coarser level's, and more if the dual variables are
