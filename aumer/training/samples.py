@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from aumer.errors import UsageError
-from aumer.spotting.channels import CHANNELS
 from aumer.spotting.net_config import NetConfig
 from aumer.spotting.targets import (
     PUBLISHED_CONTEXT,
@@ -27,7 +26,6 @@ from aumer.spotting.targets import (
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
 from aumer.types import FloatArray, Interval
-
 
 #: Batches among whose windows those of like length are put together.
 _POOL = 8
