@@ -23,7 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from common import RESULTS, Report, test_data
 from real_videos import GRID, SAME, Truth, line, read_truth
@@ -41,7 +40,7 @@ from aumer.simulate.population import Population
 from aumer.spotting.combined import CombinedSpotter, apart
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
-from aumer.training.loop import THRESHOLDS, train
+from aumer.training.loop import train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo, from_simulation
@@ -80,25 +79,6 @@ def judged(spot: Spots, videos: Sequence[LabelledVideo]) -> Counts:
     return Counts.total(counts(spot(v.features)[1], v) for v in videos)
 
 
-def threshold_beside_rules(network: NetSpotter, videos: Sequence[LabelledVideo]) -> float:
-    """The network's threshold with which rules and network together do best on `videos`."""
-    rules = RuleSpotter.from_settings(load_settings())
-    low = NetSpotter(network.net, replace(network.decoder, threshold=THRESHOLDS[0]))
-    found = []
-    for video in videos:
-        sure = rules(video.features)[1]
-        found.append((video, sure, apart(low(video.features)[1], sure)))
-    f1 = [
-        Counts.total(
-            counts([*sure, *(e for e in more if e.score >= threshold)], video)
-            for video, sure, more in found
-        ).f1
-        for threshold in THRESHOLDS
-    ]
-    smooth = np.convolve(np.pad(f1, 2, mode="edge"), np.full(5, 0.2), mode="valid")
-    return THRESHOLDS[int(smooth.argmax())]
-
-
 def make(path: Path, overwrite: bool) -> None:
     """Train, and write the weights with their card."""
     check_target(path, overwrite=overwrite)
@@ -113,9 +93,7 @@ def make(path: Path, overwrite: bool) -> None:
     graph = AUGraph.from_annotations(annotations, au_map="facs", name="simulated population, facs")
     trained = train(videos, settings, graph=graph, seed=0, callbacks=[told])
     seconds = time.process_time() - begun
-    inner = [v for v in videos if v.subject in trained.inner_subjects]
     network = NetSpotter(trained.net, trained.decoder)
-    beside = threshold_beside_rules(network, inner)
     card: dict[str, Any] = {
         "made_by": "python benchmarks/spotters.py --train",
         "licence": "Apache-2.0",
@@ -133,7 +111,6 @@ def make(path: Path, overwrite: bool) -> None:
         "coders' tables of CAS(ME)^2 and SAMM-LV, which the simulator draws from",
         "training": settings.to_dict(),
         "cpu_seconds": round(seconds),
-        "threshold_beside_rules": beside,
         "versions": versions(),
     }
     network.save(path, card, overwrite=True)
@@ -142,8 +119,7 @@ def make(path: Path, overwrite: bool) -> None:
     card["unseen_subjects"] = {"population": dict(vars(CARD)), "f1": figures}
     network.save(path, card, overwrite=True)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} CPU seconds")
-    at = trained.decoder.threshold
-    print(f"thresholds {at} alone, {beside} beside the rules; unseen subjects: {figures}")
+    print(f"threshold {trained.decoder.threshold}; unseen subjects: {figures}")
 
 
 def simulated(report: Report) -> None:
@@ -216,7 +192,7 @@ def real(report: Report, pictures: bool) -> None:
 def leave_one_out(features: Mapping[str, Features], truth: Mapping[str, Truth], who: str) -> Counts:
     """As benchmarks/real_videos.py, for the rules alone or with the network beside them."""
     settings = load_settings()
-    network = CombinedSpotter.from_settings(settings).network
+    network = NetSpotter.from_settings(settings)
     proposed = {n: network(f)[1] if who == "combined" else () for n, f in features.items()}
     runs: list[tuple[float, dict[str, Counts]]] = []
     for values in itertools.product(*GRID.values()):

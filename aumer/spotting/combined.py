@@ -9,47 +9,24 @@ alone, is in ``benchmarks/results/spotters.txt``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 
 from aumer.config import Settings, digest
-from aumer.errors import UsageError
-from aumer.spotting.decode import Decoder
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
+from aumer.strict import plain
 from aumer.types import Expression, Features, Scores
 
 
 class CombinedSpotter:
-    """A `RuleSpotter`, and a `NetSpotter` for what it leaves.
-
-    Args:
-        threshold: least score of the network's expressions; by default what its card says for use
-            beside the rules, or else the network's own.
-
-    Attributes:
-        network: with that threshold.
-
-    Raises:
-        UsageError: the network's decoder is a published one.
-    """
+    """A `RuleSpotter`, and a `NetSpotter` for what it leaves."""
 
     name = "combined"
 
-    def __init__(
-        self, rules: RuleSpotter, network: NetSpotter, *, threshold: float | None = None
-    ) -> None:
-        decoder = network.decoder
-        if not isinstance(decoder, Decoder):
-            raise UsageError(
-                "rules and network are combined by a threshold, which a published decoder has not; "
-                "give the network a Decoder()"
-            )
-        if threshold is None:
-            threshold = float(network.net.card.get("threshold_beside_rules", decoder.threshold))
-        self._decoder = replace(decoder, threshold=threshold)
-        self._rules, self.network = rules, network.with_decoder(self._decoder)
+    def __init__(self, rules: RuleSpotter, network: NetSpotter) -> None:
+        self._rules, self._network = rules, network
 
     @classmethod
     def from_settings(cls, settings: Settings, *, device: str = "cpu") -> CombinedSpotter:
@@ -65,19 +42,19 @@ class CombinedSpotter:
     def digests(self) -> dict[str, str]:
         """What the expressions depend on besides the features."""
         return {
-            **self.network.digests,
+            **self._network.digests,
             "rules": digest(asdict(self._rules.settings)),
-            "decoder": digest(self._decoder.to_dict()),
+            "decoder": digest(plain(self._network.decoder)),
         }
 
     @property
     def rate(self) -> float:
         """Rows per second that it reads."""
-        return self.network.rate
+        return self._network.rate
 
     def check(self, settings: Settings) -> None:
         """As `NetSpotter.check`."""
-        self.network.check(settings)
+        self._network.check(settings)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
         """The tracks of both, the rules' first, and the expressions in order of onset.
@@ -86,7 +63,7 @@ class CombinedSpotter:
             UsageError: as both.
         """
         levels, sure = self._rules(features)
-        scores, proposed = self.network(features)
+        scores, proposed = self._network(features)
         more = apart(proposed, sure)
         tracks = Scores(
             np.column_stack([levels.values, scores.values]),

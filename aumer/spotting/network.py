@@ -79,10 +79,6 @@ class NetSpotter:
         made.check(settings)
         return made
 
-    def with_decoder(self, decoder: Decoder | PublishedDecoder) -> NetSpotter:
-        """The same network with another decoder."""
-        return NetSpotter(self.net, decoder, name=self.name, device=self._device)
-
     @property
     def rate(self) -> float:
         """Rows per second that it reads."""

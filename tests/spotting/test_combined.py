@@ -18,7 +18,6 @@ from aumer.simulate.features import SimulatedVideo
 from aumer.simulate.population import Population
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.combined import CombinedSpotter, apart
-from aumer.spotting.decode import PublishedDecoder
 from aumer.spotting.network import SHIPPED, NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.samples import truth_intervals
@@ -54,13 +53,14 @@ def test_apart_leaves_what_shares_a_frame() -> None:
 
 def test_the_rules_stand_and_the_network_adds_elsewhere() -> None:
     settings = load_settings()
-    rules, both = RuleSpotter.from_settings(settings), CombinedSpotter.from_settings(settings)
+    rules, network = RuleSpotter.from_settings(settings), NetSpotter.from_settings(settings)
+    both = CombinedSpotter(rules, network)
     added = 0
     for video in unseen()[:6]:
         sure = rules(video.features)[1]
         scores, found = both(video.features)
         assert set(sure) <= set(found)
-        proposed = both.network(video.features)[1]
+        proposed = network(video.features)[1]
         assert set(found) - set(sure) == set(apart(proposed, sure))
         assert list(found) == sorted(found, key=lambda e: (e.onset, e.offset))
         assert scores.channels == ("brow", "mouth", "expression", *CHANNELS)
@@ -113,23 +113,6 @@ def test_another_graph_in_the_network_that_ships() -> None:
 def test_settings_that_it_cannot_read_are_refused_at_once(model: str) -> None:
     with pytest.raises(UsageError, match=r"motion\.rate = 30"):
         aumer.Spotter(model=model, settings={"motion": {"rate": 60.0}})
-
-
-def test_a_published_decoder_has_no_threshold() -> None:
-    settings = load_settings()
-    network = NetSpotter.from_settings(settings).with_decoder(PublishedDecoder.preset("casme-sq"))
-    with pytest.raises(UsageError, match="Decoder"):
-        CombinedSpotter(RuleSpotter.from_settings(settings), network)
-
-
-def test_the_threshold_is_the_cards_unless_given() -> None:
-    settings = load_settings()
-    rules, network = RuleSpotter.from_settings(settings), NetSpotter.from_settings(settings)
-    usual = CombinedSpotter(rules, network).network.decoder
-    assert usual.threshold == card()["threshold_beside_rules"]  # type: ignore[union-attr]
-    own = CombinedSpotter(rules, network, threshold=0.9).network.decoder
-    assert own == replace(usual, threshold=0.9)  # type: ignore[type-var]
-    assert network.decoder.threshold != 0.9  # type: ignore[union-attr]
 
 
 def test_gaps_are_no_expressions() -> None:
