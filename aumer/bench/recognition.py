@@ -108,15 +108,16 @@ class RecognitionResult:
         replicates: int = 2000,
         seed: int = 0,
     ) -> Difference:
-        """This model's mean over seeds less the other's, on the same resamples of subjects.
+        """This model's mean over its seeds less the other's, on the same resamples of subjects.
 
         Raises:
-            UsageError: they were not tested on the same subjects and seeds.
+            UsageError: they were not tested on the same subjects, classes and truths.
         """
         ours, theirs = _tables(self), _tables(other)
-        if ours.shape != theirs.shape or _subjects(self) != _subjects(other):
-            raise UsageError("only models tested on the same subjects with as many seeds compare")
-        if (ours.sum(3) != theirs.sum(3)).any():
+        if ours.shape[2:] != theirs.shape[2:] or _subjects(self) != _subjects(other):
+            raise UsageError("only models tested on the same subjects and classes compare")
+        # Every seed has the same truths; a model that draws nothing has one seed alone.
+        if (ours[:, 0].sum(2) != theirs[:, 0].sum(2)).any():
             raise UsageError("the two models were scored over different truths")
         return difference(
             ours, theirs, _mean_of(metric), replicates=replicates, level=0.95, seed=seed

@@ -89,6 +89,8 @@ def test_scores() -> None:
     assert result.mean("uf1") == pytest.approx(result.reports[0].uf1)  # it draws nothing
     assert result.bootstrap("uf1", replicates=200).value == pytest.approx(result.mean("uf1"))
     assert result.compare(result, replicates=200).value == 0
+    one = scored("svm-cells", loso(data, SVM), data)
+    assert one.compare(result, replicates=200).value == 0  # a model that draws nothing: one seed
     assert "| all |" in result.to_markdown() and json.dumps(result.to_dict())
 
 
