@@ -100,8 +100,10 @@ def folder(table: str, data_set: str, name: str) -> Path:
     return FOLDER / f"{table}-{data_set}" / name
 
 
-def make(table: str, data_set: str, name: str, workers: Workers) -> None:
-    """Run what of a row has not been run."""
+def make(
+    table: str, data_set: str, name: str, workers: Workers, seeds: Sequence[int] | None
+) -> None:
+    """Run what of a row has not been run, with these seeds or all."""
     _, rows, common, _ = TABLES[table]
     row, place = rows[name], folder(table, data_set, name)
 
@@ -109,7 +111,7 @@ def make(table: str, data_set: str, name: str, workers: Workers) -> None:
         if what == "folds":
             print(f"{data_set} {name}: {done} of {of} folds", file=sys.stderr, flush=True)
 
-    changes = {**common, **row.changes}
+    changes = {**common, **row.changes, **({"seeds": list(seeds)} if seeds else {})}
     protocol = protocols.load(data_set)
     result = run(
         protocol.changed(changes) if changes else protocol,
@@ -185,6 +187,7 @@ def main() -> None:
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--only", nargs="+", metavar="ROW", help="run these rows alone")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="run these data sets alone")
+    parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone; others later")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--score-only", action="store_true", help="run nothing")
     asked = parser.parse_args()
@@ -195,7 +198,7 @@ def main() -> None:
         for data_set in asked.sets or data_sets:
             for name in asked.only or rows:
                 if data_set in data_sets:
-                    make(asked.table, data_set, name, Workers(asked.workers))
+                    make(asked.table, data_set, name, Workers(asked.workers), asked.seeds)
     tell(asked.table, save=True)
 
 
