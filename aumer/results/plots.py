@@ -39,6 +39,8 @@ _KIND_MARKERS: dict[Kind, str] = {"micro": "v", "macro": "D"}
 _GROUP_COLOURS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
 _CHANNEL_COLOURS = ("#222222", "#E69F00", "#56B4E9", "#CC79A7")
 _DASHES = ("-", "--", ":", "-.")
+#: Score tracks that a reader can tell apart.
+_TRACKS = 8
 _GREY = "0.35"
 
 #: ROI motion is shown relative to its median over so long a stretch (s): at least twice the
@@ -262,10 +264,17 @@ def _motion(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
     _lines_legend(axes)
 
 
+def _drawn(channels: Sequence[str]) -> list[str]:
+    """All tracks; of too many to be told apart, not those that say where the intervals end."""
+    if len(channels) <= _TRACKS:
+        return list(channels)
+    return [c for c in channels if not c.endswith(("_onset", "_offset", "_neither"))]
+
+
 def _scores(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
     scores = result.scores
     used: dict[str, int] = {}
-    for k, name in enumerate(scores.channels):
+    for k, name in enumerate(_drawn(scores.channels)):
         kind = next((kind for kind in _KIND_COLOURS if name.startswith(kind)), None)
         group = _group(name)
         # A channel of a kind or of a group of ROIs has the colour it has elsewhere in the figure.

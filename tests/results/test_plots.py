@@ -287,3 +287,13 @@ def test_the_axis_holds_what_lies_outside_the_scores(make_result: MakeResult) ->
     axis = _TimeAxis.of(outside)
     assert axis.begin == 0
     assert axis.end == pytest.approx(110 / 30)
+
+
+def test_of_a_networks_tracks_those_that_can_be_told_apart() -> None:
+    from aumer.results.plots import _drawn
+    from aumer.spotting.channels import CHANNELS
+
+    of_network = ["micro_apex", "macro_apex", "micro_action", "macro_action"]
+    assert sorted(_drawn(CHANNELS)) == sorted(of_network)
+    assert _drawn(("brow", "mouth", "expression", *CHANNELS))[:3] == ["brow", "mouth", "expression"]
+    assert _drawn(("a_onset", "b")) == ["a_onset", "b"]
