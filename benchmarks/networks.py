@@ -163,7 +163,7 @@ def tell(table: str, save: bool) -> None:
             paired = ""
             if first and name != first and first in found:
                 other = result.compare(found[first])
-                paired = f"{other.estimate:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
+                paired = f"{other.value:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
             seconds = sum(f["seconds"] for f in result.folds)
             report.line(
                 f"{name:18}{len(result.reports()):6}{result.f1('macro'):8.3f}{result.f1('micro'):8.3f}"
