@@ -18,7 +18,7 @@ import csv
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,16 +91,23 @@ def spotted_in(features: Features, rules: RuleSettings) -> tuple[Expression, ...
 
 
 def leave_one_out(
-    features: Mapping[str, Features], truth: Mapping[str, Truth], rules: RuleSettings
+    features: Mapping[str, Features],
+    truth: Mapping[str, Truth],
+    rules: RuleSettings,
+    more: Callable[[str, tuple[Expression, ...]], Sequence[Expression]] = lambda _, __: (),
 ) -> Counts:
-    """Counts of every clip under constants chosen without it, kind ignored."""
+    """Counts of every clip under constants chosen without it, kind ignored.
+
+    Args:
+        more: what is added, by the clip's name, to what the rules find in it.
+    """
     runs = []
     for values in itertools.product(*GRID.values()):
         changed = replace(rules, **dict(zip(GRID, values, strict=True)))
-        per_clip = {
-            name: truth[name].counts(spotted_in(features[name], changed), kinds=False)
-            for name in truth
-        }
+        per_clip = {}
+        for name in truth:
+            found = spotted_in(features[name], changed)
+            per_clip[name] = truth[name].counts([*found, *more(name, found)], kinds=False)
         # Of settings that do equally well the one nearest to the middle of the grid is taken.
         middle = sum(
             abs(GRID[key].index(value) - (len(GRID[key]) - 1) / 2) / len(GRID[key])

@@ -16,20 +16,18 @@ pictures of the scores over two real videos.
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import RESULTS, Report, test_data
-from real_videos import GRID, SAME, Truth, line, read_truth
+from real_videos import leave_one_out, line, read_truth
 from simulation import alone
 
 from aumer.analysis import analyse
-from aumer.config import RuleSettings, load_settings
+from aumer.config import load_settings
 from aumer.evaluation.matching import count
 from aumer.files import check_target
 from aumer.graph import AUGraph
@@ -177,8 +175,14 @@ def real(report: Report, pictures: bool) -> None:
             total = Counts.total(truth[n].counts(found[n], kinds=kinds) for n in truth)
             report.line(line(f"{who}, {what}", total))
     report.line()
-    for who in ("rules", "combined"):
-        report.line(line(f"{who}, leave-one-clip-out", leave_one_out(features, truth, who)))
+    network = NetSpotter.from_settings(settings)
+    proposed = {name: network(f)[1] for name, f in features.items()}
+    rules_alone = leave_one_out(features, truth, settings.rules)
+    both = leave_one_out(
+        features, truth, settings.rules, lambda name, sure: apart(proposed[name], sure)
+    )
+    report.line(line("rules, leave-one-clip-out", rules_alone))
+    report.line(line("combined, leave-one-clip-out", both))
     report.line("(the rules' constants chosen on the other clips, kind ignored; the network's are")
     report.line("its own: it has seen no real video)")
     if pictures:
@@ -187,38 +191,6 @@ def real(report: Report, pictures: bool) -> None:
         for name in ("webcam_mixed.mp4", "fex_two_smiles.mov"):
             figure = score_curves(name, features[name], truth[name], made)
             figure.savefig(RESULTS / f"spotters-{Path(name).stem}.png", dpi=110)
-
-
-def leave_one_out(features: Mapping[str, Features], truth: Mapping[str, Truth], who: str) -> Counts:
-    """As benchmarks/real_videos.py, for the rules alone or with the network beside them."""
-    settings = load_settings()
-    network = NetSpotter.from_settings(settings)
-    proposed = {n: network(f)[1] if who == "combined" else () for n, f in features.items()}
-    runs: list[tuple[float, dict[str, Counts]]] = []
-    for values in itertools.product(*GRID.values()):
-        changed: RuleSettings = replace(settings.rules, **dict(zip(GRID, values, strict=True)))
-        per_clip = {}
-        for name, clip in truth.items():
-            sure = RuleSpotter(changed)(features[name])[1]
-            per_clip[name] = clip.counts([*sure, *apart(proposed[name], sure)], kinds=False)
-        middle = sum(
-            abs(GRID[key].index(value) - (len(GRID[key]) - 1) / 2) / len(GRID[key])
-            for key, value in zip(GRID, values, strict=True)
-        )
-        runs.append((middle, per_clip))
-    total = Counts()
-    for name in truth:
-        group = SAME.get(name, name)
-        ranked = [
-            (
-                Counts.total(c for clip, c in by.items() if SAME.get(clip, clip) != group).f1,
-                -middle,
-                by[name],
-            )
-            for middle, by in runs
-        ]
-        total += max(ranked, key=lambda r: r[:2])[2]
-    return total
 
 
 def main() -> None:
