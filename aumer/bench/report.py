@@ -31,14 +31,6 @@ REPORT = "report.html"
 #: What a folder of recognition says of itself.
 ABOUT = "about.json"
 
-#: Leaving a subject out vouches for what a fold learns and chooses, not for how a model was made.
-DESIGNED_ON = {
-    ("graph", MEGC2019): (
-        "The design of this recogniser was made with the clips of this very data set in view, as "
-        "README and benchmarks/recognition_log.md say: the score is not free of the test subjects."
-    )
-}
-
 
 def draw(folder: StrPath, *, data: StrPath | None = None) -> Report:
     """The report of a finished run of `aumer bench`.
@@ -90,11 +82,6 @@ def _recognition(folder: Path, data: StrPath | None) -> RecognitionRun:
         "model that was trained without its subject; whatever a model chose, it chose within its "
         "training subjects.",
         *result.get("notes", ()),
-        *(
-            known
-            for dataset in result["protocol"]["datasets"]
-            if (known := DESIGNED_ON.get((result["model"], dataset)))
-        ),
         f"Training took {result['seconds_per_seed']:.0f} s for each seed, summed over folds.",
     ]
     about = _about(folder, result, result["model"], {"options": own.get("options", {})})

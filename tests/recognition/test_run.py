@@ -145,3 +145,12 @@ def test_the_folder_is_enough_to_score_again(root: Path, tmp_path: Path) -> None
     assert "settings: fixed, or chosen within the training subjects" in first.to_markdown()
     (tmp_path / "data.json").unlink()  # as in a folder of before
     assert run(PROTOCOL, root, "svm-cells", folder=tmp_path, score_only=True).folds == first.folds
+
+
+def test_a_score_says_what_its_recogniser_was_designed_on(root: Path, tmp_path: Path) -> None:
+    fixed = {"target": "none", "gamma": 0.3, "ridge": 0.2, "balance": 0.75}
+    plain = replace(PROTOCOL, recognition={"graph": {"choice": fixed}})
+    told = run(plain, root, "graph", folder=tmp_path / "graph").to_markdown()
+    assert "not for the design" in told
+    told = run(PROTOCOL, root, "svm-cells", folder=tmp_path / "svm").to_markdown()
+    assert "not for the design" not in told
