@@ -72,7 +72,7 @@ class Spotter:
     def __init__(
         self,
         *,
-        model: str | PathLike[str] | SpotterModel = "rules",
+        model: str | PathLike[str] | SpotterModel = "combined",
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
         device: str = "cpu",
@@ -202,7 +202,7 @@ class Spotter:
 def spot(
     video: Source | Features,
     *,
-    model: str | PathLike[str] | SpotterModel = "rules",
+    model: str | PathLike[str] | SpotterModel = "combined",
     graph: AUGraph | str | PathLike[str] | None = None,
     recognizer: str | PathLike[str] | Recognizer | None = None,
     start: float | None = None,

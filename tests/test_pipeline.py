@@ -260,7 +260,8 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
     assert first == second
     # The rules are applied to features; another rule needs no new ones.
     strict = {"rules": {"min_height": 0.2}}
-    assert aumer.spot(performance(), fps=30, cache=tmp_path, settings=strict).expressions == ()
+    found = aumer.spot(performance(), model="rules", fps=30, cache=tmp_path, settings=strict)
+    assert found.expressions == ()
     for changed in ({"motion": {"roi_radius": 6}}, {"face": {"restart_s": 5.0}}):
         with pytest.raises(AssertionError, match="analysed again"):
             aumer.spot(performance(), fps=30, cache=tmp_path, settings=changed)

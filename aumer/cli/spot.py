@@ -91,7 +91,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames per second of a folder; for a file it replaces the file's own times",
     )
-    add("--model", metavar="NAME", help="spotter (default: rules), or a file of weights")
+    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
     add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
     add("--classify", action="store_true", help="label every expression: a second pass over it")
     add(

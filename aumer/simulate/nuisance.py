@@ -36,6 +36,7 @@ Range = tuple[float, float]
 _PX, _RATE = 64.0, 30.0
 _NAMES = tuple(ROIS)
 _BROWS = [k for k, name in enumerate(_NAMES) if name.startswith("brow")]
+_NOSE = [k for k, name in enumerate(_NAMES) if name.startswith("nose")]
 _MOUTH = [k for k, name in enumerate(_NAMES) if name.startswith(("mouth", "lip"))]
 
 
@@ -182,13 +183,38 @@ class Blinks:
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         level = np.zeros(len(times))
         for begin in _moments(rng, times, self.per_min):
-            level = np.maximum(
-                level,
-                _eased(times - begin, self.closing_s)
-                - _eased(times - begin - self.closing_s, self.opening_s),
-            )
+            level = np.maximum(level, _lids(times - begin, self.closing_s, self.opening_s))
         moved = roi_displacement((45, "both")) + self.brow * roi_displacement((4, "both"))
         return np.asarray(level[:, None, None] * moved)
+
+
+@dataclass(frozen=True)
+class HeadMisfit:
+    """What the fit of the head takes off all ROIs when lids move the skin that it is fitted on.
+
+    A rigid motion about the nose (scale, turn in the plane, two turns out of it), other each time,
+    that comes and goes as lids do.
+    """
+
+    per_min: float
+    closing_s: float
+    opening_s: float
+    scale: float
+    roll: float
+    tilt: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        points = MEAN_FACE[list(ROIS.values())]
+        x, y, depth = (points - points[_NOSE].mean(axis=0)).T
+        none = np.zeros_like(x)
+        # By row: the ROIs' displacement (12, 2) for scale, roll, yaw and pitch of 1.
+        basis = np.stack([[x, y], [-y, x], [depth, none], [none, depth]]).transpose(0, 2, 1)
+        size = (self.scale, self.roll, self.tilt, self.tilt)
+        moved = np.zeros((len(times), len(_NAMES), 2))
+        for begin in _moments(rng, times, self.per_min):
+            wrong = np.tensordot(size * rng.standard_normal(4), basis, axes=1)
+            moved += _lids(times - begin, self.closing_s, self.opening_s)[:, None, None] * wrong
+        return moved
 
 
 @dataclass(frozen=True)
@@ -316,6 +342,7 @@ NUISANCES: dict[str, type] = {
     "head_turns": HeadTurns,
     "posture": Posture,
     "blinks": Blinks,
+    "head_misfit": HeadMisfit,
     "gaze_shifts": GazeShifts,
     "swallowing": Swallowing,
     "talking": Talking,
@@ -323,8 +350,9 @@ NUISANCES: dict[str, type] = {
     "lost_faces": LostFaces,
     "quantisation": Quantisation,
 }
-#: Those that are on unless others are asked for.
-USUAL = tuple(name for name in NUISANCES if name != "quantisation")
+#: Those that are on unless others are asked for. The levels are set with them, so what was found
+#: later on real faces (head_misfit) is asked for by name.
+USUAL = tuple(name for name in NUISANCES if name not in ("head_misfit", "quantisation"))
 
 
 @lru_cache(maxsize=1)
@@ -375,6 +403,11 @@ def _moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterato
 def _eased(t: Signal, length: float) -> Signal:
     """From 0 at t = 0 to 1 at t = length as a raised cosine."""
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
+
+
+def _lids(t: Signal, closing: float, opening: float) -> Signal:
+    """From 0 at t = 0 to 1 at t = closing, and back to 0 in another `opening` seconds."""
+    return _eased(t, closing) - _eased(t - closing, opening)
 
 
 def _depth_errors(rng: np.random.Generator) -> Signal:

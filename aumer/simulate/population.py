@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aumer.simulate import nuisance
 from aumer.simulate.features import SimulatedVideo, simulate_features
 
 
@@ -26,6 +27,7 @@ class Population:
             moves an ROI by .025 outer-eye distances; those of the shared real videos by .06 to .17.
             At loudness 1 disturbances are as large as in those videos.
         rate_per_min: expressions a minute, drawn likewise.
+        nuisances: names in `nuisance.NUISANCES`.
     """
 
     subjects: int
@@ -35,6 +37,7 @@ class Population:
     strength: tuple[float, float] = (1.0, 12.0)
     loudness: tuple[float, float] = (0.3, 2.0)
     rate_per_min: tuple[float, float] = (3.0, 15.0)
+    nuisances: tuple[str, ...] = (*nuisance.USUAL, "head_misfit")
 
     def draw(self) -> Iterator[SimulatedVideo]:
         """All videos, one after another.
@@ -56,6 +59,7 @@ class Population:
                 strength=strength,
                 loudness=loudness,
                 rate_per_min=rate,
+                nuisances=self.nuisances,
             )
             for video in own:
                 yield replace(video, subject=f"{self.seed}-{k:03d}")

@@ -123,11 +123,14 @@ class NetSpotter:
                 f"{len(rois)}: {', '.join(rois)}. Set motion.rois to the network's, or train a "
                 "network on features of yours with `aumer train`"
             )
-        rate = self.net.config.rate
-        if not math.isclose(settings.motion.rate, rate, rel_tol=1e-3):
+        self._require_rate(settings.motion.rate, "motion.rate is")
+
+    def _require_rate(self, found: float, where: str) -> None:
+        if not math.isclose(found, self.rate, rel_tol=1e-3):
             raise UsageError(
-                f"{self.name} reads {rate:g} rows per second and motion.rate is "
-                f"{settings.motion.rate:g}: set motion.rate = {rate:g}"
+                f"{self.name} reads {self.rate:g} rows per second and {where} {found:g}: set "
+                f"motion.rate = {self.rate:g}, or spot with the rules (model='rules', --model "
+                "rules), which read any rate"
             )
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -136,5 +139,6 @@ class NetSpotter:
         Raises:
             UsageError: the features are of other ROIs or at another rate than the network reads.
         """
+        self._require_rate(features.rate, "the features' rate is")
         scores = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
         return scores, self.decoder(scores)

@@ -39,7 +39,7 @@ def test_the_table_of_one_video(run: Any) -> None:
     assert kind in ("micro", "macro")
     assert 0.4 < float(onset) < 1.0 < float(offset) < 1.6
     counts = "1 micro, 0 macro" if kind == "micro" else "0 micro, 1 macro"
-    assert summary == f"smile.mp4: {counts}; coverage 100 %; spotter rules"
+    assert summary == f"smile.mp4: {counts}; coverage 100 %; spotter combined"
     assert ran.err == "smile.mp4\n"
 
 
@@ -200,7 +200,7 @@ def test_defaults_then_file_then_flags(
     (tmp_path / "c.toml").write_text(
         '[motion]\nflow = "farneback"\nrate = 25\n[rules]\nmin_s = 0.2\n'
     )
-    ran = run(f"spot @still.avi --format json {words}")
+    ran = run(f"spot @still.avi --model rules --format json {words}")
     if expected is None:
         assert ran.code == 2
         return
