@@ -3,6 +3,7 @@
     python benchmarks/networks.py headline --workers 2    # leave one subject out, three seeds
     python benchmarks/networks.py ablations --workers 2   # five folds of subjects, one seed
     python benchmarks/networks.py curve --workers 2       # few training subjects
+    python benchmarks/networks.py cross --workers 2       # trained on one set, tested on the other
     python benchmarks/networks.py TABLE --score-only      # from the stored predictions, in seconds
 
 Each row is a run of `aumer bench` (its command stands in the row's result.md) in a folder of
@@ -88,11 +89,13 @@ CURVE: dict[str, Row] = {
     for n in (3, 6, 12)
     for name, overrides in (("aumer", {}), ("no-graph", NO_GRAPH))
 }
+CROSS = {name: ABLATIONS[name] for name in ("aumer", "no-graph", "published", "rules")}
 #: By table: its data sets, its rows, what all its rows change, and the row that others are held to.
 TABLES: dict[str, tuple[Sequence[str], dict[str, Row], Mapping[str, Any], str]] = {
     "headline": (SETS, HEADLINE, {}, "aumer"),
     "ablations": (SETS[:1], ABLATIONS, FIVE_FOLDS, "aumer"),
     "curve": (SETS[:1], CURVE, FIVE_FOLDS, ""),
+    "cross": (("sim-cross-data-set",), CROSS, {"seeds": [0]}, "aumer"),
 }
 
 
@@ -115,7 +118,7 @@ def make(
     protocol = protocols.load(data_set)
     result = run(
         protocol.changed(changes) if changes else protocol,
-        {data_set: test_data() / "annotations"},
+        {name: test_data() / "annotations" for name in protocol.datasets},
         row.model,
         options=Options(
             overrides=dict(row.overrides) or None,
@@ -130,6 +133,38 @@ def make(
     result.save()
 
 
+def section(
+    report: Report, found: Mapping[str, Result], rows: Mapping[str, Row], first: str, tested: str
+) -> None:
+    """What the runs `found` scored on the data set `tested`."""
+    protocol = next(iter(found.values())).protocol
+    others = " and ".join(sorted({*protocol.datasets} - {tested}))
+    split = f"trained on {others}" if protocol.split == "cross-data-set" else protocol.split
+    report.line()
+    report.line(
+        f"{tested}: {split}; IoU >= .5, one to one, kind required; 95 % intervals over subjects"
+    )
+    report.line(
+        f"{'':18}{'seeds':>6}{'macro':>8}{'micro':>8}{'overall':>9}  {'interval':16}"
+        f"{'row less ' + first if first else '':>28}{'minutes':>9}"
+    )
+    for name, result in found.items():
+        estimate = result.bootstrap(dataset=tested)
+        paired = ""
+        if first and name != first and first in found:
+            other = result.compare(found[first], dataset=tested)
+            paired = f"{other.value:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
+        seconds = sum(f["seconds"] for f in result.folds if f.get("dataset", tested) == tested)
+        macro, micro, overall = (result.f1(k, tested) for k in ("macro", "micro", None))
+        report.line(
+            f"{name:18}{len(result.reports(tested)):6}{macro:8.3f}{micro:8.3f}{overall:9.3f}"
+            f"  [{estimate.low:.3f}, {estimate.high:.3f}]  {paired:>26}{seconds / 60:9.1f}"
+        )
+    for name in found:
+        if rows[name].note:
+            report.line(f"{name}: {rows[name].note}")
+
+
 def tell(table: str, save: bool) -> None:
     """The table of the rows that are finished."""
     data_sets, rows, _, first = TABLES[table]
@@ -138,6 +173,7 @@ def tell(table: str, save: bool) -> None:
         "Simulated faces at level medium: these figures rank methods on faces that move as the"
     )
     report.line("simulator makes them, and say nothing of the size of an F1 on real ones.")
+    report.line("minutes: of the folds' wall clocks, on one core each, beside other work.")
     missing = []
     for data_set in data_sets:
         found: dict[str, Result] = {}
@@ -148,31 +184,8 @@ def tell(table: str, save: bool) -> None:
                 missing.append(f"{data_set}/{name}")
         if not found:
             continue
-        any_ = next(iter(found.values()))
-        report.line()
-        report.line(
-            f"{data_set}: {any_.protocol.split}; IoU >= .5, one to one, kind required; 95 % "
-            "intervals over subjects"
-        )
-        report.line(
-            f"{'':18}{'seeds':>6}{'macro':>8}{'micro':>8}{'overall':>9}  {'interval':16}"
-            f"{'row less ' + first if first else '':>28}{'CPU min':>9}"
-        )
-        for name, result in found.items():
-            estimate = result.bootstrap()
-            paired = ""
-            if first and name != first and first in found:
-                other = result.compare(found[first])
-                paired = f"{other.value:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
-            seconds = sum(f["seconds"] for f in result.folds)
-            report.line(
-                f"{name:18}{len(result.reports()):6}{result.f1('macro'):8.3f}{result.f1('micro'):8.3f}"
-                f"{result.f1():9.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]  {paired:>26}"
-                f"{seconds / 60:9.1f}"
-            )
-        for name in found:
-            if rows[name].note:
-                report.line(f"{name}: {rows[name].note}")
+        for tested in next(iter(found.values())).protocol.datasets:
+            section(report, found, rows, first, tested)
     if missing:
         report.line()
         report.line(f"not run, or not finished: {', '.join(missing)}")
@@ -186,7 +199,7 @@ def main() -> None:
     )
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--only", nargs="+", metavar="ROW", help="run these rows alone")
-    parser.add_argument("--sets", nargs="+", choices=SETS, help="run these data sets alone")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="run these data sets alone")
     parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone; others later")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--score-only", action="store_true", help="run nothing")
