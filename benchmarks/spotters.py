@@ -146,7 +146,7 @@ def disturbed(report: Report) -> None:
     report.line("Each disturbance alone: minutes of 100 in which anything is spotted")
     made = spotters()
     report.line(f"{'':18}" + "".join(f"{name:>10}" for name in made))
-    for name in nuisance.USUAL:
+    for name in (*nuisance.USUAL, "head_misfit"):
         minutes = [alone(name, k) for k in range(100)]
         cells = [sum(bool(spot(minute)[1]) for minute in minutes) for spot in made.values()]
         report.line(f"{name:18}" + "".join(f"{n:10}" for n in cells))

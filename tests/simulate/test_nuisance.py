@@ -9,6 +9,7 @@ import pytest
 
 from aumer.config import load_settings
 from aumer.errors import UsageError
+from aumer.face.mean_face import MEAN_FACE
 from aumer.mdmo import ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS
@@ -94,6 +95,27 @@ def test_talking_is_as_strong_as_it_was_measured() -> None:
     expected = [np.hypot.reduce(modes) for modes in (talking.modes_x_px, talking.modes_y_px)]
     # A row is the motion over its length, a little less than the velocity at its middle.
     np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=0.15)
+
+
+def test_a_misfit_of_the_head_is_rigid_about_the_nose_and_goes_with_the_lids() -> None:
+    misfit = replace(nuisance.load(["head_misfit"])["head_misfit"], per_min=2.0)
+    times = np.arange(9001) / 30
+    path = misfit.path(np.random.default_rng(0), times)
+    # Scale and roll in the plane, yaw and pitch in proportion to depth: four numbers a row say all.
+    x, y, z = (MEAN_FACE[list(ROIS.values())] - MEAN_FACE[[28, 30]].mean(axis=0)).T
+    none = np.zeros(12)
+    columns = [[x, y], [-y, x], [z, none], [none, z]]
+    rigid = np.stack([np.stack(c, axis=-1).ravel() for c in columns], axis=-1)
+    rows = path.reshape(len(times), -1)
+    left = rows - rows @ np.linalg.pinv(rigid).T @ rigid.T
+    np.testing.assert_allclose(left, 0, atol=1e-12)
+    nose = [list(ROIS).index(name) for name in ("nose_bridge", "nose_tip")]
+    np.testing.assert_allclose(path[:, nose].mean(axis=1), 0, atol=1e-12)
+    size = np.abs(path).max(axis=(1, 2))
+    moving = np.diff(np.flatnonzero(np.diff((size > 0).astype(int))))[::2]
+    assert len(moving) >= 3 and np.median(moving) / 30 == pytest.approx(0.30, abs=0.05)
+    assert 0.002 < np.median(size[size > 0.5 * size.max()]) < 0.03
+    assert "head_misfit" not in nuisance.USUAL  # the levels are set without
 
 
 def test_lost_faces_are_nan_and_invalid() -> None:
