@@ -20,11 +20,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from common import RESULTS, Report, test_data
+from matplotlib.figure import Figure
 
 from aumer.bench import protocol as protocols
 from aumer.bench.result import Result
@@ -84,10 +86,20 @@ ABLATIONS: dict[str, Row] = {
     "published": Row("published"),
     "rules": Row("rules"),
 }
+#: The curve's networks: the prior counted on the few training subjects' AUs, none at all, and one
+#: counted beforehand on another data set.
+CURVES = {
+    "aumer": Row(),
+    "no-graph": Row(overrides=NO_GRAPH),
+    "other-prior": Row(
+        changes={"prior": "samm-lv-facs"}, note="the prior is SAMM-LV's, of all its subjects"
+    ),
+}
+FEW = (3, 6, 12)
 CURVE: dict[str, Row] = {
-    f"{name}-{n}": Row(overrides=overrides, changes={"train_subjects": n})
-    for n in (3, 6, 12)
-    for name, overrides in (("aumer", {}), ("no-graph", NO_GRAPH))
+    f"{name}-{n}": replace(row, changes={**row.changes, "train_subjects": n})
+    for n in FEW
+    for name, row in CURVES.items()
 }
 CROSS = {name: ABLATIONS[name] for name in ("aumer", "no-graph", "published", "rules")}
 #: By table: its data sets, its rows, what all its rows change, and the row that others are held to.
@@ -191,6 +203,31 @@ def tell(table: str, save: bool) -> None:
         report.line(f"not run, or not finished: {', '.join(missing)}")
     if save:
         report.save(f"networks-{table}.txt")
+    if save and table == "curve" and not missing:
+        picture()
+
+
+def picture() -> None:
+    """The learning curve, with the networks that learned from all subjects of the other folds."""
+    (data_set,) = TABLES["curve"][0]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, dash in zip(CURVES, ("-", "--", ":"), strict=True):
+        points = [(n, folder("curve", data_set, f"{name}-{n}")) for n in FEW]
+        found = [(n, stored(path)) for n, path in points]
+        if (whole := folder("ablations", data_set, name)).is_dir():
+            result = stored(whole)
+            found.append((round(np.mean([len(f["trained"]) for f in result.folds])), result))
+        x = [n for n, _ in found]
+        estimates = [result.bootstrap() for _, result in found]
+        middle, low, high = zip(*((e.value, e.low, e.high) for e in estimates), strict=True)
+        (line,) = axes.plot(x, middle, dash, marker="o", label=name)
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.1)
+    axes.set_xlabel("training subjects")
+    axes.set_ylabel("overall F1 (95 % interval over subjects)")
+    axes.set_title(f"{data_set}, five folds, one seed", fontsize="medium")
+    axes.legend()
+    figure.savefig(RESULTS / "networks-curve.png", dpi=110)
 
 
 def main() -> None:
