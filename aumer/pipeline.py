@@ -530,8 +530,8 @@ def _model(
     if prior is not None and "graph" not in taken:
         raise UsageError(
             f"the spotter {getattr(part, 'name', model)!r} uses no graph. Give graph= together "
-            "with model='network', or with a network's weights, model='PATH.safetensors' "
-            "(`aumer train` writes them)"
+            "with model='combined', model='network', or a network's weights, "
+            "model='PATH.safetensors' (`aumer train` writes them)"
         )
     if make is None:
         return cast(SpotterModel, part)

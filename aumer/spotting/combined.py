@@ -14,6 +14,7 @@ from dataclasses import asdict
 import numpy as np
 
 from aumer.config import Settings, digest
+from aumer.graph import AUGraph
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
@@ -29,13 +30,16 @@ class CombinedSpotter:
         self._rules, self._network = rules, network
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, device: str = "cpu") -> CombinedSpotter:
-        """With the network that ships.
+    def from_settings(
+        cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
+    ) -> CombinedSpotter:
+        """With the network that ships, which may be given another graph; see `SpotNet.load`.
 
         Raises:
             UsageError: settings whose features one of the two cannot read.
+            WeightsError: the graph has other ROIs.
         """
-        network = NetSpotter.from_settings(settings, device=device)
+        network = NetSpotter.from_settings(settings, graph=graph, device=device)
         return cls(RuleSpotter.from_settings(settings), network)
 
     @property

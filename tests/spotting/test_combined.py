@@ -92,6 +92,18 @@ def test_the_card_names_data_licence_and_what_was_never_seen() -> None:
     assert SHIPPED.stat().st_size < 2e6
 
 
+def test_combined_is_the_default() -> None:
+    features = unseen()[0].features
+    assert aumer.spot(features) == aumer.spot(features, model="combined")
+
+
+def test_features_at_another_rate_are_the_rules_alone() -> None:
+    features = replace(unseen()[0].features, rate=25.0)
+    with pytest.raises(UsageError, match=r"the features' rate is 25: .*model='rules'"):
+        aumer.spot(features)
+    aumer.spot(features, model="rules")
+
+
 def test_by_name_from_python() -> None:
     features = unseen()[0].features
     network = aumer.spot(features, model="network")
@@ -102,11 +114,17 @@ def test_by_name_from_python() -> None:
     assert stricter.digests["rules"] != combined.digests["rules"]
 
 
-def test_another_graph_in_the_network_that_ships() -> None:
+@pytest.mark.parametrize("model", ["network", "combined"])
+def test_another_graph_in_the_network_that_ships(model: str) -> None:
     features = unseen()[0].features
+    graph = AUGraph.load("samm-lv-facs")
     with pytest.warns(UserWarning, match="trained"):
-        changed = aumer.spot(features, model="network", graph=AUGraph.load("samm-lv-facs"))
-    assert changed.digests["graph"] != aumer.spot(features, model="network").digests["graph"]
+        changed = aumer.spot(features, model=model, graph=graph)
+    assert changed.digests["graph"] == graph.digest
+    usual = aumer.spot(features, model=model)
+    assert usual.digests["graph"] != graph.digest
+    np.testing.assert_equal(changed.scores.values.shape, usual.scores.values.shape)
+    assert not np.array_equal(changed.scores.values, usual.scores.values, equal_nan=True)
 
 
 @pytest.mark.parametrize("model", ["network", "combined"])
