@@ -31,7 +31,7 @@ from aumer.face.track import FaceTracker
 from aumer.flow import Flow
 from aumer.motion import align, roi_motion
 from aumer.pipeline import spot
-from aumer.spotting.rules import RuleSpotter
+from aumer.spotting.combined import CombinedSpotter
 from aumer.types import FloatArray, ImageArray
 from aumer.video import open_video
 
@@ -123,7 +123,8 @@ def stages(video: Path, flow_name: str) -> dict[str, float]:
     clocks["MDMO"].total = both.total - clocks["flow"].total
     features = spot(video, settings=settings).features
     assert features is not None
-    clocks["spot"].of(lambda: RuleSpotter(settings.rules)(features))
+    spotter = CombinedSpotter.from_settings(settings)
+    clocks["spot"].of(lambda: spotter(features))
     return {name: 1000 * clock.total / count for name, clock in clocks.items()}
 
 
