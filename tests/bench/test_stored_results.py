@@ -28,10 +28,15 @@ def test_scored_again_they_give_the_stored_figures(folder: Path) -> None:
     assert scored == {int(p.name.removeprefix("seed-")) for p in folder.glob("seed-*")}
 
 
-@pytest.mark.parametrize("folder", RUNS[:1], ids=lambda p: p.name)
+@pytest.mark.parametrize("folder", RUNS, ids=lambda p: f"{p.parent.name}-{p.name}")
 def test_the_table_is_of_these_runs(folder: Path) -> None:
-    """The overall F1 of the first row stands in the table."""
-    table = (NETWORKS.parent / f"networks-{folder.parent.name.partition('-')[0]}.txt").read_text(
-        encoding="utf-8"
-    )
-    assert f"{stored(folder).f1():.3f}" in table
+    """A row's overall F1 and number of seeds stand in its line of the table."""
+    table, _, data_set = folder.parent.name.partition("-")
+    text = (NETWORKS.parent / f"networks-{table}.txt").read_text(encoding="utf-8")
+    result = stored(folder)
+    for tested in result.protocol.datasets:
+        assert data_set in (tested, result.protocol.name)
+        section = text.split(f"\n{tested}:")[1].split("\n\n")[0]
+        (line,) = [row for row in section.splitlines() if row.split()[:1] == [folder.name]]
+        assert line.split()[1] == str(len(result.reports(tested)))
+        assert line.split()[4] == f"{result.f1(dataset=tested):.3f}"
