@@ -2,8 +2,9 @@
 
 The rules ask for much and are seldom wrong; a network finds the small and short movements that they
 let pass, and is less sure of the rest. So what the rules spot stands as it is, and of the network's
-expressions those are added that share no time with it. What was measured of it, beside the two
-alone, is in ``benchmarks/results/spotters.txt``.
+expressions those are added that share no time with it. A score is of whichever spotted it: between
+the two, scores do not rank. What was measured of it, beside the two alone, is in
+``benchmarks/results/spotters.txt``.
 """
 
 from __future__ import annotations
