@@ -136,7 +136,7 @@ def test_nothing_is_read_before_the_settings_are_right(project: Path) -> None:
 
 def test_a_graph_for_rules_is_refused() -> None:
     with pytest.raises(UsageError, match=r"rules.*no graph.*safetensors"):
-        aumer.Spotter(graph="casme-sq-published")
+        aumer.Spotter(model="rules", graph="casme-sq-published")
 
 
 @pytest.mark.parametrize(
