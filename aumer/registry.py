@@ -64,7 +64,10 @@ _parts: dict[str, dict[str, Any]] = {
         "smic-hs": "aumer.data.smic_hs:SmicHs",
     },
     "graph": {},
-    "graph-layer": {"dense": "aumer.spotting.layers:DenseLayer"},
+    "graph-layer": {
+        "dense": "aumer.spotting.layers:DenseLayer",
+        "dense-self": "aumer.spotting.layers:DenseSelfLayer",
+    },
 }
 
 #: Kinds of which many ship: a mapping from name to part, by module path, imported when needed.

@@ -71,6 +71,7 @@ ABLATIONS: dict[str, Row] = {
     "identity-graph": Row(
         overrides={"net_overrides.residual_edges": False}, changes={"prior": "identity"}
     ),
+    "no-self": Row(overrides={"net_overrides.layer": "dense"}),
     "published-prior": Row(changes={"prior": "casme-sq-published"}, note=SEES_ALL),
     "fixed-edges": Row(overrides={"net_overrides.residual_edges": False}),
     "gatv2": Row(
@@ -87,9 +88,10 @@ ABLATIONS: dict[str, Row] = {
     "rules": Row("rules"),
 }
 #: The curve's networks: the prior counted on the few training subjects' AUs, none at all, and one
-#: counted beforehand on another data set.
+#: counted beforehand on another data set. "no-self": a ROI is seen only as the graph mixes it.
 CURVES = {
     "aumer": Row(),
+    "no-self": ABLATIONS["no-self"],
     "no-graph": Row(overrides=NO_GRAPH),
     "other-prior": Row(
         changes={"prior": "samm-lv-facs"}, note="the prior is SAMM-LV's, of all its subjects"
@@ -101,7 +103,7 @@ CURVE: dict[str, Row] = {
     for n in FEW
     for name, row in CURVES.items()
 }
-CROSS = {name: ABLATIONS[name] for name in ("aumer", "no-graph", "published", "rules")}
+CROSS = {name: ABLATIONS[name] for name in ("aumer", "no-self", "no-graph", "published", "rules")}
 #: By table: its data sets, its rows, what all its rows change, and the row that others are held to.
 TABLES: dict[str, tuple[Sequence[str], dict[str, Row], Mapping[str, Any], str]] = {
     "headline": (SETS, HEADLINE, {}, "aumer"),
@@ -212,7 +214,7 @@ def picture() -> None:
     (data_set,) = TABLES["curve"][0]
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for name, dash in zip(CURVES, ("-", "--", ":"), strict=True):
+    for name, dash in zip(CURVES, ("-", "-.", "--", ":"), strict=True):
         points = [(n, folder("curve", data_set, f"{name}-{n}")) for n in FEW]
         found = [(n, stored(path)) for n, path in points]
         if (whole := folder("ablations", data_set, name)).is_dir():

@@ -80,12 +80,42 @@ class DenseLayer(nn.Module):
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
         n, nodes, channels = x.shape
         if nodes > _KRONECKER_NODES:
-            return adjacency @ (x @ self.weight) + self.bias
+            return self._in_turn(x, adjacency) + self.bias
         # Small products one by one are slow, so A and W are one matrix over (node, channel).
-        both = torch.einsum("ij,co->jcio", adjacency, self.weight)
-        both = both.reshape(nodes * channels, nodes * self.out_channels)
+        both = self._at_once(adjacency).reshape(nodes * channels, nodes * self.out_channels)
         flat = torch.addmm(self.bias.repeat(nodes), x.reshape(n, nodes * channels), both)
         return flat.reshape(n, nodes, self.out_channels)
+
+    def _in_turn(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        return adjacency @ (x @ self.weight)
+
+    def _at_once(self, adjacency: Tensor) -> Tensor:
+        """What channel c of node j gives channel o of node i, at [j, c, i, o]."""
+        return torch.einsum("ij,co->jcio", adjacency, self.weight)
+
+
+class DenseSelfLayer(DenseLayer):
+    """X W0 + A X W + b: every node keeps itself, whatever it takes from others.
+
+    `DenseLayer` sees a node only as the graph mixes it: a prior that mixes much must be unlearned.
+    The layer is Morris et al.'s (2019), torch-geometric's GraphConv, on a small graph.
+
+    Shapes:
+        own (in_channels, out_channels) is W0; the rest is as in `DenseLayer`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, edges: Tensor | None = None) -> None:
+        super().__init__(in_channels, out_channels, edges)
+        self.own = nn.Parameter(torch.empty_like(self.weight))
+        bound = 1 / math.sqrt(out_channels)
+        nn.init.uniform_(self.own, -bound, bound)
+
+    def _in_turn(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        return super()._in_turn(x, adjacency) + x @ self.own
+
+    def _at_once(self, adjacency: Tensor) -> Tensor:
+        itself = torch.eye(len(adjacency)).to(adjacency)
+        return super()._at_once(adjacency) + torch.einsum("ij,co->jcio", itself, self.own)
 
 
 class PyGLayer(nn.Module):

@@ -17,10 +17,13 @@ from aumer.spotting.layers import (
     RESIDUAL_BOUND,
     Adjacency,
     DenseLayer,
+    DenseSelfLayer,
     PyGLayer,
     graph_layer,
     multi_scale_motion,
 )
+
+OURS = {"dense": DenseLayer, "dense-self": DenseSelfLayer}
 
 #: Layers of torch-geometric of several families, with what they need beside the two widths.
 PYG: dict[str, dict[str, Any]] = {
@@ -111,22 +114,38 @@ def test_dense_equals_torch_geometrics_graph_conv() -> None:
     torch.testing.assert_close(ours(x, adjacency()), theirs(x, adjacency()), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("nodes", [1, 5, 12, 24, 25, 68])
+def test_dense_self_equals_torch_geometrics_graph_conv(nodes: int) -> None:
+    """However it multiplies: at once where nodes are few, one after the other where many."""
+    adjacency = Adjacency(prior(nodes))
+    ours, theirs = made("dense-self", adjacency), made("GraphConv", adjacency)
+    assert isinstance(ours, DenseSelfLayer) and isinstance(theirs, PyGLayer)
+    with torch.no_grad():
+        ours.own.copy_(theirs.layer.lin_root.weight.T)
+        ours.weight.copy_(theirs.layer.lin_rel.weight.T)
+        ours.bias.copy_(theirs.layer.lin_rel.bias)
+    x = torch.randn(50, nodes, 3)
+    torch.testing.assert_close(ours(x, adjacency()), theirs(x, adjacency()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer_class", OURS.values())
 @pytest.mark.parametrize("nodes", [5, 30])
-def test_dense_gradients(nodes: int) -> None:
-    layer = DenseLayer(2, 3).double()
+def test_dense_gradients(nodes: int, layer_class: type[DenseLayer]) -> None:
+    layer = layer_class(2, 3).double()
     x = torch.randn(2, nodes, 2, dtype=torch.float64, requires_grad=True)
     a = prior(nodes).double().requires_grad_()
     assert torch.autograd.gradcheck(layer, (x, a))
+    names, values = zip(*layer.named_parameters(), strict=True)
     assert torch.autograd.gradcheck(
-        lambda w, b: torch.func.functional_call(layer, {"weight": w, "bias": b}, (x, a)),
-        (layer.weight, layer.bias),
+        lambda *v: torch.func.functional_call(layer, dict(zip(names, v, strict=True)), (x, a)),
+        values,
     )
 
 
 # Every layer: what the network relies on
 
 
-@pytest.mark.parametrize("name", ["dense", *PYG])
+@pytest.mark.parametrize("name", [*OURS, *PYG])
 def test_layer_sees_each_graph_by_itself(name: str) -> None:
     adjacency = Adjacency(prior())
     layer = made(name, adjacency)
@@ -138,7 +157,7 @@ def test_layer_sees_each_graph_by_itself(name: str) -> None:
     assert layer(x[:0], adjacency()).shape == (0, 5, layer.out_channels)
 
 
-@pytest.mark.parametrize("name", ["dense", *PYG])
+@pytest.mark.parametrize("name", [*OURS, *PYG])
 def test_permuting_nodes_with_the_graph_permutes_the_output(name: str) -> None:
     a, x = prior(), torch.randn(4, 5, 3)
     order = torch.tensor([3, 0, 4, 1, 2])
@@ -148,7 +167,7 @@ def test_permuting_nodes_with_the_graph_permutes_the_output(name: str) -> None:
     torch.testing.assert_close(permuted, y[:, order], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["dense", *PYG])
+@pytest.mark.parametrize("name", [*OURS, *PYG])
 def test_what_no_edge_brings_is_not_seen(name: str) -> None:
     """Node 0 has an edge with node 2 alone, so node 3 cannot change it."""
     a = torch.zeros(5, 5)
@@ -163,7 +182,7 @@ def test_what_no_edge_brings_is_not_seen(name: str) -> None:
     assert not torch.allclose(layer(reached, adjacency())[:, 0], y[:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dense", *PYG])
+@pytest.mark.parametrize("name", [*OURS, *PYG])
 def test_a_single_node(name: str) -> None:
     adjacency = Adjacency(torch.ones(1, 1))
     assert made(name, adjacency)(torch.randn(3, 1, 3), adjacency()).isfinite().all()
@@ -192,14 +211,14 @@ def test_weights_reach_torch_geometrics_layer(name: str) -> None:
     assert not torch.allclose(layer(x, adjacency()), layer(x, other), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dense", "GCNConv", "GATv2Conv"])
+@pytest.mark.parametrize("name", [*OURS, "GCNConv", "GATv2Conv"])
 def test_making_a_layer_draws_only_its_own_weights(name: str) -> None:
     """A probe that drew random numbers would make runs with one seed differ by layer."""
     made(name, Adjacency(prior()))
     after = torch.rand(1)
     torch.manual_seed(0)
-    if name == "dense":
-        DenseLayer(3, 4)
+    if name in OURS:
+        OURS[name](3, 4)
     else:
         import torch_geometric.nn as pyg
 
@@ -251,7 +270,7 @@ def test_learned_edges_start_at_the_prior_and_stay_near() -> None:
     assert ((adjacency() - a).abs() <= RESIDUAL_BOUND + 1e-6).all()
 
 
-@pytest.mark.parametrize("name", ["dense", "GCNConv", "GATv2Conv"])
+@pytest.mark.parametrize("name", [*OURS, "GCNConv", "GATv2Conv"])
 def test_every_edge_learns(name: str) -> None:
     adjacency = Adjacency(prior(), residual=True)
     y = made(name, adjacency)(torch.randn(20, 5, 3), adjacency())
