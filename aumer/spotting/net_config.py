@@ -32,8 +32,8 @@ class NetConfig:
         graph: the prior over ROIs, by the name or path that `AUGraph.load` takes.
         normalisation: of the prior, by a name of `aumer.graph.NORMALISATIONS`.
         residual_edges: learn a bounded correction of every edge on top of the prior.
-        layer: the graph layer: "dense", a name registered as "graph-layer", a message-passing layer
-            of torch-geometric, or "none" for no graph at all.
+        layer: the graph layer: "dense", "dense-self" or another name registered as "graph-layer", a
+            message-passing layer of torch-geometric, or "none" for no graph at all.
         layer_options: further arguments of the layer, ``{"heads": 2}``.
         graph_width: channels per ROI after the graph layer.
         rate: rows per second of the features it reads; kernels and dilations count rows.
