@@ -163,8 +163,8 @@ def layers(report: Report) -> None:
         report.line()
         report.line(
             f"Graph layer {channels} -> 16 over {len(x):,} graphs of 12 ROIs "
-            f"({int((prior != 0).sum())} edges); dense from GCNConv, dense-self from GraphConv at most "
-            f"{difference:.1e}"
+            f"({int((prior != 0).sum())} edges); dense differs from GCNConv, and dense-self from "
+            f"GraphConv, by at most {difference:.1e}"
         )
         report.line(
             f"  {'layer':12}{'forward':18}{'x dense':>8}   {'and backward':18}{'x dense':>8}"
