@@ -244,6 +244,8 @@ def main() -> None:
     parser.add_argument("--score-only", action="store_true", help="run nothing")
     asked = parser.parse_args()
     data_sets, rows, _, _ = TABLES[asked.table]
+    if wrong := set(asked.sets or ()) - set(data_sets):
+        parser.error(f"no set {', '.join(sorted(wrong))}; there are {', '.join(data_sets)}")
     if wrong := set(asked.only or ()) - set(rows):
         parser.error(f"no row {', '.join(sorted(wrong))}; there are {', '.join(rows)}")
     if not asked.score_only:

@@ -101,27 +101,18 @@ def test_dense_equals_torch_geometric(nodes: int) -> None:
     torch.testing.assert_close(ours(x, adjacency()), theirs(x, adjacency()), rtol=0, atol=1e-5)
 
 
-def test_dense_equals_torch_geometrics_graph_conv() -> None:
-    """GraphConv is W1 x + W2 A x + b; without W1 it is ours."""
-    adjacency = Adjacency(prior())
-    ours, theirs = made("dense", adjacency), made("GraphConv", adjacency)
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("nodes", [1, 5, 12, 24, 25, 68])
+def test_ours_equal_torch_geometrics_graph_conv(nodes: int, name: str) -> None:
+    """GraphConv is W0 x + W A x + b; "dense" has no W0. At once or, of many nodes, in turn."""
+    adjacency = Adjacency(prior(nodes))
+    ours, theirs = made(name, adjacency), made("GraphConv", adjacency)
     assert isinstance(ours, DenseLayer) and isinstance(theirs, PyGLayer)
     with torch.no_grad():
-        theirs.layer.lin_root.weight.zero_()
-        ours.weight.copy_(theirs.layer.lin_rel.weight.T)
-        ours.bias.copy_(theirs.layer.lin_rel.bias)
-    x = torch.randn(50, 5, 3)
-    torch.testing.assert_close(ours(x, adjacency()), theirs(x, adjacency()), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("nodes", [1, 5, 12, 24, 25, 68])
-def test_dense_self_equals_torch_geometrics_graph_conv(nodes: int) -> None:
-    """However it multiplies: at once where nodes are few, one after the other where many."""
-    adjacency = Adjacency(prior(nodes))
-    ours, theirs = made("dense-self", adjacency), made("GraphConv", adjacency)
-    assert isinstance(ours, DenseSelfLayer) and isinstance(theirs, PyGLayer)
-    with torch.no_grad():
-        ours.own.copy_(theirs.layer.lin_root.weight.T)
+        if isinstance(ours, DenseSelfLayer):
+            ours.own.copy_(theirs.layer.lin_root.weight.T)
+        else:
+            theirs.layer.lin_root.weight.zero_()
         ours.weight.copy_(theirs.layer.lin_rel.weight.T)
         ours.bias.copy_(theirs.layer.lin_rel.bias)
     x = torch.randn(50, nodes, 3)
