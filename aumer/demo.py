@@ -130,17 +130,7 @@ def run(
         return told
 
     begin = time.perf_counter()
-    timeline = performance(seed)
-    write_video(
-        video,
-        timeline,
-        fps=FPS,
-        size=SIZE,
-        nuisance=Nuisance(),
-        seed=seed,
-        overwrite=overwrite,
-        progress=tell("film"),
-    )
+    timeline = film(video, seed, overwrite=overwrite, progress=tell("film"))
     write_truth(truth_csv, timeline, FPS, file=video.name, overwrite=overwrite)
     filmed = time.perf_counter()
     result = spot(video, progress=tell("spot"))
@@ -169,6 +159,32 @@ def run(
         film_s=filmed - begin,
         spot_s=spotted - filmed,
     )
+
+
+def film(
+    path: StrPath,
+    seed: int,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Timeline:
+    """Write the demo's film of a seed, and tell what is performed in it.
+
+    Raises:
+        UsageError, VideoError: as `write_video`.
+    """
+    timeline = performance(seed)
+    write_video(
+        path,
+        timeline,
+        fps=FPS,
+        size=SIZE,
+        nuisance=Nuisance(),
+        seed=seed,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    return timeline
 
 
 def performance(seed: int) -> Timeline:

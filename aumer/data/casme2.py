@@ -46,15 +46,7 @@ def read_table(path: StrPath) -> TableReport:
         )
         for row in table
     )
-    return TableReport(
-        NAME,
-        table.path,
-        table.sheet,
-        len(table),
-        found,
-        tuple(log.corrections),
-        tuple(log.refusals),
-    )
+    return TableReport.of(NAME, table, found, log)
 
 
 class Casme2(JoinedDataSet):

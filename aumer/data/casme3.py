@@ -45,14 +45,11 @@ def read_table(path: StrPath) -> TableReport:
     log = Log()
     one = _spotting_row if spotting else _workbook_row
     found = tuple(one(row, log) for row in table)
-    return TableReport(
+    return TableReport.of(
         NAME,
-        table.path,
-        table.sheet,
-        len(table),
+        table,
         found,
-        tuple(log.corrections),
-        tuple(log.refusals),
+        log,
         lengths={
             (a.subject, a.video): row.whole("frame_num")
             for a, row in zip(found, table, strict=True)

@@ -60,9 +60,7 @@ def read_table(path: StrPath) -> TableReport:
         )
         for row in table
     )
-    return TableReport(
-        NAME, table.path, CODES, len(table), found, tuple(log.corrections), tuple(log.refusals)
-    )
+    return TableReport.of(NAME, table, found, log)
 
 
 def _clip(row: Row) -> str:

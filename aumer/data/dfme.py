@@ -44,14 +44,11 @@ def read_table(path: StrPath) -> TableReport:
         )
         for row in table
     )
-    return TableReport(
+    return TableReport.of(
         NAME,
-        table.path,
-        table.sheet,
-        len(table),
+        table,
         found,
-        tuple(log.corrections),
-        tuple(log.refusals),
+        log,
         rates={
             (a.subject, a.video): row.number_in("Fps") for a, row in zip(found, table, strict=True)
         },

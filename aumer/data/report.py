@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from aumer.data.tables import Table
 from aumer.types import Annotation
 
 #: Subject and video.
@@ -68,6 +69,30 @@ class TableReport:
     refusals: tuple[Refusal, ...] = ()
     lengths: Mapping[Key, int] = field(default_factory=dict)
     rates: Mapping[Key, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        dataset: str,
+        table: Table,
+        annotations: Iterable[Annotation],
+        log: Log,
+        *,
+        lengths: Mapping[Key, int] | None = None,
+        rates: Mapping[Key, float] | None = None,
+    ) -> TableReport:
+        """What was made of `table`, with what the `log` says."""
+        return cls(
+            dataset,
+            table.path,
+            table.sheet,
+            len(table),
+            tuple(annotations),
+            tuple(log.corrections),
+            tuple(log.refusals),
+            lengths or {},
+            rates or {},
+        )
 
 
 @dataclass(frozen=True)

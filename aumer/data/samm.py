@@ -59,15 +59,7 @@ def read_table(path: StrPath) -> TableReport:
             log.correct(WRONG_APEX, row.number, "Apex Frame", wrong, right)
             a = replace(a, apex=right - 1)
         found.append(a)
-    return TableReport(
-        NAME,
-        table.path,
-        table.sheet,
-        len(table),
-        tuple(found),
-        tuple(log.corrections),
-        tuple(log.refusals),
-    )
+    return TableReport.of(NAME, table, found, log)
 
 
 class Samm(JoinedDataSet):

@@ -70,15 +70,7 @@ def read_table(path: StrPath, *, emotions: StrPath | None = None) -> TableReport
                 emotion=felt.get(name, "") if kind == "micro" else "",
             )
         )
-    return TableReport(
-        NAME,
-        table.path,
-        table.sheet,
-        len(table),
-        tuple(found),
-        tuple(log.corrections),
-        tuple(log.refusals),
-    )
+    return TableReport.of(NAME, table, found, log)
 
 
 class SammLv(JoinedDataSet):

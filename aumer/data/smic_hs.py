@@ -54,15 +54,7 @@ def read_table(path: StrPath) -> TableReport:
     table = _table(path)
     log = Log()
     found = tuple(a for row in table for a in _intervals(row, log))
-    return TableReport(
-        NAME,
-        table.path,
-        table.sheet,
-        len(table),
-        found,
-        tuple(log.corrections),
-        tuple(log.refusals),
-    )
+    return TableReport.of(NAME, table, found, log)
 
 
 def _table(path: StrPath) -> Table:
