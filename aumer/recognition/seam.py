@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -18,7 +18,8 @@ import numpy.typing as npt
 from aumer import registry
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, atomic_write
-from aumer.types import FloatArray, IntArray
+from aumer.recognition.labelled import LabelledClips
+from aumer.types import FloatArray
 
 Floats = npt.NDArray[np.float64]
 FORMAT = "aumer-recognizer-1"
@@ -27,72 +28,25 @@ INPUT_SHAPE = (28, 28, 3)
 
 
 @dataclass(frozen=True, eq=False)
-class Clips:
-    """Labelled flow maps to learn from.
+class Clips(LabelledClips[FloatArray]):
+    """Labelled flow maps; what is not said here is said of `LabelledClips`.
 
     Shapes:
         inputs (N, 28, 28, 3) float32: u to the image's right, v down, strain; any positive scale
         and any offset per channel and clip, as recognisers read each channel relative to its own
-        range; labels (N,) int64, indices of `classes`.
-
-    Attributes:
-        subjects: whose each clip is; clips of one subject are alike and are never parted.
-        classes: names, in the order of the probabilities.
-        names: of the clips, unique within a subject; empty where they have none.
-        sources: the data set of each clip; empty where that is not known.
+        range.
 
     Raises:
-        UsageError: the lengths differ, an input is of another shape or not finite, or a label is
-            the index of no class.
+        UsageError: as `LabelledClips`, or an input is of another shape or not finite.
     """
 
-    inputs: FloatArray
-    labels: IntArray
-    subjects: tuple[str, ...]
-    classes: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-
     def __post_init__(self) -> None:
-        inputs = as_inputs(self.inputs)
-        labels = np.asarray(self.labels, np.int64)
-        lengths = {
-            "labels": len(labels),
-            "subjects": len(self.subjects),
-            **({"names": len(self.names)} if self.names else {}),
-            **({"sources": len(self.sources)} if self.sources else {}),
-        }
-        for what, found in lengths.items():
-            if found != len(inputs):
-                raise UsageError(f"{len(inputs)} clips need as many {what}; found {found}")
-        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
-            raise UsageError(f"there must be two different classes or more; found {self.classes}")
-        if ((labels < 0) | (labels >= len(self.classes))).any():
-            raise UsageError(
-                f"labels are indices of {len(self.classes)} classes; found "
-                f"{labels.min()} to {labels.max()}"
-            )
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "inputs", as_inputs(self.inputs))
+        super().__post_init__()
 
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: npt.NDArray[Any]) -> Clips:
-        """Those of a boolean mask (N,), or of indices in their order."""
-        index = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return replace(
-            self,
-            inputs=self.inputs[index],
-            labels=self.labels[index],
-            subjects=tuple(self.subjects[i] for i in index),
-            names=tuple(self.names[i] for i in index) if self.names else (),
-            sources=tuple(self.sources[i] for i in index) if self.sources else (),
-        )
-
-    def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
-        """(N,) mask of one subject's clips."""
-        return np.array([s == subject for s in self.subjects])
+    def _inputs_at(self, index: npt.NDArray[Any]) -> FloatArray:
+        chosen: FloatArray = self.inputs[index]
+        return chosen
 
 
 class Recognizer(Protocol):

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError
-from aumer.types import FloatArray, ImageArray, IntArray
+from aumer.recognition.labelled import LabelledClips
+from aumer.types import FloatArray, ImageArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,70 +80,21 @@ class ClipSequence:
 
 
 @dataclass(frozen=True, eq=False)
-class SequenceClips:
-    """Labelled clips to learn from: what `aumer.recognition.seam.Clips` is to flow maps.
-
-    Shapes:
-        labels (N,) int64, indices of `classes`.
-
-    Attributes:
-        subjects: whose each clip is; clips of one subject are alike and are never parted.
-        classes: names, in the order of the probabilities.
-        names: of the clips, unique within a subject; empty where they have none.
-        sources: the data set of each clip; empty where that is not known.
+class SequenceClips(LabelledClips[tuple[ClipSequence, ...]]):
+    """Labelled sequences; what is not said here is said of `LabelledClips`.
 
     Raises:
-        UsageError: the lengths differ, crops of different sizes, fewer than two classes, or a label
-            is the index of no class.
+        UsageError: as `LabelledClips`, or crops of different sizes.
     """
 
-    inputs: tuple[ClipSequence, ...]
-    labels: IntArray
-    subjects: tuple[str, ...]
-    classes: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-
     def __post_init__(self) -> None:
-        labels = np.asarray(self.labels, np.int64)
-        for what, found in (
-            ("labels", len(labels)),
-            ("subjects", len(self.subjects)),
-            ("names", len(self.names) or len(self.inputs)),
-            ("sources", len(self.sources) or len(self.inputs)),
-        ):
-            if found != len(self.inputs):
-                raise UsageError(f"{len(self.inputs)} clips need as many {what}; found {found}")
-        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
-            raise UsageError(f"there must be two different classes or more; found {self.classes}")
-        if ((labels < 0) | (labels >= len(self.classes))).any():
-            raise UsageError(
-                f"labels are indices of {len(self.classes)} classes; found "
-                f"{labels.min()} to {labels.max()}"
-            )
+        super().__post_init__()
         sizes = {clip.size for clip in self.inputs}
         if len(sizes) > 1:
             raise UsageError(f"all crops must be of one size; found sides of {sorted(sizes)} px")
-        object.__setattr__(self, "labels", labels)
 
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: npt.NDArray[Any]) -> SequenceClips:
-        """Those of a boolean mask (N,), or of indices in their order."""
-        index = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return replace(
-            self,
-            inputs=tuple(self.inputs[i] for i in index),
-            labels=self.labels[index],
-            subjects=tuple(self.subjects[i] for i in index),
-            names=tuple(self.names[i] for i in index) if self.names else (),
-            sources=tuple(self.sources[i] for i in index) if self.sources else (),
-        )
-
-    def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
-        """(N,) mask of one subject's clips."""
-        return np.array([s == subject for s in self.subjects])
+    def _inputs_at(self, index: npt.NDArray[Any]) -> tuple[ClipSequence, ...]:
+        return tuple(self.inputs[i] for i in index)
 
 
 def without_rare(clips: SequenceClips, least: int = 10) -> SequenceClips:

@@ -1,0 +1,88 @@
+"""Labelled clips, whatever a clip is: a flow map, or an aligned face frame by frame. numpy only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sized
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError
+from aumer.types import IntArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Inputs = TypeVar("Inputs", bound=Sized)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledClips(ABC, Generic[Inputs]):
+    """Labelled clips to learn from.
+
+    Shapes:
+        labels (N,) int64, indices of `classes`.
+
+    Attributes:
+        inputs: the clips.
+        subjects: whose each clip is; clips of one subject are alike and are never parted.
+        classes: names, in the order of the probabilities.
+        names: of the clips, unique within a subject; empty where they have none.
+        sources: the data set of each clip; empty where that is not known.
+
+    Raises:
+        UsageError: the lengths differ, fewer than two classes, or a label is the index of no class.
+    """
+
+    inputs: Inputs
+    labels: IntArray
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        labels = np.asarray(self.labels, np.int64)
+        lengths = {
+            "labels": len(labels),
+            "subjects": len(self.subjects),
+            "names": len(self.names) or len(self),
+            "sources": len(self.sources) or len(self),
+        }
+        for what, found in lengths.items():
+            if found != len(self):
+                raise UsageError(f"{len(self)} clips need as many {what}; found {found}")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise UsageError(f"there must be two different classes or more; found {self.classes}")
+        if ((labels < 0) | (labels >= len(self.classes))).any():
+            raise UsageError(
+                f"labels are indices of {len(self.classes)} classes; found "
+                f"{labels.min()} to {labels.max()}"
+            )
+        object.__setattr__(self, "labels", labels)
+
+    @abstractmethod
+    def _inputs_at(self, index: npt.NDArray[Any]) -> Inputs:
+        """The clips of these indices."""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: npt.NDArray[Any]) -> Self:
+        """Those of a boolean mask (N,), or of indices in their order."""
+        index = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return replace(
+            self,
+            inputs=self._inputs_at(index),
+            labels=self.labels[index],
+            subjects=tuple(self.subjects[i] for i in index),
+            names=tuple(self.names[i] for i in index) if self.names else (),
+            sources=tuple(self.sources[i] for i in index) if self.sources else (),
+        )
+
+    def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
+        """(N,) mask of one subject's clips."""
+        return np.array([s == subject for s in self.subjects])
