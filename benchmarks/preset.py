@@ -1,12 +1,13 @@
-"""On what the preset's settings were chosen: simulated subjects of no benchmark.
+"""On what the preset's settings, and the layer of the weights that ship, were chosen.
 
-    python benchmarks/preset.py [--jobs N] [--save]
+    python benchmarks/preset.py features [--jobs N] [--save]
+    python benchmarks/preset.py films [--jobs N] [--save]
 
-Networks are trained on the first subjects, and judged on the last ones, which are the same for all:
-F1 at IoU .5, kind required, mean over seeds. The seeds' spread is what a difference must exceed.
-Neither the tables of `networks.py` nor the subjects that `spotters.py` trains or judges on are
-drawn with this seed. The last table is of networks trained as those that ship, on films that
-nothing else is judged on: which network sees best what has gone through a camera?
+"features": simulated subjects of no benchmark. Networks are trained on the first ones and judged on
+the last, the same for all. "films": trained as the weights that ship, judged on films that nothing
+else is judged on: which network sees best what has gone through a camera?
+
+F1 at IoU .5, kind required, mean over seeds; a difference must exceed the seeds' spread.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -32,25 +33,41 @@ from aumer.training.videos import LabelledVideo, from_simulation, subjects_of
 
 SUBJECTS, TESTED, VIDEOS, MINUTES, SEED = 44, 27, 2, 3.0, 910_000
 SEEDS = (0, 1)
-NO_GRAPH = {"net_overrides": {"layer": "none", "residual_edges": False}}
-DENSE = {"net_overrides": {"layer": "dense"}}
-#: How many train, and what is tried with as many: keys of the training preset.
-TRIED: dict[int, dict[str, Mapping[str, Any]]] = {
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Keys of the training preset, and whether the graph is counted on AUs or the identity."""
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    prior: bool = True
+
+
+PRESET = Variant()
+DENSE = Variant({"net_overrides": {"layer": "dense"}})
+NO_GRAPH = Variant({"net_overrides": {"layer": "none", "residual_edges": False}})
+#: How many train, and what is tried with as many.
+ON_FEATURES: dict[int, dict[str, Variant]] = {
     17: {
-        "the preset": {},
+        "the preset": PRESET,
         "layer dense": DENSE,
         "no graph": NO_GRAPH,
-        "one time scale": {"net_overrides": {"motion_scales_s": []}},
-        "no apex branch": {"net_overrides": {"apex_branch": False}},
+        "one time scale": Variant({"net_overrides": {"motion_scales_s": []}}),
+        "no apex branch": Variant({"net_overrides": {"apex_branch": False}}),
     },
     3: {
-        "the preset": {},
+        "the preset": PRESET,
         "layer dense": DENSE,
         "no graph": NO_GRAPH,
-        "40 epochs": {"epochs": 40},
+        "40 epochs": Variant({"epochs": 40}),
     },
 }
-ON_FILMS = {"the preset": {}, "layer dense": DENSE, "no graph": NO_GRAPH}
+ON_FILMS = {
+    "the preset": PRESET,
+    "layer dense": DENSE,
+    "layer dense, identity graph": replace(DENSE, prior=False),
+    "no graph": NO_GRAPH,
+}
 
 
 @cache
@@ -65,26 +82,27 @@ def training() -> tuple[LabelledVideo, ...]:
     return from_simulation(TRAINING.draw())
 
 
-def made(some: Sequence[LabelledVideo], overrides: Mapping[str, Any], seed: int) -> NetSpotter:
+def made(some: Sequence[LabelledVideo], variant: Variant, seed: int) -> NetSpotter:
     torch.set_num_threads(1)
-    graph = AUGraph.from_annotations([a for v in some for a in v.annotations], au_map="facs")
-    trained = train(some, TrainSettings.preset("aumer", overrides), graph=graph, seed=seed)
+    counted = AUGraph.from_annotations([a for v in some for a in v.annotations], au_map="facs")
+    graph = counted if variant.prior else AUGraph.identity()
+    trained = train(some, TrainSettings.preset("aumer", variant.overrides), graph=graph, seed=seed)
     return NetSpotter(trained.net, trained.decoder)
 
 
-def of_few(count: int, overrides: Mapping[str, Any], seed: int) -> float:
+def of_few(count: int, variant: Variant, seed: int) -> float:
     """Trained on `count` subjects: F1 on the tested ones."""
     everyone = subjects_of(population())
     some, tested = (
         [v for v in population() if v.subject in subjects]
         for subjects in (everyone[:count], everyone[-TESTED:])
     )
-    return judged(made(some, overrides, seed), tested).f1
+    return judged(made(some, variant, seed), tested).f1
 
 
-def on_films(filmed: Sequence[LabelledVideo], overrides: Mapping[str, Any], seed: int) -> float:
+def on_films(filmed: Sequence[LabelledVideo], variant: Variant, seed: int) -> float:
     """Trained as the weights that ship: F1 on films at the threshold that suits them."""
-    network = made(training(), overrides, seed)
+    network = made(training(), variant, seed)
     threshold = best_threshold(network.net, network.decoder, filmed)
     decoder = replace(network.decoder, threshold=threshold)
     return judged(NetSpotter(network.net, decoder), filmed).f1
@@ -93,15 +111,15 @@ def on_films(filmed: Sequence[LabelledVideo], overrides: Mapping[str, Any], seed
 def table(
     report: Report,
     title: str,
-    tried: Mapping[str, Mapping[str, Any]],
-    outcomes: Callable[[Mapping[str, Any]], Iterable[float]],
+    tried: Mapping[str, Variant],
+    outcomes: Callable[[Variant], Iterable[float]],
 ) -> None:
     """A row a variant, the first being the preset."""
     report.line()
     report.line(f"{title:28}{'F1':>6}{'less the preset':>18}   seeds {SEEDS}")
     first: float | None = None
-    for name, overrides in tried.items():
-        found = list(outcomes(overrides))
+    for name, variant in tried.items():
+        found = list(outcomes(variant))
         mean = float(np.mean(found))
         first = mean if first is None else first
         report.line(
@@ -113,35 +131,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("table", choices=("features", "films"))
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time (default: 1)")
     parser.add_argument("--save", action="store_true", help="keep the report in results/")
     asked = parser.parse_args()
     report = Report("What was tried for the preset aumer")
-    report.line(
-        f"{SUBJECTS} subjects of level medium, {VIDEOS} videos of {MINUTES:g} minutes each, seed "
-        f"{SEED}; the last {TESTED} are tested"
-    )
     with ProcessPoolExecutor(asked.jobs) as pool:
-        for count, tried in TRIED.items():
-            table(
-                report,
-                f"{count} training subjects",
-                tried,
-                lambda overrides, count=count: pool.map(partial(of_few, count, overrides), SEEDS),
+        if asked.table == "features":
+            report.line(
+                f"{SUBJECTS} subjects of level medium, {VIDEOS} videos of {MINUTES:g} minutes "
+                f"each, seed {SEED}; the last {TESTED} are tested"
             )
-        filmed = films(FILMS)
-        table(
-            report,
-            "films",
-            ON_FILMS,
-            lambda overrides: pool.map(partial(on_films, filmed, overrides), SEEDS),
-        )
-    report.line(
-        f"films: trained as the weights that ship ({TRAINING}), judged on the demo's films of "
-        f"seeds {FILMS[0]} to {FILMS[-1]}, each at the threshold that suits it best there"
-    )
+            for count, tried in ON_FEATURES.items():
+                few = partial(of_few, count)
+                title = f"{count} training subjects"
+                table(report, title, tried, lambda v, few=few: pool.map(partial(few, v), SEEDS))
+        else:
+            report.line(f"Trained as the weights that ship: {TRAINING}")
+            report.line(
+                f"Judged on {len(FILMS)} films of the demo, seeds {FILMS[0]} to {FILMS[-1]}, at "
+                "the threshold that suits each network best there"
+            )
+            filmed = partial(on_films, films(FILMS))
+            table(report, "films", ON_FILMS, lambda v: pool.map(partial(filmed, v), SEEDS))
     if asked.save:
-        report.save("preset.txt")
+        report.save(f"preset-{asked.table}.txt")
 
 
 if __name__ == "__main__":
