@@ -168,7 +168,7 @@ def film(
     overwrite: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Timeline:
-    """Write the demo's film of a seed, and tell what is performed in it.
+    """Write the demo's film of a seed (0 or more), and tell what is performed in it.
 
     Raises:
         UsageError, VideoError: as `write_video`.
