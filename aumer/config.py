@@ -29,23 +29,39 @@ def _require(ok: bool, name: str, found: object, allowed: str) -> None:
         raise ConfigError(f"{name} must be {allowed}; found {found!r}")
 
 
+#: Which face is followed, but for its number.
+FOLLOW = ("largest", "left", "right", "all")
+
+
 @dataclass(frozen=True)
 class FaceSettings:
     """Detection and landmarks.
 
     Attributes:
         detector, landmarker: back ends by name.
+        carry: landmarks are found on key frames and carried by flow between them; false finds them
+            anew on every frame.
+        follow: which face: "largest" (of the first frame that shows any), "left", "right" (as the
+            picture shows them), a number as text ("2" is the second face that appeared), or "all".
         min_eye_distance: px between the outer eye corners below which a face is not usable.
-        restart_s: the tracker starts afresh every so many seconds, so that the result of a stretch
-            of video depends on nothing before it (interrupted runs resume exactly).
+        restart_s: seconds of video that are kept together; an interrupted run goes on after the
+            last whole piece.
     """
 
     detector: str
     landmarker: str
+    carry: bool
+    follow: str
     min_eye_distance: float
     restart_s: float
 
     def __post_init__(self) -> None:
+        _require(
+            self.follow in FOLLOW or (self.follow.isdecimal() and int(self.follow) >= 1),
+            "face.follow",
+            self.follow,
+            f"{', '.join(FOLLOW)} or the number of a face, from 1",
+        )
         _require(self.min_eye_distance > 0, "face.min_eye_distance", self.min_eye_distance, "> 0")
         _require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
@@ -21,13 +20,12 @@ from scipy.ndimage import gaussian_filter
 
 from aumer import mdmo
 from aumer.config import MotionSettings
-from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.face.crop import applied, cut_out, similarity
+from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
 from aumer.flow import Flow, Region
 from aumer.rois import roi_set
 from aumer.types import BoolArray, FloatArray, ImageArray, IntArray, TimeArray, runs
 
-#: Where the template's origin lies in the crop, in crop sides; leaves room for a dropped jaw.
-_ORIGIN = (0.5, 0.36)
 #: The flow that head motion is read from: the nose with the skin beside it, x0, y0, x1, y1 in
 #: template units. The eyes (blinks) and the nostrils (smiles) stay outside.
 _HEAD_BOX = (-0.2, -0.25, 0.2, 0.38)
@@ -56,10 +54,10 @@ def align(image: ImageArray, landmarks: FloatArray, crop: int) -> AlignedFace:
         landmarks: (68, 2) float32 px in `image`.
         crop: side of the square crop in px.
     """
-    target = MEAN_FACE[list(RIGID), :2] * (crop / 2) + np.array(_ORIGIN) * crop
-    transform = _similarity(landmarks[list(RIGID)].astype(np.float64), target)
-    warped = landmarks @ transform[:, :2].T + transform[:, 2]
-    return AlignedFace(_warp(image, transform, crop), warped.astype(np.float32))
+    target = MEAN_FACE[list(RIGID), :2] * (crop / 2) + np.array(CROP_ORIGIN) * crop
+    transform = similarity(landmarks[list(RIGID)].astype(np.float64), target)
+    warped = applied(transform, landmarks).astype(np.float32)
+    return AlignedFace(cut_out(image, transform, crop, grey=True), warped)
 
 
 def roi_motion(
@@ -136,8 +134,8 @@ def _needs_region_only(face: AlignedFace, settings: MotionSettings) -> bool:
 
 @lru_cache(maxsize=8)
 def _region(landmarks: tuple[int, ...], radius: int, crop: int) -> Region:
-    rois = MEAN_FACE[list(landmarks), :2] * (crop / 2) + np.array(_ORIGIN) * crop
-    head = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(_ORIGIN) * crop
+    rois = MEAN_FACE[list(landmarks), :2] * (crop / 2) + np.array(CROP_ORIGIN) * crop
+    head = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(CROP_ORIGIN) * crop
     margin = round(_MARGIN * crop)
     low = np.minimum(rois.min(axis=0) - radius, head[0]) - margin
     high = np.maximum(rois.max(axis=0) + radius + 1, head[1]) + margin
@@ -202,47 +200,13 @@ def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
     return np.where(closer, left, right).astype(np.int64)
 
 
-def _similarity(
-    source: npt.NDArray[np.float64], target: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """(2, 3) rotation, scale and shift that maps `source` onto `target` in least squares."""
-    s, t = source - source.mean(axis=0), target - target.mean(axis=0)
-    norm = (s**2).sum()
-    a = (s * t).sum() / norm
-    b = (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum() / norm
-    linear = np.array([(a, -b), (b, a)])
-    return np.column_stack([linear, target.mean(axis=0) - linear @ source.mean(axis=0)])
-
-
-def _warp(image: ImageArray, transform: npt.NDArray[np.float64], crop: int) -> ImageArray:
-    """The grey crop. Only the part of the image under it is read, and shrunk without aliasing."""
-    linear, shift = transform[:, :2], transform[:, 2]
-    corners = np.array([(0, 0), (crop, 0), (0, crop), (crop, crop)], np.float64)
-    there = (corners - shift) @ np.linalg.inv(linear).T
-    low = np.floor(there.min(axis=0)).astype(int) - 2
-    high = np.ceil(there.max(axis=0)).astype(int) + 3
-    height, width = image.shape[:2]
-    x0, y0 = np.clip(low, 0, (width - 1, height - 1))
-    x1, y1 = np.clip(high, (x0 + 1, y0 + 1), (width, height))
-    patch = cv2.cvtColor(image[y0:y1, x0:x1], cv2.COLOR_RGB2GRAY)
-    scale = float(np.hypot(*linear[:, 0]))
-    if scale < 1:
-        # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
-        patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
-    moved = np.column_stack([linear, shift + linear @ (x0, y0)])
-    warped = cv2.warpAffine(
-        patch, moved, (crop, crop), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(warped, np.uint8)
-
-
 @lru_cache(maxsize=4)
 def _rigid_basis(crop: int) -> FloatArray:
     """Motion of every crop pixel per unit of each rigid motion: (C, C, 2, 6) float32.
 
     Columns: shift in x, shift in y, growth, turn in the plane, and the two turns out of it.
     """
-    origin = np.array(_ORIGIN) * crop
+    origin = np.array(CROP_ORIGIN) * crop
     rows, columns = np.mgrid[0:crop, 0:crop]
     x, y = (columns - origin[0]) / (crop / 2), (rows - origin[1]) / (crop / 2)
     surface = LinearNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
@@ -259,7 +223,7 @@ def _rigid_basis(crop: int) -> FloatArray:
 @lru_cache(maxsize=4)
 def _head_pixels(crop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and columns of the pixels that head motion is read from: every other one of the box."""
-    corners = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(_ORIGIN) * crop
+    corners = np.array(_HEAD_BOX).reshape(2, 2) * (crop / 2) + np.array(CROP_ORIGIN) * crop
     x0, y0, x1, y1 = corners.round().astype(int).ravel()
     rows, columns = np.mgrid[y0:y1:2, x0:x1:2]
     return rows.ravel(), columns.ravel()

@@ -25,10 +25,12 @@ _parts: dict[str, dict[str, Any]] = {
         "tvl1-torch": "aumer.tvl1_torch:tvl1_torch",
     },
     "detector": {
+        "blazeface": "aumer.face.models:BlazeFaceDetector",
         "mediapipe": "aumer.face.mediapipe:MediaPipeDetector",
         "retinaface": "aumer.face.retinaface:RetinaFaceDetector",
     },
     "landmarker": {
+        "mesh": "aumer.face.models:MeshLandmarker",
         "mediapipe": "aumer.face.mediapipe:MediaPipeLandmarker",
         "face-alignment": "aumer.face.face_alignment:FaceAlignmentLandmarker",
     },

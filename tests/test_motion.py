@@ -15,7 +15,7 @@ from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.flow import Region, dis
 from aumer.mdmo import ROIS
 from aumer.motion import (
-    _ORIGIN,
+    CROP_ORIGIN,
     AlignedFace,
     _fit_head,
     _head_pixels,
@@ -32,7 +32,7 @@ from aumer.tvl1 import tvl1
 
 SETTINGS: MotionSettings = load_settings().motion
 CROP = SETTINGS.crop
-TEMPLATE = MEAN_FACE[:, :2] * (CROP / 2) + np.array(_ORIGIN) * CROP
+TEMPLATE = MEAN_FACE[:, :2] * (CROP / 2) + np.array(CROP_ORIGIN) * CROP
 
 
 # A face whose every point is known: texture on the mean face's plane.
@@ -200,7 +200,7 @@ def test_a_rigid_motion_is_recovered(crop: int, parameters: np.ndarray) -> None:
 def test_every_column_of_the_basis_is_the_motion_it_is_named_for(column: int) -> None:
     """Against the motion of points in space, seen without perspective."""
     crop, small = 200, 1e-3
-    origin = np.array(_ORIGIN) * crop
+    origin = np.array(CROP_ORIGIN) * crop
     x, y = (MEAN_FACE[:, 0], MEAN_FACE[:, 1])
     z = MEAN_FACE[:, 2]
     about = [
@@ -441,7 +441,7 @@ def test_the_region_holds_rois_and_nose(rois: str, crop: int) -> None:
     left, top, right, bottom = flow_region(chosen)
     assert 0 <= left < right <= crop
     assert 0 <= top < bottom <= crop
-    marks = MEAN_FACE[list(roi_set(rois).landmarks), :2] * (crop / 2) + np.array(_ORIGIN) * crop
+    marks = MEAN_FACE[list(roi_set(rois).landmarks), :2] * (crop / 2) + np.array(CROP_ORIGIN) * crop
     marks = np.rint(marks).astype(int)
     margin = chosen.roi_radius + 8 * crop // 128
     rows, columns = _head_pixels(crop)

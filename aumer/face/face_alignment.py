@@ -8,6 +8,7 @@ import numpy as np
 
 from aumer.errors import BackendUnavailable
 from aumer.face import weights as _weights
+from aumer.face.interface import Landmarker
 from aumer.files import StrPath
 from aumer.types import FloatArray, ImageArray
 
@@ -17,8 +18,8 @@ _MIN_BOX = 4.0
 _MAX_CROP = 4.0
 
 
-class FaceAlignmentLandmarker:
-    """2D FAN-4. Seam: `aumer.face.seams.Landmarker`. Keeps no state between frames.
+class FaceAlignmentLandmarker(Landmarker):
+    """2D FAN-4. Interface: `aumer.face.interface.Landmarker`. Keeps no state between frames.
 
     **Box.** FAN sees a square 2.05 times as wide as the box (the mean of its sides), its centre
     12 % of the box's height above the box's. The authors' own evaluation builds this square from

@@ -93,3 +93,7 @@ MEAN_FACE = np.array(
 
 #: Landmarks that no expression moves much: the nose's ridge and base, the eye corners.
 RIGID = (27, 28, 29, 30, 33, 36, 39, 42, 45)
+
+#: Where `MEAN_FACE`'s origin lies in a square crop, in crop sides, whose outer eye corners lie half
+#: a side apart; leaves room for a dropped jaw.
+CROP_ORIGIN = (0.5, 0.36)

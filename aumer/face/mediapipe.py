@@ -1,4 +1,4 @@
-"""MediaPipe back ends (default): the models lie in the wheel, so they work offline.
+"""MediaPipe back ends, for comparison: what aumer ran on before it ran the networks itself.
 
 `MediaPipeDetector` is BlazeFace (full range, then short range for faces that fill the image);
 `MediaPipeLandmarker` is the 468-point face mesh, read at the points nearest to iBUG-68.
@@ -14,22 +14,9 @@ from typing import Any
 import numpy as np
 
 from aumer.errors import BackendUnavailable
+from aumer.face.interface import Detector, Landmarker
+from aumer.face.models import MESH_TO_IBUG68
 from aumer.types import FloatArray, ImageArray
-
-#: Face-mesh vertex for each iBUG-68 point. Jaw, nose, eyes and lips are the mesh's own contours at
-#: the iBUG positions; brows follow the upper brow line, where iBUG annotators put them.
-MESH_TO_IBUG68: tuple[int, ...] = (
-    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
-    *(70, 63, 105, 66, 107),  # right brow (image left)
-    *(336, 296, 334, 293, 300),  # left brow
-    *(168, 197, 5, 4),  # nose bridge to tip
-    *(75, 97, 2, 326, 305),  # nostrils
-    *(33, 160, 158, 133, 153, 144),  # right eye
-    *(362, 385, 387, 263, 373, 380),  # left eye
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
-    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
-)
-
 
 def _solutions() -> Any:
     # MediaPipe logs through glog at every graph start; only errors are of use to a user.
@@ -43,8 +30,8 @@ def _solutions() -> Any:
             raise KeyboardInterrupt from error  # Ctrl-C while a compiled module loads
         raise BackendUnavailable(
             f"the mediapipe face back end cannot run: {error}. It needs mediapipe 0.10.21, which "
-            "exists for Python 3.10 to 3.12: `pip install mediapipe==0.10.21`; on newer Pythons "
-            "use detector='retinaface' with landmarker='face-alignment'."
+            "exists for Python 3.10 to 3.12 on x86-64 and macOS: `pip install 'aumer[mediapipe]'`. "
+            "The default back ends, 'blazeface' and 'mesh', need nothing."
         ) from error
 
 
@@ -66,8 +53,8 @@ def _quiet_stderr() -> Iterator[None]:
         os.close(null)
 
 
-class MediaPipeDetector:
-    """BlazeFace. Seam: `aumer.face.seams.Detector`.
+class MediaPipeDetector(Detector):
+    """BlazeFace. Interface: `aumer.face.interface.Detector`.
 
     Args:
         threshold: least detection score, in [0, 1].
@@ -105,12 +92,12 @@ class MediaPipeDetector:
         return np.empty((0, 5), np.float32)
 
 
-class MediaPipeLandmarker:
+class MediaPipeLandmarker(Landmarker):
     """The face mesh in its tracking mode, run inside a window round the face.
 
     The mesh's own detector prefers the most certain face, not the one asked for, and sees an image
     of 128 px; the window leaves it one face and enough pixels. The window stays in place while the
-    face does, because moving it breaks the mesh's tracking. Seam: `aumer.face.seams.Landmarker`.
+    face does, because moving it breaks the mesh's tracking. Interface: `aumer.face.interface.Landmarker`.
 
     Raises:
         BackendUnavailable: MediaPipe is not installed or has no built-in models.

