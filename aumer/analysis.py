@@ -1,9 +1,10 @@
 """The streaming stage: a video in, `FaceTrack` and `Features` out, one chunk after another.
 
-Frames are decoded in one thread, the face is followed in the caller's, and motion is measured in a
-pool, so no stage waits for another. A chunk is a stretch of analysed frames that begins with a
-fresh tracker and ends on the frame the next one begins with: nothing flows from chunk to chunk, so
-a cached chunk is as good as a computed one, bit for bit.
+Frames are decoded in one thread, faces are followed in the caller's, and motion is measured in a
+pool, so no stage waits for another. A chunk is a stretch of analysed frames that ends on the frame
+the next one begins with. What the next one must know of it (who is where) is kept with it and read
+back, whether the run was interrupted there or not: so a cached chunk is as good as a computed one,
+bit for bit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import numpy.typing as npt
 from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import Settings, digest
-from aumer.errors import VideoError
+from aumer.errors import UsageError, VideoError
+from aumer.face import weights
 from aumer.face.track import Face, FaceTracker
 from aumer.flow import Flow
 from aumer.motion import AlignedFace, align, nearest, resample, roi_motions
@@ -33,17 +35,19 @@ from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 
-_FEATURE_ARRAYS = ("values", "times", "frames", "valid")
-_TRACK_ARRAYS = ("times", "frames", "valid", "boxes", "landmarks")
+#: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
+_SHARED_ARRAYS = ("times", "frames")
+_FEATURES = ("values", "valid")
+_TRACK = ("valid", "boxes", "landmarks")
 
 Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What the spotting stage and the results need of a video."""
+    """What the spotting stage and the results need of one face in a video."""
 
     video: VideoInfo
     features: Features
@@ -61,7 +65,7 @@ def analyse(
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> Analysis:
-    """Follow the face through `source` and measure the motion of its ROIs.
+    """Follow one face through `source` and measure the motion of its ROIs.
 
     Args:
         source, fps, start, end: as in `aumer.video.open_video`.
@@ -72,52 +76,94 @@ def analyse(
 
     Raises:
         VideoError: the source cannot be read.
-        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here.
+        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here; or
+            `settings.face.follow` is "all", which `analyse_all` is for.
         WeightsError: a back end's weights are missing.
+    """
+    if settings.face.follow == "all":
+        raise UsageError(
+            "face.follow = 'all' gives a result for each face, and one is needed here; say which: "
+            "'largest', 'left', 'right', or a number"
+        )
+    (found,) = analyse_all(
+        source,
+        settings,
+        fps=fps,
+        start=start,
+        end=end,
+        cache=cache,
+        progress=progress,
+        workers=workers,
+    )
+    return found
+
+
+def analyse_all(
+    source: Source,
+    settings: Settings,
+    *,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> tuple[Analysis, ...]:
+    """The same for every face that `settings.face.follow` names, by number of first appearance.
+
+    Of "all" there may be none; of any other choice there is one, if only to say that the face was
+    never seen. All have the same rows.
+
+    Args, Raises: as `analyse`.
     """
     cache = cache or FeatureCache(None, "")
     kept = cache.whole()
     if kept is not None:
         # The key names the content; the file may have got another name since.
         with closing(open_video(source, fps=fps, start=start, end=end)) as now:
-            return replace(_unpack(kept), video=now.info)
+            return tuple(replace(found, video=now.info) for found in _unpack(kept))
     roi_set(settings.motion.rois)  # or complain now, not once motion is measured
     clock = _Clock(settings.motion.rate, start or 0.0)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
     skip = done * per_chunk
     flow: Flow = registry.resolve("flow", settings.motion.flow)
-    tracker = FaceTracker(
-        registry.resolve("detector", settings.face.detector)(),
-        registry.resolve("landmarker", settings.face.landmarker)(),
-        min_eye_distance=settings.face.min_eye_distance,
-    )
+    tracker = FaceTracker.from_settings(settings.face)
 
     def keep(index: int, time_s: float) -> bool:
         return clock.tick(index, time_s) and clock.kept > skip
 
     reader = open_video(source, fps=fps, start=start, end=end, keep=keep)
-    with closing(reader), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with (
+        closing(reader),
+        closing(tracker),
+        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+    ):
         frames = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, flow, settings)
+        before = cache.get(done - 1) if done else None
         for frame in frames:
+            faces = tracker.look(frame.image) if before is None else None
             if len(chunk) == per_chunk:
-                chunk.add(frame, tracker)  # shared with the next chunk, which sees it afresh
-                cache.put(done, chunk.arrays())
+                assert faces is not None
+                chunk.add(frame, faces)
+                before = {**chunk.arrays(), **tracker.state()}
+                cache.put(done, before)
                 done += 1
                 chunk = _Chunk(pool, flow, settings)
-            if not len(chunk):
-                tracker.reset()
-            chunk.add(frame, tracker)
+            if before is not None:  # the chunk's first frame is the last one of the chunk before
+                faces, before = tracker.restore(frame.image, before), None
+            assert faces is not None
+            chunk.add(frame, faces)
         if len(chunk):
-            cache.put(done, chunk.arrays())
+            cache.put(done, {**chunk.arrays(), **tracker.state()})
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between start and end")
     parts = [cache.get(number) for number in range(done)]
-    analysis = _join(parts, clock, reader.info, settings)
-    cache.finish(_pack(analysis))
-    return analysis
+    found = _join(parts, clock, reader.info, settings)
+    cache.finish(_pack(found))
+    return found
 
 
 def cache_key(content: str, settings: Settings, start: float | None, end: float | None) -> str:
@@ -129,9 +175,16 @@ def cache_key(content: str, settings: Settings, start: float | None, end: float 
             "face": asdict(settings.face),
             "motion": asdict(settings.motion),
             "range": [start, end],
-            "libraries": {name: _version(name) for name in ("mediapipe", "opencv-contrib-python")},
+            "libraries": {name: _version(name) for name in _libraries(settings)},
+            "networks": {name: entry.sha256 for name, entry in weights.SHIPPED.items()},
         }
     )
+
+
+def _libraries(settings: Settings) -> tuple[str, ...]:
+    """Distributions whose version can change the numbers that these settings give."""
+    mediapipe = "mediapipe" in (settings.face.detector, settings.face.landmarker)
+    return ("opencv-contrib-python", *(["mediapipe"] if mediapipe else []))
 
 
 def _version(distribution: str) -> str | None:
@@ -182,61 +235,76 @@ class _Chunk:
     """
 
     def __init__(self, pool: ThreadPoolExecutor, flow: Flow, settings: Settings) -> None:
-        self._pool, self._flow, self._motion = pool, flow, settings.motion
-        self._rows: list[tuple[int, float, Face | None]] = []
-        self._steps: list[tuple[_Batch, int] | None] = []
+        self._pool, self._flow, self._settings = pool, flow, settings
+        self._rows: list[tuple[int, float, dict[int, Face]]] = []
+        self._steps: list[dict[int, tuple[_Batch, int]]] = []
         self._open = _Batch()
         self._size = int(getattr(flow, "batch", 1))
         self._waiting: deque[Future[list[FloatArray | None]]] = deque()
-        self._last: AlignedFace | None = None
+        self._last: dict[int, tuple[int, AlignedFace]] = {}  # run and crop of each face
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, frame: Frame, tracker: FaceTracker) -> None:
-        face = tracker(frame.image)
-        aligned = align(frame.image, face.landmarks, self._motion.crop) if face else None
+    def add(self, frame: Frame, faces: dict[int, Face]) -> None:
+        motion = self._settings.motion
+        aligned = {
+            number: (face.run, align(frame.image, face.landmarks, motion.crop))
+            for number, face in faces.items()
+        }
         if self._rows:
-            step = None
-            apart = frame.time_s - self._rows[-1][1]
-            if aligned and self._last and apart <= self._motion.max_gap_s:
-                step = (self._open, len(self._open.pairs))
-                self._open.pairs.append((self._last, aligned))
-                if len(self._open.pairs) == self._size:
-                    self._measure()
-            self._steps.append(step)
+            steps: dict[int, tuple[_Batch, int]] = {}
+            if frame.time_s - self._rows[-1][1] <= motion.max_gap_s:
+                for number, (run, crop) in aligned.items():
+                    last_run, last_crop = self._last.get(number, (None, None))
+                    # Between two runs lies a cut, or somebody else.
+                    if last_crop is not None and last_run == run:
+                        steps[number] = (self._open, len(self._open.pairs))
+                        self._open.pairs.append((last_crop, crop))
+                        if len(self._open.pairs) >= self._size:
+                            self._measure()
+            self._steps.append(steps)
         self._last = aligned
-        self._rows.append((frame.index, frame.time_s, face))
+        self._rows.append((frame.index, frame.time_s, faces))
 
     def _measure(self) -> None:
         batch, self._open = self._open, _Batch()
-        batch.motions = self._pool.submit(roi_motions, batch.pairs, self._flow, self._motion)
+        batch.motions = self._pool.submit(
+            roi_motions, batch.pairs, self._flow, self._settings.motion
+        )
         self._waiting.append(batch.motions)
         while len(self._waiting) > 16:  # bounds what the pool holds
             self._waiting.popleft().result()
 
     def arrays(self) -> Arrays:
-        """The chunk as arrays: n frames and the n - 1 motions between them, NaN where missing."""
-        n, rois = len(self._rows), len(roi_set(self._motion.rois))
-        boxes = np.full((n, 4), np.nan, np.float32)
-        landmarks = np.full((n, 68, 2), np.nan, np.float32)
-        for k, (_, _, face) in enumerate(self._rows):
-            if face:
-                boxes[k], landmarks[k] = face.box, face.landmarks
-        steps = np.full((max(0, n - 1), rois, 2), np.nan, np.float32)
+        """The chunk as arrays: of each face n frames and the n - 1 motions between them, NaN where
+        missing. Where one face is followed it is there, seen or not."""
+        follow = self._settings.face.follow
+        n, rois = len(self._rows), len(roi_set(self._settings.motion.rois))
+        numbers = sorted({number for _, _, faces in self._rows for number in faces})
+        if follow != "all":
+            numbers = [int(follow) if follow.isdecimal() else 1]
+        boxes = np.full((len(numbers), n, 4), np.nan, np.float32)
+        landmarks = np.full((len(numbers), n, 68, 2), np.nan, np.float32)
+        steps = np.full((len(numbers), max(0, n - 1), rois, 2), np.nan, np.float32)
         if self._open.pairs:
             self._measure()
-        for k, place in enumerate(self._steps):
-            if place is None:
-                continue
-            batch, number = place
-            assert batch.motions is not None
-            step = batch.motions.result()[number]
-            if step is not None:
-                steps[k] = step
+        for i, number in enumerate(numbers):
+            for k, (_, _, faces) in enumerate(self._rows):
+                if number in faces:
+                    boxes[i, k], landmarks[i, k] = faces[number].box, faces[number].landmarks
+            for k, places in enumerate(self._steps):
+                if number not in places:
+                    continue
+                batch, place = places[number]
+                assert batch.motions is not None
+                step = batch.motions.result()[place]
+                if step is not None:
+                    steps[i, k] = step
         return {
             "frames": np.array([row[0] for row in self._rows], np.int64),
             "times": np.array([row[1] for row in self._rows], np.float64),
+            "numbers": np.array(numbers, np.int64),
             "boxes": boxes,
             "landmarks": landmarks,
             "steps": steps,
@@ -252,56 +320,90 @@ def _reported(
         yield frame
 
 
-def _join(parts: list[Arrays], clock: _Clock, video: VideoInfo, settings: Settings) -> Analysis:
+def _join(
+    parts: list[Arrays], clock: _Clock, video: VideoInfo, settings: Settings
+) -> tuple[Analysis, ...]:
     # Every chunk but the last ends with the first frame of the next, which is the one to keep.
     def joined(name: str) -> npt.NDArray[Any]:
         return np.concatenate([p[name][:-1] for p in parts[:-1]] + [parts[-1][name]])
 
-    times = joined("times")
-    boxes, landmarks = joined("boxes"), joined("landmarks")
-    steps = np.concatenate([p["steps"] for p in parts])
-    track = FaceTrack(
-        times=times,
-        frames=joined("frames"),
-        valid=np.isfinite(boxes).all(axis=1),
-        boxes=boxes,
-        landmarks=landmarks,
-    )
-    rate = settings.motion.rate
-    grid, values, valid = resample(times, steps, np.isfinite(steps).all(axis=(1, 2)), rate)
+    def of_face(name: str, number: int, *, shared_end: bool) -> FloatArray:
+        """Its rows in every chunk, NaN in those that do not know it."""
+        rows = []
+        for k, part in enumerate(parts):
+            every = part[name]
+            at = np.flatnonzero(part["numbers"] == number)
+            mine = every[at[0]] if len(at) else np.full(every.shape[1:], np.nan, np.float32)
+            rows.append(mine[:-1] if shared_end and k < len(parts) - 1 else mine)
+        return np.concatenate(rows)
+
+    times, frames, rate = joined("times"), joined("frames"), settings.motion.rate
+    turns, most = (int(x) for x in parts[-1]["tracker"][:2])
     seen = np.array(clock.times)
-    features = Features(
-        values=values,
-        times=grid,
-        frames=np.array(clock.indices, np.int64)[nearest(seen, grid)],
-        valid=valid,
-        rois=roi_set(settings.motion.rois).names,
-        rate=rate,
-        eye_distance=settings.motion.crop / 2,
-    )
-    return Analysis(video, features, track)
+    found = []
+    for number in sorted({int(n) for part in parts for n in part["numbers"]}):
+        boxes = of_face("boxes", number, shared_end=True)
+        steps = of_face("steps", number, shared_end=False)
+        track = FaceTrack(
+            times=times,
+            frames=frames,
+            valid=np.isfinite(boxes).all(axis=1),
+            boxes=boxes,
+            landmarks=of_face("landmarks", number, shared_end=True),
+            number=number,
+            faces=most,
+            turned=90 * turns,
+        )
+        grid, values, valid = resample(times, steps, np.isfinite(steps).all(axis=(1, 2)), rate)
+        features = Features(
+            values=values,
+            times=grid,
+            frames=np.array(clock.indices, np.int64)[nearest(seen, grid)],
+            valid=valid,
+            rois=roi_set(settings.motion.rois).names,
+            rate=rate,
+            eye_distance=settings.motion.crop / 2,
+        )
+        found.append(Analysis(video, features, track))
+    return tuple(found)
 
 
-def _pack(analysis: Analysis) -> Arrays:
-    features, track = analysis.features, analysis.track
+def _pack(found: tuple[Analysis, ...]) -> Arrays:
+    """Arrays for a file: what all faces share once, the rest with a leading axis of faces."""
+    if not found:
+        return {"numbers": np.empty(0, np.int64)}
+    features, track = found[0].features, found[0].track
     return {
-        "video": np.array(json.dumps(analysis.video.to_dict())),
+        "video": np.array(json.dumps(found[0].video.to_dict())),
         "rois": np.array(features.rois),
         "rate": np.array(features.rate),
         "eye_distance": np.array(features.eye_distance),
-        **{f"features_{name}": getattr(features, name) for name in _FEATURE_ARRAYS},
-        **{f"track_{name}": getattr(track, name) for name in _TRACK_ARRAYS},
+        "numbers": np.array([f.track.number for f in found], np.int64),
+        "seen": np.array([track.faces, track.turned], np.int64),
+        **{f"features_{n}": getattr(features, n) for n in _SHARED_ARRAYS},
+        **{f"track_{n}": getattr(track, n) for n in _SHARED_ARRAYS},
+        **{f"features_{n}": np.stack([getattr(f.features, n) for f in found]) for n in _FEATURES},
+        **{f"track_{n}": np.stack([getattr(f.track, n) for f in found]) for n in _TRACK},
     }
 
 
-def _unpack(arrays: Arrays) -> Analysis:
-    return Analysis(
-        VideoInfo(**json.loads(str(arrays["video"]))),
-        Features(
-            **{name: arrays[f"features_{name}"] for name in _FEATURE_ARRAYS},
+def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
+    found = []
+    for k, number in enumerate(arrays["numbers"]):
+        faces, turned = (int(x) for x in arrays["seen"])
+        features = Features(
+            **{n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS},
+            **{n: arrays[f"features_{n}"][k] for n in _FEATURES},
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
             eye_distance=float(arrays["eye_distance"]),
-        ),
-        FaceTrack(**{name: arrays[f"track_{name}"] for name in _TRACK_ARRAYS}),
-    )
+        )
+        track = FaceTrack(
+            **{n: arrays[f"track_{n}"] for n in _SHARED_ARRAYS},
+            **{n: arrays[f"track_{n}"][k] for n in _TRACK},
+            number=int(number),
+            faces=faces,
+            turned=turned,
+        )
+        found.append(Analysis(VideoInfo(**json.loads(str(arrays["video"]))), features, track))
+    return tuple(found)

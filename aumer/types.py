@@ -148,6 +148,13 @@ class FaceTrack:
         times (T,) float64 seconds; frames (T,) int64 decode ordinals; valid (T,) bool;
         boxes (T, 4) float32 x0, y0, x1, y1 px; landmarks (T, 68, 2) float32 px, iBUG-68.
         Rows without a face are NaN with `valid` False; no row is ever dropped.
+
+    Attributes:
+        number: the face's number by first appearance, where several are followed.
+        faces: the most faces that were seen at once; 0 where it is not known.
+        turned: degrees clockwise by which the picture is turned (0, 90, 180 or 270): what shows
+            the face upright is the picture turned back. Boxes and landmarks are of the picture as
+            it came.
     """
 
     times: TimeArray
@@ -155,6 +162,9 @@ class FaceTrack:
     valid: BoolArray
     boxes: FloatArray
     landmarks: FloatArray
+    number: int = 1
+    faces: int = 0
+    turned: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.times)

@@ -22,7 +22,7 @@ import numpy as np
 
 from aumer import registry, strict
 from aumer.cache import Arrays, FeatureCache
-from aumer.config import Settings, digest
+from aumer.config import FaceSettings, Settings, digest
 from aumer.data import load as load_data_set
 from aumer.data.labels import MEGC_CLASSES, composite_class
 from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
@@ -355,7 +355,7 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
     store = FeatureCache(cache, f"track-{_digest(**about)}")
     kept = store.whole()
     if kept is None:
-        tracker = _tracker(face.detector, face.landmarker, face.min_eye_distance)
+        tracker = _tracker(face)
         tracker.reset()
         rows: list[tuple[int, float, FloatArray, FloatArray]] = []
         hidden = np.full(4, np.nan, np.float32), np.full((68, 2), np.nan, np.float32)
@@ -381,15 +381,11 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
 
 
 @lru_cache(maxsize=1)
-def _tracker(detector: str, landmarker: str, min_eye_distance: float) -> FaceTracker:
+def _tracker(face: FaceSettings) -> FaceTracker:
     """One for all clips of a process: a clip is short, and the networks take long to load."""
     from aumer.face.track import FaceTracker
 
-    return FaceTracker(
-        registry.resolve("detector", detector)(),
-        registry.resolve("landmarker", landmarker)(),
-        min_eye_distance=min_eye_distance,
-    )
+    return FaceTracker.from_settings(face)
 
 
 def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:

@@ -30,7 +30,7 @@ Points = npt.NDArray[np.float64]
 
 #: Landmarks that change together.
 _GROUPS: tuple[tuple[int, ...], ...] = (
-    (*range(0, 5), *range(12, 17)),  # sides of the face
+    (*range(5), *range(12, 17)),  # sides of the face
     tuple(range(5, 12)),  # chin
     tuple(range(17, 22)),
     tuple(range(22, 27)),  # brows

@@ -18,6 +18,7 @@ from aumer.face.interface import Detector, Landmarker
 from aumer.face.models import MESH_TO_IBUG68
 from aumer.types import FloatArray, ImageArray
 
+
 def _solutions() -> Any:
     # MediaPipe logs through glog at every graph start; only errors are of use to a user.
     os.environ.setdefault("GLOG_minloglevel", "2")

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from aumer.errors import BackendUnavailable
 from aumer.face import weights
-from aumer.face.interface import Detector, Landmarker
 from aumer.face.crop import applied, cut_out, inverse, similarity
+from aumer.face.interface import Detector, Landmarker
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.types import FloatArray, ImageArray
 
@@ -39,6 +39,7 @@ MESH_TO_IBUG68: tuple[int, ...] = (
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # outer lips
     *(78, 82, 13, 312, 308, 317, 14, 87),  # inner lips
 )
+
 
 class _Network:
     """One network, read once a process; `run` gives the named outputs."""

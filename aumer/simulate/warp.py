@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -497,18 +498,12 @@ def find_face(image: ImageArray) -> Array:
     Raises:
         NoFaceError: there is none.
     """
-    from aumer import registry
     from aumer.config import load_settings
     from aumer.face.track import FaceTracker
 
     settings = load_settings().face
-    tracker = FaceTracker(
-        registry.resolve("detector", settings.detector)(),
-        registry.resolve("landmarker", settings.landmarker)(),
-        min_eye_distance=settings.min_eye_distance,
-    )
-    face = tracker(image)
-    tracker.reset()
+    with closing(FaceTracker.from_settings(settings)) as tracker:
+        face = tracker(image)
     if face is None:
         raise NoFaceError(
             f"no face in the portrait ({image.shape[1]} x {image.shape[0]} px) whose outer eye "

@@ -60,8 +60,8 @@ class SequenceSettings:
     length: int = 0
     interpolation: Method = "linear"
     margin: int = 32
-    detector: str = "mediapipe"
-    landmarker: str = "mediapipe"
+    detector: str = "blazeface"
+    landmarker: str = "mesh"
 
     def __post_init__(self) -> None:
         require(16 <= self.size <= 1024, "size", self.size, "from 16 to 1024 px")
@@ -352,10 +352,13 @@ class _Tracker:
         if landmarks is None:
             from aumer.face.track import FaceTracker
 
-            self._find = FaceTracker(
-                registry.resolve("detector", settings.detector)(),
-                registry.resolve("landmarker", settings.landmarker)(),
-                min_eye_distance=16.0,
+            self._find = FaceTracker.from_settings(
+                replace(
+                    load_settings().face,
+                    detector=settings.detector,
+                    landmarker=settings.landmarker,
+                    min_eye_distance=16.0,
+                )
             )
         elif landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
             raise UsageError(f"landmarks must be (T, 68, 2) px; found {landmarks.shape}")
