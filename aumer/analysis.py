@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from aumer import registry
 from aumer.cache import Arrays, FeatureCache
-from aumer.config import Settings, digest
+from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
 from aumer.face.track import Face, FaceTracker
@@ -175,16 +175,20 @@ def cache_key(content: str, settings: Settings, start: float | None, end: float 
             "face": asdict(settings.face),
             "motion": asdict(settings.motion),
             "range": [start, end],
-            "libraries": {name: _version(name) for name in _libraries(settings)},
-            "networks": {name: entry.sha256 for name, entry in weights.SHIPPED.items()},
+            **computed_by(settings.face),
         }
     )
 
 
-def _libraries(settings: Settings) -> tuple[str, ...]:
-    """Distributions whose version can change the numbers that these settings give."""
-    mediapipe = "mediapipe" in (settings.face.detector, settings.face.landmarker)
-    return ("opencv-contrib-python", *(["mediapipe"] if mediapipe else []))
+def computed_by(face: FaceSettings) -> dict[str, Any]:
+    """For cache keys: what besides the settings can change a face's numbers, versions of libraries
+    and the networks that ship."""
+    mediapipe = "mediapipe" in (face.detector, face.landmarker)
+    libraries = ("opencv-contrib-python", *(["mediapipe"] if mediapipe else []))
+    return {
+        "libraries": {name: _version(name) for name in libraries},
+        "networks": {name: entry.sha256 for name, entry in weights.SHIPPED.items()},
+    }
 
 
 def _version(distribution: str) -> str | None:
@@ -347,14 +351,15 @@ def _join(
         track = FaceTrack(
             times=times,
             frames=frames,
-            valid=np.isfinite(boxes).all(axis=1),
+            valid=np.asarray(np.isfinite(boxes).all(axis=1)),
             boxes=boxes,
             landmarks=of_face("landmarks", number, shared_end=True),
             number=number,
             faces=most,
             turned=90 * turns,
         )
-        grid, values, valid = resample(times, steps, np.isfinite(steps).all(axis=(1, 2)), rate)
+        joined_up = np.asarray(np.isfinite(steps).all(axis=(1, 2)))
+        grid, values, valid = resample(times, steps, joined_up, rate)
         features = Features(
             values=values,
             times=grid,

@@ -12,6 +12,7 @@ import shutil
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,7 +110,9 @@ def _write(path: Path, arrays: Arrays) -> None:
         raise UsageError(f"cannot keep features in {path.parent}: {error}") from error
 
     def save(file: IO[bytes]) -> None:
-        np.savez_compressed(file, **arrays)
+        # numpy 2 types every keyword as a possible `allow_pickle`; ours are all names of arrays.
+        write: Callable[..., None] = np.savez_compressed
+        write(file, **arrays)
 
     atomic_write(path, save, overwrite=True)
 

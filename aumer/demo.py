@@ -200,7 +200,7 @@ def performance(seed: int) -> Timeline:
             aus = EXPRESSIONS[int(rng.integers(len(EXPRESSIONS)))]
             intensity = float(rng.uniform(*INTENSITY[kind]))
             events.append(replace(event, aus=aus, intensity=intensity))
-    rng.shuffle(events)  # type: ignore[arg-type]
+    events = [events[k] for k in rng.permutation(len(events))]
     free = DURATION_S - sum(e.offset_s for e in events) - REST_S * (len(events) + 1)
     gaps = REST_S + free * rng.dirichlet(np.ones(len(events) + 1))
     placed, at = [], 0.0

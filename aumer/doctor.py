@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aumer import registry
-from aumer.errors import EXIT_BUG, EXIT_OK, AumerError
+from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_WEIGHTS, AumerError
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ PACKAGES = (
     *("retina-face", "onnxruntime", "scikit-image", "scikit-learn", "pandas", "matplotlib"),
     "safetensors",
 )
+#: Back ends that come with an extra of that name: their package, and where it can be installed.
+_EXTRAS = {"mediapipe": ("mediapipe", "for Python 3.10 to 3.12, on x86-64 and macOS")}
 _CONTRIB = "opencv-contrib-python"
 _HEADLESS = "opencv-contrib-python-headless"
 
@@ -61,13 +63,38 @@ class OpenCV:
 
 @dataclass(frozen=True)
 class Backend:
-    """One exchangeable part. `error` is `None` where it ran; `default` marks what `spot` uses."""
+    """One exchangeable part.
+
+    Attributes:
+        kind, name: what `aumer.registry` calls it.
+        default: whether it is what `spot` uses.
+        error: why it did not run; `None` where it did.
+        exit_code: what a command that needs it would end with.
+        extra: the extra that would bring it, where that is all that is missing.
+    """
 
     kind: str
     name: str
     default: bool
     error: str | None
     exit_code: int
+    extra: str | None
+
+    def __str__(self) -> str:
+        state = "ok" if self.error is None else f"cannot run: {self.error}"
+        if self.extra is not None:
+            where = _EXTRAS[self.extra][1]
+            state = f'not installed, an extra {where}: pip install "aumer[{self.extra}]"'
+        return f"{'*' if self.default else ' '} {self.kind} {self.name}: {state}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that ships with aumer; `error` says how it is missing or damaged."""
+
+    name: str
+    path: str
+    error: str | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +118,7 @@ class Report:
     devices: tuple[str, ...]
     opencv: OpenCV
     backends: tuple[Backend, ...]
+    networks: tuple[Network, ...]
     weights: tuple[Weights, ...]
     cache: str | None
     problems: tuple[str, ...]
@@ -99,6 +127,8 @@ class Report:
     def exit_code(self) -> int:
         """0 if the default back ends run, else what `aumer spot` would end with."""
         failed = [b.exit_code for b in self.backends if b.default and b.error]
+        if not failed and any(n.error for n in self.networks):
+            return EXIT_WEIGHTS
         return failed[0] if failed else EXIT_BUG if self.problems else EXIT_OK
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,7 +137,11 @@ class Report:
 
     def __str__(self) -> str:
         cv = self.opencv
-        versions = [f"{name} {found or 'not installed'}" for name, found in self.packages.items()]
+        optional = {package for package, _ in _EXTRAS.values()}
+        versions = [
+            f"{name} {found or 'not installed' + (' (an extra)' if name in optional else '')}"
+            for name, found in self.packages.items()
+        ]
         wheels = [f"{name} {found}" for name, found in cv.installed.items()]
         lines = [
             f"aumer {self.aumer}, Python {self.python}, {self.platform}",
@@ -124,13 +158,10 @@ class Report:
                     *([f"repair: {cv.repair}"] if cv.repair else []),
                 ],
             ),
+            *_block("Back ends (* default)", map(str, self.backends)),
             *_block(
-                "Back ends (* default)",
-                [
-                    f"{'*' if b.default else ' '} {b.kind} {b.name}: "
-                    + ("ok" if b.error is None else f"cannot run: {b.error}")
-                    for b in self.backends
-                ],
+                "Networks that ship with aumer",
+                [f"{n.name}: {n.error or f'{n.path}, ok'}" for n in self.networks],
             ),
             *_block(
                 "Weights of other people's networks",
@@ -167,6 +198,7 @@ def report() -> Report:
         devices=(f"cpu: {_cpus()} cores", *_accelerators()),
         opencv=look_at_opencv(),
         backends=_backends(guarded("settings", _defaults, frozenset())),
+        networks=guarded("networks", _networks, ()),
         weights=guarded("weights", _weights, ()),
         cache=guarded("feature cache", _cache, None),
         problems=tuple(problems),
@@ -210,7 +242,10 @@ def look_at_opencv() -> OpenCV:
     # The name `cv2.optflow` proves nothing: the other wheels' type stubs are enough to make one.
     optflow = hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create")
     problem = None
-    if not optflow:
+    reads_tflite = hasattr(getattr(cv2, "dnn", None), "readNetFromTFLite")
+    if not reads_tflite:
+        problem = f"the face networks cannot run: OpenCV {found} does not read TensorFlow Lite"
+    elif not optflow:
         problem = "flow 'tvl1-opencv' cannot run: the OpenCV in place has no optflow module"
     elif len({v.rpartition(".")[0] for v in installed.values()}) > 1:
         problem = "the wheels are of different releases, so their shared files may not fit together"
@@ -222,7 +257,8 @@ def look_at_opencv() -> OpenCV:
         gui=gui,
         optflow=optflow,
         problem=problem,
-        repair=opencv_repair(None, installed) if problem else None,
+        # Of a release that reads no networks, another wheel would not help.
+        repair=opencv_repair(None, installed if reads_tflite else {}) if problem else None,
     )
 
 
@@ -263,7 +299,9 @@ def _backends(defaults: frozenset[tuple[str, str]]) -> tuple[Backend, ...]:
             except Exception as failure:
                 error = _one_line(failure)
                 code = failure.exit_code if isinstance(failure, AumerError) else EXIT_BUG
-            found.append(Backend(kind, name, (kind, name) in defaults, error, code))
+            missing = error is not None and name in _EXTRAS and _version(_EXTRAS[name][0]) is None
+            extra = name if missing else None
+            found.append(Backend(kind, name, (kind, name) in defaults, error, code, extra))
     return tuple(found)
 
 
@@ -315,6 +353,20 @@ def _defaults() -> frozenset[tuple[str, str]]:
             ("spotter", inspect.signature(Spotter).parameters["model"].default),
         }
     )
+
+
+def _networks() -> tuple[Network, ...]:
+    from aumer.face import weights
+
+    found = []
+    for name, network in weights.SHIPPED.items():
+        error = None
+        try:
+            weights.shipped(name)
+        except AumerError as failure:
+            error = _one_line(failure)
+        found.append(Network(name, str(network.path), error))
+    return tuple(found)
 
 
 def _weights() -> tuple[Weights, ...]:

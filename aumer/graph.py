@@ -57,7 +57,8 @@ def _symmetric(a: Matrix) -> Matrix:
 
 
 def _none(a: Matrix) -> Matrix:
-    return a.copy()
+    same: Matrix = a.copy()
+    return same
 
 
 #: By name, what makes a propagation matrix of raw weights A.

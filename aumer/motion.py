@@ -188,7 +188,8 @@ def resample(
         flat = path.reshape(len(path), -1)
         read = np.stack([np.interp(grid[inside], at, column) for column in flat.T], axis=1)
         values[inside[:-1]] = np.diff(read, axis=0).reshape(-1, rois, 2)
-    return grid[:rows], values, np.isfinite(values).all(axis=(1, 2))
+    valid = np.asarray(np.isfinite(values).all(axis=(1, 2)), np.bool_)
+    return grid[:rows], values, valid
 
 
 def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
@@ -197,7 +198,7 @@ def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
     right = np.minimum(right, len(times) - 1)
     left = np.maximum(right - 1, 0)
     closer = instants - times[left] <= times[right] - instants
-    return np.where(closer, left, right).astype(np.int64)
+    return np.asarray(np.where(closer, left, right), np.int64)
 
 
 @lru_cache(maxsize=4)

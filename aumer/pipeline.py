@@ -10,12 +10,12 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, overload
 
 import numpy as np
 
 from aumer import registry
-from aumer.analysis import Progress, analyse, cache_key
+from aumer.analysis import Analysis, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError, did_you_mean
@@ -28,6 +28,9 @@ from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
 from aumer.video import Source, content_digest, open_video
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Packages whose version can change the numbers.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
@@ -60,6 +63,7 @@ class Spotter:
             was trained with; over the same ROIs.
         recognizer: labels what is spotted; see `classify`. None labels nothing.
         device: where a network runs, as torch names it.
+        face: which face to follow, in place of what the settings say; see `spot`.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
             stands at the default.
 
@@ -76,9 +80,13 @@ class Spotter:
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
         device: str = "cpu",
+        face: str | int | None = None,
         settings: SettingsLike = None,
     ) -> None:
         self.settings = as_settings(settings)
+        if face is not None:
+            chosen = replace(self.settings.face, follow=str(face))
+            self.settings = replace(self.settings, face=chosen)
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         if hasattr(self._model, "check"):
             self._model.check(self.settings)
@@ -104,17 +112,57 @@ class Spotter:
         hook: Hook | None = None,
         workers: int | None = None,
     ) -> SpotResult:
-        """Spot in one video; see `spot`."""
+        """Spot in one video; see `spot`.
+
+        Raises:
+            UsageError: the settings ask for all faces, which `each_face` is for.
+        """
+        if self.settings.face.follow == "all":
+            raise UsageError(
+                "the settings say face.follow = 'all', which gives a result for each face: call "
+                "aumer.spot(..., face='all') or Spotter.each_face, or say which face"
+            )
+        (result,) = self.each_face(
+            video,
+            start=start,
+            end=end,
+            fps=fps,
+            min_coverage=min_coverage,
+            cache=cache,
+            progress=progress,
+            hook=hook,
+            workers=workers,
+        )
+        return result
+
+    def each_face(
+        self,
+        video: Source | Features,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        fps: float | None = None,
+        min_coverage: float = 0.1,
+        cache: str | PathLike[str] | bool | None = None,
+        progress: Progress | None = None,
+        hook: Hook | None = None,
+        workers: int | None = None,
+    ) -> tuple[SpotResult, ...]:
+        """A result for each face that the settings say to follow, by first appearance; see `spot`.
+
+        Of several faces, those seen for less than a second are left out, and `min_coverage` must be
+        reached by one of them.
+        """
         if not 0.0 <= min_coverage <= 1.0:
             raise UsageError(f"min_coverage must lie in [0, 1]; found {min_coverage}")
         if isinstance(video, Features):
             if (start, end, fps) != (None, None, None):
                 raise UsageError("features have their own times; leave start, end and fps out")
-            return self._in_features(video, min_coverage, hook)
+            return (self._in_features(video, min_coverage, hook),)
         if self._labeller is not None:
             _require_second_pass(video)
         content = content_digest(video, fps=fps)
-        analysis = analyse(
+        found = analyse_all(
             video,
             self.settings,
             fps=fps,
@@ -124,8 +172,22 @@ class Spotter:
             progress=progress,
             workers=workers,
         )
+        if self.settings.face.follow == "all":
+            found = _worth_a_result(found, video, min_coverage)
+        else:
+            _require_face(found[0].video.name, found[0].track, min_coverage)
+        ranges = {"start": start, "end": end, "fps": fps}
+        return tuple(self._result(one, video, ranges, content, hook) for one in found)
+
+    def _result(
+        self,
+        analysis: Analysis,
+        video: Source,
+        ranges: Mapping[str, float | None],
+        content: str | None,
+        hook: Hook | None,
+    ) -> SpotResult:
         track, features = analysis.track, analysis.features
-        _require_face(analysis.video.name, track, min_coverage)
         if hook:
             hook("track", track)
             hook("features", features)
@@ -134,7 +196,7 @@ class Spotter:
             hook("scores", scores)
         named: dict[str, Any] = {}
         if self._labeller is not None:
-            verdicts = _verdicts(self._labeller, video, expressions, track, fps)
+            verdicts = _verdicts(self._labeller, video, expressions, track, ranges["fps"])
             expressions = _labelled(expressions, verdicts)
             named = {"recognition": {"recognizer": self._labeller.recognizer.name}}
             if hook:
@@ -146,15 +208,22 @@ class Spotter:
             scores=scores,
             coverage=track.coverage,
             spotter=self._model.name,
-            settings={**settings, **named, "input": {"start": start, "end": end, "fps": fps}},
+            settings={**settings, **named, "input": dict(ranges)},
             digests={
                 **_digests(settings, content, self._labeller),
                 **getattr(self._model, "digests", {}),
             },
             versions=versions(),
+            face=track.number if self._by_number else None,
+            notes=_notes(track, self.settings.face.follow),
             features=features,
             track=track,
         )
+
+    @property
+    def _by_number(self) -> bool:
+        follow = self.settings.face.follow
+        return follow == "all" or follow.isdecimal()
 
     def _in_features(
         self, features: Features, min_coverage: float, hook: Hook | None
@@ -199,6 +268,39 @@ class Spotter:
         )
 
 
+class _Options(TypedDict, total=False):
+    """`spot`'s arguments but for the video and the face, for its overloads."""
+
+    model: str | PathLike[str] | SpotterModel
+    graph: AUGraph | str | PathLike[str] | None
+    recognizer: str | PathLike[str] | Recognizer | None
+    start: float | None
+    end: float | None
+    fps: float | None
+    device: str
+    min_coverage: float
+    cache: str | PathLike[str] | bool | None
+    progress: Progress | None
+    hook: Hook | None
+    settings: SettingsLike
+    workers: int | None
+
+
+@overload
+def spot(
+    video: Source | Features,
+    *,
+    face: Literal["largest", "left", "right"] | int | None = ...,
+    **options: Unpack[_Options],
+) -> SpotResult: ...
+@overload
+def spot(
+    video: Source | Features, *, face: Literal["all"], **options: Unpack[_Options]
+) -> tuple[SpotResult, ...]: ...
+@overload
+def spot(
+    video: Source | Features, *, face: str, **options: Unpack[_Options]
+) -> SpotResult | tuple[SpotResult, ...]: ...
 def spot(
     video: Source | Features,
     *,
@@ -208,6 +310,7 @@ def spot(
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
+    face: str | int | None = None,
     device: str = "cpu",
     min_coverage: float = 0.1,
     cache: str | PathLike[str] | bool | None = None,
@@ -215,7 +318,7 @@ def spot(
     hook: Hook | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
-) -> SpotResult:
+) -> SpotResult | tuple[SpotResult, ...]:
     """Find the micro- and macro-expressions in a video.
 
     Args:
@@ -230,6 +333,11 @@ def spot(
             motion; "default" is then "graph-motion".
         start, end: seconds; frames with start <= time < end are analysed.
         fps: frames per second; needed for folders and arrays.
+        face: which face: "largest" (the default: the largest one of the first frame that shows
+            any), "left" or "right" (as the picture shows them), a number (1 is the first face that
+            appears), or "all", which gives a tuple with a result for each, by first appearance.
+            One person is followed as long as they are seen; who is who is told by place and
+            movement, never by looks.
         device: where a network runs, as torch names it.
         min_coverage: least share of frames with a usable face, in [0, 1].
         cache: a folder where features are kept for the next run, or True for aumer's own; an
@@ -245,9 +353,11 @@ def spot(
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
-    return Spotter(
-        model=model, graph=graph, recognizer=recognizer, device=device, settings=settings
-    )(
+    spotter = Spotter(
+        model=model, graph=graph, recognizer=recognizer, device=device, face=face, settings=settings
+    )
+    work: Callable[..., Any] = spotter.each_face if face == "all" else spotter
+    found: SpotResult | tuple[SpotResult, ...] = work(
         video,
         start=start,
         end=end,
@@ -258,6 +368,7 @@ def spot(
         hook=hook,
         workers=workers,
     )
+    return found
 
 
 def classify(
@@ -562,6 +673,43 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+#: Seconds that one of several faces must be seen for to get a result.
+_LEAST_SEEN_S = 1.0
+
+
+def _worth_a_result(
+    found: tuple[Analysis, ...], video: Source, min_coverage: float
+) -> tuple[Analysis, ...]:
+    """Those of several faces that were seen long enough."""
+    if not found:
+        name = os.fspath(video) if isinstance(video, (str, PathLike)) else "the video"
+        raise NoFaceError(
+            f"{name}: no frame holds a usable face. Nothing is said about expressions. Check that "
+            "a face is in view and large enough (face.min_eye_distance)"
+        )
+    best = max(found, key=lambda one: one.track.coverage)
+    _require_face(best.video.name, best.track, min_coverage)
+    long = [one for one in found if one.track.valid.sum() >= _LEAST_SEEN_S * one.features.rate]
+    return tuple(long) or (best,)
+
+
+def _notes(track: FaceTrack, follow: str) -> tuple[str, ...]:
+    """What a reader should know of how the face was followed."""
+    notes = []
+    if track.turned:
+        notes.append(
+            f"the picture is turned by {track.turned} degrees clockwise; it was analysed upright, "
+            "and boxes and landmarks are those of the picture as it came"
+        )
+    if track.faces > 1 and follow != "all":
+        which = {"largest": "the largest", "left": "the left", "right": "the right"}
+        notes.append(
+            f"{track.faces} faces are in view, and {which.get(follow, f'number {follow}')} one is "
+            "followed; face='all' (--face all) gives a result for each"
+        )
+    return tuple(notes)
 
 
 def _require_face(name: str, track: FaceTrack, min_coverage: float) -> None:

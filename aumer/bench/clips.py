@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], object]
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-_VERSION = 1
+_VERSION = 2
 #: The data sets of MEGC 2019's composite, whose classes are narrower than the words of the coders.
 _COMPOSITE = ("smic-hs", "casme2", "samm")
 
@@ -285,6 +284,7 @@ def _extract(job: _Job) -> _Made:
     try:
         content = content_digest(example.path, fps=example.fps)
         key = "clip-" + _digest(
+            reading.settings.face,
             content=content,
             reading=reading.to_dict(),
             frames=[example.onset, example.apex, example.offset],
@@ -352,7 +352,7 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
     face = reading.settings.face
     first, last = max(0, example.onset - margin), example.offset + margin
     about = {"content": content, "face": asdict(face), "frames": [first, last]}
-    store = FeatureCache(cache, f"track-{_digest(**about)}")
+    store = FeatureCache(cache, f"track-{_digest(face, **about)}")
     kept = store.whole()
     if kept is None:
         tracker = _tracker(face)
@@ -376,7 +376,7 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
             "landmarks": np.array([r[3] for r in rows], np.float32).reshape(-1, 68, 2),
         }
         store.finish(kept)
-    valid = np.isfinite(kept["boxes"]).all(axis=1)
+    valid = np.asarray(np.isfinite(kept["boxes"]).all(axis=1), np.bool_)
     return FaceTrack(kept["times"], kept["frames"], valid, kept["boxes"], kept["landmarks"])
 
 
@@ -428,14 +428,11 @@ def _by_ordinal(track: FaceTrack) -> FloatArray:
     return rows
 
 
-def _digest(**about: Any) -> str:
-    libraries = {}
-    for name in ("mediapipe", "opencv-contrib-python"):
-        try:
-            libraries[name] = version(name)
-        except PackageNotFoundError:
-            libraries[name] = ""
-    return digest({"version": _VERSION, "libraries": libraries, **about})
+def _digest(followed: FaceSettings, **about: Any) -> str:
+    """Names what is made of a face that is followed as the settings say."""
+    from aumer.analysis import computed_by
+
+    return digest({"version": _VERSION, **computed_by(followed), **about})
 
 
 # -- all clips of a run ----------------------------------------------------------------------------

@@ -235,7 +235,7 @@ def composite(root: StrPath) -> Clips:
     rows = read(data.report.tables[0].path, ("dataset", "sub", "filename_o"))
     source = {(row.text("sub"), row.text("filename_o")): row.text("dataset") for row in rows}
     return Clips(
-        data.images().astype(np.float32) / 255,
+        data.images().astype(np.float32) / np.float32(255),
         np.array([MEGC_CLASSES.index(r.annotations[0].emotion) for r in records], np.int64),
         tuple(r.subject for r in records),
         MEGC_CLASSES,

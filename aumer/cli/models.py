@@ -1,4 +1,4 @@
-"""`aumer models`: the networks' weights that lie on this machine, and their download."""
+"""`aumer models`: the networks that ship, and other people's weights and their download."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import argparse
 from typing import Any
 
 from aumer.cli.console import Console
-from aumer.errors import EXIT_OK
+from aumer.errors import EXIT_OK, WeightsError
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``models list`` and ``models fetch`` to the command's parsers."""
     parser = commands.add_parser(
         "models",
-        help="list or download the weights of other people's networks",
-        description="The default back ends need none of these. Nothing is ever downloaded but by "
-        "`aumer models fetch`.",
+        help="list the networks' weights, or download other people's",
+        description="The default back ends need only those that ship. Nothing is ever downloaded "
+        "but by `aumer models fetch`.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser(
@@ -27,7 +27,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="download one to where its package looks for it",
         description="Downloads a file of weights to where its package looks for it, and prints its "
-        "path. A file that is there already is left alone. Exit code 5 if it cannot be had.",
+        "path. A file that is there already, or that ships with aumer, is left alone. Exit code 5 "
+        "if it cannot be had.",
     )
     fetching.add_argument("name", metavar="NAME", help="a name that `aumer models list` prints")
     fetching.set_defaults(run=_fetch, parser=fetching)
@@ -36,6 +37,19 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def _list(args: argparse.Namespace, console: Console) -> int:
     from aumer.face import weights
 
+    for name, s in weights.SHIPPED.items():
+        try:
+            state = f"{weights.shipped(name).stat().st_size / 1e6:.1f} MB"
+        except WeightsError:
+            state = "but is missing or damaged: install aumer again"
+        console.data(
+            f"{name}: ships with aumer, {state}\n"
+            f"  what     {s.source}\n"
+            f"  licence  {s.licence}\n"
+            f"  file     {s.path}\n"
+            f"  sha256   {s.sha256}\n"
+            f"  from     {s.found_in}\n"
+        )
     for status in weights.available():
         w = status.weights
         here = f"here, {status.size / 1e6:.1f} MB" if status.size is not None else "missing"
@@ -52,6 +66,11 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 def _fetch(args: argparse.Namespace, console: Console) -> int:
     from aumer.face import weights
 
+    if args.name in weights.SHIPPED:
+        path = weights.shipped(args.name)
+        console.note(f"{args.name}: ships with aumer, nothing to download")
+        console.data(f"{path}\n")
+        return EXIT_OK
     record = weights.record(args.name)
     if record.path.is_file():
         console.note(f"{record.name}: is here already, nothing downloaded")

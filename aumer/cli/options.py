@@ -49,7 +49,7 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
+def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """``--config``, ``--set`` and the short ways to name a part; `read_settings` reads them."""
     add = parser.add_argument
     add("--config", metavar="FILE", help="TOML file of settings, or the name of a shipped one")
@@ -75,6 +75,15 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
             metavar="NAME",
             help=f"{what}, the same as --set {section}.{option}=NAME; `aumer doctor` lists them",
         )
+    add(
+        "--face",
+        dest="overrides",
+        action="append",
+        type=_named("face", "follow"),
+        metavar="WHICH",
+        help="which face: largest (the default), left, right, a number (1 is the first face that "
+        "appears)" + (", or all, each with a result of its own" if several else ""),
+    )
 
 
 def read_settings(args: argparse.Namespace) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections import Counter
@@ -32,12 +33,14 @@ class Plan:
         files: for each input, the files that hold its result alone.
         collected: CSV files that hold the expressions of all inputs.
         overwrite: replace existing files.
+        faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
     """
 
     stream: str | None
     files: tuple[tuple[Path, ...], ...]
     collected: tuple[Path, ...]
     overwrite: bool
+    faces: bool = False
 
 
 def plan(
@@ -46,6 +49,7 @@ def plan(
     formats: Sequence[str],
     *,
     overwrite: bool = False,
+    faces: bool = False,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
 
@@ -78,11 +82,16 @@ def plan(
         for own, given in zip(files, inputs, strict=True):
             own += [folder / f"{given.stem}.{name}" for name in formats or ("json",)]
     _check_targets(inputs, files, collected, overwrite)
+    if faces and not overwrite:
+        for path in (p for own in files for p in own):
+            for there in sorted(path.parent.glob(f"{glob.escape(path.stem)}-face*{path.suffix}")):
+                check_target(there, overwrite=False)
     return Plan(
         stream=(formats[0] if formats else "table") if stream else None,
         files=tuple(map(tuple, files)),
         collected=tuple(collected),
         overwrite=overwrite,
+        faces=faces,
     )
 
 
@@ -166,6 +175,8 @@ class Outputs:
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
         paths = self._plan.files[number]
+        if self._plan.faces:
+            paths = tuple(p.with_name(f"{p.stem}-face{result.face}{p.suffix}") for p in paths)
         # Quick formats first: a picture needs the video a second time, which may fail.
         written = sorted(paths, key=lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
         faces = None
@@ -233,7 +244,7 @@ def table(result: SpotResult) -> str:
     """Every expression of a video on a line of its own, and a summary line at the end."""
     if not result.expressions:
         return (
-            f"{result.video.name}: no expression found; a face was seen in {result.coverage:.1%} "
+            f"{result.title()}: no expression found; a face was seen in {result.coverage:.1%} "
             f"of the frames; spotter {result.spotter}\n"
         )
     rows = [["kind", "onset_s", "apex_s", "offset_s", "duration_s", "frames", "score"]]
@@ -247,4 +258,4 @@ def table(result: SpotResult) -> str:
             row += [e.label or "-", "-" if sure is None else f"{sure:.2f}"]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
-    return "\n".join([f"{result.video.name}", *lines, result.summary(), ""])
+    return "\n".join([result.title(), *lines, result.summary(), ""])

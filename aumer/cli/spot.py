@@ -42,6 +42,8 @@ outputs:
     -o FOLDER                         NAME.json for each video; --format csv, png, ... (repeatable)
                                       chooses other formats. The folder must exist
     -o -                              stdout as well
+  With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; a
+  table holds all, its column `face` saying whose.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
@@ -106,7 +108,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="least share of frames with a usable face (default: 0.1)",
     )
-    add_settings(parser)
+    add_settings(parser, several=True)
     add_cache(parser)
     add(
         "--workers",
@@ -135,8 +137,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--classify reads the frames of expressions a second time, and a camera cannot be read "
             "twice: record it to a file, and give that"
         )
-    planned = plan(inputs, args.output, args.format, overwrite=args.overwrite)
     settings = read_settings(args)
+    every = settings.face.follow == "all"
+    planned = plan(inputs, args.output, args.format, overwrite=args.overwrite, faces=every)
     cache = cache_folder(args)
 
     from aumer.pipeline import Spotter
@@ -145,8 +148,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         settings=settings, recognizer=recognizer, **_given(args, "model", "graph", "device")
     )
 
-    def work(given: Input) -> SpotResult:
-        return spotter(
+    def work(given: Input) -> tuple[SpotResult, ...]:
+        return spotter.each_face(
             given.source,
             start=args.start,
             end=args.end,
@@ -184,7 +187,7 @@ class _Batch:
     def __init__(
         self,
         inputs: tuple[Input, ...],
-        work: Callable[[Input], SpotResult],
+        work: Callable[[Input], tuple[SpotResult, ...]],
         outputs: Outputs,
         console: Console,
     ) -> None:
@@ -197,8 +200,8 @@ class _Batch:
         for number, given in enumerate(self._inputs):
             self._console.start(self._title(number))
             try:
-                result = self._work(given)
-                written = self._outputs.save(number, result)
+                results = self._work(given)
+                saved = [(result, self._outputs.save(number, result)) for result in results]
             except Exception as error:
                 if interrupted(error):
                     raise KeyboardInterrupt from error
@@ -207,12 +210,15 @@ class _Batch:
             finally:
                 self._console.finish()
             self._done += 1
-            self._micro += len(result.micro)
-            self._macro += len(result.macro)
-            self._written += [path for path in written if path not in self._written]
-            if written:
-                self._console.note(f"{result.summary()}; wrote {', '.join(map(str, written))}")
-            self._outputs.show(number, result)
+            for note in dict.fromkeys(note for result in results for note in result.notes):
+                self._console.note(f"{given.text}: {note}")
+            for result, written in saved:
+                self._micro += len(result.micro)
+                self._macro += len(result.macro)
+                self._written += [path for path in written if path not in self._written]
+                if written:
+                    self._console.note(f"{result.summary()}; wrote {', '.join(map(str, written))}")
+                self._outputs.show(number, result)
 
     def tell(self) -> int:
         """What came of it all, and the exit code."""

@@ -154,13 +154,14 @@ class Megc2019(JoinedDataSet):
 
 def _image(path: Path) -> ImageArray:
     import cv2
+    import numpy as np
 
     from aumer.errors import VideoError
 
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise VideoError(f"{path} is no image")
-    return image[..., ::-1].copy()  # type: ignore[return-value]
+    return np.ascontiguousarray(image[..., ::-1], np.uint8)
 
 
 def _images(root: Path, table: TableReport) -> tuple[tuple[VideoRecord, ...], list[Fault]]:

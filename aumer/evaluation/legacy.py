@@ -351,7 +351,7 @@ def _lgsnet(legacy: Legacy, cases: Sequence[Case]) -> dict[Kind, Tally]:
         truths = tuple(t for c in both for t in c.truths)
         offsets = tuple(o for c in both for o in c.offsets)
         merged = Case(key, "macro", best, truths, offsets)
-        found = _hits(legacy, merged.overlaps(legacy.ends)).any(0)
+        found = np.asarray(_hits(legacy, merged.overlaps(legacy.ends)).any(0), np.bool_)
         for t, offset, was in zip(truths, offsets, found.tolist(), strict=True):
             if was and offset is not None and offset > t.onset:
                 tallies[_by_length(offset - t.onset)] += Tally(tp=1, found=1)

@@ -49,7 +49,8 @@ def _mean_present(values: Floats, confusion: IntArray) -> Floats:
     present = confusion.sum(2) > 0
     classes = present.sum(1)
     total = np.where(present, values, 0.0).sum(1)
-    return np.divide(total, classes, out=np.zeros(len(confusion)), where=classes > 0)
+    mean: Floats = np.divide(total, classes, out=np.zeros(len(confusion)), where=classes > 0)
+    return mean
 
 
 def _shares(hits: IntArray, of: IntArray) -> Floats:

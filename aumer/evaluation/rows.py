@@ -219,7 +219,8 @@ def iou_matrix(
     shared = np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]) + last
     shared = np.maximum(shared, 0)
     both = (a[..., 1] - a[..., 0] + last) + (b[..., 1] - b[..., 0] + last) - shared
-    return np.divide(shared, both, out=np.zeros(both.shape), where=both > 0)
+    iou: npt.NDArray[np.float64] = np.divide(shared, both, out=np.zeros(both.shape), where=both > 0)
+    return iou
 
 
 def prepare(

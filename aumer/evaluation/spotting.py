@@ -422,7 +422,10 @@ def check(
 def f1_of(counts: IntArray) -> npt.NDArray[np.float64]:
     """(N, 3) TP, FP, FN -> (N,) F1; 0 where all are 0."""
     below = 2 * counts[:, 0] + counts[:, 1] + counts[:, 2]
-    return np.divide(2 * counts[:, 0], below, out=np.zeros(len(counts)), where=below > 0)
+    f1: npt.NDArray[np.float64] = np.divide(
+        2 * counts[:, 0], below, out=np.zeros(len(counts)), where=below > 0
+    )
+    return f1
 
 
 def _matched(

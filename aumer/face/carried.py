@@ -28,16 +28,20 @@ from aumer.types import FloatArray, ImageArray
 
 Points = npt.NDArray[np.float64]
 
-#: Landmarks that change together.
-_GROUPS: tuple[tuple[int, ...], ...] = (
-    (*range(5), *range(12, 17)),  # sides of the face
-    tuple(range(5, 12)),  # chin
-    tuple(range(17, 22)),
-    tuple(range(22, 27)),  # brows
-    tuple(range(27, 36)),  # nose
-    tuple(range(36, 42)),
-    tuple(range(42, 48)),  # eyes
-    tuple(range(48, 68)),  # mouth
+#: Landmarks that change together, and how far from the network's they may be (outer-eye distances)
+#: before flow is no longer believed. It is believed longest where skin only shifts, and the network
+#: where something opens: of lids and lips it sees the edge itself.
+_GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
+    ((*range(5), *range(12, 17)), 0.05),  # sides of the face
+    (tuple(range(5, 12)), 0.03),  # chin
+    (tuple(range(17, 22)), 0.05),
+    (tuple(range(22, 27)), 0.05),  # brows
+    (tuple(range(27, 36)), 0.05),  # nose
+    ((36, 39, 42, 45), 0.05),  # corners of the eyes
+    ((37, 38, 40, 41), 0.02),
+    ((43, 44, 46, 47), 0.02),  # lids
+    ((*range(48, 55), *range(60, 65)), 0.02),  # upper lip, corners of the mouth
+    ((*range(55, 60), *range(65, 68)), 0.02),  # lower lip
 )
 #: What the head is followed by: the nose and the eyes' corners.
 _HEAD = (*range(27, 36), 36, 39, 42, 45)
@@ -51,7 +55,7 @@ _WINDOW = 0.32
 _GREY, _CONTRAST = 128.0, 45.0
 #: A point has lost its picture where the mean grey difference in its window exceeds this share of
 #: the window's contrast, and this many grey levels.
-_MISFIT, _LEAST_MISFIT = 0.5, 8.0
+_MISFIT, _LEAST_MISFIT = 0.3, 6.0
 #: Two frames that correlate less than this over the inner face do not show the same one.
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
@@ -61,8 +65,8 @@ _GLIDE = 15
 #: Variances in squared outer-eye distances: of the network's points (jitter, and errors that
 #: change with pose and face), that a change of reference adds, and that a look's interval adds.
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0003**2
-#: Network and flow that differ by more than this (outer-eye distances) do not look at one thing.
-_APART = 0.05
+#: A group that has moved this far (outer-eye distances) since a look is looked at again.
+_MOVED = 0.03
 
 
 class CarriedLandmarker(Landmarker):
@@ -91,6 +95,7 @@ class CarriedLandmarker(Landmarker):
         self._starts = np.zeros((68, 2))  # ... the landmarks in these ...
         self._limits = np.zeros(68)  # ... and by how much each window may change
         self._variance = np.zeros(len(_GROUPS))
+        self._looked = np.zeros((68, 2))  # where the landmarks were at the network's last look
         self._since_look = 0
         self._changed = False
         self._pull = np.zeros((68, 2))  # outer-eye distances a frame
@@ -107,7 +112,7 @@ class CarriedLandmarker(Landmarker):
         return self(image, box_round(landmarks))
 
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
-        if self._points is None or not _meet(box, box_round(self._points)):
+        if self._points is None or not _meet(box, box_round(self._points.astype(np.float32))):
             self.reset()
             found = self._network(image, box)
             if found is not None:
@@ -128,6 +133,7 @@ class CarriedLandmarker(Landmarker):
         for number in range(len(_GROUPS)):
             self._refer(number, self._crop, self._seen)
         self._variance[:] = variance
+        self._looked = self._seen.copy()
         self._since_look, self._changed, self._pulls_left = 0, False, 0
 
     def _follow(self, image: ImageArray, points: Points) -> FloatArray | None:
@@ -140,7 +146,11 @@ class CarriedLandmarker(Landmarker):
         seen, lost = self._carry(crop)
         self._glide(seen)
         self._since_look += 1
-        if lost or self._since_look >= (_LOOK_SOON if self._changed else _LOOK):
+        if (
+            lost
+            or self._moved(seen)
+            or self._since_look >= (_LOOK_SOON if self._changed else _LOOK)
+        ):
             found = self._network.near(image, applied(inverse(place), seen).astype(np.float32))
             if found is None:
                 return None
@@ -165,7 +175,9 @@ class CarriedLandmarker(Landmarker):
         half = self._place / 2
         half[:, 2] -= 0.25  # pixels are counted by their middles
         small = self._cut_out(image, half, side=self._eyes)
-        before = cv2.resize(self._crop, (self._eyes, self._eyes), interpolation=cv2.INTER_AREA)
+        before = np.asarray(
+            cv2.resize(self._crop, (self._eyes, self._eyes), interpolation=cv2.INTER_AREA), np.uint8
+        )
         start = self._seen[list(_HEAD)] / 2 - 0.25
         moved, misfit = _lucas_kanade(before, small, start, start, self._window() // 2 | 1)
         good = misfit <= _MISFIT * _CONTRAST
@@ -180,7 +192,7 @@ class CarriedLandmarker(Landmarker):
         """Where each landmark is in the crop, and the groups that no picture fits."""
         moved, bad = self._from_references(crop)
         seen, lost = self._seen.copy(), []
-        for number, group in enumerate(_GROUPS):
+        for number, (group, _) in enumerate(_GROUPS):
             index = np.array(group)
             if bad[index].mean() > 1 / 3 and self._references[number] is not self._crop:
                 # The frame before looks more like this one.
@@ -200,7 +212,7 @@ class CarriedLandmarker(Landmarker):
 
     def _refer(self, number: int, crop: ImageArray, points: Points) -> None:
         """From now on the group is carried from this crop, where it lies at these points."""
-        index = np.array(_GROUPS[number])
+        index = np.array(_GROUPS[number][0])
         self._references[number] = crop
         self._starts[index] = points[index]
         contrast = _contrast(crop, points[index], self._window())
@@ -213,7 +225,7 @@ class CarriedLandmarker(Landmarker):
         while waiting:
             reference = self._references[waiting[0]]
             index = np.concatenate(
-                [_GROUPS[n] for n in waiting if self._references[n] is reference]
+                [_GROUPS[n][0] for n in waiting if self._references[n] is reference]
             )
             waiting = [n for n in waiting if self._references[n] is not reference]
             moved[index], bad[index] = self._flow(reference, crop, index)
@@ -225,6 +237,11 @@ class CarriedLandmarker(Landmarker):
         start = self._starts[index]
         moved, misfit = _lucas_kanade(reference, crop, start, self._seen[index], self._window())
         return moved, misfit > self._limits[index]
+
+    def _moved(self, seen: Points) -> bool:
+        """Whether a group has moved so far that its picture may have changed."""
+        way = np.hypot(*(seen - self._looked).T) / self._eyes
+        return any(np.median(way[list(group)]) > _MOVED for group, _ in _GROUPS)
 
     def _glide(self, seen: Points) -> None:
         """One frame's share of the last look's pull, on the points and on where they started."""
@@ -238,9 +255,9 @@ class CarriedLandmarker(Landmarker):
         apart = (found - seen) / self._eyes
         self._variance += _INTERVAL
         self._pull[:] = 0
-        for number, group in enumerate(_GROUPS):
+        for number, (group, believed) in enumerate(_GROUPS):
             index = list(group)
-            if number in lost or np.median(np.hypot(*apart[index].T)) > _APART:
+            if number in lost or np.median(np.hypot(*apart[index].T)) > believed:
                 seen[index] = found[index]
                 self._refer(number, crop, seen)
                 self._variance[number] = _NETWORK
@@ -248,6 +265,7 @@ class CarriedLandmarker(Landmarker):
             gain = self._variance[number] / (self._variance[number] + _NETWORK)
             self._variance[number] *= 1 - gain
             self._pull[index] = gain / _GLIDE * apart[index]
+        self._looked = seen.copy()
         self._since_look, self._changed, self._pulls_left = 0, bool(lost), _GLIDE
 
     # -- crops ---------------------------------------------------------------------------------
@@ -304,7 +322,9 @@ def _lucas_kanade(
     where = moved[:, 0].astype(np.float64)
     lost = (found.ravel() == 0) | ~np.isfinite(where).all(axis=1)
     where[lost] = points[lost]
-    return where, np.where(lost, np.inf, misfit.ravel().astype(np.float64))
+    change = np.full(len(points), np.inf)
+    change[~lost] = misfit.ravel()[~lost]  # what it says of the lost is not set
+    return where, change
 
 
 def _contrast(crop: ImageArray, points: Points, window: int) -> npt.NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +59,9 @@ def cut_out(
     height, width = image.shape[:2]
     x0, y0 = np.clip(low, 0, (width - 1, height - 1))
     x1, y1 = np.clip(high, (x0 + 1, y0 + 1), (width, height))
-    patch = image[y0:y1, x0:x1]
-    patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) if grey else np.ascontiguousarray(patch)
+    patch: npt.NDArray[Any] = np.ascontiguousarray(image[y0:y1, x0:x1])
+    if grey:
+        patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
     scale = float(np.hypot(*linear[:, 0]))
     if scale < 1:
         # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.

@@ -98,7 +98,8 @@ class MediaPipeLandmarker(Landmarker):
 
     The mesh's own detector prefers the most certain face, not the one asked for, and sees an image
     of 128 px; the window leaves it one face and enough pixels. The window stays in place while the
-    face does, because moving it breaks the mesh's tracking. Interface: `aumer.face.interface.Landmarker`.
+    face does, because moving it breaks the mesh's tracking.
+    Interface: `aumer.face.interface.Landmarker`.
 
     Raises:
         BackendUnavailable: MediaPipe is not installed or has no built-in models.
@@ -133,7 +134,8 @@ class MediaPipeLandmarker(Landmarker):
             return None
         mesh = found[0].landmark
         points = np.array([(mesh[i].x, mesh[i].y) for i in MESH_TO_IBUG68], np.float32)
-        return points * np.float32(side) + np.array([x0, y0], np.float32)
+        placed: FloatArray = points * np.float32(side) + np.array([x0, y0], np.float32)
+        return placed
 
     def _open_window(self, box: FloatArray) -> None:
         self.reset()

@@ -196,7 +196,10 @@ def iou(box: FloatArray, boxes: FloatArray) -> npt.NDArray[np.float64]:
     area = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).astype(np.float64).prod(axis=1)
     own = max(0.0, float(np.prod(np.clip(box[2:] - box[:2], 0, None).astype(np.float64))))
     whole = own + area - shared
-    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    shares: npt.NDArray[np.float64] = np.divide(
+        shared, whole, out=np.zeros_like(shared), where=whole > 0
+    )
+    return shares
 
 
 # -- the face mesh -----------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def mirrored(inputs: FloatArray) -> FloatArray:
     Shapes:
         inputs (N, H, W, 3) about zero (`centred`, or a flow in pixels); returns the like.
     """
-    mirror = inputs[:, :, ::-1].copy()
+    mirror: FloatArray = inputs[:, :, ::-1].copy()
     mirror[..., 0] *= -1
     return mirror
 

@@ -73,8 +73,7 @@ class Task:
     def learnt(self, gram: Floats, ridge: float, balance: float) -> Floats:
         """(n, C) weights: the scores of other clips are (their kernel with these + 1) @ weights."""
         whole = gram + 1 + np.diag(self.noise(ridge, balance))
-        weights: Floats = np.linalg.solve(whole, self.goals)
-        return weights
+        return np.asarray(np.linalg.solve(whole, self.goals), np.float64)
 
     def uf1(self, scores: Floats) -> float:
         """Of the greatest of each row of scores (n, C)."""

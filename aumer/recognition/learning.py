@@ -382,7 +382,7 @@ class _Run:
             mine = batch[self.processes.rank :: self.processes.count]
             self.optimizer.zero_grad(set_to_none=True)
             sums += self._step(
-                [samples[i] for i in mine], labels[mine], weights, rng.integers(2**31)
+                [samples[i] for i in mine], labels[mine], weights, int(rng.integers(2**31))
             )
         self.processes.agree(self.net)
         sums = self.processes.total(sums)

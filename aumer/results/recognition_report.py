@@ -162,7 +162,9 @@ _METRICS = {
 def _f1_of_class(k: int) -> Callable[[IntArray], Floats]:
     def score(counts: IntArray) -> Floats:
         below = counts[:, k].sum(1) + counts[:, :, k].sum(1)
-        return np.divide(2 * counts[:, k, k], below, out=np.zeros(len(counts)), where=below > 0)
+        doubled, none = 2 * counts[:, k, k], np.zeros(len(counts))
+        f1: Floats = np.divide(doubled, below, out=none, where=below > 0)
+        return f1
 
     return score
 

@@ -485,7 +485,7 @@ def _edges(low: float, high: float, frame: float, most: int) -> Floats:
     widths would hold now one, now two numbers of frames."""
     first, last = round(low / frame), round(high / frame)
     wide = -(-(last - first + 1) // most)
-    return (np.arange(first, last + wide + 1, wide) - 0.5) * frame
+    return np.asarray((np.arange(first, last + wide + 1, wide) - 0.5) * frame, np.float64)
 
 
 def errors(by_end: Mapping[str, Mapping[Kind, Floats]], unit: str, frame: float) -> Figure:

@@ -52,6 +52,9 @@ class SpotResult:
         settings: the settings in force, nested; whatever JSON can hold (tuples become lists).
         digests: what the result was computed from: ``content``, ``settings``, ``graph``, ...
         versions: of aumer and of the packages whose version can change the numbers.
+        face: the face's number by first appearance, where all faces or one by its number were
+            asked for; else None.
+        notes: what a reader should know of the video: several faces, a turned picture.
         features: the motion the scores came from, for plots; neither saved nor compared.
         track: the face through the video, for plots; neither saved nor compared.
 
@@ -68,6 +71,8 @@ class SpotResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    face: int | None = None
+    notes: tuple[str, ...] = ()
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
 
@@ -84,6 +89,7 @@ class SpotResult:
         for name in ("settings", "digests", "versions"):
             # A copy of our own: the caller may go on changing the dict that was handed over.
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
+        object.__setattr__(self, "notes", tuple(map(str, self.notes)))
         self._head()
 
     @property
@@ -119,6 +125,8 @@ class SpotResult:
             "spotter": self.spotter,
             "video": self.video.to_dict(),
             "coverage": self.coverage,
+            "face": self.face,
+            "notes": self.notes,
             "expressions": [vars(e) for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
@@ -177,6 +185,9 @@ class SpotResult:
                 settings=root["settings"].mapping(lambda node: node.value),
                 digests=root["digests"].mapping(Node.text),
                 versions=root["versions"].mapping(Node.text),
+                # Results of before these members came lack them.
+                face=root["face"].optional(Node.integer) if "face" in data else None,
+                notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
             )
         )
 
@@ -248,7 +259,8 @@ class SpotResult:
 
         Columns: video, kind (string); onset, apex, offset (int64, 0-based frames, closed);
         onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string);
-        probs (string: a JSON object, probability by class).
+        probs (string: a JSON object, probability by class); face (Int64: which, where several are
+        followed).
         """
         from aumer.results.writers import dataframe
 
@@ -303,9 +315,14 @@ class SpotResult:
     def summary(self) -> str:
         """One line: the video, what was found in it, the coverage and the spotter."""
         return (
-            f"{printable(self.video.name)}: {len(self.micro)} micro, {len(self.macro)} macro; "
+            f"{self.title()}: {len(self.micro)} micro, {len(self.macro)} macro; "
             f"coverage {100 * self.coverage:.4g} %; spotter {self.spotter}"
         )
+
+    def title(self) -> str:
+        """The video's name, and which face where there may be several."""
+        name = printable(self.video.name)
+        return name if self.face is None else f"{name}, face {self.face}"
 
     def _table(self) -> tuple[list[list[str]], str]:
         """Header and rows as text, and a line that counts the rows left out (or nothing)."""

@@ -35,6 +35,7 @@ COLUMNS = {
     "score": "float64",
     "label": "string",
     "probs": "string",
+    "face": "Int64",
 }
 
 
@@ -83,4 +84,4 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            yield name, e.kind, *frames, *seconds, float(e.score), e.label, probs
+            yield name, e.kind, *frames, *seconds, float(e.score), e.label, probs, result.face

@@ -56,7 +56,9 @@ class Lattice:
         before = int(np.ceil(margin / step))
         self._first = -before * step
         counts = [before + int(np.ceil((n - 1 + margin) / step)) + 1 for n in size]
-        self.x, self.y = (self._first + step * np.arange(count) for count in counts)
+        self.x, self.y = (
+            np.asarray(self._first + step * np.arange(count), np.float64) for count in counts
+        )
         #: (Ny, Nx, 2) px: where each node lies.
         self.nodes: Array = np.stack(np.meshgrid(self.x, self.y), axis=-1)
 
@@ -120,7 +122,7 @@ class Lattice:
 
     def _solve(self, coefficients: Array, q: Array, start: Array) -> Array:
         """(N, 2) px p with p + forward(p) = q, from a first guess."""
-        p = start.copy()
+        p: Array = start.copy()
         unmet = np.arange(len(q))
         for _ in range(_MAX_STEPS):
             missed = q[unmet] - p[unmet] - self.at(coefficients, p[unmet])
@@ -133,13 +135,14 @@ class Lattice:
     def at(self, coefficients: Array, points: Array | FloatArray) -> Array:
         """A field, given by `spline_coefficients`, read at (N, 2) px: (N, C)."""
         where = ((points - self._first) / self.step).T[::-1]
-        return np.stack(
+        read: Array = np.stack(
             [
                 map_coordinates(c, where, order=3, mode="nearest", prefilter=False)
                 for c in coefficients
             ],
             axis=-1,
         )
+        return read
 
     def refine(self, field: Array, block: Block = WHOLE) -> FloatArray:
         """A field at the block's nodes (ny, nx, C) -> at `pixels(block)`: (h, w, C) float32."""

@@ -465,7 +465,7 @@ def _outdone(found: list[_Found], rivals: list[_Found], rivalry: float) -> BoolA
 
 def _bridged(usable: BoolArray, gap: int) -> BoolArray:
     """With gaps of at most `gap` rows between usable ones filled."""
-    out = usable.copy()
+    out: BoolArray = usable.copy()
     for begin, end in runs(~usable):
         if begin > 0 and end < len(usable) and end - begin <= gap:
             out[begin:end] = True

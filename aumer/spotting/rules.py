@@ -288,7 +288,8 @@ class RuleSpotter:
             (candidate.offset, candidate.offset + reach),
         ):
             around = [m.smooth[max(0, begin) : end + 1] for m in mouth]
-            restless += max(np.ptp(a) for a in around) > self._settings.rest * candidate.height
+            still = self._settings.rest * candidate.height
+            restless += bool(max(np.ptp(a) for a in around) > still)
         return restless > holds
 
     def _expression(self, c: _Candidate, begin: int, end: int, features: Features) -> Expression:

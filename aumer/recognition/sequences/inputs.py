@@ -281,7 +281,7 @@ def steps_as_features(
         if moved is not None:
             values[k] = moved
     at = first + np.arange(len(steps))
-    valid = np.isfinite(values).all(axis=(1, 2))
+    valid = np.asarray(np.isfinite(values).all(axis=(1, 2)), np.bool_)
     return Features(values, at / fps, at, valid, rois, fps, eye_distance=motion.crop / 2)
 
 

@@ -122,7 +122,8 @@ class EulerianMagnifier:
         if not self._slow:
             self._alphas = self.settings.alphas(*image.shape)
             self._slow, self._fast = [x.copy() for x in levels], [x.copy() for x in levels]
-            return image.copy()
+            first: FloatArray = image.copy()
+            return first
         slow_rate, fast_rate = self._rates
         boosted = []
         for x, slow, fast, alpha in zip(levels, self._slow, self._fast, self._alphas, strict=True):

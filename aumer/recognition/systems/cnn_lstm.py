@@ -267,7 +267,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     def arrays(self, window: Window) -> Inputs:
         made: Inputs = {}
         if "grey" in self.config.modalities:
-            made["grey"] = window.grey[:, None].astype(np.float32) / 255
+            made["grey"] = window.grey[:, None].astype(np.float32) / np.float32(255)
         if "landmarks" in self.config.modalities:
             made["landmarks"] = window.landmarks.reshape(len(window.landmarks), -1)
         if "flow" in self.config.modalities and window.flow is not None:
