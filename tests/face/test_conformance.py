@@ -1,33 +1,34 @@
 """The contracts of `aumer.face.interface`, kept by every registered back end.
 
-A back end that is registered is tested here without another line, if it needs no arguments. No
-back end is ever skipped: all of them are dependencies, and the weights are made in conftest.
+A back end that is registered is tested here without another line, if it needs no arguments. None is
+skipped but MediaPipe where the extra `mediapipe` is not installed (.ci/run installs it, for these
+tests, in an environment of its own); weights that cannot be shipped are made in conftest.
 """
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from aumer.face.interface import Detector, Landmarker
+from aumer.face.carried import CarriedLandmarker
+from aumer.face.interface import Detector, Landmarker, box_round
+from aumer.face.models import MeshLandmarker
 from aumer.registry import names, resolve
 
-#: MediaPipe is a dependency only where it has a wheel (the marker in pyproject.toml).
-_MEDIAPIPE = sys.version_info < (3, 13) and (
-    sys.platform != "linux" or platform.machine() == "x86_64"
-)
+#: The default: the mesh's points of key frames, carried by flow.
+CARRIED = "mesh, carried"
 DETECTORS, LANDMARKERS = (
-    [n for n in names(kind) if n != "mediapipe" or _MEDIAPIPE]
+    [n for n in names(kind) if n != "mediapipe" or find_spec("mediapipe")]
     for kind in ("detector", "landmarker")
 )
+LANDMARKERS.append(CARRIED)
 #: Back ends that run here with the weights they run with elsewhere.
-REAL = {"mediapipe"}
+REAL = {"blazeface", "mesh", CARRIED, "mediapipe"}
 #: Where the face of the portrait is, brows to chin.
 FACE = np.array([68, 75, 190, 205], np.float32)
 
@@ -95,6 +96,15 @@ def test_detector_finds_the_face(boxes: np.ndarray, request: pytest.FixtureReque
         assert shared.prod() > 0.6 * (FACE[2:] - FACE[:2]).prod()
 
 
+def test_parts_are_of_the_interface_and_close(
+    new_detector: Callable[[], Detector], new_landmarker: Callable[[], Landmarker]
+) -> None:
+    for new, kind in ((new_detector, Detector), (new_landmarker, Landmarker)):
+        part = new()
+        assert isinstance(part, kind)
+        part.close()
+
+
 def test_detector_keeps_no_state(
     new_detector: Callable[[], Detector],
     detector: Detector,
@@ -132,6 +142,8 @@ def test_detector_takes_any_image(detector: Detector, portrait: np.ndarray) -> N
 def new_landmarker(
     request: pytest.FixtureRequest, arguments: dict[str, dict[str, Any]]
 ) -> Callable[[], Landmarker]:
+    if request.param == CARRIED:
+        return lambda: CarriedLandmarker(MeshLandmarker())
     return lambda: resolve("landmarker", request.param)(**arguments.get(request.param, {}))
 
 
@@ -189,6 +201,35 @@ def test_landmarker_forgets(
     landmarker.reset()
     landmarker.reset()
     np.testing.assert_array_equal(landmarker(portrait, FACE), points)
+
+
+def test_landmarker_goes_on_from_what_it_is_told(
+    landmarker: Landmarker, points: np.ndarray, portrait: np.ndarray
+) -> None:
+    """As the first frame of a piece of a video, whose landmarks the piece before has found."""
+    moved = np.roll(portrait, 1, axis=1)
+    landmarker.resume(portrait, points)
+    found = landmarker(moved, box_round(points))
+    check_points(found)
+    landmarker.resume(portrait, points)
+    again = landmarker(moved, box_round(points))
+    assert (found is None) == (again is None)
+    if found is not None and again is not None:
+        np.testing.assert_array_equal(found, again)
+
+
+def test_landmarker_looks_near_known_landmarks(
+    landmarker: Landmarker,
+    points: np.ndarray,
+    portrait: np.ndarray,
+    request: pytest.FixtureRequest,
+) -> None:
+    found = landmarker.near(portrait, points + np.float32(2))
+    check_points(found)
+    if request.node.callspec.params["new_landmarker"] in REAL:
+        assert found is not None
+        eyes = float(np.hypot(*(points[45] - points[36])))
+        assert np.hypot(*(found - points).T).mean() < 0.03 * eyes
 
 
 def test_landmarker_finds_nothing_where_nothing_is(

@@ -142,7 +142,7 @@ def test_random_weights_agree_with_the_package(
         landmarks_type=LandmarksType.TWO_D,
         max_batch_size=1,
     )
-    (theirs,) = FaceAlignment.get_landmarks_from_image(package, portrait.copy(), [box])
+    (theirs,) = FaceAlignment.get_landmarks_from_image(package, portrait.copy(), [box.tolist()])
     assert len(np.unique(theirs, axis=0)) > 40  # points all over the crop
     # Theirs are read to half a cell (2 px here), cut to whole pixels, off by the crop's rounding.
     difference = points - theirs

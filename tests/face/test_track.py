@@ -165,7 +165,15 @@ def test_a_detection_that_no_landmarker_confirms_is_no_face() -> None:
     scene = Blind([points(300, 200, 60)], [points(300, 200, 60)])
     assert scene.run() == [None, None]
     assert scene.detections == [0, 1]
-    assert scene.log == [*("detect", "landmark", "reset", "reset", *["turned"] * 3), "detect", *["landmark", "reset", "reset"]] or scene.resets >= 2
+    assert (
+        scene.log
+        == [
+            *("detect", "landmark", "reset", "reset", *["turned"] * 3),
+            "detect",
+            *["landmark", "reset", "reset"],
+        ]
+        or scene.resets >= 2
+    )
 
 
 @pytest.mark.parametrize(
