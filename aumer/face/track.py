@@ -38,9 +38,12 @@ _DRIFT, _FURTHEST = 0.04, 1.5
 _COASTS, _FORGOTTEN = 20, 45
 #: Share of the smaller of two boxes in the other from which on one face hides the other.
 _HIDES = 0.12
-#: A turned picture needs a face this much clearer than the picture as it is, and this clear. (On
-#: the shared videos faces score .8 to .96, and what is no face up to .78, in turned pictures most.)
-_CLEARER, _CLEAR = 0.15, 0.8
+#: A picture is taken to be turned where it shows, turned back, a face of this score that is
+#: clearer by this much than any it shows as it is. Scores are those of boxes that hold landmarks,
+#: eyes above the mouth: boxes alone score up to .78 on pictures turned the wrong way, faces .7 up.
+_CLEAR, _CLEARER = 0.65, 0.1
+#: A face of this score in the picture as it is needs no comparison.
+_PLAIN = 0.85
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,33 +367,37 @@ class FaceTracker:
     def _turn(
         self, image: ImageArray, upright: ImageArray, boxes: FloatArray
     ) -> tuple[FloatArray, ImageArray]:
-        """The boxes and the picture, turned if it shows a face that way alone, or far better."""
-        best = float(boxes[:, 4].max()) if len(boxes) else 0.0
-        wanted = max(best + _CLEARER, _CLEAR)
-        if best > 1 - _CLEARER:
+        """The boxes and the picture, turned if it shows a face that way alone, or more clearly."""
+        if len(boxes) and boxes[:, 4].max() >= _PLAIN:
             return boxes, upright
-        for turns in range(4):
-            if turns == self.turns:
-                continue
+        now = self.turns
+        wanted = max(_CLEAR, self._clearest(upright, boxes) + _CLEARER)
+        for turns in (t for t in range(4) if t != now):
             other = np.ascontiguousarray(np.rot90(image, turns))
             found = self._detect(other)
-            if len(found) and found[:, 4].max() >= wanted and self._confirmed(other, found):
-                self.turns, boxes, upright = turns, found, other
-                wanted = float(found[:, 4].max())
-                self._forget_tracks([t for t in self._tracks if t.landmarker is None])
+            score = self._clearest(other, found)
+            if score >= wanted:
+                self.turns, boxes, upright, wanted = turns, found, other, score
+        if self.turns != now:
+            self._forget_tracks([t for t in self._tracks if t.landmarker is None])
         return boxes, upright
 
-    def _confirmed(self, image: ImageArray, boxes: FloatArray) -> bool:
-        """Whether the clearest box holds landmarks, eyes above the mouth."""
-        clearest = boxes[int(boxes[:, 4].argmax()), :4]
-        track = _Track(clearest, self._take_landmarker())
-        found = self._read(track, image, clearest)
-        landmarks = track.landmarks
-        self._forget_tracks([track])
-        if not found or landmarks is None:
-            return False
-        down = landmarks[48:68].mean(axis=0) - landmarks[36:48].mean(axis=0)
-        return bool(down[1] > abs(down[0]))
+    def _clearest(self, image: ImageArray, boxes: FloatArray) -> float:
+        """The score of the clearest box that holds landmarks, eyes above the mouth; else 0."""
+        landmarker = self._take_landmarker()
+        best = 0.0
+        for box in boxes[np.argsort(-boxes[:, 4], kind="stable")]:
+            landmarker.reset()
+            landmarks = landmarker(image, box[:4])
+            if landmarks is None or not self._usable(landmarks, image.shape):
+                continue
+            down = landmarks[48:68].mean(axis=0) - landmarks[36:48].mean(axis=0)
+            if down[1] > abs(down[0]):
+                best = float(box[4])
+                break
+        landmarker.reset()
+        self._spare.append(landmarker)
+        return best
 
     def _faces(self, shape: tuple[int, ...]) -> dict[int, Face]:
         """The usable faces of this frame, in the picture as it came."""
