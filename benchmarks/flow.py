@@ -25,7 +25,6 @@ from aumer.config import load_settings
 from aumer.face.track import FaceTracker
 from aumer.flow import Flow, dis, farneback, tvl1_opencv
 from aumer.motion import AlignedFace, align, roi_motion
-from aumer.registry import resolve
 from aumer.tvl1 import tvl1, tvl1_pairs
 from aumer.video import open_video
 
@@ -55,11 +54,7 @@ def face_pairs(per_video: int) -> dict[int, list[Pair]]:
     for path in sorted((test_data() / "videos").iterdir()):
         if path.suffix == ".csv":
             continue
-        tracker = FaceTracker(
-            resolve("detector", settings.face.detector)(),
-            resolve("landmarker", settings.face.landmarker)(),
-            min_eye_distance=settings.face.min_eye_distance,
-        )
+        tracker = FaceTracker.from_settings(settings.face)
         last, count = None, 0
         for k, frame in enumerate(open_video(path)):
             if k % 12 > 1:

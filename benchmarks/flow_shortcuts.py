@@ -186,11 +186,7 @@ def real_sequences(count: int) -> list[list[Pair]]:
     for path in sorted((test_data() / "videos").iterdir()):
         if path.suffix == ".csv" or path.name in SAME:
             continue
-        tracker = FaceTracker(
-            registry.resolve("detector", SETTINGS.face.detector)(),
-            registry.resolve("landmarker", SETTINGS.face.landmarker)(),
-            min_eye_distance=SETTINGS.face.min_eye_distance,
-        )
+        tracker = FaceTracker.from_settings(SETTINGS.face)
         faces = []
         for k, frame in enumerate(open_video(path)):
             if k == 20 + count + 1:

@@ -99,11 +99,7 @@ def stages(video: Path, flow_name: str) -> dict[str, float]:
     """Milliseconds a frame of each stage, one after the other on this thread."""
     settings = load_settings(overrides={"motion": {"flow": flow_name}})
     clocks = {name: Clock() for name in ("decode", "face", "align", "flow", "MDMO", "spot")}
-    tracker = FaceTracker(
-        registry.resolve("detector", settings.face.detector)(),
-        registry.resolve("landmarker", settings.face.landmarker)(),
-        min_eye_distance=settings.face.min_eye_distance,
-    )
+    tracker = FaceTracker.from_settings(settings.face)
     timed_flow = TimedFlow(registry.resolve("flow", flow_name), clocks["flow"])
 
     frames: Iterator[object] = iter(open_video(video, queue_size=1))

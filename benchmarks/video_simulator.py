@@ -30,7 +30,6 @@ from common import Report, test_data
 
 from aumer import flow
 from aumer.config import load_settings
-from aumer.face.mediapipe import MediaPipeDetector, MediaPipeLandmarker
 from aumer.face.track import FaceTracker
 from aumer.motion import AlignedFace, align
 from aumer.simulate.timeline import Event, Timeline, draw
@@ -131,13 +130,12 @@ def agreement(
     path: Path, pairs: int, crop: int
 ) -> list[tuple[float, dict[tuple[str, str], float]]]:
     """For pairs of neighbouring frames spread over a film: mean amplitude and flows' distances."""
-    tracker = FaceTracker(MediaPipeDetector(), MediaPipeLandmarker(), min_eye_distance=24)
+    tracker = FaceTracker.from_settings(load_settings().face)
     faces: list[AlignedFace | None] = []
-    with closing(open_video(path)) as video:
+    with closing(tracker), closing(open_video(path)) as video:
         for frame in video:
             face = tracker(frame.image)
             faces.append(align(frame.image, face.landmarks, crop) if face else None)
-    tracker.reset()
     rows = []
     for k in np.unique(np.linspace(0, len(faces) - 2, pairs).astype(int)):
         before, after = faces[k], faces[k + 1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aumer.analysis import cache_key
 from aumer.cache import Arrays, FeatureCache, default_folder
 from aumer.config import load_settings
 from aumer.errors import UsageError
+from aumer.face import weights
 
 DEFAULT = load_settings().to_dict()
 
@@ -292,6 +294,15 @@ def test_key_is_the_same_for_the_same() -> None:
     assert key().isalnum()  # it names a file
 
 
+def another(name: str, value: Any) -> Any:
+    """A value that the setting of that name may have as well."""
+    if name == "follow":  # which does not take any text
+        return "left"
+    if isinstance(value, bool):
+        return not value
+    return value + "-other" if isinstance(value, str) else type(value)(value * 0.9)
+
+
 def test_key_changes_with_whatever_changes_the_features() -> None:
     keys = [
         key(),
@@ -303,7 +314,7 @@ def test_key_changes_with_whatever_changes_the_features() -> None:
     ]
     for section in ("face", "motion"):
         for name, value in DEFAULT[section].items():
-            other = value + "-other" if isinstance(value, str) else type(value)(value * 0.9)
+            other = another(name, value)
             assert other != value
             keys.append(key(overrides={section: {name: other}}))
     assert len(set(keys)) == len(keys) == 6 + len(DEFAULT["face"]) + len(DEFAULT["motion"])
@@ -320,9 +331,28 @@ def test_key_changes_with_the_version_of_what_computes(monkeypatch: pytest.Monke
     monkeypatch.setattr(analysis, "FEATURES_VERSION", analysis.FEATURES_VERSION + 1)
     assert key() != before
     monkeypatch.undo()
-    for library in ("mediapipe", "opencv-contrib-python"):
+    for name, entry in weights.SHIPPED.items():
         with monkeypatch.context() as patch:
-            patch.setattr(analysis, "_version", lambda name, one=library: name == one and "0.0")
-            changed = key()
-            patch.setattr(analysis, "_version", lambda name, one=library: name == one and "0.1")
-            assert key() != changed
+            patch.setitem(weights.SHIPPED, name, replace(entry, sha256="0" * 64))
+            assert key() != before
+
+
+@pytest.mark.parametrize(
+    ("face", "library", "changes"),
+    [
+        ({}, "opencv-contrib-python", True),
+        ({"detector": "mediapipe"}, "opencv-contrib-python", True),
+        ({"detector": "mediapipe"}, "mediapipe", True),
+        ({"landmarker": "mediapipe"}, "mediapipe", True),
+        ({"detector": "mediapipe", "landmarker": "mediapipe"}, "mediapipe", True),
+        ({}, "mediapipe", False),  # it need not even be installed
+    ],
+)
+def test_key_changes_with_the_libraries_that_the_back_ends_run(
+    face: dict[str, str], library: str, changes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    for number in ("0.0", "0.1"):
+        monkeypatch.setattr(analysis, "_version", lambda name, n=number: name == library and n)
+        seen.add(key(overrides={"face": face}))
+    assert (len(seen) == 2) is changes

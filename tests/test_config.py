@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from aumer._data import data_dir
-from aumer.config import Settings, digest, load_settings
+from aumer.config import FOLLOW, Settings, digest, load_settings
 from aumer.errors import EXIT_USAGE, ConfigError
 
 DEFAULT = load_settings().to_dict()
@@ -21,7 +21,9 @@ FLOATS = [(s, k) for s, k in EVERY if get_type_hints(SECTIONS[s])[k] is float]
 def changed(value: Any) -> Any:
     """Another value that is in range as well."""
     if isinstance(value, str):
-        return value + "-other"
+        return "left" if value in FOLLOW else value + "-other"
+    if isinstance(value, bool):
+        return not value
     return value - 1 if isinstance(value, int) else value * 0.9
 
 
@@ -243,6 +245,12 @@ def test_overrides_are_checked_as_a_file_is() -> None:
         ("motion", "flow", True),
         ("motion", "flow", None),
         ("face", "detector", ["mediapipe"]),
+        ("face", "carry", 0),
+        ("face", "carry", 1),
+        ("face", "carry", 1.0),
+        ("face", "carry", "true"),
+        ("face", "follow", 2),
+        ("face", "follow", True),
         ("rules", "foot", {"value": 0.1}),
         ("rules", "foot", False),
     ],
@@ -269,6 +277,7 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "values"),
     [
+        ("face", "follow", ["", "0", "-1", "1.0", "Left", "largest ", "biggest"]),
         ("face", "min_eye_distance", [0, -1.0]),
         ("face", "restart_s", [0.99, 0, -3]),
         ("motion", "rate", [0, 0.99, -30, 1000.1]),
@@ -284,7 +293,7 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
         *[("rules", k, [-0.01, 1.01]) for k in ("foot", "slow", "complete", "hold", "overlap")],
     ],
 )
-def test_a_value_out_of_range_is_refused(section: str, key: str, values: list[float]) -> None:
+def test_a_value_out_of_range_is_refused(section: str, key: str, values: list[Any]) -> None:
     for value in values:
         said = refused(overrides={section: {key: value}})
         assert f"{section}.{key} must be " in said
@@ -294,7 +303,7 @@ def test_a_value_out_of_range_is_refused(section: str, key: str, values: list[fl
 
 def test_every_number_has_a_range() -> None:
     for section, key in EVERY:
-        if not isinstance(DEFAULT[section][key], str):
+        if not isinstance(DEFAULT[section][key], (str, bool)):
             refused(overrides={section: {key: type(DEFAULT[section][key])(-1000)}})
 
 
@@ -309,6 +318,7 @@ def test_ranges_of_one_setting_by_another() -> None:
     ("section", "key", "value"),
     [
         ("face", "restart_s", 1),
+        *[("face", "follow", which) for which in (*FOLLOW, "1", "12")],
         ("motion", "rate", 1),
         ("motion", "rate", 1000),
         ("motion", "crop", 40),
@@ -320,7 +330,7 @@ def test_ranges_of_one_setting_by_another() -> None:
         ("rules", "overlap", 1),
     ],
 )
-def test_the_ends_of_a_range_belong_to_it(section: str, key: str, value: float) -> None:
+def test_the_ends_of_a_range_belong_to_it(section: str, key: str, value: Any) -> None:
     settings = load_settings(overrides={section: {key: value}})
     assert settings.to_dict()[section][key] == value
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PathDistribution
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 
 from aumer import doctor, registry
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, EXIT_WEIGHTS, BackendUnavailable
+from aumer.face import weights
 
 CONTRIB, HEADLESS = "opencv-contrib-python", "opencv-contrib-python-headless"
 
@@ -29,6 +31,53 @@ def test_default_back_ends_run_here(real: doctor.Report) -> None:
     assert set(defaults.values()) == {None}
     assert real.problems == ()
     assert real.exit_code == EXIT_OK
+
+
+def test_networks_that_ship_are_whole(real: doctor.Report) -> None:
+    assert [n.name for n in real.networks] == list(weights.SHIPPED)
+    for network in real.networks:
+        assert network.error is None
+        assert f"{network.name}: {network.path}, ok\n" in str(real)
+
+
+def test_damaged_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = weights.SHIPPED["face-mesh"]
+    monkeypatch.setitem(weights.SHIPPED, "face-mesh", replace(mesh, sha256="0" * 64))
+    monkeypatch.setattr(weights, "shipped", weights.shipped.__wrapped__)  # keeps what it saw whole
+    found = doctor.report()
+    errors = {n.name: n.error for n in found.networks}
+    assert "is damaged" in (errors.pop("face-mesh") or "")
+    assert set(errors.values()) == {None}
+    assert found.exit_code == EXIT_WEIGHTS
+    assert f"face-mesh: {mesh.path}, which ships with aumer, is damaged" in str(found)
+    assert f"`aumer spot` cannot run here (exit code {EXIT_WEIGHTS})." in str(found)
+
+
+def test_back_end_of_an_extra_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)  # importing it fails
+    installed = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda n: None if n == "mediapipe" else installed(n))
+    found = doctor.report()
+    assert "  mediapipe not installed (an extra)\n" in str(found)
+    for kind in ("detector", "landmarker"):
+        (backend,) = (b for b in found.backends if (b.kind, b.name) == (kind, "mediapipe"))
+        assert (backend.extra, backend.default) == ("mediapipe", False)
+        assert "mediapipe" in (backend.error or "")
+        (line,) = (x for x in str(found).splitlines() if f"{kind} mediapipe:" in x)
+        assert "not installed, an extra for Python 3.10 to 3.12, on x86-64 and macOS: pip" in line
+        assert line.endswith('pip install "aumer[mediapipe]"')
+        assert "cannot run" not in line
+    assert found.exit_code == EXIT_OK
+
+
+def test_broken_back_end_of_an_extra_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    installed = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda n: "0.10" if n == "mediapipe" else installed(n))
+    found = doctor.report()
+    (detector,) = (b for b in found.backends if (b.kind, b.name) == ("detector", "mediapipe"))
+    assert detector.extra is None
+    assert str(detector).startswith("  detector mediapipe: cannot run: the mediapipe face back end")
 
 
 def test_every_back_end_is_listed_with_its_reason(real: doctor.Report) -> None:
@@ -74,9 +123,12 @@ def fake_wheel(site: Path, name: str, binary: bytes, version: str = "4.11.0.86")
     return PathDistribution(info)
 
 
-def fake_cv2(*, optflow: bool) -> ModuleType:
+def fake_cv2(*, optflow: bool, release: str = "4.11.0") -> ModuleType:
     cv2: Any = ModuleType("cv2")
-    cv2.__version__ = "4.11.0"
+    cv2.__version__ = release
+    cv2.dnn = SimpleNamespace()
+    if release != "4.5.5":
+        cv2.dnn.readNetFromTFLite = object
     cv2.getBuildInformation = lambda: "\n  GUI:                           NONE\n"
     cv2.optflow = SimpleNamespace()  # other wheels' type stubs make this name in any case
     if optflow:
@@ -125,6 +177,13 @@ def test_the_last_wheel_written_won(order: tuple[str, str], tmp_path: Path) -> N
             f"{CONTRIB}==4.11.0.86",
             id="mixed releases",
         ),
+        pytest.param(
+            fake_cv2(optflow=True, release="4.5.5"),
+            {CONTRIB: "4.5.5.64"},
+            "the face networks cannot run: OpenCV 4.5.5 does not read TensorFlow Lite",
+            f"{CONTRIB}>=4.11,<4.12",
+            id="too old for the face networks",
+        ),
     ],
 )
 def test_state_of_opencv(
@@ -169,24 +228,38 @@ def test_missing_system_library_is_repaired_with_the_headless_wheel() -> None:
     )
 
 
-def test_broken_packages_are_reported_in_a_line_each() -> None:
+def told_without(*packages: str) -> tuple[dict[str, Any], dict[tuple[str, str], str | None], int]:
+    """What the doctor finds where importing these packages fails, its back ends' errors by kind and
+    name, and its exit code."""
     # In a process of its own: nothing that is imported already gets in the way, or is spoilt.
-    code = """
+    code = f"""
 import sys
-sys.modules.update(dict.fromkeys(["cv2", "torch", "mediapipe"]))  # importing them fails
+sys.modules.update(dict.fromkeys({packages!r}))
 from aumer import doctor
 sys.exit(doctor.main(as_json=True))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     found = json.loads(run.stdout)
-    errors = {(b["kind"], b["name"]): b["error"] for b in found["backends"]}
-    assert "cv2" in errors["flow", "dis"]
-    assert "mediapipe" in errors["detector", "mediapipe"]
+    return found, {(b["kind"], b["name"]): b["error"] for b in found["backends"]}, run.returncode
+
+
+def test_broken_packages_are_reported_in_a_line_each() -> None:
+    found, errors, code = told_without("cv2", "torch", "mediapipe")
+    for broken in (("flow", "dis"), ("detector", "blazeface"), ("landmarker", "mesh")):
+        assert "cv2" in (errors[broken] or "")
     assert all("\n" not in (error or "") for error in errors.values())
     assert found["opencv"]["version"] is None
     assert CONTRIB in found["opencv"]["repair"]
     assert "torch does not run" in found["devices"][-1]
-    assert run.returncode == found["exit_code"] != EXIT_OK
+    assert code == found["exit_code"] != EXIT_OK
+
+
+def test_without_mediapipe_its_back_ends_alone_are_missing() -> None:
+    _, errors, _ = told_without("mediapipe")
+    for kind in ("detector", "landmarker"):
+        assert "mediapipe" in (errors[kind, "mediapipe"] or "")
+    for fine in (("flow", "dis"), ("detector", "blazeface"), ("landmarker", "mesh")):
+        assert errors[fine] is None
 
 
 @pytest.mark.parametrize(
@@ -219,7 +292,7 @@ def test_missing_weights_are_no_failure_of_the_defaults(
     (retinaface,) = (b for b in found.backends if b.name == "retinaface")
     assert retinaface.exit_code == EXIT_WEIGHTS
     assert "aumer models fetch retinaface" in (retinaface.error or "")
-    (weights,) = (w for w in found.weights if w.name == "retinaface")
-    assert not weights.present
-    assert str(tmp_path) in weights.path
+    (missing,) = (w for w in found.weights if w.name == "retinaface")
+    assert not missing.present
+    assert str(tmp_path) in missing.path
     assert found.exit_code == EXIT_OK

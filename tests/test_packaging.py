@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 from hatchling import build
 from packaging.requirements import Requirement
 
-from aumer import _data
+from aumer import _data, doctor
+from aumer.face import weights
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -88,6 +91,24 @@ def test_wheel_is_typed_licensed_and_has_its_command(wheel: Path) -> None:
     assert {p.name for p in wheel.iterdir()} == {"aumer", info.name}  # no tests, no benchmarks
 
 
+def test_wheel_ships_the_face_networks_with_their_notice(wheel: Path) -> None:
+    networks = files(wheel / "aumer" / "face" / "networks")
+    notice = networks.pop("NOTICE").decode()
+    assert sum(map(len, networks.values())) <= 4e6
+    shipped = {s.file: s for s in weights.SHIPPED.values()}
+    assert set(networks) == set(shipped)  # no file without its licence and source, and none missing
+    for name, content in networks.items():
+        assert hashlib.sha256(content).hexdigest() == shipped[name].sha256
+        package, release = re.findall(r"^(\S+) (\S+),", shipped[name].found_in)[0]
+        _, listed, entry = notice.partition(f"\n{name}\n")
+        assert listed, f"NOTICE does not name {name}"
+        assert f"sha256 {shipped[name].sha256}\n" in entry
+        assert f"{package} {release} on PyPI" in notice
+    (info,) = wheel.glob("*.dist-info")
+    copied = info / "licenses" / "aumer" / "face" / "networks" / "NOTICE"
+    assert copied.read_text(encoding="utf-8") == notice
+
+
 def test_editable_install_copies_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
     with zipfile.ZipFile(tmp_path / build.build_editable(str(tmp_path))) as archive:
@@ -112,16 +133,66 @@ def test_wheels_that_share_cv2_are_of_one_release(project: dict[str, Any]) -> No
     assert len(set(bounds.values())) == 1
 
 
-def test_pins_keep_within_the_bounds(project: dict[str, Any]) -> None:
-    lines = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = {}
-    for line in lines:
+HERE = {"python_version": "3.11", "sys_platform": "linux", "platform_machine": "x86_64"}
+
+
+def pins(file: str) -> dict[str, str]:
+    """What a file of constraints allows on CI's Python."""
+    found = {}
+    for line in (ROOT / ".ci" / file).read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             pin = Requirement(line)
             (specifier,) = pin.specifier
             assert specifier.operator == "=="
-            pins[re.sub(r"[-_.]+", "-", pin.name).lower()] = specifier.version
-    environment = {"python_version": "3.11", "sys_platform": "linux", "platform_machine": "x86_64"}
-    for requirement in requirements(project):
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            assert requirement.specifier.contains(pins[requirement.name]), str(requirement)
+            assert pin.marker is not None
+            assert pin.marker.evaluate(HERE)
+            found[re.sub(r"[-_.]+", "-", pin.name).lower()] = specifier.version
+    return found
+
+
+def wanted(requirements: Iterable[str], environment: dict[str, str] = HERE) -> list[Requirement]:
+    return [
+        r
+        for r in map(Requirement, requirements)
+        if r.marker is None or r.marker.evaluate(environment)
+    ]
+
+
+def test_pins_keep_within_the_bounds(project: dict[str, Any]) -> None:
+    extras = project["optional-dependencies"]
+    found = pins("constraints.txt")
+    ordinary = [rs for name, rs in extras.items() if name != "mediapipe"]  # it has its own
+    for requirement in wanted(chain(project["dependencies"], *ordinary)):
+        assert requirement.specifier.contains(found[requirement.name]), str(requirement)
+
+
+def test_pins_of_the_mediapipe_extra_keep_within_all_bounds(project: dict[str, Any]) -> None:
+    found = pins("constraints-mediapipe.txt")
+    both = {**pins("constraints.txt"), **found}
+    extra = project["optional-dependencies"]["mediapipe"]
+    assert {r.name for r in wanted(extra)} <= set(found)
+    for requirement in wanted([*project["dependencies"], *extra]):
+        assert requirement.specifier.contains(both[requirement.name]), str(requirement)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize(
+    ("system", "machine"), [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")]
+)
+def test_mediapipe_comes_with_its_extra_alone_and_where_it_has_wheels(
+    project: dict[str, Any], version: str, system: str, machine: str
+) -> None:
+    there = {"python_version": version, "sys_platform": system, "platform_machine": machine}
+    assert f"Programming Language :: Python :: {version}" in project["classifiers"]
+    names = [r.name for r in wanted(project["dependencies"], there)]
+    assert not {"mediapipe", "jax"} & set(names)
+    (numpy,) = (r for r in wanted(project["dependencies"], there) if r.name == "numpy")
+    assert numpy.specifier.contains("1.26.4")
+    assert numpy.specifier.contains("2.4.6")
+    extra = {r.name for r in wanted(project["optional-dependencies"]["mediapipe"], there)}
+    has_wheel = version in ("3.10", "3.11", "3.12") and (system, machine) != ("linux", "aarch64")
+    assert extra == ({"mediapipe", "numpy"} if has_wheel else set())
+
+
+def test_extras_that_doctor_names_exist(project: dict[str, Any]) -> None:
+    assert set(doctor._EXTRAS) <= set(project["optional-dependencies"])

@@ -254,7 +254,7 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("analysed again")
 
-    monkeypatch.setattr(analysis, "FaceTracker", never)
+    monkeypatch.setattr(analysis.FaceTracker, "from_settings", never)
     second = aumer.spot(performance(), fps=30, cache=tmp_path)
     same(first, second)
     assert first == second

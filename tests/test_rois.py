@@ -10,6 +10,7 @@ from aumer.analysis import analyse, cache_key
 from aumer.cache import FeatureCache
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError
+from aumer.face.interface import Detector, Landmarker
 from aumer.face.mean_face import MEAN_FACE
 from aumer.mdmo import ROIS
 from aumer.rois import DEFAULT_ROIS, LANDMARK_NAMES, NAMED, RoiSet, landmark, roi_set
@@ -123,15 +124,13 @@ def standing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_parts", parts)
     points = (MEAN_FACE[:, :2] * 64 + (64, 46)).astype(np.float32)
 
-    class Detector:
+    class Standing(Detector):
         def __call__(self, image: np.ndarray) -> np.ndarray:
             return np.array([(0, 0, 128, 128, 0.9)], np.float32)
 
-    class Landmarker:
+    class Points(Landmarker):
         def __call__(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
             return points
-
-        def reset(self) -> None: ...
 
     def right(previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         field = np.zeros((*previous.shape, 2), np.float32)
@@ -139,7 +138,7 @@ def standing(monkeypatch: pytest.MonkeyPatch) -> None:
         field[20:64, 70:] = 0
         return field
 
-    parts["detector"]["standing"], parts["landmarker"]["standing"] = Detector, Landmarker
+    parts["detector"]["standing"], parts["landmarker"]["standing"] = Standing, Points
     parts["flow"]["right"] = right
 
 

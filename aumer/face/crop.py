@@ -28,7 +28,7 @@ def similarity(source: Matrix, target: Matrix, weight: Matrix | None = None) -> 
     return np.column_stack([linear, middle_t - linear @ middle_s])
 
 
-def applied(transform: Matrix, points: npt.NDArray[np.floating]) -> Matrix:
+def applied(transform: Matrix, points: npt.NDArray[np.floating[Any]]) -> Matrix:
     """Points (N, 2) moved by a (2, 3) transform."""
     moved: Matrix = points @ transform[:, :2].T + transform[:, 2]
     return moved
@@ -38,6 +38,12 @@ def inverse(transform: Matrix) -> Matrix:
     """The (2, 3) transform that takes the other one back."""
     linear = np.linalg.inv(transform[:, :2])
     return np.column_stack([linear, -linear @ transform[:, 2]])
+
+
+def chained(second: Matrix, first: Matrix) -> Matrix:
+    """The (2, 3) transform that does `first`, then `second`."""
+    linear = second[:, :2] @ first[:, :2]
+    return np.column_stack([linear, applied(second, first[None, :, 2])[0]])
 
 
 def cut_out(

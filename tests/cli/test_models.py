@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import urllib.error
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,42 @@ def test_list_says_what_is_missing_and_where(run: Any, tmp_path: Path) -> None:
         assert str(record.path) in ran.out
         assert f"aumer models fetch {name}\n" in ran.out
         assert record.licence in ran.out
+
+
+def test_list_says_what_ships_and_where_it_is_from(run: Any) -> None:
+    listed = run("models list").out
+    for name, network in weights.SHIPPED.items():
+        size = f"{network.path.stat().st_size / 1e6:.1f} MB"
+        assert (
+            f"{name}: ships with aumer, {size}\n"
+            f"  what     {network.source}\n"
+            f"  licence  {network.licence}\n"
+            f"  file     {network.path}\n"
+            f"  sha256   {network.sha256}\n"
+            f"  from     {network.found_in}\n"
+        ) in listed
+
+
+def test_damaged_network(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = replace(weights.SHIPPED["face-mesh"], sha256="0" * 64)
+    monkeypatch.setitem(weights.SHIPPED, "face-mesh", network)
+    monkeypatch.setattr(weights, "shipped", weights.shipped.__wrapped__)  # keeps what it saw whole
+    ran = run("models list")
+    assert ran.code == 0
+    assert (
+        "face-mesh: ships with aumer, but is missing or damaged: install aumer again\n" in ran.out
+    )
+    ran = run("models fetch face-mesh")
+    assert (ran.code, ran.out) == (EXIT_WEIGHTS, "")
+    assert "Install aumer again" in ran.err
+
+
+@pytest.mark.parametrize("name", weights.SHIPPED)
+def test_what_ships_is_not_fetched(name: str, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("urllib.request.urlopen")
+    ran = run(f"models fetch {name}")
+    assert (ran.code, ran.out) == (0, f"{weights.SHIPPED[name].path}\n")
+    assert f"{name}: ships with aumer, nothing to download" in ran.err
 
 
 def test_fetch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

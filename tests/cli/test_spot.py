@@ -211,13 +211,13 @@ def test_defaults_then_file_then_flags(
 
 def test_options_reach_the_spotter(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    original = pipeline.Spotter.__call__
+    original = pipeline.Spotter.each_face
 
     def call(self: pipeline.Spotter, video: Any, **options: Any) -> Any:
         seen.update(options)
         return original(self, video, **options)
 
-    monkeypatch.setattr(pipeline.Spotter, "__call__", call)
+    monkeypatch.setattr(pipeline.Spotter, "each_face", call)
     words = "--start .1 --end .5 --min-coverage .3 --workers 1 --model rules --cache kept"
     assert run(f"spot @still.avi {words}").code == 0
     seen.pop("progress")
@@ -237,7 +237,7 @@ def test_options_reach_the_spotter(run: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     text = " ".join(run("spot --help").out.split())
     model = inspect.signature(pipeline.Spotter).parameters["model"].default
-    coverage = inspect.signature(pipeline.Spotter.__call__).parameters["min_coverage"].default
+    coverage = inspect.signature(pipeline.Spotter.each_face).parameters["min_coverage"].default
     assert f"spotter (default: {model})" in text
     assert f"usable face (default: {coverage})" in text
     assert set(spot._FORMATS) == {*outputs.STREAMS, *outputs.FILES}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,8 @@ def test_the_track_may_hold_fewer_frames_than_the_video(
     video: tuple[ImageArray, FaceTrack],
 ) -> None:
     frames, track = video
-    every_third = FaceTrack(
-        **{name: array[::3] for name, array in vars(track).items()},
-    )
+    rows = {name: a[::3] for name, a in vars(track).items() if isinstance(a, np.ndarray)}
+    every_third = replace(track, **rows)
     assert thumbnails(frames, [7], every_third, fps=30)[7][64, 64].tolist() == [140, 255, 0]
 
 
