@@ -1,28 +1,33 @@
 """Landmarks that hold still: found on key frames, carried by flow through the frames between.
 
-A network sees each frame afresh, and its points jitter by .2 % of the outer-eye distance or more: a
-third of a micro-expression. A point that Lucas-Kanade carries from a picture of the same face moves
-by what the face moves. What that leaves to do is to know when the picture no longer fits:
+A network sees each frame afresh, and its points jitter by .3 % of the outer-eye distance: a third
+of a micro-expression. A point that Lucas-Kanade carries from a picture of the same face moves by
+what the face moves. What that leaves to do is to know when the picture no longer fits:
 
 - Every frame is first put on the crop of the one before by the points that no expression moves, so
   that Lucas-Kanade sees only what is left: with a turned or grown crop it would answer for the
   middle of the window's texture, not for its centre.
-- Points go in groups (a brow, an eye, the mouth ...). Each group has a reference: a crop, and where
-  in it the points are. While the reference fits, errors do not add up, however long that is.
+- Points go in groups (a brow, an eye's lids, a lip ...). Each group has a reference: a crop, and
+  where in it the points are. While the reference fits, errors do not add up, however long that is.
 - Where it does not fit, the frame before becomes the reference; where that does not fit either (a
-  jaw that drops within one frame), the group is found anew by the network.
-- The network looks in at times and pulls each group towards what it sees, the more, the oftener the
-  group's reference has changed; the pull is spread over many frames.
+  jaw that drops within one frame), the network says where the group is.
+- The first reference is kept as the group's home, and returned to as soon as it fits again, so that
+  a turn of the head or a word leaves nothing behind.
+- The network looks in at times and pulls each group towards what it sees, the less, the more looks
+  have gone into the group's place already. Pulls are spread over many frames.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aumer.face.crop import applied, cut_out, inverse, similarity
-from aumer.face.interface import Landmarker, box_round
+from aumer.face.crop import Cutting, applied, inverse, similarity
+from aumer.face.interface import Landmarker, Memory, box_round
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
 from aumer.types import FloatArray, ImageArray
 
@@ -32,7 +37,7 @@ Points = npt.NDArray[np.float64]
 #: before flow is no longer believed. It is believed longest where skin only shifts, and the network
 #: where something opens: of lids and lips it sees the edge itself.
 _GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
-    ((*range(5), *range(12, 17)), 0.05),  # sides of the face
+    ((*range(5), *range(12, 17)), 0.03),  # sides of the face
     (tuple(range(5, 12)), 0.03),  # chin
     (tuple(range(17, 22)), 0.05),
     (tuple(range(22, 27)), 0.05),  # brows
@@ -43,19 +48,28 @@ _GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
     ((*range(48, 55), *range(60, 65)), 0.02),  # upper lip, corners of the mouth
     ((*range(55, 60), *range(65, 68)), 0.02),  # lower lip
 )
+#: This group goes with the head: a window on it shows more of the background than of the face.
+_SIDES = 0
 #: What the head is followed by: the nose and the eyes' corners.
-_HEAD = (*range(27, 36), 36, 39, 42, 45)
+_HEAD = np.array((*range(27, 36), 36, 39, 42, 45))
 #: px between the outer eye corners in the crop: the face's own size within these bounds. More
 #: shows no more than the video does, less leaves windows without texture.
 _LEAST_EYES, _MOST_EYES = 64, 96
-#: Side of the Lucas-Kanade window in outer-eye distances: an eighth of the face's width to each
-#: side. Half of it doubles the noise, twice of it mixes lips with chin.
-_WINDOW = 0.32
+#: Sides of the Lucas-Kanade window in outer-eye distances. The wide one has the least noise where
+#: the picture is that of the reference; where the head has turned or skin has deformed, the narrow
+#: one is nearer to the truth: from this share of the difference on that a window may have.
+_WINDOW, _NARROW = 0.32, 0.14
+_DEFORMED = 0.3
 #: Grey level and contrast that every crop is brought to, so that light does not pass for motion.
 _GREY, _CONTRAST = 128.0, 45.0
 #: A point has lost its picture where the mean grey difference in its window exceeds this share of
-#: the window's contrast, and this many grey levels.
+#: the window's contrast, and this many grey levels. (Of a mouth that opens the share passes .3
+#: where flow goes wrong by 1 % of the outer-eye distance; on still faces it is .05 to .15.)
 _MISFIT, _LEAST_MISFIT = 0.3, 6.0
+#: A group goes home if, as seen from there, it lies within this of where it is (outer-eye
+#: distances) and its windows differ by less than this share of what they may. It tries every so
+#: many frames, and gives that home up for a nearer one after so many in vain.
+_HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 5, 900
 #: Two frames that correlate less than this over the inner face do not show the same one.
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
@@ -67,6 +81,35 @@ _GLIDE = 15
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0003**2
 #: A group that has moved this far (outer-eye distances) since a look is looked at again.
 _MOVED = 0.03
+
+
+class _Group:
+    """Landmarks that share a reference.
+
+    Attributes:
+        index: their numbers.
+        believed: see `_GROUPS`.
+        crop: the picture they are carried from; `starts` of the landmarker says where they are
+            in it.
+        variance: of their place, in squared outer-eye distances.
+        home, home_starts, home_limits, home_variance: the same of the reference to return to, and
+            the grey levels by which each of its windows may differ from it.
+        away: frames since it was left; 0 at home.
+    """
+
+    def __init__(self, index: tuple[int, ...], believed: float) -> None:
+        self.index = np.array(index)
+        self.believed = believed
+        self.crop = self.home = np.zeros((0, 0), np.uint8)
+        self.home_limits = np.zeros(len(index))
+        self.home_starts = np.zeros((len(index), 2))
+        self.variance = self.home_variance = 0.0
+        self.away = 0
+
+    def settle(self, starts: Points, limits: Points) -> None:
+        """The present reference is home."""
+        self.home, self.home_starts, self.home_limits = self.crop, starts.copy(), limits.copy()
+        self.home_variance, self.away = self.variance, 0
 
 
 class CarriedLandmarker(Landmarker):
@@ -91,19 +134,14 @@ class CarriedLandmarker(Landmarker):
         self._place = np.zeros((2, 3))  # image -> crop of the last frame ...
         self._crop = np.zeros((0, 0), np.uint8)  # ... that crop ...
         self._seen = np.zeros((68, 2))  # ... and the landmarks in it
-        self._references = [self._crop] * len(_GROUPS)  # each group's picture ...
-        self._starts = np.zeros((68, 2))  # ... the landmarks in these ...
-        self._limits = np.zeros(68)  # ... and by how much each window may change
-        self._variance = np.zeros(len(_GROUPS))
+        self._groups = [_Group(*group) for group in _GROUPS]
+        self._starts = np.zeros((68, 2))  # the landmarks in their groups' references ...
+        self._goals = np.zeros((68, 2))  # ... where pulls take these ...
+        self._limits = np.ones(68)  # ... and the grey levels by which each window may differ
+        self._pulls_left = 0
         self._looked = np.zeros((68, 2))  # where the landmarks were at the network's last look
         self._since_look = 0
         self._changed = False
-        self._pull = np.zeros((68, 2))  # outer-eye distances a frame
-        self._pulls_left = 0
-
-    def resume(self, image: ImageArray, landmarks: FloatArray) -> None:
-        self.reset()
-        self._begin(image, landmarks, variance=_NETWORK / 9)
 
     def close(self) -> None:
         self._network.close()
@@ -116,41 +154,97 @@ class CarriedLandmarker(Landmarker):
             self.reset()
             found = self._network(image, box)
             if found is not None:
-                self._begin(image, found, variance=_NETWORK)
+                self._begin(image, found.astype(np.float64), variance=_NETWORK)
             return found
         return self._follow(image, self._points)
 
-    def _begin(self, image: ImageArray, landmarks: FloatArray, *, variance: float) -> None:
-        """Every group's reference is this image."""
+    # -- beginnings ------------------------------------------------------------------------------
+
+    def memory(self) -> Memory:
+        if self._points is None:
+            return {}
+        homes = list({id(g.home): g.home for g in self._groups}.values())
+        return {
+            "homes": np.stack(homes),
+            "home_of": np.array([[h is g.home for h in homes].index(True) for g in self._groups]),
+            "home_starts": np.concatenate([g.home_starts for g in self._groups]),
+            "groups": np.array([(g.home_variance, g.variance, g.away) for g in self._groups]),
+        }
+
+    def resume(
+        self, image: ImageArray, landmarks: FloatArray, memory: Mapping[str, Any] | None = None
+    ) -> None:
+        self.reset()
         points = landmarks.astype(np.float64)
+        if not memory:
+            self._begin(image, points, variance=_NETWORK / 9)
+            return
+        homes = np.asarray(memory["homes"], np.uint8)
+        # In the crops' own size, whatever the face's is by now.
+        self._begin(image, points, variance=_NETWORK / 9, eyes=homes.shape[1] // 2)
+        ends = np.cumsum([len(g.index) for g in self._groups])[:-1]
+        starts = np.split(np.asarray(memory["home_starts"], np.float64), ends)
+        for group, of, home_starts, row in zip(
+            self._groups, memory["home_of"], starts, memory["groups"], strict=True
+        ):
+            group.home, group.home_starts = homes[int(of)], home_starts
+            group.home_limits = self._limits_of(group.home, home_starts)
+            group.home_variance, group.variance, away = map(float, row)
+            group.away = int(away) + 1  # here is not home, if only for a moment
+
+    def _begin(
+        self, image: ImageArray, points: Points, *, variance: float, eyes: int | None = None
+    ) -> None:
+        """Every group's reference is this image."""
         rigid = list(RIGID)
         size = float(np.hypot(*similarity(MEAN_FACE[rigid, :2], points[rigid])[:, 0]))
-        self._eyes = int(np.clip(round(size), _LEAST_EYES, _MOST_EYES))
+        self._eyes = eyes or int(np.clip(round(size), _LEAST_EYES, _MOST_EYES))
         template = MEAN_FACE[:, :2] * self._eyes + np.array(CROP_ORIGIN) * 2 * self._eyes
         self._place = similarity(points[rigid], template[rigid])
-        self._crop = self._cut_out(image, self._place)
+        side = 2 * self._eyes
+        self._crop = _levelled(Cutting(image, self._place, side).cut(self._place, side))
         self._points, self._seen = points, applied(self._place, points)
-        for number in range(len(_GROUPS)):
-            self._refer(number, self._crop, self._seen)
-        self._variance[:] = variance
-        self._looked = self._seen.copy()
-        self._since_look, self._changed, self._pulls_left = 0, False, 0
+        self._pulls_left = 0
+        for group in self._groups:
+            self._refer(group, self._crop, self._seen, variance)
+            group.settle(self._starts[group.index], self._limits[group.index])
+        self._looked, self._since_look, self._changed = self._seen.copy(), 0, False
+
+    def _refer(self, group: _Group, crop: ImageArray, seen: Points, variance: float) -> None:
+        """From now on the group is carried from this crop, where it lies as seen."""
+        group.crop, group.variance = crop, variance
+        self._limits[group.index] = self._limits_of(crop, seen[group.index])
+        self._starts[group.index] = self._goals[group.index] = seen[group.index]
+        group.away = max(1, group.away)
+
+    def _limits_of(self, crop: ImageArray, points: Points) -> Points:
+        """Grey levels by which the window round each point may differ from this one."""
+        half = self._window // 2
+        contrast = np.empty(len(points))
+        for k, (x, y) in enumerate(np.rint(points).astype(int).clip(0, len(crop) - 1)):
+            inside = crop[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1]
+            contrast[k] = inside.std()
+        return np.maximum(_LEAST_MISFIT, _MISFIT * contrast)
+
+    @property
+    def _window(self) -> int:
+        return round(_WINDOW * self._eyes) | 1
+
+    # -- one frame -------------------------------------------------------------------------------
 
     def _follow(self, image: ImageArray, points: Points) -> FloatArray | None:
-        place = self._head(image)
+        cutting = Cutting(image, self._place, 2 * self._eyes, room=0.1)
+        place = self._head(cutting)
         if place is None:
             return self._find_anew(image, points)
-        crop = self._cut_out(image, place)
+        crop = _levelled(cutting.cut(place, 2 * self._eyes))
         if not _same(crop, self._crop):
             return None
         seen, lost = self._carry(crop)
         self._glide(seen)
         self._since_look += 1
-        if (
-            lost
-            or self._moved(seen)
-            or self._since_look >= (_LOOK_SOON if self._changed else _LOOK)
-        ):
+        due = self._since_look >= (_LOOK_SOON if self._changed else _LOOK)
+        if lost or due or self._moved(seen):
             found = self._network.near(image, applied(inverse(place), seen).astype(np.float32))
             if found is None:
                 return None
@@ -165,122 +259,142 @@ class CarriedLandmarker(Landmarker):
         if found is None:
             return None
         before = self._crop
-        self._begin(image, found, variance=_NETWORK)
+        self._begin(image, found.astype(np.float64), variance=_NETWORK)
         return found if _same(self._crop, before) else None
 
-    # -- the head ------------------------------------------------------------------------------
-
-    def _head(self, image: ImageArray) -> Points | None:
+    def _head(self, cutting: Cutting) -> Points | None:
         """Image -> crop that puts the head where the references have it."""
-        half = self._place / 2
-        half[:, 2] -= 0.25  # pixels are counted by their middles
-        small = self._cut_out(image, half, side=self._eyes)
-        before = np.asarray(
-            cv2.resize(self._crop, (self._eyes, self._eyes), interpolation=cv2.INTER_AREA), np.uint8
+        size = (self._eyes, self._eyes)
+        now = _levelled(cutting.cut(self._place, 2 * self._eyes))
+        before, small = (
+            np.asarray(cv2.resize(c, size, interpolation=cv2.INTER_AREA), np.uint8)
+            for c in (self._crop, now)
         )
-        start = self._seen[list(_HEAD)] / 2 - 0.25
-        moved, misfit = _lucas_kanade(before, small, start, start, self._window() // 2 | 1)
+        start = self._seen[_HEAD] / 2 - 0.25  # pixels are counted by their middles
+        moved, misfit = _lucas_kanade(before, small, start, start, self._window // 2 | 1, 2)
         good = misfit <= _MISFIT * _CONTRAST
         if good.sum() < 5:
             return None
-        there = applied(inverse(self._place), moved * 2 + 0.5)
-        return _robust_similarity(there[good], self._starts[list(_HEAD)][good])
+        there = applied(inverse(self._place), moved[good] * 2 + 0.5)
+        return _robust_similarity(there, self._starts[_HEAD][good])
 
-    # -- the points ----------------------------------------------------------------------------
-
-    def _carry(self, crop: ImageArray) -> tuple[Points, list[int]]:
+    def _carry(self, crop: ImageArray) -> tuple[Points, list[_Group]]:
         """Where each landmark is in the crop, and the groups that no picture fits."""
-        moved, bad = self._from_references(crop)
-        seen, lost = self._seen.copy(), []
-        for number, (group, _) in enumerate(_GROUPS):
-            index = np.array(group)
-            if bad[index].mean() > 1 / 3 and self._references[number] is not self._crop:
+        seen, change = self._from_references(crop)
+        lost = []
+        for group in self._groups[_SIDES + 1 :]:
+            index = group.index
+            if _most(change[index] > 1) and group.crop is not self._crop:
                 # The frame before looks more like this one.
-                self._refer(number, self._crop, self._seen)
-                self._variance[number] += _CHANGE
+                self._refer(group, self._crop, self._seen, group.variance + _CHANGE)
                 self._changed = True
-                moved[index], bad[index] = self._flow(self._crop, crop, index)
-            if bad[index].mean() > 1 / 3:
-                lost.append(number)
-            good = ~bad[index]
-            seen[index[good]] = moved[index[good]]
-            if good.any() and not good.all():
+                seen[index], change[index] = self._flow(group.crop, crop, index)
+            bad = change[index] > 1
+            if _most(bad):
+                lost.append(group)
+            elif 2 * np.count_nonzero(change[index] > _DEFORMED) > len(index):
+                window = round(_NARROW * self._eyes) | 1
+                starts = self._starts[index]
+                seen[index], _ = _lucas_kanade(group.crop, crop, starts, seen[index], window, 0)
+            if bad.all():
+                seen[index] = self._seen[index]
+            elif bad.any():
                 # A point that lost its picture goes with its group.
-                step = np.median((moved - self._starts)[index[good]], axis=0)
-                seen[index[~good]] = self._starts[index[~good]] + step
+                step = seen[index] - self._starts[index]
+                seen[index[bad]] = self._starts[index[bad]] + np.median(step[~bad], axis=0)
+            if group.away and group not in lost:
+                self._try_home(group, crop, seen)
         return seen, lost
 
-    def _refer(self, number: int, crop: ImageArray, points: Points) -> None:
-        """From now on the group is carried from this crop, where it lies at these points."""
-        index = np.array(_GROUPS[number][0])
-        self._references[number] = crop
-        self._starts[index] = points[index]
-        contrast = _contrast(crop, points[index], self._window())
-        self._limits[index] = np.maximum(_LEAST_MISFIT, _MISFIT * contrast)
-
-    def _from_references(self, crop: ImageArray) -> tuple[Points, npt.NDArray[np.bool_]]:
-        """(68, 2) points carried from each group's reference; (68,) which of them lost it."""
-        moved, bad = np.empty((68, 2)), np.empty(68, bool)
-        waiting = list(range(len(_GROUPS)))
+    def _from_references(self, crop: ImageArray) -> tuple[Points, Points]:
+        """(68, 2) the points as their references have them; (68,) as `_flow` gives it."""
+        seen, change = self._starts.copy(), np.zeros(68)  # the sides go with the head
+        waiting = self._groups[_SIDES + 1 :]
         while waiting:
-            reference = self._references[waiting[0]]
-            index = np.concatenate(
-                [_GROUPS[n][0] for n in waiting if self._references[n] is reference]
-            )
-            waiting = [n for n in waiting if self._references[n] is not reference]
-            moved[index], bad[index] = self._flow(reference, crop, index)
-        return moved, bad
+            reference = waiting[0].crop
+            index = np.concatenate([g.index for g in waiting if g.crop is reference])
+            waiting = [g for g in waiting if g.crop is not reference]
+            seen[index], change[index] = self._flow(reference, crop, index)
+        return seen, change
 
     def _flow(
         self, reference: ImageArray, crop: ImageArray, index: npt.NDArray[np.int64]
-    ) -> tuple[Points, npt.NDArray[np.bool_]]:
-        start = self._starts[index]
-        moved, misfit = _lucas_kanade(reference, crop, start, self._seen[index], self._window())
-        return moved, misfit > self._limits[index]
+    ) -> tuple[Points, Points]:
+        """The points carried, and by how much of what it may each one's window has changed."""
+        moved, misfit = _lucas_kanade(
+            reference, crop, self._starts[index], self._seen[index], self._window, 1
+        )
+        return moved, misfit / self._limits[index]
+
+    def _try_home(self, group: _Group, crop: ImageArray, seen: Points) -> None:
+        """Back to the group's first reference, if it fits again."""
+        group.away += 1
+        if group.away > _HOME_LOST:
+            group.settle(self._starts[group.index], self._limits[group.index])
+        if group.away % _HOME_TRY:
+            return
+        here = seen[group.index]
+        moved, change = _lucas_kanade(group.home, crop, group.home_starts, here, self._window, 1)
+        apart = np.hypot(*(moved - here).T) / self._eyes
+        fits = change <= _HOME_MISFIT * group.home_limits
+        if fits.mean() < 2 / 3 or np.median(apart) > _HOME:
+            return
+        # What errors have added up to is taken back bit by bit.
+        off = np.median((here - moved)[fits], axis=0)
+        group.crop, self._limits[group.index] = group.home, group.home_limits
+        group.variance, group.away = group.home_variance, 0
+        self._starts[group.index] = group.home_starts + off
+        self._goals[group.index] = group.home_starts
+        seen[group.index] = np.where(fits[:, None], moved + off, here)
+        self._pulls_left = _GLIDE
+
+    def _glide(self, seen: Points) -> None:
+        """One frame's share of the pulls, on the points and on where they started."""
+        if self._pulls_left:
+            step = (self._goals - self._starts) / self._pulls_left
+            self._pulls_left -= 1
+            seen += step
+            self._starts += step
+
+    # -- the network -----------------------------------------------------------------------------
 
     def _moved(self, seen: Points) -> bool:
         """Whether a group has moved so far that its picture may have changed."""
         way = np.hypot(*(seen - self._looked).T) / self._eyes
-        return any(np.median(way[list(group)]) > _MOVED for group, _ in _GROUPS)
+        if way.max() <= _MOVED:
+            return False
+        return any(np.median(way[group.index]) > _MOVED for group in self._groups[_SIDES + 1 :])
 
-    def _glide(self, seen: Points) -> None:
-        """One frame's share of the last look's pull, on the points and on where they started."""
-        if self._pulls_left:
-            self._pulls_left -= 1
-            seen += self._pull * self._eyes
-            self._starts += self._pull * self._eyes
-
-    def _look_in(self, seen: Points, found: Points, crop: ImageArray, lost: list[int]) -> None:
+    def _look_in(self, seen: Points, found: Points, crop: ImageArray, lost: list[_Group]) -> None:
         """What the network sees: taken over where the picture was lost, leaned to elsewhere."""
         apart = (found - seen) / self._eyes
-        self._variance += _INTERVAL
-        self._pull[:] = 0
-        for number, (group, believed) in enumerate(_GROUPS):
-            index = list(group)
-            if number in lost or np.median(np.hypot(*apart[index].T)) > believed:
+        for group in self._groups:
+            index = group.index
+            if group in lost or np.median(np.hypot(*apart[index].T)) > group.believed:
                 seen[index] = found[index]
-                self._refer(number, crop, seen)
-                self._variance[number] = _NETWORK
+                self._refer(group, crop, seen, _NETWORK)
                 continue
-            gain = self._variance[number] / (self._variance[number] + _NETWORK)
-            self._variance[number] *= 1 - gain
-            self._pull[index] = gain / _GLIDE * apart[index]
+            group.variance += _INTERVAL
+            gain = group.variance / (group.variance + _NETWORK)
+            group.variance *= 1 - gain
+            self._goals[index] = self._starts[index] + gain * (found - seen)[index]
+            if not group.away:
+                group.home_starts, group.home_variance = self._goals[index], group.variance
         self._looked = seen.copy()
         self._since_look, self._changed, self._pulls_left = 0, bool(lost), _GLIDE
 
-    # -- crops ---------------------------------------------------------------------------------
 
-    def _window(self) -> int:
-        return round(_WINDOW * self._eyes) | 1
+def _most(flags: npt.NDArray[np.bool_]) -> bool:
+    """More than a third: what is left does not tell where the group is."""
+    return 3 * int(np.count_nonzero(flags)) > len(flags)
 
-    def _cut_out(self, image: ImageArray, place: Points, side: int | None = None) -> ImageArray:
-        """The grey crop, its inner part brought to one brightness and contrast."""
-        crop = cut_out(image, place, side or 2 * self._eyes, grey=True)
-        inner = crop[len(crop) // 5 : -len(crop) // 4, len(crop) // 4 : -len(crop) // 4]
-        mean, deviation = (float(v.item()) for v in cv2.meanStdDev(inner))
-        gain = _CONTRAST / max(deviation, 1.0)
-        level = cv2.addWeighted(crop, gain, crop, 0.0, _GREY - gain * mean)
-        return np.asarray(level, np.uint8)
+
+def _levelled(crop: ImageArray) -> ImageArray:
+    """The crop, its inner part brought to one brightness and contrast."""
+    inner = crop[len(crop) // 5 : -len(crop) // 4, len(crop) // 4 : -len(crop) // 4]
+    mean, deviation = (float(v.item()) for v in cv2.meanStdDev(inner))
+    gain = _CONTRAST / max(deviation, 1.0)
+    return np.asarray(cv2.addWeighted(crop, gain, crop, 0.0, _GREY - gain * mean), np.uint8)
 
 
 def _same(crop: ImageArray, other: ImageArray) -> bool:
@@ -299,12 +413,8 @@ def _same(crop: ImageArray, other: ImageArray) -> bool:
 
 
 def _lucas_kanade(
-    before: ImageArray,
-    after: ImageArray,
-    points: Points,
-    guess: Points,
-    window: int,
-) -> tuple[Points, npt.NDArray[np.float64]]:
+    before: ImageArray, after: ImageArray, points: Points, guess: Points, window: int, levels: int
+) -> tuple[Points, Points]:
     """Points (N, 2) carried from one image to the other, and the mean grey difference at each.
 
     The difference is infinite where a window has no texture or left the image.
@@ -315,7 +425,7 @@ def _lucas_kanade(
         points.astype(np.float32).reshape(-1, 1, 2),
         guess.astype(np.float32, order="C").reshape(-1, 1, 2),
         winSize=(window, window),
-        maxLevel=2,
+        maxLevel=levels,
         criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
@@ -325,16 +435,6 @@ def _lucas_kanade(
     change = np.full(len(points), np.inf)
     change[~lost] = misfit.ravel()[~lost]  # what it says of the lost is not set
     return where, change
-
-
-def _contrast(crop: ImageArray, points: Points, window: int) -> npt.NDArray[np.float64]:
-    """(N,) standard deviation of the grey levels in the window round each point."""
-    half = window // 2
-    found = np.empty(len(points))
-    for k, (x, y) in enumerate(np.rint(points).astype(int).clip(0, len(crop) - 1)):
-        inside = crop[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1]
-        found[k] = inside.std()
-    return found
 
 
 def _robust_similarity(source: Points, target: Points) -> Points:

@@ -46,38 +46,65 @@ def chained(second: Matrix, first: Matrix) -> Matrix:
     return np.column_stack([linear, applied(second, first[None, :, 2])[0]])
 
 
+class Cutting:
+    """The part of an image that a square is to be cut from, shrunk once without aliasing.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        transform: (2, 3), image to square.
+        side: of the square, px.
+        room: the part is larger than the square by this share of it on every side, for squares that
+            are cut a little off.
+        grey: turn it grey.
+    """
+
+    def __init__(
+        self,
+        image: ImageArray,
+        transform: Matrix,
+        side: int,
+        *,
+        room: float = 0.0,
+        grey: bool = True,
+    ) -> None:
+        linear, shift = transform[:, :2], transform[:, 2]
+        low, high = -room * side, (1 + room) * side
+        corners = np.array([(low, low), (high, low), (low, high), (high, high)], np.float64)
+        there = (corners - shift) @ np.linalg.inv(linear).T
+        first = np.floor(there.min(axis=0)).astype(int) - 2
+        last = np.ceil(there.max(axis=0)).astype(int) + 3
+        height, width = image.shape[:2]
+        x0, y0 = np.clip(first, 0, (width - 1, height - 1))
+        x1, y1 = np.clip(last, (x0 + 1, y0 + 1), (width, height))
+        patch: npt.NDArray[Any] = np.ascontiguousarray(image[y0:y1, x0:x1])
+        if grey:
+            patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+        scale = float(np.hypot(*linear[:, 0]))
+        if scale < 1:
+            # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
+            patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
+        self._patch, self._corner = patch, np.array([x0, y0], np.float64)
+
+    def cut(self, transform: Matrix, side: int, *, black_outside: bool = False) -> ImageArray:
+        """The square of `side` px that `transform` maps the image onto: (side, side[, 3]) uint8.
+
+        Where it reaches over the image it repeats the edge, or is black.
+        """
+        linear, shift = transform[:, :2], transform[:, 2]
+        warped = cv2.warpAffine(
+            self._patch,
+            np.column_stack([linear, shift + linear @ self._corner]),
+            (side, side),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT if black_outside else cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(warped, np.uint8)
+
+
 def cut_out(
     image: ImageArray, transform: Matrix, side: int, *, grey: bool, black_outside: bool = False
 ) -> ImageArray:
-    """The square of `side` px that `transform` (2, 3) maps the image onto.
-
-    Only the part of the image under it is read, and it is shrunk without aliasing. Where the square
-    reaches over the image it repeats the edge, or is black.
-
-    Shapes:
-        image (H, W, 3) uint8 RGB; returns (side, side) uint8 if `grey`, else (side, side, 3).
-    """
-    linear, shift = transform[:, :2], transform[:, 2]
-    corners = np.array([(0, 0), (side, 0), (0, side), (side, side)], np.float64)
-    there = (corners - shift) @ np.linalg.inv(linear).T
-    low = np.floor(there.min(axis=0)).astype(int) - 2
-    high = np.ceil(there.max(axis=0)).astype(int) + 3
-    height, width = image.shape[:2]
-    x0, y0 = np.clip(low, 0, (width - 1, height - 1))
-    x1, y1 = np.clip(high, (x0 + 1, y0 + 1), (width, height))
-    patch: npt.NDArray[Any] = np.ascontiguousarray(image[y0:y1, x0:x1])
-    if grey:
-        patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
-    scale = float(np.hypot(*linear[:, 0]))
-    if scale < 1:
-        # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
-        patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
-    moved = np.column_stack([linear, shift + linear @ (x0, y0)])
-    warped = cv2.warpAffine(
-        patch,
-        moved,
-        (side, side),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT if black_outside else cv2.BORDER_REPLICATE,
+    """One square cut out of an image; see `Cutting`."""
+    return Cutting(image, transform, side, grey=grey).cut(
+        transform, side, black_outside=black_outside
     )
-    return np.asarray(warped, np.uint8)

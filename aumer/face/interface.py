@@ -7,10 +7,16 @@ it returns an object that keeps one of these contracts. Only what is abstract mu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aumer.types import FloatArray, ImageArray
+
+#: Arrays by name, for a file.
+Memory = dict[str, npt.NDArray[Any]]
 
 
 def box_round(landmarks: FloatArray) -> FloatArray:
@@ -53,8 +59,18 @@ class Landmarker(ABC):
         """Forget every earlier frame: what follows is as from a new object."""
         return
 
-    def resume(self, image: ImageArray, landmarks: FloatArray) -> None:
-        """Forget, then know only that `image` shows the face with these landmarks (68, 2)."""
+    def memory(self) -> Memory:
+        """What of the earlier frames goes into the next piece of a video, beside the landmarks."""
+        return {}
+
+    def resume(
+        self, image: ImageArray, landmarks: FloatArray, memory: Mapping[str, Any] | None = None
+    ) -> None:
+        """Forget, then know that `image` shows the face with these landmarks (68, 2).
+
+        Args:
+            memory: what `memory` gave on that frame, read back from a file perhaps.
+        """
         self.reset()
 
     def close(self) -> None:

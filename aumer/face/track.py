@@ -28,7 +28,7 @@ Box = npt.NDArray[np.floating[Any]]
 _EYES = (36, 45)
 #: Frames from one look for other faces to the next, while the followed ones are seen. (They are
 #: looked for on every frame where one is lost, or where another face comes near.)
-_LOOK = 15
+_LOOK = 30
 #: Two boxes may be one face if their middles lie nearer than this (in face sizes) and neither is
 #: larger than the other by more than this factor. A face that is hidden may be further off ...
 _NEAR, _LARGER = 0.7, 1.8
@@ -203,7 +203,14 @@ class FaceTracker:
         ]
         none = np.full((68, 2), np.nan, np.float32)
         marks = [none if t.landmarks is None else t.landmarks for t in self._tracks]
+        memories = {
+            f"memory{k}_{name}": array
+            for k, track in enumerate(self._tracks)
+            if track.landmarks is not None and track.landmarker is not None
+            for name, array in track.landmarker.memory().items()
+        }
         return {
+            **memories,
             "tracker": np.array(
                 [self.turns, self.most, self._since_look, self._blind, self._numbers], np.int64
             ),
@@ -218,7 +225,9 @@ class FaceTracker:
             int, state["tracker"]
         )
         upright = self._upright(image)
-        for row, landmarks in zip(state["tracks"], state["track_landmarks"], strict=True):
+        for k, (row, landmarks) in enumerate(
+            zip(state["tracks"], state["track_landmarks"], strict=True)
+        ):
             number, run, unseen, looks, followed = map(int, row[:5])
             track = _Track(row[7:], self._take_landmarker() if followed else None)
             track.number, track.run, track.unseen, track.looks = number, run, unseen, looks
@@ -226,7 +235,9 @@ class FaceTracker:
             if followed and np.isfinite(landmarks).all():
                 track.landmarks = landmarks
                 assert track.landmarker is not None
-                track.landmarker.resume(upright, landmarks)
+                own = f"memory{k}_"
+                memory = {n.removeprefix(own): a for n, a in state.items() if n.startswith(own)}
+                track.landmarker.resume(upright, landmarks, memory)
             self._tracks.append(track)
         return self._faces(image.shape)
 
@@ -241,12 +252,15 @@ class FaceTracker:
     def _follow_landmarks(self, image: ImageArray) -> None:
         for track in self._followed():
             if track.landmarks is not None:
-                self._read(track, image, box_round(track.landmarks))
+                assert track.landmarker is not None
+                self._take(track, image, track.landmarker.near(image, track.landmarks))
 
     def _read(self, track: _Track, image: ImageArray, box: FloatArray) -> bool:
-        """Whether the landmarks in `box` are usable; then the track is there."""
+        """Whether `box` holds landmarks that are usable; then the track is there."""
         assert track.landmarker is not None
-        landmarks = track.landmarker(image, box)
+        return self._take(track, image, track.landmarker(image, box))
+
+    def _take(self, track: _Track, image: ImageArray, landmarks: FloatArray | None) -> bool:
         if landmarks is None or not self._usable(landmarks, image.shape):
             track.lose()
             return False

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from aumer.face.interface import Landmarker
 from aumer.face.mean_face import MEAN_FACE
 from aumer.face.track import Face, FaceTracker
 
@@ -22,7 +23,7 @@ def around(landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([landmarks.min(axis=0), landmarks.max(axis=0)])
 
 
-class Scene:
+class Scene(Landmarker):
     """What there is to see in each frame: landmarks of every face, in the detector's order."""
 
     def __init__(self, *frames: Sequence[np.ndarray]) -> None:
