@@ -19,7 +19,7 @@ what the face moves. What that leaves to do is to know when the picture no longe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -69,7 +69,7 @@ _MISFIT, _LEAST_MISFIT = 0.3, 6.0
 #: A group goes home if, as seen from there, it lies within this of where it is (outer-eye
 #: distances) and its windows differ by less than this share of what they may. It tries every so
 #: many frames, and gives that home up for a nearer one after so many in vain.
-_HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 5, 900
+_HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 8, 900
 #: Two frames that correlate less than this over the inner face do not show the same one.
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
@@ -223,7 +223,7 @@ class CarriedLandmarker(Landmarker):
         contrast = np.empty(len(points))
         for k, (x, y) in enumerate(np.rint(points).astype(int).clip(0, len(crop) - 1)):
             inside = crop[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1]
-            contrast[k] = inside.std()
+            contrast[k] = cv2.meanStdDev(inside)[1].item()
         return np.maximum(_LEAST_MISFIT, _MISFIT * contrast)
 
     @property
@@ -282,6 +282,7 @@ class CarriedLandmarker(Landmarker):
         """Where each landmark is in the crop, and the groups that no picture fits."""
         seen, change = self._from_references(crop)
         lost = []
+        deformed = []
         for group in self._groups[_SIDES + 1 :]:
             index = group.index
             if _most(change[index] > 1) and group.crop is not self._crop:
@@ -292,16 +293,21 @@ class CarriedLandmarker(Landmarker):
             bad = change[index] > 1
             if _most(bad):
                 lost.append(group)
-            elif 2 * np.count_nonzero(change[index] > _DEFORMED) > len(index):
-                window = round(_NARROW * self._eyes) | 1
-                starts = self._starts[index]
-                seen[index], _ = _lucas_kanade(group.crop, crop, starts, seen[index], window, 0)
+            elif _half(change[index] > _DEFORMED):
+                deformed.append(group)
+        narrow = round(_NARROW * self._eyes) | 1
+        for reference, index in _together(deformed):
+            starts = self._starts[index]
+            seen[index], _ = _lucas_kanade(reference, crop, starts, seen[index], narrow, 0)
+        for group in self._groups[_SIDES + 1 :]:
+            bad = change[group.index] > 1
             if bad.all():
-                seen[index] = self._seen[index]
+                seen[group.index] = self._seen[group.index]
             elif bad.any():
                 # A point that lost its picture goes with its group.
-                step = seen[index] - self._starts[index]
-                seen[index[bad]] = self._starts[index[bad]] + np.median(step[~bad], axis=0)
+                own, starts = seen[group.index], self._starts[group.index]
+                own[bad] = starts[bad] + np.median((own - starts)[~bad], axis=0)
+                seen[group.index] = own
             if group.away and group not in lost:
                 self._try_home(group, crop, seen)
         return seen, lost
@@ -309,11 +315,7 @@ class CarriedLandmarker(Landmarker):
     def _from_references(self, crop: ImageArray) -> tuple[Points, Points]:
         """(68, 2) the points as their references have them; (68,) as `_flow` gives it."""
         seen, change = self._starts.copy(), np.zeros(68)  # the sides go with the head
-        waiting = self._groups[_SIDES + 1 :]
-        while waiting:
-            reference = waiting[0].crop
-            index = np.concatenate([g.index for g in waiting if g.crop is reference])
-            waiting = [g for g in waiting if g.crop is not reference]
+        for reference, index in _together(self._groups[_SIDES + 1 :]):
             seen[index], change[index] = self._flow(reference, crop, index)
         return seen, change
 
@@ -363,7 +365,8 @@ class CarriedLandmarker(Landmarker):
         way = np.hypot(*(seen - self._looked).T) / self._eyes
         if way.max() <= _MOVED:
             return False
-        return any(np.median(way[group.index]) > _MOVED for group in self._groups[_SIDES + 1 :])
+        far = way > _MOVED
+        return any(_half(far[group.index]) for group in self._groups[_SIDES + 1 :])
 
     def _look_in(self, seen: Points, found: Points, crop: ImageArray, lost: list[_Group]) -> None:
         """What the network sees: taken over where the picture was lost, leaned to elsewhere."""
@@ -382,6 +385,20 @@ class CarriedLandmarker(Landmarker):
                 group.home_starts, group.home_variance = self._goals[index], group.variance
         self._looked = seen.copy()
         self._since_look, self._changed, self._pulls_left = 0, bool(lost), _GLIDE
+
+
+def _together(groups: Sequence[_Group]) -> list[tuple[ImageArray, npt.NDArray[np.int64]]]:
+    """The groups' references, and the landmarks that are carried from each."""
+    crops = {id(group.crop): group.crop for group in groups}
+    return [
+        (crop, np.concatenate([g.index for g in groups if g.crop is crop]))
+        for crop in crops.values()
+    ]
+
+
+def _half(flags: npt.NDArray[np.bool_]) -> bool:
+    """More than half: the median passes too."""
+    return 2 * int(np.count_nonzero(flags)) > len(flags)
 
 
 def _most(flags: npt.NDArray[np.bool_]) -> bool:
@@ -419,17 +436,25 @@ def _lucas_kanade(
 
     The difference is infinite where a window has no texture or left the image.
     """
+    # No more of the images than the windows can reach: most of the time goes into their gradients.
+    reach, side = (window + 4) << levels, len(before)
+    left, top = (int(v) for v in np.minimum(points, guess).min(axis=0))
+    right, bottom = (int(v) for v in np.maximum(points, guess).max(axis=0))
+    # Corners that the pyramid's levels share.
+    x0, y0 = (min(max(0, v - reach), side - 4) & ~3 for v in (left, top))
+    part = slice(y0, max(y0 + 4, bottom + 1 + reach)), slice(x0, max(x0 + 4, right + 1 + reach))
+    low = np.array([x0, y0])
     moved, found, misfit = cv2.calcOpticalFlowPyrLK(
-        before,
-        after,
-        points.astype(np.float32).reshape(-1, 1, 2),
-        guess.astype(np.float32, order="C").reshape(-1, 1, 2),
+        before[part],
+        after[part],
+        (points - low).astype(np.float32, order="C").reshape(-1, 1, 2),
+        (guess - low).astype(np.float32, order="C").reshape(-1, 1, 2),
         winSize=(window, window),
         maxLevel=levels,
         criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
         flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
-    where = moved[:, 0].astype(np.float64)
+    where = moved[:, 0].astype(np.float64) + low
     lost = (found.ravel() == 0) | ~np.isfinite(where).all(axis=1)
     where[lost] = points[lost]
     change = np.full(len(points), np.inf)

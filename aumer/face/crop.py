@@ -80,8 +80,9 @@ class Cutting:
         if grey:
             patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
         scale = float(np.hypot(*linear[:, 0]))
-        if scale < 1:
-            # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
+        if scale < (1.0 if grey else 0.5):
+            # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel. (In
+            # colour, for networks, only where they would miss pixels.)
             patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
         self._patch, self._corner = patch, np.array([x0, y0], np.float64)
 

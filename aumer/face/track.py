@@ -293,7 +293,7 @@ class FaceTracker:
         free = sorted(set(range(len(boxes))) - set(owner.values()), key=self._order(boxes))
         for b in free:
             self._newcomer(image, boxes[b, :4])
-        self.most = max(self.most, sum(t.unseen == 0 and t.looks > 1 for t in self._tracks))
+        self.most = max(self.most, sum(t.unseen == 0 and t.looks > 0 for t in self._tracks))
         self._forget_tracks(
             [t for t in self._tracks if t.landmarker is None and t.unseen > _FORGOTTEN]
         )
