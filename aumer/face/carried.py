@@ -74,11 +74,17 @@ _HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 8, 900
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
 _LOOK, _LOOK_SOON = 30, 6
+#: Where a network sees a point depends on where in its view the face is. So each look is given the
+#: face's place a little off, in turn (outer-eye distances right and down, growth): what does not
+#: change while the face holds still would not average out.
+_VIEWS = tuple((x, y, s) for s in (0.98, 1.02) for x in (-0.06, 0.06) for y in (-0.06, 0.06))
 #: Frames that a pull is spread over.
 _GLIDE = 15
 #: Variances in squared outer-eye distances: of the network's points (jitter, and errors that
 #: change with pose and face), that a change of reference adds, and that a look's interval adds.
-_NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0003**2
+_NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0001**2
+#: The variance to begin with: of a first answer that is the mean of several looks.
+_START = _NETWORK / 9
 #: A group that has moved this far (outer-eye distances) since a look is looked at again.
 _MOVED = 0.03
 
@@ -140,6 +146,7 @@ class CarriedLandmarker(Landmarker):
         self._limits = np.ones(68)  # ... and the grey levels by which each window may differ
         self._pulls_left = 0
         self._looked = np.zeros((68, 2))  # where the landmarks were at the network's last look
+        self._looks = 0
         self._since_look = 0
         self._changed = False
 
@@ -154,7 +161,7 @@ class CarriedLandmarker(Landmarker):
             self.reset()
             found = self._network(image, box)
             if found is not None:
-                self._begin(image, found.astype(np.float64), variance=_NETWORK)
+                self._begin(image, found.astype(np.float64), variance=_START)
             return found
         return self._follow(image, self._points)
 
@@ -245,7 +252,7 @@ class CarriedLandmarker(Landmarker):
         self._since_look += 1
         due = self._since_look >= (_LOOK_SOON if self._changed else _LOOK)
         if lost or due or self._moved(seen):
-            found = self._network.near(image, applied(inverse(place), seen).astype(np.float32))
+            found = self._look(image, applied(inverse(place), seen))
             if found is None:
                 return None
             self._look_in(seen, applied(place, found), crop, lost)
@@ -255,11 +262,11 @@ class CarriedLandmarker(Landmarker):
 
     def _find_anew(self, image: ImageArray, points: Points) -> FloatArray | None:
         """The network's points, where the head went too fast to be followed."""
-        found = self._network.near(image, points.astype(np.float32))
+        found = self._look(image, points)
         if found is None:
             return None
         before = self._crop
-        self._begin(image, found.astype(np.float64), variance=_NETWORK)
+        self._begin(image, found.astype(np.float64), variance=_START)
         return found if _same(self._crop, before) else None
 
     def _head(self, cutting: Cutting) -> Points | None:
@@ -367,6 +374,15 @@ class CarriedLandmarker(Landmarker):
             return False
         far = way > _MOVED
         return any(_half(far[group.index]) for group in self._groups[_SIDES + 1 :])
+
+    def _look(self, image: ImageArray, points: Points) -> FloatArray | None:
+        right, down, growth = _VIEWS[self._looks % len(_VIEWS)]
+        self._looks += 1
+        middle = points[_HEAD].mean(axis=0)
+        off = np.array([right, down]) * np.hypot(*(points[45] - points[36]))
+        return self._network.near(
+            image, (middle + growth * (points - middle) + off).astype(np.float32)
+        )
 
     def _look_in(self, seen: Points, found: Points, crop: ImageArray, lost: list[_Group]) -> None:
         """What the network sees: taken over where the picture was lost, leaned to elsewhere."""

@@ -212,6 +212,13 @@ _MESH_PX, _MESH_ROOM = 192, 1.5
 _FIRST_LOOK = 1.6
 #: ... and of a face whose landmarks are known, its middle and side as `MEAN_FACE` counts.
 _MESH_MIDDLE, _MESH_SIDE = (0.0, 0.2), 3.0
+#: How the squares of a face's first looks are shifted (shares of the side) and grown. The mesh's
+#: answer depends on where in its square the face is by .3 % of the outer-eye distance; the mean of
+#: several does less so.
+_FIRST_LOOKS = (
+    (0, 0, 1),
+    *((x, y, s) for s in (0.98, 1.02) for x in (-0.02, 0.02) for y in (-0.02, 0.02)),
+)
 #: Vertices at the outer corners of the eyes: the square is upright where they are level.
 _LEVEL = (33, 263)
 
@@ -252,7 +259,17 @@ class MeshLandmarker(Landmarker):
         # first look's score is not asked. The second look is where the first one saw the face.
         mesh, _ = self._look(image, _upright((x0 + x1) / 2, (y0 + y1) / 2, _FIRST_LOOK * size, 0.0))
         look = _look_at(mesh)
-        return None if look is None else self._read(image, look)
+        if look is None:
+            return None
+        looks = []
+        for right, down, growth in _FIRST_LOOKS:
+            linear = growth * look[:, :2]
+            middle = np.array([0.5 + right, 0.5 + down]) * _MESH_PX
+            shift = middle - growth * (_MESH_PX / 2 - look[:, 2])
+            looks.append(self._look(image, np.column_stack([linear, shift])))
+            if looks[-1][1] < self._min_score:
+                return None
+        return self._taken(np.mean([mesh for mesh, _ in looks], axis=0))
 
     def near(self, image: ImageArray, landmarks: FloatArray) -> FloatArray | None:
         place = _place(landmarks)
@@ -261,9 +278,13 @@ class MeshLandmarker(Landmarker):
     def _read(self, image: ImageArray, look: Matrix) -> FloatArray | None:
         """The 68 points, where the mesh is sure of them."""
         mesh, score = self._look(image, look)
+        return self._taken(mesh) if score >= self._min_score else None
+
+    def _taken(self, mesh: Matrix) -> FloatArray | None:
+        """The 68 points of a mesh; the next look is where this one saw the face."""
         points: FloatArray = mesh[list(MESH_TO_IBUG68)].astype(np.float32)
         place, following = _place(points), _look_at(mesh)
-        if place is None or following is None or score < self._min_score:
+        if place is None or following is None:
             return None
         self._square = chained(following, place)
         return points
