@@ -85,6 +85,9 @@ _GLIDE = 15
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0001**2
 #: The variance to begin with: of a first answer that is the mean of several looks.
 _START = _NETWORK / 9
+#: A face is at rest while no group is further than this from its home (outer-eye distances). What a
+#: network sees of turned or moved faces is off by 1 % and more, and must not be taken home.
+_REST = 0.015
 #: A group that has moved this far (outer-eye distances) since a look is looked at again.
 _MOVED = 0.03
 
@@ -375,6 +378,11 @@ class CarriedLandmarker(Landmarker):
         far = way > _MOVED
         return any(_half(far[group.index]) for group in self._groups[_SIDES + 1 :])
 
+    def _at_rest(self, seen: Points) -> bool:
+        """Whether the whole face is at home, and as it was there."""
+        way = np.hypot(*(seen - self._starts).T) / self._eyes > _REST
+        return not any(g.away or _half(way[g.index]) for g in self._groups[_SIDES + 1 :])
+
     def _look(self, image: ImageArray, points: Points) -> FloatArray | None:
         right, down, growth = _VIEWS[self._looks % len(_VIEWS)]
         self._looks += 1
@@ -387,12 +395,15 @@ class CarriedLandmarker(Landmarker):
     def _look_in(self, seen: Points, found: Points, crop: ImageArray, lost: list[_Group]) -> None:
         """What the network sees: taken over where the picture was lost, leaned to elsewhere."""
         apart = (found - seen) / self._eyes
+        at_rest = self._at_rest(seen)
         for group in self._groups:
             index = group.index
             if group in lost or np.median(np.hypot(*apart[index].T)) > group.believed:
                 seen[index] = found[index]
                 self._refer(group, crop, seen, _NETWORK)
                 continue
+            if not (group.away or at_rest):
+                continue  # what the network makes of another face or pose is not home's to learn
             group.variance += _INTERVAL
             gain = group.variance / (group.variance + _NETWORK)
             group.variance *= 1 - gain
