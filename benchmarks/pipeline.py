@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from common import ROOT, Report
 
 from aumer import registry
 from aumer.config import load_settings
+from aumer.errors import BackendUnavailable
 from aumer.face.track import FaceTracker
 from aumer.flow import Flow
 from aumer.motion import align, roi_motion
@@ -151,6 +153,37 @@ def speed(report: Report, seconds: float, flows: list[str]) -> None:
                 + f"{sum(spent.values()):7.1f}  {rate:5.1f}/s  {rate / FPS:6.2f} x"
                 + f"   slowest: {max(spent, key=lambda stage: spent[stage])}"
             )
+        report.line()
+        faces(report, video)
+
+
+def faces(report: Report, video: Path) -> None:
+    """The face stage by back end, in turn on stretches of one film: noise hits all alike."""
+    settings = load_settings().face
+    mediapipe = replace(settings, detector="mediapipe", landmarker="mediapipe", carry=False)
+    images = [frame.image for frame in open_video(video)]
+    trackers = {}
+    for name, chosen in (("default", settings), ("mediapipe", mediapipe)):
+        try:
+            trackers[name] = FaceTracker.from_settings(chosen)
+        except BackendUnavailable as error:
+            report.line(f"face stage, {name}: left out: {str(error).splitlines()[0][:60]}...")
+    spent: dict[str, list[float]] = {name: [] for name in trackers}
+    for k in range(0, len(images) - FPS + 1, FPS):
+        for name, tracker in trackers.items():
+            begin = time.perf_counter()
+            for image in images[k : k + FPS]:
+                tracker(image)
+            spent[name].append(1000 * (time.perf_counter() - begin) / FPS)
+    for name, seconds in spent.items():
+        # The first second loads what comes lazily.
+        report.line(
+            f"face stage, {name}: {np.mean(seconds[1:]):.2f} ms a frame, worst second "
+            f"{max(seconds[1:]):.2f}"
+        )
+    if len(spent) > 1:
+        ratio = np.mean(spent["default"][1:]) / np.mean(spent["mediapipe"][1:])
+        report.line(f"face stage, default / mediapipe: {ratio:.2f}")
 
 
 def memory(report: Report, minutes: list[float]) -> None:

@@ -60,6 +60,8 @@ _LEAST_EYES, _MOST_EYES = 64, 96
 #: one is nearer to the truth: from this share of the difference on that a window may have.
 _WINDOW, _NARROW = 0.32, 0.14
 _DEFORMED = 0.3
+#: The two agree to within this (outer-eye distances), or the narrow one has lost its picture.
+_SLIP = 0.04
 #: Grey level and contrast that every crop is brought to, so that light does not pass for motion.
 _GREY, _CONTRAST = 128.0, 45.0
 #: A point has lost its picture where the mean grey difference in its window exceeds this share of
@@ -308,7 +310,11 @@ class CarriedLandmarker(Landmarker):
         narrow = round(_NARROW * self._eyes) | 1
         for reference, index in _together(deformed):
             starts = self._starts[index]
-            seen[index], _ = _lucas_kanade(reference, crop, starts, seen[index], narrow, 0)
+            moved, misfit = _lucas_kanade(reference, crop, starts, seen[index], narrow, 0)
+            # A narrow window can slip to the next edge that looks like its own.
+            slip = np.hypot(*(moved - seen[index]).T) > _SLIP * self._eyes
+            keep = ~slip & (misfit <= self._limits[index])
+            seen[index[keep]] = moved[keep]
         for group in self._groups[_SIDES + 1 :]:
             bad = change[group.index] > 1
             if bad.all():
@@ -348,8 +354,8 @@ class CarriedLandmarker(Landmarker):
         here = seen[group.index]
         moved, change = _lucas_kanade(group.home, crop, group.home_starts, here, self._window, 1)
         apart = np.hypot(*(moved - here).T) / self._eyes
-        fits = change <= _HOME_MISFIT * group.home_limits
-        if fits.mean() < 2 / 3 or np.median(apart) > _HOME:
+        fits = (change <= _HOME_MISFIT * group.home_limits) & (apart <= _HOME)
+        if fits.mean() < 2 / 3:
             return
         # What errors have added up to is taken back bit by bit.
         off = np.median((here - moved)[fits], axis=0)
