@@ -26,6 +26,10 @@ Box = npt.NDArray[np.floating[Any]]
 
 #: Outer eye corners.
 _EYES = (36, 45)
+#: How far the nose's tip may lie from the middle of the eyes, along their line, in outer-eye
+#: distances: beyond this (about 60 degrees of yaw, by the mean face's depth) half of the face is
+#: hidden, and what a network says of it is invented.
+_NOSE_TIP, _ASIDE = 30, 0.85
 #: Frames from one look for other faces to the next, while the followed ones are seen. (They are
 #: looked for on every frame where one is lost, or where another face comes near.)
 _LOOK = 30
@@ -368,10 +372,14 @@ class FaceTracker:
         return self._spare.pop() if self._spare else self._new_landmarker()
 
     def _usable(self, landmarks: FloatArray, shape: tuple[int, ...]) -> bool:
-        right, left = landmarks[list(_EYES)]
+        right, left = landmarks[list(_EYES)].astype(np.float64)
         centre = landmarks.mean(axis=0)
-        inside = bool((centre >= 0).all() and centre[0] < shape[1] and centre[1] < shape[0])
-        return inside and float(np.hypot(*(left - right))) >= self._min_eye_distance
+        if not ((centre >= 0).all() and centre[0] < shape[1] and centre[1] < shape[0]):
+            return False
+        eyes = left - right
+        # Along the line of the eyes the nose's tip is in the middle of a frontal face.
+        aside = (landmarks[_NOSE_TIP] - (right + left) / 2) @ eyes / max(eyes @ eyes, 1e-9)
+        return bool(np.hypot(*eyes) >= self._min_eye_distance and abs(aside) <= _ASIDE)
 
     # -- turned pictures ------------------------------------------------------------------------
 

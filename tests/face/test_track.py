@@ -286,3 +286,17 @@ def test_the_image_is_handed_on_as_it_is() -> None:
 
     FaceTracker(detect, lambda: scene, min_eye_distance=24)(image)
     assert seen[0] is image
+
+
+@pytest.mark.parametrize(
+    ("yaw", "usable"), [(0, True), (45, True), (-45, True), (70, False), (-70, False)]
+)
+@pytest.mark.parametrize("roll", [0, 30, 90])
+def test_a_profile_is_not_usable(yaw: float, usable: bool, roll: float) -> None:
+    """Half of it is hidden, and what a network says of that half is invented."""
+    turn, lean = np.radians(yaw), np.radians(roll)
+    x = MEAN_FACE[:, 0] * np.cos(turn) + MEAN_FACE[:, 2] * np.sin(turn)
+    y = MEAN_FACE[:, 1]
+    face = np.stack([x * np.cos(lean) - y * np.sin(lean), x * np.sin(lean) + y * np.cos(lean)], 1)
+    (found,) = Scene([(face * 120 + (320, 240)).astype(np.float32)]).run()
+    assert (found is not None) == usable
