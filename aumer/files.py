@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -13,6 +14,25 @@ from aumer.errors import UsageError
 
 StrPath = str | os.PathLike[str]
 Content = bytes | str | Callable[[IO[bytes]], object]
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` leads to something.
+
+    `Path.exists` says False, from Python 3.14 on, where the system refuses to look as well.
+
+    Raises:
+        OSError: the system refuses to look: a name too long, no right to enter the folder.
+    """
+    try:
+        path.stat()
+    except ValueError:  # a null byte
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP):
+            return False
+        raise
+    return True
 
 
 def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
@@ -31,9 +51,10 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
         if not folder.is_dir():
             found = "is not a folder" if folder.exists() else "does not exist; create it first"
             raise UsageError(f"cannot write {path}: the folder {folder} {found}")
+        there = exists(target)
         if target.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder; give the name of a file in it")
-        if target.exists():
+        if there:
             if not target.is_file():  # a file in the place of /dev/null would spoil the machine
                 raise UsageError(f"cannot write {path}: it exists and is not a regular file")
             if not overwrite:

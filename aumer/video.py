@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError, VideoError
+from aumer.files import exists
 from aumer.types import Frame, ImageArray, VideoInfo
 
 Source: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any]
@@ -552,7 +553,7 @@ def _existing_path(source: object) -> Path:
     text = os.fspath(source)
     with _readable(text):
         path = Path(text).expanduser()
-        there = path.exists()
+        there = exists(path)
     if not there:
         if "://" in text:
             raise VideoError(f"{text}: addresses are not read; download the video first")
