@@ -691,8 +691,15 @@ def _worth_a_result(
         )
     best = max(found, key=lambda one: one.track.coverage)
     _require_face(best.video.name, best.track, min_coverage)
-    long = [one for one in found if one.track.valid.sum() >= _LEAST_SEEN_S * one.features.rate]
+    long = [one for one in found if _seconds_seen(one.track) >= _LEAST_SEEN_S]
     return tuple(long) or (best,)
+
+
+def _seconds_seen(track: FaceTrack) -> float:
+    """How long the face was usable, whatever the frame rate."""
+    if len(track) < 2:
+        return 0.0
+    return float(track.valid.sum() * np.median(np.diff(track.times)))
 
 
 def _notes(track: FaceTrack, follow: str) -> tuple[str, ...]:
@@ -704,10 +711,10 @@ def _notes(track: FaceTrack, follow: str) -> tuple[str, ...]:
             "and boxes and landmarks are those of the picture as it came"
         )
     if track.faces > 1 and follow != "all":
-        which = {"largest": "the largest", "left": "the left", "right": "the right"}
+        which = f"number {follow}" if follow.isdecimal() else f"the {follow} one"
         notes.append(
-            f"{track.faces} faces are in view, and {which.get(follow, f'number {follow}')} one is "
-            "followed; face='all' (--face all) gives a result for each"
+            f"{track.faces} faces are in view, and {which} is followed; face='all' (--face all) "
+            "gives a result for each"
         )
     return tuple(notes)
 

@@ -84,7 +84,9 @@ def plan(
     _check_targets(inputs, files, collected, overwrite)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
-            for there in sorted(path.parent.glob(f"{glob.escape(path.stem)}-face*{path.suffix}")):
+            for there in sorted(
+                path.parent.glob(f"{glob.escape(path.stem)}-face[0-9]*{path.suffix}")
+            ):
                 check_target(there, overwrite=False)
     return Plan(
         stream=(formats[0] if formats else "table") if stream else None,

@@ -85,6 +85,11 @@ _GLIDE = 15
 #: Variances in squared outer-eye distances: of the network's points (jitter, and errors that
 #: change with pose and face), that a change of reference adds, and that a look's interval adds.
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0001**2
+#: What a network's points are off by anyway, as the face turns a little (outer-eye distances): only
+#: what is beyond it pulls, so that a place within it holds still.
+_DOUBT = 0.008
+#: A point by itself that is further than this from the network's is put there.
+_SLID = 0.06
 #: The variance to begin with: of a first answer that is the mean of several looks.
 _START = _NETWORK / 9
 #: A face is at rest while no group is further than this from its home (outer-eye distances). What a
@@ -310,10 +315,9 @@ class CarriedLandmarker(Landmarker):
         narrow = round(_NARROW * self._eyes) | 1
         for reference, index in _together(deformed):
             starts = self._starts[index]
-            moved, misfit = _lucas_kanade(reference, crop, starts, seen[index], narrow, 0)
+            moved, _ = _lucas_kanade(reference, crop, starts, seen[index], narrow, 0)
             # A narrow window can slip to the next edge that looks like its own.
-            slip = np.hypot(*(moved - seen[index]).T) > _SLIP * self._eyes
-            keep = ~slip & (misfit <= self._limits[index])
+            keep = np.hypot(*(moved - seen[index]).T) <= _SLIP * self._eyes
             seen[index[keep]] = moved[keep]
         for group in self._groups[_SIDES + 1 :]:
             bad = change[group.index] > 1
@@ -408,12 +412,20 @@ class CarriedLandmarker(Landmarker):
                 seen[index] = found[index]
                 self._refer(group, crop, seen, _NETWORK)
                 continue
-            if not (group.away or at_rest):
+            if group.away:
+                # A single point that slid off along an edge.
+                slid = index[np.hypot(*apart[index].T) > _SLID]
+                step = found[slid] - seen[slid]
+                seen[slid] += step
+                self._starts[slid] += step
+                self._goals[slid] += step
+            elif not at_rest:
                 continue  # what the network makes of another face or pose is not home's to learn
             group.variance += _INTERVAL
             gain = group.variance / (group.variance + _NETWORK)
             group.variance *= 1 - gain
-            self._goals[index] = self._starts[index] + gain * (found - seen)[index]
+            beyond = (1 - _DOUBT / np.maximum(np.hypot(*apart[index].T), _DOUBT))[:, None]
+            self._goals[index] = self._starts[index] + gain * beyond * (found - seen)[index]
             if not group.away:
                 group.home_starts, group.home_variance = self._goals[index], group.variance
         self._looked = seen.copy()

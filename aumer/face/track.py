@@ -183,7 +183,7 @@ class FaceTracker:
             boxes = self._detect(upright)
             if self._blind % _LOOK == 0 and not any(t.landmarks is not None for t in self._tracks):
                 boxes, upright = self._turn(image, upright, boxes)
-            self._meet(upright, boxes)
+            self._meet(upright, boxes[np.isfinite(boxes).all(axis=1)])
         self._since_look += 1
         self._hide_covered()
         found = any(t.landmarks is not None for t in self._tracks)
@@ -340,12 +340,14 @@ class FaceTracker:
             return  # a second box round a face; a person comes out of another's shadow later
         followed = self._followed()
         if not self._several and followed:
-            if followed[0].landmarks is not None:
+            mine = followed[0]
+            in_front = mine.unseen <= _COASTS and _shared(box, mine.predicted) > _HIDES
+            if mine.landmarks is not None or in_front:
                 self._tracks.append(_Track(box, None))
-            elif self._read(followed[0], image, box):
+            elif self._read(mine, image, box):
                 # The one face that is followed is gone, and this one was not there before.
-                followed[0].run += 1
-                followed[0].velocity[:] = 0
+                mine.run += 1
+                mine.velocity[:] = 0
             return
         track = _Track(box, self._take_landmarker())
         if not self._read(track, image, box):
