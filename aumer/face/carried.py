@@ -72,6 +72,9 @@ _MISFIT, _LEAST_MISFIT = 0.3, 6.0
 #: distances) and its windows differ by less than this share of what they may. It tries every so
 #: many frames, and gives that home up for a nearer one after so many in vain.
 _HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 8, 900
+#: Groups that are believed this long are skin that only shifts. Two of them do not lose their
+#: pictures within one frame, unless something comes in front of the face.
+_SKIN = 0.05
 #: Two frames that correlate less than this over the inner face do not show the same one.
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
@@ -132,7 +135,7 @@ class CarriedLandmarker(Landmarker):
     """Another landmarker's points, carried by flow. Interface: `aumer.face.interface.Landmarker`.
 
     `None` is also the answer where the picture changes from one frame to the next as no face does:
-    at a cut.
+    at a cut, or where something comes in front.
 
     Args:
         landmarker: looks at the first frame, about once in 30 afterwards, and wherever the picture
@@ -258,6 +261,8 @@ class CarriedLandmarker(Landmarker):
         if not _same(crop, self._crop):
             return None
         seen, lost = self._carry(crop)
+        if sum(group.believed >= _SKIN for group in lost) > 1:
+            return None
         self._glide(seen)
         self._since_look += 1
         due = self._since_look >= (_LOOK_SOON if self._changed else _LOOK)

@@ -40,6 +40,8 @@ _NEAR, _LARGER = 0.7, 1.8
 _DRIFT, _FURTHEST = 0.04, 1.5
 #: Frames that a hidden face is thought to go on moving, and after which a bystander is forgotten.
 _COASTS, _FORGOTTEN = 20, 45
+#: A face that was just lost is found again within this of where it was going (face sizes).
+_AT_ONCE = 0.25
 #: Share of the smaller of two boxes in the other from which on one face hides the other.
 _HIDES = 0.12
 #: A picture is taken to be turned where it shows, turned back, a face of this score that is
@@ -292,8 +294,8 @@ class FaceTracker:
                 continue
             if track.landmarker is None or self._covered(boxes[mine], track):
                 track.seen(boxes[mine])
-            elif self._read(track, image, boxes[mine, :4]):
-                track.run += 1
+            else:
+                self._find_again(track, image, boxes[mine, :4])
         free = sorted(set(range(len(boxes))) - set(owner.values()), key=self._order(boxes))
         for b in free:
             self._newcomer(image, boxes[b, :4])
@@ -301,6 +303,22 @@ class FaceTracker:
         self._forget_tracks(
             [t for t in self._tracks if t.landmarker is None and t.unseen > _FORGOTTEN]
         )
+
+    def _find_again(self, track: _Track, image: ImageArray, box: FloatArray) -> None:
+        """A face that was lost: at once only where it was going, later also round there.
+
+        What is seen beside that place the moment after is mostly who came in front of it.
+        """
+        before = track.box.copy(), track.velocity.copy(), track.unseen
+        expected = track.predicted
+        if not self._read(track, image, box):
+            return
+        apart = _apart(expected, track.box)
+        if before[2] <= _COASTS and (apart is None or apart > _AT_ONCE):
+            track.lose()
+            track.box, track.velocity, track.unseen = before
+            return
+        track.run += 1
 
     def _assign(self, boxes: FloatArray) -> dict[int, int]:
         """Track -> box, for those that go together; each box to the track that was going there."""
@@ -341,9 +359,10 @@ class FaceTracker:
         followed = self._followed()
         if not self._several and followed:
             mine = followed[0]
-            in_front = mine.unseen <= _COASTS and _shared(box, mine.predicted) > _HIDES
-            if mine.landmarks is not None or in_front:
+            if mine.landmarks is not None:
                 self._tracks.append(_Track(box, None))
+            elif mine.unseen <= _COASTS and _shared(box, mine.predicted) > _HIDES:
+                return  # in front of the face, as it seems
             elif self._read(mine, image, box):
                 # The one face that is followed is gone, and this one was not there before.
                 mine.run += 1
