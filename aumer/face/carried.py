@@ -72,7 +72,7 @@ _MISFIT, _LEAST_MISFIT = 0.3, 6.0
 #: distances) and its windows differ by less than this share of what they may. It tries every so
 #: many frames, and gives that home up for a nearer one after so many in vain.
 _HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 8, 900
-#: Groups that are believed this long are skin that only shifts. Two of them do not lose their
+#: Groups that are believed this long are skin that only shifts. Three of four do not lose their
 #: pictures within one frame, unless something comes in front of the face.
 _SKIN = 0.05
 #: Two frames that correlate less than this over the inner face do not show the same one.
@@ -261,7 +261,7 @@ class CarriedLandmarker(Landmarker):
         if not _same(crop, self._crop):
             return None
         seen, lost = self._carry(crop)
-        if sum(group.believed >= _SKIN for group in lost) > 1:
+        if sum(group.believed >= _SKIN for group in lost) > 2:
             return None
         self._glide(seen)
         self._since_look += 1
