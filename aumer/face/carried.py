@@ -75,6 +75,9 @@ _HOME, _HOME_MISFIT, _HOME_TRY, _HOME_LOST = 0.06, 0.7, 8, 900
 #: Groups that are believed this long are skin that only shifts. Three of four do not lose their
 #: pictures within one frame, unless something comes in front of the face.
 _SKIN = 0.05
+#: Where brows, nose and eyes are further than this from where flow has them (outer-eye distances),
+#: the network sees another face.
+_ELSEWHERE = 0.12
 #: Two frames that correlate less than this over the inner face do not show the same one.
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
@@ -270,7 +273,11 @@ class CarriedLandmarker(Landmarker):
             found = self._look(image, applied(inverse(place), seen))
             if found is None:
                 return None
-            self._look_in(seen, applied(place, found), crop, lost)
+            found_there = applied(place, found)
+            elsewhere = np.hypot(*(found_there - seen)[17:48].T) > _ELSEWHERE * self._eyes
+            if _half(elsewhere):
+                return None
+            self._look_in(seen, found_there, crop, lost)
         self._crop, self._seen, self._place = crop, seen, place
         self._points = applied(inverse(place), seen)
         return self._points.astype(np.float32)

@@ -195,6 +195,21 @@ def test_two_who_cross_keep_their_numbers(front: int) -> None:
     assert np.nanmax(np.abs(middles(followed) - expected[0])) < 25
 
 
+@pytest.mark.parametrize("speed", [10, 16])
+def test_one_who_passes_in_front_is_not_taken_for_the_one_behind(speed: float) -> None:
+    """Nobody knew of the one who passes. While the face is covered, its rows are not valid."""
+
+    def passes(t: int) -> tuple[float, float]:
+        return speed * (t - 8) - 80.0, 115.0
+
+    frames = compose(100, [Person(still(320)), Person(passes, scale=1.1)])
+    track = analyse(frames, settings(), fps=FPS).track
+    assert np.nanmax(np.abs(middles(track) - 320)) < 25
+    assert track.valid[:15].all()
+    assert track.valid[-10:].all()
+    assert not track.valid[round(8 + 400 / speed)]
+
+
 def test_no_motion_is_measured_across_a_cut() -> None:
     """To another place in the picture, and back."""
 
