@@ -93,7 +93,7 @@ _GLIDE = 15
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0001**2
 #: What a network's points are off by anyway, as the face turns a little (outer-eye distances): only
 #: what is beyond it pulls, so that a place within it holds still.
-_DOUBT = 0.008
+_DOUBT = 0.004
 #: A point by itself that is further than this from the network's is put there.
 _SLID = 0.06
 #: The variance to begin with: of a first answer that is the mean of several looks.
