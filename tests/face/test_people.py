@@ -297,8 +297,8 @@ def test_a_turned_picture_is_found_and_said(turns: int) -> None:
     assert f"turned by {90 * turns} degrees clockwise" in note
     assert result.coverage == 1.0
     (one,), (other,) = plain.expressions, result.expressions
-    assert abs(one.onset - other.onset) <= 1
-    assert abs(one.offset - other.offset) <= 1
+    assert abs(one.onset - other.onset) <= 3  # rounding turns with the picture
+    assert abs(one.offset - other.offset) <= 3
     # Landmarks are those of the picture as it came: back upright they are the plain film's.
     height, width = upright.shape[1:3]
     x, y = result.track.landmarks[..., 0], result.track.landmarks[..., 1]
