@@ -41,22 +41,19 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from aumer.compiled import compiled, inlined
 from aumer.flow import Region
 from aumer.types import FloatArray, ImageArray
 
 _log = logging.getLogger("aumer")
-_F = TypeVar("_F", bound=Callable[..., Any])
-_njit: Any = numba.njit  # older numba has no types, newer has others
 
 # OpenCV's defaults. float32, so that no expression below turns into double precision.
 TAU = 0.25  # step of the dual ascent
@@ -174,20 +171,6 @@ def _grey(image: npt.NDArray[Any]) -> FloatArray:
     return np.require(image, np.float32, ["C", "W"])
 
 
-def _compiled(function: _F) -> _F:
-    """Numba's decorator, with a type. Code is kept between runs where a folder can be written."""
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
-    try:
-        return cast(_F, _njit(cache=True, **options)(function))
-    except RuntimeError:  # neither the package's folder nor the user's takes a file
-        return cast(_F, _njit(**options)(function))
-
-
-def _inlined(function: _F) -> _F:
-    """For what loops call for each pixel: a call would keep the loop from being vectorised."""
-    return cast(_F, _njit(forceinline=True, fastmath=True, error_model="numpy")(function))
-
-
 _lock = threading.Lock()
 
 
@@ -208,7 +191,7 @@ def _ready() -> None:
 # Pyramid
 
 
-@_compiled
+@compiled
 def _flow(
     previous: FloatArray, following: FloatArray, top: int, bottom: int, left: int, right: int
 ) -> FloatArray:
@@ -250,7 +233,7 @@ def _flow(
     return flow
 
 
-@_compiled
+@compiled
 def _covering(begin: int, end: int, size: int, coarse: int) -> tuple[int, int]:
     """The pixels of a level `coarse` long that cover begin..end of an image `size` long."""
     if size == 0:
@@ -258,7 +241,7 @@ def _covering(begin: int, end: int, size: int, coarse: int) -> tuple[int, int]:
     return begin * coarse // size, -(-end * coarse // size)
 
 
-@_compiled
+@compiled
 def _resized(
     image: FloatArray,
     height: int,
@@ -298,7 +281,7 @@ def _resized(
 # One level. Planes of it have a rim of one pixel: pixel (y, x) is at [y + 1, x + 1].
 
 
-@_compiled
+@compiled
 def _solve_level(
     previous: FloatArray,
     following: FloatArray,
@@ -338,7 +321,7 @@ def _solve_level(
     return u
 
 
-@_compiled
+@compiled
 def _iterate(u: FloatArray, p: FloatArray, data: FloatArray) -> Any:
     """Steps V, U and P once; returns the squared change of u, summed over pixels.
 
@@ -386,7 +369,7 @@ def _iterate(u: FloatArray, p: FloatArray, data: FloatArray) -> Any:
     return change
 
 
-@_compiled
+@compiled
 def _primal(
     u1: FloatArray,
     u2: FloatArray,
@@ -418,7 +401,7 @@ def _primal(
     return change
 
 
-@_compiled
+@compiled
 def _dual(
     u1: FloatArray,
     u2: FloatArray,
@@ -449,7 +432,7 @@ def _dual(
 # Warp
 
 
-@_compiled
+@compiled
 def _with_gradient(image: FloatArray) -> FloatArray:
     """The image and its central differences in x and y inside a margin of 0: (3, h', w')."""
     h, w = image.shape
@@ -469,7 +452,7 @@ def _with_gradient(image: FloatArray) -> FloatArray:
     return out
 
 
-@_compiled
+@compiled
 def _linearise(
     moving: FloatArray, still: FloatArray, u: FloatArray, data: FloatArray, top: int, left: int
 ) -> None:
@@ -506,7 +489,7 @@ def _linearise(
         _residual_row(still, u, gx, gy, rho, inverse, y + 1, w)
 
 
-@_compiled
+@compiled
 def _residual_row(
     still: FloatArray,
     u: FloatArray,
@@ -524,7 +507,7 @@ def _residual_row(
         inverse[y, x] = _ONE / max(square, _FLAT) if square > _FLAT else _ZERO
 
 
-@_inlined
+@inlined
 def _grain(at: Any, displacement: Any) -> Any:
     """The displacement of the pixel at `at` that leads to the nearest multiple of 1/32 px.
 
@@ -534,7 +517,7 @@ def _grain(at: Any, displacement: Any) -> Any:
     return np.rint((at + displacement) * _GRAINS) / _GRAINS - at
 
 
-@_compiled
+@compiled
 def _window(u: FloatArray) -> tuple[int, bool]:
     """Least whole displacement of a stretch (n,), and whether none is two px above it."""
     low = high = u[0]
@@ -545,7 +528,7 @@ def _window(u: FloatArray) -> tuple[int, bool]:
     return int(first), high + _HALF / _GRAINS - first < _TWO
 
 
-@_inlined
+@inlined
 def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
     """Weights of the samples at -1, 0, 1, 2 for a point at t in [0, 1) (Keys 1981)."""
     near, far, other = t + _ONE, _TWO - t, _ONE - t
@@ -556,7 +539,7 @@ def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
     return first, second, third, fourth
 
 
-@_inlined
+@inlined
 def _five(t: Any) -> tuple[Any, Any, Any, Any, Any]:
     """Weights of the samples at -1, 0, 1, 2, 3 for a point at t in [0, 2)."""
     later = t >= _ONE
@@ -570,7 +553,7 @@ def _five(t: Any) -> tuple[Any, Any, Any, Any, Any]:
     )
 
 
-@_compiled
+@compiled
 def _weigh(u: FloatArray, at: int, step: int, first: int, weights: FloatArray) -> None:
     """Weights (5, n) of the window's samples for the displacements (n,) of a stretch.
 
@@ -586,7 +569,7 @@ def _weigh(u: FloatArray, at: int, step: int, first: int, weights: FloatArray) -
         weights[4, x] = e
 
 
-@_compiled
+@compiled
 def _warp_stretch(
     image: FloatArray, y: int, reach: Any, across: FloatArray, down: FloatArray, out: FloatArray
 ) -> None:
@@ -605,12 +588,12 @@ def _warp_stretch(
         )
 
 
-@_inlined
+@inlined
 def _across(row: FloatArray, x: int, a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
     return a * row[x] + b * row[x + 1] + c * row[x + 2] + d * row[x + 3] + e * row[x + 4]
 
 
-@_compiled
+@compiled
 def _warp_pixel(
     moving: FloatArray, u: FloatArray, data: FloatArray, y: int, x: int, top: int, left: int
 ) -> None:
@@ -633,7 +616,7 @@ def _warp_pixel(
 # Median of 5 x 5
 
 
-@_compiled
+@compiled
 def _median5(plane: FloatArray, out: FloatArray, columns: FloatArray) -> None:
     """Median of 5 x 5 pixels, edges held; `columns` (5, w + 4) is scratch.
 
@@ -658,12 +641,12 @@ def _median5(plane: FloatArray, out: FloatArray, columns: FloatArray) -> None:
             out[y, x + 1] = _median_of_sorted_columns(columns, x)
 
 
-@_inlined
+@inlined
 def _order(a: Any, b: Any) -> tuple[Any, Any]:
     return min(a, b), max(a, b)
 
 
-@_inlined
+@inlined
 def _sorted5(a: Any, b: Any, c: Any, d: Any, e: Any) -> tuple[Any, Any, Any, Any, Any]:
     """Five values in order, by nine exchanges; the compiler drops what nobody asks for."""
     a, d = _order(a, d)
@@ -678,7 +661,7 @@ def _sorted5(a: Any, b: Any, c: Any, d: Any, e: Any) -> tuple[Any, Any, Any, Any
     return a, b, c, d, e
 
 
-@_inlined
+@inlined
 def _sorted_row(columns: FloatArray, k: int, x: int) -> tuple[Any, Any, Any, Any, Any]:
     return _sorted5(
         columns[k, x],
@@ -689,7 +672,7 @@ def _sorted_row(columns: FloatArray, k: int, x: int) -> tuple[Any, Any, Any, Any
     )
 
 
-@_inlined
+@inlined
 def _median_of_sorted_columns(columns: FloatArray, x: int) -> Any:
     """Median of columns x..x + 4.
 

@@ -22,8 +22,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data",
-        "registry strict config files au rois",
-        "video graph evaluation cache",
+        "registry strict config files au rois compiled",
+        "video graph evaluation cache lucas_kanade",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
         "pipeline data",

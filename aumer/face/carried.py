@@ -4,9 +4,9 @@ A network sees each frame afresh, and its points jitter by .3 % of the outer-eye
 of a micro-expression. A point that Lucas-Kanade carries from a picture of the same face moves by
 what the face moves. What that leaves to do is to know when the picture no longer fits:
 
-- Every frame is first put on the crop of the one before by the points that no expression moves, so
-  that Lucas-Kanade sees only what is left: with a turned or grown crop it would answer for the
-  middle of the window's texture, not for its centre.
+- Every frame is first put on the references' crop by the points that no expression moves, so that
+  Lucas-Kanade sees only what is left: with a turned or grown crop it would answer for the middle of
+  the window's texture, not for its centre.
 - Points go in groups (a brow, an eye's lids, a lip ...). Each group has a reference: a crop, and
   where in it the points are. While the reference fits, errors do not add up, however long that is.
 - Where it does not fit, the frame before becomes the reference; where that does not fit either (a
@@ -19,19 +19,21 @@ what the face moves. What that leaves to do is to know when the picture no longe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aumer.face.crop import Cutting, applied, inverse, similarity
+from aumer.face.crop import Cutting, applied, chained, inverse, similarity
 from aumer.face.interface import Landmarker, Memory, box_round
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
+from aumer.lucas_kanade import Pyramid, Windows
 from aumer.types import FloatArray, ImageArray
 
 Points = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
 #: Landmarks that change together, and how far from the network's they may be (outer-eye distances)
 #: before flow is no longer believed. It is believed longest where skin only shifts, and the network
@@ -50,6 +52,8 @@ _GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
 )
 #: This group goes with the head: a window on it shows more of the background than of the face.
 _SIDES = 0
+#: And of this one windows lose their pictures most often, for they too show what is behind.
+_CHIN = 1
 #: What the head is followed by: the nose and the eyes' corners.
 _HEAD = np.array((*range(27, 36), 36, 39, 42, 45))
 #: px between the outer eye corners in the crop: the face's own size within these bounds. More
@@ -59,6 +63,10 @@ _LEAST_EYES, _MOST_EYES = 64, 96
 #: the picture is that of the reference; where the head has turned or skin has deformed, the narrow
 #: one is nearer to the truth: from this share of the difference on that a window may have.
 _WINDOW, _NARROW = 0.32, 0.14
+#: px; of small faces, which are noise for the most part, a window has to see more.
+_LEAST_WINDOW = 27
+#: Halvings of the crop for the head; the rest needs one.
+_LEVELS = 2
 _DEFORMED = 0.3
 #: The two agree to within this (outer-eye distances), or the narrow one has lost its picture.
 _SLIP = 0.04
@@ -81,7 +89,7 @@ _ELSEWHERE = 0.12
 #: Two frames that correlate less than this over the inner face do not show the same one.
 _SAME = 0.5
 #: Frames from one look of the network to the next, and after a change of reference.
-_LOOK, _LOOK_SOON = 30, 6
+_LOOK, _LOOK_SOON, _LOOK_APART = 30, 6, 3
 #: Where a network sees a point depends on where in its view the face is. So each look is given the
 #: face's place a little off, in turn (outer-eye distances right and down, growth): what does not
 #: change while the face holds still would not average out.
@@ -93,7 +101,7 @@ _GLIDE = 15
 _NETWORK, _CHANGE, _INTERVAL = 0.006**2, 0.0015**2, 0.0001**2
 #: What a network's points are off by anyway, as the face turns a little (outer-eye distances): only
 #: what is beyond it pulls, so that a place within it holds still.
-_DOUBT = 0.004
+_DOUBT = 0.008
 #: A point by itself that is further than this from the network's is put there.
 _SLID = 0.06
 #: The variance to begin with: of a first answer that is the mean of several looks.
@@ -111,11 +119,10 @@ class _Group:
     Attributes:
         index: their numbers.
         believed: see `_GROUPS`.
-        crop: the picture they are carried from; `starts` of the landmarker says where they are
-            in it.
+        crop: the picture that they are carried from.
         variance: of their place, in squared outer-eye distances.
-        home, home_starts, home_limits, home_variance: the same of the reference to return to, and
-            the grey levels by which each of its windows may differ from it.
+        home, home_starts, home_limits, home_variance: the picture to return to, where they are in
+            it, by how many grey levels each of its windows may differ, and that variance there.
         away: frames since it was left; 0 at home.
     """
 
@@ -127,11 +134,6 @@ class _Group:
         self.home_starts = np.zeros((len(index), 2))
         self.variance = self.home_variance = 0.0
         self.away = 0
-
-    def settle(self, starts: Points, limits: Points) -> None:
-        """The present reference is home."""
-        self.home, self.home_starts, self.home_limits = self.crop, starts.copy(), limits.copy()
-        self.home_variance, self.away = self.variance, 0
 
 
 class CarriedLandmarker(Landmarker):
@@ -155,6 +157,7 @@ class CarriedLandmarker(Landmarker):
         self._eyes = 0  # px between the outer eye corners in the crop
         self._place = np.zeros((2, 3))  # image -> crop of the last frame ...
         self._crop = np.zeros((0, 0), np.uint8)  # ... that crop ...
+        self._picture: Pyramid | None = None  # ... for flow ...
         self._seen = np.zeros((68, 2))  # ... and the landmarks in it
         self._groups = [_Group(*group) for group in _GROUPS]
         self._starts = np.zeros((68, 2))  # the landmarks in their groups' references ...
@@ -212,6 +215,7 @@ class CarriedLandmarker(Landmarker):
         ):
             group.home, group.home_starts = homes[int(of)], home_starts
             group.home_limits = self._limits_of(group.home, home_starts)
+            self._homes.take(self._pyramid(group.home), home_starts, group.index)
             group.home_variance, group.variance, away = map(float, row)
             group.away = int(away) + 1  # here is not home, if only for a moment
 
@@ -226,19 +230,36 @@ class CarriedLandmarker(Landmarker):
         self._place = similarity(points[rigid], template[rigid])
         side = 2 * self._eyes
         self._crop = _levelled(Cutting(image, self._place, side).cut(self._place, side))
+        self._picture = self._pyramid(self._crop)
         self._points, self._seen = points, applied(self._place, points)
         self._pulls_left = 0
+        narrow = round(_NARROW * self._eyes) | 1
+        #: What the landmarks are carried from, in wide and in narrow windows, and their homes.
+        self._wide, self._homes = (Windows(68, self._window, _LEVELS) for _ in range(2))
+        self._narrow = Windows(68, narrow, 0)
         for group in self._groups:
-            self._refer(group, self._crop, self._seen, variance)
-            group.settle(self._starts[group.index], self._limits[group.index])
+            self._refer(group, self._crop, self._picture, self._seen, variance)
+            self._settle(group)
         self._looked, self._since_look, self._changed = self._seen.copy(), 0, False
 
-    def _refer(self, group: _Group, crop: ImageArray, seen: Points, variance: float) -> None:
+    def _refer(
+        self, group: _Group, crop: ImageArray, picture: Pyramid, seen: Points, variance: float
+    ) -> None:
         """From now on the group is carried from this crop, where it lies as seen."""
+        index = group.index
         group.crop, group.variance = crop, variance
-        self._limits[group.index] = self._limits_of(crop, seen[group.index])
-        self._starts[group.index] = self._goals[group.index] = seen[group.index]
+        self._wide.take(picture, seen[index], index)
+        self._narrow.take(picture, seen[index], index)
+        self._limits[index] = self._limits_of(crop, seen[index])
+        self._starts[index] = self._goals[index] = seen[index]
         group.away = max(1, group.away)
+
+    def _settle(self, group: _Group) -> None:
+        """The group's present reference is home."""
+        index = group.index
+        group.home, group.home_variance, group.away = group.crop, group.variance, 0
+        group.home_starts, group.home_limits = self._starts[index].copy(), self._limits[index]
+        self._homes.copy(self._wide, index)
 
     def _limits_of(self, crop: ImageArray, points: Points) -> Points:
         """Grey levels by which the window round each point may differ from this one."""
@@ -249,27 +270,35 @@ class CarriedLandmarker(Landmarker):
             contrast[k] = cv2.meanStdDev(inside)[1].item()
         return np.maximum(_LEAST_MISFIT, _MISFIT * contrast)
 
+    def _pyramid(self, crop: ImageArray) -> Pyramid:
+        return Pyramid(crop, _LEVELS, self._window // 2)
+
     @property
     def _window(self) -> int:
-        return round(_WINDOW * self._eyes) | 1
+        return max(_LEAST_WINDOW, round(_WINDOW * self._eyes)) | 1
 
     # -- one frame -------------------------------------------------------------------------------
 
     def _follow(self, image: ImageArray, points: Points) -> FloatArray | None:
-        cutting = Cutting(image, self._place, 2 * self._eyes, room=0.1)
-        place = self._head(cutting)
-        if place is None:
+        side, place = 2 * self._eyes, self._place
+        cutting = Cutting(image, place, side, room=0.1)
+        moved = self._head(self._pyramid(_levelled(cutting.cut(place, side))))
+        if moved is None:
             return self._find_anew(image, points)
-        crop = _levelled(cutting.cut(place, 2 * self._eyes))
+        place = chained(moved, place)
+        crop = _levelled(cutting.cut(place, side))
+        picture = self._pyramid(crop)
         if not _same(crop, self._crop):
             return None
-        seen, lost = self._carry(crop)
+        seen, lost = self._carry(picture)
         if sum(group.believed >= _SKIN for group in lost) > 2:
             return None
         self._glide(seen)
         self._since_look += 1
         due = self._since_look >= (_LOOK_SOON if self._changed else _LOOK)
-        if lost or due or self._moved(seen):
+        pressing = any(group is not self._groups[_CHIN] for group in lost)
+        hurried = self._since_look >= _LOOK_APART and (lost or self._moved(seen))
+        if pressing or due or hurried:
             found = self._look(image, applied(inverse(place), seen))
             if found is None:
                 return None
@@ -277,8 +306,8 @@ class CarriedLandmarker(Landmarker):
             elsewhere = np.hypot(*(found_there - seen)[17:48].T) > _ELSEWHERE * self._eyes
             if _half(elsewhere):
                 return None
-            self._look_in(seen, found_there, crop, lost)
-        self._crop, self._seen, self._place = crop, seen, place
+            self._look_in(seen, found_there, crop, picture, lost)
+        self._crop, self._picture, self._seen, self._place = crop, picture, seen, place
         self._points = applied(inverse(place), seen)
         return self._points.astype(np.float32)
 
@@ -291,43 +320,38 @@ class CarriedLandmarker(Landmarker):
         self._begin(image, found.astype(np.float64), variance=_START)
         return found if _same(self._crop, before) else None
 
-    def _head(self, cutting: Cutting) -> Points | None:
-        """Image -> crop that puts the head where the references have it."""
-        size = (self._eyes, self._eyes)
-        now = _levelled(cutting.cut(self._place, 2 * self._eyes))
-        before, small = (
-            np.asarray(cv2.resize(c, size, interpolation=cv2.INTER_AREA), np.uint8)
-            for c in (self._crop, now)
-        )
-        start = self._seen[_HEAD] / 2 - 0.25  # pixels are counted by their middles
-        moved, misfit = _lucas_kanade(before, small, start, start, self._window // 2 | 1, 2)
+    def _head(self, picture: Pyramid) -> Points | None:
+        """The similarity that puts the head in this picture where the references have it."""
+        moved, misfit = self._find(self._wide, picture, self._seen, _HEAD, last=1)
         good = misfit <= _MISFIT * _CONTRAST
         if good.sum() < 5:
             return None
-        there = applied(inverse(self._place), moved[good] * 2 + 0.5)
-        return _robust_similarity(there, self._starts[_HEAD][good])
+        return _robust_similarity(moved[good], self._starts[_HEAD][good])
 
-    def _carry(self, crop: ImageArray) -> tuple[Points, list[_Group]]:
-        """Where each landmark is in the crop, and the groups that no picture fits."""
-        seen, change = self._from_references(crop)
+    def _carry(self, picture: Pyramid) -> tuple[Points, list[_Group]]:
+        """Where each landmark is in the picture, and the groups that no reference fits."""
+        seen, change = self._starts.copy(), np.zeros(68)  # the sides go with the head
+        everywhere = np.concatenate([g.index for g in self._groups[_SIDES + 1 :]])
+        seen[everywhere], change[everywhere] = self._flow(picture, everywhere)
         lost = []
         deformed = []
         for group in self._groups[_SIDES + 1 :]:
             index = group.index
             if _most(change[index] > 1) and group.crop is not self._crop:
                 # The frame before looks more like this one.
-                self._refer(group, self._crop, self._seen, group.variance + _CHANGE)
+                assert self._picture is not None
+                variance = group.variance + _CHANGE
+                self._refer(group, self._crop, self._picture, self._seen, variance)
                 self._changed = True
-                seen[index], change[index] = self._flow(group.crop, crop, index)
+                seen[index], change[index] = self._flow(picture, index)
             bad = change[index] > 1
             if _most(bad):
                 lost.append(group)
             elif _half(change[index] > _DEFORMED):
-                deformed.append(group)
-        narrow = round(_NARROW * self._eyes) | 1
-        for reference, index in _together(deformed):
-            starts = self._starts[index]
-            moved, _ = _lucas_kanade(reference, crop, starts, seen[index], narrow, 0)
+                deformed.append(index)
+        if deformed:
+            index = np.concatenate(deformed)
+            moved, _ = self._find(self._narrow, picture, seen, index)
             # A narrow window can slip to the next edge that looks like its own.
             keep = np.hypot(*(moved - seen[index]).T) <= _SLIP * self._eyes
             seen[index[keep]] = moved[keep]
@@ -341,45 +365,47 @@ class CarriedLandmarker(Landmarker):
                 own[bad] = starts[bad] + np.median((own - starts)[~bad], axis=0)
                 seen[group.index] = own
             if group.away and group not in lost:
-                self._try_home(group, crop, seen)
+                self._try_home(group, picture, seen)
         return seen, lost
 
-    def _from_references(self, crop: ImageArray) -> tuple[Points, Points]:
-        """(68, 2) the points as their references have them; (68,) as `_flow` gives it."""
-        seen, change = self._starts.copy(), np.zeros(68)  # the sides go with the head
-        for reference, index in _together(self._groups[_SIDES + 1 :]):
-            seen[index], change[index] = self._flow(reference, crop, index)
-        return seen, change
-
-    def _flow(
-        self, reference: ImageArray, crop: ImageArray, index: npt.NDArray[np.int64]
-    ) -> tuple[Points, Points]:
+    def _flow(self, picture: Pyramid, index: Index) -> tuple[Points, FloatArray]:
         """The points carried, and by how much of what it may each one's window has changed."""
-        moved, misfit = _lucas_kanade(
-            reference, crop, self._starts[index], self._seen[index], self._window, 1
-        )
+        moved, misfit = self._find(self._wide, picture, self._seen, index, first=1)
         return moved, misfit / self._limits[index]
 
-    def _try_home(self, group: _Group, crop: ImageArray, seen: Points) -> None:
+    def _find(
+        self, windows: Windows, picture: Pyramid, guess: Points, index: Index, **levels: int
+    ) -> tuple[Points, FloatArray]:
+        """Landmarks carried by windows that were taken near them: `_starts` glides, they do not."""
+        off = self._starts[index] - windows.points[index]
+        moved, misfit = windows.find(picture, guess[index] - off, index, **levels)
+        return moved + off, misfit
+
+    def _try_home(self, group: _Group, picture: Pyramid, seen: Points) -> None:
         """Back to the group's first reference, if it fits again."""
         group.away += 1
+        index = group.index
         if group.away > _HOME_LOST:
-            group.settle(self._starts[group.index], self._limits[group.index])
+            self._settle(group)
         if group.away % _HOME_TRY:
             return
-        here = seen[group.index]
-        moved, change = _lucas_kanade(group.home, crop, group.home_starts, here, self._window, 1)
+        here = seen[index]
+        off = group.home_starts - self._homes.points[index]
+        moved, change = self._homes.find(picture, here - off, index, first=1)
+        moved += off
         apart = np.hypot(*(moved - here).T) / self._eyes
         fits = (change <= _HOME_MISFIT * group.home_limits) & (apart <= _HOME)
         if fits.mean() < 2 / 3:
             return
         # What errors have added up to is taken back bit by bit.
         off = np.median((here - moved)[fits], axis=0)
-        group.crop, self._limits[group.index] = group.home, group.home_limits
+        group.crop, self._limits[index] = group.home, group.home_limits
         group.variance, group.away = group.home_variance, 0
-        self._starts[group.index] = group.home_starts + off
-        self._goals[group.index] = group.home_starts
-        seen[group.index] = np.where(fits[:, None], moved + off, here)
+        self._wide.copy(self._homes, index)
+        self._narrow.take(self._pyramid(group.home), self._homes.points[index], index)
+        self._starts[index] = group.home_starts + off
+        self._goals[index] = group.home_starts
+        seen[index] = np.where(fits[:, None], moved + off, here)
         self._pulls_left = _GLIDE
 
     def _glide(self, seen: Points) -> None:
@@ -414,7 +440,14 @@ class CarriedLandmarker(Landmarker):
             image, (middle + growth * (points - middle) + off).astype(np.float32)
         )
 
-    def _look_in(self, seen: Points, found: Points, crop: ImageArray, lost: list[_Group]) -> None:
+    def _look_in(
+        self,
+        seen: Points,
+        found: Points,
+        crop: ImageArray,
+        picture: Pyramid,
+        lost: list[_Group],
+    ) -> None:
         """What the network sees: taken over where the picture was lost, leaned to elsewhere."""
         apart = (found - seen) / self._eyes
         at_rest = self._at_rest(seen)
@@ -422,7 +455,7 @@ class CarriedLandmarker(Landmarker):
             index = group.index
             if group in lost or np.median(np.hypot(*apart[index].T)) > group.believed:
                 seen[index] = found[index]
-                self._refer(group, crop, seen, _NETWORK)
+                self._refer(group, crop, picture, seen, _NETWORK)
                 continue
             if group.away:
                 # A single point that slid off along an edge.
@@ -442,15 +475,6 @@ class CarriedLandmarker(Landmarker):
                 group.home_starts, group.home_variance = self._goals[index], group.variance
         self._looked = seen.copy()
         self._since_look, self._changed, self._pulls_left = 0, bool(lost), _GLIDE
-
-
-def _together(groups: Sequence[_Group]) -> list[tuple[ImageArray, npt.NDArray[np.int64]]]:
-    """The groups' references, and the landmarks that are carried from each."""
-    crops = {id(group.crop): group.crop for group in groups}
-    return [
-        (crop, np.concatenate([g.index for g in groups if g.crop is crop]))
-        for crop in crops.values()
-    ]
 
 
 def _half(flags: npt.NDArray[np.bool_]) -> bool:
@@ -484,39 +508,6 @@ def _same(crop: ImageArray, other: ImageArray) -> bool:
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a**2).sum() * (b**2).sum()))
     return norm == 0 or float((a * b).sum()) / norm >= _SAME
-
-
-def _lucas_kanade(
-    before: ImageArray, after: ImageArray, points: Points, guess: Points, window: int, levels: int
-) -> tuple[Points, Points]:
-    """Points (N, 2) carried from one image to the other, and the mean grey difference at each.
-
-    The difference is infinite where a window has no texture or left the image.
-    """
-    # No more of the images than the windows can reach: most of the time goes into their gradients.
-    reach, side = (window + 4) << levels, len(before)
-    left, top = (int(v) for v in np.minimum(points, guess).min(axis=0))
-    right, bottom = (int(v) for v in np.maximum(points, guess).max(axis=0))
-    # Corners that the pyramid's levels share.
-    x0, y0 = (min(max(0, v - reach), side - 4) & ~3 for v in (left, top))
-    part = slice(y0, max(y0 + 4, bottom + 1 + reach)), slice(x0, max(x0 + 4, right + 1 + reach))
-    low = np.array([x0, y0])
-    moved, found, misfit = cv2.calcOpticalFlowPyrLK(
-        before[part],
-        after[part],
-        (points - low).astype(np.float32, order="C").reshape(-1, 1, 2),
-        (guess - low).astype(np.float32, order="C").reshape(-1, 1, 2),
-        winSize=(window, window),
-        maxLevel=levels,
-        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01),
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-    )
-    where = moved[:, 0].astype(np.float64) + low
-    lost = (found.ravel() == 0) | ~np.isfinite(where).all(axis=1)
-    where[lost] = points[lost]
-    change = np.full(len(points), np.inf)
-    change[~lost] = misfit.ravel()[~lost]  # what it says of the lost is not set
-    return where, change
 
 
 def _robust_similarity(source: Points, target: Points) -> Points:
