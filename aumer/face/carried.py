@@ -86,8 +86,9 @@ _SKIN = 0.05
 #: Where brows, nose and eyes are further than this from where flow has them (outer-eye distances),
 #: the network sees another face.
 _ELSEWHERE = 0.12
-#: Two frames that correlate less than this over the inner face do not show the same one.
-_SAME = 0.5
+#: Two frames that correlate less than this over the inner face do not show the same one. (Of two
+#: people it is .69 at most in 68 pairs of the shared videos, of one person .74 at least.)
+_SAME = 0.7
 #: Frames from one look of the network to the next, and after a change of reference.
 _LOOK, _LOOK_SOON, _LOOK_APART = 30, 6, 3
 #: Where a network sees a point depends on where in its view the face is. So each look is given the
