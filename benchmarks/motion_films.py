@@ -1,0 +1,593 @@
+"""The films of `motion.py`: real neutral stretches with known motion played into them, or light.
+
+Lengths of motion are in u: 1 u is 1/64 of the mean face's outer-eye distance as the rigid landmarks
+set it in the picture (`Clip.to_face`), that is 1 px of the 128 px crop, at any crop. (A person's
+own outer eye corners lie .96 to 1.11 of that apart.) x goes to the image's right and y down, in
+the face's upright frame; ROIs are the 12 published ones, in their order. Images are (H, W, 3) uint8
+RGB.
+
+Motion is played into a frame by inverting p -> p + d(p) and reading the frame at p by a cubic
+B-spline in floating point; what is between two grey levels is rounded up or down by chance, in
+proportion, for plain rounding would return the frame unmoved wherever motion changes it by less
+than half a grey level. Pixels that do not move stay as they are. Everything is drawn by seed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from common import test_data
+from landmark_films import read_clip
+from landmarks import default_tracker
+from scipy.interpolate import RBFInterpolator, RectBivariateSpline
+from scipy.ndimage import gaussian_filter1d, map_coordinates, spline_filter
+
+from aumer.face.crop import Matrix, applied, inverse, similarity
+from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.rois import roi_set
+from aumer.simulate.anatomy import Action, displacement
+from aumer.simulate.timeline import Event, Timeline
+from aumer.simulate.video import Film as SimulatedFilm
+from aumer.simulate.video import Nuisance
+from aumer.simulate.warp import Face, spline_coefficients
+from aumer.types import ImageArray
+from aumer.video import open_video
+
+Array = npt.NDArray[np.float64]
+#: Displacement (N, 2) at points (N, 2), both in the face's frame and in outer-eye distances.
+Shift = Callable[[Array], Array]
+
+#: u in an outer-eye distance.
+U = 64
+ROIS = roi_set("published")
+_ROI, _RIGID = list(ROIS.landmarks), list(RIGID)
+#: ROIs on the nose, from which the head's motion is read.
+NOSE = tuple(k for k, name in enumerate(ROIS.names) if name.startswith("nose"))
+
+#: Neutral stretches for pairs: (file, first frame, last frame, whom it shows). The two fex clips
+#: may show one man and count as one. webcam_mixed has two blinks, smile_512 gaze shifts; most of
+#: webcam_posed's first frames repeat the one before.
+NEUTRAL = (
+    ("still_neutral.mp4", 0, 90, "red shirt"),
+    ("fex_smile_still.mov", 0, 58, "fex"),
+    ("webcam_mixed.mp4", 0, 64, "round glasses"),
+    ("fex_two_smiles.mov", 0, 30, "fex"),
+    ("talking_neutral.mpg", 0, 11, "grid"),
+    ("selfie_smile.mp4", 0, 13, "selfie"),
+    ("smile_512.mp4", 0, 9, "green screen"),
+    ("webcam_posed.mp4", 10, 24, "posed"),
+)  # fmt: skip
+#: Neutral stretches long enough for a film: (file, first, last, whom, expressions at once).
+LONG = (
+    ("still_neutral.mp4", 0, 300, "red shirt", 7),
+    ("fex_smile_still.mov", 0, 58, "fex", 1),
+    ("webcam_mixed.mp4", 0, 64, "round glasses", 1),
+)  # fmt: skip
+#: Neutral stretches by what goes on: (kind, file, first, last, whom), found by looking at them.
+#: Eyes close in webcam_mixed 10-18, 36-46, 380-390 and 422-430, in webcam_posed 425-430 (where the
+#: head rises), in talking_neutral 42-46 and 50-56. selfie_smile is held in the hand.
+NOISE = (
+    ("still", "still_neutral.mp4", 0, 300, "red shirt"),
+    ("still", "fex_smile_still.mov", 0, 58, "fex"),
+    ("still", "fex_two_smiles.mov", 0, 30, "fex"),
+    ("still", "webcam_posed.mp4", 10, 24, "posed"),
+    ("still", "selfie_smile.mp4", 0, 13, "selfie"),
+    ("still", "webcam_mixed.mp4", 25, 34, "round glasses"),
+    ("blinking", "webcam_mixed.mp4", 0, 64, "round glasses"),
+    ("blinking", "webcam_posed.mp4", 424, 440, "posed"),
+    ("talking", "talking_neutral.mpg", 0, 74, "grid"),
+    ("turning", "webcam_posed.mp4", 485, 640, "posed"),
+    ("turning", "webcam_posed.mp4", 695, 764, "posed"),
+    ("turning", "webcam_mixed.mp4", 386, 444, "round glasses"),
+)  # fmt: skip
+
+#: What is played into the films: the simulator's fields of these AUs, and the largest displacement
+#: of any ROI in CASME II's median clip (u; field.md, section 7).
+EXPRESSIONS: dict[str, tuple[tuple[Action, ...], float]] = {
+    "4": (((4, "both"),), 0.94),
+    "1+2": (((1, "both"), (2, "both")), 0.77),
+    "12": (((12, "both"),), 0.26),
+    "14": (((14, "both"),), 0.83),
+    "17": (((17, "both"),), 0.58),
+    "4+7": (((4, "both"), (7, "both")), 0.58),
+    "4+10": (((4, "both"), (10, "both")), 0.70),
+}
+#: Seconds from onset to apex (10, 50, 90 % of CASME II's), taken in turn, and from apex to offset.
+RISES, FALL = (0.165, 0.09, 0.275), 0.3
+#: Largest displacements of any ROI in the films (u).
+HEIGHTS = (0.2, 0.4, 0.7, 1.0, 1.4)
+#: What moves further than a micro-expression, and how far (u): a jaw that drops.
+JAW, JAW_HEIGHTS = ((26, "both"),), (2.0, 4.0, 6.0)
+#: Amplitudes of the pairs (u).
+AMPLITUDES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+#: Sigma of the bumps (outer-eye distances), drawn uniformly.
+SIGMAS = (0.11, 0.19)
+#: Frames of a pair's window before the motion and with it.
+BEFORE, AFTER = 4, 4
+
+
+# -- clips -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A neutral stretch of a real video, with its landmarks by aumer's default face tracker.
+
+    Attributes:
+        landmarks: (T, 68, 2) px.
+        to_face: (T, 2, 3), image to the face's frame: the similarity that puts the rigid landmarks
+            onto the mean face, smoothed over three frames or so. It carries what is played in.
+        mean: (68, 2): the landmarks' median in the face's frame.
+    """
+
+    name: str
+    first: int
+    person: str
+    fps: float
+    frames: list[ImageArray]
+    landmarks: Array
+    to_face: Array
+    mean: Array
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.first}-{self.first + len(self.frames) - 1}"
+
+    @property
+    def times(self) -> Array:
+        return np.arange(len(self.frames)) / self.fps
+
+
+@lru_cache(maxsize=32)
+def clip(name: str, first: int, last: int, person: str) -> Clip:
+    """Frames `first` to `last` of a shared clip, decoded and tracked once in a run."""
+    frames = read_clip(name, first, last)
+    landmarks = default_tracker(frames).astype(np.float64)
+    to_face = _to_face(landmarks)
+    upright = [applied(t, points) for t, points in zip(to_face, landmarks, strict=True)]
+    mean = np.median(upright, axis=0)
+    return Clip(name, first, person, rate_of(name), frames, landmarks, to_face, mean)
+
+
+def rate_of(name: str) -> float:
+    """Frames a second of a shared clip."""
+    folders = (test_data() / "videos", test_data() / "videos_more", test_data() / "faults")
+    path = next(folder / name for folder in folders if (folder / name).is_file())
+    with closing(open_video(path)) as video:
+        assert video.info.fps is not None
+        return video.info.fps
+
+
+def _to_face(landmarks: Array) -> Array:
+    """(T, 68, 2) px -> (T, 2, 3)."""
+    target = MEAN_FACE[_RIGID, :2]
+    each = np.stack([similarity(points[_RIGID], target) for points in landmarks])
+    # Smoothed is the way back, whose shift is a place in the image, not one far from it.
+    back = np.stack([inverse(t) for t in each])
+    back = gaussian_filter1d(back, 1.0, axis=0, mode="nearest")
+    return np.stack([inverse(t) for t in back])
+
+
+# -- motion ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """How skin moves at level 1, and the box (x0, y0, x1, y1) of the face's frame outside of which
+    it does not. `truth` (12, 2): at the ROIs. Outer-eye distances."""
+
+    shift: Shift
+    box: tuple[float, float, float, float]
+    truth: Array
+
+
+def bump(where: Clip, roi: int, sigma: float, angle: float) -> Field:
+    """A Gaussian of height 1 u round a ROI's landmark."""
+    centre = where.mean[_ROI[roi]]
+    height = np.array([np.cos(angle), np.sin(angle)]) / U
+
+    def shift(points: Array) -> Array:
+        square = ((points - centre) ** 2).sum(axis=-1, keepdims=True)
+        return np.exp(-square / (2 * sigma**2)) * height
+
+    (x0, y0), (x1, y1) = centre - 4 * sigma, centre + 4 * sigma
+    return Field(shift, (x0, y0, x1, y1), shift(where.mean[_ROI]))
+
+
+def expression(where: Clip, actions: Sequence[Action]) -> Field:
+    """The simulator's field of AUs on this face; 1 u at the ROI that moves furthest.
+
+    The face's landmarks are brought onto the mean face by a thin-plate spline, as the simulator
+    does it.
+    """
+    place = RBFInterpolator(
+        where.mean, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
+    )
+    weights = dict.fromkeys(actions, 1.0)
+    # A table of the field; splines between its nodes.
+    x, y = np.arange(-1.4, 1.4, 1 / 40), np.arange(-1.2, 1.9, 1 / 40)
+    nodes = np.stack(np.meshgrid(x, y), axis=-1)
+    moved = displacement(weights, place(nodes.reshape(-1, 2))).reshape(nodes.shape)
+    size = np.hypot(moved[..., 0], moved[..., 1])
+    moving = np.argwhere(size > 1e-3 * size.max())
+    (top, left), (bottom, right) = moving.min(axis=0), moving.max(axis=0)
+    splines = [RectBivariateSpline(y, x, moved[..., k]) for k in range(2)]
+
+    def shift(points: Array) -> Array:
+        return np.stack([s.ev(points[..., 1], points[..., 0]) for s in splines], axis=-1)
+
+    truth = shift(where.mean[_ROI])
+    scale = 1 / (U * np.hypot(*truth.T).max())
+    return Field(lambda p: scale * shift(p), (x[left], y[top], x[right], y[bottom]), scale * truth)
+
+
+def moved(
+    image: ImageArray, to_face: Matrix, motions: Sequence[tuple[Field, float]], seed: Sequence[int]
+) -> ImageArray:
+    """The image with the skin moved by each field times its level."""
+    for number, (field, level) in enumerate(motions):
+        if level:
+            image = _moved(image, to_face, field, level, [*seed, number])
+    return image
+
+
+def _moved(
+    image: ImageArray, to_face: Matrix, field: Field, level: float, seed: Sequence[int]
+) -> ImageArray:
+    back = inverse(to_face)
+    unit = float(np.hypot(*back[:, 0]))
+    x0, y0, x1, y1 = field.box
+    corners = applied(back, np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)]))
+    height, width = image.shape[:2]
+    low = np.clip(np.floor(corners.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 1, low + 1, (width, height)).astype(int)
+
+    # The inverse displacement on a lattice, fine for the smoothest field there is, and refined.
+    step = max(1.5, unit / 40)
+    x, y = (np.arange(a - step, b + 2 * step, step) for a, b in zip(low, high, strict=True))
+    q = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    p, missed = q, np.inf
+    while missed > 1e-4:  # px; the field is a contraction
+        last, p = p, q - level * field.shift(applied(to_face, p)) @ back[:, :2].T
+        missed = float(np.abs(p - last).max())
+    shift = (p - q).reshape(len(y), len(x), 2)
+    columns, rows = np.arange(low[0], high[0]), np.arange(low[1], high[1])
+    dx, dy = (RectBivariateSpline(y, x, shift[..., k])(rows, columns) for k in range(2))
+
+    # Read with a margin that the spline's ends do not reach.
+    reach = 12 + int(np.ceil(np.abs(shift).max()))
+    left, top = np.maximum(low - reach, 0)
+    right, bottom = np.minimum(high + reach, (width, height))
+    where = np.stack([rows[:, None] - top + dy, columns[None] - left + dx])
+    patch = image[top:bottom, left:right].astype(np.float64)
+    planes = [
+        map_coordinates(
+            spline_filter(patch[..., c], order=3, mode="mirror"),
+            where, order=3, mode="mirror", prefilter=False,
+        )
+        for c in range(3)
+    ]  # fmt: skip
+    out = image.copy()
+    out[low[1] : high[1], low[0] : high[0]] = dithered(np.stack(planes, axis=-1), seed)
+    return out
+
+
+def dithered(values: npt.NDArray[Any], seed: Sequence[int]) -> ImageArray:
+    """Grey levels, rounded up or down by chance: their mean is what they were."""
+    chance = np.random.default_rng(list(seed)).random(values.shape, np.float32)
+    # A millionth: a whole number that is met but for a rounding error stays itself.
+    return np.clip(np.floor(values + chance * (1 - 2e-6) + 1e-6), 0, 255).astype(np.uint8)
+
+
+# -- films -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A movement in a film: seconds of its onset, apex and offset, and the largest ROI's u."""
+
+    name: str
+    onset: float
+    apex: float
+    offset: float
+    height: float
+    field: Field
+
+    @property
+    def rise(self) -> float:
+        return self.apex - self.onset
+
+    def level(self, times: Array) -> Array:
+        """Share of the height in u: raised cosines; a movement without an offset stays."""
+        rise = (times - self.onset) / max(self.rise, 1e-9)
+        share = np.clip(rise, 0, 1)
+        if np.isfinite(self.offset):
+            share = share.clip(max=(self.offset - times).clip(0) / (self.offset - self.apex))
+        return self.height * (0.5 - 0.5 * np.cos(np.pi * share))
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A neutral stretch, and movements that can be played into it.
+
+    Attributes:
+        start, stop: the clip's frames that are shown.
+        roi: whose landmark a pair's bump lies round; `None` of other films.
+    """
+
+    clip: Clip
+    start: int
+    stop: int
+    moments: tuple[Moment, ...]
+    seed: int = 0
+    roi: int | None = None
+    sigma: float = 0.0
+
+    @property
+    def fps(self) -> float:
+        return self.clip.fps
+
+    @property
+    def times(self) -> Array:
+        """(T,) seconds from the film's first frame."""
+        return np.arange(self.stop - self.start) / self.fps
+
+    @property
+    def landmarks(self) -> Array:
+        """(T, 68, 2) px, of the neutral film."""
+        return self.clip.landmarks[self.start : self.stop]
+
+    @property
+    def truth(self) -> Array:
+        """(T, 12, 2) u: displacement of the ROIs' landmarks from where they are at rest."""
+        moved = np.zeros((self.stop - self.start, len(ROIS), 2))
+        for moment in self.moments:
+            moved += moment.level(self.times)[:, None, None] * (moment.field.truth * U)
+        return moved
+
+    def still(self) -> list[ImageArray]:
+        """The frames as they are."""
+        return self.clip.frames[self.start : self.stop]
+
+    def moved(self) -> list[ImageArray]:
+        """The frames with the movements played in."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(pool.map(self.moved_frame, range(self.stop - self.start)))
+
+    def moved_frame(self, k: int) -> ImageArray:
+        """The film's frame `k` with the movements played in."""
+        place = self.start + k
+        motions = [(m.field, float(m.level(self.times[k : k + 1])[0])) for m in self.moments]
+        seed = (self.seed, place)
+        return moved(self.clip.frames[place], self.clip.to_face[place], motions, seed)
+
+    def window_truth(self, crop: int, radius: int) -> Array:
+        """(12, 2) u: the mean of a pair's motion over each ROI's window of the crop."""
+        ends = np.arange(-radius, radius + 1) / (crop / 2)
+        window = np.stack(np.meshgrid(ends, ends), axis=-1).reshape(-1, 2)
+        (moment,) = self.moments
+        centres = self.clip.mean[_ROI]
+        return np.stack(
+            [moment.height * U * moment.field.shift(c + window).mean(axis=0) for c in centres]
+        )
+
+
+def frame_pairs(
+    amplitudes: Sequence[float] = AMPLITUDES,
+    stretches: Sequence[tuple[str, int, int, str]] = NEUTRAL,
+    rois: Sequence[int] = tuple(range(len(ROIS))),
+) -> Iterator[Film]:
+    """Windows of `BEFORE` + `AFTER` neutral frames; from frame `BEFORE` on a bump lies round a ROI.
+
+    Of each stretch there is one for each ROI, at a place, in a direction and of a sigma of its own,
+    at every amplitude (u). The bare pair is frames `BEFORE` - 1 and `BEFORE`.
+    """
+    for number, stretch in enumerate(stretches):
+        where = clip(*stretch)
+        room = len(where.frames) - BEFORE - AFTER
+        for roi in rois:
+            rng = np.random.default_rng([17, number, roi])
+            angle, sigma = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(*SIGMAS))
+            start = int(rng.integers(0, room + 1))
+            field = bump(where, roi, sigma, angle)
+            at = (BEFORE - 0.5) / where.fps
+            for amplitude in amplitudes:
+                moment = Moment("bump", at, at, np.inf, amplitude, field)
+                yield Film(
+                    where, start, start + BEFORE + AFTER, (moment,), number * 100 + roi, roi, sigma
+                )
+
+
+def films(
+    heights: Sequence[float] = HEIGHTS,
+    clips: Sequence[tuple[str, int, int, str, int]] = LONG,
+    names: Sequence[str] = tuple(EXPRESSIONS),
+) -> Iterator[Film]:
+    """Neutral films with a micro-expression, or several with a rest between, at every height (u).
+
+    Apexes lie on a frame.
+    """
+    for number, (name, first, last, person, together) in enumerate(clips):
+        where = clip(name, first, last, person)
+        fields = {n: expression(where, EXPRESSIONS[n][0]) for n in names}
+        for height in heights:
+            for group in range(0, len(names), together):
+                moments = []
+                chosen = names[group : group + together]
+                each = len(where.frames) / where.fps / len(chosen)
+                for k, which in enumerate(chosen):
+                    apex = round((k + 0.5) * each * where.fps) / where.fps
+                    rise = RISES[(group + k + number) % len(RISES)]
+                    moments.append(
+                        Moment(which, apex - rise, apex, apex + FALL, height, fields[which])
+                    )
+                yield Film(where, 0, len(where.frames), tuple(moments), 1000 + number)
+
+
+def jaw_drops(heights: Sequence[float] = JAW_HEIGHTS) -> Iterator[Film]:
+    """The same with a jaw that drops further than any micro-expression, in .3 s."""
+    for number, (name, first, last, person, _) in enumerate(LONG[1:]):
+        where = clip(name, first, last, person)
+        field = expression(where, JAW)
+        for height in heights:
+            apex = round(0.5 * len(where.frames)) / where.fps
+            moment = Moment("26", apex - 0.3, apex, apex + 0.4, height, field)
+            yield Film(where, 0, len(where.frames), (moment,), 2000 + number)
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """A neutral stretch whose motion is not known: nothing of it is an expression.
+
+    Attributes:
+        kind: "still", "blinking", "talking" or "turning".
+    """
+
+    kind: str
+    clip: Clip
+
+
+def noise_stretches(kinds: Sequence[str] | None = None) -> Iterator[Stretch]:
+    """The stretches of `NOISE`."""
+    for kind, *stretch in NOISE:
+        if kinds is None or kind in kinds:
+            yield Stretch(kind, clip(*stretch))
+
+
+# -- light -----------------------------------------------------------------------------------------
+
+#: Frames of a clip -> the same in another light.
+Light = Callable[[Clip], list[ImageArray]]
+
+
+def lights() -> Mapping[str, Light]:
+    """Changes of light by up to 10 %, each as a film of a clip's frames."""
+
+    def pulse(hz: float, *, offset: bool = False) -> Light:
+        def wave(t: float) -> float:
+            return 0.1 * float(np.sin(2 * np.pi * hz * t))
+
+        if offset:
+            return lambda c: _lit(c, lambda t, k: (1.0, 255 / 2 * wave(t)))
+        return lambda c: _lit(c, lambda t, k: (1 + wave(t), 0.0))
+
+    def dip(t: float, k: int) -> tuple[float, float]:
+        since = (t - 0.6) % 1.5 if t >= 0.6 else -1.0
+        if since < 0:
+            return 1.0, 0.0
+        return 1 - 0.1 * min(since / 0.067, 1.0) * float(np.exp(-max(since - 0.067, 0) / 0.4)), 0.0
+
+    return {
+        "gain +-10 %, .3 Hz": pulse(0.3),
+        "gain +-10 %, .7 Hz": pulse(0.7),
+        "gain +-10 %, 3 Hz": pulse(3.0),
+        "offset +-13 grey, .3 Hz": pulse(0.3, offset=True),
+        "offset +-13 grey, 3 Hz": pulse(3.0, offset=True),
+        "step down by 10 % at 1 s": lambda c: _lit(c, lambda t, k: (1.0 if t < 1 else 0.9, 0.0)),
+        "auto-exposure: dips of 10 %": lambda c: _lit(c, dip),
+        "flicker, every other frame": lambda c: _lit(c, lambda t, k: (0.9 if k % 2 else 1.0, 0.0)),
+        "flicker, bands that roll": lambda c: _lit(c, _bands(c)),
+        "coloured light sweeps, 1 Hz": lambda c: _lit(c, _sweep(c, 1.0)),
+        "coloured light sweeps, 3 Hz": lambda c: _lit(c, _sweep(c, 3.0)),
+        "coloured light jumps (a film)": lambda c: _lit(c, _cuts(c)),
+    }
+
+
+Gain = Callable[[float, int], "tuple[npt.NDArray[Any] | float, float]"]
+
+
+def _lit(where: Clip, light: Gain) -> list[ImageArray]:
+    frames = []
+    for k, image in enumerate(where.frames):
+        gain, offset = light(k / where.fps, k)
+        frames.append(dithered(image * np.asarray(gain, np.float32) + offset, (5, k)))
+    return frames
+
+
+def _upright(where: Clip) -> Array:
+    """(H, W, 2): where the pixels of the first frame lie in the face's frame."""
+    height, width = where.frames[0].shape[:2]
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).reshape(-1, 2)
+    return applied(where.to_face[0], grid.astype(np.float64)).reshape(height, width, 2)
+
+
+def _bands(where: Clip) -> Gain:
+    """Mains light under a rolling shutter: bands of +-5 %, two face heights long."""
+    y = _upright(where)[..., 1]
+    return lambda t, k: (1 - 0.05 + 0.05 * np.sin(2 * np.pi * (y / 2 - 1.3 * t))[..., None], 0.0)
+
+
+def _sweep(where: Clip, hz: float) -> Gain:
+    """A soft edge of coloured light, a third of an outer-eye distance wide, crosses the face."""
+    x = _upright(where) @ (0.9, 0.436)
+
+    def gain(t: float, k: int) -> tuple[npt.NDArray[Any], float]:
+        number, share = divmod(t * hz, 1.0)
+        colour = np.array(_COLOURS[int(number) % len(_COLOURS)])
+        edge = 1 / (1 + np.exp((x - (3.0 * share - 1.5)) / 0.08))
+        before = np.array(_COLOURS[int(number - 1) % len(_COLOURS)])
+        return 1 + 0.1 * (edge[..., None] * colour + (1 - edge[..., None]) * before), 0.0
+
+    return gain
+
+
+def _cuts(where: Clip) -> Gain:
+    """The light of a film's pictures, another every .4 s: a colour, stronger on one side."""
+    points = _upright(where)
+
+    def gain(t: float, k: int) -> tuple[npt.NDArray[Any], float]:
+        rng = np.random.default_rng([8, int(t / 0.4)])
+        colour, angle = rng.uniform(-1, 1, 3), rng.uniform(0, 2 * np.pi)
+        along = np.clip(points @ (np.cos(angle), np.sin(angle)), -1, 1)
+        return 1 + 0.05 * colour * (1 + along)[..., None], 0.0
+
+    return gain
+
+
+_COLOURS = ((-0.2, 0.1, 1.0), (1.0, 0.3, -0.4), (-0.6, -0.6, -0.4), (0.3, 1.0, 0.2), (0, 0, 0))
+
+
+# -- simulated -------------------------------------------------------------------------------------
+
+#: The simulated performance: three micro-expressions and a smile in 4 s.
+PERFORMANCE = Timeline(
+    4.0,
+    (
+        Event("micro", ((4, "both"),), 0.4, 0.4 + RISES[0], 0.6, 0.85, 0.2),
+        Event("micro", ((12, "both"),), 1.2, 1.2 + RISES[2], 1.5, 1.75, 0.08),
+        Event("micro", ((1, "both"), (2, "both")), 2.0, 2.0 + RISES[0], 2.2, 2.4, 0.12),
+        Event("macro", ((6, "both"), (12, "both")), 2.7, 3.0, 3.3, 3.7, 0.4),
+    ),
+)
+
+
+def simulated(size: tuple[int, int], *, sway: float = 0.0) -> SimulatedFilm:
+    """`PERFORMANCE` by the simulator's astronaut, with the sensor's noise."""
+    return SimulatedFilm(
+        PERFORMANCE,
+        nuisance=Nuisance.none(noise=1.0, sway=sway, turns=sway),
+        seed=4,
+        face=Face(None, size),
+    )
+
+
+def simulated_truth(film: SimulatedFilm, times: Array) -> Array:
+    """(T, 12, 2) u: displacement of the ROIs' landmarks by expression alone."""
+    face = film.face
+    to_face = similarity(face.landmarks[_RIGID], MEAN_FACE[_RIGID, :2])
+    points = face.landmarks[_ROI]
+    lower = np.array([landmark in range(55, 60) for landmark in _ROI])
+    rows = []
+    for t in times:
+        sheets = face.expression(film.performance.actions(float(t)))
+        upper, below = (face.lattice.at(spline_coefficients(s), points) for s in sheets)
+        rows.append(np.where(lower[:, None], below, upper) @ to_face[:, :2].T * U)
+    return np.stack(rows)
