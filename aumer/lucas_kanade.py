@@ -98,6 +98,10 @@ class Windows:
             for a, b in zip(mine, theirs, strict=True):
                 a[which] = b[which]
 
+    def contrast(self, which: Index) -> FloatArray:
+        """(M,) the standard deviation of each window, in grey levels."""
+        return np.asarray(self._levels[0][0][which].std(axis=(1, 2)), np.float32)
+
     def find(
         self, picture: Pyramid, guess: Points, which: Index, *, first: int = -1, last: int = 0
     ) -> tuple[Points, FloatArray]:
