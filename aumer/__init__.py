@@ -1,7 +1,7 @@
 """aumer finds facial micro- and macro-expressions in long videos.
 
 ``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score;
-``aumer.classify("clip.mp4")`` names one.
+``aumer.classify("clip.mp4")`` names one, and ``aumer.features("interview.mp4")`` measures motion.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 _WHERE = {
     "spot": "aumer.pipeline",
     "classify": "aumer.pipeline",
+    "features": "aumer.measure",
+    "load_features": "aumer.results.motion",
     "Spotter": "aumer.pipeline",
     "open_video": "aumer.video",
     "load_settings": "aumer.config",
     "Settings": "aumer.config",
     "SpotResult": "aumer.results",
     "Prediction": "aumer.results",
+    "Motion": "aumer.results.motion",
     "AUGraph": "aumer.graph",
     "Interval": "aumer.types",
     "Expression": "aumer.types",
@@ -49,9 +52,11 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from aumer.graph import AUGraph
+    from aumer.measure import features
     from aumer.pipeline import Spotter, classify, spot
     from aumer.registry import register
     from aumer.results import Prediction, SpotResult
+    from aumer.results.motion import Motion, load_features
     from aumer.types import (
         Counts,
         Expression,
@@ -74,6 +79,7 @@ __all__ = [
     "Features",
     "Frame",
     "Interval",
+    "Motion",
     "NoFaceError",
     "Prediction",
     "Scores",
@@ -84,6 +90,8 @@ __all__ = [
     "VideoError",
     "WeightsError",
     "classify",
+    "features",
+    "load_features",
     "load_settings",
     "open_video",
     "register",

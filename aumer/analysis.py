@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,11 @@ from aumer.rois import roi_set
 from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 
 #: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
 _SHARED_ARRAYS = ("times", "frames")
@@ -47,54 +50,45 @@ Progress = Callable[[int, "int | None"], None]
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What the spotting stage and the results need of one face in a video."""
+    """What the spotting stage and the results need of one face in a video.
+
+    Attributes:
+        numbers: how many faces were given a number, from first appearance, where several are
+            followed; else at most 1.
+    """
 
     video: VideoInfo
     features: Features
     track: FaceTrack
+    numbers: int = 1
 
 
-def analyse(
-    source: Source,
-    settings: Settings,
-    *,
-    fps: float | None = None,
-    start: float | None = None,
-    end: float | None = None,
-    cache: FeatureCache | None = None,
-    progress: Progress | None = None,
-    workers: int | None = None,
-) -> Analysis:
+class _Options(TypedDict, total=False):
+    """`analyse_all`'s arguments but for source and settings."""
+
+    fps: float | None
+    start: float | None
+    end: float | None
+    cache: FeatureCache | None
+    progress: Progress | None
+    workers: int | None
+
+
+def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> Analysis:
     """Follow one face through `source` and measure the motion of its ROIs.
 
-    Args:
-        source, fps, start, end: as in `aumer.video.open_video`.
-        cache: where chunks and finished features are kept and found; `None` keeps nothing. Its
-            key must be `cache_key` of this very content, settings and range.
-        progress: called with the number of frames decoded and the container's estimate, if any.
-        workers: threads that measure motion; never changes a number.
+    Args: as `analyse_all`.
 
     Raises:
-        VideoError: the source cannot be read.
-        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here; or
-            `settings.face.follow` is "all", which `analyse_all` is for.
-        WeightsError: a back end's weights are missing.
+        UsageError: also if `settings.face.follow` is "all", which `analyse_all` is for.
+        VideoError, WeightsError: as `analyse_all`.
     """
     if settings.face.follow == "all":
         raise UsageError(
             "face.follow = 'all' gives a result for each face, and one is needed here; say which: "
             "'largest', 'left', 'right', or a number"
         )
-    (found,) = analyse_all(
-        source,
-        settings,
-        fps=fps,
-        start=start,
-        end=end,
-        cache=cache,
-        progress=progress,
-        workers=workers,
-    )
+    (found,) = analyse_all(source, settings, **options)
     return found
 
 
@@ -114,7 +108,17 @@ def analyse_all(
     Of "all" there may be none; of any other choice there is one, if only to say that the face was
     never seen. All have the same rows.
 
-    Args, Raises: as `analyse`.
+    Args:
+        source, fps, start, end: as in `aumer.video.open_video`.
+        cache: where chunks and finished features are kept and found; `None` keeps nothing. Its
+            key must be `cache_key` of this very content, settings and range.
+        progress: called with the number of frames decoded and the container's estimate, if any.
+        workers: threads that measure motion; never changes a number.
+
+    Raises:
+        VideoError: the source cannot be read.
+        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here.
+        WeightsError: a back end's weights are missing.
     """
     cache = cache or FeatureCache(None, "")
     kept = cache.whole()
@@ -143,7 +147,7 @@ def analyse_all(
         chunk = _Chunk(pool, flow, settings)
         before = cache.get(done - 1) if done else None
         for frame in frames:
-            faces = tracker.look(frame.image) if before is None else None
+            faces = tracker.look(frame.image, frame.time_s) if before is None else None
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces)
@@ -342,7 +346,7 @@ def _join(
         return np.concatenate(rows)
 
     times, frames, rate = joined("times"), joined("frames"), settings.motion.rate
-    turns, most = (int(x) for x in parts[-1]["tracker"][:2])
+    turns, most, numbers = map(int, parts[-1]["seen"])
     seen = np.array(clock.times)
     found = []
     for number in sorted({int(n) for part in parts for n in part["numbers"]}):
@@ -369,7 +373,7 @@ def _join(
             rate=rate,
             eye_distance=settings.motion.crop / 2,
         )
-        found.append(Analysis(video, features, track))
+        found.append(Analysis(video, features, track, numbers))
     return tuple(found)
 
 
@@ -384,7 +388,7 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
         "rate": np.array(features.rate),
         "eye_distance": np.array(features.eye_distance),
         "numbers": np.array([f.track.number for f in found], np.int64),
-        "seen": np.array([track.faces, track.turned], np.int64),
+        "seen": np.array([track.faces, track.turned, found[0].numbers], np.int64),
         **{f"features_{n}": getattr(features, n) for n in _SHARED_ARRAYS},
         **{f"track_{n}": getattr(track, n) for n in _SHARED_ARRAYS},
         **{f"features_{n}": np.stack([getattr(f.features, n) for f in found]) for n in _FEATURES},
@@ -395,7 +399,7 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
 def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
     found = []
     for k, number in enumerate(arrays["numbers"]):
-        faces, turned = (int(x) for x in arrays["seen"])
+        faces, turned, numbers = map(int, arrays["seen"])
         features = Features(
             **{n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS},
             **{n: arrays[f"features_{n}"][k] for n in _FEATURES},
@@ -410,5 +414,6 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
             faces=faces,
             turned=turned,
         )
-        found.append(Analysis(VideoInfo(**json.loads(str(arrays["video"]))), features, track))
+        video = VideoInfo(**json.loads(str(arrays["video"])))
+        found.append(Analysis(video, features, track, numbers))
     return tuple(found)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -31,6 +33,8 @@ def _require(ok: bool, name: str, found: object, allowed: str) -> None:
 
 #: Which face is followed, but for its number.
 FOLLOW = ("largest", "left", "right", "all")
+#: A number that is written in one way only, as it goes into cache keys.
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class FaceSettings:
         carry: landmarks are found on key frames and carried by flow between them; false finds them
             anew on every frame.
         follow: which face: "largest" (of the first frame that shows any), "left", "right" (as the
-            picture shows them), a number as text ("2" is the second face that appeared), or "all".
+            picture shows them), a number (2 is the second face that appeared; kept as text), or
+            "all".
         min_eye_distance: px between the outer eye corners below which a face is not usable.
         restart_s: seconds of video that are kept together; an interrupted run goes on after the
             last whole piece.
@@ -56,11 +61,15 @@ class FaceSettings:
     restart_s: float
 
     def __post_init__(self) -> None:
+        follow: object = self.follow  # callers may give the number itself
+        if not isinstance(follow, bool) and isinstance(follow, Integral):
+            follow = str(follow)
+            object.__setattr__(self, "follow", follow)
         _require(
-            self.follow in FOLLOW or (self.follow.isdecimal() and int(self.follow) >= 1),
+            isinstance(follow, str) and (follow in FOLLOW or bool(_NUMBER.fullmatch(follow))),
             "face.follow",
             self.follow,
-            f"{', '.join(FOLLOW)} or the number of a face, from 1",
+            f"{', '.join(FOLLOW)} or the number of a face, from 1, in plain digits",
         )
         _require(self.min_eye_distance > 0, "face.min_eye_distance", self.min_eye_distance, "> 0")
         _require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
@@ -155,6 +164,8 @@ class Settings:
 
 
 _SECTIONS: dict[str, type] = get_type_hints(Settings)
+#: Settings that may be given as another type, which theirs can be made of.
+_ALSO: dict[tuple[str, str], type] = {("face", "follow"): int}
 
 
 def load_settings(
@@ -221,7 +232,7 @@ def _apply(values: dict[str, Any], changes: Mapping[str, Any], source: str) -> N
         for key, value in entries.items():
             if key not in kinds:
                 wrong.append(f"unknown key {section}.{key}.{did_you_mean(key, kinds)}")
-            elif not _fits(value, kinds[key]):
+            elif not any(_fits(value, k) for k in (kinds[key], _ALSO.get((section, key))) if k):
                 wrong.append(f"{section}.{key} must be {kinds[key].__name__}; found {value!r}")
             else:
                 values[section][key] = kinds[key](value)

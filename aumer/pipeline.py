@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: Packages whose version can change the numbers.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
 
+#: Least share of frames with a usable face, by default.
+MIN_COVERAGE = 0.1
+
 Hook = Callable[[str, Any], None]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
 
@@ -51,6 +54,29 @@ class SpotterModel(Protocol):
     name: str
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]: ...
+
+
+class _RunOptions(TypedDict, total=False):
+    """The arguments of `Spotter.each_face` but for the video."""
+
+    start: float | None
+    end: float | None
+    fps: float | None
+    min_coverage: float
+    cache: str | PathLike[str] | bool | None
+    progress: Progress | None
+    hook: Hook | None
+    workers: int | None
+
+
+class _Options(_RunOptions, total=False):
+    """`spot`'s arguments but for the video and the face, for its overloads."""
+
+    model: str | PathLike[str] | SpotterModel
+    graph: AUGraph | str | PathLike[str] | None
+    recognizer: str | PathLike[str] | Recognizer | None
+    device: str
+    settings: SettingsLike
 
 
 class Spotter:
@@ -85,7 +111,7 @@ class Spotter:
     ) -> None:
         self.settings = as_settings(settings)
         if face is not None:
-            chosen = replace(self.settings.face, follow=str(face))
+            chosen = replace(self.settings.face, follow=face)  # type: ignore[arg-type]
             self.settings = replace(self.settings, face=chosen)
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         if hasattr(self._model, "check"):
@@ -99,20 +125,8 @@ class Spotter:
             else self._labeller
         )
 
-    def __call__(
-        self,
-        video: Source | Features,
-        *,
-        start: float | None = None,
-        end: float | None = None,
-        fps: float | None = None,
-        min_coverage: float = 0.1,
-        cache: str | PathLike[str] | bool | None = None,
-        progress: Progress | None = None,
-        hook: Hook | None = None,
-        workers: int | None = None,
-    ) -> SpotResult:
-        """Spot in one video; see `spot`.
+    def __call__(self, video: Source | Features, **options: Unpack[_RunOptions]) -> SpotResult:
+        """Spot in one video; the options are those of `each_face`.
 
         Raises:
             UsageError: the settings ask for all faces, which `each_face` is for.
@@ -122,17 +136,7 @@ class Spotter:
                 "the settings say face.follow = 'all', which gives a result for each face: call "
                 "aumer.spot(..., face='all') or Spotter.each_face, or say which face"
             )
-        (result,) = self.each_face(
-            video,
-            start=start,
-            end=end,
-            fps=fps,
-            min_coverage=min_coverage,
-            cache=cache,
-            progress=progress,
-            hook=hook,
-            workers=workers,
-        )
+        (result,) = self.each_face(video, **options)
         return result
 
     def each_face(
@@ -142,7 +146,7 @@ class Spotter:
         start: float | None = None,
         end: float | None = None,
         fps: float | None = None,
-        min_coverage: float = 0.1,
+        min_coverage: float = MIN_COVERAGE,
         cache: str | PathLike[str] | bool | None = None,
         progress: Progress | None = None,
         hook: Hook | None = None,
@@ -173,9 +177,9 @@ class Spotter:
             workers=workers,
         )
         if self.settings.face.follow == "all":
-            found = _worth_a_result(found, video, min_coverage)
+            found = _worth_a_result(found, video, self.settings, min_coverage)
         else:
-            _require_face(found[0].video.name, found[0].track, min_coverage)
+            _require_face(found[0], self.settings, min_coverage)
         ranges = {"start": start, "end": end, "fps": fps}
         return tuple(self._result(one, video, ranges, content, hook) for one in found)
 
@@ -215,7 +219,7 @@ class Spotter:
             },
             versions=versions(),
             face=track.number if self._by_number else None,
-            notes=_notes(track, self.settings.face.follow),
+            notes=_notes(analysis, self.settings.face.follow),
             features=features,
             track=track,
         )
@@ -268,24 +272,6 @@ class Spotter:
         )
 
 
-class _Options(TypedDict, total=False):
-    """`spot`'s arguments but for the video and the face, for its overloads."""
-
-    model: str | PathLike[str] | SpotterModel
-    graph: AUGraph | str | PathLike[str] | None
-    recognizer: str | PathLike[str] | Recognizer | None
-    start: float | None
-    end: float | None
-    fps: float | None
-    device: str
-    min_coverage: float
-    cache: str | PathLike[str] | bool | None
-    progress: Progress | None
-    hook: Hook | None
-    settings: SettingsLike
-    workers: int | None
-
-
 @overload
 def spot(
     video: Source | Features,
@@ -312,7 +298,7 @@ def spot(
     fps: float | None = None,
     face: str | int | None = None,
     device: str = "cpu",
-    min_coverage: float = 0.1,
+    min_coverage: float = MIN_COVERAGE,
     cache: str | PathLike[str] | bool | None = None,
     progress: Progress | None = None,
     hook: Hook | None = None,
@@ -429,7 +415,7 @@ def classify(
             workers=workers,
         )
         name, track = analysis.video.name, analysis.track
-        _require_face(name, track, 0.0)
+        _require_face(analysis, chosen, 0.0)
         at, times = track.frames[track.valid], track.times[track.valid]
         first, last = _ends(at, onset, offset)
         peak = _apex(
@@ -680,7 +666,7 @@ _LEAST_SEEN_S = 1.0
 
 
 def _worth_a_result(
-    found: tuple[Analysis, ...], video: Source, min_coverage: float
+    found: tuple[Analysis, ...], video: Source, settings: Settings, min_coverage: float
 ) -> tuple[Analysis, ...]:
     """Those of several faces that were seen long enough."""
     if not found:
@@ -690,7 +676,7 @@ def _worth_a_result(
             "a face is in view and large enough (face.min_eye_distance)"
         )
     best = max(found, key=lambda one: one.track.coverage)
-    _require_face(best.video.name, best.track, min_coverage)
+    _require_face(best, settings, min_coverage)
     long = [one for one in found if _seconds_seen(one.track) >= _LEAST_SEEN_S]
     return tuple(long) or (best,)
 
@@ -702,15 +688,20 @@ def _seconds_seen(track: FaceTrack) -> float:
     return float(track.valid.sum() * np.median(np.diff(track.times)))
 
 
-def _notes(track: FaceTrack, follow: str) -> tuple[str, ...]:
+def _notes(analysis: Analysis, follow: str) -> tuple[str, ...]:
     """What a reader should know of how the face was followed."""
-    notes = []
+    track, notes = analysis.track, []
     if track.turned:
         notes.append(
             f"the picture is turned by {track.turned} degrees clockwise; it was analysed upright, "
             "and boxes and landmarks are those of the picture as it came"
         )
-    if track.faces > 1 and follow != "all":
+    if follow.isdecimal() and analysis.numbers > 1:
+        notes.append(
+            f"{analysis.numbers} faces appeared, and number {follow} is followed; face='all' "
+            "(--face all) gives a result for each"
+        )
+    elif track.faces > 1 and follow != "all":
         which = f"number {follow}" if follow.isdecimal() else f"the {follow} one"
         notes.append(
             f"{track.faces} faces are in view, and {which} is followed; face='all' (--face all) "
@@ -719,7 +710,19 @@ def _notes(track: FaceTrack, follow: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _require_face(name: str, track: FaceTrack, min_coverage: float) -> None:
+def _require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:
+    name, track, follow = analysis.video.name, analysis.track, settings.face.follow
+    if follow.isdecimal() and 0 < analysis.numbers < int(follow):
+        there = (
+            "only 1 face appears"
+            if analysis.numbers == 1
+            else f"only {analysis.numbers} faces appear"
+        )
+        raise NoFaceError(
+            f"{name}: {there}, and number {follow} was asked for (face={follow}, --face {follow}). "
+            "Faces are numbered from 1, by first appearance; face='all' (--face all) gives a "
+            "result for each"
+        )
     if track.coverage < min_coverage or not track.valid.any():
         raise NoFaceError(
             f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "

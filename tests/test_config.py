@@ -249,7 +249,7 @@ def test_overrides_are_checked_as_a_file_is() -> None:
         ("face", "carry", 1),
         ("face", "carry", 1.0),
         ("face", "carry", "true"),
-        ("face", "follow", 2),
+        ("face", "follow", 2.0),
         ("face", "follow", True),
         ("rules", "foot", {"value": 0.1}),
         ("rules", "foot", False),
@@ -277,7 +277,11 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("section", "key", "values"),
     [
-        ("face", "follow", ["", "0", "-1", "1.0", "Left", "largest ", "biggest"]),
+        (
+            "face",
+            "follow",
+            ["", "0", "-1", "+1", "1.0", "01", " 1 ", "²", "١", "Left", "largest ", "biggest"],
+        ),
         ("face", "min_eye_distance", [0, -1.0]),
         ("face", "restart_s", [0.99, 0, -3]),
         ("motion", "rate", [0, 0.99, -30, 1000.1]),
@@ -333,6 +337,23 @@ def test_ranges_of_one_setting_by_another() -> None:
 def test_the_ends_of_a_range_belong_to_it(section: str, key: str, value: Any) -> None:
     settings = load_settings(overrides={section: {key: value}})
     assert settings.to_dict()[section][key] == value
+
+
+def test_a_face_s_number_may_be_written_as_one(tmp_path: Path) -> None:
+    """And is the same setting however it was written."""
+    path = tmp_path / "mine.toml"
+    path.write_text("[face]\nfollow = 2\n")
+    text = load_settings(overrides={"face": {"follow": "2"}})
+    assert text.face.follow == "2"
+    for other in (
+        load_settings(path),
+        load_settings(overrides={"face": {"follow": 2}}),
+        dataclasses.replace(text, face=dataclasses.replace(text.face, follow=2)),  # type: ignore[arg-type]
+    ):
+        assert other == text
+        assert digest(other.to_dict()) == digest(text.to_dict())
+    for wrong in (0, -3):
+        assert f"found '{wrong}'" in refused(overrides={"face": {"follow": wrong}})
 
 
 # Digest

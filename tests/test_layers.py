@@ -23,10 +23,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for line in (
         "types errors _data",
         "registry strict config files au rois compiled",
-        "video graph evaluation cache lucas_kanade",
+        "video video_file graph evaluation cache lucas_kanade",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
-        "pipeline data",
+        "pipeline measure data",
         "training bench demo",
         "aumer",  # imports them all, but on first use only
         "cli doctor",

@@ -49,6 +49,32 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """``--start``, ``--end`` and ``--fps``; `check_range` complains of them."""
+    seconds = real("0 or more seconds", lambda x: x >= 0)
+    add = parser.add_argument
+    add("--start", type=seconds, metavar="S", help="analyse from this time on, in seconds")
+    add("--end", type=seconds, metavar="S", help="... and before this time")
+    add(
+        "--fps",
+        type=real("a number above 0", lambda x: x > 0),
+        metavar="N",
+        help="frames per second of a folder; for a file it replaces the file's own times",
+    )
+
+
+def check_range(args: argparse.Namespace) -> None:
+    """Complain of an empty range before any video is opened.
+
+    Raises:
+        UsageError: ``--end`` does not lie after ``--start``.
+    """
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise UsageError(
+            f"--end must lie after --start; found {args.start or 0:g} and {args.end:g}"
+        )
+
+
 def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """``--config``, ``--set`` and the short ways to name a part; `read_settings` reads them."""
     add = parser.add_argument

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,31 @@ from aumer.types import ImageArray
 STREAMS = ("table", "json", "csv")
 #: Formats of the files in a folder; "json" is the default.
 FILES = tuple(suffix[1:] for suffix in SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What an option can write; the first format of each place is the default.
+
+    Attributes:
+        streams: formats of stdout; none where nothing can go there.
+        files: formats of files, which are their suffixes without the dot.
+        option: as it is written on the command line.
+        ending: what is added to a video's name for a file in a folder.
+    """
+
+    streams: tuple[str, ...]
+    files: tuple[str, ...]
+    option: str = "-o"
+    ending: str = ""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return tuple(f".{name}" for name in self.files)
+
+
+#: What `aumer spot` writes.
+SPOTTED = Kinds(STREAMS, FILES)
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,20 @@ class Plan:
     overwrite: bool
     faces: bool = False
 
+    def of(self, number: int, face: int | None) -> tuple[Path, ...]:
+        """The files of the input with this number: of this face, if each has its own."""
+        if not self.faces:
+            return self.files[number]
+        return tuple(p.with_name(f"{p.stem}-face{face}{p.suffix}") for p in self.files[number])
+
+    def stale(self, number: int, faces: Collection[int | None]) -> list[Path]:
+        """Files of other faces that an earlier run has left beside those of these `faces`."""
+        if not self.faces:
+            return []
+        mine = {path for face in faces for path in self.of(number, face)}
+        every = (there for path in self.files[number] for there in _of_faces(path))
+        return [path for path in dict.fromkeys(every) if path not in mine]
+
 
 def plan(
     inputs: Sequence[Input],
@@ -50,6 +89,7 @@ def plan(
     *,
     overwrite: bool = False,
     faces: bool = False,
+    kinds: Kinds = SPOTTED,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
 
@@ -61,11 +101,11 @@ def plan(
     formats = list(dict.fromkeys(formats))
     folders = [Path(o) for o in outputs if o != "-" and _is_folder(o)]
     single = [Path(o) for o in outputs if o != "-" and not _is_folder(o)]
-    _check_formats(formats, stream=stream, folder=bool(folders))
+    _check_formats(formats, kinds, stream=stream, folder=bool(folders))
     collected: list[Path] = []
     files: list[list[Path]] = [[] for _ in inputs]
     for path in single:
-        suffix = _suffix(path)
+        suffix = _suffix(path, kinds)
         if len(inputs) == 1:
             files[0].append(path)
         elif suffix == ".csv":
@@ -73,23 +113,26 @@ def plan(
         else:
             raise UsageError(
                 f"{path} can hold the result of one video only, and {len(inputs)} are given; use "
-                f"-o with a folder that exists (and --format {suffix[1:]}), or a .csv, which "
-                "collects all"
+                f"{kinds.option} with a folder that exists"
+                + (
+                    f" (and --format {suffix[1:]}), or a .csv, which collects all"
+                    if "csv" in kinds.files
+                    else ""
+                )
             )
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"the folder {folder} does not exist; create it first")
         for own, given in zip(files, inputs, strict=True):
-            own += [folder / f"{given.stem}.{name}" for name in formats or ("json",)]
+            stem = f"{given.stem}{kinds.ending}"
+            own += [folder / f"{stem}.{name}" for name in formats or kinds.files[:1]]
     _check_targets(inputs, files, collected, overwrite)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
-            for there in sorted(
-                path.parent.glob(f"{glob.escape(path.stem)}-face[0-9]*{path.suffix}")
-            ):
+            for there in _of_faces(path):
                 check_target(there, overwrite=False)
     return Plan(
-        stream=(formats[0] if formats else "table") if stream else None,
+        stream=(formats[0] if formats else kinds.streams[0]) if stream else None,
         files=tuple(map(tuple, files)),
         collected=tuple(collected),
         overwrite=overwrite,
@@ -97,27 +140,40 @@ def plan(
     )
 
 
+def _of_faces(path: Path) -> list[Path]:
+    """The files that are there of single faces, by the name they were asked for."""
+    numbered = re.compile(rf"{re.escape(path.stem)}-face([1-9][0-9]*){re.escape(path.suffix)}")
+    found = [(int(m[1]), p) for p in path.parent.glob("*") if (m := numbered.fullmatch(p.name))]
+    return [there for _, there in sorted(found)]
+
+
 def _is_folder(text: str) -> bool:
     # Not Path.is_dir, which raises where a folder on the way may not be searched.
     return text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112
 
 
-def _suffix(path: Path) -> str:
+def _suffix(path: Path, kinds: Kinds) -> str:
     try:
-        return check_suffix(path)
+        return check_suffix(path, kinds.suffixes)
     except UsageError as error:
         if path.suffix:
             raise
         raise UsageError(f"{error} If it is meant as a folder, create it first.") from None
 
 
-def _check_formats(formats: Sequence[str], *, stream: bool, folder: bool) -> None:
+def _check_formats(formats: Sequence[str], kinds: Kinds, *, stream: bool, folder: bool) -> None:
+    if stream and not kinds.streams:
+        raise UsageError(
+            f"{kinds.option} cannot go to stdout; give a file ({', '.join(kinds.suffixes)}), or a "
+            "folder that exists"
+        )
     if not (stream or folder) and formats:
         raise UsageError(
             "--format is for stdout and folders; the suffix of a file says its format. Leave "
             "--format out, or add -o - to print as well"
         )
-    for wanted, allowed, what in ((stream, STREAMS, "stdout"), (folder, FILES, "a folder")):
+    takers = (stream, kinds.streams, "stdout"), (folder, kinds.files, "a folder")
+    for wanted, allowed, what in takers:
         wrong = [name for name in formats if wanted and name not in allowed]
         if wrong:
             raise UsageError(
@@ -137,11 +193,17 @@ def _check_targets(
     overwrite: bool,
 ) -> None:
     frames = {os.path.realpath(i.text) for i in inputs if i.is_folder}
+    videos = {os.path.realpath(i.text) for i in inputs}
     takers: dict[str, str] = {}
     for path, taker in [
         *((path, given.text) for own, given in zip(files, inputs, strict=True) for path in own),
         *((path, "the table of all videos") for path in collected),
     ]:
+        if os.path.realpath(path) in videos:
+            raise UsageError(
+                f"{path} is one of the videos, and would be lost; choose another name for the "
+                "output"
+            )
         target = check_target(path, overwrite=overwrite)
         if os.path.realpath(target.parent) in frames and path.suffix.lower() in IMAGE_SUFFIXES:
             raise UsageError(
@@ -176,9 +238,7 @@ class Outputs:
 
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
-        paths = self._plan.files[number]
-        if self._plan.faces:
-            paths = tuple(p.with_name(f"{p.stem}-face{result.face}{p.suffix}") for p in paths)
+        paths = self._plan.of(number, result.face)
         # Quick formats first: a picture needs the video a second time, which may fail.
         written = sorted(paths, key=lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
         faces = None
@@ -189,6 +249,10 @@ class Outputs:
         if self._plan.collected:
             self._collect(self._labelled(number, result))
         return [*written, *self._plan.collected]
+
+    def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:
+        """Files of an earlier run, of faces that this one has not found in the input."""
+        return self._plan.stale(number, [result.face for result in results])
 
     def show(self, number: int, result: SpotResult) -> None:
         """Print the result, if stdout is to have it."""

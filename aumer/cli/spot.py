@@ -43,7 +43,8 @@ outputs:
                                       chooses other formats. The folder must exist
     -o -                              stdout as well
   With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; a
-  table holds all, its column `face` saying whose.
+  table holds all, its column `face` saying whose. Files of more faces that an earlier run has left
+  are named on stderr, and stay.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
@@ -219,6 +220,13 @@ class _Batch:
                 if written:
                     self._console.note(f"{result.summary()}; wrote {', '.join(map(str, written))}")
                 self._outputs.show(number, result)
+            stale = self._outputs.stale(number, results)
+            if stale:
+                self._console.note(
+                    f"{given.text}: of an earlier run, not of this one: "
+                    f"{', '.join(map(str, stale))}. This run found no such face; the files were "
+                    "left as they are: delete or move them"
+                )
 
     def tell(self) -> int:
         """What came of it all, and the exit code."""

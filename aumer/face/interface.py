@@ -1,7 +1,8 @@
 """The two interfaces of the face stage. One conformance suite (tests/face) runs every back end.
 
 A registered back end is a factory: called without arguments (or with `weights=` where it has any)
-it returns an object that keeps one of these contracts. Only what is abstract must be written.
+it returns an object that keeps one of these contracts, derived from its class here; any other is
+refused. Only what is abstract must be written.
 """
 
 from __future__ import annotations

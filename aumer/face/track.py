@@ -3,6 +3,11 @@
 Identity is geometric. A face is the one that was there in the frame before, or the one that is
 where it was going; nobody is recognised by looks. So a person who leaves the picture and comes back
 elsewhere is a new face, unless only one is followed and nobody else can be meant.
+
+The others are known, too, by their boxes alone: who passes in front of a face is told from it by
+having come from elsewhere. Where that was not seen, the one in front is somebody who may be the
+face, or not, until it stays or goes; and who was taken for it is let go of when a face shows at the
+place where it was.
 """
 
 from __future__ import annotations
@@ -15,35 +20,61 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from aumer import registry
 from aumer.config import FOLLOW, FaceSettings
+from aumer.face.backend import (
+    CheckedDetector,
+    CheckedLandmarker,
+    new_detector,
+    new_landmarker,
+)
+from aumer.face.boxes import COASTS_S, LARGER, NEAR, Box, Place, apart, gap, hides, overlap, within
 from aumer.face.carried import CarriedLandmarker
 from aumer.face.interface import Detector, Landmarker, box_round
 from aumer.types import FloatArray, ImageArray
 
 State = dict[str, npt.NDArray[Any]]
-Box = npt.NDArray[np.floating[Any]]
 
+#: Seconds between frames of which no time is given.
+_STEP_S = 1 / 30
+#: What is due within this many seconds is due: times of frames jitter.
+_JITTER_S = 0.005
 #: Outer eye corners.
 _EYES = (36, 45)
 #: How far the nose's tip may lie from the middle of the eyes, along their line, in outer-eye
 #: distances: beyond this (about 60 degrees of yaw, by the mean face's depth) half of the face is
 #: hidden, and what a network says of it is invented.
 _NOSE_TIP, _ASIDE = 30, 0.85
-#: Frames from one look for other faces to the next, while the followed ones are seen. (They are
-#: looked for on every frame where one is lost, or where another face comes near.)
-_LOOK = 30
-#: Two boxes may be one face if their middles lie nearer than this (in face sizes) and neither is
-#: larger than the other by more than this factor. A face that is hidden may be further off ...
-_NEAR, _LARGER = 0.7, 1.8
-#: ... by this much a frame, up to this.
-_DRIFT, _FURTHEST = 0.04, 1.5
-#: Frames that a hidden face is thought to go on moving, and after which a bystander is forgotten.
-_COASTS, _FORGOTTEN = 20, 45
-#: A face that was just lost is found again within this of where it was going (face sizes).
-_AT_ONCE = 0.25
-#: Share of the smaller of two boxes in the other from which on one face hides the other.
-_HIDES = 0.12
+#: Seconds from one look for other faces to the next, while the followed ones are seen; while others
+#: are there, so that it is known where they go; and the first time after one was seen.
+_LOOK_S, _OTHERS_S, _AGAIN_S = 1.0, 1 / 3, 0.1
+#: A face that is lost is looked for on every frame for so many seconds (it mostly blinked, turned
+#: or was covered), and then every `_SEEK_S`; beside others that are followed that ends too, after
+#: which it is found when others are looked for ...
+_SOUGHT_S, _SEEK_S, _MISSED_S = 1.0, 0.1, 5.0
+#: ... and after this only who is at its very place is taken for it.
+_GONE_S = 10.0
+#: Seconds after which a bystander who is not seen is forgotten.
+_FORGOTTEN_S = 1.5
+#: A face that was just lost is found again within this of where it was going (face sizes), by its
+#: landmarks, and may be there by its detector's box, which lies higher.
+_AT_ONCE, _MAYBE = 0.25, 0.4
+#: Who appeared where a face was lost is that face if it keeps still there, or as still as it went
+#: (face sizes a second), so long after; or if it left for a place as far away as this (face sizes),
+#: and nobody is seen where the face was. Who first came nearer by so much is passing: that may be
+#: the face only if it stops there.
+_STILL, _STAYS_S, _MOVED, _PASSES = 0.4, 0.3, 1.5, 0.15
+#: Seconds that the place where a face was lost stays its own: once it was found again where it was
+#: going, and once it was found elsewhere and that place is free, which is waited for so long.
+_SURE_S, _UNSURE_S, _IN_FRONT_S = 2.0, 3.0, 30.0
+#: A box that may be of a face that was hidden, or of who hid it, is of the latter unless it is
+#: nearer to where the face was by this (in squared spreads; see `FaceTracker._assign`).
+_COVERED = 2.0
+#: Faces nearer than this (face sizes) touch.
+_TOUCHES = 0.2
+#: Share of a place that a box covers from which on somebody may be behind.
+_BEHIND = 0.3
+#: Seconds from one try of the picture turned to the next, while no face is seen.
+_TURN_S = 1.0
 #: A picture is taken to be turned where it shows, turned back, a face of this score that is
 #: clearer by this much than any it shows as it is. Scores are those of boxes that hold landmarks,
 #: eyes above the mouth: boxes alone score up to .78 on pictures turned the wrong way, faces .7 up.
@@ -69,41 +100,51 @@ class Face:
 
 
 class _Track:
-    """One person: where they were last, and where they seem to go."""
+    """One person.
 
-    def __init__(self, box: Box, landmarker: Landmarker | None) -> None:
-        self.box = box.astype(np.float64)
-        self.landmarker = landmarker  # None: a bystander, known by boxes alone
-        self.landmarks: FloatArray | None = None  # in the last frame, if seen there
-        self.velocity = np.zeros(2)  # px a frame
-        self.unseen = 0  # frames since it was
-        self.looks = 0  # of the detector that found it again
-        self.number = 0
+    Attributes:
+        number: of a followed face, from 1; 0 of a bystander, who is known by boxes alone.
+        landmarks, landmarker: where the face is in this frame, and what follows it, if it is seen.
+        lost: seconds since it was.
+        found_again: whether it was, after it was found: a box may be there by chance.
+        missing: the last look saw that nobody is there.
+        covered: somebody was seen in front of it since it was lost.
+        may_be: of a bystander: the number of the face that it may be; `appeared` is how far from
+            it, in face sizes, and `passing` whether it came nearer since.
+        former: where the face was before it was last found anew, while it may still be there;
+            `former_s` is for how long.
+    """
+
+    def __init__(self, place: Place, number: int = 0) -> None:
+        self.place = place
+        self.number = number
         self.run = 0
+        self.landmarker: Landmarker | None = None
+        self.landmarks: FloatArray | None = None
+        self.lost = 0.0
+        self.found_again = False
+        self.missing = False
+        self.covered = False
+        self.may_be = 0
+        self.appeared = 0.0
+        self.passing = False
+        self.former: Place | None = None
+        self.former_s = 0.0
 
     @property
-    def size(self) -> float:
-        return float(max(self.box[2:] - self.box[:2]))
+    def dormant(self) -> bool:
+        """Gone for so long that only its place is left of it."""
+        return self.number > 0 and self.place.away > _GONE_S
 
     @property
-    def predicted(self) -> npt.NDArray[np.float64]:
+    def expected(self) -> npt.NDArray[np.float64]:
         """Where the box is by now, if it went on as it was going."""
-        return self.box + np.tile(self.velocity, 2) * min(self.unseen, _COASTS)
+        return self.place.box if self.dormant else self.place.predicted
 
-    def seen(self, box: Box) -> None:
-        """Found in the present frame."""
-        moved = (box[:2] + box[2:4] - self.box[:2] - self.box[2:]) / 2
-        if self.unseen <= _COASTS:
-            share = 1 - 0.8**self.unseen  # as after so many frames of a slow mean
-            self.velocity += share * (moved / max(1, self.unseen) - self.velocity)
-        else:
-            self.velocity[:] = 0
-        self.box, self.unseen = box[:4].astype(np.float64), 0
-
-    def lose(self) -> None:
-        self.landmarks = None
-        if self.landmarker is not None:
-            self.landmarker.reset()
+    @property
+    def reach(self) -> float:
+        """How far from there it may be, in face sizes."""
+        return NEAR if self.dormant else self.place.reach
 
 
 class FaceTracker:
@@ -115,20 +156,24 @@ class FaceTracker:
 
     Args:
         detector: finds faces.
-        new_landmarker: makes what finds the 68 points of one face; called once a followed face.
+        new_landmarker: makes what finds the 68 points of one face; called once a face seen at the
+            same time.
         min_eye_distance: faces whose outer eye corners lie closer than this (px) are not usable.
         follow: which face; see `aumer.config.FaceSettings`.
+
+    Raises:
+        UsageError: when looking: the detector's or landmarker's answer is of the wrong shape.
     """
 
     def __init__(
         self,
-        detector: Detector,
+        detector: Callable[[ImageArray], FloatArray],
         new_landmarker: Callable[[], Landmarker],
         *,
         min_eye_distance: float,
         follow: str = "largest",
     ) -> None:
-        self._detect = detector
+        self._detect: Detector = CheckedDetector(detector)
         self._new_landmarker = new_landmarker
         self._min_eye_distance = min_eye_distance
         self._follow = follow
@@ -142,69 +187,102 @@ class FaceTracker:
         """The tracker that the settings describe.
 
         Raises:
-            UsageError: a back end's name is unknown, or it cannot run here.
+            UsageError: a back end's name is unknown, it cannot run here, or what was registered
+                under it is no back end.
             WeightsError: a back end's weights are missing.
         """
-        part = registry.resolve("landmarker", settings.landmarker)
-        first: list[Landmarker] = [part()]  # what cannot run is known now
+        first = [new_landmarker(settings.landmarker)]  # what cannot run is known now
 
-        def new_landmarker() -> Landmarker:
-            made = first.pop() if first else part()
-            return CarriedLandmarker(made) if settings.carry else made
+        def make() -> Landmarker:
+            made = first.pop() if first else new_landmarker(settings.landmarker)
+            return CarriedLandmarker(CheckedLandmarker(made)) if settings.carry else made
 
         return cls(
-            registry.resolve("detector", settings.detector)(),
-            new_landmarker,
+            new_detector(settings.detector),
+            make,
             min_eye_distance=settings.min_eye_distance,
             follow=settings.follow,
         )
 
     def reset(self) -> None:
         """Forget everything: the next frame is treated as the first of a video."""
-        self._forget_tracks(self._tracks)
+        for track in self._tracks:
+            self._lose(track)
+        self._tracks = []
         #: Quarter turns, counterclockwise, that put the picture upright.
         self.turns = 0
-        #: The most faces that were seen at once.
-        self.most = 0
-        self._since_look = 0
-        self._blind = 0  # frames since a face was seen; 0 before the first frame
+        self._time = np.nan  # of the last frame
+        # Seconds: since the detector and the turned pictures were looked at, since a wanted face
+        # was seen, and since the first face was.
+        self._since_look = self._since_turn = np.inf
+        self._blind = 0.0
+        self._met = 0.0
+        self._most, self._first_met = 0, 0
         self._numbers = 0
 
-    def __call__(self, image: ImageArray) -> Face | None:
-        """(H, W, 3) uint8 RGB -> the face that is followed, or `None` where it cannot be used."""
-        return self.look(image).get(self._wanted())
+    @property
+    def most(self) -> int:
+        """The most faces that were seen at once.
 
-    def look(self, image: ImageArray) -> dict[int, Face]:
-        """(H, W, 3) uint8 RGB -> the usable faces that are followed, by number."""
+        A face counts once it was found again after it was found; until there was time for that,
+        those count that the last look saw.
+        """
+        return max(self._most, self._first_met if self._met < _LOOK_S - _JITTER_S else 0)
+
+    @property
+    def numbers(self) -> int:
+        """How many faces have been given a number; where one is followed at most 1."""
+        return self._numbers
+
+    def __call__(self, image: ImageArray, time_s: float | None = None) -> Face | None:
+        """(H, W, 3) uint8 RGB -> the face that is followed, or `None` where it cannot be used."""
+        return self.look(image, time_s).get(self._wanted())
+
+    def look(self, image: ImageArray, time_s: float | None = None) -> dict[int, Face]:
+        """The usable faces that are followed, by number.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            time_s: when the frame is shown, in seconds; by default 1/30 after the one before.
+        """
+        self._age(time_s)
         upright = self._upright(image)
-        for track in self._tracks:
-            track.unseen += 1
         self._follow_landmarks(upright)
-        if self._must_detect():
-            self._since_look = 0
+        if self._since_look >= self._wait() - _JITTER_S:
             boxes = self._detect(upright)
-            if self._blind % _LOOK == 0 and not any(t.landmarks is not None for t in self._tracks):
+            if self._may_be_turned(boxes):
                 boxes, upright = self._turn(image, upright, boxes)
-            self._meet(upright, boxes[np.isfinite(boxes).all(axis=1)])
-        self._since_look += 1
+                self._since_turn = 0.0
+            self._meet(upright, boxes)
+            self._since_look = 0.0
+        there = [t for t in self._tracks if t.place.away == 0]
+        self._most = max(self._most, sum(t.found_again for t in there))
         self._hide_covered()
-        found = any(t.landmarks is not None for t in self._tracks)
-        self._blind = 1 if found else self._blind + 1
+        for track in self._seen():
+            track.lost = 0.0
+        if self._wanted_is_seen():
+            self._blind = 0.0
         return self._faces(image.shape)
 
     def close(self) -> None:
         """Give back what detector and landmarkers hold; no call comes after it."""
         self.reset()
-        for part in (self._detect, *self._spare):
-            if hasattr(part, "close"):
-                part.close()
+        self._detect.close()
+        for landmarker in self._spare:
+            landmarker.close()
 
     # -- from one piece of a video to the next --------------------------------------------------
 
     def state(self) -> State:
         """All that the next frames depend on, in arrays that a file can hold."""
+        nowhere = (np.nan,) * len(Place(np.zeros(4)).row())
         rows = [
-            (t.number, t.run, t.unseen, t.looks, t.landmarker is not None, *t.velocity, *t.box)
+            (
+                *(t.number, t.run, t.may_be, t.found_again, t.missing, t.covered, t.passing),
+                *(t.lost, t.appeared, t.former_s),
+                *t.place.row(),
+                *(nowhere if t.former is None else t.former.row()),
+            )
             for t in self._tracks
         ]
         none = np.full((68, 2), np.nan, np.float32)
@@ -212,113 +290,195 @@ class FaceTracker:
         memories = {
             f"memory{k}_{name}": array
             for k, track in enumerate(self._tracks)
-            if track.landmarks is not None and track.landmarker is not None
+            if track.landmarker is not None
             for name, array in track.landmarker.memory().items()
         }
         return {
             **memories,
+            "seen": np.array([self.turns, self.most, self._numbers], np.int64),
             "tracker": np.array(
-                [self.turns, self.most, self._since_look, self._blind, self._numbers], np.int64
+                [
+                    *(self._time, self._since_look, self._since_turn, self._blind, self._met),
+                    *(self._most, self._first_met),
+                ],
+                np.float64,
             ),
-            "tracks": np.array(rows, np.float64).reshape(-1, 11),
+            "tracks": np.array(rows, np.float64).reshape(len(rows), 10 + 2 * len(nowhere)),
             "track_landmarks": np.array(marks, np.float32).reshape(-1, 68, 2),
         }
 
     def restore(self, image: ImageArray, state: Mapping[str, npt.NDArray[Any]]) -> dict[int, Face]:
         """Go on from `state`, whose last frame was `image`; returns that frame's faces."""
         self.reset()
-        self.turns, self.most, self._since_look, self._blind, self._numbers = map(
-            int, state["tracker"]
+        self.turns, _, self._numbers = map(int, state["seen"])
+        self._time, self._since_look, self._since_turn, self._blind, self._met = map(
+            float, state["tracker"][:5]
         )
+        self._most, self._first_met = map(int, state["tracker"][5:])
         upright = self._upright(image)
         for k, (row, landmarks) in enumerate(
             zip(state["tracks"], state["track_landmarks"], strict=True)
         ):
-            number, run, unseen, looks, followed = map(int, row[:5])
-            track = _Track(row[7:], self._take_landmarker() if followed else None)
-            track.number, track.run, track.unseen, track.looks = number, run, unseen, looks
-            track.velocity = row[5:7].copy()
-            if followed and np.isfinite(landmarks).all():
-                track.landmarks = landmarks
-                assert track.landmarker is not None
-                own = f"memory{k}_"
-                memory = {n.removeprefix(own): a for n, a in state.items() if n.startswith(own)}
-                track.landmarker.resume(upright, landmarks, memory)
+            whole, flags, reals, place, former = np.split(row, [3, 7, 10, (len(row) + 10) // 2])
+            track = _Track(Place.from_row(place))
+            track.number, track.run, track.may_be = map(int, whole)
+            track.found_again, track.missing, track.covered, track.passing = map(bool, flags)
+            track.lost, track.appeared, track.former_s = map(float, reals)
+            track.former = Place.from_row(former) if np.isfinite(former).all() else None
+            if np.isfinite(landmarks).all():
+                prefix = f"memory{k}_"
+                track.landmarks, track.landmarker = landmarks, self._take_landmarker()
+                track.landmarker.resume(
+                    upright,
+                    landmarks,
+                    {n.removeprefix(prefix): a for n, a in state.items() if n.startswith(prefix)},
+                )
             self._tracks.append(track)
         return self._faces(image.shape)
 
     # -- one frame --------------------------------------------------------------------------------
 
     def _followed(self) -> list[_Track]:
-        return [t for t in self._tracks if t.landmarker is not None]
+        return [t for t in self._tracks if t.number]
+
+    def _bystanders(self) -> list[_Track]:
+        return [t for t in self._tracks if not t.number]
+
+    def _seen(self) -> list[_Track]:
+        return [t for t in self._tracks if t.landmarks is not None]
 
     def _wanted(self) -> int:
         return int(self._follow) if self._follow.isdecimal() else 1
 
-    def _follow_landmarks(self, image: ImageArray) -> None:
-        for track in self._followed():
-            if track.landmarks is not None:
-                assert track.landmarker is not None
-                self._take(track, image, track.landmarker.near(image, track.landmarks))
+    def _wanted_is_seen(self) -> bool:
+        """Whether a face is seen that was asked for; of one that has not come yet, whether any."""
+        followed = self._followed()
+        wanted = [t for t in followed if t.number == self._wanted()]
+        if self._follow == "all" or not wanted:
+            wanted = followed
+        return any(t.landmarks is not None for t in wanted)
 
-    def _read(self, track: _Track, image: ImageArray, box: FloatArray) -> bool:
+    def _age(self, time_s: float | None) -> None:
+        """As much time passes as from the frame before to this one."""
+        now = (self._time + _STEP_S) if time_s is None else time_s
+        step = max(0.0, now - self._time) if np.isfinite(now - self._time) else 0.0
+        self._time = now if np.isfinite(now) else 0.0
+        self._since_look += step
+        self._since_turn += step
+        self._blind += step
+        self._met += step if self._first_met else 0.0
+        for track in self._tracks:
+            track.lost += step
+            track.place.away += step
+            if track.former is not None:
+                track.former.away += step
+                # Who was taken for the face may stand in front of it for a while.
+                if track.former_s <= _SURE_S or not hides(track.former.box, track.place.box):
+                    track.former_s -= step
+                if track.former_s <= 0 or track.former.away > _IN_FRONT_S:
+                    track.former = None
+
+    def _wait(self) -> float:
+        """Seconds that must lie between the detector's last look and the next."""
+        if not self._wanted_is_seen():
+            lost = (t.lost for t in self._followed() if t.landmarks is None)
+            sought = min(lost, default=self._blind)
+            return 0.0 if sought < _SOUGHT_S else _SEEK_S
+        waits = [_LOOK_S]
+        for track in self._followed():
+            if track.landmarks is None:
+                if track.lost < _MISSED_S:
+                    waits.append(0.0 if track.lost < _SOUGHT_S else _SEEK_S)
+            elif track.former is not None and not hides(track.former.box, track.place.box):
+                waits.append(_AGAIN_S)
+        for track in self._tracks:
+            if track.missing or track.place.away > _FORGOTTEN_S or track.landmarks is not None:
+                continue
+            if any(gap(t.expected, track.expected) < 0.3 * t.place.size for t in self._seen()):
+                return 0.0
+            if not track.number:
+                waits.append(_OTHERS_S if track.found_again else _AGAIN_S)
+        seen = self._seen()
+        if any(
+            gap(t.place.box, other.place.box) < 0.3 * t.place.size
+            for k, t in enumerate(seen)
+            for other in seen[:k]
+        ):
+            return 0.0
+        return min(waits)
+
+    def _follow_landmarks(self, image: ImageArray) -> None:
+        for track in self._seen():
+            assert track.landmarker is not None
+            assert track.landmarks is not None
+            found = track.landmarker.near(image, track.landmarks)
+            if (
+                found is not None
+                and track.place.squeezed(box_round(found), exact=True)
+                and self._touched(track.place.predicted, track)
+            ):
+                # Landmarks give way to who comes in front, and so would the place.
+                found, track.covered = None, True
+            track.found_again |= self._take(track, image, found)
+
+    def _read(self, track: _Track, image: ImageArray, box: Box) -> bool:
         """Whether `box` holds landmarks that are usable; then the track is there."""
-        assert track.landmarker is not None
-        return self._take(track, image, track.landmarker(image, box))
+        if track.landmarker is None:
+            track.landmarker = self._take_landmarker()
+        return self._take(track, image, track.landmarker(image, box[:4].astype(np.float32)))
 
     def _take(self, track: _Track, image: ImageArray, landmarks: FloatArray | None) -> bool:
         if landmarks is None or not self._usable(landmarks, image.shape):
-            track.lose()
+            self._lose(track)
             return False
         track.landmarks = landmarks
-        track.seen(box_round(landmarks))
+        track.missing = track.covered = False
+        track.place.seen(box_round(landmarks), exact=True)
         return True
 
-    def _must_detect(self) -> bool:
-        followed = self._followed()
-        if not followed or any(t.landmarks is None for t in followed):
-            return True
-        return self._since_look >= _LOOK or any(
-            other is not t and _gap(t.predicted, other.predicted) < 0.3 * t.size
-            for t in followed
-            for other in self._tracks
-        )
+    def _lose(self, track: _Track) -> None:
+        track.landmarks = None
+        if track.landmarker is not None:
+            track.landmarker.reset()
+            self._spare.append(track.landmarker)
+            track.landmarker = None
+
+    # -- who is who -------------------------------------------------------------------------------
 
     def _meet(self, image: ImageArray, boxes: FloatArray) -> None:
-        """Who is who among the boxes of this frame."""
+        """What the detector's look at this frame says of everybody."""
+        if not self._several:
+            # A face that was seen but once, and not again, was none: choose among all others anew.
+            chance = [t for t in self._followed() if not t.found_again and t.lost > COASTS_S]
+            self._tracks = chance or self._tracks
+        known = list(self._tracks)
         owner = self._assign(boxes)
-        for k, mine in owner.items():
-            track = self._tracks[k]
-            track.looks += 1
-            if track.landmarks is not None:
-                continue
-            if track.landmarker is None or self._covered(boxes[mine], track):
-                track.seen(boxes[mine])
-            else:
-                self._find_again(track, image, boxes[mine, :4])
+        for k, track in enumerate(known):
+            track.missing = (
+                track.landmarks is None
+                and k not in owner
+                and not any(overlap(track.expected, box) > _BEHIND for box in boxes)
+            )
+        # Bystanders first: a face that was hidden is told by who hid it being elsewhere now.
+        for k, mine in sorted(owner.items(), key=lambda pair: known[pair[0]].number > 0):
+            track = known[k]
+            track.found_again = True
+            if track.landmarks is None:
+                self._there(track, image, boxes[mine])
+        for track in self._followed():
+            if track.landmarks is None and self._covered(track.expected, track):
+                track.covered = True
         free = sorted(set(range(len(boxes))) - set(owner.values()), key=self._order(boxes))
         for b in free:
-            self._newcomer(image, boxes[b, :4])
-        self.most = max(self.most, sum(t.unseen == 0 and t.looks > 0 for t in self._tracks))
-        self._forget_tracks(
-            [t for t in self._tracks if t.landmarker is None and t.unseen > _FORGOTTEN]
-        )
-
-    def _find_again(self, track: _Track, image: ImageArray, box: FloatArray) -> None:
-        """A face that was lost: at once only where it was going, later also round there.
-
-        What is seen beside that place the moment after is mostly who came in front of it.
-        """
-        before = track.box.copy(), track.velocity.copy(), track.unseen
-        expected = track.predicted
-        if not self._read(track, image, box):
-            return
-        apart = _apart(expected, track.box)
-        if before[2] <= _COASTS and (apart is None or apart > _AT_ONCE):
-            track.lose()
-            track.box, track.velocity, track.unseen = before
-            return
-        track.run += 1
+            self._newcomer(image, boxes[b], known)
+        for track in self._bystanders():
+            if track.place.away == 0:
+                self._settle(track, image)
+        if self._met < _LOOK_S - _JITTER_S:
+            self._first_met = sum(t.place.away == 0 for t in self._tracks)
+        self._tracks = [
+            t for t in self._tracks if t.number or t.place.away <= _FORGOTTEN_S + _JITTER_S
+        ]
 
     def _assign(self, boxes: FloatArray) -> dict[int, int]:
         """Track -> box, for those that go together; each box to the track that was going there."""
@@ -327,20 +487,82 @@ class FaceTracker:
         far = 1e6
         cost = np.full((len(self._tracks), len(boxes)), far)
         for k, track in enumerate(self._tracks):
-            reach = _NEAR + min(_DRIFT * track.unseen, _FURTHEST)
+            hidden = track.covered and track.place.away > self._since_look + _JITTER_S
             for b in range(len(boxes)):
-                apart = _apart(track.predicted, boxes[b])
-                if apart is not None and apart < reach:
-                    cost[k, b] = apart
+                distance = apart(track.expected, boxes[b])
+                if distance is not None and distance < track.reach:
+                    # As unlikely as if places were spread by a third of the reach: who was seen a
+                    # moment ago and goes there comes before who may be anywhere round it.
+                    cost[k, b] = (3 * distance / track.reach) ** 2 + 2 * np.log(track.reach)
+                    cost[k, b] += _COVERED if hidden else 0.0
         pairs = zip(*linear_sum_assignment(cost), strict=True)
         return {int(k): int(b) for k, b in pairs if cost[k, b] < far}
 
-    def _covered(self, box: Box, track: _Track) -> bool:
-        """Whether another face that is there, or was a moment ago, overlaps this track's box."""
+    def _there(self, track: _Track, image: ImageArray, box: FloatArray) -> None:
+        """This box is where a track without landmarks was going."""
+        covered = self._covered(box, track)
+        if covered or not track.number:
+            track.covered = covered and track.number > 0
+            if not (covered and track.place.squeezed(box)):
+                track.place.seen(box, steer=not track.number)
+            return
+        if track.covered and track.place.squeezed(box) and self._touched(box, track):
+            return  # only part of it shows yet
+        # What is seen beside that place the moment after is mostly who came in front of it.
+        hid = track.covered and any(
+            t is not track and t.place.away == 0 and not hides(t.place.box, box)
+            for t in self._tracks
+        )
+        anywhere = hid or track.place.away > COASTS_S
+        near = within(track.expected, box, _MAYBE)
+        if not (anywhere or near) or not self._find_again(track, image, box, anywhere=anywhere):
+            self._tracks.append(_bystander(box, may_be=track))
+
+    def _find_again(
+        self, track: _Track, image: ImageArray, box: FloatArray, *, anywhere: bool
+    ) -> bool:
+        """Whether this box is that of a face that was lost, which may have moved `anywhere`."""
+        before, expected = track.place.copy(), track.expected
+        if not self._read(track, image, box):
+            if within(expected, box, _MAYBE):
+                track.place.seen(box)  # there, but turned away or too small
+                return True
+            return anywhere
+        sure = within(expected, track.place.box, _AT_ONCE)
+        if not (sure or anywhere):
+            self._lose(track)
+            track.place = before
+            return False
+        self._anew(track, before, sure=sure)
+        return True
+
+    def _anew(self, track: _Track, before: Place, *, sure: bool) -> None:
+        """The face was found again; it may still be where it was before, if that was not it."""
+        track.run += 1
+        if track.former is None or not sure:
+            track.former = track.former or before
+            track.former_s = _SURE_S if sure else _UNSURE_S
+
+    def _covered(self, box: Box, track: _Track, *, sure: bool = False) -> bool:
+        """Whether another face that is there, or was a moment ago, overlaps this track's box.
+
+        `sure`: and is not in a box that was seen but once, in an earlier frame.
+        """
         return any(
             other is not track
-            and other.unseen <= _COASTS
-            and _shared(box, other.predicted) > _HIDES
+            and not (sure and not other.found_again and other.place.away > 0)
+            and other.place.away <= COASTS_S
+            and not other.missing
+            and hides(box, other.expected)
+            for other in self._tracks
+        )
+
+    def _touched(self, box: Box, track: _Track) -> bool:
+        """Whether another face that is there meets this box."""
+        return any(
+            other is not track
+            and other.place.away <= self._since_look + _JITTER_S
+            and gap(box, other.expected) < _TOUCHES * track.place.size
             for other in self._tracks
         )
 
@@ -352,45 +574,91 @@ class FaceTracker:
             return lambda b: -float(boxes[b, 0] + boxes[b, 2])
         return lambda b: -float(np.prod(boxes[b, 2:4] - boxes[b, :2]))
 
-    def _newcomer(self, image: ImageArray, box: FloatArray) -> None:
+    def _newcomer(self, image: ImageArray, box: FloatArray, known: list[_Track]) -> None:
         """A box that is nobody's yet."""
-        if any(t.landmarks is not None and _shared(box, t.box) > _HIDES for t in self._tracks):
-            return  # a second box round a face; a person comes out of another's shadow later
-        followed = self._followed()
-        if not self._several and followed:
-            mine = followed[0]
-            if mine.landmarks is not None:
-                self._tracks.append(_Track(box, None))
-            elif mine.unseen <= _COASTS and _shared(box, mine.predicted) > _HIDES:
-                return  # in front of the face, as it seems
-            elif self._read(mine, image, box):
-                # The one face that is followed is gone, and this one was not there before.
-                mine.run += 1
-                mine.velocity[:] = 0
-            return
-        track = _Track(box, self._take_landmarker())
-        if not self._read(track, image, box):
-            self._forget_tracks([track])
+        over = [t for t in self._seen() if hides(box, t.place.box)]
+        distances = [apart(t.place.box, box) for t in over]
+        if any(distance is None or distance <= _MAYBE for distance in distances):
+            return  # a second box round a face
+        may_be = next((t for t in self._followed() if _was_at(t, box)), None)
+        if over or may_be:
+            self._tracks.append(_bystander(box, may_be=may_be))
+        elif self._several or not (followed := self._followed()):
+            self._begin(_bystander(box), image)
+        elif followed[0].landmarks is not None or any(
+            hides(followed[0].expected, t.expected)
+            and t.place.away <= COASTS_S
+            and not t.missing
+            and t.place.size * LARGER >= followed[0].place.size
+            for t in known
+            if not t.number
+        ):
+            self._tracks.append(_bystander(box))
+        else:
+            # The one face that is followed is gone, and this one was not there before.
+            self._become(followed[0], _bystander(box), image)
+
+    def _begin(self, track: _Track, image: ImageArray) -> None:
+        """Follow somebody new, if the face is usable."""
+        if not self._read(track, image, track.place.box):
+            self._tracks = [t for t in self._tracks if t is not track]
             return
         self._numbers += 1
-        track.number = self._numbers
-        self._tracks.append(track)
+        track.number, track.may_be = self._numbers, 0
+        if track not in self._tracks:
+            self._tracks.append(track)
+
+    def _become(self, face: _Track, other: _Track, image: ImageArray) -> bool:
+        """Whether `other` has usable landmarks; then it is the face, and who was, is a bystander.
+
+        Of a face that was lost nothing is left then but the place where it was.
+        """
+        before = face.place.copy()
+        was_seen = face.landmarks is not None
+        if not self._read(other, image, other.place.box):
+            return False
+        other.number, other.may_be, other.run = face.number, 0, face.run
+        other.found_again |= face.found_again
+        self._lose(face)
+        self._tracks = [t for t in self._tracks if t is not face and t is not other]
+        self._tracks.append(other)
+        if was_seen:
+            other.run += 1
+            left = _Track(before)
+            left.found_again = face.found_again
+            self._tracks.append(left)
+        else:
+            other.former, other.former_s = face.former, face.former_s
+            self._anew(other, before, sure=False)
+        return True
+
+    def _settle(self, other: _Track, image: ImageArray) -> None:
+        """Whether a bystander is a face that was lost, is one to follow, or stays one."""
+        face = next((t for t in self._followed() if t.number == other.may_be), None)
+        if face is not None and face.landmarks is None:
+            is_it = _is_the_lost(face, other)
+            if is_it is None or (is_it and self._become(face, other, image)):
+                return
+        elif (
+            face is not None
+            and face.former is not None
+            and not hides(other.place.box, face.place.box)
+            and within(face.former.predicted, other.place.box, NEAR)
+            and self._become(face, other, image)
+        ):
+            return
+        if self._several and not self._covered(other.place.box, other):
+            self._begin(other, image)
 
     def _hide_covered(self) -> None:
         """Faces that overlap hide each other: neither is used."""
-        there = [t for t in self._followed() if t.landmarks is not None]
-        for track in [t for t in there if self._covered(t.box, t)]:
-            track.lose()
-
-    def _forget_tracks(self, tracks: list[_Track]) -> None:
-        for track in list(tracks):
-            if track.landmarker is not None:
-                track.landmarker.reset()
-                self._spare.append(track.landmarker)
-        self._tracks = [t for t in self._tracks if t not in tracks]
+        hidden = [t for t in self._seen() if self._covered(t.place.box, t, sure=True)]
+        for track in hidden:
+            self._lose(track)
+            track.covered = True
 
     def _take_landmarker(self) -> Landmarker:
-        return self._spare.pop() if self._spare else self._new_landmarker()
+        return self._spare.pop() if self._spare else CheckedLandmarker(self._new_landmarker())
 
     def _usable(self, landmarks: FloatArray, shape: tuple[int, ...]) -> bool:
         right, left = landmarks[list(_EYES)].astype(np.float64)
@@ -407,6 +675,19 @@ class FaceTracker:
     def _upright(self, image: ImageArray) -> ImageArray:
         return image if not self.turns else np.ascontiguousarray(np.rot90(image, self.turns))
 
+    def _may_be_turned(self, boxes: FloatArray) -> bool:
+        """Whether it is time to compare the picture with itself turned.
+
+        That is where no face has been seen for a while, and where one comes into a picture that was
+        taken to be turned: it may have been so for a photo alone that stood on its head.
+        """
+        if self._seen():
+            return False
+        unseen = min((t.lost for t in self._followed()), default=np.inf)
+        if self.turns and len(boxes) and self._since_turn >= _SEEK_S - _JITTER_S:
+            return True
+        return min(unseen, self._since_turn) >= _TURN_S - _JITTER_S
+
     def _turn(
         self, image: ImageArray, upright: ImageArray, boxes: FloatArray
     ) -> tuple[FloatArray, ImageArray]:
@@ -422,7 +703,13 @@ class FaceTracker:
             if score >= wanted:
                 self.turns, boxes, upright, wanted = turns, found, other, score
         if self.turns != now:
-            self._forget_tracks([t for t in self._tracks if t.landmarker is None])
+            self._tracks = self._followed()
+            for track in self._tracks:
+                corners = track.place.box.astype(np.float32).reshape(2, 2)
+                corners = _turned_back(corners, now, image.shape)
+                corners = _turned_back(corners, -self.turns % 4, upright.shape)
+                away, track.place = track.place.away, Place(box_round(corners))
+                track.place.away, track.former = away, None
         return boxes, upright
 
     def _clearest(self, image: ImageArray, boxes: FloatArray) -> float:
@@ -445,14 +732,12 @@ class FaceTracker:
     def _faces(self, shape: tuple[int, ...]) -> dict[int, Face]:
         """The usable faces of this frame, in the picture as it came."""
         found = {}
-        for track in self._followed():
-            if track.landmarks is None:
+        for track in self._seen():
+            if self._follow.isdecimal() and track.number != self._wanted():
                 continue
-            number = track.number if self._several else 1
-            if self._follow.isdecimal() and number != self._wanted():
-                continue
+            assert track.landmarks is not None
             landmarks = _turned_back(track.landmarks, self.turns, shape)
-            found[number] = Face(box_round(landmarks), landmarks, number, track.run)
+            found[track.number] = Face(box_round(landmarks), landmarks, track.number, track.run)
         return found
 
 
@@ -469,28 +754,38 @@ def _turned_back(points: FloatArray, turns: int, shape: tuple[int, ...]) -> Floa
     return points
 
 
-def _apart(box: Box, other: Box) -> float | None:
-    """Distance of two boxes' middles in face sizes; `None` where their sizes are too different."""
-    sizes = float(max(box[2:4] - box[:2])), float(max(other[2:4] - other[:2]))
-    if not min(sizes) > 0 or max(sizes) > _LARGER * min(sizes):
-        return None
-    middles = (box[:2] + box[2:4] - other[:2] - other[2:4]) / 2
-    return float(np.hypot(*middles)) / max(sizes)
+def _bystander(box: Box, *, may_be: _Track | None = None) -> _Track:
+    track = _Track(Place(box))
+    if may_be is not None:
+        track.may_be = may_be.number
+        track.appeared = apart(may_be.expected, box) or 0.0
+    return track
 
 
-def _near(box: Box, other: Box) -> bool:
-    apart = _apart(box, other)
-    return apart is not None and apart < _NEAR
+def _was_at(face: _Track, box: Box) -> bool:
+    """Whether a followed face was lost in this place, now or before it was found elsewhere."""
+    if face.landmarks is None:
+        distance = apart(face.expected, box)
+        near = hides(box, face.expected) if distance is None else distance < _MOVED
+        return near and face.place.away <= COASTS_S
+    return face.former is not None and within(face.former.predicted, box, NEAR)
 
 
-def _gap(box: Box, other: Box) -> float:
-    """px between two boxes, along the axis in which they are further apart; 0 if they meet."""
-    apart = np.maximum(box[:2] - other[2:4], other[:2] - box[2:4])
-    return max(0.0, float(apart.max()))
-
-
-def _shared(box: Box, other: Box) -> float:
-    """What two boxes share, as a share of the smaller one."""
-    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:4], other[2:4])
-    areas = [float(np.prod(b[2:4] - b[:2])) for b in (box, other)]
-    return float(np.clip(high - low, 0, None).prod()) / max(min(areas), 1e-9)
+def _is_the_lost(face: _Track, other: _Track) -> bool | None:
+    """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen."""
+    distance = apart(face.expected, other.place.box)
+    if distance is None:
+        return False
+    speeds = (
+        np.hypot(*other.place.velocity),
+        np.hypot(*(other.place.velocity - face.place.velocity)),
+    )
+    still = min(speeds) < _STILL * face.place.size
+    other.passing |= not still and distance < other.appeared - _PASSES
+    if distance >= _MOVED:
+        return face.missing and not other.passing
+    over = hides(face.expected, other.place.box)
+    if other.passing and not over:
+        return False
+    stays = face.place.away > (COASTS_S if other.passing else _STAYS_S)
+    return True if still and stays and other.place.sightings > 3 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,18 +39,18 @@ COLUMNS = {
 }
 
 
-def check_suffix(path: StrPath) -> str:
-    """The suffix of `path` in lower case, one of `SUFFIXES`: call it before hours of work.
+def check_suffix(path: StrPath, allowed: Sequence[str] = SUFFIXES) -> str:
+    """The suffix of `path` in lower case, one of the allowed: call it before hours of work.
 
     Raises:
         UsageError: another suffix; the message lists the allowed ones and the nearest match.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in allowed:
         found = f"the suffix {suffix!r}" if suffix else "no suffix"
         raise UsageError(
             f"cannot tell the format of {path}: it has {found}; allowed are "
-            f"{', '.join(SUFFIXES)}.{did_you_mean(suffix, SUFFIXES)}"
+            f"{', '.join(allowed)}.{did_you_mean(suffix, allowed)}"
         )
     return suffix
 

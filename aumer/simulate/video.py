@@ -22,14 +22,13 @@ import csv
 import io
 import math
 import os
-import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,6 +50,7 @@ from aumer.simulate.warp import (
     spline_coefficients,
 )
 from aumer.types import Expression, FloatArray, ImageArray
+from aumer.video_file import VideoFile, codec_for
 
 # Papers below are cited from memory (mem): nobody here had them at hand to look the figures up.
 # -- nuisance --------------------------------------------------------------------------------------
@@ -546,14 +546,6 @@ def _shoot(film: Film, fps: float, count: int) -> Iterator[ImageArray]:
 
 # -- files -----------------------------------------------------------------------------------------
 
-#: Codecs that every build of OpenCV writes, by the containers that hold them: MPEG-4 part 2 at
-#: OpenCV's bit rate (about 36 dB on a face with noise), Motion JPEG, and lossless FFV1.
-CODECS = {
-    "mp4v": (".mp4", ".mov", ".mkv"),
-    "MJPG": (".avi", ".mkv", ".mov"),
-    "FFV1": (".avi", ".mkv"),
-}
-
 #: Columns of a truth table: those of aumer's shared ``videos/annotations.csv``. Frames are 0-based
 #: and closed; an AU made on one side has an L or R (the subject's) before it; intensity in (0, 1].
 TRUTH_COLUMNS = (
@@ -579,8 +571,8 @@ def write_video(
 
     Args:
         path: .mp4, .mov, .mkv or .avi.
-        codec: one of `CODECS`; by default the first that the container holds. For stronger
-            compression lower ``nuisance.quality``, which every frame goes through first.
+        codec: one of `aumer.video_file.CODECS`; by default the first that the container holds. For
+            stronger compression lower ``nuisance.quality``, which every frame goes through first.
         overwrite: replace an existing file.
         progress: called with the number of frames written and how many there will be.
 
@@ -588,43 +580,17 @@ def write_video(
         UsageError: an argument cannot be used, the file exists, or it cannot be written.
         NoFaceError: no face is found in the portrait.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    fitting = [name for name, suffixes in CODECS.items() if suffix in suffixes]
-    if not fitting:
-        raise UsageError(
-            f"cannot write {path}: a video is written as .mp4, .mov, .mkv or .avi; found "
-            f"{suffix or 'no suffix'!r}"
-        )
-    if codec is not None and codec not in fitting:
-        raise UsageError(f"codec {codec!r} does not fit {suffix}: choose {' or '.join(fitting)}")
+    codec = codec_for(path, codec)
     check_target(path, overwrite=overwrite)
     frames = simulate_video(
         timeline, portrait=portrait, fps=fps, size=size, nuisance=nuisance, seed=seed
     )
     count = frame_count(timeline, fps)
-    with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
-        made = Path(folder) / f"film{suffix}"
-        fourcc = cv2.VideoWriter.fourcc(*(codec or fitting[0]))
-        writer = cv2.VideoWriter(str(made), fourcc, fps, size)
-        if not writer.isOpened():
-            raise UsageError(
-                f"this OpenCV ({cv2.__version__}) cannot write {codec or fitting[0]} into {suffix} "
-                f"at {fps:g} frames per second; try another suffix or codec ({', '.join(CODECS)})"
-            )
-        try:
-            for k, frame in enumerate(frames):
-                writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-                if progress:
-                    progress(k + 1, count)
-        finally:
-            writer.release()
-
-        def copy(target: IO[bytes]) -> None:
-            with made.open("rb") as source:
-                shutil.copyfileobj(source, target)
-
-        atomic_write(path, copy, overwrite=overwrite)
+    with VideoFile(path, fps=fps, size=size, codec=codec, overwrite=overwrite) as file:
+        for k, frame in enumerate(frames):
+            file.write(frame)
+            if progress:
+                progress(k + 1, count)
 
 
 def truth(timeline: Timeline, fps: float) -> tuple[Expression, ...]:

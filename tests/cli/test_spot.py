@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from moving_face import film
 
 import aumer
 from aumer import pipeline
@@ -137,6 +138,46 @@ def test_overwrite(run: Any, tmp_path: Path) -> None:
     (tmp_path / "out.json").write_text("mine")
     assert run("spot @still.avi -o out.json --overwrite").code == 0
     assert SpotResult.load(tmp_path / "out.json").video.name == "still.avi"
+
+
+def test_files_of_faces_that_are_not_there_any_more_are_named(run: Any, tmp_path: Path) -> None:
+    """They may be taken for today's; but nothing of a user's is deleted unasked."""
+    words = "spot @still.avi --face all -o out.json -o out.csv --overwrite"
+    for name in ("out-face1.json", "out-face2.json", "out-face10.csv"):
+        (tmp_path / name).write_text("yesterday's")
+    for name in ("out-face2.png", "out-face02.json", "out-face2.json.bak", "other-face2.json"):
+        (tmp_path / name).write_text("not ours")
+    ran = run(words)
+    assert ran.code == 0
+    (said,) = [line for line in ran.err.splitlines() if "of an earlier run" in line]
+    assert "out-face2.json, out-face10.csv." in said
+    assert "delete or move them" in said
+    assert SpotResult.load(tmp_path / "out-face1.json").face == 1
+    assert (tmp_path / "out-face2.json").read_text() == "yesterday's"
+    assert run(words.replace("--overwrite", "")).code == 2
+    for name in ("out-face2.json", "out-face10.csv"):
+        (tmp_path / name).unlink()
+    assert "earlier run" not in run(words).err
+
+
+def test_a_face_that_never_comes_is_told_from_no_face(run: Any, tmp_path: Path) -> None:
+    still = film(np.arange(12) / 30)
+    codec = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(tmp_path / "two.avi"), codec, 30, (512, 256))
+    for image in np.concatenate([still, still], axis=2):
+        writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+    writer.release()
+    ran = run("spot two.avi @still.avi --face 3 --no-cache --format csv")
+    assert ran.code == 4
+    assert "two.avi: only 2 faces appear, and number 3 was asked for" in ran.err
+    assert "still.avi: only 1 face appears, and number 3 was asked for" in ran.err
+    assert "no usable face" not in ran.err
+    assert "number 2 was asked for" in run("spot @still.avi --set face.follow=2").err
+    assert run("spot two.avi --face 02").code == 2
+    ran = run("spot two.avi --face 2 --no-cache --format json")
+    assert ran.code == 0
+    assert "2 faces appeared, and number 2 is followed" in ran.err
+    assert "2 faces appeared" in SpotResult.from_json(ran.out).notes[0]
 
 
 def test_a_folder_of_frames(run: Any, tmp_path: Path) -> None:

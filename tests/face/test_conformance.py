@@ -15,10 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aumer import registry
+from aumer.config import load_settings
+from aumer.errors import UsageError
 from aumer.face.carried import CarriedLandmarker
 from aumer.face.interface import Detector, Landmarker, box_round
 from aumer.face.models import MeshLandmarker
-from aumer.registry import names, resolve
+from aumer.face.track import FaceTracker
+from aumer.registry import names, register, resolve
 
 #: The default: the mesh's points of key frames, carried by flow.
 CARRIED = "mesh, carried"
@@ -266,3 +270,104 @@ def test_landmarker_takes_any_image(landmarker: Landmarker, portrait: np.ndarray
         box = FACE if name in ("grey", "odd") else np.float32([0, 0, width, height])
         check_points(landmarker(image, box))
         np.testing.assert_array_equal(image, before)
+
+
+# What a user registers
+
+
+def find(image: np.ndarray) -> np.ndarray:
+    return np.zeros((0, 5), np.float32)
+
+
+def look(image: np.ndarray, box: np.ndarray) -> None:
+    return None
+
+
+class Duck:
+    """Quacks as older versions of aumer allowed."""
+
+    def __call__(self, *args: Any) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+class Unfinished(Landmarker):
+    """Defines nothing."""
+
+
+class Asks(Landmarker):
+    def __init__(self, weights: str) -> None: ...
+
+    def __call__(self, image: np.ndarray, box: np.ndarray) -> None: ...
+
+
+@pytest.fixture
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_parts", {k: dict(v) for k, v in registry._parts.items()})
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize(
+    ("kind", "part", "said"),
+    [
+        ("detector", find, "cannot be called without arguments"),
+        ("landmarker", look, "cannot be called without arguments"),
+        ("detector", Duck, "is not derived from Detector"),
+        ("landmarker", Duck, "is not derived from Landmarker"),
+        ("landmarker", lambda: Duck(), "makes a Duck"),
+        ("landmarker", Duck(), "makes a NoneType"),
+        ("landmarker", MeshLandmarker(), "is an object, not a class"),
+        ("detector", MeshLandmarker, "is not derived from Detector"),
+        ("landmarker", Unfinished, "does not define __call__"),
+        ("landmarker", Asks, "cannot be called without arguments"),
+        ("detector", 3, "is an object, not a class"),
+    ],
+)
+def test_a_registered_part_that_keeps_no_contract_is_refused_at_once(
+    kind: str, part: Any, said: str
+) -> None:
+    register(kind, "mine")(part)
+    settings = load_settings(overrides={"face": {kind: "mine"}}).face
+    with pytest.raises(UsageError) as refused:
+        FaceTracker.from_settings(settings)
+    message = str(refused.value)
+    assert message.startswith(f"the {kind} 'mine' cannot be used: ")
+    assert said in message
+    assert f"aumer.face.interface.{kind.capitalize()}" in message
+    assert "__call__(self, image" in message
+    assert "aumer.register(" in message
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("carry", [True, False])
+def test_a_registered_landmarker_s_answers_are_looked_at(carry: bool, portrait: np.ndarray) -> None:
+    answers: list[Any] = []
+
+    class Mine(Landmarker):
+        def __call__(self, image: np.ndarray, box: np.ndarray) -> Any:
+            return answers[0]
+
+    register("landmarker", "mine")(Mine)
+    settings = load_settings(overrides={"face": {"landmarker": "mine", "carry": carry}}).face
+    good = MeshLandmarker()(portrait, FACE)
+    assert good is not None
+    broken = good.astype(np.float64)
+    broken[60] = np.nan
+    for answer, seen in (
+        (good, True),
+        (good.astype(np.float64), True),
+        (good.tolist(), True),
+        (None, False),
+        (broken, False),
+        (good.astype(np.float64) * 1e300, False),
+    ):
+        answers[:] = [answer]
+        tracker = FaceTracker.from_settings(settings)
+        found = [tracker(portrait) for _ in range(3)]
+        assert [face is not None for face in found] == [seen] * 3
+        assert all(face.landmarks.dtype == np.float32 for face in found if face)
+    answers[:] = [good[:67]]
+    with pytest.raises(UsageError, match=r"Mine must give landmarks \(68, 2\).*\(67, 2\)"):
+        FaceTracker.from_settings(settings)(portrait)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from aumer.errors import UsageError
 from aumer.face.interface import Landmarker
 from aumer.face.mean_face import MEAN_FACE
 from aumer.face.track import Face, FaceTracker
@@ -35,14 +36,17 @@ class Scene(Landmarker):
 
     def image(self, k: int) -> np.ndarray:
         image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        image[0, 0] = k, 255, 0  # the corner tells whether the picture was turned
+        image[0, 0] = k % 256, 255, k // 256  # the corner tells whether the picture was turned
         return image
+
+    def ordinal(self, image: np.ndarray) -> int:
+        return int(image[0, 0, 0]) + 256 * int(image[0, 0, 2])
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         if image[0, 0, 1] != 255:
             self.log.append("turned")
             return np.empty((0, 5), np.float32)
-        k = int(image[0, 0, 0])
+        k = self.ordinal(image)
         self.detections.append(k)
         self.log.append("detect")
         boxes = [(*around(face), 0.9 - 0.1 * i) for i, face in enumerate(self.frames[k])]
@@ -50,7 +54,7 @@ class Scene(Landmarker):
 
     def __call__(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
         """The landmarker: the face whose middle lies in the box, if any."""
-        k = int(image[0, 0, 0])
+        k = self.ordinal(image)
         assert box.shape == (4,)
         self.asked.append((k, box.tolist()))
         self.log.append("landmark")
@@ -64,8 +68,10 @@ class Scene(Landmarker):
         self.resets += 1
         self.log.append("reset")
 
-    def tracker(self, min_eye_distance: float = 24.0) -> FaceTracker:
-        return FaceTracker(self.detect, lambda: self, min_eye_distance=min_eye_distance)
+    def tracker(self, min_eye_distance: float = 24.0, follow: str = "largest") -> FaceTracker:
+        return FaceTracker(
+            self.detect, lambda: self, min_eye_distance=min_eye_distance, follow=follow
+        )
 
     def run(self, tracker: FaceTracker | None = None) -> list[Face | None]:
         tracker = tracker or self.tracker()
@@ -217,10 +223,11 @@ def test_a_face_cut_by_the_edge_is_usable(at: tuple[float, float]) -> None:
     assert found is not None
 
 
+@pytest.mark.filterwarnings("error")
 def test_landmarks_that_are_no_numbers_are_no_face() -> None:
     face = points(300, 200, 60)
     for bad in (np.nan, np.inf):
-        broken = face.copy()
+        broken = face.astype(np.float64)
         broken[50] = bad
         scene = Scene([face], [broken], [face])
         assert [found is not None for found in scene.run()] == [True, False, True]
@@ -300,3 +307,195 @@ def test_a_profile_is_not_usable(yaw: float, usable: bool, roll: float) -> None:
     face = np.stack([x * np.cos(lean) - y * np.sin(lean), x * np.sin(lean) + y * np.cos(lean)], 1)
     (found,) = Scene([(face * 120 + (320, 240)).astype(np.float32)]).run()
     assert (found is not None) == usable
+
+
+@pytest.mark.parametrize("shape", [(67, 2), (68, 3), (68,), (0,)])
+def test_landmarks_of_a_wrong_shape_are_an_error(shape: tuple[int, ...]) -> None:
+    class Wrong(Scene):
+        def __call__(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
+            return np.zeros(shape, np.float32)
+
+    with pytest.raises(UsageError, match=r"Wrong must give landmarks \(68, 2\).*found shape"):
+        Wrong([points(300, 200, 60)]).run()
+
+
+def test_boxes_of_a_wrong_shape_are_an_error() -> None:
+    face = points(300, 200, 60)
+    scene = Scene([face])
+    for answer in (np.zeros((1, 4)), np.zeros(5), "face", [[1, 2], [3]]):
+
+        def detect(image: np.ndarray, answer: object = answer) -> object:
+            return answer
+
+        tracker = FaceTracker(detect, lambda: scene, min_eye_distance=24)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"detect must give boxes and scores \(N, 5\); found"):
+            tracker(scene.image(0))
+
+
+def test_boxes_that_are_no_boxes_are_left_out() -> None:
+    face = points(300, 200, 60)
+    good = (*around(face), 0.9)
+    scene = Scene([face])
+    for bad in ((np.nan, 0, 10, 10, 0.99), (50, 50, 40, 90, 0.99), (0, 0, 9, 9, np.nan)):
+        tracker = FaceTracker(
+            lambda image, bad=bad: np.array([bad, good]),  # type: ignore[misc]
+            lambda: scene,
+            min_eye_distance=24,
+        )
+        assert tracker(scene.image(0)) is not None
+
+
+# -- time ----------------------------------------------------------------------------------------
+
+
+def look(
+    scene: Scene, rate: float, tracker: FaceTracker | None = None
+) -> tuple[FaceTracker, list[dict[int, Face]]]:
+    """What is seen in each frame of a scene filmed at `rate`."""
+    tracker = tracker or scene.tracker()
+    return tracker, [tracker.look(scene.image(k), k / rate) for k in range(len(scene.frames))]
+
+
+@pytest.mark.parametrize("rate", [5, 24, 29.97, 30, 120])
+def test_others_are_looked_for_once_a_second(rate: float) -> None:
+    scene = Scene(*[[points(300, 200, 60)]] * round(3.5 * rate))
+    look(scene, rate)
+    assert np.array(scene.detections) / rate == pytest.approx([0, 1, 2, 3], abs=2.9 / rate)
+    assert np.diff(np.array(scene.detections) / rate).min() > 0.99
+
+
+def test_a_frame_without_a_time_is_a_thirtieth_of_a_second_later() -> None:
+    scene = Scene(*[[points(300, 200, 60)]] * 70)
+    scene.run()
+    assert scene.detections == [0, 30, 60]
+
+
+@pytest.mark.parametrize("rate", [24, 30, 120])
+def test_a_lost_face_is_looked_for_on_every_frame_of_a_second_then_ten_times_a_second(
+    rate: float,
+) -> None:
+    face, second = points(300, 200, 60), round(rate)
+    scene = Scene(*[[face]] * 5, *[[]] * (4 * second), *[[face]] * second)
+    _, found = look(scene, rate)
+    lost = np.array([k for k in scene.detections if k >= 5]) - 5
+    assert set(range(second - 1)) <= set(lost.tolist())
+    late = lost[(lost >= 1.2 * rate) & (lost < 4 * rate)]
+    assert np.diff(late).max() <= 0.1 * rate + 1
+    assert len(late) / (2.8 * rate) == pytest.approx(0.1 * 100 / rate, rel=0.25)
+    first = next(k for k in range(4 * second + 5, len(found)) if found[k])
+    assert (first - 4 * second - 5) / rate <= 0.1
+
+
+@pytest.mark.parametrize("rate", [24, 30, 120])
+def test_an_empty_scene_is_looked_at_ten_times_a_second(rate: float) -> None:
+    face, second = points(300, 200, 60), round(rate)
+    scene = Scene(*[[]] * (5 * second + 1), *[[face]] * second)
+    _, found = look(scene, rate)
+    assert set(range(second)) <= set(scene.detections)
+    late = [k for k in scene.detections if second < k < 5 * second]
+    assert len(late) <= 1.1 * 40
+    first = next(k for k in range(len(found)) if found[k])
+    assert (first - 5 * second - 1) / rate <= 0.1
+    assert scene.log.count("turned") == 3 * 5  # once a second
+
+
+# -- how many ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9, 100])
+@pytest.mark.parametrize("follow", ["largest", "all"])
+def test_faces_are_counted_in_clips_of_any_length(frames: int, follow: str) -> None:
+    one, two = points(150, 200, 60), points(450, 200, 60)
+    for faces in ([], [one], [one, two]):
+        scene = Scene(*[faces] * frames)
+        tracker, _ = look(scene, 30, scene.tracker(follow=follow))
+        assert tracker.most == len(faces)
+
+
+@pytest.mark.parametrize("at", [0, 30, 60])
+def test_a_box_that_was_seen_once_is_no_face(at: int) -> None:
+    one, chance = points(150, 200, 60), points(450, 200, 50)
+    scene = Scene(*[[one, chance] if k == at else [one] for k in range(100)])
+    tracker, found = look(scene, 30)
+    assert at in scene.detections
+    assert all(found)
+    assert tracker.most == 1
+
+
+def test_a_face_that_was_seen_once_is_not_waited_for() -> None:
+    """In the first frame something passes for a larger face."""
+    one, chance = points(150, 200, 60), points(450, 200, 70)
+    scene = Scene([one, chance], *[[one]] * 60)
+    tracker, found = look(scene, 30)
+    assert found[0][1].landmarks.mean() == pytest.approx(chance.mean())
+    assert all(found[22:])
+    assert found[22][1].run > found[0][1].run
+    assert tracker.most == 1
+
+
+# -- gone for good -------------------------------------------------------------------------------
+
+
+def gone(seconds: float, back: list[np.ndarray]) -> Scene:
+    """One of two leaves after a second; `back` are the others when time is up."""
+    one, two = points(150, 200, 60), points(450, 200, 60)
+    return Scene(*[[one, two]] * 30, *[[one]] * round(30 * seconds), *[[one, *back]] * 60)
+
+
+def test_one_who_is_gone_is_not_looked_for_for_ever() -> None:
+    scene = gone(40, [])
+    look(scene, 30, scene.tracker(follow="all"))
+    seconds = np.array(scene.detections) / 30
+    assert np.sum((seconds >= 1) & (seconds < 2)) == 30
+    assert np.sum((seconds >= 2) & (seconds < 6)) <= 1.1 * 40
+    assert np.sum((seconds >= 7) & (seconds < 37)) <= 31
+
+
+@pytest.mark.parametrize(
+    ("seconds", "x", "number"),
+    [
+        (2, 450, 2),
+        (2, 520, 2),
+        (20, 450, 2),  # at the very place
+        (20, 300, 3),  # a face and a half away
+        (60, 560, 3),
+    ],
+)
+def test_who_comes_where_one_left(seconds: float, x: float, number: int) -> None:
+    scene = gone(seconds, [points(x, 200, 60)])
+    _, found = look(scene, 30, scene.tracker(follow="all"))
+    assert sorted(found[-1]) == [1, number]
+    assert found[-1][number].landmarks.mean(axis=0)[0] == pytest.approx(x, abs=5)
+
+
+# -- pieces --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("follow", ["largest", "all", "2"])
+def test_a_state_says_it_all(follow: str) -> None:
+    """Whatever is going on: one passes another, leaves, comes back, and one was there by chance."""
+    frames = []
+    for k in range(150):
+        faces = [points(300, 200, 60)]
+        x = 20 + 9 * (k - 10)
+        if 0 < x < WIDTH:
+            faces.append(points(x, 190, 62))
+            if abs(x - 300) < 40:
+                faces = faces[1:]  # it hides the other
+        if k in (0, 95):
+            faces.append(points(520, 380, 50))
+        frames.append(faces if not 100 <= k < 115 else [])
+    scene = Scene(*frames)
+    _, whole = look(scene, 30, scene.tracker(follow=follow))
+    tracker = scene.tracker(follow=follow)
+    for k, expected in enumerate(whole):
+        found = tracker.look(scene.image(k), k / 30)
+        state, tracker = tracker.state(), scene.tracker(follow=follow)
+        restored = tracker.restore(scene.image(k), state)
+        for some in (found, restored):
+            assert some.keys() == expected.keys()
+            for number, face in some.items():
+                np.testing.assert_array_equal(face.landmarks, expected[number].landmarks)
+                assert face.run == expected[number].run
+        for name, value in tracker.state().items():
+            np.testing.assert_array_equal(value, state[name])

@@ -1,0 +1,123 @@
+"""The motion of a face without any spotting: aumer as a motion meter."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
+
+import numpy as np
+
+from aumer.analysis import Progress
+from aumer.errors import UsageError
+from aumer.pipeline import SettingsLike, Spotter
+from aumer.results import SpotResult
+from aumer.results.motion import Motion
+from aumer.types import Expression, Features, Scores
+from aumer.video import Source
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class _SpotsNothing:
+    """Takes a spotter's place: whatever comes before spotting is done as for `aumer.spot`."""
+
+    name = "none"
+
+    def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
+        empty = np.empty((len(features), 0), np.float32)
+        return Scores(empty, features.times, features.frames, features.valid, ()), ()
+
+
+class _Options(TypedDict, total=False):
+    """`features`' arguments but for the video and the face, for its overloads."""
+
+    start: float | None
+    end: float | None
+    fps: float | None
+    min_coverage: float
+    cache: str | PathLike[str] | bool | None
+    progress: Progress | None
+    settings: SettingsLike
+    workers: int | None
+
+
+@overload
+def features(
+    video: Source,
+    *,
+    face: Literal["largest", "left", "right"] | int | None = ...,
+    **options: Unpack[_Options],
+) -> Motion: ...
+@overload
+def features(
+    video: Source, *, face: Literal["all"], **options: Unpack[_Options]
+) -> tuple[Motion, ...]: ...
+@overload
+def features(
+    video: Source, *, face: str, **options: Unpack[_Options]
+) -> Motion | tuple[Motion, ...]: ...
+def features(
+    video: Source,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    face: str | int | None = None,
+    min_coverage: float = 0.1,
+    cache: str | PathLike[str] | bool | None = None,
+    progress: Progress | None = None,
+    settings: SettingsLike = None,
+    workers: int | None = None,
+) -> Motion | tuple[Motion, ...]:
+    """Measure how a face moves: the `Features` that spotters read, and the face's track.
+
+    Args:
+        video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index.
+        start, end, fps, face, min_coverage, cache, progress, settings, workers: as in `aumer.spot`.
+            They share features that are kept.
+
+    Returns:
+        The motion; with face="all" a tuple with that of each face, by first appearance.
+
+    Raises:
+        UsageError: an argument or a setting cannot be used.
+        VideoError: the video cannot be read.
+        NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
+        WeightsError: weights of the face's networks are missing.
+    """
+    if isinstance(video, Features):
+        raise UsageError("these are features already; give the video that they come from")
+    spotter = Spotter(model=_SpotsNothing(), face=face, settings=settings)
+    if spotter.settings.face.follow == "all" and face != "all":
+        raise UsageError(
+            "the settings say face.follow = 'all', which gives motion for each face: call "
+            "aumer.features(..., face='all'), or say which face"
+        )
+    found = spotter.each_face(
+        video,
+        start=start,
+        end=end,
+        fps=fps,
+        min_coverage=min_coverage,
+        cache=cache,
+        progress=progress,
+        workers=workers,
+    )
+    motions = tuple(map(_motion, found))
+    return motions if face == "all" else motions[0]
+
+
+def _motion(result: SpotResult) -> Motion:
+    assert result.features is not None
+    assert result.track is not None
+    return Motion(
+        video=result.video,
+        features=result.features,
+        track=result.track,
+        settings=result.settings,
+        digests=result.digests,
+        versions=result.versions,
+        face=result.face,
+        notes=result.notes,
+    )

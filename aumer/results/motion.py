@@ -1,0 +1,372 @@
+"""`Motion`: the measured motion of one face in one video, its tables, files and films.
+
+A file says all that it takes to read it without aumer: names of ROIs, rows a second, the unit, the
+settings and their digest, and the version that measured. Row i is the motion from its time to
+1 / rate later; the displacement of row i is the sum of the rows since its run began, row i
+included, where a run is an unbroken stretch of valid rows. So a displacement tells where a ROI is
+at the end of the row, seen from where the run found it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath, atomic_write
+from aumer.results.schema import printable
+from aumer.results.writers import check_suffix
+from aumer.types import FaceTrack, Features, FloatArray, VideoInfo, runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aumer.analysis import Progress
+    from aumer.video import Source
+
+#: What lengths can be told in.
+UNITS = {
+    "eye": "distances between the outer eye corners",
+    "px": "pixels of the aligned face crop",
+}
+#: What `Motion.save` can write.
+MOTION_SUFFIXES = (".npz", ".csv")
+#: What an .npz file says it is; the version is raised when its arrays change.
+FORMAT, FORMAT_VERSION = "aumer.features", 1
+
+#: Columns of the table that tell a length, whose unit is added to their name.
+_LENGTHS = ("dx", "dy", "displacement_x", "displacement_y")
+#: Rows of features that are turned into text at a time.
+_CHUNK = 256
+
+Table = dict[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Motion:
+    """How the ROIs of one face move through a video, and all it takes to measure it again.
+
+    Attributes:
+        video: what is known of the source.
+        features: the motion, as the spotters read it.
+        track: the face: boxes and landmarks in every analysed frame.
+        settings: the settings in force, nested.
+        digests: what it was computed from: ``settings``, and ``content`` but of a camera.
+        versions: of aumer and of the packages whose version can change the numbers.
+        face: the face's number by first appearance, where all faces or one by its number were
+            asked for; else None.
+        notes: what a reader should know of the video: several faces, a turned picture.
+    """
+
+    video: VideoInfo
+    features: Features
+    track: FaceTrack
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    face: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def displacement(self, unit: str = "eye") -> npt.NDArray[np.float64]:
+        """Where each ROI is at the end of each row, from where its run began.
+
+        Args:
+            unit: "eye" (distances between the outer eye corners, whatever the crop) or "px"
+                (pixels of the aligned face crop).
+
+        Returns:
+            (T, R, 2) float64, x to the right and y down, NaN in invalid rows.
+
+        Raises:
+            UsageError: another unit.
+        """
+        table = motion_table(self.features, unit)
+        return np.stack([table["displacement_x"], table["displacement_y"]], axis=-1)
+
+    def to_dataframe(self, unit: str = "eye") -> pd.DataFrame:
+        """A row for each ROI of each row of the features.
+
+        Columns: video (string); face (Int64: which, where several are followed); time_s (float64,
+        where the row begins); frame (int64, 0-based, the nearest); valid (bool); roi (string); and
+        dx, dy, displacement_x, displacement_y (float64, NaN where not valid), each with the unit
+        added to its name: ``dx_eye`` or ``dx_px``.
+
+        Args:
+            unit: as in `displacement`.
+
+        Raises:
+            UsageError: another unit.
+        """
+        import pandas as pd
+
+        features, table = self.features, motion_table(self.features, unit)
+        rows, rois = len(features), len(features.rois)
+        count = rows * rois
+        columns: dict[str, Any] = {
+            "video": pd.Series([printable(self.video.name)] * count, dtype="string"),
+            "face": pd.Series([self.face] * count, dtype="Int64"),
+            "time_s": np.repeat(features.times, rois),
+            "frame": np.repeat(features.frames, rois),
+            "valid": np.repeat(features.valid, rois),
+            "roi": pd.Series(list(features.rois) * rows, dtype="string"),
+            **{_titled(name, unit): values.ravel() for name, values in table.items()},
+        }
+        frame: pd.DataFrame = pd.DataFrame(columns)
+        return frame
+
+    def csv_chunks(self, unit: str = "eye", *, header: bool = True) -> Iterator[str]:
+        """The table of `to_dataframe` as CSV, a piece at a time, whole lines each.
+
+        Times are written in full and lengths with the digits of a float32; ``valid`` is 1 or 0,
+        and lengths of invalid rows are empty.
+
+        Raises:
+            UsageError: another unit.
+        """
+        features, table = self.features, motion_table(self.features, unit)
+        rois = len(features.rois)
+        name, face = printable(self.video.name), self.face
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if header:
+            columns = ("video", "face", "time_s", "frame", "valid", "roi")
+            writer.writerow([*columns, *(_titled(column, unit) for column in table)])
+        for begin in range(0, len(features), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            heads = zip(
+                np.repeat(features.times[part], rois).tolist(),
+                np.repeat(features.frames[part], rois).tolist(),
+                np.repeat(features.valid[part].astype(int), rois).tolist(),
+                list(features.rois) * len(features.times[part]),
+                strict=True,
+            )
+            numbers = zip(*(_texts(values[part]) for values in table.values()), strict=True)
+            writer.writerows(
+                (name, face, *head, *cells) for head, cells in zip(heads, numbers, strict=True)
+            )
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+        yield text.getvalue()  # the header, where there is no row
+
+    def save(self, path: StrPath, *, unit: str = "eye", overwrite: bool = False) -> None:
+        """Write the motion, whole or not at all, in the format that the suffix names.
+
+        Args:
+            path: ends in .npz (arrays (T, R) with all that belongs to them, which `load_features`
+                reads back) or .csv (the table of `to_dataframe`).
+            unit: of lengths, as in `displacement`.
+            overwrite: replace an existing file.
+
+        Raises:
+            UsageError: another suffix or unit, an existing file without `overwrite`, no such
+                folder, or the system refuses to write.
+        """
+        _check_unit(unit)
+        if check_suffix(path, MOTION_SUFFIXES) == ".csv":
+
+            def save(file: IO[bytes]) -> None:
+                for chunk in self.csv_chunks(unit):
+                    file.write(chunk.encode())
+        else:
+            arrays = self._arrays(unit)
+
+            def save(file: IO[bytes]) -> None:
+                # numpy 2 types every keyword as a possible `allow_pickle`; ours are all arrays.
+                write: Callable[..., None] = np.savez_compressed
+                write(file, **arrays)
+
+        atomic_write(path, save, overwrite=overwrite)
+
+    def film(
+        self,
+        source: Source,
+        *,
+        crop: StrPath | None = None,
+        flow: StrPath | None = None,
+        fps: float | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Show what was measured: the aligned face and the flow as films.
+
+        See `aumer.results.motion_film.write_films`.
+        """
+        from aumer.results.motion_film import write_films
+
+        write_films(
+            self,
+            source,
+            crop=crop,
+            flow=flow,
+            fps=fps,
+            overwrite=overwrite,
+            progress=progress,
+        )
+
+    def summary(self) -> str:
+        """One line: the video, how much was measured, and the coverage."""
+        rows = f"{int(self.features.valid.sum())} of {len(self.features)} rows hold motion"
+        return (
+            f"{self.title()}: {len(self.features.rois)} ROIs, {self.features.rate:g} rows a second;"
+            f" {rows}; coverage {100 * self.track.coverage:.4g} %"
+        )
+
+    def title(self) -> str:
+        """The video's name, and which face where there may be several."""
+        name = printable(self.video.name)
+        return name if self.face is None else f"{name}, face {self.face}"
+
+    def __repr__(self) -> str:
+        return f"Motion {self.summary()}"
+
+    def _arrays(self, unit: str) -> dict[str, npt.NDArray[Any]]:
+        from aumer.analysis import FEATURES_VERSION
+
+        features = self.features
+        return {
+            "format": np.array(FORMAT),
+            "version": np.array(FORMAT_VERSION),
+            "motion_version": np.array(FEATURES_VERSION),
+            "aumer": np.array(self.versions.get("aumer", "")),
+            "video": np.array(printable(self.video.name)),
+            "face": np.array(self.track.number),
+            "settings": np.array(json.dumps(self.settings, allow_nan=False)),
+            "settings_digest": np.array(self.digests.get("settings", "")),
+            "rois": np.array(features.rois),
+            "rate": np.array(features.rate),
+            "eye_distance": np.array(features.eye_distance),
+            "unit": np.array(unit),
+            "times": features.times,
+            "frames": features.frames,
+            "valid": features.valid,
+            **motion_table(features, unit),
+        }
+
+
+def motion_table(features: Features, unit: str = "eye") -> Table:
+    """What is told of every row and ROI, by name: ``dx``, ``dy``, ``displacement_x`` and ``_y``.
+
+    A float64 of the unit holds all of the float32 that was measured, so it can be turned back.
+
+    Args:
+        unit: one of `UNITS`.
+
+    Returns:
+        (T, R) float64 each, x to the right and y down, NaN in invalid rows.
+
+    Raises:
+        UsageError: another unit.
+    """
+    steps = features.values.astype(np.float64) / _px(features, unit)
+    path = np.full_like(steps, np.nan)
+    for begin, end in runs(features.valid):
+        path[begin:end] = np.cumsum(steps[begin:end], axis=0)
+    moved = (steps[..., 0], steps[..., 1], path[..., 0], path[..., 1])
+    return dict(zip(_LENGTHS, moved, strict=True))
+
+
+def load_features(path: StrPath) -> Features:
+    """The `Features` in an .npz file that `Motion.save` (`aumer features`) wrote, bit for bit.
+
+    Raises:
+        UsageError: the file cannot be read, is not such a file, or holds motion of another version
+            of aumer, whose numbers are not those of this one.
+    """
+    arrays = _read(path)
+    _check_version(path, arrays)
+    try:
+        eye_distance = float(arrays["eye_distance"])
+        px = {"eye": eye_distance, "px": 1.0}[str(arrays["unit"])]
+        steps = np.stack([arrays["dx"], arrays["dy"]], axis=-1) * px
+        values: FloatArray = steps.astype(np.float32)
+        return Features(
+            values=values,
+            times=arrays["times"],
+            frames=arrays["frames"],
+            valid=arrays["valid"],
+            rois=tuple(map(str, arrays["rois"])),
+            rate=float(arrays["rate"]),
+            eye_distance=eye_distance,
+        )
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{path} is damaged: {error}. {_anew(path)}") from error
+
+
+def _read(path: StrPath) -> dict[str, npt.NDArray[Any]]:
+    try:
+        # np.load leaves open a damaged file that it opened itself.
+        with Path(path).open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            with loaded:
+                return {name: loaded[name] for name in loaded.files}
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        # numpy's words would advise to unpickle whatever it is.
+        raise UsageError(
+            f"{path} is not an .npz file, or is damaged; only one of aumer's features can be read "
+            f"back. {_anew(path)}"
+        ) from error
+
+
+def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    from aumer.analysis import FEATURES_VERSION
+
+    if str(arrays.get("format")) != FORMAT:
+        raise UsageError(
+            f"{path} does not hold aumer's features: its 'format' is "
+            f"{str(arrays['format']) if 'format' in arrays else 'missing'!r}, and {FORMAT!r} is "
+            f"needed. {_anew(path)}"
+        )
+    for name, wanted in (("version", FORMAT_VERSION), ("motion_version", FEATURES_VERSION)):
+        found = arrays.get(name)
+        if found is None or int(found) != wanted:
+            raise UsageError(
+                f"{path} was written by another aumer ({arrays.get('aumer', 'unknown')}): its "
+                f"{name} is {'missing' if found is None else int(found)}, and this one reads "
+                f"{wanted}; numbers of two versions must not be mixed. Measure "
+                f"{arrays.get('video', 'the video')} again, with the same options: "
+                f"`aumer features VIDEO -o {path} --overwrite`"
+            )
+
+
+def _anew(path: StrPath) -> str:
+    return f"`aumer features VIDEO -o {Path(path).with_suffix('.npz')}` writes one"
+
+
+def _check_unit(unit: str) -> None:
+    if unit not in UNITS:
+        allowed = ", ".join(f"{name!r} ({meaning})" for name, meaning in UNITS.items())
+        raise UsageError(
+            f"the unit must be one of {allowed}; found {unit!r}.{did_you_mean(unit, UNITS)}"
+        )
+
+
+def _px(features: Features, unit: str) -> float:
+    """Pixels of the crop in one of the unit."""
+    _check_unit(unit)
+    return 1.0 if unit == "px" else features.eye_distance
+
+
+def _titled(column: str, unit: str) -> str:
+    return f"{column}_{unit}" if column in _LENGTHS else column
+
+
+def _texts(values: npt.NDArray[np.float64]) -> list[str]:
+    """The shortest decimals that give the float32 back, in the order of memory; NaN is empty."""
+    short = values.astype(np.float32).astype("U32").ravel()
+    found: list[str] = np.where(np.isnan(values.ravel()), "", short).tolist()
+    return found

@@ -1,0 +1,127 @@
+"""Video files that are either whole or not there, written picture by picture."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import cv2
+import numpy as np
+
+from aumer.errors import UsageError
+from aumer.files import StrPath, atomic_write, check_target
+from aumer.types import ImageArray
+
+#: Codecs that every build of OpenCV writes, by the containers that hold them: MPEG-4 part 2 at
+#: OpenCV's bit rate (about 36 dB on a face with noise), Motion JPEG, and lossless FFV1.
+CODECS = {
+    "mp4v": (".mp4", ".mov", ".mkv"),
+    "MJPG": (".avi", ".mkv", ".mov"),
+    "FFV1": (".avi", ".mkv"),
+}
+SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
+
+
+def codec_for(path: StrPath, codec: str | None = None) -> str:
+    """The codec that a video of this name gets: `codec`, or the first that its container holds.
+
+    Raises:
+        UsageError: the suffix is no container's, or the container does not hold `codec`.
+    """
+    suffix = Path(path).suffix.lower()
+    fitting = [name for name, suffixes in CODECS.items() if suffix in suffixes]
+    if not fitting:
+        raise UsageError(
+            f"cannot write {path}: a video is written as .mp4, .mov, .mkv or .avi; found "
+            f"{suffix or 'no suffix'!r}"
+        )
+    if codec is not None and codec not in fitting:
+        raise UsageError(f"codec {codec!r} does not fit {suffix}: choose {' or '.join(fitting)}")
+    return codec or fitting[0]
+
+
+class VideoFile:
+    """A video being written. It gets its name when its ``with`` block ends without an error.
+
+    Args:
+        path: .mp4, .mov, .mkv or .avi. Its folder must exist.
+        fps: pictures per second.
+        size: (width, height) px of every picture. The codecs take even ones: an odd side gets a px
+            more, which repeats the edge.
+        codec: one of `CODECS`; by default the first that the container holds.
+        overwrite: replace an existing file.
+
+    Raises:
+        UsageError: the suffix or the codec cannot be used, the file exists and `overwrite` is
+            False, or it cannot be written (as `aumer.files.atomic_write`).
+    """
+
+    def __init__(
+        self,
+        path: StrPath,
+        *,
+        fps: float,
+        size: tuple[int, int],
+        codec: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        chosen = codec_for(path, codec)
+        check_target(path, overwrite=overwrite)
+        self._path, self._overwrite, self._size = Path(path), overwrite, size
+        self._count = 0
+        self._more = (size[0] % 2, size[1] % 2)
+        even = (size[0] + self._more[0], size[1] + self._more[1])
+        self._folder = tempfile.TemporaryDirectory(prefix="aumer-")
+        self._made = Path(self._folder.name) / f"film{self._path.suffix.lower()}"
+        self._writer = cv2.VideoWriter(str(self._made), cv2.VideoWriter.fourcc(*chosen), fps, even)
+        if not self._writer.isOpened():
+            self._folder.cleanup()
+            raise UsageError(
+                f"this OpenCV ({cv2.__version__}) cannot write {chosen} into "
+                f"{self._path.suffix.lower()} at {fps:g} frames per second; try another suffix or "
+                f"codec ({', '.join(CODECS)})"
+            )
+
+    def write(self, image: ImageArray) -> None:
+        """Add a picture: (height, width, 3) uint8 RGB."""
+        width, height = self._size
+        if image.shape != (height, width, 3) or image.dtype != np.uint8:
+            # OpenCV would drop it without a word.
+            raise ValueError(
+                f"a picture of this video is ({height}, {width}, 3) uint8; found {image.shape} "
+                f"{image.dtype}"
+            )
+        right, below = self._more
+        if right or below:  # OpenCV would cut a px off
+            image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self._count += 1
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.release()
+        try:
+            if error is None:
+                self._publish()
+        finally:
+            self._folder.cleanup()
+
+    def _publish(self) -> None:
+        if not self._count:
+            raise UsageError(f"cannot write {self._path}: a video needs one picture at least")
+
+        def copy(target: IO[bytes]) -> None:
+            with self._made.open("rb") as source:
+                shutil.copyfileobj(source, target)
+
+        atomic_write(self._path, copy, overwrite=self._overwrite)
