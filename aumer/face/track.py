@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from aumer.config import FOLLOW, FaceSettings
 from aumer.face.backend import (
@@ -30,14 +29,22 @@ from aumer.face.backend import (
 from aumer.face.boxes import COASTS_S, LARGER, NEAR, Box, Place, apart, gap, hides, overlap, within
 from aumer.face.carried import CarriedLandmarker
 from aumer.face.interface import Detector, Landmarker, box_round
+from aumer.face.people import (
+    JITTER_S,
+    Person,
+    assign,
+    bystander,
+    is_covered,
+    is_the_lost,
+    is_touched,
+    was_at,
+)
 from aumer.types import FloatArray, ImageArray
 
 State = dict[str, npt.NDArray[Any]]
 
 #: Seconds between frames of which no time is given.
 _STEP_S = 1 / 30
-#: What is due within this many seconds is due: times of frames jitter.
-_JITTER_S = 0.005
 #: Outer eye corners.
 _EYES = (36, 45)
 #: How far the nose's tip may lie from the middle of the eyes, along their line, in outer-eye
@@ -49,28 +56,16 @@ _NOSE_TIP, _ASIDE = 30, 0.85
 _LOOK_S, _OTHERS_S, _AGAIN_S = 1.0, 1 / 3, 0.1
 #: A face that is lost is looked for on every frame for so many seconds (it mostly blinked, turned
 #: or was covered), and then every `_SEEK_S`; beside others that are followed that ends too, after
-#: which it is found when others are looked for ...
+#: which it is found when others are looked for.
 _SOUGHT_S, _SEEK_S, _MISSED_S = 1.0, 0.1, 5.0
-#: ... and after this only who is at its very place is taken for it.
-_GONE_S = 10.0
 #: Seconds after which a bystander who is not seen is forgotten.
 _FORGOTTEN_S = 1.5
 #: A face that was just lost is found again within this of where it was going (face sizes), by its
 #: landmarks, and may be there by its detector's box, which lies higher.
 _AT_ONCE, _MAYBE = 0.25, 0.4
-#: Who appeared where a face was lost is that face if it keeps still there, or as still as it went
-#: (face sizes a second), so long after; or if it left for a place as far away as this (face sizes),
-#: and nobody is seen where the face was. Who first came nearer by so much is passing: that may be
-#: the face only if it stops there.
-_STILL, _STAYS_S, _MOVED, _PASSES = 0.4, 0.3, 1.5, 0.15
 #: Seconds that the place where a face was lost stays its own: once it was found again where it was
 #: going, and once it was found elsewhere and that place is free, which is waited for so long.
 _SURE_S, _UNSURE_S, _IN_FRONT_S = 2.0, 3.0, 30.0
-#: A box that may be of a face that was hidden, or of who hid it, is of the latter unless it is
-#: nearer to where the face was by this (in squared spreads; see `FaceTracker._assign`).
-_COVERED = 2.0
-#: Faces nearer than this (face sizes) touch.
-_TOUCHES = 0.2
 #: Share of a place that a box covers from which on somebody may be behind.
 _BEHIND = 0.3
 #: Seconds from one try of the picture turned to the next, while no face is seen.
@@ -97,54 +92,6 @@ class Face:
     landmarks: FloatArray
     number: int = 1
     run: int = 0
-
-
-class _Track:
-    """One person.
-
-    Attributes:
-        number: of a followed face, from 1; 0 of a bystander, who is known by boxes alone.
-        landmarks, landmarker: where the face is in this frame, and what follows it, if it is seen.
-        lost: seconds since it was.
-        found_again: whether it was, after it was found: a box may be there by chance.
-        missing: the last look saw that nobody is there.
-        covered: somebody was seen in front of it since it was lost.
-        may_be: of a bystander: the number of the face that it may be; `appeared` is how far from
-            it, in face sizes, and `passing` whether it came nearer since.
-        former: where the face was before it was last found anew, while it may still be there;
-            `former_s` is for how long.
-    """
-
-    def __init__(self, place: Place, number: int = 0) -> None:
-        self.place = place
-        self.number = number
-        self.run = 0
-        self.landmarker: Landmarker | None = None
-        self.landmarks: FloatArray | None = None
-        self.lost = 0.0
-        self.found_again = False
-        self.missing = False
-        self.covered = False
-        self.may_be = 0
-        self.appeared = 0.0
-        self.passing = False
-        self.former: Place | None = None
-        self.former_s = 0.0
-
-    @property
-    def dormant(self) -> bool:
-        """Gone for so long that only its place is left of it."""
-        return self.number > 0 and self.place.away > _GONE_S
-
-    @property
-    def expected(self) -> npt.NDArray[np.float64]:
-        """Where the box is by now, if it went on as it was going."""
-        return self.place.box if self.dormant else self.place.predicted
-
-    @property
-    def reach(self) -> float:
-        """How far from there it may be, in face sizes."""
-        return NEAR if self.dormant else self.place.reach
 
 
 class FaceTracker:
@@ -179,7 +126,7 @@ class FaceTracker:
         self._follow = follow
         self._several = follow == "all" or follow not in FOLLOW
         self._spare: list[Landmarker] = []
-        self._tracks: list[_Track] = []
+        self._tracks: list[Person] = []
         self.reset()
 
     @classmethod
@@ -227,7 +174,7 @@ class FaceTracker:
         A face counts once it was found again after it was found; until there was time for that,
         those count that the last look saw.
         """
-        return max(self._most, self._first_met if self._met < _LOOK_S - _JITTER_S else 0)
+        return max(self._most, self._first_met if self._met < _LOOK_S - JITTER_S else 0)
 
     @property
     def numbers(self) -> int:
@@ -248,7 +195,7 @@ class FaceTracker:
         self._age(time_s)
         upright = self._upright(image)
         self._follow_landmarks(upright)
-        if self._since_look >= self._wait() - _JITTER_S:
+        if self._since_look >= self._wait() - JITTER_S:
             boxes = self._detect(upright)
             if self._may_be_turned(boxes):
                 boxes, upright = self._turn(image, upright, boxes)
@@ -275,16 +222,7 @@ class FaceTracker:
 
     def state(self) -> State:
         """All that the next frames depend on, in arrays that a file can hold."""
-        nowhere = (np.nan,) * len(Place(np.zeros(4)).row())
-        rows = [
-            (
-                *(t.number, t.run, t.may_be, t.found_again, t.missing, t.covered, t.passing),
-                *(t.lost, t.appeared, t.former_s),
-                *t.place.row(),
-                *(nowhere if t.former is None else t.former.row()),
-            )
-            for t in self._tracks
-        ]
+        rows = [t.row() for t in self._tracks]
         none = np.full((68, 2), np.nan, np.float32)
         marks = [none if t.landmarks is None else t.landmarks for t in self._tracks]
         memories = {
@@ -303,7 +241,7 @@ class FaceTracker:
                 ],
                 np.float64,
             ),
-            "tracks": np.array(rows, np.float64).reshape(len(rows), 10 + 2 * len(nowhere)),
+            "tracks": np.array(rows, np.float64).reshape(-1, Person.ROW),
             "track_landmarks": np.array(marks, np.float32).reshape(-1, 68, 2),
         }
 
@@ -319,12 +257,7 @@ class FaceTracker:
         for k, (row, landmarks) in enumerate(
             zip(state["tracks"], state["track_landmarks"], strict=True)
         ):
-            whole, flags, reals, place, former = np.split(row, [3, 7, 10, (len(row) + 10) // 2])
-            track = _Track(Place.from_row(place))
-            track.number, track.run, track.may_be = map(int, whole)
-            track.found_again, track.missing, track.covered, track.passing = map(bool, flags)
-            track.lost, track.appeared, track.former_s = map(float, reals)
-            track.former = Place.from_row(former) if np.isfinite(former).all() else None
+            track = Person.from_row(row)
             if np.isfinite(landmarks).all():
                 prefix = f"memory{k}_"
                 track.landmarks, track.landmarker = landmarks, self._take_landmarker()
@@ -338,13 +271,13 @@ class FaceTracker:
 
     # -- one frame --------------------------------------------------------------------------------
 
-    def _followed(self) -> list[_Track]:
+    def _followed(self) -> list[Person]:
         return [t for t in self._tracks if t.number]
 
-    def _bystanders(self) -> list[_Track]:
+    def _bystanders(self) -> list[Person]:
         return [t for t in self._tracks if not t.number]
 
-    def _seen(self) -> list[_Track]:
+    def _seen(self) -> list[Person]:
         return [t for t in self._tracks if t.landmarks is not None]
 
     def _wanted(self) -> int:
@@ -415,19 +348,19 @@ class FaceTracker:
             if (
                 found is not None
                 and track.place.squeezed(box_round(found), exact=True)
-                and self._touched(track.place.predicted, track)
+                and is_touched(track.place.predicted, track, self._tracks, self._since_look)
             ):
                 # Landmarks give way to who comes in front, and so would the place.
                 found, track.covered = None, True
             track.found_again |= self._take(track, image, found)
 
-    def _read(self, track: _Track, image: ImageArray, box: Box) -> bool:
+    def _read(self, track: Person, image: ImageArray, box: Box) -> bool:
         """Whether `box` holds landmarks that are usable; then the track is there."""
         if track.landmarker is None:
             track.landmarker = self._take_landmarker()
         return self._take(track, image, track.landmarker(image, box[:4].astype(np.float32)))
 
-    def _take(self, track: _Track, image: ImageArray, landmarks: FloatArray | None) -> bool:
+    def _take(self, track: Person, image: ImageArray, landmarks: FloatArray | None) -> bool:
         if landmarks is None or not self._usable(landmarks, image.shape):
             self._lose(track)
             return False
@@ -436,7 +369,7 @@ class FaceTracker:
         track.place.seen(box_round(landmarks), exact=True)
         return True
 
-    def _lose(self, track: _Track) -> None:
+    def _lose(self, track: Person) -> None:
         track.landmarks = None
         if track.landmarker is not None:
             track.landmarker.reset()
@@ -452,7 +385,7 @@ class FaceTracker:
             chance = [t for t in self._followed() if not t.found_again and t.lost > COASTS_S]
             self._tracks = chance or self._tracks
         known = list(self._tracks)
-        owner = self._assign(boxes)
+        owner = assign(self._tracks, boxes, self._since_look)
         for k, track in enumerate(known):
             track.missing = (
                 track.landmarks is None
@@ -466,7 +399,7 @@ class FaceTracker:
             if track.landmarks is None:
                 self._there(track, image, boxes[mine])
         for track in self._followed():
-            if track.landmarks is None and self._covered(track.expected, track):
+            if track.landmarks is None and is_covered(track.expected, track, self._tracks):
                 track.covered = True
         free = sorted(set(range(len(boxes))) - set(owner.values()), key=self._order(boxes))
         for b in free:
@@ -474,39 +407,25 @@ class FaceTracker:
         for track in self._bystanders():
             if track.place.away == 0:
                 self._settle(track, image)
-        if self._met < _LOOK_S - _JITTER_S:
+        if self._met < _LOOK_S - JITTER_S:
             self._first_met = sum(t.place.away == 0 for t in self._tracks)
         self._tracks = [
-            t for t in self._tracks if t.number or t.place.away <= _FORGOTTEN_S + _JITTER_S
+            t for t in self._tracks if t.number or t.place.away <= _FORGOTTEN_S + JITTER_S
         ]
 
-    def _assign(self, boxes: FloatArray) -> dict[int, int]:
-        """Track -> box, for those that go together; each box to the track that was going there."""
-        if not len(boxes) or not self._tracks:
-            return {}
-        far = 1e6
-        cost = np.full((len(self._tracks), len(boxes)), far)
-        for k, track in enumerate(self._tracks):
-            hidden = track.covered and track.place.away > self._since_look + _JITTER_S
-            for b in range(len(boxes)):
-                distance = apart(track.expected, boxes[b])
-                if distance is not None and distance < track.reach:
-                    # As unlikely as if places were spread by a third of the reach: who was seen a
-                    # moment ago and goes there comes before who may be anywhere round it.
-                    cost[k, b] = (3 * distance / track.reach) ** 2 + 2 * np.log(track.reach)
-                    cost[k, b] += _COVERED if hidden else 0.0
-        pairs = zip(*linear_sum_assignment(cost), strict=True)
-        return {int(k): int(b) for k, b in pairs if cost[k, b] < far}
-
-    def _there(self, track: _Track, image: ImageArray, box: FloatArray) -> None:
+    def _there(self, track: Person, image: ImageArray, box: FloatArray) -> None:
         """This box is where a track without landmarks was going."""
-        covered = self._covered(box, track)
-        if covered or not track.number:
-            track.covered = covered and track.number > 0
-            if not (covered and track.place.squeezed(box)):
+        hidden = is_covered(box, track, self._tracks)
+        if hidden or not track.number:
+            track.covered = hidden and track.number > 0
+            if not (hidden and track.place.squeezed(box)):
                 track.place.seen(box, steer=not track.number)
             return
-        if track.covered and track.place.squeezed(box) and self._touched(box, track):
+        if (
+            track.covered
+            and track.place.squeezed(box)
+            and is_touched(box, track, self._tracks, self._since_look)
+        ):
             return  # only part of it shows yet
         # What is seen beside that place the moment after is mostly who came in front of it.
         hid = track.covered and any(
@@ -516,10 +435,10 @@ class FaceTracker:
         anywhere = hid or track.place.away > COASTS_S
         near = within(track.expected, box, _MAYBE)
         if not (anywhere or near) or not self._find_again(track, image, box, anywhere=anywhere):
-            self._tracks.append(_bystander(box, may_be=track))
+            self._tracks.append(bystander(box, may_be=track))
 
     def _find_again(
-        self, track: _Track, image: ImageArray, box: FloatArray, *, anywhere: bool
+        self, track: Person, image: ImageArray, box: FloatArray, *, anywhere: bool
     ) -> bool:
         """Whether this box is that of a face that was lost, which may have moved `anywhere`."""
         before, expected = track.place.copy(), track.expected
@@ -536,35 +455,12 @@ class FaceTracker:
         self._anew(track, before, sure=sure)
         return True
 
-    def _anew(self, track: _Track, before: Place, *, sure: bool) -> None:
+    def _anew(self, track: Person, before: Place, *, sure: bool) -> None:
         """The face was found again; it may still be where it was before, if that was not it."""
         track.run += 1
         if track.former is None or not sure:
             track.former = track.former or before
             track.former_s = _SURE_S if sure else _UNSURE_S
-
-    def _covered(self, box: Box, track: _Track, *, sure: bool = False) -> bool:
-        """Whether another face that is there, or was a moment ago, overlaps this track's box.
-
-        `sure`: and is not in a box that was seen but once, in an earlier frame.
-        """
-        return any(
-            other is not track
-            and not (sure and not other.found_again and other.place.away > 0)
-            and other.place.away <= COASTS_S
-            and not other.missing
-            and hides(box, other.expected)
-            for other in self._tracks
-        )
-
-    def _touched(self, box: Box, track: _Track) -> bool:
-        """Whether another face that is there meets this box."""
-        return any(
-            other is not track
-            and other.place.away <= self._since_look + _JITTER_S
-            and gap(box, other.expected) < _TOUCHES * track.place.size
-            for other in self._tracks
-        )
 
     def _order(self, boxes: FloatArray) -> Callable[[int], float]:
         """Which of several new faces comes first."""
@@ -574,17 +470,17 @@ class FaceTracker:
             return lambda b: -float(boxes[b, 0] + boxes[b, 2])
         return lambda b: -float(np.prod(boxes[b, 2:4] - boxes[b, :2]))
 
-    def _newcomer(self, image: ImageArray, box: FloatArray, known: list[_Track]) -> None:
+    def _newcomer(self, image: ImageArray, box: FloatArray, known: list[Person]) -> None:
         """A box that is nobody's yet."""
         over = [t for t in self._seen() if hides(box, t.place.box)]
         distances = [apart(t.place.box, box) for t in over]
         if any(distance is None or distance <= _MAYBE for distance in distances):
             return  # a second box round a face
-        may_be = next((t for t in self._followed() if _was_at(t, box)), None)
+        may_be = next((t for t in self._followed() if was_at(t, box)), None)
         if over or may_be:
-            self._tracks.append(_bystander(box, may_be=may_be))
+            self._tracks.append(bystander(box, may_be=may_be))
         elif self._several or not (followed := self._followed()):
-            self._begin(_bystander(box), image)
+            self._begin(bystander(box), image)
         elif followed[0].landmarks is not None or any(
             hides(followed[0].expected, t.expected)
             and t.place.away <= COASTS_S
@@ -593,12 +489,12 @@ class FaceTracker:
             for t in known
             if not t.number
         ):
-            self._tracks.append(_bystander(box))
+            self._tracks.append(bystander(box))
         else:
             # The one face that is followed is gone, and this one was not there before.
-            self._become(followed[0], _bystander(box), image)
+            self._become(followed[0], bystander(box), image)
 
-    def _begin(self, track: _Track, image: ImageArray) -> None:
+    def _begin(self, track: Person, image: ImageArray) -> None:
         """Follow somebody new, if the face is usable."""
         if not self._read(track, image, track.place.box):
             self._tracks = [t for t in self._tracks if t is not track]
@@ -608,7 +504,7 @@ class FaceTracker:
         if track not in self._tracks:
             self._tracks.append(track)
 
-    def _become(self, face: _Track, other: _Track, image: ImageArray) -> bool:
+    def _become(self, face: Person, other: Person, image: ImageArray) -> bool:
         """Whether `other` has usable landmarks; then it is the face, and who was, is a bystander.
 
         Of a face that was lost nothing is left then but the place where it was.
@@ -624,7 +520,7 @@ class FaceTracker:
         self._tracks.append(other)
         if was_seen:
             other.run += 1
-            left = _Track(before)
+            left = Person(before)
             left.found_again = face.found_again
             self._tracks.append(left)
         else:
@@ -632,11 +528,11 @@ class FaceTracker:
             self._anew(other, before, sure=False)
         return True
 
-    def _settle(self, other: _Track, image: ImageArray) -> None:
+    def _settle(self, other: Person, image: ImageArray) -> None:
         """Whether a bystander is a face that was lost, is one to follow, or stays one."""
         face = next((t for t in self._followed() if t.number == other.may_be), None)
         if face is not None and face.landmarks is None:
-            is_it = _is_the_lost(face, other)
+            is_it = is_the_lost(face, other)
             if is_it is None or (is_it and self._become(face, other, image)):
                 return
         elif (
@@ -647,12 +543,12 @@ class FaceTracker:
             and self._become(face, other, image)
         ):
             return
-        if self._several and not self._covered(other.place.box, other):
+        if self._several and not is_covered(other.place.box, other, self._tracks):
             self._begin(other, image)
 
     def _hide_covered(self) -> None:
         """Faces that overlap hide each other: neither is used."""
-        hidden = [t for t in self._seen() if self._covered(t.place.box, t, sure=True)]
+        hidden = [t for t in self._seen() if is_covered(t.place.box, t, self._tracks, sure=True)]
         for track in hidden:
             self._lose(track)
             track.covered = True
@@ -684,9 +580,9 @@ class FaceTracker:
         if self._seen():
             return False
         unseen = min((t.lost for t in self._followed()), default=np.inf)
-        if self.turns and len(boxes) and self._since_turn >= _SEEK_S - _JITTER_S:
+        if self.turns and len(boxes) and self._since_turn >= _SEEK_S - JITTER_S:
             return True
-        return min(unseen, self._since_turn) >= _TURN_S - _JITTER_S
+        return min(unseen, self._since_turn) >= _TURN_S - JITTER_S
 
     def _turn(
         self, image: ImageArray, upright: ImageArray, boxes: FloatArray
@@ -752,40 +648,3 @@ def _turned_back(points: FloatArray, turns: int, shape: tuple[int, ...]) -> Floa
     if turns == 3:
         return np.stack([y, height - 1 - x], axis=1)
     return points
-
-
-def _bystander(box: Box, *, may_be: _Track | None = None) -> _Track:
-    track = _Track(Place(box))
-    if may_be is not None:
-        track.may_be = may_be.number
-        track.appeared = apart(may_be.expected, box) or 0.0
-    return track
-
-
-def _was_at(face: _Track, box: Box) -> bool:
-    """Whether a followed face was lost in this place, now or before it was found elsewhere."""
-    if face.landmarks is None:
-        distance = apart(face.expected, box)
-        near = hides(box, face.expected) if distance is None else distance < _MOVED
-        return near and face.place.away <= COASTS_S
-    return face.former is not None and within(face.former.predicted, box, NEAR)
-
-
-def _is_the_lost(face: _Track, other: _Track) -> bool | None:
-    """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen."""
-    distance = apart(face.expected, other.place.box)
-    if distance is None:
-        return False
-    speeds = (
-        np.hypot(*other.place.velocity),
-        np.hypot(*(other.place.velocity - face.place.velocity)),
-    )
-    still = min(speeds) < _STILL * face.place.size
-    other.passing |= not still and distance < other.appeared - _PASSES
-    if distance >= _MOVED:
-        return face.missing and not other.passing
-    over = hides(face.expected, other.place.box)
-    if other.passing and not over:
-        return False
-    stays = face.place.away > (COASTS_S if other.passing else _STAYS_S)
-    return True if still and stays and other.place.sightings > 3 else None

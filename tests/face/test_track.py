@@ -482,9 +482,9 @@ def test_a_state_says_it_all(follow: str) -> None:
             faces.append(points(x, 190, 62))
             if abs(x - 300) < 40:
                 faces = faces[1:]  # it hides the other
-        if k in (0, 95):
+        if k in (5, 95):
             faces.append(points(520, 380, 50))
-        frames.append(faces if not 100 <= k < 115 else [])
+        frames.append(faces if k >= 5 and not 100 <= k < 115 else [])
     scene = Scene(*frames)
     _, whole = look(scene, 30, scene.tracker(follow=follow))
     tracker = scene.tracker(follow=follow)

@@ -1,0 +1,187 @@
+"""People in a video by where they are: who a box is of, who hides whom, who may be whom."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from aumer.face.boxes import COASTS_S, NEAR, Box, Place, apart, gap, hides, within
+from aumer.face.interface import Landmarker
+from aumer.types import FloatArray
+
+#: What is due within this many seconds is due: times of frames jitter.
+JITTER_S = 0.005
+#: Seconds after which a followed face that is not seen is gone: only who is at its very place is
+#: taken for it then.
+_GONE_S = 10.0
+#: Who appeared where a face was lost is that face if it keeps still there, or as still as it went
+#: (face sizes a second), so long after; or if it left for a place as far away as this (face sizes),
+#: and nobody is seen where the face was. Who first came nearer by so much is passing: that may be
+#: the face only if it stops there.
+_STILL, _STAYS_S, _MOVED, _PASSES = 0.4, 0.3, 1.5, 0.15
+#: A box that may be of a face that was hidden, or of who hid it, is of the latter unless it is
+#: nearer to where the face was by this (in squared spreads; see `assign`).
+_COVERED = 2.0
+#: Faces nearer than this (face sizes) touch.
+_TOUCHES = 0.2
+
+
+class Person:
+    """One person: a face that is followed, or a bystander, who is known by boxes alone.
+
+    Attributes:
+        number: of a followed face, from 1; 0 of a bystander.
+        landmarks, landmarker: where the face is in this frame, and what follows it, if it is seen.
+        lost: seconds since it was.
+        found_again: whether it was, after it was found: a box may be there by chance.
+        missing: the last look saw that nobody is there.
+        covered: somebody was seen in front of it since it was lost.
+        may_be: of a bystander: the number of the face that it may be; `appeared` is how far from
+            it, in face sizes, and `passing` whether it came nearer since.
+        former: where the face was before it was last found anew, while it may still be there;
+            `former_s` is for how long.
+    """
+
+    #: How many numbers `row` has.
+    ROW = 30
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.number = 0
+        self.run = 0
+        self.landmarker: Landmarker | None = None
+        self.landmarks: FloatArray | None = None
+        self.lost = 0.0
+        self.found_again = False
+        self.missing = False
+        self.covered = False
+        self.may_be = 0
+        self.appeared = 0.0
+        self.passing = False
+        self.former: Place | None = None
+        self.former_s = 0.0
+
+    @property
+    def dormant(self) -> bool:
+        """Gone for so long that only its place is left of it."""
+        return self.number > 0 and self.place.away > _GONE_S
+
+    @property
+    def expected(self) -> npt.NDArray[np.float64]:
+        """Where the box is by now, if it went on as it was going."""
+        return self.place.box if self.dormant else self.place.predicted
+
+    @property
+    def reach(self) -> float:
+        """How far from there it may be, in face sizes."""
+        return NEAR if self.dormant else self.place.reach
+
+    def row(self) -> tuple[float, ...]:
+        """All but the landmarks and what follows them, in numbers; NaN where there is none."""
+        nowhere = (np.nan,) * len(self.place.row())
+        return (
+            *(self.number, self.run, self.may_be),
+            *(self.found_again, self.missing, self.covered, self.passing),
+            *(self.lost, self.appeared, self.former_s),
+            *self.place.row(),
+            *(nowhere if self.former is None else self.former.row()),
+        )
+
+    @classmethod
+    def from_row(cls, row: npt.NDArray[np.float64]) -> Person:
+        """The person who gave this `row`."""
+        whole, flags, reals, place, former = np.split(row, [3, 7, 10, 20])
+        person = cls(Place.from_row(place))
+        person.number, person.run, person.may_be = map(int, whole)
+        person.found_again, person.missing, person.covered, person.passing = map(bool, flags)
+        person.lost, person.appeared, person.former_s = map(float, reals)
+        person.former = Place.from_row(former) if np.isfinite(former).all() else None
+        return person
+
+
+def bystander(box: Box, *, may_be: Person | None = None) -> Person:
+    """One who is in this box, and may be the followed face that was lost there."""
+    person = Person(Place(box))
+    if may_be is not None:
+        person.may_be = may_be.number
+        person.appeared = apart(may_be.expected, box) or 0.0
+    return person
+
+
+def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> dict[int, int]:
+    """Person -> box (N, 5), for those that go together; each box to who was going there.
+
+    `since_look` is how many seconds the look before lies back.
+    """
+    if not len(boxes) or not people:
+        return {}
+    far = 1e6
+    cost = np.full((len(people), len(boxes)), far)
+    for k, person in enumerate(people):
+        hidden = person.covered and person.place.away > since_look + JITTER_S
+        for b in range(len(boxes)):
+            distance = apart(person.expected, boxes[b])
+            if distance is not None and distance < person.reach:
+                # As unlikely as if places were spread by a third of the reach: who was seen a
+                # moment ago and goes there comes before who may be anywhere round it.
+                cost[k, b] = (3 * distance / person.reach) ** 2 + 2 * np.log(person.reach)
+                cost[k, b] += _COVERED if hidden else 0.0
+    pairs = zip(*linear_sum_assignment(cost), strict=True)
+    return {int(k): int(b) for k, b in pairs if cost[k, b] < far}
+
+
+def is_covered(box: Box, person: Person, people: Collection[Person], *, sure: bool = False) -> bool:
+    """Whether another face that is there, or was a moment ago, overlaps this box of a person's.
+
+    `sure`: and is not in a box that was seen but once, in an earlier frame.
+    """
+    return any(
+        other is not person
+        and not (sure and not other.found_again and other.place.away > 0)
+        and other.place.away <= COASTS_S
+        and not other.missing
+        and hides(box, other.expected)
+        for other in people
+    )
+
+
+def is_touched(box: Box, person: Person, people: Collection[Person], since_look: float) -> bool:
+    """Whether another face that is there meets this box."""
+    return any(
+        other is not person
+        and other.place.away <= since_look + JITTER_S
+        and gap(box, other.expected) < _TOUCHES * person.place.size
+        for other in people
+    )
+
+
+def was_at(face: Person, box: Box) -> bool:
+    """Whether a followed face was lost in this place, now or before it was found elsewhere."""
+    if face.landmarks is None:
+        distance = apart(face.expected, box)
+        near = hides(box, face.expected) if distance is None else distance < _MOVED
+        return near and face.place.away <= COASTS_S
+    return face.former is not None and within(face.former.predicted, box, NEAR)
+
+
+def is_the_lost(face: Person, other: Person) -> bool | None:
+    """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen."""
+    distance = apart(face.expected, other.place.box)
+    if distance is None:
+        return False
+    speeds = (
+        np.hypot(*other.place.velocity),
+        np.hypot(*(other.place.velocity - face.place.velocity)),
+    )
+    still = min(speeds) < _STILL * face.place.size
+    other.passing |= not still and distance < other.appeared - _PASSES
+    if distance >= _MOVED:
+        return face.missing and not other.passing
+    over = hides(face.expected, other.place.box)
+    if other.passing and not over:
+        return False
+    stays = face.place.away > (COASTS_S if other.passing else _STAYS_S)
+    return True if still and stays and other.place.sightings > 3 else None
