@@ -48,9 +48,11 @@ _STEP_S = 1 / 30
 #: Outer eye corners.
 _EYES = (36, 45)
 #: How far the nose's tip may lie from the middle of the eyes, along their line, in outer-eye
-#: distances: beyond this (about 60 degrees of yaw, by the mean face's depth) half of the face is
-#: hidden, and what a network says of it is invented.
-_NOSE_TIP, _ASIDE = 30, 0.85
+#: distances, times how much higher than wide the face looks (eyes to mouth by outer-eye distance).
+#: Of heads turned by 45 degrees, as the mesh sees them, it is .44 at most, by 60 it is .52 to .61,
+#: by 90 it is .71 and more; between, half of the face is hidden, and what a network says of it is
+#: invented (benchmarks/landmarks.py, poor pictures).
+_NOSE_TIP, _ASIDE = 30, 0.64
 #: Seconds from one look for other faces to the next, while the followed ones are seen; while others
 #: are there, so that it is known where they go; and the first time after one was seen.
 _LOOK_S, _OTHERS_S, _AGAIN_S = 1.0, 1 / 3, 0.1
@@ -563,7 +565,9 @@ class FaceTracker:
             return False
         eyes = left - right
         # Along the line of the eyes the nose's tip is in the middle of a frontal face.
-        aside = (landmarks[_NOSE_TIP] - (right + left) / 2) @ eyes / max(eyes @ eyes, 1e-9)
+        middle, width = (right + left) / 2, max(float(np.hypot(*eyes)), 1e-9)
+        height = float(np.hypot(*(landmarks[48:68].mean(axis=0) - middle)))
+        aside = (landmarks[_NOSE_TIP] - middle) @ eyes / width**2 * (height / width)
         return bool(np.hypot(*eyes) >= self._min_eye_distance and abs(aside) <= _ASIDE)
 
     # -- turned pictures ------------------------------------------------------------------------
