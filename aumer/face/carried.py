@@ -369,10 +369,10 @@ class CarriedLandmarker(Landmarker):
                 self._try_home(group, picture, seen)
         return seen, lost
 
-    def _flow(self, picture: Pyramid, index: Index) -> tuple[Points, FloatArray]:
+    def _flow(self, picture: Pyramid, index: Index) -> tuple[Points, Points]:
         """The points carried, and by how much of what it may each one's window has changed."""
         moved, misfit = self._find(self._wide, picture, self._seen, index, first=1)
-        return moved, misfit / self._limits[index]
+        return moved, misfit.astype(np.float64) / self._limits[index]
 
     def _find(
         self, windows: Windows, picture: Pyramid, guess: Points, index: Index, **levels: int
