@@ -470,8 +470,11 @@ class CarriedLandmarker(Landmarker):
             group.variance += _INTERVAL
             gain = group.variance / (group.variance + _NETWORK)
             group.variance *= 1 - gain
-            beyond = (1 - _DOUBT / np.maximum(np.hypot(*apart[index].T), _DOUBT))[:, None]
-            self._goals[index] = self._starts[index] + gain * beyond * (found - seen)[index]
+            # From where earlier pulls will have taken it: a pull that is under way goes on.
+            left = found[index] - seen[index] - (self._goals[index] - self._starts[index])
+            doubt = _DOUBT * self._eyes
+            beyond = 1 - doubt / np.maximum(np.hypot(*left.T), doubt)
+            self._goals[index] += gain * beyond[:, None] * left
             if not group.away:
                 group.home_starts, group.home_variance = self._goals[index], group.variance
         self._looked = seen.copy()
