@@ -164,6 +164,25 @@ def test_the_network_is_leaned_to_by_what_is_beyond_its_doubt() -> None:
         assert (0.7 < left < 1.3) if stays else (left < 0.8)
 
 
+def test_a_pull_that_is_under_way_goes_on_when_the_network_looks_in() -> None:
+    """What was left of it used to stay for good, and the face's home took it in."""
+    frames = scene(np.zeros(80))
+    for share in (0, 2, 5, 9):  # of the glide's frames before a look
+        landmarker = CarriedLandmarker(Counting())
+        (first,) = follow(landmarker, frames[:1])
+        follow_on = frames[1 : 31 - share]
+        box = box_round(first)
+        for frame in follow_on:
+            points = landmarker(frame, box)
+        # As after a return home: where the landmarks are, and where they are to go.
+        landmarker._starts += 0.02 * landmarker._eyes
+        landmarker._pulls_left = 15
+        for frame in frames[31 - share :]:
+            points = landmarker(frame, box)
+        assert points is not None
+        assert 100 * np.hypot(*(points - first)[ROIS].T).max() / EYES < 0.4
+
+
 def test_a_film_that_runs_back_ends_where_it_began() -> None:
     def sway(t: float) -> tuple[float, float, float, float]:
         return 4 * np.sin(2 * t), 3 * np.sin(3 * t), 0.01 * np.sin(2 * t), 2 * np.sin(2.5 * t)
