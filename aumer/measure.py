@@ -9,7 +9,7 @@ import numpy as np
 
 from aumer.analysis import Progress
 from aumer.errors import UsageError
-from aumer.pipeline import SettingsLike, Spotter
+from aumer.pipeline import MIN_COVERAGE, SettingsLike, Spotter
 from aumer.results import SpotResult
 from aumer.results.motion import Motion
 from aumer.types import Expression, Features, Scores
@@ -64,13 +64,16 @@ def features(
     end: float | None = None,
     fps: float | None = None,
     face: str | int | None = None,
-    min_coverage: float = 0.1,
+    min_coverage: float = MIN_COVERAGE,
     cache: str | PathLike[str] | bool | None = None,
     progress: Progress | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
 ) -> Motion | tuple[Motion, ...]:
     """Measure how a face moves: the `Features` that spotters read, and the face's track.
+
+    Lengths are too short: with the default flow a small movement is reported at about half of its
+    size (README, "A motion meter"; benchmarks/results/motion-before.txt).
 
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index.
