@@ -67,14 +67,19 @@ class Windows:
         count: of the points.
         side: of the window, px, odd; the same on every level.
         levels: of the pyramids, beside the picture itself.
+        sigma: px, on every level; a window's pixels weigh as a Gaussian of it does. `None` lets all
+            weigh the same.
 
     Attributes:
         points: (N, 2) float64 px, where the points were when their windows were taken; x to the
             right and y down, pixels counted by their middles.
     """
 
-    def __init__(self, count: int, side: int, levels: int) -> None:
+    def __init__(self, count: int, side: int, levels: int, sigma: float | None = None) -> None:
         self.points = np.zeros((count, 2))
+        off = np.arange(side) - side // 2
+        bell = np.ones(side) if sigma is None else np.exp(-(off**2) / (2 * sigma**2))
+        self._weights = np.outer(bell, bell).astype(np.float32)
         width = -(-side // _LANES) * _LANES  # rows of whole vectors, the rest of each 0
         self._levels = [
             (
@@ -89,7 +94,8 @@ class Windows:
         """The windows `which` (M,) are now those round `points` (M, 2) px of this picture."""
         self.points[which] = points
         for level, kept in enumerate(self._levels):
-            _take(*kept, which, picture.images[level], self.points / 2**level + picture.rim)
+            at = self.points / 2**level + picture.rim
+            _take(*kept, self._weights, which, picture.images[level], at)
 
     def copy(self, other: Windows, which: Index) -> None:
         """The windows `which` are now those of `other`, which has the same sizes."""
@@ -163,6 +169,7 @@ def _take(
     windows: FloatArray,
     steepest: FloatArray,
     normal: FloatArray,
+    weights: FloatArray,
     which: Index,
     image: FloatArray,
     points: Points,
@@ -184,7 +191,7 @@ def _take(
             for j in range(side + 2):
                 wide[i, j] = a * upper[j] + b * upper[j + 1] + c * lower[j] + d * lower[j + 1]
         window, across, down = windows[n], steepest[n, 0], steepest[n, 1]
-        total, square = np.float32(0), np.float32(0)
+        count, total, square = np.float32(0), np.float32(0), np.float32(0)
         sum_x, sum_y = np.float32(0), np.float32(0)
         with_x, with_y = np.float32(0), np.float32(0)
         for i in range(side):
@@ -196,31 +203,31 @@ def _take(
                 gy = np.float32(3 / 32) * (
                     wide[i + 2, j] - wide[i, j] + wide[i + 2, j + 2] - wide[i, j + 2]
                 ) + np.float32(10 / 32) * (wide[i + 2, j + 1] - wide[i, j + 1])
-                value = wide[i + 1, j + 1]
+                value, weight = wide[i + 1, j + 1], weights[i, j]
                 window[i, j], across[i, j], down[i, j] = value, gx, gy
-                total += value
-                sum_x += gx
-                sum_y += gy
-        count = np.float32(side * side)
+                count += weight
+                total += weight * value
+                sum_x += weight * gx
+                sum_y += weight * gy
         mean, mean_x, mean_y = total / count, sum_x / count, sum_y / count
         for i in range(side):
             for j in range(side):
-                value = window[i, j] - mean
-                square += value * value
-                with_x += value * across[i, j]
-                with_y += value * down[i, j]
+                value, weight = window[i, j] - mean, weights[i, j]
+                square += weight * value * value
+                with_x += weight * value * across[i, j]
+                with_y += weight * value * down[i, j]
         gain_x = with_x / max(square, np.float32(1e-6))
         gain_y = with_y / max(square, np.float32(1e-6))
         xx, xy, yy = np.float32(0), np.float32(0), np.float32(0)
         for i in range(side):
             for j in range(side):
-                value = window[i, j] - mean
+                value, weight = window[i, j] - mean, weights[i, j]
                 gx = across[i, j] - mean_x - gain_x * value
                 gy = down[i, j] - mean_y - gain_y * value
-                across[i, j], down[i, j] = gx, gy
-                xx += gx * gx
-                xy += gx * gy
-                yy += gy * gy
+                across[i, j], down[i, j] = weight * gx, weight * gy
+                xx += weight * gx * gx
+                xy += weight * gx * gy
+                yy += weight * gy * gy
         normal[n, 0], normal[n, 1], normal[n, 2] = xx, xy, yy
 
 
