@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -22,14 +21,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
 from aumer.face.track import Face, FaceTracker
-from aumer.flow import Flow
-from aumer.motion import AlignedFace, align, nearest, resample, roi_motions
+from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.rois import roi_set
 from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
@@ -38,11 +35,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-FEATURES_VERSION = 4
+FEATURES_VERSION = 5
 
 #: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
 _SHARED_ARRAYS = ("times", "frames")
-_FEATURES = ("values", "valid")
+_FEATURES = ("values", "valid", "confidence")
 _TRACK = ("valid", "boxes", "landmarks")
 
 Progress = Callable[[int, "int | None"], None]
@@ -126,12 +123,10 @@ def analyse_all(
         # The key names the content; the file may have got another name since.
         with closing(open_video(source, fps=fps, start=start, end=end)) as now:
             return tuple(replace(found, video=now.info) for found in _unpack(kept))
-    roi_set(settings.motion.rois)  # or complain now, not once motion is measured
     clock = _Clock(settings.motion.rate, start or 0.0)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
     skip = done * per_chunk
-    flow: Flow = registry.resolve("flow", settings.motion.flow)
     tracker = FaceTracker.from_settings(settings.face)
 
     def keep(index: int, time_s: float) -> bool:
@@ -143,8 +138,9 @@ def analyse_all(
         closing(tracker),
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
     ):
+        motions = Motions(pool, settings.motion)
         frames = _reported(iter(reader), progress, reader.info.frames_estimate)
-        chunk = _Chunk(pool, flow, settings)
+        chunk = _Chunk(motions, settings)
         before = cache.get(done - 1) if done else None
         for frame in frames:
             faces = tracker.look(frame.image, frame.time_s) if before is None else None
@@ -154,7 +150,7 @@ def analyse_all(
                 before = {**chunk.arrays(), **tracker.state()}
                 cache.put(done, before)
                 done += 1
-                chunk = _Chunk(pool, flow, settings)
+                chunk = _Chunk(motions, settings)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
@@ -227,62 +223,47 @@ class _Clock:
         return True
 
 
-class _Batch:
-    """Pairs of faces whose motion is measured in one go."""
+class _Stretch:
+    """One face through frames of the chunk that follow one another in one run.
 
-    def __init__(self) -> None:
-        self.pairs: list[tuple[AlignedFace, AlignedFace]] = []
-        self.motions: Future[list[FloatArray | None]] | None = None
+    Attributes:
+        first: its first row.
+        last: its last row so far.
+    """
+
+    def __init__(self, first: int, run: int, motion: RunMotion) -> None:
+        self.first = self.last = first
+        self.run, self.motion = run, motion
 
 
 class _Chunk:
-    """Collects the analysed frames of one chunk; motion is measured while the next are tracked.
+    """Collects the analysed frames of one chunk; motion is measured while the next are tracked."""
 
-    A flow that takes pairs together says how many in its attribute ``batch``; others get them one
-    by one, on all cores.
-    """
-
-    def __init__(self, pool: ThreadPoolExecutor, flow: Flow, settings: Settings) -> None:
-        self._pool, self._flow, self._settings = pool, flow, settings
+    def __init__(self, motions: Motions, settings: Settings) -> None:
+        self._motions, self._settings = motions, settings
         self._rows: list[tuple[int, float, dict[int, Face]]] = []
-        self._steps: list[dict[int, tuple[_Batch, int]]] = []
-        self._open = _Batch()
-        self._size = int(getattr(flow, "batch", 1))
-        self._waiting: deque[Future[list[FloatArray | None]]] = deque()
-        self._last: dict[int, tuple[int, AlignedFace]] = {}  # run and crop of each face
+        self._stretches: dict[int, list[_Stretch]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def add(self, frame: Frame, faces: dict[int, Face]) -> None:
-        motion = self._settings.motion
-        aligned = {
-            number: (face.run, align(frame.image, face.landmarks, motion.crop))
-            for number, face in faces.items()
-        }
-        if self._rows:
-            steps: dict[int, tuple[_Batch, int]] = {}
-            if frame.time_s - self._rows[-1][1] <= motion.max_gap_s:
-                for number, (run, crop) in aligned.items():
-                    last_run, last_crop = self._last.get(number, (None, None))
-                    # Between two runs lies a cut, or somebody else.
-                    if last_crop is not None and last_run == run:
-                        steps[number] = (self._open, len(self._open.pairs))
-                        self._open.pairs.append((last_crop, crop))
-                        if len(self._open.pairs) >= self._size:
-                            self._measure()
-            self._steps.append(steps)
-        self._last = aligned
+        row = len(self._rows)
+        gap = frame.time_s - self._rows[-1][1] if self._rows else 0.0
+        for number, face in faces.items():
+            mine = self._stretches.setdefault(number, [])
+            # Between two runs lies a cut, or somebody else.
+            goes_on = (
+                mine
+                and mine[-1].last == row - 1
+                and mine[-1].run == face.run
+                and gap <= self._settings.motion.max_gap_s
+            )
+            if not goes_on:
+                mine.append(_Stretch(row, face.run, self._motions()))
+            mine[-1].last = row
+            mine[-1].motion.add(frame.image, face.landmarks)
         self._rows.append((frame.index, frame.time_s, faces))
-
-    def _measure(self) -> None:
-        batch, self._open = self._open, _Batch()
-        batch.motions = self._pool.submit(
-            roi_motions, batch.pairs, self._flow, self._settings.motion
-        )
-        self._waiting.append(batch.motions)
-        while len(self._waiting) > 16:  # bounds what the pool holds
-            self._waiting.popleft().result()
 
     def arrays(self) -> Arrays:
         """The chunk as arrays: of each face n frames and the n - 1 motions between them, NaN where
@@ -295,20 +276,14 @@ class _Chunk:
         boxes = np.full((len(numbers), n, 4), np.nan, np.float32)
         landmarks = np.full((len(numbers), n, 68, 2), np.nan, np.float32)
         steps = np.full((len(numbers), max(0, n - 1), rois, 2), np.nan, np.float32)
-        if self._open.pairs:
-            self._measure()
+        confidence = np.zeros(steps.shape[:3], np.float32)
         for i, number in enumerate(numbers):
             for k, (_, _, faces) in enumerate(self._rows):
                 if number in faces:
                     boxes[i, k], landmarks[i, k] = faces[number].box, faces[number].landmarks
-            for k, places in enumerate(self._steps):
-                if number not in places:
-                    continue
-                batch, place = places[number]
-                assert batch.motions is not None
-                step = batch.motions.result()[place]
-                if step is not None:
-                    steps[i, k] = step
+            for stretch in self._stretches.get(number, ()):
+                rows = slice(stretch.first, stretch.last)
+                steps[i, rows], confidence[i, rows] = stretch.motion.steps()
         return {
             "frames": np.array([row[0] for row in self._rows], np.int64),
             "times": np.array([row[1] for row in self._rows], np.float64),
@@ -316,6 +291,7 @@ class _Chunk:
             "boxes": boxes,
             "landmarks": landmarks,
             "steps": steps,
+            "confidence": confidence,
         }
 
 
@@ -335,13 +311,15 @@ def _join(
     def joined(name: str) -> npt.NDArray[Any]:
         return np.concatenate([p[name][:-1] for p in parts[:-1]] + [parts[-1][name]])
 
-    def of_face(name: str, number: int, *, shared_end: bool) -> FloatArray:
-        """Its rows in every chunk, NaN in those that do not know it."""
+    def of_face(
+        name: str, number: int, *, shared_end: bool, missing: float = np.nan
+    ) -> FloatArray:
+        """Its rows in every chunk, `missing` in those that do not know it."""
         rows = []
         for k, part in enumerate(parts):
             every = part[name]
             at = np.flatnonzero(part["numbers"] == number)
-            mine = every[at[0]] if len(at) else np.full(every.shape[1:], np.nan, np.float32)
+            mine = every[at[0]] if len(at) else np.full(every.shape[1:], missing, np.float32)
             rows.append(mine[:-1] if shared_end and k < len(parts) - 1 else mine)
         return np.concatenate(rows)
 
@@ -364,6 +342,9 @@ def _join(
         )
         joined_up = np.asarray(np.isfinite(steps).all(axis=(1, 2)))
         grid, values, valid = resample(times, steps, joined_up, rate)
+        confidence = of_face("confidence", number, shared_end=False, missing=0.0)
+        confidence = at_rows(times, confidence, grid, rate)
+        confidence[~valid] = 0
         features = Features(
             values=values,
             times=grid,
@@ -372,6 +353,7 @@ def _join(
             rois=roi_set(settings.motion.rois).names,
             rate=rate,
             eye_distance=settings.motion.crop / 2,
+            confidence=confidence,
         )
         found.append(Analysis(video, features, track, numbers))
     return tuple(found)

@@ -75,22 +75,31 @@ class FaceSettings:
         _require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
 
 
+#: How the motion of ROIs is measured: by windows that are looked for (ours, `aumer.motion.windows`;
+#: the same by torch, for a GPU), from dense flow on aligned crops with MDMO (`aumer.motion.dense`),
+#: or as AUW-GCN's authors did (`aumer.motion.published`).
+PRESETS = ("windows", "windows-torch", "flow", "published")
+
+
 @dataclass(frozen=True)
 class MotionSettings:
     """From faces to features. Lengths are in px of the canonical crop.
 
     Attributes:
-        flow: optical flow by name.
+        preset: how ROIs' motion is measured, one of `PRESETS`.
+        flow: dense optical flow by name, for all presets but "windows", and for recognisers' maps.
+            Given without a preset it asks for "flow".
         rate: analysis rate, rows per second, whatever the video's frame rate.
         crop: side of the square canonical crop; the outer eye corners lie crop / 2 apart.
         rois: which ROIs, as `aumer.rois.roi_set` reads it: the name of a set, or landmarks by index
             or name with blanks between.
-        roi_radius: an ROI is the square of 2 roi_radius + 1 px round its landmark.
+        roi_radius: an ROI of dense flow is the square of 2 roi_radius + 1 px round its landmark.
         max_gap_s: no motion is measured between frames further apart than this.
         max_head_residual: median misfit (px) of the head-motion fit above which two frames do not
             show the same face (a cut, a lost landmark) and the row is invalid.
     """
 
+    preset: str
     flow: str
     rate: float
     crop: int
@@ -100,6 +109,8 @@ class MotionSettings:
     max_head_residual: float
 
     def __post_init__(self) -> None:
+        allowed = "one of " + ", ".join(f"{name!r}" for name in PRESETS)
+        _require(self.preset in PRESETS, "motion.preset", self.preset, allowed)
         _require(1 <= self.rate <= 1000, "motion.rate", self.rate, "from 1 to 1000 per second")
         _require(32 <= self.crop <= 1024, "motion.crop", self.crop, "from 32 to 1024 px")
         _require(
@@ -189,6 +200,9 @@ def load_settings(
         ("overrides", overrides or {}),
     ):
         _apply(values, changes, source)
+        named = changes.get("motion", {})
+        if "flow" in named and "preset" not in named:
+            values["motion"]["preset"] = "flow"  # or the flow that was asked for would do nothing
     return Settings(**{name: cls(**values[name]) for name, cls in _SECTIONS.items()})
 
 

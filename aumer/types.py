@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -200,7 +200,9 @@ class Features:
 
     Shapes:
         values (T, R, 2) float32; times (T,) float64 seconds; frames (T,) int64, the decode
-        ordinal nearest to each time; valid (T,) bool. Invalid rows are NaN.
+        ordinal nearest to each time; valid (T,) bool. Invalid rows are NaN. confidence (T, R)
+        float32 in [0, 1]: how well the picture of each ROI agreed with itself where its motion was
+        measured; 0 in invalid rows, and 1 where it was left out and the row is valid.
 
     Attributes:
         rois: name of each ROI.
@@ -215,10 +217,26 @@ class Features:
     rois: tuple[str, ...]
     rate: float
     eye_distance: float = 64.0
+    confidence: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     def __post_init__(self) -> None:
         n = len(self.times)
-        _check_rows("Features", n, values=self.values, frames=self.frames, valid=self.valid)
+        if not self.confidence.size:
+            known = np.repeat(self.valid[:, None], len(self.rois), axis=1)
+            object.__setattr__(self, "confidence", known.astype(np.float32))
+        _check_rows(
+            "Features",
+            n,
+            values=self.values,
+            frames=self.frames,
+            valid=self.valid,
+            confidence=self.confidence,
+        )
+        if self.confidence.shape != (n, len(self.rois)):
+            raise ValueError(
+                f"Features: confidence must be ({n}, {len(self.rois)}) for these ROIs, found "
+                f"{self.confidence.shape}"
+            )
         if self.values.shape != (n, len(self.rois), 2):
             raise ValueError(
                 f"Features: values must be ({n}, {len(self.rois)}, 2) for these ROIs, found "

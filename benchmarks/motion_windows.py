@@ -27,7 +27,7 @@ from scipy.linalg import solveh_banded
 from aumer.face.crop import Cutting, applied, similarity
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
 from aumer.lucas_kanade import Pyramid, Windows
-from aumer.motion import _rigid_basis
+from aumer.motion.rigid import rigid_basis as _rigid_basis
 from aumer.rois import roi_set
 from aumer.types import ImageArray
 

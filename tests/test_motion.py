@@ -11,15 +11,11 @@ from scipy.ndimage import gaussian_filter
 
 from aumer.config import MotionSettings, load_settings
 from aumer.errors import UsageError
-from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
 from aumer.flow import Region, dis
 from aumer.mdmo import ROIS
 from aumer.motion import (
-    CROP_ORIGIN,
     AlignedFace,
-    _fit_head,
-    _head_pixels,
-    _rigid_basis,
     align,
     flow_region,
     nearest,
@@ -27,6 +23,8 @@ from aumer.motion import (
     roi_motion,
     roi_motions,
 )
+from aumer.motion.dense import _fit_head, _head_pixels
+from aumer.motion.rigid import rigid_basis
 from aumer.rois import roi_set
 from aumer.tvl1 import tvl1
 
@@ -179,7 +177,7 @@ def test_colours_become_grey_as_the_eye_weighs_them() -> None:
 
 
 def rigid(parameters: np.ndarray, crop: int = CROP) -> np.ndarray:
-    return np.asarray(_rigid_basis(crop) @ np.asarray(parameters, np.float32))
+    return np.asarray(rigid_basis(crop) @ np.asarray(parameters, np.float32))
 
 
 PARAMETERS = st.lists(st.floats(-3, 3), min_size=6, max_size=6).map(np.array)
@@ -213,7 +211,7 @@ def test_every_column_of_the_basis_is_the_motion_it_is_named_for(column: int) ->
     ]
     moved = np.stack(about[column], axis=1) / (small if column > 2 else 1)
     at = np.rint(MEAN_FACE[:, :2] * (crop / 2) + origin).astype(int)
-    basis = _rigid_basis(crop)[at[:, 1], at[:, 0], :, column]
+    basis = rigid_basis(crop)[at[:, 1], at[:, 0], :, column]
     # Half a pixel of rounding, and creases of the depth that are smoothed away.
     tolerance = 0.01 if column < 4 else 0.12
     np.testing.assert_allclose(basis, moved, atol=tolerance)
@@ -225,8 +223,8 @@ def test_every_column_of_the_basis_is_the_motion_it_is_named_for(column: int) ->
 
 def test_the_basis_is_finite_everywhere() -> None:
     for crop in (32, 128):
-        assert _rigid_basis(crop).shape == (crop, crop, 2, 6)
-        assert np.isfinite(_rigid_basis(crop)).all()
+        assert rigid_basis(crop).shape == (crop, crop, 2, 6)
+        assert np.isfinite(rigid_basis(crop)).all()
 
 
 def some_pixels(share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ def acted(place: Place, label: str) -> np.ndarray:
 @pytest.mark.parametrize("place", [BY_LANDMARKS, ELSEWHERE], ids=["landmarks", "elsewhere"])
 def test_maps_are_cut_where_the_place_says(place: Place) -> None:
     """`flow_map` crops a user's face so that its landmarks lie where recognisers look for them."""
-    from aumer.motion import CROP_ORIGIN
+    from aumer.face.mean_face import CROP_ORIGIN
 
     crop = 128
     mean_face = MEAN_FACE[:, :2] * (crop / 2) + np.array(CROP_ORIGIN) * crop

@@ -1,4 +1,4 @@
-"""From a face in two frames to the motion of its ROIs: align, flow, head motion out, MDMO.
+"""From a face in two frames to the motion of its ROIs by dense flow: align, flow, head out, MDMO.
 
 Two things keep landmark jitter and head motion out of the features. Each frame is warped by a
 similarity that puts its own rigid landmarks (nose, eye corners) onto a template, so the flow sees
@@ -15,16 +15,15 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
-from scipy.ndimage import gaussian_filter
 
 from aumer import mdmo
 from aumer.config import MotionSettings
 from aumer.face.crop import applied, cut_out, similarity
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
 from aumer.flow import Flow, Region
+from aumer.motion.rigid import fit_rigid, rigid_basis
 from aumer.rois import roi_set
-from aumer.types import BoolArray, FloatArray, ImageArray, IntArray, TimeArray, runs
+from aumer.types import FloatArray, ImageArray
 
 #: The flow that head motion is read from: the nose with the skin beside it, x0, y0, x1, y1 in
 #: template units. The eyes (blinks) and the nostrils (smiles) stay outside.
@@ -36,6 +35,8 @@ _MARGIN = 12 / 128
 #: Faces whose own ROIs come nearer than this to the box's edge (a jaw that drops) get the flow of
 #: the whole crop.
 _LEAST_MARGIN = 4 / 128
+#: Next to nothing: of a nose that shows no motion at all some parameters are unknown.
+_RIDGE = np.full(6, 1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,72 +154,8 @@ def without_head(field: FloatArray, max_residual: float) -> FloatArray | None:
     head = _fit_head(field)
     if head is None or head[1] > max_residual:
         return None
-    moved: FloatArray = field - _rigid_basis(field.shape[0]) @ head[0]
+    moved: FloatArray = field - rigid_basis(field.shape[0]) @ head[0]
     return moved
-
-
-def resample(
-    times: TimeArray, steps: FloatArray, joined: BoolArray, rate: float
-) -> tuple[TimeArray, FloatArray, BoolArray]:
-    """Motion between frames at any times -> motion per step of a fixed grid.
-
-    Displacement adds up along every unbroken run of frames and is read, linearly interpolated, at
-    the grid's instants i / rate: so the sum over a movement is the same whatever the frame rate.
-
-    Shapes:
-        times (N,) increasing seconds; steps (N - 1, R, 2) px from frame k to k + 1; joined (N - 1,)
-        bool, False where no motion could be measured; returns times (T,), values (T, R, 2) with NaN
-        where invalid, and valid (T,). Fewer than two frames give T = 0.
-    """
-    rois = steps.shape[1]
-    count = int(np.floor(times[-1] * rate + 1e-3)) if len(times) > 1 else 0
-    first = int(np.ceil(times[0] * rate - 1e-3)) if len(times) else 0
-    grid = np.arange(first, count + 1) / rate
-    rows = max(0, len(grid) - 1)
-    values = np.full((rows, rois, 2), np.nan, np.float32)
-    for begin, end in runs(joined):
-        at = times[begin : end + 1]
-        path = np.concatenate(
-            [np.zeros((1, rois, 2)), np.cumsum(steps[begin:end], axis=0, dtype=np.float64)]
-        )
-        # A grid instant that misses the run's end by rounding belongs to it.
-        inside = np.flatnonzero((grid >= at[0] - 1e-3 / rate) & (grid <= at[-1] + 1e-3 / rate))
-        if len(inside) < 2:
-            continue
-        flat = path.reshape(len(path), -1)
-        read = np.stack([np.interp(grid[inside], at, column) for column in flat.T], axis=1)
-        values[inside[:-1]] = np.diff(read, axis=0).reshape(-1, rois, 2)
-    valid = np.asarray(np.isfinite(values).all(axis=(1, 2)), np.bool_)
-    return grid[:rows], values, valid
-
-
-def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
-    """Index of the time nearest to each instant; `times` is increasing and not empty."""
-    right = np.searchsorted(times, instants).clip(1, max(1, len(times) - 1))
-    right = np.minimum(right, len(times) - 1)
-    left = np.maximum(right - 1, 0)
-    closer = instants - times[left] <= times[right] - instants
-    return np.asarray(np.where(closer, left, right), np.int64)
-
-
-@lru_cache(maxsize=4)
-def _rigid_basis(crop: int) -> FloatArray:
-    """Motion of every crop pixel per unit of each rigid motion: (C, C, 2, 6) float32.
-
-    Columns: shift in x, shift in y, growth, turn in the plane, and the two turns out of it.
-    """
-    origin = np.array(CROP_ORIGIN) * crop
-    rows, columns = np.mgrid[0:crop, 0:crop]
-    x, y = (columns - origin[0]) / (crop / 2), (rows - origin[1]) / (crop / 2)
-    surface = LinearNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
-    rim = NearestNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
-    depth = np.where(np.isfinite(surface), surface, rim)
-    # The mean face has few points; without its creases it is nearer to anybody's.
-    depth = gaussian_filter(depth, crop / 64)
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    across = np.stack([one, zero, x, -y, depth, zero], axis=-1)
-    down = np.stack([zero, one, y, x, zero, depth], axis=-1)
-    return np.asarray(np.stack([across, down], axis=2), np.float32)
 
 
 @lru_cache(maxsize=4)
@@ -233,21 +170,11 @@ def _head_pixels(crop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 def _fit_head(field: FloatArray) -> tuple[FloatArray, float] | None:
     """Robust rigid motion of the head: its six parameters and the median misfit in px.
 
-    Cauchy weights (iteratively reweighted least squares) let go of what moves against the rest.
     `None` where the flow is not finite.
     """
     pixels = _head_pixels(field.shape[0])
-    seen = field[pixels].astype(np.float64)
+    seen = field[pixels]
     if not np.isfinite(seen).all():
         return None
-    basis = _rigid_basis(field.shape[0])[pixels].astype(np.float64)
-    ridge = 1e-6 * len(seen) * np.eye(basis.shape[-1])
-    weight = np.ones(len(seen))
-    for _ in range(6):
-        weighted = basis * weight[:, None, None]
-        normal = np.einsum("nik,nil->kl", basis, weighted) + ridge
-        parameters = np.linalg.solve(normal, np.einsum("nik,ni->k", weighted, seen))
-        misfit = np.linalg.norm(seen - basis @ parameters, axis=1)
-        middle = float(np.median(misfit))
-        weight = 1 / (1 + (misfit / (1.48 * middle + 1e-3)) ** 2)
-    return parameters.astype(np.float32), middle
+    parameters, misfit = fit_rigid(rigid_basis(field.shape[0])[pixels], seen, _RIDGE)
+    return parameters.astype(np.float32), misfit

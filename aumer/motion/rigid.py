@@ -1,0 +1,110 @@
+"""How a head that moves as a rigid body moves the picture of its skin.
+
+In weak perspective a turning, growing, shifting head moves each point of the picture by a sum of
+six motions: two shifts, growth, a turn in the plane, and two turns out of it, whose motion is in
+proportion to depth. Depth is the mean face's.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+from scipy.ndimage import gaussian_filter
+
+from aumer.compiled import compiled
+from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE
+from aumer.types import FloatArray
+
+Array = npt.NDArray[np.float64]
+
+#: Rounds of reweighting.
+_ROUNDS = 6
+#: px: misfits as small as this are never outliers.
+_SOFT = 1e-3
+
+
+@lru_cache(maxsize=4)
+def rigid_basis(crop: int) -> FloatArray:
+    """Motion of every crop pixel per unit of each rigid motion: (C, C, 2, 6) float32.
+
+    Columns: shift in x, shift in y, growth, turn in the plane, and the two turns out of it.
+    """
+    origin = np.array(CROP_ORIGIN) * crop
+    rows, columns = np.mgrid[0:crop, 0:crop]
+    x, y = (columns - origin[0]) / (crop / 2), (rows - origin[1]) / (crop / 2)
+    surface = LinearNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
+    rim = NearestNDInterpolator(MEAN_FACE[:, :2], MEAN_FACE[:, 2])(x, y)
+    depth = np.where(np.isfinite(surface), surface, rim)
+    # The mean face has few points; without its creases it is nearer to anybody's.
+    depth = gaussian_filter(depth, crop / 64)
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    across = np.stack([one, zero, x, -y, depth, zero], axis=-1)
+    down = np.stack([zero, one, y, x, zero, depth], axis=-1)
+    return np.asarray(np.stack([across, down], axis=2), np.float32)
+
+
+def fit_rigid(basis: Array, motion: Array, ridge: Array) -> tuple[Array, float]:
+    """The rigid motion that N points show: its six parameters and the points' median misfit.
+
+    Cauchy weights (iteratively reweighted least squares) let go of what moves against the rest.
+
+    Args:
+        basis: (N, 2, 6), each point's motion per unit of each parameter.
+        motion: (N, 2) px, finite.
+        ridge: (6,) by how much each parameter, squared and times N, is held back.
+    """
+    return _fit(
+        np.ascontiguousarray(basis, np.float64), np.ascontiguousarray(motion, np.float64), ridge
+    )
+
+
+@compiled
+def _fit(basis: Array, motion: Array, ridge: Array) -> tuple[Array, float]:
+    count, size = len(motion), basis.shape[2]
+    weight, misfit = np.ones(count), np.empty(count)
+    found = np.zeros(size)
+    normal, right = np.empty((size, size)), np.empty(size)
+    middle = 0.0
+    for _ in range(_ROUNDS):
+        normal[:] = 0
+        right[:] = 0
+        for n in range(count):
+            for axis in range(2):
+                for a in range(size):
+                    share = weight[n] * basis[n, axis, a]
+                    right[a] += share * motion[n, axis]
+                    for b in range(a + 1):
+                        normal[a, b] += share * basis[n, axis, b]
+        for a in range(size):
+            normal[a, a] += count * ridge[a]
+        # Cholesky's square root, then both triangles.
+        for a in range(size):
+            for b in range(a + 1):
+                rest = normal[a, b]
+                for c in range(b):
+                    rest -= normal[a, c] * normal[b, c]
+                normal[a, b] = np.sqrt(rest) if a == b else rest / normal[b, b]
+        for a in range(size):
+            rest = right[a]
+            for c in range(a):
+                rest -= normal[a, c] * found[c]
+            found[a] = rest / normal[a, a]
+        for back in range(size):
+            a = size - 1 - back
+            rest = found[a]
+            for c in range(a + 1, size):
+                rest -= normal[c, a] * found[c]
+            found[a] = rest / normal[a, a]
+        for n in range(count):
+            dx, dy = motion[n, 0], motion[n, 1]
+            for a in range(size):
+                dx -= basis[n, 0, a] * found[a]
+                dy -= basis[n, 1, a] * found[a]
+            misfit[n] = np.sqrt(dx * dx + dy * dy)
+        middle = float(np.median(misfit))
+        for n in range(count):
+            weight[n] = 1 / (1 + (misfit[n] / (1.48 * middle + _SOFT)) ** 2)
+    return found, middle

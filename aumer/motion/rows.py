@@ -1,0 +1,63 @@
+"""Motion from frame to frame, brought to the rows of a fixed time grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aumer.types import BoolArray, FloatArray, IntArray, TimeArray, runs
+
+
+def resample(
+    times: TimeArray, steps: FloatArray, joined: BoolArray, rate: float
+) -> tuple[TimeArray, FloatArray, BoolArray]:
+    """Motion between frames at any times -> motion per step of a fixed grid.
+
+    Displacement adds up along every unbroken run of frames and is read, linearly interpolated, at
+    the grid's instants i / rate: so the sum over a movement is the same whatever the frame rate.
+
+    Shapes:
+        times (N,) increasing seconds; steps (N - 1, R, 2) px from frame k to k + 1; joined (N - 1,)
+        bool, False where no motion could be measured; returns times (T,), values (T, R, 2) with NaN
+        where invalid, and valid (T,). Fewer than two frames give T = 0.
+    """
+    rois = steps.shape[1]
+    count = int(np.floor(times[-1] * rate + 1e-3)) if len(times) > 1 else 0
+    first = int(np.ceil(times[0] * rate - 1e-3)) if len(times) else 0
+    grid = np.arange(first, count + 1) / rate
+    rows = max(0, len(grid) - 1)
+    values = np.full((rows, rois, 2), np.nan, np.float32)
+    for begin, end in runs(joined):
+        at = times[begin : end + 1]
+        path = np.concatenate(
+            [np.zeros((1, rois, 2)), np.cumsum(steps[begin:end], axis=0, dtype=np.float64)]
+        )
+        # A grid instant that misses the run's end by rounding belongs to it.
+        inside = np.flatnonzero((grid >= at[0] - 1e-3 / rate) & (grid <= at[-1] + 1e-3 / rate))
+        if len(inside) < 2:
+            continue
+        flat = path.reshape(len(path), -1)
+        read = np.stack([np.interp(grid[inside], at, column) for column in flat.T], axis=1)
+        values[inside[:-1]] = np.diff(read, axis=0).reshape(-1, rois, 2)
+    valid = np.asarray(np.isfinite(values).all(axis=(1, 2)), np.bool_)
+    return grid[:rows], values, valid
+
+
+def nearest(times: TimeArray, instants: TimeArray) -> IntArray:
+    """Index of the time nearest to each instant; `times` is increasing and not empty."""
+    right = np.searchsorted(times, instants).clip(1, max(1, len(times) - 1))
+    right = np.minimum(right, len(times) - 1)
+    left = np.maximum(right - 1, 0)
+    closer = instants - times[left] <= times[right] - instants
+    return np.asarray(np.where(closer, left, right), np.int64)
+
+
+def at_rows(times: TimeArray, values: FloatArray, grid: TimeArray, rate: float) -> FloatArray:
+    """What belongs to the step between two frames, at the rows of a grid.
+
+    Shapes:
+        times (N,) increasing seconds; values (N - 1, R), of the step from frame k to k + 1; grid
+        (T,) as `resample` gives it; returns (T, R): the values of the step in which each row's
+        middle lies.
+    """
+    step = np.searchsorted(times, grid + 0.5 / rate, side="right") - 1
+    return values[step.clip(0, max(0, len(values) - 1))]

@@ -1,0 +1,105 @@
+"""Motion of one face through one run of frames, by whichever means the settings name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Protocol
+
+import numpy as np
+
+from aumer import registry
+from aumer.config import MotionSettings
+from aumer.flow import Flow
+from aumer.motion.dense import AlignedFace, align, roi_motions
+from aumer.motion.windows import WindowMotion
+from aumer.rois import roi_set
+from aumer.types import FloatArray, ImageArray
+
+
+class RunMotion(Protocol):
+    """Frames of one face that follow one another in, the motion of its ROIs out."""
+
+    def add(self, image: ImageArray, landmarks: FloatArray) -> None:
+        """The next frame: (H, W, 3) uint8 RGB, and (68, 2) float32 px in it."""
+        ...
+
+    def steps(self) -> tuple[FloatArray, FloatArray]:
+        """Motion from each frame to the next, once all are there.
+
+        Returns:
+            (n - 1, R, 2) float32 px of the canonical crop, NaN where there is none, and the
+            confidence (n - 1, R) float32 in [0, 1].
+        """
+        ...
+
+
+class DenseMotion:
+    """By dense flow and MDMO (`aumer.motion.dense`). Interface: `RunMotion`.
+
+    A flow that takes pairs together says how many in its attribute ``batch``; others get them one
+    by one, on all cores.
+    """
+
+    def __init__(self, pool: Executor, settings: MotionSettings, flow: Flow) -> None:
+        self._pool, self._settings, self._flow = pool, settings, flow
+        self._last: AlignedFace | None = None
+        self._pairs: list[tuple[AlignedFace, AlignedFace]] = []
+        self._size = int(getattr(flow, "batch", 1))
+        self._measured: list[Future[list[FloatArray | None]]] = []
+
+    def add(self, image: ImageArray, landmarks: FloatArray) -> None:
+        face = align(image, landmarks, self._settings.crop)
+        if self._last is not None:
+            self._pairs.append((self._last, face))
+            if len(self._pairs) >= self._size:
+                self._measure()
+        self._last = face
+
+    def _measure(self) -> None:
+        pairs, self._pairs = self._pairs, []
+        self._measured.append(self._pool.submit(roi_motions, pairs, self._flow, self._settings))
+        if len(self._measured) > 16:  # bounds what the pool holds
+            self._measured[-16].result()
+
+    def steps(self) -> tuple[FloatArray, FloatArray]:
+        if self._pairs:
+            self._measure()
+        found = [step for task in self._measured for step in task.result()]
+        steps = np.full((len(found), len(roi_set(self._settings.rois)), 2), np.nan, np.float32)
+        for row, step in zip(steps, found, strict=True):
+            if step is not None:
+                row[:] = step
+        return steps, np.isfinite(steps).all(axis=2).astype(np.float32)
+
+
+class Motions:
+    """Makes the `RunMotion` that the settings name, once for each run.
+
+    Raises:
+        UsageError: a name in the settings is unknown, or its back end cannot run here.
+    """
+
+    def __init__(self, pool: Executor, settings: MotionSettings) -> None:
+        roi_set(settings.rois)  # or complain now, not once motion is measured
+        self._pool, self._settings = pool, settings
+        self._make = self._maker()
+
+    def _maker(self) -> Callable[[], RunMotion]:
+        pool, settings = self._pool, self._settings
+        if settings.preset == "windows":
+            return lambda: WindowMotion(pool, settings)
+        if settings.preset == "windows-torch":
+            from aumer.motion.windows_torch import TorchWindowMotion
+
+            return lambda: TorchWindowMotion(pool, settings)
+        flow: Flow = registry.resolve("flow", settings.flow)
+        if settings.preset == "published":
+            from aumer.motion.published import PublishedMotion
+
+            return lambda: PublishedMotion(pool, settings, flow)
+        return lambda: DenseMotion(pool, settings, flow)
+
+    def __call__(self) -> RunMotion:
+        """For a run that begins."""
+        return self._make()
