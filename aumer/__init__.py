@@ -36,6 +36,7 @@ _WHERE = {
     "BackendUnavailable": "aumer.errors",
     "VideoError": "aumer.errors",
     "NoFaceError": "aumer.errors",
+    "NoMotionError": "aumer.errors",
     "WeightsError": "aumer.errors",
     "register": "aumer.registry",
 }
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         BackendUnavailable,
         ConfigError,
         NoFaceError,
+        NoMotionError,
         UsageError,
         VideoError,
         WeightsError,
@@ -81,6 +83,7 @@ __all__ = [
     "Interval",
     "Motion",
     "NoFaceError",
+    "NoMotionError",
     "Prediction",
     "Scores",
     "Settings",

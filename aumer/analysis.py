@@ -42,6 +42,9 @@ _SHARED_ARRAYS = ("times", "frames")
 _FEATURES = ("values", "valid", "confidence")
 _TRACK = ("valid", "boxes", "landmarks")
 
+#: Seconds by which a difference of two timestamps may be off by rounding.
+_SAME_TIME_S = 1e-6
+
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -257,7 +260,7 @@ class _Chunk:
                 mine
                 and mine[-1].last == row - 1
                 and mine[-1].run == face.run
-                and gap <= self._settings.motion.max_gap_s
+                and gap <= self._settings.motion.max_gap_s + _SAME_TIME_S
             )
             if not goes_on:
                 mine.append(_Stretch(row, face.run, self._motions()))

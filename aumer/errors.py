@@ -50,6 +50,10 @@ class NoFaceError(AumerError):
     exit_code = EXIT_NO_FACE
 
 
+class NoMotionError(NoFaceError):
+    """A face is there, but nothing could be measured of it."""
+
+
 class WeightsError(AumerError):
     """A file of network weights is missing, or is not the one the network needs."""
 

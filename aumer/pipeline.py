@@ -18,7 +18,7 @@ from aumer import registry
 from aumer.analysis import Analysis, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import Settings, digest, load_settings
-from aumer.errors import NoFaceError, UsageError, did_you_mean
+from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.recognition import seam
 from aumer.recognition.apex import METHODS, flow_peak, midpoint
@@ -180,6 +180,7 @@ class Spotter:
             found = _worth_a_result(found, video, self.settings, min_coverage)
         else:
             _require_face(found[0], self.settings, min_coverage)
+        _require_motion(found, self.settings)
         ranges = {"start": start, "end": end, "fps": fps}
         return tuple(self._result(one, video, ranges, content, hook) for one in found)
 
@@ -688,9 +689,40 @@ def _seconds_seen(track: FaceTrack) -> float:
     return float(track.valid.sum() * np.median(np.diff(track.times)))
 
 
+def _require_motion(found: tuple[Analysis, ...], settings: Settings) -> None:
+    """A video without motion is not one without expressions."""
+    if any(one.features.valid.any() for one in found):
+        return
+    track, most = found[0].track, settings.motion.max_gap_s
+    apart = float(np.median(np.diff(track.times))) if len(track) > 1 else 0.0
+    if not apart:
+        why = "one frame was analysed, and motion takes two; choose a wider range"
+    elif apart > most:
+        why = (
+            f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
+            "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
+            f"per second, or set motion.max_gap_s above {apart:.3g}"
+        )
+    else:
+        why = (
+            "no two neighboring frames show the same face well enough: the picture may be too "
+            "noisy, too dark or too small, or cut in every frame"
+        )
+    raise NoMotionError(
+        f"{found[0].video.name}: a face is there, but no motion could be measured: {why}. Nothing "
+        "is said about expressions"
+    )
+
+
 def _notes(analysis: Analysis, follow: str) -> tuple[str, ...]:
     """What a reader should know of how the face was followed."""
-    track, notes = analysis.track, []
+    track, features, notes = analysis.track, analysis.features, []
+    if len(features) and features.valid.mean() < 0.5 * track.coverage:
+        notes.append(
+            f"a face was seen in {track.coverage:.0%} of the frames, but its motion could be "
+            f"measured in {features.valid.mean():.0%} of the rows: expressions in the rest are "
+            "missed. Cuts, frames more than motion.max_gap_s apart and poor pictures do that"
+        )
     if track.turned:
         notes.append(
             f"the picture is turned by {track.turned} degrees clockwise; it was analysed upright, "

@@ -47,8 +47,8 @@ outputs:
     -o -              the table on stdout as well
   --crop and --flow-video name a video (.mp4, .mov, .avi, or .mkv, which is lossless), or a folder
   for NAME-crop.mp4 and NAME-flow.mp4. They take a second pass over VIDEO. Picture i shows row i.
-  With --face all every face has its own: out.npz becomes out-face1.npz, out-face2.npz, ...; a table
-  holds all, its column `face` saying whose.
+  With --face all every face has its own: out.npz becomes out-face1.npz, out-face2.npz, ...; the one
+  table of several videos holds all, its column `face` saying whose.
 
 what is in them:
   Rows follow each other at motion.rate, 30 a second, whatever the video's frame rate; each ROI has

@@ -42,9 +42,9 @@ outputs:
     -o FOLDER                         NAME.json for each video; --format csv, png, ... (repeatable)
                                       chooses other formats. The folder must exist
     -o -                              stdout as well
-  With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; a
-  table holds all, its column `face` saying whose. Files of more faces that an earlier run has left
-  are named on stderr, and stay.
+  With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; the
+  one table of several videos holds all, its column `face` saying whose. Files of more faces that an
+  earlier run has left are named on stderr, and stay.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).

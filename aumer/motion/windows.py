@@ -7,7 +7,7 @@ its surroundings or towards zero:
 - A window at each ROI's landmark is looked for by Lucas-Kanade (`aumer.lucas_kanade`), in crops as
   fine as the video is, gain and offset of light left out.
 - Along a brow or a lip there is little to see. Where a small window's texture does not tell, a
-  larger one does: the two are joined by how well the small one knows each direction.
+  larger one does: they are joined by how well the smaller one knows each direction.
 - Each frame is measured against frames of several earlier instants, and the path that agrees best
   with all of it is taken (weighted least squares): slow movements do not drown in errors that add
   up from frame to frame, and what one frame hides does not end the path.
@@ -44,20 +44,26 @@ _BACK_S = (0.0, 0.1, 0.3, 0.9)
 #: px between the outer eye corners in the crop: the face's own size within these bounds. More shows
 #: no more than most videos do, less leaves windows without texture.
 _LEAST_EYES, _MOST_EYES = 64, 112
-#: Sides of the windows in outer-eye distances: at an ROI, round it, and for the head. A window sees
-#: a movement's mean over it: of a bump as wide as a brow's part the small one keeps .95.
-_SMALL, _LARGE, _HEAD = 0.08, 0.16, 0.36
+#: Sides of the windows in outer-eye distances: at an ROI, from the smallest, and for the head.
+_SIDES, _HEAD = (0.08, 0.14, 0.26), 0.36
 #: Halvings of the crop.
 _LEVELS = 1
-#: Summed squared gradients (at `_MOST_EYES`) in a direction in which the small window knows as much
-#: as it is told by the large one: the noise of a compressed video (4 grey levels) over what the two
-#: may differ by (.003 outer-eye distances), squared.
-_KNOWN = 200.0
-#: Small and large window agree within this (outer-eye distances), or the small one has slipped.
+#: Summed squared gradients (at `_MOST_EYES`) in a direction in which a window, but for the largest,
+#: knows as much as it is told by the next larger one: the noise of a compressed video (4 grey
+#: levels) over what the two may differ by (.003 outer-eye distances), squared.
+_KNOWN = (150.0, 300.0)
+#: A window sees a movement's mean over it, which is the less of its middle's, the larger it is, in
+#: proportion to its side squared. So the truth lies beyond the smallest: by half of what it differs
+#: from the next, of which half is taken, for noise grows with it.
+_BEYOND = 1.25
+#: Two windows agree within this (outer-eye distances), or the smaller one has slipped.
 _SLIP = 0.04
 #: A window that differs from itself by this share of its contrast, or by so many grey levels,
 #: weighs half.
 _MISFIT, _LEAST_MISFIT = 0.15, 3.0
+#: Where the head's windows differ by this share of their contrast and so many grey levels, they
+#: show something else: of what they do not resemble at all it is .8.
+_LOST, _LEAST_LOST = 0.5, 1.0
 #: How the rigid fit holds back shifts, growth, turn, and turns out of the plane: these are read
 #: from small differences of depth that are another on every face, and are noise for the most part.
 _RIDGE = np.array((1e-6, 1e-6, 1e-6, 1e-6, 3e-2, 3e-2))
@@ -83,13 +89,13 @@ _HEAD_POINTS = _head_points()
 
 @dataclass(frozen=True, eq=False)
 class _Sight:
-    """One frame: windows, where its ROIs are in the crop, and by how much each may differ."""
+    """One frame: windows, where its ROIs are in the crop, and by how much they may differ."""
 
-    small: Windows
-    large: Windows
+    sizes: tuple[Windows, ...]
     head: Windows
     at: Array
     limits: FloatArray
+    head_limit: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,24 +114,15 @@ class WindowMotion:
     def __init__(self, pool: Executor, settings: MotionSettings) -> None:
         self._pool, self._settings = pool, settings
         self._rois = list(roi_set(settings.rois).landmarks)
-        backs = sorted({max(1, round(s * settings.rate)) for s in _BACK_S})
-        self._backs = tuple(backs)
+        self._backs = _backs(settings.rate)
         self._eyes = 0
         self._count = 0
-        self._sights: deque[Future[_Sight]] = deque(maxlen=max(backs))
+        self._sights: deque[Future[_Sight]] = deque(maxlen=max(self._backs))
         self._measured: list[Future[list[_Shift]]] = []
 
     def add(self, image: ImageArray, landmarks: FloatArray) -> None:
-        rigid = list(RIGID)
-        marks = landmarks.astype(np.float64)
-        if not self._eyes:
-            size = np.hypot(*similarity(MEAN_FACE[rigid, :2], marks[rigid])[:, 0])
-            self._eyes = int(np.clip(round(float(size)), _LEAST_EYES, _MOST_EYES))
-        side = 2 * self._eyes
-        template = MEAN_FACE[rigid, :2] * self._eyes + np.array(CROP_ORIGIN) * side
-        place = similarity(marks[rigid], template)
-        crop = Cutting(image, place, side).cut(place, side)
-        at = applied(place, marks[self._rois])
+        self._eyes = self._eyes or _eyes(landmarks)
+        crop, at = _cut(image, landmarks, self._rois, self._eyes)
         seen: Future[_Sight] = Future()
         before = [
             (self._count - back, self._sights[-back])
@@ -142,23 +139,12 @@ class WindowMotion:
 
     def steps(self) -> tuple[FloatArray, FloatArray]:
         shifts = [shift for task in self._measured for shift in task.result()]
-        path, known = _path(self._count, len(self._rois), shifts)
         scale = self._settings.crop / 2 / self._eyes if self._eyes else 1.0
-        steps = np.diff(path, axis=0) * scale
-        steps[~known] = np.nan
-        weight, count = np.zeros((self._count, len(self._rois))), np.zeros((self._count, 1))
-        for shift in shifts:
-            for frame in (shift.before, shift.after):
-                weight[frame] += shift.weight
-                count[frame] += 1
-        trust = weight / np.maximum(count, 1)
-        confidence = np.minimum(trust[1:], trust[:-1])
-        confidence[~known] = 0
-        return steps.astype(np.float32), confidence.astype(np.float32)
+        return _steps(self._count, len(self._rois), shifts, scale)
 
     def _measure(
         self,
-        crop: ImageArray,
+        crop: FloatArray,
         at: Array,
         seen: Future[_Sight],
         before: list[tuple[int, Future[_Sight]]],
@@ -167,7 +153,7 @@ class WindowMotion:
         """The motion to this frame from each of those before."""
         try:
             eyes = self._eyes
-            head = _HEAD_POINTS * eyes + np.array(CROP_ORIGIN) * 2 * eyes
+            head = _head_at(eyes)
             picture = Pyramid(crop, _LEVELS, _side(_HEAD, eyes) // 2)
             sight = _sight(picture, at, head, eyes)
             seen.set_result(sight)
@@ -188,39 +174,75 @@ class WindowMotion:
         eyes = self._eyes
         moved, misfit = before.head.find(picture, head, np.arange(len(head)))
         good = np.isfinite(misfit)
-        if good.sum() < len(head) // 2:
+        if 2 * good.sum() < len(head) or misfit[good].mean() > before.head_limit:
             return None
         basis = _head_basis(2 * eyes)
         turn, apart = fit_rigid(basis[good], (moved - head)[good], _RIDGE)
         if apart * (self._settings.crop / 2) > self._settings.max_head_residual * eyes:
             return None
-        every = np.arange(len(at))
-        moved, misfit = before.small.find(picture, at, every)
-        round_it, difference = before.large.find(picture, at, every)
-        texture = before.small.texture(every)
-        known = _KNOWN * (_MOST_EYES / eyes) ** 2
-        share = texture @ np.linalg.inv(texture + known * np.eye(2))
-        apart_from = moved - round_it
-        slipped = ~np.isfinite(misfit) | (np.hypot(*apart_from.T) > _SLIP * eyes)
-        share[slipped] = 0
-        joined = round_it + np.einsum("nij,nj->ni", share, apart_from)
-        alone = ~np.isfinite(difference)
-        joined[alone] = moved[alone]
-        worse = np.where(slipped, difference, misfit)
-        weight = np.where(np.isfinite(worse), 1 / (1 + (worse / before.limits) ** 4), 0.0)
-        weight[slipped] *= 0.5
-        return joined - before.at - _basis_at(2 * eyes, before.at) @ turn, weight
+        moved, weight = self._joined(before, picture, at)
+        return moved - before.at - _basis_at(2 * eyes, before.at) @ turn, weight
+
+    def _joined(self, before: _Sight, picture: Pyramid, at: Array) -> tuple[Array, Array]:
+        """Where the ROIs are in a picture, and the weights of that: windows of all sizes joined."""
+        every, eyes = np.arange(len(at)), self._eyes
+        *smaller, largest = before.sizes
+        moved, misfit = largest.find(picture, at, every)
+        weight = np.where(np.isfinite(misfit), 1 / (1 + (misfit / before.limits) ** 4), 0.0)
+        for windows, known in zip(reversed(smaller), reversed(_KNOWN), strict=True):
+            found, misfit = windows.find(picture, at, every)
+            apart = found - moved
+            texture = windows.texture(every)
+            share = texture @ np.linalg.inv(texture + known * (_MOST_EYES / eyes) ** 2 * np.eye(2))
+            if windows is smaller[0]:
+                share *= _BEYOND
+            good = np.isfinite(misfit) & (np.hypot(*apart.T) <= _SLIP * eyes)
+            share[~good] = 0
+            moved = moved + np.einsum("nij,nj->ni", share, apart)
+            own = 1 / (1 + (misfit / before.limits) ** 4)
+            weight = np.where(good, own, 0.5 * weight)
+        return moved, weight
+
+
+def _backs(rate: float) -> tuple[int, ...]:
+    """How many frames back each frame is measured against, at so many analysed frames a second."""
+    return tuple(sorted({max(1, round(s * rate)) for s in _BACK_S}))
+
+
+def _eyes(landmarks: FloatArray) -> int:
+    """px between the outer eye corners in the crop, for a face of this size."""
+    rigid = list(RIGID)
+    size = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))[:, 0]
+    return int(np.clip(round(float(np.hypot(*size))), _LEAST_EYES, _MOST_EYES))
+
+
+def _cut(
+    image: ImageArray, landmarks: FloatArray, rois: list[int], eyes: int
+) -> tuple[FloatArray, Array]:
+    """The crop of a frame, brought to one mean brightness, and where its ROIs are in it."""
+    rigid, side, marks = list(RIGID), 2 * eyes, landmarks.astype(np.float64)
+    template = MEAN_FACE[rigid, :2] * eyes + np.array(CROP_ORIGIN) * side
+    place = similarity(marks[rigid], template)
+    crop = Cutting(image, place, side).cut(place, side).astype(np.float32)
+    inner = crop[side // 5 : -side // 4, side // 4 : -side // 4]
+    return crop - inner.mean(dtype=np.float32), applied(place, marks[rois])
+
+
+def _head_at(eyes: int) -> Array:
+    """Where in the crop the head is read from."""
+    return _HEAD_POINTS * eyes + np.array(CROP_ORIGIN) * 2 * eyes
 
 
 def _sight(picture: Pyramid, at: Array, head: Array, eyes: int) -> _Sight:
     every = np.arange(len(at))
-    small, large = (Windows(len(at), _side(s, eyes), _LEVELS) for s in (_SMALL, _LARGE))
+    sizes = tuple(Windows(len(at), _side(s, eyes), _LEVELS) for s in _SIDES)
     around = Windows(len(head), _side(_HEAD, eyes), _LEVELS)
-    small.take(picture, at, every)
-    large.take(picture, at, every)
+    for windows in sizes:
+        windows.take(picture, at, every)
     around.take(picture, head, np.arange(len(head)))
-    limits = np.maximum(_LEAST_MISFIT, _MISFIT * small.contrast(every))
-    return _Sight(small, large, around, at, limits)
+    limits = np.maximum(_LEAST_MISFIT, _MISFIT * sizes[0].contrast(every))
+    head_limit = _LOST * float(around.contrast(np.arange(len(head))).mean()) + _LEAST_LOST
+    return _Sight(sizes, around, at, limits, head_limit)
 
 
 def _side(share: float, eyes: int) -> int:
@@ -229,7 +251,7 @@ def _side(share: float, eyes: int) -> int:
 
 @lru_cache(maxsize=64)
 def _head_basis(side: int) -> Array:
-    return _basis_at(side, _HEAD_POINTS * (side / 2) + np.array(CROP_ORIGIN) * side)
+    return _basis_at(side, _head_at(side // 2))
 
 
 def _basis_at(side: int, points: Array) -> Array:
@@ -237,9 +259,28 @@ def _basis_at(side: int, points: Array) -> Array:
     return rigid_basis(side)[y, x].astype(np.float64)
 
 
-def _path(
-    count: int, rois: int, shifts: list[_Shift]
-) -> tuple[Array, npt.NDArray[np.bool_]]:
+def _steps(
+    count: int, rois: int, shifts: list[_Shift], scale: float
+) -> tuple[FloatArray, FloatArray]:
+    """What `RunMotion.steps` gives for a run of `count` frames.
+
+    Args:
+        scale: px of the canonical crop in a px of the shifts.
+    """
+    path, known = _path(count, rois, shifts)
+    steps = np.diff(path, axis=0) * scale
+    steps[~known] = np.nan
+    # As good as the best of the shifts that reach over the step: one more that fails (because the
+    # ROI is covered later) takes nothing from it.
+    confidence = np.zeros(steps.shape[:2])
+    for shift in shifts:
+        over = confidence[shift.before : shift.after]
+        np.maximum(over, shift.weight, out=over)
+    confidence[~known] = 0
+    return steps.astype(np.float32), confidence.astype(np.float32)
+
+
+def _path(count: int, rois: int, shifts: list[_Shift]) -> tuple[Array, npt.NDArray[np.bool_]]:
     """The path (T, R, 2) that agrees best with all shifts, and between which frames it is known.
 
     A step is known where its two frames are joined by shifts, whichever way round.

@@ -20,7 +20,7 @@ from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.motion import AlignedFace, align, nearest, without_head
 from aumer.types import FloatArray, ImageArray
-from aumer.video import open_video
+from aumer.video import content_digest, open_video
 from aumer.video_file import VideoFile
 
 if TYPE_CHECKING:
@@ -68,6 +68,14 @@ def write_films(
         raise UsageError(
             "the face is filmed in a second pass, and a camera cannot be read twice: record it to "
             "a file, and give that"
+        )
+    if crop is None and flow is None:
+        raise UsageError("say what to film: crop=PATH, flow=PATH, or both")
+    measured_in = motion.digests.get("content")
+    if measured_in is not None and content_digest(source, fps=fps) != measured_in:
+        raise UsageError(
+            f"this is not the video that was measured ({motion.video.name}): its content differs, "
+            "or fps does. Give the very file, folder or array, and the same fps"
         )
     features, track = motion.features, motion.track
     if not len(features):
