@@ -54,7 +54,8 @@ _GROUPS: tuple[tuple[tuple[int, ...], float], ...] = (
 _SIDES = 0
 #: And of this one windows lose their pictures most often, for they too show what is behind.
 _CHIN = 1
-#: What the head is followed by: the nose and the eyes' corners.
+#: What puts a head in its place, and what it is followed by: the nose and the eyes' corners.
+_RIGID = list(RIGID)
 _HEAD = np.array((*range(27, 36), 36, 39, 42, 45))
 #: px between the outer eye corners in the crop: the face's own size within these bounds. More
 #: shows no more than the video does, less leaves windows without texture.
@@ -89,6 +90,9 @@ _ELSEWHERE = 0.12
 #: Two frames that correlate less than this over the inner face do not show the same one. (Of two
 #: people it is .69 at most in 68 pairs of the shared videos, of one person .74 at least.)
 _SAME = 0.7
+#: Of two frames in which one face's size differs by more than this factor, the second is of another
+#: shot: a head that comes forward at a meter a second, half a meter away, grows by 1.07 in 1/30 s.
+_GROWS = 1.25
 #: Frames from one look of the network to the next, and after a change of reference.
 _LOOK, _LOOK_SOON, _LOOK_APART = 30, 6, 3
 #: Where a network sees a point depends on where in its view the face is. So each look is given the
@@ -224,11 +228,10 @@ class CarriedLandmarker(Landmarker):
         self, image: ImageArray, points: Points, *, variance: float, eyes: int | None = None
     ) -> None:
         """Every group's reference is this image."""
-        rigid = list(RIGID)
-        size = float(np.hypot(*similarity(MEAN_FACE[rigid, :2], points[rigid])[:, 0]))
+        size = float(np.hypot(*similarity(MEAN_FACE[_RIGID, :2], points[_RIGID])[:, 0]))
         self._eyes = eyes or int(np.clip(round(size), _LEAST_EYES, _MOST_EYES))
         template = MEAN_FACE[:, :2] * self._eyes + np.array(CROP_ORIGIN) * 2 * self._eyes
-        self._place = similarity(points[rigid], template[rigid])
+        self._place = similarity(points[_RIGID], template[_RIGID])
         side = 2 * self._eyes
         self._crop = _levelled(Cutting(image, self._place, side).cut(self._place, side))
         self._picture = self._pyramid(self._crop)
@@ -281,13 +284,20 @@ class CarriedLandmarker(Landmarker):
     # -- one frame -------------------------------------------------------------------------------
 
     def _follow(self, image: ImageArray, points: Points) -> FloatArray | None:
-        side, place = 2 * self._eyes, self._place
-        cutting = Cutting(image, place, side, room=0.1)
-        moved = self._head(self._pyramid(_levelled(cutting.cut(place, side))))
-        if moved is None:
-            return self._find_anew(image, points)
-        place = chained(moved, place)
-        crop = _levelled(cutting.cut(place, side))
+        head = self._head(image, self._place)
+        if head is None:
+            # It went too fast to be followed: the network says about where it is.
+            rough = self._look_twice(image, points)
+            if rough is None:
+                return None
+            moved = similarity(rough[_RIGID], points[_RIGID])
+            if not _as_large(moved):
+                return None
+            head = self._head(image, chained(moved, self._place))
+            if head is None:
+                return self._begin_anew(image, rough)
+        place, cutting = head
+        crop = _levelled(cutting.cut(place, 2 * self._eyes))
         picture = self._pyramid(crop)
         if not _same(crop, self._crop):
             return None
@@ -312,22 +322,29 @@ class CarriedLandmarker(Landmarker):
         self._points = applied(inverse(place), seen)
         return self._points.astype(np.float32)
 
-    def _find_anew(self, image: ImageArray, points: Points) -> FloatArray | None:
-        """The network's points, where the head went too fast to be followed."""
-        found = self._look(image, points)
+    def _begin_anew(self, image: ImageArray, points: Points) -> FloatArray | None:
+        """The network's points, where no reference shows what it sees round these."""
+        found = self._network(image, box_round(points.astype(np.float32)))
         if found is None:
             return None
         before = self._crop
         self._begin(image, found.astype(np.float64), variance=_START)
         return found if _same(self._crop, before) else None
 
-    def _head(self, picture: Pyramid) -> Points | None:
-        """The similarity that puts the head in this picture where the references have it."""
+    def _head(self, image: ImageArray, place: Points) -> tuple[Points, Cutting] | None:
+        """The place at which the head is as in the references, and what to cut the crop from.
+
+        `place` is about there. `None` where the references do not show what is there.
+        """
+        side = 2 * self._eyes
+        cutting = Cutting(image, place, side, room=0.1)
+        picture = self._pyramid(_levelled(cutting.cut(place, side)))
         moved, misfit = self._find(self._wide, picture, self._seen, _HEAD, last=1)
         good = misfit <= _MISFIT * _CONTRAST
         if good.sum() < 5:
             return None
-        return _robust_similarity(moved[good], self._starts[_HEAD][good])
+        rest = _robust_similarity(moved[good], self._starts[_HEAD][good])
+        return chained(rest, place), cutting
 
     def _carry(self, picture: Pyramid) -> tuple[Points, list[_Group]]:
         """Where each landmark is in the picture, and the groups that no reference fits."""
@@ -432,6 +449,15 @@ class CarriedLandmarker(Landmarker):
         way = np.hypot(*(seen - self._starts).T) / self._eyes > _REST
         return not any(g.away or _half(way[g.index]) for g in self._groups[_SIDES + 1 :])
 
+    def _look_twice(self, image: ImageArray, points: Points) -> Points | None:
+        """What the network sees of a face that has left its place: first roughly, then there.
+
+        At the edge of its view, or in a view of another size, its points are off by 10 % and more.
+        """
+        rough = self._look(image, points)
+        found = None if rough is None else self._look(image, rough.astype(np.float64))
+        return None if found is None else found.astype(np.float64)
+
     def _look(self, image: ImageArray, points: Points) -> FloatArray | None:
         right, down, growth = _VIEWS[self._looks % len(_VIEWS)]
         self._looks += 1
@@ -497,6 +523,11 @@ def _levelled(crop: ImageArray) -> ImageArray:
     mean, deviation = (float(v.item()) for v in cv2.meanStdDev(inner))
     gain = _CONTRAST / max(deviation, 1.0)
     return np.asarray(cv2.addWeighted(crop, gain, crop, 0.0, _GREY - gain * mean), np.uint8)
+
+
+def _as_large(moved: Points) -> bool:
+    """Whether a face that moved so is about as large as before."""
+    return 1 / _GROWS < float(np.hypot(*moved[:, 0])) < _GROWS
 
 
 def _same(crop: ImageArray, other: ImageArray) -> bool:

@@ -25,6 +25,9 @@ _STILL, _STAYS_S, _MOVED, _PASSES = 0.4, 0.3, 1.5, 0.15
 #: A box that may be of a face that was hidden, or of who hid it, is of the latter unless it is
 #: nearer to where the face was by this (in squared spreads; see `assign`).
 _COVERED = 2.0
+#: A bystander who was out of sight is known again within this of where he was going (face sizes),
+#: and if neither box is larger than the other by more than this factor.
+_KNOWN, _KNOWN_SIZE = 0.35, 1.25
 #: Faces nearer than this (face sizes) touch.
 _TOUCHES = 0.2
 
@@ -39,8 +42,9 @@ class Person:
         found_again: whether it was, after it was found: a box may be there by chance.
         missing: the last look saw that nobody is there.
         covered: somebody was seen in front of it since it was lost.
-        may_be: of a bystander: the number of the face that it may be; `appeared` is how far from
-            it, in face sizes, and `passing` whether it came nearer since.
+        may_be: of a bystander: the number of the face that it may be, until it is seen beside
+            that; `appeared` is how far from it, in face sizes, and `passing` whether it came nearer
+            since.
         former: where the face was before it was last found anew, while it may still be there;
             `former_s` is for how long.
     """
@@ -120,8 +124,9 @@ def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> di
         return {}
     far = 1e6
     cost = np.full((len(people), len(boxes)), far)
+    unseen = [person.place.away > since_look + JITTER_S for person in people]
     for k, person in enumerate(people):
-        hidden = person.covered and person.place.away > since_look + JITTER_S
+        hidden = person.covered and unseen[k]
         for b in range(len(boxes)):
             distance = apart(person.expected, boxes[b])
             if distance is not None and distance < person.reach:
@@ -130,7 +135,21 @@ def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> di
                 cost[k, b] = (3 * distance / person.reach) ** 2 + 2 * np.log(person.reach)
                 cost[k, b] += _COVERED if hidden else 0.0
     pairs = zip(*linear_sum_assignment(cost), strict=True)
-    return {int(k): int(b) for k, b in pairs if cost[k, b] < far}
+    found = {int(k): int(b) for k, b in pairs if cost[k, b] < far}
+    for k, b in tuple(found.items()):
+        lost = [j for j, p in enumerate(people) if p.number and j not in found and cost[j, b] < far]
+        if lost and unseen[k] and not people[k].number and not _is_known(people[k], boxes[b]):
+            # Who is not followed and left may be anywhere; a face that was hidden has to come out.
+            found[min(lost, key=lambda j: cost[j, b])] = found.pop(k)
+    return found
+
+
+def _is_known(person: Person, box: Box) -> bool:
+    """Whether a box is that of who was out of sight, beyond doubt."""
+    size = float(max(box[2:4] - box[:2]))
+    return within(person.expected, box, _KNOWN) and (
+        1 / _KNOWN_SIZE < size / person.place.size < _KNOWN_SIZE
+    )
 
 
 def is_covered(box: Box, person: Person, people: Collection[Person], *, sure: bool = False) -> bool:
@@ -167,21 +186,27 @@ def was_at(face: Person, box: Box) -> bool:
     return face.former is not None and within(face.former.predicted, box, NEAR)
 
 
-def is_the_lost(face: Person, other: Person) -> bool | None:
-    """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen."""
-    distance = apart(face.expected, other.place.box)
-    if distance is None:
-        return False
+def is_the_lost(face: Person, other: Person, *, alone: bool) -> bool | None:
+    """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen.
+
+    `alone`: nobody is in the picture who was there with the face, as after a cut to a close-up.
+    """
     speeds = (
         np.hypot(*other.place.velocity),
         np.hypot(*(other.place.velocity - face.place.velocity)),
     )
     still = min(speeds) < _STILL * face.place.size
+    stopped = still and other.place.sightings > 3
+    over = hides(face.expected, other.place.box)
+    if alone and face.place.away > COASTS_S and (stopped if over else face.missing):
+        return True
+    distance = apart(face.expected, other.place.box)
+    if distance is None:
+        return False
     other.passing |= not still and distance < other.appeared - _PASSES
     if distance >= _MOVED:
         return face.missing and not other.passing
-    over = hides(face.expected, other.place.box)
     if other.passing and not over:
         return False
     stays = face.place.away > (COASTS_S if other.passing else _STAYS_S)
-    return True if still and stays and other.place.sightings > 3 else None
+    return True if stopped and stays else None

@@ -226,6 +226,40 @@ def test_one_wild_movement_is_followed_or_found_anew() -> None:
     np.testing.assert_allclose(shift, np.tile([30 * SCALE, 0], (12, 1)), atol=0.02 * EYES)
 
 
+@pytest.mark.parametrize("growth", [0.7, 0.85, 1.2, 1.35, 1.5, 1.8])
+def test_a_jump_of_the_size_is_followed_exactly_or_is_another_shot(growth: float) -> None:
+    """One look of the network, where the face was, is off by up to a fifth of the eye distance."""
+    image = film(np.zeros(1), scale=SCALE, window=WINDOW)[0]
+    middle = np.array(image.shape[1::-1]) / 2
+    grown = np.column_stack([growth * np.eye(2), (1 - growth) * middle])
+    frames = [warped(image, np.eye(2, 3), k) for k in range(12)]
+    later = [warped(image, grown, 12 + k) for k in range(20)]
+    landmarker = CarriedLandmarker(MeshLandmarker())
+    points = follow(landmarker, np.stack(frames))[-1]
+    found = landmarker.near(later[0], points)
+    assert (found is None) == (not 0.8 < growth < 1.25)
+    truth = points @ grown[:, :2].T + grown[:, 2]
+    for frame in later if found is not None else ():
+        found = landmarker.near(frame, found)
+        assert found is not None
+        assert 100 * np.hypot(*(found - truth)[ROIS].T).mean() / (growth * EYES) < 0.9
+
+
+@pytest.mark.parametrize("far", [0.2, 0.35])
+def test_a_picture_that_shakes_leaves_nothing_behind(far: float) -> None:
+    """By up to so many outer-eye distances, to and fro within a few frames."""
+
+    def shake(t: float) -> tuple[float, float, float, float]:
+        way = far * EYES / SCALE
+        return way * np.sin(39 * t), 0.66 * way * np.sin(51 * t), 0.0, 0.0
+
+    times = np.arange(45) / 30
+    found = follow(CarriedLandmarker(MeshLandmarker()), scene(times, head=shake))
+    moved = SCALE * np.array([shake(t)[:2] for t in times])[:, None]
+    away = np.hypot(*((found - moved) - (found - moved)[0])[:, ROIS].T).mean(axis=0) / EYES
+    assert 100 * away.max() < 0.5
+
+
 def test_points_are_the_same_whatever_was_seen_before() -> None:
     frames = scene(np.arange(20) / 30, bumps=smile(0.1, 0.3, 0.6))
     fresh = follow(CarriedLandmarker(MeshLandmarker()), frames)

@@ -353,6 +353,19 @@ def test_no_motion_is_measured_across_a_cut_to_another_person(
     assert np.flatnonzero(~found.features.valid).tolist() == [23]
 
 
+@pytest.mark.parametrize("growth", [2.0, 0.5])
+def test_a_cut_to_a_close_up_is_followed_in_a_new_run(growth: float) -> None:
+    wide = min(1.0, 1 / growth) * 2
+    people = [
+        Person(lambda t: (300, 200) if t < 30 else None, scale=wide),
+        Person(lambda t: (310, 200) if t >= 30 else None, scale=wide * growth),
+    ]
+    found = analyse(compose(80, people, (480, WIDTH)), settings(), fps=FPS)
+    assert found.track.valid[:30].all()
+    assert found.track.valid[-25:].all()
+    assert not found.features.valid[29]
+
+
 # -- pieces --------------------------------------------------------------------------------------
 
 
@@ -419,6 +432,21 @@ def test_a_turned_picture_is_found_and_said(turns: int) -> None:
         turns
     ]
     assert np.abs(np.stack(back, axis=-1) - plain.track.landmarks).max() < 0.5
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "at"), [("videos/fex_two_smiles.mov", 0), ("videos_more/webcam_posed.mp4", 20)]
+)
+def test_a_picture_in_which_the_detector_likes_faces_that_lie_is_turned(
+    shared_data: Callable[[str], Path], name: str, at: int, turns: int
+) -> None:
+    """Of the one its box scores .87, with no landmarks the right way up; of the other, made up."""
+    with open_video(shared_data(name)) as video:
+        image = next(frame.image for frame in video if frame.index == at)
+    tracker = FaceTracker.from_settings(settings().face)
+    assert tracker(np.ascontiguousarray(np.rot90(image, -turns))) is not None
+    assert tracker.turns == turns
 
 
 @pytest.mark.parametrize("pause", [0, 40])

@@ -174,7 +174,7 @@ def test_a_detection_that_no_landmarker_confirms_is_no_face() -> None:
     assert scene.detections == [0, 1]
     # What the landmarker saw there is forgotten.
     after = [scene.log[k + 1] for k, what in enumerate(scene.log) if what == "landmark"]
-    assert after == ["reset", "reset"]
+    assert after == ["reset"] * 4  # three of them on whether the picture is the right way up
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ class Smoothing(Scene):
 
 
 def test_reset_leaves_nothing_of_the_video_before() -> None:
-    faces = [[points(200 + 9 * k, 200, 60), points(450, 220, 61 + 5 * (k > 1))] for k in range(5)]
+    faces = [[points(450, 220, 61 + 5 * (k > 1)), points(200 + 9 * k, 200, 60)] for k in range(5)]
     alone = Smoothing(*faces).run()
     scene = Smoothing(*faces)
     tracker = scene.tracker()
@@ -466,6 +466,85 @@ def test_who_comes_where_one_left(seconds: float, x: float, number: int) -> None
     _, found = look(scene, 30, scene.tracker(follow="all"))
     assert sorted(found[-1]) == [1, number]
     assert found[-1][number].landmarks.mean(axis=0)[0] == pytest.approx(x, abs=5)
+
+
+def test_a_face_that_was_hidden_comes_out_where_another_was_for_a_moment() -> None:
+    """It crosses slowly behind somebody; a third one shows beside them meanwhile."""
+    frames = []
+    for k in range(160):
+        mine, front = 200 + 2 * min(k, 110), 440 - 2 * min(k, 110)
+        faces = [points(front, 205, 60)]
+        if abs(mine - front) > 70:
+            faces.append(points(mine, 200, 60))
+        if 20 <= k < 67:
+            faces.append(points(385, 175, 50))
+        frames.append(faces)
+    scene = Scene(*frames)
+    _, found = look(scene, 30, scene.tracker(follow="left"))
+    assert all(found[:30])
+    assert all(found[100:])
+    for k, seen in enumerate(found):
+        if seen:
+            assert seen[1].landmarks[:, 0].mean() == pytest.approx(200 + 2 * min(k, 110), abs=5)
+
+
+# -- cuts ----------------------------------------------------------------------------------------
+
+
+class Shots(Scene):
+    """A landmarker that stays with a face only as long as that is of about the same size."""
+
+    def near(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray | None:
+        found = super().near(image, landmarks)
+        grown = 0.0 if found is None else np.ptp(found[:, 0]) / np.ptp(landmarks[:, 0])
+        return found if 0.8 < grown < 1.25 else None
+
+
+@pytest.mark.parametrize("follow", ["largest", "left", "right"])
+@pytest.mark.parametrize(("growth", "x"), [(1.9, 320), (2.6, 320), (2.6, 400), (0.45, 320)])
+def test_a_cut_to_a_face_of_another_size_is_followed(follow: str, growth: float, x: float) -> None:
+    """At about the same place, where it may be somebody in front of the face, for a while."""
+    close = points(x, 200, 60 * growth)
+    scene = Shots(*[[points(320, 200, 60)]] * 30, *[[close]] * 60)
+    _, found = look(scene, 30, scene.tracker(follow=follow))
+    assert all(found[55:])
+    np.testing.assert_array_equal(found[-1][1].landmarks, close)
+    assert found[-1][1].run > found[29][1].run
+
+
+@pytest.mark.parametrize(("follow", "x"), [("largest", 225), ("left", 225), ("right", 425)])
+def test_after_a_cut_to_two_faces_one_is_chosen(follow: str, x: float) -> None:
+    """Each of them lies over the place where the face was."""
+    two = [points(425, 200, 115), points(225, 200, 120)]
+    scene = Shots(*[[points(320, 200, 60)]] * 30, *[two] * 60)
+    _, found = look(scene, 30, scene.tracker(follow=follow))
+    assert all(found[55:])
+    assert found[-1][1].landmarks.mean(axis=0)[0] == pytest.approx(x, abs=5)
+
+
+def test_a_cut_to_one_who_walks_is_followed() -> None:
+    """Past the place where the face was, as somebody does who comes between."""
+    walk = [[points(220 + 5 * k, 200, 60)] for k in range(70)]
+    scene = Scene(*[[points(320, 200, 60)]] * 30, [], *walk)
+    _, found = look(scene, 30)
+    assert all(found[-20:])
+
+
+def test_one_who_stops_in_front_of_the_face_is_not_taken_for_it() -> None:
+    """Who was there with the face still is: so it was no cut."""
+    face, beside = points(320, 200, 60), points(80, 200, 50)
+    scene = Shots(*[[face, beside]] * 30, *[[points(320, 210, 125), beside]] * 90)
+    _, found = look(scene, 30)
+    assert not any(found[30:])
+
+
+def test_one_who_was_seen_beside_the_face_is_never_taken_for_it() -> None:
+    """Though he came while it was out of sight for a moment."""
+    face, other = points(320, 200, 60), points(440, 200, 60)
+    scene = Scene(*[[face]] * 30, *[[other]] * 5, *[[other, face]] * 150, *[[other]] * 90)
+    _, found = look(scene, 30)
+    assert found[180][1].landmarks.mean() == pytest.approx(face.mean())
+    assert not any(found[186:])
 
 
 # -- pieces --------------------------------------------------------------------------------------
