@@ -97,6 +97,8 @@ class MotionSettings:
         max_gap_s: no motion is measured between frames further apart than this.
         max_head_residual: median misfit (px) of the head-motion fit above which two frames do not
             show the same face (a cut, a lost landmark) and the row is invalid.
+        published_8bit: pass the flow through 8-bit images of +-10 px, as AUW-GCN's authors did; of
+            the preset "published" alone. True without a preset asks for that one.
     """
 
     preset: str
@@ -107,6 +109,7 @@ class MotionSettings:
     roi_radius: int
     max_gap_s: float
     max_head_residual: float
+    published_8bit: bool
 
     def __post_init__(self) -> None:
         allowed = "one of " + ", ".join(f"{name!r}" for name in PRESETS)
@@ -123,6 +126,12 @@ class MotionSettings:
         _require(
             self.max_head_residual > 0, "motion.max_head_residual", self.max_head_residual, "> 0"
         )
+        _require(
+            self.preset == "published" or not self.published_8bit,
+            "motion.published_8bit",
+            self.published_8bit,
+            f"false where motion.preset is {self.preset!r}: it is of the preset 'published'",
+        )
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,11 @@ class RuleSettings:
     smooth_s: float
     noise_s: float
     reference_s: float
-    min_height: float
     noise_factor: float
+    drift_s: float
+    drift_factor: float
+    min_height: float
+    trust: float
     foot: float
     slow: float
     complete: float
@@ -150,14 +162,15 @@ class RuleSettings:
     overlap: float
 
     def __post_init__(self) -> None:
-        for name in ("smooth_s", "noise_s", "reference_s", "min_height", "min_s", "micro_max_s"):
+        positive = ("smooth_s", "noise_s", "reference_s", "drift_s", "min_height", "min_s")
+        for name in (*positive, "micro_max_s"):
             value = getattr(self, name)
             _require(value > 0, f"rules.{name}", value, "> 0")
-        for name in ("noise_factor", "hold_s", "rest", "rest_s"):
+        for name in ("noise_factor", "drift_factor", "hold_s", "rest", "rest_s"):
             value = getattr(self, name)
             _require(value >= 0, f"rules.{name}", value, ">= 0")
         _require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
-        for name in ("foot", "slow", "complete", "hold", "overlap"):
+        for name in ("trust", "foot", "slow", "complete", "hold", "overlap"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
 
@@ -203,6 +216,8 @@ def load_settings(
         named = changes.get("motion", {})
         if "flow" in named and "preset" not in named:
             values["motion"]["preset"] = "flow"  # or the flow that was asked for would do nothing
+        if named.get("published_8bit") and "preset" not in named:
+            values["motion"]["preset"] = "published"
     return Settings(**{name: cls(**values[name]) for name, cls in _SECTIONS.items()})
 
 

@@ -19,6 +19,7 @@ from aumer.evaluation.matching import match
 from aumer.files import StrPath, check_target
 from aumer.pipeline import spot
 from aumer.results import SpotResult, plot_timeline, thumbnails, timeline_frames
+from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action
 from aumer.simulate.statistics import load
 from aumer.simulate.timeline import Event, Timeline, draw_event
@@ -36,9 +37,12 @@ MACRO_MAX_S = 3.0
 #: How many of each kind a film holds, at least and at most, and the least rest between two (s).
 COUNTS: dict[Kind, tuple[int, int]] = {"macro": (2, 3), "micro": (1, 3)}
 REST_S = 0.7
-#: Range of intensities: macro-expressions at FACS level D (severe: what people show who are asked
-#: to pose), micro-expressions at level C (marked), as `aumer.simulate.timeline.LEVELS` has them.
-INTENSITY: dict[Kind, tuple[float, float]] = {"macro": (0.6, 0.9), "micro": (0.3, 0.6)}
+#: Range of the intensity of macro-expressions: FACS level D (severe), as people show it who are
+#: asked to pose.
+MACRO_INTENSITY = amplitude.LEVELS["D"]
+#: How far a micro-expression moves the ROI that moves furthest, in outer-eye distances: the larger
+#: half of CASME II's, from their median to the 90th percentile (``configs/simulation.toml``).
+MICRO_SHOWN = (0.0136, 0.0312)
 #: What the face does: the plainest expressions of the tables.
 EXPRESSIONS: tuple[tuple[Action, ...], ...] = (
     ((6, "both"), (12, "both")),  # smile
@@ -198,7 +202,10 @@ def performance(seed: int) -> Timeline:
             while not _fits(event):
                 event = draw_event(rng, kind, statistics)
             aus = EXPRESSIONS[int(rng.integers(len(EXPRESSIONS)))]
-            intensity = float(rng.uniform(*INTENSITY[kind]))
+            if kind == "micro":
+                intensity = float(rng.uniform(*MICRO_SHOWN)) / amplitude.reach(aus)
+            else:
+                intensity = float(rng.uniform(*MACRO_INTENSITY))
             events.append(replace(event, aus=aus, intensity=intensity))
     events = [events[k] for k in rng.permutation(len(events))]
     free = DURATION_S - sum(e.offset_s for e in events) - REST_S * (len(events) + 1)

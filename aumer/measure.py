@@ -72,8 +72,8 @@ def features(
 ) -> Motion | tuple[Motion, ...]:
     """Measure how a face moves: the `Features` that spotters read, and the face's track.
 
-    Lengths are too short: with the default flow a small movement is reported at about half of its
-    size (README, "A motion meter"; benchmarks/results/motion-before.txt).
+    How true its lengths are by default, and how large the noise: README, "A motion meter";
+    benchmarks/results/motion-after.txt. Dense flow (settings motion.flow) reports about half.
 
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index.

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, overload
 
 import numpy as np
@@ -624,7 +625,9 @@ def _model(
 
         return NetSpotter.load(model, graph=prior, device=device)
     part = registry.resolve("spotter", model)
-    make = getattr(part, "from_settings", None)
+    # Of a class, or a module; an object is used as it is, with what it was made with.
+    made = not isinstance(part, (type, ModuleType))
+    make = None if made else getattr(part, "from_settings", None)
     taken = inspect.signature(make).parameters if make else {}
     if prior is not None and "graph" not in taken:
         raise UsageError(

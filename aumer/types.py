@@ -248,6 +248,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.times)
 
+    def trusted(self, least: float) -> FloatArray:
+        """(T, R, 2) the values, 0 where an ROI's confidence is below `least`; still NaN in invalid
+        rows."""
+        doubtful = (self.confidence < least) & self.valid[:, None]
+        return np.where(doubtful[..., None], np.float32(0), self.values)
+
 
 @dataclass(frozen=True, eq=False)
 class Scores:

@@ -3,6 +3,7 @@
     python benchmarks/motion.py [--only frames,films,noise,light,simulated] [--flows NAME,...]
                                 [--config TOML] [--set motion.crop=256 ...]
                                 [--estimator MODULE:FUNCTION] [--quick] [--save [NAME]]
+    python benchmarks/motion.py --picture   # results/motion-path.png
 
 Everything but (a)'s first table is about the whole chain from frames to `Features` under one set of
 settings, or about a prototype (`--estimator`, see `as_chain`). Lengths are in u, 1/64 outer-eye
@@ -23,6 +24,9 @@ Motion that is known is measured as the result with it less the result of the sa
 - simulated (e): one performance by aumer's simulator at several sizes and frame rates. What head
   motion, face size and frame rate do to features and intervals: `benchmarks/invariance.py`.
 
+The picture shows one raised brow of .7 u in a neutral film: its path as the dense presets measure
+it, as the windows do, and the truth.
+
 Import `frame_pairs`, `films` and `noise_stretches` to try an estimator by hand, and `as_chain` to
 let it go through everything here.
 """
@@ -41,7 +45,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from common import Report, test_data
+from common import RESULTS, Report, test_data
 from landmarks import default_tracker
 from motion_films import (
     AMPLITUDES,
@@ -660,6 +664,45 @@ def simulated_part(report: Report, run: Run) -> None:
     report.line()
 
 
+# -- a picture -------------------------------------------------------------------------------------
+
+
+def draw() -> None:
+    """One subtle movement by the old chain and the new one, beside the truth."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    film = next(iter(films((0.7,), LONG[:1], ("1+2",))))
+    moment = film.moments[0]
+    roi = int(length(film.truth).max(axis=0).argmax())
+    at_apex = film.truth[round(moment.apex * film.fps), roi]
+    along = at_apex / np.hypot(*at_apex)
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for preset, words, color in (
+        ("flow", "dense flow (TV-L1, MDMO)", "tab:orange"),
+        ("windows", "windows (default)", "tab:blue"),
+    ):
+        path = path_of(
+            chain_of(load_settings(overrides={"motion": {"preset": preset}}))(
+                film.moved(), film.fps
+            )
+        )
+        onset = int(np.searchsorted(path.times, moment.onset))
+        rest = path.at[max(0, onset - 10) : onset + 1, roi].mean(axis=0)
+        axes.plot(path.times, (path.at[:, roi] - rest) @ along, color=color, label=words)
+    axes.plot(film.times, film.truth[:, roi] @ along, "k--", lw=1, label="what was played in")
+    axes.set_xlim(moment.onset - 0.6, moment.offset + 0.6)
+    axes.set_ylim(-0.35, 1.0)
+    axes.set_xlabel("s")
+    axes.set_ylabel("displacement, 1/64 outer-eye distance")
+    axes.set_title(f"AU 1+2 of {moment.height:g} u in {film.clip.name}: {ROIS.names[roi]}")
+    axes.legend(loc="upper right", frameon=False)
+    figure.savefig(RESULTS / "motion-path.png", dpi=150)
+    print(f"wrote {RESULTS / 'motion-path.png'}")
+
+
 # -- all -------------------------------------------------------------------------------------------
 
 
@@ -701,7 +744,11 @@ def main() -> None:
         "--save", nargs="?", const="motion.txt", default="", metavar="NAME",
         help="keep under benchmarks/results/, as motion.txt or NAME",
     )  # fmt: skip
+    parser.add_argument("--picture", action="store_true", help="draw one path, and stop")
     arguments = parser.parse_args()
+    if arguments.picture:
+        draw()
+        return
     parts = arguments.only.split(",")
     if set(parts) - set(PARTS):
         parser.error(f"parts are {', '.join(PARTS)}")

@@ -3,8 +3,8 @@
     python benchmarks/pipeline.py [--seconds 20] [--save]
     python benchmarks/pipeline.py --memory 1,10 [--save]
 
-Films a moving portrait at 640 x 480 and 30 frames a second, then prints for each flow back end, in
-one run: milliseconds a frame of each stage alone on one thread, and frames a second of the whole
+Films a moving portrait at 640 x 480 and 30 frames a second, then prints for each motion stage (the
+windows that are the default, and each dense flow), in one run: milliseconds a frame of each stage alone on one thread, and frames a second of the whole
 pipeline from file to expressions, with the ratio to real time. "decode" is what the loop waits for
 the decoder's thread. With `--memory`, lengths in minutes: the pipeline runs on videos of these
 lengths, each in a process of its own, and its peak resident memory is printed instead.
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -27,14 +28,13 @@ import numpy as np
 from common import ROOT, Report
 
 from aumer import registry
-from aumer.config import load_settings
+from aumer.config import PRESETS, Settings, load_settings
 from aumer.errors import BackendUnavailable
 from aumer.face.track import FaceTracker
-from aumer.flow import Flow
-from aumer.motion import align, roi_motion
+from aumer.motion import Motions
 from aumer.pipeline import spot
 from aumer.spotting.combined import CombinedSpotter
-from aumer.types import FloatArray, ImageArray
+from aumer.types import Frame
 from aumer.video import open_video
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -85,66 +85,67 @@ class Clock:
         return done
 
 
-class TimedFlow:
-    """A flow, one pair at a time, on a clock; it offers a region if the flow does."""
+class Inline(Executor):
+    """Does at once, on the caller's thread, what it is given."""
 
-    def __init__(self, flow: Flow, clock: Clock) -> None:
-        self._flow, self._clock = flow, clock
-        if hasattr(flow, "within"):
-            self.within = lambda region: TimedFlow(flow.within(region), clock)
+    def submit(  # type: ignore[override]
+        self, work: Callable[..., T], /, *args: object, **kwargs: object
+    ) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(work(*args, **kwargs))
+        return done
 
-    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray:
-        return self._clock.of(lambda: self._flow(previous, following))
+
+def settings_of(motion: str) -> Settings:
+    """With the motion stage called so: "windows", or a dense flow."""
+    named = {"preset": motion} if motion in PRESETS else {"preset": "flow", "flow": motion}
+    return load_settings(overrides={"motion": named})
 
 
-def stages(video: Path, flow_name: str) -> dict[str, float]:
+def stages(video: Path, motion: str) -> dict[str, float]:
     """Milliseconds a frame of each stage, one after the other on this thread."""
-    settings = load_settings(overrides={"motion": {"flow": flow_name}})
-    clocks = {name: Clock() for name in ("decode", "face", "align", "flow", "MDMO", "spot")}
+    settings = settings_of(motion)
+    clocks = {name: Clock() for name in ("decode", "face", "motion", "spot")}
     tracker = FaceTracker.from_settings(settings.face)
-    timed_flow = TimedFlow(registry.resolve("flow", flow_name), clocks["flow"])
+    moved = Motions(Inline(), settings.motion)()
 
-    frames: Iterator[object] = iter(open_video(video, queue_size=1))
-    count, last, both = 0, None, Clock()
+    frames: Iterator[Frame] = iter(open_video(video, queue_size=1))
+    count = 0
     while (frame := clocks["decode"].of(lambda: next(frames, None))) is not None:
         count += 1
         face = clocks["face"].of(lambda image=frame.image: tracker(image))
-        if face is None:
-            last = None
-            continue
-        now = clocks["align"].of(
-            lambda f=frame, p=face: align(f.image, p.landmarks, settings.motion.crop)
-        )
-        if last is not None:
-            both.of(lambda a=last, b=now: roi_motion(a, b, timed_flow, settings.motion))
-        last = now
-    clocks["MDMO"].total = both.total - clocks["flow"].total
-    features = spot(video, settings=settings).features
+        if face is not None:
+            clocks["motion"].of(lambda f=frame, p=face: moved.add(f.image, p.landmarks))
+    clocks["motion"].of(moved.steps)
+    features = spot(video, model="rules", settings=settings).features
     assert features is not None
     spotter = CombinedSpotter.from_settings(settings)
     clocks["spot"].of(lambda: spotter(features))
     return {name: 1000 * clock.total / count for name, clock in clocks.items()}
 
 
-def whole(video: Path, flow_name: str) -> float:
+def whole(video: Path, motion: str) -> float:
     """Frames a second from file to expressions, everything included but the imports."""
     begin = time.perf_counter()
-    result = spot(video, settings={"motion": {"flow": flow_name}})
+    result = spot(video, model="rules", settings=settings_of(motion))
     assert result.track is not None
     return len(result.track) / (time.perf_counter() - begin)
 
 
-def speed(report: Report, seconds: float, flows: list[str]) -> None:
+def speed(report: Report, seconds: float, motions: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder) / "face.mp4"
         film_video(video, seconds)
         spot(video, end=1.0)  # imports, models and threads are up before anything is timed
-        for k, name in enumerate(flows):
-            spot(video, end=0.5, settings={"motion": {"flow": name}})  # compiles what needs it
+        for k, name in enumerate(motions):
+            # Compiles what needs it.
+            spot(video, end=1.5, model="rules", settings=settings_of(name))
             spent = stages(video, name)
             if k == 0:
                 report.line(
-                    f"{'flow':14}" + "".join(f"{s:>9}" for s in spent) + "   sum   whole  real time"
+                    f"{'motion':14}"
+                    + "".join(f"{s:>9}" for s in spent)
+                    + "   sum   whole  real time"
                 )
             rate = whole(video, name)
             report.line(
@@ -209,7 +210,11 @@ def memory(report: Report, minutes: list[float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the video")
-    parser.add_argument("--flows", default=",".join(registry.names("flow")), help="back ends")
+    parser.add_argument(
+        "--motions",
+        default=",".join(["windows", *registry.names("flow")]),
+        help="windows, and dense flows by name",
+    )
     parser.add_argument("--memory", default="", help="minutes, e.g. 1,10: print peak memory")
     parser.add_argument("--save", action="store_true", help="keep under benchmarks/results/")
     arguments = parser.parse_args()
@@ -218,7 +223,7 @@ def main() -> None:
         memory(report, [float(m) for m in arguments.memory.split(",")])
     else:
         report = Report("Pipeline: ms a frame by stage, frames a second as a whole, 640 x 480")
-        speed(report, arguments.seconds, arguments.flows.split(","))
+        speed(report, arguments.seconds, arguments.motions.split(","))
     if arguments.save:
         report.save("memory.txt" if arguments.memory else "pipeline.txt")
 

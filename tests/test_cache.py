@@ -296,8 +296,9 @@ def test_key_is_the_same_for_the_same() -> None:
 
 def another(name: str, value: Any) -> Any:
     """A value that the setting of that name may have as well."""
-    if name == "follow":  # which does not take any text
-        return "left"
+    some = {"follow": "left", "preset": "published"}  # which do not take any text
+    if name in some:
+        return some[name]
     if isinstance(value, bool):
         return not value
     return value + "-other" if isinstance(value, str) else type(value)(value * 0.9)

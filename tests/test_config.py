@@ -21,7 +21,9 @@ FLOATS = [(s, k) for s, k in EVERY if get_type_hints(SECTIONS[s])[k] is float]
 def changed(value: Any) -> Any:
     """Another value that is in range as well."""
     if isinstance(value, str):
-        return "left" if value in FOLLOW else value + "-other"
+        if value in FOLLOW:
+            return "left"
+        return "flow" if value == "windows" else value + "-other"
     if isinstance(value, bool):
         return not value
     return value - 1 if isinstance(value, int) else value * 0.9
@@ -291,9 +293,17 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
         ("motion", "max_head_residual", [0, -1]),
         *[
             ("rules", key, [0, -0.1])
-            for key in ("smooth_s", "noise_s", "reference_s", "min_height", "min_s", "micro_max_s")
+            for key in (
+                "smooth_s",
+                "noise_s",
+                "reference_s",
+                "drift_s",
+                "min_height",
+                "min_s",
+                "micro_max_s",
+            )
         ],
-        *[("rules", key, [-0.1]) for key in ("noise_factor", "rest", "rest_s")],
+        *[("rules", key, [-0.1]) for key in ("noise_factor", "drift_factor", "rest", "rest_s")],
         *[("rules", k, [-0.01, 1.01]) for k in ("foot", "slow", "complete", "hold", "overlap")],
     ],
 )

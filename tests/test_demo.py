@@ -10,6 +10,7 @@ import pytest
 
 from aumer import demo
 from aumer.errors import UsageError
+from aumer.simulate import amplitude
 from aumer.simulate.timeline import Event, Timeline
 from aumer.types import Counts, by_kind
 
@@ -23,8 +24,12 @@ def test_a_performance_holds_both_kinds(seed: int) -> None:
     for e in timeline.events:
         assert e.onset_s >= at + demo.REST_S - 1e-9 and e.offset_s <= 20.0
         assert (e.offset_s - e.onset_s <= demo.MICRO_MAX_S + 1e-9) == (e.kind == "micro")
-        low, high = demo.INTENSITY[e.kind]
-        assert low <= e.intensity <= high
+        shown = e.intensity * amplitude.reach(e.aus)
+        if e.kind == "micro":  # as small as real ones
+            assert demo.MICRO_SHOWN[0] <= shown <= demo.MICRO_SHOWN[1] < 0.032
+        else:
+            low, high = demo.MACRO_INTENSITY
+            assert low <= e.intensity <= high
         at = e.offset_s
 
 

@@ -17,6 +17,7 @@ from aumer.mdmo import ROIS
 from aumer.motion import (
     AlignedFace,
     align,
+    at_rows,
     flow_region,
     nearest,
     resample,
@@ -763,3 +764,13 @@ def test_other_rois_are_measured_round_their_landmarks() -> None:
     np.testing.assert_array_equal(measured("ibug68")[list(ROIS.values())], published)
     with pytest.raises(UsageError, match="Did you mean 'mouth_r'"):
         measured("mouthr 54")
+
+
+def test_what_belongs_to_a_step_is_read_at_the_rows_in_it() -> None:
+    times = np.array([0.0, 0.1, 0.4, 0.5])
+    values = np.array([[0.1], [0.2], [0.3]], np.float32)
+    grid = np.arange(5) / 10
+    at = at_rows(times, values, grid, 10.0)
+    np.testing.assert_array_equal(at[:, 0], np.float32([0.1, 0.2, 0.2, 0.2, 0.3]))
+    # Nothing lies after the last step, and of no step nothing is read.
+    assert at_rows(times[:1], values[:0], grid[:0], 10.0).shape == (0, 1)

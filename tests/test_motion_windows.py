@@ -93,7 +93,7 @@ def test_what_the_whole_head_does_is_taken_off(skin: np.ndarray) -> None:
     assert np.hypot(*np.moveaxis(path, -1, 0)).max() < 0.35  # of 30 px and 10 degrees
 
 
-@pytest.mark.parametrize("gain, offset", [(0.9, 0.0), (1.1, 0.0), (1.0, 12.0), (0.93, 9.0)])
+@pytest.mark.parametrize(("gain", "offset"), [(0.9, 0.0), (1.1, 0.0), (1.0, 12.0), (0.93, 9.0)])
 def test_light_is_no_motion(skin: np.ndarray, gain: float, offset: float) -> None:
     image, landmarks = shown(skin, EYES)
     image = (60 + 0.5 * image).astype(np.uint8)  # nothing saturates

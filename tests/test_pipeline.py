@@ -18,7 +18,7 @@ from moving_face import Bump, brow_raise, film, smile
 import aumer
 from aumer import analysis, registry
 from aumer.config import load_settings
-from aumer.errors import NoFaceError, UsageError
+from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.types import Interval
 
 #: The face with little round it: quick to film and to search.
@@ -212,9 +212,16 @@ def test_a_gap_without_a_face_is_nan_and_no_expression_crosses_it() -> None:
     assert not any(e.onset < 40 and e.offset >= 50 for e in spotted.expressions)
 
 
-def test_one_frame_is_a_video_without_motion() -> None:
-    spotted = aumer.spot(performance()[:1], fps=30)
-    assert spotted.expressions == () and spotted.coverage == 1.0
+def test_no_motion_is_not_no_expression() -> None:
+    frames = performance()
+    with pytest.raises(NoMotionError, match="one frame was analysed"):
+        aumer.spot(frames[:1], fps=30)
+    # At 4 frames a second they lie further apart than motion is measured over.
+    with pytest.raises(NoMotionError, match=r"0\.25 s apart.*motion\.max_gap_s.*above 0\.25"):
+        aumer.features(frames[::8], fps=4)
+    features = aumer.spot(frames[::6], fps=5).features  # .2 s, whatever rounding makes of it
+    assert features is not None
+    assert features.valid.all()
 
 
 # ------------------------------------------------------------------------------ the cache
@@ -336,7 +343,9 @@ def test_a_flow_that_takes_pairs_together_gives_the_same_features() -> None:
     try:
         both = [
             analysis.analyse(
-                frames, replace(settings, motion=replace(settings.motion, flow=name)), fps=30
+                frames,
+                replace(settings, motion=replace(settings.motion, preset="flow", flow=name)),
+                fps=30,
             ).features
             for name in ("dis", "together")
         ]
@@ -347,12 +356,14 @@ def test_a_flow_that_takes_pairs_together_gives_the_same_features() -> None:
     assert max(sizes) == 7 and min(sizes) < 7
 
 
-def test_features_by_torch_are_those_of_the_default_flow() -> None:
+def test_dense_features_by_torch_are_those_of_the_default_flow() -> None:
     frames = performance()[28:44]
     settings = load_settings()
     ours, torchs = (
         analysis.analyse(
-            frames, replace(settings, motion=replace(settings.motion, flow=name)), fps=30
+            frames,
+            replace(settings, motion=replace(settings.motion, preset="flow", flow=name)),
+            fps=30,
         ).features.values
         for name in ("tvl1", "tvl1-torch")
     )

@@ -58,7 +58,7 @@ what is in them:
   ROI's name is the person's right. The unit is in the columns' names and in an .npz's key `unit`:
     eye   distances between the outer eye corners: the same for any size of face or crop
     px    pixels of the aligned crop, in which the outer eye corners lie motion.crop / 2 apart
-  The default flow reports about half of a small movement (README.md, "A motion meter").
+  confidence (0 to 1) says how well a ROI's picture agreed with itself where it was measured.
   Where no motion could be measured, `valid` is 0, cells are empty, and numbers of an .npz NaN.
   In the flow's video the hue is the direction (right red, down yellow-green, left cyan, up violet)
   and the brightness the speed, full at .2 outer-eye distances a second; black does not move.

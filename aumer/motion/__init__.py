@@ -1,6 +1,13 @@
 """From faces in frames to the motion of their ROIs, head motion taken out."""
 
-from aumer.motion.dense import AlignedFace, align, flow_region, roi_motion, roi_motions, without_head
+from aumer.motion.dense import (
+    AlignedFace,
+    align,
+    flow_region,
+    roi_motion,
+    roi_motions,
+    without_head,
+)
 from aumer.motion.rows import at_rows, nearest, resample
 from aumer.motion.runs import Motions, RunMotion
 

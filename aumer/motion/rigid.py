@@ -8,6 +8,7 @@ proportion to depth. Depth is the mean face's.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,9 @@ def rigid_basis(crop: int) -> FloatArray:
     return np.asarray(np.stack([across, down], axis=2), np.float32)
 
 
-def fit_rigid(basis: Array, motion: Array, ridge: Array) -> tuple[Array, float]:
+def fit_rigid(
+    basis: npt.NDArray[np.floating[Any]], motion: npt.NDArray[np.floating[Any]], ridge: Array
+) -> tuple[Array, float]:
     """The rigid motion that N points show: its six parameters and the points' median misfit.
 
     Cauchy weights (iteratively reweighted least squares) let go of what moves against the rest.

@@ -60,4 +60,5 @@ def at_rows(times: TimeArray, values: FloatArray, grid: TimeArray, rate: float) 
         middle lies.
     """
     step = np.searchsorted(times, grid + 0.5 / rate, side="right") - 1
-    return values[step.clip(0, max(0, len(values) - 1))]
+    at: FloatArray = values[step.clip(0, max(0, len(values) - 1))]
+    return at

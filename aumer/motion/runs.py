@@ -70,7 +70,8 @@ class DenseMotion:
         for row, step in zip(steps, found, strict=True):
             if step is not None:
                 row[:] = step
-        return steps, np.isfinite(steps).all(axis=2).astype(np.float32)
+        known = np.isfinite(steps).all(axis=2)
+        return steps, np.asarray(known, np.float32)
 
 
 class Motions:
@@ -95,8 +96,9 @@ class Motions:
             return lambda: TorchWindowMotion(pool, settings)
         flow: Flow = registry.resolve("flow", settings.flow)
         if settings.preset == "published":
-            from aumer.motion.published import PublishedMotion
+            from aumer.motion.published import PublishedMotion, check
 
+            check(settings)
             return lambda: PublishedMotion(pool, settings, flow)
         return lambda: DenseMotion(pool, settings, flow)
 

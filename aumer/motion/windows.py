@@ -1,4 +1,4 @@
-"""The motion of ROIs by windows that are looked for in other frames, so that no share of it is lost.
+"""The motion of ROIs by windows that are looked for in other frames: no share of it is lost.
 
 Dense flow is smooth, and what makes it smooth shrinks what an ROI does by itself: of a
 micro-expression TV-L1 reports half (benchmarks/motion.py). Here nothing pulls a movement towards
@@ -230,7 +230,7 @@ def _cut(
 
 def _head_at(eyes: int) -> Array:
     """Where in the crop the head is read from."""
-    return _HEAD_POINTS * eyes + np.array(CROP_ORIGIN) * 2 * eyes
+    return np.asarray(_HEAD_POINTS * eyes + np.array(CROP_ORIGIN) * 2 * eyes, np.float64)
 
 
 def _sight(picture: Pyramid, at: Array, head: Array, eyes: int) -> _Sight:
@@ -256,7 +256,7 @@ def _head_basis(side: int) -> Array:
 
 def _basis_at(side: int, points: Array) -> Array:
     x, y = np.rint(points).astype(int).clip(0, side - 1).T
-    return rigid_basis(side)[y, x].astype(np.float64)
+    return np.asarray(rigid_basis(side)[y, x], np.float64)
 
 
 def _steps(

@@ -42,7 +42,7 @@ UNITS = {
 #: What `Motion.save` can write.
 MOTION_SUFFIXES = (".npz", ".csv")
 #: What an .npz file says it is; the version is raised when its arrays change.
-FORMAT, FORMAT_VERSION = "aumer.features", 1
+FORMAT, FORMAT_VERSION = "aumer.features", 2
 
 #: Columns of the table that tell a length, whose unit is added to their name.
 _LENGTHS = ("dx", "dy", "displacement_x", "displacement_y")
@@ -99,7 +99,8 @@ class Motion:
         Columns: video (string); face (Int64: which, where several are followed); time_s (float64,
         where the row begins); frame (int64, 0-based, the nearest); valid (bool); roi (string); and
         dx, dy, displacement_x, displacement_y (float64, NaN where not valid), each with the unit
-        added to its name: ``dx_eye`` or ``dx_px``.
+        added to its name: ``dx_eye`` or ``dx_px``; confidence (float64 in [0, 1], 0 where not
+        valid).
 
         Args:
             unit: as in `displacement`.
@@ -255,7 +256,8 @@ class Motion:
 
 
 def motion_table(features: Features, unit: str = "eye") -> Table:
-    """What is told of every row and ROI, by name: ``dx``, ``dy``, ``displacement_x`` and ``_y``.
+    """What is told of every row and ROI, by name: ``dx``, ``dy``, ``displacement_x``,
+    ``displacement_y``, and ``confidence``.
 
     A float64 of the unit holds all of the float32 that was measured, so it can be turned back.
 
@@ -263,7 +265,8 @@ def motion_table(features: Features, unit: str = "eye") -> Table:
         unit: one of `UNITS`.
 
     Returns:
-        (T, R) float64 each, x to the right and y down, NaN in invalid rows.
+        (T, R) float64 each, x to the right and y down, NaN in invalid rows; there the confidence is
+        0.
 
     Raises:
         UsageError: another unit.
@@ -273,7 +276,8 @@ def motion_table(features: Features, unit: str = "eye") -> Table:
     for begin, end in runs(features.valid):
         path[begin:end] = np.cumsum(steps[begin:end], axis=0)
     moved = (steps[..., 0], steps[..., 1], path[..., 0], path[..., 1])
-    return dict(zip(_LENGTHS, moved, strict=True))
+    confidence = features.confidence.astype(np.float64)
+    return {**dict(zip(_LENGTHS, moved, strict=True)), "confidence": confidence}
 
 
 def load_features(path: StrPath) -> Features:
@@ -298,6 +302,7 @@ def load_features(path: StrPath) -> Features:
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
             eye_distance=eye_distance,
+            confidence=arrays["confidence"].astype(np.float32),
         )
     except (KeyError, ValueError) as error:
         raise UsageError(f"{path} is damaged: {error}. {_anew(path)}") from error

@@ -65,11 +65,26 @@ def roi_displacement(action: Action) -> Signal:
 
 
 @dataclass(frozen=True)
-class FlowNoise:
-    """The flow's errors: heavy-tailed steps, correlated among ROIs, that add up."""
+class MotionNoise:
+    """Errors of where an ROI is measured to be: a frame's own, and slow ones.
 
-    x_px: tuple[float, ...]
-    y_px: tuple[float, ...]
+    They do not add up, for the motion stage measures each frame against several earlier ones. Both
+    are heavy-tailed and correlated among ROIs.
+
+    Attributes:
+        white_x, white_y: sd of a frame's own error, outer-eye distances, by ROI.
+        slow_x, slow_y: sd of the slow one (Ornstein and Uhlenbeck's process), likewise.
+        correlation_s: seconds in which the slow one's autocorrelation falls to 1/e.
+        degrees: of Student's t, which frames are distributed by.
+        same_brow, brows, mouth, brow_mouth: correlations of ROIs of one brow, of the two brows,
+            among mouth corners and lips, and of brows with these.
+    """
+
+    white_x: tuple[float, ...]
+    white_y: tuple[float, ...]
+    slow_x: tuple[float, ...]
+    slow_y: tuple[float, ...]
+    correlation_s: float
     degrees: float
     same_brow: float
     brows: float
@@ -77,11 +92,18 @@ class FlowNoise:
     brow_mouth: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        sd = np.stack([self.x_px, self.y_px], axis=1) / _PX * np.sqrt(_step(times) * _RATE)
-        # A common scale per step makes the tails of all ROIs fall together, as a bad frame does.
+        # A common scale per frame makes the tails of all ROIs fall together, as a bad frame does.
         scale = np.sqrt((self.degrees - 2) / rng.chisquare(self.degrees, (len(times), 1, 1)))
-        normal = self._mixing() @ rng.standard_normal((len(times), len(_NAMES), 2))
-        return np.asarray(np.cumsum(normal * scale * sd, axis=0))
+        mixing = self._mixing()
+        white, push = (
+            mixing @ rng.standard_normal((len(times), len(_NAMES), 2)) * scale for _ in range(2)
+        )
+        keep = np.exp(-_step(times) / self.correlation_s)
+        push[1:] *= np.sqrt(1 - keep**2)
+        slow = lfilter([1.0], [1.0, -keep], push, axis=0)
+        white_sd = np.stack([self.white_x, self.white_y], axis=1)
+        slow_sd = np.stack([self.slow_x, self.slow_y], axis=1)
+        return np.asarray(white_sd * white + slow_sd * slow)
 
     def _mixing(self) -> Signal:
         correlation = np.eye(len(_NAMES))
@@ -101,18 +123,8 @@ class FlowNoise:
 
 
 @dataclass(frozen=True)
-class LandmarkJitter:
-    """ROIs that read beside their place and come back in the next frame."""
-
-    sd_px: float
-
-    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        return self.sd_px / _PX * rng.standard_normal((len(times), len(_NAMES), 2))
-
-
-@dataclass(frozen=True)
 class HeadSway:
-    """The unrest of a head held still, as far as the assumed depth is wrong."""
+    """The unrest of a head held still, as far as its turns are not taken off."""
 
     yaw: float
     pitch: float
@@ -204,17 +216,22 @@ class HeadMisfit:
     tilt: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        moved = np.zeros((len(times), len(_NAMES), 2))
+        for begin in _moments(rng, times, self.per_min):
+            level = _lids(times - begin, self.closing_s, self.opening_s)
+            moved += level[:, None, None] * self.once(rng)
+        return moved
+
+    def once(self, rng: np.random.Generator) -> Signal:
+        """What one blink takes off when the lids are closed: (12, 2) outer-eye distances."""
         points = MEAN_FACE[list(ROIS.values())]
         x, y, depth = (points - points[_NOSE].mean(axis=0)).T
         none = np.zeros_like(x)
         # By row: the ROIs' displacement (12, 2) for scale, roll, yaw and pitch of 1.
         basis = np.stack([[x, y], [-y, x], [depth, none], [none, depth]]).transpose(0, 2, 1)
         size = (self.scale, self.roll, self.tilt, self.tilt)
-        moved = np.zeros((len(times), len(_NAMES), 2))
-        for begin in _moments(rng, times, self.per_min):
-            wrong = np.tensordot(size * rng.standard_normal(4), basis, axes=1)
-            moved += _lids(times - begin, self.closing_s, self.opening_s)[:, None, None] * wrong
-        return moved
+        wrong: Signal = np.tensordot(size * rng.standard_normal(4), basis, axes=1)
+        return wrong
 
 
 @dataclass(frozen=True)
@@ -295,7 +312,7 @@ class Talking:
 
 @dataclass(frozen=True)
 class LightingDrift:
-    """Slow changes of light that the flow takes for motion, each ROI in its own direction."""
+    """Slow changes of light that pass for motion, each ROI in its own direction."""
 
     size: float
     period_s: Range
@@ -336,8 +353,7 @@ class Quantisation:
 
 #: Every nuisance by its name in the settings.
 NUISANCES: dict[str, type] = {
-    "flow_noise": FlowNoise,
-    "landmark_jitter": LandmarkJitter,
+    "motion_noise": MotionNoise,
     "head_sway": HeadSway,
     "head_turns": HeadTurns,
     "posture": Posture,
@@ -350,9 +366,10 @@ NUISANCES: dict[str, type] = {
     "lost_faces": LostFaces,
     "quantisation": Quantisation,
 }
-#: Those that are on unless others are asked for. The levels are set with them, so what was found
-#: later on real faces (head_misfit) is asked for by name.
-USUAL = tuple(name for name in NUISANCES if name not in ("head_misfit", "quantisation"))
+#: Those that are on unless others are asked for: all that aumer's own features show.
+USUAL = tuple(name for name in NUISANCES if name != "quantisation")
+#: Those that a face shows which is held still and does not blink.
+STILL = ("motion_noise", "head_sway", "gaze_shifts", "lighting_drift")
 
 
 @lru_cache(maxsize=1)
@@ -413,9 +430,9 @@ def _lids(t: Signal, closing: float, opening: float) -> Signal:
 def _depth_errors(rng: np.random.Generator) -> Signal:
     """How wrong the depth is that stabilisation assumes, by ROI, sd 1: what a turn leaves.
 
-    Neighbouring ROIs lie on one cheekbone or lip: half of the error's variance is the region's.
+    Brows, nose and mouth go together as measured: four fifths of the variance is the region's.
     """
-    error = rng.standard_normal(len(_NAMES))
-    for region in (_BROWS[:3], _BROWS[3:], _MOUTH):
-        error[region] = (error[region] + rng.standard_normal()) / np.sqrt(2)
+    error: Signal = np.sqrt(0.2) * rng.standard_normal(len(_NAMES))
+    for region in (_BROWS, _NOSE, _MOUTH):
+        error[region] += np.sqrt(0.8) * rng.standard_normal()
     return error

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action, check_actions
 from aumer.simulate.statistics import Statistics, actions_of, load
 from aumer.types import KINDS, Expression, Kind
@@ -32,9 +33,6 @@ FADE_PER_S, FADE = 0.2, 0.1
 RELAXATION_S = (0.13, 0.50)
 #: Seconds of rest between two expressions that are not nested, at least: one frame at 30 fps.
 REST_S = 0.034
-#: Intensity in [0, 1] of each FACS level (A trace, B slight, C marked, D severe, E maximum). FACS
-#: gives no numbers but says that C and D cover the widest range, A and E the narrowest.
-LEVELS = {"A": (0.05, 0.12), "B": (0.12, 0.3), "C": (0.3, 0.6), "D": (0.6, 0.9), "E": (0.9, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,11 @@ def draw(
 
 
 def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> Event:
-    """An event at time 0: combination, intensity, duration and the share of its rise."""
+    """An event at time 0: combination, duration, the share of its rise, and intensity.
+
+    A micro-expression's intensity is that of CASME II's, a macro-expression's the level that coders
+    gave (`amplitude`).
+    """
     k = statistics.kinds[kind]
     names = list(k.combinations)
     weights = np.array([k.combinations[name] for name in names], np.float64)
@@ -206,7 +208,7 @@ def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> 
         apex,
         _release(rng, apex, duration),
         duration,
-        _intensity(rng, k.levels),
+        amplitude.micro(rng, actions) if kind == "micro" else _graded(rng, k.levels),
     )
 
 
@@ -312,14 +314,15 @@ def _replayed(rng: np.random.Generator, row: TableRow, fps: float, s: Statistics
     apex = min(max(row.apex, onset), offset)
     drawn = draw_event(rng, row.kind, s)
     release = _release(rng, apex / fps, offset / fps)
+    aus = actions_of(row.au) or drawn.aus
     return Event(
         row.kind,
-        actions_of(row.au) or drawn.aus,
+        aus,
         onset / fps,
         apex / fps,
         release,
         offset / fps,
-        drawn.intensity,
+        amplitude.micro(rng, aus) if row.kind == "micro" else drawn.intensity,
     )
 
 
@@ -328,12 +331,10 @@ def _release(rng: np.random.Generator, apex: float, offset: float) -> float:
     return max(apex, offset - relaxation)
 
 
-def _intensity(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
-    counts = np.array([levels[name] for name in LEVELS], np.float64)
-    if not counts.any():  # CAS(ME)^2's coders give no levels
-        return _intensity(rng, load("samm_lv").kinds["macro"].levels)
-    name = list(LEVELS)[rng.choice(len(LEVELS), p=counts / counts.sum())]
-    return float(rng.uniform(*LEVELS[name]))
+def _graded(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
+    if not any(levels.values()):  # CAS(ME)^2's coders give no levels
+        levels = load("samm_lv").kinds["macro"].levels
+    return amplitude.graded(rng, levels)
 
 
 def _read(quantiles: Sequence[float], rank: float) -> float:
@@ -379,7 +380,8 @@ def _nested(
         if not taken & {au for au, _ in event.aus}:
             begin = rng.uniform(host.onset_s, host.offset_s - event.offset_s)
             return _moved(event, float(begin))
-        event = replace(event, aus=draw_event(rng, event.kind, statistics).aus)
+        other = draw_event(rng, event.kind, statistics)
+        event = replace(event, aus=other.aus, intensity=other.intensity)
     return None
 
 

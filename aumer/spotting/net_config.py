@@ -19,6 +19,8 @@ from aumer.graph import NORMALISATIONS
 from aumer.strict import build, plain, read_toml, require
 from aumer.types import Features, FloatArray
 
+#: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
+_TRUST = 0.5
 #: Outer-eye distances per row below which a video's typical motion says nothing of its noise
 #: (motion stored in 8 bits is mostly zero).
 _STILL = 1e-4
@@ -141,7 +143,8 @@ class NetConfig:
         Motion in outer-eye distances per row; with `video_scaling`, in units of the video's median
         magnitude over valid rows, ROIs and axes.
         """
-        x = np.where(features.valid[:, None, None], features.values, 0) / features.eye_distance
+        values = features.trusted(_TRUST)
+        x = np.where(features.valid[:, None, None], values, 0) / features.eye_distance
         if self.video_scaling and features.valid.any():
             x = x / max(float(np.median(np.abs(x[features.valid]))), _STILL)
         return x.astype(np.float32)

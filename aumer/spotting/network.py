@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aumer.config import Settings
+from aumer.config import MotionSettings, Settings
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
@@ -22,6 +24,28 @@ CHUNK_S = 600.0
 
 #: The weights that ship: of the preset "aumer", trained on simulated faces; the card says how.
 SHIPPED = Path(__file__).parent / "weights" / "network.safetensors"
+#: The command that makes them anew.
+_MADE_BY = "python benchmarks/spotters.py --train PATH"
+
+#: Other back ends of one flow, whose results are its own.
+_SAME_FLOW = {"tvl1-opencv": "tvl1", "tvl1-torch": "tvl1"}
+
+_log = logging.getLogger("aumer")
+
+
+def motion_record(motion: MotionSettings) -> dict[str, Any]:
+    """What of the settings makes other features: weights keep it of those they were trained on.
+
+    The crop does not, as a network's inputs are in outer-eye distances, nor does another back end
+    of the same. ROIs and rate are in a network's graph and configuration.
+    """
+    if motion.preset in ("windows", "windows-torch"):
+        return {"preset": "windows"}
+    record: dict[str, Any] = {"preset": motion.preset}
+    record["flow"] = _SAME_FLOW.get(motion.flow, motion.flow)
+    if motion.preset == "published":
+        record["published_8bit"] = motion.published_8bit
+    return record
 
 
 class NetSpotter:
@@ -43,6 +67,7 @@ class NetSpotter:
         self.decoder = decoder or Decoder()
         self.name = name
         self._device = device
+        self._noted = False
 
     @classmethod
     def load(
@@ -58,6 +83,11 @@ class NetSpotter:
                 has other ROIs.
         """
         net = SpotNet.load(path, graph)
+        if not isinstance(net.card.get("motion"), (dict, type(None))):
+            raise WeightsError(
+                f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
+                "which is no table of settings"
+            )
         try:
             decoder = Decoder.from_dict(net.card.get("decoder", {}))
         except (ConfigError, TypeError) as error:
@@ -84,10 +114,15 @@ class NetSpotter:
         """Rows per second that it reads."""
         return self.net.config.rate
 
+    @property
+    def motion(self) -> dict[str, Any] | None:
+        """`motion_record` of the features that it was trained on; None where nobody said."""
+        return self.net.card.get("motion")
+
     def save(
         self, path: StrPath, card: Mapping[str, Any] | None = None, *, overwrite: bool = False
     ) -> None:
-        """Weights, decoder and card in one safetensors file.
+        """Weights, decoder, what motion it was trained on, and card in one safetensors file.
 
         Raises:
             UsageError: the decoder is a published preset, which a file cannot hold, the file exists
@@ -99,6 +134,8 @@ class NetSpotter:
                 "Decoder() and use the preset in code"
             )
         about = {**(card or {}), "decoder": self.decoder.to_dict()}
+        if "motion" in self.net.card:
+            about["motion"] = self.motion
         self.net.save(path, about, overwrite=overwrite)
 
     @property
@@ -114,7 +151,8 @@ class NetSpotter:
         """Refuse, before an hour of video is analysed, settings whose features it cannot read.
 
         Raises:
-            UsageError: motion.rois or motion.rate differ from what the network was trained on.
+            UsageError: motion.rois, motion.rate or how motion is measured (`motion_record`) differ
+                from what the network was trained on.
         """
         rois, reads = roi_set(settings.motion.rois).names, self.net.graph.rois
         if rois != reads:
@@ -124,6 +162,37 @@ class NetSpotter:
                 "network on features of yours with `aumer train`"
             )
         self._require_rate(settings.motion.rate, "motion.rate is")
+        self._require_motion(settings.motion)
+
+    def _require_motion(self, motion: MotionSettings) -> None:
+        found = motion_record(motion)
+        if self.motion is None:
+            self._note_unknown_motion(found)
+        elif found != self.motion:
+            options = " ".join(
+                f"--set motion.{key}={json.dumps(value)}" for key, value in self.motion.items()
+            )
+            raise UsageError(
+                f"{self.name} was trained on motion measured with {told(self.motion)}; the "
+                f"settings say {told(found)}. Set what it was trained on ({options}), spot with "
+                "the rules (model='rules', --model rules), or train a network on features of these "
+                "settings with `aumer train`"
+            )
+
+    def _note_unknown_motion(self, found: Mapping[str, Any]) -> None:
+        # Weights without the entry are older than presets, when all motion was of dense flow.
+        older = "motion" not in self.net.card
+        if self._noted or not self.net.card or (older and found["preset"] == "flow"):
+            return
+        self._noted = True
+        _log.warning(
+            "%s does not say what motion it was trained on%s; the settings say %s. Train it again, "
+            "on features of these: `%s`",
+            self.name,
+            ' (older weights: that of motion.preset = "flow")' if older else "",
+            told(found),
+            _MADE_BY if self.name == "network" else "aumer train CONFIG",
+        )
 
     def _require_rate(self, found: float, where: str) -> None:
         if not math.isclose(found, self.rate, rel_tol=1e-3):
@@ -142,3 +211,8 @@ class NetSpotter:
         self._require_rate(features.rate, "the features' rate is")
         scores = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
         return scores, self.decoder(scores)
+
+
+def told(record: Mapping[str, Any]) -> str:
+    """A `motion_record` in words, its values as TOML has them."""
+    return ", ".join(f"motion.{key} = {json.dumps(value)}" for key, value in record.items())

@@ -5,11 +5,11 @@ nose taken off, moving windows, low-pass filter, peaks, thresholds, merging), wi
 motion is summed to displacement and read against a moving reference, so that a slow movement counts
 as much as a fast one. Along eight named movements of the brows and the mouth, each both ways:
 
-1. displacement, low-passed (`smooth_s`);
+1. displacement, low-passed (`smooth_s`), of what is measured with confidence (`trust`);
 2. its height over the moving reference: the morphological opening over `reference_s`, which follows
    drift and keeps whatever rises and returns within that time (a white top-hat);
-3. peaks of that height above a threshold that adapts to the movement's noise, and standing out of
-   their surroundings by half their height or more;
+3. peaks of that height above a threshold in units of this face's own noise in this movement, and
+   standing out of their surroundings by half their height or more;
 4. growth from the peak to onset and offset, until the movement has all but returned (`foot`) or all
    but come to rest (`slow`);
 5. what does not both depart and return (`complete`) is posture, not expression; a mouth that moves
@@ -37,6 +37,8 @@ from aumer.types import Expression, Features, Scores, runs
 Signal = npt.NDArray[np.float64]
 
 REGIONS = ("brow", "mouth")
+#: Quantiles of a normal variable's size, in standard deviations.
+_QUARTER, _MEDIAN = 0.3186, 0.6745
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,10 @@ class RuleSpotter:
         columns = _columns(features.rois)
         tracks = np.full((len(features), len(REGIONS)), np.nan, np.float32)
         found: list[Expression] = []
+        values = features.trusted(self._settings.trust).astype(np.float64)
         for begin, end in runs(features.valid):
             # Displacement at the time of each row and one step after the last.
-            steps = features.values[begin:end].reshape(end - begin, -1).astype(np.float64)
+            steps = values[begin:end].reshape(end - begin, -1)
             path = np.concatenate([np.zeros((1, steps.shape[1])), np.cumsum(steps, axis=0)])
             analysed = [
                 self._follow(name, path @ column / features.eye_distance, features.rate)
@@ -187,9 +190,7 @@ class RuleSpotter:
         """One movement through one unbroken run: its level and what may be expressions in it."""
         s = self._settings
         smooth = gaussian_filter1d(signal, s.smooth_s * rate, mode="nearest")
-        # What a slower filter takes away as well is noise, or so short that it cannot be told.
-        rough = smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest")
-        threshold = max(s.min_height, s.noise_factor * 1.4826 * float(np.median(np.abs(rough))))
+        threshold = self._threshold(smooth, rate)
         window = max(3, round(s.reference_s * rate))
         candidates = []
         for direction, weight in ((1.0, 1.0), (-1.0, MOVEMENTS[name].back)):
@@ -211,6 +212,20 @@ class RuleSpotter:
                 if candidate:
                     candidates.append(candidate)
         return _Followed(name, smooth, threshold, candidates)
+
+    def _threshold(self, smooth: Signal, rate: float) -> float:
+        """In units of this movement's noise in this run: of the quick noise, and of the slow one."""
+        s = self._settings
+        # What a slower filter takes away as well is noise, or so short that it cannot be told.
+        rough = smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest")
+        quick = float(np.median(np.abs(rough))) / _MEDIAN
+        lag = max(1, round(s.drift_s * rate))
+        slow = 0.0
+        if len(smooth) > 5 * lag:  # or one expression leaves no quarter quiet
+            # Of two instants apart, in the quietest quarter: faces act for more than half the time.
+            moved = np.abs(smooth[lag:] - smooth[:-lag])
+            slow = float(np.quantile(moved, 0.25)) / _QUARTER / np.sqrt(2)
+        return max(s.min_height, s.noise_factor * quick, s.drift_factor * slow)
 
     def _grow(
         self,

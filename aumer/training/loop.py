@@ -32,6 +32,7 @@ from aumer.training.samples import (
     Samples,
     input_statistics,
     make_samples,
+    measured_with,
     truth_intervals,
 )
 from aumer.training.settings import TrainSettings
@@ -50,7 +51,7 @@ class Trained:
     """What training gives.
 
     Attributes:
-        net: in eval mode, on the CPU.
+        net: in eval mode, on the CPU; its card says what motion it was trained on.
         decoder: with the threshold chosen on the inner subjects, where there were any.
         log: one record per epoch.
         inner_subjects: those kept out of the gradient.
@@ -99,6 +100,7 @@ def train(
         seeded(seed)
         net = SpotNet(settings.net_config(), graph)
         net.set_input_statistics(*input_statistics(outer_videos, net.config))
+        net.card["motion"] = measured_with(videos)
         run = _Run(net.to(device), settings, outer_videos, inner_videos, seed, device)
         run.go(Path(checkpoint) if checkpoint is not None else None, callbacks)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aumer import strict
-from aumer.config import load_settings
+from aumer.config import Settings, load_settings
 from aumer.data import load as load_data_set
 from aumer.errors import ConfigError, UsageError
 from aumer.files import atomic_write, check_target
@@ -65,7 +65,9 @@ class RunConfig:
             ``[train.net_overrides]`` for the network's.
         graph: a prior by name or file, "from-data" to count one in the training annotations; empty
             for the one that the network's preset names.
-        settings: of feature extraction, as `aumer spot --config` takes them; or empty.
+        settings: of feature extraction, as `aumer spot --config` takes them; or empty for the
+            defaults, and for motion as published where the network is the published one. For a data
+            set that comes as features, what they were measured with; or empty if nobody knows.
         card: what the weights' card should say beside what aumer knows: licence, purpose, ...
     """
 
@@ -200,15 +202,23 @@ def read_videos(
     else:
         records = [r for r in found.records() if r.subject not in data.exclude_subjects]
         if hasattr(found, "features"):  # a data set that comes as features (AUW-GCN's)
+            motion = load_settings(config.settings).motion if config.settings else None
             videos = tuple(
-                LabelledVideo(r.subject, r.name, found.features(r), r.annotations) for r in records
+                LabelledVideo(r.subject, r.name, found.features(r), r.annotations, motion)
+                for r in records
             )
         else:
-            settings = load_settings(config.settings or None)
-            videos = extract(records, settings, cache=cache, progress=progress)
+            videos = extract(records, _extraction(config), cache=cache, progress=progress)
     if not videos:
         raise UsageError(f"{data.root}: no video is left to train on")
     return videos
+
+
+def _extraction(config: RunConfig) -> Settings:
+    """What motion is measured with: a published network is one on published features."""
+    if config.settings or config.train_settings().net != "published":
+        return load_settings(config.settings or None)
+    return load_settings(overrides={"motion": {"preset": "published"}})
 
 
 def card(

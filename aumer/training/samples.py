@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from aumer.errors import UsageError
 from aumer.spotting.net_config import NetConfig
+from aumer.spotting.network import motion_record, told
 from aumer.spotting.targets import (
     PUBLISHED_CONTEXT,
     PUBLISHED_SEGMENT,
@@ -86,6 +87,24 @@ def make_samples(
     if settings.samples == "segments":
         return Segments(videos, config, settings)
     return Windows(videos, config, halo, settings)
+
+
+def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
+    """`motion_record` of all videos' features; None where it is not known of each.
+
+    Raises:
+        UsageError: they differ.
+    """
+    found = [None if v.motion is None else motion_record(v.motion) for v in videos]
+    known = [(v, record) for v, record in zip(videos, found, strict=True) if record is not None]
+    for video, record in known:
+        if record != known[0][1]:
+            raise UsageError(
+                f"the motion of {video.subject}/{video.name} was measured with {told(record)}, "
+                f"that of {known[0][0].subject}/{known[0][0].name} with {told(known[0][1])}; "
+                "extract all features with the same settings"
+            )
+    return known[0][1] if len(known) == len(videos) > 0 else None
 
 
 def input_statistics(

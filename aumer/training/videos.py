@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from aumer.analysis import analyse, cache_key
 from aumer.cache import FeatureCache
-from aumer.config import Settings
+from aumer.config import MotionSettings, Settings, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.files import StrPath
 from aumer.simulate.features import SimulatedVideo, code_of, read_features
 from aumer.types import Annotation, Features, VideoRecord
 from aumer.video import content_digest
 
+#: What `aumer.simulate.features` imitates: its noise (``configs/simulation.toml``) was measured so.
+#: To be changed with it.
+SIMULATED = {"preset": "windows"}
+
 _COLUMNS = ("subject", "video", "kind", "onset", "apex", "offset", "au")
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledVideo:
-    """One video's features and what its coders saw in it; annotations count the video's frames."""
+    """One video's features and what its coders saw in it; annotations count the video's frames.
+
+    Attributes:
+        motion: what the features were measured with, or imitate; None where nobody said.
+    """
 
     subject: str
     name: str
     features: Features
     annotations: tuple[Annotation, ...]
+    motion: MotionSettings | None = None
 
 
 def subjects_of(videos: Iterable[LabelledVideo]) -> tuple[str, ...]:
@@ -37,6 +49,7 @@ def subjects_of(videos: Iterable[LabelledVideo]) -> tuple[str, ...]:
 
 def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ...]:
     """Simulated videos with their truth as annotations, AUs included."""
+    motion = load_settings(overrides={"motion": SIMULATED}).motion
     return tuple(
         LabelledVideo(
             v.subject,
@@ -46,6 +59,7 @@ def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ..
                 Annotation(v.subject, v.name, e.kind, e.onset, e.apex, e.offset, code_of(event.aus))
                 for e, event in zip(v.expressions, v.timeline.events, strict=False)
             ),
+            motion,
         )
         for v in videos
     )
@@ -53,6 +67,9 @@ def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ..
 
 def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
     """What `aumer simulate features` wrote: ``SUBJECT/VIDEO.npz`` and ``truth.csv``.
+
+    A file may say what its motion was measured with by an array ``settings``, as those of `aumer
+    features` do: ``{"motion": {...}}`` in JSON. One that does not imitates `SIMULATED`.
 
     Raises:
         UsageError: no such folder, no or another truth.csv, a row that cannot be read, annotations
@@ -71,9 +88,21 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
             f"{'/'.join(lost[0])}.npz ({len(lost)} such videos)"
         )
     return tuple(
-        LabelledVideo(*key, read_features(path)[0], tuple(truth.get(key, ())))
+        LabelledVideo(*key, read_features(path)[0], tuple(truth.get(key, ())), _measured_with(path))
         for key, path in paths.items()
     )
+
+
+def _measured_with(path: Path) -> MotionSettings:
+    with np.load(path, allow_pickle=False) as file:
+        said = str(file["settings"]) if "settings" in file.files else None
+    try:
+        motion = SIMULATED if said is None else json.loads(said)["motion"]
+        return load_settings(overrides={"motion": motion}).motion
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: its settings do not say what motion was measured with: {error}"
+        ) from error
 
 
 def extract(
@@ -118,7 +147,9 @@ def _extracted(
             f"{record.path}: {found.track.coverage:.0%} of the frames hold a usable face, and "
             f"{min_coverage:.0%} are needed; leave the video out of the data or mend it"
         )
-    return LabelledVideo(record.subject, record.name, found.features, record.annotations)
+    return LabelledVideo(
+        record.subject, record.name, found.features, record.annotations, settings.motion
+    )
 
 
 def _read_truth(path: Path) -> dict[tuple[str, str], list[Annotation]]:

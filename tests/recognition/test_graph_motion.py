@@ -141,7 +141,7 @@ def test_spotted_in_features_and_named() -> None:
         events.append(Event("macro", aus, t, t + 0.4, t + 0.8, t + 1.2, 1.0))
     subject = Subject.draw(np.random.default_rng(1))
     features = render(
-        Timeline(12.0, tuple(events)), subject, nuisance.load(("flow_noise",)), seed=1
+        Timeline(12.0, tuple(events)), subject, nuisance.load(("motion_noise",)), seed=1
     )
     result = aumer.spot(features, recognizer="default")
     assert {e.label for e in result.expressions if e.onset_s < 6} == {"positive"}

@@ -75,10 +75,10 @@ def test_displacement_adds_up_within_a_run_and_begins_anew_after_it() -> None:
 def test_the_units_differ_by_the_eye_distance(eye_distance: float) -> None:
     motion = make(eye_distance=eye_distance)
     np.testing.assert_allclose(motion.displacement() * eye_distance, motion.displacement("px"))
-    assert list(motion.to_dataframe("px"))[-4:] == [
-        *("dx_px", "dy_px", "displacement_x_px", "displacement_y_px")
+    assert list(motion.to_dataframe("px"))[-5:] == [
+        *("dx_px", "dy_px", "displacement_x_px", "displacement_y_px", "confidence")
     ]
-    assert list(motion.to_dataframe())[-4] == "dx_eye"
+    assert list(motion.to_dataframe())[-5] == "dx_eye"
 
 
 def test_an_unknown_unit_is_named(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
     said = {name: kept[name].item() for name in kept if kept[name].ndim == 0}
     assert said == {
         "format": "aumer.features",
-        "version": 1,
+        "version": 2,
         "motion_version": FEATURES_VERSION,
         "aumer": "9.9",
         "video": "face.mp4",
@@ -164,7 +164,7 @@ def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
         "unit": "eye",
     }
     assert tuple(kept["rois"]) == ROIS
-    for name in ("dx", "dy", "displacement_x", "displacement_y"):
+    for name in ("dx", "dy", "displacement_x", "displacement_y", "confidence"):
         assert kept[name].shape == (40, 3)
     np.testing.assert_array_equal(
         np.stack([kept["displacement_x"], kept["displacement_y"]], axis=-1), motion.displacement()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from aumer.errors import UsageError
 from aumer.motion import align
 from aumer.results.motion import Motion
 from aumer.results.motion_film import FULL_SPEED, flow_picture
+from aumer.types import Features
 from aumer.video import open_video
 
 SETTINGS = {"motion": {"flow": "dis"}}
@@ -111,15 +113,26 @@ def test_a_size_of_its_own(frames: np.ndarray, tmp_path: Path) -> None:
     assert read(tmp_path / "crop.mp4").shape == (14, 96, 96, 3)
 
 
+def no_rows(features: Features) -> Features:
+    names = ("values", "times", "frames", "valid", "confidence")
+    return replace(features, **{name: getattr(features, name)[:0] for name in names})
+
+
 def test_what_cannot_be_filmed(motion: Motion, frames: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "crop.mp4"
     with pytest.raises(UsageError, match="camera cannot be read twice"):
         motion.film(0, crop=path)
+    for other, fps in ((frames[:, :, :200], 30), (frames[1:], 30), (frames, 25)):
+        with pytest.raises(UsageError, match="not the video that was measured"):
+            motion.film(other, crop=path, fps=fps)
+    unknown = replace(motion, digests={})
     with pytest.raises(UsageError, match="256x256 pixels; found array, 200x256"):
-        motion.film(frames[:, :, :200], crop=path, fps=30)
+        unknown.film(frames[:, :, :200], crop=path, fps=30)
+    with pytest.raises(UsageError, match="say what to film"):
+        motion.film(frames, fps=30)
     with pytest.raises(UsageError, match=r"found '\.gif'"):
         motion.film(frames, crop=tmp_path / "crop.gif", fps=30)
-    alone = aumer.features(frames[:1], fps=30, settings=SETTINGS)
+    alone = replace(unknown, features=no_rows(motion.features))
     with pytest.raises(UsageError, match="no motion to film"):
         alone.film(frames[:1], crop=path, fps=30)
     path.write_text("mine")

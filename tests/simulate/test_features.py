@@ -109,6 +109,7 @@ def test_levels_grow_harder() -> None:
     constants = [level_constants(level) for level in LEVELS]
     ratios = [strength / loudness for strength, loudness in constants]
     assert ratios == sorted(ratios, reverse=True) and len(set(ratios)) == 3
+    assert constants[-1] == (1.0, 1.0)  # hard is life as measured
 
 
 def test_replayed_videos_keep_subject_and_truth() -> None:
@@ -147,7 +148,7 @@ def test_our_layout_is_read_back(tmp_path: Path) -> None:
 def test_the_published_layout(tmp_path: Path) -> None:
     event = Event("micro", ((12, "both"),), 10.0, 10.2, 10.2, 10.4, 1.0)
     timeline = Timeline(20.0, (event,))
-    causes = nuisance.load(["flow_noise"])
+    causes = nuisance.load(["motion_noise"])
     video = SimulatedVideo("s1", "s1_1", render(timeline, AVERAGE, causes), timeline)
     write_features(tmp_path, [video], layout="feature_segment")
     root = tmp_path / "feature_segment"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from moving_face import brow_raise, film, smile
 
 import aumer
+from aumer.config import load_settings
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.results import SpotResult
@@ -18,7 +21,7 @@ from aumer.simulate.features import simulate_features
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import Decoder, PublishedDecoder
 from aumer.spotting.net import SpotNet
-from aumer.spotting.network import NetSpotter
+from aumer.spotting.network import SHIPPED, NetSpotter, motion_record
 from aumer.types import Features
 
 
@@ -117,3 +120,132 @@ def test_a_network_of_other_rois_works_on_features_of_them(tmp_path: Path) -> No
 def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"none\.safetensors.*aumer train"):
         aumer.spot("film.mp4", model=tmp_path / "none.safetensors")
+
+
+# What motion it was trained on
+
+WINDOWS: dict[str, Any] = {"preset": "windows"}
+DENSE: dict[str, Any] = {"preset": "flow", "flow": "tvl1"}
+PUBLISHED: dict[str, Any] = {"preset": "published", "flow": "tvl1", "published_8bit": True}
+
+
+def weights(path: Path, **card: Any) -> Path:
+    """A file of weights whose card says what is given."""
+    untrained().save(path, card)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("same", "other"),
+    [
+        (WINDOWS, DENSE),
+        (DENSE, {"preset": "flow", "flow": "dis"}),
+        (DENSE, {"preset": "published", "flow": "tvl1"}),
+        (PUBLISHED, {**PUBLISHED, "published_8bit": False}),
+        (PUBLISHED, {**PUBLISHED, "flow": "farneback"}),
+    ],
+)
+def test_the_record_tells_features_apart(same: dict[str, Any], other: dict[str, Any]) -> None:
+    def record(motion: dict[str, Any]) -> dict[str, Any]:
+        return motion_record(load_settings(overrides={"motion": motion}).motion)
+
+    assert record(same) == same == record({**same, "crop": 96, "max_gap_s": 0.3, "rate": 50.0})
+    assert record(other) != record(same)
+
+
+def test_the_record_takes_back_ends_of_the_same_for_the_same() -> None:
+    for name in ("tvl1", "tvl1-opencv", "tvl1-torch"):
+        assert motion_record(load_settings(overrides={"motion": {"flow": name}}).motion) == DENSE
+    for preset in ("windows", "windows-torch"):
+        settings = load_settings(overrides={"motion": {"preset": preset, "flow": "dis"}})
+        assert motion_record(settings.motion) == WINDOWS
+
+
+@pytest.mark.parametrize("trained", [WINDOWS, DENSE, PUBLISHED])
+@pytest.mark.parametrize("found", [WINDOWS, DENSE, PUBLISHED])
+def test_motion_it_was_not_trained_on_is_refused_before_the_work(
+    trained: dict[str, Any], found: dict[str, Any], tmp_path: Path
+) -> None:
+    path = weights(tmp_path / "mine.safetensors", motion=trained)
+    if trained == found:
+        assert aumer.Spotter(model=path, settings={"motion": found}).settings.motion
+        return
+    with pytest.raises(UsageError) as caught:
+        aumer.Spotter(model=path, settings={"motion": found})
+    said = str(caught.value)
+    assert said.startswith("network mine.safetensors was trained on motion measured with ")
+    needed, there = said.split("; the settings say ")
+    assert f'motion.preset = "{trained["preset"]}"' in needed
+    assert there.startswith(f'motion.preset = "{found["preset"]}"')
+    assert f'--set motion.preset="{trained["preset"]}"' in there and "aumer train" in there
+    if trained == PUBLISHED:
+        assert "--set motion.published_8bit=true" in there
+
+
+def test_the_options_it_names_are_those_that_help(tmp_path: Path) -> None:
+    from aumer import cli
+
+    path = weights(tmp_path / "mine.safetensors", motion=PUBLISHED)
+    with pytest.raises(UsageError) as caught:
+        NetSpotter.load(path).check(load_settings())
+    named = str(caught.value).split("trained on (")[1].split(")")[0].split()
+    words = [word.replace('"', "") for word in named]  # as a shell takes them
+    # The video is what is missing, no longer the settings.
+    assert cli.main(["spot", str(tmp_path / "no.mp4"), "--model", str(path), *words]) == 3
+    assert cli.main(["spot", str(tmp_path / "no.mp4"), "--model", str(path)]) == 2
+
+
+def test_what_it_was_trained_on_goes_with_it(tmp_path: Path) -> None:
+    first = NetSpotter.load(weights(tmp_path / "a.safetensors", motion=WINDOWS))
+    assert first.motion == WINDOWS
+    # Whatever a user's card says beside it.
+    first.save(tmp_path / "b.safetensors", {"motion": DENSE, "licence": "CC0-1.0"})
+    second = NetSpotter.load(tmp_path / "b.safetensors")
+    assert second.motion == WINDOWS
+    assert second.net.card["licence"] == "CC0-1.0"
+
+
+def test_a_card_whose_motion_is_no_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"a\.safetensors.*'windows', which is no table"):
+        NetSpotter.load(weights(tmp_path / "a.safetensors", motion="windows"))
+
+
+def noted(caplog: pytest.LogCaptureFixture, model: NetSpotter, motion: dict[str, Any]) -> list[str]:
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="aumer"):
+        model.check(load_settings(overrides={"motion": motion}))
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_weights_that_do_not_say_are_noted_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Older ones where motion is not measured as it was then, newer ones in any case."""
+    path = weights(tmp_path / "older.safetensors", made="2025")
+    assert noted(caplog, NetSpotter.load(path), {"flow": "dis"}) == []
+    older = NetSpotter.load(path)
+    (said,) = noted(caplog, older, WINDOWS)
+    assert "older.safetensors does not say" in said and "`aumer train CONFIG`" in said
+    assert 'that of motion.preset = "flow"' in said and 'say motion.preset = "windows"' in said
+    assert noted(caplog, older, WINDOWS) == []
+    newer = NetSpotter.load(weights(tmp_path / "newer.safetensors", motion=None))
+    (said,) = noted(caplog, newer, DENSE)
+    assert "newer.safetensors does not say" in said and "older weights" not in said
+
+
+def test_a_network_made_in_memory_is_asked_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    assert noted(caplog, NetSpotter(untrained()), WINDOWS) == []
+
+
+def test_the_network_that_ships_fits_the_default_settings(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Or names the command that makes it anew."""
+    settings = load_settings()
+    with caplog.at_level(logging.WARNING, logger="aumer"):
+        made = NetSpotter.from_settings(settings)
+    assert made.motion is None or made.motion == motion_record(settings.motion)
+    if made.motion is None and settings.motion.preset != "flow":
+        (record,) = caplog.records
+        assert f"{SHIPPED.stem} does not say" in record.getMessage()
+        assert "`python benchmarks/spotters.py --train PATH`" in record.getMessage()

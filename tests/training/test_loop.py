@@ -21,7 +21,7 @@ from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import Trained, best_threshold, inner_subjects, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, from_simulation
+from aumer.training.videos import SIMULATED, LabelledVideo, from_simulation
 from aumer.types import KINDS, Annotation, Counts, Expression
 
 
@@ -214,3 +214,22 @@ def test_annotations_without_an_offset_are_no_truth_to_count() -> None:
     video = simulated()[0]
     missing = Annotation(video.subject, video.name, "macro", 10, 20, None)
     assert truth_intervals(replace(video, annotations=(missing,))) == {"micro": [], "macro": []}
+
+
+def test_the_net_says_what_motion_it_was_trained_on() -> None:
+    """Of all videos, inner subjects' too; nothing where one does not say."""
+    videos, settings = simulated(), small(epochs=1)
+    assert train(videos, settings).net.card["motion"] == SIMULATED
+    silent = [*videos[:-1], replace(videos[-1], motion=None)]
+    assert train(silent, settings).net.card["motion"] is None
+    other = load_settings(overrides={"motion": {"preset": "published"}}).motion
+    for k in range(len(videos)):
+        mixed = [replace(v, motion=other) if n == k else v for n, v in enumerate(videos)]
+        with pytest.raises(UsageError, match=r"measured with motion\.preset = .*same settings"):
+            train(mixed, settings)
+    back_ends = [
+        replace(v, motion=load_settings(overrides={"motion": {"flow": name}}).motion)
+        for v, name in zip(videos, ("tvl1", "tvl1-opencv", "tvl1-torch", "tvl1"), strict=True)
+    ]
+    dense = {"preset": "flow", "flow": "tvl1"}
+    assert train(back_ends, settings).net.card["motion"] == dense

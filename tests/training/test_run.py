@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from training.conftest import simulated
 
 import aumer
 from aumer import cli
+from aumer.config import Settings, load_settings
 from aumer.errors import ConfigError, UsageError
 from aumer.simulate.features import simulate_features, write_features
 from aumer.spotting.network import NetSpotter
-from aumer.training.run import read_config, run
-from aumer.training.videos import read_folder
+from aumer.training.run import read_config, read_videos, run
+from aumer.training.videos import SIMULATED, LabelledVideo, extract, read_folder
+from aumer.types import VideoRecord
 
 CONFIG = """
 output = "out"
@@ -72,6 +75,7 @@ def test_a_run_leaves_weights_log_and_curve(project: Path) -> None:
     card = spotter.net.card
     assert card["data"]["subjects"] == 2 and card["data"]["excluded_subjects"] == ["s003"]
     assert card["licence"] == "CC0-1.0" and card["training"]["epochs"] == 2
+    assert spotter.motion == card["motion"] == SIMULATED
     scores, _ = spotter(simulated(3)[0].features)
     assert scores.values.shape[1] == 10
 
@@ -111,7 +115,7 @@ def test_the_command_trains_and_spot_uses_it(
     path = Path(out.strip())
     assert path == project.parent / "out" / "model.safetensors"
     assert "epoch 2/2: loss" in err
-    spotter = aumer.Spotter(model=path)
+    spotter = aumer.Spotter(model=path, settings={"motion": SIMULATED})
     assert spotter._model.name == "network model.safetensors"
 
 
@@ -149,3 +153,93 @@ def test_settings_that_the_network_cannot_read_are_refused_before_the_work(
     weights = run(read_config(project))
     with pytest.raises(UsageError, match=said):
         aumer.Spotter(model=weights, settings=settings)
+
+
+def say(project: Path, settings: str) -> None:
+    """Have every file of features say what it was measured with."""
+    for path in (project.parent / "features").glob("*/*.npz"):
+        np.savez(path, **{**dict(np.load(path)), "settings": np.array(settings)})
+
+
+def test_files_may_say_what_their_motion_was_measured_with(project: Path) -> None:
+    say(project, json.dumps({"motion": {"flow": "dis", "crop": 96}}))
+    weights = run(read_config(project))
+    assert NetSpotter.load(weights).motion == {"preset": "flow", "flow": "dis"}
+    aumer.Spotter(model=weights, settings={"motion": {"flow": "dis"}})
+    with pytest.raises(UsageError, match=r'motion\.flow = "dis"; the settings say.*windows'):
+        aumer.Spotter(model=weights, settings={"motion": {"preset": "windows"}})
+
+
+@pytest.mark.parametrize(
+    "settings", ["{", "[]", "{}", '{"motion": []}', '{"motion": {"preset": "window"}}']
+)
+def test_files_that_say_it_wrongly_are_named(project: Path, settings: str) -> None:
+    say(project, settings)
+    with pytest.raises(UsageError, match=r"s001_1\.npz: its settings"):
+        read_folder(project.parent / "features")
+
+
+@pytest.mark.parametrize(
+    ("lines", "preset", "flow"),
+    [
+        ("", load_settings().motion.preset, "tvl1"),
+        ('preset = "published"\n', "published", "tvl1"),
+        ('settings = "mine.toml"\n', "flow", "dis"),
+        ('preset = "published"\nsettings = "mine.toml"\n', "flow", "dis"),
+    ],
+)
+def test_a_published_network_is_one_on_published_motion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, preset: str, flow: str
+) -> None:
+    """Of videos, where no settings say otherwise."""
+    asked: list[Settings] = []
+
+    class Films:
+        def records(self) -> tuple[VideoRecord, ...]:
+            return (VideoRecord("own", "s1", "v1", 30.0),)
+
+    def measure(records: Any, settings: Settings, **options: Any) -> tuple[LabelledVideo, ...]:
+        asked.append(settings)
+        return (LabelledVideo("s1", "v1", simulated(1)[0].features, (), settings.motion),)
+
+    monkeypatch.setattr("aumer.training.run.load_data_set", lambda *a, **k: Films())
+    monkeypatch.setattr("aumer.training.run.extract", measure)
+    (tmp_path / "mine.toml").write_text('[motion]\nflow = "dis"\n')
+    (tmp_path / "c.toml").write_text(
+        f'output = "out"\n{lines}[data]\nsource = "own"\nroot = "films"\n'
+    )
+    read_videos(read_config(tmp_path / "c.toml"))
+    assert [(s.motion.preset, s.motion.flow) for s in asked] == [(preset, flow)]
+
+
+def test_features_that_come_without_films_are_what_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Features:
+        def records(self) -> tuple[VideoRecord, ...]:
+            return (VideoRecord("theirs", "s1", "v1", 30.0),)
+
+        def features(self, record: VideoRecord) -> Any:
+            return simulated(1)[0].features
+
+    monkeypatch.setattr("aumer.training.run.load_data_set", lambda *a, **k: Features())
+    text = 'output = "out"\n{}[data]\nsource = "theirs"\nroot = "."\n'
+    (tmp_path / "mine.toml").write_text("[motion]\npublished_8bit = true\n")
+    (tmp_path / "c.toml").write_text(text.format('settings = "mine.toml"\n'))
+    (video,) = read_videos(read_config(tmp_path / "c.toml"))
+    assert video.motion is not None and video.motion.published_8bit
+    (tmp_path / "c.toml").write_text(text.format(""))
+    (video,) = read_videos(read_config(tmp_path / "c.toml"))
+    assert video.motion is None
+
+
+def test_extracted_features_say_what_they_were_measured_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = simulated(1)[0].features
+    found = SimpleNamespace(features=features, track=SimpleNamespace(coverage=1.0))
+    monkeypatch.setattr("aumer.training.videos.analyse", lambda *a, **k: found)
+    settings = load_settings(overrides={"motion": {"preset": "windows"}})
+    film = VideoRecord("own", "s1", "v1", 30.0, tmp_path / "film.mp4")
+    (video,) = extract([film], settings)
+    assert video.features is features and video.motion == settings.motion

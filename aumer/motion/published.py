@@ -1,0 +1,175 @@
+"""The features of AUW-GCN (Yin et al., ICME 2023), measured as its published code measures them.
+
+After ``feature_extraction/`` of github.com/xjtupanda/AUW-GCN:
+
+- The crop is the face's box in the first frame, in the video's own pixels: it is neither resized
+  nor turned, and stays where it is whatever the head does.
+- Dense flow from each frame of the crop to the next, TV-L1.
+- Head motion is one vector, the nose's (`aumer.mdmo.published_mdmo`); no rigid motion is fitted,
+  so what a head that turns or comes nearer does to brows and mouth stays in. No motion is too much:
+  ``motion.max_head_residual`` plays no part.
+- ROIs are squares of 11 px of the video, however large the face.
+
+Where it cannot be theirs: landmarks are those of this library's landmarker, not SAN's; the box is
+made of them, not RetinaFace's; and their TV-L1 is OpenCV's for CUDA, which leaves out the median
+filter that OpenCV's other one, and ours, has. A run is what `aumer.analysis` gives it, so the crop
+begins anew at least every ``face.restart_s``.
+
+Their values are px / 20 of the video; ours are told in px of the canonical crop, so that those of
+a small and of a large face can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aumer.config import MotionSettings
+from aumer.errors import ConfigError
+from aumer.face.crop import similarity
+from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.flow import Flow, Region
+from aumer.mdmo import published_mdmo
+from aumer.rois import DEFAULT_ROIS, roi_set
+from aumer.types import FloatArray, ImageArray
+
+#: px of flow either side of 0 that an image of it holds (denseflow's ``-b=10``).
+_BOUND = 10.0
+#: Their ROIs reach so many px from their landmark.
+_RADIUS = 5
+#: By this share of the landmarks' height a detector's box reaches over the brows, to the hair.
+_FOREHEAD = 0.3
+#: Landmarks that must lie in the crop: those of the ROIs and of the nose's box.
+_NEEDED = [*DEFAULT_ROIS.landmarks, 29]
+
+Points = npt.NDArray[np.integer[Any]]
+
+
+class PublishedMotion:
+    """The motion of one face through one run. Interface: `aumer.motion.runs.RunMotion`.
+
+    A step is NaN where an ROI's landmark has left the crop of the run's first frame. Confidence is
+    1 wherever there is motion: the published code knows none.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+
+    def __init__(self, pool: Executor, settings: MotionSettings, flow: Flow) -> None:
+        check(settings)
+        self._pool, self._settings, self._flow = pool, settings, flow
+        self._crop: Region | None = None
+        self._scale = 1.0
+        self._last: ImageArray | None = None
+        self._pairs: list[tuple[ImageArray, ImageArray, Points]] = []
+        self._size = int(getattr(flow, "batch", 1))
+        self._measured: list[Future[FloatArray]] = []
+
+    def add(self, image: ImageArray, landmarks: FloatArray) -> None:
+        if self._crop is None:
+            self._crop = face_box(landmarks, *image.shape[:2])
+            rigid = list(RIGID)
+            size = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))[:, 0]
+            self._scale = self._settings.crop / 2 / float(np.hypot(*size))
+        left, top, right, bottom = self._crop
+        grey = np.asarray(cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2GRAY), np.uint8)
+        if self._last is not None:
+            points = np.rint(landmarks).astype(np.int64) - (left, top)
+            self._pairs.append((self._last, grey, points))
+            if len(self._pairs) >= self._size:
+                self._measure()
+        self._last = grey
+
+    def _measure(self) -> None:
+        pairs, self._pairs = self._pairs, []
+        stored = self._settings.published_8bit
+        self._measured.append(self._pool.submit(_features, pairs, self._flow, stored))
+        if len(self._measured) > 16:  # bounds what the pool holds
+            self._measured[-16].result()
+
+    def steps(self) -> tuple[FloatArray, FloatArray]:
+        if self._pairs:
+            self._measure()
+        none = np.empty((0, len(DEFAULT_ROIS), 2), np.float32)
+        found = np.concatenate([none, *(task.result() for task in self._measured)])
+        steps: FloatArray = found * np.float32(2 * _BOUND * self._scale)
+        return steps, np.asarray(np.isfinite(steps).all(axis=2), np.float32)
+
+
+def check(settings: MotionSettings) -> None:
+    """Complain of settings that the published code has no room for.
+
+    Raises:
+        ConfigError: names the setting, what was found, and what is needed.
+    """
+    if (found := roi_set(settings.rois)) != DEFAULT_ROIS:
+        raise ConfigError(
+            "motion.rois must be 'published', the 12 ROIs of AUW-GCN, where motion.preset is "
+            f"'published'; found {settings.rois!r}, {len(found)} ROIs. Other ROIs are measured by "
+            "the presets 'windows' and 'flow'"
+        )
+    if settings.roi_radius != _RADIUS:
+        raise ConfigError(
+            f"motion.roi_radius must be {_RADIUS} where motion.preset is 'published', whose ROIs "
+            f"are 11 x 11 px of the video; found {settings.roi_radius}. The preset 'flow' reads "
+            "ROIs of other sizes"
+        )
+
+
+def face_box(landmarks: FloatArray, height: int, width: int) -> Region:
+    """A detector's box of a face, from ear to ear and from chin to hair, cut at the image's edge.
+
+    Args:
+        landmarks: (68, 2) px.
+        height, width: of the image, px.
+    """
+    low, high = np.floor(landmarks.min(axis=0)), np.floor(landmarks.max(axis=0)) + 1
+    low[1] -= round(_FOREHEAD * float(high[1] - low[1]))
+    left, top = low.clip(0, (width - 1, height - 1)).astype(int).tolist()
+    right, bottom = high.clip((left + 1, top + 1), (width, height)).astype(int).tolist()
+    return left, top, right, bottom
+
+
+def as_stored(flow: FloatArray) -> FloatArray:
+    """A flow (H, W, 2) px as it comes back from the 8-bit images that it was published through.
+
+    +-10 px are 256 levels of .078 px, and 0 lies half-way between two of them; OpenCV's JPEG, at
+    its usual quality, adds its own. What is stronger is cut.
+    """
+    levels = np.rint(255 * (flow.astype(np.float64) / (2 * _BOUND) + 0.5).clip(0, 1))
+    images = [_through_jpeg(levels[..., axis].astype(np.uint8)) for axis in range(2)]
+    shares = np.stack(images, axis=-1).astype(np.float32) / 255 - np.float32(0.5)
+    return np.asarray(shares * np.float32(2 * _BOUND))
+
+
+def _through_jpeg(image: ImageArray) -> ImageArray:
+    _, written = cv2.imencode(".jpg", image)
+    return np.asarray(cv2.imdecode(written, cv2.IMREAD_GRAYSCALE), np.uint8)
+
+
+def _features(
+    pairs: Sequence[tuple[ImageArray, ImageArray, Points]], flow: Flow, stored: bool
+) -> FloatArray:
+    """(n, 12, 2) float32 in the published unit, px / 20; NaN where a face has left the crop."""
+    found = np.full((len(pairs), len(DEFAULT_ROIS), 2), np.nan, np.float32)
+    held = [k for k, (_, grey, points) in enumerate(pairs) if _holds(grey, points)]
+    if not held:
+        return found
+    images = [pairs[k][:2] for k in held]
+    fields = flow.many(images) if hasattr(flow, "many") else [flow(*two) for two in images]
+    for k, field in zip(held, fields, strict=True):
+        if stored:
+            field = as_stored(field)
+        found[k] = published_mdmo(field / np.float32(2 * _BOUND), pairs[k][2])
+    return found
+
+
+def _holds(grey: ImageArray, points: Points) -> bool:
+    """Whether an image holds the landmarks that ROIs and nose are read round."""
+    needed = points[_NEEDED]
+    return bool((needed >= 0).all() and (needed < grey.shape[::-1]).all())

@@ -1,0 +1,269 @@
+"""The motion of `aumer.motion.windows`, many frames at once in torch, for a GPU.
+
+A window is too little work for a GPU, so frames are gathered, and all pairs of a batch are measured
+together: the windows of its frames, and of the frames before it that they are measured against.
+What one frame sees of another depends on neither's place in a batch, and numbers are those of
+`WindowMotion` up to rounding. The path through them is found on the CPU, once for a run.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aumer.config import MotionSettings
+from aumer.lucas_kanade_torch import Pyramids, WindowStack
+from aumer.motion.rigid import _ROUNDS, _SOFT
+from aumer.motion.windows import (
+    _BEYOND,
+    _HEAD,
+    _KNOWN,
+    _LEAST_LOST,
+    _LEAST_MISFIT,
+    _LEVELS,
+    _LOST,
+    _MISFIT,
+    _MOST_EYES,
+    _RIDGE,
+    _SIDES,
+    _SLIP,
+    Array,
+    _backs,
+    _basis_at,
+    _cut,
+    _eyes,
+    _head_at,
+    _head_basis,
+    _Shift,
+    _side,
+    _steps,
+)
+from aumer.rois import roi_set
+from aumer.types import FloatArray, ImageArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Sights:
+    """F frames that follow one another: as `aumer.motion.windows._Sight` of each.
+
+    Shapes: at (F, R, 2) px of the crop, where the ROIs are; basis (F, R, 2, 6), how a head's motion
+    moves them; limits (F, R) and head_limit (F,), gray levels. Like everything that is no picture,
+    they are float64.
+    """
+
+    sizes: tuple[WindowStack, ...]
+    head: WindowStack
+    at: Tensor
+    basis: Tensor
+    limits: Tensor
+    head_limit: Tensor
+
+    def followed_by(self, other: _Sights) -> _Sights:
+        return _Sights(
+            tuple(a.followed_by(b) for a, b in zip(self.sizes, other.sizes, strict=True)),
+            self.head.followed_by(other.head),
+            torch.cat([self.at, other.at]),
+            torch.cat([self.basis, other.basis]),
+            torch.cat([self.limits, other.limits]),
+            torch.cat([self.head_limit, other.head_limit]),
+        )
+
+    def last(self, count: int) -> _Sights:
+        return _Sights(
+            tuple(windows.last(count) for windows in self.sizes),
+            self.head.last(count),
+            self.at[-count:],
+            self.basis[-count:],
+            self.limits[-count:],
+            self.head_limit[-count:],
+        )
+
+
+class TorchWindowMotion:
+    """The motion of one face through one run. Interface: `aumer.motion.runs.RunMotion`.
+
+    Args:
+        device: where torch computes; left out, on a CUDA device where there is one.
+        batch: frames measured together, left out as many as suit the device; moves a number by
+            rounding at most.
+    """
+
+    def __init__(
+        self,
+        pool: Executor,
+        settings: MotionSettings,
+        *,
+        device: str | torch.device | None = None,
+        batch: int | None = None,
+    ) -> None:
+        self._pool, self._settings = pool, settings
+        # Asked for when a run begins: a look at CUDA at import would start the driver.
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        # A GPU idles over few windows; a CPU has caches that many do not fit into.
+        self._batch = batch or (16 if self._device.type == "cpu" else 64)
+        self._rois = list(roi_set(settings.rois).landmarks)
+        self._backs = _backs(settings.rate)
+        self._eyes = 0
+        self._count = 0
+        self._held: list[tuple[FloatArray, Array]] = []
+        # The last frames, which later ones are measured against.
+        self._sights: _Sights | None = None
+        self._measured: list[Future[list[_Shift]]] = []
+
+    def add(self, image: ImageArray, landmarks: FloatArray) -> None:
+        self._eyes = self._eyes or _eyes(landmarks)
+        self._held.append(_cut(image, landmarks, self._rois, self._eyes))
+        self._count += 1
+        if len(self._held) >= self._batch:
+            self._submit()
+
+    def steps(self) -> tuple[FloatArray, FloatArray]:
+        if self._held:
+            self._submit()
+        shifts = [shift for task in self._measured for shift in task.result()]
+        scale = self._settings.crop / 2 / self._eyes if self._eyes else 1.0
+        return _steps(self._count, len(self._rois), shifts, scale)
+
+    def _submit(self) -> None:
+        held, self._held = self._held, []
+        # A task waits for the one before alone, which the pool began before it.
+        before = self._measured[-1] if self._measured else None
+        first = self._count - len(held)
+        self._measured.append(self._pool.submit(self._measure, held, first, before))
+        if len(self._measured) > 2:  # bounds what the pool holds
+            self._measured[-2].result()
+
+    def _measure(
+        self, held: list[tuple[FloatArray, Array]], first: int, before: Future[list[_Shift]] | None
+    ) -> list[_Shift]:
+        """The motion to each of these frames, from number `first` on, from those before."""
+        if before is not None:
+            before.result()
+        with torch.inference_mode():
+            images = torch.from_numpy(np.stack([crop for crop, _ in held])).to(self._device)
+            pictures = Pyramids(images, _LEVELS, _side(_HEAD, self._eyes) // 2)
+            sights = _seen(pictures, np.stack([at for _, at in held]), self._eyes)
+            if self._sights is not None:
+                sights = self._sights.followed_by(sights)
+            self._sights = sights.last(max(self._backs))
+            return self._shifts(sights, pictures, first)
+
+    def _shifts(self, sights: _Sights, pictures: Pyramids, first: int) -> list[_Shift]:
+        """From frames to the pictures, which are of the last of them and begin with `first`."""
+        new = len(pictures.images[0])
+        pairs = [(k - b, k) for k in range(first, first + new) for b in self._backs if b <= k]
+        if not pairs:
+            return []
+        # Numbers in the run turned to places in what is held.
+        places = np.array(pairs) - (first + new - len(sights.at), first)
+        before, into = torch.from_numpy(places).to(self._device).unbind(1)
+        at = sights.at[-new:]
+        turn, apart = _turn(sights, pictures, before, into, self._eyes)
+        one_face = apart * (self._settings.crop / 2) <= (
+            self._settings.max_head_residual * self._eyes
+        )
+        place, weight = _joined(sights, pictures, before, into, at[into], self._eyes)
+        carried = torch.einsum("prik,pk->pri", sights.basis[before], turn)
+        motion = place - sights.at[before] - carried
+        found = (part.cpu().numpy() for part in (motion, weight, one_face))
+        return [
+            _Shift(earlier, later, moved, known)
+            for (earlier, later), moved, known, good in zip(pairs, *found, strict=True)
+            if good
+        ]
+
+
+def _seen(pictures: Pyramids, at: Array, eyes: int) -> _Sights:
+    """The frames of the pictures, whose ROIs are at (F, R, 2) px."""
+    device = pictures.images[0].device
+    rois = torch.from_numpy(at).to(device)
+    basis = np.stack([_basis_at(2 * eyes, points) for points in at])
+    sizes = tuple(WindowStack.taken(pictures, rois, _side(s, eyes)) for s in _SIDES)
+    head = torch.from_numpy(_head_at(eyes)).to(device).expand(len(at), -1, -1)
+    around = WindowStack.taken(pictures, head, _side(_HEAD, eyes))
+    limits = (_MISFIT * sizes[0].contrast().double()).clamp(min=_LEAST_MISFIT)
+    head_limit = _LOST * around.contrast().double().mean(1) + _LEAST_LOST
+    return _Sights(sizes, around, rois, torch.from_numpy(basis).to(device), limits, head_limit)
+
+
+def _turn(
+    sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, eyes: int
+) -> tuple[Tensor, Tensor]:
+    """The head's motion (P, 6) from frames to pictures, and its points' median misfit (P,) px:
+    infinite where too little of the head is seen, or something else."""
+    device = before.device
+    points = torch.from_numpy(_head_at(eyes)).to(device)
+    moved, misfit = sights.head.find(before, pictures, into, points.expand(len(before), -1, -1))
+    good = misfit.isfinite()
+    basis = torch.from_numpy(_head_basis(2 * eyes)).to(device)
+    turn, apart = _fit_rigid(basis, moved - points, good, torch.from_numpy(_RIDGE).to(device))
+    seen = good.sum(1)
+    differ = torch.where(good, misfit, 0.0).double().sum(1) / seen.clamp(min=1)
+    lost = (2 * seen < len(points)) | (differ > sights.head_limit[before])
+    return turn, torch.where(lost, torch.inf, apart)
+
+
+def _fit_rigid(basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+    """`aumer.motion.rigid.fit_rigid` of each pair's good points.
+
+    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); returns (P, 6) and
+    (P,), which is infinite where no point is good.
+    """
+    count = good.sum(1)
+    held = torch.diag_embed(ridge * count.clamp(min=1)[:, None])
+    middles = torch.stack([(count - 1).clamp(min=0) // 2, count // 2], 1)
+    weight = good.double()
+    for _ in range(_ROUNDS):
+        weighted = weight[:, :, None, None] * basis
+        normal = torch.einsum("pnia,nib->pab", weighted, basis) + held
+        right = torch.einsum("pnia,pni->pa", weighted, motion)
+        found = torch.linalg.solve_ex(normal, right)[0]
+        rest = motion - torch.einsum("nia,pa->pni", basis, found)
+        misfit = torch.where(good, torch.hypot(*rest.unbind(-1)), torch.inf)
+        median = misfit.sort(1).values.gather(1, middles).mean(1)
+        # NaN is infinity over infinity: of bad points, where no point is good.
+        share = misfit / (1.48 * median + _SOFT)[:, None]
+        weight = torch.where(good, 1 / (1 + share.square()), 0.0)
+    return found, median
+
+
+def _joined(
+    sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, at: Tensor, eyes: int
+) -> tuple[Tensor, Tensor]:
+    """Where frames' ROIs are in pictures (P, R, 2) px, looked for round `at`, and weights (P, R).
+
+    Windows of all sizes joined, from the largest on: as `WindowMotion._joined`.
+    """
+    limits = sights.limits[before]
+    *smaller, largest = sights.sizes
+    moved, misfit = largest.find(before, pictures, into, at)
+    weight = _weight(misfit, limits)
+    for windows, known in zip(reversed(smaller), reversed(_KNOWN), strict=True):
+        found, misfit = windows.find(before, pictures, into, at)
+        apart = found - moved
+        share = _share(windows.texture(), known * (_MOST_EYES / eyes) ** 2)[before]
+        if windows is smaller[0]:
+            share = share * _BEYOND
+        good = misfit.isfinite() & (torch.hypot(*apart.unbind(-1)) <= _SLIP * eyes)
+        told = torch.einsum("prij,prj->pri", share, apart)
+        moved = torch.where(good[..., None], moved + told, moved)
+        weight = torch.where(good, _weight(misfit, limits), 0.5 * weight)
+    return moved, weight
+
+
+def _weight(misfit: Tensor, limits: Tensor) -> Tensor:
+    """Of windows that differ by their misfits; 0 where these are infinite."""
+    return 1 / (1 + (misfit.double() / limits) ** 4)
+
+
+def _share(texture: Tensor, known: float) -> Tensor:
+    """T (T + known I)^-1 of the textures T (..., 2, 2): how much is the small windows' to say."""
+    xx, xy, yy = texture[..., 0, 0], texture[..., 0, 1], texture[..., 1, 1]
+    determinant = xx * yy - xy * xy
+    whole = (xx + known) * (yy + known) - xy * xy
+    x, y, both = determinant + known * xx, determinant + known * yy, known * xy
+    return torch.stack([x, both, both, y], -1).view(texture.shape) / whole[..., None, None]
