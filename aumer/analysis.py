@@ -314,9 +314,7 @@ def _join(
     def joined(name: str) -> npt.NDArray[Any]:
         return np.concatenate([p[name][:-1] for p in parts[:-1]] + [parts[-1][name]])
 
-    def of_face(
-        name: str, number: int, *, shared_end: bool, missing: float = np.nan
-    ) -> FloatArray:
+    def of_face(name: str, number: int, *, shared_end: bool, missing: float = np.nan) -> FloatArray:
         """Its rows in every chunk, `missing` in those that do not know it."""
         rows = []
         for k, part in enumerate(parts):

@@ -4,8 +4,9 @@
     python benchmarks/pipeline.py --memory 1,10 [--save]
 
 Films a moving portrait at 640 x 480 and 30 frames a second, then prints for each motion stage (the
-windows that are the default, and each dense flow), in one run: milliseconds a frame of each stage alone on one thread, and frames a second of the whole
-pipeline from file to expressions, with the ratio to real time. "decode" is what the loop waits for
+windows that are the default, and each dense flow), in one run: milliseconds a frame of each stage
+alone on one thread, and frames a second of the whole pipeline from file to expressions by rules,
+with the ratio to real time. "decode" is what the loop waits for
 the decoder's thread. With `--memory`, lengths in minutes: the pipeline runs on videos of these
 lengths, each in a process of its own, and its peak resident memory is printed instead.
 """

@@ -222,7 +222,7 @@ class RuleSpotter:
         lag = max(1, round(s.drift_s * rate))
         slow = 0.0
         if len(smooth) > 5 * lag:  # or one expression leaves no quarter quiet
-            # Of two instants apart, in the quietest quarter: faces act for more than half the time.
+            # Of the quietest quarter of the time: faces act for more than half of it.
             moved = np.abs(smooth[lag:] - smooth[:-lag])
             slow = float(np.quantile(moved, 0.25)) / _QUARTER / np.sqrt(2)
         return max(s.min_height, s.noise_factor * quick, s.drift_factor * slow)

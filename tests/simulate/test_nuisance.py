@@ -28,10 +28,10 @@ def alone(*names: str, seed: int = 0, seconds: float = 60.0) -> Features:
 #: Minutes of 100 in which something may be spotted. The motion stage leaves a tenth of a turn out
 #: of the plane (`head_turns`): .012 that comes and goes in a second or two, as a small expression
 #: does, and nothing in the features tells them apart. So with a tenth of all bouts of speech
-#: (`talking`), whose syllables take .3 s. What a blink leaves of the head's fit (`head_misfit`, 17 a
-#: minute) and the lips of somebody who swallows move as far as a small micro-expression and return:
-#: rules that see the one report the other, no more than one a minute or so. To tell them apart takes
-#: more than a threshold.
+#: (`talking`), whose syllables take .3 s. What a blink leaves of the head's fit (`head_misfit`, 17
+#: a minute) and the lips of somebody who swallows move as far as a small micro-expression and
+#: return: rules that see the one report the other, no more than one a minute or so. To tell them
+#: apart takes more than a threshold.
 MOST = {"head_turns": 60, "talking": 25, "head_misfit": 80, "swallowing": 75}
 
 
