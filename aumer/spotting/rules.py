@@ -214,7 +214,7 @@ class RuleSpotter:
         return _Followed(name, smooth, threshold, candidates)
 
     def _threshold(self, smooth: Signal, rate: float) -> float:
-        """In units of this movement's noise in this run: of the quick noise, and of the slow one."""
+        """In units of this movement's noise in this run, of the quick one and of the slow one."""
         s = self._settings
         # What a slower filter takes away as well is noise, or so short that it cannot be told.
         rough = smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest")
