@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ LEVELS = ("easy", "medium", "hard")
 LAYOUTS = ("aumer", "feature_segment")
 RATE = 30.0
 EYE_DISTANCE = 64.0
+#: The motion stage whose features these are like: the noise was measured with it
+#: (``configs/simulation.toml``).
+IMITATED = {"preset": "windows"}
 
 #: The published layout: frames of a segment, and of context on either side of it.
 SEGMENT, CONTEXT = 256, 7
@@ -356,6 +360,7 @@ def _whole(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]
             "rois": np.array(f.rois),
             "rate": np.array(f.rate),
             "eye_distance": np.array(f.eye_distance),
+            "settings": np.array(json.dumps({"motion": IMITATED})),
             "truth_kind": np.array([e.kind for e in truth], dtype="<U5"),
             "truth_rows": np.array([(e.onset, e.apex, e.offset) for e in truth], np.int64).reshape(
                 -1, 3

@@ -16,13 +16,9 @@ from aumer.cache import FeatureCache
 from aumer.config import MotionSettings, Settings, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.files import StrPath
-from aumer.simulate.features import SimulatedVideo, code_of, read_features
+from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
 from aumer.types import Annotation, Features, VideoRecord
 from aumer.video import content_digest
-
-#: What `aumer.simulate.features` imitates: its noise (``configs/simulation.toml``) was measured so.
-#: To be changed with it.
-SIMULATED = {"preset": "windows"}
 
 _COLUMNS = ("subject", "video", "kind", "onset", "apex", "offset", "au")
 
@@ -49,7 +45,7 @@ def subjects_of(videos: Iterable[LabelledVideo]) -> tuple[str, ...]:
 
 def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ...]:
     """Simulated videos with their truth as annotations, AUs included."""
-    motion = load_settings(overrides={"motion": SIMULATED}).motion
+    motion = load_settings(overrides={"motion": IMITATED}).motion
     return tuple(
         LabelledVideo(
             v.subject,
@@ -69,7 +65,8 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
     """What `aumer simulate features` wrote: ``SUBJECT/VIDEO.npz`` and ``truth.csv``.
 
     A file may say what its motion was measured with by an array ``settings``, as those of `aumer
-    features` do: ``{"motion": {...}}`` in JSON. One that does not imitates `SIMULATED`.
+    features` and `aumer simulate features` do: ``{"motion": {...}}`` in JSON. Of one that does not
+    nobody knows; files of older versions do not, whose motion was another.
 
     Raises:
         UsageError: no such folder, no or another truth.csv, a row that cannot be read, annotations
@@ -93,12 +90,13 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
     )
 
 
-def _measured_with(path: Path) -> MotionSettings:
+def _measured_with(path: Path) -> MotionSettings | None:
     with np.load(path, allow_pickle=False) as file:
         said = str(file["settings"]) if "settings" in file.files else None
+    if said is None:
+        return None
     try:
-        motion = SIMULATED if said is None else json.loads(said)["motion"]
-        return load_settings(overrides={"motion": motion}).motion
+        return load_settings(overrides={"motion": json.loads(said)["motion"]}).motion
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path}: its settings do not say what motion was measured with: {error}"

@@ -16,12 +16,12 @@ from aumer.config import load_settings
 from aumer.errors import UsageError, WeightsError
 from aumer.evaluation.matching import count
 from aumer.graph import AUGraph
-from aumer.simulate.features import simulate_features
+from aumer.simulate.features import IMITATED, simulate_features
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import Trained, best_threshold, inner_subjects, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import SIMULATED, LabelledVideo, from_simulation
+from aumer.training.videos import LabelledVideo, from_simulation
 from aumer.types import KINDS, Annotation, Counts, Expression
 
 
@@ -219,7 +219,7 @@ def test_annotations_without_an_offset_are_no_truth_to_count() -> None:
 def test_the_net_says_what_motion_it_was_trained_on() -> None:
     """Of all videos, inner subjects' too; nothing where one does not say."""
     videos, settings = simulated(), small(epochs=1)
-    assert train(videos, settings).net.card["motion"] == SIMULATED
+    assert train(videos, settings).net.card["motion"] == IMITATED
     silent = [*videos[:-1], replace(videos[-1], motion=None)]
     assert train(silent, settings).net.card["motion"] is None
     other = load_settings(overrides={"motion": {"preset": "published"}}).motion

@@ -16,10 +16,10 @@ import aumer
 from aumer import cli
 from aumer.config import Settings, load_settings
 from aumer.errors import ConfigError, UsageError
-from aumer.simulate.features import simulate_features, write_features
+from aumer.simulate.features import IMITATED, simulate_features, write_features
 from aumer.spotting.network import NetSpotter
 from aumer.training.run import read_config, read_videos, run
-from aumer.training.videos import SIMULATED, LabelledVideo, extract, read_folder
+from aumer.training.videos import LabelledVideo, extract, read_folder
 from aumer.types import VideoRecord
 
 CONFIG = """
@@ -75,7 +75,7 @@ def test_a_run_leaves_weights_log_and_curve(project: Path) -> None:
     card = spotter.net.card
     assert card["data"]["subjects"] == 2 and card["data"]["excluded_subjects"] == ["s003"]
     assert card["licence"] == "CC0-1.0" and card["training"]["epochs"] == 2
-    assert spotter.motion == card["motion"] == SIMULATED
+    assert spotter.motion == card["motion"] == IMITATED
     scores, _ = spotter(simulated(3)[0].features)
     assert scores.values.shape[1] == 10
 
@@ -115,7 +115,7 @@ def test_the_command_trains_and_spot_uses_it(
     path = Path(out.strip())
     assert path == project.parent / "out" / "model.safetensors"
     assert "epoch 2/2: loss" in err
-    spotter = aumer.Spotter(model=path, settings={"motion": SIMULATED})
+    spotter = aumer.Spotter(model=path, settings={"motion": IMITATED})
     assert spotter._model.name == "network model.safetensors"
 
 
@@ -243,3 +243,10 @@ def test_extracted_features_say_what_they_were_measured_with(
     film = VideoRecord("own", "s1", "v1", 30.0, tmp_path / "film.mp4")
     (video,) = extract([film], settings)
     assert video.features is features and video.motion == settings.motion
+
+
+def test_of_files_that_say_nothing_nobody_knows_the_motion(project: Path) -> None:
+    for path in (project.parent / "features").glob("*/*.npz"):
+        np.savez(path, **{k: v for k, v in np.load(path).items() if k != "settings"})
+    assert {video.motion for video in read_folder(project.parent / "features")} == {None}
+    assert NetSpotter.load(run(read_config(project))).motion is None
