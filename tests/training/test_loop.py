@@ -131,7 +131,8 @@ def test_weights_decay_and_biases_do_not() -> None:
 
 
 def test_it_learns_what_rules_do_not_find() -> None:
-    """Overall F1 on unseen simulated subjects, after a few epochs, above the rules'."""
+    """Overall F1 on unseen simulated subjects as restless as life, after a few epochs, above the
+    rules'."""
     net = {
         "widths": [32, 32, 32, 32],
         "kernels": [1, 5, 5, 5],
@@ -142,8 +143,10 @@ def test_it_learns_what_rules_do_not_find() -> None:
     changes = {"epochs": 9, "batch": 4, "lr": 0.006, "window_s": 40.0, "inner_share": 0.0}
     settings = TrainSettings.preset("aumer", {"net_overrides": net, **changes})
     # Ten expressions a minute to learn from, as many as there really are to be tested on.
-    taught = from_simulation(simulate_features(20, minutes=3.0, seed=11, rate_per_min=10))
-    tested = from_simulation(simulate_features(6, minutes=3.0, seed=12))
+    taught = from_simulation(
+        simulate_features(20, minutes=3.0, seed=11, level="hard", rate_per_min=10)
+    )
+    tested = from_simulation(simulate_features(6, minutes=3.0, seed=12, level="hard"))
     trained = train(taught, settings)
     rules = RuleSpotter(load_settings().rules)
 
@@ -155,7 +158,8 @@ def test_it_learns_what_rules_do_not_find() -> None:
         ).f1
 
     learned = f1(lambda v: trained.decoder(trained.net.scores(v.features)))
-    assert learned > f1(lambda v: rules(v.features)[1]) + 0.05
+    by_rules = f1(lambda v: rules(v.features)[1])
+    assert learned > by_rules + 0.05, (learned, by_rules)
 
 
 def test_another_graph_gives_other_weights() -> None:
