@@ -312,7 +312,7 @@ def spot(
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index; or
             `Features` of one, which no face is looked for in.
-        model: a spotter's name ("combined": the rules, and a network where they saw nothing;
+        model: a spotter's name ("combined": the rules where a network agrees, and it besides;
             "rules", "network"), the path of a network's weights, or an object that keeps the
             `SpotterModel` contract.
         graph: an `AUGraph`, or the name or path of one, for a network in place of its own.

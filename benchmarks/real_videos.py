@@ -95,12 +95,12 @@ def leave_one_out(
     features: Mapping[str, Features],
     truth: Mapping[str, Truth],
     rules: RuleSettings,
-    more: Callable[[str, tuple[Expression, ...]], Sequence[Expression]] = lambda _, __: (),
+    kept: Callable[[str, tuple[Expression, ...]], Sequence[Expression]] = lambda _, found: found,
 ) -> dict[str, Counts]:
     """Counts of every clip under constants chosen without it, kind ignored.
 
     Args:
-        more: what is added, by the clip's name, to what the rules find in it.
+        kept: by the clip's name, what is made of what the rules find in it.
     """
     runs = []
     for values in itertools.product(*GRID.values()):
@@ -108,7 +108,7 @@ def leave_one_out(
         per_clip = {}
         for name in truth:
             found = spotted_in(features[name], changed)
-            per_clip[name] = truth[name].counts([*found, *more(name, found)], kinds=False)
+            per_clip[name] = truth[name].counts(kept(name, found), kinds=False)
         # Of settings that do equally well the one nearest to the middle of the grid is taken.
         middle = sum(
             abs(GRID[key].index(value) - (len(GRID[key]) - 1) / 2) / len(GRID[key])

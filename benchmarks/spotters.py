@@ -47,7 +47,7 @@ from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features
 from aumer.simulate.population import Population
 from aumer.simulate.video import truth as performed
-from aumer.spotting.combined import CombinedSpotter, apart
+from aumer.spotting.combined import CombinedSpotter, joined
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import best_threshold, train
@@ -214,10 +214,10 @@ def real(report: Report, settings: Settings, made: Mapping[str, Spots], pictures
             total = Counts.total(truth[n].counts(found[n], kinds=kinds) for n in truth)
             report.line(line(f"{who}, {what}", total))
     report.line()
-    proposed = {name: made["network"](f)[1] for name, f in features.items()}
+    by_network = {name: made["network"](f) for name, f in features.items()}
     rules_alone = leave_one_out(features, truth, settings.rules)
     both = leave_one_out(
-        features, truth, settings.rules, lambda name, sure: apart(proposed[name], sure)
+        features, truth, settings.rules, lambda name, found: joined(found, *by_network[name])
     )
     report.line(line("rules, leave-one-clip-out", Counts.total(rules_alone.values())))
     report.line(line("combined, leave-one-clip-out", Counts.total(both.values())))

@@ -17,12 +17,12 @@ from aumer.registry import resolve
 from aumer.simulate.features import SimulatedVideo
 from aumer.simulate.population import Population
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.combined import CombinedSpotter, apart
+from aumer.spotting.combined import CombinedSpotter, apart, confirmed
 from aumer.spotting.network import SHIPPED, NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.samples import truth_intervals
 from aumer.training.videos import from_simulation
-from aumer.types import KINDS, Counts, Expression
+from aumer.types import KINDS, Counts, Expression, Scores
 
 
 @cache
@@ -51,22 +51,36 @@ def test_apart_leaves_what_shares_a_frame() -> None:
     assert apart(taken, []) == taken
 
 
-def test_the_rules_stand_and_the_network_adds_elsewhere() -> None:
+def test_an_expression_needs_action_at_some_time_of_it() -> None:
+    values = np.zeros((100, len(CHANNELS)), np.float32)
+    values[30, CHANNELS.index("micro_action")] = values[60, CHANNELS.index("macro_action")] = 0.9
+    values[:, CHANNELS.index("macro_apex")] = 1
+    values[80:] = np.nan
+    frames = np.arange(100)
+    scores = Scores(values, frames / 30, frames, ~np.isnan(values[:, 0]), CHANNELS)
+    seen = [an(20, 30), an(30, 35), an(55, 70)]
+    unseen = [an(0, 29), an(31, 59), an(61, 79), an(85, 99)]
+    assert confirmed([*seen, *unseen], scores) == seen
+
+
+def test_the_network_confirms_the_rules_and_adds_elsewhere() -> None:
     settings = load_settings()
     rules, network = RuleSpotter.from_settings(settings), NetSpotter.from_settings(settings)
     both = CombinedSpotter(rules, network)
-    added = 0
+    added = left_out = 0
     for video in unseen()[:6]:
-        sure = rules(video.features)[1]
         scores, found = both(video.features)
+        own, proposed = network(video.features)
+        sure = confirmed(rules(video.features)[1], own)
+        left_out += len(rules(video.features)[1]) - len(sure)
         assert set(sure) <= set(found)
-        proposed = network(video.features)[1]
         assert set(found) - set(sure) == set(apart(proposed, sure))
         assert list(found) == sorted(found, key=lambda e: (e.onset, e.offset))
         assert scores.channels == ("brow", "mouth", "expression", *CHANNELS)
         assert scores.values.shape == (len(video.features), 13)
         added += len(found) - len(sure)
     assert added > 0
+    assert left_out > 0
 
 
 @pytest.mark.parametrize("name", ["rules", "network", "combined"])
@@ -89,7 +103,7 @@ def test_the_card_names_data_licence_and_what_was_never_seen() -> None:
     assert "CAS(ME)^2" in str(about["never_seen"])
     figures = about["unseen_subjects"]["f1"]  # type: ignore[index]
     assert figures["network"] > figures["rules"] + 0.1
-    assert figures["combined"] > figures["rules"]  # by little: the rules' false alarms stay
+    assert figures["combined"] > figures["rules"] + 0.1
     assert SHIPPED.stat().st_size < 2e6
 
 
