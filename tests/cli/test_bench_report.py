@@ -56,11 +56,11 @@ def test_a_run_is_drawn_at_once_or_later(
         "mine.html",
         *(
             f"figures/{name}.{kind}"
-            for name in ("precision-recall", "overlap", "errors", "lengths")
+            for name in ("precision-recall", "overlap", "errors", "lengths", "videos")
             for kind in ("svg", "png")
         ),
     ]
-    assert len(list((tmp_path / "figures").iterdir())) == 8
+    assert len(list((tmp_path / "figures").iterdir())) == 10
 
 
 @pytest.mark.parametrize(
