@@ -81,8 +81,14 @@ def _by_landmarks() -> Place:
 #: Where maps show the face unless a recogniser asks for another place. No clip has been looked at.
 BY_LANDMARKS = _by_landmarks()
 
-#: What moves in the mean of a class, for `find`: the AUs that MEGC 2019's classes are mostly of.
-KNOWN: dict[str, tuple[int, ...]] = {"positive": (6, 12), "surprise": (1, 2, 5), "negative": (4,)}
+#: What moves in the mean of a class, for `find`: the AUs that MEGC 2019's classes are mostly of, each
+#: as a share of its strongest (`anatomy`). The shares are those that the recognisers which ship were
+#: made with: cheeks and lids move more beside the mouth and brows than in a posed face.
+KNOWN: dict[str, dict[int, float]] = {
+    "positive": {6: 1.0, 12: 1 / 1.3},
+    "surprise": {1: 1 / 1.15, 2: 1 / 1.15, 5: 1.0},
+    "negative": {4: 1.0},
+}
 #: What `find` tries: every place that leaves the map within the canonical crop.
 _ACROSS, _DOWN, _ROW = (
     np.arange(14.0, 30.0, 2),
@@ -136,7 +142,8 @@ def _expected(classes: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
     )
     maps, weights = [], []
     for name in classes:
-        moved = displacement({(au, "both"): 1.0 for au in KNOWN[name]}, points.reshape(-1, 2))
+        actions = {(au, "both"): share for au, share in KNOWN[name].items()}
+        moved = displacement(actions, points.reshape(-1, 2))
         u, v = (moved.reshape(points.shape) * places[:, None, None, :2]).transpose(3, 0, 1, 2)
         (u_y, u_x), (v_y, v_x) = (np.gradient(c, axis=(1, 2)) for c in (u, v))
         strain = np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2)

@@ -54,7 +54,7 @@ ACTION_UNITS: dict[int, tuple[Push, ...]] = {
     # Inner brow raiser. Frontalis, pars medialis: the inner brow straight up.
     1: (Push((-0.20, -0.44), (0.0, -0.115), 0.13),),
     # Outer brow raiser. Frontalis, pars lateralis: the outer brow up.
-    2: (Push((-0.52, -0.43), (-0.006, -0.104), 0.14),),
+    2: (Push((-0.52, -0.43), (-0.00575, -0.1035), 0.14),),
     # Brow lowerer. Corrugator and depressor supercilii, procerus: brows down and together, most
     # at their inner ends; a little less than frontalis lifts, for the brow starts low.
     4: (
@@ -91,8 +91,8 @@ ACTION_UNITS: dict[int, tuple[Push, ...]] = {
     11: (Push((-0.20, 0.46), (-0.015, -0.030), 0.10),),
     # Lip corner puller. Zygomaticus major: the corner up and out, the cheek follows.
     12: (
-        Push((-0.28, 0.66), (-0.117, -0.124), 0.14),
-        Push((-0.42, 0.38), (-0.013, -0.046), 0.15),
+        Push((-0.28, 0.66), (-0.117, -0.1235), 0.14),
+        Push((-0.42, 0.38), (-0.013, -0.0455), 0.15),
     ),
     # Sharp lip puller. Levator anguli oris (caninus): the corner up at a steep angle.
     13: (Push((-0.28, 0.66), (-0.010, -0.060), 0.11),),

@@ -68,7 +68,15 @@ def test_only_data_on_stdout_and_no_noise_on_stderr(videos: Path) -> None:
 
 
 def test_interrupt_signal(videos: Path) -> None:
-    words = ("spot", str(videos / "smile.mp4"), "--no-cache", "--model", "rules", "--flow", "tvl1-opencv")
+    words = (
+        "spot",
+        str(videos / "smile.mp4"),
+        "--no-cache",
+        "--model",
+        "rules",
+        "--flow",
+        "tvl1-opencv",
+    )
     with subprocess.Popen(
         command(*words),
         stdout=subprocess.PIPE,
