@@ -173,7 +173,12 @@ def test_features_for_a_recogniser_that_reads_motion() -> None:
         aumer.classify(motion, model=BySigns())
     with pytest.raises(UsageError, match="'roi-difference' looks at pictures"):
         aumer.classify(motion, model=ByMotion(), apex="roi-difference")
-    few = replace(motion, values=motion.values[:, :3], rois=motion.rois[:3])
+    few = replace(
+        motion,
+        values=motion.values[:, :3],
+        rois=motion.rois[:3],
+        confidence=motion.confidence[:, :3],
+    )
     with pytest.raises(UsageError, match="the features lack mouth_r, mouth_l"):
         aumer.classify(few, model=ByMotion())
 

@@ -81,9 +81,9 @@ def _by_landmarks() -> Place:
 #: Where maps show the face unless a recogniser asks for another place. No clip has been looked at.
 BY_LANDMARKS = _by_landmarks()
 
-#: What moves in the mean of a class, for `find`: the AUs that MEGC 2019's classes are mostly of, each
-#: as a share of its strongest (`anatomy`). The shares are those that the recognisers which ship were
-#: made with: cheeks and lids move more beside the mouth and brows than in a posed face.
+#: What moves in the mean of a class, for `find`: the AUs that MEGC 2019's classes are mostly of,
+#: each as a share of its strongest (`anatomy`). The shares are those that the recognisers which
+#: ship were made with: cheeks and lids move more beside mouth and brows than in a posed face.
 KNOWN: dict[str, dict[int, float]] = {
     "positive": {6: 1.0, 12: 1 / 1.3},
     "surprise": {1: 1 / 1.15, 2: 1 / 1.15, 5: 1.0},
