@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -130,6 +130,7 @@ def analyse_all(
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
     skip = done * per_chunk
+    motions = Motions(settings.motion)  # or complain now, not once motion is measured
     tracker = FaceTracker.from_settings(settings.face)
 
     def keep(index: int, time_s: float) -> bool:
@@ -141,9 +142,8 @@ def analyse_all(
         closing(tracker),
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
     ):
-        motions = Motions(pool, settings.motion)
         frames = _reported(iter(reader), progress, reader.info.frames_estimate)
-        chunk = _Chunk(motions, settings)
+        chunk = _Chunk(pool, motions, settings)
         before = cache.get(done - 1) if done else None
         for frame in frames:
             faces = tracker.look(frame.image, frame.time_s) if before is None else None
@@ -153,7 +153,7 @@ def analyse_all(
                 before = {**chunk.arrays(), **tracker.state()}
                 cache.put(done, before)
                 done += 1
-                chunk = _Chunk(motions, settings)
+                chunk = _Chunk(pool, motions, settings)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
@@ -242,8 +242,8 @@ class _Stretch:
 class _Chunk:
     """Collects the analysed frames of one chunk; motion is measured while the next are tracked."""
 
-    def __init__(self, motions: Motions, settings: Settings) -> None:
-        self._motions, self._settings = motions, settings
+    def __init__(self, pool: Executor, motions: Motions, settings: Settings) -> None:
+        self._pool, self._motions, self._settings = pool, motions, settings
         self._rows: list[tuple[int, float, dict[int, Face]]] = []
         self._stretches: dict[int, list[_Stretch]] = {}
 
@@ -263,7 +263,7 @@ class _Chunk:
                 and gap <= self._settings.motion.max_gap_s + _SAME_TIME_S
             )
             if not goes_on:
-                mine.append(_Stretch(row, face.run, self._motions()))
+                mine.append(_Stretch(row, face.run, self._motions(self._pool)))
             mine[-1].last = row
             mine[-1].motion.add(frame.image, face.landmarks)
         self._rows.append((frame.index, frame.time_s, faces))

@@ -79,6 +79,8 @@ class FaceSettings:
 #: the same by torch, for a GPU), from dense flow on aligned crops with MDMO (`aumer.motion.dense`),
 #: or as AUW-GCN's authors did (`aumer.motion.published`).
 PRESETS = ("windows", "windows-torch", "flow", "published")
+#: Those that read dense flow.
+DENSE = ("flow", "published")
 
 
 @dataclass(frozen=True)

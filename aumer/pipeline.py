@@ -18,7 +18,7 @@ import numpy as np
 from aumer import registry
 from aumer.analysis import Analysis, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
-from aumer.config import Settings, digest, load_settings
+from aumer.config import DENSE, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.recognition import seam
@@ -114,6 +114,8 @@ class Spotter:
         if face is not None:
             chosen = replace(self.settings.face, follow=face)  # type: ignore[arg-type]
             self.settings = replace(self.settings, face=chosen)
+        if self.settings.motion.preset in DENSE:
+            registry.resolve("flow", self.settings.motion.flow)  # or complain of its name at once
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         if hasattr(self._model, "check"):
             self._model.check(self.settings)

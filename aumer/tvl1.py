@@ -40,6 +40,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -184,8 +186,18 @@ def _ready() -> None:
         if folder is None or not any(Path(folder).glob("tvl1._flow-*.nbc")):
             # Between information and a warning: nothing is wrong, but somebody waits.
             _log.log(25, "compiling TV-L1 for this machine (once, some ten seconds)")
-        image = np.zeros((1, 1), np.float32)
-        kernel(image, image, 0, 1, 0, 1)
+            if folder is not None and sys.executable:
+                # What has just been compiled rounds a little differently from the same read back
+                # from a file, as every later process does it. So a process of its own compiles.
+                words = [sys.executable, "-c", "from aumer.tvl1 import compile_now; compile_now()"]
+                subprocess.run(words, check=False, capture_output=True)
+        compile_now()
+
+
+def compile_now() -> None:
+    """Compile TV-L1 in this process, or load what another has compiled."""
+    image = np.zeros((1, 1), np.float32)
+    _flow(image, image, 0, 1, 0, 1)
 
 
 # Pyramid

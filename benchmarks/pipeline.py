@@ -108,7 +108,7 @@ def stages(video: Path, motion: str) -> dict[str, float]:
     settings = settings_of(motion)
     clocks = {name: Clock() for name in ("decode", "face", "motion", "spot")}
     tracker = FaceTracker.from_settings(settings.face)
-    moved = Motions(Inline(), settings.motion)()
+    moved = Motions(settings.motion)(Inline())
 
     frames: Iterator[Frame] = iter(open_video(video, queue_size=1))
     count = 0

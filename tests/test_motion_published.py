@@ -312,7 +312,7 @@ def test_what_it_cannot_honor_is_refused(
 def test_other_rates_and_the_same_rois_by_number_are_fine(pool: ThreadPoolExecutor) -> None:
     listed = " ".join(map(str, ROIS.values()))
     settings = replace(SETTINGS, rate=200.0, rois=listed)
-    assert isinstance(Motions(pool, settings)(), PublishedMotion)
+    assert isinstance(Motions(settings)(pool), PublishedMotion)
 
 
 def test_8_bits_are_of_this_preset_alone() -> None:

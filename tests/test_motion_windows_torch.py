@@ -220,7 +220,7 @@ def test_everything_is_computed_where_the_frames_are(monkeypatch: pytest.MonkeyP
 
 def test_the_preset_names_it() -> None:
     with ThreadPoolExecutor(1) as pool:
-        motion = Motions(pool, replace(SETTINGS, preset="windows-torch"))()
+        motion = Motions(replace(SETTINGS, preset="windows-torch"))(pool)
     assert isinstance(motion, TorchWindowMotion)
 
 

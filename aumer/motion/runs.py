@@ -81,27 +81,26 @@ class Motions:
         UsageError: a name in the settings is unknown, or its back end cannot run here.
     """
 
-    def __init__(self, pool: Executor, settings: MotionSettings) -> None:
-        roi_set(settings.rois)  # or complain now, not once motion is measured
-        self._pool, self._settings = pool, settings
-        self._make = self._maker()
+    def __init__(self, settings: MotionSettings) -> None:
+        roi_set(settings.rois)
+        self._make = _maker(settings)
 
-    def _maker(self) -> Callable[[], RunMotion]:
-        pool, settings = self._pool, self._settings
-        if settings.preset == "windows":
-            return lambda: WindowMotion(pool, settings)
-        if settings.preset == "windows-torch":
-            from aumer.motion.windows_torch import TorchWindowMotion
+    def __call__(self, pool: Executor) -> RunMotion:
+        """For a run that begins; the pool measures."""
+        return self._make(pool)
 
-            return lambda: TorchWindowMotion(pool, settings)
-        flow: Flow = registry.resolve("flow", settings.flow)
-        if settings.preset == "published":
-            from aumer.motion.published import PublishedMotion, check
 
-            check(settings)
-            return lambda: PublishedMotion(pool, settings, flow)
-        return lambda: DenseMotion(pool, settings, flow)
+def _maker(settings: MotionSettings) -> Callable[[Executor], RunMotion]:
+    if settings.preset == "windows":
+        return lambda pool: WindowMotion(pool, settings)
+    if settings.preset == "windows-torch":
+        from aumer.motion.windows_torch import TorchWindowMotion
 
-    def __call__(self) -> RunMotion:
-        """For a run that begins."""
-        return self._make()
+        return lambda pool: TorchWindowMotion(pool, settings)
+    flow: Flow = registry.resolve("flow", settings.flow)
+    if settings.preset == "published":
+        from aumer.motion.published import PublishedMotion, check
+
+        check(settings)
+        return lambda pool: PublishedMotion(pool, settings, flow)
+    return lambda pool: DenseMotion(pool, settings, flow)

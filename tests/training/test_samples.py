@@ -31,7 +31,9 @@ def test_windows_hold_every_row_of_every_video_once() -> None:
         rows = np.arange(len(v.features)) + 10_000.0 * (k + 1)
         values = np.repeat(rows.astype(np.float32), 24).reshape(-1, 12, 2)
         features = replace(v.features, values=values, eye_distance=1.0)
-        videos.append(replace(v, features=replace(features, valid=np.ones(len(rows), bool))))
+        whole = np.ones(len(rows), bool)
+        sure = np.ones(features.confidence.shape, np.float32)
+        videos.append(replace(v, features=replace(features, valid=whole, confidence=sure)))
     settings = small(**PLAIN, missing_offset="mirror")
     samples = make_samples(videos, settings.net_config(), 7, settings)
     for seed in (0, 1):
