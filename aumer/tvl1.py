@@ -189,7 +189,9 @@ def _ready() -> None:
             if folder is not None and sys.executable:
                 # What has just been compiled rounds a little differently from the same read back
                 # from a file, as every later process does it. So a process of its own compiles.
-                words = [sys.executable, "-c", "from aumer.tvl1 import compile_now; compile_now()"]
+                here = str(Path(__file__).resolve().parents[1])  # this aumer, wherever we are
+                code = f"import sys; sys.path.insert(0, {here!r}); import aumer.tvl1 as t"
+                words = [sys.executable, "-c", f"{code}; t.compile_now()"]
                 subprocess.run(words, check=False, capture_output=True)
         compile_now()
 
