@@ -34,7 +34,7 @@ from aumer.errors import BackendUnavailable
 from aumer.face.track import FaceTracker
 from aumer.motion import Motions
 from aumer.pipeline import spot
-from aumer.spotting.combined import CombinedSpotter
+from aumer.spotting.rules import RuleSpotter
 from aumer.types import Frame
 from aumer.video import open_video
 
@@ -120,7 +120,7 @@ def stages(video: Path, motion: str) -> dict[str, float]:
     clocks["motion"].of(moved.steps)
     features = spot(video, model="rules", settings=settings).features
     assert features is not None
-    spotter = CombinedSpotter.from_settings(settings)
+    spotter = RuleSpotter.from_settings(settings)
     clocks["spot"].of(lambda: spotter(features))
     return {name: 1000 * clock.total / count for name, clock in clocks.items()}
 
