@@ -150,8 +150,9 @@ def analyse_all(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces)
-                before = {**chunk.arrays(), **tracker.state()}
-                cache.put(done, before)
+                arrays, state = chunk.arrays(), tracker.state()
+                cache.put(done, arrays, state)
+                before = {**arrays, **state}
                 done += 1
                 chunk = _Chunk(pool, motions, settings)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
@@ -159,7 +160,7 @@ def analyse_all(
             assert faces is not None
             chunk.add(frame, faces)
         if len(chunk):
-            cache.put(done, {**chunk.arrays(), **tracker.state()})
+            cache.put(done, chunk.arrays(), tracker.state())
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between start and end")

@@ -51,6 +51,7 @@ class FeatureCache:
         self._folder = None if folder is None else Path(folder).expanduser()
         self._key = key
         self._memory: dict[int, Arrays] = {}
+        self._last: tuple[int, Arrays] = (-1, {})
 
     def whole(self) -> Arrays | None:
         """The finished features, or `None`."""
@@ -71,12 +72,16 @@ class FeatureCache:
                 count += 1
         return count
 
-    def put(self, number: int, arrays: Arrays) -> None:
-        """Keep a finished chunk."""
+    def put(self, number: int, arrays: Arrays, state: Arrays | None = None) -> None:
+        """Keep a finished chunk, and what it takes to go on from there.
+
+        In memory the state of the last chunk alone is kept: no run goes on from an earlier one.
+        """
         if self._folder is None:
             self._memory[number] = arrays
+            self._last = number, state or {}
         else:
-            _write(self._chunk(number), arrays)
+            _write(self._chunk(number), {**arrays, **(state or {})})
 
     def get(self, number: int) -> Arrays:
         """A chunk that was put, now or by an interrupted run.
@@ -85,7 +90,8 @@ class FeatureCache:
             UsageError: its file has gone meanwhile.
         """
         if self._folder is None:
-            return self._memory[number]
+            last, state = self._last
+            return {**self._memory[number], **(state if number == last else {})}
         arrays = _read(self._chunk(number))
         if arrays is None:
             raise UsageError(

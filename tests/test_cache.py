@@ -357,3 +357,14 @@ def test_key_changes_with_the_libraries_that_the_back_ends_run(
         monkeypatch.setattr(analysis, "_version", lambda name, n=number: name == library and n)
         seen.add(key(overrides={"face": face}))
     assert (len(seen) == 2) is changes
+
+
+def test_in_memory_only_the_last_state_is_kept(tmp_path: Path) -> None:
+    for folder in (None, tmp_path):
+        cache = FeatureCache(folder, "k")
+        for number in range(3):
+            cache.put(number, {"a": np.full(2, number)}, {"state": np.full(3, number)})
+        for number in range(3):
+            np.testing.assert_array_equal(cache.get(number)["a"], np.full(2, number))
+            assert ("state" in cache.get(number)) == (folder is not None or number == 2)
+        np.testing.assert_array_equal(cache.get(2)["state"], np.full(3, 2))
