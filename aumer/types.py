@@ -244,6 +244,8 @@ class Features:
             )
         if not np.isfinite(self.values[self.valid]).all():
             raise ValueError("Features: a row marked valid holds NaN or infinity")
+        if not ((self.confidence >= 0) & (self.confidence <= 1)).all():  # NaN is neither
+            raise ValueError("Features: confidence must lie in [0, 1]")
 
     def __len__(self) -> int:
         return len(self.times)

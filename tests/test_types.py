@@ -386,3 +386,21 @@ def test_runs_reach_both_ends() -> None:
     assert runs(np.ones(3, bool)) == [(0, 3)]
     assert runs(np.zeros(3, bool)) == []
     assert runs(np.zeros(0, bool)) == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1, np.inf])
+def test_confidence_is_a_share(bad: float) -> None:
+    confidence = np.ones((4, 3), np.float32)
+    confidence[1, 2] = bad
+    with pytest.raises(ValueError, match=r"confidence must lie in \[0, 1\]"):
+        features(values=np.zeros((4, 3, 2), np.float32), confidence=confidence)
+
+
+def test_motion_without_confidence_is_not_trusted() -> None:
+    confidence = np.full((4, 3), 0.6, np.float32)
+    confidence[1, 2] = 0.4
+    valid = np.array([True, True, False, True])
+    values = np.where(valid[:, None, None], np.ones((4, 3, 2)), np.nan).astype(np.float32)
+    trusted = features(values=values, valid=valid, confidence=confidence).trusted(0.5)
+    assert (trusted[1, 2] == 0).all() and np.isnan(trusted[2]).all()
+    assert trusted[valid].sum() == 2 * (3 * 3 - 1)

@@ -27,7 +27,8 @@ _ROUNDS = 6
 _SOFT = 1e-3
 
 
-@lru_cache(maxsize=4)
+# Of as many sizes as several faces in view may have; a megabyte or two each.
+@lru_cache(maxsize=16)
 def rigid_basis(crop: int) -> FloatArray:
     """Motion of every crop pixel per unit of each rigid motion: (C, C, 2, 6) float32.
 
