@@ -183,6 +183,8 @@ def run_parts(
         path = None if folder is None else fold_path(folder, seed, part.name)
         if path is not None and path.exists():
             done[seed, part] = _read(path, _rows(clips, part, own))
+            # Killed between the result and this: the state would lie there for good.
+            path.with_suffix(".checkpoint").unlink(missing_ok=True)
             continue
         checkpoint = None
         if path is not None and workers.share_files:

@@ -272,7 +272,10 @@ def _run_folds(
             path = fold_path(folder, seed, fold.name)
             states = folder if workers.share_files else None
             work = job(fold, entries, model, protocol, seed, run=run_digest, folder=states)
-            if not _done(path, work, overwrite=options.overwrite):
+            if _done(path, work, overwrite=options.overwrite):
+                # Killed between the result and this: the state would lie there for good.
+                _forget_states(path)
+            else:
                 jobs.append(work)
                 path.parent.mkdir(parents=True, exist_ok=True)
     total = len(folds) * len(protocol.seeds)
@@ -281,10 +284,15 @@ def _run_folds(
     for done, (work, result) in enumerate(workers.run(run_fold, jobs), start=1):
         path = fold_path(folder, work.seed, work.fold)
         write_fold(path, result)
-        for state in path.parent.glob(f"{glob.escape(path.stem)}.*.checkpoint"):
-            state.unlink(missing_ok=True)
+        _forget_states(path)
         if progress:
             progress("folds", total - len(jobs) + done, total)
+
+
+def _forget_states(path: Path) -> None:
+    """Delete the training states of a fold whose result is written."""
+    for state in path.parent.glob(f"{glob.escape(path.stem)}.*.checkpoint"):
+        state.unlink(missing_ok=True)
 
 
 def _done(path: Path, work: Job, *, overwrite: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,19 @@ def test_a_run_that_was_killed_goes_on_to_the_same_predictions(
         assert next(s for s in seen if s[0] == "folds") == ("folds", len(before), 4)
     assert folds_of(folder) == folds_of(unbroken)
     assert not list(folder.glob("**/*.checkpoint"))
+
+
+def test_the_state_of_a_fold_that_was_written_is_not_left(
+    tmp_path: Path, tables: Path, unbroken: Path
+) -> None:
+    """Killed after the result was written, before its training state was deleted."""
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    done = min(folder.glob("seed-0/*.json"))
+    state = done.with_name(f"{done.stem}.0123456789ab.checkpoint")
+    state.write_bytes(b"left")
+    bench(folder, tables)
+    assert not state.exists()
 
 
 def test_workers_change_no_number(tmp_path: Path, tables: Path, unbroken: Path) -> None:
