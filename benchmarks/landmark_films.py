@@ -449,7 +449,7 @@ _OUTLINE = np.column_stack(
 def _turned(yaw: int) -> Case:
     what = f"the head as a textured mesh of the mean face's depth, turned by {yaw} degrees"
     return Case(
-        f"yaw {yaw}", what, lambda i, r: _turned_head(i, r, yaw), lambda p, r: _yawed(p, r, yaw)
+        f"yaw {yaw}", what, lambda i, r: turned_head(i, r, yaw), lambda p, r: _yawed(p, r, yaw)
     )
 
 
@@ -471,7 +471,8 @@ def _yawed(points: Points, rough: Points, yaw: float) -> Points:
     return applied(place, _rotated(solid, yaw)[:, :2])
 
 
-def _turned_head(image: ImageArray, rough: Points, yaw: float) -> ImageArray:
+def turned_head(image: ImageArray, rough: Points, yaw: float) -> ImageArray:
+    """The head as a textured mesh of the mean face's depth, turned by `yaw` degrees."""
     solid, place = _solid(rough, rough)
     solid = np.concatenate([solid, _FOREHEAD, _OUTLINE])
     source = applied(place, solid[:, :2])

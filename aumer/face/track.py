@@ -53,6 +53,12 @@ _EYES = (36, 45)
 #: by 90 it is .71 and more; between, half of the face is hidden, and what a network says of it is
 #: invented (benchmarks/landmarks.py, poor pictures).
 _NOSE_TIP, _ASIDE = 30, 0.64
+#: Of faces turned further than this (some 20 degrees), a look that knows nothing of where the face
+#: was is asked as well, whenever the detector looks: landmarks that are led into a profile stay
+#: plausible, while a fresh look sees no face there. (They may slip back towards .14 there; faces
+#: that look at the camera stay below .12.) Beyond `_FAR` (40 degrees) detector and fresh look come
+#: more often.
+_TURNED, _FAR = 0.12, 0.3
 #: Seconds from one look for other faces to the next, while the followed ones are seen; while others
 #: are there, so that it is known where they go; and the first time after one was seen.
 _LOOK_S, _OTHERS_S, _AGAIN_S = 1.0, 1 / 3, 0.1
@@ -206,6 +212,7 @@ class FaceTracker:
         upright = self._upright(image)
         self._follow_landmarks(upright)
         if self._since_look >= self._wait() - JITTER_S:
+            self._look_afresh(upright)
             boxes = self._detect(upright)
             if self._may_be_turned(boxes):
                 boxes, upright = self._turn(image, upright, boxes)
@@ -335,6 +342,8 @@ class FaceTracker:
                     waits.append(0.0 if track.lost < _SOUGHT_S else _SEEK_S)
             elif track.former is not None and not hides(track.former.box, track.place.box):
                 waits.append(_AGAIN_S)
+            elif _turned_aside(track.landmarks) > _FAR:
+                waits.append(_OTHERS_S)
         for track in self._tracks:
             if track.missing or track.place.away > _FORGOTTEN_S or track.landmarks is not None:
                 continue
@@ -364,6 +373,17 @@ class FaceTracker:
                 # Landmarks give way to who comes in front, and so would the place.
                 found, track.covered = None, True
             track.found_again |= self._take(track, image, found)
+
+    def _look_afresh(self, image: ImageArray) -> None:
+        """Give up faces turned far away of which another look sees nothing."""
+        for track in self._followed():
+            if track.landmarks is None or _turned_aside(track.landmarks) <= _TURNED:
+                continue
+            landmarker = self._take_landmarker()
+            landmarks = landmarker(image, box_round(track.landmarks))
+            self._give_back(landmarker)
+            if landmarks is None or not self._usable(landmarks, image.shape):
+                self._lose(track)
 
     def _read(self, track: Person, image: ImageArray, box: Box) -> bool:
         """Whether `box` holds landmarks that are usable; then the track is there."""
@@ -460,7 +480,13 @@ class FaceTracker:
         before, expected = track.place.copy(), track.expected
         if not self._read(track, image, box):
             if within(expected, box, _MAYBE):
-                track.place.seen(box)  # there, but turned away or too small
+                # There, but turned away or too small; or half hidden, and its box but a part of it.
+                if track.place.squeezed(box) and is_touched(
+                    box, track, self._tracks, self._since_look
+                ):
+                    track.covered = True
+                else:
+                    track.place.seen(box)
                 return True
             return anywhere
         sure = within(expected, track.place.box, _AT_ONCE)
@@ -586,12 +612,8 @@ class FaceTracker:
         centre = landmarks.mean(axis=0)
         if not ((centre >= 0).all() and centre[0] < shape[1] and centre[1] < shape[0]):
             return False
-        eyes = left - right
-        # Along the line of the eyes the nose's tip is in the middle of a frontal face.
-        middle, width = (right + left) / 2, max(float(np.hypot(*eyes)), 1e-9)
-        height = float(np.hypot(*(landmarks[48:68].mean(axis=0) - middle)))
-        aside = (landmarks[_NOSE_TIP] - middle) @ eyes / width**2 * (height / width)
-        return bool(np.hypot(*eyes) >= self._min_eye_distance and abs(aside) <= _ASIDE)
+        wide = float(np.hypot(*(left - right))) >= self._min_eye_distance
+        return wide and _turned_aside(landmarks) <= _ASIDE
 
     # -- turned pictures ------------------------------------------------------------------------
 
@@ -688,6 +710,16 @@ class FaceTracker:
             landmarks = _turned_back(track.landmarks, self.turns, shape)
             found[track.number] = Face(box_round(landmarks), landmarks, track.number, track.run)
         return found
+
+
+def _turned_aside(landmarks: FloatArray) -> float:
+    """How far the nose's tip lies from the middle of the face, as `_ASIDE` measures it."""
+    right, left = landmarks[list(_EYES)].astype(np.float64)
+    # Along the line of the eyes the nose's tip is in the middle of a frontal face.
+    eyes, middle = left - right, (right + left) / 2
+    width = max(float(np.hypot(*eyes)), 1e-9)
+    height = float(np.hypot(*(landmarks[48:68].mean(axis=0) - middle)))
+    return abs(float((landmarks[_NOSE_TIP] - middle) @ eyes)) / width**2 * (height / width)
 
 
 def _stands(landmarks: FloatArray) -> bool:
