@@ -25,10 +25,17 @@ from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
+from aumer.face.signs import eyelids, head_turn
 from aumer.face.track import Face, FaceTracker
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.rois import roi_set
-from aumer.types import FaceTrack, Features, FloatArray, Frame, VideoInfo
+from aumer.types import (
+    FaceTrack,
+    Features,
+    FloatArray,
+    Frame,
+    VideoInfo,
+)
 from aumer.video import Source, open_video
 
 if TYPE_CHECKING:
@@ -357,8 +364,29 @@ def _join(
             eye_distance=settings.motion.crop / 2,
             confidence=confidence,
         )
-        found.append(Analysis(video, features, track, numbers))
+        found.append(Analysis(video, _with_signs(features, track), track, numbers))
     return tuple(found)
+
+
+def _with_signs(features: Features, track: FaceTrack) -> Features:
+    """With eyelids and head at its rows, read off the landmarks around each."""
+    valid = features.valid
+    seen = np.asarray(np.isfinite(track.landmarks).all(axis=(1, 2)))
+
+    def at_its_rows(values: npt.NDArray[np.float64]) -> FloatArray:
+        rows = np.full((len(valid), values.shape[1]), np.nan, np.float32)
+        for k, column in enumerate(values.T):
+            rows[valid, k] = np.interp(features.times[valid], track.times[seen], column)
+        return rows
+
+    if not (seen.any() and valid.any()):
+        return features
+    landmarks = track.landmarks[seen]
+    return replace(
+        features,
+        eyelids=at_its_rows(eyelids(landmarks)),
+        head=at_its_rows(head_turn(landmarks)),
+    )
 
 
 def _pack(found: tuple[Analysis, ...]) -> Arrays:
@@ -399,5 +427,5 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
             turned=turned,
         )
         video = VideoInfo(**json.loads(str(arrays["video"])))
-        found.append(Analysis(video, features, track, numbers))
+        found.append(Analysis(video, _with_signs(features, track), track, numbers))
     return tuple(found)

@@ -202,7 +202,10 @@ class Features:
         values (T, R, 2) float32; times (T,) float64 seconds; frames (T,) int64, the decode
         ordinal nearest to each time; valid (T,) bool. Invalid rows are NaN. confidence (T, R)
         float32 in [0, 1]: how well the picture of each ROI agreed with itself where its motion was
-        measured; 0 in invalid rows, and 1 where it was left out and the row is valid.
+        measured; 0 in invalid rows, and 1 where it was left out and the row is valid. eyelids
+        (T, 2) float32: how far the right and the left eye are open at times[i], in outer-eye
+        distances, and head (T, 3) float32: yaw, pitch and roll in radians (`aumer.face.signs`);
+        NaN where not known, as where they were left out.
 
     Attributes:
         rois: name of each ROI.
@@ -218,9 +221,18 @@ class Features:
     rate: float
     eye_distance: float = 64.0
     confidence: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    eyelids: FloatArray = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    head: FloatArray = field(default_factory=lambda: np.empty((0, 3), np.float32))
 
     def __post_init__(self) -> None:
         n = len(self.times)
+        for name, columns in (("eyelids", 2), ("head", 3)):
+            if not getattr(self, name).size:
+                object.__setattr__(self, name, np.full((n, columns), np.nan, np.float32))
+            if getattr(self, name).shape != (n, columns):
+                raise ValueError(
+                    f"Features: {name} must be ({n}, {columns}), found {getattr(self, name).shape}"
+                )
         if not self.confidence.size:
             known = np.repeat(self.valid[:, None], len(self.rois), axis=1)
             object.__setattr__(self, "confidence", known.astype(np.float32))

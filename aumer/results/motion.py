@@ -251,6 +251,8 @@ class Motion:
             "times": features.times,
             "frames": features.frames,
             "valid": features.valid,
+            "eyelids": features.eyelids,
+            "head": features.head,
             **motion_table(features, unit),
         }
 
@@ -303,6 +305,8 @@ def load_features(path: StrPath) -> Features:
             rate=float(arrays["rate"]),
             eye_distance=eye_distance,
             confidence=arrays["confidence"].astype(np.float32),
+            # Files of before they were measured have none.
+            **{name: arrays[name] for name in ("eyelids", "head") if name in arrays},
         )
     except (KeyError, ValueError) as error:
         raise UsageError(f"{path} is damaged: {error}. {_anew(path)}") from error

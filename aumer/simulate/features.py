@@ -215,6 +215,11 @@ def render(
     path = np.zeros((rows + 1, len(ROIS), 2))
     for action, level in timeline.levels(times).items():
         path += strength * level[:, None, None] * subject.shown(action)
+    head = np.zeros((rows + 1, 3))
+    for key, cause in causes.items():
+        if isinstance(cause, nuisance.Turning):
+            turn = cause.turn(_rng(seed, name, key), times)
+            head[:, :2] += loudness * subject.noise * turn
     lost: BoolArray = np.zeros(rows + 1, np.bool_)
     for key, cause in causes.items():
         rng = _rng(seed, name, key)
@@ -237,7 +242,24 @@ def render(
         rois=tuple(ROIS),
         rate=rate,
         eye_distance=EYE_DISTANCE,
+        eyelids=_eyelids(causes, seed, name, times, valid),
+        head=np.where(valid[:, None], head[:-1], np.nan).astype(np.float32),
     )
+
+
+def _eyelids(
+    causes: Mapping[str, object], seed: int, name: str, times: Signal, valid: BoolArray
+) -> FloatArray:
+    """Closed by the blinks that the fit of the head suffers from; without it, by the others."""
+    closed = np.zeros(len(times))
+    for key in ("head_misfit", "blinks"):
+        cause = causes.get(key)
+        if isinstance(cause, nuisance.HeadMisfit | nuisance.Blinks):
+            closed = cause.lids(_rng(seed, name, key), times)
+            break
+    s = nuisance.settings()["eyelids"]
+    shown = np.where(valid, s["open"] - s["closing"] * closed[:-1], np.nan)
+    return np.repeat(shown[:, None], 2, axis=1).astype(np.float32)
 
 
 def write_features(
@@ -307,6 +329,8 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
             eye_distance=float(arrays["eye_distance"]),
+            # Files of before these were simulated have none.
+            **{key: arrays[key] for key in ("eyelids", "head") if key in arrays},
         )
         truth = tuple(
             _expression(k, rows, seconds)
@@ -360,6 +384,8 @@ def _whole(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]
             "rois": np.array(f.rois),
             "rate": np.array(f.rate),
             "eye_distance": np.array(f.eye_distance),
+            "eyelids": f.eyelids,
+            "head": f.head,
             "settings": np.array(json.dumps({"motion": IMITATED})),
             "truth_kind": np.array([e.kind for e in truth], dtype="<U5"),
             "truth_rows": np.array([(e.onset, e.apex, e.offset) for e in truth], np.int64).reshape(

@@ -7,6 +7,7 @@ constants, with their sources, are in ``configs/simulation.toml``.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -123,37 +124,55 @@ class MotionNoise:
 
 
 @dataclass(frozen=True)
-class HeadSway:
+class Turning(ABC):
+    """Turns of the head out of the plane, as far as they are not taken off.
+
+    Attributes:
+        depth_error: sd by ROI of what a turn by 1 rad leaves.
+    """
+
+    depth_error: float
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        wrong = self.depth_error * _depth_errors(rng)
+        return np.asarray(wrong[:, None] * self._turn(rng, times)[:, None, :])
+
+    def turn(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """Yaw and pitch (N, 2) radians that the same draw has in `path`."""
+        _depth_errors(rng)
+        return self._turn(rng, times)
+
+    @abstractmethod
+    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal: ...
+
+
+@dataclass(frozen=True)
+class HeadSway(Turning):
     """The unrest of a head held still, as far as its turns are not taken off."""
 
     yaw: float
     pitch: float
     correlation_s: float
-    depth_error: float
 
-    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        wrong = self.depth_error * _depth_errors(rng)
+    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
         keep = np.exp(-_step(times) / self.correlation_s)
         push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
         push[1:] *= np.sqrt(1 - keep**2)
         turn = lfilter([1.0], [1.0, -keep], push, axis=0)
         # Muscles do not jerk: without this the sway would have the spectrum of noise.
-        smooth = gaussian_filter1d(turn, 0.1 / _step(times), axis=0, mode="nearest")
-        return np.asarray(wrong[:, None] * smooth[:, None, :])
+        return np.asarray(gaussian_filter1d(turn, 0.1 / _step(times), axis=0, mode="nearest"))
 
 
 @dataclass(frozen=True)
-class HeadTurns:
+class HeadTurns(Turning):
     """Turns aside and back."""
 
     per_min: float
     size: float
     turn_s: Range
     stay_s: Range
-    depth_error: float
 
-    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        wrong = self.depth_error * _depth_errors(rng)
+    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
         turn = np.zeros((len(times), 2))
         for begin in _moments(rng, times, self.per_min):
             size = self.size * rng.standard_normal(2)
@@ -162,25 +181,23 @@ class HeadTurns:
                 size
                 * (_eased(times - begin, away) - _eased(times - begin - away - stay, back))[:, None]
             )
-        return np.asarray(wrong[:, None] * turn[:, None, :])
+        return turn
 
 
 @dataclass(frozen=True)
-class Posture:
+class Posture(Turning):
     """Turns that stay: leaning, sitting otherwise."""
 
     per_min: float
     size: float
     turn_s: Range
-    depth_error: float
 
-    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        wrong = self.depth_error * _depth_errors(rng)
+    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
         turn = np.zeros((len(times), 2))
         for begin in _moments(rng, times, self.per_min):
             size = self.size * rng.standard_normal(2)
             turn += size * _eased(times - begin, rng.uniform(*self.turn_s))[:, None]
-        return np.asarray(wrong[:, None] * turn[:, None, :])
+        return turn
 
 
 @dataclass(frozen=True)
@@ -193,11 +210,16 @@ class Blinks:
     brow: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        level = self.lids(rng, times)
+        moved = roi_displacement((45, "both")) + self.brow * roi_displacement((4, "both"))
+        return np.asarray(level[:, None, None] * moved)
+
+    def lids(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """How far they are closed (N,), in [0, 1], in the same draw of `path`."""
         level = np.zeros(len(times))
         for begin in _moments(rng, times, self.per_min):
             level = np.maximum(level, _lids(times - begin, self.closing_s, self.opening_s))
-        moved = roi_displacement((45, "both")) + self.brow * roi_displacement((4, "both"))
-        return np.asarray(level[:, None, None] * moved)
+        return level
 
 
 @dataclass(frozen=True)
@@ -221,6 +243,14 @@ class HeadMisfit:
             level = _lids(times - begin, self.closing_s, self.opening_s)
             moved += level[:, None, None] * self.once(rng)
         return moved
+
+    def lids(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """As those of `Blinks`: these are the blinks that it comes with."""
+        closed = np.zeros(len(times))
+        for begin in _moments(rng, times, self.per_min):
+            closed = np.maximum(closed, _lids(times - begin, self.closing_s, self.opening_s))
+            self.once(rng)
+        return closed
 
     def once(self, rng: np.random.Generator) -> Signal:
         """What one blink takes off when the lids are closed: (12, 2) outer-eye distances."""
