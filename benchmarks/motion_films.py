@@ -4,12 +4,8 @@ Lengths of motion are in u: 1 u is 1/64 of the mean face's outer-eye distance as
 set it in the picture (`Clip.to_face`), that is 1 px of the 128 px crop, at any crop. (A person's
 own outer eye corners lie .96 to 1.11 of that apart.) x goes to the image's right and y down, in
 the face's upright frame; ROIs are the 12 published ones, in their order. Images are (H, W, 3) uint8
-RGB.
-
-Motion is played into a frame by inverting p -> p + d(p) and reading the frame at p by a cubic
-B-spline in floating point; what is between two grey levels is rounded up or down by chance, in
-proportion, for plain rounding would return the frame unmoved wherever motion changes it by less
-than half a grey level. Pixels that do not move stay as they are. Everything is drawn by seed.
+RGB. How motion is played into a frame, `aumer.simulate.neutral_motion` says; everything is drawn by
+seed.
 """
 
 from __future__ import annotations
@@ -27,13 +23,11 @@ import numpy.typing as npt
 from common import test_data
 from landmark_films import read_clip
 from landmarks import default_tracker
-from scipy.interpolate import RBFInterpolator, RectBivariateSpline
-from scipy.ndimage import gaussian_filter1d, map_coordinates, spline_filter
 
-from aumer.face.crop import Matrix, applied, inverse, similarity
+from aumer.face.crop import applied, similarity
 from aumer.face.mean_face import MEAN_FACE, RIGID
-from aumer.rois import roi_set
-from aumer.simulate.anatomy import Action, displacement
+from aumer.simulate.anatomy import Action
+from aumer.simulate.neutral_motion import ROIS, Array, Field, Skin, dithered, moved
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film as SimulatedFilm
 from aumer.simulate.video import Nuisance
@@ -41,13 +35,8 @@ from aumer.simulate.warp import Face, spline_coefficients
 from aumer.types import ImageArray
 from aumer.video import open_video
 
-Array = npt.NDArray[np.float64]
-#: Displacement (N, 2) at points (N, 2), both in the face's frame and in outer-eye distances.
-Shift = Callable[[Array], Array]
-
 #: u in an outer-eye distance.
 U = 64
-ROIS = roi_set("published")
 _ROI, _RIGID = list(ROIS.landmarks), list(RIGID)
 #: ROIs on the nose, from which the head's motion is read.
 NOSE = tuple(k for k, name in enumerate(ROIS.names) if name.startswith("nose"))
@@ -122,10 +111,7 @@ class Clip:
     """A neutral stretch of a real video, with its landmarks by aumer's default face tracker.
 
     Attributes:
-        landmarks: (T, 68, 2) px.
-        to_face: (T, 2, 3), image to the face's frame: the similarity that puts the rigid landmarks
-            onto the mean face, smoothed over three frames or so. It carries what is played in.
-        mean: (68, 2): the landmarks' median in the face's frame.
+        skin: where the face is in each frame.
     """
 
     name: str
@@ -133,9 +119,22 @@ class Clip:
     person: str
     fps: float
     frames: list[ImageArray]
-    landmarks: Array
-    to_face: Array
-    mean: Array
+    skin: Skin
+
+    @property
+    def landmarks(self) -> Array:
+        """(T, 68, 2) px."""
+        return self.skin.landmarks
+
+    @property
+    def to_face(self) -> Array:
+        """(T, 2, 3), image to the face's frame."""
+        return self.skin.to_face
+
+    @property
+    def mean(self) -> Array:
+        """(68, 2): the landmarks' median in the face's frame."""
+        return self.skin.mean
 
     @property
     def label(self) -> str:
@@ -150,11 +149,7 @@ class Clip:
 def clip(name: str, first: int, last: int, person: str) -> Clip:
     """Frames `first` to `last` of a shared clip, decoded and tracked once in a run."""
     frames = read_clip(name, first, last)
-    landmarks = default_tracker(frames).astype(np.float64)
-    to_face = _to_face(landmarks)
-    upright = [applied(t, points) for t, points in zip(to_face, landmarks, strict=True)]
-    mean = np.median(upright, axis=0)
-    return Clip(name, first, person, rate_of(name), frames, landmarks, to_face, mean)
+    return Clip(name, first, person, rate_of(name), frames, Skin.of(default_tracker(frames)))
 
 
 def rate_of(name: str) -> float:
@@ -166,27 +161,7 @@ def rate_of(name: str) -> float:
         return video.info.fps
 
 
-def _to_face(landmarks: Array) -> Array:
-    """(T, 68, 2) px -> (T, 2, 3)."""
-    target = MEAN_FACE[_RIGID, :2]
-    each = np.stack([similarity(points[_RIGID], target) for points in landmarks])
-    # Smoothed is the way back, whose shift is a place in the image, not one far from it.
-    back = np.stack([inverse(t) for t in each])
-    back = gaussian_filter1d(back, 1.0, axis=0, mode="nearest")
-    return np.stack([inverse(t) for t in back])
-
-
 # -- motion ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """How skin moves at level 1, and the box (x0, y0, x1, y1) of the face's frame outside of which
-    it does not. `truth` (12, 2): at the ROIs. Outer-eye distances."""
-
-    shift: Shift
-    box: tuple[float, float, float, float]
-    truth: Array
 
 
 def bump(where: Clip, roi: int, sigma: float, angle: float) -> Field:
@@ -203,88 +178,9 @@ def bump(where: Clip, roi: int, sigma: float, angle: float) -> Field:
 
 
 def expression(where: Clip, actions: Sequence[Action]) -> Field:
-    """The simulator's field of AUs on this face; 1 u at the ROI that moves furthest.
-
-    The face's landmarks are brought onto the mean face by a thin-plate spline, as the simulator
-    does it.
-    """
-    place = RBFInterpolator(
-        where.mean, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
-    )
-    weights = dict.fromkeys(actions, 1.0)
-    # A table of the field; splines between its nodes.
-    x, y = np.arange(-1.4, 1.4, 1 / 40), np.arange(-1.2, 1.9, 1 / 40)
-    nodes = np.stack(np.meshgrid(x, y), axis=-1)
-    moved = displacement(weights, place(nodes.reshape(-1, 2))).reshape(nodes.shape)
-    size = np.hypot(moved[..., 0], moved[..., 1])
-    moving = np.argwhere(size > 1e-3 * size.max())
-    (top, left), (bottom, right) = moving.min(axis=0), moving.max(axis=0)
-    splines = [RectBivariateSpline(y, x, moved[..., k]) for k in range(2)]
-
-    def shift(points: Array) -> Array:
-        return np.stack([s.ev(points[..., 1], points[..., 0]) for s in splines], axis=-1)
-
-    truth = shift(where.mean[_ROI])
-    scale = 1 / (U * np.hypot(*truth.T).max())
-    return Field(lambda p: scale * shift(p), (x[left], y[top], x[right], y[bottom]), scale * truth)
-
-
-def moved(
-    image: ImageArray, to_face: Matrix, motions: Sequence[tuple[Field, float]], seed: Sequence[int]
-) -> ImageArray:
-    """The image with the skin moved by each field times its level."""
-    for number, (field, level) in enumerate(motions):
-        if level:
-            image = _moved(image, to_face, field, level, [*seed, number])
-    return image
-
-
-def _moved(
-    image: ImageArray, to_face: Matrix, field: Field, level: float, seed: Sequence[int]
-) -> ImageArray:
-    back = inverse(to_face)
-    unit = float(np.hypot(*back[:, 0]))
-    x0, y0, x1, y1 = field.box
-    corners = applied(back, np.array([(x0, y0), (x1, y0), (x0, y1), (x1, y1)]))
-    height, width = image.shape[:2]
-    low = np.clip(np.floor(corners.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=0)) + 1, low + 1, (width, height)).astype(int)
-
-    # The inverse displacement on a lattice, fine for the smoothest field there is, and refined.
-    step = max(1.5, unit / 40)
-    x, y = (np.arange(a - step, b + 2 * step, step) for a, b in zip(low, high, strict=True))
-    q = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    p, missed = q, np.inf
-    while missed > 1e-4:  # px; the field is a contraction
-        last, p = p, q - level * field.shift(applied(to_face, p)) @ back[:, :2].T
-        missed = float(np.abs(p - last).max())
-    shift = (p - q).reshape(len(y), len(x), 2)
-    columns, rows = np.arange(low[0], high[0]), np.arange(low[1], high[1])
-    dx, dy = (RectBivariateSpline(y, x, shift[..., k])(rows, columns) for k in range(2))
-
-    # Read with a margin that the spline's ends do not reach.
-    reach = 12 + int(np.ceil(np.abs(shift).max()))
-    left, top = np.maximum(low - reach, 0)
-    right, bottom = np.minimum(high + reach, (width, height))
-    where = np.stack([rows[:, None] - top + dy, columns[None] - left + dx])
-    patch = image[top:bottom, left:right].astype(np.float64)
-    planes = [
-        map_coordinates(
-            spline_filter(patch[..., c], order=3, mode="mirror"),
-            where, order=3, mode="mirror", prefilter=False,
-        )
-        for c in range(3)
-    ]  # fmt: skip
-    out = image.copy()
-    out[low[1] : high[1], low[0] : high[0]] = dithered(np.stack(planes, axis=-1), seed)
-    return out
-
-
-def dithered(values: npt.NDArray[Any], seed: Sequence[int]) -> ImageArray:
-    """Grey levels, rounded up or down by chance: their mean is what they were."""
-    chance = np.random.default_rng(list(seed)).random(values.shape, np.float32)
-    # A millionth: a whole number that is met but for a rounding error stays itself.
-    return np.clip(np.floor(values + chance * (1 - 2e-6) + 1e-6), 0, 255).astype(np.uint8)
+    """The simulator's field of AUs on this face; 1 u at the ROI that moves furthest."""
+    field = where.skin.field(actions)
+    return field.scaled(1 / (U * field.reach))
 
 
 # -- films -----------------------------------------------------------------------------------------

@@ -13,7 +13,16 @@ from aumer.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from aumer.simulate.features import SimulatedVideo
     from aumer.simulate.timeline import Timeline
-    from aumer.simulate.video import Nuisance
+    from aumer.simulate.video import Nuisance, Shot
+
+
+_NEUTRAL = """\
+With --neutral nothing of the recording is changed but the skin that an expression moves: its noise,
+blinks and sway stay. Somebody must have seen that the face is neutral, for what it does of itself
+is not in the truth; --from and --to cut such a part out. The truth says micro of what lasts up to
+.5 s, and how far the ROI moves that moves furthest (displacement, in outer-eye distances). mp4v and
+MJPG compress the recording a second time; FFV1, in .avi or .mkv, keeps every pixel.
+"""
 
 
 def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -72,23 +81,63 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
         "video",
         parents=[common],
         help="film a face that makes known expressions",
-        description="Films a talking, blinking, swaying face that makes known expressions. Writes "
-        "the film, and its truth beside it as STEM.csv; or, where OUT has no suffix, a data set in "
-        "the folders and the workbook of CAS(ME)^2.",
+        description="Films a talking, blinking, swaying face that makes known expressions, or "
+        "plays them into a real recording of a neutral one (--neutral). Writes the film, and its "
+        "truth beside it as STEM.csv; or, where OUT has no suffix, a data set in the folders and "
+        "the workbook of CAS(ME)^2, with truth.csv.",
+        epilog=_NEUTRAL,
     )
     parser.add_argument("out", metavar="OUT", help=".mp4, .mov, .mkv, .avi, or a new folder")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each film; default: 20")
-    parser.add_argument("--fps", type=float, default=30.0, help="default: 30")
-    parser.add_argument("--size", default="640x480", metavar="WxH", help="default: 640x480")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="of each film; default: 20, or the recording's. A longer film plays its recording to "
+        "and fro, a shorter one shows a part, drawn by the seed",
+    )
+    parser.add_argument("--fps", type=float, help="default: 30, or the recording's")
+    parser.add_argument("--size", metavar="WxH", help="default: 640x480, or the recording's")
     parser.add_argument(
         "--portrait", metavar="IMAGE", help="a neutral frontal face (default: NASA's astronaut)"
     )
     parser.add_argument(
-        "--films", type=int, default=1, help="films of a data set (OUT without suffix); default: 1"
+        "--films",
+        type=int,
+        default=1,
+        help="films of a data set (OUT without suffix), or of each recording; default: 1",
     )
     parser.add_argument("--codec", help="mp4v, MJPG or FFV1 (default: what the container holds)")
     parser.add_argument(
         "--no-nuisance", action="store_true", help="nothing moves but the expressions"
+    )
+    parser.add_argument(
+        "--neutral",
+        action="append",
+        metavar="CLIP",
+        help="play the expressions into this recording of a neutral face, a file or (with --fps) a "
+        "folder of frames; repeatable for a data set, where each is a subject",
+    )
+    parser.add_argument(
+        "--from", type=float, dest="start", metavar="S", help="where a recording becomes neutral"
+    )
+    parser.add_argument(
+        "--to", type=float, dest="stop", metavar="S", help="where it ceases to be; default: its end"
+    )
+    parser.add_argument(
+        "--amplitude",
+        type=float,
+        metavar="X",
+        help="with --neutral: how far every micro-expression moves the ROI that it moves furthest, "
+        "in outer-eye distances (real ones: .003 to .03), instead of sizes as CASME II's",
+    )
+    parser.add_argument(
+        "--strength", type=float, default=1.0, metavar="X", help="factor of all sizes; default: 1"
+    )
+    parser.add_argument(
+        "--held",
+        type=float,
+        metavar="SHARE",
+        help="of the micro-expressions, this share begins while a macro-expression is held, in the "
+        "other half of the face (default: inside one as often as in the data sets)",
     )
     _add_timeline(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -166,67 +215,153 @@ def _features(args: argparse.Namespace, console: Console) -> int:
 
 
 def _video(args: argparse.Namespace, console: Console) -> int:
-    import numpy as np
-
     from aumer.files import check_target
-    from aumer.simulate import timeline, video
+    from aumer.simulate import video
+    from aumer.video_file import codec_for
 
     out = Path(args.out)
-    size = _size(args.size)
-    nuisance: Nuisance = video.Nuisance.none() if args.no_nuisance else video.Nuisance()
     if args.films < 1:
         raise UsageError(f"--films must be 1 or more; found {args.films}")
-    performances = _replayed(args) or {
-        f"film{number:02d}": timeline.draw(
-            np.random.default_rng([args.seed, number]), args.seconds, rate_per_min=args.rate
-        )
-        for number in range(args.films)
-    }
     if not out.suffix:
-        # Every film is a clip of one code of one subject, as in CAS(ME)^2's names: 15_0101name.
-        named = {
-            (number + 1, f"0101{''.join(filter(str.isalnum, name))}"): performance
-            for number, (name, performance) in enumerate(performances.items())
-        }
-        console.start(f"filming {len(named)} videos into {out}")
-        video.write_casme_sq_layout(
-            out,
-            named,
-            portrait=args.portrait,
-            fps=args.fps,
-            size=size,
-            nuisance=nuisance,
-            seed=args.seed,
-        )
+        video.check_new_folder(out)
+        shots = _shots(args, console)
+        console.start(f"filming {len(shots)} videos into {out}")
+        video.write_shots_as_casme_sq(out, shots, progress=console.progress)
         console.finish()
+        if strange := sorted({shot.fps for shot in shots.values()} - {30.0}):
+            console.note(
+                f"note: CAS(ME)^2's layout is read at 30 frames per second, and these films have "
+                f"{', '.join(f'{fps:g}' for fps in strange)}; {out / 'truth.csv'} says so, and is "
+                'read by the data set "own"'
+            )
         console.data(f"{out}\n")
         return EXIT_OK
-    if len(performances) > 1:
-        raise UsageError(
-            f"{out} holds one film, and there are {len(performances)}; for a data set give a "
-            "folder's name, without a suffix"
-        )
-    (performance,) = performances.values()
     truth = out.with_suffix(".csv")
+    codec_for(out, args.codec)
     for target in (out, truth):
         check_target(target, overwrite=args.overwrite)
+    shots = _shots(args, console)
+    if len(shots) > 1:
+        raise UsageError(
+            f"{out} holds one film, and there are {len(shots)}; for a data set give a "
+            "folder's name, without a suffix"
+        )
+    (shot,) = shots.values()
     console.start(f"filming {out}")
-    video.write_video(
-        out,
-        performance,
-        portrait=args.portrait,
-        fps=args.fps,
-        size=size,
-        nuisance=nuisance,
-        seed=args.seed,
-        codec=args.codec,
-        overwrite=args.overwrite,
-        progress=console.progress,
+    video.write_shot(
+        out, shot, codec=args.codec, overwrite=args.overwrite, progress=console.progress
     )
-    video.write_truth(truth, performance, args.fps, file=out.name, overwrite=args.overwrite)
+    video.write_truths(truth, {out.name: shot}, overwrite=args.overwrite)
     console.finish()
     console.data(f"{out}\n{truth}\n")
     return EXIT_OK
+
+
+def _shots(args: argparse.Namespace, console: Console) -> dict[tuple[int, str], Shot]:
+    """The films that are asked for, by number of the subject and name as CAS(ME)^2 has them."""
+    return _of_recordings(args, console) if args.neutral else _of_portrait(args)
+
+
+def _of_portrait(args: argparse.Namespace) -> dict[tuple[int, str], Shot]:
+    import numpy as np
+
+    from aumer.simulate import timeline, video
+
+    _refuse(args, "goes with --neutral", "start", "stop", "amplitude")
+    fps = 30.0 if args.fps is None else args.fps
+    seconds = 20.0 if args.seconds is None else args.seconds
+    size = _size(args.size or "640x480")
+    nuisance: Nuisance = video.Nuisance.none() if args.no_nuisance else video.Nuisance()
+    performances = _replayed(args) or {
+        f"film{number:02d}": timeline.draw(
+            np.random.default_rng([args.seed, number]),
+            seconds,
+            rate_per_min=args.rate,
+            held=args.held,
+        )
+        for number in range(args.films)
+    }
+    # Every film is a clip of one code of one subject, as in CAS(ME)^2's names: 15_0101name.
+    return video.portrait_shots(
+        {
+            (number + 1, f"0101{_plain(name)}"): performance.scaled(args.strength)
+            for number, (name, performance) in enumerate(performances.items())
+        },
+        portrait=args.portrait,
+        fps=fps,
+        size=size,
+        nuisance=nuisance,
+        seed=args.seed,
+    )
+
+
+def _of_recordings(args: argparse.Namespace, console: Console) -> dict[tuple[int, str], Shot]:
+    """Each recording is a subject, each of its films a video."""
+    from aumer.simulate.neutral import Neutral, names_of
+
+    why = "says nothing with --neutral, which takes the recording as it is: leave it out"
+    _refuse(args, why, "portrait", "size", "no_nuisance")
+    folders = [Path(clip).expanduser().is_dir() for clip in args.neutral]
+    if not any(folders):
+        _refuse(args, "is for a folder of frames; a film has its recording's rate", "fps")
+    clips = [Path(clip) for clip in args.neutral]
+    names_of(clips)
+    replayed = _replayed(args)
+    made: dict[tuple[int, str], Shot] = {}
+    if Path(args.out).suffix and len(clips) * len(replayed or range(args.films)) > 1:
+        raise UsageError(
+            f"{args.out} holds one film, and more are asked for; for a data set give a folder's "
+            "name, without a suffix"
+        )
+    for subject, (clip, is_folder) in enumerate(zip(clips, folders, strict=True), start=1):
+        console.start(f"following the face through {clip}")
+        neutral = Neutral.open(
+            clip,
+            fps=args.fps if is_folder else None,
+            start_s=args.start,
+            stop_s=args.stop,
+            progress=console.progress,
+        )
+        console.finish()
+        for note in neutral.notes:
+            console.note(f"note: {note}")
+        sizes = {"strength": args.strength, "amplitude": args.amplitude}
+        if replayed:
+            performances = [(name, neutral.sized(t, **sizes)) for name, t in replayed.items()]
+        else:
+            performances = [
+                (
+                    f"film{number:02d}",
+                    neutral.draw(
+                        (args.seed, number, subject - 1),
+                        seconds=args.seconds,
+                        rate_per_min=args.rate,
+                        held=args.held,
+                        **sizes,
+                    ),
+                )
+                for number in range(args.films)
+            ]
+        for number, (name, performance) in enumerate(performances):
+            film = neutral.film(performance, seed=args.seed + number)
+            made[subject, f"{101 + number:04d}{_plain(name)}"] = film.shot()
+    return made
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name))
+
+
+def _refuse(args: argparse.Namespace, why: str, *names: str) -> None:
+    """Complain of options that were given and say nothing here."""
+    shown = {"start": "--from", "stop": "--to"}
+    given = [
+        shown.get(name, f"--{name.replace('_', '-')}")
+        for name in names
+        if getattr(args, name) not in (None, False)
+    ]
+    if given:
+        raise UsageError(f"{' and '.join(given)}: {why}")
 
 
 def _size(text: str) -> tuple[int, int]:

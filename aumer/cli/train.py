@@ -24,6 +24,11 @@ CONFIG is a TOML file; paths in it are relative to its folder:
     [train]                     # any key of the preset
     epochs = 60
 
+To learn from more: augment_neutral = ["me.mp4"] above [data], or --augment-neutral, plays known
+expressions into recordings of neutral faces, each a subject of its own; [augment] has films = 4 of
+each, seconds = 30, rate_per_min = 12, strength = 1, held = 0.2 (share of the micro-expressions that
+begin while a macro-expression is held). Nobody whom the network is tested on may be among them.
+
 The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted goes on where
 it was when the same command is given again; on a CPU its weights are those of an unbroken run.
 Then: aumer spot VIDEO --model runs/mine/model.safetensors
@@ -45,6 +50,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add("-o", "--output", metavar="DIR", help="folder for the weights, instead of the file's")
     add("--seed", type=int, metavar="N", help="instead of the file's")
     add("--device", metavar="NAME", help="as torch names it, instead of the file's")
+    add(
+        "--augment-neutral",
+        nargs="+",
+        metavar="CLIP",
+        help="recordings of neutral faces to play expressions into, instead of the file's",
+    )
     add("--overwrite", action="store_true", help="replace the weights of an earlier run")
     add(
         "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
@@ -59,7 +70,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     overrides = {
         name: value
-        for name in ("output", "seed", "device")
+        for name in ("output", "seed", "device", "augment_neutral")
         if (value := getattr(args, name)) is not None
     }
     config = training.read_config(args.config, overrides)

@@ -8,6 +8,7 @@ exactly 0, so the truth is known to the instant.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,11 @@ FADE_PER_S, FADE = 0.2, 0.1
 RELAXATION_S = (0.13, 0.50)
 #: Seconds of rest between two expressions that are not nested, at least: one frame at 30 fps.
 REST_S = 0.034
+#: The longest that a micro-expression lasts, in seconds.
+MICRO_S = 0.5
+#: Action units of the upper half of a face: brows and lids. Those of the cheek (6) and of the
+#: nose's root (9) move some of both halves, and come with either.
+UPPER, BETWEEN = frozenset((1, 2, 4, 5, 7, 43, 45)), frozenset((6, 9))
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,25 @@ class Timeline:
                 f"an event ends at {max(late)} s, after the {self.duration_s} s there are"
             )
 
+    def scaled(self, strength: float) -> Timeline:
+        """The same, every event `strength` times as intense, or as intense as can be (1).
+
+        Raises:
+            UsageError: the strength is not positive.
+        """
+        if not 0 < strength < math.inf:
+            raise UsageError(f"strength must be > 0; found {strength}")
+        events = (replace(e, intensity=min(1.0, strength * e.intensity)) for e in self.events)
+        return replace(self, events=tuple(events))
+
+    def by_duration(self) -> Timeline:
+        """The same, events of up to `MICRO_S` micro and longer ones macro, whatever they were."""
+
+        def kind(event: Event) -> Kind:
+            return "micro" if event.offset_s - event.onset_s <= MICRO_S + 1e-6 else "macro"
+
+        return replace(self, events=tuple(replace(e, kind=kind(e)) for e in self.events))
+
     def levels(self, t: Signal) -> dict[Action, Signal]:
         """Intensity of each action at the times t (T,): (T,) each; events add, capped at 1."""
         total: dict[Action, Signal] = {}
@@ -145,24 +170,33 @@ def draw(
     statistics: Statistics | None = None,
     *,
     rate_per_min: float | None = None,
+    held: float | None = None,
 ) -> Timeline:
     """A performance as expressions come in the field's tables.
 
     Numbers are Poisson at the tables' rates. A micro-expression lies inside a macro-expression as
     often as in the tables, with other AUs; all else is spread evenly over the time, `REST_S` apart.
+    One that shall lie inside and has no room there does not take place.
 
     Args:
         statistics: by default those of CAS(ME)^2 and SAMM-LV together.
         rate_per_min: expressions per minute of both kinds together, in the tables' proportion.
+        held: share of the micro-expressions that begin while a macro-expression is held, in the
+            other half of the face and one in each, instead of the tables' share anywhere inside.
 
     Raises:
-        UsageError: a duration or a rate that is not positive.
+        UsageError: a duration or a rate that is not positive, or a share outside [0, 1].
     """
     statistics = statistics or load()
     if not duration_s > 0:
         raise UsageError(f"duration_s must be > 0 seconds; found {duration_s}")
     if rate_per_min is not None and not rate_per_min > 0:
         raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
+    if held is not None and not 0 <= held <= 1:
+        raise UsageError(
+            f"held, the share of micro-expressions that begin while a macro-expression is held, "
+            f"must lie in 0 to 1; found {held}"
+        )
     usual = sum(k.rate_per_min for k in statistics.kinds.values())
     scale = 1.0 if rate_per_min is None else rate_per_min / usual
     macro, micro = (
@@ -175,12 +209,19 @@ def draw(
         for kind in ("macro", "micro")
     )
     room = max((e.offset_s for e in macro), default=0.0)
-    inside = [e for e in micro if e.offset_s < room and rng.random() < statistics.nested]
+    share = statistics.nested if held is None else held
+    inside = [e for e in micro if e.offset_s < room and rng.random() < share]
     apart = macro + [e for e in micro if all(e is not i for i in inside)]
     hosts = _spread(rng, apart, duration_s)
     events = list(hosts)
+    taken: list[Event] = []
     for event in inside:
-        nested = _nested(rng, event, [h for h in hosts if h.kind == "macro"], statistics)
+        macros = [h for h in hosts if h.kind == "macro"]
+        if held is None:
+            nested = _nested(rng, event, macros, statistics)
+        else:
+            nested = _while_held(rng, event, [h for h in macros if h not in taken], statistics)
+            taken += [h for h in macros if nested and h.onset_s <= nested.onset_s < h.offset_s]
         if nested:
             events.append(nested)
     return Timeline(duration_s, tuple(sorted(events, key=lambda e: (e.onset_s, e.offset_s))))
@@ -383,6 +424,33 @@ def _nested(
         other = draw_event(rng, event.kind, statistics)
         event = replace(event, aus=other.aus, intensity=other.intensity)
     return None
+
+
+def _while_held(
+    rng: np.random.Generator, event: Event, hosts: list[Event], statistics: Statistics
+) -> Event | None:
+    """The event begun while one of the hosts is held that moves one half of the face, and moving
+    the other."""
+    length = event.offset_s
+    able = [h for h in hosts if len(_halves(h)) == 1 and h.apex_s < h.offset_s - length]
+    if not able:
+        return None
+    host = able[rng.integers(len(able))]
+    taken = {au for au, _ in host.aus}
+    for _ in range(100):
+        if len(_halves(event)) == 1 and not (
+            _halves(event) & _halves(host) or taken & {au for au, _ in event.aus}
+        ):
+            begin = rng.uniform(host.apex_s, min(host.release_s, host.offset_s - length))
+            return _moved(event, float(begin))
+        other = draw_event(rng, event.kind, statistics)
+        event = replace(event, aus=other.aus, intensity=other.intensity)
+    return None
+
+
+def _halves(event: Event) -> set[bool]:
+    """Which halves of the face an event moves: the upper (True), the lower."""
+    return {au in UPPER for au, _ in event.aus if au not in BETWEEN}
 
 
 def _csv(path: StrPath) -> list[dict[str, str]]:

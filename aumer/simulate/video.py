@@ -24,11 +24,12 @@ import math
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -51,6 +52,8 @@ from aumer.simulate.warp import (
 )
 from aumer.types import Expression, FloatArray, ImageArray
 from aumer.video_file import VideoFile, codec_for
+
+Key = TypeVar("Key")
 
 # Papers below are cited from memory (mem): nobody here had them at hand to look the figures up.
 # -- nuisance --------------------------------------------------------------------------------------
@@ -529,12 +532,17 @@ def frame_count(timeline: Timeline, fps: float) -> int:
 
 
 def _shoot(film: Film, fps: float, count: int) -> Iterator[ImageArray]:
+    return developed(partial(film.frame, k / fps, k) for k in range(count))
+
+
+def developed(jobs: Iterable[Callable[[], ImageArray]]) -> Iterator[ImageArray]:
+    """What the jobs give, in their order; some are done ahead, side by side."""
     workers = max(1, min(4, os.cpu_count() or 1))
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[ImageArray]] = deque()
         try:
-            for k in range(count):
-                waiting.append(pool.submit(film.frame, k / fps, k))
+            for job in jobs:
+                waiting.append(pool.submit(job))
                 if len(waiting) > workers + 1:
                     yield waiting.popleft().result()
             while waiting:
@@ -552,6 +560,33 @@ TRUTH_COLUMNS = (
     "file", "fps", "n_frames", "event", "onset", "apex", "offset", "kind", "au", "confidence",
     "note", "onset_s", "apex_s", "release_s", "offset_s", "intensity",
 )  # fmt: skip
+#: One more where it is known: how far the ROI moves that moves furthest, in outer-eye distances.
+DISPLACEMENT = "displacement"
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A film that can be written: its truth, and its frames once they are asked for.
+
+    Attributes:
+        fps, size: frames per second; width and height, px.
+        frames: begins a pass over the (H, W, 3) uint8 RGB frames, `frame_count` of them.
+        displacements: of each event, at its apex, how far the ROI moves that moves furthest, in
+            outer-eye distances; `None` where it is not known.
+        note: what the truth says of the film.
+    """
+
+    timeline: Timeline
+    fps: float
+    size: tuple[int, int]
+    frames: Callable[[], Iterator[ImageArray]]
+    displacements: tuple[float, ...] | None = None
+    note: str = "simulated"
+
+    @property
+    def count(self) -> int:
+        """Frames of the film."""
+        return frame_count(self.timeline, self.fps)
 
 
 def write_video(
@@ -582,15 +617,28 @@ def write_video(
     """
     codec = codec_for(path, codec)
     check_target(path, overwrite=overwrite)
-    frames = simulate_video(
-        timeline, portrait=portrait, fps=fps, size=size, nuisance=nuisance, seed=seed
+    shots = portrait_shots(
+        {"": timeline}, portrait=portrait, fps=fps, size=size, nuisance=nuisance, seed=seed
     )
-    count = frame_count(timeline, fps)
-    with VideoFile(path, fps=fps, size=size, codec=codec, overwrite=overwrite) as file:
-        for k, frame in enumerate(frames):
+    write_shot(path, shots[""], codec=codec, overwrite=overwrite, progress=progress)
+
+
+def write_shot(
+    path: StrPath,
+    shot: Shot,
+    *,
+    codec: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a film into a file, whole or not at all. Args and errors as `write_video`."""
+    codec = codec_for(path, codec)
+    check_target(path, overwrite=overwrite)
+    with VideoFile(path, fps=shot.fps, size=shot.size, codec=codec, overwrite=overwrite) as file:
+        for k, frame in enumerate(shot.frames()):
             file.write(frame)
             if progress:
-                progress(k + 1, count)
+                progress(k + 1, shot.count)
 
 
 def truth(timeline: Timeline, fps: float) -> tuple[Expression, ...]:
@@ -612,20 +660,44 @@ def write_truth(
     Raises:
         UsageError: the file exists, or cannot be written.
     """
+    shot = Shot(timeline, fps, (0, 0), lambda: iter(()))
+    write_truths(path, {file: shot}, overwrite=overwrite)
+
+
+def write_truths(path: StrPath, shots: Mapping[str, Shot], *, overwrite: bool = False) -> None:
+    """Write the truth of films by name as one CSV; see `write_truth`.
+
+    It has a column `DISPLACEMENT` more where that is known of every film.
+    """
+    told = bool(shots) and all(shot.displacements is not None for shot in shots.values())
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(TRUTH_COLUMNS)
-    head = (file, f"{fps:.6g}", frame_count(timeline, fps))
+    table.writerow((*TRUTH_COLUMNS, *([DISPLACEMENT] if told else [])))
+    for file, shot in shots.items():
+        for row, reach in zip(_truth_rows(file, shot), _reaches(shot), strict=True):
+            table.writerow((*row, *([reach] if told else [])))
+    atomic_write(path, text.getvalue(), overwrite=overwrite)
+
+
+def _truth_rows(file: str, shot: Shot) -> Iterator[tuple[object, ...]]:
+    timeline, fps = shot.timeline, shot.fps
+    head = (file, f"{fps:.6g}", shot.count)
     for number, (seen, event) in enumerate(zip(truth(timeline, fps), timeline.events, strict=True)):
         seconds = (f"{getattr(event, name):.6f}" for name in TRUTH_COLUMNS[11:15])
         frames = (seen.onset, seen.apex, seen.offset)
-        table.writerow(
-            (*head, number + 1, *frames, event.kind, au_text(event), "high", "simulated", *seconds,
-             f"{event.intensity:.6f}")
+        yield (
+            *head, number + 1, *frames, event.kind, au_text(event), "high", shot.note, *seconds,
+            f"{event.intensity:.6f}",
         )  # fmt: skip
     if not timeline.events:
-        table.writerow((*head, 0, "", "", "", "none", "", "high", "simulated", "", "", "", "", ""))
-    atomic_write(path, text.getvalue(), overwrite=overwrite)
+        yield (*head, 0, "", "", "", "none", "", "high", shot.note, "", "", "", "", "")
+
+
+def _reaches(shot: Shot) -> list[str]:
+    """A cell for each of `_truth_rows`."""
+    if not shot.timeline.events or shot.displacements is None:
+        return [""] * max(1, len(shot.timeline.events))
+    return [f"{reach:.6f}" for reach in shot.displacements]
 
 
 def au_text(event: Event) -> str:
@@ -657,6 +729,9 @@ def write_casme_sq_layout(
     - ``naming rule1``: number in the folder's name, folder, subject;
     - ``naming rule2``: four-digit code in the video's name, name in the clip's.
 
+    ``truth.csv`` beside it has the same and more, in aumer's own columns (`write_truths`): the
+    layout says nothing of time, and is read at 30 frames per second.
+
     Args:
         folder: where; it must not exist, and appears when all is written.
         videos: (number in the folder's name, video's name such as ``0101disgust1``) -> timeline.
@@ -667,30 +742,91 @@ def write_casme_sq_layout(
             be used.
         NoFaceError: no face is found in the portrait.
     """
+    check_new_folder(folder)
+    shots = portrait_shots(
+        videos, portrait=portrait, fps=fps, size=size, nuisance=nuisance, seed=seed
+    )
+    write_shots_as_casme_sq(folder, shots)
+
+
+def portrait_shots(
+    videos: Mapping[Key, Timeline],
+    *,
+    portrait: Portrait = None,
+    fps: float = 30.0,
+    size: tuple[int, int] = (640, 480),
+    nuisance: Nuisance | None = None,
+    seed: int = 0,
+) -> dict[Key, Shot]:
+    """Films of one portrait, each with nuisances of its own; see `simulate_video`.
+
+    Raises:
+        UsageError, NoFaceError: as `simulate_video`.
+    """
+    for timeline in videos.values():
+        frame_count(timeline, fps)
+    face = Face(portrait, size)
+
+    def shot(number: int, timeline: Timeline) -> Shot:
+        def frames() -> Iterator[ImageArray]:
+            film = Film(timeline, nuisance=nuisance, seed=seed + number, face=face)
+            return _shoot(film, fps, frame_count(timeline, fps))
+
+        return Shot(timeline, fps, size, frames)
+
+    return {key: shot(number, timeline) for number, (key, timeline) in enumerate(videos.items())}
+
+
+def check_new_folder(folder: StrPath) -> Path:
+    """Where a data set would be written.
+
+    Raises:
+        UsageError: it exists, or the folder that it would lie in does not.
+    """
     folder = Path(folder)
     if folder.exists():
         raise UsageError(f"{folder} exists already: give the name of a new folder")
     if not folder.parent.is_dir():
         raise UsageError(f"cannot write {folder}: {folder.parent} is not a folder")
-    for _, name in videos:
+    return folder
+
+
+def write_shots_as_casme_sq(
+    folder: StrPath,
+    shots: Mapping[tuple[int, str], Shot],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write films as a data set; see `write_casme_sq_layout`.
+
+    Args:
+        progress: called with the number of frames written and how many there will be.
+    """
+    folder = check_new_folder(folder)
+    for _, name in shots:
         if not (name[:4].isdigit() and name[:4].isascii() and name[4:].isalnum()):
             raise UsageError(
                 "a video's name must be four digits and a name, such as 0101disgust1; found "
                 f"{name!r}"
             )
-    face = Face(portrait, size)
+    total, done = sum(shot.count for shot in shots.values()), 0
     with tempfile.TemporaryDirectory(prefix=".aumer-", dir=folder.parent) as temporary:
         made = Path(temporary) / "set"
-        for number, ((subject, name), timeline) in enumerate(videos.items()):
-            place = made / "rawpic" / f"s{subject}" / f"{subject}_{name}"
-            place.mkdir(parents=True)
-            film = Film(timeline, nuisance=nuisance, seed=seed + number, face=face)
-            for k, frame in enumerate(_shoot(film, fps, frame_count(timeline, fps))):
+        named = {}
+        for (subject, name), shot in shots.items():
+            below = f"rawpic/s{subject}/{subject}_{name}"
+            named[below] = shot
+            (made / below).mkdir(parents=True)
+            for k, frame in enumerate(shot.frames()):
                 _, packed = cv2.imencode(
                     ".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _CASME_QUALITY]
                 )
-                (place / f"img_{k + 1:04d}.jpg").write_bytes(packed.tobytes())
-        _casme_workbook(videos, fps).save(made / "CAS(ME)^2code_final.xlsx")
+                (made / below / f"img_{k + 1:04d}.jpg").write_bytes(packed.tobytes())
+                done += 1
+                if progress:
+                    progress(done, total)
+        _casme_workbook(shots).save(made / "CAS(ME)^2code_final.xlsx")
+        write_truths(made / "truth.csv", named)
         made.rename(folder)
 
 
@@ -698,18 +834,17 @@ def write_casme_sq_layout(
 _CASME_QUALITY = 95
 
 
-def _casme_workbook(videos: Mapping[tuple[int, str], Timeline], fps: float) -> Any:
+def _casme_workbook(shots: Mapping[tuple[int, str], Shot]) -> Any:
     from openpyxl import Workbook
 
-    subjects = sorted({subject for subject, _ in videos})
+    subjects = sorted({subject for subject, _ in shots})
     book = Workbook()
     codes = book.active
     codes.title = "CASFEcode_final"
     codes.append(["###"] * 10)
-    for (subject, name), timeline in sorted(videos.items(), key=lambda item: item[0]):
-        for k, (seen, event) in enumerate(
-            zip(truth(timeline, fps), timeline.events, strict=True), start=1
-        ):
+    for (subject, name), shot in sorted(shots.items(), key=lambda item: item[0]):
+        seen_events = zip(truth(shot.timeline, shot.fps), shot.timeline.events, strict=True)
+        for k, (seen, event) in enumerate(seen_events, start=1):
             aus = au_text(event)
             group, emotion = _emotion(event)
             row = codes.max_row + 1
@@ -731,7 +866,7 @@ def _casme_workbook(videos: Mapping[tuple[int, str], Timeline], fps: float) -> A
         folders.append([subject, f"s{subject}", number])
     names = book.create_sheet("naming rule2")
     names.append(["###"] * 2)
-    for name in sorted({name for _, name in videos}):
+    for name in sorted({name for _, name in shots}):
         names.append([name[:4], name[4:]])
     return book
 

@@ -36,7 +36,7 @@ from aumer.training.samples import (
     truth_intervals,
 )
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, subjects_of
+from aumer.training.videos import LabelledVideo, observed, subjects_of
 from aumer.types import KINDS, Counts
 
 #: Called after every epoch with its record: epoch, lr, seconds, loss and its terms, inner loss.
@@ -92,7 +92,7 @@ def train(
     if not videos:
         raise UsageError("no video is left to train on")
     device = torch.device(device)
-    inner = inner_subjects(subjects_of(videos), settings.inner_share, seed)
+    inner = inner_subjects(subjects_of(observed(videos)), settings.inner_share, seed)
     outer_videos = [v for v in videos if v.subject not in inner]
     inner_videos = [v for v in videos if v.subject in inner]
 

@@ -21,7 +21,15 @@ from aumer.spotting.network import NetSpotter
 from aumer.training.curves import loss_plot, tensorboard
 from aumer.training.loop import Callback, Trained, train
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, extract, read_folder, subjects_of
+from aumer.training.videos import (
+    Augment,
+    LabelledVideo,
+    NeutralFilms,
+    extract,
+    observed,
+    read_folder,
+    subjects_of,
+)
 
 #: Files of a run's folder.
 WEIGHTS, CHECKPOINT, LOG, CURVES = (
@@ -69,6 +77,10 @@ class RunConfig:
             defaults, and for motion as published where the network is the published one. For a data
             set that comes as features, what they were measured with; or empty if nobody knows.
         card: what the weights' card should say beside what aumer knows: licence, purpose, ...
+        augment_neutral: recordings of neutral faces. Expressions are played into them
+            (`aumer.simulate.neutral`) as `augment` says, and they become subjects of their own, to
+            train on. No threshold is chosen and no prior counted on them where there are two other
+            subjects. A recording of somebody whom the network is tested on must not be among them.
     """
 
     data: DataSource
@@ -80,6 +92,8 @@ class RunConfig:
     settings: str = ""
     train: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    augment_neutral: tuple[str, ...] = ()
+    augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
         strict.require(self.seed >= 0, "seed", self.seed, ">= 0")
@@ -94,7 +108,8 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     """A run's TOML file, its paths made absolute.
 
     Args:
-        overrides: top-level keys that replace the file's: output, seed, device.
+        overrides: top-level keys that replace the file's: output, seed, device, augment_neutral.
+            Their paths stay as they are.
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
@@ -113,6 +128,8 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     changed: dict[str, Any] = {"data": data}
     if "output" not in (overrides or {}):
         changed["output"] = absolute(config.output)
+    if "augment_neutral" not in (overrides or {}):
+        changed["augment_neutral"] = [absolute(clip) for clip in config.augment_neutral]
     for key in ("graph", "settings"):
         beside = here / getattr(config, key)
         if getattr(config, key) and beside.is_file():
@@ -140,7 +157,7 @@ def run(
 
     Raises:
         UsageError: weights are there already and `overwrite` is False, no videos, or as `train`.
-        VideoError, NoFaceError: a data set's video cannot be read, or shows no face.
+        VideoError, NoFaceError: a video or a neutral recording cannot be read, or shows no face.
     """
     folder = Path(config.output)
     try:
@@ -149,7 +166,10 @@ def run(
         raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
     weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
     check_target(weights, overwrite=overwrite)
+    films = _neutral_films(config, progress)  # what is wrong with them is told before the work
     videos = read_videos(config, cache=cache, progress=progress)
+    if films is not None:
+        videos += films.extract(cache=cache, progress=progress)
     settings = config.train_settings()
     graph = _graph(config, settings, videos)
 
@@ -167,7 +187,12 @@ def run(
     atomic_write(folder / LOG, lines, overwrite=True)
     atomic_write(folder / CURVES, loss_plot(trained.log), overwrite=True)
     NetSpotter(trained.net, trained.decoder).save(
-        weights, card(config, settings, videos, trained), overwrite=overwrite
+        weights,
+        {
+            **card(config, settings, [v for v in videos if not v.played], trained),
+            **({} if films is None else {"augment_neutral": films.to_dict()}),
+        },
+        overwrite=overwrite,
     )
     checkpoint.unlink(missing_ok=True)  # it served its purpose, and is three times as big
     return weights
@@ -179,7 +204,7 @@ def read_videos(
     cache: str | PathLike[str] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> tuple[LabelledVideo, ...]:
-    """The videos that a run learns from, without the excluded subjects.
+    """The data set's videos that a run learns from, without the excluded subjects.
 
     Raises:
         UsageError: there are none, or an excluded subject is not among them.
@@ -212,6 +237,20 @@ def read_videos(
     if not videos:
         raise UsageError(f"{data.root}: no video is left to train on")
     return videos
+
+
+def _neutral_films(
+    config: RunConfig, progress: Callable[[int, int, str], object] | None
+) -> NeutralFilms | None:
+    if not config.augment_neutral:
+        return None
+    return NeutralFilms(
+        config.augment_neutral,
+        _extraction(config),
+        config.augment,
+        seed=config.seed,
+        progress=progress,
+    )
 
 
 def _extraction(config: RunConfig) -> Settings:
@@ -255,7 +294,7 @@ def _graph(
     if config.graph != FROM_DATA:
         return AUGraph.load(config.graph)
     return AUGraph.from_annotations(
-        (a for v in videos for a in v.annotations),
+        (a for v in observed(videos) for a in v.annotations),
         rois=videos[0].features.rois,
         name="from the training videos",
     )

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from aumer.analysis import analyse, cache_key
+from aumer.analysis import Analysis, analyse, cache_key
 from aumer.cache import FeatureCache
-from aumer.config import MotionSettings, Settings, load_settings
+from aumer.config import MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.files import StrPath
 from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
+from aumer.simulate.neutral import LEAST_S, VERSION, Neutral, NeutralFilm, names_of
+from aumer.simulate.video import write_shot
+from aumer.strict import require
 from aumer.types import Annotation, Features, VideoRecord
-from aumer.video import content_digest
+from aumer.video import content_digest, open_video
+
+logger = logging.getLogger("aumer")
 
 _COLUMNS = ("subject", "video", "kind", "onset", "apex", "offset", "au")
 
@@ -29,6 +37,8 @@ class LabelledVideo:
 
     Attributes:
         motion: what the features were measured with, or imitate; None where nobody said.
+        played: of a neutral recording into which expressions were played, to have more to learn
+            from.
     """
 
     subject: str
@@ -36,11 +46,21 @@ class LabelledVideo:
     features: Features
     annotations: tuple[Annotation, ...]
     motion: MotionSettings | None = None
+    played: bool = False
 
 
 def subjects_of(videos: Iterable[LabelledVideo]) -> tuple[str, ...]:
     """Every subject once, sorted."""
     return tuple(sorted({v.subject for v in videos}))
+
+
+def observed(videos: Sequence[LabelledVideo]) -> tuple[LabelledVideo, ...]:
+    """Those whose expressions nobody played in; all, where there are no two subjects of these.
+
+    What is chosen on videos, as a threshold is, is chosen on these.
+    """
+    real = tuple(v for v in videos if not v.played)
+    return real if len(subjects_of(real)) > 1 else tuple(videos)
 
 
 def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ...]:
@@ -140,14 +160,164 @@ def _extracted(
     if cache is not None and (content := content_digest(record.path, fps=fps)):
         store = FeatureCache(cache, cache_key(content, settings, None, None))
     found = analyse(record.path, settings, fps=fps, cache=store)
+    return LabelledVideo(
+        record.subject,
+        record.name,
+        _usable(found, str(record.path), min_coverage),
+        record.annotations,
+        settings.motion,
+    )
+
+
+def _usable(found: Analysis, name: str, min_coverage: float) -> Features:
     if found.track.coverage < min_coverage:
         raise NoFaceError(
-            f"{record.path}: {found.track.coverage:.0%} of the frames hold a usable face, and "
+            f"{name}: {found.track.coverage:.0%} of the frames hold a usable face, and "
             f"{min_coverage:.0%} are needed; leave the video out of the data or mend it"
         )
-    return LabelledVideo(
-        record.subject, record.name, found.features, record.annotations, settings.motion
-    )
+    return found.features
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How expressions are played into neutral recordings (`aumer.simulate.neutral`).
+
+    Attributes:
+        films: of each recording, each with expressions of its own.
+        seconds: of each film; a shorter recording is played to and fro. One film at a time lies on
+            the disk, lossless: some 200 MB for 30 s of 640 x 480 px.
+        rate_per_min: expressions per minute. More than people make: rest there is enough of.
+        strength: factor of their sizes, which are CASME II's and as graded.
+        held: share of the micro-expressions that begin while a macro-expression is held, in the
+            other half of the face.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    films: int = 4
+    seconds: float = 30.0
+    rate_per_min: float = 12.0
+    strength: float = 1.0
+    held: float = 0.2
+
+    def __post_init__(self) -> None:
+        require(self.films >= 1, "augment.films", self.films, ">= 1")
+        require(self.seconds >= LEAST_S, "augment.seconds", self.seconds, f">= {LEAST_S:g}")
+        for name in ("rate_per_min", "strength"):
+            value = getattr(self, name)
+            require(value > 0, f"augment.{name}", value, "> 0")
+        require(0 <= self.held <= 1, "augment.held", self.held, "in [0, 1]")
+
+
+class NeutralFilms:
+    """Labelled videos made of neutral recordings: each recording a subject, ``neutral:STEM``.
+
+    What cannot be used is told when this is made: each face is followed through its recording then.
+
+    Args:
+        clips: the recordings, files.
+        settings: of the face stage and of motion, as for any video of the run.
+        seed: draws the expressions.
+        progress: called before each recording with its number, how many there are, and its name.
+
+    Raises:
+        UsageError, VideoError, NoFaceError: as `aumer.simulate.neutral.Neutral.open`; a folder, or
+            a recording that is named twice.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[StrPath],
+        settings: Settings,
+        augment: Augment,
+        *,
+        seed: int = 0,
+        progress: Callable[[int, int, str], object] | None = None,
+    ) -> None:
+        paths = [Path(clip) for clip in clips]
+        names = names_of(paths)
+        for path in paths:  # all of them before the first is followed
+            if path.expanduser().is_dir():
+                raise UsageError(f"{path} is a folder; a neutral recording is a video file here")
+            open_video(path).close()
+        self._settings, self._augment, self._seed = settings, augment, seed
+        self._recordings: list[tuple[str, Path, Neutral]] = []
+        for k, (name, path) in enumerate(zip(names, paths, strict=True)):
+            if progress:
+                progress(k, len(paths), str(path))
+            neutral = Neutral.open(path, settings=settings.face)
+            for note in neutral.notes:
+                logger.warning("%s: %s", path, note)
+            self._recordings.append((f"neutral:{name}", path, neutral))
+
+    def __len__(self) -> int:
+        return len(self._recordings) * self._augment.films
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the weights' card."""
+        recordings = [
+            {"name": name, "seconds": round(neutral.duration_s, 1)}
+            for name, _, neutral in self._recordings
+        ]
+        return {"recordings": recordings, **asdict(self._augment)}
+
+    def extract(
+        self,
+        *,
+        cache: StrPath | None = None,
+        progress: Callable[[int, int, str], object] | None = None,
+        min_coverage: float = 0.1,
+    ) -> tuple[LabelledVideo, ...]:
+        """Film and measure. Args and errors as `extract`; one film at a time is on the disk."""
+        made: list[LabelledVideo] = []
+        for place, (subject, path, neutral) in enumerate(self._recordings):
+            content = content_digest(path)
+            for number in range(self._augment.films):
+                if progress:
+                    progress(len(made), len(self), f"{subject}/{number + 1}")
+                film = self._film(neutral, place, number)
+                key = digest([content, VERSION, neutral.first, repr(film.timeline), film.seed])
+                store = FeatureCache(cache, cache_key(key, self._settings, None, None))
+                found = self._measured(film, path, store)
+                annotations = tuple(
+                    Annotation(
+                        subject,
+                        str(number + 1),
+                        e.kind,
+                        e.onset,
+                        e.apex,
+                        e.offset,
+                        code_of(event.aus),
+                    )
+                    for e, event in zip(film.expressions, film.timeline.events, strict=True)
+                )
+                features = _usable(found, str(path), min_coverage)
+                motion = self._settings.motion
+                made.append(
+                    LabelledVideo(subject, str(number + 1), features, annotations, motion, True)
+                )
+        return tuple(made)
+
+    def _film(self, neutral: Neutral, place: int, number: int) -> NeutralFilm:
+        a = self._augment
+        performance = neutral.draw(
+            (self._seed, place, number),
+            seconds=a.seconds,
+            rate_per_min=a.rate_per_min,
+            held=a.held,
+            strength=a.strength,
+        )
+        return neutral.film(performance, seed=self._seed + number)
+
+    def _measured(self, film: NeutralFilm, path: Path, store: FeatureCache) -> Analysis:
+        if store.whole() is not None:  # then the film itself is not needed
+            return analyse(path, self._settings, cache=store)
+        with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
+            made = Path(folder) / "film.avi"
+            # Lossless: the recording's own compression is all that there shall be.
+            write_shot(made, film.shot(), codec="FFV1")
+            return analyse(made, self._settings, cache=store)
 
 
 def _read_truth(path: Path) -> dict[tuple[str, str], list[Annotation]]:

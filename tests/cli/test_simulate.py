@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from aumer.cli import main
-from aumer.errors import EXIT_OK, EXIT_USAGE
+from aumer.data import load as load_data
+from aumer.errors import EXIT_OK, EXIT_UNREADABLE, EXIT_USAGE
+from aumer.simulate import video
 from aumer.simulate.features import read_features
+from aumer.simulate.timeline import Timeline
 from aumer.video import open_video
+
+PLAYED = ["simulate", "video", "film.mp4", "--neutral"]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -18,11 +24,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def table(folder: Path) -> Path:
+def table(folder: Path, onset: int = 30, apex: int = 36, offset: int = 42) -> Path:
     path = folder / "table.csv"
     path.write_text(
         "subject,video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
-        "1,s01_a,30,36,42,2,4\n1,s01_a,90,100,130,1,12\n"
+        f"1,s01_a,{onset},{apex},{offset},2,4\n1,s01_a,90,100,130,1,12\n"
     )
     return path
 
@@ -73,6 +79,69 @@ def test_a_data_set_of_videos(tmp_path: Path) -> None:
     assert len(list(out.glob("*.xlsx"))) == 1
 
 
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A recording of a face at rest: 30 frames at 25/s."""
+    path = tmp_path / "still.avi"
+    video.write_video(
+        path,
+        Timeline(1.2, ()),
+        fps=25.0,
+        size=(160, 120),
+        nuisance=video.Nuisance.none(noise=1.0),
+        codec="FFV1",
+    )
+    return path
+
+
+def test_a_film_of_a_recording(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "film.avi"
+    words = ["simulate", "video", str(out), "--neutral", str(clip), "--codec", "FFV1"]
+    words += ["--table", str(table(tmp_path, onset=6, apex=12, offset=18)), "--table-fps", "30"]
+    assert main([*words, "--amplitude", "0.02"]) == EXIT_OK
+    printed = capsys.readouterr()
+    assert printed.out == f"{out}\n{tmp_path / 'film.csv'}\n"
+    acted, _ = rows(tmp_path / "film.csv")
+    assert (acted["kind"], acted["onset"], acted["apex"], acted["offset"]) == (
+        "micro", "5", "10", "15",
+    )  # fmt: skip
+    assert acted["fps"] == "25" and acted["n_frames"] == "900"  # the table's, to and fro
+    assert float(acted["displacement"]) == pytest.approx(0.02, abs=1e-6)
+    assert acted["note"] == "played into still.avi 0-29"
+    with open_video(out) as film, open_video(clip) as recording:
+        frames, still = (list(islice(v, 30)) for v in (film, recording))
+    changed = [bool((a.image != b.image).any()) for a, b in zip(frames, still, strict=True)]
+    assert changed == [5 < k < 15 for k in range(30)]
+    assert main(words) == EXIT_USAGE
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_data_set_of_recordings(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.avi"
+    other.write_bytes(clip.read_bytes())
+    out = tmp_path / "set"
+    words = ["simulate", "video", str(out), "--neutral", str(clip), "--neutral", str(other)]
+    assert main([*words, "--films", "2", "--seconds", "2", "--rate", "60"]) == EXIT_OK
+    said = capsys.readouterr().err
+    assert "read at 30 frames per second, and these films have 25" in said
+    assert len(list(out.rglob("*.jpg"))) == 2 * 2 * 50
+    assert sorted(p.name for p in out.glob("rawpic/*/*")) == [
+        "1_0101film00", "1_0102film01", "2_0101film00", "2_0102film01",
+    ]  # fmt: skip
+    theirs = load_data("casme-sq", out)
+    assert {r.subject for r in theirs.records()} <= {"s1", "s2"}
+    ours = load_data("own", out, table=out / "truth.csv")
+    assert {r.fps for r in ours.records()} == {25.0}
+    found = sorted((a.kind, a.onset, a.offset) for r in ours.records() for a in r.annotations)
+    assert found and found == sorted(
+        (a.kind, a.onset, a.offset) for r in theirs.records() for a in r.annotations
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -87,6 +156,19 @@ def test_a_data_set_of_videos(tmp_path: Path) -> None:
         (["simulate", "video", "film.mp4", "--size", "640"], "--size is WIDTHxHEIGHT"),
         (["simulate", "video", "film.mp4", "--films", "2"], "holds one film"),
         (["simulate", "video", "film.mp4", "--portrait", "none.png"], "none.png"),
+        (["simulate", "video", "film.mp4", "--from", "1"], "--from: goes with --neutral"),
+        (["simulate", "video", "film.mp4", "--amplitude", "1"], "--amplitude: goes with"),
+        (["simulate", "video", "film.mp4", "--strength", "0"], "strength must be > 0"),
+        (["simulate", "video", "film.mp4", "--held", "2"], "0 to 1"),
+        ([*PLAYED, "x.avi"], "x.avi"),
+        ([*PLAYED, "x.avi", "--no-nuisance"], "--no-nuisance: says nothing with --neutral"),
+        ([*PLAYED, "x.avi", "--size", "1x1", "--portrait", "p"], "--portrait and --size: says"),
+        ([*PLAYED, "x.avi", "--fps", "30"], "--fps: is for a folder of frames"),
+        ([*PLAYED, "x.avi", "--neutral", "y.avi"], "holds one film"),
+        ([*PLAYED, "x.avi", "--neutral", "./x.avi"], "given twice"),
+        ([*PLAYED, "x.avi", "--films", "2"], "holds one film"),
+        ([*PLAYED, ".", "--codec", "FFV1"], "does not fit .mp4"),
+        ([*PLAYED, "."], "fps"),
         (["demo", "--seed", "-1"], "seed must be 0 or more"),
         (["demo", "--sed", "1"], "Did you mean '--seed'"),
     ],
@@ -100,7 +182,7 @@ def test_what_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     table(tmp_path)
-    assert main(words) == EXIT_USAGE
+    assert main(words) in (EXIT_USAGE, EXIT_UNREADABLE)
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""

@@ -86,6 +86,6 @@ def test_simulated_faces_blink_and_turn(tmp_path: Path) -> None:
     speed = np.hypot(*features.values.T).mean(axis=0)
     moving = np.abs(np.gradient(lids)) + np.abs(np.gradient(features.head[:, :2], axis=0)).sum(1)
     assert speed[moving > 1e-4].mean() > 3 * speed[moving < 1e-9].mean()
-    *_, table = write_features(tmp_path, [video])
+    write_features(tmp_path, [video])
     read, _ = read_features(tmp_path / "s001" / "s001_1.npz")
     np.testing.assert_array_equal(read.eyelids, features.eyelids)

@@ -1,0 +1,359 @@
+"""Films made of real neutral recordings, with known expressions played into them.
+
+What a simulated face lacks a recording brings with it: its own noise, compression, blinks, sway and
+light. Nothing of it is changed but the skin that an expression moves (`neutral_motion`). That the
+face is neutral somebody must have seen: an expression that it makes of itself is not in the truth.
+
+A recording is read twice and never held in memory: once to follow the face, once for each film.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from aumer.config import FaceSettings, load_settings
+from aumer.errors import NoFaceError, UsageError, VideoError
+from aumer.face.track import Face, FaceTracker
+from aumer.simulate import timeline as timelines
+from aumer.simulate.neutral_motion import ROIS, Array, Fields, Skin, moved
+from aumer.simulate.timeline import Event, Timeline
+from aumer.simulate.video import Shot, developed, frame_count, truth
+from aumer.types import Expression, ImageArray
+from aumer.video import Source, open_video
+
+#: Raise when the same recording and timeline give another film: for caches of what is measured.
+VERSION = 1
+#: The least that a recording must show of its face, in seconds: a macro-expression at its median.
+LEAST_S = 1.0
+#: Bytes of frames held to play a part backwards, at most.
+_BACKWARDS = 2**28
+#: A container's frame rate counts where its frames' times have it to this share.
+_SAME_RATE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Neutral:
+    """A stretch of a recording through which one face is followed.
+
+    Attributes:
+        source: as `aumer.video.open_video` takes it; read again for each film.
+        name: of the file, the folder, or "array".
+        fps: frames per second of its films: the recording's own.
+        size: width and height, px.
+        first: the recording's frame that the stretch begins with.
+        skin: where the face is in each frame.
+        notes: what somebody should know of how the stretch was chosen.
+    """
+
+    source: Source
+    name: str
+    fps: float
+    size: tuple[int, int]
+    first: int
+    skin: Skin
+    notes: tuple[str, ...] = ()
+    given_fps: float | None = None
+
+    @classmethod
+    def open(
+        cls,
+        source: Source,
+        *,
+        fps: float | None = None,
+        start_s: float | None = None,
+        stop_s: float | None = None,
+        settings: FaceSettings | None = None,
+        progress: Callable[[int, int | None], object] | None = None,
+    ) -> Neutral:
+        """Follow the face through a recording, and keep the longest stretch in which it is seen.
+
+        Args:
+            source, fps: as `aumer.video.open_video`; no camera, which cannot be read twice.
+            start_s, stop_s: the part that is neutral, seconds from the first frame.
+            settings: which face, and how it is followed; by default as the package has it.
+            progress: called with the number of frames decoded and the container's estimate.
+
+        Raises:
+            UsageError: arguments that cannot be used, or a recording shorter than `LEAST_S`.
+            VideoError: there is no such recording, or it cannot be read.
+            NoFaceError: no face, or none for `LEAST_S` on end.
+        """
+        if isinstance(source, (int, np.integer)):
+            raise UsageError("a neutral recording is read twice, a camera once: record it first")
+        settings = settings or load_settings().face
+        if settings.follow == "all":
+            raise UsageError("face.follow = 'all': expressions are played into one face; say which")
+        times: list[float] = []
+        faces: list[Face | None] = []
+        first = 0
+        reader = open_video(source, fps=fps, start=start_s, end=stop_s)
+        with closing(reader), closing(FaceTracker.from_settings(settings)) as tracker:
+            info = reader.info
+            for frame in reader:
+                first = first if faces else frame.index
+                times.append(frame.time_s)
+                faces.append(tracker(frame.image, frame.time_s))
+                if progress:
+                    progress(frame.index + 1, info.frames_estimate)
+        rate = _rate(info.fps, times)
+        if len(times) < max(2, LEAST_S * rate - 0.5):
+            raise UsageError(
+                f"{info.name}: {len(times) / rate:.2f} s are shorter than expressions are; a "
+                f"neutral recording, or the part of it that is used, lasts {LEAST_S:g} s or more"
+            )
+        start, stop = _longest(faces)
+        if start == stop:
+            raise NoFaceError(
+                f"{info.name}: no usable face is seen from {times[0]:.2f} to {times[-1]:.2f} s; a "
+                "neutral recording shows one face"
+            )
+        where = f"frames {first + start} to {first + stop - 1} of {info.name}"
+        if stop - start < max(2, LEAST_S * rate - 0.5):
+            raise NoFaceError(
+                f"{info.name}: its face is seen for {(stop - start) / rate:.2f} s on end at most "
+                f"({where}), and {LEAST_S:g} s are needed"
+            )
+        notes: tuple[str, ...] = ()
+        if stop - start < len(faces):
+            notes = (
+                f"only {where} are used ({times[start]:.2f} to {times[stop - 1]:.2f} s): the "
+                "longest stretch in which its face is seen without a break",
+            )
+        skin = Skin.of(np.stack([f.landmarks for f in faces[start:stop] if f is not None]))
+        size = (info.width, info.height)
+        return cls(source, info.name, rate, size, first + start, skin, notes, fps)
+
+    @property
+    def count(self) -> int:
+        """Frames of the stretch."""
+        return len(self.skin.landmarks)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of the stretch."""
+        return self.count / self.fps
+
+    @property
+    def place(self) -> str:
+        """The stretch in words."""
+        return f"{self.name} {self.first}-{self.first + self.count - 1}"
+
+    @cached_property
+    def fields(self) -> Fields:
+        """How actions move this face's skin."""
+        return Fields(self.skin)
+
+    def draw(
+        self,
+        seed: Sequence[int],
+        *,
+        seconds: float | None = None,
+        rate_per_min: float | None = None,
+        held: float | None = None,
+        strength: float = 1.0,
+        amplitude: float | None = None,
+    ) -> Timeline:
+        """A performance for this face, drawn (`timeline.draw`) and sized (`sized`).
+
+        Args:
+            seconds: of the film; by default the stretch once.
+
+        Raises:
+            UsageError: an argument cannot be used, or the film would be shorter than `LEAST_S`.
+        """
+        seconds = self.duration_s if seconds is None else seconds
+        # What lasts a second but for the end of its last frame does.
+        if seconds < LEAST_S - 0.5 / self.fps:
+            raise UsageError(
+                f"{seconds:g} s are shorter than expressions are; a film lasts {LEAST_S:g} s or "
+                "more"
+            )
+        drawn = timelines.draw(
+            np.random.default_rng(list(seed)), seconds, rate_per_min=rate_per_min, held=held
+        )
+        return self.sized(drawn, strength=strength, amplitude=amplitude)
+
+    def sized(
+        self, timeline: Timeline, *, strength: float = 1.0, amplitude: float | None = None
+    ) -> Timeline:
+        """The same performance, micro or macro by duration, in sizes that were asked for.
+
+        Args:
+            strength: factor of every intensity, which ends at 1.
+            amplitude: displacement of the ROI that moves furthest at the apex of every
+                micro-expression (outer-eye distances), in place of its size. One whose action units
+                cannot move a ROI of this face so far, as those of lids, keeps its size.
+
+        Raises:
+            UsageError: a strength or an amplitude that is not positive.
+        """
+        if amplitude is not None and not 0 < amplitude < math.inf:
+            raise UsageError(f"amplitude must be > 0 outer-eye distances; found {amplitude}")
+        scaled = timeline.by_duration().scaled(strength)
+
+        def given(event: Event) -> Event:
+            reach = self.fields[event.aus].reach
+            if amplitude is None or event.kind != "micro" or reach < amplitude:
+                return event
+            return replace(event, intensity=amplitude / reach)
+
+        return replace(scaled, events=tuple(map(given, scaled.events)))
+
+    def film(self, timeline: Timeline, *, seed: int = 0) -> NeutralFilm:
+        """The recording with a performance played into it, as long as the performance.
+
+        A longer one than the stretch plays this to and fro; of a shorter one the seed draws the
+        part that is shown.
+        """
+        return NeutralFilm(self, timeline, seed)
+
+    def images(self, start: int, count: int) -> Iterator[tuple[int, ImageArray]]:
+        """Places in the stretch and their frames, `count` of them, from `start` to and fro.
+
+        Raises:
+            VideoError: the recording is not what it was.
+        """
+        stop = min(self.count, start + count)
+        yield from self._forth(start, stop)
+        left = count - (stop - start)
+        while left > 0:  # neither end is shown twice
+            back = min(left, self.count - 1)
+            yield from self._back(self.count - 1 - back, self.count - 1)
+            forth = min(left - back, self.count - 1)
+            yield from self._forth(1, 1 + forth)
+            left -= back + forth
+
+    def _forth(self, start: int, stop: int) -> Iterator[tuple[int, ImageArray]]:
+        if start >= stop:
+            return
+        first, last = self.first + start, self.first + stop - 1
+
+        def wanted(index: int, _: float) -> bool:
+            return first <= index <= last
+
+        with closing(open_video(self.source, fps=self.given_fps, keep=wanted)) as video:
+            for frame in video:
+                yield frame.index - self.first, frame.image
+                if frame.index == last:
+                    return
+        raise VideoError(f"{self.name} ends before frame {last} now; it was changed meanwhile")
+
+    def _back(self, start: int, stop: int) -> Iterator[tuple[int, ImageArray]]:
+        """The same from the end. No seek is trusted: each block is decoded from the beginning."""
+        block = max(2, _BACKWARDS // (3 * self.size[0] * self.size[1]))
+        while stop > start:
+            begin = max(start, stop - block)
+            yield from reversed(list(self._forth(begin, stop)))
+            stop = begin
+
+
+class NeutralFilm:
+    """A recording with a performance played into it; see `Neutral.film`.
+
+    Args:
+        seed: draws how grey levels are rounded where skin moves, and of a film shorter than the
+            recording the part that is shown.
+
+    Raises:
+        UsageError: the performance holds no frame.
+    """
+
+    def __init__(self, neutral: Neutral, timeline: Timeline, seed: int = 0) -> None:
+        self.neutral, self.timeline, self.seed = neutral, timeline, seed
+        self.fps = neutral.fps
+        self.count = frame_count(timeline, self.fps)
+        room = max(0, neutral.count - self.count)
+        self.start = int(np.random.default_rng([seed, 97]).integers(0, room + 1))
+
+    def frames(self) -> Iterator[ImageArray]:
+        """A pass over the film: (H, W, 3) uint8 RGB, frame k showing k / fps seconds."""
+        return developed(self._jobs())
+
+    def _jobs(self) -> Iterator[Callable[[], ImageArray]]:
+        fields, to_face = self.neutral.fields, self.neutral.skin.to_face
+        for k, (place, image) in enumerate(self.neutral.images(self.start, self.count)):
+            motions = fields.at(self.timeline.intensities(k / self.fps))
+            yield partial(moved, image, to_face[place], motions, (self.seed, k))
+
+    def displacement(self, times: Array) -> Array:
+        """True displacement of the ROIs' landmarks by expression alone: (T, 12, 2) at times (T,).
+
+        Outer-eye distances, in the face's upright frame.
+        """
+        total = np.zeros((len(times), len(ROIS), 2))
+        for action, level in self.timeline.levels(times).items():
+            total += level[:, None, None] * self.neutral.fields[action,].truth
+        return total
+
+    @property
+    def displacements(self) -> tuple[float, ...]:
+        """Of each event at its apex, what the ROI that moves furthest moves, outer-eye distances.
+
+        Of the event alone, whatever goes on beside it.
+        """
+        return tuple(
+            event.intensity * self.neutral.fields[event.aus].reach for event in self.timeline.events
+        )
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The truth in frames of the film."""
+        return truth(self.timeline, self.fps)
+
+    def shot(self) -> Shot:
+        """The film as `aumer.simulate.video` writes it."""
+        return Shot(
+            self.timeline,
+            self.fps,
+            self.neutral.size,
+            self.frames,
+            self.displacements,
+            f"played into {self.neutral.place}",
+        )
+
+
+def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
+    """A name for each recording: its stem, with the folder where two have the same.
+
+    Raises:
+        UsageError: one is named twice.
+    """
+    whole = [path.expanduser().resolve() for path in sources]
+    if twice := [path for path in whole if whole.count(path) > 1]:
+        raise UsageError(f"{twice[0]} is given twice")
+    stems = [path.stem for path in whole]
+    named = [
+        path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}/{path.name}"
+        for path in whole
+    ]
+    return tuple(
+        name if named.count(name) == 1 else f"{name}-{k + 1}" for k, name in enumerate(named)
+    )
+
+
+def _rate(promised: float | None, times: Sequence[float]) -> float:
+    """Frames per second: the container's where the frames' times agree, else theirs."""
+    span = times[-1] - times[0]
+    measured = (len(times) - 1) / span if span > 0 else 0.0
+    if promised and (not measured or abs(promised / measured - 1) < _SAME_RATE):
+        return promised
+    return round(measured, 3) or 25.0
+
+
+def _longest(faces: Sequence[Face | None]) -> tuple[int, int]:
+    """The longest stretch with one face in one run: [start, stop)."""
+    breaks = [0]
+    for k, (before, now) in enumerate(pairwise(faces), start=1):
+        if before is None or now is None or before.run != now.run:
+            breaks.append(k)
+    breaks.append(len(faces))
+    stretches = [(a, b) for a, b in pairwise(breaks) if faces[a] is not None]
+    return max(stretches, key=lambda s: s[1] - s[0], default=(0, 0))
