@@ -32,7 +32,7 @@ from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import probabilities
 from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion
-from aumer.spotting.net_config import NetConfig
+from aumer.spotting.net_config import SIGNS, NetConfig
 from aumer.types import Features, FloatArray, Scores
 
 FORMAT = "aumer-spotnet-1"
@@ -172,7 +172,9 @@ class SpotNet(nn.Module):
             channels = cast(int, self.graph_layer.out_channels)
             self.graph_norm = RowNorm(channels)
 
-        widths = (nodes * channels, *config.widths)
+        # Beside the graph, which is of the ROIs alone.
+        beside = len(SIGNS) * (2 + 4 * len(config.motion_rows)) if config.signs else 0
+        widths = (nodes * channels + beside, *config.widths)
         self.temporal = nn.ModuleList(
             TemporalLayer(*shape, residual=config.residual, dropout=config.dropout)
             for shape in zip(widths[:-1], widths[1:], config.kernels, config.dilations, strict=True)
@@ -218,9 +220,9 @@ class SpotNet(nn.Module):
         """Logits in the order of `CHANNELS`.
 
         Shapes:
-            x (B, T, R, 2) as `NetConfig.inputs` makes it; valid (B, T) bool, None where all rows
-            are; returns (B, T, 10). What stands in invalid rows of x, NaN too, changes nothing;
-            the logits there mean nothing.
+            x (B, T, R, 2) as `NetConfig.inputs` makes it, with the signs after the ROIs where it
+            reads them; valid (B, T) bool, None where all rows are; returns (B, T, 10). What stands
+            in invalid rows of x, NaN too, changes nothing; the logits there mean nothing.
         """
         x = (x - self.input_mean) / self.input_std
         if valid is not None and bool(valid.all()):
@@ -228,12 +230,17 @@ class SpotNet(nn.Module):
         if valid is not None:
             x = torch.where(_like(valid, x), x, 0.0)
         x = multi_scale_motion(x, self.config.motion_rows)
+        if self.config.signs:
+            x, signs = x.split([x.shape[2] - len(SIGNS), len(SIGNS)], dim=2)
         if self.adjacency is not None:
             y = self.graph_layer(x.flatten(0, 1), self.adjacency()).unflatten(0, x.shape[:2])
             x = torch.relu(self.graph_norm(y, valid))
         elif valid is not None:
             x = x * _like(valid, x)
         x = x.flatten(2)
+        if self.config.signs:
+            beside = signs if valid is None else signs * _like(valid, signs)
+            x = torch.cat([x, beside.flatten(2)], dim=-1)
         for layer in self.temporal:
             x = layer(x, valid)
         logits = self.head(x)

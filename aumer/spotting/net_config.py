@@ -21,6 +21,8 @@ from aumer.types import Features, FloatArray
 
 #: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
 _TRUST = 0.5
+#: Nodes beside the ROIs: how far each eye opens (y), yaw and pitch of the head, and its roll (x).
+SIGNS = ("eyelid_r", "eyelid_l", "turn", "roll")
 #: Outer-eye distances per row below which a video's typical motion says nothing of its noise
 #: (motion stored in 8 bits is mostly zero).
 _STILL = 1e-4
@@ -47,6 +49,7 @@ class NetConfig:
         head_kernel, head_dilation: of the convolution that gives the tracks.
         apex_branch: give the apex tracks a convolution and a head of their own.
         dropout: share of a convolution's outputs dropped in training.
+        signs: whether it also reads what is no expression: the eyelids and the head's turns.
 
     Raises:
         ConfigError: a value out of range, or tuples of unequal length.
@@ -69,6 +72,7 @@ class NetConfig:
     head_dilation: int
     apex_branch: bool
     dropout: float
+    signs: bool = False
 
     def __post_init__(self) -> None:
         require(
@@ -141,13 +145,29 @@ class NetConfig:
         """What the network reads of a whole video: (T, R, 2) float32, invalid rows 0.
 
         Motion in outer-eye distances per row; with `video_scaling`, in units of the video's median
-        magnitude over valid rows, ROIs and axes.
+        magnitude over valid rows, ROIs and axes. With `signs` the nodes `SIGNS` follow the ROIs:
+        what changes from row to row, in outer-eye distances and radians; 0 where it is not known.
         """
         values = features.trusted(_TRUST)
         x = np.where(features.valid[:, None, None], values, 0) / features.eye_distance
         if self.video_scaling and features.valid.any():
             x = x / max(float(np.median(np.abs(x[features.valid]))), _STILL)
+        if self.signs:
+            x = np.concatenate([x, _signs(features)], axis=1)
         return x.astype(np.float32)
+
+
+def _signs(features: Features) -> FloatArray:
+    """(T, 4, 2): changes of what `SIGNS` names; the mirror image of each is as an ROI's."""
+    known = np.column_stack([features.eyelids, features.head]).astype(np.float64)
+    known[~features.valid] = np.nan
+    change = np.zeros_like(known)
+    change[:-1] = np.nan_to_num(np.diff(known, axis=0))
+    lid_r, lid_l, yaw, pitch, roll = change.T
+    none = np.zeros_like(roll)
+    pairs = [(none, lid_r), (none, lid_l), (yaw, pitch), (roll, none)]
+    signs: FloatArray = np.stack([np.column_stack(p) for p in pairs], axis=1).astype(np.float32)
+    return signs
 
 
 def presets() -> tuple[str, ...]:

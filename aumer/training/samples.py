@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from aumer.errors import UsageError
-from aumer.spotting.net_config import NetConfig
+from aumer.spotting.net_config import SIGNS, NetConfig
 from aumer.spotting.network import motion_record, told
 from aumer.spotting.targets import (
     PUBLISHED_CONTEXT,
@@ -110,12 +110,15 @@ def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
 def input_statistics(
     videos: Sequence[LabelledVideo], config: NetConfig
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and deviation of the x and the y of valid rows, (2,) each.
+    """Mean and deviation of the x and the y of ROIs in valid rows, (2,) each.
 
     Raises:
         UsageError: no video has a valid row.
     """
-    rows = [config.inputs(v.features)[v.features.valid].reshape(-1, 2) for v in videos]
+    rows = [
+        config.inputs(v.features)[v.features.valid, : len(v.features.rois)].reshape(-1, 2)
+        for v in videos
+    ]
     every = np.concatenate(rows) if rows else np.zeros((0, 2))
     if not len(every):
         raise UsageError("no video has a row with a usable face: there is nothing to train on")
@@ -147,7 +150,8 @@ class Windows:
         settings: TrainSettings,
     ) -> None:
         self._batch, self._jitter = settings.batch, settings.amplitude_jitter
-        self._mirror = mirrored_rois(videos[0].features.rois) if settings.mirror else None
+        nodes = (*videos[0].features.rois, *(SIGNS if config.signs else ()))
+        self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
         self._windows: list[tuple[Tensor, ...]] = []  # as a `Batch`, without its first axis
         for video in videos:

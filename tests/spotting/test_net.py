@@ -430,6 +430,47 @@ def test_video_scaling_takes_the_amplitude_away() -> None:
     assert not scaled.inputs(still).any()
 
 
+def signed(t: int = 90, lost: slice = slice(0, 0)) -> Features:
+    """With a blink of the right eye at rows 10 to 12, and a steady turn to the right."""
+    given = features(t, lost)
+    lids, head = np.full((t, 2), 0.08, np.float32), np.zeros((t, 3), np.float32)
+    lids[10:13, 0] = 0.04
+    head[:, 0] = 0.01 * np.arange(t)
+    lids[lost], head[lost] = np.nan, np.nan
+    return replace(given, eyelids=lids, head=head)
+
+
+def test_signs_are_read_beside_the_rois() -> None:
+    config = replace(SMALL, signs=True)
+    x = config.inputs(signed())
+    assert x.shape == (90, 16, 2)
+    np.testing.assert_array_equal(x[:, :12], SMALL.inputs(signed()))
+    right, left, turn, roll = np.moveaxis(x[:, 12:], 1, 0)
+    assert np.flatnonzero(right[:, 1]).tolist() == [9, 12]
+    assert right[9, 1] == pytest.approx(-0.04, abs=1e-6) and not right[:, 0].any()
+    assert not left.any() and not roll.any()
+    assert turn[:-1, 0] == pytest.approx(np.full(89, 0.01), abs=1e-6) and not turn[:, 1].any()
+    assert turn[-1, 0] == 0  # nothing comes after it
+    # Files of before they were measured are read as faces of which nothing is known.
+    assert not config.inputs(features(90))[:, 12:].any()
+
+
+def test_signs_change_scores_and_leak_from_nowhere() -> None:
+    made = net(replace(SMALL, signs=True))
+    seen, unseen = made.scores(signed()), made.scores(features(90))
+    assert np.abs(seen.values - unseen.values).max() > 1e-4
+    lost = made.scores(signed(lost=slice(40, 50)))
+    assert np.isnan(lost.values[40:50]).all() and np.isfinite(lost.values[50:]).all()
+    apart = made.scores(signed(), chunk_s=0.7)
+    np.testing.assert_allclose(apart.values, seen.values, atol=1e-6)
+
+
+def test_a_configuration_of_before_signs_reads_none() -> None:
+    values = SMALL.to_dict()
+    del values["signs"]
+    assert NetConfig.from_dict(values) == SMALL
+
+
 def test_input_statistics_normalise() -> None:
     made, x = net(PUBLISHED), rows(30)
     before = made(x)

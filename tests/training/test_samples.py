@@ -109,6 +109,26 @@ def test_a_mirrored_smile_is_still_a_smile() -> None:
         assert (corners[:, 0] <= 0).all() and (corners[:, 1] >= 0).all()
 
 
+def test_a_mirrored_wink_is_the_other_eye_s_and_a_mirrored_turn_goes_the_other_way() -> None:
+    settings = small(mirror=True, amplitude_jitter=0.0)
+    settings = replace(settings, net_overrides={**settings.net_overrides, "signs": True})
+    video = simulated()[0]
+    t = len(video.features)
+    lids, head = np.zeros((t, 2), np.float32), np.zeros((t, 3), np.float32)
+    lids[:, 0], head[:, 0], head[:, 1] = np.arange(t), 2 * np.arange(t), 3 * np.arange(t)
+    video = replace(video, features=replace(video.features, eyelids=lids, head=head))
+    samples = make_samples([video], settings.net_config(), 0, settings)
+    ways = set()
+    for batch in (b for k in range(9) for b in samples.epoch(np.random.default_rng(k))):
+        for x, valid in zip(batch.x, batch.valid, strict=True):
+            right, left, turn, _ = x[valid][0, 12:].tolist()
+            ways.add((right[1], left[1], *turn))
+    assert ways == {(1, 0, 2, 3), (0, 1, -2, 3)}
+    # What is divided by is of the ROIs alone.
+    plain = input_statistics([video], small().net_config())
+    np.testing.assert_array_equal(input_statistics([video], settings.net_config()), plain)
+
+
 def test_statistics_are_of_valid_rows() -> None:
     settings = small()
     video = simulated()[0]
