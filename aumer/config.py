@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -75,6 +76,9 @@ class FaceSettings:
         _require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
 
 
+#: How sensitive the rules are, by name; a number is false alarms a minute of rest.
+SENSITIVITIES = ("low", "normal", "high")
+
 #: How the motion of ROIs is measured: by windows that are looked for (ours, `aumer.motion.windows`;
 #: the same by torch, for a GPU), from dense flow on aligned crops with MDMO (`aumer.motion.dense`),
 #: or as AUW-GCN's authors did (`aumer.motion.published`).
@@ -141,8 +145,16 @@ class RuleSettings:
     """The rule-based spotter; `aumer.spotting.rules` says what each constant does.
 
     Times are in seconds, lengths in outer-eye distances (the crop's half side).
+
+    Attributes:
+        sensitivity: one of `SENSITIVITIES`, or the false alarms a minute of rest that are put up
+            with (kept as text); `aumer.spotting.noise` says what was measured of them, and how
+            many can be asked for.
+        noise_window_s, lookahead_s: how much of a movement's past, and how much of what follows,
+            says what its noise is; a window of 0 is the whole of an unbroken run.
     """
 
+    sensitivity: str
     smooth_s: float
     noise_s: float
     reference_s: float
@@ -150,6 +162,8 @@ class RuleSettings:
     drift_s: float
     drift_factor: float
     min_height: float
+    noise_window_s: float
+    lookahead_s: float
     trust: float
     foot: float
     slow: float
@@ -168,13 +182,31 @@ class RuleSettings:
         for name in (*positive, "micro_max_s"):
             value = getattr(self, name)
             _require(value > 0, f"rules.{name}", value, "> 0")
-        for name in ("noise_factor", "drift_factor", "hold_s", "rest", "rest_s"):
+        for name in ("noise_factor", "drift_factor", "lookahead_s", "hold_s", "rest", "rest_s"):
             value = getattr(self, name)
             _require(value >= 0, f"rules.{name}", value, ">= 0")
+        object.__setattr__(self, "sensitivity", _sensitivity(self.sensitivity))
+        window = self.noise_window_s
+        # In less, one expression leaves no quarter of the time quiet.
+        allowed = f"0 (the whole run) or more than 5 times rules.drift_s, {5 * self.drift_s:g} s"
+        _require(window == 0 or window > 5 * self.drift_s, "rules.noise_window_s", window, allowed)
         _require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
         for name in ("trust", "foot", "slow", "complete", "hold", "overlap"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
+
+
+def _sensitivity(given: object) -> str:
+    """As `RuleSettings` keeps it: numbers in one way only, as they go into digests."""
+    if given in SENSITIVITIES:
+        return str(given)
+    try:
+        number = math.nan if isinstance(given, bool) else float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    allowed = f"{', '.join(SENSITIVITIES)} or a number above 0, false alarms a minute of rest"
+    _require(math.isfinite(number) and number > 0, "rules.sensitivity", given, allowed)
+    return f"{number:g}"
 
 
 @dataclass(frozen=True)
@@ -191,7 +223,7 @@ class Settings:
 
 _SECTIONS: dict[str, type] = get_type_hints(Settings)
 #: Settings that may be given as another type, which theirs can be made of.
-_ALSO: dict[tuple[str, str], type] = {("face", "follow"): int}
+_ALSO: dict[tuple[str, str], type] = {("face", "follow"): int, ("rules", "sensitivity"): float}
 
 
 def load_settings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ import numpy as np
 from aumer import registry
 from aumer.analysis import Analysis, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
-from aumer.config import DENSE, Settings, digest, load_settings
+from aumer.config import DENSE, RuleSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.recognition import seam
@@ -27,6 +28,7 @@ from aumer.recognition.clips import Moment, apex_by_roi_difference
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
+from aumer.spotting import noise
 from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
 from aumer.video import Source, content_digest, open_video
 
@@ -49,7 +51,8 @@ class SpotterModel(Protocol):
     A registered spotter is a class with ``from_settings(settings)``, which may take ``graph=`` and
     ``device=`` as well; an object is used as it is.
     It may also have ``check(settings)``, which raises before anything is analysed where it could
-    not read the features, and ``digests``, what its scores depend on, by name.
+    not read the features, and ``digests``, what its scores depend on, by name; and ``rules``, the
+    `RuleSettings` of its part that goes by these, which `sensitivity` then moves.
     """
 
     name: str
@@ -77,6 +80,8 @@ class _Options(_RunOptions, total=False):
     graph: AUGraph | str | PathLike[str] | None
     recognizer: str | PathLike[str] | Recognizer | None
     device: str
+    sensitivity: str | float | None
+    micro_max_s: float | None
     settings: SettingsLike
 
 
@@ -90,13 +95,15 @@ class Spotter:
             was trained with; over the same ROIs.
         recognizer: labels what is spotted; see `classify`. None labels nothing.
         device: where a network runs, as torch names it.
+        sensitivity, micro_max_s: see `spot`.
         face: which face to follow, in place of what the settings say; see `spot`.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
             stands at the default.
 
     Raises:
-        UsageError: unknown model, a graph for a model that uses none, settings that are unknown,
-            mistyped or out of range, or that the network cannot work with.
+        UsageError: unknown model, a graph for a model that uses none, a sensitivity for one whose
+            false alarms were not measured, settings that are unknown, mistyped or out of range, or
+            that the network cannot work with.
         WeightsError: the weights are missing or damaged, or are for other ROIs.
     """
 
@@ -108,9 +115,19 @@ class Spotter:
         recognizer: str | PathLike[str] | Recognizer | None = None,
         device: str = "cpu",
         face: str | int | None = None,
+        sensitivity: str | float | None = None,
+        micro_max_s: float | None = None,
         settings: SettingsLike = None,
     ) -> None:
+        if micro_max_s is not None and not 0 < micro_max_s < math.inf:
+            raise UsageError(
+                f"micro_max_s must be a number of seconds above 0; found {micro_max_s}"
+            )
+        self._micro_max_s = micro_max_s
         self.settings = as_settings(settings)
+        if sensitivity is not None:
+            asked = replace(self.settings.rules, sensitivity=sensitivity)  # type: ignore[arg-type]
+            self.settings = replace(self.settings, rules=asked)
         if face is not None:
             chosen = replace(self.settings.face, follow=face)  # type: ignore[arg-type]
             self.settings = replace(self.settings, face=chosen)
@@ -119,6 +136,11 @@ class Spotter:
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         if hasattr(self._model, "check"):
             self._model.check(self.settings)
+        own = getattr(self._model, "rules", None)
+        self._rules = own if isinstance(own, RuleSettings) else self.settings.rules
+        noise.factor(self._rules.sensitivity)  # or complain of it at once
+        if sensitivity is not None:
+            _require_rules(own, self.settings.rules.sensitivity, self._model.name)
         self._labeller = (
             None if recognizer is None else _labeller(recognizer, device, self.settings)
         )
@@ -199,17 +221,18 @@ class Spotter:
         if hook:
             hook("track", track)
             hook("features", features)
-        scores, expressions = self._model(features)
+        scores, expressions = self._spotted(features)
         if hook:
             hook("scores", scores)
-        named: dict[str, Any] = {}
+        named = self._kinds()
         if self._labeller is not None:
             verdicts = _verdicts(self._labeller, video, expressions, track, ranges["fps"])
             expressions = _labelled(expressions, verdicts)
-            named = {"recognition": {"recognizer": self._labeller.recognizer.name}}
+            named["recognition"] = {"recognizer": self._labeller.recognizer.name}
             if hook:
                 hook("verdicts", verdicts)
         settings = self.settings.to_dict()
+        limit, limits = noise.limits(features, self._rules)
         return SpotResult(
             video=analysis.video,
             expressions=expressions,
@@ -224,9 +247,24 @@ class Spotter:
             versions=versions(),
             face=track.number if self._by_number else None,
             notes=_notes(analysis, self.settings.face.follow),
+            limit=limit,
+            limits=limits,
             features=features,
             track=track,
         )
+
+    def _spotted(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
+        """What the model says, each expression with its peak, and of the kind asked for."""
+        scores, expressions = self._model(features)
+        expressions = noise.with_peaks(expressions, features, self._rules)
+        if self._micro_max_s is not None:
+            expressions = tuple(e.limited(self._micro_max_s) for e in expressions)
+        return scores, expressions
+
+    def _kinds(self) -> dict[str, dict[str, Any]]:
+        """What a result's settings say of a limit that was asked for."""
+        limit = self._micro_max_s
+        return {} if limit is None else {"kind": {"micro_max_s": float(limit)}}
 
     @property
     def _by_number(self) -> bool:
@@ -244,10 +282,10 @@ class Spotter:
                 f"least {min_coverage:.0%} and one row are needed; give others, or lower "
                 "min_coverage"
             )
-        scores, expressions = self._model(features)
+        scores, expressions = self._spotted(features)
         if hook:
             hook("scores", scores)
-        labeller, named = self._of_motion, {}
+        labeller, named = self._of_motion, self._kinds()
         if labeller is not None:
             verdicts = [
                 labeller.judge_features(features, Moment(e.onset, e.apex))
@@ -256,10 +294,11 @@ class Spotter:
                 for e in expressions
             ]
             expressions = _labelled(expressions, verdicts)
-            named = {"recognition": {"recognizer": labeller.recognizer.name}}
+            named["recognition"] = {"recognizer": labeller.recognizer.name}
             if hook:
                 hook("verdicts", verdicts)
         settings = self.settings.to_dict()
+        limit, limits = noise.limits(features, self._rules)
         return SpotResult(
             video=VideoInfo("features", "features", 0, 0, features.rate),
             expressions=expressions,
@@ -272,6 +311,8 @@ class Spotter:
                 **getattr(self._model, "digests", {}),
             },
             versions=versions(),
+            limit=limit,
+            limits=limits,
             features=features,
         )
 
@@ -302,6 +343,8 @@ def spot(
     fps: float | None = None,
     face: str | int | None = None,
     device: str = "cpu",
+    sensitivity: str | float | None = None,
+    micro_max_s: float | None = None,
     min_coverage: float = MIN_COVERAGE,
     cache: str | PathLike[str] | bool | None = None,
     progress: Progress | None = None,
@@ -329,6 +372,12 @@ def spot(
             One person is followed as long as they are seen; who is who is told by place and
             movement, never by looks.
         device: where a network runs, as torch names it.
+        sensitivity: "low", "normal", "high", or false alarms a minute of rest that the rules may
+            raise, the same as the setting rules.sensitivity (`aumer.spotting.noise`). Of "combined"
+            it moves the rules' part alone, of whose alarms the network drops many; a network's
+            threshold is its own, and asking for a sensitivity of one alone is an error.
+        micro_max_s: the longest micro-expression in seconds: whatever spotted an expression, its
+            kind is told anew by its duration. None leaves kinds as the spotter says.
         min_coverage: least share of frames with a usable face, in [0, 1].
         cache: a folder where features are kept for the next run, or True for aumer's own; an
             interrupted run goes on where it stopped.
@@ -344,7 +393,14 @@ def spot(
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
     spotter = Spotter(
-        model=model, graph=graph, recognizer=recognizer, device=device, face=face, settings=settings
+        model=model,
+        graph=graph,
+        recognizer=recognizer,
+        device=device,
+        face=face,
+        sensitivity=sensitivity,
+        micro_max_s=micro_max_s,
+        settings=settings,
     )
     work: Callable[..., Any] = spotter.each_face if face == "all" else spotter
     found: SpotResult | tuple[SpotResult, ...] = work(
@@ -641,6 +697,21 @@ def _model(
         return cast(SpotterModel, part)
     options = {"graph": prior, "device": device}
     return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
+
+
+def _require_rules(own: object, asked: str, name: str) -> None:
+    """Complain of a sensitivity that would move nothing."""
+    if not isinstance(own, RuleSettings):
+        raise UsageError(
+            f"sensitivity moves the rules' threshold, and {name} has no part that goes by rules: "
+            "how many false alarms its own threshold raises was not measured. Leave sensitivity "
+            "out, or use model='combined' or model='rules' (--model combined, --model rules)"
+        )
+    if own.sensitivity != asked:
+        raise UsageError(
+            f"sensitivity is {asked}, and {name} was made with {own.sensitivity}: an object is "
+            "used as it is. Make it with the sensitivity that you want, or give its name"
+        )
 
 
 def _names_a_file(model: str) -> bool:

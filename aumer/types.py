@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 Kind = Literal["micro", "macro"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Longest micro-expression, by definition; seconds.
+MICRO_MAX_S = 0.5
 
 FloatArray = npt.NDArray[np.float32]
 TimeArray = npt.NDArray[np.float64]
@@ -63,10 +65,19 @@ class Interval:
 class Expression:
     """One spotted or annotated expression, in frames (closed, 0-based) and in seconds.
 
-    `score` is the spotter's confidence in [0, 1]; `label` and `probs` come from a recogniser.
+    Attributes:
+        score: the spotter's confidence in [0, 1].
+        label, probs: from a recogniser.
+        peak: height in units of its movement's noise, as `aumer.spotting.noise` defines them;
+            None where nobody measured it.
+        duration_sd_s: standard deviation of the error of `duration_s`, in seconds; None where it
+            was not measured for the spotter.
+        duration_bias_s: by how much `duration_s` is too long in the mean, as was measured.
+        micro_max_s: longest micro-expression in seconds, by which its kind was told.
 
     Raises:
-        ValueError: unknown kind, onset <= apex <= offset violated, or a score outside [0, 1].
+        ValueError: unknown kind, onset <= apex <= offset violated, a score outside [0, 1], a
+            negative peak, or a deviation or limit that is not positive.
     """
 
     kind: Kind
@@ -79,6 +90,10 @@ class Expression:
     score: float
     label: str | None = None
     probs: Mapping[str, float] | None = None
+    peak: float | None = None
+    duration_sd_s: float | None = None
+    duration_bias_s: float = 0.0
+    micro_max_s: float = MICRO_MAX_S
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -95,6 +110,14 @@ class Expression:
             )
         if not (math.isfinite(self.score) and 0.0 <= self.score <= 1.0):
             raise ValueError(f"score must lie in [0, 1]; found {self.score}")
+        if self.peak is not None and not 0 <= self.peak < math.inf:
+            raise ValueError(f"peak must be >= 0 and finite; found {self.peak}")
+        for name in ("duration_sd_s", "micro_max_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be > 0 and finite; found {value}")
+        if not math.isfinite(self.duration_bias_s):
+            raise ValueError(f"duration_bias_s must be finite; found {self.duration_bias_s}")
 
     @property
     def interval(self) -> Interval:
@@ -105,6 +128,22 @@ class Expression:
     def duration_s(self) -> float:
         """Seconds from the onset frame to the offset frame."""
         return self.offset_s - self.onset_s
+
+    @property
+    def micro_probability(self) -> float | None:
+        """Probability that the true duration is at most `micro_max_s`, its error being normal;
+        None where the error was not measured."""
+        if self.duration_sd_s is None:
+            return None
+        longest = self.micro_max_s + self.duration_bias_s  # as it is spotted
+        spare = (longest - self.duration_s) / self.duration_sd_s
+        return 0.5 * math.erfc(-spare / math.sqrt(2))
+
+    def limited(self, micro_max_s: float) -> Expression:
+        """The same with its kind by duration: micro up to `micro_max_s`, in seconds."""
+        # Seconds of frames are sums: a millionth is no longer.
+        kind: Kind = "micro" if self.duration_s <= micro_max_s + 1e-6 else "macro"
+        return replace(self, kind=kind, micro_max_s=micro_max_s)
 
 
 @dataclass(frozen=True)

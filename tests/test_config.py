@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from aumer._data import data_dir
-from aumer.config import FOLLOW, Settings, digest, load_settings
+from aumer.config import FOLLOW, SENSITIVITIES, Settings, digest, load_settings
 from aumer.errors import EXIT_USAGE, ConfigError
 
 DEFAULT = load_settings().to_dict()
@@ -23,6 +23,8 @@ def changed(value: Any) -> Any:
     if isinstance(value, str):
         if value in FOLLOW:
             return "left"
+        if value in SENSITIVITIES:
+            return "high"
         return "flow" if value == "windows" else value + "-other"
     if isinstance(value, bool):
         return not value
@@ -304,6 +306,9 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
             )
         ],
         *[("rules", key, [-0.1]) for key in ("noise_factor", "drift_factor", "rest", "rest_s")],
+        ("rules", "lookahead_s", [-0.1]),
+        ("rules", "noise_window_s", [-1, 0.1, 5.0]),
+        ("rules", "sensitivity", ["", "hi", "Low", "0", "-1", "nan", "inf", "1e999", "0.0"]),
         *[("rules", k, [-0.01, 1.01]) for k in ("foot", "slow", "complete", "hold", "overlap")],
     ],
 )
@@ -342,6 +347,9 @@ def test_ranges_of_one_setting_by_another() -> None:
         ("rules", "noise_factor", 0),
         ("rules", "overlap", 0),
         ("rules", "overlap", 1),
+        ("rules", "noise_window_s", 0),
+        ("rules", "lookahead_s", 0),
+        *[("rules", "sensitivity", which) for which in (*SENSITIVITIES, "2.5", "12")],
     ],
 )
 def test_the_ends_of_a_range_belong_to_it(section: str, key: str, value: Any) -> None:
@@ -364,6 +372,14 @@ def test_a_face_s_number_may_be_written_as_one(tmp_path: Path) -> None:
         assert digest(other.to_dict()) == digest(text.to_dict())
     for wrong in (0, -3):
         assert f"found '{wrong}'" in refused(overrides={"face": {"follow": wrong}})
+
+
+def test_a_sensitivity_may_be_a_number() -> None:
+    """And is the same setting however it was written."""
+    text = load_settings(overrides={"rules": {"sensitivity": "2"}})
+    assert text.rules.sensitivity == "2"
+    for value in (2, 2.0, "2.0", "2e0"):
+        assert load_settings(overrides={"rules": {"sensitivity": value}}) == text
 
 
 # Digest

@@ -141,6 +141,7 @@ def test_expression_in_frames_and_seconds() -> None:
         {"score": 1.0},
         {"kind": "macro"},
         {"label": "positive", "probs": {"positive": 0.9, "negative": 0.1}},
+        {"peak": 0.0, "duration_sd_s": 0.01, "duration_bias_s": -0.1, "micro_max_s": 0.2},
     ],
     ids=str,
 )
@@ -167,12 +168,39 @@ def test_expression_allows(changes: dict[str, Any]) -> None:
         ({"score": 1.01}, "found 1.01"),
         ({"score": math.nan}, "found nan"),
         ({"score": math.inf}, "found inf"),
+        ({"peak": -1.0}, "peak must be >= 0 and finite; found -1.0"),
+        ({"peak": math.inf}, "found inf"),
+        ({"duration_sd_s": 0.0}, "duration_sd_s must be > 0 and finite; found 0.0"),
+        ({"duration_bias_s": math.nan}, "duration_bias_s must be finite"),
+        ({"micro_max_s": -0.5}, "micro_max_s must be > 0 and finite; found -0.5"),
     ],
     ids=str,
 )
 def test_expression_refuses(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         expression(**changes)
+
+
+def test_how_probably_an_expression_is_micro() -> None:
+    assert expression().micro_probability is None
+    even = expression(duration_sd_s=0.1)
+    assert even.micro_probability == pytest.approx(0.5)
+    # What is spotted .04 s too long in the mean is, at .5 s, likely shorter.
+    shorter = dataclasses.replace(even, duration_bias_s=0.04)
+    assert shorter.micro_probability == pytest.approx(0.6554, abs=1e-4)  # a normal's cdf at .4
+    assert expression(duration_sd_s=0.1, micro_max_s=0.4).micro_probability == pytest.approx(
+        0.1587, abs=1e-4
+    )
+
+
+def test_a_kind_by_another_limit() -> None:
+    e = expression(kind="macro")
+    assert e.duration_s == pytest.approx(0.5)
+    assert [e.limited(s).kind for s in (0.4, 0.5, 0.6)] == ["macro", "micro", "micro"]
+    assert e.limited(0.6).micro_max_s == 0.6
+    # .5 s in frames of a second's thirtieth, which sum to a little more.
+    longer = expression(onset_s=0.1, apex_s=0.3, offset_s=0.1 + 0.5000000001)
+    assert longer.limited(0.5).kind == "micro"
 
 
 def test_by_kind_keeps_the_order() -> None:

@@ -49,6 +49,25 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def sensitivity(text: str) -> str:
+    """An argparse type: a sensitivity of the rules by name, or false alarms a minute."""
+    names = ("low", "normal", "high")  # aumer.config.SENSITIVITIES, which help must not import
+    if text in names:
+        return text
+    number = real(f"{', '.join(names)} or a number above 0", lambda x: x > 0)
+    return f"{number(text):g}"
+
+
+def add_sensitivity(parser: argparse.ArgumentParser) -> None:
+    """``--sensitivity``."""
+    parser.add_argument(
+        "--sensitivity",
+        type=sensitivity,
+        metavar="HOW",
+        help="low, normal (the default), high, or a number: false alarms a minute of rest",
+    )
+
+
 def add_range(parser: argparse.ArgumentParser) -> None:
     """``--start``, ``--end`` and ``--fps``; `check_range` complains of them."""
     seconds = real("0 or more seconds", lambda x: x >= 0)

@@ -308,15 +308,17 @@ def _csv(result: SpotResult) -> tuple[str, str]:
 
 def table(result: SpotResult) -> str:
     """Every expression of a video on a line of its own, and a summary line at the end."""
+    seen = f"{line}\n" if (line := result.seen()) else ""
     if not result.expressions:
         return (
             f"{result.title()}: no expression found; a face was seen in {result.coverage:.1%} "
-            f"of the frames; spotter {result.spotter}\n"
+            f"of the frames; spotter {result.spotter}\n{seen}"
         )
-    rows = [["kind", "onset_s", "apex_s", "offset_s", "duration_s", "frames", "score"]]
+    rows = [["kind", "onset_s", "apex_s", "offset_s", "duration_s", "frames", "score", "peak"]]
     for e in result.expressions:
         seconds = [f"{s:.3f}" for s in (e.onset_s, e.apex_s, e.offset_s, e.duration_s)]
-        rows.append([e.kind, *seconds, f"{e.onset}-{e.apex}-{e.offset}", f"{e.score:.2f}"])
+        peak = "-" if e.peak is None else f"{e.peak:.1f}"
+        rows.append([e.kind, *seconds, f"{e.onset}-{e.apex}-{e.offset}", f"{e.score:.2f}", peak])
     if any(e.label is not None for e in result.expressions):
         rows[0] += ["label", "p"]
         for row, e in zip(rows[1:], result.expressions, strict=True):
@@ -324,4 +326,4 @@ def table(result: SpotResult) -> str:
             row += [e.label or "-", "-" if sure is None else f"{sure:.2f}"]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
-    return "\n".join([result.title(), *lines, result.summary(), ""])
+    return "\n".join([result.title(), *lines, result.summary(), seen])

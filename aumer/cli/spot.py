@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
-from aumer.cli.options import add_cache, add_settings, cache_folder, read_settings, real, whole
+from aumer.cli.options import (
+    add_cache,
+    add_sensitivity,
+    add_settings,
+    cache_folder,
+    read_settings,
+    real,
+    whole,
+)
 from aumer.errors import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
@@ -49,6 +57,10 @@ outputs:
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
   `--set rules.min_s=0.2` takes a value as TOML writes it; a text of one word needs no quotes.
+  --sensitivity moves the rules' threshold, by how often a minute they then spot something in a face
+  at rest (low 2.6, normal 7.5, high 18.6, on simulated faces with all their blinks, swallows and
+  turns; `combined` keeps the few of these that its network sees too). The threshold of a network
+  stays, so --model network takes none. It wins over --set rules.sensitivity.
 
 exit codes:
     0  done, also if no expression was found
@@ -103,6 +115,14 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="what labels, by name or file of weights (implies --classify)",
     )
     add("--device", default="cpu", metavar="NAME", help="where a network runs (default: cpu)")
+    add_sensitivity(parser)
+    add(
+        "--micro-max",
+        type=real("a number of seconds above 0", lambda x: x > 0),
+        dest="micro_max_s",
+        metavar="SECONDS",
+        help="longest micro-expression, whatever spotted it (default: as the spotter says)",
+    )
     add(
         "--min-coverage",
         type=real("a share from 0 to 1", lambda x: 0 <= x <= 1),
@@ -146,7 +166,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from aumer.pipeline import Spotter
 
     spotter = Spotter(
-        settings=settings, recognizer=recognizer, **_given(args, "model", "graph", "device")
+        settings=settings,
+        recognizer=recognizer,
+        **_given(args, "model", "graph", "device", "sensitivity", "micro_max_s"),
     )
 
     def work(given: Input) -> tuple[SpotResult, ...]:

@@ -36,7 +36,10 @@ Row = TypeVar("Row", Prediction, Truth)
 COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "label")
 
 #: What ``aumer spot`` writes beside them.
-_SPOT_COLUMNS = ("onset_s", "apex_s", "offset_s", "duration_s", "probs")
+_SPOT_COLUMNS = (
+    *("onset_s", "apex_s", "offset_s", "duration_s", "probs", "face"),
+    *("peak", "duration_sd_s", "duration_bias_s", "micro_max_s", "micro_probability", "limit"),
+)
 
 _KINDS: Mapping[str, Kind] = {
     "micro": "micro",

@@ -55,12 +55,18 @@ class SpotResult:
         face: the face's number by first appearance, where all faces or one by its number were
             asked for; else None.
         notes: what a reader should know of the video: several faces, a turned picture.
+        limit: the smallest movement of this face that stands out of its noise, in outer-eye
+            distances: the median over its movements of what the rules ask for
+            (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing
+            found does not mean that nothing was there. None where it is not known.
+        limits: the same by region, "brow" and "mouth"; empty where it is not known.
         features: the motion the scores came from, for plots; neither saved nor compared.
         track: the face through the video, for plots; neither saved nor compared.
 
     Raises:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
-            cannot hold (an infinite number, an object among the settings).
+            cannot hold (an infinite number, an object among the settings), or a limit that is not
+            positive.
     """
 
     video: VideoInfo
@@ -73,6 +79,8 @@ class SpotResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     face: int | None = None
     notes: tuple[str, ...] = ()
+    limit: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
 
@@ -85,8 +93,11 @@ class SpotResult:
             raise ValueError("scores must be finite or NaN, and their times finite")
         if self.scores.values.dtype != np.float32:
             raise ValueError(f"scores must be float32, found {self.scores.values.dtype}")
+        for limit in (self.limit, *self.limits.values()):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"limits must be > 0 outer-eye distances; found {limit}")
         object.__setattr__(self, "expressions", tuple(self.expressions))
-        for name in ("settings", "digests", "versions"):
+        for name in ("settings", "digests", "versions", "limits"):
             # A copy of our own: the caller may go on changing the dict that was handed over.
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
         object.__setattr__(self, "notes", tuple(map(str, self.notes)))
@@ -127,6 +138,8 @@ class SpotResult:
             "coverage": self.coverage,
             "face": self.face,
             "notes": self.notes,
+            "limit": self.limit,
+            "limits": self.limits,
             "expressions": [vars(e) for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
@@ -188,6 +201,8 @@ class SpotResult:
                 # Results of before these members came lack them.
                 face=root["face"].optional(Node.integer) if "face" in data else None,
                 notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
+                limit=root["limit"].optional(Node.number) if "limit" in data else None,
+                limits=root["limits"].mapping(Node.number) if "limits" in data else {},
             )
         )
 
@@ -260,7 +275,8 @@ class SpotResult:
         Columns: video, kind (string); onset, apex, offset (int64, 0-based frames, closed);
         onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string);
         probs (string: a JSON object, probability by class); face (Int64: which, where several are
-        followed).
+        followed); peak, duration_sd_s, micro_probability, limit (float64: units of noise, seconds,
+        [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown).
         """
         from aumer.results.writers import dataframe
 
@@ -317,6 +333,14 @@ class SpotResult:
         return (
             f"{self.title()}: {len(self.micro)} micro, {len(self.macro)} macro; "
             f"coverage {100 * self.coverage:.4g} %; spotter {self.spotter}"
+        )
+
+    def seen(self) -> str | None:
+        """One line: which movements could have been seen; None where that is not known."""
+        if self.limit is None:
+            return None
+        return (
+            f"movements from {100 * self.limit:.2g} % of the outer-eye distance stand out of noise"
         )
 
     def title(self) -> str:
@@ -394,6 +418,14 @@ def _video(node: Node) -> VideoInfo:
 
 
 def _expression(node: Node) -> Expression:
+    # Results of before these members came lack them.
+    later: dict[str, Any] = {}
+    for name in ("peak", "duration_sd_s"):
+        if name in node.value:
+            later[name] = node[name].optional(Node.number)
+    for name in ("duration_bias_s", "micro_max_s"):
+        if name in node.value:
+            later[name] = node[name].number()
     return node.build(
         lambda: Expression(
             kind=cast(Kind, node["kind"].text()),
@@ -406,6 +438,7 @@ def _expression(node: Node) -> Expression:
             score=node["score"].number(),
             label=node["label"].optional(Node.text),
             probs=node["probs"].optional(lambda probs: probs.mapping(Node.number)),
+            **later,
         )
     )
 

@@ -36,6 +36,10 @@ COLUMNS = {
     "label": "string",
     "probs": "string",
     "face": "Int64",
+    "peak": "float64",
+    "duration_sd_s": "float64",
+    "micro_probability": "float64",
+    "limit": "float64",
 }
 
 
@@ -84,4 +88,15 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            yield name, e.kind, *frames, *seconds, float(e.score), e.label, probs, result.face
+            sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit)
+            yield (
+                name,
+                e.kind,
+                *frames,
+                *seconds,
+                float(e.score),
+                e.label,
+                probs,
+                result.face,
+                *sure,
+            )

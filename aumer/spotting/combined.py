@@ -16,7 +16,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from aumer.config import Settings, digest
+from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
@@ -58,6 +58,11 @@ class CombinedSpotter:
             "rules": digest(asdict(self._rules.settings)),
             "decoder": digest(plain(self._network.decoder)),
         }
+
+    @property
+    def rules(self) -> RuleSettings:
+        """The constants of its rules."""
+        return self._rules.settings
 
     @property
     def rate(self) -> float:

@@ -8,8 +8,9 @@ as much as a fast one. Along eight named movements of the brows and the mouth, e
 1. displacement, low-passed (`smooth_s`), of what is measured with confidence (`trust`);
 2. its height over the moving reference: the morphological opening over `reference_s`, which follows
    drift and keeps whatever rises and returns within that time (a white top-hat);
-3. peaks of that height above a threshold in units of this face's own noise in this movement, and
-   standing out of their surroundings by half their height or more;
+3. peaks of that height above a threshold in units of this face's own noise in this movement (so
+   many as `sensitivity` says, see `aumer.spotting.noise`), and standing out of their surroundings
+   by half their height or more;
 4. growth from the peak to onset and offset, until the movement has all but returned (`foot`) or all
    but come to rest (`slow`);
 5. what does not both depart and return (`complete`) is posture, not expression; a mouth that moves
@@ -26,60 +27,16 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d, white_tophat
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
-from aumer.errors import UsageError
 from aumer.rois import roi_set
-from aumer.types import Expression, Features, Scores, runs
+from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
+from aumer.spotting.noise import DURATION_BIAS_S, NORMAL, Followed, duration_sd, factor, followed
+from aumer.types import Expression, Features, Scores
 
-Signal = npt.NDArray[np.float64]
-
-REGIONS = ("brow", "mouth")
-#: Quantiles of a normal variable's size, in standard deviations.
-_QUARTER, _MEDIAN = 0.3186, 0.6745
-
-
-@dataclass(frozen=True)
-class Movement:
-    """A direction in which ROIs move together.
-
-    Attributes:
-        region: "brow" or "mouth".
-        weights: (wx, wy) per ROI name; the movement is the weighted sum of displacements.
-        back: how much the opposite direction counts, in (0, 1]. Both happen (a brow is lowered by
-            AU4), but between two raises the way back looks like a lowering.
-    """
-
-    region: str
-    weights: dict[str, tuple[float, float]]
-    back: float
-
-
-_THIRD = 1 / 3
-MOVEMENTS: dict[str, Movement] = {
-    "brow_raise_r": Movement(  # AU1, AU2; back: AU4
-        "brow",
-        {f"brow_r_{part}": (0.0, -_THIRD) for part in ("mid_outer", "mid", "mid_inner")},
-        0.7,
-    ),
-    "brow_raise_l": Movement(
-        "brow",
-        {f"brow_l_{part}": (0.0, -_THIRD) for part in ("mid_outer", "mid", "mid_inner")},
-        0.7,
-    ),
-    "brow_knit": Movement(  # AU4
-        "brow", {"brow_r_mid_inner": (0.5, 0.0), "brow_l_mid_inner": (-0.5, 0.0)}, 0.5
-    ),
-    "corner_raise_r": Movement("mouth", {"mouth_r": (0.0, -1.0)}, 0.7),  # AU12, 13; back: AU15
-    "corner_raise_l": Movement("mouth", {"mouth_l": (0.0, -1.0)}, 0.7),
-    "stretch": Movement(  # AU12, 14, 20; back: AU18, 23
-        "mouth", {"mouth_r": (-0.5, 0.0), "mouth_l": (0.5, 0.0)}, 0.7
-    ),
-    "lip_lower_drop": Movement("mouth", {"lip_lower": (0.0, 1.0)}, 0.7),  # AU25, 26; back: AU17
-    "lip_upper_raise": Movement("mouth", {"lip_upper": (0.0, -1.0)}, 0.7),  # AU10; back: AU23, 24
-}
+__all__ = ["MOVEMENTS", "RuleSpotter"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +54,7 @@ class _Candidate:
     held_s: float  # ... and how long that is
     height: float  # outer-eye distances
     strength: float  # height over the moving reference, in thresholds
+    peak: float  # ... and in units of the movement's noise
     weight: float
 
     def claims(self, other: _Candidate, share: float) -> bool:
@@ -112,13 +70,16 @@ class _Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class _Followed:
-    """One movement through one run: smoothed displacement, threshold, candidates."""
+class _Analysed:
+    """One movement through one run, the threshold in force, and what may be expressions in it."""
 
-    name: str
-    smooth: Signal
-    threshold: float
+    movement: Followed
+    threshold: Signal
     candidates: list[_Candidate]
+
+    @property
+    def smooth(self) -> Signal:
+        return self.movement.smooth
 
 
 class RuleSpotter:
@@ -132,11 +93,18 @@ class RuleSpotter:
     name = "rules"
 
     def __init__(self, settings: RuleSettings) -> None:
+        """Raises ConfigError: a `sensitivity` of more or fewer false alarms than was measured."""
         self._settings = settings
+        self._factor = factor(settings.sensitivity)
 
     @property
     def settings(self) -> RuleSettings:
         """The constants in force."""
+        return self._settings
+
+    @property
+    def rules(self) -> RuleSettings:
+        """The same, as every spotter has it that these constants move (`SpotterModel`)."""
         return self._settings
 
     @classmethod
@@ -146,7 +114,7 @@ class RuleSpotter:
         Raises:
             UsageError: an ROI that the movements are made of is not in `settings.motion.rois`.
         """
-        _columns(roi_set(settings.motion.rois).names)  # now, not once a video is analysed
+        columns(roi_set(settings.motion.rois).names)  # now, not once a video is analysed
         return cls(settings.rules)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -155,18 +123,10 @@ class RuleSpotter:
         Raises:
             UsageError: an ROI that the movements are made of is missing.
         """
-        columns = _columns(features.rois)
         tracks = np.full((len(features), len(REGIONS)), np.nan, np.float32)
         found: list[Expression] = []
-        values = features.trusted(self._settings.trust).astype(np.float64)
-        for begin, end in runs(features.valid):
-            # Displacement at the time of each row and one step after the last.
-            steps = values[begin:end].reshape(end - begin, -1)
-            path = np.concatenate([np.zeros((1, steps.shape[1])), np.cumsum(steps, axis=0)])
-            analysed = [
-                self._follow(name, path @ column / features.eye_distance, features.rate)
-                for name, column in columns.items()
-            ]
+        for begin, end, movements in followed(features, self._settings):
+            analysed = [self._analysed(movement, features.rate) for movement in movements]
             kept = self._select(analysed, features.rate)
             found += [self._expression(c, begin, end, features) for c in kept]
             for k, region in enumerate(REGIONS):
@@ -174,7 +134,7 @@ class RuleSpotter:
                 levels = [
                     self._level(m, busy, features.rate)
                     for m in analysed
-                    if MOVEMENTS[m.name].region == region
+                    if m.movement.region == region
                 ]
                 tracks[begin:end, k] = np.max(levels, axis=0)[:-1]
         scores = Scores(
@@ -186,60 +146,46 @@ class RuleSpotter:
         )
         return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
 
-    def _follow(self, name: str, signal: Signal, rate: float) -> _Followed:
-        """One movement through one unbroken run: its level and what may be expressions in it."""
-        s = self._settings
-        smooth = gaussian_filter1d(signal, s.smooth_s * rate, mode="nearest")
-        threshold = self._threshold(smooth, rate)
-        window = max(3, round(s.reference_s * rate))
+    def _analysed(self, movement: Followed, rate: float) -> _Analysed:
+        """What may be expressions in one movement through one unbroken run."""
+        threshold = movement.base * (self._factor / NORMAL)
+        # A peak may stand at the very ends, where a run was cut: zeros lie before and after.
+        least = np.pad(threshold, 1, mode="edge")
         candidates = []
-        for direction, weight in ((1.0, 1.0), (-1.0, MOVEMENTS[name].back)):
-            height = white_tophat(direction * smooth, window, mode="nearest")
-            # The zeros let a peak stand at the very ends, where a run was cut.
-            peaks, _ = find_peaks(np.concatenate([[0], height, [0]]), height=threshold)
+        for direction, weight in ((1.0, 1.0), (-1.0, MOVEMENTS[movement.name].back)):
+            height = movement.height(direction, self._settings, rate)
+            peaks, _ = find_peaks(np.concatenate([[0], height, [0]]), height=least)
             apexes = _standing_out(height, peaks - 1)
             for left, apex, right in zip(*_valleys(height, apexes), strict=True):
                 candidate = self._grow(
-                    name,
-                    direction * smooth,
+                    movement,
+                    direction,
                     left,
                     apex,
                     right,
-                    height[apex] / threshold,
+                    height[apex],
+                    height[apex] / threshold[apex],
                     weight,
                     rate,
                 )
                 if candidate:
                     candidates.append(candidate)
-        return _Followed(name, smooth, threshold, candidates)
-
-    def _threshold(self, smooth: Signal, rate: float) -> float:
-        """In units of this movement's noise in this run, of the quick one and of the slow one."""
-        s = self._settings
-        # What a slower filter takes away as well is noise, or so short that it cannot be told.
-        rough = smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest")
-        quick = float(np.median(np.abs(rough))) / _MEDIAN
-        lag = max(1, round(s.drift_s * rate))
-        slow = 0.0
-        if len(smooth) > 5 * lag:  # or one expression leaves no quarter quiet
-            # Of the quietest quarter of the time: faces act for more than half of it.
-            moved = np.abs(smooth[lag:] - smooth[:-lag])
-            slow = float(np.quantile(moved, 0.25)) / _QUARTER / np.sqrt(2)
-        return max(s.min_height, s.noise_factor * quick, s.drift_factor * slow)
+        return _Analysed(movement, threshold, candidates)
 
     def _grow(
         self,
-        name: str,
-        signal: Signal,
+        movement: Followed,
+        direction: float,
         left: int,
         apex: int,
         right: int,
+        height: float,
         strength: float,
         weight: float,
         rate: float,
     ) -> _Candidate | None:
         """From a peak to its onset and offset, within the valleys to its left and right."""
-        s = self._settings
+        s, signal = self._settings, direction * movement.smooth
         # Further away lie older postures and the drift of an hour, not this movement's rest.
         reach = round(s.max_s * rate)
         left, right = max(left, apex - reach), min(right, apex + reach)
@@ -253,8 +199,8 @@ class RuleSpotter:
             return None
         high = signal[onset : offset + 1] > signal[apex] - 0.2 * min(drops)
         return _Candidate(
-            movement=name,
-            region=MOVEMENTS[name].region,
+            movement=movement.name,
+            region=movement.region,
             onset=onset,
             apex=apex,
             offset=offset,
@@ -264,10 +210,11 @@ class RuleSpotter:
             held_s=int(high.sum()) / rate,
             height=min(drops),
             strength=float(strength),
+            peak=float(height / movement.unit[apex]),
             weight=float(strength * weight * min(drops) / max(drops)),
         )
 
-    def _level(self, movement: _Followed, busy: list[_Candidate], rate: float) -> Signal:
+    def _level(self, movement: _Analysed, busy: list[_Candidate], rate: float) -> Signal:
         """Distance from rest in [0, 1]; rest is a slow mean that bridges the expressions found."""
         resting = np.ones(len(movement.smooth), np.bool_)
         for candidate in busy:
@@ -280,10 +227,10 @@ class RuleSpotter:
         level: Signal = distance / (distance + movement.threshold)
         return level
 
-    def _select(self, analysed: list[_Followed], rate: float) -> list[_Candidate]:
+    def _select(self, analysed: list[_Analysed], rate: float) -> list[_Candidate]:
         """The strongest candidates that leave one another room."""
         kept: list[_Candidate] = []
-        mouth = [m for m in analysed if MOVEMENTS[m.name].region == "mouth"]
+        mouth = [m for m in analysed if m.movement.region == "mouth"]
         candidates = [c for m in analysed for c in m.candidates]
         for candidate in sorted(candidates, key=lambda c: -c.weight):
             if any(other.claims(candidate, self._settings.overlap) for other in kept):
@@ -293,7 +240,7 @@ class RuleSpotter:
             kept.append(candidate)
         return kept
 
-    def _talking(self, candidate: _Candidate, mouth: list[_Followed], rate: float) -> bool:
+    def _talking(self, candidate: _Candidate, mouth: list[_Analysed], rate: float) -> bool:
         """Whether the mouth moves on before or after; with a hold in between it may do one."""
         holds = candidate.held >= self._settings.hold and candidate.held_s >= self._settings.hold_s
         reach = max(1, round(self._settings.rest_s * rate))
@@ -320,25 +267,11 @@ class RuleSpotter:
             apex_s=float(features.times[apex]),
             offset_s=float(features.times[offset]),
             score=c.strength / (1 + c.strength),
+            peak=c.peak,
+            duration_sd_s=duration_sd((c.offset - c.onset) / features.rate),
+            duration_bias_s=DURATION_BIAS_S,
+            micro_max_s=self._settings.micro_max_s,
         )
-
-
-def _columns(rois: tuple[str, ...]) -> dict[str, Signal]:
-    """Per movement the (2 R,) weights w with which flattened features @ w is the movement."""
-    missing = {roi for m in MOVEMENTS.values() for roi in m.weights} - set(rois)
-    if missing:
-        raise UsageError(
-            "the rule-based spotter needs ten of the 12 published ROIs; these features lack "
-            f"{', '.join(sorted(missing))} (they have {', '.join(rois)}). Add them to the setting "
-            "motion.rois, or use a trained spotter for other ROIs."
-        )
-    columns = {}
-    for name, movement in MOVEMENTS.items():
-        weights = np.zeros((len(rois), 2))
-        for roi, weight in movement.weights.items():
-            weights[rois.index(roi)] = weight
-        columns[name] = weights.ravel()
-    return columns
 
 
 def _standing_out(height: Signal, peaks: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -113,7 +113,7 @@ def test_what_cannot_be_done(words: str, code: int, said: str, run: Any, weights
 def test_spot_and_classify(run: Any, weights: Path, tmp_path: Path) -> None:
     ran = run(f"spot @smile.mp4 --recognizer {weights} -o out.json -o out.csv -o -")
     assert ran.code == 0, ran.err
-    _, header, row, _ = ran.out.splitlines()
+    _, header, row, _, _ = ran.out.splitlines()
     assert header.split()[-2:] == ["label", "p"]
     result = SpotResult.load(tmp_path / "out.json")
     (expression,) = result.expressions

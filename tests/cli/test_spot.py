@@ -6,6 +6,7 @@ import csv
 import inspect
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from moving_face import film
 import aumer
 from aumer import pipeline
 from aumer.cli import outputs, spot
+from aumer.config import SENSITIVITIES
 from aumer.results import SpotResult
+from aumer.spotting.noise import NAMED, false_alarms
 from aumer.types import VideoInfo
 from aumer.video import CameraSource
 
@@ -32,7 +35,7 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_the_table_of_one_video(run: Any) -> None:
     ran = run("spot @smile.mp4")
     assert ran.code == 0
-    title, header, *found, summary = ran.out.splitlines()
+    title, header, *found, summary, seen = ran.out.splitlines()
     assert title == "smile.mp4"
     assert header.split()[:3] == ["kind", "onset_s", "apex_s"]
     assert len(found) == 1
@@ -41,6 +44,9 @@ def test_the_table_of_one_video(run: Any) -> None:
     assert 0.4 < float(onset) < 1.0 < float(offset) < 1.6
     counts = "1 micro, 0 macro" if kind == "micro" else "0 micro, 1 macro"
     assert summary == f"smile.mp4: {counts}; coverage 100 %; spotter combined"
+    assert re.fullmatch(
+        r"movements from [.\d]+ % of the outer-eye distance stand out of noise", seen
+    )
     assert ran.err == "smile.mp4\n"
 
 
@@ -48,7 +54,8 @@ def test_nothing_found_is_said_and_is_no_failure(run: Any) -> None:
     ran = run("spot @still.avi")
     assert ran.code == 0
     assert ran.out.startswith("still.avi: no expression found; a face was seen in 100.0%")
-    assert ran.out.count("\n") == 1
+    assert "stand out of noise" in ran.out.splitlines()[1]
+    assert ran.out.count("\n") == 2
 
 
 def test_the_table_of_several_videos_ends_with_their_sum(run: Any) -> None:
@@ -284,3 +291,47 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     assert set(spot._FORMATS) == {*outputs.STREAMS, *outputs.FILES}
     for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141"):
         assert f" {code} " in text.partition("exit codes:")[2]
+
+
+# -- sensitivity and kind ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["low", "high", "2.5"])
+def test_a_sensitivity(run: Any, how: str) -> None:
+    ran = run(f"spot @smile.mp4 --format json --sensitivity {how}")
+    result = SpotResult.from_json(ran.out)
+    assert result.settings["rules"]["sensitivity"] == how
+    plain = SpotResult.from_json(run("spot @smile.mp4 --format json").out)
+    assert result.limit is not None and plain.limit is not None
+    assert (result.limit < plain.limit) == (how == "high")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
+        ("--sensitivity 0", "found '0'"),
+        ("--sensitivity 0.01", "can be asked for, is 0.68 to 33.7"),
+        ("--sensitivity high --model network", "network has no part that goes by rules"),
+        ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
+    ],
+)
+def test_a_sensitivity_or_limit_that_cannot_be_had(run: Any, words: str, said: str) -> None:
+    ran = run(f"spot @smile.mp4 {words}")
+    assert ran.code == 2
+    assert said in " ".join(ran.err.split())
+
+
+def test_the_help_says_what_was_measured(run: Any) -> None:
+    text = " ".join(run("spot --help").out.split())
+    told = ", ".join(f"{name} {false_alarms(NAMED[name]):.1f}" for name in SENSITIVITIES)
+    assert f"({told}, on simulated faces" in text
+
+
+def test_the_longest_micro_expression(run: Any) -> None:
+    for longest, kind in ((0.1, "macro"), (3.0, "micro")):
+        ran = run(f"spot @smile.mp4 --format json --micro-max {longest}")
+        result = SpotResult.from_json(ran.out)
+        assert [e.kind for e in result.expressions] == [kind]
+        assert result.expressions[0].micro_max_s == longest
+        assert result.settings["kind"] == {"micro_max_s": longest}

@@ -114,7 +114,7 @@ def test_a_size_of_its_own(frames: np.ndarray, tmp_path: Path) -> None:
 
 
 def no_rows(features: Features) -> Features:
-    names = ("values", "times", "frames", "valid", "confidence")
+    names = ("values", "times", "frames", "valid", "confidence", "eyelids", "head")
     return replace(features, **{name: getattr(features, name)[:0] for name in names})
 
 

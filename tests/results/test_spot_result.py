@@ -293,6 +293,46 @@ def test_files_that_hold_no_result(result: SpotResult, tmp_path: Path) -> None:
             SpotResult.load(path)
 
 
+def test_what_could_have_been_seen_is_kept(result: SpotResult) -> None:
+    first, second = result.expressions
+    told = dataclasses.replace(
+        result,
+        expressions=(
+            dataclasses.replace(
+                first, peak=7.25, duration_sd_s=0.07, duration_bias_s=0.04, micro_max_s=0.6
+            ),
+            second,
+        ),
+        limit=0.0081,
+        limits={"brow": 0.008, "mouth": 0.0125},
+    )
+    again = SpotResult.from_json(told.to_json())
+    assert again == told
+    assert again != result
+    assert again.limits == {"brow": 0.008, "mouth": 0.0125}
+    assert told.seen() == "movements from 0.81 % of the outer-eye distance stand out of noise"
+    assert result.seen() is None
+    table = told.to_dataframe()
+    assert table["peak"].tolist()[0] == 7.25
+    assert table["micro_probability"].tolist()[0] == again.expressions[0].micro_probability
+    assert table["peak"].isna().tolist() == [False, True]
+    assert table["limit"].tolist() == [0.0081, 0.0081]
+    for limits in ({"limit": 0.0}, {"limits": {"brow": -1.0}}):
+        with pytest.raises(ValueError, match="limits must be > 0"):
+            dataclasses.replace(result, **limits)
+
+
+def test_a_result_of_before_these_members_is_read(result: SpotResult) -> None:
+    old = result.to_dict()
+    del old["limit"], old["limits"]
+    for e in old["expressions"]:
+        for name in ("peak", "duration_sd_s", "duration_bias_s", "micro_max_s"):
+            del e[name]
+    read = SpotResult.from_dict(old)
+    assert read == result
+    assert (read.limit, read.limits, read.expressions[0].peak) == (None, {}, None)
+
+
 def test_by_kind_and_the_look_in_a_notebook(
     result: SpotResult, make_result: Callable[..., SpotResult]
 ) -> None:

@@ -27,6 +27,8 @@ SPOT = RuleSpotter(RULES)
 #: it (benchmarks/motion.py, part c). It does not add up.
 NOISE = 0.05
 RATES = [15.0, 30.0, 60.0, 100.0]
+#: What `Features` hold a row of.
+BY_ROW = ("values", "times", "frames", "valid", "confidence", "eyelids", "head")
 
 Curve = Callable[[np.ndarray], np.ndarray]
 Directions = Mapping[str, tuple[float, float]]
@@ -365,10 +367,7 @@ def test_runs_are_spotted_each_for_itself() -> None:
     for begin, end in runs(given.valid):
         part = replace(
             given,
-            **{
-                name: getattr(given, name)[begin:end]
-                for name in ("values", "times", "frames", "valid", "confidence")
-            },
+            **{name: getattr(given, name)[begin:end] for name in BY_ROW},
         )
         part_scores, part_found = SPOT(part)
         np.testing.assert_array_equal(part_scores.values, scores.values[begin:end])
@@ -574,9 +573,7 @@ def test_an_roi_that_is_missing_is_named(missing: str) -> None:
     assert "trained spotter" in str(caught.value)  # and what to do
     nothing = replace(
         lacking,
-        **{
-            n: getattr(lacking, n)[:0] for n in ("values", "times", "frames", "valid", "confidence")
-        },
+        **{name: getattr(lacking, name)[:0] for name in BY_ROW},
     )
     with pytest.raises(UsageError, match=missing):
         SPOT(nothing)

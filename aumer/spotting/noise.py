@@ -1,0 +1,258 @@
+"""The noise of each movement of a face: what thresholds, peaks and limits are told in.
+
+A movement's **unit** of noise is a fifth of the threshold that the constants of ``[rules]`` give at
+sensitivity "normal": with the constants that ship, the largest of one standard deviation of its
+quick noise, .8 of one of its slow noise, and .0016 outer-eye distances, the least that a motion
+stage can be held to (a film of a few still seconds shows less than comes with blinks, light and
+compression). So whatever is asked for, a threshold is a number of units: 5 at "normal".
+
+It is computed as a live spotter would: of the movement so far, `noise_window_s` of it, looking
+ahead by no more than `lookahead_s`, anew every second. The first `noise_window_s` of a run have one
+unit together; a run that is no longer than that, or all of it where the window is 0, is judged as
+a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, white_tophat
+
+from aumer.config import RuleSettings
+from aumer.errors import ConfigError
+from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns, readable
+from aumer.types import Expression, Features, runs
+
+#: The threshold at sensitivity "normal", in units.
+NORMAL = 5.0
+#: A unit is held for this long; so an hour has 3600 of them, whatever the rate.
+HOLD_S = 1.0
+#: Windows whose units are computed at once: bounds the memory.
+_TOGETHER = 256
+#: Quantiles of a normal variable's size, in standard deviations.
+_QUARTER, _MEDIAN = 0.3186, 0.6745
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """One movement through one unbroken run of N - 1 rows.
+
+    Attributes:
+        smooth: (N,) displacement at the time of each row and one step after the last, low-passed.
+        base: (N,) the threshold at sensitivity "normal". Both in outer-eye distances.
+    """
+
+    name: str
+    smooth: Signal
+    base: Signal
+
+    @property
+    def region(self) -> str:
+        return MOVEMENTS[self.name].region
+
+    @property
+    def unit(self) -> Signal:
+        """(N,) outer-eye distances."""
+        return self.base / NORMAL
+
+    def height(self, direction: float, settings: RuleSettings, rate: float) -> Signal:
+        """(N,) height over the moving reference, one way (1.0) or the other (-1.0)."""
+        window = max(3, round(settings.reference_s * rate))
+        height: Signal = white_tophat(direction * self.smooth, window, mode="nearest")
+        return height
+
+
+def followed(
+    features: Features, settings: RuleSettings
+) -> Iterator[tuple[int, int, list[Followed]]]:
+    """Every unbroken run (first row, row after the last) with its movements, in their order.
+
+    Raises:
+        UsageError: an ROI that the movements are made of is missing.
+    """
+    weights = columns(features.rois)
+    values = features.trusted(settings.trust).astype(np.float64)
+    for begin, end in runs(features.valid):
+        steps = values[begin:end].reshape(end - begin, -1)
+        path = np.concatenate([np.zeros((1, steps.shape[1])), np.cumsum(steps, axis=0)])
+        found = []
+        for name, column in weights.items():
+            signal = path @ column / features.eye_distance
+            smooth = gaussian_filter1d(signal, settings.smooth_s * features.rate, mode="nearest")
+            found.append(Followed(name, smooth, base_threshold(smooth, features.rate, settings)))
+        yield begin, end, found
+
+
+def base_threshold(smooth: Signal, rate: float, settings: RuleSettings) -> Signal:
+    """(N,) -> (N,) the threshold at sensitivity "normal", in outer-eye distances.
+
+    In standard deviations of the movement's noise: of the quick one, which a slower filter takes
+    away as well, and of the slow one, how far the quietest quarter of the time moves in a second.
+    """
+    s = settings
+    # What a slower filter takes away as well is noise, or so short that it cannot be told.
+    rough = np.abs(smooth - gaussian_filter1d(smooth, s.noise_s * rate, mode="nearest"))
+    lag = max(1, round(s.drift_s * rate))
+    moved = np.abs(smooth[lag:] - smooth[:-lag])
+    window = round(s.noise_window_s * rate)
+    if not window or len(smooth) <= window + 1:  # the samples of `window` rows are one more
+        return np.full(len(smooth), _at(rough[None], moved[None], lag, s)[0])
+    hold = max(1, round(HOLD_S * rate))
+    rows = np.arange(0, len(smooth), hold)
+    # A filtered sample knows of what comes within the filters' reach.
+    reach = sum(int(4 * sigma * rate + 0.5) for sigma in (s.noise_s, s.smooth_s))
+    ends = rows + round(s.lookahead_s * rate) - reach + 1
+    begins = np.clip(ends, window + 1, len(smooth)) - window - 1
+    quick = np.lib.stride_tricks.sliding_window_view(rough, window + 1)
+    slow = np.lib.stride_tricks.sliding_window_view(moved, window + 1 - lag)
+    levels = [
+        _at(quick[part], slow[part], lag, s)
+        for part in np.split(begins, range(_TOGETHER, len(begins), _TOGETHER))
+    ]
+    return np.repeat(np.concatenate(levels), hold)[: len(smooth)]
+
+
+def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
+    """(W,) thresholds of W windows: (W, N) deviations, (W, N - lag) movements over the lag."""
+    quick = np.median(rough, axis=1) / _MEDIAN
+    slow = np.zeros(len(rough))
+    if rough.shape[1] > 5 * lag:  # or one expression leaves no quarter quiet
+        # Of the quietest quarter of the time: faces act for more than half of it.
+        slow = np.quantile(moved, 0.25, axis=1) / _QUARTER / np.sqrt(2)
+    found: Signal = np.maximum(
+        s.min_height, np.maximum(s.noise_factor * quick, s.drift_factor * slow)
+    )
+    return found
+
+
+# -- one dial ------------------------------------------------------------------------------------
+
+#: Thresholds by name, in units.
+NAMED = {"low": 7.0, "normal": NORMAL, "high": 3.5}
+#: (threshold in units, false alarms a minute): what the rules spot in 239 simulated minutes of
+#: faces at rest with all disturbances of level "hard" (blinks, gaze, swallowing, head turns, bouts
+#: of talking) and no expression. ``python benchmarks/sensitivity.py``, with 95 % intervals, and
+#: beside seconds of real rest and the recall of known movements, in results/sensitivity.txt.
+FALSE_ALARMS = (
+    (2.5, 33.7),
+    (3.0, 25.3),
+    (3.5, 18.6),
+    (4.0, 13.7),
+    (5.0, 7.52),
+    (6.0, 4.29),
+    (7.0, 2.64),
+    (8.0, 1.80),
+    (10.0, 0.99),
+    (12.0, 0.68),
+)
+
+
+def factor(sensitivity: str) -> float:
+    """The threshold in units for a sensitivity, by name or false alarms a minute of rest.
+
+    Numbers between those measured are interpolated, both axes logarithmic.
+
+    Raises:
+        ConfigError: a number beyond what was measured; the message says the range.
+    """
+    if sensitivity in NAMED:
+        return NAMED[sensitivity]
+    units, rates = np.log(np.array(FALSE_ALARMS[::-1])).T  # rates ascend
+    rate = float(sensitivity)
+    if not np.exp(rates[0]) * (1 - 1e-9) <= rate <= np.exp(rates[-1]) * (1 + 1e-9):
+        raise ConfigError(
+            f"rules.sensitivity is {rate:g} false alarms a minute of rest; what was measured, and "
+            f"can be asked for, is {FALSE_ALARMS[-1][1]:g} to {FALSE_ALARMS[0][1]:g}, or one of "
+            f"{', '.join(NAMED)}"
+        )
+    return float(np.exp(np.interp(np.log(rate), rates, units)))
+
+
+def false_alarms(units: float) -> float:
+    """False alarms a minute of rest that were measured at a threshold; the way back of `factor`."""
+    threshold, rates = np.log(np.array(FALSE_ALARMS)).T
+    return float(np.exp(np.interp(np.log(units), threshold, rates)))
+
+
+# -- how sure a duration is ------------------------------------------------------------------------
+
+#: (spotted duration, sd of spotted less true), seconds: of micro-expressions and longer movements
+#: of .2 to 1.2 s played into neutral films of three people, spotted by the rules at "normal", by
+#: fifths of the spotted durations. ``python benchmarks/sensitivity.py``. It is larger for longer
+#: ones, as these creep to rest.
+DURATION_SD = ((0.36, 0.05), (0.47, 0.05), (0.54, 0.07), (0.65, 0.11), (0.91, 0.24))
+#: How much longer they are spotted than they are, in the mean; seconds (same source).
+DURATION_BIAS_S = 0.04
+#: Spotted durations that were met there.
+DURATIONS = (0.2, 1.2)
+
+
+def duration_sd(duration_s: float) -> float | None:
+    """Standard deviation of a duration that the rules spotted, in seconds; None beyond `DURATIONS`,
+    where nothing was measured."""
+    if not DURATIONS[0] <= duration_s <= DURATIONS[1]:
+        return None
+    durations, errors = zip(*DURATION_SD, strict=True)
+    return float(np.interp(duration_s, durations, errors))
+
+
+# -- what stands out, and what could have ----------------------------------------------------------
+
+
+def limits(features: Features, settings: RuleSettings) -> tuple[float | None, dict[str, float]]:
+    """The smallest movement of this face that stands out of its noise, in outer-eye distances.
+
+    The threshold of a movement (a sum of ROIs' displacements, `aumer.spotting.movements`; as the
+    motion stage reports it, low-passed), median over time, then over movements. What is higher,
+    rises and returns, the rules look at. It does not say what a network makes of smaller ones.
+
+    Returns:
+        The median over the eight movements, and over those of "brow" and of "mouth"; None and
+        nothing where no row is valid, or where ROIs that the movements are made of are missing.
+    """
+    if not (readable(features.rois) and features.valid.any()):
+        return None, {}
+    share = factor(settings.sensitivity) / NORMAL
+    by_run = [found for _, _, found in followed(features, settings)]
+    each = {
+        several[0].name: share * float(np.median(np.concatenate([m.base for m in several])))
+        for several in zip(*by_run, strict=True)
+    }
+    by_region = {
+        region: [each[name] for name, m in MOVEMENTS.items() if m.region == region]
+        for region in REGIONS
+    }
+    regions = {region: float(np.median(values)) for region, values in by_region.items()}
+    return float(np.median(list(each.values()))), regions
+
+
+def with_peaks(
+    expressions: Sequence[Expression], features: Features, settings: RuleSettings
+) -> tuple[Expression, ...]:
+    """The expressions, those that lack a peak with one: the largest height of any movement from
+    onset to offset, over the moving reference, in units of its noise. It stays None where the
+    features do not show the time of an expression, or lack ROIs that the movements are made of."""
+    lacking = [k for k, e in enumerate(expressions) if e.peak is None]
+    if not (lacking and readable(features.rois)):
+        return tuple(expressions)
+    peaks: dict[int, float] = {}
+    for begin, end, movements in followed(features, settings):
+        inside = {}
+        for k in lacking:
+            # By time, not by frame: a video of few frames has many rows a frame.
+            span = (expressions[k].onset_s - 1e-6, expressions[k].offset_s + 1e-6)
+            first, last = np.searchsorted(features.times[begin:end], span)
+            if first < last:
+                inside[k] = slice(int(first), int(last) + 1)
+        if not inside:
+            continue
+        heights = [
+            np.maximum(*(m.height(way, settings, features.rate) for way in (1.0, -1.0))) / m.unit
+            for m in movements
+        ]
+        for k, rows in inside.items():
+            most = max(float(height[rows].max()) for height in heights)
+            peaks[k] = max(most, peaks.get(k, 0.0))
+    return tuple(replace(e, peak=peaks.get(k, e.peak)) for k, e in enumerate(expressions))
