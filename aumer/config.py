@@ -162,11 +162,15 @@ class RuleSettings:
     drift_s: float
     drift_factor: float
     min_height: float
+    turn: float
+    blink: float
     noise_window_s: float
     lookahead_s: float
     trust: float
     foot: float
     slow: float
+    rest_level_s: float
+    at_rest: float
     complete: float
     min_s: float
     max_s: float
@@ -178,11 +182,12 @@ class RuleSettings:
     overlap: float
 
     def __post_init__(self) -> None:
-        positive = ("smooth_s", "noise_s", "reference_s", "drift_s", "min_height", "min_s")
-        for name in (*positive, "micro_max_s"):
+        positive = ("smooth_s", "noise_s", "reference_s", "drift_s", "rest_level_s", "min_height")
+        for name in (*positive, "min_s", "micro_max_s"):
             value = getattr(self, name)
             _require(value > 0, f"rules.{name}", value, "> 0")
-        for name in ("noise_factor", "drift_factor", "lookahead_s", "hold_s", "rest", "rest_s"):
+        factors = ("noise_factor", "drift_factor", "turn", "blink")
+        for name in (*factors, "lookahead_s", "hold_s", "rest", "rest_s"):
             value = getattr(self, name)
             _require(value >= 0, f"rules.{name}", value, ">= 0")
         object.__setattr__(self, "sensitivity", _sensitivity(self.sensitivity))
@@ -191,7 +196,7 @@ class RuleSettings:
         allowed = f"0 (the whole run) or more than 5 times rules.drift_s, {5 * self.drift_s:g} s"
         _require(window == 0 or window > 5 * self.drift_s, "rules.noise_window_s", window, allowed)
         _require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
-        for name in ("trust", "foot", "slow", "complete", "hold", "overlap"):
+        for name in ("trust", "foot", "slow", "complete", "at_rest", "hold", "overlap"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
 

@@ -31,6 +31,7 @@ class Movement:
 
 
 _THIRD = 1 / 3
+_BROWS = tuple(f"brow_{s}_{part}" for s in "rl" for part in ("mid_outer", "mid", "mid_inner"))
 MOVEMENTS: dict[str, Movement] = {
     "brow_raise_r": Movement(  # AU1, AU2; back: AU4
         "brow",
@@ -45,11 +46,24 @@ MOVEMENTS: dict[str, Movement] = {
     "brow_knit": Movement(  # AU4
         "brow", {"brow_r_mid_inner": (0.5, 0.0), "brow_l_mid_inner": (-0.5, 0.0)}, 0.5
     ),
+    # What both sides do together is told from less noise than one side's.
+    "brow_raise": Movement("brow", dict.fromkeys(_BROWS, (0.0, -1 / 6)), 0.7),  # AU1+2
+    "brow_lower": Movement(  # AU4, as the simulator's anatomy has it and CASME II's clips show it
+        "brow",
+        {
+            "brow_r_mid": (0.09, 0.17),
+            "brow_r_mid_inner": (0.16, 0.27),
+            "brow_l_mid_inner": (-0.16, 0.27),
+            "brow_l_mid": (-0.09, 0.17),
+        },
+        0.7,
+    ),
     "corner_raise_r": Movement("mouth", {"mouth_r": (0.0, -1.0)}, 0.7),  # AU12, 13; back: AU15
     "corner_raise_l": Movement("mouth", {"mouth_l": (0.0, -1.0)}, 0.7),
     "stretch": Movement(  # AU12, 14, 20; back: AU18, 23
         "mouth", {"mouth_r": (-0.5, 0.0), "mouth_l": (0.5, 0.0)}, 0.7
     ),
+    "smile": Movement("mouth", {"mouth_r": (-0.34, -0.37), "mouth_l": (0.34, -0.37)}, 0.7),  # AU12
     "lip_lower_drop": Movement("mouth", {"lip_lower": (0.0, 1.0)}, 0.7),  # AU25, 26; back: AU17
     "lip_upper_raise": Movement("mouth", {"lip_upper": (0.0, -1.0)}, 0.7),  # AU10; back: AU23, 24
 }

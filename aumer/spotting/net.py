@@ -231,7 +231,7 @@ class SpotNet(nn.Module):
             x = torch.where(_like(valid, x), x, 0.0)
         x = multi_scale_motion(x, self.config.motion_rows)
         if self.config.signs:
-            x, signs = x.split([x.shape[2] - len(SIGNS), len(SIGNS)], dim=2)
+            x, signs = torch.split(x, [x.shape[2] - len(SIGNS), len(SIGNS)], dim=2)
         if self.adjacency is not None:
             y = self.graph_layer(x.flatten(0, 1), self.adjacency()).unflatten(0, x.shape[:2])
             x = torch.relu(self.graph_norm(y, valid))

@@ -2,7 +2,7 @@
 
 A movement's **unit** of noise is a fifth of the threshold that the constants of ``[rules]`` give at
 sensitivity "normal": with the constants that ship, the largest of one standard deviation of its
-quick noise, .8 of one of its slow noise, and .0016 outer-eye distances, the least that a motion
+quick noise, .8 of one of its slow noise, and .001 outer-eye distances, the least that a motion
 stage can be held to (a film of a few still seconds shows less than comes with blinks, light and
 compression). So whatever is asked for, a threshold is a number of units: 5 at "normal".
 
@@ -136,16 +136,16 @@ NAMED = {"low": 7.0, "normal": NORMAL, "high": 3.5}
 #: of talking) and no expression. ``python benchmarks/sensitivity.py``, with 95 % intervals, and
 #: beside seconds of real rest and the recall of known movements, in results/sensitivity.txt.
 FALSE_ALARMS = (
-    (2.5, 33.7),
-    (3.0, 25.3),
-    (3.5, 18.6),
-    (4.0, 13.7),
-    (5.0, 7.52),
-    (6.0, 4.29),
-    (7.0, 2.64),
-    (8.0, 1.80),
-    (10.0, 0.99),
-    (12.0, 0.68),
+    (2.5, 41.3),
+    (3.0, 33.6),
+    (3.5, 26.8),
+    (4.0, 20.5),
+    (5.0, 11.5),
+    (6.0, 6.40),
+    (7.0, 3.63),
+    (8.0, 2.18),
+    (10.0, 0.95),
+    (12.0, 0.60),
 )
 
 
@@ -209,7 +209,7 @@ def limits(features: Features, settings: RuleSettings) -> tuple[float | None, di
     rises and returns, the rules look at. It does not say what a network makes of smaller ones.
 
     Returns:
-        The median over the eight movements, and over those of "brow" and of "mouth"; None and
+        The median over the eleven movements, and over those of "brow" and of "mouth"; None and
         nothing where no row is valid, or where ROIs that the movements are made of are missing.
     """
     if not (readable(features.rois) and features.valid.any()):

@@ -3,7 +3,7 @@
 In the spirit of the rule-based winners of the MEGC challenges of 2021 and 2022 (ROI motion with the
 nose taken off, moving windows, low-pass filter, peaks, thresholds, merging), with one difference:
 motion is summed to displacement and read against a moving reference, so that a slow movement counts
-as much as a fast one. Along eight named movements of the brows and the mouth, each both ways:
+as much as a fast one. Along eleven named movements of the brows and the mouth, each both ways:
 
 1. displacement, low-passed (`smooth_s`), of what is measured with confidence (`trust`);
 2. its height over the moving reference: the morphological opening over `reference_s`, which follows
@@ -13,30 +13,37 @@ as much as a fast one. Along eight named movements of the brows and the mouth, e
    by half their height or more;
 4. growth from the peak to onset and offset, until the movement has all but returned (`foot`) or all
    but come to rest (`slow`);
-5. what does not both depart and return (`complete`) is posture, not expression; a mouth that moves
+5. what is not clearly more than blinks and turns of the head leave of its time (`blink`, `turn`) is
+   theirs;
+6. what does not both depart and return (`complete`) is posture, not expression; a mouth that moves
    to and fro, or has neither a rest round the movement nor a hold in it, is talking;
-6. of candidates that claim the same movement or the same time the strongest stays.
+7. of candidates that claim the same movement or the same time the strongest stays.
 
 The constants are in ``configs/default.toml``, in seconds and in outer-eye distances.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
 from aumer.rois import roi_set
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
 from aumer.spotting.noise import DURATION_BIAS_S, NORMAL, Followed, duration_sd, factor, followed
-from aumer.types import Expression, Features, Scores
+from aumer.types import Expression, Features, FloatArray, Scores
 
 __all__ = ["MOVEMENTS", "RuleSpotter"]
+
+
+#: Seconds before and after a movement in which a blink or a turn may have moved it too, and over
+#: which it is seen how far eyes are open otherwise.
+_AROUND_S, _USUAL_S = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,28 @@ class _Candidate:
         # The way back of one is not the departure of another: a region's flank is claimed once.
         flanks = min(self.rise, self.fall, other.rise, other.fall)
         return self.region == other.region and overlap > share * flanks
+
+
+@dataclass(frozen=True, eq=False)
+class _Signs:
+    """What else happens in a run of N - 1 rows: eyelids (N - 1, 2) and head (N - 1, 3), NaN where
+    not known."""
+
+    eyelids: FloatArray
+    head: FloatArray
+
+    def turned(self, first: int, last: int) -> float:
+        """By how many radians the head turns aside, up or down; 0 where it is not known."""
+        head = self.head[first : last + 1, :2]
+        return float(np.hypot(*np.ptp(head, axis=0))) if np.isfinite(head).all() else 0.0
+
+    def closed(self, first: int, last: int, around: int) -> float:
+        """How far an eyelid closes, measured from its median so many rows round it."""
+        lids = self.eyelids[first : last + 1]
+        usual = self.eyelids[max(0, first - around) : last + around + 1]
+        if not (len(lids) and np.isfinite(usual).all()):
+            return 0.0
+        return max(0.0, float((np.median(usual, axis=0) - lids).max()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +155,8 @@ class RuleSpotter:
         tracks = np.full((len(features), len(REGIONS)), np.nan, np.float32)
         found: list[Expression] = []
         for begin, end, movements in followed(features, self._settings):
-            analysed = [self._analysed(movement, features.rate) for movement in movements]
+            signs = _Signs(features.eyelids[begin:end], features.head[begin:end])
+            analysed = [self._analysed(movement, signs, features.rate) for movement in movements]
             kept = self._select(analysed, features.rate)
             found += [self._expression(c, begin, end, features) for c in kept]
             for k, region in enumerate(REGIONS):
@@ -146,11 +176,13 @@ class RuleSpotter:
         )
         return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
 
-    def _analysed(self, movement: Followed, rate: float) -> _Analysed:
+    def _analysed(self, movement: Followed, signs: _Signs, rate: float) -> _Analysed:
         """What may be expressions in one movement through one unbroken run."""
         threshold = movement.base * (self._factor / NORMAL)
         # A peak may stand at the very ends, where a run was cut: zeros lie before and after.
         least = np.pad(threshold, 1, mode="edge")
+        window = min(round(self._settings.rest_level_s * rate), 2 * len(threshold)) | 1
+        rest = median_filter(movement.smooth, window, mode="nearest")
         candidates = []
         for direction, weight in ((1.0, 1.0), (-1.0, MOVEMENTS[movement.name].back)):
             height = movement.height(direction, self._settings, rate)
@@ -169,8 +201,30 @@ class RuleSpotter:
                     rate,
                 )
                 if candidate:
-                    candidates.append(candidate)
+                    candidate = self._doubted(candidate, threshold[apex], signs, rate)
+                if candidate:
+                    # Between two raises of a brow its way back is no lowering, nor the reverse.
+                    beyond = direction * (movement.smooth[apex] - rest[apex]) / candidate.height
+                    left_over = 1 - self._settings.at_rest * (1 - float(np.clip(beyond, 0, 1)))
+                    candidates.append(replace(candidate, weight=candidate.weight * left_over))
         return _Analysed(movement, threshold, candidates)
+
+    def _doubted(
+        self, candidate: _Candidate, threshold: float, signs: _Signs, rate: float
+    ) -> _Candidate | None:
+        """The candidate, if it is more than what blinks and turns of the head leave of its time."""
+        s = self._settings
+        around = round(_AROUND_S * rate)
+        first, last = max(0, candidate.onset - around), candidate.offset + around
+        also = np.hypot(
+            s.turn * signs.turned(first, last),
+            s.blink * signs.closed(first, last, round(_USUAL_S * rate)),
+        )
+        share = threshold / float(np.hypot(threshold, also))
+        strength = candidate.strength * share
+        if strength < 1:
+            return None
+        return replace(candidate, strength=strength, weight=candidate.weight * share)
 
     def _grow(
         self,

@@ -137,11 +137,11 @@ def test_the_dial_by_name_and_by_number() -> None:
         assert noise.false_alarms(noise.factor(f"{rate:g}")) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("rate", ["0.5", "34", "1000"])
+@pytest.mark.parametrize("rate", ["0.5", "42", "1000"])
 def test_a_number_that_was_not_measured_is_refused_with_the_range(rate: str) -> None:
-    with pytest.raises(ConfigError, match=rf"is {rate} false alarms .* is 0\.68 to 33\.7"):
+    with pytest.raises(ConfigError, match=rf"is {rate} false alarms .* is 0\.6 to 41\.3"):
         RuleSpotter(at(rate))
-    with pytest.raises(ConfigError, match=r"0\.68 to 33\.7"):
+    with pytest.raises(ConfigError, match=r"0\.6 to 41\.3"):
         aumer.spot(still(2.0), model="rules", sensitivity=float(rate))
 
 
@@ -232,7 +232,6 @@ def test_false_alarms_of_real_rest_are_at_most_those_promised(neutral: list[Feat
         _, high = allowed(seconds / 60 * noise.false_alarms(noise.NAMED[how]), 1.0)
         print(f"{how}: {found} in {seconds:.1f} real seconds; at most {high:.0f} allowed")
         assert found <= high
-        assert not found  # none was met when this was written
 
 
 #: As `benchmarks/motion_films.py` plays them in.
