@@ -40,7 +40,7 @@ from aumer.simulate import features as simulator
 from aumer.simulate import nuisance
 from aumer.simulate.timeline import Timeline
 from aumer.spotting import noise
-from aumer.spotting.combined import joined
+from aumer.spotting.combined import joined, proposing
 from aumer.spotting.movements import columns
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
@@ -216,7 +216,8 @@ def simulated_alarms(
         for units in UNITS:
             scaled = at(rules, units)
             live = [RuleSpotter(scaled)(f)[1] for f in videos]
-            both = [joined(e, s, p) for e, (s, p) in zip(live, scores, strict=True)]
+            offer = RuleSpotter(at(proposing(rules), units))
+            both = [joined(offer(f)[1], s, p) for f, (s, p) in zip(videos, scores, strict=True)]
             whole = RuleSpotter(replace(scaled, noise_window_s=0.0))
             rows = (live, both, [whole(f)[1] for f in videos])
             cells = "".join(f"{a_minute(sum(map(len, row)), total):>24}" for row in rows)
@@ -256,7 +257,7 @@ def recall(
         hits: dict[float, list[int]] = defaultdict(list)
         more = []
         for units in UNITS:
-            spot = RuleSpotter(at(rules, units))
+            spot = RuleSpotter(at(rules if who == "rules" else proposing(rules), units))
             at_height: dict[float, int] = defaultdict(int)
             beside = 0
             for film, (tracks, proposed) in zip(played, scores, strict=True):

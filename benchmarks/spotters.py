@@ -47,7 +47,7 @@ from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features
 from aumer.simulate.population import Population
 from aumer.simulate.video import truth as performed
-from aumer.spotting.combined import CombinedSpotter, joined
+from aumer.spotting.combined import CombinedSpotter, joined, proposing
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import best_threshold, train
@@ -220,8 +220,9 @@ def real(report: Report, settings: Settings, made: Mapping[str, Spots], pictures
     report.line()
     by_network = {name: made["network"](f) for name, f in features.items()}
     rules_alone = leave_one_out(features, truth, settings.rules)
+    proposals = proposing(settings.rules)
     both = leave_one_out(
-        features, truth, settings.rules, lambda name, found: joined(found, *by_network[name])
+        features, truth, proposals, lambda name, found: joined(found, *by_network[name])
     )
     report.line(line("rules, leave-one-clip-out", Counts.total(rules_alone.values())))
     report.line(line("combined, leave-one-clip-out", Counts.total(both.values())))

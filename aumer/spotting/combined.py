@@ -12,7 +12,7 @@ alone, is in ``benchmarks/results/spotters.txt``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -29,13 +29,27 @@ from aumer.types import KINDS, Expression, Features, Scores
 _SEEN = 0.65
 
 
+#: Share of `rules.min_height` that rules are held to whose finds a network confirms. By themselves
+#: they would spot 4.6 a minute in simulated still faces at it; of micro-expressions of .4 and .5/64
+#: outer-eye distances in real neutral films `combined` finds 6 and 14 of 21 so.
+_PROPOSED = 0.625
+
+
+def proposing(rules: RuleSettings) -> RuleSettings:
+    """The rules' constants where a network confirms what they spot."""
+    return replace(rules, min_height=_PROPOSED * rules.min_height)
+
+
 class CombinedSpotter:
-    """A `RuleSpotter`, a `NetSpotter` that confirms it, and what that one spots besides."""
+    """A `RuleSpotter`, a `NetSpotter` that confirms it, and what that one spots besides.
+
+    The rules look at smaller movements than they do alone (`proposing`).
+    """
 
     name = "combined"
 
     def __init__(self, rules: RuleSpotter, network: NetSpotter) -> None:
-        self._rules, self._network = rules, network
+        self._rules, self._network = RuleSpotter(proposing(rules.settings)), network
 
     @classmethod
     def from_settings(

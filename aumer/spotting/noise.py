@@ -2,7 +2,7 @@
 
 A movement's **unit** of noise is a fifth of the threshold that the constants of ``[rules]`` give at
 sensitivity "normal": with the constants that ship, the largest of one standard deviation of its
-quick noise, .8 of one of its slow noise, and .001 outer-eye distances, the least that a motion
+quick noise, .8 of one of its slow noise, and .0016 outer-eye distances, the least that a motion
 stage can be held to (a film of a few still seconds shows less than comes with blinks, light and
 compression). So whatever is asked for, a threshold is a number of units: 5 at "normal".
 

@@ -169,7 +169,7 @@ def test_a_higher_movement_scores_higher() -> None:
 
 
 def test_what_stays_under_the_least_height_is_not_reported() -> None:
-    for height in (0.0025, 0.0045):
+    for height in (0.004, 0.0075):
         given = features(8, 30.0, (bump(3, MACRO[0]), BROW_RAISE, height))
         scores, found = SPOT(given)
         assert found == ()
@@ -183,7 +183,7 @@ def test_what_comes_with_a_blink_or_a_turn_must_be_larger_than_these_leave() -> 
     lids = np.where(during, 0.03, 0.08)[:, None].repeat(2, 1).astype(np.float32)
     head = np.zeros((len(rows), 3), np.float32)
     head[:, 1] = 0.15 * during
-    for height, left in ((0.0065, False), (0.04, True)):
+    for height, left in ((0.0095, False), (0.04, True)):
         alone = features(seconds, 30.0, (bump(3, shape), BROW_RAISE, height))
         assert len(SPOT(alone)[1]) == 1
         still = replace(alone, eyelids=np.full_like(lids, 0.08), head=np.zeros_like(head))
