@@ -136,16 +136,16 @@ NAMED = {"low": 7.0, "normal": NORMAL, "high": 3.5}
 #: of talking) and no expression. ``python benchmarks/sensitivity.py``, with 95 % intervals, and
 #: beside seconds of real rest and the recall of known movements, in results/sensitivity.txt.
 FALSE_ALARMS = (
-    (2.5, 41.3),
-    (3.0, 33.6),
-    (3.5, 26.8),
-    (4.0, 20.5),
-    (5.0, 11.5),
-    (6.0, 6.40),
-    (7.0, 3.63),
-    (8.0, 2.18),
-    (10.0, 0.95),
-    (12.0, 0.60),
+    (2.5, 28.2),
+    (3.0, 21.0),
+    (3.5, 15.4),
+    (4.0, 11.3),
+    (5.0, 5.98),
+    (6.0, 3.20),
+    (7.0, 1.83),
+    (8.0, 1.17),
+    (10.0, 0.58),
+    (12.0, 0.40),
 )
 
 

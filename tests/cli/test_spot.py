@@ -311,7 +311,7 @@ def test_a_sensitivity(run: Any, how: str) -> None:
     [
         ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
         ("--sensitivity 0", "found '0'"),
-        ("--sensitivity 0.01", "can be asked for, is 0.6 to 41.3"),
+        ("--sensitivity 0.01", "can be asked for, is 0.4 to 28.2"),
         ("--sensitivity high --model network", "network has no part that goes by rules"),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
     ],
