@@ -182,9 +182,9 @@ def false_alarms(units: float) -> float:
 #: of .2 to 1.2 s played into neutral films of three people, spotted by the rules at "normal", by
 #: fifths of the spotted durations. ``python benchmarks/sensitivity.py``. It is larger for longer
 #: ones, as these creep to rest.
-DURATION_SD = ((0.36, 0.05), (0.47, 0.05), (0.54, 0.07), (0.65, 0.11), (0.91, 0.24))
+DURATION_SD = ((0.36, 0.05), (0.46, 0.04), (0.53, 0.06), (0.61, 0.08), (0.90, 0.26))
 #: How much longer they are spotted than they are, in the mean; seconds (same source).
-DURATION_BIAS_S = 0.04
+DURATION_BIAS_S = 0.02
 #: Spotted durations that were met there.
 DURATIONS = (0.2, 1.2)
 
