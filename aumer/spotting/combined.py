@@ -24,8 +24,9 @@ from aumer.strict import plain
 from aumer.types import KINDS, Expression, Features, Scores
 
 #: The network's score of action, of either kind, that an expression of the rules must reach at some
-#: time: at about one false alarm a minute of simulated faces at rest with all disturbances of
-#: level "hard" (at .55 two), and nothing is taken from the annotated real videos.
+#: time, and the score that one of its own must have: at about one false alarm a minute of simulated
+#: faces at rest with all disturbances of level "hard" (at .55 two), and nothing is taken from the
+#: annotated real videos.
 _SEEN = 0.65
 
 
@@ -111,7 +112,8 @@ def joined(
 ) -> tuple[Expression, ...]:
     """Of the rules' expressions and the network's those that stay, in order of onset."""
     sure = confirmed(found, scores)
-    return tuple(sorted([*sure, *apart(proposed, sure)], key=lambda e: (e.onset, e.offset)))
+    own = [p for p in proposed if p.score >= _SEEN]
+    return tuple(sorted([*sure, *apart(own, sure)], key=lambda e: (e.onset, e.offset)))
 
 
 def confirmed(found: Iterable[Expression], scores: Scores) -> list[Expression]:
