@@ -32,7 +32,7 @@ _SEEN = 0.65
 
 #: Share of `rules.min_height` that rules are held to whose finds a network confirms. By themselves
 #: they would spot 4.6 a minute in simulated still faces at it; of micro-expressions of .4 and .5/64
-#: outer-eye distances in real neutral films `combined` finds 6 and 14 of 21 so.
+#: outer-eye distances in real neutral films `combined` finds 6 and 12 of 21 so.
 _PROPOSED = 0.625
 
 
