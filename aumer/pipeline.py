@@ -51,8 +51,8 @@ class SpotterModel(Protocol):
     A registered spotter is a class with ``from_settings(settings)``, which may take ``graph=`` and
     ``device=`` as well; an object is used as it is.
     It may also have ``check(settings)``, which raises before anything is analysed where it could
-    not read the features, and ``digests``, what its scores depend on, by name; and ``rules``, the
-    `RuleSettings` of its part that goes by these, which `sensitivity` then moves.
+    not read the features, and ``digests``, what its scores depend on, by name; ``rules``, the
+    `RuleSettings` that limits and peaks are told by; and ``sensitivity``, where it has this dial.
     """
 
     name: str
@@ -140,7 +140,7 @@ class Spotter:
         self._rules = own if isinstance(own, RuleSettings) else self.settings.rules
         noise.factor(self._rules.sensitivity)  # or complain of it at once
         if sensitivity is not None:
-            _require_rules(own, self.settings.rules.sensitivity, self._model.name)
+            _require_dial(self._model, self.settings.rules.sensitivity)
         self._labeller = (
             None if recognizer is None else _labeller(recognizer, device, self.settings)
         )
@@ -372,10 +372,11 @@ def spot(
             One person is followed as long as they are seen; who is who is told by place and
             movement, never by looks.
         device: where a network runs, as torch names it.
-        sensitivity: "low", "normal", "high", or false alarms a minute of rest that the rules may
-            raise, the same as the setting rules.sensitivity (`aumer.spotting.noise`). Of "combined"
-            it moves the rules' part alone, of whose alarms the network drops many; a network's
-            threshold is its own, and asking for a sensitivity of one alone is an error.
+        sensitivity: "low", "normal", "high", or false alarms a minute of rest that the spotter may
+            raise on simulated faces, the same as the setting rules.sensitivity. Of "rules" it moves
+            the threshold in units of noise (`aumer.spotting.noise`), of "combined" the probability
+            that an expression needs (`aumer.spotting.judge`); of a network alone nobody measured
+            it, and asking for one is an error.
         micro_max_s: the longest micro-expression in seconds: whatever spotted an expression, its
             kind is told anew by its duration. None leaves kinds as the spotter says.
         min_coverage: least share of frames with a usable face, in [0, 1].
@@ -699,18 +700,19 @@ def _model(
     return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
 
 
-def _require_rules(own: object, asked: str, name: str) -> None:
+def _require_dial(model: SpotterModel, asked: str) -> None:
     """Complain of a sensitivity that would move nothing."""
-    if not isinstance(own, RuleSettings):
+    own = getattr(model, "sensitivity", None)
+    if own is None:
         raise UsageError(
-            f"sensitivity moves the rules' threshold, and {name} has no part that goes by rules: "
-            "how many false alarms its own threshold raises was not measured. Leave sensitivity "
-            "out, or use model='combined' or model='rules' (--model combined, --model rules)"
+            f"how many false alarms the threshold of {model.name} raises was not measured: it has "
+            "no sensitivity to be set. Leave sensitivity out, or use model='combined' or "
+            "model='rules' (--model combined, --model rules)"
         )
-    if own.sensitivity != asked:
+    if own != asked:
         raise UsageError(
-            f"sensitivity is {asked}, and {name} was made with {own.sensitivity}: an object is "
-            "used as it is. Make it with the sensitivity that you want, or give its name"
+            f"sensitivity is {asked}, and {model.name} was made with {own}: an object is used as "
+            "it is. Make it with the sensitivity that you want, or give its name"
         )
 
 

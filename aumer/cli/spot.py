@@ -57,10 +57,10 @@ outputs:
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
   `--set rules.min_s=0.2` takes a value as TOML writes it; a text of one word needs no quotes.
-  --sensitivity moves the rules' threshold, by how often a minute they then spot something in a face
-  at rest (low 1.8, normal 6.0, high 15.4, on simulated faces with all their blinks, swallows and
-  turns; `combined` keeps the few of these that its network sees too). The threshold of a network
-  stays, so --model network takes none. It wins over --set rules.sensitivity.
+  --sensitivity moves the threshold, by how often a minute something is then spotted in a face at
+  rest: low .3, normal .75, high 1.5 (--model rules: 1.8, 6.0, 15.4), or a number; on simulated
+  faces with all their blinks, swallows and turns. --model network takes none: nobody measured it.
+  It wins over --set rules.sensitivity.
 
 exit codes:
     0  done, also if no expression was found

@@ -1,56 +1,70 @@
-"""What the rules spot and a trained network sees too, and what the network spots besides.
+"""Rules and a trained network both propose expressions, and a judge says how sure each one is.
 
-The rules know where a movement begins and ends, but take whatever moves and returns for an
-expression: what a blink leaves of the head's fit, a swallow, a nod. A network knows these, and is
-less sure of where and what; it finds small movements that the rules let pass. So what the rules
-spot stands as it is where the network sees action in it, sure enough or not to spot it by itself;
-and of the network's expressions those are added that share no time with that. A score is of
-whichever spotted it: between the two, scores do not rank. What was measured of it, beside the two
-alone, is in ``benchmarks/results/spotters.txt``.
+What either proposes, and with what score, is told in `aumer.spotting.judge`. Both propose more than
+they would spot alone; the scores of what stays are probabilities, whoever proposed it. What was
+measured of it, beside the two alone, is in ``benchmarks/results/spotters.txt``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
+from aumer.spotting import judge
+from aumer.spotting.decode import Decoder, PublishedDecoder
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
-from aumer.types import KINDS, Expression, Features, Scores
+from aumer.types import Expression, Features, Scores
 
-#: The network's score of action, of either kind, that an expression of the rules must reach at some
-#: time, and the score that one of its own must have: at about one false alarm a minute of simulated
-#: faces at rest with all disturbances of level "hard" (at .55 two), and nothing is taken from the
-#: annotated real videos.
-_SEEN = 0.65
-
-
-#: Share of `rules.min_height` that rules are held to whose finds a network confirms. By themselves
-#: they would spot 4.6 a minute in simulated still faces at it; of micro-expressions of .4 and .5/64
-#: outer-eye distances in real neutral films `combined` finds 6 and 12 of 21 so.
-_PROPOSED = 0.625
+#: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for,
+#: at which half of the micro-expressions played into real neutral films are found
+#: (``benchmarks/results/sensitivity.txt``).
+_PROPOSED, _FOUND = 0.4, 0.625
+#: The score that a network's proposals have at least.
+_OFFERED = 0.3
 
 
 def proposing(rules: RuleSettings) -> RuleSettings:
-    """The rules' constants where a network confirms what they spot."""
-    return replace(rules, min_height=_PROPOSED * rules.min_height)
+    """The rules' constants where a judge decides about what they propose.
+
+    The sensitivity that is asked for is the judge's.
+    """
+    return replace(rules, min_height=_PROPOSED * rules.min_height, sensitivity="normal")
 
 
 class CombinedSpotter:
-    """A `RuleSpotter`, a `NetSpotter` that confirms it, and what that one spots besides.
+    """A `RuleSpotter` and a `NetSpotter` that propose, and a judge of what they propose.
 
-    The rules look at smaller movements than they do alone (`proposing`).
+    Args:
+        rules: the rules' constants; their `sensitivity` is this spotter's.
+        network: its threshold is not used.
+        by: by default the judge that ships.
+
+    Raises:
+        ConfigError: the `sensitivity` is a number of false alarms a minute beyond those that were
+            measured of the judge.
     """
 
     name = "combined"
 
-    def __init__(self, rules: RuleSpotter, network: NetSpotter) -> None:
-        self._rules, self._network = RuleSpotter(proposing(rules.settings)), network
+    def __init__(
+        self, rules: RuleSettings, network: NetSpotter, by: judge.Judge | None = None
+    ) -> None:
+        self._settings = rules
+        self._rules, self._network = RuleSpotter(proposing(rules)), network
+        self._judge = by or judge.shipped()
+        self._threshold = self._judge.threshold(rules.sensitivity)
+        decoder = network.decoder
+        self._decoder: Decoder | PublishedDecoder = (
+            replace(decoder, threshold=min(decoder.threshold, _OFFERED))
+            if isinstance(decoder, Decoder)
+            else decoder
+        )
 
     @classmethod
     def from_settings(
@@ -61,9 +75,10 @@ class CombinedSpotter:
         Raises:
             UsageError: settings whose features one of the two cannot read.
             WeightsError: the graph has other ROIs.
+            ConfigError: as the class.
         """
         network = NetSpotter.from_settings(settings, graph=graph, device=device)
-        return cls(RuleSpotter.from_settings(settings), network)
+        return cls(settings.rules, network)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -71,13 +86,21 @@ class CombinedSpotter:
         return {
             **self._network.digests,
             "rules": digest(asdict(self._rules.settings)),
-            "decoder": digest(plain(self._network.decoder)),
+            "decoder": digest(plain(self._decoder)),
+            "judge": self._judge.digest,
         }
 
     @property
+    def sensitivity(self) -> str:
+        """What its threshold was set by."""
+        return self._settings.sensitivity
+
+    @property
     def rules(self) -> RuleSettings:
-        """The constants of its rules."""
-        return self._rules.settings
+        """The constants that a result's limit is told by, which the sensitivity does not move."""
+        return replace(
+            self._settings, min_height=_FOUND * self._settings.min_height, sensitivity="normal"
+        )
 
     @property
     def rate(self) -> float:
@@ -94,9 +117,19 @@ class CombinedSpotter:
         Raises:
             UsageError: as both.
         """
-        levels, found = self._rules(features)
-        scores, proposed = self._network(features)
-        kept = joined(found, scores, proposed)
+        tracks, found, read = self.proposals(features)
+        probabilities = self._judge.probabilities(read)
+        return tracks, judge.chosen(found, probabilities, self._threshold)
+
+    def proposals(
+        self, features: Features
+    ) -> tuple[Scores, tuple[Expression, ...], npt.NDArray[np.float64]]:
+        """The tracks of both, what they propose, and what is read of it (N, `judge.READS`)."""
+        levels, by_rules = self._rules(features)
+        scores = self._network.scores(features)
+        found, read = judge.described(
+            features, scores, by_rules, self._decoder(scores), self._settings
+        )
         tracks = Scores(
             np.column_stack([levels.values, scores.values]),
             features.times,
@@ -104,33 +137,4 @@ class CombinedSpotter:
             features.valid,
             (*levels.channels, *scores.channels),
         )
-        return tracks, kept
-
-
-def joined(
-    found: Iterable[Expression], scores: Scores, proposed: Iterable[Expression]
-) -> tuple[Expression, ...]:
-    """Of the rules' expressions and the network's those that stay, in order of onset."""
-    sure = confirmed(found, scores)
-    own = [p for p in proposed if p.score >= _SEEN]
-    return tuple(sorted([*sure, *apart(own, sure)], key=lambda e: (e.onset, e.offset)))
-
-
-def confirmed(found: Iterable[Expression], scores: Scores) -> list[Expression]:
-    """Those in which a network's scores see action of either kind."""
-    action = np.max([scores.channel(f"{kind}_action") for kind in KINDS], axis=0)
-    seen = np.nan_to_num(action) >= _SEEN
-
-    def within(e: Expression) -> bool:
-        first, last = np.searchsorted(scores.frames, (e.onset, e.offset))
-        return bool(seen[first : last + 1].any())
-
-    return [e for e in found if within(e)]
-
-
-def apart(proposed: Iterable[Expression], sure: Iterable[Expression]) -> list[Expression]:
-    """Those of `proposed` that share no frame with any of `sure`."""
-    taken = [(e.onset, e.offset) for e in sure]
-    return [
-        p for p in proposed if all(p.offset < onset or offset < p.onset for onset, offset in taken)
-    ]
+        return tracks, found, read

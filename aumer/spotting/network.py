@@ -208,9 +208,17 @@ class NetSpotter:
         Raises:
             UsageError: the features are of other ROIs or at another rate than the network reads.
         """
-        self._require_rate(features.rate, "the features' rate is")
-        scores = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
+        scores = self.scores(features)
         return scores, self.decoder(scores)
+
+    def scores(self, features: Features) -> Scores:
+        """The ten tracks alone.
+
+        Raises:
+            UsageError: as when it is called.
+        """
+        self._require_rate(features.rate, "the features' rate is")
+        return self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
 
 
 def told(record: Mapping[str, Any]) -> str:

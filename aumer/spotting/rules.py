@@ -136,6 +136,11 @@ class RuleSpotter:
         """The same, as every spotter has it that these constants move (`SpotterModel`)."""
         return self._settings
 
+    @property
+    def sensitivity(self) -> str:
+        """What its threshold was set by."""
+        return self._settings.sensitivity
+
     @classmethod
     def from_settings(cls, settings: Settings) -> RuleSpotter:
         """As the registry makes it, from all settings in force.

@@ -17,12 +17,13 @@ from aumer.registry import resolve
 from aumer.simulate.features import SimulatedVideo
 from aumer.simulate.population import Population
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.combined import CombinedSpotter, apart, confirmed, proposing
+from aumer.spotting.combined import CombinedSpotter, proposing
+from aumer.spotting.judge import READS, chosen, shipped
 from aumer.spotting.network import SHIPPED, NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.samples import truth_intervals
 from aumer.training.videos import from_simulation
-from aumer.types import KINDS, Counts, Expression, Scores
+from aumer.types import KINDS, Counts
 
 
 @cache
@@ -39,52 +40,42 @@ def unseen() -> tuple[SimulatedVideo, ...]:
     return tuple(Population(**values).draw())
 
 
-def an(onset: int, offset: int) -> Expression:
-    return Expression("macro", onset, onset, offset, onset / 30, onset / 30, offset / 30, 0.5)
-
-
-def test_apart_leaves_what_shares_a_frame() -> None:
-    sure = [an(10, 20), an(40, 50)]
-    free = [an(0, 9), an(21, 39), an(51, 60)]
-    taken = [an(0, 10), an(20, 30), an(12, 15), an(5, 60)]
-    assert apart([*free, *taken], sure) == free
-    assert apart(taken, []) == taken
-
-
-def test_an_expression_needs_action_at_some_time_of_it() -> None:
-    values = np.zeros((100, len(CHANNELS)), np.float32)
-    values[30, CHANNELS.index("micro_action")] = values[60, CHANNELS.index("macro_action")] = 0.9
-    values[:, CHANNELS.index("macro_apex")] = 1
-    values[80:] = np.nan
-    frames = np.arange(100)
-    scores = Scores(values, frames / 30, frames, ~np.isnan(values[:, 0]), CHANNELS)
-    seen = [an(20, 30), an(30, 35), an(55, 70)]
-    unseen = [an(0, 29), an(31, 59), an(61, 79), an(85, 99)]
-    assert confirmed([*seen, *unseen], scores) == seen
-
-
-def test_the_network_confirms_the_rules_and_adds_elsewhere() -> None:
+def test_both_propose_and_the_judge_decides() -> None:
     settings = load_settings()
-    rules, network = RuleSpotter.from_settings(settings), NetSpotter.from_settings(settings)
-    both = CombinedSpotter(rules, network)
-    proposer = RuleSpotter(proposing(rules.settings))
-    added = left_out = 0
-    for video in unseen()[:6]:
-        scores, found = both(video.features)
-        own, proposed = network(video.features)
-        proposals = proposer(video.features)[1]
-        assert len(proposals) >= len(rules(video.features)[1])  # they look lower
-        sure = confirmed(proposals, own)
-        left_out += len(proposals) - len(sure)
-        assert set(sure) <= set(found)
-        own_ones = [p for p in proposed if p.score >= 0.65]
-        assert set(found) - set(sure) == set(apart(own_ones, sure))
-        assert list(found) == sorted(found, key=lambda e: (e.onset, e.offset))
-        assert scores.channels == ("brow", "mouth", "expression", *CHANNELS)
-        assert scores.values.shape == (len(video.features), 13)
-        added += len(found) - len(sure)
-    assert added > 0
-    assert left_out > 0
+    combined, network = CombinedSpotter.from_settings(settings), NetSpotter.from_settings(settings)
+    by_rules = RuleSpotter(proposing(settings.rules))
+    threshold, others = shipped().threshold("normal"), set()
+    for video in unseen()[:4]:
+        tracks, found = combined(video.features)
+        same, proposals, read = combined.proposals(video.features)
+        np.testing.assert_array_equal(tracks.values, same.values)
+        assert read.shape == (len(proposals), len(READS))
+        spans = [(e.kind, e.onset, e.apex, e.offset) for e in proposals]
+        first = by_rules(video.features)[1]
+        assert spans[: len(first)] == [(e.kind, e.onset, e.apex, e.offset) for e in first]
+        sure = network(video.features)[1]  # what it is sure of is among what it proposes
+        assert {(e.kind, e.onset, e.apex, e.offset) for e in sure} <= set(spans[len(first) :])
+        assert found == chosen(proposals, shipped().probabilities(read), threshold)
+        assert all(e.score >= threshold and e.peak is not None for e in found)
+        assert tracks.channels == ("brow", "mouth", "expression", *CHANNELS)
+        assert tracks.values.shape == (len(video.features), 13)
+        kept = {(e.kind, e.onset, e.apex, e.offset) for e in found}
+        others |= {"rules"} if kept & set(spans[: len(first)]) else set()
+        others |= {"network"} if kept & set(spans[len(first) :]) else set()
+        assert len(found) < len(proposals)
+    assert others == {"rules", "network"}
+
+
+def test_the_sensitivity_is_the_judges_threshold_alone() -> None:
+    features = unseen()[0].features
+    found = {how: aumer.spot(features, sensitivity=how) for how in ("low", "normal", "high", 1.0)}
+    spans = {how: {(e.onset, e.offset) for e in r.expressions} for how, r in found.items()}
+    assert spans["low"] <= spans["normal"] <= spans["high"]
+    assert len(spans["low"]) < len(spans["high"])
+    assert len({r.limit for r in found.values()}) == 1
+    assert all(e.score >= shipped().threshold("1") for e in found[1.0].expressions)
+    with pytest.raises(UsageError, match=r"is 1000 false alarms a minute .* can be asked for"):
+        aumer.spot(features, sensitivity=1000)
 
 
 @pytest.mark.parametrize("name", ["rules", "network", "combined"])
