@@ -112,7 +112,8 @@ def to_toml(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -
     """
     lines = list(_lines(values, "", notes or {}))
     width = max((len(line) for line, note in lines if note), default=0)
-    return "".join(f"{line:<{width}}  # {note}\n" if note else f"{line}\n" for line, note in lines)
+    text = (f"{line:<{width}}  # {note}\n" if note else f"{line}\n" for line, note in lines)
+    return "".join(text).lstrip("\n")
 
 
 def _lines(
@@ -123,8 +124,9 @@ def _lines(
         if key not in tables:
             yield f"{_key(key)} = {_toml(value)}", notes.get(f"{prefix}{key}", "")
     for key, value in tables.items():
-        yield "", ""
-        yield f"[{'.'.join(map(_key, (*prefix.split('.')[:-1], key)))}]", ""
+        if not value or not all(isinstance(v, Mapping) for v in value.values()):
+            yield "", ""
+            yield f"[{'.'.join(map(_key, (*prefix.split('.')[:-1], key)))}]", ""
         yield from _lines(value, f"{prefix}{key}.", notes)
 
 
@@ -176,7 +178,8 @@ def layered(cls: type[T], *layers: Layer) -> T:
     """
     values: Table = {}
     for layer in layers:
-        wrong, source = list(_faults(cls, nested(layer.values), "")), layer.source
+        each = (nested({key: value}) for key, value in layer.values.items())
+        wrong, source = [fault for one in each for fault in _faults(cls, one, "")], layer.source
         _merge(cls, values, layer.values)
         if layer is layers[-1]:
             source = source if wrong else layers[0].source

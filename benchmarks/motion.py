@@ -72,7 +72,7 @@ from motion_films import (
     simulated_truth,
 )
 
-from aumer import mdmo, registry
+from aumer import mdmo, registry, strict
 from aumer.analysis import analyse
 from aumer.config import Settings, load_settings
 from aumer.errors import AumerError
@@ -81,11 +81,6 @@ from aumer.motion import align, resample, without_head
 from aumer.spotting.rules import RuleSpotter
 from aumer.types import Features, ImageArray
 from aumer.video import open_video
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["as_chain", "films", "frame_pairs", "noise_stretches"]
 
@@ -716,20 +711,9 @@ class Run:
     quick: bool
 
 
-def overrides(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``motion.crop=256`` -> {"motion": {"crop": 256}}; what is no TOML value is a text."""
-    found: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        section, dot, key = name.partition(".")
-        if not equals or not dot:
-            sys.exit(f"--set takes section.key=value; found {pair!r}")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        found.setdefault(section, {})[key] = value
-    return found
+def overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """``motion.crop=256`` -> {"motion": {"crop": 256}}, as `aumer spot --set` reads it."""
+    return strict.nested(dict(map(strict.assignment, pairs)))
 
 
 def main() -> None:
