@@ -246,7 +246,7 @@ def layers(
     """
     made = [Layer(f"{DEFAULT}.toml", read_toml(preset("", DEFAULT)))]
     if path is not None:
-        made += _with_implied(str(path), read_toml(preset("", path, "settings")))
+        made += _with_implied(str(path), read_toml(preset("", path, "settings file")))
     return (*made, *_with_implied(called, overrides or {}))
 
 

@@ -52,7 +52,7 @@ def presets(folder: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (data_dir("configs") / folder).glob("*.toml")))
 
 
-def preset(folder: str, name: str | PathLike[str], what: str = "preset") -> Path:
+def preset(folder: str, name: str | PathLike[str], what: str = "preset or file") -> Path:
     """The TOML file that ships in ``configs/FOLDER`` under a name, or the user's at a path.
 
     A bare name is the shipped one's; with ``.toml`` a file at hand goes before it.
@@ -72,7 +72,7 @@ def preset(folder: str, name: str | PathLike[str], what: str = "preset") -> Path
     if bare and given.suffix == ".toml" and given.stem in known:
         return data_dir("configs") / folder / given.name
     raise ConfigError(
-        f"no {what} or file {str(given)!r}: give a path to a TOML file or one of the shipped "
+        f"no {what} {str(given)!r}: give a path to a TOML file or one of the shipped "
         f"{', '.join(known)}.{did_you_mean(given.name, known)}"
     )
 
@@ -110,24 +110,24 @@ def to_toml(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -
     Args:
         notes: a comment for the line of a value, by its path.
     """
-    lines = list(_lines(values, "", notes or {}))
+    lines = list(_lines(values, (), notes or {}))
     width = max((len(line) for line, note in lines if note), default=0)
     text = (f"{line:<{width}}  # {note}\n" if note else f"{line}\n" for line, note in lines)
     return "".join(text).lstrip("\n")
 
 
 def _lines(
-    values: Mapping[str, Any], prefix: str, notes: Mapping[str, str]
+    values: Mapping[str, Any], path: tuple[str, ...], notes: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
     for key, value in values.items():
         if key not in tables:
-            yield f"{_key(key)} = {_toml(value)}", notes.get(f"{prefix}{key}", "")
+            yield f"{_key(key)} = {_toml(value)}", notes.get(".".join((*path, key)), "")
     for key, value in tables.items():
         if not value or not all(isinstance(v, Mapping) for v in value.values()):
             yield "", ""
-            yield f"[{'.'.join(map(_key, (*prefix.split('.')[:-1], key)))}]", ""
-        yield from _lines(value, f"{prefix}{key}.", notes)
+            yield f"[{'.'.join(map(_key, (*path, key)))}]", ""
+        yield from _lines(value, (*path, key), notes)
 
 
 def _key(key: str) -> str:

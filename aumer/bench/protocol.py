@@ -161,6 +161,6 @@ def load(which: str | PathLike[str] | Protocol) -> Protocol:
     """
     if isinstance(which, Protocol):
         return which
-    path = strict.preset("bench", which, "protocol")
+    path = strict.preset("bench", which, "protocol or file")
     values = {"name": path.stem, **strict.read_toml(path)}
     return replace(strict.build(Protocol, values, str(which)), name=path.stem)

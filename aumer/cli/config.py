@@ -82,7 +82,7 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
         raise UsageError(f"which {kind}? Give one name, of {known}, or a file; found {names}")
     if args.config:
         raise UsageError(f"--config is a file of {', '.join(SECTIONS)}; a {kind} has none of these")
-    path = strict.preset(_KINDS[kind], names[0], kind)
+    path = strict.preset(_KINDS[kind], names[0], f"{kind} or file")
     values = strict.read_toml(path)
     classes = {"network": NetConfig, "training": TrainSettings, "protocol": Protocol}
     if kind == "protocol":

@@ -114,7 +114,7 @@ class NetConfig:
         Raises:
             ConfigError: no such preset or file, not TOML, or as for `from_dict`.
         """
-        file = Layer(str(name), read_toml(preset("spotnet", name, "network preset")))
+        file = Layer(str(name), read_toml(preset("spotnet", name, "network preset or file")))
         return layered(cls, file, Layer(f"{name} with overrides", overrides or {}))
 
     @classmethod

@@ -103,7 +103,7 @@ class TrainSettings:
         Raises:
             ConfigError: no such preset or file, or a key or value that is not allowed.
         """
-        file = Layer(str(name), read_toml(preset("train", name, "training preset")))
+        file = Layer(str(name), read_toml(preset("train", name, "training preset or file")))
         changes = (Layer(f"{name} with overrides", values) for values in overrides if values)
         return layered(cls, file, *changes)
 

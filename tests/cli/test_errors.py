@@ -193,7 +193,7 @@ def test_interrupted_outside_a_video(run: Any, monkeypatch: pytest.MonkeyPatch) 
     def interrupted(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aumer.config.load_settings", interrupted)
+    monkeypatch.setattr("aumer.config.layers", interrupted)
     ran = run("spot @still.avi")
     assert (ran.code, ran.out) == (EXIT_INTERRUPTED, "")
     assert "interrupted" in ran.err
@@ -210,7 +210,7 @@ def test_a_bug(where: str, verbose: bool, run: Any, monkeypatch: pytest.MonkeyPa
         def fails(*args: Any) -> None:
             raise bug
 
-        monkeypatch.setattr("aumer.config.load_settings", fails)
+        monkeypatch.setattr("aumer.config.layers", fails)
     ran = run(f"spot @still.avi {'-v' if verbose else ''}")
     assert (ran.code, ran.out) == (EXIT_BUG, "")
     assert "internal error, RuntimeError: a screw is loose" in ran.err

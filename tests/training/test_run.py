@@ -80,6 +80,15 @@ def test_a_run_leaves_weights_log_and_curve(project: Path) -> None:
     assert scores.values.shape[1] == 10
 
 
+def test_keys_with_dots_reach_into_tables_and_keep_their_paths(project: Path) -> None:
+    config = read_config(project, {"train.epochs": 1, "data.root": "elsewhere", "seed": 3})
+    assert config.train_settings().epochs == 1 and config.seed == 3
+    assert config.train["window_s"] == 10.0  # the file's, as all that no key names
+    assert config.data.root == "elsewhere"  # as it was typed, not beside the file
+    assert Path(config.output) == project.parent / "out"
+    assert config.data.exclude_subjects == read_config(project).data.exclude_subjects
+
+
 def test_weights_are_not_replaced_unasked(project: Path) -> None:
     config = read_config(project)
     weights = run(config)
