@@ -56,7 +56,8 @@ outputs:
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set rules.min_s=0.2` takes a value as TOML writes it; a text of one word needs no quotes.
+  `--set rules.min_s=0.2` takes a value as TOML writes it; a text needs no quotes.
+  `aumer config show` prints all settings and where each comes from.
   --sensitivity moves the rules' threshold, by how often a minute they then spot something in a face
   at rest (low 1.8, normal 6.0, high 15.4, on simulated faces with all their blinks, swallows and
   turns; `combined` keeps the few of these that its network sees too). The threshold of a network
