@@ -72,8 +72,9 @@ from motion_films import (
     simulated_truth,
 )
 
-from aumer import mdmo, registry, strict
+from aumer import mdmo, registry
 from aumer.analysis import analyse
+from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.errors import AumerError
 from aumer.flow import Flow
@@ -711,17 +712,14 @@ class Run:
     quick: bool
 
 
-def overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """``motion.crop=256`` -> {"motion": {"crop": 256}}, as `aumer spot --set` reads it."""
-    return strict.nested(dict(map(strict.assignment, pairs)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {','.join(PARTS)}")
     parser.add_argument("--flows", default="", help="flows of (a)'s first table; all that can run")
     parser.add_argument("--config", default=None, help="settings file of the chain")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="S.KEY=VALUE")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], type=assignment, metavar="PATH=VALUE"
+    )
     parser.add_argument("--estimator", default="", help="MODULE:FUNCTION in the chain's place")
     parser.add_argument("--quick", action="store_true", help="a look at every part, in a minute")
     parser.add_argument(
@@ -742,7 +740,7 @@ def main() -> None:
         sys.path.insert(0, "")
         chain = as_chain(getattr(importlib.import_module(module), name))
     else:
-        settings = load_settings(arguments.config, overrides(arguments.set))
+        settings = load_settings(arguments.config, dict(arguments.set))
         chain = chain_of(settings)
     run = Run(
         Measured(chain),

@@ -7,7 +7,7 @@ from typing import Any
 
 from aumer import strict
 from aumer.cli.console import Console
-from aumer.cli.options import SECTIONS, add_settings, settings_layers
+from aumer.cli.options import SECTIONS, add_sensitivity, add_settings, settings_layers
 from aumer.errors import EXIT_OK, UsageError, did_you_mean
 
 #: What can be shown beside the settings: the folder of its presets.
@@ -47,6 +47,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="KIND NAME",
         help=f"a preset of {', '.join(_KINDS)}, by its name or file",
     )
+    add_sensitivity(showing)
     add_settings(showing, several=True)
     showing.set_defaults(run=_show, parser=showing)
 
@@ -63,7 +64,8 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     from aumer.config import Settings
 
-    return Settings, settings_layers(args)
+    said = {} if args.sensitivity is None else {"rules.sensitivity": args.sensitivity}
+    return Settings, (*settings_layers(args), strict.Layer("--sensitivity", said))
 
 
 def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
@@ -80,8 +82,9 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     if len(names) != 1:
         known = ", ".join(strict.presets(_KINDS[kind]))
         raise UsageError(f"which {kind}? Give one name, of {known}, or a file; found {names}")
-    if args.config:
-        raise UsageError(f"--config is a file of {', '.join(SECTIONS)}; a {kind} has none of these")
+    for option in ("config", "sensitivity"):
+        if getattr(args, option):
+            raise UsageError(f"--{option} is of {', '.join(SECTIONS)}; a {kind} has none of these")
     path = strict.preset(_KINDS[kind], names[0], f"{kind} or file")
     values = strict.read_toml(path)
     classes = {"network": NetConfig, "training": TrainSettings, "protocol": Protocol}

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from aumer import cli, strict
-from aumer.cli.options import SECTIONS
+from aumer.cli.options import SECTIONS, changed_settings
 from aumer.config import Settings, load_settings
 from aumer.errors import EXIT_OK, EXIT_USAGE
 from aumer.spotting.net_config import NetConfig
@@ -103,6 +103,13 @@ def test_keys_of_a_command_are_its_own() -> None:
     assert args.settings == [("motion.rate", 25)]
 
 
+def test_bench_takes_settings_of_features() -> None:
+    words = ["bench", "casme-sq", "--data", "x", "--model", "rules"]
+    assert changed_settings(cli._parse(words)) is None
+    found = changed_settings(cli._parse([*words, "--set", "rules.min_s=0.2"]))
+    assert found == load_settings(overrides={"rules.min_s": 0.2})
+
+
 # show
 
 
@@ -129,6 +136,14 @@ def test_show_prints_all_settings_and_where_they_come_from(run: Any, tmp_path: P
     assert set(origins.values()) == {"default.toml"}
     # And it is a file of settings itself.
     assert load_settings(tmp_path / "shown.toml").to_dict() == values
+
+
+def test_show_of_a_sensitivity(run: Any, tmp_path: Path) -> None:
+    """It wins over --set, as where it is spotted with."""
+    ran = run("config show --sensitivity 2 --set rules.sensitivity=high")
+    values, origins = shown(ran.out, tmp_path)
+    assert values["rules"]["sensitivity"] == "2"
+    assert origins["rules.sensitivity"] == "--sensitivity"
 
 
 def test_show_of_nothing_is_the_defaults(run: Any, tmp_path: Path) -> None:
