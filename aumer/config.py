@@ -10,27 +10,13 @@ import hashlib
 import json
 import math
 import re
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from numbers import Integral
 from os import PathLike
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from aumer._data import data_dir
-from aumer.errors import ConfigError, did_you_mean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
-def _require(ok: bool, name: str, found: object, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"{name} must be {allowed}; found {found!r}")
-
+from aumer.strict import ALSO, Layer, layered, nested, preset, read_toml, require
 
 #: Which face is followed, but for its number.
 FOLLOW = ("largest", "left", "right", "all")
@@ -57,7 +43,7 @@ class FaceSettings:
     detector: str
     landmarker: str
     carry: bool
-    follow: str
+    follow: str = field(metadata={ALSO: int})
     min_eye_distance: float
     restart_s: float
 
@@ -66,14 +52,14 @@ class FaceSettings:
         if not isinstance(follow, bool) and isinstance(follow, Integral):
             follow = str(follow)
             object.__setattr__(self, "follow", follow)
-        _require(
+        require(
             isinstance(follow, str) and (follow in FOLLOW or bool(_NUMBER.fullmatch(follow))),
             "face.follow",
             self.follow,
             f"{', '.join(FOLLOW)} or the number of a face, from 1, in plain digits",
         )
-        _require(self.min_eye_distance > 0, "face.min_eye_distance", self.min_eye_distance, "> 0")
-        _require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
+        require(self.min_eye_distance > 0, "face.min_eye_distance", self.min_eye_distance, "> 0")
+        require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
 
 
 #: How sensitive the rules are, by name; a number is false alarms a minute of rest.
@@ -119,20 +105,20 @@ class MotionSettings:
 
     def __post_init__(self) -> None:
         allowed = "one of " + ", ".join(f"{name!r}" for name in PRESETS)
-        _require(self.preset in PRESETS, "motion.preset", self.preset, allowed)
-        _require(1 <= self.rate <= 1000, "motion.rate", self.rate, "from 1 to 1000 per second")
-        _require(32 <= self.crop <= 1024, "motion.crop", self.crop, "from 32 to 1024 px")
-        _require(
+        require(self.preset in PRESETS, "motion.preset", self.preset, allowed)
+        require(1 <= self.rate <= 1000, "motion.rate", self.rate, "from 1 to 1000 per second")
+        require(32 <= self.crop <= 1024, "motion.crop", self.crop, "from 32 to 1024 px")
+        require(
             1 <= self.roi_radius <= self.crop // 8,
             "motion.roi_radius",
             self.roi_radius,
             "from 1 px to an eighth of motion.crop",
         )
-        _require(self.max_gap_s > 0, "motion.max_gap_s", self.max_gap_s, "> 0")
-        _require(
+        require(self.max_gap_s > 0, "motion.max_gap_s", self.max_gap_s, "> 0")
+        require(
             self.max_head_residual > 0, "motion.max_head_residual", self.max_head_residual, "> 0"
         )
-        _require(
+        require(
             self.preset == "published" or not self.published_8bit,
             "motion.published_8bit",
             self.published_8bit,
@@ -154,7 +140,7 @@ class RuleSettings:
             says what its noise is; a window of 0 is the whole of an unbroken run.
     """
 
-    sensitivity: str
+    sensitivity: str = field(metadata={ALSO: float})
     smooth_s: float
     noise_s: float
     reference_s: float
@@ -185,20 +171,20 @@ class RuleSettings:
         positive = ("smooth_s", "noise_s", "reference_s", "drift_s", "rest_level_s", "min_height")
         for name in (*positive, "min_s", "micro_max_s"):
             value = getattr(self, name)
-            _require(value > 0, f"rules.{name}", value, "> 0")
+            require(value > 0, f"rules.{name}", value, "> 0")
         factors = ("noise_factor", "drift_factor", "turn", "blink")
         for name in (*factors, "lookahead_s", "hold_s", "rest", "rest_s"):
             value = getattr(self, name)
-            _require(value >= 0, f"rules.{name}", value, ">= 0")
+            require(value >= 0, f"rules.{name}", value, ">= 0")
         object.__setattr__(self, "sensitivity", _sensitivity(self.sensitivity))
         window = self.noise_window_s
         # In less, one expression leaves no quarter of the time quiet.
         allowed = f"0 (the whole run) or more than 5 times rules.drift_s, {5 * self.drift_s:g} s"
-        _require(window == 0 or window > 5 * self.drift_s, "rules.noise_window_s", window, allowed)
-        _require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
+        require(window == 0 or window > 5 * self.drift_s, "rules.noise_window_s", window, allowed)
+        require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")
         for name in ("trust", "foot", "slow", "complete", "at_rest", "hold", "overlap"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
+            require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
 
 
 def _sensitivity(given: object) -> str:
@@ -210,8 +196,12 @@ def _sensitivity(given: object) -> str:
     except (TypeError, ValueError):
         number = math.nan
     allowed = f"{', '.join(SENSITIVITIES)} or a number above 0, false alarms a minute of rest"
-    _require(math.isfinite(number) and number > 0, "rules.sensitivity", given, allowed)
+    require(math.isfinite(number) and number > 0, "rules.sensitivity", given, allowed)
     return f"{number:g}"
+
+
+#: The file in ``configs/`` that holds every value, by name.
+DEFAULT = "default"
 
 
 @dataclass(frozen=True)
@@ -226,94 +216,54 @@ class Settings:
         return asdict(self)
 
 
-_SECTIONS: dict[str, type] = get_type_hints(Settings)
-#: Settings that may be given as another type, which theirs can be made of.
-_ALSO: dict[tuple[str, str], type] = {("face", "follow"): int, ("rules", "sensitivity"): float}
-
-
 def load_settings(
     path: str | PathLike[str] | None = None,
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Settings:
     """The default settings, changed by a TOML file and then by `overrides`.
 
     Args:
         path: a TOML file with any of the sections and keys of ``configs/default.toml``, or the name
             of a file in ``configs/``.
-        overrides: ``{"motion": {"flow": "farneback"}}``.
+        overrides: ``{"motion": {"flow": "farneback"}}``, or ``{"motion.flow": "farneback"}``.
 
     Raises:
         ConfigError: the file is missing or not TOML, or any key is unknown, of the wrong type or
             out of range. Unknown and mistyped keys are reported all at once.
     """
-    values = _read(data_dir("configs") / "default.toml")
-    for source, changes in (
-        (str(path), _read(_find(path)) if path is not None else {}),
-        ("overrides", overrides or {}),
-    ):
-        _apply(values, changes, source)
-        named = changes.get("motion", {})
-        if "flow" in named and "preset" not in named:
-            values["motion"]["preset"] = "flow"  # or the flow that was asked for would do nothing
-        if named.get("published_8bit") and "preset" not in named:
-            values["motion"]["preset"] = "published"
-    return Settings(**{name: cls(**values[name]) for name, cls in _SECTIONS.items()})
+    return layered(Settings, *layers(path, overrides))
+
+
+def layers(
+    path: str | PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    called: str = "overrides",
+) -> tuple[Layer, ...]:
+    """Where the settings come from: what `load_settings` takes, the later before the earlier.
+
+    Args:
+        called: what messages call the overrides.
+    """
+    made = [Layer(f"{DEFAULT}.toml", read_toml(preset("", DEFAULT)))]
+    if path is not None:
+        made += _with_implied(str(path), read_toml(preset("", path, "settings file")))
+    return (*made, *_with_implied(called, overrides or {}))
+
+
+def _with_implied(source: str, changes: Mapping[str, Any]) -> Iterator[Layer]:
+    """The changes, and the preset of motion that they ask for without naming it."""
+    yield Layer(source, changes)
+    motion = nested(changes).get("motion")
+    named = motion if isinstance(motion, Mapping) else {}
+    if "preset" in named:
+        return
+    if "flow" in named:  # or the flow that was asked for would do nothing
+        yield Layer(f"{source}, by motion.flow", {"motion.preset": "flow"})
+    if named.get("published_8bit"):
+        yield Layer(f"{source}, by motion.published_8bit", {"motion.preset": "published"})
 
 
 def digest(value: Any) -> str:
     """Hex SHA-256 of a JSON-able value, independent of the order of keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _find(path: str | PathLike[str]) -> Path:
-    given = Path(path).expanduser()
-    shipped = data_dir("configs")
-    for candidate in (given, shipped / given.name, shipped / f"{given.name}.toml"):
-        if candidate.is_file() and (candidate == given or given.parent == Path()):
-            return candidate
-    choices = sorted(p.stem for p in shipped.glob("*.toml"))
-    raise ConfigError(
-        f"no settings file {str(given)!r}: give a path to a TOML file or one of the shipped "
-        f"{', '.join(choices)}." + did_you_mean(given.name, choices)
-    )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read settings from {path}: {error}") from error
-
-
-def _apply(values: dict[str, Any], changes: Mapping[str, Any], source: str) -> None:
-    """Merge `changes` into `values`, or raise one error that names everything wrong with them."""
-    wrong = []
-    for section, entries in changes.items():
-        if section not in _SECTIONS:
-            wrong.append(f"unknown section [{section}].{did_you_mean(section, _SECTIONS)}")
-            continue
-        if not isinstance(entries, Mapping):
-            wrong.append(f"[{section}] must be a table of settings; found {entries!r}")
-            continue
-        kinds = get_type_hints(_SECTIONS[section])
-        for key, value in entries.items():
-            if key not in kinds:
-                wrong.append(f"unknown key {section}.{key}.{did_you_mean(key, kinds)}")
-            elif not any(_fits(value, k) for k in (kinds[key], _ALSO.get((section, key))) if k):
-                wrong.append(f"{section}.{key} must be {kinds[key].__name__}; found {value!r}")
-            else:
-                values[section][key] = kinds[key](value)
-    if wrong:
-        known = "; ".join(
-            f"[{name}] {', '.join(f.name for f in fields(cls))}" for name, cls in _SECTIONS.items()
-        )
-        raise ConfigError(f"{source}: " + " ".join(wrong) + f" Settings are: {known}.")
-
-
-def _fits(value: object, kind: type) -> bool:
-    if kind is float:  # 1 is a fine float; True is not, nor are inf and nan, which JSON has not
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return False
-        return abs(value) <= sys.float_info.max
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

@@ -1,17 +1,24 @@
-"""Plain values, as TOML and JSON have them, into frozen dataclasses: strictly. No numpy.
+"""The settings machine: TOML and plain values into frozen dataclasses, strictly. No numpy.
 
-Every unknown, missing and mistyped key is reported at once, with the nearest right name.
+Whatever a user can set goes through here: files (`read_toml`), shipped presets (`preset`), what is
+said on a command line (`assignment`), and layers of these (`layered`). Every unknown, missing and
+mistyped key is reported at once, with the nearest right name.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
+from functools import cache
+from os import PathLike
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from aumer._data import data_dir
 from aumer.errors import ConfigError, did_you_mean
 
 if sys.version_info >= (3, 11):
@@ -20,9 +27,15 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+Table = dict[str, Any]
+
+#: ``field(metadata={ALSO: int})`` may be given as an int too; its class makes of it what it is.
+ALSO = "also"
+
+# -- files ---------------------------------------------------------------------------------------
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Table:
     """The tables of a TOML file.
 
     Raises:
@@ -34,23 +47,177 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read settings from {path}: {error}") from error
 
 
+def presets(folder: str) -> tuple[str, ...]:
+    """Names of the TOML files that ship in ``configs/FOLDER``."""
+    return tuple(sorted(p.stem for p in (data_dir("configs") / folder).glob("*.toml")))
+
+
+def preset(folder: str, name: str | PathLike[str], what: str = "preset or file") -> Path:
+    """The TOML file that ships in ``configs/FOLDER`` under a name, or the user's at a path.
+
+    A bare name is the shipped one's; with ``.toml`` a file at hand goes before it.
+
+    Args:
+        what: is looked for, as a message calls it.
+
+    Raises:
+        ConfigError: there is neither; the message lists those that ship.
+    """
+    given, known = Path(name).expanduser(), presets(folder)
+    bare = given.parent == Path()
+    if bare and given.name in known:
+        return data_dir("configs") / folder / f"{given.name}.toml"
+    if given.is_file():
+        return given
+    if bare and given.suffix == ".toml" and given.stem in known:
+        return data_dir("configs") / folder / given.name
+    raise ConfigError(
+        f"no {what} {str(given)!r}: give a path to a TOML file or one of the shipped "
+        f"{', '.join(known)}.{did_you_mean(given.name, known)}"
+    )
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """What ``--set`` takes: ``motion.rate=60`` -> ("motion.rate", 60), the path and its value.
+
+    The value is as TOML writes it. What is no TOML is a text, for shells take the quotes that TOML
+    wants: ``motion.flow=dis``, ``ends=apex+20``. But broken lists, tables and texts are refused.
+
+    Raises:
+        ConfigError: no path, no value, or more than one.
+    """
+    match = re.fullmatch(r"\s*([\w-]+(?:\.[\w-]+)*)\s*=\s*(.*?)\s*", text, re.DOTALL)
+    if not match:
+        raise ConfigError(f"must be PATH=VALUE, such as motion.rate=60; found {text!r}")
+    path, value = match.groups()
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError as error:
+        if value and value[0] not in "[{\"'" and "\n" not in value:
+            return path, value
+        raise ConfigError(
+            f"{value!r} is no TOML value ({error}); write a number, true, false, a list or "
+            f"'a text'; found {text!r}"
+        ) from None
+    if parsed.keys() != {"value"}:
+        raise ConfigError(f"must be one setting; found {text!r}")
+    return path, parsed["value"]
+
+
+def to_toml(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> str:
+    """The text of a TOML file: the inverse of `read_toml`.
+
+    Args:
+        notes: a comment for the line of a value, by its path.
+    """
+    lines = list(_lines(values, (), notes or {}))
+    width = max((len(line) for line, note in lines if note), default=0)
+    text = (f"{line:<{width}}  # {note}\n" if note else f"{line}\n" for line, note in lines)
+    return "".join(text).lstrip("\n")
+
+
+def _lines(
+    values: Mapping[str, Any], path: tuple[str, ...], notes: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    for key, value in values.items():
+        if key not in tables:
+            yield f"{_key(key)} = {_toml(value)}", notes.get(".".join((*path, key)), "")
+    for key, value in tables.items():
+        if not value or not all(isinstance(v, Mapping) for v in value.values()):
+            yield "", ""
+            yield f"[{'.'.join(map(_key, (*path, key)))}]", ""
+        yield from _lines(value, (*path, key), notes)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, (bool, str)):  # TOML's are JSON's, but for one sign
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value)  # numbers, dates
+
+
+# -- dataclasses ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one place; `source` says which. A key with dots reaches into tables."""
+
+    source: str
+    values: Mapping[str, Any]
+
+
 def build(cls: type[T], values: Mapping[str, Any], source: str) -> T:
     """A dataclass from plain values; fields with a default may be left out.
 
     Fields may be str, bool, int, float, tuples of these, Literal, Mapping, dataclasses, and any of
-    them or None.
+    them or None. Of a dataclass that has a default, the keys that are left out keep its values.
 
     Raises:
         ConfigError: names every unknown, missing and mistyped key; or what `cls` itself raises.
     """
-    wrong = list(_faults(cls, values, ""))
-    if wrong:
-        raise ConfigError(f"{source}: {' '.join(wrong)} Keys are: {', '.join(_names(cls))}.")
+    return layered(cls, Layer(source, values))
+
+
+def layered(cls: type[T], *layers: Layer) -> T:
+    """A dataclass from several places, of which the later go before the earlier.
+
+    Dataclasses are merged key by key. A free table (a Mapping) is replaced as a whole, unless a
+    dotted key, ``{"net_overrides.layer": "none"}``, reaches into it.
+
+    Raises:
+        ConfigError: as for `build`; it names the layer whose fault it is.
+    """
+    values: Table = {}
+    for layer in layers:
+        each = (nested({key: value}) for key, value in layer.values.items())
+        wrong, source = [fault for one in each for fault in _faults(cls, one, "")], layer.source
+        _merge(cls, values, layer.values)
+        if layer is layers[-1]:
+            source = source if wrong else layers[0].source
+            wrong += _missing(cls, values, "")
+        if wrong:
+            raise ConfigError(f"{source}: {' '.join(wrong)} Keys are: {', '.join(_names(cls))}.")
     made: T = _made(cls, values)
     return made
 
 
-def plain(value: Any) -> dict[str, Any]:
+def origins(cls: type, *layers: Layer) -> dict[str, str]:
+    """Which layer each value of `layered` comes from, by its path; none has what is built in."""
+    found: Table = {}
+    for layer in layers:
+        _merge(cls, found, _marked(layer.values, layer.source))
+    return paths(found)
+
+
+def nested(values: Mapping[str, Any]) -> Table:
+    """Keys with dots as tables: ``{"motion.rate": 60}`` -> ``{"motion": {"rate": 60}}``."""
+    found: Table = {}
+    for key, value in values.items():
+        _put(None, found, str(key).split("."), value)
+    return found
+
+
+def paths(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Tables as keys with dots; the inverse of `nested`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= paths(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def plain(value: Any) -> Table:
     """The inverse of `build`: tables, lists, numbers and texts; None is left out."""
     return {
         k: plain_value for k, v in asdict(value).items() if (plain_value := _plain(v)) is not None
@@ -63,6 +230,11 @@ def require(ok: bool, name: str, found: object, allowed: str) -> None:
         raise ConfigError(f"{name} must be {allowed}; found {found!r}")
 
 
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items() if v is not None}
@@ -71,42 +243,96 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _marked(values: Mapping[str, Any], source: str) -> Table:
+    return {k: _marked(v, source) if isinstance(v, Mapping) else source for k, v in values.items()}
+
+
+def _merge(cls: type, values: Table, changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        _put(cls, values, str(key).split("."), value)
+
+
+def _put(kind: Any, table: Table, path: list[str], value: Any) -> None:
+    """Put `value` at `path`; `kind` is the dataclass that `table` is of, if it is of one."""
+    key, *rest = path
+    kind = _hints(kind).get(key) if is_dataclass(kind) else None  # type: ignore[arg-type]
+    if not rest and not (is_dataclass(kind) and isinstance(value, Mapping)):
+        table[key] = value
+        return
+    inside = table.get(key, {})
+    held = isinstance(inside, Mapping)
+    # Of a dataclass's own fields `_faults` has more to say.
+    require(held or kind is not None, key, inside, f"a table, to hold {'.'.join(path)}")
+    table[key] = dict(inside) if held else {}  # what was given stays as it is
+    for inner, given in [(rest, value)] if rest else [([k], v) for k, v in value.items()]:
+        _put(kind, table[key], inner, given)
+
+
 def _names(cls: type) -> Iterator[str]:
-    for name, kind in get_type_hints(cls).items():
+    for name, kind in _hints(cls).items():
         if is_dataclass(kind):
             yield from (f"{name}.{inner}" for inner in _names(kind))  # type: ignore[arg-type]
         else:
             yield name
 
 
+def _near(key: str, cls: type, prefix: str) -> str:
+    """The right name for a wrong one: here, or by its path what is deeper down."""
+    for name in _names(cls):
+        if name.rpartition(".")[2] == key:
+            return f" Did you mean {prefix + name!r}?"
+    return did_you_mean(key, _hints(cls))
+
+
 def _faults(cls: type, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    kinds = get_type_hints(cls)
+    kinds, ways = _hints(cls), {f.name: f.metadata.get(ALSO) for f in fields(cls)}
     for key, value in values.items():
         if key not in kinds:
-            yield f"unknown key {prefix}{key}.{did_you_mean(str(key), kinds)}"
+            yield f"unknown key {prefix}{key}.{_near(str(key), cls, prefix)}"
         elif is_dataclass(kinds[key]):
             if isinstance(value, Mapping):
                 yield from _faults(kinds[key], value, f"{prefix}{key}.")
             else:
                 yield f"{prefix}{key} must be a table; found {value!r}."
-        elif not _fits(value, kinds[key]):
-            yield f"{prefix}{key} must be {_words(kinds[key])}; found {value!r}."
-    for field in fields(cls):
-        optional = field.default is not MISSING or field.default_factory is not MISSING
-        if not optional and field.name not in values:
-            yield f"missing {prefix}{field.name}."
+        else:
+            kind = kinds[key] | ways[key] if ways[key] else kinds[key]
+            if not _fits(value, kind):
+                yield f"{prefix}{key} must be {_words(kind)}; found {value!r}."
 
 
-def _made(cls: type, values: Mapping[str, Any]) -> Any:
-    kinds = get_type_hints(cls)
-    return cls(
-        **{
-            key: _made(kinds[key], value)
-            if is_dataclass(kinds[key])
-            else _converted(value, kinds[key])
-            for key, value in values.items()
-        }
-    )
+def _missing(cls: type, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    kinds = _hints(cls)
+    for one in fields(cls):
+        if _has_default(one):
+            continue
+        if one.name not in values:
+            yield f"missing {prefix}{one.name}."
+        elif is_dataclass(kinds[one.name]) and isinstance(values[one.name], Mapping):
+            yield from _missing(kinds[one.name], values[one.name], f"{prefix}{one.name}.")
+
+
+def _has_default(one: Field[Any]) -> bool:
+    return one.default is not MISSING or one.default_factory is not MISSING
+
+
+def _default(one: Field[Any]) -> Any:
+    """A field's default, None if it has none."""
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return None if one.default is MISSING else one.default
+
+
+def _made(cls: type, values: Mapping[str, Any], usual: Any = None) -> Any:
+    kinds, made = _hints(cls), {}
+    for one in fields(cls):
+        if one.name in values:
+            kind, value = kinds[one.name], values[one.name]
+            made[one.name] = (
+                _converted(value, kind)
+                if not is_dataclass(kind)
+                else _made(kind, value, _default(one))  # type: ignore[arg-type]
+            )
+    return cls(**made) if usual is None else replace(usual, **made)
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -116,7 +342,10 @@ def _fits(value: object, kind: Any) -> bool:
     if origin is Literal:
         return value in arguments
     if origin is tuple:
-        return isinstance(value, (list, tuple)) and all(_fits(v, arguments[0]) for v in value)
+        if not isinstance(value, (list, tuple)):
+            return False
+        kinds = _each(arguments, len(value))
+        return len(kinds) == len(value) and all(map(_fits, value, kinds))
     if origin is not None:
         return isinstance(value, origin)
     if kind is float:  # 1 is a fine float; True is not, nor are inf and nan, which JSON has not
@@ -130,8 +359,13 @@ def _converted(value: Any, kind: Any) -> Any:
     if origin in (Union, UnionType):
         return _converted(value, next(k for k in arguments if _fits(value, k)))
     if origin is tuple:
-        return tuple(_converted(v, arguments[0]) for v in value)
+        return tuple(map(_converted, value, _each(arguments, len(value))))
     return float(value) if kind is float else value
+
+
+def _each(arguments: tuple[Any, ...], n: int) -> tuple[Any, ...]:
+    """What each of a tuple's members is, of n where it does not say how many."""
+    return arguments[:1] * n if arguments[-1] is ... else arguments
 
 
 def _words(kind: Any) -> str:
@@ -141,7 +375,8 @@ def _words(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(repr, arguments))
     if origin is tuple:
-        return f"a list, each {_words(arguments[0])}"
+        number = "" if arguments[-1] is ... else f" of {len(arguments)}"
+        return f"a list{number}, each {_words(arguments[0])}"
     if origin is not None:
         return "a table"
     known = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}

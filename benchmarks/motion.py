@@ -74,6 +74,7 @@ from motion_films import (
 
 from aumer import mdmo, registry
 from aumer.analysis import analyse
+from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.errors import AumerError
 from aumer.flow import Flow
@@ -81,11 +82,6 @@ from aumer.motion import align, resample, without_head
 from aumer.spotting.rules import RuleSpotter
 from aumer.types import Features, ImageArray
 from aumer.video import open_video
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["as_chain", "films", "frame_pairs", "noise_stretches"]
 
@@ -716,28 +712,14 @@ class Run:
     quick: bool
 
 
-def overrides(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``motion.crop=256`` -> {"motion": {"crop": 256}}; what is no TOML value is a text."""
-    found: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        section, dot, key = name.partition(".")
-        if not equals or not dot:
-            sys.exit(f"--set takes section.key=value; found {pair!r}")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        found.setdefault(section, {})[key] = value
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {','.join(PARTS)}")
     parser.add_argument("--flows", default="", help="flows of (a)'s first table; all that can run")
     parser.add_argument("--config", default=None, help="settings file of the chain")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="S.KEY=VALUE")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], type=assignment, metavar="PATH=VALUE"
+    )
     parser.add_argument("--estimator", default="", help="MODULE:FUNCTION in the chain's place")
     parser.add_argument("--quick", action="store_true", help="a look at every part, in a minute")
     parser.add_argument(
@@ -758,7 +740,7 @@ def main() -> None:
         sys.path.insert(0, "")
         chain = as_chain(getattr(importlib.import_module(module), name))
     else:
-        settings = load_settings(arguments.config, overrides(arguments.set))
+        settings = load_settings(arguments.config, dict(arguments.set))
         chain = chain_of(settings)
     run = Run(
         Measured(chain),

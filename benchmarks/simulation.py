@@ -19,11 +19,11 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 from common import RESULTS, Report, test_data
-from motion import overrides
 from scipy.optimize import nnls
 
 from aumer import mdmo
 from aumer.analysis import Analysis, analyse
+from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
 from aumer.simulate import amplitude, features, nuisance
@@ -85,9 +85,11 @@ def main() -> None:
     )
     parser.add_argument("--levels", action="store_true", help="score the levels")
     parser.add_argument("--nuisances", action="store_true", help="100 minutes of each nuisance")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="S.KEY=VALUE")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], type=assignment, metavar="PATH=VALUE"
+    )
     options = parser.parse_args()
-    settings = load_settings(overrides=overrides(options.set))
+    settings = load_settings(overrides=dict(options.set))
     if options.levels:
         levels(settings)
     elif options.nuisances:

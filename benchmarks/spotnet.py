@@ -23,7 +23,7 @@ from torch import Tensor
 from aumer.graph import AUGraph
 from aumer.spotting.layers import Adjacency, DenseLayer, DenseSelfLayer, PyGLayer, graph_layer
 from aumer.spotting.net import RowNorm, SpotNet, parameter_count
-from aumer.spotting.net_config import presets
+from aumer.strict import presets
 from aumer.types import Features
 
 RATE, HOUR = 30.0, 108_000
@@ -66,7 +66,7 @@ def told(times: list[float]) -> str:
 
 
 def hour(report: Report) -> None:
-    nets = {name: SpotNet.from_preset(name).eval() for name in presets()}
+    nets = {name: SpotNet.from_preset(name).eval() for name in presets("spotnet")}
     rng = np.random.default_rng(0)
     rois = next(iter(nets.values())).graph.rois
     values = rng.normal(0, 0.05, (HOUR, len(rois), 2)).astype(np.float32)
@@ -102,7 +102,7 @@ def hour(report: Report) -> None:
 def training(report: Report) -> None:
     x = torch.randn(SEGMENTS, SEGMENT, 12, 2)
     valid = torch.rand(SEGMENTS, SEGMENT) > 0.02
-    nets = {name: SpotNet.from_preset(name).train() for name in presets()}
+    nets = {name: SpotNet.from_preset(name).train() for name in presets("spotnet")}
 
     def step(net: SpotNet, valid: Tensor | None) -> Callable[[], object]:
         def work() -> None:

@@ -32,12 +32,12 @@ from typing import Any
 
 import torch
 from common import RESULTS, Report, test_data
-from motion import overrides
 from real_videos import leave_one_out, line, read_truth
 from simulation import alone
 
 from aumer import demo
 from aumer.analysis import analyse
+from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
 from aumer.files import check_target
@@ -244,10 +244,12 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="with --train")
     parser.add_argument("--card", type=Path, metavar="PATH", help="figures of the card, and stop")
     parser.add_argument("--save", action="store_true", help="keep the report in results/")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="S.KEY=VALUE")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], type=assignment, metavar="PATH=VALUE"
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    settings = load_settings(overrides=overrides(asked.set))
+    settings = load_settings(overrides=dict(asked.set))
     if asked.train:
         make(asked.train, asked.overwrite, settings)
         return

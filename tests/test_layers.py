@@ -136,7 +136,8 @@ def test_imports_go_down_only(name: str) -> None:
         ("types", set()),
         ("errors", set()),
         ("registry", {"aumer.errors"}),
-        ("config", {"aumer.errors", "aumer._data"}),
+        ("strict", {"aumer.errors", "aumer._data"}),
+        ("config", {"aumer.strict"}),
     ],
 )
 def test_the_ground_stands_on_nothing(name: str, allowed: set[str]) -> None:

@@ -18,11 +18,7 @@ from packaging.requirements import Requirement
 
 from aumer import _data, doctor
 from aumer.face import weights
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from aumer.strict import read_toml
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("configs", "au_priors")
@@ -42,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return read_toml(ROOT / "pyproject.toml")["project"]
 
 
 def files(folder: Path) -> dict[str, bytes]:

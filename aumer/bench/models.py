@@ -17,9 +17,8 @@ from aumer.graph import AUGraph
 from aumer.pipeline import SpotterModel
 from aumer.rois import DEFAULT_ROIS
 from aumer.spotting.decode import Decoder, PublishedDecoder
-from aumer.strict import plain
+from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings
-from aumer.training.settings import presets as training_presets
 from aumer.training.videos import LabelledVideo
 
 #: Of selection "inner", where a preset keeps no subjects out of the training ones.
@@ -239,11 +238,10 @@ def find(
     """
     settings = settings or load_settings()
     net = protocol.net_model(name)
-    if net is None and (name in training_presets() or name.endswith(".toml")):
+    if net is None and (name in presets("train") or name.endswith(".toml")):
         net = NetModel(name)
     if net is not None:
-        values = _merged(net.train, overrides or {})
-        trained = TrainSettings.preset(net.preset, values)
+        trained = TrainSettings.preset(net.preset, net.train, overrides)
         if protocol.selection == "inner":
             trained = replace(
                 trained,
@@ -263,7 +261,7 @@ def find(
         return Ready(f"weights {Path(name).name}", loaded, settings, loaded.net.config.rate)
     known = registry.names("spotter")
     if name not in known:
-        choices = sorted({*protocol.models, *training_presets(), *known})
+        choices = sorted({*protocol.models, *presets("train"), *known})
         raise UsageError(
             f"no model is called {name!r}; there are {', '.join(choices)}, and files of weights "
             f"(.safetensors) or of training settings (.toml).{did_you_mean(name, choices)}"
@@ -271,17 +269,3 @@ def find(
     part = registry.resolve("spotter", name)
     made = part.from_settings(settings) if hasattr(part, "from_settings") else part
     return Ready(name, made, settings, getattr(made, "rate", None))
-
-
-def _merged(first: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`first` changed; dotted keys reach into tables."""
-    values: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in first.items()}
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        table = values
-        for part in path:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"{key}: {part} is no table of settings")
-        table[last] = value
-    return values

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 from aumer import strict
-from aumer._data import data_dir
-from aumer.errors import ConfigError, did_you_mean
 from aumer.evaluation.rows import SpottingSettings
 from aumer.strict import require
 
@@ -146,20 +143,14 @@ class Protocol:
         Raises:
             ConfigError: an unknown key, or a value that is not allowed.
         """
-        values = self.to_dict()
-        for key, value in changes.items():
-            table = values
-            *path, last = key.split(".")
-            for part in path:
-                table = table.setdefault(part, {})
-                require(isinstance(table, dict), key, value, f"a key: {part} is no table")
-            table[last] = value
-        return strict.build(Protocol, values, f"protocol {self.name} with changes")
+        own = strict.Layer(f"protocol {self.name}", self.to_dict())
+        changed = strict.Layer(f"protocol {self.name} with changes", changes)
+        return strict.layered(Protocol, own, changed)
 
 
 def names() -> tuple[str, ...]:
     """The shipped protocols."""
-    return tuple(sorted(p.stem for p in (data_dir("configs") / "bench").glob("*.toml")))
+    return strict.presets("bench")
 
 
 def load(which: str | PathLike[str] | Protocol) -> Protocol:
@@ -170,15 +161,6 @@ def load(which: str | PathLike[str] | Protocol) -> Protocol:
     """
     if isinstance(which, Protocol):
         return which
-    given = Path(which).expanduser()
-    if given.parent == Path() and given.name in names():
-        path = data_dir("configs") / "bench" / f"{given.name}.toml"
-    elif given.is_file():
-        path = given
-    else:
-        raise ConfigError(
-            f"no protocol or file {str(given)!r}: give a path to a TOML file or one of "
-            f"{', '.join(names())}.{did_you_mean(given.name, names())}"
-        )
+    path = strict.preset("bench", which, "protocol or file")
     values = {"name": path.stem, **strict.read_toml(path)}
     return replace(strict.build(Protocol, values, str(which)), name=path.stem)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
-from aumer.cli import bench, classify, data, features, graph, models, simulate, spot, train
+from aumer.cli import bench, classify, config, data, features, graph, models, simulate, spot, train
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
 
@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_parser(commands, common)
     features.add_parser(commands, common)
     bench.add_parser(commands, common)
+    config.add_parser(commands, common)
     doctor = commands.add_parser(
         "doctor",
         parents=[common],

@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.cli import bench_report
 from aumer.cli.console import Console
+from aumer.cli.options import add_set, assignment, changed_settings
 from aumer.errors import EXIT_OK, UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from aumer.bench.protocol import Protocol
@@ -136,21 +132,18 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
         help="train (counted on each fold), preset, identity, or a graph by name or file",
     )
     rules.add_argument("--decoder", metavar="NAME", help="aumer, casme-sq or samm-lv (published)")
-    rules.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        type=_setting,
-        default=[],
-        metavar="KEY=VALUE",
-        help="a key of the training preset, such as epochs=10 or net_overrides.layer=none",
+    add_set(
+        rules,
+        "a key of the training preset or the recogniser, such as epochs=10 or "
+        "net_overrides.layer=none, or a setting as `aumer spot` has, such as motion.rate=60",
+        others=True,
     )
     rules.add_argument(
         "--scoring",
         action="append",
-        type=_setting,
+        type=assignment,
         default=[],
-        metavar="KEY=VALUE",
+        metavar="PATH=VALUE",
         help="a rule of the score, such as iou=0.3 or missing_offset=apex",
     )
     rules.add_argument("--config", metavar="FILE", help="settings of features, as `aumer spot` has")
@@ -169,22 +162,6 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise argparse.ArgumentTypeError(f"must be whole numbers such as 0,1,2; found {text!r}")
     return tuple(map(int, text.split(",")))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """``net_overrides.layer=none`` -> ("net_overrides.layer", "none")."""
-    match = re.fullmatch(r"\s*([\w.-]+)\s*=\s*(.*?)\s*", text, re.DOTALL)
-    if not match:
-        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, such as epochs=10; found {text!r}")
-    key, value = match.groups()
-    try:
-        parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
-        # A shell takes the quotes that TOML wants; rules are words such as >= and apex+20.
-        return key, value
-    if parsed.keys() != {"value"}:
-        raise argparse.ArgumentTypeError(f"must be one setting; found {text!r}")
-    return key, parsed["value"]
 
 
 def _protocol(args: argparse.Namespace) -> Protocol:
@@ -234,7 +211,6 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
     from aumer.bench import runner
     from aumer.cache import default_folder
-    from aumer.config import load_settings
 
     result = runner.run(
         protocol,
@@ -243,7 +219,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         options=runner.Options(
             overrides=dict(args.overrides),
             decoder=args.decoder,
-            settings=load_settings(args.config) if args.config else None,
+            settings=changed_settings(args),
             cache=args.cache or default_folder(),
             folder=args.output,
             overwrite=args.overwrite,
@@ -274,7 +250,6 @@ def _recognise(
     from aumer.bench.result import RESULT, published_table
     from aumer.bench.runner import versions
     from aumer.cache import default_folder
-    from aumer.config import load_settings
     from aumer.files import atomic_write
 
     useless = ("decoder", "scoring", "level", "prior", "train_subjects")
@@ -298,7 +273,7 @@ def _recognise(
         progress=lambda done, total: reporter("folds", done, total),
         clips_progress=lambda done, total: reporter("clips", done, total),
         cache=args.cache or default_folder(),
-        settings=load_settings(args.config) if args.config else None,
+        settings=changed_settings(args),
         overwrite=args.overwrite,
     )
     console.finish()

@@ -65,7 +65,8 @@ what is in them:
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set motion.rate=60` takes a value as TOML writes it; a text of one word needs no quotes.
+  `--set motion.rate=60` takes a value as TOML writes it; a text needs no quotes.
+  `aumer config show` prints all settings and where each comes from.
 
 exit codes:
     0  done

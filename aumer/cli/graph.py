@@ -71,24 +71,26 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
         help="count a graph from annotation tables",
         description="Counts from the action units of annotated expressions which ROIs move "
         "together. What cannot be read of a table is listed on stderr.",
-        epilog="Example: aumer graph build --set casme-sq --table CAS\\(ME\\)2code_final.xlsx "
+        epilog="Example: aumer graph build --dataset casme-sq --table CAS\\(ME\\)2code_final.xlsx "
         "--kind micro --exclude-subject s15 -o mine.json",
     )
     build.add_argument(
-        "--set",
+        "--dataset",
         dest="sets",
         action="append",
-        required=True,
-        metavar="SET",
+        default=[],
+        metavar="NAME",
         help="data set of the table, as `aumer data` knows it (casme-sq, samm-lv, auwgcn-csv, ...)",
     )
+    build.add_argument("--set", dest="sets", action=_Renamed, help=argparse.SUPPRESS)
+    build.set_defaults(renamed=False)
     build.add_argument(
         "--table",
         dest="tables",
         action="append",
         required=True,
         metavar="PATH",
-        help="its workbook or CSV; repeat --set and --table to count several together",
+        help="its workbook or CSV; repeat --dataset and --table to count several together",
     )
     build.add_argument("--kind", choices=("micro", "macro"), help="count only these")
     build.add_argument(
@@ -115,6 +117,20 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
     build.add_argument("-o", "--output", metavar="FILE", help=".json (default: print it)")
     build.add_argument("--overwrite", action="store_true", help="replace a file that exists")
     build.set_defaults(run=_build, parser=build)
+
+
+class _Renamed(argparse.Action):
+    """An option's earlier name, taken for one release with a word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
+        namespace.renamed = True
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
@@ -224,9 +240,14 @@ def _build(args: argparse.Namespace, console: Console) -> int:
     from aumer.files import check_target
     from aumer.graph import AUGraph
 
+    if args.renamed:
+        console.note(
+            "--set is called --dataset now, and is refused from the next release on: in all other "
+            "commands --set PATH=VALUE changes a setting"
+        )
     if len(args.sets) != len(args.tables):
         raise UsageError(
-            f"each --set needs its --table; found {len(args.sets)} and {len(args.tables)}"
+            f"each --dataset needs its --table; found {len(args.sets)} and {len(args.tables)}"
         )
     if args.output is not None:
         if Path(args.output).suffix != ".json":
@@ -271,7 +292,7 @@ def _command(args: argparse.Namespace) -> str:
     """The command that builds the same graph where the tables lie."""
     words = ["aumer", "graph", "build"]
     for name, table in zip(args.sets, args.tables, strict=True):
-        words += ["--set", name, "--table", Path(table).name]
+        words += ["--dataset", name, "--table", Path(table).name]
     if args.kind:
         words += ["--kind", args.kind]
     words += ["--map", args.map, "--weighting", args.weighting]

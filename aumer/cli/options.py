@@ -6,25 +6,20 @@ import argparse
 import logging
 import math
 import os
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aumer.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from aumer import strict
+from aumer.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from aumer.config import Settings
 
 _LOGGER = logging.getLogger("aumer")
 
-Override = tuple[str, str, Any]
+#: Tables of `aumer.config.Settings`, which help must not import.
+SECTIONS = ("face", "motion", "rules")
 
 
 def real(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
@@ -98,15 +93,7 @@ def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> N
     """``--config``, ``--set`` and the short ways to name a part; `read_settings` reads them."""
     add = parser.add_argument
     add("--config", metavar="FILE", help="TOML file of settings, or the name of a shipped one")
-    add(
-        "--set",
-        dest="overrides",
-        action="append",
-        type=_override,
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="change one setting (repeatable)",
-    )
+    add_set(parser, "change one setting (repeatable); `aumer config show` prints them all")
     for option, section, what in (
         ("flow", "motion", "optical flow"),
         ("detector", "face", "face detector"),
@@ -114,21 +101,88 @@ def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> N
     ):
         add(
             f"--{option}",
-            dest="overrides",
+            dest="settings",
             action="append",
-            type=_named(section, option),
+            type=_named(f"{section}.{option}"),
             metavar="NAME",
             help=f"{what}, the same as --set {section}.{option}=NAME; `aumer doctor` lists them",
         )
     add(
         "--face",
-        dest="overrides",
+        dest="settings",
         action="append",
-        type=_named("face", "follow"),
+        type=_named("face.follow"),
         metavar="WHICH",
         help="which face: largest (the default), left, right, a number (1 is the first face that "
         "appears)" + (", or all, each with a result of its own" if several else ""),
     )
+
+
+def add_set(parser: argparse._ActionsContainer, what: str, *, others: bool = False) -> None:
+    """``--set PATH=VALUE``, of which every command has the same grammar (`strict.assignment`).
+
+    Pairs of path and value are gathered in ``settings``.
+
+    Args:
+        others: the command has keys besides `aumer.config.Settings`; these go to ``overrides``.
+    """
+    parser.add_argument(
+        "--set",
+        dest="overrides" if others else "settings",
+        action=_Set if others else "append",
+        type=assignment,
+        default=[],
+        metavar="PATH=VALUE",
+        help=what,
+    )
+    parser.set_defaults(settings=[])
+
+
+class _Set(argparse.Action):
+    """Parts what is in a section of `aumer.config.Settings` from a command's own keys."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        section = values[0].partition(".")[0]
+        dest = "settings" if section in SECTIONS else self.dest
+        setattr(namespace, dest, [*getattr(namespace, dest), values])
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """An argparse type: ``motion.rate=60`` -> ("motion.rate", 60)."""
+    try:
+        return strict.assignment(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def settings_layers(args: argparse.Namespace) -> tuple[strict.Layer, ...]:
+    """Where the settings come from: the default file, ``--config``, ``--set`` and its short ways.
+
+    Raises:
+        ConfigError: the file cannot be found or read.
+    """
+    from aumer.config import layers
+
+    return layers(args.config, dict(args.settings), "--set")
+
+
+def changed_settings(args: argparse.Namespace) -> Settings | None:
+    """The settings, if ``--config`` or ``--set`` says anything of them.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    from aumer.config import Settings
+
+    if not (args.config or args.settings):
+        return None
+    return strict.layered(Settings, *settings_layers(args))
 
 
 def read_settings(args: argparse.Namespace) -> Settings:
@@ -138,13 +192,10 @@ def read_settings(args: argparse.Namespace) -> Settings:
         ConfigError, UsageError, WeightsError: they cannot be used here.
     """
     from aumer import registry
-    from aumer.config import load_settings
+    from aumer.config import Settings
     from aumer.face import weights
 
-    overrides: dict[str, dict[str, Any]] = {}
-    for section, key, value in args.overrides:
-        overrides.setdefault(section, {})[key] = value
-    settings = load_settings(args.config, overrides)
+    settings = strict.layered(Settings, *settings_layers(args))
     # What fails for every video fails once, before the first.
     registry.resolve("flow", settings.motion.flow)
     for kind, name in (
@@ -191,27 +242,5 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     return folder
 
 
-def _named(section: str, key: str) -> Callable[[str], Override]:
-    return lambda name: (section, key, name)
-
-
-def _override(text: str) -> Override:
-    """``motion.rate=60`` -> ("motion", "rate", 60)."""
-    match = re.fullmatch(r"\s*([\w-]+)\.([\w-]+)\s*=\s*(.*?)\s*", text, re.DOTALL)
-    if not match:
-        raise argparse.ArgumentTypeError(
-            f"must be SECTION.KEY=VALUE, such as motion.rate=60; found {text!r}"
-        )
-    section, key, value = match.groups()
-    try:
-        parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
-        if re.fullmatch(r"[A-Za-z][\w-]*", value):  # a shell takes the quotes that TOML wants
-            return section, key, value
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is no TOML value ({error}); write a number, true, false or 'a text'; "
-            f"found {text!r}"
-        ) from None
-    if parsed.keys() != {"value"}:
-        raise argparse.ArgumentTypeError(f"must be one setting; found {text!r}")
-    return section, key, parsed["value"]
+def _named(path: str) -> Callable[[str], tuple[str, Any]]:
+    return lambda name: (path, name)

@@ -56,7 +56,8 @@ outputs:
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set rules.min_s=0.2` takes a value as TOML writes it; a text of one word needs no quotes.
+  `--set rules.min_s=0.2` takes a value as TOML writes it; a text needs no quotes.
+  `aumer config show` prints all settings and where each comes from.
   --sensitivity moves the threshold, by how often a minute something is then spotted in a face at
   rest: low .3, normal .75, high 1.5 (--model rules: 1.8, 6.0, 15.4), or a number; on simulated
   faces with all their blinks, swallows and turns. --model network takes none: nobody measured it.

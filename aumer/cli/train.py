@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from aumer.cli.console import Console
+from aumer.cli.options import add_set
 from aumer.errors import EXIT_OK
 
 _EPILOG = """\
@@ -56,6 +57,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="CLIP",
         help="recordings of neutral faces to play expressions into, instead of the file's",
     )
+    add_set(
+        parser,
+        "a key of CONFIG, such as train.epochs=10 (repeatable), or a setting of features as "
+        "`aumer spot` has, such as motion.rate=60",
+        others=True,
+    )
     add("--overwrite", action="store_true", help="replace the weights of an earlier run")
     add(
         "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
@@ -69,9 +76,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from aumer.training import run as training
 
     overrides = {
-        name: value
-        for name in ("output", "seed", "device", "augment_neutral")
-        if (value := getattr(args, name)) is not None
+        **dict(args.overrides),
+        **{f"overrides.{path}": value for path, value in args.settings},
+        **{
+            name: value
+            for name in ("output", "seed", "device", "augment_neutral")
+            if (value := getattr(args, name)) is not None
+        },
     }
     config = training.read_config(args.config, overrides)
     epochs = config.train_settings().epochs

@@ -1,4 +1,4 @@
-"""The training that every recogniser shares: loss, optimiser, schedule, early stopping, resuming.
+"""The training that every recogniser shares: loss, optimizer, schedule, early stopping, resuming.
 
 Every epoch draws from generators seeded by (seed, epoch), so that a run that was killed and goes on
 gives the weights of one that was not, bit for bit on a CPU with the same number of threads.

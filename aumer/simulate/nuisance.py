@@ -6,10 +6,9 @@ constants, with their sources, are in ``configs/simulation.toml``.
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,17 +17,12 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 
-from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
 from aumer.face.mean_face import MEAN_FACE
 from aumer.mdmo import ROIS
 from aumer.simulate.anatomy import Action, displacement
+from aumer.strict import build, preset, read_toml
 from aumer.types import BoolArray
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Signal = npt.NDArray[np.float64]
 Range = tuple[float, float]
@@ -405,9 +399,7 @@ STILL = ("motion_noise", "head_sway", "gaze_shifts", "lighting_drift")
 @lru_cache(maxsize=1)
 def settings() -> Mapping[str, Any]:
     """``configs/simulation.toml``."""
-    with (data_dir("configs") / "simulation.toml").open("rb") as file:
-        content: Mapping[str, Any] = tomllib.load(file)
-    return content
+    return read_toml(preset("", "simulation"))
 
 
 def load(names: Iterable[str] = USUAL) -> dict[str, Any]:
@@ -416,21 +408,16 @@ def load(names: Iterable[str] = USUAL) -> dict[str, Any]:
     Raises:
         UsageError: there is none of a name.
     """
-    made = {}
+    made: dict[str, Any] = {}
     for name in names:
         if name not in NUISANCES:
             raise UsageError(
                 f"no nuisance {name!r}; there are {', '.join(NUISANCES)}."
                 f"{did_you_mean(name, NUISANCES)}"
             )
-        cls = NUISANCES[name]
         constants = settings()["nuisance"][name]
-        made[name] = cls(**{f.name: _frozen(constants[f.name]) for f in fields(cls)})
+        made[name] = build(NUISANCES[name], constants, f"simulation.toml, nuisance.{name}")
     return made
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _step(times: Signal) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.signal import find_peaks
 
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.spotting.channels import CHANNELS, column
+from aumer.strict import build, require
 from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
@@ -256,16 +257,12 @@ class Decoder:
 
     def __post_init__(self) -> None:
         for name in ("threshold", "floor", "least", "skip", "reuse", "rivalry"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"decoder: {name} must be in (0, 1]; found {getattr(self, name)}")
+            value = getattr(self, name)
+            require(0 < value <= 1, f"decoder: {name}", value, "in (0, 1]")
         for name in ("overlap", "boundaries"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"decoder: {name} must be positive; found {getattr(self, name)}")
+            require(getattr(self, name) > 0, f"decoder: {name}", getattr(self, name), "positive")
         for name in ("brevity", "bridge_s"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(
-                    f"decoder: {name} must not be negative; found {getattr(self, name)}"
-                )
+            require(getattr(self, name) >= 0, f"decoder: {name}", getattr(self, name), "0 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain values, as a model's card keeps them."""
@@ -276,17 +273,9 @@ class Decoder:
         """The inverse of `to_dict`; what is not given keeps its default.
 
         Raises:
-            ConfigError: an unknown name or a value out of range.
+            ConfigError: names every unknown and mistyped key; or a value is out of range.
         """
-        values = dict(settings)
-        _check_names(values, cls, "decoder")
-        for kind in KINDS:
-            if kind in values:
-                given = dict(values[kind])
-                _check_names(given, KindDecoding, f"decoder.{kind}")
-                pairs = {k: tuple(v) for k, v in given.items() if isinstance(v, list)}
-                values[kind] = replace(getattr(cls(), kind), **{**given, **pairs})
-        return cls(**values)
+        return build(cls, settings, "decoder")
 
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
         """Expressions of one whole video, in order of onset.
@@ -501,13 +490,3 @@ def _expression(
 
 def _in_order(found: Iterable[Expression]) -> tuple[Expression, ...]:
     return tuple(sorted(found, key=lambda e: (e.onset, e.offset, e.kind, -e.score)))
-
-
-def _check_names(values: Mapping[str, Any], cls: type, where: str) -> None:
-    allowed = [f.name for f in fields(cls)]
-    for name in values:
-        if name not in allowed:
-            raise ConfigError(
-                f"{where}: unknown setting {name!r}; there are {', '.join(allowed)}."
-                f"{did_you_mean(name, allowed)}"
-            )

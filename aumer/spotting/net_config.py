@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aumer._data import data_dir
-from aumer.errors import ConfigError, did_you_mean
 from aumer.graph import NORMALISATIONS
-from aumer.strict import build, plain, read_toml, require
+from aumer.strict import Layer, build, layered, plain, preset, read_toml, require
 from aumer.types import Features, FloatArray
 
 #: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
@@ -117,11 +114,8 @@ class NetConfig:
         Raises:
             ConfigError: no such preset or file, not TOML, or as for `from_dict`.
         """
-        values = read_toml(_find(Path(name).expanduser()))
-        made = cls.from_dict(values, str(name))  # so that a fault is the file's, not the overrides'
-        if not overrides:
-            return made
-        return cls.from_dict({**values, **overrides}, f"{name} with overrides")
+        file = Layer(str(name), read_toml(preset("spotnet", name, "network preset or file")))
+        return layered(cls, file, Layer(f"{name} with overrides", overrides or {}))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "network settings") -> NetConfig:
@@ -168,19 +162,3 @@ def _signs(features: Features) -> FloatArray:
     pairs = [(none, lid_r), (none, lid_l), (yaw, pitch), (roll, none)]
     signs: FloatArray = np.stack([np.column_stack(p) for p in pairs], axis=1).astype(np.float32)
     return signs
-
-
-def presets() -> tuple[str, ...]:
-    """Names of the shipped presets."""
-    return tuple(sorted(p.stem for p in (data_dir("configs") / "spotnet").glob("*.toml")))
-
-
-def _find(given: Path) -> Path:
-    if given.parent == Path() and given.name in presets():
-        return data_dir("configs") / "spotnet" / f"{given.name}.toml"
-    if given.is_file():
-        return given
-    raise ConfigError(
-        f"no network preset or file {str(given)!r}: give a path to a TOML file or one of "
-        f"{', '.join(presets())}.{did_you_mean(given.name, presets())}"
-    )

@@ -1,4 +1,4 @@
-"""A training run's state in one safetensors file: weights, optimiser, and where it stands."""
+"""A training run's state in one safetensors file: weights, optimizer, and where it stands."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class State:
     epoch: int
     digest: str
     weights: dict[str, Tensor]
-    optimiser: dict[str, Any]
+    optimizer: dict[str, Any]
     log: list[dict[str, Any]]
     best: dict[str, Tensor] | None = None
 
@@ -39,14 +39,14 @@ def save_state(path: StrPath, state: State) -> None:
     """Write `state`, replacing the file at `path` in one step."""
     tensors = {f"weights.{k}": v for k, v in state.weights.items()}
     tensors |= {f"best.{k}": v for k, v in (state.best or {}).items()}
-    for number, slot in state.optimiser["state"].items():
-        tensors |= {f"optimiser.{number}.{k}": v for k, v in slot.items()}
+    for number, slot in state.optimizer["state"].items():
+        tensors |= {f"optimizer.{number}.{k}": v for k, v in slot.items()}
     about = {
         "format": _FORMAT,
         "epoch": state.epoch,
         "digest": state.digest,
         "log": state.log,
-        "groups": state.optimiser["param_groups"],
+        "groups": state.optimizer["param_groups"],
         "best": state.best is not None,
     }
     plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
@@ -69,14 +69,15 @@ def load_state(path: StrPath) -> State:
             raise KeyError(f"its format is {about['format']!r}")
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
-            if name.startswith("optimiser."):
+            # Spelled so in runs that an earlier aumer began and this one goes on with.
+            if name.startswith(("optimizer.", "optimiser.")):
                 _, number, key = name.split(".")
                 slots.setdefault(int(number), {})[key] = value
         return State(
             epoch=int(about["epoch"]),
             digest=str(about["digest"]),
             weights=_part(tensors, "weights."),
-            optimiser={"state": slots, "param_groups": about["groups"]},
+            optimizer={"state": slots, "param_groups": about["groups"]},
             log=list(about["log"]),
             best=_part(tensors, "best.") if about["best"] else None,
         )

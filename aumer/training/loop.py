@@ -1,4 +1,4 @@
-"""The training of one network: seeds, optimiser, schedule, checkpoints, early stopping, threshold.
+"""The training of one network: seeds, optimizer, schedule, checkpoints, early stopping, threshold.
 
 Every epoch draws from generators seeded by (seed, epoch), so that a run that was killed and goes on
 gives the weights of one that was not, bit for bit on a CPU with the same number of threads.
@@ -177,7 +177,7 @@ class _Run:
             if inner and settings.patience
             else None
         )
-        self.optimiser = torch.optim.AdamW(_groups(net, settings.weight_decay), lr=settings.lr)
+        self.optimizer = torch.optim.AdamW(_groups(net, settings.weight_decay), lr=settings.lr)
         self.log: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] | None = None
         self.digest = digest(
@@ -214,14 +214,14 @@ class _Run:
         seen = 0
         for k, batch in enumerate(self.samples.epoch(rng)):
             rate = self._lr(epoch, k)
-            for group in self.optimiser.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = rate
             terms = self._terms(batch)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(terms["total"])
             if settings.clip:
                 torch.nn.utils.clip_grad_norm_(self.net.parameters(), settings.clip)
-            self.optimiser.step()
+            self.optimizer.step()
             # One number out of the device an epoch, not one a step.
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value.detach() * len(batch)
@@ -280,7 +280,7 @@ class _Run:
             epoch=len(self.log),
             digest=self.digest,
             weights=self.net.state_dict(),
-            optimiser=self.optimiser.state_dict(),
+            optimizer=self.optimizer.state_dict(),
             log=self.log,
             best=self.best,
         )
@@ -292,7 +292,7 @@ class _Run:
                 "Give another folder, or delete it to begin anew"
             )
         self.net.load_state_dict(state.weights)
-        self.optimiser.load_state_dict(state.optimiser)
+        self.optimizer.load_state_dict(state.optimizer)
         self.log = list(state.log)
         self.best = state.best
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class RunConfig:
         settings: of feature extraction, as `aumer spot --config` takes them; or empty for the
             defaults, and for motion as published where the network is the published one. For a data
             set that comes as features, what they were measured with; or empty if nobody knows.
+        overrides: changes of `settings`: ``{"motion": {"rate": 60}}``.
         card: what the weights' card should say beside what aumer knows: licence, purpose, ...
         augment_neutral: recordings of neutral faces. Expressions are played into them
             (`aumer.simulate.neutral`) as `augment` says, and they become subjects of their own, to
@@ -90,6 +91,7 @@ class RunConfig:
     seed: int = 0
     device: str = "cpu"
     settings: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     augment_neutral: tuple[str, ...] = ()
@@ -108,33 +110,40 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     """A run's TOML file, its paths made absolute.
 
     Args:
-        overrides: top-level keys that replace the file's: output, seed, device, augment_neutral.
-            Their paths stay as they are.
+        overrides: keys that replace the file's, with dots to reach into tables:
+            ``{"output": "there", "train.epochs": 3}``. Their paths stay as they are.
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
     """
-    path = Path(path).expanduser()
-    values = {**strict.read_toml(path), **(overrides or {})}
-    config = strict.build(RunConfig, values, str(path))
-    here = path.resolve().parent
+    path, changes = Path(path).expanduser(), overrides or {}
+    file = strict.Layer(str(path), strict.read_toml(path))
+    config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
+    here, given = path.resolve().parent, strict.paths(strict.nested(changes))
 
-    def absolute(name: str) -> str:
-        return str(here / Path(name).expanduser())
+    def absolute(key: str, name: str) -> str:
+        return str(here / Path(name).expanduser()) if key not in given else name
 
-    data = dict(strict.plain(config.data), root=absolute(config.data.root))
-    if config.data.table is not None:
-        data["table"] = absolute(config.data.table)
-    changed: dict[str, Any] = {"data": data}
-    if "output" not in (overrides or {}):
-        changed["output"] = absolute(config.output)
-    if "augment_neutral" not in (overrides or {}):
-        changed["augment_neutral"] = [absolute(clip) for clip in config.augment_neutral]
-    for key in ("graph", "settings"):
-        beside = here / getattr(config, key)
-        if getattr(config, key) and beside.is_file():
-            changed[key] = str(beside)
-    return strict.build(RunConfig, {**strict.plain(config), **changed}, str(path))
+    def beside(key: str, name: str) -> str:
+        """The file, if there is one of that name; else it is the name of something that ships."""
+        there = here / name
+        return str(there) if name and key not in given and there.is_file() else name
+
+    data = config.data
+    config = replace(
+        config,
+        data=replace(
+            data,
+            root=absolute("data.root", data.root),
+            table=None if data.table is None else absolute("data.table", data.table),
+        ),
+        output=absolute("output", config.output),
+        augment_neutral=tuple(absolute("augment_neutral", c) for c in config.augment_neutral),
+        graph=beside("graph", config.graph),
+        settings=beside("settings", config.settings),
+    )
+    _settings(config)  # what is wrong with them is told now, not after the videos were looked for
+    return config
 
 
 def run(
@@ -227,7 +236,8 @@ def read_videos(
     else:
         records = [r for r in found.records() if r.subject not in data.exclude_subjects]
         if hasattr(found, "features"):  # a data set that comes as features (AUW-GCN's)
-            motion = load_settings(config.settings).motion if config.settings else None
+            said = config.settings or config.overrides
+            motion = _settings(config).motion if said else None
             videos = tuple(
                 LabelledVideo(r.subject, r.name, found.features(r), r.annotations, motion)
                 for r in records
@@ -256,8 +266,12 @@ def _neutral_films(
 def _extraction(config: RunConfig) -> Settings:
     """What motion is measured with: a published network is one on published features."""
     if config.settings or config.train_settings().net != "published":
-        return load_settings(config.settings or None)
-    return load_settings(overrides={"motion": {"preset": "published"}})
+        return _settings(config)
+    return _settings(config, {"motion.preset": "published"})
+
+
+def _settings(config: RunConfig, usual: Mapping[str, Any] | None = None) -> Settings:
+    return load_settings(config.settings or None, {**(usual or {}), **config.overrides})
 
 
 def card(

@@ -8,14 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
-from aumer import strict
-from aumer._data import data_dir
-from aumer.errors import ConfigError, did_you_mean
 from aumer.spotting.net_config import NetConfig
-from aumer.strict import require
+from aumer.strict import Layer, layered, plain, preset, read_toml, require
 
 
 @dataclass(frozen=True)
@@ -103,33 +99,17 @@ class TrainSettings:
 
     @classmethod
     def preset(
-        cls, name: str | PathLike[str], overrides: Mapping[str, Any] | None = None
+        cls, name: str | PathLike[str], *overrides: Mapping[str, Any] | None
     ) -> TrainSettings:
-        """A shipped preset by name, or the TOML file at a path, changed by `overrides`.
+        """A shipped preset by name, or the TOML file at a path, changed by `overrides` in turn.
 
         Raises:
             ConfigError: no such preset or file, or a key or value that is not allowed.
         """
-        values = strict.read_toml(_find(Path(name).expanduser()))
-        strict.build(cls, values, str(name))  # so that a fault is the file's, not the overrides'
-        return strict.build(cls, {**values, **(overrides or {})}, f"{name} with overrides")
+        file = Layer(str(name), read_toml(preset("train", name, "training preset or file")))
+        changes = (Layer(f"{name} with overrides", values) for values in overrides if values)
+        return layered(cls, file, *changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and TOML have them."""
-        return strict.plain(self)
-
-
-def presets() -> tuple[str, ...]:
-    """Names of the shipped presets."""
-    return tuple(sorted(p.stem for p in (data_dir("configs") / "train").glob("*.toml")))
-
-
-def _find(given: Path) -> Path:
-    if given.parent == Path() and given.name in presets():
-        return data_dir("configs") / "train" / f"{given.name}.toml"
-    if given.is_file():
-        return given
-    raise ConfigError(
-        f"no training preset or file {str(given)!r}: give a path to a TOML file or one of "
-        f"{', '.join(presets())}.{did_you_mean(given.name, presets())}"
-    )
+        return plain(self)

@@ -12,6 +12,7 @@ from aumer.bench import models, protocol, published
 from aumer.bench.folds import plan
 from aumer.bench.protocol import Protocol
 from aumer.errors import AumerError, ConfigError, UsageError
+from aumer.strict import preset, read_toml
 
 
 def videos_of(dataset: str, subjects: Iterable[str]) -> list[tuple[str, str]]:
@@ -22,11 +23,9 @@ def videos_of(dataset: str, subjects: Iterable[str]) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("name", protocol.names())
 def test_shipped_protocols_say_everything(name: str) -> None:
     """A file with its models; none leaves a rule of spotting to a default."""
-    from aumer.strict import read_toml
-
     found = protocol.load(name)
     assert found.name == name and protocol.load(found) is found
-    raw = read_toml(Path(protocol.data_dir("configs")) / "bench" / f"{name}.toml")
+    raw = read_toml(preset("bench", name))
     assert set(raw) >= {"split", "seeds", "selection"}
     if found.kind != "recognition":
         assert set(raw) >= {"prior", "matching"}

@@ -133,7 +133,7 @@ def test_protocols_are_listed(run: Any) -> None:
         ("bench casme-sq --data a --data b", "twice"),
         ("bench cross-data-set --data a", "SET=ROOT"),
         ("bench sim-casme-sq --data x --seeds 0,a", "whole numbers"),
-        ("bench sim-casme-sq --data x --set epochs", "KEY=VALUE"),
+        ("bench sim-casme-sq --data x --set epochs", "PATH=VALUE"),
         ("bench sim-casme-sq --data x --scoring ious=1", "iou"),
         ("bench sim-casme-sq --data x --model aumer --set epoch=1", "epochs"),
         ("bench sim-casme-sq --data x --selection best", "oracle"),

@@ -51,16 +51,20 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@still.avi --flow farnback", EXIT_USAGE, ("'farnback'", "Did you mean 'farneback'?")),
     ("@still.avi --detector mediapie", EXIT_USAGE, ("Did you mean 'mediapipe'?",)),
     ("@still.avi --landmarker face-align", EXIT_USAGE, ("Did you mean 'face-alignment'?",)),
-    ("@still.avi --set motoin.rate=30", EXIT_USAGE, ("[motoin]", "Did you mean 'motion'?")),
+    (
+        "@still.avi --set motoin.rate=30",
+        EXIT_USAGE,
+        ("unknown key motoin", "Did you mean 'motion'?"),
+    ),
     ("@still.avi --set motion.rte=30", EXIT_USAGE, ("motion.rte", "Did you mean 'rate'?")),
-    ("@still.avi --set motion.rate=fast", EXIT_USAGE, ("motion.rate must be float", "'fast'")),
+    ("@still.avi --set motion.rate=fast", EXIT_USAGE, ("motion.rate must be a number", "'fast'")),
     ("@still.avi --set motion.rate=0", EXIT_USAGE, ("motion.rate must be from 1 to 1000",)),
-    ("@still.avi --set motion.rate", EXIT_USAGE, ("SECTION.KEY=VALUE", "'motion.rate'")),
-    ("@still.avi --set rate=30", EXIT_USAGE, ("SECTION.KEY=VALUE", "'rate=30'")),
+    ("@still.avi --set motion.rate", EXIT_USAGE, ("PATH=VALUE", "'motion.rate'")),
+    ("@still.avi --set rate=30", EXIT_USAGE, ("unknown key rate", "Did you mean 'motion.rate'?")),
     ("@still.avi --set motion.rate=[3", EXIT_USAGE, ("'[3' is no TOML value",)),
-    ("@still.avi --set motion.rate=", EXIT_USAGE, ("no TOML value",)),
+    ("@still.avi --set motion.rate=", EXIT_USAGE, ("is no TOML value",)),
     ("@still.avi --config broken.toml", EXIT_USAGE, ("broken.toml", "line 2")),
-    ("@still.avi --config unknown.toml", EXIT_USAGE, ("[motion] must be", "rules.mins")),
+    ("@still.avi --config unknown.toml", EXIT_USAGE, ("motion must be a table", "rules.mins")),
     ("@still.avi --config absent.toml", EXIT_USAGE, ("no settings file 'absent.toml'",)),
     ("@still.avi --detector retinaface", EXIT_WEIGHTS, ("aumer models fetch retinaface",)),
     ("@still.avi --landmarker face-alignment", EXIT_WEIGHTS, ("models fetch face-alignment",)),
@@ -189,7 +193,7 @@ def test_interrupted_outside_a_video(run: Any, monkeypatch: pytest.MonkeyPatch) 
     def interrupted(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aumer.config.load_settings", interrupted)
+    monkeypatch.setattr("aumer.config.layers", interrupted)
     ran = run("spot @still.avi")
     assert (ran.code, ran.out) == (EXIT_INTERRUPTED, "")
     assert "interrupted" in ran.err
@@ -206,7 +210,7 @@ def test_a_bug(where: str, verbose: bool, run: Any, monkeypatch: pytest.MonkeyPa
         def fails(*args: Any) -> None:
             raise bug
 
-        monkeypatch.setattr("aumer.config.load_settings", fails)
+        monkeypatch.setattr("aumer.config.layers", fails)
     ran = run(f"spot @still.avi {'-v' if verbose else ''}")
     assert (ran.code, ran.out) == (EXIT_BUG, "")
     assert "internal error, RuntimeError: a screw is loose" in ran.err

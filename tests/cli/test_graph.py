@@ -41,7 +41,7 @@ def test_list_names_what_ships(run: Any) -> None:
 
 def test_build_counts_and_says_how(run: Any, table: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.json"
-    ran = run(f"graph build --set auwgcn-csv --table {table} -o {out}")
+    ran = run(f"graph build --dataset auwgcn-csv --table {table} -o {out}")
     assert (ran.code, ran.out) == (0, f"{out}\n")
     assert "row 4 (casme_016/casme_016_0101): no code: 'glare' in 'L12+glare'" in ran.err
     assert "row 5 (casme_016/casme_016_0101): no code: '?' in '?'" in ran.err
@@ -55,7 +55,7 @@ def test_build_counts_and_says_how(run: Any, table: Path, tmp_path: Path) -> Non
 
 def test_build_prints_where_there_is_no_file(run: Any, table: Path) -> None:
     options = "--kind macro --weighting binary --threshold 0.5 --exclude-subject casme_016"
-    ran = run(f"graph build -q --set auwgcn-csv --table {table} {options}")
+    ran = run(f"graph build -q --dataset auwgcn-csv --table {table} {options}")
     assert ran.code == 0
     graph = AUGraph.from_dict(json.loads(ran.out))
     assert graph.source["rows"] == 1 and graph.source["excluded_subjects"] == ["casme_016"]
@@ -63,8 +63,15 @@ def test_build_prints_where_there_is_no_file(run: Any, table: Path) -> None:
     assert options in graph.source["command"].replace("--map facs ", "")
 
 
+def test_the_earlier_name_of_dataset_is_taken_with_a_word(run: Any, table: Path) -> None:
+    ran = run(f"graph build --set auwgcn-csv --table {table}")
+    assert ran.code == 0 and "--set is called --dataset now" in ran.err
+    now = run(f"graph build --dataset auwgcn-csv --table {table}")
+    assert now.out == ran.out and "--set" not in now.err
+
+
 def test_several_tables_are_counted_together(run: Any, table: Path, tmp_path: Path) -> None:
-    once = f"--set auwgcn-csv --table {table}"
+    once = f"--dataset auwgcn-csv --table {table}"
     sums = []
     for number, words in enumerate((once, f"{once} {once}")):
         out = tmp_path / f"{number}.json"
@@ -76,16 +83,20 @@ def test_several_tables_are_counted_together(run: Any, table: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("", "--set"),
-        ("--set casme-sq", "--table"),
-        ("--set auwgcn-csv --set samm --table {table}", "each --set needs its --table"),
-        ("--set casme --table {table}", "casme"),
-        ("--set auwgcn-csv --table none.csv", "none.csv"),
-        ("--set auwgcn-csv --table {table} --exclude-subject casme_15", "Did you mean 'casme_015'"),
-        ("--set auwgcn-csv --table {table} --map fac", "Did you mean 'facs'"),
-        ("--set auwgcn-csv --table {table} --weighting lifts", "Did you mean 'lift'"),
-        ("--set auwgcn-csv --table {table} -o mine.txt", "saved as .json"),
-        ("--set auwgcn-csv --table {table} -o no/such/mine.json", "does not exist"),
+        ("", "--table"),
+        ("--dataset casme-sq", "--table"),
+        ("--table {table}", "each --dataset needs its --table; found 0 and 1"),
+        ("--dataset auwgcn-csv --dataset samm --table {table}", "each --dataset needs its --table"),
+        ("--dataset casme --table {table}", "casme"),
+        ("--dataset auwgcn-csv --table none.csv", "none.csv"),
+        (
+            "--dataset auwgcn-csv --table {table} --exclude-subject casme_15",
+            "Did you mean 'casme_015'",
+        ),
+        ("--dataset auwgcn-csv --table {table} --map fac", "Did you mean 'facs'"),
+        ("--dataset auwgcn-csv --table {table} --weighting lifts", "Did you mean 'lift'"),
+        ("--dataset auwgcn-csv --table {table} -o mine.txt", "saved as .json"),
+        ("--dataset auwgcn-csv --table {table} -o no/such/mine.json", "does not exist"),
     ],
 )
 def test_build_says_what_is_wrong(run: Any, table: Path, words: str, says: str) -> None:

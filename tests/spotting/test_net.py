@@ -29,7 +29,8 @@ from aumer.spotting.net import (
     TemporalLayer,
     parameter_count,
 )
-from aumer.spotting.net_config import NetConfig, presets
+from aumer.spotting.net_config import NetConfig
+from aumer.strict import presets
 from aumer.types import Features
 
 ROIS = DEFAULT_ROIS.names
@@ -620,7 +621,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 # Configuration
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("spotnet"))
 def test_a_preset_brings_its_graph(name: str) -> None:
     made = SpotNet.from_preset(name)
     assert made.graph.digest == AUGraph.load(made.config.graph).digest
@@ -633,7 +634,7 @@ def test_configurations_travel_as_plain_values() -> None:
 
 
 def test_presets_are_found() -> None:
-    assert {"published", "aumer"} <= set(presets())
+    assert {"published", "aumer"} <= set(presets("spotnet"))
     changed = NetConfig.preset("aumer", {"dropout": 0.5, "widths": [64] * 8})
     assert changed == replace(OURS, dropout=0.5, widths=(64,) * 8)
 

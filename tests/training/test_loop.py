@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors import torch as safetensors
 from training.conftest import simulated, small
 
 from aumer.config import load_settings
@@ -18,6 +20,7 @@ from aumer.evaluation.matching import count
 from aumer.graph import AUGraph
 from aumer.simulate.features import IMITATED, simulate_features
 from aumer.spotting.rules import RuleSpotter
+from aumer.training.checkpoint import load_state
 from aumer.training.loop import Trained, best_threshold, inner_subjects, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
@@ -76,6 +79,19 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     assert seen == [3, 4]
     assert same(unbroken, resumed)
     assert [r["loss_total"] for r in resumed.log] == [r["loss_total"] for r in unbroken.log]
+
+
+def test_a_run_goes_on_that_was_begun_before_its_optimizer_was_spelled_so(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    train(simulated(), small(epochs=1), checkpoint=new)
+    with safe_open(new, framework="pt") as file:
+        tensors = {k.replace("optimizer.", "optimiser."): file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        assert any(name.startswith("optimiser.") for name in tensors)
+        safetensors.save_file(tensors, old, file.metadata())
+    slots = [load_state(path).optimizer["state"] for path in (new, old)]
+    assert slots[0].keys() == slots[1].keys() != set()
+    for number, slot in slots[0].items():
+        assert all(torch.equal(value, slots[1][number][key]) for key, value in slot.items())
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from aumer.config import Settings, load_settings
 from aumer.errors import ConfigError, UsageError
 from aumer.simulate.features import IMITATED, simulate_features, write_features
 from aumer.spotting.network import NetSpotter
-from aumer.training.run import read_config, read_videos, run
+from aumer.training.run import _extraction, read_config, read_videos, run
 from aumer.training.videos import LabelledVideo, extract, read_folder
 from aumer.types import VideoRecord
 
@@ -78,6 +79,26 @@ def test_a_run_leaves_weights_log_and_curve(project: Path) -> None:
     assert spotter.motion == card["motion"] == IMITATED
     scores, _ = spotter(simulated(3)[0].features)
     assert scores.values.shape[1] == 10
+
+
+def test_keys_with_dots_reach_into_tables_and_keep_their_paths(project: Path) -> None:
+    config = read_config(project, {"train.epochs": 1, "data.root": "elsewhere", "seed": 3})
+    assert config.train_settings().epochs == 1 and config.seed == 3
+    assert config.train["window_s"] == 10.0  # the file's, as all that no key names
+    assert config.data.root == "elsewhere"  # as it was typed, not beside the file
+    assert Path(config.output) == project.parent / "out"
+    assert config.data.exclude_subjects == read_config(project).data.exclude_subjects
+
+
+def test_settings_of_features_are_changed_by_path(project: Path) -> None:
+    """Those of the published network are published ones all the same."""
+    for preset in ("aumer", "published"):
+        keys = {"preset": preset, "train": {}, "overrides.motion.rate": 25}
+        settings = _extraction(read_config(project, keys))
+        usual = _extraction(read_config(project, {"preset": preset, "train": {}}))
+        assert settings == replace(usual, motion=replace(usual.motion, rate=25.0))
+    with pytest.raises(ConfigError, match=r"unknown key motion\.rte\. Did you mean 'rate'"):
+        read_config(project, {"overrides.motion.rte": 25})
 
 
 def test_weights_are_not_replaced_unasked(project: Path) -> None:
