@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aumer import registry, strict
+from aumer.bench.split import Whose
+from aumer.bench.task import Truth
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, Settings, digest
 from aumer.data import load as load_data_set
@@ -497,23 +499,80 @@ def forget() -> None:
     _loaded.cache_clear()
 
 
+#: Flow maps or sequences, at hand or in a cache.
+AnyClips = Clips | SequenceClips | StoredClips
+
+
 @dataclass(frozen=True, eq=False)
-class ClipSet:
-    """What a run recognises.
+class ClipSet(Truth):
+    """What a run recognizes.
 
     Attributes:
         clips: those that can be seen.
-        sources: the data set of each of `clips`.
+        sources: the data set of each of `clips`; empty where it is not known.
         unseen: the others.
-        digest: of all that recognisers see of them.
+        digest: of all that recognizers see of them.
         notes: what a reader of the scores should know.
+
+    Raises:
+        UsageError: clips without names.
     """
 
-    clips: StoredClips | Clips | SequenceClips
-    sources: tuple[str, ...]
+    clips: AnyClips
+    sources: tuple[str, ...] = ()
     unseen: tuple[Unseen, ...] = ()
     digest: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.clips.names:
+            raise UsageError("clips need names, so that each is scored once")
+
+    @property
+    def whose(self) -> list[Whose]:
+        sources = self.sources or ("",) * len(self.clips.subjects)
+        seen = zip(sources, self.clips.subjects, strict=True)
+        return [*seen, *((u.dataset, u.subject) for u in self.unseen)]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, class and subject of each clip, those that cannot be seen last."""
+        clips = self.clips
+        seen = zip(clips.names, clips.labels, clips.subjects, strict=True)
+        unseen = ((u.name, u.label, u.subject) for u in self.unseen)
+        return [(name, clips.classes[label], s) for name, label, s in (*seen, *unseen)]
+
+    def to_dict(self) -> dict[str, Any]:
+        clips = self.clips
+        sources = self.sources or ("",) * len(clips.subjects)
+        rows = zip(clips.subjects, clips.names, map(int, clips.labels), sources, strict=True)
+        return {
+            "classes": list(clips.classes),
+            "digest": self.digest,
+            "clips": [{"subject": s, "name": n, "label": k, "dataset": d} for s, n, k, d in rows],
+            "unseen": [asdict(u) for u in self.unseen],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> ClipSet:
+        """What `to_dict` gave, without inputs.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        rows = document["clips"]
+        clips = StoredClips(
+            "",
+            (),
+            tuple(int(r["label"]) for r in rows),
+            tuple(r["subject"] for r in rows),
+            tuple(document["classes"]),
+            tuple(r["name"] for r in rows),
+        )
+        sources = tuple(r["dataset"] for r in rows)
+        unseen = tuple(Unseen(**u) for u in document["unseen"])
+        return cls(clips, sources, unseen, document["digest"], tuple(document["notes"]))
 
 
 def clip_set(

@@ -51,7 +51,7 @@ class Protocol:
     Attributes:
         name: the file's.
         title: one line for people.
-        kind: what is predicted. "recognition" is run by `aumer.bench.recognition`.
+        kind: what is predicted; each has a task in `aumer.bench.tasks`.
         datasets: those that are tested, each scored by itself.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
             `folds` disjoint groups of subjects; "hold-out" (recognition alone): one such group,
@@ -72,11 +72,11 @@ class Protocol:
         scoring: the other rules of the comparison.
         published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
         submission_first_frame: what a submission calls a video's first frame.
-        classes: of recognition; empty for those of the data. Those of MEGC 2019 are made of the
-            coders' words (`aumer.data.labels`); any others are the words themselves.
+        classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
+            2019 are made of the coders' words (`aumer.data.labels`); others are those words.
         models: by name: `NetModel` as a table.
         recognition: by model, a table of the recogniser's options, of ``inputs`` (how clips are
-            made of frames) and ``apex`` (how one is found); see `aumer.bench.recognition`.
+            made of frames) and ``apex`` (how one is found); see `aumer.bench.tasks.recognition`.
     """
 
     name: str
@@ -111,6 +111,12 @@ class Protocol:
             "split",
             self.split,
             'another where kind is not "recognition"',
+        )
+        require(
+            self.kind != "spotting" or not self.classes,
+            "classes",
+            list(self.classes),
+            'empty where kind is "spotting"; "spot-then-recognise" names what is spotted',
         )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aumer.bench.result import RESULT
-from aumer.bench.runner import stored
+from aumer.bench.run import stored
+from aumer.bench.store import RESULT
 
 NETWORKS = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "networks"
 RUNS = sorted(path.parent for path in NETWORKS.glob("*/*/" + RESULT))
