@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
 from aumer.bench.published import Row, rows_for
 from aumer.bench.store import RESULT, TABLE
@@ -128,12 +129,8 @@ class Result(ABC, Generic[Fold]):
         """Lines of Markdown: the scores, and what a reader must know of them."""
 
     @abstractmethod
-    def compared(self, other: Any) -> list[Compared]:
-        """The rows in which this run and another differ.
-
-        Raises:
-            UsageError: they were not scored over the same subjects and truths.
-        """
+    def compared_figures(self) -> dict[tuple[str, str], Figure]:
+        """What `compared` compares, by data set and row of the table."""
 
     def remarks(self) -> tuple[str, ...]:
         """What whoever runs it must be told at once."""
@@ -142,6 +139,26 @@ class Result(ABC, Generic[Fold]):
     def submissions(self) -> dict[str, str]:
         """Further files by name, of data without a truth."""
         return {}
+
+    def compared(self, other: Result[Any]) -> list[Compared]:
+        """This run's figures beside another's, with their differences over the same subjects.
+
+        Raises:
+            UsageError: they were not scored over the same subjects and truths.
+        """
+        if type(self) is not type(other):
+            raise UsageError(
+                f"a run of {self.protocol.kind} and one of {other.protocol.kind} have no figure in "
+                "common"
+            )
+        theirs = other.compared_figures()
+        rows = []
+        for key, ours in self.compared_figures().items():
+            if key not in theirs:
+                raise UsageError(f"only one of the two runs has the score {' '.join(key)}")
+            values = ours.value, theirs[key].value
+            rows.append(Compared(*key, *values, ours.compare(theirs[key])))
+        return rows
 
     # -- output -------------------------------------------------------------------------------
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from recognition.faces import clips
 
 from aumer.bench.protocol import Protocol, load
+from aumer.bench.run import run
+from aumer.bench.tasks import recognition
+from aumer.bench.tasks.recognition_result import RecognitionResult
 
 SUBJECTS = ("casme_015", "casme_016", "casme_019", "casme_020")
 
@@ -63,6 +68,16 @@ TINY: dict[str, Any] = {
         "motion_scales_s": [0.2],
     },
 }
+
+
+def recognize(folder: Path, model: str = "svm-cells", **changes: Any) -> RecognitionResult:
+    """A run of MEGC 2019's composite, where that is made-up clips."""
+    protocol = replace(load("megc2019-recognition"), seeds=(0,), **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognition, "composite", lambda root: clips(0, subjects=4, each=2))
+        found = run(protocol, "root", model, folder=folder, command="aumer bench <x>")
+    assert isinstance(found, RecognitionResult)
+    return found
 
 
 def to_old_layout(folder: Path) -> Path:

@@ -16,7 +16,8 @@ from data import trees
 
 from aumer.bench import clips as clips_module
 from aumer.bench import protocol as protocols
-from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, listed, sequence_settings
+from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, sequence_settings
+from aumer.bench.listing import listed
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import factory
 from aumer.bench.run import run

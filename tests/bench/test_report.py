@@ -6,20 +6,17 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from bench.conftest import TINY, small, to_old_layout
+from bench.conftest import TINY, recognize, small, to_old_layout
 from recognition.faces import CLASSES, clips
 from results.pages import Page
 
 from aumer.bench import report as reports
 from aumer.bench.convert import convert
-from aumer.bench.protocol import load
 from aumer.bench.report import draw, read
 from aumer.bench.run import run, stored
-from aumer.bench.tasks import recognition
 from aumer.bench.tasks.recognition import DESIGNED_ON
 from aumer.errors import UsageError
 from aumer.results import html
@@ -34,19 +31,10 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 # Recognition
 
 
-def recognize(folder: Path, model: str = "svm-cells", **changes: Any) -> Path:
-    """What a run of MEGC 2019's composite leaves, where that is made-up clips."""
-    protocol = replace(load("megc2019-recognition"), seeds=(0,), **changes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recognition, "composite", lambda root: clips(0, subjects=4, each=2))
-        run(protocol, "root", model, folder=folder, command="aumer bench <x>")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def recognised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `aumer bench` leaves of a recogniser of flow maps."""
-    return recognize(tmp_path_factory.mktemp("recognised") / "run")
+    return recognize(tmp_path_factory.mktemp("recognised") / "run").folder
 
 
 @pytest.fixture
@@ -116,8 +104,8 @@ def test_a_run_of_before_data_sets_were_kept(copied: Path) -> None:
 def test_what_a_run_says_of_its_scores_is_said(tmp_path: Path) -> None:
     """As `aumer bench` does of a design that was made with the test subjects in view."""
     fixed = {"target": "none", "gamma": 0.3, "ridge": 0.2, "balance": 0.75}
-    folder = recognize(tmp_path / "run", "graph", recognition={"graph": {"choice": fixed}})
-    assert next(iter(DESIGNED_ON.values())) in Page(draw(folder).html).text
+    recognize(tmp_path / "run", "graph", recognition={"graph": {"choice": fixed}})
+    assert next(iter(DESIGNED_ON.values())) in Page(draw(tmp_path / "run").html).text
 
 
 @pytest.mark.parametrize("how", ["gone", "relabelled", "another class", "damaged", "no result"])

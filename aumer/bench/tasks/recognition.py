@@ -26,14 +26,13 @@ from aumer.bench.clips import (
     ClipSet,
     Reading,
     StoredClips,
-    Unseen,
     clip_set,
     forget,
-    listed,
     sequence_settings,
 )
 from aumer.bench.composite import composite
 from aumer.bench.folds import run_folds
+from aumer.bench.listing import Unseen, listed
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import Factory, factory, kind_of, parameters, recognizers
 from aumer.bench.result import Run

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from aumer.bench.clips import AnyClips, Unseen
+from aumer.bench.clips import AnyClips
+from aumer.bench.figure import Figure
+from aumer.bench.listing import Unseen
 from aumer.bench.protocol import Protocol
-from aumer.bench.result import Compared, Result, Run
-from aumer.errors import UsageError
-from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
+from aumer.bench.result import Result, Run
+from aumer.evaluation.bootstrap import Difference, Estimate
 from aumer.evaluation.recognition import (
     METRICS,
     Recognised,
     RecognitionReport,
     evaluate_recognition,
 )
-from aumer.recognition.seam import Floats
-from aumer.types import IntArray
 
 #: Metrics that are printed with their intervals.
 PRINTED = ("uf1", "uar", "accuracy")
@@ -114,16 +113,25 @@ class RecognitionResult(Result[Fold]):
     unseen: tuple[Unseen, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def figure(self, metric: str = "uf1") -> Figure:
+        """A metric of `aumer.evaluation.recognition.METRICS`."""
+        counts = np.stack([report.table for report in self.reports.values()], 1)
+        # Every seed has the same truths; a model that draws nothing has one seed alone.
+        return Figure(self.subjects, counts, counts[:, 0].sum(2), METRICS[metric])
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Who was tested."""
+        return next(iter(self.reports.values())).subjects
+
     def mean(self, metric: str = "uf1", part: str | None = None) -> float:
-        """Mean over seeds of a metric of `aumer.evaluation.recognition.METRICS`."""
+        """Mean over seeds of a metric, over all clips or those of one data set."""
         reports = self.reports if part is None else self.parts[part]
         return float(np.mean([getattr(r, metric) for r in reports.values()]))
 
     def bootstrap(self, metric: str = "uf1", *, replicates: int = 2000, seed: int = 0) -> Estimate:
-        """That mean with its 95 % interval over resampled subjects."""
-        return interval(
-            _tables(self), _mean_of(metric), replicates=replicates, level=0.95, seed=seed
-        )
+        """That mean with its 95 % interval over resampled subjects: see `Figure`."""
+        return self.figure(metric).bootstrap(replicates=replicates, seed=seed)
 
     def compare(
         self,
@@ -133,26 +141,11 @@ class RecognitionResult(Result[Fold]):
         replicates: int = 2000,
         seed: int = 0,
     ) -> Difference:
-        """This model's mean over its seeds less the other's, on the same resamples of subjects.
+        """This mean less the other's, on the same resamples of subjects: see `Figure`."""
+        return self.figure(metric).compare(other.figure(metric), replicates=replicates, seed=seed)
 
-        Raises:
-            UsageError: they were not tested on the same subjects, classes and truths.
-        """
-        ours, theirs = _tables(self), _tables(other)
-        if ours.shape[2:] != theirs.shape[2:] or _subjects(self) != _subjects(other):
-            raise UsageError("only models tested on the same subjects and classes compare")
-        # Every seed has the same truths; a model that draws nothing has one seed alone.
-        if (ours[:, 0].sum(2) != theirs[:, 0].sum(2)).any():
-            raise UsageError("the two models were scored over different truths")
-        return difference(
-            ours, theirs, _mean_of(metric), replicates=replicates, level=0.95, seed=seed
-        )
-
-    def compared(self, other: RecognitionResult) -> list[Compared]:
-        return [
-            Compared("all", name, self.mean(name), other.mean(name), self.compare(other, name))
-            for name in PRINTED
-        ]
+    def compared_figures(self) -> dict[tuple[str, str], Figure]:
+        return {("all", metric): self.figure(metric) for metric in PRINTED}
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -196,7 +189,7 @@ class RecognitionResult(Result[Fold]):
     def tables(self) -> list[str]:
         seeds = list(self.reports)
         return [
-            f"{self.model}: {self.split} over {len(_subjects(self))} subjects, seeds "
+            f"{self.model}: {self.split} over {len(self.subjects)} subjects, seeds "
             f"{', '.join(map(str, seeds))}; mean over seeds, 95 % interval over subjects",
             "",
             "| part | UF1 | UAR | accuracy |",
@@ -266,21 +259,3 @@ def scored(
 AT_HAND = Protocol(
     name="clips", title="Clips at hand", kind="recognition", datasets=("clips",), split="loso"
 )
-
-
-def _subjects(result: RecognitionResult) -> tuple[str, ...]:
-    return next(iter(result.reports.values())).subjects
-
-
-def _tables(result: RecognitionResult) -> IntArray:
-    """(subjects, seeds, C, C) counts."""
-    return np.stack([report.table for report in result.reports.values()], 1)
-
-
-def _mean_of(metric: str) -> Callable[[IntArray], Floats]:
-    def mean(counts: IntArray) -> Floats:
-        by_seed = [METRICS[metric](counts[:, k]) for k in range(counts.shape[1])]
-        averaged: Floats = np.mean(by_seed, 0)
-        return averaged
-
-    return mean

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from aumer.bench.result import Compared, Result
+from aumer.bench.figure import Figure
+from aumer.bench.result import Result
 from aumer.errors import UsageError
-from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
+from aumer.evaluation.bootstrap import Difference, Estimate
 from aumer.evaluation.rows import Prediction
 from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
 from aumer.evaluation.strs import StrsReport
@@ -46,68 +47,6 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class SubjectCounts:
-    """TP, FP and FN of each subject: all that an F1, its interval and a difference are made of.
-
-    Attributes:
-        counts: by row of a table ("macro", "micro", "overall"): (subjects, seeds, 3).
-    """
-
-    subjects: tuple[str, ...]
-    counts: Mapping[str, IntArray]
-
-    @classmethod
-    def of(cls, reports: Sequence[SpottingReport]) -> SubjectCounts:
-        """The counts of reports of several seeds.
-
-        Raises:
-            UsageError: there is no report.
-        """
-        if not reports:
-            raise UsageError("there is no score: the truth of these videos is not known")
-        subjects = reports[0].subjects
-        counts = {
-            name: np.array(
-                [
-                    [(c.tp, c.fp, c.fn) for r in reports for c in [r.counts(kind, subject=subject)]]
-                    for subject in subjects
-                ],
-                np.int64,
-            )
-            for name, kind in ROWS
-        }
-        return cls(subjects, counts)
-
-    def f1(self, row: str = "overall") -> float:
-        """Mean over seeds of the pooled F1."""
-        return float(_mean_f1(self.counts[row].sum(axis=0)[None])[0])
-
-    def bootstrap(self, row: str = "overall", *, replicates: int = 2000) -> Estimate:
-        """That mean with its 95 % interval over resampled subjects.
-
-        Raises:
-            UsageError: fewer than two subjects.
-        """
-        return interval(self.counts[row], _mean_f1, replicates=replicates, level=0.95, seed=0)
-
-    def compare(
-        self, other: SubjectCounts, row: str = "overall", *, replicates: int = 2000
-    ) -> Difference:
-        """This mean F1 less the other's, on the same resamples of subjects.
-
-        Raises:
-            UsageError: the two are of other subjects, or of other numbers of truths.
-        """
-        order = [other.subjects.index(s) for s in self.subjects if s in other.subjects]
-        ours, theirs = self.counts[row], other.counts[row][order]
-        if set(self.subjects) != set(other.subjects) or (
-            (ours[:, 0, ::2].sum(1) != theirs[:, 0, ::2].sum(1)).any()
-        ):
-            raise UsageError("only runs that were scored over the same subjects and truths compare")
-        return difference(ours, theirs, _mean_f1, replicates=replicates, level=0.95, seed=0)
-
-
-@dataclass(frozen=True, eq=False)
 class SpottingResult(Result[Mapping[str, Any]]):
     """A run of spotting, scored.
 
@@ -135,17 +74,30 @@ class SpottingResult(Result[Mapping[str, Any]]):
         """The honest one first."""
         return tuple(dict.fromkeys(s.selection for s in self.scored))
 
-    def counts(self, dataset: str | None = None, selection: str | None = None) -> SubjectCounts:
-        """The counts behind the figures of one data set, by default the first, and one selection.
+    def figure(
+        self,
+        kind: Kind | None = None,
+        dataset: str | None = None,
+        selection: str | None = None,
+    ) -> Figure:
+        """The F1 of one kind or of both, for one data set (the first) and one selection.
 
         Raises:
-            UsageError: its truth is not known.
+            UsageError: the data set's truth is not known.
         """
-        return SubjectCounts.of(self.reports(dataset, selection))
+        reports = self.reports(dataset, selection)
+        if not reports:
+            raise UsageError("there is no score: the truth of these videos is not known")
+        subjects = reports[0].subjects
+        rows = [
+            [[c.tp, c.fp, c.fn] for r in reports for c in [r.counts(kind, subject=subject)]]
+            for subject in subjects
+        ]
+        return spotting_figure(subjects, np.array(rows, np.int64))
 
     def f1(self, kind: Kind | None = None, dataset: str | None = None) -> float:
         """Mean over seeds of the pooled F1."""
-        return float(np.mean([r.f1(kind) for r in self.reports(dataset)]))
+        return self.figure(kind, dataset).value
 
     def bootstrap(
         self,
@@ -155,13 +107,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
         selection: str | None = None,
         replicates: int = 2000,
     ) -> Estimate:
-        """Mean over seeds of the pooled F1, with its 95 % interval over resampled subjects.
-
-        Raises:
-            UsageError: fewer than two subjects.
-        """
-        counts = self.counts(dataset, selection)
-        return counts.bootstrap(kind or "overall", replicates=replicates)
+        """That mean with its 95 % interval over resampled subjects: see `Figure`."""
+        return self.figure(kind, dataset, selection).bootstrap(replicates=replicates)
 
     def compare(
         self,
@@ -171,26 +118,17 @@ class SpottingResult(Result[Mapping[str, Any]]):
         *,
         replicates: int = 2000,
     ) -> Difference:
-        """This mean F1 less the other's, on the same resamples of subjects.
+        """This mean F1 less the other's, on the same resamples of subjects: see `Figure`."""
+        return self.figure(kind, dataset).compare(
+            other.figure(kind, dataset), replicates=replicates
+        )
 
-        Raises:
-            UsageError: the two were not scored over the same subjects and truths.
-        """
-        theirs = other.counts(dataset)
-        return self.counts(dataset).compare(theirs, kind or "overall", replicates=replicates)
-
-    def compared(self, other: SpottingResult) -> list[Compared]:
-        return [
-            Compared(
-                dataset,
-                name,
-                self.f1(kind, dataset),
-                other.f1(kind, dataset),
-                self.compare(other, kind, dataset),
-            )
+    def compared_figures(self) -> dict[tuple[str, str], Figure]:
+        return {
+            (dataset, name): self.figure(kind, dataset)
             for dataset in self.protocol.datasets
             for name, kind in ROWS
-        ]
+        }
 
     # -- output -------------------------------------------------------------------------------
 
@@ -361,7 +299,6 @@ def submission(predictions: Iterable[Prediction], first_frame: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _mean_f1(counts: IntArray) -> Any:
-    """(N, seeds, 3) -> (N,)."""
-    n, seeds, _ = counts.shape
-    return f1_of(counts.reshape(n * seeds, 3)).reshape(n, seeds).mean(axis=1)
+def spotting_figure(subjects: Sequence[str], counts: IntArray) -> Figure:
+    """The F1 of (subjects, seeds, 3) TP, FP and FN."""
+    return Figure(tuple(subjects), counts, counts[:, 0, 0] + counts[:, 0, 2], f1_of)
