@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from aumer import strict
 from aumer._data import data_dir
+from aumer.bench.tasks import TASKS
 from aumer.errors import ConfigError, did_you_mean
 from aumer.evaluation.rows import SpottingSettings
 from aumer.strict import require
 
-Kind = Literal["spotting", "recognition", "spot-then-recognise"]
 Split = Literal["loso", "k-fold", "hold-out", "cross-data-set", "unseen"]
 Selection = Literal["fixed", "inner", "oracle"]
 
@@ -51,7 +51,7 @@ class Protocol:
     Attributes:
         name: the file's.
         title: one line for people.
-        kind: what is predicted; each has a task in `aumer.bench.tasks`.
+        kind: what is predicted: one of `aumer.bench.tasks.TASKS`.
         datasets: those that are tested, each scored by itself.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
             `folds` disjoint groups of subjects; "hold-out" (recognition alone): one such group,
@@ -81,7 +81,7 @@ class Protocol:
 
     name: str
     title: str
-    kind: Kind
+    kind: str
     datasets: tuple[str, ...]
     split: Split
     train_datasets: tuple[str, ...] = ()
@@ -101,6 +101,7 @@ class Protocol:
     recognition: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require(self.kind in TASKS, "kind", self.kind, f"one of {', '.join(TASKS)}")
         require(bool(self.datasets), "datasets", [], "one data set or more")
         require(bool(self.seeds), "seeds", [], "one seed or more")
         require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")

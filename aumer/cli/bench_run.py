@@ -126,8 +126,12 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in that folder, too")
+    _add_changes(parser.add_argument_group("instead of the protocol's"))
+    _add_where(parser.add_argument_group("where"))
+    parser.set_defaults(run=_run, parser=parser)
 
-    rules = parser.add_argument_group("instead of the protocol's")
+
+def _add_changes(rules: Any) -> None:
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
     rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
@@ -165,14 +169,14 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     rules.add_argument("--config", metavar="FILE", help="settings of features, as `aumer spot` has")
 
-    where = parser.add_argument_group("where")
+
+def _add_where(where: Any) -> None:
     where.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
     where.add_argument("--backend", default="local", metavar="NAME", help="local (default) or dask")
     where.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the Dask cluster")
     where.add_argument(
         "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
     )
-    parser.set_defaults(run=_run, parser=parser)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 #: By kind of protocol: module and class. A task is imported when a protocol is run with it.
 TASKS = {
-    "spotting": ("spotting", "Spotting"),
-    "recognition": ("recognition", "Recognition"),
-    "spot-then-recognise": ("spot_then_recognize", "SpotThenRecognize"),
+    "spotting": "aumer.bench.tasks.spotting:Spotting",
+    "recognition": "aumer.bench.tasks.recognition:Recognition",
+    "spot-then-recognise": "aumer.bench.tasks.spot_then_recognize:SpotThenRecognize",
 }
 
 
 def task_of(kind: str) -> type[Task[Any, Any, Any]]:
     """The task of a kind of protocol."""
-    module, name = TASKS[kind]
-    found: type[Task[Any, Any, Any]] = getattr(import_module(f"{__name__}.{module}"), name)
+    module, _, name = TASKS[kind].partition(":")
+    found: type[Task[Any, Any, Any]] = getattr(import_module(module), name)
     return found
