@@ -13,6 +13,7 @@ from aumer.bench import protocol as protocols
 from aumer.bench.clips import ClipSet, StoredClips
 from aumer.bench.protocol import Protocol
 from aumer.bench.result import Run, versions
+from aumer.bench.run import scored
 from aumer.bench.split import plan
 from aumer.bench.store import DATA, FOLD_FORMAT, OLD, RESULT, Store
 from aumer.bench.task import Options
@@ -71,35 +72,12 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     store.write_data(truth.to_dict())
     store.claim(about)
     if document is not None:
-        _save(task, about, truth, document, store)
+        command, numbers = document.get("command", ""), document.get("versions") or versions()
+        made = Run(task.protocol, task.name, about, folder, command, numbers)
+        scored(Recognition, made, truth, store).save()
     for path in (*files, *folder.glob("seed*.checkpoint"), folder / OLD):
         path.unlink()
     return folder
-
-
-def _save(
-    task: Recognition,
-    about: Mapping[str, Any],
-    truth: ClipSet,
-    document: Mapping[str, Any],
-    store: Store,
-) -> None:
-    """Score the folds of a run that was finished."""
-    planned, run = plan(task.protocol, truth.whose, pooled=True), digest(about)
-    made = Run(
-        task.protocol,
-        task.name,
-        about,
-        store.folder,
-        document.get("command", ""),
-        document.get("versions") or versions(),
-    )
-    folds = [
-        store.finished(seed, fold.name, run, Fold.of)
-        for seed in task.protocol.seeds
-        for fold in planned
-    ]
-    Recognition.scored(made, truth, folds).save()
 
 
 def _task(

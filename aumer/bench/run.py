@@ -92,7 +92,7 @@ def run(
     finally:
         task.close()
     made = Run(task.protocol, task.name, about, store.folder, command)
-    result = _scored(kind, made, truth, store)
+    result = scored(kind, made, truth, store)
     result.save()
     return result
 
@@ -118,10 +118,15 @@ def stored(folder: StrPath) -> Result[Any]:
     except (KeyError, TypeError) as error:
         raise UsageError(f"{folder} holds no finished run of `aumer bench`: {error!r}") from error
     kind = task_of(protocol.kind)
-    return _scored(kind, made, store.read_data(kind.read), store)
+    return scored(kind, made, store.read_data(kind.read), store)
 
 
-def _scored(kind: type[Task[Any, Any, Any]], made: Run, truth: Truth, store: Store) -> Result[Any]:
+def scored(kind: type[Task[Any, Any, Any]], made: Run, truth: Truth, store: Store) -> Result[Any]:
+    """The score of the folds that a store holds.
+
+    Raises:
+        UsageError: a fold is missing, damaged or of another run.
+    """
     # Whom a model learnt from does not matter to its score.
     planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
     run = digest(made.about)

@@ -68,10 +68,12 @@ DESIGNED_ON = {("graph", NAME): _SEEN, ("graph-motion", NAME): _SEEN}
 
 @dataclass(frozen=True, eq=False)
 class ClipWork(Work):
-    """Attributes:
-    name: the fold's.
-    test, train: which of the clips.
-    unseen: further clips to test, of which there is no input.
+    """A fold's clips, and from what its recognizer is made.
+
+    Attributes:
+        name: the fold's.
+        test, train: which of the clips.
+        unseen: further clips to test, of which there is no input.
     """
 
     name: str

@@ -33,9 +33,7 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class NamingWork(SpottingWork):
-    """Attributes:
-    classes: what is spotted is one of.
-    """
+    """A fold of spotting, and the classes that what is spotted is one of."""
 
     classes: tuple[str, ...]
 

@@ -99,9 +99,11 @@ class Entries:
 
 @dataclass(frozen=True, eq=False)
 class SpottingWork(Work):
-    """Attributes:
-    test: without their annotations, unless `oracle`.
-    oracle: rules by which the best epoch on `test` is chosen; `None` chooses none.
+    """A fold's videos and the model that is fitted to some of them.
+
+    Attributes:
+        test: without their annotations, unless `oracle`.
+        oracle: rules by which the best epoch on `test` is chosen; `None` chooses none.
     """
 
     model: Model
