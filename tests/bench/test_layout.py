@@ -152,3 +152,12 @@ def test_a_conversion_that_was_killed_is_made_again(tmp_path: Path) -> None:
     (folder / "seed0-s0.json").write_text(fold)
     convert(folder)
     assert stored(folder).folds == made.folds
+
+
+def test_names_that_moved_say_where_to() -> None:
+    with pytest.raises(ImportError, match=r"Options is no more: see aumer\.bench\.run\.run"):
+        from aumer.bench.runner import Options  # noqa: F401
+    with pytest.raises(ImportError, match=r"composite is no more: see aumer\.bench\.composite"):
+        from aumer.bench.recognition import composite  # noqa: F401
+    with pytest.raises(ImportError, match="cannot import name"):
+        from aumer.bench.runner import nothing  # noqa: F401

@@ -1,0 +1,18 @@
+"""Nothing: for one release it says where its names have gone."""
+
+from aumer.bench._moved import moved
+
+__getattr__ = moved(
+    __name__,
+    {
+        "run": "aumer.bench.run (seeds are the protocol's; progress is told what is done, first)",
+        "stored": "aumer.bench.run",
+        "composite": "aumer.bench.composite",
+        "factory": "aumer.bench.recognizers",
+        "loso": "aumer.bench.tasks.recognition",
+        "scored": "aumer.bench.tasks.recognition_result",
+        "Fold": "aumer.bench.tasks.recognition_result",
+        "RecognitionResult": "aumer.bench.tasks.recognition_result",
+        "read_fold": "aumer.bench.store, with Fold.of",
+    },
+)

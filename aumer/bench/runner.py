@@ -1,0 +1,15 @@
+"""Nothing: for one release it says where its names have gone."""
+
+from aumer.bench._moved import moved
+
+__getattr__ = moved(
+    __name__,
+    {
+        "run": "aumer.bench.run (the fields of Options are its arguments)",
+        "stored": "aumer.bench.run",
+        "Options": "aumer.bench.run.run, as its arguments",
+        "versions": "aumer.bench.result",
+        "RUN": "aumer.bench.store",
+        "DATA": "aumer.bench.store",
+    },
+)
