@@ -23,7 +23,7 @@ from classify import APEX_S, EXPRESSIONS, INTENSITIES, ONSET_S, film
 from common import Report, test_data
 
 from aumer.analysis import analyse
-from aumer.bench.recognition import composite
+from aumer.bench.composite import composite
 from aumer.config import load_settings
 from aumer.motion import AlignedFace, align, without_head
 from aumer.recognition.clips import aligned_faces

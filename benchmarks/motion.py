@@ -45,7 +45,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from common import RESULTS, Report, test_data
+from common import RESULTS, Report, save_picture, test_data
 from landmarks import default_tracker
 from motion_films import (
     AMPLITUDES,
@@ -695,7 +695,7 @@ def draw() -> None:
     axes.set_ylabel("displacement, 1/64 outer-eye distance")
     axes.set_title(f"AU 1+2 of {moment.height:g} u in {film.clip.name}: {ROIS.names[roi]}")
     axes.legend(loc="upper right", frameon=False)
-    figure.savefig(RESULTS / "motion-path.png", dpi=150)
+    save_picture(figure, "motion-path.png", 150)
     print(f"wrote {RESULTS / 'motion-path.png'}")
 
 

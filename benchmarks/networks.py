@@ -4,11 +4,14 @@
     python benchmarks/networks.py ablations --workers 2   # five folds of subjects, one seed
     python benchmarks/networks.py curve --workers 2       # few training subjects
     python benchmarks/networks.py cross --workers 2       # trained on one set, tested on the other
-    python benchmarks/networks.py TABLE --score-only      # from the stored predictions, in seconds
+    python benchmarks/networks.py TABLE --score-only      # from what is kept, in seconds
 
 Each row is a run of `aumer bench` (its command stands in the row's result.md) in a folder of
-``results/networks/``, where its predictions stay. A run that was stopped goes on where it stopped;
-`--only ROW ...` runs some rows. The table leaves out rows that are not finished, and names them.
+``results/networks/``, which git does not keep. A run that was stopped goes on where it stopped;
+`--only ROW ...` runs some rows. What git keeps is ``results/networks-TABLE.json``: of each finished
+row the counts of every subject and seed, of which the table's F1, intervals and differences are
+made, and the digests of its settings and of its predictions, by which a run that is made again is
+known to be the same. The table leaves out rows that are not finished, and names them.
 
 Settings were fixed before the first of these runs, on other simulated subjects (the preset's
 comments say what was seen there). The difference of a row to "aumer" is over the same resamples of
@@ -18,6 +21,7 @@ subjects; with five folds a subject is tested by a network that has seen four fi
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,18 +29,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, Report, test_data
+from common import RESULTS, Report, save_picture, test_data
 from matplotlib.figure import Figure
 
 from aumer.bench import protocol as protocols
-from aumer.bench.result import Result
-from aumer.bench.runner import Options, run, stored
+from aumer.bench.figure import Figure as F1
+from aumer.bench.run import run, stored
+from aumer.bench.tasks.spotting import predictions_of
+from aumer.bench.tasks.spotting_result import SpottingResult, spotting_figure
 from aumer.bench.workers import Workers
 from aumer.cache import default_folder
+from aumer.config import digest
 from aumer.errors import UsageError
+from aumer.evaluation.tables import as_dicts
 
 FOLDER = RESULTS / "networks"
 SETS = ("sim-casme-sq", "sim-samm-lv")
+KINDS = ("macro", "micro")
 
 
 @dataclass(frozen=True)
@@ -130,30 +139,105 @@ def make(
 
     changes = {**common, **row.changes, **({"seeds": list(seeds)} if seeds else {})}
     protocol = protocols.load(data_set)
-    result = run(
+    run(
         protocol.changed(changes) if changes else protocol,
         {name: test_data() / "annotations" for name in protocol.datasets},
         row.model,
-        options=Options(
-            overrides=dict(row.overrides) or None,
-            decoder=row.decoder,
-            cache=default_folder(),
-            folder=place,
-            command=f"python benchmarks/networks.py {table} --only {name}",
-        ),
+        overrides=dict(row.overrides) or None,
+        decoder=row.decoder,
+        cache=default_folder(),
+        folder=place,
+        command=f"python benchmarks/networks.py {table} --only {name}",
         workers=workers,
         progress=told,
     )
-    result.save()
+
+
+# -- what git keeps of a run -----------------------------------------------------------------------
+
+
+def kept_path(table: str) -> Path:
+    return RESULTS / f"networks-{table}.json"
+
+
+def kept(table: str) -> dict[str, dict[str, Any]]:
+    """What is kept of each finished row, by protocol and row; of runs that are here, anew."""
+    data_sets, rows, _, _ = TABLES[table]
+    path = kept_path(table)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = {}
+    for data_set in data_sets:
+        for name in rows:
+            key, place = f"{data_set}/{name}", folder(table, data_set, name)
+            try:
+                result = stored(place)
+            except UsageError:
+                if key in before:
+                    found[key] = before[key]
+            else:
+                assert isinstance(result, SpottingResult)
+                found[key] = summed(result)
+    return found
+
+
+def summed(result: SpottingResult) -> dict[str, Any]:
+    """A run as its table needs it."""
+    predictions = [
+        [fold["seed"], fold["fold"], as_dicts(predictions_of(fold))] for fold in result.folds
+    ]
+    seconds = {
+        tested: round(sum(f["seconds"] for f in result.folds if f["dataset"] == tested), 1)
+        for tested in result.protocol.datasets
+    }
+    return {
+        "settings_digest": digest(result.about),
+        "predictions_digest": digest(predictions),
+        "versions": dict(result.run.versions),
+        "split": result.protocol.split,
+        "seeds": list(result.protocol.seeds),
+        "trained_subjects": round(np.mean([len(f["trained"]) for f in result.folds])),
+        "seconds": seconds,
+        "counts": {tested: counts_of(result, tested) for tested in seconds},
+    }
+
+
+def counts_of(result: SpottingResult, tested: str) -> dict[str, Any]:
+    """TP, FP and FN by kind, of each subject of a data set, with each seed."""
+    figures = {kind: result.figure(kind, tested) for kind in KINDS}
+    subjects = figures["macro"].subjects
+    return {"subjects": subjects, **{k: f.counts.tolist() for k, f in figures.items()}}
+
+
+def save_kept(table: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """With a line for each thing that a row keeps, so that git shows what changed."""
+    rows = []
+    for key, row in found.items():
+        lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in row.items())
+        rows.append(f" {json.dumps(key)}: {{\n{lines}\n }}")
+    kept_path(table).write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def figure_of(row: Mapping[str, Any], tested: str, kind: str = "overall") -> F1:
+    """The F1 of a row; the counts of both kinds add up to the overall ones."""
+    counts = row["counts"][tested]
+    kinds = [np.array(counts[k], np.int64) for k in KINDS if kind in (k, "overall")]
+    return spotting_figure(counts["subjects"], np.sum(kinds, axis=0))
 
 
 def section(
-    report: Report, found: Mapping[str, Result], rows: Mapping[str, Row], first: str, tested: str
+    report: Report,
+    found: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Row],
+    first: str,
+    tested: str,
 ) -> None:
-    """What the runs `found` scored on the data set `tested`."""
-    protocol = next(iter(found.values())).protocol
-    others = " and ".join(sorted({*protocol.datasets} - {tested}))
-    split = f"trained on {others}" if protocol.split == "cross-data-set" else protocol.split
+    """What the rows `found` scored on the data set `tested`."""
+    one = next(iter(found.values()))
+    others = " and ".join(sorted({*one["counts"]} - {tested}))
+    split = f"trained on {others}" if one["split"] == "cross-data-set" else one["split"]
     report.line()
     report.line(
         f"{tested}: {split}; IoU >= .5, one to one, kind required; 95 % intervals over subjects"
@@ -162,17 +246,18 @@ def section(
         f"{'':18}{'seeds':>6}{'macro':>8}{'micro':>8}{'overall':>9}  {'interval':16}"
         f"{'row less ' + first if first else '':>28}{'minutes':>9}"
     )
-    for name, result in found.items():
-        estimate = result.bootstrap(dataset=tested)
+    for name, row in found.items():
+        overall = figure_of(row, tested)
+        estimate = overall.bootstrap()
         paired = ""
         if first and name != first and first in found:
-            other = result.compare(found[first], dataset=tested)
+            other = overall.compare(figure_of(found[first], tested))
             paired = f"{other.value:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
-        seconds = sum(f["seconds"] for f in result.folds if f.get("dataset", tested) == tested)
-        macro, micro, overall = (result.f1(k, tested) for k in ("macro", "micro", None))
+        macro, micro = (figure_of(row, tested, kind).value for kind in KINDS)
         report.line(
-            f"{name:18}{len(result.reports(tested)):6}{macro:8.3f}{micro:8.3f}{overall:9.3f}"
-            f"  [{estimate.low:.3f}, {estimate.high:.3f}]  {paired:>26}{seconds / 60:9.1f}"
+            f"{name:18}{overall.seeds:6}{macro:8.3f}{micro:8.3f}{overall.value:9.3f}"
+            f"  [{estimate.low:.3f}, {estimate.high:.3f}]  {paired:>26}"
+            f"{row['seconds'][tested] / 60:9.1f}"
         )
     for name in found:
         if rows[name].note:
@@ -188,22 +273,17 @@ def tell(table: str, save: bool) -> None:
     )
     report.line("simulator makes them, and say nothing of the size of an F1 on real ones.")
     report.line("minutes: of the folds' wall clocks, on one core each, beside other work.")
-    missing = []
+    every = kept(table)
     for data_set in data_sets:
-        found: dict[str, Result] = {}
-        for name in rows:
-            try:
-                found[name] = stored(folder(table, data_set, name))
-            except UsageError:
-                missing.append(f"{data_set}/{name}")
-        if not found:
-            continue
-        for tested in next(iter(found.values())).protocol.datasets:
+        found = {name: every[key] for name in rows if (key := f"{data_set}/{name}") in every}
+        for tested in next(iter(found.values()))["counts"] if found else ():
             section(report, found, rows, first, tested)
+    missing = [key for d in data_sets for name in rows if (key := f"{d}/{name}") not in every]
     if missing:
         report.line()
         report.line(f"not run, or not finished: {', '.join(missing)}")
     if save:
+        save_kept(table, every)
         report.save(f"networks-{table}.txt")
     if save and table == "curve" and not missing:
         picture()
@@ -212,16 +292,15 @@ def tell(table: str, save: bool) -> None:
 def picture() -> None:
     """The learning curve, with the networks that learned from all subjects of the other folds."""
     (data_set,) = TABLES["curve"][0]
+    curve, ablations = kept("curve"), kept("ablations")
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for name, dash in zip(CURVES, ("-", "-.", "--", ":"), strict=True):
-        points = [(n, folder("curve", data_set, f"{name}-{n}")) for n in FEW]
-        found = [(n, stored(path)) for n, path in points]
-        if (whole := folder("ablations", data_set, name)).is_dir():
-            result = stored(whole)
-            found.append((round(np.mean([len(f["trained"]) for f in result.folds])), result))
+        found = [(n, curve[f"{data_set}/{name}-{n}"]) for n in FEW]
+        if whole := ablations.get(f"{data_set}/{name}"):
+            found.append((whole["trained_subjects"], whole))
         x = [n for n, _ in found]
-        estimates = [result.bootstrap() for _, result in found]
+        estimates = [figure_of(row, data_set).bootstrap() for _, row in found]
         middle, low, high = zip(*((e.value, e.low, e.high) for e in estimates), strict=True)
         (line,) = axes.plot(x, middle, dash, marker="o", label=name)
         axes.fill_between(x, low, high, color=line.get_color(), alpha=0.1)
@@ -229,7 +308,7 @@ def picture() -> None:
     axes.set_ylabel("overall F1 (95 % interval over subjects)")
     axes.set_title(f"{data_set}, five folds, one seed", fontsize="medium")
     axes.legend()
-    figure.savefig(RESULTS / "networks-curve.png", dpi=110)
+    save_picture(figure, "networks-curve.png", 110)
 
 
 def main() -> None:

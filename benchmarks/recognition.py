@@ -20,8 +20,11 @@ from typing import Any
 import numpy as np
 from common import RESULTS, Report, test_data
 
+from aumer.bench.composite import composite
 from aumer.bench.protocol import Protocol
-from aumer.bench.recognition import RecognitionResult, composite, factory, run
+from aumer.bench.recognizers import factory
+from aumer.bench.run import run
+from aumer.bench.tasks.recognition_result import RecognitionResult
 from aumer.bench.workers import Workers
 
 #: Recogniser, options and what is measured by it.
@@ -45,17 +48,19 @@ def measured(name: str, root: Path, folds: Path, workers: int) -> RecognitionRes
         kind="recognition",
         datasets=("megc2019",),
         split="loso",
+        seeds=SEEDS.get(name, (0,)),
         recognition={kind: options},
     )
-    return run(
+    found = run(
         protocol,
         root,
         kind,
-        seeds=SEEDS.get(name, (0,)),
         workers=Workers(workers),
         folder=folds / name,
-        progress=lambda done, total: print(f"{name}: {done} of {total} folds", end="\r"),
+        progress=lambda what, done, total: print(f"{name}: {done} of {total} {what}", end="\r"),
     )
+    assert isinstance(found, RecognitionResult)
+    return found
 
 
 def compare(report: Report, results: dict[str, RecognitionResult]) -> None:
@@ -94,7 +99,7 @@ def compare(report: Report, results: dict[str, RecognitionResult]) -> None:
     for name, result in results.items():
         report.line()
         report.line(f"## {name}")
-        report.line(result.to_markdown().rstrip())
+        report.line("\n".join(result.tables()).rstrip())
 
 
 def chosen_values(chosen: list[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from common import Report
 
-from aumer.bench.recognition import factory
+from aumer.bench.recognizers import factory
 from aumer.evaluation.recognition import uf1_of
 from aumer.recognition.learning import multiply_adds, parameter_count
 from aumer.recognition.place import BY_LANDMARKS

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-from common import RESULTS, Report, test_data
+from common import Report, save_picture, test_data
 from scipy.optimize import nnls
 
 from aumer import mdmo
@@ -513,8 +513,7 @@ def picture(groups: dict[str, tuple[list[Rows], list[Rows]]]) -> None:
         for axis in row:
             axis.legend(fontsize=7)
     figure.tight_layout()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    figure.savefig(RESULTS / "simulation.png", dpi=90)
+    save_picture(figure, "simulation.png", 90)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import RESULTS, Report, test_data
+from common import Report, save_picture, test_data
 from real_videos import leave_one_out, line, read_truth
 from simulation import alone
 
@@ -233,7 +233,7 @@ def real(report: Report, settings: Settings, made: Mapping[str, Spots], pictures
 
         for name in ("webcam_mixed.mp4", "fex_two_smiles.mov"):
             figure = score_curves(name, features[name], truth[name], made)
-            figure.savefig(RESULTS / f"spotters-{Path(name).stem}.png", dpi=110)
+            save_picture(figure, f"spotters-{Path(name).stem}.png", 110)
 
 
 def main() -> None:

@@ -12,16 +12,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import replace
 
 import torch
 from common import Report, test_data
 
-from aumer.bench import models, protocol, runner
-from aumer.bench.folds import Entry, job, plan
-from aumer.bench.sources import open_source
+from aumer.bench import protocol
+from aumer.bench.models import Trainable
+from aumer.bench.run import run
+from aumer.bench.split import plan
+from aumer.bench.task import Options
+from aumer.bench.tasks.spotting import Spotting
 from aumer.bench.workers import Workers
-from aumer.config import load_settings
 
 EPOCHS = 6  # the first is left out, as it warms up
 WORKERS = 2
@@ -32,16 +33,13 @@ def one_fold(report: Report, which: str, name: str) -> None:
     from aumer.training.loop import train
 
     found = protocol.load(which)
-    model = models.find(name, found, overrides={"epochs": EPOCHS})
-    whole = models.find(name, found)
-    assert isinstance(model, models.Trainable) and isinstance(whole, models.Trainable)
-    settings = load_settings()
-    settings = replace(settings, motion=replace(settings.motion, rate=model.rate))
-    source = open_source(which, test_data() / "annotations", level=found.level, seed=0)
-    videos = source.videos(settings, Workers(), None, None)
-    entries = [Entry.of(which, v) for v in videos]
-    folds = plan(found, [e.whose for e in entries])
-    work = job(folds[0], entries, model, found, 0, run="", folder=None)
+    task = Spotting(found, name, Options(overrides={"epochs": EPOCHS}))
+    model, whole = task.model, Spotting(found, name, Options()).model
+    assert isinstance(model, Trainable) and isinstance(whole, Trainable)
+    truth = task.open({which: test_data() / "annotations"}, Workers(), None)
+    entries = task.prepare(truth, Workers(), None)
+    folds = plan(found, entries.whose)
+    work = task.work(folds[0], entries, Workers())
     torch.set_num_threads(1)
     marks = [_now()]
     with tempfile.TemporaryDirectory() as folder:
@@ -76,11 +74,11 @@ def full(report: Report, which: str, name: str) -> None:
     found = protocol.load(which).changed({"seeds": [0]})
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        result = runner.run(
+        result = run(
             found,
             {which: test_data() / "annotations"},
             name,
-            options=runner.Options(folder=f"{folder}/run"),
+            folder=f"{folder}/run",
             workers=Workers(WORKERS),
             progress=lambda *step: print(*step, flush=True) if step[0] == "folds" else None,
         )

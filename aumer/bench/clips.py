@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aumer import registry, strict
+from aumer.bench.listing import Example, Listing, Unseen
+from aumer.bench.split import Whose
+from aumer.bench.task import Truth
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, Settings, digest
-from aumer.data import load as load_data_set
-from aumer.data.labels import MEGC_CLASSES, composite_class
 from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
 from aumer.files import StrPath
 from aumer.recognition.apex import METHODS
 from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
-from aumer.types import Annotation, FaceTrack, Features, FloatArray, VideoRecord
+from aumer.types import FaceTrack, Features, FloatArray
 
 if TYPE_CHECKING:
     from aumer.bench.workers import Workers
@@ -41,154 +42,6 @@ Progress = Callable[[int, int], object]
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
 _VERSION = 2
-#: The data sets of MEGC 2019's composite, whose classes are narrower than the words of the coders.
-_COMPOSITE = ("smic-hs", "casme2", "samm")
-
-
-@dataclass(frozen=True)
-class Example:
-    """One expression: where its frames are, and its class.
-
-    Attributes:
-        label: index of the protocol's classes.
-        onset, apex, offset: 0-based frames; `None` for an apex that the table does not give within
-            the expression.
-    """
-
-    dataset: str
-    subject: str
-    name: str
-    label: int
-    path: str
-    fps: float
-    onset: int
-    apex: int | None
-    offset: int
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """An expression whose face cannot be seen, and why."""
-
-    dataset: str
-    subject: str
-    name: str
-    label: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The expressions of data sets.
-
-    Attributes:
-        left_out: clips without a class, by data set and the coders' word.
-    """
-
-    classes: tuple[str, ...]
-    examples: tuple[Example, ...]
-    left_out: Mapping[str, int]
-    notes: tuple[str, ...] = ()
-
-
-def listed(roots: Mapping[str, StrPath], classes: Sequence[str]) -> Listing:
-    """The micro-expressions below the roots, by data set, whose emotion is one of `classes`.
-
-    MEGC 2019's three classes are made of the coders' words as `aumer.data.labels` does it; any
-    other class is a word of the coders.
-
-    Raises:
-        UsageError: a data set cannot be read, has clips without frames, or nothing of the classes.
-    """
-    found: list[Example] = []
-    cut: list[str] = []
-    left_out: Counter[str] = Counter()
-    notes: list[str] = []
-    for dataset, root in roots.items():
-        data = load_data_set(dataset, root)
-        records = data.records()
-        rows = [(r, a) for r in records for a in r.annotations if a.kind == "micro"]
-        lacking = [f"{r.subject}/{r.name}" for r, a in rows if r.path is None]
-        if lacking:
-            raise UsageError(
-                f"{len(lacking)} of {len(rows)} clips of {dataset} have no frames below {root}: "
-                f"{', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}. Their misses "
-                "would go uncounted; `aumer data check` lists all faults"
-            )
-        times: Counter[str] = Counter()
-        for record, a in rows:
-            word = _class_of(dataset, a, classes)
-            if word is None:
-                left_out[f"{dataset} {a.emotion or 'without emotion'}"] += 1
-                continue
-            times[f"{record.subject}/{record.name}"] += 1
-            count = times[f"{record.subject}/{record.name}"]
-            name = record.name if count == 1 else f"{record.name}-{count}"
-            found.append(_example(dataset, record, a, name, classes.index(word)))
-            if a.offset is not None and found[-1].offset < a.offset:
-                cut.append(f"{record.subject}/{name}")
-        notes += [f"{dataset}: {note}" for note in data.report.notes]
-        faults = Counter(fault.code for fault in data.report.faults)
-        if faults:
-            told = ", ".join(f"{code} {n}" for code, n in sorted(faults.items()))
-            notes.append(f"{dataset}: faults found while reading (`aumer data check`): {told}")
-    if not found:
-        words = ", ".join(sorted(left_out)) or "none"
-        raise UsageError(f"no clip is of the classes {', '.join(classes)}; the tables have {words}")
-    if cut:
-        notes.append(
-            f"the offset lies beyond the last frame, which stands for it: {', '.join(cut)}"
-        )
-    return Listing(
-        tuple(classes), _own_subjects(found), dict(sorted(left_out.items())), tuple(notes)
-    )
-
-
-def _class_of(dataset: str, a: Annotation, classes: Sequence[str]) -> str | None:
-    if set(classes) <= set(MEGC_CLASSES):
-        word = composite_class(dataset, a)
-    else:
-        word = a.emotion.strip().casefold()
-        word = {"happy": "happiness", "sad": "sadness"}.get(word, word)
-    return word if word in classes else None
-
-
-def _example(dataset: str, record: VideoRecord, a: Annotation, name: str, label: int) -> Example:
-    offset = a.offset
-    if offset is None:
-        ends = [] if a.apex is None else [2 * a.apex - a.onset]
-        ends += [record.frames - 1] if record.frames else []
-        if not ends:
-            raise UsageError(
-                f"{dataset}: {record.subject}/{record.name} has neither offset nor apex, and how "
-                "many frames it has is not known; give it an offset in the table"
-            )
-        offset = min(ends)
-    elif record.frames and a.onset < record.frames - 1:
-        offset = min(offset, record.frames - 1)
-    within = a.apex is not None and a.onset < a.apex <= offset
-    return Example(
-        dataset,
-        record.subject,
-        name,
-        label,
-        str(record.path),
-        record.fps,
-        a.onset,
-        a.apex if within else None,
-        offset,
-    )
-
-
-def _own_subjects(examples: Sequence[Example]) -> tuple[Example, ...]:
-    """Where two data sets call a subject the same, they are two people and get two names."""
-    whose: dict[str, set[str]] = {}
-    for e in examples:
-        whose.setdefault(e.subject, set()).add(e.dataset)
-    return tuple(
-        replace(e, subject=f"{e.dataset} {e.subject}") if len(whose[e.subject]) > 1 else e
-        for e in examples
-    )
 
 
 @dataclass(frozen=True)
@@ -497,23 +350,80 @@ def forget() -> None:
     _loaded.cache_clear()
 
 
+#: Flow maps or sequences, at hand or in a cache.
+AnyClips = Clips | SequenceClips | StoredClips
+
+
 @dataclass(frozen=True, eq=False)
-class ClipSet:
-    """What a run recognises.
+class ClipSet(Truth):
+    """What a run recognizes.
 
     Attributes:
         clips: those that can be seen.
-        sources: the data set of each of `clips`.
+        sources: the data set of each of `clips`; empty where it is not known.
         unseen: the others.
-        digest: of all that recognisers see of them.
+        digest: of all that recognizers see of them.
         notes: what a reader of the scores should know.
+
+    Raises:
+        UsageError: clips without names.
     """
 
-    clips: StoredClips | Clips | SequenceClips
-    sources: tuple[str, ...]
+    clips: AnyClips
+    sources: tuple[str, ...] = ()
     unseen: tuple[Unseen, ...] = ()
     digest: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.clips.names:
+            raise UsageError("clips need names, so that each is scored once")
+
+    @property
+    def whose(self) -> list[Whose]:
+        sources = self.sources or ("",) * len(self.clips.subjects)
+        seen = zip(sources, self.clips.subjects, strict=True)
+        return [*seen, *((u.dataset, u.subject) for u in self.unseen)]
+
+    @property
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Name, class and subject of each clip, those that cannot be seen last."""
+        clips = self.clips
+        seen = zip(clips.names, clips.labels, clips.subjects, strict=True)
+        unseen = ((u.name, u.label, u.subject) for u in self.unseen)
+        return [(name, clips.classes[label], s) for name, label, s in (*seen, *unseen)]
+
+    def to_dict(self) -> dict[str, Any]:
+        clips = self.clips
+        sources = self.sources or ("",) * len(clips.subjects)
+        rows = zip(clips.subjects, clips.names, map(int, clips.labels), sources, strict=True)
+        return {
+            "classes": list(clips.classes),
+            "digest": self.digest,
+            "clips": [{"subject": s, "name": n, "label": k, "dataset": d} for s, n, k, d in rows],
+            "unseen": [asdict(u) for u in self.unseen],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> ClipSet:
+        """What `to_dict` gave, without inputs.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        rows = document["clips"]
+        clips = StoredClips(
+            "",
+            (),
+            tuple(int(r["label"]) for r in rows),
+            tuple(r["subject"] for r in rows),
+            tuple(document["classes"]),
+            tuple(r["name"] for r in rows),
+        )
+        sources = tuple(r["dataset"] for r in rows)
+        unseen = tuple(Unseen(**u) for u in document["unseen"])
+        return cls(clips, sources, unseen, document["digest"], tuple(document["notes"]))
 
 
 def clip_set(

@@ -11,10 +11,10 @@ from os import PathLike
 from typing import Any, Literal
 
 from aumer import strict
+from aumer.bench.tasks import TASKS
 from aumer.evaluation.rows import SpottingSettings
 from aumer.strict import require
 
-Kind = Literal["spotting", "recognition", "spot-then-recognise"]
 Split = Literal["loso", "k-fold", "hold-out", "cross-data-set", "unseen"]
 Selection = Literal["fixed", "inner", "oracle"]
 
@@ -48,7 +48,7 @@ class Protocol:
     Attributes:
         name: the file's.
         title: one line for people.
-        kind: what is predicted. "recognition" is run by `aumer.bench.recognition`.
+        kind: what is predicted: one of `aumer.bench.tasks.TASKS`.
         datasets: those that are tested, each scored by itself.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
             `folds` disjoint groups of subjects; "hold-out" (recognition alone): one such group,
@@ -69,16 +69,16 @@ class Protocol:
         scoring: the other rules of the comparison.
         published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
         submission_first_frame: what a submission calls a video's first frame.
-        classes: of recognition; empty for those of the data. Those of MEGC 2019 are made of the
-            coders' words (`aumer.data.labels`); any others are the words themselves.
+        classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
+            2019 are made of the coders' words (`aumer.data.labels`); others are those words.
         models: by name: `NetModel` as a table.
         recognition: by model, a table of the recogniser's options, of ``inputs`` (how clips are
-            made of frames) and ``apex`` (how one is found); see `aumer.bench.recognition`.
+            made of frames) and ``apex`` (how one is found); see `aumer.bench.tasks.recognition`.
     """
 
     name: str
     title: str
-    kind: Kind
+    kind: str
     datasets: tuple[str, ...]
     split: Split
     train_datasets: tuple[str, ...] = ()
@@ -98,6 +98,7 @@ class Protocol:
     recognition: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require(self.kind in TASKS, "kind", self.kind, f"one of {', '.join(TASKS)}")
         require(bool(self.datasets), "datasets", [], "one data set or more")
         require(bool(self.seeds), "seeds", [], "one seed or more")
         require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")
@@ -108,6 +109,12 @@ class Protocol:
             "split",
             self.split,
             'another where kind is not "recognition"',
+        )
+        require(
+            self.kind != "spotting" or not self.classes,
+            "classes",
+            list(self.classes),
+            'empty where kind is "spotting"; "spot-then-recognise" names what is spotted',
         )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aumer.bench.published import rows_for
-from aumer.bench.recognition import composite
-from aumer.bench.recognition_folds import Fold, read_fold
-from aumer.bench.result import LITTLE, RESULT, SELECTIONS
-from aumer.bench.runner import DATA, RUN, read_data, stored
+from aumer.bench.composite import composite
+from aumer.bench.result import Result
+from aumer.bench.run import stored
 from aumer.bench.sources import SIMULATED
+from aumer.bench.store import RESULT, Store
+from aumer.bench.tasks.recognition import Recognition
+from aumer.bench.tasks.recognition_result import Fold, RecognitionResult
+from aumer.bench.tasks.spotting import Spotting
+from aumer.bench.tasks.spotting_result import LITTLE, SELECTIONS, SpottingResult
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import UsageError
 from aumer.files import StrPath
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 #: The page's name in a run's folder.
 REPORT = "report.html"
-#: What a folder of recognition says of itself.
-ABOUT = "about.json"
 
 
 def draw(folder: StrPath, *, data: StrPath | None = None) -> Report:
@@ -52,73 +52,54 @@ def draw(folder: StrPath, *, data: StrPath | None = None) -> Report:
 def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | SpottingRun:
     """What `draw` draws."""
     folder = Path(folder)
-    if (folder / ABOUT).exists():
-        return _recognition(folder, data)
-    if (folder / RUN).exists():
-        if data is not None:
-            raise UsageError(
-                "the data are of no use to the report of a spotting run, which holds its truth; "
-                "leave --data out"
-            )
-        return _spotting(folder)
-    raise UsageError(
-        f"{folder} holds no finished run of `aumer bench`: there is neither {RUN} (of spotting) "
-        f"nor {ABOUT} (of recognition)"
-    )
+    result, document = stored(folder), Store(folder).document(RESULT)
+    if isinstance(result, RecognitionResult):
+        return _recognition(result, document, data)
+    if data is not None:
+        raise UsageError(
+            "the data are of no use to the report of a spotting run, which holds its truth; "
+            "leave --data out"
+        )
+    assert isinstance(result, SpottingResult)
+    return _spotting(result)
 
 
 # -- recognition ----------------------------------------------------------------------------------
 
 
-def _recognition(folder: Path, data: StrPath | None) -> RecognitionRun:
-    result, own = _json(folder / RESULT), _json(folder / ABOUT)
-    folds = _folds(folder, result)
-    sources = _sources(folder / DATA)
+def _recognition(
+    result: RecognitionResult, document: Mapping[str, Any], data: StrPath | None
+) -> RecognitionRun:
+    for seed, report in result.reports.items():
+        if report.confusion.tolist() != document["seeds"].get(str(seed), {}).get("confusion"):
+            raise UsageError(
+                f"the folds of seed {seed} in {result.folder} are not those that its {RESULT} was "
+                "made of: give the command of the run again, and it scores what is there"
+            )
+    folds = result.folds
+    truth = Store(result.folder).read_data(Recognition.read)
+    sources = {
+        (subject, name): dataset
+        for (dataset, subject), (name, _, _) in zip(truth.whose, truth.rows, strict=True)
+    }
     images: Mapping[tuple[str, str], ImageArray] = {}
     if data is not None:
-        images, sources = _composite(data, result, folds)
+        images, sources = _composite(data, result)
     notes = [
-        f"Split: {result.get('split', 'leave-one-subject-out')}. Every clip was predicted by a "
-        "model that was trained without its subject; whatever a model chose, it chose within its "
-        "training subjects.",
-        *result.get("notes", ()),
-        f"Training took {result['seconds_per_seed']:.0f} s for each seed, summed over folds.",
+        f"Split: {result.split}. Every clip was predicted by a model that was trained without its "
+        "subject; whatever a model chose, it chose within its training subjects.",
+        *result.notes,
+        f"Training took {result.seconds:.0f} s for each seed, summed over folds.",
     ]
-    about = _about(folder, result, result["model"], {"options": own.get("options", {})})
     return RecognitionRun(
-        about=replace(about, notes=notes),
-        classes=tuple(next(iter(result["seeds"].values()))["classes"]),
+        about=replace(_about(result), notes=notes),
+        classes=tuple(next(iter(result.reports.values())).classes),
         clips=tuple(clip for fold in folds for clip in _clips(fold, sources)),
         training=tuple(Training(f.subject, f.seed, f.log) for f in folds if f.log),
         rois=_rois(folds),
         chosen=tuple(f.chosen for f in folds if f.chosen),
         images=images,
         picture="flow from onset to apex; red is u (to the right), green v (down), blue strain",
-    )
-
-
-def _folds(folder: Path, result: Mapping[str, Any]) -> list[Fold]:
-    """All folds of the seeds that were scored; they must give the scored confusions."""
-    found = []
-    for seed, scored in result["seeds"].items():
-        order = {label: k for k, label in enumerate(scored["classes"])}
-        counts = np.zeros((len(order), len(order)), np.int64)
-        own = [read_fold(path) for path in sorted(folder.glob(f"seed{seed}-*.json"))]
-        for fold in own:
-            for truth, predicted in zip(fold.truths, fold.predicted, strict=True):
-                if not {truth, predicted} <= order.keys():
-                    raise _other(folder, seed)
-                counts[order[truth], order[predicted]] += 1
-        if counts.tolist() != scored["confusion"]:
-            raise _other(folder, seed)
-        found += own
-    return found
-
-
-def _other(folder: Path, seed: str) -> UsageError:
-    return UsageError(
-        f"the folds of seed {seed} in {folder} are not those that its {RESULT} was made of: give "
-        "the command of the run again, and it scores what is there"
     )
 
 
@@ -142,15 +123,6 @@ def _clips(fold: Fold, sources: Mapping[tuple[str, str], str]) -> Iterator[Clip]
         )
 
 
-def _sources(path: Path) -> dict[tuple[str, str], str]:
-    """The data set of each clip; none where the run has not kept them."""
-    if not path.exists():
-        return {}
-    found = _json(path)
-    rows = [*found["clips"], *found["unseen"]]
-    return {(row["subject"], row["name"]): row["dataset"] for row in rows}
-
-
 def _rois(folds: Sequence[Fold]) -> tuple[str, ...]:
     """Of all folds; none where they differ."""
     found = {fold.rois for fold in folds if fold.unseen < len(fold.clips)}
@@ -158,18 +130,18 @@ def _rois(folds: Sequence[Fold]) -> tuple[str, ...]:
 
 
 def _composite(
-    root: StrPath, result: Mapping[str, Any], folds: Sequence[Fold]
+    root: StrPath, result: RecognitionResult
 ) -> tuple[dict[tuple[str, str], ImageArray], dict[tuple[str, str], str]]:
     """Flow images and data sets by (subject, clip)."""
-    if result["protocol"]["datasets"] != [MEGC2019]:
+    if result.protocol.datasets != (MEGC2019,):
         raise UsageError(
             f"pictures are taken from {MEGC2019}'s flow images alone, and this run is of "
-            f"{', '.join(result['protocol']['datasets'])}; leave --data out"
+            f"{', '.join(result.protocol.datasets)}; leave --data out"
         )
     clips = composite(root)
     keys = list(zip(clips.subjects, clips.names, strict=True))
     truths = dict(zip(keys, (clips.classes[k] for k in clips.labels), strict=True))
-    for fold in folds:
+    for fold in result.folds:
         for subject, name, truth in zip(fold.whose, fold.clips, fold.truths, strict=True):
             if (found := truths.get((subject, name))) != truth:
                 raise UsageError(
@@ -198,10 +170,8 @@ _READY = {
 }
 
 
-def _spotting(folder: Path) -> SpottingRun:
-    result = stored(folder)
-    document = _json(folder / RESULT)
-    truths = read_data(folder / DATA).truths
+def _spotting(result: SpottingResult) -> SpottingRun:
+    truths = Store(result.folder).read_data(Spotting.read).truths
     notes, words = [], dict(SELECTIONS)
     trained = result.about["model"]["trained"]
     if trained == "on every fold":
@@ -214,9 +184,8 @@ def _spotting(folder: Path) -> SpottingRun:
     coverage = {name: share for fold in result.folds for name, share in fold["coverage"].items()}
     if little := [f"{name} ({share:.0%})" for name, share in coverage.items() if share < LITTLE]:
         notes.append(f"Videos with a usable face less than half the time: {', '.join(little)}")
-    about = _about(folder, document, result.model, {"run": result.about})
     return SpottingRun(
-        replace(about, notes=notes),
+        replace(_about(result), notes=notes),
         tuple(
             Spotted(
                 one.dataset,
@@ -247,40 +216,35 @@ def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
 # -- both -----------------------------------------------------------------------------------------
 
 
-def _about(folder: Path, result: Mapping[str, Any], model: str, more: Mapping[str, Any]) -> About:
-    protocol = result["protocol"]
-    simulated = [d for d in protocol["datasets"] if d in SIMULATED or re.match("sim(ulated)?-", d)]
+def _about(result: Result[Any]) -> About:
+    protocol = result.protocol
+    simulated = [d for d in protocol.datasets if d in SIMULATED or re.match("sim(ulated)?-", d)]
     warnings = []
     if simulated:
         warnings.append(
             f"SIMULATED DATA ({', '.join(simulated)}): no figure on this page was measured on real "
             "faces."
         )
-    if protocol["selection"] == "oracle":
+    if protocol.selection == "oracle":
         warnings.append(
             "Figures marked as chosen on the test subject are upper bounds and no results."
         )
     published = []
-    for row in rows_for(protocol["published"]) if protocol.get("published") else ():
+    for row in result.published:
         said = {"chosen on": row.selection, "note": row.note}
         published.append({"method": row.method, **row.figures, **said})
+    settings = {
+        "protocol": protocol.to_dict(),
+        "run": result.about,
+        "folder": str(result.folder.resolve()),
+    }
     return About(
-        f"{protocol['title']} – {model}",
-        model,
-        result.get("command", ""),
-        result.get("versions", {}),
+        f"{protocol.title} – {result.model}",
+        result.model,
+        result.run.command,
+        result.run.versions,
         warnings,
         (),
-        {"protocol": protocol, **more, "folder": str(folder.resolve())},
+        settings,
         published,
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path.parent} holds no finished run of `aumer bench`: {path.name}: {error}"
-        ) from error
-    return found

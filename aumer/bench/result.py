@@ -1,349 +1,223 @@
-"""What a benchmark gives: figures by data set and seed, how they were made, what was published."""
+"""What a benchmark gives, whatever its task: figures, how they were made, what was published."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-
+from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
 from aumer.bench.published import Row, rows_for
+from aumer.bench.store import RESULT, TABLE
 from aumer.errors import UsageError
-from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
-from aumer.evaluation.rows import Prediction
-from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
-from aumer.evaluation.strs import StrsReport
+from aumer.evaluation.bootstrap import Difference
 from aumer.files import atomic_write
-from aumer.types import IntArray, Kind
+from aumer.pipeline import versions as pipeline_versions
 
-#: The file that says all, in a run's folder.
-RESULT = "result.json"
+FORMAT = "aumer-bench-result/1"
 
-#: Share of usable rows below which a video is named.
-LITTLE = 0.5
-
-#: What a selection means, beside the figure it gives.
-SELECTIONS = {
-    "fixed": "last epoch: nothing chosen on the test subject",
-    "inner": "epoch chosen on inner subjects: nothing chosen on the test subject",
-    "oracle": "ORACLE: best epoch on the test subject, an upper bound and no result",
-}
+Fold = TypeVar("Fold")
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """The predictions of one seed for one data set, and their score.
-
-    Attributes:
-        selection: one of `SELECTIONS`.
-        report: `None` where there is no truth.
-        strs: of spot-then-recognise.
-    """
-
-    dataset: str
-    seed: int
-    selection: str
-    predictions: tuple[Prediction, ...]
-    report: SpottingReport | None
-    strs: StrsReport | None
+def versions() -> dict[str, str]:
+    """Of Python and the packages that can change the numbers."""
+    found = pipeline_versions()
+    for name in ("torch", "torch-geometric", "scikit-learn", "joblib"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """A run of a protocol, scored.
+class Run:
+    """What was run.
 
     Attributes:
-        about: everything that the predictions depend on.
-        notes: by data set, what a reader of its scores should know.
-        folds: what every fold left: who was tested, model, predictions, time.
+        model: its name, for people.
+        about: everything that the predictions depend on, but the data; its "model" is a table.
+        folder: `None` for folds that are kept nowhere.
+        command: as it was typed; "" for a run from Python.
     """
 
     protocol: Protocol
     model: str
-    about: Mapping[str, Any]
-    folder: Path
-    command: str
-    versions: Mapping[str, str]
-    notes: Mapping[str, Sequence[str]]
-    scored: tuple[Scored, ...]
-    folds: tuple[Mapping[str, Any], ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=versions)
 
-    def reports(
-        self, dataset: str | None = None, selection: str | None = None
-    ) -> list[SpottingReport]:
-        """The reports of all seeds for one data set, by default the first, and one selection."""
-        dataset = dataset or self.protocol.datasets[0]
-        selection = selection or self.selections[0]
-        return [
-            s.report
-            for s in self.scored
-            if (s.dataset, s.selection) == (dataset, selection) and s.report is not None
-        ]
+
+@dataclass(frozen=True)
+class Compared:
+    """A figure of two runs.
+
+    Attributes:
+        row: of the table: a kind of expression, or a metric.
+        difference: the first less the second.
+    """
+
+    dataset: str
+    row: str
+    first: float
+    second: float
+    difference: Difference
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"dataset": self.dataset, "row": self.row, **self.difference.to_dict()}
+
+
+@dataclass(frozen=True, eq=False)
+class Result(ABC, Generic[Fold]):
+    """A run of a protocol, scored.
+
+    Attributes:
+        folds: what every fold left, in the order of seeds, then of the plan.
+    """
+
+    run: Run
+    folds: tuple[Fold, ...]
 
     @property
-    def selections(self) -> tuple[str, ...]:
-        """The honest one first."""
-        return tuple(dict.fromkeys(s.selection for s in self.scored))
+    def protocol(self) -> Protocol:
+        return self.run.protocol
 
-    def f1(self, kind: Kind | None = None, dataset: str | None = None) -> float:
-        """Mean over seeds of the pooled F1."""
-        return float(np.mean([r.f1(kind) for r in self.reports(dataset)]))
+    @property
+    def model(self) -> str:
+        """Its name, for people."""
+        return self.run.model
 
-    def bootstrap(
-        self,
-        kind: Kind | None = None,
-        dataset: str | None = None,
-        *,
-        selection: str | None = None,
-        replicates: int = 2000,
-    ) -> Estimate:
-        """Mean over seeds of the pooled F1, with its 95 % interval over resampled subjects.
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """Everything that the predictions depend on, but the data."""
+        return self.run.about
 
-        Raises:
-            UsageError: fewer than two subjects.
-        """
-        counts = _counts(self.reports(dataset, selection), kind)
-        return interval(counts, _mean_f1, replicates=replicates, level=0.95, seed=0)
-
-    def compare(
-        self,
-        other: Result,
-        kind: Kind | None = None,
-        dataset: str | None = None,
-        *,
-        replicates: int = 2000,
-    ) -> Difference:
-        """This mean F1 less the other's, on the same resamples of subjects.
+    @property
+    def folder(self) -> Path:
+        """Of the run.
 
         Raises:
-            UsageError: the two were not scored over the same subjects and truths.
+            UsageError: the folds are kept nowhere.
         """
-        ours, theirs = self.reports(dataset), other.reports(dataset)
-        ours[0].compare(theirs[0], kind, replicates=1)  # complains where they cannot be compared
-        return difference(
-            _counts(ours, kind),
-            _counts(theirs, kind, order=ours[0].subjects),
-            _mean_f1,
-            replicates=replicates,
-            level=0.95,
-            seed=0,
-        )
+        if self.run.folder is None:
+            raise UsageError("these folds were kept in no folder; give the run one")
+        return self.run.folder
 
     @property
     def published(self) -> tuple[Row, ...]:
         """Published rows of the same benchmark."""
         return rows_for(self.protocol.published) if self.protocol.published else ()
 
+    # -- what a task says ---------------------------------------------------------------------
+
+    @abstractmethod
+    def figures(self) -> dict[str, Any]:
+        """The scores, in what JSON can hold."""
+
+    @abstractmethod
+    def fold_facts(self, fold: Fold) -> dict[str, Any]:
+        """What of a fold stands in the result: not its predictions, which are in its file."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """Lines of Markdown: the scores, and what a reader must know of them."""
+
+    @abstractmethod
+    def compared_figures(self) -> dict[tuple[str, str], Figure]:
+        """What `compared` compares, by data set and row of the table."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever runs it must be told at once."""
+        return ()
+
+    def submissions(self) -> dict[str, str]:
+        """Further files by name, of data without a truth."""
+        return {}
+
+    def compared(self, other: Result[Any]) -> list[Compared]:
+        """This run's figures beside another's, with their differences over the same subjects.
+
+        Raises:
+            UsageError: they were not scored over the same subjects and truths.
+        """
+        if type(self) is not type(other):
+            raise UsageError(
+                f"a run of {self.protocol.kind} and one of {other.protocol.kind} have no figure in "
+                "common"
+            )
+        theirs = other.compared_figures()
+        rows = []
+        for key, ours in self.compared_figures().items():
+            if key not in theirs:
+                raise UsageError(f"only one of the two runs has the score {' '.join(key)}")
+            values = ours.value, theirs[key].value
+            rows.append(Compared(*key, *values, ours.compare(theirs[key])))
+        return rows
+
     # -- output -------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Figures and everything that they were made of; predictions stay in the folds' files."""
         return {
-            "format": "aumer-bench-result/1",
+            "format": FORMAT,
             "protocol": self.protocol.to_dict(),
             "model": self.model,
-            "command": self.command,
-            "versions": dict(self.versions),
+            "command": self.run.command,
+            "versions": dict(self.run.versions),
             "run": dict(self.about),
-            "scores": [
-                {
-                    "dataset": s.dataset,
-                    "seed": s.seed,
-                    "selection": s.selection,
-                    "selection_means": SELECTIONS[s.selection],
-                    "predictions": len(s.predictions),
-                    **({"report": s.report.to_dict()} if s.report else {}),
-                    **({"strs": s.strs.to_dict()} if s.strs else {}),
-                }
-                for s in self.scored
-            ],
-            "summary": self._summary(),
-            "notes": {name: list(notes) for name, notes in self.notes.items()},
-            "folds": [
-                {k: v for k, v in fold.items() if k not in ("predictions", "oracle", "format")}
-                | (
-                    {"oracle": {k: v for k, v in fold["oracle"].items() if k != "predictions"}}
-                    if fold["oracle"]
-                    else {}
-                )
-                for fold in self.folds
-            ],
-            "seconds": round(sum(f["seconds"] for f in self.folds), 1),
+            **self.figures(),
+            "folds": [self.fold_facts(fold) for fold in self.folds],
             "published": [row.to_dict() for row in self.published],
         }
 
-    def _summary(self) -> list[dict[str, Any]]:
-        """Mean and deviation over seeds, and the interval over subjects."""
-        found = []
-        for dataset, selection in self._groups():
-            reports = self.reports(dataset, selection)
-            if not reports:
-                continue
-            one: dict[str, Any] = {
-                "dataset": dataset,
-                "selection": selection,
-                "seeds": len(reports),
-            }
-            for name, kind in ROWS:
-                values = [r.f1(kind) for r in reports]
-                one[name] = {
-                    "f1_mean": float(np.mean(values)),
-                    "f1_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                }
-                if len(reports[0].subjects) > 1:
-                    estimate = self.bootstrap(kind, dataset, selection=selection)
-                    one[name] |= {"low": estimate.low, "high": estimate.high, "level": 0.95}
-            found.append(one)
-        return found
-
-    def _groups(self) -> list[tuple[str, str]]:
-        return list(dict.fromkeys((s.dataset, s.selection) for s in self.scored))
-
     def to_markdown(self) -> str:
         """The table with what it was made of under it."""
-        lines = [f"## {self.protocol.title}", "", f"Model: **{self.model}**", ""]
-        if any(s.report for s in self.scored):
-            lines += self._score_lines()
-        else:
-            lines += [
-                f"- {s.dataset}, seed {s.seed}: {len(s.predictions)} expressions; no truth to score"
-                for s in self.scored
-            ]
-        strs = [s for s in self.scored if s.strs]
-        if strs:
-            lines += [
-                "",
-                "| data set | seed | selection | STRS | spotting F1 (micro) | recognition UF1 |",
-                "|---|---|---|---|---|---|",
-            ]
-            for s in strs:
-                assert s.strs is not None
-                figures = (s.strs.strs, s.strs.spotting_f1, s.strs.recognition_f1)
-                cells = " | ".join(f"{x:.4f}" for x in figures)
-                lines.append(f"| {s.dataset} | {s.seed} | {s.selection} | {cells} |")
-        lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
-        lines += self._made_of()
+        found = ", ".join(f"{name} {number}" for name, number in self.run.versions.items())
+        lines = [
+            f"## {self.protocol.title}",
+            "",
+            f"Model: **{self.model}**",
+            "",
+            *self.tables(),
+            f"- versions: {found}",
+            f"- command: `{self.run.command or 'from Python'}`",
+        ]
         return "\n".join(lines) + "\n" + published_table(self.protocol.published)
 
-    def _score_lines(self) -> list[str]:
-        lines = [
-            "| data set | seed | selection | macro TP/FP/FN | F1 | micro TP/FP/FN | F1 "
-            "| overall TP/FP/FN | F1 |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for s in self.scored:
-            if s.report is None:
-                continue
-            cells = [s.dataset, str(s.seed), s.selection]
-            for _, kind in ROWS:
-                c = s.report.counts(kind)
-                cells += [f"{c.tp}/{c.fp}/{c.fn}", f"{c.f1:.4f}"]
-            lines.append("| " + " | ".join(cells) + " |")
-        lines += [
-            "",
-            "| data set | selection | mean F1 of seeds | macro | micro | overall | 95 % interval |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for one in self._summary():
-            cells = [one["dataset"], one["selection"], f"{one['seeds']}"]
-            for name, _ in ROWS:
-                sd = one[name]["f1_sd"]
-                cells.append(f"{one[name]['f1_mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
-            overall = one["overall"]
-            cells.append(
-                f"{overall['low']:.4f} to {overall['high']:.4f}" if "low" in overall else "-"
-            )
-            lines.append("| " + " | ".join(cells) + " |")
-        return lines
-
-    def _made_of(self) -> list[str]:
-        reports = [s.report for s in self.scored if s.report]
-        lines = [f"- {name}: {note}" for name, notes in self.notes.items() for note in notes]
-        if reports:
-            lines.append(f"- rules: {reports[0].describe()}")
-        if reports and len(reports[0].subjects) > 1:
-            lines.append("- interval of the overall F1 over 2000 resamples of the subjects, seed 0")
-        model = self.about["model"]
-        lines.append(f"- split: {self.protocol.split}; model trained {model['trained']}")
-        if "prior" in model:
-            counted = f", counted by the map {model['au_map']!r}" if "au_map" in model else ""
-            lines.append(
-                f"- prior: {model['prior']}{counted}; decoder: {model['decoder']}; "
-                f"{model['training']['epochs']} epochs, {model['training']['samples']}, "
-                f"network {model['training']['net']}"
-            )
-        graphs = dict.fromkeys(
-            (f["model"]["graph"][:12], f["fold"]) for f in self.folds if "graph" in f["model"]
-        )
-        if graphs:
-            every = list(dict.fromkeys(g for g, _ in graphs))
-            named = ", ".join(f"{g} ({fold})" for g, fold in graphs)
-            lines.append(f"- graph digests: {every[0] if len(every) == 1 else named}")
-        unseen = [
-            f"{name} ({share:.0%})"
-            for name, share in {k: s for f in self.folds for k, s in f["coverage"].items()}.items()
-            if share < LITTLE
-        ]
-        if unseen:
-            lines.append(
-                f"- videos with a usable face less than half the time: {', '.join(unseen)}"
-            )
-        minutes = sum(f["seconds"] for f in self.folds) / 60
-        if self.folds:
-            lines.append(
-                f"- {len(self.folds)} folds, {minutes:.1f} minutes in all, without features"
-            )
-        found = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        lines += [f"- versions: {found}", f"- command: `{self.command or 'from Python'}`"]
-        return lines
-
     def save(self) -> tuple[Path, Path]:
-        """Write ``result.json``, ``result.md`` and, where there is no truth, submissions."""
-        document, table = self.folder / RESULT, self.folder / "result.md"
+        """Write ``result.json``, ``result.md`` and, where there is no truth, submissions.
+
+        Raises:
+            UsageError: the folds were kept in no folder.
+        """
+        document, table = self.folder / RESULT, self.folder / TABLE
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
         atomic_write(document, text + "\n", overwrite=True)
         atomic_write(table, self.to_markdown(), overwrite=True)
-        for s in self.scored:
-            if s.report is None:
-                first = self.protocol.submission_first_frame
-                for source in sorted({p.subject for p in s.predictions}):
-                    own = [p for p in s.predictions if p.subject == source]
-                    path = self.folder / f"submission-{source}-seed-{s.seed}.csv"
-                    atomic_write(path, submission(own, first), overwrite=True)
+        for name, content in self.submissions().items():
+            atomic_write(self.folder / name, content, overwrite=True)
         return document, table
 
 
-def submission(predictions: Iterable[Prediction], first_frame: int) -> str:
-    """A csv of MEGC 2022: vid, pred_onset, pred_offset, type (me, mae)."""
-    kinds = {"micro": "me", "macro": "mae"}
-    rows = sorted(
-        (p.video, p.onset + first_frame, p.offset + first_frame, kinds[p.kind]) for p in predictions
-    )
-    lines = ["vid,pred_onset,pred_offset,type", *(",".join(map(str, row)) for row in rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _counts(
-    reports: Sequence[SpottingReport], kind: Kind | None, order: Sequence[str] | None = None
-) -> IntArray:
-    """(subjects, seeds, 3) TP, FP, FN."""
-    if not reports:
-        raise UsageError("there is no score: the truth of these videos is not known")
-    rows = [
-        [[c.tp, c.fp, c.fn] for r in reports for c in [r.counts(kind, subject=subject)]]
-        for subject in (order or reports[0].subjects)
+def comparison_table(first: Result[Any], second: Result[Any], rows: Iterable[Compared]) -> str:
+    """Markdown of the differences of two runs."""
+    lines = [
+        f"| data set | score | {first.model} | {second.model} | difference | 95 % interval | p |",
+        "|---|---|---|---|---|---|---|",
     ]
-    return np.array(rows, np.int64)
-
-
-def _mean_f1(counts: IntArray) -> Any:
-    """(N, seeds, 3) -> (N,)."""
-    n, seeds, _ = counts.shape
-    return f1_of(counts.reshape(n * seeds, 3)).reshape(n, seeds).mean(axis=1)
+    for row in rows:
+        d = row.difference
+        lines.append(
+            f"| {row.dataset} | {row.row} | {row.first:.4f} | {row.second:.4f} | {d.value:+.4f} "
+            f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def published_table(benchmark: str) -> str:

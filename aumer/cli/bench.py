@@ -78,8 +78,13 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
             default=0,
             help=f"what the {what} call the first frame (default: 0)",
         )
+    _add_rules(parser.add_argument_group("rules of our evaluator"))
+    _add_more(parser.add_argument_group("more about our score"))
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.set_defaults(run=_score, parser=parser)
 
-    rules = parser.add_argument_group("rules of our evaluator")
+
+def _add_rules(rules: Any) -> None:
     rules.add_argument("--iou", type=float, help="overlap of a hit (default: 0.5)")
     rules.add_argument(
         "--comparison", metavar="OP", help="whether the IoU must be '>=' (default) or '>' than that"
@@ -100,7 +105,8 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
     rules.add_argument("--expect-macro", type=int, metavar="N", help="refuse other denominators")
     rules.add_argument("--expect-micro", type=int, metavar="N", help="refuse other denominators")
 
-    more = parser.add_argument_group("more about our score")
+
+def _add_more(more: Any) -> None:
     more.add_argument("--iou-sweep", action="store_true", help="F1 at IoU 0.2 to 0.7")
     more.add_argument("--per-subject", action="store_true", help="counts and F1 of each subject")
     more.add_argument(
@@ -123,8 +129,6 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the spot-then-recognise score of the micro-expressions; needs labels",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.set_defaults(run=_score, parser=parser)
 
 
 def _settings(args: argparse.Namespace) -> SpottingSettings:
@@ -183,8 +187,6 @@ def _read(
 
 def _score(args: argparse.Namespace, console: Console) -> int:
     from aumer.evaluation import legacy
-    from aumer.evaluation.spotting import evaluate
-    from aumer.evaluation.tables import read_predictions
 
     if args.against is not None and args.bootstrap is None:
         raise UsageError("--against needs --bootstrap N")
@@ -204,10 +206,37 @@ def _score(args: argparse.Namespace, console: Console) -> int:
             f"{sorted(strange)[0][0]!r}) where the file does not say. --videos lists all videos"
         )
 
-    names = [OURS, *legacy.EVALUATORS] if args.evaluator == ALL else [args.evaluator]
-    found: list[dict[str, Any]] = []
+    found, report = _evaluated(args, predictions, truths, videos, settings)
+    out: dict[str, Any] = {
+        "predictions": args.predictions,
+        "truth": args.truth,
+        "also": args.also,
+        "evaluators": found,
+    }
+    sections = [_side_by_side(found)]
+    if report is not None:
+        sections += _more_of(args, report, truths, out)
+    if report is not None and args.strs:
+        out["strs"], text = _strs(predictions, truths, videos, settings)
+        sections.append(text)
+    console.data(json.dumps(out, indent=1) + "\n" if args.json else "\n".join(sections))
+    return EXIT_OK
+
+
+def _evaluated(
+    args: argparse.Namespace,
+    predictions: Sequence[Prediction],
+    truths: Sequence[Truth],
+    videos: Sequence[Video] | None,
+    settings: SpottingSettings,
+) -> tuple[list[dict[str, Any]], SpottingReport | None]:
+    """What every evaluator that was asked for says, and our own report if it was."""
+    from aumer.evaluation import legacy
+    from aumer.evaluation.spotting import evaluate
+
     report: SpottingReport | None = None
-    for name in names:
+    found: list[dict[str, Any]] = []
+    for name in [OURS, *legacy.EVALUATORS] if args.evaluator == ALL else [args.evaluator]:
         if name == OURS:
             report = evaluate(predictions, truths, videos, settings)
             found.append(report.to_dict())
@@ -218,36 +247,38 @@ def _score(args: argparse.Namespace, console: Console) -> int:
             if args.evaluator != ALL:
                 raise
             found.append({"evaluator": name, "refused": str(error)})
-    out: dict[str, Any] = {
-        "predictions": args.predictions,
-        "truth": args.truth,
-        "also": args.also,
-        "evaluators": found,
-    }
-    sections = [_side_by_side(found)]
-    if report is not None:
-        if args.iou_sweep:
-            sections.append(_sweep(report))
-        if args.per_subject:
-            table = report.per_subject()
-            out["per_subject"] = table.to_dict(orient="records")
-            sections.append(_table([list(table.columns), *table.to_numpy().tolist()]))
-        if args.errors:
-            sections.append(_errors(report))
-        if args.bootstrap is not None:
-            other = None
-            if args.against is not None:
-                rows = read_predictions(
-                    args.against, first_frame=args.predictions_first_frame, videos=report.videos
-                )
-                other = evaluate(rows, truths, report.videos, settings)
-            out["bootstrap"], text = _bootstrap(args, report, other)
-            sections.append(text)
-        if args.strs:
-            out["strs"], text = _strs(predictions, truths, videos, settings)
-            sections.append(text)
-    console.data(json.dumps(out, indent=1) + "\n" if args.json else "\n".join(sections))
-    return EXIT_OK
+    return found, report
+
+
+def _more_of(
+    args: argparse.Namespace,
+    report: SpottingReport,
+    truths: Sequence[Truth],
+    out: dict[str, Any],
+) -> list[str]:
+    """The tables that were asked for of our report; what JSON has of them goes into `out`."""
+    from aumer.evaluation.spotting import evaluate
+    from aumer.evaluation.tables import read_predictions
+
+    sections = []
+    if args.iou_sweep:
+        sections.append(_sweep(report))
+    if args.per_subject:
+        table = report.per_subject()
+        out["per_subject"] = table.to_dict(orient="records")
+        sections.append(_table([list(table.columns), *table.to_numpy().tolist()]))
+    if args.errors:
+        sections.append(_errors(report))
+    if args.bootstrap is not None:
+        other = None
+        if args.against is not None:
+            rows = read_predictions(
+                args.against, first_frame=args.predictions_first_frame, videos=report.videos
+            )
+            other = evaluate(rows, truths, report.videos, report.settings)
+        out["bootstrap"], text = _bootstrap(args, report, other)
+        sections.append(text)
+    return sections
 
 
 # -- tables ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`aumer bench PROTOCOL`, `aumer bench list` and `aumer bench compare`."""
+"""`aumer bench PROTOCOL`, `aumer bench list`, `aumer bench compare`, `aumer bench convert`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli import bench_report
@@ -19,7 +18,6 @@ from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from aumer.bench.protocol import Protocol
-    from aumer.bench.workers import Workers
 
 _EPILOG = """\
 PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rules`, `published`
@@ -64,7 +62,7 @@ class Actions(argparse._SubParsersAction):  # type: ignore[type-arg]
 
 
 def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``run``, ``list`` and ``compare`` to the command's actions."""
+    """Add ``run``, ``list``, ``compare``, ``convert`` and ``report`` to the command's actions."""
     _add_run(actions, common)
     listing = actions.add_parser(
         "list",
@@ -85,6 +83,18 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
     comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
     comparing.add_argument("--json", action="store_true", help="print JSON instead of a table")
     comparing.set_defaults(run=_compare, parser=comparing)
+    converting = actions.add_parser(
+        "convert",
+        parents=[common],
+        help="give a recognition run of before the files of today",
+        description="Gives a run of recognition that has about.json and seed0-*.json the files "
+        "that every run has now. Nothing is run again; the files of before are removed at the end.",
+    )
+    converting.add_argument("folder", metavar="FOLDER", help="the run's output folder")
+    converting.add_argument(
+        "--protocol", metavar="NAME", help="by name or file, of a run without result.json"
+    )
+    converting.set_defaults(run=_convert, parser=converting)
     bench_report.add_parser(actions, common)
 
 
@@ -112,8 +122,12 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in that folder, too")
+    _add_changes(parser.add_argument_group("instead of the protocol's"))
+    _add_where(parser.add_argument_group("where"))
+    parser.set_defaults(run=_run, parser=parser)
 
-    rules = parser.add_argument_group("instead of the protocol's")
+
+def _add_changes(rules: Any) -> None:
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
     rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
@@ -148,14 +162,14 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     rules.add_argument("--config", metavar="FILE", help="settings of features, as `aumer spot` has")
 
-    where = parser.add_argument_group("where")
+
+def _add_where(where: Any) -> None:
     where.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
     where.add_argument("--backend", default="local", metavar="NAME", help="local (default) or dask")
     where.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the Dask cluster")
     where.add_argument(
         "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
     )
-    parser.set_defaults(run=_run, parser=parser)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -199,103 +213,45 @@ def _roots(protocol: Protocol, given: Sequence[str]) -> dict[str, str]:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.run import run
+    from aumer.bench.store import RESULT
+    from aumer.bench.tasks import task_of
     from aumer.bench.workers import Workers
+    from aumer.cache import default_folder
 
     protocol = _protocol(args)
     roots = _roots(protocol, args.data)
     if not roots and not args.score_only:
         raise UsageError(f"where is {' and '.join(protocol.datasets)}? Give its folder with --data")
     workers = Workers(args.workers, args.backend, args.scheduler)
-    if protocol.kind == "recognition":
-        return _recognise(args, console, protocol, roots, workers)
-
-    from aumer.bench import runner
-    from aumer.cache import default_folder
-
-    result = runner.run(
+    if wrong := [name for name in task_of(protocol.kind).no_use_for if getattr(args, name)]:
+        option = wrong[0].replace("_", "-")
+        raise UsageError(f"--{option} is of spotting; {protocol.name} recognises")
+    result = run(
         protocol,
         roots,
-        args.model or "rules",
-        options=runner.Options(
-            overrides=dict(args.overrides),
-            decoder=args.decoder,
-            settings=changed_settings(args),
-            cache=args.cache or default_folder(),
-            folder=args.output,
-            overwrite=args.overwrite,
-            command=_command(),
-        ),
-        workers=workers,
+        args.model or "",
+        overrides=dict(args.overrides),
+        decoder=args.decoder,
+        settings=changed_settings(args),
+        cache=args.cache or default_folder(),
+        folder=args.output,
+        overwrite=args.overwrite,
         score_only=args.score_only,
+        workers=workers,
         progress=_Reporter(console),
+        command=_command(),
     )
     console.finish()
-    document, _ = result.save()
-    text = document.read_text(encoding="utf-8") if args.json else result.to_markdown()
+    text = result.to_markdown()
+    if args.json:
+        text = (result.folder / RESULT).read_text(encoding="utf-8")
     console.data(text)
+    for remark in result.remarks():
+        console.note(remark)
     console.note(f"written to {result.folder}")
     if args.report:
         bench_report.write(result.folder, console)
-    return EXIT_OK
-
-
-def _recognise(
-    args: argparse.Namespace,
-    console: Console,
-    protocol: Protocol,
-    roots: Mapping[str, str],
-    workers: Workers,
-) -> int:
-    from aumer.bench import recognition
-    from aumer.bench.result import RESULT, published_table
-    from aumer.bench.runner import versions
-    from aumer.cache import default_folder
-    from aumer.files import atomic_write
-
-    useless = ("decoder", "scoring", "level", "prior", "train_subjects")
-    if wrong := [name for name in useless if getattr(args, name)]:
-        option = wrong[0].replace("_", "-")
-        raise UsageError(f"--{option} is of spotting; {protocol.name} recognises")
-    model = args.model or "graph"
-    recognition.kind_of(model)
-    if args.overrides:
-        changes = {f"recognition.{model}.{key}": value for key, value in args.overrides}
-        protocol = protocol.changed(changes)
-    folder = Path(args.output or Path("aumer-bench") / f"{protocol.name}-{model}")
-    reporter = _Reporter(console)
-    result = recognition.run(
-        protocol,
-        roots,
-        model,
-        workers=workers,
-        folder=folder,
-        score_only=args.score_only,
-        progress=lambda done, total: reporter("folds", done, total),
-        clips_progress=lambda done, total: reporter("clips", done, total),
-        cache=args.cache or default_folder(),
-        settings=changed_settings(args),
-        overwrite=args.overwrite,
-    )
-    console.finish()
-    numbers, command = versions(), _command()
-    found = ", ".join(f"{name} {number}" for name, number in numbers.items())
-    table = (
-        f"## {protocol.title}\n\n{result.to_markdown()}\n- versions: {found}\n"
-        f"- command: `{command}`\n{published_table(protocol.published)}"
-    )
-    made = {"protocol": protocol.to_dict(), "command": command, "versions": numbers}
-    document = json.dumps({**result.to_dict(), **made}, indent=1) + "\n"
-    atomic_write(folder / RESULT, document, overwrite=True)
-    atomic_write(folder / "result.md", table, overwrite=True)
-    console.data(document if args.json else table)
-    if result.unseen:
-        console.note(
-            f"clips without a face that can be followed: {len(result.unseen)}, scored all the "
-            f"same; the notes and {folder / RESULT} say which, and why"
-        )
-    console.note(f"written to {folder}")
-    if args.report:
-        bench_report.write(folder, console)
     return EXIT_OK
 
 
@@ -335,62 +291,31 @@ def _minutes(seconds: float) -> str:
 
 def _list(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench import protocol
-    from aumer.bench.recognition import recognisers
+    from aumer.bench.tasks import task_of
 
     for name in protocol.names():
         found = protocol.load(name)
-        models = f"networks: {', '.join(found.models) or 'see its title'}"
-        if found.kind == "recognition":
-            models = "recognisers: " + ", ".join(recognisers(found))
+        models = task_of(found.kind).models(found)
         console.data(f"{name:20} {found.title}. Data: {', '.join(found.datasets)}; {models}\n")
     return EXIT_OK
 
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench import runner
-    from aumer.bench.recognition import ABOUT
-    from aumer.evaluation.spotting import ROWS
+    from aumer.bench.result import comparison_table
+    from aumer.bench.run import stored
 
-    if all((Path(folder) / ABOUT).exists() for folder in (args.first, args.second)):
-        return _compare_recognition(args, console)
-    first, second = (runner.stored(Path(folder)) for folder in (args.first, args.second))
-    rows = []
-    found: list[dict[str, Any]] = []
-    for dataset in first.protocol.datasets:
-        for name, kind in ROWS:
-            d = first.compare(second, kind, dataset)
-            found.append({"dataset": dataset, "row": name, **d.to_dict()})
-            rows.append(
-                f"| {dataset} | {name} | {first.f1(kind, dataset):.4f} "
-                f"| {second.f1(kind, dataset):.4f} | {d.value:+.4f} "
-                f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |"
-            )
+    first, second = stored(args.first), stored(args.second)
+    rows = first.compared(second)
     if args.json:
-        console.data(json.dumps(found, indent=1) + "\n")
-        return EXIT_OK
-    console.data(
-        f"| data set | F1 | {first.model} | {second.model} | difference | 95 % interval | p |\n"
-        "|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
-    )
+        console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
+    else:
+        console.data(comparison_table(first, second, rows))
     return EXIT_OK
 
 
-def _compare_recognition(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.recognition import PRINTED, stored
+def _convert(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.convert import convert
 
-    first, second = stored(args.first), stored(args.second)
-    found = {name: first.compare(second, name) for name in PRINTED}
-    if args.json:
-        table = [{"row": name, **d.to_dict()} for name, d in found.items()]
-        console.data(json.dumps(table, indent=1) + "\n")
-        return EXIT_OK
-    console.data(
-        f"| metric | {first.model} | {second.model} | difference | 95 % interval | p |\n"
-        "|---|---|---|---|---|---|\n"
-        + "".join(
-            f"| {name} | {first.mean(name):.4f} | {second.mean(name):.4f} | {d.value:+.4f} "
-            f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |\n"
-            for name, d in found.items()
-        )
-    )
+    convert(args.folder, args.protocol)
+    console.note(f"{args.folder} has today's files")
     return EXIT_OK

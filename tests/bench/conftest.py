@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from recognition.faces import clips
 
 from aumer.bench.protocol import Protocol, load
+from aumer.bench.run import run
+from aumer.bench.tasks import recognition
+from aumer.bench.tasks.recognition_result import RecognitionResult
 
 SUBJECTS = ("casme_015", "casme_016", "casme_019", "casme_020")
 
@@ -62,3 +68,41 @@ TINY: dict[str, Any] = {
         "motion_scales_s": [0.2],
     },
 }
+
+
+def recognize(folder: Path, model: str = "svm-cells", **changes: Any) -> RecognitionResult:
+    """A run of MEGC 2019's composite, where that is made-up clips."""
+    protocol = replace(load("megc2019-recognition"), seeds=(0,), **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognition, "composite", lambda root: clips(0, subjects=4, each=2))
+        found = run(protocol, "root", model, folder=folder, command="aumer bench <x>")
+    assert isinstance(found, RecognitionResult)
+    return found
+
+
+def to_old_layout(folder: Path) -> Path:
+    """Give a run of recognition the files it had before it had those of every run."""
+    run = json.loads((folder / "run.json").read_text())
+    data = json.loads((folder / "data.json").read_text())
+    result = json.loads((folder / "result.json").read_text())
+    about = {"model": run["model"]["model"], "options": run["model"]["options"]}
+    about["data"] = data["digest"]
+    if run["protocol"]["split"] != "loso":
+        about["split"] = [run["protocol"]["split"], run["protocol"]["folds"]]
+    for path in folder.glob("seed-*/*.json"):
+        fold = json.loads(path.read_text())
+        for key in ("dataset", "depends", "tested", "trained", "seconds"):
+            del fold[key]
+        fold |= {"format": "aumer-recognition-fold-1", "subject": fold.pop("fold")}
+        fold["seconds"] = fold.pop("training_seconds")
+        (folder / f"seed{fold['seed']}-{path.name}").write_text(json.dumps(fold))
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    for key in ("format", "run", "folds", "published"):
+        del result[key]
+    del data["format"]
+    for name, value in (("about", about), ("data", data), ("result", result)):
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    (folder / "run.json").unlink()
+    return folder

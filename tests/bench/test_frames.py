@@ -16,9 +16,14 @@ from data import trees
 
 from aumer.bench import clips as clips_module
 from aumer.bench import protocol as protocols
-from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, listed, sequence_settings
+from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, sequence_settings
+from aumer.bench.listing import listed
 from aumer.bench.protocol import Protocol
-from aumer.bench.recognition import RecognitionResult, factory, loso, read_fold, run
+from aumer.bench.recognizers import factory
+from aumer.bench.run import run
+from aumer.bench.store import read_fold
+from aumer.bench.tasks.recognition import loso
+from aumer.bench.tasks.recognition_result import Fold, RecognitionResult
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.data import read_table_report
@@ -139,17 +144,17 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
     class Killed(Exception):
         pass
 
-    def kill(done: int, total: int) -> None:
-        assert total == 3
-        if done == 2:
+    def kill(what: str, done: int, total: int) -> None:
+        assert total == (3 if what == "folds" else 15)
+        if what == "folds" and done == 2:
             raise Killed
 
     with pytest.raises(Killed):
         run(made, casme2, "mfem-mffm", folder=tmp_path, cache=cache, progress=kill)
-    kept = sorted(tmp_path.glob("seed*.json"))
-    assert [path.name for path in kept] == ["seed0-sub01.json", "seed0-sub02.json"]
+    kept = sorted(tmp_path.glob("seed-0/*.json"))
+    assert [path.name for path in kept] == ["sub01.json", "sub02.json"]
     before = [path.read_text() for path in kept]
-    with pytest.raises(UsageError, match="lacks the folds of 1 subjects with seed 0, sub03"):
+    with pytest.raises(UsageError, match="there is no fold of sub03 with seed 0"):
         run(made, None, "mfem-mffm", folder=tmp_path, score_only=True)
     # Of what was seen nothing is made of frames again.
     asked = []
@@ -165,12 +170,12 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
     assert [path.read_text() for path in kept] == before
     assert asked == [HIDDEN]
     check_whole(whole, 15)
-    assert not list(tmp_path.glob("*.checkpoint"))
+    assert not list(tmp_path.glob("**/*.checkpoint"))
     again = run(made, None, "mfem-mffm", folder=tmp_path, score_only=True)
-    assert again.to_dict() == whole.to_dict()
-    assert read_fold(kept[0]) == whole.folds[0]
+    assert again.figures() == whole.figures() and again.folds == whole.folds
+    assert read_fold(kept[0], Fold.of) == whole.folds[0]
     other = made.changed({"recognition.mfem-mffm.learning.epochs": 3})
-    with pytest.raises(UsageError, match="holds the folds of mfem-mffm"):
+    with pytest.raises(UsageError, match=r"holds another run: model\.options\.learning\.epochs"):
         run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
 
 
@@ -191,9 +196,10 @@ def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(
     folder = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
         run(made, casme2, "se-resnext50", folder=folder, cache=cache)
-    assert [path.name for path in folder.glob("seed*")] == ["seed0-1_of_2.checkpoint"]
+    (state,) = folder.glob("seed-0/*")
+    assert re.fullmatch(r"1_of_2\.[0-9a-f]{12}\.checkpoint", state.name)
     resumed = run(made, casme2, "se-resnext50", folder=folder, cache=cache)
-    assert begun == [0, 1, 1, 0, 1] and not list(folder.glob("*.checkpoint"))
+    assert begun == [0, 1, 1, 0, 1] and not list(folder.glob("**/*.checkpoint"))
     assert [f.probabilities for f in resumed.folds] == [f.probabilities for f in whole.folds]
     assert "2 groups of subjects over 3 subjects" in whole.to_markdown()
 
@@ -204,7 +210,7 @@ def test_processes_change_nothing(casme2: Path, cache: Path, tmp_path: Path) -> 
     made, model = small("casme2-5class", "svm-cells"), "svm-cells"
     two = run(made, casme2, model, folder=tmp_path, cache=cache / "new", workers=Workers(2))
     check_whole(two, 15)
-    (tmp_path / "seed0-sub01.json").unlink()
+    (tmp_path / "seed-0" / "sub01.json").unlink()
     one = run(made, casme2, model, folder=tmp_path, cache=cache)
     assert [f.probabilities for f in one.folds] == [f.probabilities for f in two.folds]
 

@@ -9,8 +9,8 @@ import pytest
 from bench.conftest import small
 
 from aumer.bench import models, protocol, published
-from aumer.bench.folds import plan
 from aumer.bench.protocol import Protocol
+from aumer.bench.split import plan
 from aumer.errors import AumerError, ConfigError, UsageError
 from aumer.strict import preset, read_toml
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.conftest import TINY, small
+from bench.conftest import TINY, recognize, small, to_old_layout
 from recognition.faces import CLASSES, clips
 from results.pages import Page
 
 from aumer.bench import report as reports
-from aumer.bench import runner
-from aumer.bench.protocol import load
-from aumer.bench.recognition import DESIGNED_ON, factory, loso, scored
+from aumer.bench.convert import convert
 from aumer.bench.report import draw, read
+from aumer.bench.run import run, stored
+from aumer.bench.tasks.recognition import DESIGNED_ON
 from aumer.errors import UsageError
 from aumer.results import html
 from aumer.results.runs import RecognitionRun, SpottingRun
@@ -34,21 +34,7 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def recognised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `aumer bench` leaves of a recogniser of flow maps."""
-    folder = tmp_path_factory.mktemp("recognised")
-    data = clips(0, subjects=4, each=2)
-    result = scored("svm-cells", loso(data, factory("svm-cells"), folder=folder), data)
-    about = {"model": "svm-cells", "options": {}, "data": "0"}
-    protocol = load("megc2019-recognition").to_dict()
-    made = {"protocol": protocol, "command": "aumer bench <x>", "versions": {"aumer": "0"}}
-    rows = zip(data.subjects, data.names, data.sources, strict=True)
-    named = [{"subject": s, "name": n, "label": 0, "dataset": d} for s, n, d in rows]
-    for name, value in (
-        ("about.json", about),
-        ("result.json", {**result.to_dict(), **made}),
-        ("data.json", {"clips": named, "unseen": []}),
-    ):
-        (folder / name).write_text(json.dumps(value))
-    return folder
+    return recognize(tmp_path_factory.mktemp("recognised") / "run").folder
 
 
 @pytest.fixture
@@ -59,17 +45,17 @@ def copied(recognised: Path, tmp_path: Path) -> Path:
 def test_a_recognition_run(recognised: Path) -> None:
     data = clips(0, subjects=4, each=2)
     before = {p.name: p.stat().st_mtime_ns for p in recognised.iterdir()}
-    run = read(recognised)
-    assert isinstance(run, RecognitionRun) and run.classes == CLASSES
+    drawn = read(recognised)
+    assert isinstance(drawn, RecognitionRun) and drawn.classes == CLASSES
     at = dict(
         zip(data.names, zip(data.subjects, data.labels, data.sources, strict=True), strict=True)
     )
-    assert {c.name for c in run.clips} == set(data.names)
-    for c in run.clips:
+    assert {c.name for c in drawn.clips} == set(data.names)
+    for c in drawn.clips:
         subject, label, source = at[c.name]
         assert (c.subject, c.truth, c.source) == (subject, CLASSES[label], source)
         assert sum(c.probabilities) == pytest.approx(1, abs=1e-5)
-        assert len(c.attribution) == len(run.rois) > 1
+        assert len(c.attribution) == len(drawn.rois) > 1
     found = Page(draw(recognised).html)
     result = json.loads((recognised / "result.json").read_text())
     assert found.table("", "value")[0][1] == f"{result['uf1']['value']:.4f}"
@@ -82,7 +68,7 @@ def test_a_recognition_run(recognised: Path) -> None:
 
 def test_losses_embeddings_and_unseen_clips_of_a_network(copied: Path) -> None:
     """As folds of recognisers of sequences keep them."""
-    for path in copied.glob("seed0-*.json"):
+    for path in copied.glob("seed-0/*.json"):
         fold = json.loads(path.read_text())
         n = len(fold["clips"])
         fold["log"] = [{"epoch": k, "loss": 1.0 / (k + 1), "inner_loss": 1.0} for k in range(3)]
@@ -90,42 +76,46 @@ def test_losses_embeddings_and_unseen_clips_of_a_network(copied: Path) -> None:
         fold["unseen"] = 1
         fold["chosen"] = {"gamma": 0.3}
         path.write_text(json.dumps(fold))
-    run = read(copied)
-    assert isinstance(run, RecognitionRun)
-    assert [len(t.log) for t in run.training] == [3] * 4 and run.chosen[0] == {"gamma": 0.3}
-    assert sum(not c.seen for c in run.clips) == 4
+    drawn = read(copied)
+    assert isinstance(drawn, RecognitionRun)
+    assert [len(t.log) for t in drawn.training] == [3] * 4 and drawn.chosen[0] == {"gamma": 0.3}
+    assert sum(not c.seen for c in drawn.clips) == 4
     done = draw(copied)
     assert list(done.figures) == ["confusion", "roc", "embeddings", "attribution", "losses"]
     assert ["gamma", "0.3 (4)"] in Page(done.html).table("of each fold")
 
 
 def test_a_run_of_before_data_sets_were_kept(copied: Path) -> None:
+    """With the files of then; converted, it says what it lacks."""
+    to_old_layout(copied)
     (copied / "data.json").unlink()
     for path in copied.glob("seed0-*.json"):
         fold = json.loads(path.read_text())
         for key in ("log", "embeddings", "attribution", "rois", "subjects", "unseen"):
             fold.pop(key, None)
         path.write_text(json.dumps(fold))
-    found = Page(draw(copied).html)
+    with pytest.raises(UsageError, match="aumer bench convert"):
+        draw(copied)
+    found = Page(draw(convert(copied)).html)
     for why in ("By data set: left out", "no attribution", "no embeddings", "no losses"):
         assert why in found.text
 
 
-def test_what_a_run_says_of_its_scores_is_said(copied: Path) -> None:
+def test_what_a_run_says_of_its_scores_is_said(tmp_path: Path) -> None:
     """As `aumer bench` does of a design that was made with the test subjects in view."""
-    result = json.loads((copied / "result.json").read_text())
-    seen = next(iter(DESIGNED_ON.values()))
-    (copied / "result.json").write_text(json.dumps({**result, "notes": [seen]}))
-    assert seen in Page(draw(copied).html).text
+    fixed = {"target": "none", "gamma": 0.3, "ridge": 0.2, "balance": 0.75}
+    recognize(tmp_path / "run", "graph", recognition={"graph": {"choice": fixed}})
+    assert next(iter(DESIGNED_ON.values())) in Page(draw(tmp_path / "run").html).text
 
 
 @pytest.mark.parametrize("how", ["gone", "relabelled", "another class", "damaged", "no result"])
 def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
-    path = copied / "seed0-s1.json"
+    path = copied / "seed-0" / "s1.json"
     fold = json.loads(path.read_text())
     wanted = "are not those that its result.json"
     if how == "gone":
         path.unlink()
+        wanted = "there is no fold of s1"
     elif how == "damaged":
         path.write_text("{")
         wanted = "is no fold of aumer"
@@ -133,7 +123,9 @@ def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
         (copied / "result.json").unlink()
         wanted = "holds no finished run"
     else:
-        new = "fear" if how == "another class" else CLASSES[CLASSES.index(fold["predicted"][0]) - 1]
+        new = CLASSES[CLASSES.index(fold["predicted"][0]) - 1]
+        if how == "another class":
+            new, wanted = "fear", "'fear' is none of the classes"
         path.write_text(json.dumps({**fold, "predicted": [new, *fold["predicted"][1:]]}))
     with pytest.raises(UsageError, match=wanted):
         draw(copied)
@@ -145,9 +137,9 @@ def test_flow_images_beside_the_mistakes(
     data = clips(0, subjects=4, each=2)
     scaled = replace(data, inputs=(data.inputs - data.inputs.min()) / np.ptp(data.inputs))
     monkeypatch.setattr(reports, "composite", lambda root: scaled)
-    run = read(recognised, data="root")
-    assert isinstance(run, RecognitionRun) and len(run.images) == len(data)
-    assert run.images["s0", data.names[0]].shape == (28, 28, 3)
+    drawn = read(recognised, data="root")
+    assert isinstance(drawn, RecognitionRun) and len(drawn.images) == len(data)
+    assert drawn.images["s0", data.names[0]].shape == (28, 28, 3)
     monkeypatch.setattr(
         reports, "composite", lambda root: replace(data, labels=(data.labels + 1) % 3)
     )
@@ -167,23 +159,22 @@ def test_flow_images_beside_the_mistakes(
 def spotted(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Path:
     """A tiny network on simulated faces, its epoch chosen on the test subject, too."""
     folder = tmp_path_factory.mktemp("spotted") / "run"
-    options = runner.Options(folder=folder, overrides=TINY)
     protocol = small(selection="oracle")
-    runner.run(protocol, {"sim-casme-sq": tables}, "aumer", options=options).save()
+    run(protocol, {"sim-casme-sq": tables}, "aumer", folder=folder, overrides=TINY)
     return folder
 
 
 def test_a_spotting_run(spotted: Path, tables: Path) -> None:
-    stored = runner.stored(spotted)
-    run = read(spotted)
-    assert isinstance(run, SpottingRun)
-    assert [s.honest for s in run.spotted] == [True, False]
+    kept = stored(spotted)
+    drawn = read(spotted)
+    assert isinstance(drawn, SpottingRun)
+    assert [s.honest for s in drawn.spotted] == [True, False]
     found = Page(draw(spotted).html)
     assert "SIMULATED DATA (sim-casme-sq)" in found.text and "ORACLE" in found.text
     assert "upper bounds and no results" in found.text and "easy" in found.text
     assert "by a model of the others" in found.text
     first = next(t for t in found.tables if t[0][:2] == ["kind", "TP"])
-    counts = stored.reports()[0].counts()
+    counts = kept.reports()[0].counts()
     assert first[3][1:4] == [str(counts.tp), str(counts.fp), str(counts.fn)]
     assert {row[0] for row in found.table("of each fold")} >= {"epochs", "threshold", "loss"}
 
@@ -191,8 +182,7 @@ def test_a_spotting_run(spotted: Path, tables: Path) -> None:
 def test_a_model_that_learns_nothing_is_not_called_one_of_the_others(
     tmp_path: Path, tables: Path
 ) -> None:
-    options = runner.Options(folder=tmp_path / "run")
-    runner.run(small(), {"sim-casme-sq": tables}, "rules", options=options).save()
+    run(small(), {"sim-casme-sq": tables}, "rules", folder=tmp_path / "run")
     text = Page(draw(tmp_path / "run").html).text
     assert "rules and no weights" in text and "trained never" in text
     assert "by a model of the others" not in text and "last epoch" not in text
@@ -210,7 +200,7 @@ def test_versions_are_the_run_s_and_not_those_of_today(spotted: Path, tmp_path: 
 
 
 def test_what_is_no_run(tmp_path: Path, spotted: Path) -> None:
-    with pytest.raises(UsageError, match=r"neither run.json .* nor about.json"):
+    with pytest.raises(UsageError, match="holds no finished run"):
         draw(tmp_path)
     with pytest.raises(UsageError, match="leave --data out"):
         draw(spotted, data=tmp_path)

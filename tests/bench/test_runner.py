@@ -21,13 +21,18 @@ import torch
 from bench.conftest import SUBJECTS, TINY, small, write_tables
 
 from aumer import registry
-from aumer.bench import models, runner
-from aumer.bench.emotions import DisplacementSvm, displacement
-from aumer.bench.folds import Entry, job, plan, predictions_of, read_fold, run_fold
+from aumer.bench import folds as folds_module
+from aumer.bench.folds import job, run_fold
 from aumer.bench.protocol import Protocol, load
-from aumer.bench.result import Result
-from aumer.bench.runner import Options
+from aumer.bench.run import run, stored
 from aumer.bench.sources import open_source
+from aumer.bench.split import plan
+from aumer.bench.store import read_fold
+from aumer.bench.task import Options
+from aumer.bench.tasks import spotting
+from aumer.bench.tasks.spot_then_recognize import DisplacementSvm, displacement
+from aumer.bench.tasks.spotting import Entries, Entry, Spotting, predictions_of
+from aumer.bench.tasks.spotting_result import SpottingResult
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.errors import ConfigError, UsageError
@@ -49,18 +54,20 @@ def bench(
     *,
     options: dict[str, Any] | None = None,
     **more: Any,
-) -> Result:
+) -> SpottingResult:
     overrides = TINY if model == "aumer" else None
-    made = Options(folder=folder, **{"overrides": overrides, **(options or {})})
+    made = {"folder": folder, "overrides": overrides, **(options or {})}
     roots = {} if more.get("score_only") else {"sim-casme-sq": tables}
-    return runner.run(protocol or small(), roots, model, options=made, **more)
+    found = run(protocol or small(), roots, model, **made, **more)
+    assert isinstance(found, SpottingResult)
+    return found
 
 
 def folds_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Every fold's result by file, without the times that it took."""
     found = {}
     for path in sorted(folder.glob("seed-*/*.json")):
-        fold = read_fold(path)
+        fold = read_fold(path, dict)
         del fold["seconds"]
         fold["model"].pop("training_seconds", None)
         found[f"{path.parent.name}/{path.name}"] = fold
@@ -162,13 +169,13 @@ def test_a_held_out_subject_changes_nothing_in_the_model_of_its_fold(
     """Its labels and its features perturbed: weights, prior and threshold stay, bit for bit."""
     protocol = small()
     inner = {**TINY, "inner_share": 0.3}
-    model = models.find(preset, protocol, overrides=inner if preset == "aumer" else {"epochs": 2})
+    options = Options(overrides=inner if preset == "aumer" else {"epochs": 2})
+    task = Spotting(protocol, preset, options)
     made = entries(tables)
-    folds = plan(protocol, [e.whose for e in made])
+    folds = plan(protocol, Entries(made).whose)
 
     def result(which: int, data: Sequence[Entry]) -> dict[str, Any]:
-        work = job(folds[which], data, model, protocol, 0, run="", folder=None)
-        found = run_fold(work)[1]
+        found = run_fold(job(task, folds[which], Entries(data), 0))
         del found["seconds"], found["model"]["training_seconds"]
         return found
 
@@ -233,12 +240,12 @@ def test_scoring_again_needs_no_data_and_runs_nothing(
     def never(*_: Any) -> Any:
         raise AssertionError("a fold was run")
 
-    monkeypatch.setattr(runner, "run_fold", never)
+    monkeypatch.setattr(folds_module, "run_fold", never)
     before = json.loads((unbroken / "result.json").read_text())
     again = bench(unbroken, tables, score_only=True).to_dict()
     assert again["scores"] == before["scores"]
     assert again["summary"] == before["summary"]
-    assert runner.stored(unbroken).to_dict()["scores"] == before["scores"]
+    assert stored(unbroken).to_dict()["scores"] == before["scores"]
     lower = bench(unbroken, tables, protocol=small(**{"scoring.iou": 0.1}), score_only=True)
     assert lower.f1() >= again["summary"][0]["overall"]["f1_mean"]
     assert "IoU >= 0.1" in lower.to_markdown()
@@ -418,7 +425,7 @@ class Fixed:
 def at_hand(monkeypatch: pytest.MonkeyPatch, tables: Path) -> dict[str, Fixed]:
     """Data sets by name, instead of those that are opened."""
     held: dict[str, Fixed] = {}
-    monkeypatch.setattr(runner, "open_source", lambda name, *_, **__: held[name])
+    monkeypatch.setattr(spotting, "open_source", lambda name, *_, **__: held[name])
     return held
 
 
@@ -430,8 +437,7 @@ def test_unseen_videos_give_a_submission_and_no_score(
     at_hand |= {"megc-unseen": Fixed(unseen), "casme-sq": Fixed(videos[2:]), "samm-lv": Fixed([])}
     protocol = load("megc-unseen")
     roots = dict.fromkeys(at_hand, tables)
-    options = Options(folder=tmp_path / "run")
-    result = runner.run(protocol, {"megc-unseen": tables}, "rules", options=options)
+    result = run(protocol, {"megc-unseen": tables}, "rules", folder=tmp_path / "run")
     result.save()
     with pytest.raises(UsageError, match="truth"):
         result.bootstrap()
@@ -441,8 +447,7 @@ def test_unseen_videos_give_a_submission_and_no_score(
     ours = {(p.video, p.kind, p.onset, p.offset) for p in result.scored[0].predictions}
     read = {(p.video, p.kind, p.onset, p.offset) for p in read_predictions(path, first_frame=1)}
     assert read == ours and ours
-    options = Options(folder=tmp_path / "net", overrides=TINY)
-    trained = runner.run(protocol, roots, "aumer", options=options)
+    trained = run(protocol, roots, "aumer", folder=tmp_path / "net", overrides=TINY)
     assert trained.folds[0]["trained"] == sorted(SUBJECTS[2:])
 
 
@@ -458,8 +463,7 @@ def test_spot_then_recognise(tmp_path: Path, tables: Path, at_hand: dict[str, Fi
     ]
     at_hand["casme-sq"] = Fixed(named)
     protocol = load("strs-casme-sq").changed({"scoring.expect_macro": 8, "scoring.expect_micro": 4})
-    options = Options(folder=tmp_path / "run")
-    result = runner.run(protocol, {"casme-sq": tables}, "rules", options=options)
+    result = run(protocol, {"casme-sq": tables}, "rules", folder=tmp_path / "run")
     (scored,) = result.scored
     assert {p.label for p in scored.predictions} <= set(protocol.classes)
     assert scored.strs is not None and scored.strs.strs <= scored.strs.spotting_f1
@@ -490,7 +494,7 @@ def test_displacement_is_the_sum_of_motion_in_eye_distances(tables: Path) -> Non
 
 def test_what_cannot_be_run_is_said(tmp_path: Path, tables: Path) -> None:
     with pytest.raises(UsageError, match="needs the data set sim-casme-sq"):
-        runner.run(small(), {"samm-lv": tables}, "rules", options=Options(folder=tmp_path / "a"))
+        run(small(), {"samm-lv": tables}, "rules", folder=tmp_path / "a")
     with pytest.raises(UsageError, match="8 macro truths where 9"):
         bench(tmp_path / "b", tables, "rules", small(**{"scoring.expect_macro": 9}))
     with pytest.raises(UsageError, match="no data set is called"):

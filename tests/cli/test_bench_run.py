@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.conftest import TINY, write_tables
+from bench.conftest import TINY, recognize, to_old_layout, write_tables
 from data import trees
 
 from aumer.errors import EXIT_OK, EXIT_USAGE
@@ -196,3 +196,14 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
 def test_wrong_recognition_is_told(run: Any, tmp_path: Path, line: str, said: str) -> None:
     done = run(f"bench casme2-5class --data {tmp_path} {line}")
     assert done.code == EXIT_USAGE and re.search(said, done.err, re.DOTALL), done.err
+
+
+def test_a_run_of_before_is_converted(run: Any, tmp_path: Path) -> None:
+    folder = to_old_layout(recognize(tmp_path / "old").folder)
+    refused = run("bench compare old old")
+    assert refused.code == EXIT_USAGE and "aumer bench convert old" in refused.err
+    done = run("bench convert old")
+    assert done.code == EXIT_OK, done.err
+    same = run("bench compare old old")
+    assert same.code == EXIT_OK and "| all | uf1 |" in same.out
+    assert not (folder / "about.json").exists()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from recognition.faces import CLASSES, MOVES, clips
 
-from aumer.bench.recognition import composite, factory
+from aumer.bench.composite import composite
+from aumer.bench.recognizers import factory
 from aumer.errors import WeightsError
 from aumer.recognition import seam
 from aumer.recognition.graph_kernel import GraphRecognizer
@@ -89,7 +90,7 @@ def test_its_command_makes_it_again(
 @pytest.mark.slow
 def test_a_sample_of_folds_of_the_honest_figure(shared_data: Callable[[str], Path]) -> None:
     """Nested selection of some subjects' folds, as the figure on the card was measured."""
-    from aumer.bench.recognition import loso
+    from aumer.bench.tasks.recognition import loso
 
     data = composite(shared_data("megc2019"))
     folds = loso(data, factory("graph"), subjects=["sub17", "s03", "006"])

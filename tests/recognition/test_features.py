@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aumer.bench.recognition import composite
+from aumer.bench.composite import composite
 from aumer.recognition.features import (
     ROI_CENTRES,
     cell_means,

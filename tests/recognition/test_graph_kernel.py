@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from recognition.faces import CLASSES, clips
 
-from aumer.bench.recognition import factory
+from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.recognition import seam

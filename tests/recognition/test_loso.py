@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from recognition.faces import CLASSES, clips
 
-from aumer.bench.recognition import composite, factory, loso, scored
+from aumer.bench.composite import composite
+from aumer.bench.recognizers import factory
+from aumer.bench.tasks.recognition import loso
+from aumer.bench.tasks.recognition_result import scored
 from aumer.bench.workers import Workers
 from aumer.errors import UsageError
 from aumer.recognition.seam import Clips, Recognizer
@@ -64,14 +67,14 @@ def test_workers_change_nothing() -> None:
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     data = clips(0, subjects=3)
     loso(data, SVM, subjects=["s1"], folder=tmp_path)
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.glob("seed-0/*.json")
     before = kept.read_text()
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     folds = loso(data, SVM, folder=tmp_path, progress=lambda *n: told.append(n))
-    assert kept.read_text() == before and told == [(2, 3), (3, 3)]
+    assert kept.read_text() == before and told == [("folds", n, 3) for n in (1, 2, 3)]
     again = loso(data, _never, folder=tmp_path)
     assert again == folds
-    with pytest.raises(UsageError, match="fold of other clips"):
+    with pytest.raises(UsageError, match=r"made of something else \(tested data\)"):
         loso(replace(data, labels=(data.labels + 1) % 3), SVM, folder=tmp_path)
     kept.write_text(json.dumps({"format": "other"}))
     with pytest.raises(UsageError, match="is no fold of aumer"):
@@ -175,7 +178,7 @@ def test_a_fold_keeps_what_reports_are_made_of(tmp_path: Path) -> None:
     model = Telling().fit(data.take(~data.of_subject("s1")))
     np.testing.assert_allclose(fold.attribution[0], model.attribution(own[0]), atol=1e-5)
     assert loso(data, _never, subjects=["s1"], folder=tmp_path) == (fold,)
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.glob("seed-0/*.json")
     old = json.loads(kept.read_text())
     for key in ("log", "embeddings", "attribution", "rois"):
         del old[key]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from aumer.bench.recognition import factory
+from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, NoFaceError, UsageError, WeightsError
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import SequenceClips

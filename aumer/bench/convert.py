@@ -1,0 +1,142 @@
+"""Runs of recognition of before they had the layout of all others: renamed, and not run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from aumer import strict
+from aumer.bench import protocol as protocols
+from aumer.bench.clips import ClipSet, StoredClips
+from aumer.bench.protocol import Protocol
+from aumer.bench.result import Run, versions
+from aumer.bench.run import scored
+from aumer.bench.split import plan
+from aumer.bench.store import DATA, FOLD_FORMAT, OLD, RESULT, Store
+from aumer.bench.task import Options
+from aumer.bench.tasks.recognition import Recognition
+from aumer.bench.tasks.recognition_result import Fold
+from aumer.config import digest
+from aumer.errors import UsageError
+from aumer.files import StrPath
+
+#: What a fold's file of before called itself.
+_OLD_FOLD = "aumer-recognition-fold-1"
+
+
+def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = None) -> Path:
+    """Give a folder with ``about.json`` and ``seed0-*.json`` the files that every run has now.
+
+    The files of before are removed at the end, so that a conversion that was killed can be made
+    again. A run that the command line had finished is scored again.
+
+    Args:
+        protocol: of a run without ``result.json``, which says it.
+
+    Raises:
+        UsageError: the folder is no such run or damaged, or the protocol is not its own.
+    """
+    folder = Path(folder)
+    if not (folder / OLD).exists():
+        raise UsageError(f"{folder} has no {OLD}: it is no run of before, and needs no conversion")
+    old = _json(folder / OLD)
+    document = _json(folder / RESULT) if (folder / RESULT).exists() else None
+    task = _task(folder, old, document, protocol)
+    files = sorted(folder.glob("seed*-*.json"))
+    folds = [_fold(path) for path in files]
+    truth = _truth(folder, task.protocol, folds)
+    about = json.loads(json.dumps(task.about()))
+    planned = {fold.name: fold for fold in plan(task.protocol, truth.whose, pooled=True)}
+    run, whose = digest(about), truth.whose
+    store = Store(folder)
+    for path, fold in zip(files, folds, strict=True):
+        if fold.subject not in planned:
+            raise UsageError(f"{path} is no fold of the protocol {task.protocol.name}")
+        part = planned[fold.subject]
+        store.write_fold(
+            {
+                "format": FOLD_FORMAT,
+                "fold": fold.subject,
+                "dataset": part.dataset,
+                "seed": fold.seed,
+                "depends": {"run": run, **task.depends(part, truth)},
+                "tested": list(dict.fromkeys(fold.whose)),
+                "trained": list(dict.fromkeys(whose[k][1] for k in part.trained)),
+                **fold.to_dict(),
+                "seconds": fold.seconds,
+            }
+        )
+    store.write_data(truth.to_dict())
+    store.claim(about)
+    if document is not None:
+        command, numbers = document.get("command", ""), document.get("versions") or versions()
+        made = Run(task.protocol, task.name, about, folder, command, numbers)
+        scored(Recognition, made, truth, store).save()
+    for path in (*files, *folder.glob("seed*.checkpoint"), folder / OLD):
+        path.unlink()
+    return folder
+
+
+def _task(
+    folder: Path,
+    old: Mapping[str, Any],
+    document: Mapping[str, Any] | None,
+    protocol: str | PathLike[str] | Protocol | None,
+) -> Recognition:
+    """The run's model under its protocol; other options than the folder's are refused."""
+    if protocol is not None:
+        found = protocols.load(protocol)
+    elif document is not None:
+        found = strict.build(Protocol, document["protocol"], str(folder / RESULT))
+        found = found.changed({"seeds": [int(seed) for seed in document["seeds"]]})
+    else:
+        raise UsageError(f"{folder} has no {RESULT} to say its protocol: give it with --protocol")
+    task = Recognition(found, str(old.get("model")), Options())
+    about = json.loads(json.dumps(task.about()))
+    split = None if found.split == "loso" else [found.split, found.folds]
+    if (about["model"]["options"], split) != (old.get("options"), old.get("split")):
+        raise UsageError(
+            f"{folder} is of {old.get('model')} with {old.get('options')} and split "
+            f"{old.get('split', 'loso')}, and the protocol {found.name} is not: give its own "
+            "with --protocol"
+        )
+    return task
+
+
+def _fold(path: Path) -> Fold:
+    found = _json(path)
+    if found.get("format") != _OLD_FOLD:
+        raise UsageError(f"{path} is no fold of before; take it out of the folder")
+    try:
+        renamed = {"fold": found.pop("subject"), "training_seconds": found.pop("seconds", 0.0)}
+        return Fold.of({**found, **renamed})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is no fold of before: {error!r}; delete it") from error
+
+
+def _truth(folder: Path, protocol: Protocol, folds: Sequence[Fold]) -> ClipSet:
+    """What was scored; in the oldest runs nothing but the folds say it, and no data set."""
+    if (folder / DATA).exists():
+        return Recognition.read(_json(folder / DATA))
+    first = [fold for fold in folds if fold.seed == folds[0].seed]
+    rows = [row for fold in first for row in fold.rows()]
+    clips = StoredClips(
+        "",
+        (),
+        tuple(protocol.classes.index(row.truth) for row in rows),
+        tuple(row.subject for row in rows),
+        protocol.classes,
+        tuple(row.clip for row in rows),
+    )
+    return ClipSet(clips)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    return found

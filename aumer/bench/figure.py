@@ -1,0 +1,79 @@
+"""One figure of a run, whatever its task: its value, its interval, and its difference to another's.
+
+A metric is a function of counts that add over subjects. Counts are summed, and divided once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError
+from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
+from aumer.types import IntArray
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A metric's mean over seeds.
+
+    Shapes:
+        counts (subjects, seeds, ...); truths (subjects, ...): how many there are, whatever was
+        predicted.
+
+    Attributes:
+        metric: from (N, ...) counts to (N,) scores.
+    """
+
+    subjects: tuple[str, ...]
+    counts: IntArray
+    truths: IntArray
+    metric: Callable[[IntArray], Floats]
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return int(self.counts.shape[1])
+
+    @property
+    def value(self) -> float:
+        """Of all subjects' counts."""
+        return float(self._mean(self.counts.sum(axis=0)[None])[0])
+
+    def bootstrap(self, *, replicates: int = 2000, seed: int = 0) -> Estimate:
+        """The value with its 95 % interval over resampled subjects.
+
+        Raises:
+            UsageError: fewer than two subjects.
+        """
+        return interval(self.counts, self._mean, replicates=replicates, level=0.95, seed=seed)
+
+    def compare(self, other: Figure, *, replicates: int = 2000, seed: int = 0) -> Difference:
+        """This value less the other's, on the same resamples of subjects.
+
+        Raises:
+            UsageError: the two were not scored over the same subjects, classes and truths.
+        """
+        if set(self.subjects) != set(other.subjects):
+            strange = sorted(set(self.subjects) ^ set(other.subjects))
+            raise UsageError(f"only one of the two runs has subject {', '.join(strange)}")
+        order = [other.subjects.index(subject) for subject in self.subjects]
+        if self.counts.shape[2:] != other.counts.shape[2:]:
+            raise UsageError("only models tested on the same classes compare")
+        if (self.truths != other.truths[order]).any():
+            raise UsageError("the two models were scored over different truths")
+        theirs = other.counts[order]
+        return difference(
+            self.counts, theirs, self._mean, replicates=replicates, level=0.95, seed=seed
+        )
+
+    def _mean(self, counts: IntArray) -> Floats:
+        """(N, seeds, ...) -> (N,); each seed has its own counts, and they are not pooled."""
+        by_seed = [self.metric(counts[:, k]) for k in range(counts.shape[1])]
+        mean: Floats = np.mean(by_seed, 0)
+        return mean

@@ -1,0 +1,159 @@
+"""The one runner: data -> folds -> predictions in files -> score, for every task.
+
+The command line prints what this gives; everything on disk is written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aumer import strict
+from aumer.bench import protocol as protocols
+from aumer.bench.folds import run_folds
+from aumer.bench.protocol import Protocol
+from aumer.bench.result import Result, Run
+from aumer.bench.split import plan
+from aumer.bench.store import RESULT, Store
+from aumer.bench.task import Options, Progress, Task, Truth
+from aumer.bench.tasks import task_of
+from aumer.bench.workers import Workers
+from aumer.config import Settings, digest
+from aumer.errors import UsageError
+from aumer.files import StrPath
+
+
+def run(
+    protocol: str | Protocol,
+    roots: StrPath | Mapping[str, StrPath] | None,
+    model: str = "",
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    decoder: str | None = None,
+    settings: Settings | None = None,
+    cache: StrPath | None = None,
+    folder: StrPath | None = None,
+    overwrite: bool = False,
+    score_only: bool = False,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Result[Any]:
+    """Run what of a protocol has not been run yet, score all of it, and write both.
+
+    Args:
+        protocol: or its name or file.
+        roots: the folder of the data set, or of each by name.
+        model: as `aumer bench` takes it; by default the task's.
+        overrides, decoder, settings, cache: see `aumer.bench.task.Options`.
+        folder: of the run; by default ``aumer-bench/PROTOCOL-MODEL-DIGEST`` here, so that the same
+            settings find the same folder.
+        overwrite: run anew what in the folder was made of something else.
+        score_only: run nothing. Without `roots` the truth is that of the last run.
+        progress: called with what is being done, how much of it is done, and how much there is.
+        command: as it was typed, for the table.
+
+    Raises:
+        UsageError: data that cannot be read, a folder that holds another run, or a missing fold,
+            whose misses would go uncounted.
+        ConfigError: settings that do not fit.
+    """
+    protocol, workers = protocols.load(protocol), workers or Workers()
+    kind = task_of(protocol.kind)
+    model = model or kind.default_model
+    given = _roots(protocol, roots)
+    task = kind(protocol, model, Options(overrides, decoder, settings, cache))
+    about = json.loads(json.dumps(task.about()))  # as the file gives it back
+    store = Store(_folder(folder, protocol, model, about))
+    store.check(about, overwrite=overwrite, score_only=score_only)
+    try:
+        if given or not score_only:
+            truth = task.open(given, workers, progress)
+        else:
+            truth = store.read_data(task.read)
+        store.claim(about)
+        if not score_only:
+            items = task.prepare(truth, workers, progress)
+            store.write_data(truth.to_dict())
+            run_folds(
+                task,
+                plan(task.protocol, items.whose, pooled=task.pooled),
+                items,
+                task.protocol.seeds,
+                run=digest(about),
+                store=store,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    finally:
+        task.close()
+    made = Run(task.protocol, task.name, about, store.folder, command)
+    result = scored(kind, made, truth, store)
+    result.save()
+    return result
+
+
+def stored(folder: StrPath) -> Result[Any]:
+    """A finished run, scored again from its folds by the rules that its ``result.json`` states.
+
+    Raises:
+        UsageError: the folder holds no finished run, or a fold is missing.
+    """
+    store = Store(Path(folder))
+    about, document = store.about(), store.document(RESULT)
+    try:
+        protocol = strict.build(Protocol, document["protocol"], str(store.folder / RESULT))
+        made = Run(
+            protocol,
+            document["model"],
+            about,
+            store.folder,
+            document["command"],
+            document["versions"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{folder} holds no finished run of `aumer bench`: {error!r}") from error
+    kind = task_of(protocol.kind)
+    return scored(kind, made, store.read_data(kind.read), store)
+
+
+def scored(kind: type[Task[Any, Any, Any]], made: Run, truth: Truth, store: Store) -> Result[Any]:
+    """The score of the folds that a store holds.
+
+    Raises:
+        UsageError: a fold is missing, damaged or of another run.
+    """
+    # Whom a model learnt from does not matter to its score.
+    planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
+    run = digest(made.about)
+    folds = [
+        store.finished(seed, fold.name, run, kind.parse)
+        for seed in made.protocol.seeds
+        for fold in planned
+    ]
+    return kind.scored(made, truth, folds)
+
+
+def _roots(
+    protocol: Protocol, roots: StrPath | Mapping[str, StrPath] | None
+) -> Mapping[str, StrPath]:
+    if roots is None or isinstance(roots, Mapping):
+        return roots or {}
+    if len(protocol.datasets) > 1:
+        raise UsageError(
+            f"protocol {protocol.name} has the data sets {', '.join(protocol.datasets)}; give the "
+            "root of each by its name"
+        )
+    return {protocol.datasets[0]: roots}
+
+
+def _folder(
+    folder: StrPath | None, protocol: Protocol, model: str, about: Mapping[str, Any]
+) -> Path:
+    if folder is not None:
+        return Path(folder)
+    return Path("aumer-bench") / f"{protocol.name}-{Path(model).stem}-{digest(about)[:8]}"

@@ -1,0 +1,218 @@
+"""A run's folder: one layout for every task, written whole or not at all.
+
+``run.json`` is what all of the run depends on, ``data.json`` what it is scored over,
+``seed-0/FOLD.json`` the result of each fold, and ``result.json`` and ``result.md`` the score. The
+same command goes on where it was killed; a fold is run again where anything that it depends on has
+changed.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aumer.errors import UsageError
+from aumer.files import atomic_write
+
+RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
+#: What runs of recognition were called by before they had this layout.
+OLD = "about.json"
+FORMAT, FOLD_FORMAT = "aumer-bench/1", "aumer-bench-fold/1"
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one run.
+
+    Raises:
+        UsageError: by every method that reads: the folder holds no such file, or a damaged one.
+    """
+
+    folder: Path
+
+    # -- whose it is ----------------------------------------------------------------------------
+
+    def check(self, about: Mapping[str, Any], *, overwrite: bool, score_only: bool) -> None:
+        """Complain where the folder cannot be this run's; write nothing.
+
+        Raises:
+            UsageError: it holds another run or other files, or if `score_only` nothing.
+        """
+        self.check_layout()
+        if not (self.folder / RUN).exists():
+            if score_only:
+                raise UsageError(
+                    f"{self.folder} holds no run of this protocol with this model and these "
+                    "settings: there is nothing to score. Run it without --score-only, or give "
+                    "its --output"
+                )
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise UsageError(
+                    f"{self.folder} holds other files; give --output an empty or a new folder"
+                )
+            return
+        before = self.about()
+        if before != about and (score_only or not overwrite):
+            raise UsageError(
+                f"{self.folder} holds another run: {', '.join(_differences(before, about))} "
+                "differ. Give another --output, or --overwrite to run it anew"
+            )
+
+    def check_layout(self) -> None:
+        """Complain of a folder of before recognition had this layout.
+
+        Raises:
+            UsageError: says how it is converted.
+        """
+        if (self.folder / OLD).exists():
+            raise UsageError(
+                f"{self.folder} is a run of recognition with the files of before ({OLD}); "
+                f"`aumer bench convert {self.folder}` gives them their new names, and runs nothing "
+                "again"
+            )
+
+    def claim(self, about: Mapping[str, Any]) -> None:
+        """Make the folder this run's."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {self.folder}: {error.strerror}") from error
+        if not (self.folder / RUN).exists() or self._read(RUN) != about:
+            write_json(self.folder / RUN, about)
+
+    def about(self) -> dict[str, Any]:
+        """What `claim` wrote."""
+        return self.document(RUN)
+
+    def document(self, name: str) -> dict[str, Any]:
+        """The JSON file of that name."""
+        self.check_layout()
+        return self._read(name)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{self.folder} holds no finished run of `aumer bench`: {name}: {error}"
+            ) from error
+        return found
+
+    # -- data -----------------------------------------------------------------------------------
+
+    def write_data(self, values: Mapping[str, Any]) -> None:
+        """Keep what is scored."""
+        write_json(self.folder / DATA, {"format": FORMAT, **values})
+
+    def read_data(self, read: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
+        """What is scored, as `read` makes it of the document."""
+        found = self.document(DATA)
+        try:
+            return read(found)
+        except (KeyError, TypeError, ValueError) as error:
+            path = self.folder / DATA
+            raise UsageError(f"cannot read what was scored from {path}: {error!r}") from error
+
+    # -- folds ----------------------------------------------------------------------------------
+
+    def fold_path(self, seed: int, name: str) -> Path:
+        """Where a fold's result is kept."""
+        return self.folder / f"seed-{seed}" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}.json"
+
+    def write_fold(self, result: Mapping[str, Any]) -> None:
+        """Keep a fold's result, and delete the state of its training."""
+        path = self.fold_path(result["seed"], result["fold"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A line a key: rows of numbers with a line a number would be long.
+        lines = ",\n".join(
+            f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in result.items()
+        )
+        atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
+        self._forget_states(path)
+
+    def done(self, seed: int, name: str, depends: Mapping[str, str], *, overwrite: bool) -> bool:
+        """Whether a fold's result is there, and would be the same if it were made now.
+
+        Raises:
+            UsageError: it was made of something else, which is not to be overwritten.
+        """
+        path = self.fold_path(seed, name)
+        if not path.exists():
+            return False
+        before = read_fold(path, lambda values: values["depends"])
+        if before == depends:
+            # Killed between the result and this: the state would lie there for good.
+            self._forget_states(path)
+            return True
+        if not overwrite:
+            changed = ", ".join(k for k, v in depends.items() if before.get(k) != v)
+            raise UsageError(
+                f"{path} was made of something else ({changed}); give another --output, or "
+                "--overwrite to run it anew"
+            )
+        return False
+
+    def _forget_states(self, path: Path) -> None:
+        for state in path.parent.glob(f"{glob.escape(path.stem)}.*.checkpoint"):
+            state.unlink(missing_ok=True)
+
+    def finished(
+        self, seed: int, name: str, run: str, parse: Callable[[Mapping[str, Any]], Parsed]
+    ) -> Parsed:
+        """A fold's result.
+
+        Args:
+            run: the digest of what the run depends on.
+            parse: of the file's values.
+        """
+        path = self.fold_path(seed, name)
+        if not path.exists():
+            raise UsageError(
+                f"there is no fold of {name} with seed {seed} in {self.folder}, and its misses "
+                "would go uncounted; the same command without --score-only runs it"
+            )
+        kept, found = read_fold(path, lambda values: (values, parse(values)))
+        if (kept["fold"], kept["seed"], kept["depends"]["run"]) != (name, seed, run):
+            raise UsageError(f"{path} is of another run or fold; delete it, and run it anew")
+        return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, over one that is there."""
+    atomic_write(path, json.dumps(value, indent=1, allow_nan=False) + "\n", overwrite=True)
+
+
+def read_fold(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
+    """A fold's result from its file, as `parse` makes it of the file's values.
+
+    Raises:
+        UsageError: it is missing, damaged or something else.
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != FOLD_FORMAT:
+            raise ValueError(f"its format is {found['format']!r}")
+        _ = found["fold"], found["seed"], found["depends"]
+        return parse(found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is no fold of aumer's: {error}. Delete it, and the next run makes it anew"
+        ) from error
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*now, *(k for k in before if k not in now)]
+        return [
+            d
+            for k in keys
+            for d in _differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k))
+        ]
+    return [] if json.dumps(before) == json.dumps(now) else [name]

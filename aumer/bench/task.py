@@ -1,0 +1,207 @@
+"""What a kind of benchmark is: what is opened, how one fold is predicted, how all are scored.
+
+A new one is a subclass of `Task` in ``aumer/bench/tasks/``; folds, files, resuming, processes and
+commands are those of all.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from aumer.bench.protocol import Protocol as BenchProtocol
+from aumer.bench.result import Result, Run
+from aumer.bench.split import Fold, Whose
+from aumer.bench.workers import Workers
+from aumer.config import Settings
+from aumer.errors import UsageError
+from aumer.files import StrPath
+
+#: Called with what is being done ("features", "clips", "folds"), how much of it is done, and how
+#: much there is.
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may differ between runs of a protocol, besides the model.
+
+    Attributes:
+        overrides: keys of the model's training preset, or of the recogniser's options.
+        decoder: instead of the protocol's.
+        settings: of features, rules, faces and motion; `None` for the default ones.
+        cache: folder for what is made of frames; `None` keeps nothing for another run.
+    """
+
+    overrides: Mapping[str, Any] | None = None
+    decoder: str | None = None
+    settings: Settings | None = None
+    cache: StrPath | None = None
+
+
+class Truth(ABC):
+    """What a run is scored over: every item (video, clip) and what it shows.
+
+    Attributes:
+        whose: data set and subject of each item.
+    """
+
+    @property
+    @abstractmethod
+    def whose(self) -> Sequence[Whose]: ...
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """All of it but what models read, as JSON has it: a run's ``data.json``."""
+
+
+class Work(ABC):
+    """All that a worker needs to predict one fold. It travels to other processes.
+
+    Attributes:
+        tested, trained: the subjects, each once.
+    """
+
+    @property
+    @abstractmethod
+    def tested(self) -> tuple[str, ...]: ...
+
+    @property
+    @abstractmethod
+    def trained(self) -> tuple[str, ...]: ...
+
+    @abstractmethod
+    def predict(self, seed: int, checkpoint: Path | None) -> dict[str, Any]:
+        """Fit and predict; the result in what JSON can hold.
+
+        Args:
+            checkpoint: from which a killed training goes on; `None` keeps none.
+        """
+
+
+class Items(Protocol):
+    """What folds are made of.
+
+    Attributes:
+        whose: data set and subject of each item.
+    """
+
+    @property
+    def whose(self) -> Sequence[Whose]: ...
+
+
+Truth_ = TypeVar("Truth_", bound=Truth)
+Items_ = TypeVar("Items_", bound=Items)
+#: A fold's result as its file gives it back.
+Done = TypeVar("Done")
+
+
+class Task(ABC, Generic[Truth_, Items_, Done]):
+    """A kind of benchmark, with one model under one protocol.
+
+    Attributes:
+        kind: as protocols call it.
+        default_model: where none is asked for.
+        pooled: how `aumer.bench.split.plan` parts subjects.
+        no_use_for: keys of protocols, and options of the command line, that change nothing here.
+        protocol: as it is run: a model that draws nothing at random has one seed.
+        name: the model's, for people.
+        resumes: whether a killed fold goes on from a file.
+    """
+
+    kind: ClassVar[str]
+    default_model: ClassVar[str]
+    pooled: ClassVar[bool] = False
+    no_use_for: ClassVar[tuple[str, ...]] = ()
+
+    protocol: BenchProtocol
+    name: str
+    resumes: bool
+
+    @abstractmethod
+    def __init__(self, protocol: BenchProtocol, model: str, options: Options) -> None:
+        """Find the model, and complain of settings before anything is read or written.
+
+        Raises:
+            UsageError: unknown model, or options or a protocol that it has no use for.
+            ConfigError, WeightsError: settings or weights that cannot be used.
+        """
+
+    @classmethod
+    @abstractmethod
+    def models(cls, protocol: BenchProtocol) -> str:
+        """What `aumer bench list` says of a protocol's models."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What the predictions of all folds depend on, but the data; "model" is a table of it."""
+
+    @abstractmethod
+    def open(
+        self, roots: Mapping[str, StrPath], workers: Workers, progress: Progress | None
+    ) -> Truth_:
+        """What is scored.
+
+        Raises:
+            UsageError: data that cannot be read.
+        """
+
+    @abstractmethod
+    def prepare(self, truth: Truth_, workers: Workers, progress: Progress | None) -> Items_:
+        """What models read, of a truth that `open` gave."""
+
+    @abstractmethod
+    def depends(self, fold: Fold, items: Items_) -> dict[str, str]:
+        """By name, digests of the data that a fold's result depends on."""
+
+    @abstractmethod
+    def work(self, fold: Fold, items: Items_, workers: Workers) -> Work:
+        """A fold's work, for those workers."""
+
+    def close(self) -> None:
+        """Let go of what was held for the folds."""
+
+    def needed(self, names: Sequence[str], roots: Mapping[str, StrPath]) -> dict[str, StrPath]:
+        """The roots of these data sets.
+
+        Raises:
+            UsageError: one is missing.
+        """
+        if missing := [name for name in names if name not in roots]:
+            raise UsageError(
+                f"protocol {self.protocol.name} needs the data set {missing[0]}; give its folder "
+                f"with --data {missing[0]}=FOLDER"
+            )
+        return {name: roots[name] for name in names}
+
+    # -- of runs that are stored: no model is there -------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def read(cls, document: Mapping[str, Any]) -> Truth_:
+        """A truth from what its `to_dict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def parse(found: Mapping[str, Any]) -> Done:
+        """A fold's result from its file.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+
+    @classmethod
+    @abstractmethod
+    def scored(cls, run: Run, truth: Truth_, folds: Sequence[Done]) -> Result[Any]:
+        """The score of all folds, in the order of seeds, then of the plan.
+
+        Raises:
+            UsageError: folds of other data, or a missing one.
+        """

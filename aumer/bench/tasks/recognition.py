@@ -1,0 +1,455 @@
+"""Recognition: clips of flow maps or of sequences -> a recognizer of other subjects -> UF1, UAR.
+
+Every clip is predicted once, by a model of other subjects: `fit` is given the training clips and no
+others. Recognizers of flow maps (registry kind "recognizer") and those of sequences
+("sequence-recognizer") are run alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer import registry, strict
+from aumer.bench.clips import (
+    AnyClips,
+    ClipSet,
+    Reading,
+    StoredClips,
+    clip_set,
+    forget,
+    sequence_settings,
+)
+from aumer.bench.composite import composite
+from aumer.bench.folds import run_folds
+from aumer.bench.listing import Unseen, listed
+from aumer.bench.protocol import Protocol
+from aumer.bench.recognizers import Factory, factory, kind_of, parameters, recognizers
+from aumer.bench.result import Run
+from aumer.bench.split import Fold as Planned
+from aumer.bench.split import plan
+from aumer.bench.store import FORMAT, Store
+from aumer.bench.task import Options, Progress, Task, Work
+from aumer.bench.tasks.recognition_result import AT_HAND, Fold, RecognitionResult, scored
+from aumer.bench.workers import Workers
+from aumer.config import MotionSettings, Settings, digest, load_settings
+from aumer.data.megc2019 import NAME
+from aumer.errors import ConfigError, UsageError
+from aumer.files import StrPath
+from aumer.recognition.place import BY_LANDMARKS
+from aumer.recognition.seam import Clips
+from aumer.recognition.sequences.clips import SequenceClips
+
+#: Keys of a recognizer's table in a protocol that are no options of its constructor.
+_OWN = ("inputs", "apex")
+#: What of a protocol predictions depend on, besides the model's own table.
+_PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection", "classes")
+_SPLITS = ("loso", "k-fold", "hold-out", "cross-data-set")
+#: Of selection "inner", where a system keeps no subjects out of the training ones.
+INNER_SHARE, PATIENCE = 0.2, 10
+_SEEN = (
+    "the design of this recogniser was made with the clips of this very data set in view "
+    "(benchmarks/recognition_log.md): leaving a subject out vouches for what a fold learns and "
+    "chooses, not for the design"
+)
+#: By recogniser and data set, what its scores there are not free of.
+DESIGNED_ON = {("graph", NAME): _SEEN, ("graph-motion", NAME): _SEEN}
+
+
+@dataclass(frozen=True, eq=False)
+class ClipWork(Work):
+    """A fold's clips, and from what its recognizer is made.
+
+    Attributes:
+        name: the fold's.
+        test, train: which of the clips.
+        unseen: further clips to test, of which there is no input.
+    """
+
+    name: str
+    clips: AnyClips
+    test: tuple[int, ...]
+    train: tuple[int, ...]
+    unseen: tuple[Unseen, ...]
+    factory: Factory
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._whose))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.clips.subjects[k] for k in self.train))
+
+    @property
+    def _whose(self) -> tuple[str, ...]:
+        """The subject of each tested clip."""
+        seen = (self.clips.subjects[k] for k in self.test)
+        return (*seen, *(u.subject for u in self.unseen))
+
+    def predict(self, seed: int, checkpoint: Path | None) -> dict[str, Any]:
+        clips = self.clips.load() if isinstance(self.clips, StoredClips) else self.clips
+        train, test = (clips.take(_mask(rows, len(clips))) for rows in (self.train, self.test))
+        shares = np.zeros((0, len(clips.classes)))
+        embeddings: tuple[tuple[float, ...], ...] = ()
+        attribution: tuple[tuple[float, ...], ...] = ()
+        seconds, model = 0.0, None
+        if len(test):
+            begin = time.perf_counter()
+            model = self.factory(seed)
+            goes_on = "checkpoint" in inspect.signature(model.fit).parameters
+            model.fit(train, **({"checkpoint": checkpoint} if goes_on else {}))
+            seconds = time.perf_counter() - begin
+            shares = model.predict_proba(test.inputs, test.sources)
+            embeddings, attribution = _embedded(model, test), _attributed(model, test)
+        rest = len(self.unseen)
+        frequency = np.bincount(train.labels, minlength=len(clips.classes)) / max(len(train), 1)
+        shares = np.concatenate([shares, np.repeat(frequency[None], rest, axis=0)])
+        labels = (*test.labels, *(u.label for u in self.unseen))
+        fold = Fold(
+            self.name,
+            seed,
+            (*test.names, *(u.name for u in self.unseen)),
+            tuple(clips.classes[k] for k in labels),
+            tuple(clips.classes[k] for k in shares.argmax(1)),
+            _rounded(shares, 6),
+            dict(getattr(model, "chosen", {})),
+            round(seconds, 3),
+            tuple(dict(record) for record in getattr(model, "log", ())),
+            _filled(embeddings, rest),
+            _filled(attribution, rest),
+            tuple(model.rois) if model is not None and attribution else (),
+            () if self.tested == (self.name,) else self._whose,
+            rest,
+        )
+        return fold.to_dict()
+
+
+class Recognition(Task[ClipSet, ClipSet, Fold]):
+    """See `Task`.
+
+    A protocol's ``recognition`` holds, by model, a table of the recognizer's options; ``inputs`` in
+    it changes how its clips are made of frames (keys of `SequenceSettings` for a recognizer of
+    sequences, else of ``motion``), and ``apex`` how one is found that the table does not give.
+    """
+
+    kind: ClassVar[str] = "recognition"
+    default_model = "graph"
+    pooled = True
+    no_use_for = ("decoder", "scoring", "level", "prior", "train_subjects")
+    resumes = True
+
+    def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
+        reads = kind_of(model)
+        if options.decoder is not None:
+            raise UsageError(f"--decoder is of spotting; {protocol.name} recognises")
+        if options.overrides:
+            protocol = protocol.changed(
+                {f"recognition.{model}.{key}": value for key, value in options.overrides.items()}
+            )
+        if protocol.split not in _SPLITS:
+            raise UsageError(
+                f"recognition is run with split {', '.join(_SPLITS)}; found {protocol.split}"
+            )
+        if NAME in protocol.datasets and (protocol.datasets != (NAME,) or reads != "recognizer"):
+            raise UsageError(
+                f"{NAME} holds flow maps and no frames, and stands by itself: it takes "
+                f"{', '.join(recognizers(protocol))}; for {model} give a data set of frames, such "
+                "as casme2, or take another protocol"
+            )
+        self.options = _selected(protocol, model)
+        self.factory = factory(model, {k: v for k, v in self.options.items() if k not in _OWN})
+        self.learning = _learning(self.factory(0))
+        settings = options.settings or load_settings()
+        self.reading = _reading(protocol, model, self.options, settings)
+        if "seed" not in parameters(model):
+            protocol = replace(protocol, seeds=protocol.seeds[:1])
+        self.protocol, self.name = protocol, model
+        self._cache = options.cache
+        self._kept: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def models(cls, protocol: Protocol) -> str:
+        return f"recognisers: {', '.join(recognizers(protocol))}"
+
+    def about(self) -> dict[str, Any]:
+        protocol = self.protocol.to_dict()
+        return {
+            "format": FORMAT,
+            "protocol": {key: protocol[key] for key in _PREDICTS},
+            "model": {
+                "model": self.name,
+                "trained": "on every fold",
+                # The same numbers wherever they are computed, but for rounding.
+                "options": {k: v for k, v in self.options.items() if k != "device"},
+                "learning": self.learning,
+            },
+            **({} if NAME in self.protocol.datasets else {"features": self.reading.to_dict()}),
+        }
+
+    def open(
+        self, roots: Mapping[str, StrPath], workers: Workers, progress: Progress | None
+    ) -> ClipSet:
+        protocol = self.protocol
+        wanted = self.needed(protocol.datasets, roots)
+        if NAME in wanted:
+            clips = composite(wanted[NAME])
+            return ClipSet(clips, clips.sources, digest=_digest(clips))
+        if not protocol.classes:
+            raise UsageError(f"protocol {protocol.name} must say its classes")
+        listing = listed(wanted, protocol.classes)
+        cache = self._cache
+        if cache is None:
+            self._kept = tempfile.TemporaryDirectory(prefix="aumer-")
+            cache = self._kept.name
+        return clip_set(
+            listing,
+            self.reading,
+            cache=cache,
+            # The frames and the cache lie on this machine.
+            workers=workers if workers.share_files else Workers(),
+            progress=None if progress is None else lambda *step: progress("clips", *step),
+        )
+
+    def prepare(self, truth: ClipSet, workers: Workers, progress: Progress | None) -> ClipSet:
+        return truth
+
+    def depends(self, fold: Planned, items: ClipSet) -> dict[str, str]:
+        rows = items.rows
+        return {"data": items.digest, "tested data": digest([rows[k] for k in fold.tested])}
+
+    def work(self, fold: Planned, items: ClipSet, workers: Workers) -> ClipWork:
+        clips, seen = items.clips, len(items.clips)
+        if isinstance(clips, StoredClips) and not workers.share_files:
+            clips = clips.load()
+        return ClipWork(
+            fold.name,
+            clips,
+            tuple(k for k in fold.tested if k < seen),
+            tuple(k for k in fold.trained if k < seen),
+            tuple(items.unseen[k - seen] for k in fold.tested if k >= seen),
+            self.factory,
+        )
+
+    def close(self) -> None:
+        forget()
+        if self._kept is not None:
+            self._kept.cleanup()
+
+    # -- of runs that are stored --------------------------------------------------------------
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> ClipSet:
+        return ClipSet.of(document)
+
+    @staticmethod
+    def parse(found: Mapping[str, Any]) -> Fold:
+        return Fold.of(found)
+
+    @classmethod
+    def scored(cls, run: Run, truth: ClipSet, folds: Sequence[Fold]) -> RecognitionResult:
+        known = {(subject, name): shown for name, shown, subject in truth.rows}
+        for fold in folds:
+            for row in fold.rows():
+                if known.get((row.subject, row.clip)) != row.truth:
+                    raise UsageError(
+                        f"the fold {fold.subject} of {run.folder} is of other clips: the run's "
+                        f"data say {known.get((row.subject, row.clip), 'nothing')} of "
+                        f"{row.subject}/{row.clip}, and the fold {row.truth}"
+                    )
+        designed = [(run.about["model"]["model"], d) for d in run.protocol.datasets]
+        return scored(
+            run,
+            folds,
+            truth.clips,
+            complete=run.protocol.split != "hold-out",
+            sources=truth.sources if len(set(truth.sources)) > 1 else (),
+            unseen=truth.unseen,
+            split=_split_in_words(run.protocol),
+            notes=(
+                _epoch_note(run.about["model"]["learning"]),
+                *(DESIGNED_ON[key] for key in designed if key in DESIGNED_ON),
+                *truth.notes,
+                *_unseen_notes(truth.unseen),
+            ),
+        )
+
+
+# -- clips at hand ---------------------------------------------------------------------------------
+
+
+class _AtHand(Recognition):
+    """Without a data set's folder; the recognizer is what a function makes."""
+
+    def __init__(self, factory: Factory) -> None:
+        self.protocol, self.name, self.factory = AT_HAND, "", factory
+
+
+def loso(
+    clips: AnyClips,
+    factory: Factory,
+    *,
+    seeds: Sequence[int] = (0,),
+    subjects: Sequence[str] | None = None,
+    workers: Workers | None = None,
+    folder: StrPath | None = None,
+    progress: Progress | None = None,
+) -> tuple[Fold, ...]:
+    """Leave one subject out, for each subject and seed; in the order of seeds, then subjects.
+
+    Args:
+        subjects: only these folds.
+        folder: where each fold is kept as it ends; one that is there is not run again, and a
+            network's training goes on from the epoch at which it was killed. It is the caller's to
+            use one folder for one model and data.
+
+    Raises:
+        UsageError: clips without names, fewer than two subjects, an unknown one, or a fold in the
+            folder that is of other clips.
+    """
+    items = ClipSet(clips)
+    everyone = {fold.name: fold for fold in plan(AT_HAND, items.whose, pooled=True)}
+    for subject in set(subjects or ()) - set(everyone):
+        raise UsageError(f"no clip is of subject {subject!r}; there are {', '.join(everyone)}")
+    folds = [everyone[s] for s in (everyone if subjects is None else subjects)]
+    with tempfile.TemporaryDirectory(prefix="aumer-") as temporary:
+        store = Store(Path(temporary if folder is None else folder))
+        run_folds(
+            _AtHand(factory),
+            folds,
+            items,
+            seeds,
+            run="",
+            store=store,
+            workers=workers or Workers(),
+            progress=progress,
+        )
+        return tuple(store.finished(s, fold.name, "", Fold.of) for s in seeds for fold in folds)
+
+
+# -- what a run is made of -------------------------------------------------------------------------
+
+
+def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
+    """The model's table, with what the protocol's data and its way to choose an epoch ask for."""
+    table = dict(protocol.recognition.get(model, {}))
+    if NAME not in protocol.datasets and "place" in parameters(model):
+        # Maps that are cut by landmarks need nobody to find out where the face is.
+        table.setdefault("place", asdict(BY_LANDMARKS))
+    if protocol.selection == "fixed":
+        return table
+    if protocol.selection == "oracle" or kind_of(model) != "sequence-recognizer":
+        raise UsageError(
+            f"selection {protocol.selection!r}: a recogniser of sequences can choose its epoch on "
+            "inner subjects (inner), and none on the test subjects; leave it at fixed"
+        )
+    made = factory(model, {k: v for k, v in table.items() if k not in _OWN})(0)
+    changed = dict(table.get("learning", {}))
+    if not made.learning.inner_share:
+        changed["inner_share"] = INNER_SHARE
+    if not made.learning.patience:
+        changed["patience"] = PATIENCE
+    return {**table, "learning": changed}
+
+
+def _reading(
+    protocol: Protocol, model: str, table: Mapping[str, Any], settings: Settings
+) -> Reading:
+    inputs = table.get("inputs", {})
+    if not isinstance(inputs, Mapping):
+        raise ConfigError(f"recognition.{model}.inputs must be a table; found {inputs!r}")
+    apex = table.get("apex", "flow-peak")
+    if kind_of(model) == "recognizer":
+        values = {**asdict(settings.motion), **inputs}
+        motion = strict.build(MotionSettings, values, f"recognition.{model}.inputs")
+        return Reading(replace(settings, motion=motion), apex=apex)
+    from aumer.recognition.sequences.inputs import SequenceSettings
+
+    kind = registry.resolve("sequence-recognizer", model)
+    usual = getattr(kind, "default_inputs", SequenceSettings())
+    made = sequence_settings(usual, inputs, settings)
+    return Reading(settings, made, getattr(kind, "reads_to", "offset"), apex)
+
+
+def _split_in_words(protocol: Protocol) -> str:
+    return {
+        "loso": "leave-one-subject-out",
+        "k-fold": f"{protocol.folds} groups of subjects",
+        "hold-out": f"one of {protocol.folds} groups of subjects held out, scored",
+        "cross-data-set": "each data set by a model of the others",
+    }[protocol.split]
+
+
+def _learning(made: Any) -> dict[str, Any]:
+    """What decides when training ends."""
+    learning = getattr(made, "learning", None)
+    return {
+        "epochs": getattr(learning, "epochs", getattr(made, "epochs", None)),
+        "patience": getattr(learning, "patience", 0),
+        "inner_share": getattr(learning, "inner_share", 0.0),
+    }
+
+
+def _epoch_note(learning: Mapping[str, Any]) -> str:
+    """What decides when training ends; it is never the test subject."""
+    epochs = learning["epochs"]
+    if learning["patience"]:
+        return (
+            f"epoch: the best on inner subjects ({learning['inner_share']:.0%} of the training "
+            f"ones, kept out of the gradient), of at most {epochs}; no test subject chooses "
+            "anything"
+        )
+    if epochs is not None:
+        return f"epoch: the last of {epochs}, fixed beforehand; no test subject chooses anything"
+    return "settings: fixed, or chosen within the training subjects; no test subject chooses any"
+
+
+def _unseen_notes(unseen: Sequence[Unseen]) -> list[str]:
+    if not unseen:
+        return []
+    told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
+    count = "1 clip" if len(unseen) == 1 else f"{len(unseen)} clips"
+    return [
+        f"{count} without a face that can be followed: no model learns from it, and it is scored "
+        f"as the class most frequent in training: {told}"
+    ]
+
+
+def _digest(clips: Clips) -> str:
+    known = hashlib.sha256(clips.inputs.tobytes() + clips.labels.tobytes())
+    known.update(json.dumps([clips.subjects, clips.names, clips.sources]).encode())
+    return known.hexdigest()
+
+
+def _mask(rows: Sequence[int], number: int) -> npt.NDArray[np.bool_]:
+    mask = np.zeros(number, np.bool_)
+    mask[list(rows)] = True
+    return mask
+
+
+def _embedded(model: Any, clips: Clips | SequenceClips) -> tuple[tuple[float, ...], ...]:
+    embeddings = getattr(model, "embeddings", None)
+    return () if embeddings is None else _rounded(embeddings(clips.inputs), 5)
+
+
+def _attributed(model: Any, clips: Clips | SequenceClips) -> tuple[tuple[float, ...], ...]:
+    attribution = getattr(model, "attribution", None)
+    return () if attribution is None else _rounded(map(attribution, clips.inputs), 5)
+
+
+def _rounded(rows: Iterable[npt.ArrayLike], digits: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(np.round(np.asarray(row, np.float64), digits).tolist()) for row in rows)
+
+
+def _filled(rows: tuple[tuple[float, ...], ...], further: int) -> tuple[tuple[float, ...], ...]:
+    return rows + ((0.0,) * len(rows[0]),) * further if rows else ()

@@ -1,0 +1,361 @@
+"""Spotting: videos' features -> a network of other subjects, or a spotter -> expressions -> F1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aumer.bench import models
+from aumer.bench.models import Fitted, Model
+from aumer.bench.protocol import Protocol
+from aumer.bench.result import Run, versions
+from aumer.bench.sources import (
+    SIMULATED,
+    Source,
+    annotations_digest,
+    features_digest,
+    open_source,
+)
+from aumer.bench.split import Fold, Whose
+from aumer.bench.store import FORMAT
+from aumer.bench.task import Options, Progress, Task, Truth, Work
+from aumer.bench.tasks.spotting_result import Scored, SpottingResult
+from aumer.bench.workers import Workers
+from aumer.config import digest, load_settings
+from aumer.errors import UsageError
+from aumer.evaluation.rows import Prediction, SpottingSettings, Video, rows_of
+from aumer.evaluation.rows import Truth as TruthRow
+from aumer.evaluation.spotting import Fold as Predicted
+from aumer.evaluation.spotting import SpottingReport, evaluate, merge_folds
+from aumer.evaluation.strs import StrsReport
+from aumer.evaluation.tables import as_dicts
+from aumer.files import StrPath
+from aumer.pipeline import SpotterModel
+from aumer.training.videos import LabelledVideo
+
+#: Keys of a protocol that change a score but no prediction: a run may be scored again by others.
+_ONLY_SCORED = ("name", "title", "published", "scoring", "seeds", "submission_first_frame")
+
+
+@dataclass(frozen=True)
+class SpottingTruth(Truth):
+    """By data set: all videos, what was annotated in them, what is to be known.
+
+    Attributes:
+        sources: from which features are made; none where it was read from a run's file.
+    """
+
+    videos: Mapping[str, tuple[Video, ...]]
+    truths: Mapping[str, tuple[TruthRow, ...]]
+    notes: Mapping[str, tuple[str, ...]]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def whose(self) -> list[Whose]:
+        return [(name, v.subject) for name, videos in self.videos.items() for v in videos]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "datasets": {
+                name: {
+                    "videos": [vars(v) for v in self.videos[name]],
+                    "truths": as_dicts(self.truths[name]),
+                    "notes": self.notes[name],
+                }
+                for name in self.videos
+            }
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A video, the data set that it is of, and digests of what a spotter reads and learns of it."""
+
+    dataset: str
+    video: LabelledVideo
+    digests: tuple[str, str]
+
+    @classmethod
+    def of(cls, dataset: str, video: LabelledVideo) -> Entry:
+        return cls(
+            dataset,
+            video,
+            (features_digest(video.features), annotations_digest(video.annotations)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The videos of a run with their features, those that are only trained on among them."""
+
+    entries: Sequence[Entry]
+
+    @property
+    def whose(self) -> list[Whose]:
+        return [(e.dataset, e.video.subject) for e in self.entries]
+
+
+@dataclass(frozen=True, eq=False)
+class SpottingWork(Work):
+    """A fold's videos and the model that is fitted to some of them.
+
+    Attributes:
+        test: without their annotations, unless `oracle`.
+        oracle: rules by which the best epoch on `test` is chosen; `None` chooses none.
+    """
+
+    model: Model
+    train: tuple[LabelledVideo, ...]
+    test: tuple[LabelledVideo, ...]
+    oracle: SpottingSettings | None
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        return tuple(sorted({v.subject for v in self.test}))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return tuple(sorted({v.subject for v in self.train}))
+
+    def predict(self, seed: int, checkpoint: Path | None) -> dict[str, Any]:
+        fitted = self.model.fit(self.train, seed, checkpoint, every=self.oracle is not None)
+        found = [_spot(fitted.spotter, self.test)]
+        best: dict[str, Any] | None = None
+        if self.oracle is not None:
+            best = _oracle(fitted, self.test, self.oracle)
+            found.append(best["predictions"])
+        found = self.named(found)
+        if best is not None:
+            best["predictions"] = as_dicts(found[1])
+        return {
+            "model": dict(fitted.about),
+            "coverage": {f"{v.subject}/{v.name}": _coverage(v) for v in self.test},
+            "predictions": as_dicts(found[0]),
+            "oracle": best,
+        }
+
+    def named(self, found: list[list[Prediction]]) -> list[list[Prediction]]:
+        """Lists of what was spotted, with labels where the task names it."""
+        return found
+
+
+class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
+    """See `Task`; a fold's result is the table that its file holds."""
+
+    kind: ClassVar[str] = "spotting"
+    default_model = "rules"
+    #: Whether something is learnt even where the spotter is ready.
+    learns_labels: ClassVar[bool] = False
+
+    def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
+        settings = options.settings or load_settings()
+        self.model = models.find(
+            model,
+            protocol,
+            overrides=options.overrides,
+            decoder=options.decoder,
+            settings=settings,
+        )
+        if self.model.rate is not None:
+            settings = replace(settings, motion=replace(settings.motion, rate=self.model.rate))
+        if not self.model.trains:
+            protocol = replace(protocol, seeds=protocol.seeds[:1])
+        self.settings, self.cache = settings, options.cache
+        self.protocol, self.name, self.resumes = protocol, self.model.name, self.model.trains
+
+    @property
+    def learns(self) -> bool:
+        """Whether a fold's training videos are of any use."""
+        return self.model.trains or self.learns_labels
+
+    @classmethod
+    def models(cls, protocol: Protocol) -> str:
+        return f"networks: {', '.join(protocol.models) or 'see its title'}"
+
+    def about(self) -> dict[str, Any]:
+        protocol = self.protocol
+        kept = {k: v for k, v in protocol.to_dict().items() if k not in (*_ONLY_SCORED, "models")}
+        if protocol.selection == "oracle":
+            kept["scoring"] = protocol.to_dict()["scoring"]
+        if not set(protocol.datasets) & set(SIMULATED):
+            kept.pop("level"), kept.pop("data_seed")
+        return {
+            "format": FORMAT,
+            "protocol": kept,
+            "model": self.model.to_dict(),
+            "features": {k: v for k, v in self.settings.to_dict().items() if k != "rules"},
+            "versions": {k: v for k, v in versions().items() if k in ("aumer", "torch")},
+        }
+
+    def open(
+        self, roots: Mapping[str, StrPath], workers: Workers, progress: Progress | None
+    ) -> SpottingTruth:
+        protocol = self.protocol
+        names = (*protocol.datasets, *(protocol.train_datasets if self.learns else ()))
+        sources = {
+            name: open_source(name, root, level=protocol.level, seed=protocol.data_seed)
+            for name, root in self.needed(names, roots).items()
+        }
+        rows = {name: rows_of(sources[name].records()) for name in protocol.datasets}
+        return SpottingTruth(
+            {name: tuple(videos) for name, (videos, _) in rows.items()},
+            {name: tuple(truths) for name, (_, truths) in rows.items()},
+            {name: sources[name].notes() for name in protocol.datasets},
+            sources,
+        )
+
+    def prepare(self, truth: SpottingTruth, workers: Workers, progress: Progress | None) -> Entries:
+        return Entries(
+            [
+                Entry.of(name, video)
+                for name, source in truth.sources.items()
+                for video in source.videos(self.settings, workers, self.cache, progress)
+            ]
+        )
+
+    def depends(self, fold: Fold, items: Entries) -> dict[str, str]:
+        # A choice of the epoch on the test videos depends on their annotations, too.
+        oracle = self.protocol.selection == "oracle"
+        return {
+            "training data": _named(self._trained(fold, items), 2),
+            "tested data": _named([items.entries[k] for k in fold.tested], 2 if oracle else 1),
+        }
+
+    def work(self, fold: Fold, items: Entries, workers: Workers) -> SpottingWork:
+        oracle = self.protocol.scoring if self.protocol.selection == "oracle" else None
+        trained = self._trained(fold, items)
+        if self.model.trains and not trained:
+            raise UsageError(
+                f"fold {fold.name} has nobody to train on; it needs two subjects or more"
+            )
+        tested = [items.entries[k].video for k in fold.tested]
+        return SpottingWork(
+            self.model,
+            tuple(e.video for e in trained),
+            tuple(v if oracle else replace(v, annotations=()) for v in tested),
+            oracle,
+        )
+
+    def _trained(self, fold: Fold, items: Entries) -> list[Entry]:
+        return [items.entries[k] for k in fold.trained] if self.learns else []
+
+    # -- of runs that are stored --------------------------------------------------------------
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> SpottingTruth:
+        sets = document["datasets"]
+        return SpottingTruth(
+            {name: tuple(Video(**v) for v in d["videos"]) for name, d in sets.items()},
+            {
+                name: tuple(
+                    TruthRow(**{k: v for k, v in t.items() if k != "score"}) for t in d["truths"]
+                )
+                for name, d in sets.items()
+            },
+            {name: tuple(d["notes"]) for name, d in sets.items()},
+        )
+
+    @staticmethod
+    def parse(found: Mapping[str, Any]) -> Mapping[str, Any]:
+        predictions_of(found)
+        return found
+
+    @classmethod
+    def scored(
+        cls, run: Run, truth: SpottingTruth, folds: Sequence[Mapping[str, Any]]
+    ) -> SpottingResult:
+        made = []
+        for seed in run.protocol.seeds:
+            for dataset in run.protocol.datasets:
+                own = [f for f in folds if f["seed"] == seed and f["dataset"] == dataset]
+                for selection, results in _selections(run.protocol, own):
+                    try:
+                        made.append(
+                            cls._scored(run.protocol, dataset, seed, selection, results, truth)
+                        )
+                    except UsageError as error:
+                        where = f"{dataset}, seed {seed}, in {run.folder}"
+                        raise UsageError(f"{where}: {error}") from None
+        return SpottingResult(run, tuple(folds), truth.notes, tuple(made))
+
+    @classmethod
+    def _scored(
+        cls,
+        protocol: Protocol,
+        dataset: str,
+        seed: int,
+        selection: str,
+        folds: Iterable[Mapping[str, Any]],
+        truth: SpottingTruth,
+    ) -> Scored:
+        videos, truths = truth.videos[dataset], truth.truths[dataset]
+        by_subject = [
+            Predicted(subject, tuple(p for p in predictions_of(f) if p.subject == subject))
+            for f in folds
+            for subject in f["tested"]
+        ]
+        predictions = tuple(merge_folds(by_subject, videos))
+        report: SpottingReport | None = None
+        strs: StrsReport | None = None
+        if protocol.split != "unseen":
+            report, strs = cls.evaluated(protocol, predictions, truths, videos)
+        return Scored(dataset, seed, selection, predictions, report, strs)
+
+    @classmethod
+    def evaluated(
+        cls,
+        protocol: Protocol,
+        predictions: Sequence[Prediction],
+        truths: Sequence[TruthRow],
+        videos: Sequence[Video],
+    ) -> tuple[SpottingReport, StrsReport | None]:
+        """The score of one data set with one seed."""
+        return evaluate(predictions, truths, videos, protocol.scoring), None
+
+
+def predictions_of(fold: Mapping[str, Any]) -> list[Prediction]:
+    """The predictions of a fold's result."""
+    return [Prediction(**row) for row in fold["predictions"]]
+
+
+def _selections(
+    protocol: Protocol, folds: list[Mapping[str, Any]]
+) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """The ways in which the epoch was chosen, the honest one first, and the folds by it."""
+    if protocol.selection == "oracle":
+        return [("fixed", folds), ("oracle", [{**f, **f["oracle"]} for f in folds])]
+    return [(protocol.selection, folds)]
+
+
+def _named(entries: Iterable[Entry], parts: int) -> str:
+    return digest([[e.dataset, e.video.subject, e.video.name, *e.digests[:parts]] for e in entries])
+
+
+def _coverage(video: LabelledVideo) -> float:
+    """Share of rows with a usable face."""
+    return round(float(video.features.valid.mean()), 4) if len(video.features) else 0.0
+
+
+def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[Prediction]:
+    return [Prediction.of(v.subject, v.name, e) for v in videos for e in spotter(v.features)[1]]
+
+
+def _oracle(
+    fitted: Fitted, test: Sequence[LabelledVideo], rules: SpottingSettings
+) -> dict[str, Any]:
+    """The epoch with the highest overall F1 on the test videos; the first of equals."""
+    videos = [Video(v.subject, v.name) for v in test]
+    truths = [TruthRow.of(a) for v in test for a in v.annotations]
+    # The expected numbers are those of the whole data set.
+    rules = replace(rules, expect_macro=None, expect_micro=None)
+    f1: dict[int, float] = {}
+    best: tuple[int, list[Prediction]] | None = None
+    for epoch, spotter in fitted.candidates:
+        found = _spot(spotter, test)
+        f1[epoch] = evaluate(found, truths, videos, rules).f1()
+        if best is None or f1[epoch] > f1[best[0]]:
+            best = epoch, found
+    assert best is not None
+    return {"epoch": best[0], "f1": {str(k): v for k, v in f1.items()}, "predictions": best[1]}

@@ -1,0 +1,304 @@
+"""The score of a run of spotting: figures by data set, seed and way to choose the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aumer.bench.figure import Figure
+from aumer.bench.result import Result
+from aumer.errors import UsageError
+from aumer.evaluation.bootstrap import Difference, Estimate
+from aumer.evaluation.rows import Prediction
+from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
+from aumer.evaluation.strs import StrsReport
+from aumer.types import IntArray, Kind
+
+#: Share of usable rows below which a video is named.
+LITTLE = 0.5
+
+#: What a selection means, beside the figure it gives.
+SELECTIONS = {
+    "fixed": "last epoch: nothing chosen on the test subject",
+    "inner": "epoch chosen on inner subjects: nothing chosen on the test subject",
+    "oracle": "ORACLE: best epoch on the test subject, an upper bound and no result",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The predictions of one seed for one data set, and their score.
+
+    Attributes:
+        selection: one of `SELECTIONS`.
+        report: `None` where there is no truth.
+        strs: of spot-then-recognise.
+    """
+
+    dataset: str
+    seed: int
+    selection: str
+    predictions: tuple[Prediction, ...]
+    report: SpottingReport | None
+    strs: StrsReport | None
+
+
+@dataclass(frozen=True, eq=False)
+class SpottingResult(Result[Mapping[str, Any]]):
+    """A run of spotting, scored.
+
+    Attributes:
+        notes: by data set, what a reader of its scores should know.
+    """
+
+    notes: Mapping[str, Sequence[str]]
+    scored: tuple[Scored, ...]
+
+    def reports(
+        self, dataset: str | None = None, selection: str | None = None
+    ) -> list[SpottingReport]:
+        """The reports of all seeds for one data set, by default the first, and one selection."""
+        dataset = dataset or self.protocol.datasets[0]
+        selection = selection or self.selections[0]
+        return [
+            s.report
+            for s in self.scored
+            if (s.dataset, s.selection) == (dataset, selection) and s.report is not None
+        ]
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """The honest one first."""
+        return tuple(dict.fromkeys(s.selection for s in self.scored))
+
+    def figure(
+        self,
+        kind: Kind | None = None,
+        dataset: str | None = None,
+        selection: str | None = None,
+    ) -> Figure:
+        """The F1 of one kind or of both, for one data set (the first) and one selection.
+
+        Raises:
+            UsageError: the data set's truth is not known.
+        """
+        reports = self.reports(dataset, selection)
+        if not reports:
+            raise UsageError("there is no score: the truth of these videos is not known")
+        subjects = reports[0].subjects
+        rows = [
+            [[c.tp, c.fp, c.fn] for r in reports for c in [r.counts(kind, subject=subject)]]
+            for subject in subjects
+        ]
+        return spotting_figure(subjects, np.array(rows, np.int64))
+
+    def f1(self, kind: Kind | None = None, dataset: str | None = None) -> float:
+        """Mean over seeds of the pooled F1."""
+        return self.figure(kind, dataset).value
+
+    def bootstrap(
+        self,
+        kind: Kind | None = None,
+        dataset: str | None = None,
+        *,
+        selection: str | None = None,
+        replicates: int = 2000,
+    ) -> Estimate:
+        """That mean with its 95 % interval over resampled subjects: see `Figure`."""
+        return self.figure(kind, dataset, selection).bootstrap(replicates=replicates)
+
+    def compare(
+        self,
+        other: SpottingResult,
+        kind: Kind | None = None,
+        dataset: str | None = None,
+        *,
+        replicates: int = 2000,
+    ) -> Difference:
+        """This mean F1 less the other's, on the same resamples of subjects: see `Figure`."""
+        return self.figure(kind, dataset).compare(
+            other.figure(kind, dataset), replicates=replicates
+        )
+
+    def compared_figures(self) -> dict[tuple[str, str], Figure]:
+        return {
+            (dataset, name): self.figure(kind, dataset)
+            for dataset in self.protocol.datasets
+            for name, kind in ROWS
+        }
+
+    # -- output -------------------------------------------------------------------------------
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "scores": [
+                {
+                    "dataset": s.dataset,
+                    "seed": s.seed,
+                    "selection": s.selection,
+                    "selection_means": SELECTIONS[s.selection],
+                    "predictions": len(s.predictions),
+                    **({"report": s.report.to_dict()} if s.report else {}),
+                    **({"strs": s.strs.to_dict()} if s.strs else {}),
+                }
+                for s in self.scored
+            ],
+            "summary": self._summary(),
+            "notes": {name: list(notes) for name, notes in self.notes.items()},
+            "seconds": round(sum(f["seconds"] for f in self.folds), 1),
+        }
+
+    def fold_facts(self, fold: Mapping[str, Any]) -> dict[str, Any]:
+        found = {k: v for k, v in fold.items() if k not in ("predictions", "oracle", "format")}
+        if fold["oracle"]:
+            found["oracle"] = {k: v for k, v in fold["oracle"].items() if k != "predictions"}
+        return found
+
+    def _summary(self) -> list[dict[str, Any]]:
+        """Mean and deviation over seeds, and the interval over subjects."""
+        found = []
+        for dataset, selection in self._groups():
+            reports = self.reports(dataset, selection)
+            if not reports:
+                continue
+            one: dict[str, Any] = {
+                "dataset": dataset,
+                "selection": selection,
+                "seeds": len(reports),
+            }
+            for name, kind in ROWS:
+                values = [r.f1(kind) for r in reports]
+                one[name] = {
+                    "f1_mean": float(np.mean(values)),
+                    "f1_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                }
+                if len(reports[0].subjects) > 1:
+                    estimate = self.bootstrap(kind, dataset, selection=selection)
+                    one[name] |= {"low": estimate.low, "high": estimate.high, "level": 0.95}
+            found.append(one)
+        return found
+
+    def _groups(self) -> list[tuple[str, str]]:
+        return list(dict.fromkeys((s.dataset, s.selection) for s in self.scored))
+
+    def tables(self) -> list[str]:
+        if any(s.report for s in self.scored):
+            lines = self._score_lines()
+        else:
+            lines = [
+                f"- {s.dataset}, seed {s.seed}: {len(s.predictions)} expressions; no truth to score"
+                for s in self.scored
+            ]
+        strs = [s for s in self.scored if s.strs]
+        if strs:
+            lines += [
+                "",
+                "| data set | seed | selection | STRS | spotting F1 (micro) | recognition UF1 |",
+                "|---|---|---|---|---|---|",
+            ]
+            for s in strs:
+                assert s.strs is not None
+                figures = (s.strs.strs, s.strs.spotting_f1, s.strs.recognition_f1)
+                cells = " | ".join(f"{x:.4f}" for x in figures)
+                lines.append(f"| {s.dataset} | {s.seed} | {s.selection} | {cells} |")
+        lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
+        return [*lines, *self._made_of()]
+
+    def submissions(self) -> dict[str, str]:
+        first = self.protocol.submission_first_frame
+        return {
+            f"submission-{source}-seed-{s.seed}.csv": submission(
+                [p for p in s.predictions if p.subject == source], first
+            )
+            for s in self.scored
+            if s.report is None
+            for source in sorted({p.subject for p in s.predictions})
+        }
+
+    def _score_lines(self) -> list[str]:
+        lines = [
+            "| data set | seed | selection | macro TP/FP/FN | F1 | micro TP/FP/FN | F1 "
+            "| overall TP/FP/FN | F1 |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for s in self.scored:
+            if s.report is None:
+                continue
+            cells = [s.dataset, str(s.seed), s.selection]
+            for _, kind in ROWS:
+                c = s.report.counts(kind)
+                cells += [f"{c.tp}/{c.fp}/{c.fn}", f"{c.f1:.4f}"]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += [
+            "",
+            "| data set | selection | mean F1 of seeds | macro | micro | overall | 95 % interval |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for one in self._summary():
+            cells = [one["dataset"], one["selection"], f"{one['seeds']}"]
+            for name, _ in ROWS:
+                sd = one[name]["f1_sd"]
+                cells.append(f"{one[name]['f1_mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
+            overall = one["overall"]
+            cells.append(
+                f"{overall['low']:.4f} to {overall['high']:.4f}" if "low" in overall else "-"
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+        return lines
+
+    def _made_of(self) -> list[str]:
+        reports = [s.report for s in self.scored if s.report]
+        lines = [f"- {name}: {note}" for name, notes in self.notes.items() for note in notes]
+        if reports:
+            lines.append(f"- rules: {reports[0].describe()}")
+        if reports and len(reports[0].subjects) > 1:
+            lines.append("- interval of the overall F1 over 2000 resamples of the subjects, seed 0")
+        model = self.about["model"]
+        lines.append(f"- split: {self.protocol.split}; model trained {model['trained']}")
+        if "prior" in model:
+            counted = f", counted by the map {model['au_map']!r}" if "au_map" in model else ""
+            lines.append(
+                f"- prior: {model['prior']}{counted}; decoder: {model['decoder']}; "
+                f"{model['training']['epochs']} epochs, {model['training']['samples']}, "
+                f"network {model['training']['net']}"
+            )
+        graphs = dict.fromkeys(
+            (f["model"]["graph"][:12], f["fold"]) for f in self.folds if "graph" in f["model"]
+        )
+        if graphs:
+            every = list(dict.fromkeys(g for g, _ in graphs))
+            named = ", ".join(f"{g} ({fold})" for g, fold in graphs)
+            lines.append(f"- graph digests: {every[0] if len(every) == 1 else named}")
+        unseen = [
+            f"{name} ({share:.0%})"
+            for name, share in {k: s for f in self.folds for k, s in f["coverage"].items()}.items()
+            if share < LITTLE
+        ]
+        if unseen:
+            lines.append(
+                f"- videos with a usable face less than half the time: {', '.join(unseen)}"
+            )
+        minutes = sum(f["seconds"] for f in self.folds) / 60
+        if self.folds:
+            lines.append(
+                f"- {len(self.folds)} folds, {minutes:.1f} minutes in all, without features"
+            )
+        return lines
+
+
+def submission(predictions: Iterable[Prediction], first_frame: int) -> str:
+    """A csv of MEGC 2022: vid, pred_onset, pred_offset, type (me, mae)."""
+    kinds = {"micro": "me", "macro": "mae"}
+    rows = sorted(
+        (p.video, p.onset + first_frame, p.offset + first_frame, kinds[p.kind]) for p in predictions
+    )
+    lines = ["vid,pred_onset,pred_offset,type", *(",".join(map(str, row)) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def spotting_figure(subjects: Sequence[str], counts: IntArray) -> Figure:
+    """The F1 of (subjects, seeds, 3) TP, FP and FN."""
+    return Figure(tuple(subjects), counts, counts[:, 0, 0] + counts[:, 0, 2], f1_of)
