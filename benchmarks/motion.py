@@ -24,8 +24,9 @@ landmark itself: what is found is told as a share of that, too (`middle`).
   of their paths from onset to .1 s after the offset; what ROIs report whose truth is below a fifth.
 - noise (c): rms length of the displacement over a time, over all its places in a stretch.
 - light (d): films lit anew, beside the same film in its own light.
-- simulated (e): one performance by aumer's simulator at several sizes and frame rates. What head
-  motion, face size and frame rate do to features and intervals: `benchmarks/invariance.py`.
+- simulated (e): one performance by aumer's simulator at several sizes and frame rates; true is the
+  motion of the ROIs' middles, of which the means have less. What head motion, face size and frame
+  rate do to features and intervals: `benchmarks/invariance.py`.
 
 The picture shows one raised brow of .7 u in a neutral film: its path as the dense presets measure
 it, as the windows do, and the truth.
