@@ -22,8 +22,10 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, Report, test_data
 
-from aumer.spotting.decode import Decoder, PublishedDecoder
-from aumer.spotting.targets import Event, published_segments, targets
+from aumer.spotting.auwgcn.decoder import PublishedDecoder
+from aumer.spotting.auwgcn.targets import published_segments
+from aumer.spotting.decode import Decoder
+from aumer.spotting.targets import Event, targets
 from aumer.types import Counts, Expression, FloatArray, Scores
 
 sys.path.insert(0, str(ROOT / "tests"))

@@ -16,7 +16,8 @@ from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.pipeline import SpotterModel
 from aumer.rois import DEFAULT_ROIS
-from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.auwgcn.decoder import PublishedDecoder
+from aumer.spotting.decode import Decoder
 from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
 from aumer.spotting import judge
-from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.auwgcn.decoder import PublishedDecoder
+from aumer.spotting.decode import Decoder
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, atomic_write
 from aumer.graph import AUGraph
-from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
+from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import probabilities
 from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion

@@ -15,7 +15,8 @@ from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.rois import roi_set
-from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.auwgcn.decoder import PublishedDecoder
+from aumer.spotting.decode import Decoder
 from aumer.spotting.net import SpotNet
 from aumer.types import Expression, Features, Scores
 

@@ -23,8 +23,9 @@ from aumer.errors import UsageError
 from aumer.evaluation.matching import count
 from aumer.files import StrPath
 from aumer.graph import AUGraph
+from aumer.spotting.auwgcn.loss import published_loss
 from aumer.spotting.decode import Decoder
-from aumer.spotting.losses import published_loss, spot_loss
+from aumer.spotting.losses import spot_loss
 from aumer.spotting.net import SpotNet
 from aumer.training.checkpoint import State, copied, load_state, save_state, seeded
 from aumer.training.samples import (

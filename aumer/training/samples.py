@@ -14,16 +14,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from aumer.errors import UsageError
-from aumer.spotting.net_config import SIGNS, NetConfig
-from aumer.spotting.network import motion_record, told
-from aumer.spotting.targets import (
+from aumer.spotting.auwgcn.targets import (
     PUBLISHED_CONTEXT,
     PUBLISHED_SEGMENT,
-    Event,
-    events,
     published_segments,
-    targets,
 )
+from aumer.spotting.net_config import SIGNS, NetConfig
+from aumer.spotting.network import motion_record, told
+from aumer.spotting.targets import Event, events, targets
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
 from aumer.types import FloatArray, Interval

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aumer.errors import ConfigError, UsageError
-from aumer.spotting.decode import Decoder, Proposal, PublishedDecoder, probabilities
+from aumer.spotting.auwgcn.decoder import Proposal, PublishedDecoder
+from aumer.spotting.decode import Decoder, probabilities
 from aumer.spotting.targets import Event, targets
 from aumer.types import KINDS, Counts, Expression, FloatArray, Scores
 

@@ -18,8 +18,9 @@ from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.results import SpotResult
 from aumer.simulate.features import simulate_features
+from aumer.spotting.auwgcn.decoder import PublishedDecoder
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.decode import Decoder
 from aumer.spotting.net import SpotNet
 from aumer.spotting.network import SHIPPED, NetSpotter, motion_record
 from aumer.types import Features
