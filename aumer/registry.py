@@ -39,6 +39,8 @@ _parts: dict[str, dict[str, Any]] = {
         "network": "aumer.spotting.network:NetSpotter",
         "rules": "aumer.spotting.rules:RuleSpotter",
     },
+    # What is registered is the `Architecture`, which makes the network.
+    "network": {"spotnet": "aumer.spotting.net_config:NetConfig"},
     "recognizer": {
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
         "graph-motion": "aumer.recognition.graph_motion:GraphMotionRecognizer",
@@ -125,6 +127,25 @@ def resolve(kind: str, part: Any) -> Any:
         f"no {kind} is called {part!r}; there are {', '.join(choices) or 'none yet'}."
         + (f" There is a {elsewhere[0]} of that name." if elsewhere else "")
         + did_you_mean(part, choices)
+    )
+
+
+def name_of(kind: str, part: Any) -> str:
+    """The name that a class or function is known by: the inverse of `resolve`; imports nothing.
+
+    Raises:
+        UsageError: unknown kind, or it has no name.
+    """
+    where = f"{part.__module__}:{part.__qualname__}"
+    for name, known in _of(kind).items():
+        if known is part or known == where:
+            return name
+    for entry in entry_points(group=f"aumer.{kind}"):
+        if entry.value == where:
+            return entry.name
+    raise UsageError(
+        f"{where} is not registered as a {kind}: give it a name by which it can be found again, "
+        f"@register({kind!r}, NAME)"
     )
 
 

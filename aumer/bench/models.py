@@ -203,12 +203,11 @@ class _Epochs:
     def spotters(
         self, net: Any, decoder: Decoder | PublishedDecoder, name: str
     ) -> tuple[tuple[int, SpotterModel], ...]:
-        from aumer.spotting.net import SpotNet
         from aumer.spotting.network import NetSpotter
 
         made = []
         for epoch, weights in self._kept:
-            one = SpotNet(net.config, net.graph)
+            one = net.config.network(net.graph)
             one.load_state_dict(weights)
             made.append((epoch, NetSpotter(one.eval(), decoder, name=name)))
         return tuple(made)

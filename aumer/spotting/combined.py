@@ -71,7 +71,7 @@ class CombinedSpotter:
     def from_settings(
         cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> CombinedSpotter:
-        """With the network that ships, which may be given another graph; see `SpotNet.load`.
+        """With the network that ships, which may be given another graph; see `SpottingNetwork`.
 
         Raises:
             UsageError: settings whose features one of the two cannot read.

@@ -17,7 +17,7 @@ from aumer.graph import AUGraph
 from aumer.rois import roi_set
 from aumer.spotting.auwgcn.decoder import PublishedDecoder
 from aumer.spotting.decode import Decoder
-from aumer.spotting.net import SpotNet
+from aumer.spotting.net import SpottingNetwork
 from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, changes no score.
@@ -50,7 +50,7 @@ def motion_record(motion: MotionSettings) -> dict[str, Any]:
 
 
 class NetSpotter:
-    """Spots with a `SpotNet` and a decoder.
+    """Spots with a network of any architecture and a decoder.
 
     Attributes:
         name: as results state it; with the file's name where it was loaded from one.
@@ -58,7 +58,7 @@ class NetSpotter:
 
     def __init__(
         self,
-        net: SpotNet,
+        net: SpottingNetwork,
         decoder: Decoder | PublishedDecoder | None = None,
         *,
         name: str = "network",
@@ -77,13 +77,13 @@ class NetSpotter:
         """From a file of `save`, with the decoder that it was trained for.
 
         Args:
-            graph: another graph over the same ROIs; see `SpotNet.load`.
+            graph: another graph over the same ROIs; see `SpottingNetwork.load`.
 
         Raises:
             WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
                 has other ROIs.
         """
-        net = SpotNet.load(path, graph)
+        net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
                 f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
@@ -99,7 +99,7 @@ class NetSpotter:
     def from_settings(
         cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> NetSpotter:
-        """The network that ships, with another graph where one is given; see `SpotNet.load`.
+        """The network that ships, with another graph where one is given; see `load`.
 
         Raises:
             UsageError: settings whose features it cannot read.

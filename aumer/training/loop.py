@@ -26,7 +26,7 @@ from aumer.graph import AUGraph
 from aumer.spotting.auwgcn.loss import published_loss
 from aumer.spotting.decode import Decoder
 from aumer.spotting.losses import spot_loss
-from aumer.spotting.net import SpotNet
+from aumer.spotting.net import SpottingNetwork
 from aumer.training.checkpoint import State, copied, load_state, save_state, seeded
 from aumer.training.samples import (
     Batch,
@@ -58,7 +58,7 @@ class Trained:
         inner_subjects: those kept out of the gradient.
     """
 
-    net: SpotNet
+    net: SpottingNetwork
     decoder: Decoder
     log: tuple[dict[str, Any], ...]
     inner_subjects: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def train(
     Raises:
         UsageError: nothing to train on, features that do not fit, or a checkpoint of another run.
         WeightsError: the checkpoint is damaged.
-        ConfigError, UsageError: as `SpotNet`.
+        ConfigError, UsageError: as the network.
     """
     begun = time.perf_counter()
     if not videos:
@@ -99,7 +99,7 @@ def train(
 
     with torch.random.fork_rng(devices=[]):  # the caller's generator is none of our business
         seeded(seed)
-        net = SpotNet(settings.net_config(), graph)
+        net = settings.net_config().network(graph)
         net.set_input_statistics(*input_statistics(outer_videos, net.config))
         net.card["motion"] = measured_with(videos)
         run = _Run(net.to(device), settings, outer_videos, inner_videos, seed, device)
@@ -130,7 +130,9 @@ def inner_subjects(subjects: Sequence[str], share: float, seed: int) -> tuple[st
     return tuple(sorted(rng.choice(np.array(sorted(subjects)), n, replace=False).tolist()))
 
 
-def best_threshold(net: SpotNet, decoder: Decoder, videos: Sequence[LabelledVideo]) -> float:
+def best_threshold(
+    net: SpottingNetwork, decoder: Decoder, videos: Sequence[LabelledVideo]
+) -> float:
     """The threshold with the highest overall F1 (IoU .5, kind required) on `videos`.
 
     Of equals the middle one of the longest stretch is taken, which is likeliest to hold elsewhere.
@@ -162,7 +164,7 @@ class _Run:
 
     def __init__(
         self,
-        net: SpotNet,
+        net: SpottingNetwork,
         settings: TrainSettings,
         videos: Sequence[LabelledVideo],
         inner: Sequence[LabelledVideo],
@@ -298,7 +300,7 @@ class _Run:
         self.best = state.best
 
 
-def _groups(net: SpotNet, weight_decay: float) -> list[dict[str, Any]]:
+def _groups(net: SpottingNetwork, weight_decay: float) -> list[dict[str, Any]]:
     """Weights decay; biases, norms and scales (all of one dimension) do not."""
     parameters = [p for p in net.parameters() if p.requires_grad]
     return [

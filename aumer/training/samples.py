@@ -19,7 +19,7 @@ from aumer.spotting.auwgcn.targets import (
     PUBLISHED_SEGMENT,
     published_segments,
 )
-from aumer.spotting.net_config import SIGNS, NetConfig
+from aumer.spotting.interface import Architecture
 from aumer.spotting.network import motion_record, told
 from aumer.spotting.targets import Event, events, targets
 from aumer.training.settings import TrainSettings
@@ -35,7 +35,7 @@ class Batch:
     """What one step learns from.
 
     Shapes:
-        x (B, T, R, 2) as `NetConfig.inputs` makes it; valid (B, T) bool; targets (B, T, 10);
+        x (B, T, R, 2) as `Architecture.inputs` makes it; valid (B, T) bool; targets (B, T, 10);
         weight (B, T), 0 where a row is context or nothing is known.
     """
 
@@ -62,7 +62,7 @@ class Samples(Protocol):
 
 
 def make_samples(
-    videos: Sequence[LabelledVideo], config: NetConfig, halo: int, settings: TrainSettings
+    videos: Sequence[LabelledVideo], config: Architecture, halo: int, settings: TrainSettings
 ) -> Samples:
     """The samples that `settings` asks for; `halo` rows of context are what the network sees.
 
@@ -106,7 +106,7 @@ def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
 
 
 def input_statistics(
-    videos: Sequence[LabelledVideo], config: NetConfig
+    videos: Sequence[LabelledVideo], config: Architecture
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and deviation of the x and the y of ROIs in valid rows, (2,) each.
 
@@ -143,12 +143,12 @@ class Windows:
     def __init__(
         self,
         videos: Sequence[LabelledVideo],
-        config: NetConfig,
+        config: Architecture,
         halo: int,
         settings: TrainSettings,
     ) -> None:
         self._batch, self._jitter = settings.batch, settings.amplitude_jitter
-        nodes = (*videos[0].features.rois, *(SIGNS if config.signs else ()))
+        nodes = (*videos[0].features.rois, *config.beside)
         self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
         self._windows: list[tuple[Tensor, ...]] = []  # as a `Batch`, without its first axis
@@ -199,7 +199,7 @@ class Segments:
     """The published segments: 256 rows with 7 of context, those that hold a whole expression."""
 
     def __init__(
-        self, videos: Sequence[LabelledVideo], config: NetConfig, settings: TrainSettings
+        self, videos: Sequence[LabelledVideo], config: Architecture, settings: TrainSettings
     ) -> None:
         self._batch = settings.batch
         x, aims = [], []

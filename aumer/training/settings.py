@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal
 
-from aumer.spotting.net_config import NetConfig
+from aumer.spotting.interface import Architecture
 from aumer.strict import Layer, layered, plain, preset, read_toml, require
 
 
@@ -90,9 +90,9 @@ class TrainSettings:
         )
         self.net_config()  # an unknown preset or override is told now, not after the features
 
-    def net_config(self) -> NetConfig:
+    def net_config(self) -> Architecture:
         """The network's configuration, overrides applied."""
-        return NetConfig.preset(self.net, self.net_overrides)
+        return Architecture.preset(self.net, self.net_overrides)
 
     @classmethod
     def preset(

@@ -39,9 +39,9 @@ from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.rows import Prediction, rows_of
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import as_dicts, read_predictions
-from aumer.spotting.net import SpotNet
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
+from aumer.spotting.spotnet import SpotNet
 from aumer.training.videos import LabelledVideo
 from aumer.types import Counts, Expression, VideoRecord
 

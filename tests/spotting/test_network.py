@@ -21,8 +21,8 @@ from aumer.simulate.features import simulate_features
 from aumer.spotting.auwgcn.decoder import PublishedDecoder
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import Decoder
-from aumer.spotting.net import SpotNet
 from aumer.spotting.network import SHIPPED, NetSpotter, motion_record
+from aumer.spotting.spotnet import SpotNet
 from aumer.types import Features
 
 

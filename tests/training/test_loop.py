@@ -136,7 +136,7 @@ def test_early_stopping_keeps_the_best_epoch_on_inner_subjects() -> None:
 
 def test_weights_decay_and_biases_do_not() -> None:
     """With a huge decay and no gradient to speak of only what decays shrinks."""
-    from aumer.spotting.net import SpotNet
+    from aumer.spotting.spotnet import SpotNet
     from aumer.training.loop import _groups
 
     net = SpotNet.from_preset("published")

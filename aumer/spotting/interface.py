@@ -1,0 +1,151 @@
+"""What a new spotting network is made of, beside the network itself: base classes. No torch.
+
+`Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
+one file, with a frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
+whose key `network` is its name; `[training]` presets name the latter by its path.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer import registry
+from aumer.errors import ConfigError
+from aumer.strict import Layer, build, layered, plain, preset, read_toml, require
+from aumer.types import Features, FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from aumer.graph import AUGraph
+    from aumer.spotting.net import SpottingNetwork
+
+#: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
+_TRUST = 0.5
+
+
+class Part:
+    """A frozen dataclass, registered by name, that files keep as plain values.
+
+    These say its name, under the key `KIND`; but the usual one is left out, as it was before there
+    was a choice, so that files and digests from then hold.
+    """
+
+    # Without annotations, which would make settings of them.
+    KIND = ""
+    USUAL = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and TOML have them.
+
+        Raises:
+            UsageError: its class is not registered.
+        """
+        name = registry.name_of(self.KIND, type(self))
+        return {**({} if name == self.USUAL else {self.KIND: name}), **plain(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "") -> Self:
+        """The inverse of `to_dict`, strict; what has a default may be left out.
+
+        Args:
+            source: whose values they are, as a message calls it.
+
+        Raises:
+            ConfigError: names every unknown, missing and mistyped key at once.
+            UsageError: none is registered under the name.
+        """
+        made, (settings,) = cls.chosen(values)
+        return build(made, settings, source or f"{cls.KIND} settings")
+
+    @classmethod
+    def chosen(cls, *tables: Mapping[str, Any]) -> tuple[type[Self], tuple[dict[str, Any], ...]]:
+        """The class that the last of `tables` with a name names, and the tables without names.
+
+        Raises:
+            ConfigError: it names something else than a class of this one.
+            UsageError: none is registered under the name.
+        """
+        names = [table[cls.KIND] for table in tables if cls.KIND in table]
+        found: Any = cls
+        if names or inspect.isabstract(cls):
+            found = registry.resolve(cls.KIND, names[-1] if names else cls.USUAL)
+        if not (inspect.isclass(found) and issubclass(found, cls)):
+            raise ConfigError(
+                f"{cls.KIND} must be the name of a registered {cls.__name__}; found {names[-1:]}"
+            )
+        rest = tuple({k: v for k, v in table.items() if k != cls.KIND} for table in tables)
+        return found, rest
+
+
+@dataclass(frozen=True)
+class Architecture(Part, ABC):
+    """The shape of a spotting network, read strictly from TOML.
+
+    A subclass adds its own settings as fields, and is made known by ``@register("network", NAME)``.
+
+    Attributes:
+        graph: the prior over ROIs, by the name or path that `AUGraph.load` takes.
+        rate: rows per second of the features it reads.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    graph: str
+    rate: float
+
+    KIND = "network"
+    USUAL = "spotnet"
+
+    def __post_init__(self) -> None:
+        require(1 <= self.rate <= 1000, "rate", self.rate, "from 1 to 1000 rows per second")
+
+    @abstractmethod
+    def network(self, graph: AUGraph | None = None) -> SpottingNetwork:
+        """A network of this shape with new weights, drawn by torch's generator.
+
+        Args:
+            graph: over the ROIs of the features it will read; None takes `graph`'s.
+        """
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of the nodes that `inputs` has after the ROIs; sides are told by `r` and `l`."""
+        return ()
+
+    def inputs(self, features: Features) -> FloatArray:
+        """What the network reads of a whole video: (T, R + len(`beside`), 2) float32.
+
+        Motion in outer-eye distances per row, x and y; invalid rows are 0.
+        """
+        return eye_motion(features).astype(np.float32)
+
+    @classmethod
+    def preset(cls, name: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> Self:
+        """A shipped preset by name, or the TOML file at a path, changed by `overrides`.
+
+        Raises:
+            ConfigError: no such preset or file, not TOML, or as for `from_dict`.
+            UsageError: as for `from_dict`.
+        """
+        values = read_toml(preset("spotnet", name, "network preset or file"))
+        made, (file, changes) = cls.chosen(values, overrides or {})
+        return layered(made, Layer(str(name), file), Layer(f"{name} with overrides", changes))
+
+
+def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
+    """(T, R, 2): motion that is trusted, in outer-eye distances per row; 0 where invalid."""
+    values = features.trusted(_TRUST)
+    found: npt.NDArray[np.floating[Any]] = (
+        np.where(features.valid[:, None, None], values, 0) / features.eye_distance
+    )
+    return found
