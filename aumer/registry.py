@@ -41,6 +41,11 @@ _parts: dict[str, dict[str, Any]] = {
     },
     # What is registered is the `Architecture`, which makes the network.
     "network": {"spotnet": "aumer.spotting.net_config:NetConfig"},
+    # With their loss.
+    "targets": {
+        "aumer": "aumer.spotting.targets:AumerObjective",
+        "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
+    },
     "recognizer": {
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
         "graph-motion": "aumer.recognition.graph_motion:GraphMotionRecognizer",

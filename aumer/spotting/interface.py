@@ -1,15 +1,16 @@
 """What a new spotting network is made of, beside the network itself: base classes. No torch.
 
 `Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
-one file, with a frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
-whose key `network` is its name; `[training]` presets name the latter by its path.
+one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
+whose key `network` is its name. `Objective` ("targets") is what a network is trained towards, with
+the loss that it is trained by, and named by the key `targets` of a training preset.
 """
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,12 @@ from aumer.strict import Layer, build, layered, plain, preset, read_toml, requir
 from aumer.types import Features, FloatArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
 
     from aumer.graph import AUGraph
     from aumer.spotting.net import SpottingNetwork
+    from aumer.spotting.targets import Event, Targets
 
 #: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
 _TRUST = 0.5
@@ -149,3 +152,33 @@ def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
         np.where(features.valid[:, None, None], values, 0) / features.eye_distance
     )
     return found
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """Targets, and the loss that leads towards them.
+
+    A subclass is made known by ``@register("targets", NAME)``.
+
+    Attributes:
+        macro_weight: what a training preset says under this name; a loss may have no use for it.
+    """
+
+    macro_weight: float = 1.0
+
+    @abstractmethod
+    def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
+        """What the tracks should be of a whole video of `length` rows at `rate` rows a second.
+
+        Raises:
+            UsageError: an event reaches beyond the last row.
+        """
+
+    @abstractmethod
+    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """Scalars: "total", which is made less, and the terms to be logged beside it.
+
+        Shapes:
+            logits, targets (B, T, 10) in the order of `CHANNELS`; weight (B, T), 0 where a row is
+            context or nothing is known of it.
+        """

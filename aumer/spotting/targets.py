@@ -19,7 +19,12 @@ import numpy as np
 from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
+from aumer.spotting.interface import Objective
 from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 # Expressions on the feature grid
 
@@ -217,6 +222,20 @@ def targets(
         # Rounding must not leave -1e-8: its logarithm is NaN.
         neither[:] = np.maximum(1 - onset - offset, 0)
     return Targets(values, weight)
+
+
+class AumerObjective(Objective):
+    """Ours: `targets`, and `aumer.spotting.losses.spot_loss`, which weighs both kinds alike."""
+
+    def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
+        """As the function of this name."""
+        return targets(found, length, rate)
+
+    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """As `spot_loss`."""
+        from aumer.spotting.losses import spot_loss  # torch is loaded when it is asked for
+
+        return spot_loss(logits, targets, weight)
 
 
 def _raise_bump(track: FloatArray, centre: int, sigma: float) -> None:

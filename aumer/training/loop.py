@@ -23,9 +23,7 @@ from aumer.errors import UsageError
 from aumer.evaluation.matching import count
 from aumer.files import StrPath
 from aumer.graph import AUGraph
-from aumer.spotting.auwgcn.loss import published_loss
 from aumer.spotting.decode import Decoder
-from aumer.spotting.losses import spot_loss
 from aumer.spotting.net import SpottingNetwork
 from aumer.training.checkpoint import State, copied, load_state, save_state, seeded
 from aumer.training.samples import (
@@ -249,10 +247,7 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=mixed):
             logits = self.net(batch.x, batch.valid)
         logits = logits.float()
-        if self.settings.targets == "aumer":
-            return spot_loss(logits, batch.targets, batch.weight)
-        core = batch.weight[0] > 0
-        return published_loss(logits[:, core], batch.targets[:, core], self.settings.macro_weight)
+        return self.settings.objective().loss(logits, batch.targets, batch.weight)
 
     @torch.no_grad()
     def _inner_loss(self, samples: Samples) -> float:

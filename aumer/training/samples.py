@@ -21,7 +21,7 @@ from aumer.spotting.auwgcn.targets import (
 )
 from aumer.spotting.interface import Architecture
 from aumer.spotting.network import motion_record, told
-from aumer.spotting.targets import Event, events, targets
+from aumer.spotting.targets import Event, events
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
 from aumer.types import FloatArray, Interval
@@ -151,10 +151,11 @@ class Windows:
         nodes = (*videos[0].features.rois, *config.beside)
         self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
+        objective = settings.objective()
         self._windows: list[tuple[Tensor, ...]] = []  # as a `Batch`, without its first axis
         for video in videos:
             total = len(video.features)
-            aim = targets(events_of(video, settings), total, config.rate)
+            aim = objective.targets(events_of(video, settings), total, config.rate)
             x = torch.from_numpy(config.inputs(video.features))
             valid = torch.from_numpy(video.features.valid)
             weight = torch.from_numpy((aim.weight * video.features.valid).astype(np.float32))

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal
 
-from aumer.spotting.interface import Architecture
+from aumer import registry
+from aumer.spotting.interface import Architecture, Objective
 from aumer.strict import Layer, layered, plain, preset, read_toml, require
 
 
@@ -24,7 +25,8 @@ class TrainSettings:
             "segments": as published, fixed cuts at every 256th row, those with an expression, and
             what lies across a cut is lost.
         window_s: longest window, without its context.
-        targets: "aumer" or "published": targets and loss go together.
+        targets: "aumer", "published" or another `Objective` that is registered as "targets", which
+            go with their loss.
         macro_weight: weight of the macro terms in the published loss.
         missing_offset: policy of `aumer.spotting.targets.events`.
         epochs, batch: passes over the samples; samples per step.
@@ -47,7 +49,7 @@ class TrainSettings:
 
     net: str
     samples: Literal["windows", "segments"]
-    targets: Literal["aumer", "published"]
+    targets: str
     missing_offset: str
     epochs: int
     batch: int
@@ -82,17 +84,24 @@ class TrainSettings:
             self.patience,
             "0 where inner_share is 0: without inner subjects there is nothing to stop on",
         )
+        known = registry.names("targets")
+        require(self.targets in known, "targets", self.targets, f"one of {', '.join(known)}")
         require(
             self.samples == "windows" or self.targets == "published",
             "samples",
             self.samples,
-            '"windows" where targets is "aumer": segments have the published targets',
+            '"windows" where targets is not "published": segments have the published targets',
         )
         self.net_config()  # an unknown preset or override is told now, not after the features
 
     def net_config(self) -> Architecture:
         """The network's configuration, overrides applied."""
         return Architecture.preset(self.net, self.net_overrides)
+
+    def objective(self) -> Objective:
+        """The targets and their loss."""
+        made: Objective = registry.resolve("targets", self.targets)(self.macro_weight)
+        return made
 
     @classmethod
     def preset(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,11 @@ import numpy.typing as npt
 from aumer.errors import UsageError
 from aumer.spotting.auwgcn.features import published_normalisation
 from aumer.spotting.channels import CHANNELS, column
-from aumer.spotting.targets import Event
+from aumer.spotting.targets import AumerObjective, Event
 from aumer.types import KINDS, FloatArray, Kind
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PUBLISHED_SEGMENT = 256
 PUBLISHED_CONTEXT = 7
@@ -124,3 +127,20 @@ def _widened(marks: npt.NDArray[np.bool_], kind: Kind) -> FloatArray:
         np.maximum(leftwards, height * marks[..., k:], out=leftwards)
         np.maximum(rightwards, height * marks[..., : PUBLISHED_SEGMENT - k], out=rightwards)
     return out
+
+
+class PublishedObjective(AumerObjective):
+    """The published loss, for `published_segments` with the published targets.
+
+    Nothing is published of whole videos: learned from in windows, they have our targets.
+    """
+
+    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """As `aumer.spotting.auwgcn.loss.published_loss`, without context.
+
+        Which rows are context is read of the first sample: all segments have as much.
+        """
+        from aumer.spotting.auwgcn.loss import published_loss  # torch is loaded when asked for
+
+        core = weight[0] > 0
+        return published_loss(logits[:, core], targets[:, core], self.macro_weight)
