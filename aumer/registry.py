@@ -46,6 +46,11 @@ _parts: dict[str, dict[str, Any]] = {
         "aumer": "aumer.spotting.targets:AumerObjective",
         "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
     },
+    "decoder": {
+        "aumer": "aumer.spotting.decode:Decoder",
+        "casme-sq": "aumer.spotting.auwgcn.decoder:CasmeSqDecoder",
+        "samm-lv": "aumer.spotting.auwgcn.decoder:SammLvDecoder",
+    },
     "recognizer": {
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
         "graph-motion": "aumer.recognition.graph_motion:GraphMotionRecognizer",

@@ -15,8 +15,6 @@ import numpy.typing as npt
 from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
 from aumer.spotting import judge
-from aumer.spotting.auwgcn.decoder import PublishedDecoder
-from aumer.spotting.decode import Decoder
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
@@ -61,11 +59,8 @@ class CombinedSpotter:
         self._judge = by or judge.shipped()
         self._threshold = self._judge.threshold(rules.sensitivity)
         decoder = network.decoder
-        self._decoder: Decoder | PublishedDecoder = (
-            replace(decoder, threshold=min(decoder.threshold, _OFFERED))
-            if isinstance(decoder, Decoder)
-            else decoder
-        )
+        lowest = _OFFERED if decoder.threshold is None else min(decoder.threshold, _OFFERED)
+        self._decoder = decoder.at(lowest)
 
     @classmethod
     def from_settings(

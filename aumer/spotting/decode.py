@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from scipy.signal import find_peaks
 from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
-from aumer.strict import build, require
+from aumer.spotting.interface import TrackDecoder
+from aumer.strict import require
 from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
@@ -64,7 +65,7 @@ class KindDecoding:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(TrackDecoder):
     """Our decoder; all times are in seconds, so that any rate is decoded alike.
 
     1. A peak of the apex track may be an expression; gaps in the scores up to `bridge_s` are
@@ -111,25 +112,8 @@ class Decoder:
         for name in ("brevity", "bridge_s"):
             require(getattr(self, name) >= 0, f"decoder: {name}", getattr(self, name), "0 or more")
 
-    def to_dict(self) -> dict[str, Any]:
-        """All settings as plain values, as a model's card keeps them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> Decoder:
-        """The inverse of `to_dict`; what is not given keeps its default.
-
-        Raises:
-            ConfigError: names every unknown and mistyped key; or a value is out of range.
-        """
-        return build(cls, settings, "decoder")
-
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
-        """Expressions of one whole video, in order of onset.
-
-        Raises:
-            UsageError: the scores are not the ten tracks.
-        """
+        """As `TrackDecoder.__call__`."""
         values = ten_tracks(scores).astype(np.float64)
         rate = rate_of(scores) or 1.0
         usable = scores.valid & np.isfinite(values).all(axis=1)

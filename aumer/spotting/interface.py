@@ -3,7 +3,8 @@
 `Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
 one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
 whose key `network` is its name. `Objective` ("targets") is what a network is trained towards, with
-the loss that it is trained by, and named by the key `targets` of a training preset.
+the loss that it is trained by, `TrackDecoder` ("decoder") makes expressions of what it gives; the
+keys `targets` and `decoder` of a training preset name them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from aumer import registry
 from aumer.errors import ConfigError
 from aumer.strict import Layer, build, layered, plain, preset, read_toml, require
-from aumer.types import Features, FloatArray
+from aumer.types import Expression, Features, FloatArray, Scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,3 +183,51 @@ class Objective(ABC):
             logits, targets (B, T, 10) in the order of `CHANNELS`; weight (B, T), 0 where a row is
             context or nothing is known of it.
         """
+
+
+class TrackDecoder(Part, ABC):
+    """From the ten tracks of a whole video to expressions.
+
+    A subclass is a frozen dataclass whose settings all have defaults, made known by
+    ``@register("decoder", NAME)``: a name is then enough to ask for it.
+    """
+
+    KIND = "decoder"
+    USUAL = "aumer"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The decoder registered as `name`, with its defaults.
+
+        Raises:
+            UsageError: none is.
+        """
+        return cls.from_dict({cls.KIND: name})
+
+    @abstractmethod
+    def __call__(self, scores: Scores) -> tuple[Expression, ...]:
+        """Expressions of one whole video, in order of onset.
+
+        Raises:
+            UsageError: the scores are not the ten tracks, or as `check`.
+        """
+
+    def check(self, rate: float) -> None:
+        """Refuse scores of so many rows a second, if it cannot read them; by default it can any.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        del rate
+
+    @property
+    def threshold(self) -> float | None:
+        """The least score of what it finds, which training chooses; None where it has none such.
+
+        A subclass that has one has a field of this name.
+        """
+        return None
+
+    def at(self, threshold: float) -> Self:
+        """The same decoder with another threshold; itself where it has none."""
+        return self if self.threshold is None else replace(self, threshold=threshold)  # type: ignore[type-var]

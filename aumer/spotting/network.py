@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from aumer.config import MotionSettings, Settings
-from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.rois import roi_set
-from aumer.spotting.auwgcn.decoder import PublishedDecoder
 from aumer.spotting.decode import Decoder
+from aumer.spotting.interface import TrackDecoder
 from aumer.spotting.net import SpottingNetwork
 from aumer.types import Expression, Features, Scores
 
@@ -59,13 +59,13 @@ class NetSpotter:
     def __init__(
         self,
         net: SpottingNetwork,
-        decoder: Decoder | PublishedDecoder | None = None,
+        decoder: TrackDecoder | None = None,
         *,
         name: str = "network",
         device: str = "cpu",
     ) -> None:
         self.net = net
-        self.decoder = decoder or Decoder()
+        self.decoder: TrackDecoder = decoder or Decoder()
         self.name = name
         self._device = device
         self._noted = False
@@ -90,9 +90,12 @@ class NetSpotter:
                 "which is no table of settings"
             )
         try:
-            decoder = Decoder.from_dict(net.card.get("decoder", {}))
-        except (ConfigError, TypeError) as error:
-            raise WeightsError(f"{path}: its card describes no decoder of ours: {error}") from error
+            decoder = TrackDecoder.from_dict(net.card.get("decoder", {}))
+        except (UsageError, TypeError) as error:
+            raise WeightsError(
+                f"{path}: its card describes no decoder that there is here: {error}. If it is "
+                "registered, import the module that does"
+            ) from error
         return cls(net, decoder, name=f"network {Path(path).name}", device=device)
 
     @classmethod
@@ -126,14 +129,9 @@ class NetSpotter:
         """Weights, decoder, what motion it was trained on, and card in one safetensors file.
 
         Raises:
-            UsageError: the decoder is a published preset, which a file cannot hold, the file exists
-                and `overwrite` is False, or the card is not plain values.
+            UsageError: the network or the decoder is not registered, so that no file can name it,
+                the file exists and `overwrite` is False, or the card is not plain values.
         """
-        if isinstance(self.decoder, PublishedDecoder):
-            raise ConfigError(
-                "a file of weights holds a decoder of ours, not a published preset; save with "
-                "Decoder() and use the preset in code"
-            )
         about = {**(card or {}), "decoder": self.decoder.to_dict()}
         if "motion" in self.net.card:
             about["motion"] = self.motion

@@ -23,7 +23,7 @@ from aumer.errors import UsageError
 from aumer.evaluation.matching import count
 from aumer.files import StrPath
 from aumer.graph import AUGraph
-from aumer.spotting.decode import Decoder
+from aumer.spotting.interface import TrackDecoder
 from aumer.spotting.net import SpottingNetwork
 from aumer.training.checkpoint import State, copied, load_state, save_state, seeded
 from aumer.training.samples import (
@@ -57,7 +57,7 @@ class Trained:
     """
 
     net: SpottingNetwork
-    decoder: Decoder
+    decoder: TrackDecoder
     log: tuple[dict[str, Any], ...]
     inner_subjects: tuple[str, ...] = ()
     seconds: float = field(default=0.0)
@@ -72,7 +72,7 @@ def train(
     device: str | torch.device = "cpu",
     checkpoint: StrPath | None = None,
     callbacks: Sequence[Callback] = (),
-    decoder: Decoder | None = None,
+    decoder: TrackDecoder | None = None,
 ) -> Trained:
     """Train a network on `videos` and nothing else.
 
@@ -80,7 +80,7 @@ def train(
         graph: the prior; None takes the one that the network's preset names, which was counted on
             a whole data set: for LOSO give one without the test subject.
         checkpoint: a file; written after every epoch and, where it is there, gone on from.
-        decoder: whose threshold is set; ours with its defaults if None.
+        decoder: whose threshold is set, if it has one; None takes the one that `settings` name.
 
     Raises:
         UsageError: nothing to train on, features that do not fit, or a checkpoint of another run.
@@ -104,9 +104,9 @@ def train(
         run.go(Path(checkpoint) if checkpoint is not None else None, callbacks)
 
     net.to("cpu").eval()
-    chosen = decoder or Decoder()
-    if inner_videos:
-        chosen = replace(chosen, threshold=best_threshold(net, chosen, inner_videos))
+    chosen = decoder or TrackDecoder.named(settings.decoder)
+    if inner_videos and (best := best_threshold(net, chosen, inner_videos)) is not None:
+        chosen = chosen.at(best)
     return Trained(net, chosen, tuple(run.log), inner, time.perf_counter() - begun)
 
 
@@ -129,13 +129,16 @@ def inner_subjects(subjects: Sequence[str], share: float, seed: int) -> tuple[st
 
 
 def best_threshold(
-    net: SpottingNetwork, decoder: Decoder, videos: Sequence[LabelledVideo]
-) -> float:
+    net: SpottingNetwork, decoder: TrackDecoder, videos: Sequence[LabelledVideo]
+) -> float | None:
     """The threshold with the highest overall F1 (IoU .5, kind required) on `videos`.
 
     Of equals the middle one of the longest stretch is taken, which is likeliest to hold elsewhere.
+    None where the decoder has none.
     """
-    low = replace(decoder, threshold=THRESHOLDS[0])
+    if decoder.threshold is None:
+        return None
+    low = decoder.at(THRESHOLDS[0])
     found = [(v, low(net.scores(v.features))) for v in videos]
     f1 = np.array(
         [

@@ -27,6 +27,8 @@ class TrainSettings:
         window_s: longest window, without its context.
         targets: "aumer", "published" or another `Objective` that is registered as "targets", which
             go with their loss.
+        decoder: "aumer", "casme-sq" or "samm-lv" (published), or another `TrackDecoder` that is
+            registered as "decoder".
         macro_weight: weight of the macro terms in the published loss.
         missing_offset: policy of `aumer.spotting.targets.events`.
         epochs, batch: passes over the samples; samples per step.
@@ -67,6 +69,7 @@ class TrainSettings:
     patience: int = 0
     mixed_precision: bool = False
     net_overrides: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str = "aumer"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -84,8 +87,10 @@ class TrainSettings:
             self.patience,
             "0 where inner_share is 0: without inner subjects there is nothing to stop on",
         )
-        known = registry.names("targets")
-        require(self.targets in known, "targets", self.targets, f"one of {', '.join(known)}")
+        for name in ("targets", "decoder"):
+            known = registry.names(name)
+            one_of = f"one of {', '.join(known)}"
+            require(getattr(self, name) in known, name, getattr(self, name), one_of)
         require(
             self.samples == "windows" or self.targets == "published",
             "samples",
@@ -117,5 +122,8 @@ class TrainSettings:
         return layered(cls, file, *changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
-        return plain(self)
+        """Plain values, as JSON and TOML have them.
+
+        The usual decoder is left out, as before there was a choice, so that digests of then hold.
+        """
+        return {k: v for k, v in plain(self).items() if (k, v) != ("decoder", "aumer")}

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aumer.errors import UsageError, did_you_mean
+from aumer.errors import ConfigError
 from aumer.spotting.channels import column
 from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
+from aumer.spotting.interface import TrackDecoder
 from aumer.types import KINDS, Expression, Kind, Scores
 
 
@@ -41,8 +42,8 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class PublishedDecoder:
-    """The decoder of ABPN 2022 and AUW-GCN 2023; `preset` has its two settings.
+class PublishedDecoder(TrackDecoder):
+    """The decoder of ABPN 2022 and AUW-GCN 2023; its two settings are below.
 
     In segments of 256 rows, each row with an apex score above .5 proposes the best start before and
     the best end after it, the nearer one of equals; searches stop at the segment's ends. It is kept
@@ -61,37 +62,24 @@ class PublishedDecoder:
     min_apex: float = 0.5
     nms_iou: float = 0.5
 
-    @classmethod
-    def preset(cls, name: str) -> PublishedDecoder:
-        """ "casme-sq" (30 frames per second) or "samm-lv" (25).
-
-        Raises:
-            UsageError: another name.
-        """
-        if name not in _PUBLISHED:
-            raise UsageError(
-                f"no published decoder {name!r}; there are {', '.join(_PUBLISHED)}."
-                f"{did_you_mean(name, _PUBLISHED)}"
-            )
-        return _PUBLISHED[name]
-
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
-        """Expressions of one whole video, in order of onset.
-
-        Raises:
-            UsageError: the scores are not the ten tracks, or not at `rate` rows per second.
-        """
-        values = ten_tracks(scores)
-        found = rate_of(scores)
-        if found is not None and abs(found / self.rate - 1) > 0.02:
-            raise UsageError(
-                f"the published decoder counts frames at {self.rate:g} a second; these scores have "
-                f"{found:.4g} rows a second. Compute features at that rate, or use our decoder."
-            )
+        """As `TrackDecoder.__call__`."""
+        values, found = ten_tracks(scores), rate_of(scores)
+        if found is not None:
+            self.check(found)
         kept = self.nms(self.proposals(np.where(np.isfinite(values), values, 0)))
         return in_order(
             expression_at(scores, p.kind, p.start - 1, p.apex, p.end - 1, p.score) for p in kept
         )
+
+    def check(self, rate: float) -> None:
+        """As `TrackDecoder.check`: it reads its own rate alone, for it counts frames."""
+        if abs(rate / self.rate - 1) > 0.02:
+            raise ConfigError(
+                f"the published decoder counts frames at {self.rate:g} a second; these scores have "
+                f"{rate:.4g} rows a second. Compute features at that rate (motion.rate, and the "
+                "network's rate), or use our decoder"
+            )
 
     def proposals(self, values: npt.NDArray[np.floating[Any]]) -> list[Proposal]:
         """What the (T, 10) scores of one video propose, best first."""
@@ -148,15 +136,19 @@ class PublishedDecoder:
         return kept
 
 
-_PUBLISHED = {
-    "casme-sq": PublishedDecoder(
-        30.0,
-        PublishedRange(search=(2, 7), length=(5, 30), keep=5),
-        PublishedRange(search=(7, 29), length=(15, 88), keep=5),
-    ),
-    "samm-lv": PublishedDecoder(
-        25.0,
-        PublishedRange(search=(2, 7), length=(4, 13), keep=5),
-        PublishedRange(search=(6, 27), length=(12, 81), keep=6),
-    ),
-}
+@dataclass(frozen=True)
+class CasmeSqDecoder(PublishedDecoder):
+    """As published for CAS(ME)^2."""
+
+    rate: float = 30.0
+    micro: PublishedRange = PublishedRange(search=(2, 7), length=(5, 30), keep=5)
+    macro: PublishedRange = PublishedRange(search=(7, 29), length=(15, 88), keep=5)
+
+
+@dataclass(frozen=True)
+class SammLvDecoder(PublishedDecoder):
+    """As published for SAMM-LV."""
+
+    rate: float = 25.0
+    micro: PublishedRange = PublishedRange(search=(2, 7), length=(4, 13), keep=5)
+    macro: PublishedRange = PublishedRange(search=(6, 27), length=(12, 81), keep=6)
