@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data",
-        "registry strict config files au rois compiled",
+        "registry strict config files weights au rois compiled",
         "video video_file graph evaluation cache lucas_kanade lucas_kanade_torch",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.recognition.features import ROI_CENTRES, min_max, occlusion
@@ -125,8 +126,7 @@ class StstNetRecognizer:
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """See `aumer.recognition.seam.Recognizer`."""
         about = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed}
-        state = {name: value.numpy() for name, value in self.net.state_dict().items()}
-        write_weights(path, self, state, about, card, overwrite=overwrite)
+        write_weights(path, self, weights.arrays_of(self.net), about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath) -> StstNetRecognizer:
@@ -135,9 +135,9 @@ class StstNetRecognizer:
         try:
             made = cls(**found.about)
             made.net = StstNet(len(found.classes)).eval()
-            made.net.load_state_dict({k: torch.from_numpy(v) for k, v in found.arrays.items()})
-        except (TypeError, RuntimeError) as error:
+        except TypeError as error:
             raise WeightsError(f"{path} holds no whole ststnet: {error}") from error
+        weights.fill(made.net, found.arrays, f"{path} holds no whole ststnet")
         made.classes, made.card = found.classes, found.card
         return made
 

@@ -10,7 +10,6 @@ parts a video as if it were two, except that motion before a gap is not forgotte
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +20,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from aumer import weights
 from aumer.errors import UsageError, WeightsError
-from aumer.files import StrPath, atomic_write
+from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.channels import CHANNELS
@@ -35,7 +33,11 @@ from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion
 from aumer.spotting.net_config import SIGNS, NetConfig
 from aumer.types import Features, FloatArray, Scores
 
-FORMAT = "aumer-spotnet-1"
+_FORMAT = weights.Format(
+    "aumer-spotnet-1",
+    "a spotting network",
+    "a file that `aumer train` wrote (SpotNet.load_published reads AUW-GCN's own checkpoints)",
+)
 
 #: AUW-GCN's names for our tensors, in its checkpoints.
 _PUBLISHED_NAMES = {
@@ -314,19 +316,13 @@ class SpotNet(nn.Module):
             UsageError: as for `aumer.files.atomic_write`, or the card is not plain values.
         """
         about = {
-            "format": FORMAT,
             "config": self.config.to_dict(),
             "graph": self.graph.to_dict(),
             "graph_digest": self.graph.digest,
             "channels": list(CHANNELS),
             "card": dict(card),
         }
-        try:
-            text = json.dumps(about, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
-        state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        atomic_write(path, safetensors.save(state, {"aumer": text}), overwrite=overwrite)
+        _FORMAT.write(path, weights.arrays_of(self), about, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath, graph: AUGraph | None = None) -> SpotNet:
@@ -339,7 +335,7 @@ class SpotNet(nn.Module):
         Raises:
             WeightsError: no such file, not a file of `save`, damaged, or `graph` has other ROIs.
         """
-        about, state = _read(Path(path))
+        about, state = _FORMAT.read(path)
         try:
             trained, config = (
                 AUGraph.from_dict(about["graph"]),
@@ -356,7 +352,7 @@ class SpotNet(nn.Module):
                 "is registered, import the module that does; else train it again, or use the "
                 "version of aumer that wrote it"
             ) from error
-        net._fill(state, path)
+        weights.fill(net, state, f"{path} holds other weights than its network has")
         net.card = dict(about["card"])
         return net.eval()
 
@@ -391,23 +387,9 @@ class SpotNet(nn.Module):
         # The file holds the matrix as the layer uses it.
         net = cls(replace(NetConfig.preset("published"), normalisation="none"), graph)
         net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
-        net._fill(ours | {"input_mean": net.input_mean, "input_std": net.input_std}, path)
+        ours |= {"input_mean": net.input_mean, "input_std": net.input_std}
+        weights.fill(net, ours, f"{path} holds other weights than AUW-GCN has")
         return net.eval()
-
-    def _fill(self, state: Mapping[str, Tensor], path: StrPath) -> None:
-        needed = self.state_dict()
-        wrong = [f"without {name}" for name in needed if name not in state]
-        wrong += [f"with {name}, which there is not" for name in state if name not in needed]
-        wrong += [
-            f"{name} is {tuple(state[name].shape)} and should be {tuple(value.shape)}"
-            for name, value in needed.items()
-            if name in state and state[name].shape != value.shape
-        ]
-        if wrong:
-            raise WeightsError(
-                f"{path} holds other weights than its network has: {'; '.join(wrong)}"
-            )
-        self.load_state_dict(dict(state))
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -418,34 +400,6 @@ def parameter_count(module: nn.Module) -> int:
 def _like(valid: Tensor, x: Tensor) -> Tensor:
     """(B, T) with as many axes as x (B, T, ...)."""
     return valid.reshape(*valid.shape, *[1] * (x.ndim - 2))
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise WeightsError(
-            f"no weights at {path}: give the path of a file that `aumer train` wrote"
-        ) from None
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"cannot read weights from {path}: {error}. It must be a safetensors file as "
-            "`aumer train` writes it; for AUW-GCN's own checkpoints use SpotNet.load_published"
-        ) from error
-    try:
-        about = json.loads(metadata["aumer"])
-    except (KeyError, json.JSONDecodeError):
-        about = {}
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} is a safetensors file without the card of a spotting network "
-            f"({FORMAT}); it was not written by this version of aumer"
-        )
-    return about, state
 
 
 def _compare(graph: AUGraph, trained: AUGraph, path: StrPath) -> None:
