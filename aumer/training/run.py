@@ -16,10 +16,11 @@ from aumer.data import load as load_data_set
 from aumer.errors import ConfigError, UsageError
 from aumer.files import atomic_write, check_target
 from aumer.graph import AUGraph
+from aumer.learning.engine import Callback
 from aumer.pipeline import versions
 from aumer.spotting.network import NetSpotter
 from aumer.training.curves import loss_plot, tensorboard
-from aumer.training.loop import Callback, Trained, train
+from aumer.training.loop import Trained, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import (
     Augment,
