@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from aumer import strict, weights
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
-from aumer.recognition.learning import Callback, Learned, Learning, Sample, content_hash, learn
+from aumer.learning.engine import Callback
+from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weights, write_weights
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
