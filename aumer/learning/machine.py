@@ -5,9 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed, nn
+
+#: The first process may measure the features of all videos while the others wait for them.
+_PATIENCE = timedelta(days=7)
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and tells: the first of ``torchrun``'s, or alone."""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
 
 
 @contextlib.contextmanager
@@ -27,7 +36,7 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     if distributed.is_initialized():
         yield own
         return
-    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield own
     finally:
@@ -51,6 +60,15 @@ class Machine:
         joined = distributed.is_available() and distributed.is_initialized()
         self.count = distributed.get_world_size() if joined else 1
         self.rank = distributed.get_rank() if joined else 0
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """The first process goes ahead, and the others come when it is through."""
+        if self.rank:
+            self.total(torch.zeros(()))
+        yield
+        if not self.rank:
+            self.total(torch.zeros(()))
 
     @property
     def share(self) -> slice:

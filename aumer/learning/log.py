@@ -1,12 +1,30 @@
-"""How training went: a plot of the losses, and TensorBoard where it is installed."""
+"""How a training went: its records, a plot of the losses, and TensorBoard where it is installed."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from aumer.files import StrPath, atomic_write
+from aumer.learning.engine import Callback
+
+#: Files of a folder's log.
+LOG, CURVES = "log.jsonl", "loss.png"
+
+
+def write_log(folder: StrPath, log: Sequence[dict[str, Any]]) -> None:
+    """Write a training's records, a line each, and the plot of its losses, over those there are.
+
+    Raises:
+        UsageError: as for `aumer.files.atomic_write`.
+    """
+    lines = "".join(json.dumps(record) + "\n" for record in log)
+    atomic_write(Path(folder) / LOG, lines, overwrite=True)
+    atomic_write(Path(folder) / CURVES, loss_plot(log), overwrite=True)
 
 
 def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
@@ -21,7 +39,7 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
     epochs = [record["epoch"] for record in log]
     names = [name for name in log[0] if "loss" in name]
     for name in sorted(names, key=lambda n: -log[-1][n]):
-        bold = name in ("loss_total", "inner_loss")
+        bold = name in ("loss", "loss_total", "inner_loss")
         label = name.removeprefix("loss_").replace("_", " ")
         values = [record[name] for record in log]
         axes.plot(
@@ -37,14 +55,14 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
 
 
 @contextmanager
-def tensorboard(folder: Path) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """A callback that writes the log where TensorBoard reads it; None if it is not installed."""
+def tensorboard(folder: StrPath) -> Iterator[tuple[Callback, ...]]:
+    """A callback that writes records where TensorBoard reads them; none if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        yield None
+        yield ()
         return
-    writer = SummaryWriter(str(folder / "tensorboard"))
+    writer = SummaryWriter(str(Path(folder) / "tensorboard"))
 
     def write(record: dict[str, Any]) -> None:
         for name, value in record.items():
@@ -52,6 +70,6 @@ def tensorboard(folder: Path) -> Iterator[Callable[[dict[str, Any]], None] | Non
                 writer.add_scalar(name, value, record["epoch"])
 
     try:
-        yield write
+        yield (write,)
     finally:
         writer.close()
