@@ -21,7 +21,7 @@ PACKAGE = Path(aumer.errors.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "types errors _data",
+        "types errors _data _moved",
         "registry strict config files weights au rois compiled",
         "learning video video_file graph evaluation cache lucas_kanade lucas_kanade_torch",
         "face flow tvl1 tvl1_torch mdmo motion",

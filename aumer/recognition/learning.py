@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.learning import engine
@@ -22,6 +23,14 @@ from aumer.learning.machine import Machine, batch_norms
 from aumer.learning.settings import LearningSettings, Optimizer, Schedule
 from aumer.strict import require
 from aumer.types import IntArray
+
+__getattr__ = moved(  # for one release
+    __name__,
+    {
+        "torchrun": "aumer.learning.machine",
+        "rate": "aumer.learning.settings.LearningSettings.rate",
+    },
+)
 
 #: A clip's index, and a number that says which view of it.
 Sample = tuple[int, int]

@@ -92,6 +92,13 @@ def test_it_learns(optimizer: Any, loss: Any) -> None:
     assert learned.log[-1]["accuracy"] > 0.7 and len(learned.log) == 30
 
 
+def test_schedules_of_any_training_serve_recognisers() -> None:
+    settings = Learning(schedule="exponential", decay=0.5, lr=0.08, epochs=3)
+    assert [r["lr"] for r in learn(Line(), Points(), 2, settings).log] == [0.08, 0.04, 0.02]
+    warm = Learning(schedule="cosine", warmup=0.5, lr=0.1, epochs=2, batch=24)
+    assert [r["lr"] for r in learn(Line(), Points(), 2, warm).log] == pytest.approx([1e-4, 0.1])
+
+
 def test_the_gradient_is_clipped() -> None:
     """Plain SGD moves the weights by lr times the clipped norm at most."""
     net = Line()

@@ -54,7 +54,15 @@ def test_the_callers_generator_is_left_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize(("preset", "more"), [("aumer", {"patience": 3}), ("published", {})])
+@pytest.mark.parametrize(
+    ("preset", "more"),
+    [
+        ("aumer", {"patience": 3}),
+        ("published", {}),
+        # What recognisers are trained by as well.
+        ("aumer", {"optimizer": "sgd", "momentum": 0.9, "schedule": "plateau", "plateau": 0}),
+    ],
+)
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     preset: str, more: dict[str, Any], tmp_path: Path
 ) -> None:

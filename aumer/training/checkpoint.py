@@ -1,0 +1,14 @@
+"""Nothing: for one release it says where its names have gone."""
+
+from aumer._moved import moved
+
+__getattr__ = moved(
+    __name__,
+    {
+        "State": "aumer.learning.checkpoint",
+        "save_state": "aumer.learning.checkpoint",
+        "load_state": "aumer.learning.checkpoint",
+        "copied": "aumer.learning.engine, which keeps the best weights",
+        "seeded": "aumer.learning.engine.Task.torch_seed",
+    },
+)
