@@ -154,7 +154,7 @@ class _Spotting(Task[Batch]):
         self._settings, self._seed, self._videos, self._kept_out = settings, seed, videos, inner
         self._samples = make_samples(videos, net.config, net.half_width, settings)
         # Judged without chance: no augmentation, and the same cuts every epoch.
-        plain = replace(settings, mirror=False, amplitude_jitter=0.0, pattern_jitter=0.0)
+        plain = replace(settings, mirror=False, amplitude_jitter=0.0)
         self._inner: Samples | None = (
             make_samples(inner, net.config, net.half_width, plain)
             if inner and settings.patience

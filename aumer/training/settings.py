@@ -31,8 +31,6 @@ class TrainSettings(LearningSettings):
         weight_decay: biases and norms do not decay.
         mirror: show each sample mirrored half of the time, left and right ROIs exchanged.
         amplitude_jitter: deviation of the logarithm of a sample's random scale.
-        pattern_jitter: deviation of what each ROI of a sample is turned, stretched and sheared by
-            (a matrix near 1): faces differ from those trained on in more than size.
         inner_share: of subjects to stop early on (`patience`) and to set the decoder's threshold
             on; 0 uses all for the weights, and the threshold stays at its default.
         The others: see `LearningSettings`.
@@ -50,7 +48,6 @@ class TrainSettings(LearningSettings):
     macro_weight: float = 1.0
     mirror: bool = False
     amplitude_jitter: float = 0.0
-    pattern_jitter: float = 0.0
     net_overrides: Mapping[str, Any] = field(default_factory=dict)
 
     _later = ("optimizer", "momentum", "factor", "plateau", "min_lr")
@@ -59,8 +56,8 @@ class TrainSettings(LearningSettings):
         super().__post_init__()
         for name in ("window_s", "macro_weight"):
             require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        for name in ("amplitude_jitter", "pattern_jitter"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        jitter = self.amplitude_jitter
+        require(jitter >= 0, "amplitude_jitter", jitter, ">= 0")
         require(
             self.samples == "windows" or self.targets == "published",
             "samples",
