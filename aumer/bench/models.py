@@ -184,7 +184,7 @@ class _Epochs:
         self._kept: list[tuple[int, dict[str, Any]]] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        from aumer.training.checkpoint import load_state
+        from aumer.learning.checkpoint import load_state
 
         self._kept.append((int(record["epoch"]), load_state(self.path).weights))
 

@@ -32,6 +32,8 @@ begin while a macro-expression is held). Nobody whom the network is tested on ma
 
 The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted goes on where
 it was when the same command is given again; on a CPU its weights are those of an unbroken run.
+By several processes, each with its share of every batch (and its GPU, with --device cuda):
+torchrun --nproc-per-node 2 -m aumer train CONFIG
 Then: aumer spot VIDEO --model runs/mine/model.safetensors
 """
 
@@ -73,6 +75,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Train, and print where the weights are."""
     from aumer.cache import default_folder
+    from aumer.learning.machine import is_first
     from aumer.training import run as training
 
     overrides = {
@@ -113,10 +116,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         overwrite=args.overwrite,
         cache=args.cache or default_folder(),
         callbacks=[epoch],
-        progress=extracting,
+        progress=extracting if is_first() else None,
     )
     console.finish()
-    console.data(f"{path}\n")
+    if is_first():
+        console.data(f"{path}\n")
     return EXIT_OK
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from aumer.graph import AUGraph
     from aumer.spotting.net import SpottingNetwork
     from aumer.spotting.targets import Event, Targets
+
+#: Of a sum over a share of a batch, that over the whole one.
+Across = Callable[["Tensor"], "Tensor"]
 
 #: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
 _TRUST = 0.5
@@ -155,6 +158,11 @@ def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
     return found
 
 
+def alone(share: Tensor) -> Tensor:
+    """The `Across` of a share that is the whole."""
+    return share
+
+
 @dataclass(frozen=True)
 class Objective(ABC):
     """Targets, and the loss that leads towards them.
@@ -176,8 +184,16 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
+    ) -> dict[str, Tensor]:
         """Scalars: "total", which is made less, and the terms to be logged beside it.
+
+        The samples may be a share of a batch, of which other processes have the rest, or one whose
+        rows all weigh 0; the losses of all shares then add up to the batch's.
+
+        Args:
+            across: of a sum over these samples, that over the whole batch.
 
         Shapes:
             logits, targets (B, T, 10) in the order of `CHANNELS`; weight (B, T), 0 where a row is

@@ -5,6 +5,7 @@ Logits and targets are (B, T, 10) in the order of `CHANNELS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.types import KINDS
+
+_LEAST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,22 @@ class LossSettings:
 
 
 def spot_loss(
-    logits: Tensor, targets: Tensor, weight: Tensor, settings: LossSettings | None = None
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor,
+    settings: LossSettings | None = None,
+    *,
+    across: Callable[[Tensor], Tensor] = lambda share: share,
 ) -> dict[str, Tensor]:
     """Our loss: scalars micro_apex ... macro_boundary, and "total"; 0 where no row counts.
 
     A cross-entropy towards soft targets, focused on what is wrong, over the rows with `weight`
     (B, T) above 0; logits there must be finite, elsewhere they may be anything. Positives are
     weighed up to a share of the whole (`LossSettings`), counted over the batch.
+
+    Args:
+        across: of a sum over these rows, that over the whole batch, where these are a share of it:
+            the losses of all shares then add up to the batch's.
 
     Raises:
         UsageError: shapes that do not fit together.
@@ -82,26 +94,31 @@ def spot_loss(
                 x, positive = logits[..., column(kind, part)], targets[..., column(kind, part)]
                 y = torch.stack([positive, 1 - positive], -1)
                 log_p = torch.stack([F.logsigmoid(x), F.logsigmoid(-x)], -1)
-            term = _balanced(log_p, y, positive, weight, settings)
+            term = _balanced(log_p, y, positive, weight, settings, across)
             terms[f"{kind}_{part}"] = term
             total = total + getattr(settings, part) * getattr(settings, kind) * term
     return {**terms, "total": total}
 
 
 def _balanced(
-    log_p: Tensor, y: Tensor, positive: Tensor, weight: Tensor, settings: LossSettings
+    log_p: Tensor,
+    y: Tensor,
+    positive: Tensor,
+    weight: Tensor,
+    settings: LossSettings,
+    across: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Weighted mean of the focused divergence of (N, C) `log_p` from `y`; 0 at equality."""
-    if not len(y):
-        return log_p.sum()
     divergence = (torch.xlogy(y, y) - y * log_p).sum(-1)
     wrong = 0.5 * (log_p.exp() - y).abs().sum(-1)
-    mass = (weight * positive).sum()
-    rest = (weight * (1 - positive)).sum()
+    mass, rest = across(
+        torch.stack([(weight * positive).sum(), (weight * (1 - positive)).sum()])
+    ).unbind()
     share = settings.positive_share
     boost = (share / (1 - share) * rest / mass.clamp(min=1e-6)).clamp(1, settings.max_boost)
     balance = weight * (1 + (boost - 1) * positive)
-    return (balance * wrong**settings.gamma * divergence).sum() / balance.sum()
+    whole = across(balance.sum()).clamp(min=_LEAST)  # of no row at all the loss is 0
+    return (balance * wrong**settings.gamma * divergence).sum() / whole
 
 
 def check_shapes(logits: Tensor, targets: Tensor) -> None:

@@ -7,23 +7,20 @@ one such.
 
 from __future__ import annotations
 
-import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 from torch import Tensor, nn
 
+from aumer import weights
 from aumer._moved import moved
 from aumer.errors import UsageError, WeightsError
-from aumer.files import StrPath, atomic_write
+from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import probabilities
@@ -33,7 +30,11 @@ from aumer.types import Features, FloatArray, Scores
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-FORMAT = "aumer-spotnet-1"
+_FORMAT = weights.Format(
+    "aumer-spotnet-1",
+    "a spotting network",
+    "a file that `aumer train` wrote (aumer.spotting.auwgcn.checkpoint reads AUW-GCN's own)",
+)
 
 
 class SpottingNetwork(nn.Module, ABC):
@@ -177,19 +178,13 @@ class SpottingNetwork(nn.Module, ABC):
             UsageError: as for `aumer.files.atomic_write`, or the card is not plain values.
         """
         about = {
-            "format": FORMAT,
             "config": self.config.to_dict(),
             "graph": self.graph.to_dict(),
             "graph_digest": self.graph.digest,
             "channels": list(CHANNELS),
             "card": dict(card),
         }
-        try:
-            text = json.dumps(about, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
-        state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        atomic_write(path, safetensors.save(state, {"aumer": text}), overwrite=overwrite)
+        _FORMAT.write(path, weights.arrays_of(self), about, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath, graph: AUGraph | None = None) -> Self:
@@ -202,7 +197,7 @@ class SpottingNetwork(nn.Module, ABC):
         Raises:
             WeightsError: no such file, not a file of `save`, damaged, or `graph` has other ROIs.
         """
-        about, state = _read(Path(path))
+        about, state = _FORMAT.read(path)
         try:
             trained, config = (
                 AUGraph.from_dict(about["graph"]),
@@ -221,29 +216,9 @@ class SpottingNetwork(nn.Module, ABC):
                 "or graph layer is registered, import the module that does; else train it again, "
                 "or use the version of aumer that wrote it"
             ) from error
-        net.fill(state, path)
+        weights.fill(net, state, f"{path} holds other weights than its network has")
         net.card = dict(about["card"])
         return net.eval()
-
-    def fill(self, state: Mapping[str, Tensor], path: StrPath) -> None:
-        """Take the weights that were read from `path`.
-
-        Raises:
-            WeightsError: they are not those that it has.
-        """
-        needed = self.state_dict()
-        wrong = [f"without {name}" for name in needed if name not in state]
-        wrong += [f"with {name}, which there is not" for name in state if name not in needed]
-        wrong += [
-            f"{name} is {tuple(state[name].shape)} and should be {tuple(value.shape)}"
-            for name, value in needed.items()
-            if name in state and state[name].shape != value.shape
-        ]
-        if wrong:
-            raise WeightsError(
-                f"{path} holds other weights than its network has: {'; '.join(wrong)}"
-            )
-        self.load_state_dict(dict(state))
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -254,34 +229,6 @@ def parameter_count(module: nn.Module) -> int:
 def like(valid: Tensor, x: Tensor) -> Tensor:
     """(B, T) with as many axes as x (B, T, ...)."""
     return valid.reshape(*valid.shape, *[1] * (x.ndim - 2))
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise WeightsError(
-            f"no weights at {path}: give the path of a file that `aumer train` wrote"
-        ) from None
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"cannot read weights from {path}: {error}. It must be a safetensors file as "
-            "`aumer train` writes it; aumer.spotting.auwgcn.checkpoint reads AUW-GCN's own"
-        ) from error
-    try:
-        about = json.loads(metadata["aumer"])
-    except (KeyError, json.JSONDecodeError):
-        about = {}
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} is a safetensors file without the card of a spotting network "
-            f"({FORMAT}); it was not written by this version of aumer"
-        )
-    return about, state
 
 
 def _compare(graph: AUGraph, trained: AUGraph, path: StrPath) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aumer import weights
 from aumer.config import MotionSettings, Settings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
@@ -140,11 +140,8 @@ class NetSpotter:
     @property
     def digests(self) -> dict[str, str]:
         """What the scores depend on besides the features."""
-        known = hashlib.sha256()
-        for name, value in sorted(self.net.state_dict().items()):
-            known.update(name.encode())
-            known.update(value.cpu().numpy().tobytes())
-        return {"graph": self.net.graph.digest, "weights": known.hexdigest()}
+        known = weights.digest(weights.arrays_of(self.net))
+        return {"graph": self.net.graph.digest, "weights": known}
 
     def check(self, settings: Settings) -> None:
         """Refuse, before an hour of video is analysed, settings whose features it cannot read.

@@ -19,7 +19,7 @@ import numpy as np
 from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
-from aumer.spotting.interface import Objective
+from aumer.spotting.interface import Across, Objective, alone
 from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind
 
 if TYPE_CHECKING:
@@ -231,11 +231,13 @@ class AumerObjective(Objective):
         """As the function of this name."""
         return targets(found, length, rate)
 
-    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
+    ) -> dict[str, Tensor]:
         """As `spot_loss`."""
         from aumer.spotting.losses import spot_loss  # torch is loaded when it is asked for
 
-        return spot_loss(logits, targets, weight)
+        return spot_loss(logits, targets, weight, across=across)
 
 
 def _raise_bump(track: FloatArray, centre: int, sigma: float) -> None:

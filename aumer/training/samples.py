@@ -47,6 +47,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __getitem__(self, samples: slice) -> Batch:
+        return Batch(
+            self.x[samples], self.valid[samples], self.targets[samples], self.weight[samples]
+        )
+
     def to(self, device: torch.device) -> Batch:
         return Batch(*(t.to(device) for t in (self.x, self.valid, self.targets, self.weight)))
 

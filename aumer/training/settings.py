@@ -11,12 +11,13 @@ from os import PathLike
 from typing import Any, Literal
 
 from aumer import registry
+from aumer.learning.settings import LearningSettings, Optimizer
 from aumer.spotting.interface import Architecture, Objective
-from aumer.strict import Layer, layered, plain, preset, read_toml, require
+from aumer.strict import Layer, layered, preset, read_toml, require
 
 
-@dataclass(frozen=True)
-class TrainSettings:
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(LearningSettings):
     """Everything but the data, the graph and the seed that decides what training gives.
 
     Attributes:
@@ -31,19 +32,12 @@ class TrainSettings:
             registered as "decoder".
         macro_weight: weight of the macro terms in the published loss.
         missing_offset: policy of `aumer.spotting.targets.events`.
-        epochs, batch: passes over the samples; samples per step.
-        lr, weight_decay: AdamW's; biases and norms do not decay.
-        schedule: "exponential": lr * decay ** epoch; "cosine": to 0, after a linear `warmup`.
-        warmup: share of all steps.
-        clip: largest norm of a step's gradient, 0 for any.
+        weight_decay: biases and norms do not decay.
         mirror: show each sample mirrored half of the time, left and right ROIs exchanged.
         amplitude_jitter: deviation of the logarithm of a sample's random scale.
-        inner_share: share of the training subjects that are kept out of the gradient, to stop early
-            on (`patience`) and to set the decoder's threshold on; 0 uses all for the weights, and
-            the threshold stays at its default.
-        patience: epochs without a smaller loss on the inner subjects before training stops; the
-            best epoch's weights are kept. 0 trains all epochs and keeps the last.
-        mixed_precision: bfloat16 in the forward pass; on a GPU only.
+        inner_share: of subjects to stop early on (`patience`) and to set the decoder's threshold
+            on; 0 uses all for the weights, and the threshold stays at its default.
+        The others: see `LearningSettings`.
 
     Raises:
         ConfigError: a value out of range.
@@ -53,40 +47,22 @@ class TrainSettings:
     samples: Literal["windows", "segments"]
     targets: str
     missing_offset: str
-    epochs: int
-    batch: int
-    lr: float
-    weight_decay: float
-    schedule: Literal["exponential", "cosine"]
-    decay: float = 1.0
-    warmup: float = 0.0
-    clip: float = 0.0
+    optimizer: Optimizer = "adamw"
     window_s: float = 20.0
     macro_weight: float = 1.0
     mirror: bool = False
     amplitude_jitter: float = 0.0
-    inner_share: float = 0.0
-    patience: int = 0
-    mixed_precision: bool = False
     net_overrides: Mapping[str, Any] = field(default_factory=dict)
     decoder: str = "aumer"
 
+    _later = ("optimizer", "momentum", "factor", "plateau", "min_lr", "decoder")
+
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in ("lr", "window_s", "macro_weight"):
+        super().__post_init__()
+        for name in ("window_s", "macro_weight"):
             require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        for name in ("weight_decay", "clip", "amplitude_jitter", "patience"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
-        require(0 < self.decay <= 1, "decay", self.decay, "in (0, 1]")
-        for name in ("warmup", "inner_share"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        require(
-            not self.patience or self.inner_share > 0,
-            "patience",
-            self.patience,
-            "0 where inner_share is 0: without inner subjects there is nothing to stop on",
-        )
+        jitter = self.amplitude_jitter
+        require(jitter >= 0, "amplitude_jitter", jitter, ">= 0")
         for name in ("targets", "decoder"):
             known = registry.names(name)
             one_of = f"one of {', '.join(known)}"
@@ -120,10 +96,3 @@ class TrainSettings:
         file = Layer(str(name), read_toml(preset("train", name, "training preset or file")))
         changes = (Layer(f"{name} with overrides", values) for values in overrides if values)
         return layered(cls, file, *changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them.
-
-        The usual decoder is left out, as before there was a choice, so that digests of then hold.
-        """
-        return {k: v for k, v in plain(self).items() if (k, v) != ("decoder", "aumer")}

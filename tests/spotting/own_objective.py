@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aumer import register
-from aumer.spotting.channels import column
+from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.decode import expression_at, in_order, ten_tracks
-from aumer.spotting.interface import Objective, TrackDecoder
+from aumer.spotting.interface import Across, Objective, TrackDecoder, alone
 from aumer.spotting.targets import Event, Targets, TargetSettings, targets
 from aumer.types import KINDS, Expression, Scores, runs
 
@@ -23,10 +23,14 @@ class OwnObjective(Objective):
     def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
         return targets(found, length, rate, TargetSettings(micro_apex_sigma_s=0.2))
 
-    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
+    ) -> dict[str, Tensor]:
         used, rare = weight > 0, logits.new_tensor(20.0)
-        total = F.binary_cross_entropy_with_logits(logits[used], targets[used], pos_weight=rare)
-        return {"total": total}
+        each = F.binary_cross_entropy_with_logits(
+            logits[used], targets[used], pos_weight=rare, reduction="none"
+        )
+        return {"total": each.sum() / (len(CHANNELS) * across(used.sum()))}
 
 
 @register("decoder", "own")

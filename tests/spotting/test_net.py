@@ -147,9 +147,9 @@ def test_the_published_preset_is_the_published_network(
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda s: s.pop("_classification.weight"), "without head.weight"),
+        (lambda s: s.pop("_classification.weight"), "missing: head.weight"),
         (lambda s: s.pop("graph_embedding.0.gc1.adj"), "gc1.adj"),
-        (lambda s: s.update({"fc.weight": torch.zeros(2)}), "with fc.weight"),
+        (lambda s: s.update({"fc.weight": torch.zeros(2)}), "unexpected: fc.weight"),
         (lambda s: s.update({"_sequential.3.weight": torch.zeros(64, 64, 5)}), r"\(64, 64, 5\)"),
         (lambda s: s.update({"graph_embedding.0.gc1.adj": -torch.ones(12, 12)}), "gc1.adj.*-1"),
         (lambda s: s.update({"graph_embedding.0.gc1.adj": torch.ones(9, 9)}), "gc1.adj.*9"),
@@ -581,8 +581,8 @@ def _rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], A
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda a, s: s.pop("head.weight"), "without head.weight"),
-        (lambda a, s: s.update(x=torch.zeros(1)), "with x"),
+        (lambda a, s: s.pop("head.weight"), "missing: head.weight"),
+        (lambda a, s: s.update(x=torch.zeros(1)), "unexpected: x"),
         (lambda a, s: s.update({"head.weight": torch.zeros(8, 6, 1)}), r"\(8, 6, 1\)"),
         (lambda a, s: a.update(format="aumer-spotnet-99"), "version"),
         (lambda a, s: a["config"].update(widht=3), "widht"),

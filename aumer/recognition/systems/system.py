@@ -16,10 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from aumer import strict
+from aumer import strict, weights
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
-from aumer.recognition.learning import Callback, Learned, Learning, Sample, content_hash, learn
+from aumer.learning.engine import Callback
+from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weights, write_weights
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
@@ -214,14 +215,13 @@ class SequenceSystem(ABC, Generic[C]):
         """
         fitted(self._recognizer)
         assert self.net is not None
-        arrays = {k: v.detach().cpu().numpy() for k, v in self.net.state_dict().items()}
         about = {
             "config": strict.plain(self.config),
             "learning": self.learning.to_dict(),
             "seed": self.seed,
             "precision": precision,
         }
-        small = packed(arrays, precision)
+        small = packed(weights.arrays_of(self.net), precision)
         write_weights(path, self._recognizer, small, about, card, overwrite=overwrite)
 
     @classmethod
@@ -236,11 +236,10 @@ class SequenceSystem(ABC, Generic[C]):
             about = found.about
             made = cls(about["config"], about["learning"], seed=int(about["seed"]))
             net = made.build(len(found.classes))
-            arrays = unpacked(found.arrays)
-            net.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+            weights.fill(net, unpacked(found.arrays), f"{path} holds no whole {cls.name}")
             if about["precision"] == "int8":
                 round_activations(net)
-        except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{path} holds no whole {cls.name}: {error}") from error
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made

@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 
 import torch
 
+from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
@@ -59,5 +60,6 @@ def load_checkpoint(path: StrPath) -> SpotNet:
     # The file holds the matrix as the layer uses it.
     net = SpotNet(replace(NetConfig.preset("published"), normalisation="none"), graph)
     net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
-    net.fill(ours | {"input_mean": net.input_mean, "input_std": net.input_std}, path)
+    ours |= {"input_mean": net.input_mean, "input_std": net.input_std}
+    weights.fill(net, ours, f"{path} holds other weights than AUW-GCN has")
     return net.eval()

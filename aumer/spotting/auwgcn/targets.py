@@ -16,6 +16,7 @@ import numpy.typing as npt
 from aumer.errors import UsageError
 from aumer.spotting.auwgcn.features import published_normalisation
 from aumer.spotting.channels import CHANNELS, column
+from aumer.spotting.interface import Across, alone
 from aumer.spotting.targets import AumerObjective, Event
 from aumer.types import KINDS, FloatArray, Kind
 
@@ -135,12 +136,19 @@ class PublishedObjective(AumerObjective):
     Nothing is published of whole videos: learned from in windows, they have our targets.
     """
 
-    def loss(self, logits: Tensor, targets: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
+    ) -> dict[str, Tensor]:
         """As `aumer.spotting.auwgcn.loss.published_loss`, without context.
 
         Which rows are context is read of the first sample: all segments have as much.
         """
         from aumer.spotting.auwgcn.loss import published_loss  # torch is loaded when asked for
 
-        core = weight[0] > 0
-        return published_loss(logits[:, core], targets[:, core], self.macro_weight)
+        shown, core = (weight > 0).any(dim=1).sum(), weight[0] > 0
+        whole = across(shown)
+        if not shown:  # of a sample that does not count each term is 0, but there is one
+            core = ~core
+        terms = published_loss(logits[:, core], targets[:, core], self.macro_weight)
+        # Of segments, all alike, each term is a plain mean.
+        return terms if shown == whole else {k: shown / whole * v for k, v in terms.items()}
