@@ -6,12 +6,14 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from itertools import count
 
 import torch
 from torch import Tensor, distributed, nn
 
 #: The first process may measure the features of all videos while the others wait for them.
 _PATIENCE = timedelta(days=7)
+_groups = count()
 
 
 def is_first() -> bool:
@@ -36,7 +38,19 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
     if distributed.is_initialized():
         yield own
         return
-    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
+    # Not every build of torch has these.
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://", timeout=_PATIENCE))
+    # What an earlier group of these processes left in the store would lead this one astray.
+    distributed.init_process_group(
+        "nccl" if own.type == "cuda" else "gloo",
+        store=PrefixStore(f"aumer-{next(_groups)}", store),
+        rank=rank,
+        world_size=world,
+        timeout=_PATIENCE,
+    )
     try:
         yield own
     finally:
