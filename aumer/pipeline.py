@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import os
 import platform
@@ -34,6 +35,8 @@ from aumer.video import Source, content_digest, open_video
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+_log = logging.getLogger("aumer")
 
 #: Packages whose version can change the numbers.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
@@ -94,7 +97,7 @@ class Spotter:
         graph: an `AUGraph`, or the name or path of one, for a network in place of the one that it
             was trained with; over the same ROIs.
         recognizer: labels what is spotted; see `classify`. None labels nothing.
-        device: where a network runs, as torch names it.
+        device: see `spot`.
         sensitivity, micro_max_s: see `spot`.
         face: which face to follow, in place of what the settings say; see `spot`.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
@@ -113,7 +116,7 @@ class Spotter:
         model: str | PathLike[str] | SpotterModel = "combined",
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
-        device: str = "cpu",
+        device: str = "auto",
         face: str | int | None = None,
         sensitivity: str | float | None = None,
         micro_max_s: float | None = None,
@@ -342,7 +345,7 @@ def spot(
     end: float | None = None,
     fps: float | None = None,
     face: str | int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     sensitivity: str | float | None = None,
     micro_max_s: float | None = None,
     min_coverage: float = MIN_COVERAGE,
@@ -371,7 +374,9 @@ def spot(
             appears), or "all", which gives a tuple with a result for each, by first appearance.
             One person is followed as long as they are seen; who is who is told by place and
             movement, never by looks.
-        device: where a network runs, as torch names it.
+        device: where networks run, as torch names it; what can run on the CPU alone does so and
+            says it. By default each runs where it runs best: one that spots is small and takes the
+            CPU, a recogniser of sequences takes a GPU if there is one.
         sensitivity: "low", "normal", "high", or false alarms a minute of rest that the spotter may
             raise on simulated faces, the same as the setting rules.sensitivity. Of "rules" it moves
             the threshold in units of noise (`aumer.spotting.noise`), of "combined" the probability
@@ -444,7 +449,7 @@ def classify(
         apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference" or
             "midpoint"; see `aumer.recognition.apex`.
         fps: frames per second; needed for folders and arrays.
-        device: where the recogniser runs, as torch names it, if it can run anywhere but on the CPU.
+        device: as in `spot`.
         cache, progress, settings, workers: as in `spot`.
 
     Raises:
@@ -616,12 +621,11 @@ def _span(
 
 def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
     recognizer = load_recognizer(which)
-    if hasattr(recognizer, "to"):
-        recognizer.to(device)
-    elif device not in ("auto", "cpu"):
-        raise UsageError(
-            f"the recogniser {recognizer.name!r} runs on the CPU alone; leave device at 'auto', "
-            f"found {device!r}"
+    if not recognizer.to(device) and device not in ("auto", "cpu"):
+        _log.warning(
+            "the recogniser %r runs on the CPU alone: the device %r is not used for it",
+            recognizer.name,
+            device,
         )
     return Labeller(recognizer, registry.resolve("flow", settings.motion.flow), settings.motion)
 
@@ -682,7 +686,7 @@ def _model(
     if isinstance(model, PathLike) or (isinstance(model, str) and _names_a_file(model)):
         from aumer.spotting.network import NetSpotter
 
-        return NetSpotter.load(model, graph=prior, device=device)
+        return NetSpotter.load(model, graph=prior, device=_for_spotter(device))
     part = registry.resolve("spotter", model)
     # Of a class, or a module; an object is used as it is, with what it was made with.
     made = not isinstance(part, (type, ModuleType))
@@ -696,8 +700,13 @@ def _model(
         )
     if make is None:
         return cast(SpotterModel, part)
-    options = {"graph": prior, "device": device}
+    options = {"graph": prior, "device": _for_spotter(device)}
     return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
+
+
+def _for_spotter(device: str) -> str:
+    """A spotting network has 39 thousand parameters: a GPU's start takes longer than its work."""
+    return "cpu" if device == "auto" else device
 
 
 def _require_dial(model: SpotterModel, asked: str) -> None:

@@ -19,7 +19,7 @@ from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
 from aumer.recognition import seam
 from aumer.recognition.features import ROI_CENTRES
-from aumer.recognition.seam import Clips, Floats
+from aumer.recognition.seam import Clips, Floats, Recognizer
 from aumer.results import Prediction
 from aumer.types import FloatArray
 
@@ -36,7 +36,7 @@ def at(maps: FloatArray, roi: str) -> Floats:
 
 
 @dataclass
-class BySigns:
+class BySigns(Recognizer):
     """Names an expression by what field.md says of the classes: corners out, brows up or down."""
 
     name: ClassVar[str] = "by-signs"
@@ -45,7 +45,7 @@ class BySigns:
     card: dict[str, Any] = field(default_factory=dict)
     seen: list[FloatArray] = field(default_factory=list)
 
-    def fit(self, clips: Clips) -> BySigns:
+    def fit(self, clips: Clips, **options: Any) -> BySigns:  # type: ignore[override]
         return self
 
     def predict_proba(self, inputs: FloatArray, sources: Any = ()) -> Floats:
@@ -63,6 +63,7 @@ class BySigns:
 class ByMotion(BySigns):
     """Reads the motion of ROIs alone."""
 
+    reads = ("flow-map", "motion")
     rois: tuple[str, ...] = ("mouth_r", "mouth_l", "brow_r_mid")
 
     def predict_motion(self, motion: FloatArray) -> Floats:
@@ -207,13 +208,31 @@ def test_a_prediction_comes_back_from_json(tmp_path: Path) -> None:
         ({"onset": 9, "apex": 9}, "apex must lie after the onset"),
         ({"apex": 99}, "not after the offset; found onset 0, apex 99"),
         ({"fps": None}, "fps"),
-        ({"device": "cuda"}, "runs on the CPU alone"),
         ({"settings": {"motion": {"flow": "nope"}}}, "no flow is called 'nope'"),
     ],
 )
 def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         classify(SMILE, **options)
+
+
+def test_a_device_that_is_of_no_use_is_left_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    aumer.Spotter(model="rules", recognizer="graph", device="cuda")
+    classify(SMILE, onset=ONSET, apex=APEX, offset=25, device="cuda")
+    told = [r.getMessage() for r in caplog.records if "'cuda' is not used for it" in r.message]
+    assert ["'graph'" in told[0], "'by-signs'" in told[1]] == [True, True]
+    caplog.clear()
+    aumer.Spotter(recognizer="graph", device="auto")
+    aumer.Spotter(recognizer="graph")
+    assert not caplog.records
+
+
+def test_an_object_that_keeps_no_contract_is_refused() -> None:
+    class Duck:
+        name, classes = "duck", ("a", "b")
+
+    with pytest.raises(UsageError, match=r"derive from aumer\.recognition\.seam\.Recognizer"):
+        classify(SMILE, model=Duck())
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -78,34 +78,21 @@ class Reading:
 
 
 def sequence_settings(
-    default: SequenceSettings, changes: Mapping[str, Any], settings: Settings
+    default: SequenceSettings | None, changes: Mapping[str, Any], settings: Settings
 ) -> SequenceSettings:
     """A system's own settings, changed; the face is found as `settings` says.
 
     Raises:
         ConfigError: an unknown key, or a value that is not allowed.
     """
-    from aumer.recognition.sequences.inputs import SequenceSettings
-    from aumer.recognition.sequences.magnification import Magnification
+    from aumer.recognition.sequences.inputs import read_settings
 
     if wrong := [key for key in ("detector", "landmarker") if key in changes]:
         raise ConfigError(f"inputs.{wrong[0]}: the face is followed as face.{wrong[0]} says")
-    values = {k: v for k, v in asdict(default).items() if k != "magnification"}
-    values |= {k: v for k, v in changes.items() if k != "magnification"}
-    values |= {
-        "detector": settings.face.detector,
-        "landmarker": settings.face.landmarker,
-    }
-    made: SequenceSettings = strict.build(SequenceSettings, values, "inputs")
-    wanted = changes.get("magnification", default.magnification)
-    if isinstance(wanted, Mapping):
-        usual = asdict(default.magnification or Magnification())
-        wanted = strict.build(Magnification, {**usual, **wanted}, "inputs.magnification")
-    elif wanted is False:
-        wanted = None
-    elif wanted is not None and not isinstance(wanted, Magnification):
-        raise ConfigError(f"inputs.magnification must be a table or false; found {wanted!r}")
-    return replace(made, magnification=wanted)
+    return read_settings(
+        {**changes, "detector": settings.face.detector, "landmarker": settings.face.landmarker},
+        default,
+    )
 
 
 # -- from frames to inputs -------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,8 +14,7 @@ from aumer.errors import UsageError
 from aumer.flow import Flow
 from aumer.recognition.apex import rows_between
 from aumer.recognition.clips import Moment, flow_maps
-from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Floats, Recognizer
+from aumer.recognition.seam import Floats, NotKept, Recognizer
 from aumer.types import FaceTrack, Features, FloatArray
 from aumer.video import Source, content_digest
 
@@ -36,18 +34,6 @@ class Verdict:
     probs: Mapping[str, float]
     attribution: Mapping[str, float]
     flow_map: FloatArray | None = None
-
-
-@runtime_checkable
-class ReadsMotion(Protocol):
-    """A recogniser that can do with the motion of its ROIs alone, as `Features` hold it."""
-
-    classes: tuple[str, ...]
-    rois: tuple[str, ...]
-
-    def predict_motion(self, motion: FloatArray) -> Floats:
-        """(N, R, 2) float32 from onset to apex, outer-eye distances -> (N, C) probabilities."""
-        ...
 
 
 class Labeller:
@@ -77,7 +63,7 @@ class Labeller:
             UsageError: the source is a camera.
             VideoError: the source cannot be read.
         """
-        place = getattr(self.recognizer, "place", BY_LANDMARKS)
+        place = self.recognizer.place
         maps = flow_maps(source, moments, track, self._flow, self._settings, fps=fps, place=place)
         return [None if found is None else self.judge(found) for found in maps]
 
@@ -86,7 +72,8 @@ class Labeller:
         probs = _named(self.recognizer.classes, self.recognizer.predict_proba(flow_map[None])[0])
         label = max(probs, key=probs.__getitem__)
         spoke = self.recognizer.attribution(flow_map, label)
-        return Verdict(label, probs, _named(self.recognizer.rois, spoke), flow_map)
+        named = {} if spoke is None else _named(self.recognizer.rois, spoke)
+        return Verdict(label, probs, named, flow_map)
 
     def judge_features(self, features: Features, moment: Moment) -> Verdict:
         """A verdict on the motion of ROIs from onset to apex.
@@ -96,7 +83,7 @@ class Labeller:
                 or no motion is known at that moment.
         """
         recognizer = self.recognizer
-        if not isinstance(recognizer, ReadsMotion):
+        if "motion" not in recognizer.reads:
             raise UsageError(
                 f"the recogniser {recognizer.name!r} judges flow maps, which features do not hold: "
                 "give the video that they were made from, or a recogniser with predict_motion"
@@ -113,10 +100,8 @@ class Labeller:
         moved = moved.astype(np.float32)
         probs = _named(recognizer.classes, recognizer.predict_motion(moved[None])[0])
         label = max(probs, key=probs.__getitem__)
-        spoke: dict[str, float] = {}
-        if hasattr(recognizer, "motion_attribution"):
-            spoke = _named(recognizer.rois, recognizer.motion_attribution(moved, label))
-        return Verdict(label, probs, spoke)
+        spoke = recognizer.motion_attribution(moved, label)
+        return Verdict(label, probs, {} if spoke is None else _named(recognizer.rois, spoke))
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
@@ -124,9 +109,10 @@ def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
 
 
 def _digest(recognizer: Recognizer) -> str | None:
-    if not hasattr(recognizer, "save"):
-        return None
     with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
         path = Path(folder) / "recognizer.safetensors"
-        recognizer.save(path, recognizer.card)
+        try:
+            recognizer.save(path, recognizer.card)
+        except NotKept:
+            return None
         return content_digest(path)

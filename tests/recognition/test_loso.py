@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,9 +30,9 @@ def test_each_clip_is_predicted_once_by_a_model_of_the_others() -> None:
     seen: list[tuple[str, ...]] = []
 
     class Watched(SvmCells):
-        def fit(self, clips: Clips) -> SvmCells:
+        def fit(self, clips: Clips, **options: Any) -> Watched:  # type: ignore[override]
             seen.append(clips.subjects)
-            return super().fit(clips)
+            return super().fit(clips, **options)
 
     folds = loso(data, lambda seed: Watched())
     tested = [fold.subject for fold in folds]

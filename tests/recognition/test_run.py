@@ -102,7 +102,7 @@ def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
         ({"selection": "oracle"}, "svm-cells", "none on the test subjects"),
         ({"selection": "inner"}, "svm-cells", "a recogniser of sequences can choose its epoch"),
         ({}, "cnn-lstm", "holds flow maps and no frames.*it takes graph"),
-        ({}, "cnn-lstn", "no recogniser is called 'cnn-lstn'; of flow maps .*Did you mean 'cnn-l"),
+        ({}, "cnn-lstn", "no recognizer is called 'cnn-lstn'; there are .*Did you mean 'cnn-lstm"),
         ({"recognition": {"svm-cells": {"cell": 3}}}, "svm-cells", "no option 'cell'"),
     ],
 )

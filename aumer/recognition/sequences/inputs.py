@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -15,7 +15,7 @@ import numpy as np
 from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import MotionSettings, digest, load_settings
-from aumer.errors import NoFaceError, UsageError, did_you_mean
+from aumer.errors import ConfigError, NoFaceError, UsageError, did_you_mean
 from aumer.recognition.apex import METHODS as METHODS_OF_APEX
 from aumer.recognition.apex import flow_peak, midpoint, roi_difference
 from aumer.recognition.sequences.clips import ClipSequence
@@ -27,7 +27,7 @@ from aumer.recognition.sequences.interpolation import (
 )
 from aumer.recognition.sequences.magnification import Magnification, magnify
 from aumer.rois import roi_set
-from aumer.strict import require
+from aumer.strict import build, plain, require
 from aumer.types import Features, FloatArray, ImageArray
 
 if TYPE_CHECKING:
@@ -73,6 +73,34 @@ class SequenceSettings:
             self.interpolation,
             f"one of {', '.join(METHODS)}",
         )
+
+
+def settings_table(settings: SequenceSettings) -> dict[str, Any]:
+    """Plain values, as JSON has them, for `read_settings`."""
+    return plain(settings)
+
+
+def read_settings(
+    table: Mapping[str, Any], usual: SequenceSettings | None = None, where: str = "inputs"
+) -> SequenceSettings:
+    """Settings from a table: what it leaves out is as usual, a magnification of `False` is none.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    usual = usual or SequenceSettings()
+    values = {k: v for k, v in asdict(usual).items() if k != "magnification"}
+    values |= {k: v for k, v in table.items() if k != "magnification"}
+    made: SequenceSettings = build(SequenceSettings, values, where)
+    wanted = table.get("magnification", usual.magnification)
+    if isinstance(wanted, Mapping):
+        default = asdict(usual.magnification or Magnification())
+        wanted = build(Magnification, {**default, **wanted}, f"{where}.magnification")
+    elif wanted is False:
+        wanted = None
+    elif wanted is not None and not isinstance(wanted, Magnification):
+        raise ConfigError(f"{where}.magnification must be a table or false; found {wanted!r}")
+    return replace(made, magnification=wanted)
 
 
 def sequence_inputs(
