@@ -229,7 +229,7 @@ class Spotter:
             hook("scores", scores)
         named = self._kinds()
         if self._labeller is not None:
-            verdicts = _verdicts(self._labeller, video, expressions, track, ranges["fps"])
+            verdicts = _verdicts(self._labeller, video, expressions, analysis, ranges["fps"])
             expressions = _labelled(expressions, verdicts)
             named["recognition"] = {"recognizer": self._labeller.recognizer.name}
             if hook:
@@ -291,7 +291,7 @@ class Spotter:
         labeller, named = self._of_motion, self._kinds()
         if labeller is not None:
             verdicts = [
-                labeller.judge_features(features, Moment(e.onset, e.apex))
+                labeller.judge_features(features, Moment(e.onset, e.apex, e.offset))
                 if e.onset < e.apex
                 else None
                 for e in expressions
@@ -442,8 +442,9 @@ def classify(
     Args:
         clip: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB; or `Features`, for a
             recogniser that reads the motion of ROIs alone.
-        model: a shipped recogniser by name, the path of a recogniser's weights, or an object that
-            keeps the contract of `aumer.recognition.seam.Recognizer`. Its classes are the labels.
+        model: a shipped recogniser by name, the path of a recogniser's weights (`aumer train`
+            writes them), or an object of `aumer.recognition.seam.Recognizer`, whatever it reads of
+            a clip. Its classes are the labels.
             The default is "graph", and of features "graph-motion".
         onset, offset: frames (0-based); by default the first and the last with a face.
         apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference" or
@@ -463,13 +464,13 @@ def classify(
         labeller = _labeller("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         peak = _apex(apex, first, last, clip, None)
-        verdict = labeller.judge_features(clip, Moment(first, peak))
+        verdict = labeller.judge_features(clip, Moment(first, peak, last))
         name, content, at, times = "features", None, clip.frames, clip.times
     else:
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
         content = content_digest(clip, fps=fps)
-        start, end = _span(clip, onset, offset, fps, chosen.motion.rate)
+        start, end = _span(clip, onset, offset, fps, chosen.motion.rate, labeller.maker.margin)
         analysis = analyse(
             clip,
             chosen,
@@ -491,7 +492,8 @@ def classify(
             analysis.features,
             lambda: apex_by_roi_difference(clip, first, last, track, chosen.motion, fps=fps),
         )
-        found = labeller(clip, [Moment(first, peak)], track, fps=fps)[0]
+        moments = [Moment(first, peak, last)]
+        found = labeller(clip, moments, track, analysis.features, fps=fps)[0]
         if found is None:
             raise NoFaceError(
                 f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
@@ -584,19 +586,29 @@ def _verdicts(
     labeller: Labeller,
     video: Source,
     expressions: tuple[Expression, ...],
-    track: FaceTrack,
+    analysis: Analysis,
     fps: float | None,
 ) -> list[Verdict | None]:
     """A verdict on each expression; `None` where its motion cannot be seen."""
-    moments = [Moment(e.onset, e.apex) for e in expressions]
-    found = iter(labeller(video, [m for m in moments if m.onset < m.apex], track, fps=fps))
+    moments = [Moment(e.onset, e.apex, e.offset) for e in expressions]
+    moving = [m for m in moments if m.onset < m.apex]
+    found = iter(labeller(video, moving, analysis.track, analysis.features, fps=fps))
     return [next(found) if m.onset < m.apex else None for m in moments]
 
 
 def _span(
-    clip: Source, onset: int | None, offset: int | None, fps: float | None, rate: float
+    clip: Source,
+    onset: int | None,
+    offset: int | None,
+    fps: float | None,
+    rate: float,
+    margin: int,
 ) -> tuple[float | None, float | None]:
-    """Seconds that hold the frames from onset to offset, with a step of the analysis to spare."""
+    """Seconds that hold the frames from onset to offset, with a step of the analysis to spare.
+
+    Args:
+        margin: frames before the onset and after the offset that are needed as well.
+    """
     if onset is None and offset is None:
         return None, None
     times: list[float] = []
@@ -614,8 +626,8 @@ def _span(
                 f"the clip has frames 0 to {len(times) - 1}; found {name} {frame}. Frames are "
                 "counted from 0"
             )
-    start = None if onset is None else max(0.0, times[onset] - 1 / rate)
-    end = None if offset is None else times[offset] + 1.5 / rate
+    start = None if onset is None else max(0.0, times[max(0, onset - margin)] - 1 / rate)
+    end = None if offset is None else times[min(len(times) - 1, offset + margin)] + 1.5 / rate
     return start, end
 
 
@@ -627,7 +639,7 @@ def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Se
             recognizer.name,
             device,
         )
-    return Labeller(recognizer, registry.resolve("flow", settings.motion.flow), settings.motion)
+    return Labeller(recognizer, settings.motion)
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:

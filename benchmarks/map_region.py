@@ -26,9 +26,9 @@ from aumer.analysis import analyse
 from aumer.bench.composite import composite
 from aumer.config import load_settings
 from aumer.motion import AlignedFace, align, without_head
-from aumer.recognition.clips import aligned_faces
 from aumer.recognition.features import centred
 from aumer.recognition.flow_map import SIDE, motion, settled, strain
+from aumer.recognition.frames import aligned_faces
 from aumer.recognition.place import BY_LANDMARKS, find
 from aumer.recognition.registration import MEAN, NONE, applied, register
 from aumer.recognition.seam import Clips, load

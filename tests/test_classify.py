@@ -289,16 +289,16 @@ def test_spotted_expressions_are_labelled() -> None:
 
 
 def test_only_the_frames_needed_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aumer.recognition import clips
+    from aumer.recognition import frames as read_again
 
     read: list[int] = []
-    original = clips.align
+    original = read_again.align
 
     def align(*args: Any) -> Any:
         read.append(1)
         return original(*args)
 
-    monkeypatch.setattr(clips, "align", align)
+    monkeypatch.setattr(read_again, "align", align)
     found = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
     assert 0 < len(read) <= 3 * len(found.expressions)
 
@@ -353,3 +353,74 @@ def test_the_shipped_recogniser_on_real_smiles(shared_data: Callable[[str], Path
         shared_data("videos/fex_smile_still.mov"), model=shipped(), onset=63, apex=76, offset=112
     )
     assert found.label == "positive"
+
+
+# -- recognisers of sequences and of motion --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sequence_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small cnn-lstm: it has seen simulated clips at 48 px, with four frames beside them."""
+    from aumer.recognition.sequences.inputs import SequenceSettings
+    from aumer.recognition.sequences.simulated import Simulation, simulated_clips
+    from aumer.recognition.systems.cnn_lstm import CnnLstmRecognizer
+
+    made = CnnLstmRecognizer(
+        {"length": 8, "windows": 0, "channels": (4, 8)},
+        {"epochs": 1, "inner_share": 0.0, "patience": 0},
+        inputs=SequenceSettings(size=48, flow="farneback", margin=4),
+    )
+    made.fit(simulated_clips(Simulation(2, 1, size=48, fps=FPS)))
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    made.save(path, {"data": "simulated"})
+    return path
+
+
+def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(sequence_weights: Path) -> None:
+    from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
+
+    model = seam.load(sequence_weights)
+    assert model.inputs == SequenceSettings(size=48, flow="farneback", margin=4)
+    found = classify(SMILE, model=sequence_weights, onset=ONSET, apex=APEX, offset=25)
+    assert (found.recognizer, found.onset, found.apex, found.offset) == ("cnn-lstm", 6, APEX, 25)
+    assert found.flow_map is None and len(found.attribution) == 12
+    clip = sequence_inputs(
+        frames(SMILE), onset=ONSET, apex=APEX, offset=25, fps=FPS, settings=model.inputs
+    )
+    expected = model.predict_proba([clip])[0]
+    assert list(found.probs.values()) == pytest.approx(expected.tolist(), abs=1e-3)
+    assert len(found.digests["recognizer"]) == 64
+
+
+def test_spotted_expressions_are_labelled_by_sequences(sequence_weights: Path) -> None:
+    found = aumer.spot(performance(), fps=FPS, recognizer=sequence_weights, device="auto")
+    assert len(found.expressions) >= 2
+    assert all(e.label in ("negative", "positive", "surprise") for e in found.expressions)
+    assert found.settings["recognition"] == {"recognizer": "cnn-lstm"}
+    assert found.features is not None
+    with pytest.raises(UsageError, match="'cnn-lstm' judges sequences of frames, which features"):
+        aumer.spot(found.features, recognizer=sequence_weights)
+    with pytest.raises(UsageError, match="device 'nowhere' cannot be used here"):
+        aumer.spot(performance(), fps=FPS, recognizer=sequence_weights, device="nowhere")
+
+
+@dataclass
+class OfMotion(ByMotion):
+    """Reads nothing else."""
+
+    reads = ("motion",)
+
+    def predict_proba(self, inputs: FloatArray, sources: Any = ()) -> Floats:
+        return self.predict_motion(inputs)
+
+    def attribution(self, clip: FloatArray, label: str | None = None) -> Floats | None:
+        return None
+
+
+def test_a_recogniser_of_motion_alone_names_what_a_video_shows() -> None:
+    found = classify(BROWS_UP, model=OfMotion(), onset=ONSET, apex=APEX, offset=25)
+    assert (found.label, found.attribution, found.flow_map) == ("surprise", {}, None)
+    labels = {
+        e.label for e in aumer.spot(performance(), fps=FPS, recognizer=OfMotion()).expressions
+    }
+    assert labels == {"positive", "surprise"}

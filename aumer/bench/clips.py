@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,9 +27,9 @@ from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
 from aumer.files import StrPath
 from aumer.recognition.apex import METHODS
-from aumer.recognition.seam import Clips
+from aumer.recognition.seam import Clips, Reads
 from aumer.recognition.sequences.clips import SequenceClips
-from aumer.types import FaceTrack, Features, FloatArray
+from aumer.types import FaceTrack, Features
 
 if TYPE_CHECKING:
     from aumer.bench.workers import Workers
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
 
 #: Called with the clips that are done and all there are.
 Progress = Callable[[int, int], object]
+
+#: What is kept of a track.
+_TRACK = ("frames", "times", "boxes", "landmarks")
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
 _VERSION = 2
@@ -60,7 +62,7 @@ class Reading:
 
     settings: Settings
     sequences: SequenceSettings | None = None
-    to: str = "offset"
+    to: Literal["apex", "offset"] = "offset"
     apex: str = "flow-peak"
 
     def __post_init__(self) -> None:
@@ -146,13 +148,13 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
         NoFaceError: its face cannot be seen.
         VideoError, UsageError: its frames cannot be read, or are not there.
     """
-    from aumer.recognition.clips import Moment, flow_maps
-    from aumer.recognition.sequences.inputs import pack, sequence_inputs
+    from aumer.recognition.clips import ClipMaker, Moment
+    from aumer.recognition.sequences.inputs import pack
 
-    margin = 0
-    if reading.sequences is not None and not reading.sequences.length:
-        margin = reading.sequences.margin
-    track = _track(example, reading, margin, content, cache)
+    motion, sequences = reading.settings.motion, reading.sequences
+    kind: Reads = "flow-map" if sequences is None else "sequence"
+    maker = ClipMaker(kind, motion, sequences=sequences, to=reading.to)
+    track = _track(example, reading, maker.margin, content, cache)
     inside = (track.frames >= example.onset) & (track.frames <= example.offset)
     if not inside.any() or track.frames[inside][-1] < example.offset:
         last = int(track.frames[-1]) if len(track) else -1
@@ -162,32 +164,18 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
     facts = {"coverage": np.array(track.valid[inside].mean())}
     peak = example.apex if example.apex is not None else _apex(example, reading, track)
     facts["peak"] = np.array(peak)
-    if reading.sequences is None:
-        motion = reading.settings.motion
-        flow = registry.resolve("flow", motion.flow)
-        moment = Moment(example.onset, peak)
-        (found,) = flow_maps(example.path, [moment], track, flow, motion, fps=example.fps)
-        if found is None:
-            raise NoFaceError(
-                f"no motion of one face from frame {example.onset} to {peak}: it is hidden or too "
-                "small in one of them, or the two do not show one face"
-            )
-        return {**facts, "map": found}
-    clip = sequence_inputs(
-        example.path,
-        onset=example.onset,
-        apex=peak,
-        offset=peak if reading.to == "apex" else example.offset,
-        fps=example.fps,
-        settings=reading.sequences,
-        landmarks=_by_ordinal(track),
-    )
-    return {**facts, **pack(clip)}
+    moment = Moment(example.onset, peak, example.offset)
+    (made,) = maker(example.path, [moment], track, fps=example.fps)
+    if made.clip is None:
+        raise NoFaceError(made.why)
+    if isinstance(made.clip, np.ndarray):
+        return {**facts, "map": made.clip}
+    return {**facts, **pack(made.clip)}
 
 
 def _track(example: Example, reading: Reading, margin: int, content: str, cache: str) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset."""
-    from aumer.video import open_video
+    from aumer.recognition.frames import follow
 
     face = reading.settings.face
     first, last = max(0, example.onset - margin), example.offset + margin
@@ -195,27 +183,9 @@ def _track(example: Example, reading: Reading, margin: int, content: str, cache:
     store = FeatureCache(cache, f"track-{_digest(face, **about)}")
     kept = store.whole()
     if kept is None:
-        tracker = _tracker(face)
-        tracker.reset()
-        rows: list[tuple[int, float, FloatArray, FloatArray]] = []
-        hidden = np.full(4, np.nan, np.float32), np.full((68, 2), np.nan, np.float32)
-        wanted = range(first, last + 1)
-        with closing(
-            open_video(example.path, fps=example.fps, keep=lambda index, _: index in wanted)
-        ) as video:
-            for frame in video:
-                seen = tracker(frame.image)
-                box, points = hidden if seen is None else (seen.box, seen.landmarks)
-                rows.append((frame.index, frame.time_s, box, points))
-                if frame.index == last:
-                    break
-        kept = {
-            "frames": np.array([r[0] for r in rows], np.int64),
-            "times": np.array([r[1] for r in rows], np.float64),
-            "boxes": np.array([r[2] for r in rows], np.float32).reshape(-1, 4),
-            "landmarks": np.array([r[3] for r in rows], np.float32).reshape(-1, 68, 2),
-        }
-        store.finish(kept)
+        track = follow(example.path, _tracker(face), first, last, fps=example.fps)
+        store.finish({name: getattr(track, name) for name in _TRACK})
+        return track
     valid = np.asarray(np.isfinite(kept["boxes"]).all(axis=1), np.bool_)
     return FaceTrack(kept["times"], kept["frames"], valid, kept["boxes"], kept["landmarks"])
 
@@ -245,7 +215,7 @@ def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
 def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
     """Motion of the ROIs from frame to frame, from onset to offset."""
     from aumer.motion import roi_motions
-    from aumer.recognition.clips import aligned_faces
+    from aumer.recognition.frames import aligned_faces
     from aumer.recognition.sequences.inputs import steps_as_features
 
     motion = reading.settings.motion
@@ -259,13 +229,6 @@ def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
     found = iter(roi_motions(pairs, flow, motion))
     steps = [next(found) if seen else None for seen in known]
     return steps_as_features(steps, example.onset, example.fps, motion)
-
-
-def _by_ordinal(track: FaceTrack) -> FloatArray:
-    """(T, 68, 2) px with a row for every frame of the video up to the last that was looked at."""
-    rows = np.full((int(track.frames[-1]) + 1, 68, 2), np.nan, np.float32)
-    rows[track.frames] = track.landmarks
-    return rows
 
 
 def _digest(followed: FaceSettings, **about: Any) -> str:
