@@ -23,7 +23,6 @@ from classify import APEX_S, EXPRESSIONS, INTENSITIES, ONSET_S, film
 from common import Report, test_data
 
 from aumer.analysis import analyse
-from aumer.bench.composite import composite
 from aumer.config import load_settings
 from aumer.motion import AlignedFace, align, without_head
 from aumer.recognition.features import centred
@@ -33,6 +32,7 @@ from aumer.recognition.place import BY_LANDMARKS, find
 from aumer.recognition.registration import MEAN, NONE, applied, register
 from aumer.recognition.seam import Clips, load
 from aumer.simulate.warp import Face
+from aumer.training.composite import composite
 from aumer.tvl1 import tvl1
 from aumer.types import FloatArray
 

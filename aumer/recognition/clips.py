@@ -133,10 +133,11 @@ class ClipMaker:
         if self.reads == "motion":
             if features is None:
                 raise UsageError("a recogniser of motion judges features, and there are none")
+            self._check_rois(features)
             for number, moment in enumerate(moments):
                 try:
                     yield Made(number, self.motion_of(features, moment))
-                except NoFaceError as error:
+                except UsageError as error:  # too short for their rate: one of many, perhaps
                     yield Made(number, None, str(error))
             return
         if self.reads == "sequence":
@@ -150,15 +151,18 @@ class ClipMaker:
         Raises:
             UsageError: a ROI that the features do not have, or no motion is known at that moment.
         """
+        self._check_rois(features)
+        rows = rows_between(features, moment.onset, moment.apex)[:-1]
+        columns = [features.rois.index(roi) for roi in self.rois]
+        moved = np.nan_to_num(features.values[rows][:, columns]).sum(axis=0)
+        return np.asarray(moved / features.eye_distance, np.float32)
+
+    def _check_rois(self, features: Features) -> None:
         if missing := [roi for roi in self.rois if roi not in features.rois]:
             raise UsageError(
                 f"the recogniser reads the ROIs {', '.join(self.rois)}; the features lack "
                 f"{', '.join(missing)}"
             )
-        rows = rows_between(features, moment.onset, moment.apex)[:-1]
-        columns = [features.rois.index(roi) for roi in self.rois]
-        moved = np.nan_to_num(features.values[rows][:, columns]).sum(axis=0)
-        return np.asarray(moved / features.eye_distance, np.float32)
 
     def _maps(
         self, source: Source, moments: Sequence[Moment], track: FaceTrack, fps: float | None

@@ -12,7 +12,7 @@ import numpy as np
 from aumer.config import MotionSettings
 from aumer.errors import UsageError
 from aumer.recognition.clips import Clip, ClipMaker, Moment
-from aumer.recognition.seam import Floats, NotKept, Recognizer
+from aumer.recognition.seam import Floats, Recognizer
 from aumer.types import FaceTrack, Features, FloatArray
 from aumer.video import Source, content_digest
 
@@ -116,10 +116,9 @@ def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
 
 
 def _digest(recognizer: Recognizer) -> str | None:
+    if not recognizer.has_file():
+        return None
     with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
         path = Path(folder) / "recognizer.safetensors"
-        try:
-            recognizer.save(path, recognizer.card)
-        except NotKept:
-            return None
+        recognizer.save(path, recognizer.card)
         return content_digest(path)

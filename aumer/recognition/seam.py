@@ -64,8 +64,31 @@ class Clips(LabelledClips[FloatArray]):
         return chosen
 
 
-class NotKept(UsageError):
-    """A recogniser that has no file."""
+@dataclass(frozen=True, eq=False)
+class MotionClips(LabelledClips[FloatArray]):
+    """Labelled motion of ROIs; what is not said here is said of `LabelledClips`.
+
+    Shapes:
+        inputs (N, R, 2) float32: from onset to apex, x to the image's right and y down, in
+        outer-eye distances.
+
+    Raises:
+        UsageError: as `LabelledClips`, or an input is of another shape or not finite.
+    """
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.inputs, np.float32)
+        if array.ndim != 3 or array.shape[2] != 2 or not np.isfinite(array).all():
+            raise UsageError(
+                f"motion is finite and of shape (N, R, 2); found {array.shape}. Where none is "
+                "known put 0"
+            )
+        object.__setattr__(self, "inputs", array)
+        super().__post_init__()
+
+    def _inputs_at(self, index: npt.NDArray[Any]) -> FloatArray:
+        chosen: FloatArray = self.inputs[index]
+        return chosen
 
 
 class Recognizer(ABC):
@@ -183,22 +206,28 @@ class Recognizer(ABC):
         subjects on which the epoch is chosen, and the ``patience`` in epochs."""
         return {"epochs": None, "patience": 0, "inner_share": 0.0}
 
+    @classmethod
+    def has_file(cls) -> bool:
+        """Whether it defines `save` and `load`."""
+        return cls.save is not Recognizer.save
+
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """Everything that prediction needs, and the card, in one safetensors file.
 
         Raises:
-            NotKept: it has no file.
+            UsageError: it is not fitted, the card is not plain values, it cannot be saved, or as
+                for `aumer.files.atomic_write`.
         """
-        raise NotKept(f"the recogniser {self.name!r} cannot be saved: it defines no save and load")
+        raise _no_file(self.name)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
         """Read what `save` wrote. No code in the file is run.
 
         Raises:
-            NotKept: it has no file.
+            WeightsError: no such file, damaged, or not of this recogniser.
         """
-        raise NotKept(f"the recogniser {cls.name!r} cannot be loaded: it defines no save and load")
+        raise _no_file(cls.name)
 
 
 def resolve(name: str | type[Recognizer]) -> type[Recognizer]:
@@ -213,6 +242,10 @@ def resolve(name: str | type[Recognizer]) -> type[Recognizer]:
     if lacking := sorted(part.__abstractmethods__):
         raise _none(f"{name!r}", f"{part!r} does not define {', '.join(lacking)}")
     return part
+
+
+def _no_file(name: str) -> UsageError:
+    return UsageError(f"the recogniser {name!r} has no file: it defines no save and load")
 
 
 def _none(what: str, why: str) -> UsageError:

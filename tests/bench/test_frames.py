@@ -14,10 +14,8 @@ import pytest
 import torch
 from data import trees
 
-from aumer.bench import clips as clips_module
 from aumer.bench import protocol as protocols
-from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, sequence_settings
-from aumer.bench.listing import listed
+from aumer.bench.clips import ClipSet, clip_set
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import factory
 from aumer.bench.run import run
@@ -36,6 +34,9 @@ from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
+from aumer.training import clips as clips_module
+from aumer.training.clips import Reading, StoredClips, sequence_settings
+from aumer.training.listing import listed
 
 #: Networks that learn in a second; frames as published but for the size of the crop.
 SMALL: dict[str, dict[str, Any]] = {

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from recognition.faces import CLASSES, clips
 
-from aumer.bench.composite import composite
 from aumer.bench.recognizers import factory
 from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import scored
@@ -21,6 +20,7 @@ from aumer.bench.workers import Workers
 from aumer.errors import UsageError
 from aumer.recognition.seam import Clips, Recognizer
 from aumer.recognition.svm_cells import SvmCells
+from aumer.training.composite import composite
 
 SVM = factory("svm-cells")
 

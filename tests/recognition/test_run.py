@@ -13,12 +13,12 @@ import pytest
 from recognition.faces import clips
 
 from aumer.bench import protocol as protocols
-from aumer.bench.composite import composite
 from aumer.bench.protocol import Protocol
 from aumer.bench.run import run, stored
 from aumer.bench.split import Fold, plan
 from aumer.errors import UsageError
 from aumer.recognition.features import min_max
+from aumer.training.composite import composite
 
 PROTOCOL = protocols.load("megc2019-recognition")
 

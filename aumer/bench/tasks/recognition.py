@@ -11,26 +11,15 @@ import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer import strict
-from aumer.bench.clips import (
-    AnyClips,
-    ClipSet,
-    Reading,
-    StoredClips,
-    clip_set,
-    forget,
-    sequence_settings,
-)
-from aumer.bench.composite import composite
+from aumer.bench.clips import AnyClips, ClipSet, clip_set
 from aumer.bench.folds import run_folds
-from aumer.bench.listing import Unseen, listed
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
@@ -40,16 +29,16 @@ from aumer.bench.store import FORMAT, Store
 from aumer.bench.task import Options, Progress, Task, Work
 from aumer.bench.tasks.recognition_result import AT_HAND, Fold, RecognitionResult, scored
 from aumer.bench.workers import Workers
-from aumer.config import MotionSettings, Settings, digest, load_settings
+from aumer.config import digest, load_settings
 from aumer.data.megc2019 import NAME
-from aumer.errors import ConfigError, UsageError
+from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.recognition.place import BY_LANDMARKS
+from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Clips, Recognizer, resolve
-from aumer.recognition.sequences.clips import SequenceClips
+from aumer.training.clips import OWN_KEYS, StoredClips, forget, options_of, reading_of
+from aumer.training.composite import composite
+from aumer.training.listing import Unseen, listed
 
-#: Keys of a recognizer's table in a protocol that are no options of its constructor.
-_OWN = ("inputs", "apex")
 #: What of a protocol predictions depend on, besides the model's own table.
 _PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection", "classes")
 _SPLITS = ("loso", "k-fold", "hold-out", "cross-data-set")
@@ -168,10 +157,12 @@ class Recognition(Task[ClipSet, ClipSet, Fold]):
                 "as casme2, or take another protocol"
             )
         self.options = _selected(protocol, model)
-        self.factory = factory(model, {k: v for k, v in self.options.items() if k not in _OWN})
-        self.learning = self.factory(0).stopping()
+        self.factory = factory(model, _without_own(self.options))
+        made = self.factory(0)
+        self.learning = made.stopping()
         settings = options.settings or load_settings()
-        self.reading = _reading(protocol, model, self.options, settings)
+        where = f"recognition.{model}"
+        self.reading = reading_of(model, self.options, settings, where, made.rois)
         if "seed" not in resolve(model).options:
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
@@ -343,9 +334,7 @@ def loso(
 def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
     """The model's table, with what the protocol's data and its way to choose an epoch ask for."""
     table = dict(protocol.recognition.get(model, {}))
-    if NAME not in protocol.datasets and "place" in resolve(model).options:
-        # Maps that are cut by landmarks need nobody to find out where the face is.
-        table.setdefault("place", asdict(BY_LANDMARKS))
+    table |= options_of(model, table, of_frames=NAME not in protocol.datasets)
     if protocol.selection == "fixed":
         return table
     if protocol.selection == "oracle" or "learning" not in resolve(model).options:
@@ -353,7 +342,7 @@ def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
             f"selection {protocol.selection!r}: a recogniser of sequences can choose its epoch on "
             "inner subjects (inner), and none on the test subjects; leave it at fixed"
         )
-    usual = factory(model, {k: v for k, v in table.items() if k not in _OWN})(0).stopping()
+    usual = factory(model, _without_own(table))(0).stopping()
     changed = dict(table.get("learning", {}))
     if not usual["inner_share"]:
         changed["inner_share"] = INNER_SHARE
@@ -362,20 +351,8 @@ def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
     return {**table, "learning": changed}
 
 
-def _reading(
-    protocol: Protocol, model: str, table: Mapping[str, Any], settings: Settings
-) -> Reading:
-    inputs = table.get("inputs", {})
-    if not isinstance(inputs, Mapping):
-        raise ConfigError(f"recognition.{model}.inputs must be a table; found {inputs!r}")
-    apex = table.get("apex", "flow-peak")
-    kind = resolve(model)
-    if kind.reads[0] != "sequence":
-        values = {**asdict(settings.motion), **inputs}
-        motion = strict.build(MotionSettings, values, f"recognition.{model}.inputs")
-        return Reading(replace(settings, motion=motion), apex=apex)
-    made = sequence_settings(kind.default_inputs, inputs, settings)
-    return Reading(settings, made, kind.reads_to, apex)
+def _without_own(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in table.items() if k not in OWN_KEYS}
 
 
 def _split_in_words(protocol: Protocol) -> str:
@@ -424,12 +401,12 @@ def _mask(rows: Sequence[int], number: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _embedded(model: Recognizer, clips: Clips | SequenceClips) -> tuple[tuple[float, ...], ...]:
+def _embedded(model: Recognizer, clips: LabelledClips[Any]) -> tuple[tuple[float, ...], ...]:
     rows = model.embeddings(clips.inputs)
     return () if rows is None else _rounded(rows, 5)
 
 
-def _attributed(model: Recognizer, clips: Clips | SequenceClips) -> tuple[tuple[float, ...], ...]:
+def _attributed(model: Recognizer, clips: LabelledClips[Any]) -> tuple[tuple[float, ...], ...]:
     rows = [spoke for clip in clips.inputs if (spoke := model.attribution(clip)) is not None]
     return _rounded(rows, 5) if len(rows) == len(clips) else ()
 
