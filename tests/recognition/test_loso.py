@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recognition.faces import CLASSES, clips
 
 from aumer.bench.recognizers import factory
 from aumer.bench.tasks.recognition import loso
@@ -20,6 +19,7 @@ from aumer.bench.workers import Workers
 from aumer.errors import UsageError
 from aumer.recognition.seam import Clips, Recognizer
 from aumer.recognition.svm_cells import SvmCells
+from aumer.testing.clips import CLASSES, clips
 from aumer.training.composite import composite
 
 SVM = factory("svm-cells")

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recognition.faces import clips
 
 from aumer.bench import protocol as protocols
 from aumer.bench.protocol import Protocol
@@ -18,6 +17,7 @@ from aumer.bench.run import run, stored
 from aumer.bench.split import Fold, plan
 from aumer.errors import UsageError
 from aumer.recognition.features import min_max
+from aumer.testing.clips import clips
 from aumer.training.composite import composite
 
 PROTOCOL = protocols.load("megc2019-recognition")
