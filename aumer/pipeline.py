@@ -7,8 +7,8 @@ import logging
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping
-from contextlib import closing
+import sys
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, overl
 import numpy as np
 
 from aumer import registry
-from aumer.analysis import Analysis, Progress, analyse, analyse_all, cache_key
+from aumer.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import DENSE, RuleSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.recognition import seam
 from aumer.recognition.apex import METHODS, flow_peak, midpoint
-from aumer.recognition.clips import Moment, apex_by_roi_difference
+from aumer.recognition.clips import MAX_FRAMES, Moment, apex_by_roi_difference
+from aumer.recognition.frames import Kept
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.spotting import noise
 from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
-from aumer.video import Source, content_digest, open_video
+from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -470,14 +471,15 @@ def classify(
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
         content = content_digest(clip, fps=fps)
-        start, end = _span(clip, onset, offset, fps, chosen.motion.rate, labeller.maker.margin)
+        within = FrameRange(onset, offset, labeller.maker.margin)
+        kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
         analysis = analyse(
             clip,
             chosen,
             fps=fps,
-            start=start,
-            end=end,
-            cache=_cache(cache, content, chosen, start, end),
+            frames=within,
+            watch=kept,
+            cache=_cache(cache, content, chosen, None, None, within),
             progress=progress,
             workers=workers,
         )
@@ -490,10 +492,12 @@ def classify(
             first,
             last,
             analysis.features,
-            lambda: apex_by_roi_difference(clip, first, last, track, chosen.motion, fps=fps),
+            lambda: apex_by_roi_difference(
+                clip, first, last, track, chosen.motion, fps=fps, kept=kept.faces
+            ),
         )
         moments = [Moment(first, peak, last)]
-        found = labeller(clip, moments, track, analysis.features, fps=fps)[0]
+        found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept.faces)[0]
         if found is None:
             raise NoFaceError(
                 f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
@@ -596,39 +600,11 @@ def _verdicts(
     return [next(found) if m.onset < m.apex else None for m in moments]
 
 
-def _span(
-    clip: Source,
-    onset: int | None,
-    offset: int | None,
-    fps: float | None,
-    rate: float,
-    margin: int,
-) -> tuple[float | None, float | None]:
-    """Seconds that hold the frames from onset to offset, with a step of the analysis to spare.
-
-    Args:
-        margin: frames before the onset and after the offset that are needed as well.
-    """
-    if onset is None and offset is None:
-        return None, None
-    times: list[float] = []
-
-    def note(_: int, time_s: float) -> bool:
-        times.append(time_s)
-        return False
-
-    with closing(open_video(clip, fps=fps, keep=note)) as reader:
-        for _ in reader:
-            pass
-    for name, frame in (("onset", onset), ("offset", offset)):
-        if frame is not None and not 0 <= frame < len(times):
-            raise UsageError(
-                f"the clip has frames 0 to {len(times) - 1}; found {name} {frame}. Frames are "
-                "counted from 0"
-            )
-    start = None if onset is None else max(0.0, times[max(0, onset - margin)] - 1 / rate)
-    end = None if offset is None else times[min(len(times) - 1, offset + margin)] + 1.5 / rate
-    return start, end
+def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Container[int]:
+    """Frames whose aligned faces may be asked for once the apex is known."""
+    if onset is not None and isinstance(apex, int):
+        return Moment(onset, apex, apex).frames
+    return range(onset or 0, sys.maxsize if offset is None else offset + 1)
 
 
 def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
@@ -681,11 +657,12 @@ def _cache(
     settings: Settings,
     start: float | None,
     end: float | None,
+    frames: FrameRange | None = None,
 ) -> FeatureCache | None:
     if cache is None or cache is False or content is None:
         return None
     folder = default_folder() if cache is True else cache
-    return FeatureCache(folder, cache_key(content, settings, start, end))
+    return FeatureCache(folder, cache_key(content, settings, start, end, frames))
 
 
 def _model(

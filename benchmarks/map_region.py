@@ -26,7 +26,7 @@ from aumer.analysis import analyse
 from aumer.config import load_settings
 from aumer.motion import AlignedFace, align, without_head
 from aumer.recognition.features import centred
-from aumer.recognition.flow_map import SIDE, motion, settled, strain
+from aumer.recognition.flow_map import SIDE, motion, settled, with_strain
 from aumer.recognition.frames import aligned_faces
 from aumer.recognition.place import BY_LANDMARKS, find
 from aumer.recognition.registration import MEAN, NONE, applied, register
@@ -46,7 +46,7 @@ def field(faces: list[AlignedFace]) -> FloatArray | None:
     if still is None:
         return None
     still = settled(still)
-    return np.concatenate([still, strain(still)[..., None]], axis=-1)
+    return with_strain(still)
 
 
 def simulated() -> list[tuple[str, FloatArray]]:

@@ -14,14 +14,17 @@ import pytest
 from acted import APEX_S, BROWS_DOWN, BROWS_UP, OFFSET_S, ONSET_S, SMILE, frames
 
 import aumer
+from aumer.analysis import FrameRange, analyse
 from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
 from aumer.recognition import seam
 from aumer.recognition.features import ROI_CENTRES
+from aumer.recognition.frames import Kept, aligned_faces
 from aumer.recognition.seam import Clips, Floats, Recognizer
 from aumer.results import Prediction
 from aumer.types import FloatArray
+from aumer.video import VideoReader
 
 CLASSES = ("positive", "surprise", "negative")
 FPS = 30
@@ -259,6 +262,101 @@ def test_no_face() -> None:
             apex=APEX,
             settings={"motion": {"max_gap_s": 0.05}},
         )
+
+
+# -- how often a clip is decoded -------------------------------------------------------------------
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A name for each pass over a video's frames."""
+    begun: list[str] = []
+    once = VideoReader.__iter__
+
+    def counted(self: VideoReader) -> Any:
+        begun.append(self.info.name)
+        return once(self)
+
+    monkeypatch.setattr(VideoReader, "__iter__", counted)
+    return begun
+
+
+def film_of(folder: Path, fps: int) -> Path:
+    film = frames(SMILE, fps=fps)
+    path = folder / f"{fps}.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), fps, film.shape[2:0:-1])
+    for image in film:
+        writer.write(np.ascontiguousarray(image[..., ::-1]))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("fps", [30, 150])
+@pytest.mark.parametrize("apex", [None, "roi-difference", "midpoint", 0.5])
+def test_a_clip_is_decoded_once(
+    fps: int, apex: str | float | None, passes: list[str], tmp_path: Path
+) -> None:
+    """A file that says its own times, of which onset and offset are given as frames."""
+    path, k = film_of(tmp_path, fps), fps // FPS
+    chosen = 15 * k + 1 if apex == 0.5 else apex
+    options: dict[str, Any] = {"onset": ONSET * k, "apex": chosen, "offset": 28 * k}
+    found = aumer.classify(path, model=BySigns(), cache=tmp_path / "cache", **options)
+    assert passes == [path.name]
+    # Of a clip whose analysis was kept, the frames that the map is made of are.
+    again = aumer.classify(path, model=BySigns(), cache=tmp_path / "cache", **options)
+    assert len(passes) <= (3 if apex == "roi-difference" else 2)
+    assert (again.probs, again.apex, again.onset_s) == (found.probs, found.apex, found.onset_s)
+    np.testing.assert_array_equal(again.flow_map, found.flow_map)
+
+
+def test_whole_clips_are_decoded_once(passes: list[str], tmp_path: Path) -> None:
+    aumer.classify(film_of(tmp_path, 30), model=BySigns())
+    classify(SMILE)
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize("fps", [30, 150])
+@pytest.mark.parametrize(("onset", "offset"), [(6, 28), (0, 20), (10, None), (None, 25), (6, 35)])
+def test_a_range_of_frames_is_the_range_of_their_times(
+    fps: int, onset: int | None, offset: int | None, tmp_path: Path
+) -> None:
+    """A step of the analysis before the onset and one and a half after the offset."""
+    path, k = film_of(tmp_path, fps), fps // FPS
+    first, last = (None if f is None else f * k for f in (onset, offset))
+    settings = aumer.load_settings()
+    by_frames = analyse(path, settings, frames=FrameRange(first, last))
+    by_times = analyse(
+        path,
+        settings,
+        start=None if not first else first / fps - 1 / 30,
+        end=None if last is None else last / fps + 1.5 / 30,
+    )
+    for name in ("values", "times", "frames", "valid"):
+        np.testing.assert_array_equal(
+            getattr(by_frames.features, name), getattr(by_times.features, name)
+        )
+    for name in ("landmarks", "times", "frames"):
+        np.testing.assert_array_equal(getattr(by_frames.track, name), getattr(by_times.track, name))
+
+
+def test_faces_that_were_kept_are_those_that_a_second_pass_gives() -> None:
+    """Between analyzed frames, where the face is gone for a while, and no others."""
+    film = frames(SMILE, fps=150).copy()
+    film[60:75] = 90  # for .1 s, as long as landmarks are interpolated over
+    film[100:130] = 90
+    settings = aumer.load_settings()
+    kept = Kept(range(len(film)), settings.motion, 10_000)
+    track = analyse(film, settings, fps=150, watch=kept).track
+    again = aligned_faces(film, range(len(film)), track, settings.motion, fps=150)
+    assert 60 < len(kept.faces) <= len(again) < len(film) - 20
+    for frame, face in kept.faces.items():
+        np.testing.assert_array_equal(face.grey, again[frame].grey)
+        np.testing.assert_array_equal(face.landmarks, again[frame].landmarks)
+    missing = sorted(set(again) - set(kept.faces))
+    assert all(frame < min(kept.faces) or frame > max(kept.faces) for frame in missing)
+    few = Kept(range(10, 50), settings.motion, 7)
+    analyse(film, settings, fps=150, watch=few)
+    assert sorted(few.faces) == list(range(10, 17))
 
 
 # -- spot, then recognise --------------------------------------------------------------------------

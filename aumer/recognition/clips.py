@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from aumer import registry
 from aumer.config import MotionSettings
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow import Flow
+from aumer.motion import AlignedFace
 from aumer.recognition.apex import roi_difference, rows_between
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.frames import Faces, Part, aligned_faces, landmarks_at, landmarks_in, read
@@ -115,6 +117,7 @@ class ClipMaker:
         features: Features | None = None,
         *,
         fps: float | None = None,
+        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
     ) -> Iterator[Made]:
         """What it makes of each moment, each as soon as its frames were read.
 
@@ -124,6 +127,7 @@ class ClipMaker:
             source, fps: as given to `aumer.video.open_video`, but no camera.
             track: the face through the source.
             features: its motion, for a recogniser that reads motion alone.
+            kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
 
         Raises:
             UsageError: the source is a camera, there is no such flow, a sequence of more than
@@ -143,7 +147,7 @@ class ClipMaker:
         if self.reads == "sequence":
             yield from self._sequences(source, moments, track, fps)
         else:
-            yield from self._maps(source, moments, track, fps)
+            yield from self._maps(source, moments, track, fps, kept)
 
     def motion_of(self, features: Features, moment: Moment) -> FloatArray:
         """(R, 2) float32: by how much each ROI moves from onset to apex, outer-eye distances.
@@ -165,13 +169,18 @@ class ClipMaker:
             )
 
     def _maps(
-        self, source: Source, moments: Sequence[Moment], track: FaceTrack, fps: float | None
+        self,
+        source: Source,
+        moments: Sequence[Moment],
+        track: FaceTrack,
+        fps: float | None,
+        kept: Mapping[int, AlignedFace],
     ) -> Iterator[Made]:
         flow: Flow = registry.resolve("flow", self.motion.flow)
         wanted = sorted({frame for moment in moments for frame in moment.frames})
         places = landmarks_at(wanted, track, self.motion.max_gap_s)
         parts = [
-            Faces({k: places[k] for k in moment.frames if k in places}, self.motion.crop)
+            Faces({k: places[k] for k in moment.frames if k in places}, self.motion.crop, kept)
             for moment in moments
         ]
         for number, _ in read(source, parts, fps=fps):
@@ -230,8 +239,12 @@ def apex_by_roi_difference(
     *,
     fps: float | None = None,
     lag: int = 1,
+    kept: Mapping[int, AlignedFace] = MappingProxyType({}),
 ) -> int:
     """The apex frame by `aumer.recognition.apex.roi_difference`, from every frame between.
+
+    Args:
+        kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
 
     Raises:
         UsageError: too few frames show a face, there are more than `MAX_FRAMES`, or the source is
@@ -244,7 +257,7 @@ def apex_by_roi_difference(
             f"{MAX_FRAMES} frames; found {offset - onset + 1}. Give onset and offset, or use "
             "apex='flow-peak'"
         )
-    faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps)
+    faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)
     frames = sorted(faces)
     if len(frames) <= lag:
         raise UsageError(

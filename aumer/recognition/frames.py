@@ -9,8 +9,9 @@ aligned crop alone. `read` serves any number of parts in one pass over the video
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,17 +46,71 @@ class Part(ABC):
 class Faces(Part):
     """Aligned faces, each by its own landmarks.
 
+    Args:
+        kept: some that are there already and need not be read (`Kept`).
+
     Attributes:
         found: by frame.
     """
 
-    def __init__(self, places: Places, crop: int) -> None:
-        self.places, self._crop = places, crop
-        self.found: dict[int, AlignedFace] = {}
+    def __init__(
+        self,
+        places: Places,
+        crop: int,
+        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
+    ) -> None:
+        self.places = {k: where for k, where in places.items() if k not in kept}
+        self._crop = crop
+        self.found: dict[int, AlignedFace] = {k: kept[k] for k in places if k in kept}
 
     def add(self, frame: Frame, landmarks: FloatArray | None) -> None:
         if landmarks is not None:
             self.found[frame.index] = align(frame.image, landmarks, self._crop)
+
+
+class Kept:
+    """Aligned faces that were kept while their video was analysed: an `aumer.analysis.Watch`.
+
+    They are those that `aligned_faces` would give, so that nobody needs to decode them again; but
+    not all of them, perhaps: none of a video whose analysis was kept, no more than `most`, and none
+    before the first face that was seen or after the last.
+
+    Args:
+        frames: those that are wanted.
+        most: keeps no more.
+    """
+
+    def __init__(self, frames: Container[int], settings: MotionSettings, most: int) -> None:
+        self.faces: dict[int, AlignedFace] = {}
+        self._frames, self._settings, self._most = frames, settings, most
+        self._waiting: list[Frame] = []  # for the next face, between which and the last they lie
+        self._last: tuple[int, float, FloatArray] | None = None
+
+    def wants(self, index: int) -> bool:
+        """See `aumer.analysis.Watch`."""
+        return index in self._frames and len(self.faces) < self._most
+
+    def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """See `aumer.analysis.Watch`."""
+        if self._last is None or frame.time_s - self._last[1] > self._settings.max_gap_s:
+            self._waiting = []
+            self._last = None
+        if landmarks is None:
+            if self._last is not None and self.wants(frame.index):
+                self._waiting.append(frame)
+            return
+        for one in self._waiting:
+            assert self._last is not None
+            before, _, there = self._last
+            self._keep(one, _within(one.index, before, frame.index, there, landmarks))
+        self._waiting = []
+        if self.wants(frame.index):
+            self._keep(frame, landmarks)
+        self._last = frame.index, frame.time_s, landmarks
+
+    def _keep(self, frame: Frame, landmarks: FloatArray) -> None:
+        if len(self.faces) < self._most:
+            self.faces[frame.index] = align(frame.image, landmarks, self._settings.crop)
 
 
 def read(
@@ -157,14 +212,19 @@ def aligned_faces(
     settings: MotionSettings,
     *,
     fps: float | None = None,
+    kept: Mapping[int, AlignedFace] = MappingProxyType({}),
 ) -> dict[int, AlignedFace]:
     """The aligned face in some frames, by frame; those without a face or not there are left out.
+
+    Args:
+        kept: some that are there already (`Kept`).
 
     Raises:
         UsageError: the source is a camera, which cannot be read a second time.
         VideoError: the source cannot be read.
     """
-    part = Faces(landmarks_at(sorted(set(frames)), track, settings.max_gap_s), settings.crop)
+    places = landmarks_at(sorted(set(frames)), track, settings.max_gap_s)
+    part = Faces(places, settings.crop, kept)
     for _ in read(source, [part], fps=fps):
         pass
     return part.found
@@ -193,12 +253,18 @@ def landmarks_at(
         if right < len(at) and at[right] == frame:
             places[frame] = track.landmarks[seen[right]]
         elif 0 < right < len(at) and times[right] - times[right - 1] <= max_gap_s:
-            share = (frame - at[right - 1]) / (at[right] - at[right - 1])
-            before, after = track.landmarks[seen[right - 1]], track.landmarks[seen[right]]
-            places[frame] = (before + share * (after - before)).astype(np.float32)
+            before, after = (int(k) for k in at[right - 1 : right + 1])
+            there, then = track.landmarks[seen[right - 1 : right + 1]]
+            places[frame] = _within(frame, before, after, there, then)
         elif right in (0, len(at)) and abs(frame - at[min(right, len(at) - 1)]) < step:
             places[frame] = track.landmarks[seen[min(right, len(at) - 1)]]
     return places
+
+
+def _within(frame: int, before: int, after: int, there: FloatArray, then: FloatArray) -> FloatArray:
+    """Landmarks in a frame between two in which they are known."""
+    share = np.float64((frame - before) / (after - before))
+    return np.asarray(there + share * (then - there), np.float32)
 
 
 def landmarks_in(frames: range, track: FaceTrack, max_gap_s: float) -> dict[int, FloatArray | None]:

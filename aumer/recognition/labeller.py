@@ -6,11 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from aumer.config import MotionSettings
 from aumer.errors import UsageError
+from aumer.motion import AlignedFace
 from aumer.recognition.clips import Clip, ClipMaker, Moment
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.types import FaceTrack, Features, FloatArray
@@ -60,15 +62,18 @@ class Labeller:
         features: Features | None = None,
         *,
         fps: float | None = None,
+        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
     ) -> list[Verdict | None]:
         """A verdict on each moment; `None` where no face or no motion of one was seen.
+
+        Args: as `aumer.recognition.clips.ClipMaker`.
 
         Raises:
             UsageError: the source is a camera.
             VideoError: the source cannot be read.
         """
         found: list[Verdict | None] = [None] * len(moments)
-        for made in self.maker(source, moments, track, features, fps=fps):
+        for made in self.maker(source, moments, track, features, fps=fps, kept=kept):
             if made.clip is not None:
                 found[made.number] = self.judge(made.clip)
         return found

@@ -388,19 +388,6 @@ def displacement(clip: ClipSequence, frame: int) -> FloatArray:
     return np.asarray(-fields[frame : clip.onset].sum(0, dtype=np.float32), np.float32)
 
 
-def with_strain(flow: FloatArray) -> FloatArray:
-    """(..., S, S, 2) px -> (..., S, S, 3): u, v and optical strain.
-
-    Strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), central differences, one-sided at the rim.
-    """
-    rows, columns = flow.ndim - 3, flow.ndim - 2
-    u, v = flow[..., 0], flow[..., 1]
-    shear = np.gradient(u, axis=rows) + np.gradient(v, axis=columns)
-    stretch = np.gradient(u, axis=columns) ** 2 + np.gradient(v, axis=rows) ** 2
-    strain = np.sqrt(stretch + shear**2 / 2)
-    return np.asarray(np.concatenate([flow, strain[..., None]], -1), np.float32)
-
-
 def steps_to_apex(clip: ClipSequence, steps: int) -> list[int]:
     """`steps` frames from onset to apex at equal steps, rounded, both included."""
     return [round(float(t)) for t in np.linspace(clip.onset, clip.apex, steps)]
