@@ -35,7 +35,7 @@ from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, Video
 from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Required, Unpack
 
 _log = logging.getLogger("aumer")
 
@@ -87,6 +87,16 @@ class _Options(_RunOptions, total=False):
     sensitivity: str | float | None
     micro_max_s: float | None
     settings: SettingsLike
+
+
+class _Facts(TypedDict, total=False):
+    """Of a `SpotResult`, what depends on where the features come from."""
+
+    video: Required[VideoInfo]
+    coverage: Required[float]
+    face: int | None
+    notes: tuple[str, ...]
+    track: FaceTrack
 
 
 class Spotter:
@@ -221,40 +231,73 @@ class Spotter:
         content: str | None,
         hook: Hook | None,
     ) -> SpotResult:
-        track, features = analysis.track, analysis.features
+        track = analysis.track
         if hook:
             hook("track", track)
-            hook("features", features)
+            hook("features", analysis.features)
+
+        def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
+            return labeller(video, moving, track, analysis.features, fps=ranges["fps"])
+
+        return self._found(
+            analysis.features,
+            hook,
+            self._labeller,
+            judged,
+            content,
+            {"input": dict(ranges)},
+            video=analysis.video,
+            coverage=track.coverage,
+            face=track.number if self._by_number else None,
+            notes=_notes(analysis, self.settings.face.follow),
+            track=track,
+        )
+
+    def _found(
+        self,
+        features: Features,
+        hook: Hook | None,
+        labeller: Labeller | None,
+        judged: Callable[[Labeller, list[Moment]], list[Verdict | None]],
+        content: str | None,
+        given: Mapping[str, Any],
+        **facts: Unpack[_Facts],
+    ) -> SpotResult:
+        """Spot in features, name what is found, and say how it came to be.
+
+        Args:
+            judged: what a labeller says of moments that have an apex after their onset.
+            given: what the settings say of the input.
+            facts: of the result, where they depend on whether a video was read.
+        """
         scores, expressions = self._spotted(features)
         if hook:
             hook("scores", scores)
         named = self._kinds()
-        if self._labeller is not None:
-            verdicts = _verdicts(self._labeller, video, expressions, analysis, ranges["fps"])
+        if labeller is not None:
+            moments = [Moment(e.onset, e.apex, e.offset) for e in expressions]
+            said = iter(judged(labeller, [m for m in moments if m.onset < m.apex]))
+            verdicts = [next(said) if m.onset < m.apex else None for m in moments]
             expressions = _labelled(expressions, verdicts)
-            named["recognition"] = {"recognizer": self._labeller.recognizer.name}
+            named["recognition"] = {"recognizer": labeller.recognizer.name}
             if hook:
                 hook("verdicts", verdicts)
         settings = self.settings.to_dict()
         limit, limits = noise.limits(features, self._rules)
         return SpotResult(
-            video=analysis.video,
+            **facts,
             expressions=expressions,
             scores=scores,
-            coverage=track.coverage,
             spotter=self._model.name,
-            settings={**settings, **named, "input": dict(ranges)},
+            settings={**settings, **named, **given},
             digests={
-                **_digests(settings, content, self._labeller),
+                **_digests(settings, content, labeller),
                 **getattr(self._model, "digests", {}),
             },
             versions=versions(),
-            face=track.number if self._by_number else None,
-            notes=_notes(analysis, self.settings.face.follow),
             limit=limit,
             limits=limits,
             features=features,
-            track=track,
         )
 
     def _spotted(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -286,38 +329,19 @@ class Spotter:
                 f"least {min_coverage:.0%} and one row are needed; give others, or lower "
                 "min_coverage"
             )
-        scores, expressions = self._spotted(features)
-        if hook:
-            hook("scores", scores)
-        labeller, named = self._of_motion, self._kinds()
-        if labeller is not None:
-            verdicts = [
-                labeller.judge_features(features, Moment(e.onset, e.apex, e.offset))
-                if e.onset < e.apex
-                else None
-                for e in expressions
-            ]
-            expressions = _labelled(expressions, verdicts)
-            named["recognition"] = {"recognizer": labeller.recognizer.name}
-            if hook:
-                hook("verdicts", verdicts)
-        settings = self.settings.to_dict()
-        limit, limits = noise.limits(features, self._rules)
-        return SpotResult(
+
+        def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
+            return [labeller.judge_features(features, moment) for moment in moving]
+
+        return self._found(
+            features,
+            hook,
+            self._of_motion,
+            judged,
+            None,
+            {},
             video=VideoInfo("features", "features", 0, 0, features.rate),
-            expressions=expressions,
-            scores=scores,
             coverage=coverage,
-            spotter=self._model.name,
-            settings={**settings, **named},
-            digests={
-                **_digests(settings, None, labeller),
-                **getattr(self._model, "digests", {}),
-            },
-            versions=versions(),
-            limit=limit,
-            limits=limits,
-            features=features,
         )
 
 
@@ -584,20 +608,6 @@ def _labelled(
         e if v is None else replace(e, label=v.label, probs=v.probs)
         for e, v in zip(expressions, verdicts, strict=True)
     )
-
-
-def _verdicts(
-    labeller: Labeller,
-    video: Source,
-    expressions: tuple[Expression, ...],
-    analysis: Analysis,
-    fps: float | None,
-) -> list[Verdict | None]:
-    """A verdict on each expression; `None` where its motion cannot be seen."""
-    moments = [Moment(e.onset, e.apex, e.offset) for e in expressions]
-    moving = [m for m in moments if m.onset < m.apex]
-    found = iter(labeller(video, moving, analysis.track, analysis.features, fps=fps))
-    return [next(found) if m.onset < m.apex else None for m in moments]
 
 
 def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Container[int]:
