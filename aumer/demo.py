@@ -213,7 +213,7 @@ def performance(seed: int) -> Timeline:
     placed, at = [], 0.0
     for gap, event in zip(gaps, events, strict=False):
         at += float(gap)
-        placed.append(event.moved(at))
+        placed.append(_from(event, at))
         at += event.offset_s
     return Timeline(DURATION_S, tuple(placed))
 
@@ -223,6 +223,11 @@ def _fits(event: Event) -> bool:
     if event.kind == "micro":
         return 4 / FPS <= event.offset_s <= MICRO_MAX_S
     return MICRO_MAX_S < event.offset_s <= MACRO_MAX_S
+
+
+def _from(event: Event, start: float) -> Event:
+    names = ("onset_s", "apex_s", "release_s", "offset_s")
+    return replace(event, **{name: getattr(event, name) + start for name in names})
 
 
 def _hits(

@@ -108,15 +108,6 @@ class Windows:
         """(M,) the standard deviation of each window, in grey levels."""
         return np.asarray(self._levels[0][0][which].std(axis=(1, 2)), np.float32)
 
-    def texture(self, which: Index) -> Points:
-        """(M, 2, 2) float64: how well each window tells a shift, on the picture itself.
-
-        Summed squared gradients, what light does left out; divided by the variance of the picture's
-        noise it is the inverse of the shift's covariance.
-        """
-        xx, xy, yy = self._levels[0][2][which].T.astype(np.float64)
-        return np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
-
     def find(
         self, picture: Pyramid, guess: Points, which: Index, *, first: int = -1, last: int = 0
     ) -> tuple[Points, FloatArray]:

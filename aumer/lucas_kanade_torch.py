@@ -91,11 +91,6 @@ class WindowStack:
         """(F, N) the standard deviation of each window, in gray levels."""
         return self.levels[0].gray.std(dim=(2, 3), correction=0)
 
-    def texture(self) -> Tensor:
-        """(F, N, 2, 2) float64: how well each window tells a shift (`Windows.texture`)."""
-        xx, xy, yy = self.levels[0].normal.double().unbind(-1)
-        return torch.stack([xx, xy, xy, yy], -1).view(*xx.shape, 2, 2)
-
     def find(
         self, of: Tensor, pictures: Pyramids, which: Tensor, guess: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -167,18 +162,23 @@ def _inside(image: Tensor, at: Tensor, half: int) -> Tensor:
     return torch.stack([x.clamp(low, width - low - 2), y.clamp(low, height - low - 2)], 1)
 
 
+def gradients(wide: Tensor) -> Tensor:
+    """(M, 2, S, S): in x and y, of windows (M, S + 2, S + 2) with a pixel more on every side."""
+    # Scharr's derivative.
+    beside = wide[:, :, 2:] - wide[:, :, :-2]
+    above = wide[:, 2:] - wide[:, :-2]
+    gx = 3 / 32 * (beside[:, :-2] + beside[:, 2:]) + 10 / 32 * beside[:, 1:-1]
+    gy = 3 / 32 * (above[..., :-2] + above[..., 2:]) + 10 / 32 * above[..., 1:-1]
+    return torch.stack([gx, gy], 1)
+
+
 def _taken(image: Tensor, points: Tensor, side: int) -> Level:
     """The windows round points (F, N, 2) px of one level (F, H, W)."""
     pictures, count = points.shape[:2]
     which = torch.arange(pictures, device=points.device).repeat_interleave(count)
     at = _inside(image, points.flatten(0, 1), side // 2 + 1)
     wide = _read(image, which, at, side + 2)
-    # Scharr's derivative.
-    beside = wide[:, :, 2:] - wide[:, :, :-2]
-    above = wide[:, 2:] - wide[:, :-2]
-    gx = 3 / 32 * (beside[:, :-2] + beside[:, 2:]) + 10 / 32 * beside[:, 1:-1]
-    gy = 3 / 32 * (above[..., :-2] + above[..., 2:]) + 10 / 32 * above[..., 1:-1]
-    gray, gradient = wide[:, 1:-1, 1:-1].contiguous(), torch.stack([gx, gy], 1)
+    gray, gradient = wide[:, 1:-1, 1:-1].contiguous(), gradients(wide)
     # What an offset of light does is taken out, and then what a gain does.
     value = gray - gray.mean((1, 2), keepdim=True)
     gradient = gradient - gradient.mean((2, 3), keepdim=True)

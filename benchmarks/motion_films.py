@@ -38,8 +38,10 @@ from aumer.video import open_video
 #: u in an outer-eye distance.
 U = 64
 _ROI, _RIGID = list(ROIS.landmarks), list(RIGID)
-#: ROIs on the nose, from which the head's motion is read.
-NOSE = tuple(k for k, name in enumerate(ROIS.names) if name.startswith("nose"))
+#: Places (M, 2) in an ROI about its landmark, outer-eye distances: the 11 x 11 px that MDMO has on
+#: the 128 px crop. An ROI's motion is the mean over them.
+_ENDS = np.arange(-5, 6) / U
+WINDOW = np.stack(np.meshgrid(_ENDS, _ENDS), axis=-1).reshape(-1, 2)
 
 #: Neutral stretches for pairs: (file, first frame, last frame, whom it shows). The two fex clips
 #: may show one man and count as one. webcam_mixed has two blinks, smile_512 gaze shifts; most of
@@ -242,11 +244,20 @@ class Film:
         return self.clip.landmarks[self.start : self.stop]
 
     @property
-    def truth(self) -> Array:
+    def middle(self) -> Array:
         """(T, 12, 2) u: displacement of the ROIs' landmarks from where they are at rest."""
+        return self._played([moment.field.truth for moment in self.moments])
+
+    @property
+    def truth(self) -> Array:
+        """(T, 12, 2) u: displacement of the ROIs, each the mean over its `WINDOW`."""
+        places = self.clip.mean[_ROI][:, None] + WINDOW
+        return self._played([moment.field.shift(places).mean(axis=1) for moment in self.moments])
+
+    def _played(self, heights: Sequence[Array]) -> Array:
         moved = np.zeros((self.stop - self.start, len(ROIS), 2))
-        for moment in self.moments:
-            moved += moment.level(self.times)[:, None, None] * (moment.field.truth * U)
+        for moment, height in zip(self.moments, heights, strict=True):
+            moved += moment.level(self.times)[:, None, None] * (height * U)
         return moved
 
     def still(self) -> list[ImageArray]:
@@ -264,16 +275,6 @@ class Film:
         motions = [(m.field, float(m.level(self.times[k : k + 1])[0])) for m in self.moments]
         seed = (self.seed, place)
         return moved(self.clip.frames[place], self.clip.to_face[place], motions, seed)
-
-    def window_truth(self, crop: int, radius: int) -> Array:
-        """(12, 2) u: the mean of a pair's motion over each ROI's window of the crop."""
-        ends = np.arange(-radius, radius + 1) / (crop / 2)
-        window = np.stack(np.meshgrid(ends, ends), axis=-1).reshape(-1, 2)
-        (moment,) = self.moments
-        centres = self.clip.mean[_ROI]
-        return np.stack(
-            [moment.height * U * moment.field.shift(c + window).mean(axis=0) for c in centres]
-        )
 
 
 def frame_pairs(

@@ -18,7 +18,7 @@ import csv
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,6 +69,10 @@ class Truth:
         )
 
 
+#: Whether kinds must agree, in words.
+WHAT = {False: "kind ignored", True: "kind required"}
+
+
 def read_truth(path: Path) -> dict[str, Truth]:
     sure: dict[str, list[tuple[Kind, Interval]]] = defaultdict(list)
     unsure: dict[str, list[Interval]] = defaultdict(list)
@@ -95,31 +99,40 @@ def leave_one_out(
     features: Mapping[str, Features],
     truth: Mapping[str, Truth],
     rules: RuleSettings,
-    kept: Callable[[str, tuple[Expression, ...]], Sequence[Expression]] = lambda _, found: found,
+    *,
+    kinds: bool = False,
 ) -> dict[str, Counts]:
-    """Counts of every clip under constants chosen without it, kind ignored.
-
-    Args:
-        kept: by the clip's name, what is made of what the rules find in it.
-    """
+    """Counts of every clip under the rules' constants chosen without it."""
     runs = []
     for values in itertools.product(*GRID.values()):
         changed = replace(rules, **dict(zip(GRID, values, strict=True)))
-        per_clip = {}
-        for name in truth:
-            found = spotted_in(features[name], changed)
-            per_clip[name] = truth[name].counts(kept(name, found), kinds=False)
+        per_clip = {
+            name: truth[name].counts(spotted_in(features[name], changed), kinds=kinds)
+            for name in truth
+        }
         # Of settings that do equally well the one nearest to the middle of the grid is taken.
         middle = sum(
             abs(GRID[key].index(value) - (len(GRID[key]) - 1) / 2) / len(GRID[key])
             for key, value in zip(GRID, values, strict=True)
         )
         runs.append((middle, per_clip))
+    return chosen_on_others(runs)
+
+
+def chosen_on_others(runs: Sequence[tuple[float, Mapping[str, Counts]]]) -> dict[str, Counts]:
+    """Counts of every clip in the run that does best on all other clips.
+
+    Args:
+        runs: for each setting how far it is from the usual one, which decides between equals, and
+            its counts by clip.
+    """
     alone = {}
-    for name in truth:
+    for name in runs[0][1]:
         group = SAME.get(name, name)
 
-        def others(run: tuple[float, dict[str, Counts]], group: str = group) -> tuple[float, float]:
+        def others(
+            run: tuple[float, Mapping[str, Counts]], group: str = group
+        ) -> tuple[float, float]:
             rest = [c for clip, c in run[1].items() if SAME.get(clip, clip) != group]
             return Counts.total(rest).f1, -run[0]
 
@@ -168,14 +181,15 @@ def main() -> None:
             report.line(f"{name} (coverage {analysis.track.coverage:.0%})")
             tell(report, truth[name], spotted)
             report.line(line("  kind ignored", counts[name][0]))
-    alone = leave_one_out(features, truth, settings.rules)
+    alone = {kinds: leave_one_out(features, truth, settings.rules, kinds=kinds) for kinds in WHAT}
     for folder, names in {**folders, "all": list(truth)}.items():
         report.line()
         report.line(f"{folder}:")
         report.line(line("kind ignored", Counts.total(counts[n][0] for n in names)))
         report.line(line("kind required", Counts.total(counts[n][1] for n in names)))
-        loco = Counts.total(alone[n] for n in names)
-        report.line(line("kind ignored, leave-one-clip-out", loco))
+        for kinds, what in WHAT.items():
+            loco = Counts.total(alone[kinds][n] for n in names)
+            report.line(line(f"{what}, leave-one-clip-out", loco))
     combinations = math.prod(map(len, GRID.values()))
     report.line(f"({combinations} settings of {', '.join(GRID)}; chosen on all other clips)")
     if arguments.save:

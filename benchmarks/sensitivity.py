@@ -2,8 +2,9 @@
 
     python benchmarks/sensitivity.py [--save]
 
-Thresholds are in units of each movement's noise (`aumer.spotting.noise`; 5 is "normal"). Lengths
-are in u, 1/64 outer-eye distance. Real seconds and simulated minutes are never in one figure.
+Thresholds of the rules are in units of each movement's noise (`aumer.spotting.noise`; 5 is
+"normal"), those of `combined` are probabilities (`aumer.spotting.judge`). Lengths are in u, 1/64
+outer-eye distance. Real seconds and simulated minutes are never in one figure.
 
 1. False alarms: what is spotted in real stretches where nothing is an expression, in seconds, and
    in simulated faces at rest, in minutes, with exact Poisson intervals (95 %; subjects differ by
@@ -25,7 +26,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -39,8 +40,8 @@ from aumer.config import RuleSettings, load_settings
 from aumer.simulate import features as simulator
 from aumer.simulate import nuisance
 from aumer.simulate.timeline import Timeline
-from aumer.spotting import noise
-from aumer.spotting.combined import joined, proposing
+from aumer.spotting import judge, noise
+from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.movements import columns
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
@@ -48,6 +49,8 @@ from aumer.types import MICRO_MAX_S, Expression, Features
 
 #: Thresholds in units.
 UNITS = (2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)
+#: Thresholds of `combined`.
+ODDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 #: Real stretches without an expression: (kind, file, first frame, last frame, whom). webcam_mixed
 #: has two blinks in it.
 STRETCHES = (
@@ -114,11 +117,15 @@ def main() -> None:
     lengths = [Played(f.moments, chain(f.moved(), f.fps)) for f in length_films()]
     minutes = {name: list(rest(causes, n, each)) for name, causes, n, each in REST}
 
+    combined = CombinedSpotter.from_settings(settings)
     network = NetSpotter.from_settings(settings)
-    real_alarms(report, rules, seconds)
-    simulated_alarms(report, rules, minutes, network)
-    recall(report, rules, known, network)
-    limits(report, rules, [*known, *lengths])
+    named = judge.shipped().named
+    report.line("of combined: " + ", ".join(f"{name} {p:g}" for name, p in named.items()))
+    report.line()
+    real_alarms(report, rules, seconds, combined)
+    simulated_alarms(report, rules, minutes, combined, network)
+    recall(report, rules, known, combined)
+    limits(report, rules, [*known, *lengths], combined)
     durations(report, rules, [*known, *lengths])
     report.line(f"({time.perf_counter() - begin:.0f} s)")
     if arguments.save:
@@ -178,24 +185,46 @@ def a_minute(number: int, minutes: float) -> str:
     return f"{number / minutes:8.2f} [{low / minutes:5.2f}, {high / minutes:5.2f}]"
 
 
-def head(report: Report, label: str, title: Callable[[float], str] = "{:g}".format) -> None:
-    report.line(f"{label:28}" + "".join(f"{title(u):>9}" for u in UNITS))
+def head(report: Report, label: str, thresholds: Sequence[float] = UNITS) -> None:
+    report.line(f"{label:28}" + "".join(f"{threshold:>9g}" for threshold in thresholds))
+
+
+def by_threshold(spot: CombinedSpotter, features: Features) -> list[tuple[Expression, ...]]:
+    """What `combined` spots at each of `ODDS`."""
+    _, proposals, read = spot.proposals(features)
+    p = judge.shipped().probabilities(read)
+    return [judge.chosen(proposals, p, threshold) for threshold in ODDS]
 
 
 # -- 1. false alarms -------------------------------------------------------------------------------
 
 
 def real_alarms(
-    report: Report, rules: RuleSettings, seconds: Mapping[str, Sequence[Features]]
+    report: Report,
+    rules: RuleSettings,
+    seconds: Mapping[str, Sequence[Features]],
+    combined: CombinedSpotter,
 ) -> None:
-    report.line("1. False alarms of the rules in real stretches without an expression: number")
-    head(report, "   threshold, units")
-    for kind, stretches in seconds.items():
-        total = sum(f.valid.sum() / f.rate for f in stretches)
-        found = [sum(len(RuleSpotter(at(rules, u))(f)[1]) for f in stretches) for u in UNITS]
-        report.line(f"   {f'{kind}, {total:.1f} s':25}" + "".join(f"{n:9}" for n in found))
-        low, high = (60 * v / total for v in interval(found[UNITS.index(noise.NORMAL)]))
-        report.line(f"     at {noise.NORMAL:g}: a minute, 95 %: [{low:.1f}, {high:.1f}]")
+    report.line("1. False alarms in real stretches without an expression: number")
+    usual = judge.shipped().named["normal"]
+    for who, thresholds in (("rules: threshold, units", UNITS), ("combined: threshold", ODDS)):
+        head(report, f"   {who}", thresholds)
+        for kind, stretches in seconds.items():
+            total = sum(f.valid.sum() / f.rate for f in stretches)
+            if thresholds is UNITS:
+                normal = noise.NORMAL
+                found = [
+                    sum(len(RuleSpotter(at(rules, u))(f)[1]) for f in stretches) for u in UNITS
+                ]
+                number = found[UNITS.index(normal)]
+            else:
+                normal = usual
+                by = [by_threshold(combined, f) for f in stretches]
+                found = [sum(map(len, each)) for each in zip(*by, strict=True)]
+                number = sum(len(combined(f)[1]) for f in stretches)
+            report.line(f"   {f'{kind}, {total:.1f} s':25}" + "".join(f"{n:9}" for n in found))
+            low, high = (60 * v / total for v in interval(number))
+            report.line(f"     at {normal:g}: {number}; a minute, 95 %: [{low:.1f}, {high:.1f}]")
     report.line()
 
 
@@ -203,26 +232,27 @@ def simulated_alarms(
     report: Report,
     rules: RuleSettings,
     minutes: Mapping[str, Sequence[Features]],
+    combined: CombinedSpotter,
     network: NetSpotter,
 ) -> None:
     """By the rules, live and with the whole run's noise, and by `combined`."""
     for name, videos in minutes.items():
         total = sum(f.valid.sum() / f.rate / 60 for f in videos)
-        scores = [network(f) for f in videos]
         report.line(f"   in simulated minutes of {name}, level hard: {total:.0f} min, a minute")
-        report.line(
-            f"   {'threshold, units':18}{'rules':>24}{'combined':>24}{'rules, whole run known':>24}"
-        )
+        report.line(f"   {'threshold, units':18}{'rules':>24}{'rules, whole run known':>24}")
         for units in UNITS:
             scaled = at(rules, units)
-            live = [RuleSpotter(scaled)(f)[1] for f in videos]
-            offer = RuleSpotter(at(proposing(rules), units))
-            both = [joined(offer(f)[1], s, p) for f, (s, p) in zip(videos, scores, strict=True)]
-            whole = RuleSpotter(replace(scaled, noise_window_s=0.0))
-            rows = (live, both, [whole(f)[1] for f in videos])
+            whole = replace(scaled, noise_window_s=0.0)
+            rows = ([RuleSpotter(how)(f)[1] for f in videos] for how in (scaled, whole))
             cells = "".join(f"{a_minute(sum(map(len, row)), total):>24}" for row in rows)
             report.line(f"   {units:<18g}{cells}")
-        alone = sum(len(p) for _, p in scores)
+        report.line(f"   {'threshold':18}{'combined':>24}")
+        by = [by_threshold(combined, f) for f in videos]
+        for threshold, found in zip(ODDS, zip(*by, strict=True), strict=True):
+            report.line(f"   {threshold:<18g}{a_minute(sum(map(len, found)), total):>24}")
+        normal = sum(len(combined(f)[1]) for f in videos)
+        report.line(f"   {'normal':18}{a_minute(normal, total):>24}")
+        alone = sum(len(network(f)[1]) for f in videos)
         report.line(f"   the network alone: {a_minute(alone, total).strip()}")
         report.line()
 
@@ -245,66 +275,69 @@ def matched(moment: Moment, found: Sequence[Expression], least: float) -> Expres
 
 
 def recall(
-    report: Report, rules: RuleSettings, played: Sequence[Played], network: NetSpotter
+    report: Report, rules: RuleSettings, played: Sequence[Played], combined: CombinedSpotter
 ) -> None:
     total = sum(len(p.features) / p.features.rate for p in played)
     report.line(
         f"2. Micro-expressions in neutral films of {len({c[3] for c in LONG})} people, found; "
         f"films {total:.0f} s"
     )
-    scores = [network(p.features) for p in played]
-    for who in ("rules", "combined"):
-        hits: dict[float, list[int]] = defaultdict(list)
-        more = []
-        for units in UNITS:
-            spot = RuleSpotter(at(rules if who == "rules" else proposing(rules), units))
-            at_height: dict[float, int] = defaultdict(int)
-            beside = 0
-            for film, (tracks, proposed) in zip(played, scores, strict=True):
-                found = list(spot(film.features)[1])
-                if who == "combined":
-                    found = list(joined(found, tracks, proposed))
-                hit = [matched(m, found, 0.5) for m in film.moments]
+    by_rules = [[RuleSpotter(at(rules, u))(p.features)[1] for u in UNITS] for p in played]
+    by_both = [[*by_threshold(combined, p.features), combined(p.features)[1]] for p in played]
+    usual = judge.shipped().named["normal"]
+    for who, thresholds, found in (
+        ("rules: threshold, units", UNITS, by_rules),
+        ("combined: threshold", (*ODDS, usual), by_both),
+    ):
+        width = len(thresholds)
+        hits = {m.height: [0] * width for p in played for m in p.moments}
+        more = [0] * width
+        for film, each in zip(played, found, strict=True):
+            for k, expressions in enumerate(each):
+                hit = [matched(m, expressions, 0.5) for m in film.moments]
                 for moment, one in zip(film.moments, hit, strict=True):
-                    at_height[moment.height] += one is not None
-                beside += sum(all(e is not one for one in hit) for e in found)
-            for height, number in at_height.items():
-                hits[height].append(number)
-            more.append(beside)
-        head(report, f"   {who}: threshold, units")
+                    hits[moment.height][k] += one is not None
+                more[k] += sum(all(e is not one for one in hit) for e in expressions)
+        head(report, f"   {who}", thresholds)
         for height, numbers in hits.items():
             of = sum(m.height == height for p in played for m in p.moments)
             cells = "".join(f"{f'{n}/{of}':>9}" for n in numbers)
             report.line(f"   {f'{height:g} u':25}{cells}")
         report.line(f"   {'not of these':25}" + "".join(f"{n:9}" for n in more))
+    report.line("   (the last column of combined: its threshold at normal)")
     report.line()
 
 
 # -- 3. limit --------------------------------------------------------------------------------------
 
 
-def limits(report: Report, rules: RuleSettings, played: Sequence[Played]) -> None:
+def limits(
+    report: Report, rules: RuleSettings, played: Sequence[Played], combined: CombinedSpotter
+) -> None:
     report.line("3. Movements played in by their true height over the limit of their film (normal)")
     weights = columns(ROIS.names)
-    spot = RuleSpotter(rules)
-    shares, hits, told = [], [], []
-    for film in played:
-        limit, _ = noise.limits(film.features, rules)
-        assert limit is not None
-        told.append(limit)
-        found = spot(film.features)[1]
-        for moment in film.moments:
-            # `truth` is in outer-eye distances at 1 u.
-            flat = moment.height * moment.field.truth.ravel()
-            shares.append(max(abs(float(flat @ column)) for column in weights.values()) / limit)
-            hits.append(matched(moment, found, SAME) is not None)
-    low, high = U * min(told), U * max(told)
-    report.line(f"   limits: {low:.2f} to {high:.2f} u; IoU {SAME:g}")
-    edges = (0.0, 0.5, 0.8, 1.0, 1.25, 1.5, 2.0, np.inf)
-    for begin, end in pairwise(edges):
-        inside = [h for h, s in zip(hits, shares, strict=True) if begin <= s < end]
-        if inside:
-            report.line(f"   {begin:4g} to {end:4g}: {sum(inside)} of {len(inside)} found")
+    for who, spot, own in (
+        ("rules", RuleSpotter(rules), rules),
+        ("combined", combined, combined.rules),
+    ):
+        shares, hits, told = [], [], []
+        for film in played:
+            limit, _ = noise.limits(film.features, own)
+            assert limit is not None
+            told.append(limit)
+            found = spot(film.features)[1]
+            for moment in film.moments:
+                # `truth` is in outer-eye distances at 1 u.
+                flat = moment.height * moment.field.truth.ravel()
+                shares.append(max(abs(float(flat @ c)) for c in weights.values()) / limit)
+                hits.append(matched(moment, found, SAME) is not None)
+        low, high = U * min(told), U * max(told)
+        report.line(f"   {who}: limits {low:.2f} to {high:.2f} u; IoU {SAME:g}")
+        edges = (0.0, 0.5, 0.8, 1.0, 1.25, 1.5, 2.0, np.inf)
+        for begin, end in pairwise(edges):
+            inside = [h for h, s in zip(hits, shares, strict=True) if begin <= s < end]
+            if inside:
+                report.line(f"   {begin:4g} to {end:4g}: {sum(inside)} of {len(inside)} found")
     report.line()
 
 

@@ -23,7 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for line in (
         "types errors _data",
         "registry strict config files au rois compiled",
-        "video video_file graph evaluation cache lucas_kanade lucas_kanade_torch",
+        "video video_file graph evaluation cache lucas_kanade lucas_kanade_torch "
+        "bent_windows bent_windows_torch",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
         "pipeline measure data",

@@ -49,30 +49,49 @@ def rigid_basis(crop: int) -> FloatArray:
 
 
 def fit_rigid(
-    basis: npt.NDArray[np.floating[Any]], motion: npt.NDArray[np.floating[Any]], ridge: Array
+    basis: npt.NDArray[np.floating[Any]],
+    motion: npt.NDArray[np.floating[Any]],
+    ridge: Array,
+    *,
+    power: int = 1,
+    rest: tuple[float, float] = (0.0, 1.0),
 ) -> tuple[Array, float]:
     """The rigid motion that N points show: its six parameters and the points' median misfit.
 
-    Cauchy weights (iteratively reweighted least squares) let go of what moves against the rest.
+    Iteratively reweighted least squares lets go of what moves against the rest.
 
     Args:
         basis: (N, 2, 6), each point's motion per unit of each parameter.
         motion: (N, 2) px, finite.
         ridge: (6,) by how much each parameter, squared and times N, is held back.
+        power: of the Cauchy weights: 1 for these, 2 for Geman and McClure's, which lose sight of
+            what is far off.
+        rest: by how much more turns out of the plane are held back, and the size (px of the
+            parameters) from which they are let go of: a head is at rest, or turns.
     """
     return _fit(
-        np.ascontiguousarray(basis, np.float64), np.ascontiguousarray(motion, np.float64), ridge
+        np.ascontiguousarray(basis, np.float64),
+        np.ascontiguousarray(motion, np.float64),
+        ridge,
+        power,
+        rest[0],
+        rest[1],
     )
 
 
 @compiled
-def _fit(basis: Array, motion: Array, ridge: Array) -> tuple[Array, float]:
+def _fit(
+    basis: Array, motion: Array, ridge: Array, power: int, more: float, small: float
+) -> tuple[Array, float]:
     count, size = len(motion), basis.shape[2]
     weight, misfit = np.ones(count), np.empty(count)
     found = np.zeros(size)
     normal, right = np.empty((size, size)), np.empty(size)
     middle = 0.0
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
+        # Not held back at first: what is once taken to be at rest would stay so.
+        turned = (found[4] * found[4] + found[5] * found[5]) / (small * small)
+        held = more / (1 + turned) if number else 0.0
         normal[:] = 0
         right[:] = 0
         for n in range(count):
@@ -83,7 +102,7 @@ def _fit(basis: Array, motion: Array, ridge: Array) -> tuple[Array, float]:
                     for b in range(a + 1):
                         normal[a, b] += share * basis[n, axis, b]
         for a in range(size):
-            normal[a, a] += count * ridge[a]
+            normal[a, a] += count * (ridge[a] + (held if a > 3 else 0.0))
         # Cholesky's square root, then both triangles.
         for a in range(size):
             for b in range(a + 1):
@@ -110,5 +129,5 @@ def _fit(basis: Array, motion: Array, ridge: Array) -> tuple[Array, float]:
             misfit[n] = np.sqrt(dx * dx + dy * dy)
         middle = float(np.median(misfit))
         for n in range(count):
-            weight[n] = 1 / (1 + (misfit[n] / (1.48 * middle + _SOFT)) ** 2)
+            weight[n] = (1 + (misfit[n] / (1.48 * middle + _SOFT)) ** 2) ** -power
     return found, middle

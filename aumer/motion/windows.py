@@ -4,15 +4,16 @@ Dense flow is smooth, and what makes it smooth shrinks what an ROI does by itsel
 micro-expression TV-L1 reports half (benchmarks/motion.py). Here nothing pulls a movement towards
 its surroundings or towards zero:
 
-- A window at each ROI's landmark is looked for by Lucas-Kanade (`aumer.lucas_kanade`), in crops as
-  fine as the video is, gain and offset of light left out.
-- Along a brow or a lip there is little to see. Where a small window's texture does not tell, a
-  larger one does: they are joined by how well the smaller one knows each direction.
+- A window round each ROI's landmark is looked for by Lucas-Kanade, in crops as fine as the video
+  is, gain and offset of light left out. It may stretch and bend (`aumer.bent_windows`): along a
+  brow or a lip there is little to see, so it must be large, and what is large does not move as one.
+- What is told is the mean motion of the ROI, the square that MDMO has, and not of its middle.
 - Each frame is measured against frames of several earlier instants, and the path that agrees best
   with all of it is taken (weighted least squares): slow movements do not drown in errors that add
   up from frame to frame, and what one frame hides does not end the path.
 - The head is read from windows on the nose and beside eyes and cheeks, where expressions move
-  little, as a rigid body in weak perspective; what moves against the rest is let go of.
+  little, as a rigid body in weak perspective; what moves against the rest is let go of, and a head
+  that hardly turns is taken to be at rest, or what moves on the nose would pass for a turn.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from scipy.linalg import solveh_banded
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from aumer.bent_windows import BentWindows
 from aumer.config import MotionSettings
 from aumer.face.crop import Cutting, applied, similarity
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
@@ -44,29 +46,28 @@ _BACK_S = (0.0, 0.1, 0.3, 0.9)
 #: px between the outer eye corners in the crop: the face's own size within these bounds. More shows
 #: no more than most videos do, less leaves windows without texture.
 _LEAST_EYES, _MOST_EYES = 64, 112
-#: Sides of the windows in outer-eye distances: at an ROI, from the smallest, and for the head.
-_SIDES, _HEAD = (0.08, 0.14, 0.26), 0.36
+#: Sides of the windows in outer-eye distances: at an ROI, and for the head; and of the ROI.
+_SIDE, _HEAD, _REGION = 0.26, 0.36, 11 / 64
 #: Halvings of the crop.
 _LEVELS = 1
-#: Summed squared gradients (at `_MOST_EYES`) in a direction in which a window, but for the largest,
-#: knows as much as it is told by the next larger one: the noise of a compressed video (4 grey
-#: levels) over what the two may differ by (.003 outer-eye distances), squared.
-_KNOWN = (150.0, 300.0)
-#: A window sees a movement's mean over it, which is the less of its middle's, the larger it is, in
-#: proportion to its side squared. So the truth lies beyond the smallest: by half of what it differs
-#: from the next, of which half is taken, for noise grows with it.
-_BEYOND = 1.25
-#: Two windows agree within this (outer-eye distances), or the smaller one has slipped.
-_SLIP = 0.04
+#: By how much a window's edges typically move against its middle (outer-eye distances).
+_GIVE = 0.006
+#: An ROI moves no further than this (outer-eye distances) from its window as a whole, or bending
+#: has gone astray.
+_ASTRAY = 0.04
 #: A window that differs from itself by this share of its contrast, or by so many grey levels,
 #: weighs half.
-_MISFIT, _LEAST_MISFIT = 0.15, 3.0
+_MISFIT, _LEAST_MISFIT = 0.3, 3.0
 #: Where the head's windows differ by this share of their contrast and so many grey levels, they
 #: show something else: of what they do not resemble at all it is .8.
 _LOST, _LEAST_LOST = 0.5, 1.0
 #: How the rigid fit holds back shifts, growth, turn, and turns out of the plane: these are read
 #: from small differences of depth that are another on every face, and are noise for the most part.
-_RIDGE = np.array((1e-6, 1e-6, 1e-6, 1e-6, 3e-2, 3e-2))
+_RIDGE = np.array((1e-6, 1e-6, 1e-6, 1e-6, 3e-3, 3e-3))
+#: By how much more a turn out of the plane is held back, and the angle from which it is less.
+_REST, _TURNS = 1.0, 1e-3
+#: Geman and McClure's weights: Cauchy's hold on to a nose that moves by itself.
+_POWER = 2
 #: A weight that fixes what nothing is known of.
 _UNKNOWN = 1e-9
 
@@ -91,7 +92,7 @@ _HEAD_POINTS = _head_points()
 class _Sight:
     """One frame: windows, where its ROIs are in the crop, and by how much they may differ."""
 
-    sizes: tuple[Windows, ...]
+    rois: BentWindows
     head: Windows
     at: Array
     limits: FloatArray
@@ -177,31 +178,21 @@ class WindowMotion:
         if 2 * good.sum() < len(head) or misfit[good].mean() > before.head_limit:
             return None
         basis = _head_basis(2 * eyes)
-        turn, apart = fit_rigid(basis[good], (moved - head)[good], _RIDGE)
+        turn, apart = fit_rigid(
+            basis[good], (moved - head)[good], _RIDGE, power=_POWER, rest=(_REST, _TURNS * eyes)
+        )
         if apart * (self._settings.crop / 2) > self._settings.max_head_residual * eyes:
             return None
-        moved, weight = self._joined(before, picture, at)
+        moved, weight = self._found(before, picture, at)
         return moved - before.at - _basis_at(2 * eyes, before.at) @ turn, weight
 
-    def _joined(self, before: _Sight, picture: Pyramid, at: Array) -> tuple[Array, Array]:
-        """Where the ROIs are in a picture, and the weights of that: windows of all sizes joined."""
-        every, eyes = np.arange(len(at)), self._eyes
-        *smaller, largest = before.sizes
-        moved, misfit = largest.find(picture, at, every)
+    def _found(self, before: _Sight, picture: Pyramid, at: Array) -> tuple[Array, Array]:
+        """Where the ROIs of a frame are in a picture, and the weights of that."""
+        moved, whole, misfit = before.rois.find(picture, at)
+        astray = np.hypot(*(moved - whole).T) > _ASTRAY * self._eyes
+        moved[astray] = whole[astray]
         weight = np.where(np.isfinite(misfit), 1 / (1 + (misfit / before.limits) ** 4), 0.0)
-        for windows, known in zip(reversed(smaller), reversed(_KNOWN), strict=True):
-            found, misfit = windows.find(picture, at, every)
-            apart = found - moved
-            texture = windows.texture(every)
-            share = texture @ np.linalg.inv(texture + known * (_MOST_EYES / eyes) ** 2 * np.eye(2))
-            if windows is smaller[0]:
-                share *= _BEYOND
-            good = np.isfinite(misfit) & (np.hypot(*apart.T) <= _SLIP * eyes)
-            share[~good] = 0
-            moved = moved + np.einsum("nij,nj->ni", share, apart)
-            own = 1 / (1 + (misfit / before.limits) ** 4)
-            weight = np.where(good, own, 0.5 * weight)
-        return moved, weight
+        return moved, np.where(astray, 0.5 * weight, weight)
 
 
 def _backs(rate: float) -> tuple[int, ...]:
@@ -234,15 +225,13 @@ def _head_at(eyes: int) -> Array:
 
 
 def _sight(picture: Pyramid, at: Array, head: Array, eyes: int) -> _Sight:
-    every = np.arange(len(at))
-    sizes = tuple(Windows(len(at), _side(s, eyes), _LEVELS) for s in _SIDES)
+    rois = BentWindows(picture, at, _side(_SIDE, eyes), _GIVE * eyes, _REGION * eyes)
+    every = np.arange(len(head))
     around = Windows(len(head), _side(_HEAD, eyes), _LEVELS)
-    for windows in sizes:
-        windows.take(picture, at, every)
-    around.take(picture, head, np.arange(len(head)))
-    limits = np.maximum(_LEAST_MISFIT, _MISFIT * sizes[0].contrast(every))
-    head_limit = _LOST * float(around.contrast(np.arange(len(head))).mean()) + _LEAST_LOST
-    return _Sight(sizes, around, at, limits, head_limit)
+    around.take(picture, head, every)
+    limits = np.maximum(_LEAST_MISFIT, _MISFIT * rois.contrast())
+    head_limit = _LOST * float(around.contrast(every).mean()) + _LEAST_LOST
+    return _Sight(rois, around, at, limits, head_limit)
 
 
 def _side(share: float, eyes: int) -> int:

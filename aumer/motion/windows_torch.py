@@ -15,22 +15,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aumer.bent_windows_torch import BentStack
 from aumer.config import MotionSettings
 from aumer.lucas_kanade_torch import Pyramids, WindowStack
 from aumer.motion.rigid import _ROUNDS, _SOFT
 from aumer.motion.windows import (
-    _BEYOND,
+    _ASTRAY,
+    _GIVE,
     _HEAD,
-    _KNOWN,
     _LEAST_LOST,
     _LEAST_MISFIT,
     _LEVELS,
     _LOST,
     _MISFIT,
-    _MOST_EYES,
+    _POWER,
+    _REGION,
+    _REST,
     _RIDGE,
-    _SIDES,
-    _SLIP,
+    _SIDE,
+    _TURNS,
     Array,
     _backs,
     _basis_at,
@@ -55,7 +58,7 @@ class _Sights:
     they are float64.
     """
 
-    sizes: tuple[WindowStack, ...]
+    rois: BentStack
     head: WindowStack
     at: Tensor
     basis: Tensor
@@ -64,7 +67,7 @@ class _Sights:
 
     def followed_by(self, other: _Sights) -> _Sights:
         return _Sights(
-            tuple(a.followed_by(b) for a, b in zip(self.sizes, other.sizes, strict=True)),
+            self.rois.followed_by(other.rois),
             self.head.followed_by(other.head),
             torch.cat([self.at, other.at]),
             torch.cat([self.basis, other.basis]),
@@ -74,7 +77,7 @@ class _Sights:
 
     def last(self, count: int) -> _Sights:
         return _Sights(
-            tuple(windows.last(count) for windows in self.sizes),
+            self.rois.last(count),
             self.head.last(count),
             self.at[-count:],
             self.basis[-count:],
@@ -166,7 +169,7 @@ class TorchWindowMotion:
         one_face = apart * (self._settings.crop / 2) <= (
             self._settings.max_head_residual * self._eyes
         )
-        place, weight = _joined(sights, pictures, before, into, at[into], self._eyes)
+        place, weight = _found(sights, pictures, before, into, at[into], self._eyes)
         carried = torch.einsum("prik,pk->pri", sights.basis[before], turn)
         motion = place - sights.at[before] - carried
         found = (part.cpu().numpy() for part in (motion, weight, one_face))
@@ -180,14 +183,15 @@ class TorchWindowMotion:
 def _seen(pictures: Pyramids, at: Array, eyes: int) -> _Sights:
     """The frames of the pictures, whose ROIs are at (F, R, 2) px."""
     device = pictures.images[0].device
-    rois = torch.from_numpy(at).to(device)
-    basis = np.stack([_basis_at(2 * eyes, points) for points in at])
-    sizes = tuple(WindowStack.taken(pictures, rois, _side(s, eyes)) for s in _SIDES)
+    points = torch.from_numpy(at).to(device)
+    basis = np.stack([_basis_at(2 * eyes, places) for places in at])
+    side, give, region = _side(_SIDE, eyes), _GIVE * eyes, _REGION * eyes
+    rois = BentStack.taken(pictures, points, side, give, region)
     head = torch.from_numpy(_head_at(eyes)).to(device).expand(len(at), -1, -1)
     around = WindowStack.taken(pictures, head, _side(_HEAD, eyes))
-    limits = (_MISFIT * sizes[0].contrast().double()).clamp(min=_LEAST_MISFIT)
+    limits = (_MISFIT * rois.contrast().double()).clamp(min=_LEAST_MISFIT)
     head_limit = _LOST * around.contrast().double().mean(1) + _LEAST_LOST
-    return _Sights(sizes, around, rois, torch.from_numpy(basis).to(device), limits, head_limit)
+    return _Sights(rois, around, points, torch.from_numpy(basis).to(device), limits, head_limit)
 
 
 def _turn(
@@ -200,24 +204,30 @@ def _turn(
     moved, misfit = sights.head.find(before, pictures, into, points.expand(len(before), -1, -1))
     good = misfit.isfinite()
     basis = torch.from_numpy(_head_basis(2 * eyes)).to(device)
-    turn, apart = _fit_rigid(basis, moved - points, good, torch.from_numpy(_RIDGE).to(device))
+    ridge = torch.from_numpy(_RIDGE).to(device)
+    turn, apart = _fit_rigid(basis, moved - points, good, ridge, _TURNS * eyes)
     seen = good.sum(1)
     differ = torch.where(good, misfit, 0.0).double().sum(1) / seen.clamp(min=1)
     lost = (2 * seen < len(points)) | (differ > sights.head_limit[before])
     return turn, torch.where(lost, torch.inf, apart)
 
 
-def _fit_rigid(basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
-    """`aumer.motion.rigid.fit_rigid` of each pair's good points.
+def _fit_rigid(
+    basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor, small: float
+) -> tuple[Tensor, Tensor]:
+    """`aumer.motion.rigid.fit_rigid` of each pair's good points, turns below `small` px held back.
 
     Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); returns (P, 6) and
     (P,), which is infinite where no point is good.
     """
     count = good.sum(1)
-    held = torch.diag_embed(ridge * count.clamp(min=1)[:, None])
+    known, out_of_plane = count.clamp(min=1)[:, None], torch.arange(6, device=ridge.device) > 3
+    found = motion.new_full((len(motion), 6), torch.inf)  # at first no turn is held back
     middles = torch.stack([(count - 1).clamp(min=0) // 2, count // 2], 1)
     weight = good.double()
     for _ in range(_ROUNDS):
+        turned = found[:, 4:].square().sum(1, keepdim=True) / small**2
+        held = torch.diag_embed(known * (ridge + _REST / (1 + turned) * out_of_plane))
         weighted = weight[:, :, None, None] * basis
         normal = torch.einsum("pnia,nib->pab", weighted, basis) + held
         right = torch.einsum("pnia,pni->pa", weighted, motion)
@@ -227,43 +237,20 @@ def _fit_rigid(basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor) -> tu
         median = misfit.sort(1).values.gather(1, middles).mean(1)
         # NaN is infinity over infinity: of bad points, where no point is good.
         share = misfit / (1.48 * median + _SOFT)[:, None]
-        weight = torch.where(good, 1 / (1 + share.square()), 0.0)
+        weight = torch.where(good, (1 + share.square()) ** -_POWER, 0.0)
     return found, median
 
 
-def _joined(
+def _found(
     sights: _Sights, pictures: Pyramids, before: Tensor, into: Tensor, at: Tensor, eyes: int
 ) -> tuple[Tensor, Tensor]:
     """Where frames' ROIs are in pictures (P, R, 2) px, looked for round `at`, and weights (P, R).
 
-    Windows of all sizes joined, from the largest on: as `WindowMotion._joined`.
+    As `WindowMotion._found`.
     """
-    limits = sights.limits[before]
-    *smaller, largest = sights.sizes
-    moved, misfit = largest.find(before, pictures, into, at)
-    weight = _weight(misfit, limits)
-    for windows, known in zip(reversed(smaller), reversed(_KNOWN), strict=True):
-        found, misfit = windows.find(before, pictures, into, at)
-        apart = found - moved
-        share = _share(windows.texture(), known * (_MOST_EYES / eyes) ** 2)[before]
-        if windows is smaller[0]:
-            share = share * _BEYOND
-        good = misfit.isfinite() & (torch.hypot(*apart.unbind(-1)) <= _SLIP * eyes)
-        told = torch.einsum("prij,prj->pri", share, apart)
-        moved = torch.where(good[..., None], moved + told, moved)
-        weight = torch.where(good, _weight(misfit, limits), 0.5 * weight)
-    return moved, weight
-
-
-def _weight(misfit: Tensor, limits: Tensor) -> Tensor:
-    """Of windows that differ by their misfits; 0 where these are infinite."""
-    return 1 / (1 + (misfit.double() / limits) ** 4)
-
-
-def _share(texture: Tensor, known: float) -> Tensor:
-    """T (T + known I)^-1 of the textures T (..., 2, 2): how much is the small windows' to say."""
-    xx, xy, yy = texture[..., 0, 0], texture[..., 0, 1], texture[..., 1, 1]
-    determinant = xx * yy - xy * xy
-    whole = (xx + known) * (yy + known) - xy * xy
-    x, y, both = determinant + known * xx, determinant + known * yy, known * xy
-    return torch.stack([x, both, both, y], -1).view(texture.shape) / whole[..., None, None]
+    moved, whole, misfit = sights.rois.find(before, pictures, into, at)
+    astray = torch.hypot(*(moved - whole).unbind(-1)) > _ASTRAY * eyes
+    # Of what is lost the misfit is infinite, and the weight 0.
+    weight = 1 / (1 + (misfit.double() / sights.limits[before]) ** 4)
+    moved = torch.where(astray[..., None], whole, moved)
+    return moved, torch.where(astray, 0.5 * weight, weight)

@@ -1,8 +1,8 @@
 """When a simulated face does what: events with onset, apex, release and offset, in seconds.
 
-An event rises as a raised cosine until it is nearly at its height, creeps on to its apex, fades
-slightly until its release (muscles tire: the apex is the highest point), and relaxes as a raised
-cosine until its offset. Outside it is exactly 0, so the truth is known to the instant.
+An event rises from onset to apex as a raised cosine, fades slightly until its release (muscles
+tire: the apex is the highest point), and relaxes as a raised cosine until its offset. Outside it is
+exactly 0, so the truth is known to the instant.
 """
 
 from __future__ import annotations
@@ -32,11 +32,6 @@ FADE_PER_S, FADE = 0.2, 0.1
 #: Seconds from release to offset. The plateaus noted in the shared videos' annotations.csv leave
 #: .50, .13, .32, .33, .23 and .13 s; drawn log-uniformly in that range.
 RELAXATION_S = (0.13, 0.50)
-#: Seconds from onset to the plateau: those annotations leave .30, .30, .60, .20, .23 and .17 s,
-#: where the apex comes after .43 to .88 s; drawn likewise.
-ATTACK_S = (0.17, 0.60)
-#: Share of its height by which an expression still grows on its plateau, until its apex.
-CREEP = 0.1
 #: Seconds of rest between two expressions that are not nested, at least: one frame at 30 fps.
 REST_S = 0.034
 #: The longest that a micro-expression lasts, in seconds.
@@ -50,13 +45,9 @@ UPPER, BETWEEN = frozenset((1, 2, 4, 5, 7, 43, 45)), frozenset((6, 9))
 class Event:
     """One expression: what moves, when (seconds) and how far (`intensity` in (0, 1]).
 
-    Attributes:
-        plateau_s: when it is nearly (all but `CREEP`) at its height; by default at the apex.
-
     Raises:
-        UsageError: unknown kind, AU or side; onset < apex <= release < offset violated; a
-            plateau that does not begin between onset and apex; an intensity outside (0, 1]. An apex
-            may be at the onset or the offset, where a table says so.
+        UsageError: unknown kind, AU or side; onset < apex <= release < offset violated; an
+            intensity outside (0, 1]. The apex may be the onset or the offset where a table says so.
     """
 
     kind: Kind
@@ -66,7 +57,6 @@ class Event:
     release_s: float
     offset_s: float
     intensity: float
-    plateau_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -81,28 +71,13 @@ class Event:
                 f"onset_s < offset_s; found {self.onset_s}, {self.apex_s}, {self.release_s}, "
                 f"{self.offset_s}"
             )
-        if self.plateau_s is not None and not self.onset_s <= self.plateau_s <= self.apex_s:
-            raise UsageError(
-                "an event's plateau_s must lie between its onset_s and apex_s; found "
-                f"{self.plateau_s} for {self.onset_s} to {self.apex_s}"
-            )
         if not 0 < self.intensity <= 1:
             raise UsageError(f"intensity must lie in (0, 1]; found {self.intensity}")
-
-    def moved(self, by: float) -> Event:
-        """The same, `by` seconds later."""
-        plateau = None if self.plateau_s is None else self.plateau_s + by
-        names = ("onset_s", "apex_s", "release_s", "offset_s")
-        times = {name: getattr(self, name) + by for name in names}
-        return replace(self, plateau_s=plateau, **times)
 
     def level(self, t: Signal) -> Signal:
         """Intensity at the times t (any shape, seconds): in [0, intensity], 0 outside."""
         t = np.asarray(t, np.float64)
         rise = _eased(t - self.onset_s, self.apex_s - self.onset_s)
-        if self.plateau_s is not None:
-            attack = _eased(t - self.onset_s, self.plateau_s - self.onset_s)
-            rise = attack - CREEP * (attack - rise)
         fade = _eased(t - self.apex_s, self.release_s - self.apex_s)
         fall = _eased(self.offset_s - t, self.offset_s - self.release_s)
         inside = (t >= self.onset_s) & (t <= self.offset_s)
@@ -275,7 +250,6 @@ def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> 
         _release(rng, apex, duration),
         duration,
         amplitude.micro(rng, actions) if kind == "micro" else _graded(rng, k.levels),
-        _plateau(rng, 0.0, apex),
     )
 
 
@@ -390,18 +364,12 @@ def _replayed(rng: np.random.Generator, row: TableRow, fps: float, s: Statistics
         release,
         offset / fps,
         amplitude.micro(rng, aus) if row.kind == "micro" else drawn.intensity,
-        _plateau(rng, onset / fps, apex / fps),
     )
 
 
 def _release(rng: np.random.Generator, apex: float, offset: float) -> float:
     relaxation = float(np.exp(rng.uniform(*np.log(RELAXATION_S))))
     return max(apex, offset - relaxation)
-
-
-def _plateau(rng: np.random.Generator, onset: float, apex: float) -> float:
-    """The tables tell when a face is at its highest; most of the way it has gone long before."""
-    return min(apex, onset + float(np.exp(rng.uniform(*np.log(ATTACK_S)))))
 
 
 def _graded(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
@@ -412,6 +380,16 @@ def _graded(rng: np.random.Generator, levels: Mapping[str, int]) -> float:
 
 def _read(quantiles: Sequence[float], rank: float) -> float:
     return float(np.interp(rank, np.linspace(0, 1, len(quantiles)), quantiles))
+
+
+def _moved(event: Event, by: float) -> Event:
+    return replace(
+        event,
+        onset_s=event.onset_s + by,
+        apex_s=event.apex_s + by,
+        release_s=event.release_s + by,
+        offset_s=event.offset_s + by,
+    )
 
 
 def _spread(rng: np.random.Generator, events: list[Event], duration_s: float) -> list[Event]:
@@ -425,7 +403,7 @@ def _spread(rng: np.random.Generator, events: list[Event], duration_s: float) ->
     cuts = np.sort(rng.uniform(0, max(free, 0.0), len(events)))
     placed, used = [], 0.0
     for cut, index in zip(cuts, rng.permutation(len(events)), strict=True):
-        placed.append(events[index].moved(float(cut) + used))
+        placed.append(_moved(events[index], float(cut) + used))
         used += events[index].offset_s + REST_S
     return placed
 
@@ -442,7 +420,7 @@ def _nested(
     for _ in range(100):
         if not taken & {au for au, _ in event.aus}:
             begin = rng.uniform(host.onset_s, host.offset_s - event.offset_s)
-            return event.moved(float(begin))
+            return _moved(event, float(begin))
         other = draw_event(rng, event.kind, statistics)
         event = replace(event, aus=other.aus, intensity=other.intensity)
     return None
@@ -464,7 +442,7 @@ def _while_held(
             _halves(event) & _halves(host) or taken & {au for au, _ in event.aus}
         ):
             begin = rng.uniform(host.apex_s, min(host.release_s, host.offset_s - length))
-            return event.moved(float(begin))
+            return _moved(event, float(begin))
         other = draw_event(rng, event.kind, statistics)
         event = replace(event, aus=other.aus, intensity=other.intensity)
     return None

@@ -558,7 +558,7 @@ def developed(jobs: Iterable[Callable[[], ImageArray]]) -> Iterator[ImageArray]:
 #: and closed; an AU made on one side has an L or R (the subject's) before it; intensity in (0, 1].
 TRUTH_COLUMNS = (
     "file", "fps", "n_frames", "event", "onset", "apex", "offset", "kind", "au", "confidence",
-    "note", "onset_s", "plateau_s", "apex_s", "release_s", "offset_s", "intensity",
+    "note", "onset_s", "apex_s", "release_s", "offset_s", "intensity",
 )  # fmt: skip
 #: One more where it is known: how far the ROI moves that moves furthest, in outer-eye distances.
 DISPLACEMENT = "displacement"
@@ -683,16 +683,14 @@ def _truth_rows(file: str, shot: Shot) -> Iterator[tuple[object, ...]]:
     timeline, fps = shot.timeline, shot.fps
     head = (file, f"{fps:.6g}", shot.count)
     for number, (seen, event) in enumerate(zip(truth(timeline, fps), timeline.events, strict=True)):
-        plateau = event.apex_s if event.plateau_s is None else event.plateau_s
-        instants = (event.onset_s, plateau, event.apex_s, event.release_s, event.offset_s)
-        seconds = (f"{instant:.6f}" for instant in instants)
+        seconds = (f"{getattr(event, name):.6f}" for name in TRUTH_COLUMNS[11:15])
         frames = (seen.onset, seen.apex, seen.offset)
         yield (
             *head, number + 1, *frames, event.kind, au_text(event), "high", shot.note, *seconds,
             f"{event.intensity:.6f}",
         )  # fmt: skip
     if not timeline.events:
-        yield (*head, 0, "", "", "", "none", "", "high", shot.note, "", "", "", "", "", "")
+        yield (*head, 0, "", "", "", "none", "", "high", shot.note, "", "", "", "", "")
 
 
 def _reaches(shot: Shot) -> list[str]:

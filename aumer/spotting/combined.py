@@ -25,6 +25,8 @@ from aumer.types import Expression, Features, Scores
 #: at which half of the micro-expressions played into real neutral films are found
 #: (``benchmarks/results/sensitivity.txt``).
 _PROPOSED, _FOUND = 0.4, 0.625
+#: Share of `rules.turn` and `rules.blink`, which a network tells better.
+_DOUBT = 0.25
 #: The score that a network's proposals have at least.
 _OFFERED = 0.3
 
@@ -34,7 +36,13 @@ def proposing(rules: RuleSettings) -> RuleSettings:
 
     The sensitivity that is asked for is the judge's.
     """
-    return replace(rules, min_height=_PROPOSED * rules.min_height, sensitivity="normal")
+    return replace(
+        rules,
+        min_height=_PROPOSED * rules.min_height,
+        turn=_DOUBT * rules.turn,
+        blink=_DOUBT * rules.blink,
+        sensitivity="normal",
+    )
 
 
 class CombinedSpotter:

@@ -171,7 +171,7 @@ class _Run:
         self.net, self.settings, self.seed, self.device = net, settings, seed, device
         self.samples = make_samples(videos, net.config, net.half_width, settings)
         # Judged without chance: no augmentation, and the same cuts every epoch.
-        plain = replace(settings, mirror=False, amplitude_jitter=0.0, pattern_jitter=0.0)
+        plain = replace(settings, mirror=False, amplitude_jitter=0.0)
         self.inner: Samples | None = (
             make_samples(inner, net.config, net.half_width, plain)
             if inner and settings.patience

@@ -150,7 +150,6 @@ class Windows:
         settings: TrainSettings,
     ) -> None:
         self._batch, self._jitter = settings.batch, settings.amplitude_jitter
-        self._patterns, self._rois = settings.pattern_jitter, len(videos[0].features.rois)
         nodes = (*videos[0].features.rois, *(SIGNS if config.signs else ()))
         self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
@@ -187,13 +186,6 @@ class Windows:
         if self._jitter:
             factor = np.exp(self._jitter * rng.standard_normal((len(x), 1, 1, 1)))
             x = x * torch.from_numpy(factor.astype(np.float32))
-        if self._patterns:
-            shape = (len(x), self._rois, 2, 2)
-            maps = np.eye(2) + self._patterns * rng.standard_normal(shape)
-            rois = torch.einsum(
-                "btri,brij->btrj", x[:, :, : self._rois], torch.from_numpy(maps.astype(np.float32))
-            )
-            x = torch.cat([rois, x[:, :, self._rois :]], dim=2)
         if self._mirror is not None:
             flipped = torch.from_numpy(rng.random(len(x)) < 0.5)
             mirror = x[:, :, self._mirror] * torch.tensor([-1.0, 1.0])

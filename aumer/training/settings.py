@@ -34,8 +34,6 @@ class TrainSettings:
         clip: largest norm of a step's gradient, 0 for any.
         mirror: show each sample mirrored half of the time, left and right ROIs exchanged.
         amplitude_jitter: deviation of the logarithm of a sample's random scale.
-        pattern_jitter: deviation of what each ROI of a sample is turned, stretched and sheared by
-            (a matrix near 1): faces differ from those trained on in more than size.
         inner_share: share of the training subjects that are kept out of the gradient, to stop early
             on (`patience`) and to set the decoder's threshold on; 0 uses all for the weights, and
             the threshold stays at its default.
@@ -63,7 +61,6 @@ class TrainSettings:
     macro_weight: float = 1.0
     mirror: bool = False
     amplitude_jitter: float = 0.0
-    pattern_jitter: float = 0.0
     inner_share: float = 0.0
     patience: int = 0
     mixed_precision: bool = False
@@ -74,7 +71,7 @@ class TrainSettings:
             require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
         for name in ("lr", "window_s", "macro_weight"):
             require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        for name in ("weight_decay", "clip", "amplitude_jitter", "pattern_jitter", "patience"):
+        for name in ("weight_decay", "clip", "amplitude_jitter", "patience"):
             require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
         require(0 < self.decay <= 1, "decay", self.decay, "in (0, 1]")
         for name in ("warmup", "inner_share"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -44,31 +43,6 @@ def test_an_event_rises_holds_and_falls() -> None:
     assert np.abs(np.diff(level)).max() < 0.01  # no jump
 
 
-def test_a_plateau_is_reached_before_the_apex() -> None:
-    event = replace(SMILE, plateau_s=1.2)
-    t = np.linspace(0.5, 3.0, 2501)
-    level, usual = event.level(t), SMILE.level(t)
-    at = np.searchsorted(t, (1.0, 1.2, 1.4))
-    assert level[at[0]] == 0
-    assert level[at[1]] == pytest.approx((0.9 + 0.1 * 0.5) * 0.8, abs=1e-3)
-    assert level[at[2]] == pytest.approx(0.8, abs=1e-6) == level.max()
-    np.testing.assert_array_equal(level[at[2] :], usual[at[2] :])
-    np.testing.assert_allclose(replace(SMILE, plateau_s=1.4).level(t), usual)
-    later = event.moved(0.1)
-    assert (later.onset_s, later.plateau_s, later.offset_s) == pytest.approx((1.1, 1.3, 2.7))
-    for wrong in (0.9, 1.5):
-        with pytest.raises(UsageError, match="plateau_s"):
-            replace(SMILE, plateau_s=wrong)
-
-
-def test_faces_are_nearly_at_their_height_within_the_time_that_real_ones_take() -> None:
-    for kind in KINDS:
-        for event in drawn(kind):
-            assert event.plateau_s is not None
-            rise = event.plateau_s - event.onset_s
-            assert rise == pytest.approx(event.apex_s - event.onset_s) or 0.17 <= rise <= 0.6
-
-
 def test_events_add_up_to_one() -> None:
     both = Timeline(
         5.0, (SMILE, Event("micro", ((12, "both"), (1, "left")), 1.2, 1.5, 1.5, 1.7, 0.5))
@@ -94,7 +68,7 @@ def drawn(kind: Kind, count: int = 400) -> tuple[Event, ...]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_durations_rises_and_falls_are_those_of_the_tables(kind: Kind) -> None:
-    events, k = drawn(kind, 2000), load().kinds[kind]
+    events, k = drawn(kind), load().kinds[kind]
     for values, quantiles in (
         ([e.offset_s for e in events], k.duration_s),
         ([e.apex_s for e in events], k.rise_s),
@@ -102,8 +76,7 @@ def test_durations_rises_and_falls_are_those_of_the_tables(kind: Kind) -> None:
     ):
         ranks = np.linspace(0, 1, len(quantiles))
         result = stats.kstest(values, lambda v, q=quantiles, r=ranks: np.interp(v, q, r))
-        # The rise's share is known in groups of durations: near the table's, not drawn from it.
-        assert result.statistic < 0.08
+        assert result.pvalue > 0.01
 
 
 @pytest.mark.parametrize("kind", KINDS)
