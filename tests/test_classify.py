@@ -474,7 +474,9 @@ def sequence_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(sequence_weights: Path) -> None:
+def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(
+    sequence_weights: Path, passes: list[str]
+) -> None:
     from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
 
     model = seam.load(sequence_weights)
@@ -482,6 +484,7 @@ def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(sequence_weights
     found = classify(SMILE, model=sequence_weights, onset=ONSET, apex=APEX, offset=25)
     assert (found.recognizer, found.onset, found.apex, found.offset) == ("cnn-lstm", 6, APEX, 25)
     assert found.flow_map is None and len(found.attribution) == 12
+    assert len(passes) == 2  # the face is followed, then its frames are put upright by the onset's
     clip = sequence_inputs(
         frames(SMILE), onset=ONSET, apex=APEX, offset=25, fps=FPS, settings=model.inputs
     )
