@@ -159,7 +159,7 @@ class Spotter:
             None if recognizer is None else _labeller(recognizer, device, self.settings)
         )
         self._of_motion = (
-            _labeller("graph-motion", device, self.settings)
+            _labeller("graph-motion", "auto", self.settings)
             if isinstance(recognizer, str) and recognizer == "default"
             else self._labeller
         )
@@ -699,13 +699,35 @@ def _model(
         )
     if make is None:
         return cast(SpotterModel, part)
-    options = {"graph": prior, "device": _for_spotter(device)}
+    options: dict[str, Any] = {"graph": prior}
+    if "device" in taken:
+        options["device"] = _for_spotter(device)
     return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
 
 
 def _for_spotter(device: str) -> str:
-    """A spotting network has 39 thousand parameters: a GPU's start takes longer than its work."""
-    return "cpu" if device == "auto" else device
+    """Where a spotting network runs; it is small, and at home on the CPU.
+
+    With 39 thousand parameters a GPU's start takes longer than its work, so that one which is not
+    here is no reason not to spot.
+
+    Raises:
+        UsageError: torch knows no such device.
+    """
+    if device in ("auto", "cpu"):
+        return "cpu"
+    import torch
+
+    try:
+        named = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r} is none that torch knows: {error}") from error
+    try:
+        torch.empty(0, device=named)
+    except (RuntimeError, AssertionError) as error:
+        _log.warning("the device %r is not here (%s): spotting runs on the CPU", device, error)
+        return "cpu"
+    return device
 
 
 def _require_dial(model: SpotterModel, asked: str) -> None:

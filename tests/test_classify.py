@@ -225,6 +225,13 @@ def test_a_device_that_is_of_no_use_is_left_with_a_word(caplog: pytest.LogCaptur
     told = [r.getMessage() for r in caplog.records if "'cuda' is not used for it" in r.message]
     assert ["'graph'" in told[0], "'by-signs'" in told[1]] == [True, True]
     caplog.clear()
+    # The network that spots could use a GPU; where there is none it says so.
+    spotter = aumer.Spotter(recognizer="default", device="cuda")
+    assert sum("not used for it" in r.message for r in caplog.records) == 1
+    assert spotter(frames(SMILE), fps=FPS).coverage == 1
+    with pytest.raises(UsageError, match="device 'cudda' is none that torch knows"):
+        aumer.Spotter(device="cudda")
+    caplog.clear()
     aumer.Spotter(recognizer="graph", device="auto")
     aumer.Spotter(recognizer="graph")
     assert not caplog.records
