@@ -9,11 +9,12 @@ and the feature is the unit vector of their sum times their mean magnitude.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from aumer._moved import moved
 from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray
 
@@ -37,11 +38,6 @@ class Bins:
     edges: tuple[float, ...]
     strongest: float
 
-
-#: Mean and deviation (x, y) with which AUW-GCN norms its features, in the unit of its files, which
-#: is unresolved.
-PUBLISHED_MEAN = np.array([0.003463, 0.003873], np.float32)
-PUBLISHED_DEVIATION = np.array([0.548588, 0.645621], np.float32)
 
 #: Head motion: four quarter-turn bins round the axes. ROIs: up and down get 120 degrees each.
 HEAD_BINS = Bins(edges=(45.0, 135.0, 225.0, 315.0), strongest=0.88)
@@ -119,3 +115,8 @@ def published_mdmo(flow: FloatArray, landmarks: npt.NDArray[np.integer[Any]]) ->
     nodes = landmarks[list(ROIS.values())]
     vectors, inside = boxes(flow, nodes - 5, nodes + 5)
     return main_direction_mean(vectors - head, inside, ROI_BINS)
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    _NOW = "aumer.spotting.auwgcn.features"
+    __getattr__ = moved(__name__, {"PUBLISHED_MEAN": _NOW, "PUBLISHED_DEVIATION": _NOW})

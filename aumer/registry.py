@@ -39,6 +39,18 @@ _parts: dict[str, dict[str, Any]] = {
         "network": "aumer.spotting.network:NetSpotter",
         "rules": "aumer.spotting.rules:RuleSpotter",
     },
+    # What is registered is the `Architecture`, which makes the network.
+    "network": {"spotnet": "aumer.spotting.net_config:NetConfig"},
+    # With their loss.
+    "targets": {
+        "aumer": "aumer.spotting.targets:AumerObjective",
+        "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
+    },
+    "decoder": {
+        "aumer": "aumer.spotting.decode:Decoder",
+        "casme-sq": "aumer.spotting.auwgcn.decoder:CasmeSqDecoder",
+        "samm-lv": "aumer.spotting.auwgcn.decoder:SammLvDecoder",
+    },
     "recognizer": {
         "cnn-lstm": "aumer.recognition.systems.cnn_lstm:CnnLstmRecognizer",
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
@@ -125,6 +137,25 @@ def resolve(kind: str, part: Any) -> Any:
         f"no {kind} is called {part!r}; there are {', '.join(choices) or 'none yet'}."
         + (f" There is a {elsewhere[0]} of that name." if elsewhere else "")
         + did_you_mean(part, choices)
+    )
+
+
+def name_of(kind: str, part: Any) -> str:
+    """The name that a class or function is known by: the inverse of `resolve`; imports nothing.
+
+    Raises:
+        UsageError: unknown kind, or it has no name.
+    """
+    where = f"{part.__module__}:{part.__qualname__}"
+    for name, known in _of(kind).items():
+        if known is part or known == where:
+            return name
+    for entry in entry_points(group=f"aumer.{kind}"):
+        if entry.value == where:
+            return entry.name
+    raise UsageError(
+        f"{where} is not registered as a {kind}: give it a name by which it can be found again, "
+        f"@register({kind!r}, NAME)"
     )
 
 

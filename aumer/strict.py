@@ -232,7 +232,8 @@ def require(ok: bool, name: str, found: object, allowed: str) -> None:
 
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
-    return get_type_hints(cls)
+    hints = get_type_hints(cls)
+    return {one.name: hints[one.name] for one in fields(cls)}  # no class variables
 
 
 def _plain(value: Any) -> Any:

@@ -22,8 +22,11 @@ from pathlib import Path
 import numpy as np
 from common import ROOT, Report, test_data
 
-from aumer.spotting.decode import Decoder, PublishedDecoder
-from aumer.spotting.targets import Event, published_segments, targets
+from aumer.spotting.auwgcn.decoder import CasmeSqDecoder
+from aumer.spotting.auwgcn.targets import published_segments
+from aumer.spotting.decode import Decoder
+from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.targets import Event, targets
 from aumer.types import Counts, Expression, FloatArray, Scores
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -90,8 +93,8 @@ def accuracy(report: Report) -> None:
         as_ours = [(e, targets(e, length_of(e), rate).values) for e in videos]
         for sigma in NOISE:
             for decoder, wanted, decode, perfect in (
-                ("published", "published", PublishedDecoder.preset(preset), as_published),
-                ("published", "ours", PublishedDecoder.preset(preset), as_ours),
+                ("published", "published", TrackDecoder.named(preset), as_published),
+                ("published", "ours", TrackDecoder.named(preset), as_ours),
                 ("ours", "ours", Decoder(), as_ours),
             ):
                 c = decoded(decode, perfect, rate, sigma)
@@ -118,7 +121,7 @@ def speed(report: Report) -> None:
         scores = as_scores(noisy(perfect, sigma, rng), 30.0)
         times: dict[str, list[float]] = {"published": [], "ours": []}
         decoders: dict[str, Decode] = {
-            "published": PublishedDecoder.preset("casme-sq"),
+            "published": CasmeSqDecoder(),
             "ours": Decoder(),
         }
         for _ in range(3):

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from aumer.graph import AUGraph
 from aumer.spotting.layers import Adjacency, DenseLayer, DenseSelfLayer, PyGLayer, graph_layer
-from aumer.spotting.net import RowNorm, SpotNet, parameter_count
+from aumer.spotting.net import parameter_count
+from aumer.spotting.spotnet import RowNorm, SpotNet
 from aumer.strict import presets
 from aumer.types import Features
 

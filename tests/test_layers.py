@@ -21,9 +21,9 @@ PACKAGE = Path(aumer.errors.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "types errors _data",
-        "registry strict config files au rois compiled",
-        "video video_file graph evaluation cache lucas_kanade lucas_kanade_torch "
+        "types errors _data _moved",
+        "registry strict config files weights au rois compiled",
+        "learning video video_file graph evaluation cache lucas_kanade lucas_kanade_torch "
         "bent_windows bent_windows_torch",
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",

@@ -11,8 +11,8 @@ import pytest
 from moving_face import film
 
 import aumer
-from aumer.spotting.net import SpotNet
 from aumer.spotting.network import NetSpotter
+from aumer.spotting.spotnet import SpotNet
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

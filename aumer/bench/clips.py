@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aumer.bench._moved import moved
+from aumer._moved import moved
 from aumer.bench.split import Whose
 from aumer.bench.task import Truth
 from aumer.config import digest

@@ -1,5 +1,5 @@
 """Nothing: for one release it says where its name has gone."""
 
-from aumer.bench._moved import moved
+from aumer._moved import moved
 
 __getattr__ = moved(__name__, {"composite": "aumer.training.composite"})

@@ -1,6 +1,6 @@
 """Nothing: for one release it says where its names have gone."""
 
-from aumer.bench._moved import moved
+from aumer._moved import moved
 
 __getattr__ = moved(
     __name__,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,11 @@ from typing import Any
 from aumer import registry
 from aumer.bench.protocol import FROM_PRESET, FROM_TRAINING, IDENTITY, NetModel, Protocol
 from aumer.config import Settings, load_settings
-from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.errors import UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.pipeline import SpotterModel
 from aumer.rois import DEFAULT_ROIS
-from aumer.spotting.decode import Decoder, PublishedDecoder
+from aumer.spotting.interface import TrackDecoder
 from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
@@ -85,15 +84,7 @@ class Trainable:
     trains: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
-        decoder = self._decoder()
-        if isinstance(decoder, PublishedDecoder) and not math.isclose(
-            decoder.rate, self.rate, rel_tol=0.02
-        ):
-            raise ConfigError(
-                f"the decoder {self.decoder!r} counts frames at {decoder.rate:g} a second, and "
-                f"{self.name} reads {self.rate:g} rows a second: choose another decoder, or set "
-                f"net_overrides.rate={decoder.rate:g}"
-            )
+        self._decoder().check(self.rate)
         if self.prior not in (FROM_TRAINING, FROM_PRESET):
             self._named(DEFAULT_ROIS.names)
 
@@ -131,8 +122,6 @@ class Trainable:
         from aumer.training.loop import train
 
         graph = self._graph(videos)
-        decoder = self._decoder()
-        ours = decoder if isinstance(decoder, Decoder) else None
         with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
             epochs = _Epochs(Path(folder) / "checkpoint.safetensors") if every else None
             trained = train(
@@ -143,9 +132,9 @@ class Trainable:
                 # Every epoch's weights pass through the file; those before a kill are gone.
                 checkpoint=epochs.path if epochs else checkpoint,
                 callbacks=[epochs] if epochs else (),
-                decoder=ours,
+                decoder=self._decoder(),
             )
-        used = trained.decoder if ours is not None else decoder
+        used = trained.decoder
         spotter = NetSpotter(trained.net, used, name=self.name)
         about = {
             **spotter.digests,
@@ -154,15 +143,15 @@ class Trainable:
             "epochs": len(trained.log),
             "loss": trained.log[-1]["loss_total"],
             "inner_subjects": list(trained.inner_subjects),
-            "threshold": getattr(used, "threshold", None),
+            "threshold": used.threshold,
             "decoder": plain(used),
             "training_seconds": round(trained.seconds, 2),
         }
         candidates = epochs.spotters(trained.net, used, self.name) if epochs else ()
         return Fitted(spotter, about, candidates)
 
-    def _decoder(self) -> Decoder | PublishedDecoder:
-        return Decoder() if self.decoder == "aumer" else PublishedDecoder.preset(self.decoder)
+    def _decoder(self) -> TrackDecoder:
+        return TrackDecoder.named(self.decoder)
 
     def _named(self, rois: Sequence[str]) -> AUGraph:
         if self.prior == IDENTITY:
@@ -195,19 +184,18 @@ class _Epochs:
         self._kept: list[tuple[int, dict[str, Any]]] = []
 
     def __call__(self, record: Mapping[str, Any]) -> None:
-        from aumer.training.checkpoint import load_state
+        from aumer.learning.checkpoint import load_state
 
         self._kept.append((int(record["epoch"]), load_state(self.path).weights))
 
     def spotters(
-        self, net: Any, decoder: Decoder | PublishedDecoder, name: str
+        self, net: Any, decoder: TrackDecoder, name: str
     ) -> tuple[tuple[int, SpotterModel], ...]:
-        from aumer.spotting.net import SpotNet
         from aumer.spotting.network import NetSpotter
 
         made = []
         for epoch, weights in self._kept:
-            one = SpotNet(net.config, net.graph)
+            one = net.config.network(net.graph)
             one.load_state_dict(weights)
             made.append((epoch, NetSpotter(one.eval(), decoder, name=name)))
         return tuple(made)
@@ -248,7 +236,8 @@ def find(
                 inner_share=trained.inner_share or INNER_SHARE,
                 patience=trained.patience or PATIENCE,
             )
-        return Trainable(name, trained, decoder or net.decoder, protocol.prior, net.au_map)
+        decoder = decoder or net.decoder or trained.decoder
+        return Trainable(name, trained, decoder, protocol.prior, net.au_map)
     wrong = [w for w, given in (("--set", overrides), ("--decoder", decoder)) if given]
     if wrong or protocol.selection != "fixed":
         what = wrong[0] if wrong else f"selection {protocol.selection!r}"

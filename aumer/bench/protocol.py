@@ -31,12 +31,12 @@ class NetModel:
 
     Attributes:
         preset: of training (`aumer.training.settings`), `train` its keys to change.
-        decoder: "aumer", or a published one by the name that `PublishedDecoder.preset` takes.
+        decoder: one that is registered as "decoder"; empty for the one that the preset names.
         au_map: by which a prior "train" is counted: "facs" or "published".
     """
 
     preset: str
-    decoder: str = "aumer"
+    decoder: str = ""
     au_map: str = "facs"
     train: Mapping[str, Any] = field(default_factory=dict)
 

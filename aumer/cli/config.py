@@ -54,7 +54,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _show(args: argparse.Namespace, console: Console) -> int:
     cls, layers = _preset(args) if args.preset else _settings(args)
-    values = strict.plain(strict.layered(cls, *layers))
+    made: Any = strict.layered(cls, *layers)
+    # What is kept of it may say its name; all else is shown, where nothing is kept of it too.
+    values = {**made.to_dict(), **strict.plain(made)}
     origins = strict.origins(cls, *layers)
     notes = {path: origins.get(path, "built in") for path in strict.paths(values)}
     console.data(strict.to_toml(values, notes))
@@ -70,7 +72,7 @@ def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]
 
 def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     from aumer.bench.protocol import Protocol
-    from aumer.spotting.net_config import NetConfig
+    from aumer.spotting.interface import Architecture
     from aumer.training.settings import TrainSettings
 
     kind, *names = args.preset
@@ -87,8 +89,10 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
             raise UsageError(f"--{option} is of {', '.join(SECTIONS)}; a {kind} has none of these")
     path = strict.preset(_KINDS[kind], names[0], f"{kind} or file")
     values = strict.read_toml(path)
-    classes = {"network": NetConfig, "training": TrainSettings, "protocol": Protocol}
+    changes = dict(args.settings)
+    classes: dict[str, type] = {"training": TrainSettings, "protocol": Protocol}
+    if kind == "network":
+        classes[kind], (values, changes) = Architecture.chosen(values, changes)
     if kind == "protocol":
         values = {"name": path.stem, **values}
-    layers = (strict.Layer(names[0], values), strict.Layer("--set", dict(args.settings)))
-    return classes[kind], layers
+    return classes[kind], (strict.Layer(names[0], values), strict.Layer("--set", changes))

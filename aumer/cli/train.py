@@ -50,6 +50,8 @@ Then: aumer classify CLIP --recognizer runs/names/model.safetensors
 
 The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted goes on where
 it was when the same command is given again; on a CPU its weights are those of an unbroken run.
+By several processes, each with its share of every batch (and its GPU, with --device cuda):
+torchrun --nproc-per-node 2 -m aumer train CONFIG
 Then: aumer spot VIDEO --model runs/mine/model.safetensors
 """
 
@@ -92,6 +94,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Train, and print where the weights are."""
     from aumer.cache import default_folder
+    from aumer.learning.machine import is_first
     from aumer.training import recognizers
     from aumer.training import run as training
 
@@ -118,15 +121,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
         overwrite=args.overwrite,
         cache=args.cache or default_folder(),
         callbacks=[_Epochs(console, config.train_settings().epochs, "loss_total")],
-        progress=extracting,
+        progress=extracting if is_first() else None,
     )
     console.finish()
-    console.data(f"{path}\n")
+    if is_first():
+        console.data(f"{path}\n")
     return EXIT_OK
 
 
 def _recognizer(args: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> int:
     from aumer.cache import default_folder
+    from aumer.learning.machine import is_first
     from aumer.training import recognizers
 
     if args.augment_neutral:
@@ -146,10 +151,11 @@ def _recognizer(args: argparse.Namespace, console: Console, overrides: dict[str,
         overwrite=args.overwrite,
         cache=args.cache or default_folder(),
         callbacks=[_Epochs(console, made.stopping()["epochs"] or 0, "loss")],
-        progress=extracting,
+        progress=extracting if is_first() else None,
     )
     console.finish()
-    console.data(f"{path}\n")
+    if is_first():
+        console.data(f"{path}\n")
     return EXIT_OK
 
 

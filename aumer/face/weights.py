@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from aumer.errors import UsageError, WeightsError, did_you_mean
 from aumer.files import StrPath, atomic_write
+from aumer.weights import fill
 
 if TYPE_CHECKING:
     from torch import nn
@@ -254,25 +255,7 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
         raise WeightsError(f"cannot read weights from {file}: {reason}. {remedy}.") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"{file} holds no table of named tensors. {remedy}.")
-    wanted = network.state_dict()
-    # Files older than torch 0.4.1 lack these counters; torch supplies them and never reads them.
-    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in state if k not in wanted]
-    shapes = [
-        f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}"
-        for k in wanted
-        if k in state and state[k].shape != wanted[k].shape
-    ]
-    differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    wrong = [f"{what}: {_first(keys)}" for what, keys in differences.items() if keys]
-    if wrong:
-        raise WeightsError(f"{file} is not a file for {name}; {'; '.join(wrong)}. {remedy}.")
-    network.load_state_dict(state, strict=False)
-
-
-def _first(keys: list[str], count: int = 3) -> str:
-    more = f" and {len(keys) - count} more" if len(keys) > count else ""
-    return ", ".join(keys[:count]) + more
+    fill(network, state, f"{file} is not a file for {name}", f" {remedy}.")
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Path:

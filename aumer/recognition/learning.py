@@ -1,64 +1,51 @@
-"""The training that every recogniser shares: loss, optimizer, schedule, early stopping, resuming.
-
-Every epoch draws from generators seeded by (seed, epoch), so that a run that was killed and goes on
-gives the weights of one that was not, bit for bit on a CPU with the same number of threads.
-
-Under ``torchrun`` each process takes its share of every batch and gradients are added up, so that a
-step is that of the whole batch; only batch norm and dropout see the shares.
-"""
+"""The training of a recogniser of clips: its loss, its samples, its task for the common engine."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
-from aumer.config import digest
-from aumer.errors import UsageError, WeightsError
-from aumer.files import StrPath, atomic_write
-from aumer.strict import plain, require
+from aumer._moved import moved
+from aumer.errors import UsageError
+from aumer.files import StrPath
+from aumer.learning import engine
+from aumer.learning.engine import Callback, Loss, Task
+from aumer.learning.inner import inner_subjects
+from aumer.learning.machine import Machine, batch_norms
+from aumer.learning.settings import LearningSettings, Optimizer, Schedule
+from aumer.strict import require
 from aumer.types import IntArray
 
-_FORMAT = "aumer-learning-1"
-#: Relative fall of the loss that a plateau is measured by.
-_PROGRESS = 1e-4
-#: Called after every epoch with its record: epoch, lr, loss, accuracy, inner loss, seconds.
-Callback = Callable[[dict[str, Any]], object]
+__getattr__ = moved(  # for one release
+    __name__,
+    {
+        "torchrun": "aumer.learning.machine",
+        "rate": "aumer.learning.settings.LearningSettings.rate",
+    },
+)
+
 #: A clip's index, and a number that says which view of it.
 Sample = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Learning:
-    """How a network is trained.
+@dataclass(frozen=True, kw_only=True)
+class Learning(LearningSettings):
+    """How a recogniser is trained.
 
     Attributes:
         loss: cross-entropy, or the focal loss (Lin et al. 2017), which weighs a sample by
             (1 - p)^gamma, p its own class's probability.
         class_weights: weigh each class by the inverse of its frequency among the samples shown.
         label_smoothing: of the cross-entropy.
-        optimizer, lr, weight_decay, momentum: the last is SGD's.
-        schedule: "plateau" multiplies lr by `factor`, down to `min_lr`, once the loss (the inner
-            one, where there is one) has not fallen for more than `plateau` epochs; "cosine" goes to
-            0 over all epochs.
-        epochs, batch: passes over the samples; samples per step, over all processes.
-        clip: largest norm of a step's gradient, 0 for any.
-        inner_share: share of the training subjects that are kept out of the gradient; 0 uses all.
-        patience: epochs without a smaller loss on the inner subjects before training stops; the
-            best epoch's weights are kept. 0 trains all epochs and keeps the last.
-        mixed_precision: bfloat16 in the forward pass.
+        The others: see `LearningSettings`.
 
     Raises:
         ConfigError: a value out of range.
@@ -68,47 +55,23 @@ class Learning:
     class_weights: bool = True
     gamma: float = 2.0
     label_smoothing: float = 0.0
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Optimizer = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
-    momentum: float = 0.0
-    schedule: Literal["constant", "plateau", "cosine"] = "constant"
-    factor: float = 0.5
-    plateau: int = 5
-    min_lr: float = 1e-6
+    schedule: Schedule = "constant"
     epochs: int = 50
     batch: int = 16
-    clip: float = 0.0
-    inner_share: float = 0.0
-    patience: int = 0
-    mixed_precision: bool = False
+
+    _later: ClassVar[tuple[str, ...]] = ("decay", "warmup")
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("loss", ("cross-entropy", "focal")),
-            ("optimizer", ("adam", "adamw", "sgd")),
-            ("schedule", ("constant", "plateau", "cosine")),
-        ):
-            value = getattr(self, name)
-            require(value in allowed, name, value, f"one of {', '.join(allowed)}")
-        require(self.lr > 0, "lr", self.lr, "> 0")
-        require(self.epochs >= 1, "epochs", self.epochs, ">= 1")
+        super().__post_init__()
+        allowed = ("cross-entropy", "focal")
+        require(self.loss in allowed, "loss", self.loss, f"one of {', '.join(allowed)}")
         require(self.batch >= 2, "batch", self.batch, ">= 2, which batch norm needs")
-        for name in ("gamma", "weight_decay", "clip", "patience", "plateau", "min_lr"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
-        for name in ("label_smoothing", "momentum", "inner_share"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        require(0 < self.factor < 1, "factor", self.factor, "between 0 and 1")
-        require(
-            not self.patience or self.inner_share > 0,
-            "patience",
-            self.patience,
-            "0 where inner_share is 0: without inner subjects there is nothing to stop on",
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
-        return plain(self)
+        require(self.gamma >= 0, "gamma", self.gamma, ">= 0")
+        smoothing = self.label_smoothing
+        require(0 <= smoothing < 1, "label_smoothing", smoothing, "in [0, 1)")
 
 
 class Material(Protocol):
@@ -175,55 +138,24 @@ def learn(
         WeightsError: the checkpoint is damaged.
     """
     begun = time.perf_counter()
-    path = None if checkpoint is None else Path(checkpoint)
     inner = inner_subjects(material.subjects, settings.inner_share, seed)
     kept_out = np.array([s in inner for s in material.subjects], bool)
     rows = np.flatnonzero(~kept_out).astype(np.int64)
     if len(rows) < 2:
         raise UsageError(f"training needs two clips or more; found {len(rows)}")
-    run = _Run(
-        net.to(torch.device(device)),
+    task = _Recognition(
+        net,
         material,
         classes,
         settings,
         rows,
         np.flatnonzero(kept_out).astype(np.int64),
         seed,
-        torch.device(device),
+        Machine(device, mixed_precision=settings.mixed_precision),
+        dict(about or {}),
     )
-    with torch.random.fork_rng(devices=[]):
-        if path is not None:
-            facts = {
-                "settings": settings.to_dict(),
-                "seed": seed,
-                "classes": classes,
-                "material": material.digest(),
-                "about": dict(about or {}),
-            }
-            run.go(path, digest(facts), callbacks)
-        else:
-            run.go(None, "", callbacks)
-    net.to("cpu").eval()
-    return Learned(tuple(run.log), inner, time.perf_counter() - begun)
-
-
-def inner_subjects(subjects: Sequence[str], share: float, seed: int) -> tuple[str, ...]:
-    """Subjects kept out of the gradient: a share of all, at least one, drawn by `seed`.
-
-    Raises:
-        UsageError: there are not two subjects to part.
-    """
-    if share == 0:
-        return ()
-    known = sorted(set(subjects))
-    if len(known) < 2:
-        raise UsageError(
-            f"inner_share = {share:g} keeps subjects out of the training ones, and there is only "
-            f"{', '.join(known) or 'none'}; set inner_share = 0 and patience = 0"
-        )
-    count = min(len(known) - 1, max(1, round(share * len(known))))
-    rng = np.random.default_rng([seed, 1])
-    return tuple(sorted(rng.choice(np.array(known), count, replace=False).tolist()))
+    log = engine.train(task, settings, seed=seed, checkpoint=checkpoint, callbacks=callbacks)
+    return Learned(log, inner, time.perf_counter() - begun)
 
 
 def class_weights(labels: npt.NDArray[np.int64], classes: int) -> Tensor:
@@ -243,87 +175,17 @@ def sample_losses(logits: Tensor, labels: Tensor, settings: Learning) -> Tensor:
     )
 
 
-def rate(settings: Learning, done: float, losses: Sequence[float]) -> float:
-    """Learning rate after `done` of all epochs, the past epochs' losses being `losses`.
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Samples of a step with their classes; `draw` seeds what is drawn in it."""
 
-    A pure function of the past, so that a resumed run needs no state of a scheduler.
-    """
-    if settings.schedule == "cosine":
-        return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
-    lr, best, waited = settings.lr, math.inf, 0
-    if settings.schedule == "plateau":
-        for loss in losses:
-            if loss < best * (1 - _PROGRESS):
-                best, waited = loss, 0
-            else:
-                waited += 1
-            if waited > settings.plateau:
-                lr, waited = max(lr * settings.factor, settings.min_lr), 0
-    return lr
+    samples: list[Sample]
+    labels: IntArray
+    draw: int
 
 
-@contextlib.contextmanager
-def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
-    """Join the processes that ``torchrun`` started; alone, do nothing.
-
-    Yields:
-        this process's device: its own GPU, where `device` is "cuda".
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        yield torch.device(device)
-        return
-    own = torch.device(device)
-    if own.type == "cuda":
-        own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(own)
-    distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
-    try:
-        yield own
-    finally:
-        distributed.destroy_process_group()
-
-
-class _Processes:
-    """The processes that train together; one, where no group was joined."""
-
-    def __init__(self, device: torch.device) -> None:
-        joined = distributed.is_available() and distributed.is_initialized()
-        self.count = distributed.get_world_size() if joined else 1
-        self.rank = distributed.get_rank() if joined else 0
-        self._device = device
-
-    def total(self, value: Tensor) -> Tensor:
-        """The sum of a tensor over all processes."""
-        if self.count > 1:
-            value = value.detach().clone()
-            distributed.all_reduce(value)
-        return value
-
-    def add_gradients(self, net: nn.Module) -> None:
-        if self.count == 1:
-            return
-        parameters = [p for p in net.parameters() if p.requires_grad]
-        for p in parameters:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-        distributed.all_reduce(flat)
-        parts = torch.split(flat, [p.numel() for p in parameters])
-        for p, part in zip(parameters, parts, strict=True):
-            p.grad = part.view_as(p)
-
-    def agree(self, net: nn.Module) -> None:
-        """Take the mean of what each process's batch norms saw."""
-        if self.count == 1:
-            return
-        for buffer in net.buffers():
-            if buffer.is_floating_point():
-                distributed.all_reduce(buffer)
-                buffer /= self.count
-
-
-class _Run:
-    """One network on its way."""
+class _Recognition(Task[_Batch]):
+    """A recogniser's network and the clips that it learns from."""
 
     def __init__(
         self,
@@ -334,79 +196,45 @@ class _Run:
         rows: IntArray,
         inner: IntArray,
         seed: int,
-        device: torch.device,
+        machine: Machine,
+        about: Mapping[str, Any],
     ) -> None:
-        self.net, self.material, self.settings = net, material, settings
-        self.classes, self.rows, self.inner = classes, rows, inner
-        self.seed, self.device = seed, device
-        self.processes = _Processes(device)
-        self.optimizer = _optimizer(net, settings)
-        self.log: list[dict[str, Any]] = []
-        self.best: dict[str, Tensor] | None = None
+        self.net, self.machine = net, machine
+        self._material, self._classes, self._settings = material, classes, settings
+        self._rows, self._inner, self._seed, self._about = rows, inner, seed, about
+        self._weights = torch.ones(classes)  # of this epoch's samples
 
-    def go(self, checkpoint: Path | None, known: str, callbacks: Sequence[Callback]) -> None:
-        if checkpoint is not None and checkpoint.exists():
-            self._resume(checkpoint, known)
-        for epoch in range(len(self.log), self.settings.epochs):
-            if self._stopped():
-                break
-            self._epoch(epoch)
-            if self.processes.rank == 0:
-                if checkpoint is not None:
-                    self._save(checkpoint, known)
-                for callback in callbacks:
-                    callback(self.log[-1])
-        if self.best is not None:
-            self.net.load_state_dict(self.best)
+    def facts(self) -> dict[str, Any]:
+        return {
+            "settings": self._settings.to_dict(),
+            "seed": self._seed,
+            "classes": self._classes,
+            "material": self._material.digest(),
+            "about": self._about,
+        }
 
-    def _epoch(self, epoch: int) -> None:
-        begun, settings = time.perf_counter(), self.settings
-        self._seed(epoch)
-        rng = np.random.default_rng([self.seed, 2, epoch])
-        samples = self.material.draw(self.rows, rng)
-        labels = self.material.labels[[clip for clip, _ in samples]]
-        weights = torch.ones(self.classes)
-        if settings.class_weights:
-            weights = class_weights(labels, self.classes)
-        batches = _batches(rng.permutation(len(samples)), settings.batch)
-        self.net.train()
+    def torch_seed(self, epoch: int, rank: int) -> int:
+        mixed = np.random.SeedSequence([self._seed, epoch, rank])
+        return int(mixed.generate_state(1, np.uint32)[0])
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> tuple[int, Iterator[_Batch]]:
+        samples = self._material.draw(self._rows, rng)
+        labels = self._material.labels[[clip for clip, _ in samples]]
+        if self._settings.class_weights:
+            self._weights = class_weights(labels, self._classes)
+        parts = _batches(rng.permutation(len(samples)), self._settings.batch)
         if not epoch:
-            self._first_statistics([samples[i] for i in batches[0]])
-        sums = torch.zeros(3, dtype=torch.float64)  # loss times weight, weight, right answers
-        lr = settings.lr
-        for k, batch in enumerate(batches):
-            lr = rate(settings, (epoch + k / len(batches)) / settings.epochs, self._losses())
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            # Its own chance for every sample's place, whichever process shows it.
-            mine = batch[self.processes.rank :: self.processes.count]
-            self.optimizer.zero_grad(set_to_none=True)
-            sums += self._step(
-                [samples[i] for i in mine], labels[mine], weights, int(rng.integers(2**31))
-            )
-        self.processes.agree(self.net)
-        sums = self.processes.total(sums)
-        record: dict[str, Any] = {"epoch": epoch + 1, "lr": lr}
-        record["loss"] = float(sums[0] / sums[1])
-        record["accuracy"] = float(sums[2]) / len(samples)
-        if len(self.inner):
-            record |= self._judge(weights)
-            least = min([r["inner_loss"] for r in self.log], default=math.inf)
-            if settings.patience and record["inner_loss"] <= least:
-                self.best = _copied(self.net.state_dict())
-        record["seconds"] = round(time.perf_counter() - begun, 3)
-        if not all(math.isfinite(v) for v in record.values()):
-            raise UsageError(
-                f"training left the numbers in epoch {epoch + 1}: {record}. Lower lr "
-                f"(now {settings.lr:g}), or set clip = 1"
-            )
-        self.log.append(record)
+            self._first_statistics([samples[i] for i in parts[0]])
+        return len(parts), (
+            _Batch([samples[i] for i in part], labels[part], int(rng.integers(2**31)))
+            for part in parts
+        )
 
     @torch.no_grad()
     def _first_statistics(self, samples: Sequence[Sample]) -> None:
         """Batch norms' running mean and variance begin as the first batch's, and not as 0 and 1,
         which outlast a short training where activations are small."""
-        norms = [m for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        norms = batch_norms(self.net)
         if not norms:
             return
         usual = [norm.momentum for norm in norms]
@@ -416,116 +244,47 @@ class _Run:
         for norm, momentum in zip(norms, usual, strict=True):
             norm.momentum = momentum
 
-    def _step(
-        self, samples: Sequence[Sample], labels: IntArray, weights: Tensor, draw: int
-    ) -> Tensor:
-        """One step on this process's share of a batch; its part of the epoch's sums."""
-        rng = np.random.default_rng([self.seed, 3, draw, self.processes.rank])
-        y = torch.from_numpy(labels)
-        w = weights[y]
-        whole = self.processes.total(w.sum().to(self.device))
+    def loss(self, batch: _Batch) -> Loss:
+        machine = self.machine
+        # Its own chance for every sample's place, whichever process shows it.
+        rng = np.random.default_rng([self._seed, 3, batch.draw, machine.rank])
+        samples = batch.samples[machine.share]
+        labels = torch.from_numpy(batch.labels[machine.share])
+        w = self._weights[labels]
+        whole = machine.total(w.sum().to(machine.device))
         loss, right = torch.zeros(()), 0
-        if len(samples):
+        if samples:
             logits = self._logits(samples, rng)
-            loss = (
-                w.to(self.device) * sample_losses(logits, y.to(self.device), self.settings)
-            ).sum()
-            torch.autograd.backward(loss / whole)
-            right = int((logits.detach().argmax(1).cpu() == y).sum())
-        self.processes.add_gradients(self.net)
-        if self.settings.clip:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
-        self.optimizer.step()
-        return torch.tensor([float(loss.detach()), float(w.sum()), right], dtype=torch.float64)
+            each = sample_losses(logits, labels.to(machine.device), self._settings)
+            loss = (w.to(machine.device) * each).sum()
+            right = int((logits.detach().argmax(1).cpu() == labels).sum())
+        sums = {"loss": float(loss.detach()), "weight": float(w.sum()), "right": right}
+        seen = {**sums, "shown": len(samples)}
+        return Loss(
+            loss / whole.to(loss.device),
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in seen.items()},
+        )
+
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"loss": sums["loss"] / sums["weight"], "accuracy": sums["right"] / sums["shown"]}
+
+    def inner(self) -> dict[str, float]:
+        """Loss and accuracy on the inner subjects: no augmentation, one sample a clip."""
+        if not len(self._inner):
+            return {}
+        samples = self._material.draw(self._inner, None)
+        labels = torch.from_numpy(self._material.labels[[clip for clip, _ in samples]])
+        size = self._settings.batch
+        logits = torch.cat(
+            [self._logits(samples[k : k + size], None).cpu() for k in range(0, len(samples), size)]
+        )
+        w = self._weights[labels]
+        loss = (w * sample_losses(logits, labels, self._settings)).sum() / w.sum()
+        right = (logits.argmax(1) == labels).float().mean()
+        return {"inner_loss": float(loss), "inner_accuracy": float(right)}
 
     def _logits(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> Tensor:
-        inputs = self.material.load(samples, rng)
-        on_device = {k: v.to(self.device, non_blocking=True) for k, v in inputs.items()}
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.settings.mixed_precision
-        ):
-            logits: Tensor = self.net(**on_device)
-        return logits.float()
-
-    @torch.no_grad()
-    def _judge(self, weights: Tensor) -> dict[str, float]:
-        """Loss and accuracy on the inner subjects: no augmentation, one sample a clip."""
-        self.net.eval()
-        samples = self.material.draw(self.inner, None)
-        labels = torch.from_numpy(self.material.labels[[clip for clip, _ in samples]])
-        logits = torch.cat(
-            [
-                self._logits(samples[k : k + self.settings.batch], None).cpu()
-                for k in range(0, len(samples), self.settings.batch)
-            ]
-        )
-        w = weights[labels]
-        loss = (w * sample_losses(logits, labels, self.settings)).sum() / w.sum()
-        right = (logits.argmax(1) == labels).float().mean()
-        # One process's rounding must not stop it before the others.
-        both = self.processes.total(torch.stack([loss, right]).to(self.device)).cpu()
-        mean = (both / self.processes.count).tolist()
-        return {"inner_loss": mean[0], "inner_accuracy": mean[1]}
-
-    def _losses(self) -> list[float]:
-        return [r.get("inner_loss", r["loss"]) for r in self.log]
-
-    def _stopped(self) -> bool:
-        if not self.settings.patience or not self.log:
-            return False
-        losses = self._losses()
-        return len(losses) - 1 - int(np.argmin(losses)) >= self.settings.patience
-
-    def _seed(self, epoch: int) -> None:
-        mixed = np.random.SeedSequence([self.seed, epoch, self.processes.rank])
-        torch.manual_seed(int(mixed.generate_state(1, np.uint32)[0]))
-
-    def _save(self, path: Path, known: str) -> None:
-        from safetensors.torch import save
-
-        slots = self.optimizer.state_dict()
-        tensors = {f"weights.{k}": v for k, v in self.net.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in (self.best or {}).items()}
-        for number, slot in slots["state"].items():
-            tensors |= {f"optimizer.{number}.{k}": v for k, v in slot.items() if v is not None}
-        about = {
-            "format": _FORMAT,
-            "digest": known,
-            "log": self.log,
-            "groups": slots["param_groups"],
-        }
-        whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        atomic_write(path, save(whole, {"aumer": json.dumps(about)}), overwrite=True)
-
-    def _resume(self, path: Path, known: str) -> None:
-        about, tensors = _checkpoint(path)
-        if about["digest"] != known:
-            raise UsageError(
-                f"{path} is the checkpoint of another run: clips, settings, network or seed "
-                "differ. Give another file, or delete it to begin anew"
-            )
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name in tensors:
-            if name.startswith("optimizer."):
-                _, number, key = name.split(".")
-                slots.setdefault(int(number), {})[key] = tensors[name]
-        self.net.load_state_dict(_part(tensors, "weights."))
-        self.optimizer.load_state_dict({"state": slots, "param_groups": about["groups"]})
-        self.log = list(about["log"])
-        self.best = _part(tensors, "best.") or None
-
-
-def _optimizer(net: nn.Module, settings: Learning) -> torch.optim.Optimizer:
-    parameters = [p for p in net.parameters() if p.requires_grad]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
+        return self.machine.forward(self.net, **self._material.load(samples, rng))
 
 
 def _batches(order: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int64]]:
@@ -535,31 +294,6 @@ def _batches(order: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.int
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [np.concatenate(parts[-2:])]
     return parts
-
-
-def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["aumer"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if about["format"] != _FORMAT:
-            raise KeyError(f"its format is {about['format']!r}")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path} is not a checkpoint of a recogniser's training: {error}. Delete it to begin "
-            "anew"
-        ) from error
-    return about, tensors
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.detach().clone() for k, v in weights.items()}
 
 
 def multiply_adds(net: nn.Module, inputs: Mapping[str, Tensor]) -> int:

@@ -8,7 +8,6 @@ small aligned crop of the face), a sequence of aligned faces, or the motion of R
 from __future__ import annotations
 
 import inspect
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from aumer import registry
+from aumer import registry, weights
 from aumer.errors import UsageError, WeightsError
-from aumer.files import StrPath, atomic_write
+from aumer.files import StrPath
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS, SIDE, Place
 from aumer.recognition.place import Floats as Floats
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
 
     from aumer.recognition.sequences.inputs import SequenceSettings
 
-FORMAT = "aumer-recognizer-1"
+_FORMAT = weights.Format(
+    "aumer-recognizer-1", "a recogniser", "a file that a recogniser's `save` wrote"
+)
 #: Rows, columns and channels (u, v, optical strain) of a flow map.
 INPUT_SHAPE = (SIDE, SIDE, 3)
 #: What a recogniser may read of a clip.
@@ -132,7 +133,7 @@ class Recognizer(ABC):
     place: Place = BY_LANDMARKS
     inputs: SequenceSettings | None = None
     chosen: Mapping[str, Any] = _NOTHING
-    log: tuple[Mapping[str, Any], ...] = ()
+    log: tuple[dict[str, Any], ...] = ()
 
     # -- required ----------------------------------------------------------------------------------
 
@@ -311,22 +312,14 @@ def write_weights(
     Raises:
         UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
     """
-    from safetensors.numpy import save
-
     fitted(recognizer)
     text = {
-        "format": FORMAT,
         "recognizer": recognizer.name,
         "classes": list(recognizer.classes),
         "about": dict(about),
         "card": dict(card),
     }
-    try:
-        metadata = json.dumps(text, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
-    state = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    atomic_write(path, save(state, {"aumer": metadata}), overwrite=overwrite)
+    _FORMAT.write(path, arrays, text, overwrite=overwrite)
 
 
 @dataclass(frozen=True)
@@ -349,22 +342,8 @@ def read_weights(path: StrPath, name: str | None = None) -> Weights:
     Raises:
         WeightsError: no such file, damaged, or not of that recogniser.
     """
-    from safetensors import SafetensorError, safe_open
-
+    text, arrays = _FORMAT.read(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise WeightsError(f"no weights at {path}: give a file that `save` wrote") from None
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"cannot read weights from {path}: {error}; it must be a recogniser's safetensors file"
-        ) from error
-    try:
-        text = json.loads(metadata["aumer"])
-        if text["format"] != FORMAT:
-            raise KeyError(FORMAT)
         found = Weights(
             str(text["recognizer"]),
             tuple(text["classes"]),
@@ -373,9 +352,7 @@ def read_weights(path: StrPath, name: str | None = None) -> Weights:
             arrays,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path} is a safetensors file without the card of a recogniser ({FORMAT})"
-        ) from error
+        raise WeightsError(f"{path} has no whole card of a recogniser: {error}") from error
     if name is not None and found.recognizer != name:
         raise WeightsError(
             f"{path} holds a recogniser {found.recognizer!r}, not {name!r}; load it by that name"

@@ -5,15 +5,20 @@ Trained for a fixed number of epochs: its published figures chose the epoch on t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.learning import engine
+from aumer.learning.engine import Loss, Task
+from aumer.learning.machine import Machine
+from aumer.learning.settings import LearningSettings
 from aumer.recognition.features import ROI_CENTRES, min_max, occlusion
 from aumer.recognition.seam import (
     Callback,
@@ -68,6 +73,9 @@ class StstNetRecognizer(Recognizer):
     Args:
         epochs, batch, rate: of training; the last is Adam's learning rate.
         seed: of the initial weights, the order of the clips and the dropout.
+
+    Attributes:
+        log: one record per epoch of `fit`.
     """
 
     name: ClassVar[str] = "ststnet"
@@ -94,25 +102,30 @@ class StstNetRecognizer(Recognizer):
     ) -> Self:
         """Train from new weights. The state of torch's own generator is left as it was.
 
+        Args:
+            checkpoint, callbacks: see `aumer.learning.engine.train`.
+
         Raises:
-            UsageError: fewer than two clips.
+            UsageError: fewer than two clips, or as `train`.
+            WeightsError: as `train`.
         """
         if len(clips) < 2:
             raise UsageError(f"batch norm needs two clips or more; found {len(clips)}")
-        x, y = _tensor(clips.inputs), torch.from_numpy(clips.labels)
-        counts = torch.bincount(y, minlength=len(clips.classes)).clamp(min=1)
+        settings = LearningSettings(
+            optimizer="adam",
+            lr=self.rate,
+            weight_decay=0.0,
+            schedule="constant",
+            epochs=self.epochs,
+            batch=self.batch,
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.net = StstNet(len(clips.classes)).train()
-            loss_of = nn.CrossEntropyLoss(len(y) / (len(clips.classes) * counts.float()))
-            optimizer = torch.optim.Adam(self.net.parameters(), lr=self.rate)
-            for _ in range(self.epochs):
-                for rows in torch.split(torch.randperm(len(y)), self.batch):
-                    if len(rows) > 1:  # batch norm has no variance of one clip
-                        optimizer.zero_grad()
-                        loss_of(self.net(x[rows]), y[rows]).backward()
-                        optimizer.step()
-        self.net.eval()
+            self.net = StstNet(len(clips.classes))
+            task = _Maps(self.net, clips, settings, self.seed)
+            self.log = engine.train(
+                task, settings, seed=self.seed, checkpoint=checkpoint, callbacks=callbacks
+            )
         self.classes = clips.classes
         return self
 
@@ -139,8 +152,7 @@ class StstNetRecognizer(Recognizer):
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """See `aumer.recognition.seam.Recognizer`."""
         about = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed}
-        state = {name: value.numpy() for name, value in self.net.state_dict().items()}
-        write_weights(path, self, state, about, card, overwrite=overwrite)
+        write_weights(path, self, weights.arrays_of(self.net), about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
@@ -149,11 +161,57 @@ class StstNetRecognizer(Recognizer):
         try:
             made = cls(**found.about)
             made.net = StstNet(len(found.classes)).eval()
-            made.net.load_state_dict({k: torch.from_numpy(v) for k, v in found.arrays.items()})
-        except (TypeError, RuntimeError) as error:
+        except TypeError as error:
             raise WeightsError(f"{path} holds no whole ststnet: {error}") from error
+        weights.fill(made.net, found.arrays, f"{path} holds no whole ststnet")
         made.classes, made.card = found.classes, found.card
         return made
+
+
+class _Maps(Task[Tensor]):
+    """All maps once an epoch. One generator, torch's, gives the order and the dropout of them all:
+    it is set once, before the network is made. Of several processes, which must agree on the order
+    and not on the dropout, each epoch has its own."""
+
+    def __init__(self, net: StstNet, clips: Clips, settings: LearningSettings, seed: int) -> None:
+        self.net, self.machine = net, Machine()
+        self._x, self._y = _tensor(clips.inputs), torch.from_numpy(clips.labels)
+        counts = torch.bincount(self._y, minlength=len(clips.classes)).clamp(min=1)
+        self._weights = len(self._y) / (len(clips.classes) * counts.float())
+        self._settings, self._seed = settings, seed
+
+    def facts(self) -> dict[str, Any]:
+        maps = weights.digest({"x": self._x.numpy(), "y": self._y.numpy()})
+        return {"settings": self._settings.to_dict(), "seed": self._seed, "maps": maps}
+
+    def torch_seed(self, epoch: int, rank: int) -> int | None:
+        if self.machine.count == 1:
+            return None
+        mixed = np.random.SeedSequence([self._seed, epoch, rank])
+        return int(mixed.generate_state(1, np.uint32)[0])
+
+    def batches(self, epoch: int, rng: np.random.Generator) -> tuple[int, Iterator[Tensor]]:
+        count = len(self._y)
+        alone = self.machine.count == 1
+        order = torch.randperm(count) if alone else torch.from_numpy(rng.permutation(count))
+        parts = torch.split(order, self._settings.batch)
+        whole = [rows for rows in parts if len(rows) > 1]  # batch norm has no variance of one clip
+        return len(whole), iter(whole)
+
+    def loss(self, batch: Tensor) -> Loss:
+        shown = batch[self.machine.share]
+        y = self._y[shown]
+        own = self._weights[y].sum()
+        whole = self.machine.total(own)
+        if not len(shown):
+            return Loss(torch.zeros(()), {"loss": torch.zeros(()), "weight": own})
+        loss = nn.functional.cross_entropy(
+            self.machine.forward(self.net, self._x[shown]), y, self._weights
+        )
+        return Loss(loss * (own / whole), {"loss": loss * own, "weight": own})
+
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"loss": sums["loss"] / sums["weight"]}
 
 
 def _tensor(inputs: FloatArray) -> Tensor:

@@ -20,11 +20,12 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
-from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN, ROIS
+from aumer.mdmo import ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
 from aumer.simulate.timeline import Timeline, draw
+from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
 
 Signal = npt.NDArray[np.float64]

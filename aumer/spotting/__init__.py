@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def __getattr__(name: str) -> object:
     if name == "SpotNet":  # torch is loaded when it is asked for
-        from aumer.spotting.net import SpotNet
+        from aumer.spotting.spotnet import SpotNet
 
         return SpotNet
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

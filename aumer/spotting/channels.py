@@ -22,3 +22,8 @@ CHANNELS: tuple[str, ...] = (
 def column(kind: Kind, track: str) -> int:
     """Where `kind`'s track ("onset", "offset", "neither", "apex" or "action") stands."""
     return CHANNELS.index(f"{kind}_{track}")
+
+
+def classes(kind: Kind) -> list[int]:
+    """Where the three classes of `kind`'s soft-max stand: onset, offset, neither."""
+    return [column(kind, part) for part in ("onset", "offset", "neither")]

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
 from aumer.spotting import judge
-from aumer.spotting.decode import Decoder, PublishedDecoder
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
@@ -68,17 +67,14 @@ class CombinedSpotter:
         self._judge = by or judge.shipped()
         self._threshold = self._judge.threshold(rules.sensitivity)
         decoder = network.decoder
-        self._decoder: Decoder | PublishedDecoder = (
-            replace(decoder, threshold=min(decoder.threshold, _OFFERED))
-            if isinstance(decoder, Decoder)
-            else decoder
-        )
+        lowest = _OFFERED if decoder.threshold is None else min(decoder.threshold, _OFFERED)
+        self._decoder = decoder.at(lowest)
 
     @classmethod
     def from_settings(
         cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> CombinedSpotter:
-        """With the network that ships, which may be given another graph; see `SpotNet.load`.
+        """With the network that ships, which may be given another graph; see `SpottingNetwork`.
 
         Raises:
             UsageError: settings whose features one of the two cannot read.

@@ -1,19 +1,21 @@
-"""From a spotting network's ten tracks to expressions: the published decoder, and ours."""
+"""From a spotting network's ten tracks to expressions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from aumer.errors import ConfigError, UsageError, did_you_mean
-from aumer.spotting.channels import CHANNELS, column
-from aumer.strict import build, require
+from aumer._moved import moved
+from aumer.errors import ConfigError, UsageError
+from aumer.spotting.channels import CHANNELS, classes, column
+from aumer.spotting.interface import TrackDecoder
+from aumer.strict import require
 from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
@@ -25,167 +27,13 @@ def probabilities(logits: npt.NDArray[np.floating[Any]]) -> FloatArray:
     x = np.asarray(logits, np.float64)
     out = np.empty(x.shape, np.float32)
     for kind in KINDS:
-        classes = [column(kind, part) for part in ("onset", "offset", "neither")]
-        e = np.exp(x[..., classes] - x[..., classes].max(axis=-1, keepdims=True))
-        out[..., classes] = e / e.sum(axis=-1, keepdims=True)
+        three = classes(kind)
+        e = np.exp(x[..., three] - x[..., three].max(axis=-1, keepdims=True))
+        out[..., three] = e / e.sum(axis=-1, keepdims=True)
         for part in ("apex", "action"):
             z = x[..., column(kind, part)]
             out[..., column(kind, part)] = 0.5 * (1 + np.tanh(0.5 * z))
     return out
-
-
-# As published
-
-
-@dataclass(frozen=True)
-class PublishedRange:
-    """What the published decoder allows an expression of one kind, in frames, ends included.
-
-    Attributes:
-        search: how far from the apex its start and its end are looked for.
-        length: end minus start.
-        keep: expressions per video.
-    """
-
-    search: tuple[int, int]
-    length: tuple[int, int]
-    keep: int
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """As the published code lists it: `start` and `end` are row numbers counted from 1."""
-
-    start: int
-    end: int
-    kind: Kind
-    score: float
-    apex: int
-
-
-@dataclass(frozen=True)
-class PublishedDecoder:
-    """The decoder of ABPN 2022 and AUW-GCN 2023; `preset` has its two settings.
-
-    In segments of 256 rows, each row with an apex score above .5 proposes the best start before and
-    the best end after it, the nearer one of equals; searches stop at the segment's ends. It is kept
-    if start outweighs end at its start, end outweighs start at its end, and its length is allowed;
-    its score is start x apex x end. Then proposals that share more than half of their union (as
-    lengths, end minus start) with a better one of their kind go, and the best few of a video stay.
-
-    Attributes:
-        rate: frames per second that the ranges count in.
-    """
-
-    rate: float
-    micro: PublishedRange
-    macro: PublishedRange
-    segment: int = 256
-    min_apex: float = 0.5
-    nms_iou: float = 0.5
-
-    @classmethod
-    def preset(cls, name: str) -> PublishedDecoder:
-        """ "casme-sq" (30 frames per second) or "samm-lv" (25).
-
-        Raises:
-            UsageError: another name.
-        """
-        if name not in _PUBLISHED:
-            raise UsageError(
-                f"no published decoder {name!r}; there are {', '.join(_PUBLISHED)}."
-                f"{did_you_mean(name, _PUBLISHED)}"
-            )
-        return _PUBLISHED[name]
-
-    def __call__(self, scores: Scores) -> tuple[Expression, ...]:
-        """Expressions of one whole video, in order of onset.
-
-        Raises:
-            UsageError: the scores are not the ten tracks, or not at `rate` rows per second.
-        """
-        values = _ten_tracks(scores)
-        found = rate_of(scores)
-        if found is not None and abs(found / self.rate - 1) > 0.02:
-            raise UsageError(
-                f"the published decoder counts frames at {self.rate:g} a second; these scores have "
-                f"{found:.4g} rows a second. Compute features at that rate, or use our decoder."
-            )
-        kept = self.nms(self.proposals(np.where(np.isfinite(values), values, 0)))
-        return _in_order(
-            _expression(scores, p.kind, p.start - 1, p.apex, p.end - 1, p.score) for p in kept
-        )
-
-    def proposals(self, values: npt.NDArray[np.floating[Any]]) -> list[Proposal]:
-        """What the (T, 10) scores of one video propose, best first."""
-        found: list[Proposal] = []
-        for first in range(0, len(values), self.segment):
-            for kind in KINDS:
-                found += self._in_segment(values[first : first + self.segment], kind, first)
-        return sorted(found, key=lambda p: -p.score)
-
-    def _in_segment(
-        self, values: npt.NDArray[np.floating[Any]], kind: Kind, first: int
-    ) -> list[Proposal]:
-        allowed: PublishedRange = getattr(self, kind)
-        start, end, apex = (values[:, column(kind, t)] for t in ("onset", "offset", "apex"))
-        apexes = np.flatnonzero(apex > self.min_apex)
-        if not len(apexes):
-            return []
-        away = np.arange(allowed.search[0], allowed.search[1] + 1)
-        before = np.maximum(apexes[:, None] - away, 0)
-        after = np.minimum(apexes[:, None] + away, len(values) - 1)
-        each = np.arange(len(apexes))
-        a, b = before[each, start[before].argmax(1)], after[each, end[after].argmax(1)]
-        kept = (start[a] > end[a]) & (end[b] > start[b])
-        kept &= (allowed.length[0] <= b - a) & (b - a <= allowed.length[1])
-        score = start[a] * apex[apexes] * end[b]
-        return [
-            Proposal(
-                first + int(a[k]) + 1,
-                first + int(b[k]) + 1,
-                kind,
-                float(score[k]),
-                first + int(apexes[k].clip(a[k], b[k])),
-            )
-            for k in np.flatnonzero(kept)
-        ]
-
-    def nms(self, proposals: list[Proposal]) -> list[Proposal]:
-        """The best few of each kind that leave one another room; macro before micro, best first."""
-        kept: list[Proposal] = []
-        for kind in reversed(KINDS):
-            of_kind = sorted((p for p in proposals if p.kind == kind), key=lambda p: -p.score)
-            start = np.array([p.start for p in of_kind])
-            end = np.array([p.end for p in of_kind])
-            left = np.ones(len(of_kind), np.bool_)
-            for _ in range(getattr(self, kind).keep):
-                if not left.any():
-                    break
-                k = int(left.argmax())
-                kept.append(of_kind[k])
-                shared = np.minimum(end, end[k]) - np.maximum(start, start[k])
-                union = (end - start) + (end[k] - start[k]) - shared
-                left &= shared <= self.nms_iou * union
-                left[k] = False
-        return kept
-
-
-_PUBLISHED = {
-    "casme-sq": PublishedDecoder(
-        30.0,
-        PublishedRange(search=(2, 7), length=(5, 30), keep=5),
-        PublishedRange(search=(7, 29), length=(15, 88), keep=5),
-    ),
-    "samm-lv": PublishedDecoder(
-        25.0,
-        PublishedRange(search=(2, 7), length=(4, 13), keep=5),
-        PublishedRange(search=(6, 27), length=(12, 81), keep=6),
-    ),
-}
-
-
-# Ours
 
 
 @dataclass(frozen=True)
@@ -217,7 +65,7 @@ class KindDecoding:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(TrackDecoder):
     """Our decoder; all times are in seconds, so that any rate is decoded alike.
 
     1. A peak of the apex track may be an expression; gaps in the scores up to `bridge_s` are
@@ -264,26 +112,9 @@ class Decoder:
         for name in ("brevity", "bridge_s"):
             require(getattr(self, name) >= 0, f"decoder: {name}", getattr(self, name), "0 or more")
 
-    def to_dict(self) -> dict[str, Any]:
-        """All settings as plain values, as a model's card keeps them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> Decoder:
-        """The inverse of `to_dict`; what is not given keeps its default.
-
-        Raises:
-            ConfigError: names every unknown and mistyped key; or a value is out of range.
-        """
-        return build(cls, settings, "decoder")
-
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
-        """Expressions of one whole video, in order of onset.
-
-        Raises:
-            UsageError: the scores are not the ten tracks.
-        """
-        values = _ten_tracks(scores).astype(np.float64)
+        """As `TrackDecoder.__call__`."""
+        values = ten_tracks(scores).astype(np.float64)
         rate = rate_of(scores) or 1.0
         usable = scores.valid & np.isfinite(values).all(axis=1)
         if not usable.any():
@@ -298,11 +129,11 @@ class Decoder:
             for kind, rival in zip(KINDS, reversed(KINDS), strict=True):
                 outdone = _outdone(of_kind[kind], of_kind[rival], self.rivalry)
                 found += [
-                    _expression(scores, kind, begin + a, begin + p, begin + b, score)
+                    expression_at(scores, kind, begin + a, begin + p, begin + b, score)
                     for (a, p, b, score), gone in zip(of_kind[kind], outdone, strict=True)
                     if not gone
                 ]
-        return _in_order(found)
+        return in_order(found)
 
     def _of_kind(self, values: Signal, kind: Kind, rate: float) -> list[_Found]:
         """(onset, apex, offset, score) of one kind in one unbroken run, in the order chosen."""
@@ -461,8 +292,12 @@ def _bridged(usable: BoolArray, gap: int) -> BoolArray:
     return out
 
 
-def _ten_tracks(scores: Scores) -> FloatArray:
-    """(T, 10) values in the order of `CHANNELS`, whatever the order in `scores`."""
+def ten_tracks(scores: Scores) -> FloatArray:
+    """(T, 10) values in the order of `CHANNELS`, whatever the order in `scores`.
+
+    Raises:
+        UsageError: the scores are not the ten tracks.
+    """
     missing = [name for name in CHANNELS if name not in scores.channels]
     if missing:
         raise UsageError(
@@ -472,9 +307,10 @@ def _ten_tracks(scores: Scores) -> FloatArray:
     return scores.values[:, [scores.channels.index(name) for name in CHANNELS]]
 
 
-def _expression(
+def expression_at(
     scores: Scores, kind: Kind, onset: int, apex: int, offset: int, score: float
 ) -> Expression:
+    """An expression from the rows of `scores` that it begins, peaks and ends at."""
     frames, times = scores.frames, scores.times
     return Expression(
         kind=kind,
@@ -488,5 +324,18 @@ def _expression(
     )
 
 
-def _in_order(found: Iterable[Expression]) -> tuple[Expression, ...]:
+def in_order(found: Iterable[Expression]) -> tuple[Expression, ...]:
+    """By onset, as every decoder gives them."""
     return tuple(sorted(found, key=lambda e: (e.onset, e.offset, e.kind, -e.score)))
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    _NOW = "aumer.spotting.auwgcn.decoder"
+    __getattr__ = moved(
+        __name__,
+        {
+            "PublishedDecoder": _NOW,
+            "PublishedRange": _NOW,
+            "Proposal": _NOW,
+        },
+    )

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aumer.graph import NORMALISATIONS
-from aumer.strict import Layer, build, layered, plain, preset, read_toml, require
+from aumer.spotting.interface import Architecture, eye_motion
+from aumer.strict import require
 from aumer.types import Features, FloatArray
 
-#: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
-_TRUST = 0.5
+if TYPE_CHECKING:
+    from aumer.graph import AUGraph
+    from aumer.spotting.spotnet import SpotNet
+
 #: Nodes beside the ROIs: how far each eye opens (y), yaw and pitch of the head, and its roll (x).
 SIGNS = ("eyelid_r", "eyelid_l", "turn", "roll")
 #: Outer-eye distances per row below which a video's typical motion says nothing of its noise
@@ -26,22 +28,21 @@ _STILL = 1e-4
 
 
 @dataclass(frozen=True)
-class NetConfig:
-    """The shape of a spotting network.
+class NetConfig(Architecture):
+    """The shape of a `SpotNet`. `graph` and `rate` are as in `Architecture`.
 
     Attributes:
-        graph: the prior over ROIs, by the name or path that `AUGraph.load` takes.
         normalisation: of the prior, by a name of `aumer.graph.NORMALISATIONS`.
         residual_edges: learn a bounded correction of every edge on top of the prior.
         layer: the graph layer: "dense", "dense-self" or another name registered as "graph-layer", a
             message-passing layer of torch-geometric, or "none" for no graph at all.
         layer_options: further arguments of the layer, ``{"heads": 2}``.
         graph_width: channels per ROI after the graph layer.
-        rate: rows per second of the features it reads; kernels and dilations count rows.
         motion_scales_s: beside the motion from row to row, the displacement over the last and over
             the next so many seconds.
         video_scaling: divide a video's motion by its median magnitude.
-        widths, kernels, dilations: of the temporal convolutions, in order; kernels are odd.
+        widths, kernels, dilations: of the temporal convolutions, in order; kernels are odd, and
+            count rows, as dilations do.
         residual: add its input to the output of every convolution that keeps the width.
         head_kernel, head_dilation: of the convolution that gives the tracks.
         apex_branch: give the apex tracks a convolution and a head of their own.
@@ -52,13 +53,11 @@ class NetConfig:
         ConfigError: a value out of range, or tuples of unequal length.
     """
 
-    graph: str
     normalisation: str
     residual_edges: bool
     layer: str
     layer_options: Mapping[str, Any]
     graph_width: int
-    rate: float
     motion_scales_s: tuple[float, ...]
     video_scaling: bool
     widths: tuple[int, ...]
@@ -72,6 +71,7 @@ class NetConfig:
     signs: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.normalisation in NORMALISATIONS,
             "normalisation",
@@ -79,7 +79,6 @@ class NetConfig:
             f"one of {', '.join(NORMALISATIONS)}",
         )
         require(self.graph_width >= 1, "graph_width", self.graph_width, ">= 1")
-        require(1 <= self.rate <= 1000, "rate", self.rate, "from 1 to 1000 rows per second")
         require(
             all(0 < s <= 60 for s in self.motion_scales_s),
             "motion_scales_s",
@@ -105,35 +104,21 @@ class NetConfig:
             'false where layer is "none": there is no edge to correct',
         )
 
-    @classmethod
-    def preset(
-        cls, name: str | PathLike[str], overrides: Mapping[str, Any] | None = None
-    ) -> NetConfig:
-        """A shipped preset by name, or the TOML file at a path, changed by `overrides`.
+    def network(self, graph: AUGraph | None = None) -> SpotNet:
+        """A `SpotNet` with new weights; it loads torch, which settings alone need not."""
+        from aumer.spotting.spotnet import SpotNet
 
-        Raises:
-            ConfigError: no such preset or file, not TOML, or as for `from_dict`.
-        """
-        file = Layer(str(name), read_toml(preset("spotnet", name, "network preset or file")))
-        return layered(cls, file, Layer(f"{name} with overrides", overrides or {}))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str = "network settings") -> NetConfig:
-        """The inverse of `to_dict`, strict: every key once, none unknown, each of its type.
-
-        Raises:
-            ConfigError: names every unknown, missing and mistyped key at once.
-        """
-        return build(cls, values, source)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
-        return plain(self)
+        return SpotNet(self, graph)
 
     @property
     def motion_rows(self) -> tuple[int, ...]:
         """`motion_scales_s` in rows, at least one each."""
         return tuple(max(1, round(s * self.rate)) for s in self.motion_scales_s)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """`SIGNS` where it reads them."""
+        return SIGNS if self.signs else ()
 
     def inputs(self, features: Features) -> FloatArray:
         """What the network reads of a whole video: (T, R, 2) float32, invalid rows 0.
@@ -142,8 +127,7 @@ class NetConfig:
         magnitude over valid rows, ROIs and axes. With `signs` the nodes `SIGNS` follow the ROIs:
         what changes from row to row, in outer-eye distances and radians; 0 where it is not known.
         """
-        values = features.trusted(_TRUST)
-        x = np.where(features.valid[:, None, None], values, 0) / features.eye_distance
+        x = eye_motion(features)
         if self.video_scaling and features.valid.any():
             x = x / max(float(np.median(np.abs(x[features.valid]))), _STILL)
         if self.signs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -10,13 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aumer import weights
 from aumer.config import MotionSettings, Settings
-from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.rois import roi_set
-from aumer.spotting.decode import Decoder, PublishedDecoder
-from aumer.spotting.net import SpotNet
+from aumer.spotting.decode import Decoder
+from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.net import SpottingNetwork
 from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, changes no score.
@@ -49,7 +50,7 @@ def motion_record(motion: MotionSettings) -> dict[str, Any]:
 
 
 class NetSpotter:
-    """Spots with a `SpotNet` and a decoder.
+    """Spots with a network of any architecture and a decoder.
 
     Attributes:
         name: as results state it; with the file's name where it was loaded from one.
@@ -57,14 +58,14 @@ class NetSpotter:
 
     def __init__(
         self,
-        net: SpotNet,
-        decoder: Decoder | PublishedDecoder | None = None,
+        net: SpottingNetwork,
+        decoder: TrackDecoder | None = None,
         *,
         name: str = "network",
         device: str = "cpu",
     ) -> None:
         self.net = net
-        self.decoder = decoder or Decoder()
+        self.decoder: TrackDecoder = decoder or Decoder()
         self.name = name
         self._device = device
         self._noted = False
@@ -76,29 +77,32 @@ class NetSpotter:
         """From a file of `save`, with the decoder that it was trained for.
 
         Args:
-            graph: another graph over the same ROIs; see `SpotNet.load`.
+            graph: another graph over the same ROIs; see `SpottingNetwork.load`.
 
         Raises:
             WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
                 has other ROIs.
         """
-        net = SpotNet.load(path, graph)
+        net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
                 f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
                 "which is no table of settings"
             )
         try:
-            decoder = Decoder.from_dict(net.card.get("decoder", {}))
-        except (ConfigError, TypeError) as error:
-            raise WeightsError(f"{path}: its card describes no decoder of ours: {error}") from error
+            decoder = TrackDecoder.from_dict(net.card.get("decoder", {}))
+        except (UsageError, TypeError) as error:
+            raise WeightsError(
+                f"{path}: its card describes no decoder that there is here: {error}. If it is "
+                "registered, import the module that does"
+            ) from error
         return cls(net, decoder, name=f"network {Path(path).name}", device=device)
 
     @classmethod
     def from_settings(
         cls, settings: Settings, *, graph: AUGraph | None = None, device: str = "cpu"
     ) -> NetSpotter:
-        """The network that ships, with another graph where one is given; see `SpotNet.load`.
+        """The network that ships, with another graph where one is given; see `load`.
 
         Raises:
             UsageError: settings whose features it cannot read.
@@ -125,14 +129,9 @@ class NetSpotter:
         """Weights, decoder, what motion it was trained on, and card in one safetensors file.
 
         Raises:
-            UsageError: the decoder is a published preset, which a file cannot hold, the file exists
-                and `overwrite` is False, or the card is not plain values.
+            UsageError: the network or the decoder is not registered, so that no file can name it,
+                the file exists and `overwrite` is False, or the card is not plain values.
         """
-        if isinstance(self.decoder, PublishedDecoder):
-            raise ConfigError(
-                "a file of weights holds a decoder of ours, not a published preset; save with "
-                "Decoder() and use the preset in code"
-            )
         about = {**(card or {}), "decoder": self.decoder.to_dict()}
         if "motion" in self.net.card:
             about["motion"] = self.motion
@@ -141,11 +140,8 @@ class NetSpotter:
     @property
     def digests(self) -> dict[str, str]:
         """What the scores depend on besides the features."""
-        known = hashlib.sha256()
-        for name, value in sorted(self.net.state_dict().items()):
-            known.update(name.encode())
-            known.update(value.cpu().numpy().tobytes())
-        return {"graph": self.net.graph.digest, "weights": known.hexdigest()}
+        known = weights.digest(weights.arrays_of(self.net))
+        return {"graph": self.net.graph.digest, "weights": known}
 
     def check(self, settings: Settings) -> None:
         """Refuse, before an hour of video is analysed, settings whose features it cannot read.

@@ -1,11 +1,10 @@
-"""What a spotting network is trained towards: the published targets, and ours. numpy only.
+"""What a spotting network is trained towards. numpy only.
 
 Targets have the form of the network's output, ten tracks in the order of `CHANNELS`, so that they
 are also the scores that a perfect network would give. Rows are those of the feature grid.
 
-The published targets (ABPN 2022, AUW-GCN 2023) cut a video into segments of 256 rows and lose every
-expression that lies across a cut, widen by frames whatever the rate, and let the end of one
-expression overwrite the start of the next. Ours do none of this.
+Unlike the published ones (`aumer.spotting.auwgcn.targets`) ours lose no expression at a cut, are as
+wide at any rate, and let no end of an expression overwrite the start of the next.
 """
 
 from __future__ import annotations
@@ -13,25 +12,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from aumer._moved import moved
 from aumer.errors import UsageError
-from aumer.mdmo import PUBLISHED_DEVIATION, PUBLISHED_MEAN
-from aumer.spotting.channels import CHANNELS, column
+from aumer.spotting.channels import CHANNELS, classes, column
+from aumer.spotting.interface import Across, Objective, alone
 from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind
 
-PUBLISHED_SEGMENT = 256
-PUBLISHED_CONTEXT = 7
-_WINDOW = PUBLISHED_SEGMENT + 2 * PUBLISHED_CONTEXT
-_WIDENING: dict[Kind, int] = {"micro": 1, "macro": 3}
-_APEX_SIGMA = 4.0
-#: The published order of the eight label tracks.
-PUBLISHED_LABELS: tuple[tuple[Kind, str], ...] = tuple(
-    (kind, part) for kind in KINDS for part in ("onset", "apex", "offset", "action")
-)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 # Expressions on the feature grid
@@ -193,7 +185,7 @@ class Targets:
     @property
     def boundary(self) -> IntArray:
         """(T, 2) micro, macro: 0 onset, 1 offset, 2 neither, whichever is likeliest."""
-        return np.stack([self.values[:, _classes(kind)].argmax(axis=1) for kind in KINDS], axis=1)
+        return np.stack([self.values[:, classes(kind)].argmax(axis=1) for kind in KINDS], axis=1)
 
 
 def targets(
@@ -223,13 +215,29 @@ def targets(
             sigma = settings.sigma(event.kind, "apex" if part == "apex" else "boundary") * rate
             _raise_bump(values[:, column(event.kind, part)], row, sigma)
     for kind in KINDS:
-        onset, offset, neither = (values[:, c] for c in _classes(kind))
+        onset, offset, neither = (values[:, c] for c in classes(kind))
         total = np.maximum(onset + offset, 1)
         onset /= total
         offset /= total
         # Rounding must not leave -1e-8: its logarithm is NaN.
         neither[:] = np.maximum(1 - onset - offset, 0)
     return Targets(values, weight)
+
+
+class AumerObjective(Objective):
+    """Ours: `targets`, and `aumer.spotting.losses.spot_loss`, which weighs both kinds alike."""
+
+    def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
+        """As the function of this name."""
+        return targets(found, length, rate)
+
+    def loss(
+        self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
+    ) -> dict[str, Tensor]:
+        """As `spot_loss`."""
+        from aumer.spotting.losses import spot_loss  # torch is loaded when it is asked for
+
+        return spot_loss(logits, targets, weight, across=across)
 
 
 def _raise_bump(track: FloatArray, centre: int, sigma: float) -> None:
@@ -239,10 +247,6 @@ def _raise_bump(track: FloatArray, centre: int, sigma: float) -> None:
     track[rows] = np.maximum(track[rows], bump)
 
 
-def _classes(kind: Kind) -> list[int]:
-    return [column(kind, part) for part in ("onset", "offset", "neither")]
-
-
 def _blank(length: int) -> FloatArray:
     """Targets of `length` rows without an expression."""
     values = np.zeros((length, len(CHANNELS)), np.float32)
@@ -250,106 +254,18 @@ def _blank(length: int) -> FloatArray:
     return values
 
 
-# As published
-
-
-@dataclass(frozen=True, eq=False)
-class PublishedSegment:
-    """One training sample: 256 rows from `first`, with 7 rows of context at either side.
-
-    Shapes:
-        features (270, R, 2) float32, normalised; targets (256, 10) float32.
-    """
-
-    first: int
-    features: FloatArray
-    targets: FloatArray
-    events: tuple[Event, ...]
-
-
-def published_segments(
-    values: npt.NDArray[np.floating[Any]], found: Iterable[Event]
-) -> tuple[PublishedSegment, ...]:
-    """A video's (T, R, 2) features, cut as published: at every 256th row, samples with expressions.
-
-    An expression that lies across a cut is in no sample.
-    """
-    inside: dict[int, list[Event]] = {}
-    for event in found:
-        number = event.onset // PUBLISHED_SEGMENT
-        if event.offset // PUBLISHED_SEGMENT == number:
-            inside.setdefault(number, []).append(event)
-    count = -(-len(values) // PUBLISHED_SEGMENT)
-    after = count * PUBLISHED_SEGMENT - len(values) + PUBLISHED_CONTEXT
-    padded = np.pad(values, ((PUBLISHED_CONTEXT, after), (0, 0), (0, 0)))
-    features = published_normalisation(padded)
-    samples = []
-    for number, members in sorted(inside.items()):
-        first = number * PUBLISHED_SEGMENT
-        samples.append(
-            PublishedSegment(
-                first,
-                features[first : first + _WINDOW],
-                published_targets(published_labels(members, first - PUBLISHED_CONTEXT)),
-                tuple(members),
-            )
-        )
-    return tuple(samples)
-
-
-def published_normalisation(values: npt.NDArray[np.floating[Any]]) -> FloatArray:
-    """(..., 2) features by AUW-GCN's mean and deviation, padding included."""
-    normalised: FloatArray = (values.astype(np.float32) - PUBLISHED_MEAN) / PUBLISHED_DEVIATION
-    return normalised
-
-
-def published_labels(found: Iterable[Event], first: int) -> npt.NDArray[np.uint8]:
-    """(270, 8) label tracks (`PUBLISHED_LABELS`) of the rows from `first`, 1 where something is."""
-    labels = np.zeros((_WINDOW, len(PUBLISHED_LABELS)), np.uint8)
-    for event in found:
-        for part in ("onset", "apex", "offset"):
-            row = getattr(event, part) - first
-            if 0 <= row < _WINDOW:
-                labels[row, PUBLISHED_LABELS.index((event.kind, part))] = 1
-        rows = slice(max(0, event.onset - first), max(0, event.offset - first + 1))
-        labels[rows, PUBLISHED_LABELS.index((event.kind, "action"))] = 1
-    return labels
-
-
-def published_targets(labels: npt.NDArray[Any]) -> FloatArray:
-    """(..., 256, 10) targets in the order of `CHANNELS` from (..., 270, 8) label tracks.
-
-    Starts and ends are widened by one row (micro) or three (macro), and so is the apex, with a
-    Gaussian of sigma 4 rows. Ends overwrite starts. To the right nothing is widened into rows from
-    256 of the 270 on, so a sample's last seven rows are unlike the others.
-
-    Raises:
-        UsageError: other shapes.
-    """
-    if labels.shape[-2:] != (_WINDOW, len(PUBLISHED_LABELS)):
-        raise UsageError(
-            f"published label tracks are (..., {_WINDOW}, {len(PUBLISHED_LABELS)}); "
-            f"found {labels.shape}"
-        )
-    track = {name: labels[..., k] > 0 for k, name in enumerate(PUBLISHED_LABELS)}
-    values = np.zeros((*labels.shape[:-1], len(CHANNELS)), np.float32)
-    for kind in KINDS:
-        onset = _widened(track[kind, "onset"], kind) > 0
-        offset = _widened(track[kind, "offset"], kind) > 0
-        values[..., column(kind, "onset")] = onset & ~offset
-        values[..., column(kind, "offset")] = offset
-        values[..., column(kind, "neither")] = ~(onset | offset)
-        values[..., column(kind, "apex")] = _widened(track[kind, "apex"], kind)
-        values[..., column(kind, "action")] = track[kind, "action"]
-    return values[..., PUBLISHED_CONTEXT : PUBLISHED_CONTEXT + PUBLISHED_SEGMENT, :]
-
-
-def _widened(marks: npt.NDArray[np.bool_], kind: Kind) -> FloatArray:
-    """Gaussians of height 1 round the marks, cut at the published widening."""
-    out = marks.astype(np.float32)
-    for k in range(1, _WIDENING[kind] + 1):
-        height = np.float32(np.exp(-(k**2) / (2 * _APEX_SIGMA**2)))
-        leftwards, rightwards = out[..., :-k], out[..., k:PUBLISHED_SEGMENT]
-        np.maximum(leftwards, height * marks[..., k:], out=leftwards)
-        np.maximum(rightwards, height * marks[..., : PUBLISHED_SEGMENT - k], out=rightwards)
-    return out
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    _NOW = "aumer.spotting.auwgcn.targets"
+    __getattr__ = moved(
+        __name__,
+        {
+            "PUBLISHED_SEGMENT": _NOW,
+            "PUBLISHED_CONTEXT": _NOW,
+            "PUBLISHED_LABELS": _NOW,
+            "PublishedSegment": _NOW,
+            "published_segments": _NOW,
+            "published_labels": _NOW,
+            "published_targets": _NOW,
+            "published_normalisation": "aumer.spotting.auwgcn.features",
+        },
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 import time
@@ -14,20 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from aumer import strict
 from aumer.config import Settings, load_settings
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
-from aumer.files import StrPath, atomic_write, check_target
+from aumer.files import StrPath, check_target
+from aumer.learning.log import write_log
+from aumer.learning.machine import Machine, torchrun
 from aumer.pipeline import versions
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Callback, Recognizer, resolve
 from aumer.training.clips import Progress, Reading, extract, options_of, reading_of
 from aumer.training.composite import composite
 from aumer.training.listing import listed
-from aumer.training.run import CHECKPOINT, LOG, WEIGHTS
+from aumer.training.run import CHECKPOINT, WEIGHTS
 
 _log = logging.getLogger("aumer")
 
@@ -195,19 +197,27 @@ def run(
         raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
     weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
     check_target(weights, overwrite=overwrite)
-    if not made.to(config.device) and config.device not in ("auto", "cpu"):
-        _log.warning("%s trains on the CPU alone: %s is not used", made.name, config.device)
-    if cache is None:
-        with tempfile.TemporaryDirectory(prefix="aumer-") as kept:
-            clips, notes = read_clips(config, reading, kept, progress)
-    else:
-        clips, notes = read_clips(config, reading, cache, progress)
-    for note in notes:
-        _log.warning("%s", note)
-    made.fit(clips, checkpoint=checkpoint, callbacks=callbacks)
+    can, asked = made.to(config.device), config.device
+    if not can and asked not in ("auto", "cpu"):
+        _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    with torchrun(asked if can else "cpu") as device:
+        machine = Machine(device)
+        made.to(str(device))
+        with machine.in_turn():  # the others find the clips in the cache
+            if cache is None:
+                with tempfile.TemporaryDirectory(prefix="aumer-") as kept:
+                    clips, notes = read_clips(config, reading, kept, progress)
+            else:
+                clips, notes = read_clips(config, reading, cache, progress)
+        for note in () if machine.rank else notes:
+            _log.warning("%s", note)
+        made.fit(clips, checkpoint=checkpoint, callbacks=callbacks)
+    if machine.rank:
+        return weights
     if made.log:
-        lines = "".join(json.dumps(dict(record)) + "\n" for record in made.log)
-        atomic_write(folder / LOG, lines, overwrite=True)
+        write_log(folder, made.log)
     made.save(weights, card(config, clips, notes, made), overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
     return weights

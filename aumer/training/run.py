@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,12 +14,14 @@ from aumer import strict
 from aumer.config import Settings, load_settings
 from aumer.data import load as load_data_set
 from aumer.errors import ConfigError, UsageError
-from aumer.files import atomic_write, check_target
+from aumer.files import check_target
 from aumer.graph import AUGraph
+from aumer.learning.engine import Callback
+from aumer.learning.log import tensorboard, write_log
+from aumer.learning.machine import Machine, torchrun
 from aumer.pipeline import versions
 from aumer.spotting.network import NetSpotter
-from aumer.training.curves import loss_plot, tensorboard
-from aumer.training.loop import Callback, Trained, train
+from aumer.training.loop import Trained, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import (
     Augment,
@@ -31,13 +33,8 @@ from aumer.training.videos import (
     subjects_of,
 )
 
-#: Files of a run's folder.
-WEIGHTS, CHECKPOINT, LOG, CURVES = (
-    "model.safetensors",
-    "checkpoint.safetensors",
-    "log.jsonl",
-    "loss.png",
-)
+#: Files of a run's folder, beside those of `aumer.learning.log`.
+WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 
 #: The source that is a folder of `aumer simulate features`, not a data set.
 FEATURES = "features"
@@ -156,6 +153,8 @@ def run(
 ) -> Path:
     """Train as `config` says and write the weights; a run that was interrupted goes on.
 
+    Under ``torchrun`` all processes train and the first one measures, tells and writes.
+
     Args:
         overwrite: replace the weights of an earlier run.
         cache: folder for the features of a data set's videos.
@@ -175,26 +174,28 @@ def run(
         raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
     weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
     check_target(weights, overwrite=overwrite)
-    films = _neutral_films(config, progress)  # what is wrong with them is told before the work
-    videos = read_videos(config, cache=cache, progress=progress)
-    if films is not None:
-        videos += films.extract(cache=cache, progress=progress)
     settings = config.train_settings()
-    graph = _graph(config, settings, videos)
-
-    with tensorboard(folder) as board:
-        trained = train(
-            videos,
-            settings,
-            graph=graph,
-            seed=config.seed,
-            device=config.device,
-            checkpoint=checkpoint,
-            callbacks=[*callbacks, *([board] if board else [])],
-        )
-    lines = "".join(json.dumps(record) + "\n" for record in trained.log)
-    atomic_write(folder / LOG, lines, overwrite=True)
-    atomic_write(folder / CURVES, loss_plot(trained.log), overwrite=True)
+    with torchrun(config.device) as device:
+        machine = Machine(device)
+        with machine.in_turn():  # the others find the features in the cache
+            films = _neutral_films(config, progress)  # what is wrong is told before the work
+            videos = read_videos(config, cache=cache, progress=progress)
+            if films is not None:
+                videos += films.extract(cache=cache, progress=progress)
+        with contextlib.ExitStack() as stack:
+            told = () if machine.rank else stack.enter_context(tensorboard(folder))
+            trained = train(
+                videos,
+                settings,
+                graph=_graph(config, settings, videos),
+                seed=config.seed,
+                device=device,
+                checkpoint=checkpoint,
+                callbacks=[*callbacks, *told],
+            )
+    if machine.rank:
+        return weights
+    write_log(folder, trained.log)
     NetSpotter(trained.net, trained.decoder).save(
         weights,
         {

@@ -14,16 +14,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from aumer.errors import UsageError
-from aumer.spotting.net_config import SIGNS, NetConfig
-from aumer.spotting.network import motion_record, told
-from aumer.spotting.targets import (
+from aumer.spotting.auwgcn.targets import (
     PUBLISHED_CONTEXT,
     PUBLISHED_SEGMENT,
-    Event,
-    events,
     published_segments,
-    targets,
 )
+from aumer.spotting.interface import Architecture
+from aumer.spotting.network import motion_record, told
+from aumer.spotting.targets import Event, events
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
 from aumer.types import FloatArray, Interval
@@ -37,7 +35,7 @@ class Batch:
     """What one step learns from.
 
     Shapes:
-        x (B, T, R, 2) as `NetConfig.inputs` makes it; valid (B, T) bool; targets (B, T, 10);
+        x (B, T, R, 2) as `Architecture.inputs` makes it; valid (B, T) bool; targets (B, T, 10);
         weight (B, T), 0 where a row is context or nothing is known.
     """
 
@@ -48,6 +46,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __getitem__(self, samples: slice) -> Batch:
+        return Batch(
+            self.x[samples], self.valid[samples], self.targets[samples], self.weight[samples]
+        )
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(t.to(device) for t in (self.x, self.valid, self.targets, self.weight)))
@@ -64,7 +67,7 @@ class Samples(Protocol):
 
 
 def make_samples(
-    videos: Sequence[LabelledVideo], config: NetConfig, halo: int, settings: TrainSettings
+    videos: Sequence[LabelledVideo], config: Architecture, halo: int, settings: TrainSettings
 ) -> Samples:
     """The samples that `settings` asks for; `halo` rows of context are what the network sees.
 
@@ -108,7 +111,7 @@ def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
 
 
 def input_statistics(
-    videos: Sequence[LabelledVideo], config: NetConfig
+    videos: Sequence[LabelledVideo], config: Architecture
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and deviation of the x and the y of ROIs in valid rows, (2,) each.
 
@@ -145,18 +148,19 @@ class Windows:
     def __init__(
         self,
         videos: Sequence[LabelledVideo],
-        config: NetConfig,
+        config: Architecture,
         halo: int,
         settings: TrainSettings,
     ) -> None:
         self._batch, self._jitter = settings.batch, settings.amplitude_jitter
-        nodes = (*videos[0].features.rois, *(SIGNS if config.signs else ()))
+        nodes = (*videos[0].features.rois, *config.beside)
         self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
+        objective = settings.objective()
         self._windows: list[tuple[Tensor, ...]] = []  # as a `Batch`, without its first axis
         for video in videos:
             total = len(video.features)
-            aim = targets(events_of(video, settings), total, config.rate)
+            aim = objective.targets(events_of(video, settings), total, config.rate)
             x = torch.from_numpy(config.inputs(video.features))
             valid = torch.from_numpy(video.features.valid)
             weight = torch.from_numpy((aim.weight * video.features.valid).astype(np.float32))
@@ -201,7 +205,7 @@ class Segments:
     """The published segments: 256 rows with 7 of context, those that hold a whole expression."""
 
     def __init__(
-        self, videos: Sequence[LabelledVideo], config: NetConfig, settings: TrainSettings
+        self, videos: Sequence[LabelledVideo], config: Architecture, settings: TrainSettings
     ) -> None:
         self._batch = settings.batch
         x, aims = [], []

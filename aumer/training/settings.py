@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Literal
 
-from aumer.spotting.net_config import NetConfig
-from aumer.strict import Layer, layered, plain, preset, read_toml, require
+from aumer import registry
+from aumer.learning.settings import LearningSettings, Optimizer
+from aumer.spotting.interface import Architecture, Objective
+from aumer.strict import Layer, layered, preset, read_toml, require
 
 
-@dataclass(frozen=True)
-class TrainSettings:
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(LearningSettings):
     """Everything but the data, the graph and the seed that decides what training gives.
 
     Attributes:
@@ -24,22 +26,18 @@ class TrainSettings:
             "segments": as published, fixed cuts at every 256th row, those with an expression, and
             what lies across a cut is lost.
         window_s: longest window, without its context.
-        targets: "aumer" or "published": targets and loss go together.
+        targets: "aumer", "published" or another `Objective` that is registered as "targets", which
+            go with their loss.
+        decoder: "aumer", "casme-sq" or "samm-lv" (published), or another `TrackDecoder` that is
+            registered as "decoder".
         macro_weight: weight of the macro terms in the published loss.
         missing_offset: policy of `aumer.spotting.targets.events`.
-        epochs, batch: passes over the samples; samples per step.
-        lr, weight_decay: AdamW's; biases and norms do not decay.
-        schedule: "exponential": lr * decay ** epoch; "cosine": to 0, after a linear `warmup`.
-        warmup: share of all steps.
-        clip: largest norm of a step's gradient, 0 for any.
+        weight_decay: biases and norms do not decay.
         mirror: show each sample mirrored half of the time, left and right ROIs exchanged.
         amplitude_jitter: deviation of the logarithm of a sample's random scale.
-        inner_share: share of the training subjects that are kept out of the gradient, to stop early
-            on (`patience`) and to set the decoder's threshold on; 0 uses all for the weights, and
-            the threshold stays at its default.
-        patience: epochs without a smaller loss on the inner subjects before training stops; the
-            best epoch's weights are kept. 0 trains all epochs and keeps the last.
-        mixed_precision: bfloat16 in the forward pass; on a GPU only.
+        inner_share: of subjects to stop early on (`patience`) and to set the decoder's threshold
+            on; 0 uses all for the weights, and the threshold stays at its default.
+        The others: see `LearningSettings`.
 
     Raises:
         ConfigError: a value out of range.
@@ -47,52 +45,44 @@ class TrainSettings:
 
     net: str
     samples: Literal["windows", "segments"]
-    targets: Literal["aumer", "published"]
+    targets: str
     missing_offset: str
-    epochs: int
-    batch: int
-    lr: float
-    weight_decay: float
-    schedule: Literal["exponential", "cosine"]
-    decay: float = 1.0
-    warmup: float = 0.0
-    clip: float = 0.0
+    optimizer: Optimizer = "adamw"
     window_s: float = 20.0
     macro_weight: float = 1.0
     mirror: bool = False
     amplitude_jitter: float = 0.0
-    inner_share: float = 0.0
-    patience: int = 0
-    mixed_precision: bool = False
     net_overrides: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str = "aumer"
+
+    _later = ("optimizer", "momentum", "factor", "plateau", "min_lr", "decoder")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        for name in ("lr", "window_s", "macro_weight"):
+        super().__post_init__()
+        for name in ("window_s", "macro_weight"):
             require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        for name in ("weight_decay", "clip", "amplitude_jitter", "patience"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
-        require(0 < self.decay <= 1, "decay", self.decay, "in (0, 1]")
-        for name in ("warmup", "inner_share"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
-        require(
-            not self.patience or self.inner_share > 0,
-            "patience",
-            self.patience,
-            "0 where inner_share is 0: without inner subjects there is nothing to stop on",
-        )
+        jitter = self.amplitude_jitter
+        require(jitter >= 0, "amplitude_jitter", jitter, ">= 0")
+        for name in ("targets", "decoder"):
+            known = registry.names(name)
+            one_of = f"one of {', '.join(known)}"
+            require(getattr(self, name) in known, name, getattr(self, name), one_of)
         require(
             self.samples == "windows" or self.targets == "published",
             "samples",
             self.samples,
-            '"windows" where targets is "aumer": segments have the published targets',
+            '"windows" where targets is not "published": segments have the published targets',
         )
         self.net_config()  # an unknown preset or override is told now, not after the features
 
-    def net_config(self) -> NetConfig:
+    def net_config(self) -> Architecture:
         """The network's configuration, overrides applied."""
-        return NetConfig.preset(self.net, self.net_overrides)
+        return Architecture.preset(self.net, self.net_overrides)
+
+    def objective(self) -> Objective:
+        """The targets and their loss."""
+        made: Objective = registry.resolve("targets", self.targets)(self.macro_weight)
+        return made
 
     @classmethod
     def preset(
@@ -106,7 +96,3 @@ class TrainSettings:
         file = Layer(str(name), read_toml(preset("train", name, "training preset or file")))
         changes = (Layer(f"{name} with overrides", values) for values in overrides if values)
         return layered(cls, file, *changes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them."""
-        return plain(self)

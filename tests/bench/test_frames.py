@@ -30,7 +30,7 @@ from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
 from aumer.data.tables import read
 from aumer.errors import ConfigError, NoFaceError, UsageError
-from aumer.recognition import learning
+from aumer.learning import engine
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
@@ -199,7 +199,7 @@ def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(
 ) -> None:
     made = small("casme2-5class", "se-resnext50", split="k-fold", folds=2)
     whole = run(made, casme2, "se-resnext50", folder=tmp_path / "whole", cache=cache)
-    epoch, begun = learning._Run._epoch, []
+    epoch, begun = engine._Run._epoch, []
 
     def once(self: Any, number: int) -> None:
         begun.append(number)
@@ -207,7 +207,7 @@ def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(
             raise KeyboardInterrupt
         epoch(self, number)
 
-    monkeypatch.setattr(learning._Run, "_epoch", once)
+    monkeypatch.setattr(engine._Run, "_epoch", once)
     folder = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
         run(made, casme2, "se-resnext50", folder=folder, cache=cache)

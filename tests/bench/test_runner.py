@@ -39,9 +39,9 @@ from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.rows import Prediction, rows_of
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import as_dicts, read_predictions
-from aumer.spotting.net import SpotNet
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
+from aumer.spotting.spotnet import SpotNet
 from aumer.training.videos import LabelledVideo
 from aumer.types import Counts, Expression, VideoRecord
 
@@ -210,7 +210,7 @@ def test_a_missing_fold_is_an_error_that_names_it(
 def test_a_training_that_was_killed_goes_on_within_its_fold(
     tmp_path: Path, tables: Path, unbroken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aumer.training import loop
+    from aumer.learning import engine
 
     saved: list[int] = []
 
@@ -220,14 +220,14 @@ def test_a_training_that_was_killed_goes_on_within_its_fold(
         if len(saved) == upto:
             raise KeyboardInterrupt
 
-    kept = loop.save_state
+    kept = engine.save_state
     # Two epochs of the first fold and one of the second.
-    monkeypatch.setattr(loop, "save_state", partial(save, upto=3))
+    monkeypatch.setattr(engine, "save_state", partial(save, upto=3))
     with pytest.raises(KeyboardInterrupt):
         bench(tmp_path / "run", tables)
     assert saved == [1, 2, 1]
     assert len(list(tmp_path.glob("run/**/*.checkpoint"))) == 1
-    monkeypatch.setattr(loop, "save_state", partial(save, upto=-1))
+    monkeypatch.setattr(engine, "save_state", partial(save, upto=-1))
     bench(tmp_path / "run", tables)
     assert saved == [1, 2, 1, 2, 1, 2, 1, 2]
     assert folds_of(tmp_path / "run") == folds_of(unbroken)

@@ -15,6 +15,7 @@ from aumer.cli.options import SECTIONS, changed_settings
 from aumer.config import Settings, load_settings
 from aumer.errors import EXIT_OK, EXIT_USAGE
 from aumer.spotting.net_config import NetConfig
+from aumer.strict import plain
 from aumer.training.settings import TrainSettings
 
 #: Every command that has --set, with what it needs beside.
@@ -156,7 +157,7 @@ def test_show_of_presets(run: Any, tmp_path: Path) -> None:
     ran = run("config show training published --set epochs=3 --set net_overrides.dropout=0.3")
     values, origins = shown(ran.out, tmp_path)
     wanted = {"epochs": 3, "net_overrides": {"dropout": 0.3}}
-    assert values == TrainSettings.preset("published", wanted).to_dict()
+    assert values == plain(TrainSettings.preset("published", wanted))
     assert origins["epochs"] == origins["net_overrides.dropout"] == "--set"
     assert origins["lr"] == "published" and origins["warmup"] == "built in"
     made = NetConfig.from_dict(shown(run("config show network aumer").out, tmp_path)[0])

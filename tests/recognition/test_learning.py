@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.learning.inner import inner_subjects
 from aumer.recognition.learning import (
     Learning,
     Sample,
     class_weights,
-    inner_subjects,
     learn,
-    rate,
     sample_losses,
 )
 
@@ -84,24 +83,6 @@ def test_class_weights_make_classes_equal() -> None:
     assert torch.isfinite(class_weights(labels, 3)).all()
 
 
-def test_cosine_goes_to_zero() -> None:
-    s = Learning(schedule="cosine", lr=0.2)
-    assert [rate(s, d, ()) for d in (0, 0.5, 1)] == pytest.approx([0.2, 0.1, 0.0])
-
-
-def test_plateau_is_that_of_torch() -> None:
-    s = Learning(schedule="plateau", lr=1e-3, plateau=2, min_lr=3e-4)
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
-    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, patience=2, factor=0.5, min_lr=3e-4
-    )
-    losses = [1.0, 0.9, 0.9, 0.95, 0.91, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8]
-    for n, loss in enumerate(losses):
-        theirs.step(loss)
-        assert rate(s, 0.0, losses[: n + 1]) == pytest.approx(optimizer.param_groups[0]["lr"])
-    assert rate(s, 0.0, losses) == 3e-4
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("loss", ["cross-entropy", "focal"])
 def test_it_learns(optimizer: Any, loss: Any) -> None:
@@ -109,6 +90,13 @@ def test_it_learns(optimizer: Any, loss: Any) -> None:
     learned = learn(Line(), Points(), 2, settings)
     assert learned.log[-1]["loss"] < 0.8 * learned.log[0]["loss"]
     assert learned.log[-1]["accuracy"] > 0.7 and len(learned.log) == 30
+
+
+def test_schedules_of_any_training_serve_recognisers() -> None:
+    settings = Learning(schedule="exponential", decay=0.5, lr=0.08, epochs=3)
+    assert [r["lr"] for r in learn(Line(), Points(), 2, settings).log] == [0.08, 0.04, 0.02]
+    warm = Learning(schedule="cosine", warmup=0.5, lr=0.1, epochs=2, batch=24)
+    assert [r["lr"] for r in learn(Line(), Points(), 2, warm).log] == pytest.approx([1e-4, 0.1])
 
 
 def test_the_gradient_is_clipped() -> None:
@@ -160,15 +148,6 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     torch.testing.assert_close(net.state_dict(), first.state_dict())
 
 
-def test_inner_subjects_are_drawn_by_seed() -> None:
-    every = [f"s{k}" for k in range(10)]
-    assert len(inner_subjects(every, 0.2, 0)) == 2
-    assert len({inner_subjects(every, 0.2, seed) for seed in range(8)}) > 1
-    assert inner_subjects(every, 0.0, 0) == ()
-    with pytest.raises(UsageError, match="there is only a"):
-        inner_subjects(["a", "a"], 0.2, 0)
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_a_killed_run_goes_on(optimizer: Any, tmp_path: Path) -> None:
     """Momenta, the plateau and the best weights too."""
@@ -209,7 +188,7 @@ def test_faults_are_told(tmp_path: Path) -> None:
         learn(Line(), points, 2, Learning())
     damaged = tmp_path / "checkpoint.safetensors"
     damaged.write_bytes(b"not a checkpoint")
-    with pytest.raises(WeightsError, match="not a checkpoint of a recogniser's training"):
+    with pytest.raises(WeightsError, match=r"the checkpoint of a training: .* delete it"):
         learn(Line(), Points(), 2, Learning(), checkpoint=damaged)
     with pytest.raises(UsageError, match="two clips or more; found 1"):
         learn(Line(), Points(1), 2, Learning())
@@ -223,7 +202,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location("learning_tests", sys.argv[2])
 tests = module_from_spec(spec); sys.modules["learning_tests"] = tests
 spec.loader.exec_module(tests)
-from aumer.recognition.learning import Learning, learn, torchrun
+from aumer.learning.machine import torchrun
+from aumer.recognition.learning import Learning, learn
 settings = Learning(epochs=3, batch=7, lr=0.05, clip=1.0, inner_share=0.2, patience=2)
 with torchrun() as device:
     net = tests.Line()

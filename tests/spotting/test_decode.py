@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aumer.errors import ConfigError, UsageError
-from aumer.spotting.decode import Decoder, Proposal, PublishedDecoder, probabilities
+from aumer.spotting.auwgcn.decoder import (
+    CasmeSqDecoder,
+    Proposal,
+    PublishedDecoder,
+    SammLvDecoder,
+)
+from aumer.spotting.decode import Decoder, probabilities
 from aumer.spotting.targets import Event, targets
 from aumer.types import KINDS, Counts, Expression, FloatArray, Scores
 
@@ -65,7 +71,7 @@ def _in_order(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def test_published_decoder_is_the_golden_one(shared_data: SharedData, preset: str) -> None:
     prefix = f"decode/{preset.replace('-', '_')}"
-    decoder = PublishedDecoder.preset(preset)
+    decoder = PublishedDecoder.named(preset)
     with np.load(shared_data("golden/auwgcn.npz")) as file:
         golden = {k.removeprefix(f"{prefix}/"): file[k] for k in file if k.startswith(prefix)}
     for video in ("v1", "v2"):
@@ -78,7 +84,7 @@ def test_published_decoder_is_the_golden_one(shared_data: SharedData, preset: st
 
 
 def test_published_decoder_names_frames_from_0(preset: str) -> None:
-    decoder = PublishedDecoder.preset(preset)
+    decoder = PublishedDecoder.named(preset)
     values = np.random.default_rng(0).random((300, 10)).astype(np.float32)
     found = decoder(as_scores(values, decoder.rate))
     kept = decoder.nms(decoder.proposals(values))
@@ -90,16 +96,16 @@ def test_published_decoder_names_frames_from_0(preset: str) -> None:
 
 def test_published_decoder_insists_on_its_rate() -> None:
     with pytest.raises(UsageError, match="25 a second; these scores have 30"):
-        PublishedDecoder.preset("samm-lv")(as_scores(np.zeros((60, 10), np.float32), 30.0))
+        SammLvDecoder()(as_scores(np.zeros((60, 10), np.float32), 30.0))
 
 
 def test_published_presets_by_name() -> None:
     with pytest.raises(UsageError, match="Did you mean 'casme-sq'"):
-        PublishedDecoder.preset("casme_sq")
+        PublishedDecoder.named("casme_sq")
 
 
 def test_published_decoder_of_little() -> None:
-    decoder = PublishedDecoder.preset("casme-sq")
+    decoder = CasmeSqDecoder()
     for length in (0, 1, 5):
         assert decoder(as_scores(np.ones((length, 10), np.float32), 30.0)) == ()
 
@@ -119,7 +125,7 @@ def test_published_nms_leaves_no_two_alike_whatever_the_order(seed: int, n: int)
             strict=True,
         )
     ]
-    decoder = PublishedDecoder.preset("casme-sq")
+    decoder = CasmeSqDecoder()
     kept = decoder.nms(proposals)
     for i, p in enumerate(kept):
         for q in kept[:i]:

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from aumer.errors import UsageError
+from aumer.spotting.auwgcn.loss import published_loss
+from aumer.spotting.auwgcn.targets import published_targets
 from aumer.spotting.channels import CHANNELS, column
-from aumer.spotting.losses import LossSettings, published_loss, spot_loss
-from aumer.spotting.targets import Event, published_targets, targets
+from aumer.spotting.losses import LossSettings, spot_loss
+from aumer.spotting.targets import Event, targets
 
 EVENTS = (Event(20, 30, 50, "macro"), Event(60, 64, 70, "micro"))
 

@@ -14,14 +14,15 @@ from moving_face import brow_raise, film, smile
 
 import aumer
 from aumer.config import load_settings
-from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.errors import UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.results import SpotResult
 from aumer.simulate.features import simulate_features
+from aumer.spotting.auwgcn.decoder import CasmeSqDecoder, PublishedDecoder
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.decode import Decoder, PublishedDecoder
-from aumer.spotting.net import SpotNet
+from aumer.spotting.decode import Decoder
 from aumer.spotting.network import SHIPPED, NetSpotter, motion_record
+from aumer.spotting.spotnet import SpotNet
 from aumer.types import Features
 
 
@@ -54,11 +55,16 @@ def test_a_file_gives_the_same_spotter_back(tmp_path: Path) -> None:
         first.save(path)
 
 
-def test_a_published_decoder_is_not_kept_silently_as_another(tmp_path: Path) -> None:
-    spotter = NetSpotter(untrained(), PublishedDecoder.preset("casme-sq"))
-    with pytest.raises(ConfigError, match="published preset"):
-        spotter.save(tmp_path / "x.safetensors")
-    assert not list(tmp_path.iterdir())
+def test_a_decoder_is_kept_by_its_name_or_not_at_all(tmp_path: Path) -> None:
+    known, own = (
+        CasmeSqDecoder(),
+        PublishedDecoder(30.0, CasmeSqDecoder.micro, CasmeSqDecoder.macro),
+    )
+    NetSpotter(untrained(), known).save(tmp_path / "x.safetensors")
+    assert NetSpotter.load(tmp_path / "x.safetensors").decoder == known
+    with pytest.raises(UsageError, match="PublishedDecoder is not registered as a decoder"):
+        NetSpotter(untrained(), own).save(tmp_path / "y.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
 def test_a_card_with_a_decoder_of_another_version_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aumer.errors import UsageError
+from aumer.spotting.auwgcn.features import published_normalisation
+from aumer.spotting.auwgcn.targets import (
+    published_labels,
+    published_segments,
+    published_targets,
+)
 from aumer.spotting.channels import column
 from aumer.spotting.targets import (
     Event,
@@ -19,10 +26,6 @@ from aumer.spotting.targets import (
     TargetSettings,
     events,
     filled_offset,
-    published_labels,
-    published_normalisation,
-    published_segments,
-    published_targets,
     targets,
 )
 from aumer.types import KINDS, Annotation, Kind
@@ -251,3 +254,15 @@ def test_events_are_in_order(rows: tuple[int, int, int]) -> None:
 
 def test_targets_have_a_length() -> None:
     assert isinstance(targets((), 7, RATE), Targets) and len(targets((), 7, RATE)) == 7
+
+
+def test_published_names_say_where_they_are_now() -> None:
+    with pytest.raises(ImportError, match=r"published_targets is no more: see aumer.*auwgcn"):
+        from aumer.spotting.targets import published_targets as _  # noqa: F401
+    for module, name in (
+        ("aumer.spotting.losses", "published_loss"),
+        ("aumer.spotting.decode", "PublishedDecoder"),
+        ("aumer.mdmo", "PUBLISHED_MEAN"),
+    ):
+        with pytest.raises(ImportError, match=rf"{name} is no more: see aumer.*auwgcn"):
+            getattr(import_module(module), name)

@@ -18,10 +18,11 @@ from aumer.config import load_settings
 from aumer.errors import UsageError, WeightsError
 from aumer.evaluation.matching import count
 from aumer.graph import AUGraph
+from aumer.learning.checkpoint import load_state
+from aumer.learning.machine import Machine
 from aumer.simulate.features import IMITATED, simulate_features
 from aumer.spotting.rules import RuleSpotter
-from aumer.training.checkpoint import load_state
-from aumer.training.loop import Trained, best_threshold, inner_subjects, train
+from aumer.training.loop import Trained, _Spotting, best_threshold, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo, from_simulation
@@ -52,7 +53,15 @@ def test_the_callers_generator_is_left_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize(("preset", "more"), [("aumer", {"patience": 3}), ("published", {})])
+@pytest.mark.parametrize(
+    ("preset", "more"),
+    [
+        ("aumer", {"patience": 3}),
+        ("published", {}),
+        # What recognisers are trained by as well.
+        ("aumer", {"optimizer": "sgd", "momentum": 0.9, "schedule": "plateau", "plateau": 0}),
+    ],
+)
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     preset: str, more: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -136,11 +145,11 @@ def test_early_stopping_keeps_the_best_epoch_on_inner_subjects() -> None:
 
 def test_weights_decay_and_biases_do_not() -> None:
     """With a huge decay and no gradient to speak of only what decays shrinks."""
-    from aumer.spotting.net import SpotNet
-    from aumer.training.loop import _groups
+    from aumer.spotting.spotnet import SpotNet
 
     net = SpotNet.from_preset("published")
-    decays, stays = (group["params"] for group in _groups(net, 0.1))
+    task = _Spotting(net, small("published"), simulated(), (), 0, Machine())
+    decays, stays = (group["params"] for group in task.groups(0.1))
     assert {p.ndim for p in decays} == {2, 3}
     assert {p.ndim for p in stays} == {1}
     assert len(decays) + len(stays) == len(list(net.parameters()))
@@ -219,15 +228,6 @@ def test_what_cannot_be_trained_on_is_said(videos: tuple[LabelledVideo, ...], sa
 def test_divergence_is_an_error_and_no_weights() -> None:
     with pytest.raises(UsageError, match="lr"):
         train(simulated(), small(lr=1e30, clip=0.0, epochs=3, warmup=0.0))
-
-
-def test_inner_subjects_are_a_share_and_never_all() -> None:
-    subjects = [f"s{k}" for k in range(10)]
-    assert inner_subjects(subjects, 0.0, 0) == ()
-    assert len(inner_subjects(subjects, 0.2, 0)) == 2
-    assert len(inner_subjects(subjects[:2], 0.9, 0)) == 1
-    assert inner_subjects(subjects, 0.3, 1) == inner_subjects(subjects[::-1], 0.3, 1)
-    assert inner_subjects(subjects, 0.3, 1) != inner_subjects(subjects, 0.3, 2)
 
 
 def test_annotations_without_an_offset_are_no_truth_to_count() -> None:

@@ -11,7 +11,7 @@ from training.conftest import simulated, small
 
 from aumer.errors import UsageError
 from aumer.rois import DEFAULT_ROIS
-from aumer.spotting.net import SpotNet
+from aumer.spotting.spotnet import SpotNet
 from aumer.spotting.targets import targets
 from aumer.training.samples import (
     events_of,

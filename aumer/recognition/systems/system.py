@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from aumer import strict
+from aumer import strict, weights
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
@@ -236,7 +236,6 @@ class SequenceSystem(Recognizer, Generic[C]):
         """
         fitted(self)
         assert self.net is not None
-        arrays = {k: v.detach().cpu().numpy() for k, v in self.net.state_dict().items()}
         about = {
             "config": strict.plain(self.config),
             "learning": self.learning.to_dict(),
@@ -244,7 +243,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             "precision": precision,
             "inputs": settings_table(self.inputs),
         }
-        small = packed(arrays, precision)
+        small = packed(weights.arrays_of(self.net), precision)
         write_weights(path, self, small, about, card, overwrite=overwrite)
 
     @classmethod
@@ -262,11 +261,10 @@ class SequenceSystem(Recognizer, Generic[C]):
             seed = int(about["seed"])
             made = cls(about["config"], about["learning"], seed=seed, inputs=inputs)
             net = made.build(len(found.classes))
-            arrays = unpacked(found.arrays)
-            net.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+            weights.fill(net, unpacked(found.arrays), f"{path} holds no whole {cls.name}")
             if about["precision"] == "int8":
                 round_activations(net)
-        except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{path} holds no whole {cls.name}: {error}") from error
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made

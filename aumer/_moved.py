@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def moved(module: str, names: Mapping[str, str]) -> Callable[[str], NoReturn]:
-    """The ``__getattr__`` of a module that is no more: where each of its names is now."""
+    """The ``__getattr__`` of a module of which these names are gone: where each of them is now."""
 
     def get(name: str) -> NoReturn:
         if name not in names:  # as the import system asks for names of its own

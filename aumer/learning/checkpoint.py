@@ -1,0 +1,94 @@
+"""A training's state in one safetensors file: weights, optimizer, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aumer.errors import WeightsError
+from aumer.files import StrPath
+from aumer.weights import Format
+
+_FORMAT = Format(
+    "aumer-checkpoint-1",
+    "the checkpoint of a training",
+    "another file, or delete it to begin anew",
+    # Of spotting networks and of recognisers, whose checkpoints were two things once.
+    earlier=("aumer-training-1", "aumer-learning-1"),
+)
+_GENERATOR = "generator"
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What an unbroken run would have in memory after its last epoch.
+
+    Attributes:
+        digest: of everything the run depends on; a run of another digest must not go on from here.
+        log: one record per epoch.
+        best: weights with the least inner loss so far, where training may stop early.
+        generator: torch's, on the CPU; files of earlier versions do not have it.
+    """
+
+    digest: str
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    log: list[dict[str, Any]]
+    best: dict[str, Tensor] | None = None
+    generator: Tensor | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return len(self.log)
+
+
+def save_state(path: StrPath, state: State) -> None:
+    """Write `state`, replacing the file at `path` in one step."""
+    tensors = {f"weights.{k}": v for k, v in state.weights.items()}
+    tensors |= {f"best.{k}": v for k, v in (state.best or {}).items()}
+    for number, slot in state.optimizer["state"].items():
+        # SGD keeps None where it has no momentum.
+        tensors |= {f"optimizer.{number}.{k}": v for k, v in slot.items() if v is not None}
+    if state.generator is not None:
+        tensors[_GENERATOR] = state.generator
+    about = {"digest": state.digest, "log": state.log, "groups": state.optimizer["param_groups"]}
+    arrays = {k: v.detach().cpu().numpy() for k, v in tensors.items()}
+    _FORMAT.write(path, arrays, about, overwrite=True)
+
+
+def load_state(path: StrPath) -> State:
+    """Read what `save_state` wrote, here or in an earlier version.
+
+    Raises:
+        WeightsError: the file is damaged or is not such a file.
+    """
+    about, arrays = _FORMAT.read(path)
+    tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    try:
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            # Spelled so in runs that an earlier aumer began and this one goes on with.
+            if name.startswith(("optimizer.", "optimiser.")):
+                _, number, key = name.split(".")
+                slots.setdefault(int(number), {})[key] = value
+        return State(
+            digest=str(about["digest"]),
+            weights=_part(tensors, "weights."),
+            optimizer={"state": slots, "param_groups": about["groups"]},
+            log=list(about["log"]),
+            best=_part(tensors, "best.") or None,
+            generator=tensors.get(_GENERATOR),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is no whole checkpoint of a training: {error}. Delete it to begin anew"
+        ) from error
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

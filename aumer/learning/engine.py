@@ -1,0 +1,231 @@
+"""The loop by which every network is trained: steps, schedule, checkpoints, early stopping.
+
+Every epoch draws from a numpy generator of (seed, epoch), and from torch's as the task sets it, so
+that a run that was killed and goes on gives the weights of one that was not, bit for bit on a CPU
+with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aumer.config import digest
+from aumer.errors import UsageError
+from aumer.files import StrPath
+from aumer.learning.checkpoint import State, load_state, save_state
+from aumer.learning.machine import Machine
+from aumer.learning.settings import LearningSettings
+
+#: Called after every epoch with its record: epoch, lr, losses, seconds; by one process alone.
+Callback = Callable[[dict[str, Any]], object]
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """What a process's share of a batch gives.
+
+    Attributes:
+        down: () what the step goes down; over the processes these add up to the batch's loss.
+        sums: () each, added up over the steps of an epoch and the processes; the same names always.
+    """
+
+    down: Tensor
+    sums: Mapping[str, Tensor]
+
+
+class Task(ABC, Generic[B]):
+    """What is learned, and from what: all that the engine does not know.
+
+    Attributes:
+        net: is trained in place.
+        machine: where; the engine moves the network there.
+        loss_name: of the loss in a record, which decides where there is no ``inner_loss``.
+    """
+
+    net: nn.Module
+    machine: Machine
+    loss_name: ClassVar[str] = "loss"
+
+    @abstractmethod
+    def facts(self) -> Mapping[str, Any]:
+        """All that the run depends on, plain: a checkpoint of other facts is of another run."""
+
+    @abstractmethod
+    def torch_seed(self, epoch: int, rank: int) -> int | None:
+        """What torch's generator is set to before an epoch; None lets it go on as it is."""
+
+    @abstractmethod
+    def batches(self, epoch: int, rng: np.random.Generator) -> tuple[int, Iterator[B]]:
+        """An epoch's batches, the same for all processes, and how many there are at most.
+
+        The network is in training mode, and no batch is asked for before the last one's step.
+        """
+
+    @abstractmethod
+    def loss(self, batch: B) -> Loss:
+        """The loss of this process's share of a batch (`Machine.share`)."""
+
+    @abstractmethod
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """An epoch's record, from the sums of its steps; of no step there are none."""
+
+    def inner(self) -> dict[str, float]:
+        """Figures on the inner subjects, ``inner_loss`` among them; none where there are none."""
+        return {}
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """The parameters that are trained, as an optimizer takes them."""
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        return [{"params": trained, "weight_decay": weight_decay}]
+
+
+def train(
+    task: Task[B],
+    settings: LearningSettings,
+    *,
+    seed: int = 0,
+    checkpoint: StrPath | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[dict[str, Any], ...]:
+    """Train the task's network; it is left on the CPU in eval mode, torch's generator as it was.
+
+    Args:
+        checkpoint: a file; written after every epoch and, where it is there, gone on from.
+
+    Returns:
+        One record per epoch.
+
+    Raises:
+        UsageError: a checkpoint of another run, or numbers that leave the finite.
+        WeightsError: the checkpoint is damaged.
+    """
+    task.net.to(task.machine.device)
+    with torch.random.fork_rng(devices=[]):  # the caller's generator is none of our business
+        run = _Run(task, settings, seed)
+        run.go(None if checkpoint is None else Path(checkpoint), callbacks)
+    task.net.to("cpu").eval()
+    return tuple(run.log)
+
+
+class _Run(Generic[B]):
+    """One network on its way."""
+
+    def __init__(self, task: Task[B], settings: LearningSettings, seed: int) -> None:
+        self.task, self.net, self.machine = task, task.net, task.machine
+        self.settings, self.seed = settings, seed
+        self.optimizer = _optimizer(task.groups(settings.weight_decay), settings)
+        self.log: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] | None = None
+
+    def go(self, checkpoint: Path | None, callbacks: Sequence[Callback]) -> None:
+        known = "" if checkpoint is None else digest(self.task.facts())
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint, known)
+        for epoch in range(len(self.log), self.settings.epochs):
+            if self._stopped():
+                break
+            self._epoch(epoch)
+            if self.machine.rank == 0:
+                if checkpoint is not None:
+                    save_state(checkpoint, self._state(known))
+                for callback in callbacks:
+                    callback(self.log[-1])
+        if self.best is not None:
+            self.net.load_state_dict(self.best)
+
+    def _epoch(self, epoch: int) -> None:
+        begun, settings, task = time.perf_counter(), self.settings, self.task
+        state = task.torch_seed(epoch, self.machine.rank)
+        if state is not None:
+            torch.manual_seed(state)
+        rng = np.random.default_rng([self.seed, 2, epoch])
+        self.net.train()
+        steps, batches = task.batches(epoch, rng)
+        losses, lr = self._losses(), 0.0
+        sums: dict[str, Tensor] = {}
+        for k, batch in enumerate(batches):
+            lr = settings.rate((epoch + k / max(steps, 1)) / settings.epochs, losses)
+            for name, value in self._step(batch, lr).items():
+                sums[name] = sums[name] + value if name in sums else value
+        self.machine.agree(self.net)
+        record: dict[str, Any] = {"epoch": epoch + 1, "lr": lr}
+        # One look at the device an epoch, not one a step.
+        record |= task.summary(self.machine.totals(sums))
+        self.net.eval()
+        with torch.no_grad():
+            record |= self.machine.means(task.inner())
+        if settings.patience and record.get("inner_loss", math.nan) <= min(
+            losses, default=math.inf
+        ):
+            self.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        record["seconds"] = round(time.perf_counter() - begun, 3)
+        if not all(math.isfinite(v) for v in record.values()):
+            raise UsageError(
+                f"training left the numbers in epoch {epoch + 1}: {record}. Lower lr "
+                f"(now {settings.lr:g}), or set clip = 1"
+            )
+        self.log.append(record)
+
+    def _step(self, batch: B, lr: float) -> Mapping[str, Tensor]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.task.loss(batch)
+        if loss.down.requires_grad:  # not where this process has no share of a small batch
+            torch.autograd.backward(loss.down)
+        self.machine.add_gradients(self.net)
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
+        self.optimizer.step()
+        return {name: value.detach() for name, value in loss.sums.items()}
+
+    def _losses(self) -> list[float]:
+        name = self.task.loss_name
+        return [r.get("inner_loss", r.get(name, math.inf)) for r in self.log]
+
+    def _stopped(self) -> bool:
+        if not self.settings.patience or not self.log:
+            return False
+        losses = self._losses()
+        return len(losses) - 1 - int(np.argmin(losses)) >= self.settings.patience
+
+    def _state(self, known: str) -> State:
+        return State(
+            digest=known,
+            weights=self.net.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            log=self.log,
+            best=self.best,
+            generator=torch.get_rng_state(),
+        )
+
+    def _resume(self, path: Path, known: str) -> None:
+        state = load_state(path)
+        if state.digest != known:
+            raise UsageError(
+                f"{path} is the checkpoint of another run: data, settings, network, graph or seed "
+                "differ. Give another file, or delete it to begin anew"
+            )
+        self.net.load_state_dict(state.weights)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.log, self.best = list(state.log), state.best
+        if state.generator is not None:
+            torch.set_rng_state(state.generator)
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: LearningSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, settings.lr, momentum=settings.momentum)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, settings.lr)

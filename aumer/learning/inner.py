@@ -1,0 +1,28 @@
+"""Training subjects that are kept out of the gradient, to stop on and to choose on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from aumer.errors import UsageError
+
+
+def inner_subjects(subjects: Iterable[str], share: float, seed: int) -> tuple[str, ...]:
+    """Subjects kept out of the gradient: a share of all, at least one, drawn by `seed`.
+
+    Raises:
+        UsageError: there are not two subjects to part.
+    """
+    if share == 0:
+        return ()
+    known = sorted(set(subjects))
+    if len(known) < 2:
+        raise UsageError(
+            f"inner_share = {share:g} keeps subjects out of the training ones, and there is only "
+            f"{', '.join(known) or 'none'}; set inner_share = 0 and patience = 0"
+        )
+    count = min(len(known) - 1, max(1, round(share * len(known))))
+    rng = np.random.default_rng([seed, 1])
+    return tuple(sorted(rng.choice(np.array(known), count, replace=False).tolist()))

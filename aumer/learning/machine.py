@@ -1,0 +1,147 @@
+"""Where a network is trained: on which device, how precisely, and by how many processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from itertools import count
+
+import torch
+from torch import Tensor, distributed, nn
+
+#: The first process may measure the features of all videos while the others wait for them.
+_PATIENCE = timedelta(days=7)
+_groups = count()
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and tells: the first of ``torchrun``'s, or alone."""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
+
+
+@contextlib.contextmanager
+def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
+    """Join the processes that ``torchrun`` started; alone, or joined already, do nothing.
+
+    Yields:
+        this process's device: its own GPU, where `device` is "cuda".
+    """
+    own = torch.device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield own
+        return
+    if own.type == "cuda":
+        own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(own)
+    if distributed.is_initialized():
+        yield own
+        return
+    # Not every build of torch has these.
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://", timeout=_PATIENCE))
+    # What an earlier group of these processes left in the store would lead this one astray.
+    distributed.init_process_group(
+        "nccl" if own.type == "cuda" else "gloo",
+        store=PrefixStore(f"aumer-{next(_groups)}", store),
+        rank=rank,
+        world_size=world,
+        timeout=_PATIENCE,
+    )
+    try:
+        yield own
+    finally:
+        distributed.destroy_process_group()
+
+
+class Machine:
+    """A device, and this process's place among those that train together (`torchrun`).
+
+    Each process takes its share of every batch and gradients are added up, so that a step is that
+    of the whole batch; only batch norm and dropout see the shares.
+
+    Attributes:
+        rank, count: this process's number, and how many there are.
+    """
+
+    def __init__(
+        self, device: str | torch.device = "cpu", *, mixed_precision: bool = False
+    ) -> None:
+        self.device, self._mixed = torch.device(device), mixed_precision
+        joined = distributed.is_available() and distributed.is_initialized()
+        self.count = distributed.get_world_size() if joined else 1
+        self.rank = distributed.get_rank() if joined else 0
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """The first process goes ahead, and the others come when it is through."""
+        if self.rank:
+            self.total(torch.zeros(()))
+        yield
+        if not self.rank:
+            self.total(torch.zeros(()))
+
+    @property
+    def share(self) -> slice:
+        """This process's part of a batch's samples; a small batch has none for the last ones."""
+        return slice(self.rank, None, self.count)
+
+    def forward(self, net: nn.Module, *inputs: Tensor, **named: Tensor) -> Tensor:
+        """What `net` gives, in 32 bits whatever it was computed in."""
+        some = [x.to(self.device, non_blocking=True) for x in inputs]
+        others = {name: x.to(self.device, non_blocking=True) for name, x in named.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._mixed):
+            found: Tensor = net(*some, **others)
+        return found.float()
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, without a gradient where there are several."""
+        if self.count == 1:
+            return value
+        total = value.detach().to(self.device, copy=True)  # NCCL knows tensors of a GPU alone
+        distributed.all_reduce(total)
+        return total.to(value.device)
+
+    def totals(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Each number's sum over all processes, which must give the same names."""
+        if not values:
+            return {}
+        numbers = torch.stack([v.detach().to("cpu", torch.float64) for v in values.values()])
+        return dict(zip(values, self.total(numbers).tolist(), strict=True))
+
+    def means(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each number's mean over all processes: the rounding of one must not part their ways."""
+        found = self.totals({k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()})
+        return {name: value / self.count for name, value in found.items()}
+
+    def add_gradients(self, net: nn.Module) -> None:
+        """Give every process the sum of all processes' gradients."""
+        if self.count == 1:
+            return
+        parameters = [p for p in net.parameters() if p.requires_grad]
+        for p in parameters:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        distributed.all_reduce(flat)
+        parts = torch.split(flat, [p.numel() for p in parameters])
+        for p, part in zip(parameters, parts, strict=True):
+            p.grad = part.view_as(p)
+
+    def agree(self, net: nn.Module) -> None:
+        """Give every process the mean of what all processes' batch norms saw."""
+        if self.count == 1:
+            return
+        for norm in batch_norms(net):
+            for seen in (norm.running_mean, norm.running_var):
+                if seen is not None:
+                    distributed.all_reduce(seen)
+                    seen /= self.count
+
+
+def batch_norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Every batch norm of a network."""
+    return [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -1,0 +1,109 @@
+"""How any network is trained: a frozen record, for the settings of a part to build on. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, get_args
+
+from aumer.strict import plain, require
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "exponential", "plateau", "cosine"]
+
+#: Relative fall of the loss that a plateau is measured by.
+_PROGRESS = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningSettings:
+    """What every training is asked.
+
+    Attributes:
+        optimizer, lr, weight_decay, momentum: the last is SGD's.
+        schedule: "exponential": lr * decay ** epoch; "plateau" multiplies lr by `factor`, down to
+            `min_lr`, once the loss (the inner one, where there is one) has not fallen for more than
+            `plateau` epochs; "cosine": to 0 over all epochs, after a linear `warmup`.
+        warmup: share of all steps.
+        epochs, batch: passes over the samples; samples per step, over all processes.
+        clip: largest norm of a step's gradient, 0 for any.
+        inner_share: share of the training subjects that are kept out of the gradient; 0 uses all.
+        patience: epochs without a smaller loss on the inner subjects before training stops; the
+            best epoch's weights are kept. 0 trains all epochs and keeps the last.
+        mixed_precision: bfloat16 in the forward pass.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    optimizer: Optimizer
+    lr: float
+    weight_decay: float
+    schedule: Schedule
+    epochs: int
+    batch: int
+    momentum: float = 0.0
+    decay: float = 1.0
+    warmup: float = 0.0
+    factor: float = 0.5
+    plateau: int = 5
+    min_lr: float = 1e-6
+    clip: float = 0.0
+    inner_share: float = 0.0
+    patience: int = 0
+    mixed_precision: bool = False
+
+    # Fields that runs and checkpoints of earlier versions do not have: where they say nothing new
+    # they are left out, or none of these would be known again.
+    _later: ClassVar[tuple[str, ...]] = ("decay", "warmup")
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("optimizer", Optimizer), ("schedule", Schedule)):
+            value = getattr(self, name)
+            require(
+                value in get_args(allowed), name, value, f"one of {', '.join(get_args(allowed))}"
+            )
+        for name in ("epochs", "batch"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
+        require(self.lr > 0, "lr", self.lr, "> 0")
+        for name in ("weight_decay", "clip", "patience", "plateau", "min_lr"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+        for name in ("momentum", "warmup", "inner_share"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
+        require(0 < self.decay <= 1, "decay", self.decay, "in (0, 1]")
+        require(0 < self.factor < 1, "factor", self.factor, "between 0 and 1")
+        require(
+            not self.patience or self.inner_share > 0,
+            "patience",
+            self.patience,
+            "0 where inner_share is 0: without inner subjects there is nothing to stop on",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and TOML have them."""
+        usual = {f.name: f.default for f in fields(self) if f.name in self._later}
+        return {k: v for k, v in plain(self).items() if k not in usual or v != usual[k]}
+
+    def rate(self, done: float, losses: Sequence[float]) -> float:
+        """Learning rate after `done` of all epochs, the past epochs' losses being `losses`.
+
+        A pure function of the past, so that a resumed run needs no state of a scheduler.
+        """
+        if self.schedule == "exponential":
+            return float(self.lr * self.decay ** len(losses))
+        if self.schedule == "cosine":
+            if done < self.warmup:
+                return self.lr * (done / self.warmup + 1e-3)
+            return (
+                self.lr * 0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup)))
+            )
+        lr, best, waited = self.lr, math.inf, 0
+        for loss in losses if self.schedule == "plateau" else ():
+            if loss < best * (1 - _PROGRESS):
+                best, waited = loss, 0
+            else:
+                waited += 1
+            if waited > self.plateau:
+                lr, waited = max(lr * self.factor, self.min_lr), 0
+        return lr

@@ -1,0 +1,65 @@
+"""AUW-GCN's own checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+from aumer import weights
+from aumer.errors import UsageError, WeightsError
+from aumer.files import StrPath
+from aumer.graph import AUGraph
+from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
+from aumer.spotting.net_config import NetConfig
+from aumer.spotting.spotnet import SpotNet
+
+#: AUW-GCN's names for our tensors, in its checkpoints.
+_NAMES = {
+    "graph_embedding.0.gc1.": "graph_layer.",
+    "graph_embedding.0.bn1.": "graph_norm.",
+    "_sequential.0.": "temporal.0.conv.",
+    "_sequential.1.": "temporal.0.norm.",
+    "_sequential.3.": "temporal.1.conv.",
+    "_sequential.4.": "temporal.1.norm.",
+    "_sequential.6.": "temporal.2.conv.",
+    "_sequential.7.": "temporal.2.norm.",
+    "_classification.": "head.",
+}
+
+
+def load_checkpoint(path: StrPath) -> SpotNet:
+    """AUW-GCN's own checkpoint (``checkpoint_epoch_047.pth.tar``), in eval mode.
+
+    Its inputs are features as its ``feature_segment`` files hold them: the published mean and
+    deviation are set. The unit of those files is not known, so it scores them, not ours.
+
+    Raises:
+        WeightsError: no such file, not loadable as plain tensors, or not of that network.
+    """
+    path = Path(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        state = dict(found["state_dict"])
+        prior = state.pop("graph_embedding.0.gc1.adj").double().numpy()
+    except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"cannot read {path} as a checkpoint of AUW-GCN, a file of torch.save with a table "
+            f"state_dict that holds graph_embedding.0.gc1.adj: {type(error).__name__}: {error}"
+        ) from error
+    ours = {}
+    for name, value in state.items():
+        prefix = next((p for p in _NAMES if name.startswith(p)), "")
+        ours[name.replace(prefix, _NAMES.get(prefix, ""), 1)] = value
+    try:
+        graph = AUGraph.from_matrix(prior, name=path.name)
+    except UsageError as error:
+        raise WeightsError(f"{path}: its graph_embedding.0.gc1.adj: {error}") from error
+    # The file holds the matrix as the layer uses it.
+    net = SpotNet(replace(NetConfig.preset("published"), normalisation="none"), graph)
+    net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
+    ours |= {"input_mean": net.input_mean, "input_std": net.input_std}
+    weights.fill(net, ours, f"{path} holds other weights than AUW-GCN has")
+    return net.eval()

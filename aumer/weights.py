@@ -1,0 +1,147 @@
+"""The one kind of file that aumer keeps weights in: safetensors with a card inside.
+
+The card says in JSON what the arrays are: the format and its version, the settings that they go
+with, where they come from. No code in a file is run, and neither writing nor reading needs torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError, WeightsError
+from aumer.files import StrPath, atomic_write
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a sort of file is called and how it is come by.
+
+    Attributes:
+        name: in the card; another one wherever readers of this one would be wrong.
+        holds: what such a file holds, as messages call it: "a spotting network".
+        remedy: what to give instead of a file that is none: "a file that `aumer train` wrote".
+        earlier: names of formats that are read as well.
+    """
+
+    name: str
+    holds: str
+    remedy: str
+    earlier: tuple[str, ...] = ()
+
+    def write(
+        self,
+        path: StrPath,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        about: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Write arrays and what is to be known of them, all at once or not at all.
+
+        Raises:
+            UsageError: `about` is not plain values, or as for `aumer.files.atomic_write`.
+        """
+        from safetensors.numpy import save
+
+        try:
+            card = json.dumps({"format": self.name, **about}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"the card must hold plain values that JSON has: {error}") from error
+        # Not np.ascontiguousarray, which gives a single number an axis.
+        whole = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+        atomic_write(path, save(whole, {"aumer": card}), overwrite=overwrite)
+
+    def read(self, path: StrPath) -> tuple[dict[str, Any], Arrays]:
+        """What `write` was given as `about`, with the format's name, and the arrays.
+
+        Raises:
+            WeightsError: no such file, damaged, or of another format.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            raise WeightsError(f"no weights at {path}: give {self.remedy}") from None
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(
+                f"cannot read weights from {path}: {error}. It must hold {self.holds}: give "
+                f"{self.remedy}"
+            ) from error
+        try:
+            about = json.loads(metadata["aumer"])
+        except (KeyError, ValueError):
+            about = {}
+        found = about.get("format") if isinstance(about, dict) else None
+        if found not in (self.name, *self.earlier):
+            told = "" if found is None else f", but one of {found!r}"
+            raise WeightsError(
+                f"{path} is a safetensors file without the card of {self.holds} "
+                f"({self.name}){told}; it was not written by this version of aumer. Give "
+                f"{self.remedy}"
+            )
+        return about, arrays
+
+
+def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Hex SHA-256 of the arrays' names and numbers, whatever their order."""
+    known = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        known.update(name.encode())
+        known.update(value.tobytes())
+    return known.hexdigest()
+
+
+def arrays_of(net: nn.Module) -> Arrays:
+    """A network's numbers, as `Format.write` takes them; they share its memory on the CPU."""
+    return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
+
+
+def fill(net: nn.Module, found: Mapping[str, Any], complaint: str, remedy: str = "") -> None:
+    """Put arrays or tensors into `net`, if they are its own by name and shape.
+
+    Args:
+        complaint, remedy: what an error says before and after the entries that do not fit.
+
+    Raises:
+        WeightsError: some do not; the message names the first of them.
+    """
+    import torch
+
+    wanted = net.state_dict()
+    state = {name: torch.as_tensor(value) for name, value in found.items()}
+    for name in state:  # older files of recognisers give a single number an axis
+        if state[name].shape == (1,) and name in wanted and not wanted[name].ndim:
+            state[name] = state[name][0]
+    # Files older than torch 0.4.1 lack these counters; torch supplies them and never reads them.
+    missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in state if k not in wanted]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} instead of {tuple(wanted[k].shape)}"
+        for k in wanted
+        if k in state and state[k].shape != wanted[k].shape
+    ]
+    differences = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    wrong = [f"{what}: {_first(keys)}" for what, keys in differences.items() if keys]
+    if wrong:
+        raise WeightsError(f"{complaint}; {'; '.join(wrong)}.{remedy}")
+    net.load_state_dict(state, strict=False)
+
+
+def _first(keys: list[str], count: int = 3) -> str:
+    more = f" and {len(keys) - count} more" if len(keys) > count else ""
+    return ", ".join(keys[:count]) + more

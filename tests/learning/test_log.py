@@ -1,0 +1,71 @@
+"""A training's log serves spotting and recognition alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from training.conftest import simulated, small
+
+from aumer.learning.engine import Callback
+from aumer.learning.log import CURVES, LOG, tensorboard, write_log
+from aumer.recognition.seam import Clips
+from aumer.recognition.ststnet import StstNetRecognizer
+from aumer.training.loop import train
+
+
+def spotting(callbacks: tuple[Callback, ...]) -> tuple[dict[str, Any], ...]:
+    return train(simulated(), small(patience=1), callbacks=callbacks).log
+
+
+def recognition(callbacks: tuple[Callback, ...]) -> tuple[dict[str, Any], ...]:
+    maps = np.random.default_rng(0).normal(size=(6, 28, 28, 3)).astype(np.float32)
+    clips = Clips(maps, np.arange(6) % 2, ("a",) * 6, ("joy", "fear"))
+    return StstNetRecognizer(epochs=2).fit(clips, callbacks=callbacks).log
+
+
+both = pytest.mark.parametrize("learn", [spotting, recognition])
+
+
+@both
+def test_records_and_curves_are_written(learn: Callable[..., Any], tmp_path: Path) -> None:
+    log = learn(())
+    write_log(tmp_path, log)
+    lines = (tmp_path / LOG).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == list(log)
+    assert [r["epoch"] for r in log] == [1, 2]
+    assert (tmp_path / CURVES).read_bytes().startswith(b"\x89PNG")
+
+
+@both
+def test_tensorboard_is_told_where_it_is_installed(
+    learn: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path / "tensorboard")
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            told.append((name, value, epoch))
+
+        def close(self) -> None:
+            told.append(("closed", 0.0, 0))
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    with tensorboard(tmp_path) as callbacks:
+        log = learn(callbacks)
+    wanted = [(k, v, r["epoch"]) for r in log for k, v in r.items() if k != "epoch"]
+    assert told == [*wanted, ("closed", 0.0, 0)]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with tensorboard(tmp_path) as callbacks:
+        assert callbacks == ()
