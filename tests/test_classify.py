@@ -509,7 +509,7 @@ def test_spotted_expressions_are_labelled_by_sequences(sequence_weights: Path) -
     with pytest.raises(UsageError, match="'cnn-lstm' judges sequences of frames, which features"):
         aumer.spot(found.features, recognizer=sequence_weights)
     with pytest.raises(UsageError, match="device 'nowhere' cannot be used here"):
-        aumer.spot(performance(), fps=FPS, recognizer=sequence_weights, device="nowhere")
+        aumer.Spotter(model="rules", recognizer=sequence_weights, device="nowhere")
 
 
 @dataclass
