@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ _SHARED_ARRAYS = ("times", "frames")
 _FEATURES = ("values", "valid", "confidence")
 _TRACK = ("valid", "boxes", "landmarks")
 
-#: Seconds by which a difference of two timestamps may be off by rounding.
+#: Seconds by which a difference of two timestamps may be off by rounding; the reader's, too.
 _SAME_TIME_S = 1e-6
 
 Progress = Callable[[int, "int | None"], None]
@@ -70,12 +70,75 @@ class Analysis:
     numbers: int = 1
 
 
+class Watch(Protocol):
+    """Sees frames go by while they are analysed, so that nobody must decode them again."""
+
+    def wants(self, index: int) -> bool:
+        """Whether to be shown that frame, analysed or not. Called ahead, in another thread."""
+        ...
+
+    def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """Take the next frame that is analysed or wanted.
+
+        Args:
+            landmarks: (68, 2) px of the face that is followed; `None` where it is not seen, or no
+                face was looked for.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """Which part of a video to analyse, in frames: an expression, and what lies round it.
+
+    A step of the analysis is added at either end.
+
+    Attributes:
+        onset, offset: frames, or `None` for the first and the last.
+        margin: further frames at either end, as far as there are.
+    """
+
+    onset: int | None = None
+    offset: int | None = None
+    margin: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("onset", "offset"):
+            if (getattr(self, name) or 0) < 0:
+                raise UsageError(f"frames are counted from 0; found {name} {getattr(self, name)}")
+
+    @property
+    def first(self) -> int:
+        """The first frame that must be there."""
+        return max(0, (self.onset or 0) - self.margin)
+
+    @property
+    def last(self) -> int | None:
+        """The last frame that is wanted."""
+        return None if self.offset is None else self.offset + self.margin
+
+    def check(self, frames: int) -> None:
+        """Complain of frames that a video of so many has not.
+
+        Raises:
+            UsageError: names them.
+        """
+        for name, frame in (("onset", self.onset), ("offset", self.offset)):
+            if frame is not None and frame >= frames:
+                raise UsageError(
+                    f"the clip has frames 0 to {frames - 1}; found {name} {frame}. Frames are "
+                    "counted from 0"
+                )
+
+
 class _Options(TypedDict, total=False):
     """`analyse_all`'s arguments but for source and settings."""
 
     fps: float | None
     start: float | None
     end: float | None
+    frames: FrameRange | None
+    watch: Watch | None
     cache: FeatureCache | None
     progress: Progress | None
     workers: int | None
@@ -106,6 +169,8 @@ def analyse_all(
     fps: float | None = None,
     start: float | None = None,
     end: float | None = None,
+    frames: FrameRange | None = None,
+    watch: Watch | None = None,
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
@@ -117,6 +182,9 @@ def analyse_all(
 
     Args:
         source, fps, start, end: as in `aumer.video.open_video`.
+        frames: the range in frames, in place of start and end.
+        watch: is shown the frames that it wants, where they are decoded at all: not those whose
+            analysis is kept.
         cache: where chunks and finished features are kept and found; `None` keeps nothing. Its
             key must be `cache_key` of this very content, settings and range.
         progress: called with the number of frames decoded and the container's estimate, if any.
@@ -133,15 +201,22 @@ def analyse_all(
         # The key names the content; the file may have got another name since.
         with closing(open_video(source, fps=fps, start=start, end=end)) as now:
             return tuple(replace(found, video=now.info) for found in _unpack(kept))
-    clock = _Clock(settings.motion.rate, start or 0.0)
+    clock = _Clock(settings.motion.rate)
+    lead = _Lead(frames or FrameRange(), settings.motion.rate)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
     done = cache.chunks()
     skip = done * per_chunk
     motions = Motions(settings.motion)  # or complain now, not once motion is measured
     tracker = FaceTracker.from_settings(settings.face)
 
+    looked: set[int] = set()  # frames that are analysed; the others are kept for the watch
+
     def keep(index: int, time_s: float) -> bool:
-        return clock.tick(index, time_s) and clock.kept > skip
+        asked = frames is not None and lead.asks(index, time_s)
+        for number, at in lead.ready(index, time_s):
+            if clock.tick(number, at) and clock.kept > skip:
+                looked.add(number)
+        return index in looked or asked or (watch is not None and watch.wants(index))
 
     reader = open_video(source, fps=fps, start=start, end=end, keep=keep)
     with (
@@ -149,10 +224,15 @@ def analyse_all(
         closing(tracker),
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
     ):
-        frames = _reported(iter(reader), progress, reader.info.frames_estimate)
+        decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
         before = cache.get(done - 1) if done else None
-        for frame in frames:
+        for frame in lead.through(decoded):
+            if frame.index not in looked:
+                if watch is not None and watch.wants(frame.index):
+                    watch.see(frame, None)
+                continue
+            looked.discard(frame.index)
             faces = tracker.look(frame.image, frame.time_s) if before is None else None
             if len(chunk) == per_chunk:
                 assert faces is not None
@@ -166,6 +246,10 @@ def analyse_all(
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
             chunk.add(frame, faces)
+            if watch is not None:
+                face = faces.get(_number(settings.face.follow))
+                watch.see(frame, None if face is None else face.landmarks)
+        lead.check()
         if len(chunk):
             cache.put(done, chunk.arrays(), tracker.state())
             done += 1
@@ -177,7 +261,13 @@ def analyse_all(
     return found
 
 
-def cache_key(content: str, settings: Settings, start: float | None, end: float | None) -> str:
+def cache_key(
+    content: str,
+    settings: Settings,
+    start: float | None,
+    end: float | None,
+    frames: FrameRange | None = None,
+) -> str:
     """Names the features of one content under one set of settings and library versions."""
     return digest(
         {
@@ -185,10 +275,15 @@ def cache_key(content: str, settings: Settings, start: float | None, end: float 
             "content": content,
             "face": asdict(settings.face),
             "motion": asdict(settings.motion),
-            "range": [start, end],
+            "range": [start, end] if frames is None else asdict(frames),
             **computed_by(settings.face),
         }
     )
+
+
+def _number(follow: str) -> int:
+    """The number of the one face that is followed."""
+    return int(follow) if follow.isdecimal() else 1
 
 
 def computed_by(face: FaceSettings) -> dict[str, Any]:
@@ -216,7 +311,7 @@ class _Clock:
     of timestamps never drops a frame of a video as fast as the grid.
     """
 
-    def __init__(self, rate: float, start: float) -> None:
+    def __init__(self, rate: float) -> None:
         self._rate = rate
         self._slot = -(10**9)
         self.kept = 0
@@ -232,6 +327,67 @@ class _Clock:
         self._slot = slot
         self.kept += 1
         return True
+
+
+class _Lead:
+    """Turns a range of frames into one of times while the video is decoded.
+
+    Where a frame lies in time is known once it is there, and analysis begins a step before the
+    first: so frames before it are held as long as they are within a step of the latest.
+    """
+
+    def __init__(self, frames: FrameRange, rate: float) -> None:
+        self._frames, self._step = frames, 1 / rate
+        self._before: list[tuple[int, float]] = []
+        self._end = np.inf
+        self._seen = 0
+        self._over = -1
+
+    def asks(self, index: int, time_s: float) -> bool:
+        """Whether a frame must be decoded that may not be analysed: to be held, or as the end."""
+        if index < self._frames.first:
+            return True
+        if time_s >= self._end - _SAME_TIME_S and self._over < 0:
+            self._over = index
+            return True
+        return False
+
+    def ready(self, index: int, time_s: float) -> list[tuple[int, float]]:
+        """Ordinals and times of the frames of the range, as soon as it is known that they are."""
+        self._seen = index + 1
+        if time_s >= self._end - _SAME_TIME_S:
+            return []
+        if index < self._frames.first:
+            self._before.append((index, time_s))
+            while self._before[0][1] < time_s - self._step - _SAME_TIME_S:
+                del self._before[0]
+            return []
+        if index == self._frames.last:
+            self._end = time_s + 1.5 * self._step
+        start = max(0.0, time_s - self._step)
+        held = [(k, t) for k, t in self._before if t >= start - _SAME_TIME_S]
+        self._before = []
+        return [*held, (index, time_s)]
+
+    def through(self, decoded: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames but for those held in vain; the end's sign ends them."""
+        held: list[Frame] = []
+        for frame in decoded:
+            if frame.index < self._frames.first:
+                held.append(frame)
+                while held[0].time_s < frame.time_s - self._step - _SAME_TIME_S:
+                    del held[0]
+                continue
+            if frame.index == self._over:
+                break
+            yield from held
+            held = []
+            yield frame
+        yield from held  # where no frame after them was asked for
+
+    def check(self) -> None:
+        """Complain of frames that were not there."""
+        self._frames.check(self._seen)
 
 
 class _Stretch:
@@ -283,7 +439,7 @@ class _Chunk:
         n, rois = len(self._rows), len(roi_set(self._settings.motion.rois))
         numbers = sorted({number for _, _, faces in self._rows for number in faces})
         if follow != "all":
-            numbers = [int(follow) if follow.isdecimal() else 1]
+            numbers = [_number(follow)]
         boxes = np.full((len(numbers), n, 4), np.nan, np.float32)
         landmarks = np.full((len(numbers), n, 68, 2), np.nan, np.float32)
         steps = np.full((len(numbers), max(0, n - 1), rois, 2), np.nan, np.float32)

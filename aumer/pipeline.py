@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping
-from contextlib import closing
+import sys
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
@@ -17,23 +18,26 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, overl
 import numpy as np
 
 from aumer import registry
-from aumer.analysis import Analysis, Progress, analyse, analyse_all, cache_key
+from aumer.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import DENSE, RuleSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.recognition import seam
 from aumer.recognition.apex import METHODS, flow_peak, midpoint
-from aumer.recognition.clips import Moment, apex_by_roi_difference
+from aumer.recognition.clips import MAX_FRAMES, Moment, apex_by_roi_difference
+from aumer.recognition.frames import Kept
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.spotting import noise
 from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
-from aumer.video import Source, content_digest, open_video
+from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Required, Unpack
+
+_log = logging.getLogger("aumer")
 
 #: Packages whose version can change the numbers.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
@@ -85,6 +89,16 @@ class _Options(_RunOptions, total=False):
     settings: SettingsLike
 
 
+class _Facts(TypedDict, total=False):
+    """Of a `SpotResult`, what depends on where the features come from."""
+
+    video: Required[VideoInfo]
+    coverage: Required[float]
+    face: int | None
+    notes: tuple[str, ...]
+    track: FaceTrack
+
+
 class Spotter:
     """Spots in any number of videos with one model and one set of settings.
 
@@ -94,7 +108,7 @@ class Spotter:
         graph: an `AUGraph`, or the name or path of one, for a network in place of the one that it
             was trained with; over the same ROIs.
         recognizer: labels what is spotted; see `classify`. None labels nothing.
-        device: where a network runs, as torch names it.
+        device: see `spot`.
         sensitivity, micro_max_s: see `spot`.
         face: which face to follow, in place of what the settings say; see `spot`.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``; what it leaves out
@@ -113,7 +127,7 @@ class Spotter:
         model: str | PathLike[str] | SpotterModel = "combined",
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
-        device: str = "cpu",
+        device: str = "auto",
         face: str | int | None = None,
         sensitivity: str | float | None = None,
         micro_max_s: float | None = None,
@@ -145,7 +159,7 @@ class Spotter:
             None if recognizer is None else _labeller(recognizer, device, self.settings)
         )
         self._of_motion = (
-            _labeller("graph-motion", device, self.settings)
+            _labeller("graph-motion", "auto", self.settings)
             if isinstance(recognizer, str) and recognizer == "default"
             else self._labeller
         )
@@ -217,40 +231,73 @@ class Spotter:
         content: str | None,
         hook: Hook | None,
     ) -> SpotResult:
-        track, features = analysis.track, analysis.features
+        track = analysis.track
         if hook:
             hook("track", track)
-            hook("features", features)
+            hook("features", analysis.features)
+
+        def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
+            return labeller(video, moving, track, analysis.features, fps=ranges["fps"])
+
+        return self._found(
+            analysis.features,
+            hook,
+            self._labeller,
+            judged,
+            content,
+            {"input": dict(ranges)},
+            video=analysis.video,
+            coverage=track.coverage,
+            face=track.number if self._by_number else None,
+            notes=_notes(analysis, self.settings.face.follow),
+            track=track,
+        )
+
+    def _found(
+        self,
+        features: Features,
+        hook: Hook | None,
+        labeller: Labeller | None,
+        judged: Callable[[Labeller, list[Moment]], list[Verdict | None]],
+        content: str | None,
+        given: Mapping[str, Any],
+        **facts: Unpack[_Facts],
+    ) -> SpotResult:
+        """Spot in features, name what is found, and say how it came to be.
+
+        Args:
+            judged: what a labeller says of moments that have an apex after their onset.
+            given: what the settings say of the input.
+            facts: of the result, where they depend on whether a video was read.
+        """
         scores, expressions = self._spotted(features)
         if hook:
             hook("scores", scores)
         named = self._kinds()
-        if self._labeller is not None:
-            verdicts = _verdicts(self._labeller, video, expressions, track, ranges["fps"])
+        if labeller is not None:
+            moments = [Moment(e.onset, e.apex, e.offset) for e in expressions]
+            said = iter(judged(labeller, [m for m in moments if m.onset < m.apex]))
+            verdicts = [next(said) if m.onset < m.apex else None for m in moments]
             expressions = _labelled(expressions, verdicts)
-            named["recognition"] = {"recognizer": self._labeller.recognizer.name}
+            named["recognition"] = {"recognizer": labeller.recognizer.name}
             if hook:
                 hook("verdicts", verdicts)
         settings = self.settings.to_dict()
         limit, limits = noise.limits(features, self._rules)
         return SpotResult(
-            video=analysis.video,
+            **facts,
             expressions=expressions,
             scores=scores,
-            coverage=track.coverage,
             spotter=self._model.name,
-            settings={**settings, **named, "input": dict(ranges)},
+            settings={**settings, **named, **given},
             digests={
-                **_digests(settings, content, self._labeller),
+                **_digests(settings, content, labeller),
                 **getattr(self._model, "digests", {}),
             },
             versions=versions(),
-            face=track.number if self._by_number else None,
-            notes=_notes(analysis, self.settings.face.follow),
             limit=limit,
             limits=limits,
             features=features,
-            track=track,
         )
 
     def _spotted(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -282,38 +329,19 @@ class Spotter:
                 f"least {min_coverage:.0%} and one row are needed; give others, or lower "
                 "min_coverage"
             )
-        scores, expressions = self._spotted(features)
-        if hook:
-            hook("scores", scores)
-        labeller, named = self._of_motion, self._kinds()
-        if labeller is not None:
-            verdicts = [
-                labeller.judge_features(features, Moment(e.onset, e.apex))
-                if e.onset < e.apex
-                else None
-                for e in expressions
-            ]
-            expressions = _labelled(expressions, verdicts)
-            named["recognition"] = {"recognizer": labeller.recognizer.name}
-            if hook:
-                hook("verdicts", verdicts)
-        settings = self.settings.to_dict()
-        limit, limits = noise.limits(features, self._rules)
-        return SpotResult(
+
+        def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
+            return [labeller.judge_features(features, moment) for moment in moving]
+
+        return self._found(
+            features,
+            hook,
+            self._of_motion,
+            judged,
+            None,
+            {},
             video=VideoInfo("features", "features", 0, 0, features.rate),
-            expressions=expressions,
-            scores=scores,
             coverage=coverage,
-            spotter=self._model.name,
-            settings={**settings, **named},
-            digests={
-                **_digests(settings, None, labeller),
-                **getattr(self._model, "digests", {}),
-            },
-            versions=versions(),
-            limit=limit,
-            limits=limits,
-            features=features,
         )
 
 
@@ -342,7 +370,7 @@ def spot(
     end: float | None = None,
     fps: float | None = None,
     face: str | int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     sensitivity: str | float | None = None,
     micro_max_s: float | None = None,
     min_coverage: float = MIN_COVERAGE,
@@ -371,7 +399,9 @@ def spot(
             appears), or "all", which gives a tuple with a result for each, by first appearance.
             One person is followed as long as they are seen; who is who is told by place and
             movement, never by looks.
-        device: where a network runs, as torch names it.
+        device: where networks run, as torch names it; what can run on the CPU alone does so and
+            says it. By default each runs where it runs best: one that spots is small and takes the
+            CPU, a recogniser of sequences takes a GPU if there is one.
         sensitivity: "low", "normal", "high", or false alarms a minute of rest that the spotter may
             raise on simulated faces, the same as the setting rules.sensitivity. Of "rules" it moves
             the threshold in units of noise (`aumer.spotting.noise`), of "combined" the probability
@@ -437,14 +467,15 @@ def classify(
     Args:
         clip: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB; or `Features`, for a
             recogniser that reads the motion of ROIs alone.
-        model: a shipped recogniser by name, the path of a recogniser's weights, or an object that
-            keeps the contract of `aumer.recognition.seam.Recognizer`. Its classes are the labels.
+        model: a shipped recogniser by name, the path of a recogniser's weights (`aumer train`
+            writes them), or an object of `aumer.recognition.seam.Recognizer`, whatever it reads of
+            a clip. Its classes are the labels.
             The default is "graph", and of features "graph-motion".
         onset, offset: frames (0-based); by default the first and the last with a face.
         apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference" or
             "midpoint"; see `aumer.recognition.apex`.
         fps: frames per second; needed for folders and arrays.
-        device: where the recogniser runs, as torch names it, if it can run anywhere but on the CPU.
+        device: as in `spot`.
         cache, progress, settings, workers: as in `spot`.
 
     Raises:
@@ -458,20 +489,21 @@ def classify(
         labeller = _labeller("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         peak = _apex(apex, first, last, clip, None)
-        verdict = labeller.judge_features(clip, Moment(first, peak))
+        verdict = labeller.judge_features(clip, Moment(first, peak, last))
         name, content, at, times = "features", None, clip.frames, clip.times
     else:
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
         content = content_digest(clip, fps=fps)
-        start, end = _span(clip, onset, offset, fps, chosen.motion.rate)
+        within = FrameRange(onset, offset, labeller.maker.margin)
+        kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
         analysis = analyse(
             clip,
             chosen,
             fps=fps,
-            start=start,
-            end=end,
-            cache=_cache(cache, content, chosen, start, end),
+            frames=within,
+            watch=kept,
+            cache=_cache(cache, content, chosen, None, None, within),
             progress=progress,
             workers=workers,
         )
@@ -484,9 +516,12 @@ def classify(
             first,
             last,
             analysis.features,
-            lambda: apex_by_roi_difference(clip, first, last, track, chosen.motion, fps=fps),
+            lambda: apex_by_roi_difference(
+                clip, first, last, track, chosen.motion, fps=fps, kept=kept.faces
+            ),
         )
-        found = labeller(clip, [Moment(first, peak)], track, fps=fps)[0]
+        moments = [Moment(first, peak, last)]
+        found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept.faces)[0]
         if found is None:
             raise NoFaceError(
                 f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
@@ -575,55 +610,22 @@ def _labelled(
     )
 
 
-def _verdicts(
-    labeller: Labeller,
-    video: Source,
-    expressions: tuple[Expression, ...],
-    track: FaceTrack,
-    fps: float | None,
-) -> list[Verdict | None]:
-    """A verdict on each expression; `None` where its motion cannot be seen."""
-    moments = [Moment(e.onset, e.apex) for e in expressions]
-    found = iter(labeller(video, [m for m in moments if m.onset < m.apex], track, fps=fps))
-    return [next(found) if m.onset < m.apex else None for m in moments]
-
-
-def _span(
-    clip: Source, onset: int | None, offset: int | None, fps: float | None, rate: float
-) -> tuple[float | None, float | None]:
-    """Seconds that hold the frames from onset to offset, with a step of the analysis to spare."""
-    if onset is None and offset is None:
-        return None, None
-    times: list[float] = []
-
-    def note(_: int, time_s: float) -> bool:
-        times.append(time_s)
-        return False
-
-    with closing(open_video(clip, fps=fps, keep=note)) as reader:
-        for _ in reader:
-            pass
-    for name, frame in (("onset", onset), ("offset", offset)):
-        if frame is not None and not 0 <= frame < len(times):
-            raise UsageError(
-                f"the clip has frames 0 to {len(times) - 1}; found {name} {frame}. Frames are "
-                "counted from 0"
-            )
-    start = None if onset is None else max(0.0, times[onset] - 1 / rate)
-    end = None if offset is None else times[offset] + 1.5 / rate
-    return start, end
+def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Container[int]:
+    """Frames whose aligned faces may be asked for once the apex is known."""
+    if onset is not None and isinstance(apex, int):
+        return Moment(onset, apex, apex).frames
+    return range(onset or 0, sys.maxsize if offset is None else offset + 1)
 
 
 def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
     recognizer = load_recognizer(which)
-    if hasattr(recognizer, "to"):
-        recognizer.to(device)
-    elif device not in ("auto", "cpu"):
-        raise UsageError(
-            f"the recogniser {recognizer.name!r} runs on the CPU alone; leave device at 'auto', "
-            f"found {device!r}"
+    if not recognizer.to(device) and device not in ("auto", "cpu"):
+        _log.warning(
+            "the recogniser %r runs on the CPU alone: the device %r is not used for it",
+            recognizer.name,
+            device,
         )
-    return Labeller(recognizer, registry.resolve("flow", settings.motion.flow), settings.motion)
+    return Labeller(recognizer, settings.motion)
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
@@ -665,11 +667,12 @@ def _cache(
     settings: Settings,
     start: float | None,
     end: float | None,
+    frames: FrameRange | None = None,
 ) -> FeatureCache | None:
     if cache is None or cache is False or content is None:
         return None
     folder = default_folder() if cache is True else cache
-    return FeatureCache(folder, cache_key(content, settings, start, end))
+    return FeatureCache(folder, cache_key(content, settings, start, end, frames))
 
 
 def _model(
@@ -682,7 +685,7 @@ def _model(
     if isinstance(model, PathLike) or (isinstance(model, str) and _names_a_file(model)):
         from aumer.spotting.network import NetSpotter
 
-        return NetSpotter.load(model, graph=prior, device=device)
+        return NetSpotter.load(model, graph=prior, device=_for_spotter(device))
     part = registry.resolve("spotter", model)
     # Of a class, or a module; an object is used as it is, with what it was made with.
     made = not isinstance(part, (type, ModuleType))
@@ -696,8 +699,35 @@ def _model(
         )
     if make is None:
         return cast(SpotterModel, part)
-    options = {"graph": prior, "device": device}
+    options: dict[str, Any] = {"graph": prior}
+    if "device" in taken:
+        options["device"] = _for_spotter(device)
     return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
+
+
+def _for_spotter(device: str) -> str:
+    """Where a spotting network runs; it is small, and at home on the CPU.
+
+    With 39 thousand parameters a GPU's start takes longer than its work, so that one which is not
+    here is no reason not to spot.
+
+    Raises:
+        UsageError: torch knows no such device.
+    """
+    if device in ("auto", "cpu"):
+        return "cpu"
+    import torch
+
+    try:
+        named = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r} is none that torch knows: {error}") from error
+    try:
+        torch.empty(0, device=named)
+    except (RuntimeError, AssertionError) as error:
+        _log.warning("the device %r is not here (%s): spotting runs on the CPU", device, error)
+        return "cpu"
+    return device
 
 
 def _require_dial(model: SpotterModel, asked: str) -> None:

@@ -52,17 +52,14 @@ _parts: dict[str, dict[str, Any]] = {
         "samm-lv": "aumer.spotting.auwgcn.decoder:SammLvDecoder",
     },
     "recognizer": {
+        "cnn-lstm": "aumer.recognition.systems.cnn_lstm:CnnLstmRecognizer",
         "graph": "aumer.recognition.graph_kernel:GraphRecognizer",
         "graph-motion": "aumer.recognition.graph_motion:GraphMotionRecognizer",
-        "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
-        "svm-cells": "aumer.recognition.svm_cells:SvmCells",
-    },
-    # They read sequences, not one flow map; see aumer.recognition.systems.
-    "sequence-recognizer": {
-        "cnn-lstm": "aumer.recognition.systems.cnn_lstm:CnnLstmRecognizer",
         "mfem-mffm": "aumer.recognition.systems.mfem_mffm:MfemMffmRecognizer",
         "mobilevit-v3": "aumer.recognition.systems.mobilevit_v3:MobileVitV3",
         "se-resnext50": "aumer.recognition.systems.se_resnext50:SeResNext50",
+        "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
+        "svm-cells": "aumer.recognition.svm_cells:SvmCells",
     },
     "dataset": {
         "auwgcn-features": "aumer.data.auwgcn_features:AuwgcnFeatures",
@@ -83,6 +80,9 @@ _parts: dict[str, dict[str, Any]] = {
         "dense-self": "aumer.spotting.layers:DenseSelfLayer",
     },
 }
+
+#: Kinds of before, and what they are now; told for one release.
+_renamed = {"sequence-recognizer": "recognizer"}
 
 #: Kinds of which many ship: a mapping from name to part, by module path, imported when needed.
 _shipped: dict[str, str] = {"graph": "aumer.graph:SHIPPED"}
@@ -168,6 +168,11 @@ def _shipped_parts(kind: str) -> Mapping[str, Any]:
 
 
 def _of(kind: str) -> dict[str, Any]:
+    if kind in _renamed:
+        raise UsageError(
+            f"the kind {kind!r} is {_renamed[kind]!r} now: a part says itself what it reads "
+            "(aumer.recognition.seam.Recognizer)"
+        )
     if kind not in _parts:
         raise UsageError(
             f"unknown kind of part {kind!r}; there are {', '.join(_parts)}."

@@ -22,7 +22,7 @@ from common import Report
 from aumer.analysis import analyse
 from aumer.config import load_settings
 from aumer.recognition.apex import flow_peak, midpoint, roi_difference
-from aumer.recognition.clips import aligned_faces
+from aumer.recognition.frames import aligned_faces
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film, Nuisance
 from aumer.simulate.warp import Face

@@ -33,7 +33,6 @@ from aumer.motion import align
 from aumer.pipeline import load_recognizer
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.labeller import Labeller
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.simulate import nuisance
 from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Event, Timeline
@@ -140,8 +139,8 @@ def speed(report: Report, repeats: int = 40) -> None:
         align(acted.frame(t), acted.landmarks(t).astype(np.float32), 128)
         for t in (ONSET_S, (ONSET_S + APEX_S) / 2, APEX_S)
     ]
-    labeller = Labeller(load_recognizer("default"), tvl1, aumer.load_settings().motion)
-    place = getattr(labeller.recognizer, "place", BY_LANDMARKS)
+    labeller = Labeller(load_recognizer("default"), aumer.load_settings().motion)
+    place = labeller.recognizer.place
     seconds = []
     for _ in range(repeats):
         begun = time.process_time()

@@ -23,16 +23,16 @@ from classify import APEX_S, EXPRESSIONS, INTENSITIES, ONSET_S, film
 from common import Report, test_data
 
 from aumer.analysis import analyse
-from aumer.bench.composite import composite
 from aumer.config import load_settings
 from aumer.motion import AlignedFace, align, without_head
-from aumer.recognition.clips import aligned_faces
 from aumer.recognition.features import centred
-from aumer.recognition.flow_map import SIDE, motion, settled, strain
+from aumer.recognition.flow_map import SIDE, motion, settled, with_strain
+from aumer.recognition.frames import aligned_faces
 from aumer.recognition.place import BY_LANDMARKS, find
 from aumer.recognition.registration import MEAN, NONE, applied, register
 from aumer.recognition.seam import Clips, load
 from aumer.simulate.warp import Face
+from aumer.training.composite import composite
 from aumer.tvl1 import tvl1
 from aumer.types import FloatArray
 
@@ -46,7 +46,7 @@ def field(faces: list[AlignedFace]) -> FloatArray | None:
     if still is None:
         return None
     still = settled(still)
-    return np.concatenate([still, strain(still)[..., None]], axis=-1)
+    return with_strain(still)
 
 
 def simulated() -> list[tuple[str, FloatArray]]:

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from common import RESULTS, Report, test_data
 
-from aumer.bench.composite import composite
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import factory
 from aumer.bench.run import run
 from aumer.bench.tasks.recognition_result import RecognitionResult
 from aumer.bench.workers import Workers
+from aumer.training.composite import composite
 
 #: Recogniser, options and what is measured by it.
 MODELS: dict[str, tuple[str, dict[str, Any], str]] = {

@@ -14,14 +14,17 @@ import pytest
 from acted import APEX_S, BROWS_DOWN, BROWS_UP, OFFSET_S, ONSET_S, SMILE, frames
 
 import aumer
+from aumer.analysis import FrameRange, analyse
 from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
 from aumer.recognition import seam
 from aumer.recognition.features import ROI_CENTRES
-from aumer.recognition.seam import Clips, Floats
+from aumer.recognition.frames import Kept, aligned_faces
+from aumer.recognition.seam import Clips, Floats, Recognizer
 from aumer.results import Prediction
 from aumer.types import FloatArray
+from aumer.video import VideoReader
 
 CLASSES = ("positive", "surprise", "negative")
 FPS = 30
@@ -36,7 +39,7 @@ def at(maps: FloatArray, roi: str) -> Floats:
 
 
 @dataclass
-class BySigns:
+class BySigns(Recognizer):
     """Names an expression by what field.md says of the classes: corners out, brows up or down."""
 
     name: ClassVar[str] = "by-signs"
@@ -45,7 +48,7 @@ class BySigns:
     card: dict[str, Any] = field(default_factory=dict)
     seen: list[FloatArray] = field(default_factory=list)
 
-    def fit(self, clips: Clips) -> BySigns:
+    def fit(self, clips: Clips, **options: Any) -> BySigns:  # type: ignore[override]
         return self
 
     def predict_proba(self, inputs: FloatArray, sources: Any = ()) -> Floats:
@@ -63,6 +66,7 @@ class BySigns:
 class ByMotion(BySigns):
     """Reads the motion of ROIs alone."""
 
+    reads = ("flow-map", "motion")
     rois: tuple[str, ...] = ("mouth_r", "mouth_l", "brow_r_mid")
 
     def predict_motion(self, motion: FloatArray) -> Floats:
@@ -207,13 +211,38 @@ def test_a_prediction_comes_back_from_json(tmp_path: Path) -> None:
         ({"onset": 9, "apex": 9}, "apex must lie after the onset"),
         ({"apex": 99}, "not after the offset; found onset 0, apex 99"),
         ({"fps": None}, "fps"),
-        ({"device": "cuda"}, "runs on the CPU alone"),
         ({"settings": {"motion": {"flow": "nope"}}}, "no flow is called 'nope'"),
     ],
 )
 def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         classify(SMILE, **options)
+
+
+def test_a_device_that_is_of_no_use_is_left_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    aumer.Spotter(model="rules", recognizer="graph", device="cuda")
+    classify(SMILE, onset=ONSET, apex=APEX, offset=25, device="cuda")
+    told = [r.getMessage() for r in caplog.records if "'cuda' is not used for it" in r.message]
+    assert ["'graph'" in told[0], "'by-signs'" in told[1]] == [True, True]
+    caplog.clear()
+    # The network that spots could use a GPU; where there is none it says so.
+    spotter = aumer.Spotter(recognizer="default", device="cuda")
+    assert sum("not used for it" in r.message for r in caplog.records) == 1
+    assert spotter(frames(SMILE), fps=FPS).coverage == 1
+    with pytest.raises(UsageError, match="device 'cudda' is none that torch knows"):
+        aumer.Spotter(device="cudda")
+    caplog.clear()
+    aumer.Spotter(recognizer="graph", device="auto")
+    aumer.Spotter(recognizer="graph")
+    assert not caplog.records
+
+
+def test_an_object_that_keeps_no_contract_is_refused() -> None:
+    class Duck:
+        name, classes = "duck", ("a", "b")
+
+    with pytest.raises(UsageError, match=r"derive from aumer\.recognition\.seam\.Recognizer"):
+        classify(SMILE, model=Duck())
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:
@@ -240,6 +269,101 @@ def test_no_face() -> None:
             apex=APEX,
             settings={"motion": {"max_gap_s": 0.05}},
         )
+
+
+# -- how often a clip is decoded -------------------------------------------------------------------
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A name for each pass over a video's frames."""
+    begun: list[str] = []
+    once = VideoReader.__iter__
+
+    def counted(self: VideoReader) -> Any:
+        begun.append(self.info.name)
+        return once(self)
+
+    monkeypatch.setattr(VideoReader, "__iter__", counted)
+    return begun
+
+
+def film_of(folder: Path, fps: int) -> Path:
+    film = frames(SMILE, fps=fps)
+    path = folder / f"{fps}.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), fps, film.shape[2:0:-1])
+    for image in film:
+        writer.write(np.ascontiguousarray(image[..., ::-1]))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("fps", [30, 150])
+@pytest.mark.parametrize("apex", [None, "roi-difference", "midpoint", 0.5])
+def test_a_clip_is_decoded_once(
+    fps: int, apex: str | float | None, passes: list[str], tmp_path: Path
+) -> None:
+    """A file that says its own times, of which onset and offset are given as frames."""
+    path, k = film_of(tmp_path, fps), fps // FPS
+    chosen = 15 * k + 1 if apex == 0.5 else apex
+    options: dict[str, Any] = {"onset": ONSET * k, "apex": chosen, "offset": 28 * k}
+    found = aumer.classify(path, model=BySigns(), cache=tmp_path / "cache", **options)
+    assert passes == [path.name]
+    # Of a clip whose analysis was kept, the frames that the map is made of are.
+    again = aumer.classify(path, model=BySigns(), cache=tmp_path / "cache", **options)
+    assert len(passes) <= (3 if apex == "roi-difference" else 2)
+    assert (again.probs, again.apex, again.onset_s) == (found.probs, found.apex, found.onset_s)
+    np.testing.assert_array_equal(again.flow_map, found.flow_map)
+
+
+def test_whole_clips_are_decoded_once(passes: list[str], tmp_path: Path) -> None:
+    aumer.classify(film_of(tmp_path, 30), model=BySigns())
+    classify(SMILE)
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize("fps", [30, 150])
+@pytest.mark.parametrize(("onset", "offset"), [(6, 28), (0, 20), (10, None), (None, 25), (6, 35)])
+def test_a_range_of_frames_is_the_range_of_their_times(
+    fps: int, onset: int | None, offset: int | None, tmp_path: Path
+) -> None:
+    """A step of the analysis before the onset and one and a half after the offset."""
+    path, k = film_of(tmp_path, fps), fps // FPS
+    first, last = (None if f is None else f * k for f in (onset, offset))
+    settings = aumer.load_settings()
+    by_frames = analyse(path, settings, frames=FrameRange(first, last))
+    by_times = analyse(
+        path,
+        settings,
+        start=None if not first else first / fps - 1 / 30,
+        end=None if last is None else last / fps + 1.5 / 30,
+    )
+    for name in ("values", "times", "frames", "valid"):
+        np.testing.assert_array_equal(
+            getattr(by_frames.features, name), getattr(by_times.features, name)
+        )
+    for name in ("landmarks", "times", "frames"):
+        np.testing.assert_array_equal(getattr(by_frames.track, name), getattr(by_times.track, name))
+
+
+def test_faces_that_were_kept_are_those_that_a_second_pass_gives() -> None:
+    """Between analyzed frames, where the face is gone for a while, and no others."""
+    film = frames(SMILE, fps=150).copy()
+    film[60:75] = 90  # for .1 s, as long as landmarks are interpolated over
+    film[100:130] = 90
+    settings = aumer.load_settings()
+    kept = Kept(range(len(film)), settings.motion, 10_000)
+    track = analyse(film, settings, fps=150, watch=kept).track
+    again = aligned_faces(film, range(len(film)), track, settings.motion, fps=150)
+    assert 60 < len(kept.faces) <= len(again) < len(film) - 20
+    for frame, face in kept.faces.items():
+        np.testing.assert_array_equal(face.grey, again[frame].grey)
+        np.testing.assert_array_equal(face.landmarks, again[frame].landmarks)
+    missing = sorted(set(again) - set(kept.faces))
+    assert all(frame < min(kept.faces) or frame > max(kept.faces) for frame in missing)
+    few = Kept(range(10, 50), settings.motion, 7)
+    analyse(film, settings, fps=150, watch=few)
+    assert sorted(few.faces) == list(range(10, 17))
 
 
 # -- spot, then recognise --------------------------------------------------------------------------
@@ -270,16 +394,16 @@ def test_spotted_expressions_are_labelled() -> None:
 
 
 def test_only_the_frames_needed_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aumer.recognition import clips
+    from aumer.recognition import frames as read_again
 
     read: list[int] = []
-    original = clips.align
+    original = read_again.align
 
     def align(*args: Any) -> Any:
         read.append(1)
         return original(*args)
 
-    monkeypatch.setattr(clips, "align", align)
+    monkeypatch.setattr(read_again, "align", align)
     found = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
     assert 0 < len(read) <= 3 * len(found.expressions)
 
@@ -334,3 +458,77 @@ def test_the_shipped_recogniser_on_real_smiles(shared_data: Callable[[str], Path
         shared_data("videos/fex_smile_still.mov"), model=shipped(), onset=63, apex=76, offset=112
     )
     assert found.label == "positive"
+
+
+# -- recognisers of sequences and of motion --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sequence_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small cnn-lstm: it has seen simulated clips at 48 px, with four frames beside them."""
+    from aumer.recognition.sequences.inputs import SequenceSettings
+    from aumer.recognition.sequences.simulated import Simulation, simulated_clips
+    from aumer.recognition.systems.cnn_lstm import CnnLstmRecognizer
+
+    made = CnnLstmRecognizer(
+        {"length": 8, "windows": 0, "channels": (4, 8)},
+        {"epochs": 1, "inner_share": 0.0, "patience": 0},
+        inputs=SequenceSettings(size=48, flow="farneback", margin=4),
+    )
+    made.fit(simulated_clips(Simulation(2, 1, size=48, fps=FPS)))
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    made.save(path, {"data": "simulated"})
+    return path
+
+
+def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(
+    sequence_weights: Path, passes: list[str]
+) -> None:
+    from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
+
+    model = seam.load(sequence_weights)
+    assert model.inputs == SequenceSettings(size=48, flow="farneback", margin=4)
+    found = classify(SMILE, model=sequence_weights, onset=ONSET, apex=APEX, offset=25)
+    assert (found.recognizer, found.onset, found.apex, found.offset) == ("cnn-lstm", 6, APEX, 25)
+    assert found.flow_map is None and len(found.attribution) == 12
+    assert len(passes) == 2  # the face is followed, then its frames are put upright by the onset's
+    clip = sequence_inputs(
+        frames(SMILE), onset=ONSET, apex=APEX, offset=25, fps=FPS, settings=model.inputs
+    )
+    expected = model.predict_proba([clip])[0]
+    assert list(found.probs.values()) == pytest.approx(expected.tolist(), abs=1e-3)
+    assert len(found.digests["recognizer"]) == 64
+
+
+def test_spotted_expressions_are_labelled_by_sequences(sequence_weights: Path) -> None:
+    found = aumer.spot(performance(), fps=FPS, recognizer=sequence_weights, device="auto")
+    assert len(found.expressions) >= 2
+    assert all(e.label in ("negative", "positive", "surprise") for e in found.expressions)
+    assert found.settings["recognition"] == {"recognizer": "cnn-lstm"}
+    assert found.features is not None
+    with pytest.raises(UsageError, match="'cnn-lstm' judges sequences of frames, which features"):
+        aumer.spot(found.features, recognizer=sequence_weights)
+    with pytest.raises(UsageError, match="device 'nowhere' cannot be used here"):
+        aumer.Spotter(model="rules", recognizer=sequence_weights, device="nowhere")
+
+
+@dataclass
+class OfMotion(ByMotion):
+    """Reads nothing else."""
+
+    reads = ("motion",)
+
+    def predict_proba(self, inputs: FloatArray, sources: Any = ()) -> Floats:
+        return self.predict_motion(inputs)
+
+    def attribution(self, clip: FloatArray, label: str | None = None) -> Floats | None:
+        return None
+
+
+def test_a_recogniser_of_motion_alone_names_what_a_video_shows() -> None:
+    found = classify(BROWS_UP, model=OfMotion(), onset=ONSET, apex=APEX, offset=25)
+    assert (found.label, found.attribution, found.flow_map) == ("surprise", {}, None)
+    labels = {
+        e.label for e in aumer.spot(performance(), fps=FPS, recognizer=OfMotion()).expressions
+    }
+    assert labels == {"positive", "surprise"}

@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "face flow tvl1 tvl1_torch mdmo motion",
         "spotting recognition simulate results analysis",
         "pipeline measure data",
-        "training bench demo",
+        "training bench demo testing",
         "aumer",  # imports them all, but on first use only
         "cli doctor",
         "__main__",

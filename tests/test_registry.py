@@ -22,7 +22,6 @@ KINDS = (
     "targets",
     "decoder",
     "recognizer",
-    "sequence-recognizer",
     "dataset",
     "graph",
     "graph-layer",
@@ -213,5 +212,10 @@ def test_what_is_named_here_goes_before_an_entry_point(
 
 
 def test_a_name_of_another_kind_is_told() -> None:
-    with pytest.raises(UsageError, match=r"called .cnn-lstm.; .* There is a sequence-recog"):
-        registry.resolve("recognizer", "cnn-lstm")
+    with pytest.raises(UsageError, match=r"called .mesh.; .* There is a landmarker of that name"):
+        registry.resolve("recognizer", "mesh")
+
+
+def test_a_kind_of_before_says_what_it_is_now() -> None:
+    with pytest.raises(UsageError, match="kind 'sequence-recognizer' is 'recognizer' now"):
+        registry.resolve("sequence-recognizer", "cnn-lstm")

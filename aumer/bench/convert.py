@@ -10,7 +10,7 @@ from typing import Any
 
 from aumer import strict
 from aumer.bench import protocol as protocols
-from aumer.bench.clips import ClipSet, StoredClips
+from aumer.bench.clips import ClipSet
 from aumer.bench.protocol import Protocol
 from aumer.bench.result import Run, versions
 from aumer.bench.run import scored
@@ -22,6 +22,7 @@ from aumer.bench.tasks.recognition_result import Fold
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.training.clips import StoredClips
 
 #: What a fold's file of before called itself.
 _OLD_FOLD = "aumer-recognition-fold-1"

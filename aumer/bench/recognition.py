@@ -7,7 +7,7 @@ __getattr__ = moved(
     {
         "run": "aumer.bench.run (seeds are the protocol's; progress is told what is done, first)",
         "stored": "aumer.bench.run",
-        "composite": "aumer.bench.composite",
+        "composite": "aumer.training.composite",
         "factory": "aumer.bench.recognizers",
         "loso": "aumer.bench.tasks.recognition",
         "scored": "aumer.bench.tasks.recognition_result",

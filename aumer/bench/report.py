@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aumer.bench.composite import composite
 from aumer.bench.result import Result
 from aumer.bench.run import stored
 from aumer.bench.sources import SIMULATED
@@ -23,6 +22,7 @@ from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.results.runs import About, Clip, RecognitionRun, Spotted, SpottingRun, Training
+from aumer.training.composite import composite
 from aumer.types import ImageArray
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
-from aumer.cli.options import add_cache, add_settings, cache_folder, read_settings, real
+from aumer.cli.options import add_cache, add_device, add_settings, cache_folder, read_settings, real
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         default="table",
         help="table, or json: one document a line for each clip (JSON Lines)",
     )
+    add_device(parser)
     add_settings(parser)
     add_cache(parser)
 
@@ -112,6 +113,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 apex=args.apex,
                 offset=args.offset,
                 fps=args.fps,
+                device=args.device,
                 cache=cache,
                 progress=console.progress,
                 settings=settings,

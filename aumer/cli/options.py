@@ -63,6 +63,16 @@ def add_sensitivity(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="where networks run, such as cpu or cuda (default: auto, wherever each runs best)",
+    )
+
+
 def add_range(parser: argparse.ArgumentParser) -> None:
     """``--start``, ``--end`` and ``--fps``; `check_range` complains of them."""
     seconds = real("0 or more seconds", lambda x: x >= 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aumer.cli.console import Console, interrupted
 from aumer.cli.options import (
     add_cache,
+    add_device,
     add_sensitivity,
     add_settings,
     cache_folder,
@@ -115,7 +116,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what labels, by name or file of weights (implies --classify)",
     )
-    add("--device", default="cpu", metavar="NAME", help="where a network runs (default: cpu)")
+    add_device(parser)
     add_sensitivity(parser)
     add(
         "--micro-max",

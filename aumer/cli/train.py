@@ -1,4 +1,4 @@
-"""`aumer train`: a network's weights from annotated videos or features."""
+"""`aumer train`: weights of a spotting network or a recogniser from annotated videos."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from aumer.cli.console import Console
 from aumer.cli.options import add_set
-from aumer.errors import EXIT_OK
+from aumer.errors import EXIT_OK, UsageError
 
 _EPILOG = """\
 CONFIG is a TOML file; paths in it are relative to its folder:
@@ -30,6 +30,24 @@ expressions into recordings of neutral faces, each a subject of its own; [augmen
 each, seconds = 30, rate_per_min = 12, strength = 1, held = 0.2 (share of the micro-expressions that
 begin while a macro-expression is held). Nobody whom the network is tested on may be among them.
 
+A file with recognizer = "cnn-lstm" (or another; `aumer bench list` prints them) trains that:
+
+    output = "runs/names"
+    recognizer = "cnn-lstm"
+    classes = ["negative", "positive", "surprise"]  # or words of the data set's coders
+
+    [data]
+    source = "casme2"           # a data set of clips; "own"; or "megc2019", flow images
+    root = "/data/CASME2"
+    kinds = ["micro"]           # and "macro"
+    exclude_subjects = ["sub07"]
+
+    [options]                   # of the recogniser, as `aumer bench --set` changes them
+    learning = { epochs = 60 }
+    inputs = { size = 96 }
+
+Then: aumer classify CLIP --recognizer runs/names/model.safetensors
+
 The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted goes on where
 it was when the same command is given again; on a CPU its weights are those of an unbroken run.
 By several processes, each with its share of every batch (and its GPU, with --device cuda):
@@ -43,8 +61,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "train",
         parents=[common],
-        help="train a spotting network on annotated videos",
-        description="Trains a spotting network and prints the path of its weights.",
+        help="train a spotting network or a recogniser on annotated videos",
+        description="Trains a spotting network, or a recogniser of clips, and prints the path of "
+        "its weights.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -76,6 +95,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Train, and print where the weights are."""
     from aumer.cache import default_folder
     from aumer.learning.machine import is_first
+    from aumer.training import recognizers
     from aumer.training import run as training
 
     overrides = {
@@ -87,41 +107,78 @@ def run(args: argparse.Namespace, console: Console) -> int:
             if (value := getattr(args, name)) is not None
         },
     }
+    if recognizers.of_recognizer(args.config, overrides):
+        return _recognizer(args, console, overrides)
     config = training.read_config(args.config, overrides)
-    epochs = config.train_settings().epochs
 
     def extracting(k: int, total: int, name: str) -> None:
         if k == 0:
             console.start("features", unit="videos")
         console.progress(k, total)
 
-    started: list[float] = []
-
-    def epoch(record: dict[str, Any]) -> None:
-        now = time.monotonic()
-        if not started:
-            console.start("training", unit="epochs")
-            started.extend((now - record["seconds"], record["epoch"] - 1))
-        console.progress(record["epoch"], epochs)
-        begun, first = started
-        left = (now - begun) / (record["epoch"] - first) * (epochs - record["epoch"])
-        inner = f", inner {record['inner_loss']:.4f}" if "inner_loss" in record else ""
-        console.note(
-            f"epoch {record['epoch']}/{epochs}: loss {record['loss_total']:.4f}{inner}, "
-            f"{record['seconds']:.1f} s, about {_minutes(left)} left"
-        )
-
     path = training.run(
         config,
         overwrite=args.overwrite,
         cache=args.cache or default_folder(),
-        callbacks=[epoch],
+        callbacks=[_Epochs(console, config.train_settings().epochs, "loss_total")],
         progress=extracting if is_first() else None,
     )
     console.finish()
     if is_first():
         console.data(f"{path}\n")
     return EXIT_OK
+
+
+def _recognizer(args: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> int:
+    from aumer.cache import default_folder
+    from aumer.learning.machine import is_first
+    from aumer.training import recognizers
+
+    if args.augment_neutral:
+        raise UsageError("--augment-neutral is of spotting networks; this file trains a recogniser")
+    config = recognizers.read_config(args.config, overrides)
+    begun: list[int] = []
+
+    def extracting(done: int, total: int) -> None:
+        if not begun:
+            console.start("clips", unit="clips")
+            begun.append(done)
+        console.progress(done, total)
+
+    made, _ = recognizers.untrained(config)
+    path = recognizers.run(
+        config,
+        overwrite=args.overwrite,
+        cache=args.cache or default_folder(),
+        callbacks=[_Epochs(console, made.stopping()["epochs"] or 0, "loss")],
+        progress=extracting if is_first() else None,
+    )
+    console.finish()
+    if is_first():
+        console.data(f"{path}\n")
+    return EXIT_OK
+
+
+class _Epochs:
+    """Shows how far training is and how long it will take."""
+
+    def __init__(self, console: Console, epochs: int, loss: str) -> None:
+        self._console, self._epochs, self._loss = console, epochs, loss
+        self._begun: tuple[float, int] | None = None
+
+    def __call__(self, record: dict[str, Any]) -> None:
+        now, done, total = time.monotonic(), record["epoch"], self._epochs
+        if self._begun is None:
+            self._console.start("training", unit="epochs")
+            self._begun = now - record["seconds"], done - 1
+        self._console.progress(done, total)
+        begun, first = self._begun
+        left = (now - begun) / (done - first) * (total - done)
+        inner = f", inner {record['inner_loss']:.4f}" if "inner_loss" in record else ""
+        self._console.note(
+            f"epoch {done}/{total}: loss {record[self._loss]:.4f}{inner}, "
+            f"{record['seconds']:.1f} s, about {_minutes(left)} left"
+        )
 
 
 def _minutes(seconds: float) -> str:

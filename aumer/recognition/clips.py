@@ -1,33 +1,45 @@
-"""Flow maps of moments of a video: a second pass over the few frames that they need."""
+"""The clip maker: what a recogniser reads of moments of a video, of whatever kind it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from aumer import registry
 from aumer.config import MotionSettings
-from aumer.errors import UsageError
+from aumer.errors import NoFaceError, UsageError
 from aumer.flow import Flow
-from aumer.motion import AlignedFace, align
-from aumer.recognition.apex import roi_difference
+from aumer.motion import AlignedFace
+from aumer.recognition.apex import roi_difference, rows_between
 from aumer.recognition.flow_map import flow_map
+from aumer.recognition.frames import Faces, Part, aligned_faces, landmarks_at, landmarks_in, read
 from aumer.recognition.place import BY_LANDMARKS, Place
-from aumer.types import FaceTrack, FloatArray
-from aumer.video import Source, open_video
+from aumer.recognition.seam import Reads, Recognizer
+from aumer.recognition.sequences.clips import ClipSequence
+from aumer.recognition.sequences.inputs import SequencePart, SequenceSettings
+from aumer.types import FaceTrack, Features, FloatArray
+from aumer.video import Source
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Most frames of one expression that are held at once: 50 s at 200 frames a second, 160 MB.
 MAX_FRAMES = 10_000
+#: What a recogniser reads: a flow map or motion as an array, or a sequence.
+Clip = FloatArray | ClipSequence
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Onset and apex of an expression, 0-based frames."""
+    """Onset, apex and offset of an expression, 0-based frames."""
 
     onset: int
     apex: int
+    offset: int
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -35,51 +47,187 @@ class Moment:
         return tuple(sorted({self.onset, (self.onset + self.apex) // 2, self.apex}))
 
 
-def flow_maps(
-    source: Source,
-    moments: Sequence[Moment],
-    track: FaceTrack,
-    flow: Flow,
-    settings: MotionSettings,
-    *,
-    fps: float | None = None,
-    place: Place = BY_LANDMARKS,
-) -> list[FloatArray | None]:
-    """The flow map of each moment, in their order.
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What became of a moment.
 
-    Holds the aligned crops of three frames a moment, and stops reading after the last of them.
-
-    Args:
-        source, fps: as given to `aumer.video.open_video`, but no camera.
-        track: the face through the source.
-        place: where the maps shall show the face; see `flow_map`.
-
-    Returns:
-        (28, 28, 3) float32 each; `None` where there is no face, or not one face in motion.
-
-    Raises:
-        UsageError: the source is a camera.
-        VideoError: the source cannot be read.
+    Attributes:
+        number: the moment's.
+        clip: what the recogniser reads of it; `None` where it cannot be seen.
+        why: what cannot be seen.
     """
-    wanted = {frame for moment in moments for frame in moment.frames}
-    faces = aligned_faces(source, wanted, track, settings, fps=fps)
-    maps: list[FloatArray | None] = []
-    for moment in moments:
-        if not {moment.onset, moment.apex} <= faces.keys():
-            maps.append(None)
-            continue
-        ends = faces[moment.onset], faces[moment.apex]
-        between = [faces[k] for k in moment.frames[1:-1] if k in faces]
-        maps.append(
-            flow_map(
-                *ends,
-                flow,
-                via=between,
-                max_head_residual=settings.max_head_residual,
-                place=place,
-            )
+
+    number: int
+    clip: Clip | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class ClipMaker:
+    """Makes of moments what a recogniser reads.
+
+    Attributes:
+        reads: see `aumer.recognition.seam.Recognizer`, as are place, rois and to (`reads_to`).
+        motion: of flow maps.
+        sequences: how sequences are made; `None` for the usual way.
+    """
+
+    reads: Reads
+    motion: MotionSettings
+    place: Place = BY_LANDMARKS
+    rois: tuple[str, ...] = ()
+    sequences: SequenceSettings | None = None
+    to: Literal["apex", "offset"] = "offset"
+
+    @classmethod
+    def of(cls, recognizer: Recognizer, motion: MotionSettings) -> Self:
+        """That of a recogniser."""
+        return cls(
+            recognizer.reads[0],
+            motion,
+            recognizer.place,
+            recognizer.rois,
+            recognizer.inputs or recognizer.default_inputs,
+            recognizer.reads_to,
         )
-    return maps
+
+    @property
+    def margin(self) -> int:
+        """Frames before the onset and after the last frame read that it looks at, too."""
+        if self.reads != "sequence":
+            return 0
+        settings = self.sequences or SequenceSettings()
+        return 0 if settings.length else settings.margin
+
+    def check(self) -> None:
+        """Complain of a name that there is not before anything is read.
+
+        Raises:
+            UsageError: there is no such flow.
+        """
+        registry.resolve("flow", self.motion.flow)
+        if self.sequences is not None and self.sequences.flow != "none":
+            registry.resolve("flow", self.sequences.flow)
+
+    def __call__(
+        self,
+        source: Source,
+        moments: Sequence[Moment],
+        track: FaceTrack,
+        features: Features | None = None,
+        *,
+        fps: float | None = None,
+        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
+    ) -> Iterator[Made]:
+        """What it makes of each moment, each as soon as its frames were read.
+
+        One pass over the frames that are needed, which ends with the last of them; none for motion.
+
+        Args:
+            source, fps: as given to `aumer.video.open_video`, but no camera.
+            track: the face through the source.
+            features: its motion, for a recogniser that reads motion alone.
+            kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
+
+        Raises:
+            UsageError: the source is a camera, there is no such flow, a sequence of more than
+                `MAX_FRAMES` frames, or a ROI that the features do not have.
+            VideoError: the source cannot be read.
+        """
+        if self.reads == "motion":
+            if features is None:
+                raise UsageError("a recogniser of motion judges features, and there are none")
+            self._check_rois(features)
+            for number, moment in enumerate(moments):
+                try:
+                    yield Made(number, self.motion_of(features, moment))
+                except UsageError as error:  # too short for their rate: one of many, perhaps
+                    yield Made(number, None, str(error))
+            return
+        if self.reads == "sequence":
+            yield from self._sequences(source, moments, track, fps)
+        else:
+            yield from self._maps(source, moments, track, fps, kept)
+
+    def motion_of(self, features: Features, moment: Moment) -> FloatArray:
+        """(R, 2) float32: by how much each ROI moves from onset to apex, outer-eye distances.
+
+        Raises:
+            UsageError: a ROI that the features do not have, or no motion is known at that moment.
+        """
+        self._check_rois(features)
+        rows = rows_between(features, moment.onset, moment.apex)[:-1]
+        columns = [features.rois.index(roi) for roi in self.rois]
+        moved = np.nan_to_num(features.values[rows][:, columns]).sum(axis=0)
+        return np.asarray(moved / features.eye_distance, np.float32)
+
+    def _check_rois(self, features: Features) -> None:
+        if missing := [roi for roi in self.rois if roi not in features.rois]:
+            raise UsageError(
+                f"the recogniser reads the ROIs {', '.join(self.rois)}; the features lack "
+                f"{', '.join(missing)}"
+            )
+
+    def _maps(
+        self,
+        source: Source,
+        moments: Sequence[Moment],
+        track: FaceTrack,
+        fps: float | None,
+        kept: Mapping[int, AlignedFace],
+    ) -> Iterator[Made]:
+        flow: Flow = registry.resolve("flow", self.motion.flow)
+        wanted = sorted({frame for moment in moments for frame in moment.frames})
+        places = landmarks_at(wanted, track, self.motion.max_gap_s)
+        parts = [
+            Faces({k: places[k] for k in moment.frames if k in places}, self.motion.crop, kept)
+            for moment in moments
+        ]
+        for number, _ in read(source, parts, fps=fps):
+            moment, faces = moments[number], parts[number].found
+            made = None
+            if {moment.onset, moment.apex} <= faces.keys():
+                made = flow_map(
+                    faces[moment.onset],
+                    faces[moment.apex],
+                    flow,
+                    via=[faces[k] for k in moment.frames[1:-1] if k in faces],
+                    max_head_residual=self.motion.max_head_residual,
+                    place=self.place,
+                )
+            faces.clear()
+            yield Made(
+                number,
+                made,
+                f"no motion of one face from frame {moment.onset} to {moment.apex}: it is hidden "
+                "or too small in one of them, or the two do not show one face",
+            )
+
+    def _sequences(
+        self, source: Source, moments: Sequence[Moment], track: FaceTrack, fps: float | None
+    ) -> Iterator[Made]:
+        parts: list[Part] = []
+        for moment in moments:
+            end = moment.apex if self.to == "apex" else moment.offset
+            if end - moment.onset >= MAX_FRAMES:
+                raise UsageError(
+                    f"a sequence holds at most {MAX_FRAMES} frames; found {end - moment.onset + 1} "
+                    f"from {moment.onset} to {end}. Give onset and offset of one expression"
+                )
+            within = range(max(0, moment.onset - self.margin), end + self.margin + 1)
+            places = landmarks_in(within, track, self.motion.max_gap_s)
+            parts.append(
+                SequencePart(moment.onset, moment.apex, end, self.sequences, fps, places=places)
+            )
+        for number, video in read(source, parts, fps=fps):
+            part = parts[number]
+            assert isinstance(part, SequencePart)
+            parts[number] = Faces({}, 0)  # let go of its frames
+            try:
+                assert video is not None
+                yield Made(number, part.made(video))
+            except NoFaceError as error:
+                yield Made(number, None, str(error))
 
 
 def apex_by_roi_difference(
@@ -91,8 +239,12 @@ def apex_by_roi_difference(
     *,
     fps: float | None = None,
     lag: int = 1,
+    kept: Mapping[int, AlignedFace] = MappingProxyType({}),
 ) -> int:
     """The apex frame by `aumer.recognition.apex.roi_difference`, from every frame between.
+
+    Args:
+        kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
 
     Raises:
         UsageError: too few frames show a face, there are more than `MAX_FRAMES`, or the source is
@@ -105,7 +257,7 @@ def apex_by_roi_difference(
             f"{MAX_FRAMES} frames; found {offset - onset + 1}. Give onset and offset, or use "
             "apex='flow-peak'"
         )
-    faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps)
+    faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)
     frames = sorted(faces)
     if len(frames) <= lag:
         raise UsageError(
@@ -115,66 +267,3 @@ def apex_by_roi_difference(
     greys = np.stack([faces[frame].grey for frame in frames])
     scores = roi_difference(greys, faces[frames[0]].landmarks, lag)
     return frames[int(scores.argmax())]
-
-
-def aligned_faces(
-    source: Source,
-    frames: Iterable[int],
-    track: FaceTrack,
-    settings: MotionSettings,
-    *,
-    fps: float | None = None,
-) -> dict[int, AlignedFace]:
-    """The aligned face in some frames, by frame; those without a face or not there are left out.
-
-    Raises:
-        UsageError: the source is a camera, which cannot be read a second time.
-        VideoError: the source cannot be read.
-    """
-    if isinstance(source, int):
-        raise UsageError(
-            "faces are read in a second pass, and a camera cannot be read twice: record it to a "
-            "file first"
-        )
-    places = landmarks_at(sorted(set(frames)), track, settings.max_gap_s)
-    found: dict[int, AlignedFace] = {}
-    if not places:
-        return found
-    last = max(places)
-    with closing(open_video(source, fps=fps, keep=lambda index, _: index in places)) as video:
-        for frame in video:
-            found[frame.index] = align(frame.image, places[frame.index], settings.crop)
-            if frame.index == last:
-                break
-    return found
-
-
-def landmarks_at(
-    frames: Sequence[int], track: FaceTrack, max_gap_s: float
-) -> dict[int, FloatArray]:
-    """Landmarks (68, 2) px in some frames, by frame.
-
-    A video is analysed at most at motion.rate, so a frame may lie between two that were: there the
-    landmarks are interpolated, as what rests of the head's motion is found in the flow. Less than
-    such a step beyond the first or last face its landmarks stand.
-
-    Args:
-        max_gap_s: frames between two with a face that are further apart than this have none.
-    """
-    seen = np.flatnonzero(track.valid)
-    if not len(seen):
-        return {}
-    at, times = track.frames[seen], track.times[seen]
-    step = float(np.median(np.diff(track.frames))) if len(track) > 1 else 1.0
-    places = {}
-    for frame in frames:
-        right = int(np.searchsorted(at, frame))
-        if right < len(at) and at[right] == frame:
-            places[frame] = track.landmarks[seen[right]]
-        elif 0 < right < len(at) and times[right] - times[right - 1] <= max_gap_s:
-            share = (frame - at[right - 1]) / (at[right] - at[right - 1])
-            before, after = track.landmarks[seen[right - 1]], track.landmarks[seen[right]]
-            places[frame] = (before + share * (after - before)).astype(np.float32)
-        elif right in (0, len(at)) and abs(frame - at[min(right, len(at) - 1)]) < step:
-            places[frame] = track.landmarks[seen[min(right, len(at) - 1)]]
-    return places

@@ -55,7 +55,7 @@ def flow_map(
     if still is None:
         return None
     still = settled(still, place)
-    full = np.concatenate([still, strain(still)[..., None]], axis=-1)
+    full = with_strain(still)
     down, across = _cells(still.shape[0], place)
     return np.asarray(np.einsum("yr,xc,rck->yxk", down, across, full, optimize=True), np.float32)
 
@@ -106,14 +106,19 @@ def settled(field: FloatArray, place: Place = BY_LANDMARKS) -> FloatArray:
 
 
 def strain(field: FloatArray) -> FloatArray:
-    """Optical strain, the norm of the symmetric gradient: (H, W, 2) px -> (H, W) float32.
+    """Optical strain, the norm of the symmetric gradient: (..., H, W, 2) px -> (..., H, W) float32.
 
-    e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2): 0 where skin is shifted or turned as a whole.
+    e = sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), by central differences, one-sided at the rim: 0
+    where skin is shifted or turned as a whole.
     """
     # np.gradient gives the derivative along rows, which is y, first.
-    u_y, u_x = np.gradient(field[..., 0])
-    v_y, v_x = np.gradient(field[..., 1])
+    (u_y, u_x), (v_y, v_x) = (np.gradient(field[..., k], axis=(-2, -1)) for k in (0, 1))
     return np.asarray(np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2), np.float32)
+
+
+def with_strain(field: FloatArray) -> FloatArray:
+    """(..., H, W, 2) px -> (..., H, W, 3) float32: u, v and optical strain."""
+    return np.asarray(np.concatenate([field, strain(field)[..., None]], axis=-1), np.float32)
 
 
 def min_max_view(maps: FloatArray) -> ImageArray:

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -41,8 +41,10 @@ from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.recognition.seam import (
     INPUT_SHAPE,
+    Callback,
     Clips,
     Floats,
+    Recognizer,
     as_inputs,
     column,
     fitted,
@@ -50,6 +52,9 @@ from aumer.recognition.seam import (
     write_weights,
 )
 from aumer.types import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SIDE = INPUT_SHAPE[0]
 PRIOR, IDENTITY = "prior", "identity"
@@ -98,7 +103,7 @@ class Choice:
 _USUAL = {"gamma": 0.3, "ridge": 0.2, "balance": 0.75}
 
 
-class GraphRecognizer:
+class GraphRecognizer(Recognizer):
     """A kernel over a graph of ROIs. Nothing is drawn at random.
 
     Args:
@@ -121,6 +126,7 @@ class GraphRecognizer:
     """
 
     name: ClassVar[str] = "graph"
+    options = ("graph", "choice", "registered", "place")
     #: Cells along a side: 4, 3.1 and 2.8 px, about the 12 ROIs' distance from one another.
     SCALES: ClassVar[tuple[int, ...]] = (7, 9, 10)
 
@@ -141,9 +147,6 @@ class GraphRecognizer:
         self.place = self._place or BY_LANDMARKS
         self.rois = self.graph.rois
         _check_rois(self.rois)
-        self.classes: tuple[str, ...] = ()
-        self.card: dict[str, Any] = {}
-        self.chosen: dict[str, Any] = {}
         self._edges = {
             PRIOR: edge_weights(self.graph),
             IDENTITY: edge_weights(AUGraph.identity(self.rois)),
@@ -165,7 +168,13 @@ class GraphRecognizer:
 
     # Learning
 
-    def fit(self, clips: Clips) -> GraphRecognizer:
+    def fit(
+        self,
+        clips: Clips,
+        *,
+        checkpoint: StrPath | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Choose within these clips, then learn from all of them.
 
         Raises:
@@ -349,7 +358,7 @@ class GraphRecognizer:
         write_weights(path, self, arrays, about, card, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: StrPath) -> GraphRecognizer:
+    def load(cls, path: StrPath) -> Self:
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
         about, arrays = found.about, found.arrays

@@ -23,6 +23,7 @@ class GraphMotionRecognizer(GraphRecognizer):
     """See `GraphRecognizer`; what is said there of cells along a side is here the squares' side."""
 
     name: ClassVar[str] = "graph-motion"
+    reads = ("flow-map", "motion")
     #: Px of a map. Features are means over 9 px or so of a map.
     SCALES: ClassVar[tuple[int, ...]] = (3, 5, 7)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
 
 import numpy as np
 
 from aumer.config import MotionSettings
 from aumer.errors import UsageError
-from aumer.flow import Flow
-from aumer.recognition.apex import rows_between
-from aumer.recognition.clips import Moment, flow_maps
-from aumer.recognition.place import BY_LANDMARKS
+from aumer.motion import AlignedFace
+from aumer.recognition.clips import Clip, ClipMaker, Moment
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.types import FaceTrack, Features, FloatArray
 from aumer.video import Source, content_digest
@@ -29,7 +27,7 @@ class Verdict:
         label: the most probable class.
         probs: of every class; they sum to 1.
         attribution: how much each ROI spoke for the label; empty where it does not say.
-        flow_map: (28, 28, 3) float32 that it judged; `None` where it judged features.
+        flow_map: (28, 28, 3) float32 that it judged; `None` where it judged something else.
     """
 
     label: str
@@ -38,29 +36,22 @@ class Verdict:
     flow_map: FloatArray | None = None
 
 
-@runtime_checkable
-class ReadsMotion(Protocol):
-    """A recogniser that can do with the motion of its ROIs alone, as `Features` hold it."""
-
-    classes: tuple[str, ...]
-    rois: tuple[str, ...]
-
-    def predict_motion(self, motion: FloatArray) -> Floats:
-        """(N, R, 2) float32 from onset to apex, outer-eye distances -> (N, C) probabilities."""
-        ...
-
-
 class Labeller:
-    """Judges moments of videos with one recogniser.
+    """Judges moments of videos with one recogniser, whatever it reads of them.
 
     Attributes:
+        maker: what makes clips of moments.
         digest: SHA-256 (hex) of the file that the recogniser's `save` writes, which holds all that
             its numbers depend on; `None` for one that cannot be saved.
+
+    Raises:
+        UsageError: there is no such flow.
     """
 
-    def __init__(self, recognizer: Recognizer, flow: Flow, settings: MotionSettings) -> None:
+    def __init__(self, recognizer: Recognizer, settings: MotionSettings) -> None:
         self.recognizer = recognizer
-        self._flow, self._settings = flow, settings
+        self.maker = ClipMaker.of(recognizer, settings)
+        self.maker.check()
         self.digest = _digest(recognizer)
 
     def __call__(
@@ -68,55 +59,61 @@ class Labeller:
         source: Source,
         moments: Sequence[Moment],
         track: FaceTrack,
+        features: Features | None = None,
         *,
         fps: float | None = None,
+        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
     ) -> list[Verdict | None]:
         """A verdict on each moment; `None` where no face or no motion of one was seen.
+
+        Args: as `aumer.recognition.clips.ClipMaker`.
 
         Raises:
             UsageError: the source is a camera.
             VideoError: the source cannot be read.
         """
-        place = getattr(self.recognizer, "place", BY_LANDMARKS)
-        maps = flow_maps(source, moments, track, self._flow, self._settings, fps=fps, place=place)
-        return [None if found is None else self.judge(found) for found in maps]
+        found: list[Verdict | None] = [None] * len(moments)
+        for made in self.maker(source, moments, track, features, fps=fps, kept=kept):
+            if made.clip is not None:
+                found[made.number] = self.judge(made.clip)
+        return found
 
-    def judge(self, flow_map: FloatArray) -> Verdict:
-        """A verdict on one (28, 28, 3) flow map."""
-        probs = _named(self.recognizer.classes, self.recognizer.predict_proba(flow_map[None])[0])
-        label = max(probs, key=probs.__getitem__)
-        spoke = self.recognizer.attribution(flow_map, label)
-        return Verdict(label, probs, _named(self.recognizer.rois, spoke), flow_map)
+    def judge(self, clip: Clip) -> Verdict:
+        """A verdict on what the recogniser reads of one clip."""
+        recognizer = self.recognizer
+        inputs = clip[None] if isinstance(clip, np.ndarray) else [clip]
+        verdict = self._verdict(
+            recognizer.predict_proba(inputs)[0], lambda label: recognizer.attribution(clip, label)
+        )
+        if isinstance(clip, np.ndarray) and self.maker.reads == "flow-map":
+            return replace(verdict, flow_map=clip)
+        return verdict
 
     def judge_features(self, features: Features, moment: Moment) -> Verdict:
         """A verdict on the motion of ROIs from onset to apex.
 
         Raises:
-            UsageError: the recogniser reads flow maps alone, or ROIs that the features do not have,
-                or no motion is known at that moment.
+            UsageError: the recogniser does not read motion alone, or reads ROIs that the features
+                do not have, or no motion is known at that moment.
         """
         recognizer = self.recognizer
-        if not isinstance(recognizer, ReadsMotion):
+        if "motion" not in recognizer.reads:
+            what = "flow maps" if recognizer.reads[0] == "flow-map" else "sequences of frames"
             raise UsageError(
-                f"the recogniser {recognizer.name!r} judges flow maps, which features do not hold: "
+                f"the recogniser {recognizer.name!r} judges {what}, which features do not hold: "
                 "give the video that they were made from, or a recogniser with predict_motion"
             )
-        missing = [roi for roi in recognizer.rois if roi not in features.rois]
-        if missing:
-            raise UsageError(
-                f"the recogniser {recognizer.name!r} reads the ROIs {', '.join(recognizer.rois)}; "
-                f"the features lack {', '.join(missing)}"
-            )
-        rows = rows_between(features, moment.onset, moment.apex)[:-1]
-        columns = [features.rois.index(roi) for roi in recognizer.rois]
-        moved = np.nan_to_num(features.values[rows][:, columns]).sum(axis=0) / features.eye_distance
-        moved = moved.astype(np.float32)
-        probs = _named(recognizer.classes, recognizer.predict_motion(moved[None])[0])
+        moved = self.maker.motion_of(features, moment)
+        return self._verdict(
+            recognizer.predict_motion(moved[None])[0],
+            lambda label: recognizer.motion_attribution(moved, label),
+        )
+
+    def _verdict(self, shares: Floats, attribution: Callable[[str], Floats | None]) -> Verdict:
+        probs = _named(self.recognizer.classes, shares)
         label = max(probs, key=probs.__getitem__)
-        spoke: dict[str, float] = {}
-        if hasattr(recognizer, "motion_attribution"):
-            spoke = _named(recognizer.rois, recognizer.motion_attribution(moved, label))
-        return Verdict(label, probs, spoke)
+        spoke = attribution(label)
+        return Verdict(label, probs, {} if spoke is None else _named(self.recognizer.rois, spoke))
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
@@ -124,7 +121,7 @@ def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
 
 
 def _digest(recognizer: Recognizer) -> str | None:
-    if not hasattr(recognizer, "save"):
+    if not recognizer.has_file():
         return None
     with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
         path = Path(folder) / "recognizer.safetensors"

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.face.mean_face import MEAN_FACE
-from aumer.recognition.seam import INPUT_SHAPE, Floats
 from aumer.rois import LANDMARK_NAMES
 from aumer.simulate.anatomy import displacement
 from aumer.types import FloatArray, IntArray
 
-SIDE = INPUT_SHAPE[0]
+Floats = npt.NDArray[np.float64]
+#: Rows and columns of a flow map.
+SIDE = 28
 _MIDDLE = (SIDE - 1) / 2
 #: How far a canonical crop (`aumer.motion.align`) shows the mean face above its origin and below,
 #: in outer-eye distances; half a distance and a half to either side.

@@ -1,15 +1,19 @@
 """What every recogniser takes, gives, and keeps in a file.
 
-A recogniser learns classes of flow maps (onset to apex: u, v and optical strain on a small aligned
-crop of the face) and says how probable each class is, and which ROIs spoke for it.
+A recogniser learns classes of clips and says how probable each class is, and which ROIs spoke for
+it. It declares what it reads of a clip: a flow map (onset to apex: u, v and optical strain on a
+small aligned crop of the face), a sequence of aligned faces, or the motion of ROIs alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +22,25 @@ from aumer import registry, weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.place import BY_LANDMARKS, SIDE, Place
+from aumer.recognition.place import Floats as Floats
 from aumer.types import FloatArray
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from aumer.recognition.sequences.inputs import SequenceSettings
+
 _FORMAT = weights.Format(
     "aumer-recognizer-1", "a recogniser", "a file that a recogniser's `save` wrote"
 )
 #: Rows, columns and channels (u, v, optical strain) of a flow map.
-INPUT_SHAPE = (28, 28, 3)
+INPUT_SHAPE = (SIDE, SIDE, 3)
+#: What a recogniser may read of a clip.
+Reads = Literal["flow-map", "sequence", "motion"]
+#: Called after every epoch with its record.
+Callback = Callable[[dict[str, Any]], object]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,51 +65,196 @@ class Clips(LabelledClips[FloatArray]):
         return chosen
 
 
-class Recognizer(Protocol):
+@dataclass(frozen=True, eq=False)
+class MotionClips(LabelledClips[FloatArray]):
+    """Labelled motion of ROIs; what is not said here is said of `LabelledClips`.
+
+    Shapes:
+        inputs (N, R, 2) float32: from onset to apex, x to the image's right and y down, in
+        outer-eye distances.
+
+    Raises:
+        UsageError: as `LabelledClips`, or an input is of another shape or not finite.
+    """
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.inputs, np.float32)
+        if array.ndim != 3 or array.shape[2] != 2 or not np.isfinite(array).all():
+            raise UsageError(
+                f"motion is finite and of shape (N, R, 2); found {array.shape}. Where none is "
+                "known put 0"
+            )
+        object.__setattr__(self, "inputs", array)
+        super().__post_init__()
+
+    def _inputs_at(self, index: npt.NDArray[Any]) -> FloatArray:
+        chosen: FloatArray = self.inputs[index]
+        return chosen
+
+
+class Recognizer(ABC):
     """One way to recognise. The same clips and the same seed give the same numbers.
+
+    A recogniser of your own derives from this class, defines `name`, `fit` and `predict_proba`, and
+    overrides what else it can do; it is registered as a class
+    (``@aumer.register("recognizer", "mine")``) or handed over as an object.
+    `aumer.testing.RecognizerSuite` checks that it keeps this contract.
 
     Attributes:
         name: of the registry.
+        reads: what it reads of a clip, which `aumer.recognition.clips.ClipMaker` makes. The first
+            is what it learns from and what a video's clips are given as: "flow-map"
+            ((28, 28, 3) float32; see `Clips`), "sequence" (a `ClipSequence`), or "motion" ((R, 2)
+            float32, by how much each of `rois` moved from onset to apex, outer-eye distances).
+            "motion" beside another says that it has `predict_motion`, for `Features` alone.
+        options: the arguments of its constructor that users may set, by name. It is given a seed
+            where "seed" is among them.
+        default_inputs: of sequences, how they are made of frames; `None` for the usual way.
+        reads_to: of sequences, the last frame that is read; flow beyond it is not worth its time.
+
         classes: what the columns of `predict_proba` stand for; empty before `fit`.
-        rois: what the numbers of `attribution` stand for.
+        rois: what the numbers of `attribution` stand for, and of motion the rows.
         card: what the file it was loaded from says of it; empty for one just fitted.
+        place: of flow maps, where they must show the face.
+        inputs: of sequences, how those were made that it has learnt from.
+        chosen: what `fit` chose of its settings.
+        log: a record of each epoch of `fit`.
     """
 
     name: ClassVar[str]
-    classes: tuple[str, ...]
-    rois: tuple[str, ...]
-    card: dict[str, Any]
+    reads: ClassVar[tuple[Reads, ...]] = ("flow-map",)
+    options: ClassVar[tuple[str, ...]] = ()
+    default_inputs: ClassVar[SequenceSettings | None] = None
+    reads_to: ClassVar[Literal["apex", "offset"]] = "offset"
 
-    def fit(self, clips: Clips) -> Recognizer:
-        """Learn, and return itself. Whatever is chosen is chosen within these clips."""
-        ...
+    classes: tuple[str, ...] = ()
+    rois: tuple[str, ...] = ()
+    card: Mapping[str, Any] = _NOTHING
+    place: Place = BY_LANDMARKS
+    inputs: SequenceSettings | None = None
+    chosen: Mapping[str, Any] = _NOTHING
+    log: tuple[dict[str, Any], ...] = ()
 
-    def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
-        """(N, 28, 28, 3) flow maps -> (N, C) float64 probabilities; the rows sum to 1.
+    # -- required ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def fit(
+        self,
+        clips: Any,
+        *,
+        checkpoint: StrPath | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
+        """Learn, and return itself. Whatever is chosen is chosen within these clips.
+
+        Args:
+            clips: `LabelledClips` of what it `reads`.
+            checkpoint: where a long training keeps how far it is, and goes on from if it is there.
+            callbacks: called after each epoch with its record. One that learns at once needs
+                neither.
+        """
+
+    @abstractmethod
+    def predict_proba(self, inputs: Any, sources: Sequence[str] = ()) -> Floats:
+        """N clips of what it `reads` -> (N, C) float64 probabilities; the rows sum to 1.
 
         Args:
             sources: the data set of each clip, where its face was cropped as that data set's clips
-                of `fit` were; none where it shows the face at the recogniser's ``place``, or
-                at `aumer.recognition.place.BY_LANDMARKS` if it has no such attribute.
+                of `fit` were; none where it shows the face at the recogniser's `place`.
         """
-        ...
 
-    def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
-        """(R,) float64: how much each ROI of a (28, 28, 3) flow map spoke for a class.
+    # -- optional ----------------------------------------------------------------------------------
+
+    def attribution(self, clip: Any, label: str | None = None) -> Floats | None:
+        """(R,) float64: how much each ROI of one clip spoke for a class; `None`: it does not say.
 
         Args:
             label: by default the most probable class.
         """
-        ...
+        return None
 
-    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """Everything that prediction needs, and the card, in one safetensors file."""
-        ...
+    def embeddings(self, inputs: Any) -> FloatArray | None:
+        """N clips -> (N, D) float32, what it sees of each; `None`: it has nothing to show."""
+        return None
+
+    def predict_motion(self, motion: FloatArray) -> Floats:
+        """(N, R, 2) float32 from onset to apex, outer-eye distances -> (N, C) probabilities.
+
+        Raises:
+            UsageError: "motion" is not among what it `reads`.
+        """
+        if self.reads[0] != "motion":
+            raise UsageError(f"the recogniser {self.name!r} does not read motion alone")
+        return self.predict_proba(motion)
+
+    def motion_attribution(self, motion: FloatArray, label: str | None = None) -> Floats | None:
+        """`attribution` of (R, 2) motion."""
+        return self.attribution(motion, label) if self.reads[0] == "motion" else None
+
+    def to(self, device: str) -> bool:
+        """Run there from now on.
+
+        Args:
+            device: as torch names it, or "auto": a GPU if there is one.
+
+        Returns:
+            False for one that runs on the CPU alone, whatever is asked.
+        """
+        return False
+
+    def stopping(self) -> dict[str, Any]:
+        """What decides when `fit` ends: ``epochs``, if it counts them; the ``inner_share`` of its
+        subjects on which the epoch is chosen, and the ``patience`` in epochs."""
+        return {"epochs": None, "patience": 0, "inner_share": 0.0}
 
     @classmethod
-    def load(cls, path: StrPath) -> Recognizer:
-        """Read what `save` wrote. No code in the file is run."""
-        ...
+    def has_file(cls) -> bool:
+        """Whether it defines `save` and `load`."""
+        return cls.save is not Recognizer.save
+
+    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """Everything that prediction needs, and the card, in one safetensors file.
+
+        Raises:
+            UsageError: it is not fitted, the card is not plain values, it cannot be saved, or as
+                for `aumer.files.atomic_write`.
+        """
+        raise _no_file(self.name)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Self:
+        """Read what `save` wrote. No code in the file is run.
+
+        Raises:
+            WeightsError: no such file, damaged, or not of this recogniser.
+        """
+        raise _no_file(cls.name)
+
+
+def resolve(name: str | type[Recognizer]) -> type[Recognizer]:
+    """The registered recogniser of a name: a class that keeps the contract.
+
+    Raises:
+        UsageError: there is none of that name, or it is none.
+    """
+    part = registry.resolve("recognizer", name)
+    if not (inspect.isclass(part) and issubclass(part, Recognizer)):
+        raise _none(f"{name!r}", f"{part!r} is not a class derived from it")
+    if lacking := sorted(part.__abstractmethods__):
+        raise _none(f"{name!r}", f"{part!r} does not define {', '.join(lacking)}")
+    return part
+
+
+def _no_file(name: str) -> UsageError:
+    return UsageError(f"the recogniser {name!r} has no file: it defines no save and load")
+
+
+def _none(what: str, why: str) -> UsageError:
+    return UsageError(
+        f"the recogniser {what} cannot be used: recognisers derive from "
+        f"aumer.recognition.seam.Recognizer and define name, fit and predict_proba, and {why}. "
+        "What else they may do is inherited; aumer.testing.RecognizerSuite checks them"
+    )
 
 
 def as_inputs(inputs: npt.ArrayLike) -> FloatArray:
@@ -114,11 +274,13 @@ def as_inputs(inputs: npt.ArrayLike) -> FloatArray:
 
 
 def fitted(recognizer: Recognizer) -> None:
-    """Complain unless it has been fitted or loaded.
+    """Complain unless it is a recogniser that has been fitted or loaded.
 
     Raises:
-        UsageError: it has no classes yet.
+        UsageError: it keeps another contract, or has no classes yet.
     """
+    if not isinstance(recognizer, Recognizer):
+        raise _none(f"{recognizer!r}", "this one does not")
     if not recognizer.classes:
         raise UsageError(f"the recogniser {recognizer.name!r} is not trained: fit or load it first")
 
@@ -224,5 +386,4 @@ def load(which: str | Path | Recognizer = "graph") -> Recognizer:
                 ".safetensors file of your own"
             )
         path = _SHIPPED / f"{which}.safetensors"
-    kind: type[Recognizer] = registry.resolve("recognizer", read_weights(path).recognizer)
-    return kind.load(path)
+    return resolve(read_weights(path).recognizer).load(path)

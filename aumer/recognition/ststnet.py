@@ -6,7 +6,7 @@ Trained for a fixed number of epochs: its published figures chose the epoch on t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,13 +16,15 @@ from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.learning import engine
-from aumer.learning.engine import Callback, Loss, Task
+from aumer.learning.engine import Loss, Task
 from aumer.learning.machine import Machine
 from aumer.learning.settings import LearningSettings
 from aumer.recognition.features import ROI_CENTRES, min_max, occlusion
 from aumer.recognition.seam import (
+    Callback,
     Clips,
     Floats,
+    Recognizer,
     as_inputs,
     column,
     fitted,
@@ -30,6 +32,9 @@ from aumer.recognition.seam import (
     write_weights,
 )
 from aumer.types import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _FILTERS = (3, 5, 8)
 
@@ -62,7 +67,7 @@ class StstNet(nn.Module):
         return logits
 
 
-class StstNetRecognizer:
+class StstNetRecognizer(Recognizer):
     """Adam and cross-entropy weighted by inverse class frequency, for a fixed number of epochs.
 
     Args:
@@ -74,6 +79,8 @@ class StstNetRecognizer:
     """
 
     name: ClassVar[str] = "ststnet"
+    options = ("epochs", "batch", "rate", "seed")
+    rois = tuple(ROI_CENTRES)
 
     def __init__(
         self, *, epochs: int = 100, batch: int = 64, rate: float = 1e-3, seed: int = 0
@@ -84,11 +91,7 @@ class StstNetRecognizer:
                 f"epochs={epochs}, batch={batch}, rate={rate}"
             )
         self.epochs, self.batch, self.rate, self.seed = epochs, batch, rate, seed
-        self.classes: tuple[str, ...] = ()
-        self.rois: tuple[str, ...] = tuple(ROI_CENTRES)
-        self.card: dict[str, Any] = {}
         self.net = StstNet()
-        self.log: tuple[dict[str, Any], ...] = ()
 
     def fit(
         self,
@@ -96,7 +99,7 @@ class StstNetRecognizer:
         *,
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
-    ) -> StstNetRecognizer:
+    ) -> Self:
         """Train from new weights. The state of torch's own generator is left as it was.
 
         Args:
@@ -142,13 +145,17 @@ class StstNetRecognizer:
         k = column(self, label, self.predict_proba(flow_map[None])[0])
         return occlusion(lambda maps: self.predict_proba(maps)[:, k], flow_map)
 
+    def stopping(self) -> dict[str, Any]:
+        """See `aumer.recognition.seam.Recognizer`."""
+        return {**super().stopping(), "epochs": self.epochs}
+
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """See `aumer.recognition.seam.Recognizer`."""
         about = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed}
         write_weights(path, self, weights.arrays_of(self.net), about, card, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: StrPath) -> StstNetRecognizer:
+    def load(cls, path: StrPath) -> Self:
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.recognition.features import ROI_CENTRES, cell_means, centred, occlusion
 from aumer.recognition.seam import (
+    Callback,
     Clips,
     Floats,
+    Recognizer,
     as_inputs,
     column,
     fitted,
@@ -25,10 +27,13 @@ from aumer.recognition.seam import (
 )
 from aumer.types import FloatArray
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _ARRAYS = ("mean", "deviation", "support", "dual", "intercept", "counts")
 
 
-class SvmCells:
+class SvmCells(Recognizer):
     """One-vs-one SVM, K(a, b) = exp(-gamma |a - b|^2), of the z-scored cell means of u, v, strain.
 
     Args:
@@ -38,6 +43,8 @@ class SvmCells:
     """
 
     name: ClassVar[str] = "svm-cells"
+    options = ("c", "gamma", "cells")
+    rois = tuple(ROI_CENTRES)
 
     def __init__(self, c: float = 1.0, gamma: float | None = None, cells: int = 7) -> None:
         if not c > 0 or not (gamma is None or gamma > 0):
@@ -46,15 +53,18 @@ class SvmCells:
             raise UsageError(f"cells must be 1 to 28 along a side; found {cells}")
         self.c, self.cells = c, cells
         self.gamma = 1 / (3 * cells * cells) if gamma is None else gamma
-        self.classes: tuple[str, ...] = ()
-        self.rois: tuple[str, ...] = tuple(ROI_CENTRES)
-        self.card: dict[str, Any] = {}
         self._state: dict[str, Floats] = {}
 
     def _features(self, inputs: FloatArray) -> Floats:
         return cell_means(centred(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
 
-    def fit(self, clips: Clips) -> SvmCells:
+    def fit(
+        self,
+        clips: Clips,
+        *,
+        checkpoint: StrPath | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
         """Learn; nothing is drawn at random.
 
         Raises:
@@ -138,7 +148,7 @@ class SvmCells:
         write_weights(path, self, self._state, about, card, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: StrPath) -> SvmCells:
+    def load(cls, path: StrPath) -> Self:
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
         try:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recognition.faces import clips
 
 from aumer.bench.protocol import Protocol, load
 from aumer.bench.run import run
 from aumer.bench.tasks import recognition
 from aumer.bench.tasks.recognition_result import RecognitionResult
+from aumer.testing.clips import clips
 
 SUBJECTS = ("casme_015", "casme_016", "casme_019", "casme_020")
 

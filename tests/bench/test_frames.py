@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from data import trees
+from recognition.test_conformance import NearestMean
 
-from aumer.bench import clips as clips_module
+from aumer import registry
 from aumer.bench import protocol as protocols
-from aumer.bench.clips import ClipSet, Reading, StoredClips, clip_set, sequence_settings
-from aumer.bench.listing import listed
+from aumer.bench.clips import ClipSet, clip_set
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import factory
 from aumer.bench.run import run
@@ -36,6 +36,9 @@ from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
+from aumer.training import clips as clips_module
+from aumer.training.clips import Reading, StoredClips, sequence_settings
+from aumer.training.listing import listed
 
 #: Networks that learn in a second; frames as published but for the size of the crop.
 SMALL: dict[str, dict[str, Any]] = {
@@ -134,6 +137,18 @@ def test_recognisers_of_flow_maps_on_casme2(
         assert result.folds[0].chosen["place"] == asdict(BY_LANDMARKS)
     if model != "ststnet":  # which learnt for two epochs
         assert result.mean("accuracy") >= 12 / 15
+
+
+def test_a_recogniser_of_motion_of_one_s_own_on_casme2(
+    casme2: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._parts["recognizer"], "nearest-mean", NearestMean)
+    two = replace(protocols.load("casme2-5class"), seeds=(0, 1))
+    result = run(two, casme2, "nearest-mean", folder=tmp_path, cache=cache)
+    check_whole(result, 15)
+    assert result.mean("accuracy") >= 10 / 15
+    assert not any(fold.attribution or fold.embeddings or fold.log for fold in result.folds)
+    assert len(result.reports) == 1  # it draws nothing at random
 
 
 def test_a_killed_run_goes_on_and_its_folder_is_enough(

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench.conftest import TINY, recognize, small, to_old_layout
-from recognition.faces import CLASSES, clips
 from results.pages import Page
 
 from aumer.bench import report as reports
@@ -21,6 +20,7 @@ from aumer.bench.tasks.recognition import DESIGNED_ON
 from aumer.errors import UsageError
 from aumer.results import html
 from aumer.results.runs import RecognitionRun, SpottingRun
+from aumer.testing.clips import CLASSES, clips
 
 
 @pytest.fixture(autouse=True)

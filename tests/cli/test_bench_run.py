@@ -184,7 +184,7 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--model se-resnext", "of sequences cnn-lstm.*Did you mean 'se-resnext50'"),
+        ("--model se-resnext", "there are cnn-lstm.*Did you mean 'se-resnext50'"),
         ("--model cnn-lstm --decoder aumer", "--decoder is of spotting"),
         ("--model cnn-lstm --train-subjects 3", "--train-subjects is of spotting"),
         ("--model cnn-lstm --set config.lenght=3", "unknown key lenght"),

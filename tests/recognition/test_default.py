@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recognition.faces import CLASSES, MOVES, clips
 
-from aumer.bench.composite import composite
 from aumer.bench.recognizers import factory
 from aumer.errors import WeightsError
 from aumer.recognition import seam
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.seam import Recognizer
+from aumer.testing.clips import CLASSES, MOVES, clips
+from aumer.training.composite import composite
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from aumer.bench.composite import composite
 from aumer.recognition.features import (
     ROI_CENTRES,
     cell_means,
@@ -19,6 +18,7 @@ from aumer.recognition.features import (
     occlusion,
 )
 from aumer.rois import DEFAULT_ROIS
+from aumer.training.composite import composite
 from aumer.types import FloatArray
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recognition.faces import CLASSES, clips
 
 from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, UsageError, WeightsError
@@ -36,6 +35,7 @@ from aumer.recognition.registration import (
     resampled,
 )
 from aumer.rois import DEFAULT_ROIS
+from aumer.testing.clips import CLASSES, clips
 from aumer.types import FloatArray
 
 CHOICE = Choice(NONE, 0.3, 0.2, 0.75)

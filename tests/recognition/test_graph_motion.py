@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recognition.faces import clips
 
 import aumer
 from aumer.analysis import analyse
@@ -21,6 +20,7 @@ from aumer.rois import DEFAULT_ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Event, Timeline
+from aumer.testing.clips import clips
 from aumer.types import Features
 
 CHOICE = {"target": "none", "gamma": 0.6, "ridge": 0.2, "balance": 1.0}

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from recognition.faces import CLASSES, clips
 
-from aumer.bench.composite import composite
 from aumer.bench.recognizers import factory
 from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import scored
@@ -20,6 +19,8 @@ from aumer.bench.workers import Workers
 from aumer.errors import UsageError
 from aumer.recognition.seam import Clips, Recognizer
 from aumer.recognition.svm_cells import SvmCells
+from aumer.testing.clips import CLASSES, clips
+from aumer.training.composite import composite
 
 SVM = factory("svm-cells")
 
@@ -29,9 +30,9 @@ def test_each_clip_is_predicted_once_by_a_model_of_the_others() -> None:
     seen: list[tuple[str, ...]] = []
 
     class Watched(SvmCells):
-        def fit(self, clips: Clips) -> SvmCells:
+        def fit(self, clips: Clips, **options: Any) -> Watched:  # type: ignore[override]
             seen.append(clips.subjects)
-            return super().fit(clips)
+            return super().fit(clips, **options)
 
     folds = loso(data, lambda seed: Watched())
     tested = [fold.subject for fold in folds]

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from recognition.faces import CLASSES, clips
 
 from aumer.face.mean_face import MEAN_FACE
 from aumer.recognition.features import centred
@@ -16,6 +15,7 @@ from aumer.recognition.place import BY_LANDMARKS, KNOWN, Place, find
 from aumer.recognition.registration import resampled
 from aumer.rois import LANDMARK_NAMES
 from aumer.simulate.anatomy import displacement
+from aumer.testing.clips import CLASSES, clips
 
 ELSEWHERE = Place(19.0, 17.5, 9.25)
 

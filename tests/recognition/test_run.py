@@ -10,15 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recognition.faces import clips
 
 from aumer.bench import protocol as protocols
-from aumer.bench.composite import composite
 from aumer.bench.protocol import Protocol
 from aumer.bench.run import run, stored
 from aumer.bench.split import Fold, plan
 from aumer.errors import UsageError
 from aumer.recognition.features import min_max
+from aumer.testing.clips import clips
+from aumer.training.composite import composite
 
 PROTOCOL = protocols.load("megc2019-recognition")
 
@@ -102,7 +102,7 @@ def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
         ({"selection": "oracle"}, "svm-cells", "none on the test subjects"),
         ({"selection": "inner"}, "svm-cells", "a recogniser of sequences can choose its epoch"),
         ({}, "cnn-lstm", "holds flow maps and no frames.*it takes graph"),
-        ({}, "cnn-lstn", "no recogniser is called 'cnn-lstn'; of flow maps .*Did you mean 'cnn-l"),
+        ({}, "cnn-lstn", "no recognizer is called 'cnn-lstn'; there are .*Did you mean 'cnn-lstm"),
         ({"recognition": {"svm-cells": {"cell": 3}}}, "svm-cells", "no option 'cell'"),
     ],
 )

@@ -1,40 +1,27 @@
 """Recognition: clips of flow maps or of sequences -> a recognizer of other subjects -> UF1, UAR.
 
 Every clip is predicted once, by a model of other subjects: `fit` is given the training clips and no
-others. Recognizers of flow maps (registry kind "recognizer") and those of sequences
-("sequence-recognizer") are run alike.
+others. All recognizers are run alike, whatever they read of a clip.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer import registry, strict
-from aumer.bench.clips import (
-    AnyClips,
-    ClipSet,
-    Reading,
-    StoredClips,
-    clip_set,
-    forget,
-    sequence_settings,
-)
-from aumer.bench.composite import composite
+from aumer.bench.clips import AnyClips, ClipSet, clip_set
 from aumer.bench.folds import run_folds
-from aumer.bench.listing import Unseen, listed
 from aumer.bench.protocol import Protocol
-from aumer.bench.recognizers import Factory, factory, kind_of, parameters, recognizers
+from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
 from aumer.bench.split import Fold as Planned
 from aumer.bench.split import plan
@@ -42,16 +29,16 @@ from aumer.bench.store import FORMAT, Store
 from aumer.bench.task import Options, Progress, Task, Work
 from aumer.bench.tasks.recognition_result import AT_HAND, Fold, RecognitionResult, scored
 from aumer.bench.workers import Workers
-from aumer.config import MotionSettings, Settings, digest, load_settings
+from aumer.config import digest, load_settings
 from aumer.data.megc2019 import NAME
-from aumer.errors import ConfigError, UsageError
+from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Clips
-from aumer.recognition.sequences.clips import SequenceClips
+from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.seam import Clips, Recognizer, resolve
+from aumer.training.clips import OWN_KEYS, StoredClips, forget, options_of, reading_of
+from aumer.training.composite import composite
+from aumer.training.listing import Unseen, listed
 
-#: Keys of a recognizer's table in a protocol that are no options of its constructor.
-_OWN = ("inputs", "apex")
 #: What of a protocol predictions depend on, besides the model's own table.
 _PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection", "classes")
 _SPLITS = ("loso", "k-fold", "hold-out", "cross-data-set")
@@ -104,12 +91,14 @@ class ClipWork(Work):
         embeddings: tuple[tuple[float, ...], ...] = ()
         attribution: tuple[tuple[float, ...], ...] = ()
         seconds, model = 0.0, None
+        chosen: Mapping[str, Any] = {}
+        log: Sequence[Mapping[str, Any]] = ()
         if len(test):
             begin = time.perf_counter()
             model = self.factory(seed)
-            goes_on = "checkpoint" in inspect.signature(model.fit).parameters
-            model.fit(train, **({"checkpoint": checkpoint} if goes_on else {}))
+            model.fit(train, checkpoint=checkpoint)
             seconds = time.perf_counter() - begin
+            chosen, log = model.chosen, model.log
             shares = model.predict_proba(test.inputs, test.sources)
             embeddings, attribution = _embedded(model, test), _attributed(model, test)
         rest = len(self.unseen)
@@ -123,9 +112,9 @@ class ClipWork(Work):
             tuple(clips.classes[k] for k in labels),
             tuple(clips.classes[k] for k in shares.argmax(1)),
             _rounded(shares, 6),
-            dict(getattr(model, "chosen", {})),
+            dict(chosen),
             round(seconds, 3),
-            tuple(dict(record) for record in getattr(model, "log", ())),
+            tuple(dict(record) for record in log),
             _filled(embeddings, rest),
             _filled(attribution, rest),
             tuple(model.rois) if model is not None and attribution else (),
@@ -150,7 +139,7 @@ class Recognition(Task[ClipSet, ClipSet, Fold]):
     resumes = True
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
-        reads = kind_of(model)
+        reads = resolve(model).reads[0]
         if options.decoder is not None:
             raise UsageError(f"--decoder is of spotting; {protocol.name} recognises")
         if options.overrides:
@@ -161,18 +150,20 @@ class Recognition(Task[ClipSet, ClipSet, Fold]):
             raise UsageError(
                 f"recognition is run with split {', '.join(_SPLITS)}; found {protocol.split}"
             )
-        if NAME in protocol.datasets and (protocol.datasets != (NAME,) or reads != "recognizer"):
+        if NAME in protocol.datasets and (protocol.datasets != (NAME,) or reads != "flow-map"):
             raise UsageError(
                 f"{NAME} holds flow maps and no frames, and stands by itself: it takes "
                 f"{', '.join(recognizers(protocol))}; for {model} give a data set of frames, such "
                 "as casme2, or take another protocol"
             )
         self.options = _selected(protocol, model)
-        self.factory = factory(model, {k: v for k, v in self.options.items() if k not in _OWN})
-        self.learning = _learning(self.factory(0))
+        self.factory = factory(model, _without_own(self.options))
+        made = self.factory(0)
+        self.learning = made.stopping()
         settings = options.settings or load_settings()
-        self.reading = _reading(protocol, model, self.options, settings)
-        if "seed" not in parameters(model):
+        where = f"recognition.{model}"
+        self.reading = reading_of(model, self.options, settings, where, made.rois)
+        if "seed" not in resolve(model).options:
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
         self._cache = options.cache
@@ -343,42 +334,25 @@ def loso(
 def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
     """The model's table, with what the protocol's data and its way to choose an epoch ask for."""
     table = dict(protocol.recognition.get(model, {}))
-    if NAME not in protocol.datasets and "place" in parameters(model):
-        # Maps that are cut by landmarks need nobody to find out where the face is.
-        table.setdefault("place", asdict(BY_LANDMARKS))
+    table |= options_of(model, table, of_frames=NAME not in protocol.datasets)
     if protocol.selection == "fixed":
         return table
-    if protocol.selection == "oracle" or kind_of(model) != "sequence-recognizer":
+    if protocol.selection == "oracle" or "learning" not in resolve(model).options:
         raise UsageError(
             f"selection {protocol.selection!r}: a recogniser of sequences can choose its epoch on "
             "inner subjects (inner), and none on the test subjects; leave it at fixed"
         )
-    made = factory(model, {k: v for k, v in table.items() if k not in _OWN})(0)
+    usual = factory(model, _without_own(table))(0).stopping()
     changed = dict(table.get("learning", {}))
-    if not made.learning.inner_share:
+    if not usual["inner_share"]:
         changed["inner_share"] = INNER_SHARE
-    if not made.learning.patience:
+    if not usual["patience"]:
         changed["patience"] = PATIENCE
     return {**table, "learning": changed}
 
 
-def _reading(
-    protocol: Protocol, model: str, table: Mapping[str, Any], settings: Settings
-) -> Reading:
-    inputs = table.get("inputs", {})
-    if not isinstance(inputs, Mapping):
-        raise ConfigError(f"recognition.{model}.inputs must be a table; found {inputs!r}")
-    apex = table.get("apex", "flow-peak")
-    if kind_of(model) == "recognizer":
-        values = {**asdict(settings.motion), **inputs}
-        motion = strict.build(MotionSettings, values, f"recognition.{model}.inputs")
-        return Reading(replace(settings, motion=motion), apex=apex)
-    from aumer.recognition.sequences.inputs import SequenceSettings
-
-    kind = registry.resolve("sequence-recognizer", model)
-    usual = getattr(kind, "default_inputs", SequenceSettings())
-    made = sequence_settings(usual, inputs, settings)
-    return Reading(settings, made, getattr(kind, "reads_to", "offset"), apex)
+def _without_own(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in table.items() if k not in OWN_KEYS}
 
 
 def _split_in_words(protocol: Protocol) -> str:
@@ -388,16 +362,6 @@ def _split_in_words(protocol: Protocol) -> str:
         "hold-out": f"one of {protocol.folds} groups of subjects held out, scored",
         "cross-data-set": "each data set by a model of the others",
     }[protocol.split]
-
-
-def _learning(made: Any) -> dict[str, Any]:
-    """What decides when training ends."""
-    learning = getattr(made, "learning", None)
-    return {
-        "epochs": getattr(learning, "epochs", getattr(made, "epochs", None)),
-        "patience": getattr(learning, "patience", 0),
-        "inner_share": getattr(learning, "inner_share", 0.0),
-    }
 
 
 def _epoch_note(learning: Mapping[str, Any]) -> str:
@@ -437,14 +401,14 @@ def _mask(rows: Sequence[int], number: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _embedded(model: Any, clips: Clips | SequenceClips) -> tuple[tuple[float, ...], ...]:
-    embeddings = getattr(model, "embeddings", None)
-    return () if embeddings is None else _rounded(embeddings(clips.inputs), 5)
+def _embedded(model: Recognizer, clips: LabelledClips[Any]) -> tuple[tuple[float, ...], ...]:
+    rows = model.embeddings(clips.inputs)
+    return () if rows is None else _rounded(rows, 5)
 
 
-def _attributed(model: Any, clips: Clips | SequenceClips) -> tuple[tuple[float, ...], ...]:
-    attribution = getattr(model, "attribution", None)
-    return () if attribution is None else _rounded(map(attribution, clips.inputs), 5)
+def _attributed(model: Recognizer, clips: LabelledClips[Any]) -> tuple[tuple[float, ...], ...]:
+    rows = [spoke for clip in clips.inputs if (spoke := model.attribution(clip)) is not None]
+    return _rounded(rows, 5) if len(rows) == len(clips) else ()
 
 
 def _rounded(rows: Iterable[npt.ArrayLike], digits: int) -> tuple[tuple[float, ...], ...]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from aumer.bench.clips import AnyClips
 from aumer.bench.figure import Figure
-from aumer.bench.listing import Unseen
 from aumer.bench.protocol import Protocol
 from aumer.bench.result import Result, Run
 from aumer.evaluation.bootstrap import Difference, Estimate
@@ -20,6 +19,7 @@ from aumer.evaluation.recognition import (
     RecognitionReport,
     evaluate_recognition,
 )
+from aumer.training.listing import Unseen
 
 #: Metrics that are printed with their intervals.
 PRINTED = ("uf1", "uar", "accuracy")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -15,9 +15,10 @@ import numpy as np
 from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import MotionSettings, digest, load_settings
-from aumer.errors import NoFaceError, UsageError, did_you_mean
+from aumer.errors import ConfigError, NoFaceError, UsageError, did_you_mean
 from aumer.recognition.apex import METHODS as METHODS_OF_APEX
 from aumer.recognition.apex import flow_peak, midpoint, roi_difference
+from aumer.recognition.frames import Part, Places, between
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.interpolation import (
     METHODS,
@@ -27,8 +28,8 @@ from aumer.recognition.sequences.interpolation import (
 )
 from aumer.recognition.sequences.magnification import Magnification, magnify
 from aumer.rois import roi_set
-from aumer.strict import require
-from aumer.types import Features, FloatArray, ImageArray
+from aumer.strict import build, plain, require
+from aumer.types import Features, FloatArray, Frame, ImageArray, VideoInfo
 
 if TYPE_CHECKING:
     from aumer.video import Source
@@ -75,6 +76,34 @@ class SequenceSettings:
         )
 
 
+def settings_table(settings: SequenceSettings) -> dict[str, Any]:
+    """Plain values, as JSON has them, for `read_settings`."""
+    return plain(settings)
+
+
+def read_settings(
+    table: Mapping[str, Any], usual: SequenceSettings | None = None, where: str = "inputs"
+) -> SequenceSettings:
+    """Settings from a table: what it leaves out is as usual, a magnification of `False` is none.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    usual = usual or SequenceSettings()
+    values = {k: v for k, v in asdict(usual).items() if k != "magnification"}
+    values |= {k: v for k, v in table.items() if k != "magnification"}
+    made: SequenceSettings = build(SequenceSettings, values, where)
+    wanted = table.get("magnification", usual.magnification)
+    if isinstance(wanted, Mapping):
+        default = asdict(usual.magnification or Magnification())
+        wanted = build(Magnification, {**default, **wanted}, f"{where}.magnification")
+    elif wanted is False:
+        wanted = None
+    elif wanted is not None and not isinstance(wanted, Magnification):
+        raise ConfigError(f"{where}.magnification must be a table or false; found {wanted!r}")
+    return replace(made, magnification=wanted)
+
+
 def sequence_inputs(
     source: Source,
     *,
@@ -106,7 +135,7 @@ def sequence_inputs(
         UsageError: frames that the source has not, a name that there is not, or no flow to find
             the apex by.
     """
-    from aumer.video import content_digest, open_video
+    from aumer.video import content_digest
 
     way = apex if isinstance(apex, str) else "midpoint"
     if way not in METHODS_OF_APEX:
@@ -117,8 +146,6 @@ def sequence_inputs(
     given = None if isinstance(apex, str) else apex
 
     settings = settings or SequenceSettings()
-    flow = None if settings.flow == "none" else registry.resolve("flow", settings.flow)
-    _check_order(onset, given, offset)
     about = {
         "version": _VERSION,
         "content": content_digest(source, fps=fps) if cache is not None else None,
@@ -133,54 +160,116 @@ def sequence_inputs(
     if kept is not None:
         return unpack(kept)
 
-    margin = 0 if settings.length else settings.margin
-    first = max(0, onset - margin)
-    last = None if offset is None else offset + margin
-    tracker = _Tracker(settings, landmarks)
-    images: list[ImageArray] = []
-    points: list[FloatArray] = []
-
-    def wanted(index: int, _: float) -> bool:
-        return index >= first and (last is None or index <= last)
-
-    reader = open_video(source, fps=fps, keep=wanted)
-    aligner: _Aligner | None = None
-    waiting: list[tuple[ImageArray, FloatArray | None]] = []  # for the onset's landmarks
-    with closing(reader):
-        rate = fps or reader.info.fps
-        for frame in reader:
-            found = tracker(frame.index, frame.image)
-            waiting.append((frame.image, found))
-            if frame.index < onset:
-                continue
-            if aligner is None:
-                if found is None:
-                    raise NoFaceError(f"no face in frame {onset}, the onset, of {reader.info.name}")
-                aligner = _Aligner(found, settings.size)
-            for image, seen in waiting:
-                images.append(aligner.image(image))
-                points.append(points[-1] if seen is None and points else aligner.points(seen))
-            waiting = []
-    if aligner is None:
-        raise UsageError(f"{reader.info.name} has no frame {onset}, the onset")
-    if rate is None:
-        raise UsageError(f"{reader.info.name} does not say its frame rate; give fps")
-    end = first + len(images) - 1 if offset is None else offset
-    if end > first + len(images) - 1:
-        raise UsageError(
-            f"{reader.info.name} ends at frame {first + len(images) - 1}; the offset is {offset}"
-        )
-    _check_order(onset, given, end)
-    clip = _sequence(
-        np.stack(images),
-        np.stack(points),
-        (onset - first, way if given is None else given - first, end - first),
-        rate,
-        flow,
-        settings,
-    )
+    part = SequencePart(onset, given, offset, settings, fps, way=way)
+    with _looking(settings, landmarks) as look:
+        video: VideoInfo | None = None
+        for frame, video in between(source, part.first, part.last, fps=fps):  # noqa: B007
+            part.add(frame, look(frame))
+            if part.hidden:
+                break
+    assert video is not None  # a video without any frame cannot be read
+    clip = part.made(video)
     store.finish(pack(clip))
     return clip
+
+
+class SequencePart(Part):
+    """The sequence of one expression, made of frames as they come.
+
+    Args:
+        apex: a frame; `None` to find it by `way`.
+        offset: `None` for the last frame that comes.
+        settings, way: see `sequence_inputs`.
+        fps: in place of what the video says.
+        places: see `Part`.
+
+    Attributes:
+        first, last: the frames that it wants, the last `None` for all there are.
+        hidden: no face is seen at the onset.
+
+    Raises:
+        UsageError: there is no such flow, or frames that are not in their order.
+    """
+
+    def __init__(
+        self,
+        onset: int,
+        apex: int | None,
+        offset: int | None,
+        settings: SequenceSettings | None = None,
+        fps: float | None = None,
+        *,
+        way: str = "midpoint",
+        places: Places | None = None,
+    ) -> None:
+        _check_order(onset, apex, offset)
+        self._settings = settings or SequenceSettings()
+        flow = self._settings.flow
+        self._flow = None if flow == "none" else registry.resolve("flow", flow)
+        margin = 0 if self._settings.length else self._settings.margin
+        self.first = max(0, onset - margin)
+        self.last = None if offset is None else offset + margin
+        self.places = {} if places is None else places
+        self._onset, self._apex, self._offset, self._way = onset, apex, offset, way
+        self._fps = fps
+        self._images: list[ImageArray] = []
+        self._points: list[FloatArray] = []
+        # Frames before the onset wait for its landmarks, which all are aligned by.
+        self._waiting: list[tuple[ImageArray, FloatArray | None]] = []
+        self._aligner: _Aligner | None = None
+        self.hidden = False
+
+    def add(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """Take the next of its frames."""
+        if self.hidden:
+            return
+        if self._aligner is None and frame.index >= self._onset:
+            if landmarks is None:
+                self.hidden = True
+                return
+            self._aligner = _Aligner(landmarks, self._settings.size)
+        self._waiting.append((frame.image, landmarks))
+        if self._aligner is None:
+            return
+        for image, seen in self._waiting:
+            self._images.append(self._aligner.image(image))
+            lost = seen is None and bool(self._points)
+            self._points.append(self._points[-1] if lost else self._aligner.points(seen))
+        self._waiting = []
+
+    def made(self, video: VideoInfo) -> ClipSequence:
+        """The sequence, once all its frames are there.
+
+        Raises:
+            NoFaceError: no face at the onset.
+            UsageError: frames that the video has not, no frame rate, or no flow to find the apex
+                by.
+        """
+        onset, apex, offset = self._onset, self._apex, self._offset
+        if self.hidden:
+            raise NoFaceError(f"no face in frame {onset}, the onset, of {video.name}")
+        if self._aligner is None:
+            raise UsageError(f"{video.name} has no frame {onset}, the onset")
+        rate = self._fps or video.fps
+        if rate is None:
+            raise UsageError(f"{video.name} does not say its frame rate; give fps")
+        last = self.first + len(self._images) - 1
+        end = last if offset is None else offset
+        if end > last:
+            raise UsageError(f"{video.name} ends at frame {last}; the offset is {offset}")
+        _check_order(onset, apex, end)
+        return _sequence(
+            np.stack(self._images),
+            np.stack(self._points),
+            (
+                onset - self.first,
+                self._way if apex is None else apex - self.first,
+                end - self.first,
+            ),
+            rate,
+            self._flow,
+            self._settings,
+        )
 
 
 def _sequence(
@@ -299,19 +388,6 @@ def displacement(clip: ClipSequence, frame: int) -> FloatArray:
     return np.asarray(-fields[frame : clip.onset].sum(0, dtype=np.float32), np.float32)
 
 
-def with_strain(flow: FloatArray) -> FloatArray:
-    """(..., S, S, 2) px -> (..., S, S, 3): u, v and optical strain.
-
-    Strain is sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2), central differences, one-sided at the rim.
-    """
-    rows, columns = flow.ndim - 3, flow.ndim - 2
-    u, v = flow[..., 0], flow[..., 1]
-    shear = np.gradient(u, axis=rows) + np.gradient(v, axis=columns)
-    stretch = np.gradient(u, axis=columns) ** 2 + np.gradient(v, axis=rows) ** 2
-    strain = np.sqrt(stretch + shear**2 / 2)
-    return np.asarray(np.concatenate([flow, strain[..., None]], -1), np.float32)
-
-
 def steps_to_apex(clip: ClipSequence, steps: int) -> list[int]:
     """`steps` frames from onset to apex at equal steps, rounded, both included."""
     return [round(float(t)) for t in np.linspace(clip.onset, clip.apex, steps)]
@@ -344,35 +420,35 @@ class _Aligner:
         return np.asarray((moved + 0.5) / self._size - 0.5, np.float32)
 
 
-class _Tracker:
-    """(68, 2) px of a frame's face, given or found; `None` where there is none."""
+@contextmanager
+def _looking(
+    settings: SequenceSettings, landmarks: FloatArray | None
+) -> Iterator[Callable[[Frame], FloatArray | None]]:
+    """Where a frame's face is, (68, 2) px, given or found; `None` where there is none."""
+    if landmarks is None:
+        from aumer.face.track import FaceTracker
 
-    def __init__(self, settings: SequenceSettings, landmarks: FloatArray | None) -> None:
-        self._given = landmarks
-        if landmarks is None:
-            from aumer.face.track import FaceTracker
+        usual = load_settings().face
+        named = replace(usual, detector=settings.detector, landmarker=settings.landmarker)
+        with closing(FaceTracker.from_settings(named)) as tracker:
 
-            self._find = FaceTracker.from_settings(
-                replace(
-                    load_settings().face,
-                    detector=settings.detector,
-                    landmarker=settings.landmarker,
-                    min_eye_distance=16.0,
-                )
-            )
-        elif landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
-            raise UsageError(f"landmarks must be (T, 68, 2) px; found {landmarks.shape}")
+            def find(frame: Frame) -> FloatArray | None:
+                face = tracker(frame.image)
+                return None if face is None else face.landmarks
 
-    def __call__(self, index: int, image: ImageArray) -> FloatArray | None:
-        if self._given is not None:
-            if index >= len(self._given):
-                raise UsageError(
-                    f"there are landmarks of {len(self._given)} frames, not of {index}"
-                )
-            points: FloatArray = self._given[index].astype(np.float32)
-            return points if np.isfinite(points).all() else None
-        face = self._find(image)
-        return None if face is None else face.landmarks
+            yield find
+        return
+    if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
+        raise UsageError(f"landmarks must be (T, 68, 2) px; found {landmarks.shape}")
+    known = landmarks.astype(np.float32)
+
+    def given(frame: Frame) -> FloatArray | None:
+        if frame.index >= len(known):
+            raise UsageError(f"there are landmarks of {len(known)} frames, not of {frame.index}")
+        points: FloatArray = known[frame.index]
+        return points if np.isfinite(points).all() else None
+
+    yield given
 
 
 def _check_order(onset: int, apex: int | None, offset: int | None) -> None:

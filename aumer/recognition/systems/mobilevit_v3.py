@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aumer.recognition.flow_map import with_strain
 from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
-from aumer.recognition.sequences.inputs import SequenceSettings, displacement, with_strain
+from aumer.recognition.sequences.inputs import SequenceSettings, displacement
 from aumer.recognition.sequences.windows import Place, Window
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
 from aumer.strict import require

@@ -6,10 +6,10 @@ that is; fitting, predicting, attribution and files are here.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,19 @@ from torch import Tensor, nn
 from aumer import strict, weights
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
-from aumer.learning.engine import Callback
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
-from aumer.recognition.seam import Floats, Recognizer, column, fitted, read_weights, write_weights
+from aumer.recognition.seam import (
+    Callback,
+    Floats,
+    Recognizer,
+    column,
+    fitted,
+    read_weights,
+    write_weights,
+)
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
-from aumer.recognition.sequences.inputs import SequenceSettings
+from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
 from aumer.recognition.sequences.windows import Place, Window, balanced_places
 from aumer.recognition.systems.precision import (
     Precision,
@@ -46,31 +53,29 @@ _BATCH = 16
 _HIDDEN = 0.1
 
 
-class SequenceSystem(ABC, Generic[C]):
+class SequenceSystem(Recognizer, Generic[C]):
     """A recogniser of whole clips. The same clips and the same seed give the same numbers.
 
     Args:
         config: of the network; a mapping changes the published configuration.
         learning: of the training; a mapping changes the published settings.
         seed: of the initial weights and of all that is drawn.
-        device: on which it trains and predicts.
+        device: on which it trains and predicts; see `to`.
+        inputs: how the clips were made that it is given; a mapping changes the usual way.
 
     Attributes:
-        default_inputs: how its clips are made of frames, by default.
-        reads_to: the last frame that it reads of a clip; flow beyond it is not worth its time.
         net: `None` before `fit`.
-        log: one record per epoch of `fit`.
-        classes, rois, card: see `aumer.recognition.seam.Recognizer`.
 
     Raises:
         ConfigError: an unknown or impossible setting.
     """
 
-    name: ClassVar[str]
+    reads = ("sequence",)
+    options = ("config", "learning", "seed", "device")
+    rois = DEFAULT_ROIS.names
     config_type: type[C]
     default_learning: ClassVar[Learning]
     default_inputs: ClassVar[SequenceSettings]
-    reads_to: ClassVar[Literal["apex", "offset"]] = "offset"
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class SequenceSystem(ABC, Generic[C]):
         *,
         seed: int = 0,
         device: str | torch.device = "cpu",
+        inputs: SequenceSettings | None = None,
     ) -> None:
         if config is None or isinstance(config, Mapping):
             config = strict.build(self.config_type, config or {}, f"configuration of {self.name}")
@@ -87,11 +93,8 @@ class SequenceSystem(ABC, Generic[C]):
             learning = strict.build(Learning, values, f"learning of {self.name}")
         self.config: C = config
         self.learning, self.seed, self.device = learning, seed, torch.device(device)
-        self.classes: tuple[str, ...] = ()
-        self.rois: tuple[str, ...] = DEFAULT_ROIS.names
-        self.card: dict[str, Any] = {}
+        self.inputs: SequenceSettings = inputs or self.default_inputs
         self.net: nn.Module | None = None
-        self.log: tuple[dict[str, Any], ...] = ()
 
     # -- what a system says of itself --------------------------------------------------------------
 
@@ -194,8 +197,26 @@ class SequenceSystem(ABC, Generic[C]):
         """
         variants = [clip, *(at_rest(clip, k) for k in DEFAULT_ROIS.landmarks)]
         shares = self.predict_proba(variants)
-        k = column(self._recognizer, label, shares[0])
+        k = column(self, label, shares[0])
         return np.asarray(shares[0, k] - shares[1:, k], np.float64)
+
+    def to(self, device: str) -> bool:
+        """See `aumer.recognition.seam.Recognizer`.
+
+        Raises:
+            UsageError: no such device, or it is not here.
+        """
+        self.device = device_of(device)
+        return True
+
+    def stopping(self) -> dict[str, Any]:
+        """See `aumer.recognition.seam.Recognizer`."""
+        learning = self.learning
+        return {
+            "epochs": learning.epochs,
+            "patience": learning.patience,
+            "inner_share": learning.inner_share,
+        }
 
     def save(
         self,
@@ -213,16 +234,17 @@ class SequenceSystem(ABC, Generic[C]):
         Raises:
             UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
         """
-        fitted(self._recognizer)
+        fitted(self)
         assert self.net is not None
         about = {
             "config": strict.plain(self.config),
             "learning": self.learning.to_dict(),
             "seed": self.seed,
             "precision": precision,
+            "inputs": settings_table(self.inputs),
         }
         small = packed(weights.arrays_of(self.net), precision)
-        write_weights(path, self._recognizer, small, about, card, overwrite=overwrite)
+        write_weights(path, self, small, about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls: type[S], path: StrPath) -> S:
@@ -234,7 +256,10 @@ class SequenceSystem(ABC, Generic[C]):
         found = read_weights(path, cls.name)
         try:
             about = found.about
-            made = cls(about["config"], about["learning"], seed=int(about["seed"]))
+            # Files of before have no inputs: they were made the usual way, as far as anybody knows.
+            inputs = read_settings(about["inputs"]) if "inputs" in about else None
+            seed = int(about["seed"])
+            made = cls(about["config"], about["learning"], seed=seed, inputs=inputs)
             net = made.build(len(found.classes))
             weights.fill(net, unpacked(found.arrays), f"{path} holds no whole {cls.name}")
             if about["precision"] == "int8":
@@ -244,14 +269,9 @@ class SequenceSystem(ABC, Generic[C]):
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made
 
-    @property
-    def _recognizer(self) -> Recognizer:
-        """Itself: the seam's helpers ask for name and classes, and not for what it reads."""
-        return cast(Recognizer, self)
-
     @torch.no_grad()
     def _run(self, clips: Sequence[ClipSequence], *, embed: bool) -> Tensor:
-        fitted(self._recognizer)
+        fitted(self)
         assert self.net is not None
         material = _ClipMaterial(self, clips)
         places = self.places(clips)
@@ -312,6 +332,24 @@ class _ClipMaterial:
         for clip in self._clips:
             arrays += [clip.grey, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
         return content_hash(arrays, *facts, *self.subjects)
+
+
+def device_of(name: str) -> torch.device:
+    """The device of a name; "auto" is the first GPU, or the CPU where there is none.
+
+    Raises:
+        UsageError: torch knows no such device, or has no driver for it here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device {name!r} cannot be used here ({error}). Give 'cpu', or leave it at 'auto'"
+        ) from error
+    return device
 
 
 def standardised(image: ImageArray) -> FloatArray:

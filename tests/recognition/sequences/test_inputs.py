@@ -15,13 +15,13 @@ from aumer import registry
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.flow import farneback
+from aumer.recognition.flow_map import with_strain
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import (
     SequenceSettings,
     displacement,
     sequence_inputs,
     steps_to_apex,
-    with_strain,
 )
 from aumer.recognition.sequences.magnification import Magnification
 from aumer.recognition.sequences.simulated import CLASSES, Simulation, simulated_clips

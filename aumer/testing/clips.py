@@ -1,11 +1,17 @@
-"""Flow maps of made-up faces: brows together, corners of the mouth out and up, brows up."""
+"""Labelled clips of made-up faces: brows together, corners of the mouth out and up, brows up.
+
+Of each kind that a recogniser may read; small, and quickly made.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS, Place
-from aumer.recognition.seam import Clips
+from aumer.recognition.seam import Clips, MotionClips, Recognizer
 from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray
 
@@ -49,3 +55,37 @@ def clips(seed: int, subjects: int = 4, each: int = 3, place: Place = BY_LANDMAR
         tuple(f"clip{k}" for k in range(len(rows))),
         tuple(("one", "two")[s % 2] for s, _ in rows),
     )
+
+
+def motions(rois: tuple[str, ...], seed: int, subjects: int = 4, each: int = 3) -> MotionClips:
+    """Motion of these ROIs, of `each` clips of every class of every subject."""
+    rng = np.random.default_rng(seed)
+    rows = [(s, c) for s in range(subjects) for c in range(3) for _ in range(each)]
+    moved = rng.normal(0, 0.002, (len(rows), len(rois), 2))
+    for k, (_, label) in enumerate(rows):
+        for roi, move in MOVES[label].items():
+            if roi in rois:
+                moved[k, rois.index(roi)] += 0.03 * rng.uniform(0.7, 1.3) * np.array(move)
+    return MotionClips(
+        moved.astype(np.float32),
+        np.array([c for _, c in rows], np.int64),
+        tuple(f"s{s}" for s, _ in rows),
+        CLASSES,
+        tuple(f"clip{k}" for k in range(len(rows))),
+    )
+
+
+def clips_for(recognizer: Recognizer, seed: int, subjects: int = 4) -> LabelledClips[Any]:
+    """Clips of what a recogniser reads, of every class of every subject.
+
+    Sequences are 32 px wide and last a quarter of a second to half of one at 50 frames a second.
+    """
+    if recognizer.reads[0] == "motion":
+        return motions(recognizer.rois, seed, subjects)
+    if recognizer.reads[0] == "flow-map":
+        return clips(seed, subjects, place=recognizer.place)
+    from aumer.recognition.sequences.simulated import Simulation, simulated_clips
+
+    settings = recognizer.inputs or recognizer.default_inputs
+    flow = "none" if settings is not None and settings.flow == "none" else "farneback"
+    return simulated_clips(Simulation(subjects, 1, size=32, fps=50.0, flow=flow), seed)

@@ -1,0 +1,285 @@
+"""The tracked, aligned frames of intervals: the one way from a video to what clips are made of.
+
+The face's landmarks come from a track: of `aumer.analysis`, or of every frame (`follow`); between
+two frames that were looked at they are interpolated (`landmarks_at`, `landmarks_in`). What is made
+of the frames is a `Part`: it is given those that it wants one after another, and keeps of each the
+aligned crop alone. `read` serves any number of parts in one pass over the video.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aumer.errors import UsageError
+from aumer.motion import AlignedFace, align
+from aumer.types import FaceTrack, FloatArray, Frame, VideoInfo
+from aumer.video import Source, open_video
+
+if TYPE_CHECKING:
+    from aumer.config import MotionSettings
+    from aumer.face.track import FaceTracker
+
+#: Landmarks (68, 2) px by frame; `None` where no face is seen.
+Places = Mapping[int, "FloatArray | None"]
+
+
+class Part(ABC):
+    """What is made of some frames of a video.
+
+    Attributes:
+        places: its frames, each with where the face is in it.
+    """
+
+    places: Places
+
+    @abstractmethod
+    def add(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """Take the next of its frames, in their order."""
+
+
+class Faces(Part):
+    """Aligned faces, each by its own landmarks.
+
+    Args:
+        kept: some that are there already and need not be read (`Kept`).
+
+    Attributes:
+        found: by frame.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        crop: int,
+        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
+    ) -> None:
+        self.places = {k: where for k, where in places.items() if k not in kept}
+        self._crop = crop
+        self.found: dict[int, AlignedFace] = {k: kept[k] for k in places if k in kept}
+
+    def add(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        if landmarks is not None:
+            self.found[frame.index] = align(frame.image, landmarks, self._crop)
+
+
+class Kept:
+    """Aligned faces that were kept while their video was analysed: an `aumer.analysis.Watch`.
+
+    They are those that `aligned_faces` would give, so that nobody needs to decode them again; but
+    not all of them, perhaps: none of a video whose analysis was kept, no more than `most`, and none
+    before the first face that was seen or after the last.
+
+    Args:
+        frames: those that are wanted.
+        most: keeps no more.
+    """
+
+    def __init__(self, frames: Container[int], settings: MotionSettings, most: int) -> None:
+        self.faces: dict[int, AlignedFace] = {}
+        self._frames, self._settings, self._most = frames, settings, most
+        self._waiting: list[Frame] = []  # for the next face, between which and the last they lie
+        self._last: tuple[int, float, FloatArray] | None = None
+
+    def wants(self, index: int) -> bool:
+        """See `aumer.analysis.Watch`."""
+        return index in self._frames and len(self.faces) < self._most
+
+    def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """See `aumer.analysis.Watch`."""
+        if self._last is None or frame.time_s - self._last[1] > self._settings.max_gap_s:
+            self._waiting = []
+            self._last = None
+        if landmarks is None:
+            if self._last is not None and self.wants(frame.index):
+                self._waiting.append(frame)
+            return
+        for one in self._waiting:
+            assert self._last is not None
+            before, _, there = self._last
+            self._keep(one, _within(one.index, before, frame.index, there, landmarks))
+        self._waiting = []
+        if self.wants(frame.index):
+            self._keep(frame, landmarks)
+        self._last = frame.index, frame.time_s, landmarks
+
+    def _keep(self, frame: Frame, landmarks: FloatArray) -> None:
+        if len(self.faces) < self._most:
+            self.faces[frame.index] = align(frame.image, landmarks, self._settings.crop)
+
+
+def read(
+    source: Source, parts: Sequence[Part], *, fps: float | None = None
+) -> Iterator[tuple[int, VideoInfo | None]]:
+    """Give every part its frames, in one pass that ends with the last of them.
+
+    Args:
+        source, fps: as given to `aumer.video.open_video`, but no camera.
+
+    Yields:
+        the number of each part as soon as it has all of its frames that there are, and of what
+        video; `None` where it wants none and no other does.
+
+    Raises:
+        UsageError: the source is a camera, which cannot be read a second time.
+        VideoError: the source cannot be read.
+    """
+    if isinstance(source, int):
+        raise UsageError(
+            "faces are read in a second pass, and a camera cannot be read twice: record it to a "
+            "file first"
+        )
+    waiting = {number: max(part.places, default=-1) for number, part in enumerate(parts)}
+    last = max(waiting.values(), default=-1)
+    if last < 0:
+        yield from ((number, None) for number in waiting)
+        return
+    wanted = {frame for part in parts for frame in part.places}
+    with closing(open_video(source, fps=fps, keep=lambda index, _: index in wanted)) as video:
+        for frame in video:
+            for number in waiting:
+                if frame.index in parts[number].places:
+                    parts[number].add(frame, parts[number].places[frame.index])
+            for number in [n for n, end in waiting.items() if end <= frame.index]:
+                del waiting[number]
+                yield number, video.info
+            if frame.index == last:
+                break
+        yield from ((number, video.info) for number in waiting)
+
+
+def between(
+    source: Source, first: int = 0, last: int | None = None, *, fps: float | None = None
+) -> Iterator[tuple[Frame, VideoInfo]]:
+    """Every frame from `first` to `last`, and of what video.
+
+    Args:
+        last: `None` for the video's.
+
+    Raises:
+        VideoError: the source cannot be read, or has no such frame.
+    """
+
+    def within(index: int, _: float) -> bool:
+        return index >= first and (last is None or index <= last)
+
+    with closing(open_video(source, fps=fps, keep=within)) as video:
+        for frame in video:
+            yield frame, video.info
+            if frame.index == last:
+                break
+
+
+def follow(
+    source: Source,
+    tracker: FaceTracker,
+    first: int = 0,
+    last: int | None = None,
+    *,
+    fps: float | None = None,
+) -> FaceTrack:
+    """The face in every frame from `first` to `last`.
+
+    Raises:
+        VideoError: the source cannot be read, or has no such frame.
+    """
+    tracker.reset()
+    hidden = np.full(4, np.nan, np.float32), np.full((68, 2), np.nan, np.float32)
+    rows: list[tuple[int, float, FloatArray, FloatArray]] = []
+    for frame, _ in between(source, first, last, fps=fps):
+        face = tracker(frame.image)
+        seen = hidden if face is None else (face.box, face.landmarks)
+        rows.append((frame.index, frame.time_s, *seen))
+    boxes = np.array([r[2] for r in rows], np.float32).reshape(-1, 4)
+    return FaceTrack(
+        np.array([r[1] for r in rows], np.float64),
+        np.array([r[0] for r in rows], np.int64),
+        np.asarray(np.isfinite(boxes).all(axis=1), np.bool_),
+        boxes,
+        np.array([r[3] for r in rows], np.float32).reshape(-1, 68, 2),
+    )
+
+
+def aligned_faces(
+    source: Source,
+    frames: Iterable[int],
+    track: FaceTrack,
+    settings: MotionSettings,
+    *,
+    fps: float | None = None,
+    kept: Mapping[int, AlignedFace] = MappingProxyType({}),
+) -> dict[int, AlignedFace]:
+    """The aligned face in some frames, by frame; those without a face or not there are left out.
+
+    Args:
+        kept: some that are there already (`Kept`).
+
+    Raises:
+        UsageError: the source is a camera, which cannot be read a second time.
+        VideoError: the source cannot be read.
+    """
+    places = landmarks_at(sorted(set(frames)), track, settings.max_gap_s)
+    part = Faces(places, settings.crop, kept)
+    for _ in read(source, [part], fps=fps):
+        pass
+    return part.found
+
+
+def landmarks_at(
+    frames: Sequence[int], track: FaceTrack, max_gap_s: float
+) -> dict[int, FloatArray]:
+    """Landmarks (68, 2) px in some frames, by frame.
+
+    A video is analysed at most at motion.rate, so a frame may lie between two that were: there the
+    landmarks are interpolated, as what rests of the head's motion is found in the flow. Less than
+    such a step beyond the first or last face its landmarks stand.
+
+    Args:
+        max_gap_s: frames between two with a face that are further apart than this have none.
+    """
+    seen = np.flatnonzero(track.valid)
+    if not len(seen):
+        return {}
+    at, times = track.frames[seen], track.times[seen]
+    step = float(np.median(np.diff(track.frames))) if len(track) > 1 else 1.0
+    places = {}
+    for frame in frames:
+        right = int(np.searchsorted(at, frame))
+        if right < len(at) and at[right] == frame:
+            places[frame] = track.landmarks[seen[right]]
+        elif 0 < right < len(at) and times[right] - times[right - 1] <= max_gap_s:
+            before, after = (int(k) for k in at[right - 1 : right + 1])
+            there, then = track.landmarks[seen[right - 1 : right + 1]]
+            places[frame] = _within(frame, before, after, there, then)
+        elif right in (0, len(at)) and abs(frame - at[min(right, len(at) - 1)]) < step:
+            places[frame] = track.landmarks[seen[min(right, len(at) - 1)]]
+    return places
+
+
+def _within(frame: int, before: int, after: int, there: FloatArray, then: FloatArray) -> FloatArray:
+    """Landmarks in a frame between two in which they are known."""
+    share = np.float64((frame - before) / (after - before))
+    return np.asarray(there + share * (then - there), np.float32)
+
+
+def landmarks_in(frames: range, track: FaceTrack, max_gap_s: float) -> dict[int, FloatArray | None]:
+    """Landmarks (68, 2) px in every frame of an interval.
+
+    As the track has them, `None` where it looked and saw no face; in frames that it did not look at
+    as `landmarks_at`.
+    """
+    looked = dict(zip(track.frames.tolist(), range(len(track)), strict=True))
+    between = landmarks_at([k for k in frames if k not in looked], track, max_gap_s)
+    found: dict[int, FloatArray | None] = {}
+    for frame in frames:
+        row = looked.get(frame)
+        if row is None:
+            found[frame] = between.get(frame)
+        else:
+            found[frame] = track.landmarks[row] if track.valid[row] else None
+    return found

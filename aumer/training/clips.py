@@ -1,0 +1,421 @@
+"""Labelled clips of data sets' frames: the inputs that a recogniser reads.
+
+The face is followed from before the onset to after the offset, once; its landmarks serve the apex,
+where the table gives none, the flow map, and the sequences. Each of the three is kept in the cache
+under its content and settings. A clip whose face cannot be seen keeps its place in the list, with
+the reason (`Unseen`): it is scored all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from aumer import registry, strict
+from aumer.cache import Arrays, FeatureCache
+from aumer.config import FaceSettings, MotionSettings, Settings, digest
+from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
+from aumer.files import StrPath
+from aumer.recognition.apex import METHODS
+from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.place import BY_LANDMARKS
+from aumer.recognition.seam import Clips, MotionClips, Reads, resolve
+from aumer.recognition.sequences.clips import SequenceClips
+from aumer.training.listing import Example, Listing, Unseen
+from aumer.types import FaceTrack, Features
+
+if TYPE_CHECKING:
+    from aumer.face.track import FaceTracker
+    from aumer.recognition.sequences.inputs import SequenceSettings
+
+#: Called with the clips that are done and all there are.
+Progress = Callable[[int, int], object]
+
+#: What is kept of a track.
+_TRACK = ("frames", "times", "boxes", "landmarks")
+
+#: Raise when the numbers that the same settings give change: no older cache is read then.
+_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How inputs are made of frames.
+
+    Attributes:
+        settings: of the face and its motion; ``motion`` is that of flow maps and of the apex.
+        sequences: of a recogniser that reads sequences; else `None`.
+        to: the last frame that sequences hold.
+        rois: of a recogniser that reads their motion alone; else none.
+        apex: how an apex is found that the table does not give: `aumer.recognition.apex.METHODS`.
+
+    Raises:
+        ConfigError: there is no such way to find an apex.
+    """
+
+    settings: Settings
+    sequences: SequenceSettings | None = None
+    to: Literal["apex", "offset"] = "offset"
+    apex: str = "flow-peak"
+    rois: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        strict.require(self.apex in METHODS, "apex", self.apex, f"one of {', '.join(METHODS)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All that the numbers depend on."""
+        values: dict[str, Any] = {"face": asdict(self.settings.face), "apex": self.apex}
+        # A flow map asks for its own rate: every frame.
+        values["motion"] = {k: v for k, v in asdict(self.settings.motion).items() if k != "rate"}
+        if self.sequences is not None:
+            values["sequences"] = asdict(self.sequences)
+            values["to"] = self.to
+        if self.rois:
+            values["rois"] = list(self.rois)
+        return values
+
+    @property
+    def reads(self) -> Reads:
+        """What it makes; see `aumer.recognition.seam.Recognizer`."""
+        if self.sequences is not None:
+            return "sequence"
+        return "motion" if self.rois else "flow-map"
+
+
+def reading_of(
+    model: str, table: Mapping[str, Any], settings: Settings, where: str, rois: tuple[str, ...]
+) -> Reading:
+    """How a recogniser's inputs are made.
+
+    Args:
+        table: of the recogniser: ``inputs`` changes keys of `SequenceSettings` for one of
+            sequences, else of ``motion``; ``apex`` is how one is found that nobody gave.
+        where: for messages.
+        rois: its own.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    kind, inputs, apex = resolve(model), table.get("inputs", {}), table.get("apex", "flow-peak")
+    if not isinstance(inputs, Mapping):
+        raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
+    if kind.reads[0] == "sequence":
+        made = sequence_settings(kind.default_inputs, inputs, settings)
+        return Reading(settings, made, kind.reads_to, apex)
+    motion = strict.build(MotionSettings, {**asdict(settings.motion), **inputs}, f"{where}.inputs")
+    of_motion = rois if kind.reads[0] == "motion" else ()
+    return Reading(replace(settings, motion=motion), apex=apex, rois=of_motion)
+
+
+#: Keys of a recogniser's table that are no options of its constructor.
+OWN_KEYS = ("inputs", "apex")
+
+
+def options_of(model: str, table: Mapping[str, Any], *, of_frames: bool) -> dict[str, Any]:
+    """The options in a recogniser's table, for clips of frames or for MEGC 2019's flow images."""
+    options = {k: v for k, v in table.items() if k not in OWN_KEYS}
+    if of_frames and "place" in resolve(model).options:
+        # Maps that are cut by landmarks need nobody to find out where the face is.
+        options.setdefault("place", asdict(BY_LANDMARKS))
+    return options
+
+
+def sequence_settings(
+    default: SequenceSettings | None, changes: Mapping[str, Any], settings: Settings
+) -> SequenceSettings:
+    """A system's own settings, changed; the face is found as `settings` says.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    from aumer.recognition.sequences.inputs import read_settings
+
+    if wrong := [key for key in ("detector", "landmarker") if key in changes]:
+        raise ConfigError(f"inputs.{wrong[0]}: the face is followed as face.{wrong[0]} says")
+    return read_settings(
+        {**changes, "detector": settings.face.detector, "landmarker": settings.face.landmarker},
+        default,
+    )
+
+
+# -- from frames to inputs -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    number: int
+    example: Example
+    reading: Reading
+    cache: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What became of a clip: where its inputs are kept, or why there are none."""
+
+    number: int
+    key: str
+    reason: str
+    apex: int
+    coverage: float
+
+
+def _extract(job: _Job) -> _Made:
+    from aumer.video import content_digest
+
+    example, reading = job.example, job.reading
+    try:
+        content = content_digest(example.path, fps=example.fps)
+        key = "clip-" + _digest(
+            reading.settings.face,
+            content=content,
+            reading=reading.to_dict(),
+            frames=[example.onset, example.apex, example.offset],
+        )
+        store = FeatureCache(job.cache, key)
+        kept = store.whole()
+        if kept is None:
+            kept = _inputs(example, reading, str(content), job.cache)
+            store.finish(kept)
+    except (NoFaceError, VideoError, UsageError) as error:
+        return _Made(job.number, "", str(error), -1, 0.0)
+    return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
+
+
+def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arrays:
+    """The arrays of a clip.
+
+    Raises:
+        NoFaceError: its face cannot be seen.
+        VideoError, UsageError: its frames cannot be read, or are not there.
+    """
+    from aumer.recognition.clips import ClipMaker, Moment
+    from aumer.recognition.sequences.inputs import pack
+
+    motion, sequences = reading.settings.motion, reading.sequences
+    maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
+    track = _track(example, reading, maker.margin, content, cache)
+    inside = (track.frames >= example.onset) & (track.frames <= example.offset)
+    if not inside.any() or track.frames[inside][-1] < example.offset:
+        last = int(track.frames[-1]) if len(track) else -1
+        raise UsageError(f"its frames end at {last}, and its offset is {example.offset}")
+    if not track.valid[inside].any():
+        raise NoFaceError("no face in any of its frames")
+    facts = {"coverage": np.array(track.valid[inside].mean())}
+    peak = example.apex if example.apex is not None else _apex(example, reading, track)
+    facts["peak"] = np.array(peak)
+    moment = Moment(example.onset, peak, example.offset)
+    features = _motion(example, reading, track) if reading.reads == "motion" else None
+    (made,) = maker(example.path, [moment], track, features, fps=example.fps)
+    if made.clip is None:
+        raise NoFaceError(made.why)
+    if isinstance(made.clip, np.ndarray):
+        return {**facts, "motion" if reading.rois else "map": made.clip}
+    return {**facts, **pack(made.clip)}
+
+
+def _track(example: Example, reading: Reading, margin: int, content: str, cache: str) -> FaceTrack:
+    """The face on every frame from `margin` before the onset to as much after the offset."""
+    from aumer.recognition.frames import follow
+
+    face = reading.settings.face
+    first, last = max(0, example.onset - margin), example.offset + margin
+    about = {"content": content, "face": asdict(face), "frames": [first, last]}
+    store = FeatureCache(cache, f"track-{_digest(face, **about)}")
+    kept = store.whole()
+    if kept is None:
+        track = follow(example.path, _tracker(face), first, last, fps=example.fps)
+        store.finish({name: getattr(track, name) for name in _TRACK})
+        return track
+    valid = np.asarray(np.isfinite(kept["boxes"]).all(axis=1), np.bool_)
+    return FaceTrack(kept["times"], kept["frames"], valid, kept["boxes"], kept["landmarks"])
+
+
+@lru_cache(maxsize=1)
+def _tracker(face: FaceSettings) -> FaceTracker:
+    """One for all clips of a process: a clip is short, and the networks take long to load."""
+    from aumer.face.track import FaceTracker
+
+    return FaceTracker.from_settings(face)
+
+
+def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
+    from aumer.recognition.apex import flow_peak, midpoint
+    from aumer.recognition.clips import apex_by_roi_difference
+
+    onset, offset = example.onset, example.offset
+    if offset <= onset + 1 or reading.apex == "midpoint":
+        return max(midpoint(onset, offset), min(onset + 1, offset))
+    motion = reading.settings.motion
+    if reading.apex == "roi-difference":
+        peak = apex_by_roi_difference(example.path, onset, offset, track, motion, fps=example.fps)
+        return max(onset + 1, peak)
+    return flow_peak(_motion(example, reading, track), onset, offset)
+
+
+def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
+    """Motion of the ROIs from frame to frame, from onset to offset."""
+    from aumer.motion import roi_motions
+    from aumer.recognition.frames import aligned_faces
+    from aumer.recognition.sequences.inputs import steps_as_features
+
+    motion = reading.settings.motion
+    flow = registry.resolve("flow", motion.flow)
+    frames = range(example.onset, example.offset + 1)
+    faces = aligned_faces(example.path, frames, track, motion, fps=example.fps)
+    known = [a in faces and b in faces for a, b in pairwise(frames)]
+    pairs = [
+        (faces[a], faces[b]) for (a, b), seen in zip(pairwise(frames), known, strict=True) if seen
+    ]
+    found = iter(roi_motions(pairs, flow, motion))
+    steps = [next(found) if seen else None for seen in known]
+    return steps_as_features(steps, example.onset, example.fps, motion)
+
+
+def _digest(followed: FaceSettings, **about: Any) -> str:
+    """Names what is made of a face that is followed as the settings say."""
+    from aumer.analysis import computed_by
+
+    return digest({"version": _VERSION, **computed_by(followed), **about})
+
+
+# -- all clips of a run ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class StoredClips:
+    """Clips whose inputs lie in a cache. A process reads them once, whatever folds it runs.
+
+    They are all in its memory then: 246 clips of 94 frames at 128 px with flow, CASME II as
+    ``cnn-lstm`` reads it, are 3.4 GB; without flow, 0.4 GB.
+    """
+
+    cache: str
+    keys: tuple[str, ...]
+    labels: tuple[int, ...]
+    subjects: tuple[str, ...]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def load(self) -> LabelledClips[Any]:
+        """The clips with their inputs.
+
+        Raises:
+            UsageError: the cache was emptied meanwhile.
+        """
+        return _loaded(self.cache, self.keys, self.labels, self.subjects, self.classes, self.names)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    cache: str,
+    keys: tuple[str, ...],
+    labels: tuple[int, ...],
+    subjects: tuple[str, ...],
+    classes: tuple[str, ...],
+    names: tuple[str, ...],
+) -> LabelledClips[Any]:
+    from aumer.recognition.sequences.inputs import unpack
+
+    arrays = []
+    for key in keys:
+        found = FeatureCache(cache, key).whole()
+        if found is None:
+            raise UsageError(
+                f"{Path(cache) / key}.npz was removed while it was needed; run again, and give "
+                "runs that clean the cache another folder"
+            )
+        arrays.append(found)
+    goals = np.array(labels, np.int64)
+    if arrays and "map" in arrays[0]:
+        maps = np.stack([a["map"] for a in arrays])
+        return Clips(maps, goals, subjects, classes, names)
+    if arrays and "motion" in arrays[0]:
+        return MotionClips(np.stack([a["motion"] for a in arrays]), goals, subjects, classes, names)
+    return SequenceClips(tuple(map(unpack, arrays)), goals, subjects, classes, names)
+
+
+def forget() -> None:
+    """Let go of the clips that `StoredClips.load` holds in this process."""
+    _loaded.cache_clear()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An example whose inputs could be made.
+
+    Attributes:
+        coverage: share of its frames that show a face.
+    """
+
+    example: Example
+    coverage: float
+
+
+def extract(
+    listing: Listing,
+    reading: Reading,
+    *,
+    cache: StrPath,
+    run: Callable[[Callable[[_Job], _Made], Sequence[_Job]], Iterable[_Made]] = map,
+    progress: Progress | None = None,
+) -> tuple[StoredClips, tuple[Seen, ...], tuple[Unseen, ...]]:
+    """Make the inputs of every example, or find them in the cache.
+
+    Args:
+        run: how a function is called of every job, in whatever order; in other processes perhaps.
+
+    Returns:
+        The clips that can be seen; the same ones as examples; the others.
+
+    Raises:
+        UsageError: unknown parts (flow, detector, landmarker), or no clip can be seen at all.
+    """
+    _check_parts(reading)
+    jobs = [_Job(k, e, reading, str(cache)) for k, e in enumerate(listing.examples)]
+    done: dict[int, _Made] = {}
+    for made in run(_extract, jobs):
+        done[made.number] = made
+        if progress is not None:
+            progress(len(done), len(jobs))
+    seen = [(e, done[k]) for k, e in enumerate(listing.examples) if done[k].key]
+    unseen = tuple(
+        Unseen(e.dataset, e.subject, e.name, e.label, done[k].reason)
+        for k, e in enumerate(listing.examples)
+        if not done[k].key
+    )
+    if not seen:
+        first = unseen[0]
+        raise UsageError(
+            f"none of {len(unseen)} clips can be used; the first, {first.subject}/{first.name}: "
+            f"{first.reason}"
+        )
+    clips = StoredClips(
+        str(cache),
+        tuple(made.key for _, made in seen),
+        tuple(e.label for e, _ in seen),
+        tuple(e.subject for e, _ in seen),
+        listing.classes,
+        tuple(e.name for e, _ in seen),
+    )
+    return clips, tuple(Seen(e, made.coverage) for e, made in seen), unseen
+
+
+def _check_parts(reading: Reading) -> None:
+    """Complain now, and once, of a name that there is not."""
+    registry.resolve("detector", reading.settings.face.detector)
+    registry.resolve("landmarker", reading.settings.face.landmarker)
+    flows = {reading.settings.motion.flow}
+    if reading.sequences is not None:
+        flows |= {reading.sequences.flow} - {"none"}
+    for name in flows:
+        registry.resolve("flow", name)

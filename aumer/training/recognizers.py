@@ -1,0 +1,293 @@
+"""`aumer train CONFIG` of a recogniser: a data set of clips in, weights for `classify` out."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aumer import strict
+from aumer.config import Settings, load_settings
+from aumer.data.labels import MEGC_CLASSES
+from aumer.data.megc2019 import NAME as MEGC2019
+from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.files import StrPath, check_target
+from aumer.learning.log import write_log
+from aumer.learning.machine import Machine, torchrun
+from aumer.pipeline import versions
+from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.seam import Callback, Recognizer, resolve
+from aumer.training.clips import Progress, Reading, extract, options_of, reading_of
+from aumer.training.composite import composite
+from aumer.training.listing import listed
+from aumer.training.run import CHECKPOINT, WEIGHTS
+
+_log = logging.getLogger("aumer")
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Where the clips come from.
+
+    Attributes:
+        source: a data set's name ("casme2", "own", ...), or "megc2019" for its flow images.
+        root: the folder.
+        table: the data set's table, where its root holds several.
+        kinds: of expressions: "micro", "macro", or both.
+        exclude_subjects: left out of everything, to be tested on.
+    """
+
+    source: str
+    root: str
+    table: str | None = None
+    kinds: tuple[str, ...] = ("micro",)
+    exclude_subjects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {"micro", "macro"}
+        strict.require(set(self.kinds) <= known, "kinds", list(self.kinds), "of micro, macro")
+
+
+@dataclass(frozen=True)
+class RecognizerConfig:
+    """One training run. Paths are relative to the folder of the TOML file.
+
+    Attributes:
+        recognizer: of the registry, by name.
+        output: folder for weights, log and checkpoint; made if it is missing.
+        classes: MEGC 2019's three, or words of the data set's coders; of "megc2019" none.
+        device: where it trains.
+        options: of the recogniser, as in the table of a protocol: its constructor's, ``inputs`` for
+            how clips are made, ``apex`` for how one is found that the table does not give.
+        settings: of faces and motion, as `aumer spot --config` takes them; empty for the defaults.
+        overrides: changes of `settings`: ``{"motion": {"flow": "dis"}}``.
+        card: what the weights' card should say beside what aumer knows: licence, purpose, ...
+    """
+
+    recognizer: str
+    data: ClipSource
+    output: str
+    classes: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        strict.require(self.seed >= 0, "seed", self.seed, ">= 0")
+
+
+def of_recognizer(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> bool:
+    """Whether a training file is one of a recogniser, and not of a spotting network.
+
+    Raises:
+        ConfigError: the file is missing or not TOML.
+    """
+    return "recognizer" in {**strict.read_toml(Path(path).expanduser()), **(overrides or {})}
+
+
+def read_config(
+    path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
+) -> RecognizerConfig:
+    """A run's TOML file, its paths made absolute.
+
+    Args:
+        overrides: keys that replace the file's, with dots to reach into tables:
+            ``{"output": "there", "options.learning.epochs": 3}``. Their paths stay as they are.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
+        UsageError: there is no such recogniser, or it has no such option.
+    """
+    path, changes = Path(path).expanduser(), overrides or {}
+    file = strict.Layer(str(path), strict.read_toml(path))
+    config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
+    here, given = path.resolve().parent, strict.paths(strict.nested(changes))
+
+    def absolute(key: str, name: str) -> str:
+        return str(here / Path(name).expanduser()) if key not in given else name
+
+    data = config.data
+    table = None if data.table is None else absolute("data.table", data.table)
+    config = replace(
+        config,
+        data=replace(data, root=absolute("data.root", data.root), table=table),
+        output=absolute("output", config.output),
+    )
+    if config.settings and "settings" not in given and (here / config.settings).is_file():
+        config = replace(config, settings=str(here / config.settings))
+    untrained(config)  # what is wrong with it is told now, not after the clips were made
+    return config
+
+
+def untrained(config: RecognizerConfig) -> tuple[Recognizer, Reading]:
+    """The recogniser, and how its inputs are made.
+
+    Raises:
+        UsageError: there is none of that name, it has no such option, it cannot be kept in a file,
+            or it reads no flow maps and the data set has nothing else.
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    name = config.recognizer
+    kind = resolve(name)
+    if not kind.has_file():
+        raise UsageError(
+            f"the recogniser {name!r} cannot be kept in a file, and training it would be in vain: "
+            "it defines no save and load"
+        )
+    images = config.data.source == MEGC2019
+    if images and kind.reads[0] != "flow-map":
+        raise UsageError(
+            f"{MEGC2019} holds flow maps and no frames, and {name} reads {kind.reads[0]}s; give a "
+            "data set of frames, such as casme2"
+        )
+    options = options_of(name, config.options, of_frames=not images)
+    if wrong := [option for option in options if option not in kind.options]:
+        raise UsageError(
+            f"the recogniser {name!r} has no option {wrong[0]!r}; it has "
+            f"{', '.join(kind.options) or 'none'}.{did_you_mean(wrong[0], kind.options)}"
+        )
+    if "seed" in kind.options:
+        options.setdefault("seed", config.seed)
+    made = kind(**options)
+    reading = reading_of(name, config.options, _settings(config), "options", made.rois)
+    made.inputs = reading.sequences
+    return made, reading
+
+
+def run(
+    config: RecognizerConfig,
+    *,
+    overwrite: bool = False,
+    cache: StrPath | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """Train as `config` says and write the weights; a run that was interrupted goes on.
+
+    Args:
+        overwrite: replace the weights of an earlier run.
+        cache: folder for what is made of frames.
+        callbacks: called after every epoch with its record.
+        progress: called with the clips that are made and all there are.
+
+    Returns:
+        The file of weights.
+
+    Raises:
+        UsageError: weights are there already and `overwrite` is False, no clips, or as the
+            recogniser's `fit`.
+    """
+    made, reading = untrained(config)
+    folder = Path(config.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
+    check_target(weights, overwrite=overwrite)
+    can, asked = made.to(config.device), config.device
+    if not can and asked not in ("auto", "cpu"):
+        _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    with torchrun(asked if can else "cpu") as device:
+        machine = Machine(device)
+        made.to(str(device))
+        with machine.in_turn():  # the others find the clips in the cache
+            if cache is None:
+                with tempfile.TemporaryDirectory(prefix="aumer-") as kept:
+                    clips, notes = read_clips(config, reading, kept, progress)
+            else:
+                clips, notes = read_clips(config, reading, cache, progress)
+        for note in () if machine.rank else notes:
+            _log.warning("%s", note)
+        made.fit(clips, checkpoint=checkpoint, callbacks=callbacks)
+    if machine.rank:
+        return weights
+    if made.log:
+        write_log(folder, made.log)
+    made.save(weights, card(config, clips, notes, made), overwrite=overwrite)
+    checkpoint.unlink(missing_ok=True)
+    return weights
+
+
+def read_clips(
+    config: RecognizerConfig, reading: Reading, cache: StrPath, progress: Progress | None = None
+) -> tuple[LabelledClips[Any], tuple[str, ...]]:
+    """The clips that a run learns from, without the excluded subjects; and what to know of them.
+
+    Raises:
+        UsageError: there are none, of these classes or at all.
+        ConfigError: an excluded subject is not among them, or classes are missing.
+    """
+    data = config.data
+    if data.source == MEGC2019:
+        if config.classes not in ((), MEGC_CLASSES):
+            raise ConfigError(f"the classes of {MEGC2019} are {', '.join(MEGC_CLASSES)}")
+        whole = composite(data.root)
+        out = _excluded(data, whole.subjects)
+        return whole.take(np.array([s not in out for s in whole.subjects], np.bool_)), ()
+    if len(config.classes) < 2:
+        raise ConfigError(
+            'classes must name two or more, such as classes = ["negative", "positive", "surprise"]'
+        )
+    tables = {} if data.table is None else {data.source: data.table}
+    listing = listed({data.source: data.root}, config.classes, kinds=data.kinds, tables=tables)
+    out = _excluded(data, tuple(e.subject for e in listing.examples))
+    listing = replace(listing, examples=tuple(e for e in listing.examples if e.subject not in out))
+    if not listing.examples:
+        raise UsageError(f"{data.root}: no clip is left to train on")
+    stored, _, unseen = extract(listing, reading, cache=cache, progress=progress)
+    notes = list(listing.notes)
+    if unseen:
+        told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
+        notes.append(f"{len(unseen)} clips cannot be learnt from: {told}")
+    return stored.load(), tuple(notes)
+
+
+def card(
+    config: RecognizerConfig, clips: LabelledClips[Any], notes: Sequence[str], made: Recognizer
+) -> dict[str, Any]:
+    """What the weights say of themselves."""
+    counts = Counter(clips.classes[k] for k in clips.labels)
+    return {
+        **config.card,
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "data": {
+            "source": config.data.source,
+            "subjects": len(set(clips.subjects)),
+            "excluded_subjects": list(config.data.exclude_subjects),
+            "clips": {name: counts[name] for name in clips.classes},
+            "notes": list(notes),
+        },
+        "options": dict(config.options),
+        "stopping": made.stopping(),
+        "seed": config.seed,
+        "chosen": dict(made.chosen),
+        "versions": versions(),
+    }
+
+
+def _settings(config: RecognizerConfig) -> Settings:
+    return load_settings(config.settings or None, config.overrides)
+
+
+def _excluded(data: ClipSource, subjects: Sequence[str]) -> set[str]:
+    if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
+        raise ConfigError(
+            f"exclude_subjects names {', '.join(unknown)}; the subjects are "
+            f"{', '.join(sorted(set(subjects)))}"
+        )
+    return set(data.exclude_subjects)
