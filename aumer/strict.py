@@ -31,6 +31,8 @@ Table = dict[str, Any]
 
 #: ``field(metadata={ALSO: int})`` may be given as an int too; its class makes of it what it is.
 ALSO = "also"
+#: ``field(default=..., metadata={KEEPS: True})``: what a table leaves out stays as in that default.
+KEEPS = "keeps"
 
 # -- files ---------------------------------------------------------------------------------------
 
@@ -159,7 +161,8 @@ def build(cls: type[T], values: Mapping[str, Any], source: str) -> T:
     """A dataclass from plain values; fields with a default may be left out.
 
     Fields may be str, bool, int, float, tuples of these, Literal, Mapping, dataclasses, and any of
-    them or None. Of a dataclass that has a default, the keys that are left out keep its values.
+    them or None. What a table leaves out has its class's own default; where the field is marked
+    `KEEPS`, that of the field's default.
 
     Raises:
         ConfigError: names every unknown, missing and mistyped key; or what `cls` itself raises.
@@ -304,11 +307,14 @@ def _faults(cls: type, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
 def _missing(cls: type, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
     kinds = _hints(cls)
     for one in fields(cls):
-        if _has_default(one):
-            continue
         if one.name not in values:
-            yield f"missing {prefix}{one.name}."
-        elif is_dataclass(kinds[one.name]) and isinstance(values[one.name], Mapping):
+            if not _has_default(one):
+                yield f"missing {prefix}{one.name}."
+        elif (
+            is_dataclass(kinds[one.name])
+            and isinstance(values[one.name], Mapping)
+            and KEEPS not in one.metadata
+        ):
             yield from _missing(kinds[one.name], values[one.name], f"{prefix}{one.name}.")
 
 
@@ -328,11 +334,11 @@ def _made(cls: type, values: Mapping[str, Any], usual: Any = None) -> Any:
     for one in fields(cls):
         if one.name in values:
             kind, value = kinds[one.name], values[one.name]
-            made[one.name] = (
-                _converted(value, kind)
-                if not is_dataclass(kind)
-                else _made(kind, value, _default(one))  # type: ignore[arg-type]
-            )
+            if is_dataclass(kind):
+                usual_one = _default(one) if KEEPS in one.metadata else None
+                made[one.name] = _made(kind, value, usual_one)  # type: ignore[arg-type]
+            else:
+                made[one.name] = _converted(value, kind)
     return cls(**made) if usual is None else replace(usual, **made)
 
 

@@ -33,7 +33,8 @@ class Outer:
     deep: bool = False
     pair: tuple[float, int] = (1.0, 2)
     modes: tuple[tuple[float, ...], ...] = ()
-    tuned: Inner = field(default=Inner(5, 0.75))
+    tuned: Inner = field(default=Inner(5, 0.75), metadata={strict.KEEPS: True})
+    whole: Inner = field(default=Inner(5, 0.75))
     which: str = field(default="left", metadata={strict.ALSO: int})
 
 
@@ -48,6 +49,7 @@ WHOLE = {
     "pair": [0.5, 3],
     "modes": [[1, 2.5], []],
     "tuned": {"width": 6, "share": 0.75},
+    "whole": {"width": 4, "share": 0.5},
     "which": "right",
 }
 
@@ -66,6 +68,7 @@ def test_it_reads_what_plain_writes() -> None:
         (0.5, 3),
         ((1.0, 2.5), ()),
         Inner(6, 0.75),
+        Inner(4, 0.5),
         "right",
     )
     assert all(type(s) is float for s in (*made.scales, made.modes[0][0]))
@@ -81,9 +84,13 @@ def test_what_has_a_default_may_be_left_out_and_none_is() -> None:
 
 
 def test_what_is_left_out_of_a_table_keeps_the_values_of_its_default() -> None:
-    """Not those of its class: a decoder's two kinds are of one class."""
-    made = strict.build(Outer, {"inner": {"width": 1}, "name": "x", "tuned": {"share": 0.1}}, "f")
+    """Where a field says so, a decoder's kinds; else those of its class: {} is no augmentation."""
+    given = {"inner": {"width": 1}, "name": "x", "tuned": {"share": 0.1}, "whole": {"width": 2}}
+    made = strict.build(Outer, given, "f")
     assert made.tuned == Inner(5, 0.1)
+    assert made.whole == Inner(2)
+    with pytest.raises(ConfigError, match=r"missing whole\.width"):
+        strict.build(Outer, {**given, "whole": {}}, "f")
 
 
 def test_another_type_is_let_through_where_a_field_says_so() -> None:

@@ -15,7 +15,7 @@ from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.interface import TrackDecoder
-from aumer.strict import require
+from aumer.strict import KEEPS, require
 from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
@@ -91,8 +91,12 @@ class Decoder(TrackDecoder):
     """
 
     threshold: float = 0.5
-    micro: KindDecoding = field(default=KindDecoding(0.03, 0.13, (0.15, 0.55), (0.25, 0.25), 0.6))
-    macro: KindDecoding = field(default=KindDecoding(0.04, 0.25, (0.45, 4.0), (0.5, 3.0), 30.0))
+    micro: KindDecoding = field(
+        default=KindDecoding(0.03, 0.13, (0.15, 0.55), (0.25, 0.25), 0.6), metadata={KEEPS: True}
+    )
+    macro: KindDecoding = field(
+        default=KindDecoding(0.04, 0.25, (0.45, 4.0), (0.5, 3.0), 30.0), metadata={KEEPS: True}
+    )
     floor: float = 0.1
     least: float = 0.2
     skip: float = 0.5

@@ -131,6 +131,12 @@ class Judge:
         odds = np.interp(np.log(rate), np.log(rates[::-1]), _odds(thresholds[::-1]))
         return float(1 / (1 + np.exp(-odds)))
 
+    def alarms(self, threshold: float) -> float:
+        """False alarms a minute of rest that were measured at a threshold: the way back of
+        `threshold`."""
+        thresholds, rates = np.array(self.false_alarms).T
+        return float(np.exp(np.interp(_odds(threshold), _odds(thresholds), np.log(rates))))
+
     def probabilities(self, read: npt.NDArray[np.floating[Any]]) -> Signal:
         """(N, `READS`) as `described` reads it -> (N,) in (0, 1)."""
         odds = read @ np.array([self.weights[name] for name in READS]) + self.bias

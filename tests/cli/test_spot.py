@@ -20,6 +20,7 @@ from aumer import pipeline
 from aumer.cli import outputs, spot
 from aumer.config import SENSITIVITIES
 from aumer.results import SpotResult
+from aumer.spotting.judge import shipped
 from aumer.spotting.noise import NAMED, false_alarms
 from aumer.types import VideoInfo
 from aumer.video import CameraSource
@@ -301,9 +302,16 @@ def test_a_sensitivity(run: Any, how: str) -> None:
     ran = run(f"spot @smile.mp4 --format json --sensitivity {how}")
     result = SpotResult.from_json(ran.out)
     assert result.settings["rules"]["sensitivity"] == how
-    plain = SpotResult.from_json(run("spot @smile.mp4 --format json").out)
+    assert all(e.score >= shipped().threshold(how) for e in result.expressions)
+
+
+@pytest.mark.parametrize("how", ["low", "high", "10"])
+def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
+    command = "spot @smile.mp4 --format json --model rules"
+    result = SpotResult.from_json(run(f"{command} --sensitivity {how}").out)
+    plain = SpotResult.from_json(run(command).out)
     assert result.limit is not None and plain.limit is not None
-    assert (result.limit < plain.limit) == (how == "high")
+    assert (result.limit < plain.limit) == (how != "low")
 
 
 @pytest.mark.parametrize(
@@ -311,8 +319,9 @@ def test_a_sensitivity(run: Any, how: str) -> None:
     [
         ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
         ("--sensitivity 0", "found '0'"),
-        ("--sensitivity 0.01", "can be asked for, is 0.4 to 28.2"),
-        ("--sensitivity high --model network", "network has no part that goes by rules"),
+        ("--sensitivity 0.01 --model rules", "can be asked for, is 0.4 to 28.2"),
+        ("--sensitivity 1000", "and can be asked for, is 0.00"),
+        ("--sensitivity high --model network", "threshold of network raises was not measured"),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
     ],
 )
@@ -324,8 +333,11 @@ def test_a_sensitivity_or_limit_that_cannot_be_had(run: Any, words: str, said: s
 
 def test_the_help_says_what_was_measured(run: Any) -> None:
     text = " ".join(run("spot --help").out.split())
-    told = ", ".join(f"{name} {false_alarms(NAMED[name]):.1f}" for name in SENSITIVITIES)
-    assert f"({told}, on simulated faces" in text
+    judged = shipped()
+    rates = [judged.alarms(judged.named[name]) for name in SENSITIVITIES]
+    assert rates == pytest.approx([0.2, 0.5, 1.0], rel=0.1)
+    rules = ", ".join(f"{false_alarms(NAMED[name]):.1f}" for name in SENSITIVITIES)
+    assert f"low .2, normal .5, high 1.0 (--model rules: {rules}), or a number" in text
 
 
 def test_the_longest_micro_expression(run: Any) -> None:

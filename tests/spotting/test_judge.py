@@ -117,6 +117,7 @@ def test_thresholds_by_name_and_by_false_alarms() -> None:
     assert made.threshold("2") == pytest.approx(0.1)
     assert made.threshold("1") == pytest.approx(0.25)  # half way, in log odds and log rate
     assert made.threshold("0.125") == pytest.approx(0.9)
+    assert made.alarms(0.25) == pytest.approx(1.0)
     for beyond in ("0.1", "3"):
         with pytest.raises(ConfigError, match=r"is 0\.125 to 2"):
             made.threshold(beyond)
