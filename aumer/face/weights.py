@@ -20,7 +20,6 @@ from typing import IO, TYPE_CHECKING
 
 from aumer.errors import UsageError, WeightsError, did_you_mean
 from aumer.files import StrPath, atomic_write
-from aumer.weights import fill
 
 if TYPE_CHECKING:
     from torch import nn
@@ -255,6 +254,8 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
         raise WeightsError(f"cannot read weights from {file}: {reason}. {remedy}.") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"{file} holds no table of named tensors. {remedy}.")
+    from aumer.weights import fill  # not before: `aumer models list` needs no numpy
+
     fill(network, state, f"{file} is not a file for {name}", f" {remedy}.")
 
 

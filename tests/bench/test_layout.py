@@ -157,7 +157,7 @@ def test_a_conversion_that_was_killed_is_made_again(tmp_path: Path) -> None:
 def test_names_that_moved_say_where_to() -> None:
     with pytest.raises(ImportError, match=r"Options is no more: see aumer\.bench\.run\.run"):
         from aumer.bench.runner import Options  # noqa: F401
-    with pytest.raises(ImportError, match=r"composite is no more: see aumer\.bench\.composite"):
+    with pytest.raises(ImportError, match=r"composite is no more: see aumer\.training\.composite"):
         from aumer.bench.recognition import composite  # noqa: F401
     with pytest.raises(ImportError, match="cannot import name"):
         from aumer.bench.runner import nothing  # noqa: F401
