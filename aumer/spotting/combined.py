@@ -24,8 +24,8 @@ from aumer.types import Expression, Features, Scores
 #: at which half of the micro-expressions played into real neutral films are found
 #: (``benchmarks/results/sensitivity.txt``).
 _PROPOSED, _FOUND = 0.4, 0.625
-#: Share of `rules.turn` and `rules.blink`, which a network tells better.
-_DOUBT = 0.25
+#: Of `rules.blink`: proposals are lower, and what blinks leave is not.
+_BLINK = 2.0
 #: The score that a network's proposals have at least.
 _OFFERED = 0.3
 
@@ -38,8 +38,7 @@ def proposing(rules: RuleSettings) -> RuleSettings:
     return replace(
         rules,
         min_height=_PROPOSED * rules.min_height,
-        turn=_DOUBT * rules.turn,
-        blink=_DOUBT * rules.blink,
+        blink=_BLINK * rules.blink,
         sensitivity="normal",
     )
 
