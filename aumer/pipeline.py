@@ -151,8 +151,9 @@ class Spotter:
         if hasattr(self._model, "check"):
             self._model.check(self.settings)
         own = getattr(self._model, "rules", None)
-        self._rules = own if isinstance(own, RuleSettings) else self.settings.rules
-        noise.factor(self._rules.sensitivity)  # or complain of it at once
+        # A spotter without this dial has its limit told at "normal", whatever the settings say.
+        usual = replace(self.settings.rules, sensitivity="normal")
+        self._rules = own if isinstance(own, RuleSettings) else usual
         if sensitivity is not None:
             _require_dial(self._model, self.settings.rules.sensitivity)
         self._labeller = (
@@ -385,7 +386,7 @@ def spot(
     Args:
         video: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB, or a camera's index; or
             `Features` of one, which no face is looked for in.
-        model: a spotter's name ("combined": the rules where a network agrees, and it besides;
+        model: a spotter's name ("combined": what rules and a network propose and a judge believes;
             "rules", "network"), the path of a network's weights, or an object that keeps the
             `SpotterModel` contract.
         graph: an `AUGraph`, or the name or path of one, for a network in place of its own.

@@ -74,14 +74,20 @@ class Format:
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
+                about = self._checked(metadata, path)  # before the numbers, which may be anything
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             raise WeightsError(f"no weights at {path}: give {self.remedy}") from None
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, TypeError, AttributeError) as error:
+            # numpy has no bfloat16 or float8: a TypeError, or an AttributeError.
             raise WeightsError(
                 f"cannot read weights from {path}: {error}. It must hold {self.holds}: give "
                 f"{self.remedy}"
             ) from error
+        return about, arrays
+
+    def _checked(self, metadata: Mapping[str, str], path: StrPath) -> dict[str, Any]:
+        """The card of a file of this format."""
         try:
             about = json.loads(metadata["aumer"])
         except (KeyError, ValueError):
@@ -94,7 +100,8 @@ class Format:
                 f"({self.name}){told}; it was not written by this version of aumer. Give "
                 f"{self.remedy}"
             )
-        return about, arrays
+        card: dict[str, Any] = about
+        return card
 
 
 def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

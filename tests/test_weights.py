@@ -102,3 +102,17 @@ def test_torch_is_not_needed_to_read(tmp_path: Path) -> None:
     )
     made = [sys.executable, "-c", code, str(tmp_path / "a.safetensors")]
     assert subprocess.run(made, check=False).returncode == 0
+
+
+def test_numbers_that_numpy_has_not_are_told(tmp_path: Path) -> None:
+    from safetensors.torch import save_file as save_tensors
+
+    for dtype in (torch.bfloat16, torch.float8_e4m3fn):
+        foreign, ours = tmp_path / "foreign.safetensors", tmp_path / "ours.safetensors"
+        tensors = {"a": torch.zeros(3).to(dtype)}
+        save_tensors(tensors, foreign)
+        with pytest.raises(WeightsError, match="without the card of a kite"):
+            KITES.read(foreign)
+        save_tensors(tensors, ours, {"aumer": '{"format": "kites-2"}'})
+        with pytest.raises(WeightsError, match="cannot read weights"):
+            KITES.read(ours)

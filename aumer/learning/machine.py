@@ -11,6 +11,8 @@ from itertools import count
 import torch
 from torch import Tensor, distributed, nn
 
+from aumer.errors import UsageError
+
 #: The first process may measure the features of all videos while the others wait for them.
 _PATIENCE = timedelta(days=7)
 _groups = count()
@@ -27,8 +29,11 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
 
     Yields:
         this process's device: its own GPU, where `device` is "cuda".
+
+    Raises:
+        UsageError: as `device_of`.
     """
-    own = torch.device(device)
+    own = device_of(device)
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield own
         return
@@ -55,6 +60,25 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
         yield own
     finally:
         distributed.destroy_process_group()
+
+
+def device_of(device: str | torch.device) -> torch.device:
+    """The device of a name; "auto" is the first GPU, or the CPU where there is none.
+
+    Raises:
+        UsageError: there is no such device here, or it holds no numbers.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        own = torch.device(device)
+        torch.zeros(1, device=own).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"device {str(device)!r} cannot be used here ({reason}). Give 'cpu' or 'auto'"
+        ) from error
+    return own
 
 
 class Machine:

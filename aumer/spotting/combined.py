@@ -7,6 +7,7 @@ measured of it, beside the two alone, is in ``benchmarks/results/spotters.txt``.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -19,6 +20,8 @@ from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.strict import plain
 from aumer.types import Expression, Features, Scores
+
+_log = logging.getLogger("aumer")
 
 #: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for,
 #: at which half of the micro-expressions played into real neutral films are found
@@ -65,6 +68,13 @@ class CombinedSpotter:
         self._rules, self._network = RuleSpotter(proposing(rules)), network
         self._judge = by or judge.shipped()
         self._threshold = self._judge.threshold(rules.sensitivity)
+        if self._judge.network not in ("", network.digests["weights"]):
+            _log.warning(
+                "%s: the judge of proposals was fitted with another network than this one, so that "
+                "its scores are no probabilities here and its false alarms are not those that were "
+                "measured; `python benchmarks/judging.py PATH --network FILE` makes one for it",
+                self.name,
+            )
         decoder = network.decoder
         lowest = _OFFERED if decoder.threshold is None else min(decoder.threshold, _OFFERED)
         self._decoder = decoder.at(lowest)
@@ -91,6 +101,7 @@ class CombinedSpotter:
             "rules": digest(asdict(self._rules.settings)),
             "decoder": digest(plain(self._decoder)),
             "judge": self._judge.digest,
+            "threshold": digest({"threshold": self._threshold}),
         }
 
     @property

@@ -28,7 +28,7 @@ from aumer.config import RuleSettings, digest
 from aumer.errors import ConfigError, WeightsError
 from aumer.spotting.movements import Signal
 from aumer.spotting.noise import Followed, followed, with_peaks
-from aumer.types import KINDS, Expression, Features, Scores
+from aumer.types import KINDS, BoolArray, Expression, Features, Scores
 
 FORMAT = "aumer-judge-1"
 #: The judge that ships, of the proposals of the rules and of the network that ship.
@@ -179,9 +179,10 @@ def described(
     ]
     spans = np.array([(e.onset_s, e.offset_s) for e in both]) - 1e-6
     rows = np.searchsorted(features.times, spans)
+    other = [*_others(by_rules, by_network), *_others(by_network, by_rules)]
     read = [
         _read(e, number < len(by_rules), first, max(last, first + 1), features.rate, tracks)
-        + _other(e, by_network if number < len(by_rules) else by_rules)
+        + other[number]
         + _shape(first, max(last, first + 1), movements)
         for number, (e, (first, last)) in enumerate(zip(both, rows.tolist(), strict=True))
     ]
@@ -226,11 +227,19 @@ def _read(
     ]
 
 
-def _other(e: Expression, others: Sequence[Expression]) -> list[float]:
-    """`_AGREED` of a proposal, among the other spotter's."""
-    found = [(e.interval.iou(o.interval), o.score) for o in others]
-    iou, score = max(found, default=(0.0, 0.0))
-    return [iou, _odds(score) if iou > 0 else 0.0]
+def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[list[float]]:
+    """`_AGREED` of each of a spotter's proposals, among the other spotter's."""
+    if not others:
+        return [[0.0, 0.0] for _ in own]
+    onset, offset, score = np.array([(o.onset, o.offset, o.score) for o in others]).T
+    found = []
+    for e in own:
+        # All at once: an hour has thousands of proposals.
+        shared = np.minimum(offset, e.offset) - np.maximum(onset, e.onset) + 1
+        iou = np.maximum(shared, 0) / (len(e.interval) + offset - onset + 1 - np.maximum(shared, 0))
+        best = int(np.lexsort((score, iou))[-1])
+        found.append([float(iou[best]), float(_odds(score[best])) if iou[best] > 0 else 0.0])
+    return found
 
 
 def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) -> list[float]:
@@ -272,16 +281,24 @@ def chosen(
     and much shorter: a micro-expression inside a macro-expression.
     """
     kept: list[Expression] = []
+    spans = np.array([(e.onset, e.offset, e.onset_s, e.offset_s) for e in proposals])
+    macro = np.array([e.kind == "macro" for e in proposals])
+    free = probabilities >= threshold
     for k in np.argsort(-probabilities, kind="stable"):
-        if probabilities[k] < threshold:
-            break
-        if not any(_same(proposals[k], other) for other in kept):
+        if free[k]:
             kept.append(replace(proposals[k], score=float(probabilities[k])))
+            free &= ~_same(spans[k], macro[k], spans, macro)
     return tuple(sorted(kept, key=lambda e: (e.onset, e.offset)))
 
 
-def _same(e: Expression, other: Expression) -> bool:
-    if e.interval.iou(other.interval) > _SAME_IOU:
-        return True
-    shared = min(e.offset_s, other.offset_s) - max(e.onset_s, other.onset_s)
-    return e.kind == other.kind and shared > _SAME_PART * min(e.duration_s, other.duration_s)
+def _same(one: Signal, is_macro: np.bool_, spans: Signal, macro: BoolArray) -> BoolArray:
+    """(N,) which of the spans (N, 4; in frames, in seconds) are of one expression with this one."""
+    shared = np.minimum(spans[:, 1], one[1]) - np.maximum(spans[:, 0], one[0]) + 1
+    shared = np.maximum(shared, 0)
+    lengths = spans[:, 1] - spans[:, 0] + 1
+    iou = shared / (lengths + one[1] - one[0] + 1 - shared)
+    seconds = np.minimum(spans[:, 3], one[3]) - np.maximum(spans[:, 2], one[2])
+    shorter = np.minimum(spans[:, 3] - spans[:, 2], one[3] - one[2])
+    same: BoolArray = (macro == is_macro) & (seconds > _SAME_PART * shorter)
+    same |= iou > _SAME_IOU
+    return same

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 import aumer
 from aumer.config import load_settings
@@ -73,6 +74,7 @@ def test_the_sensitivity_is_the_judges_threshold_alone() -> None:
     assert spans["low"] <= spans["normal"] <= spans["high"]
     assert len(spans["low"]) < len(spans["high"])
     assert len({r.limit for r in found.values()}) == 1
+    assert len({r.digests["threshold"] for r in found.values()}) == 4
     assert all(e.score >= shipped().threshold("1") for e in found[1.0].expressions)
     with pytest.raises(UsageError, match=r"is 1000 false alarms a minute .* can be asked for"):
         aumer.spot(features, sensitivity=1000)
@@ -122,6 +124,16 @@ def test_by_name_from_python() -> None:
     assert network.digests["weights"] == combined.digests["weights"]
     stricter = aumer.spot(features, model="combined", settings={"rules": {"min_height": 0.05}})
     assert stricter.digests["rules"] != combined.digests["rules"]
+
+
+def test_a_network_that_the_judge_does_not_know_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    network = NetSpotter.from_settings(load_settings())
+    CombinedSpotter(load_settings().rules, network)
+    assert not caplog.records
+    with torch.no_grad():
+        next(network.net.parameters()).mul_(1.01)
+    CombinedSpotter(load_settings().rules, network)
+    assert "fitted with another network" in caplog.text
 
 
 @pytest.mark.parametrize("model", ["network", "combined"])

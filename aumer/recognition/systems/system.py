@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from aumer import strict, weights
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.learning.machine import device_of
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import (
     Callback,
@@ -332,24 +333,6 @@ class _ClipMaterial:
         for clip in self._clips:
             arrays += [clip.grey, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
         return content_hash(arrays, *facts, *self.subjects)
-
-
-def device_of(name: str) -> torch.device:
-    """The device of a name; "auto" is the first GPU, or the CPU where there is none.
-
-    Raises:
-        UsageError: torch knows no such device, or has no driver for it here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"device {name!r} cannot be used here ({error}). Give 'cpu', or leave it at 'auto'"
-        ) from error
-    return device
 
 
 def standardised(image: ImageArray) -> FloatArray:

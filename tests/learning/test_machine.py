@@ -1,0 +1,23 @@
+"""Devices by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aumer.errors import UsageError
+from aumer.learning.machine import device_of, torchrun
+
+
+def test_devices_that_are_here() -> None:
+    assert device_of("cpu") == torch.device("cpu")
+    assert device_of("auto").type in ("cpu", "cuda")
+    with torchrun("cpu") as device:
+        assert device.type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["nosuch", "cuda:99", "meta"])
+def test_a_device_that_is_not_here_is_told_before_any_work(name: str) -> None:
+    told = f"device '{name}' cannot be used here .* Give 'cpu'"
+    with pytest.raises(UsageError, match=told), torchrun(name):
+        raise AssertionError("it was entered")
