@@ -44,9 +44,14 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     if not (folder / OLD).exists():
         raise UsageError(f"{folder} has no {OLD}: it is no run of before, and needs no conversion")
     old = _json(folder / OLD)
+    files = sorted(folder.glob("seed*-*.json"))
+    if not files:
+        raise UsageError(
+            f"{folder} was stopped before its first fold: nothing is in it to be converted. Delete "
+            "it and run the benchmark again"
+        )
     document = _json(folder / RESULT) if (folder / RESULT).exists() else None
     task = _task(folder, old, document, protocol)
-    files = sorted(folder.glob("seed*-*.json"))
     folds = [_fold(path) for path in files]
     truth = _truth(folder, task.protocol, folds)
     about = json.loads(json.dumps(task.about()))
@@ -140,4 +145,6 @@ def _json(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds no table: it is damaged")
     return found

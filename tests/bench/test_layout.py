@@ -154,6 +154,15 @@ def test_a_conversion_that_was_killed_is_made_again(tmp_path: Path) -> None:
     assert stored(folder).folds == made.folds
 
 
+def test_a_run_without_a_fold_and_a_damaged_one_are_not_converted(tmp_path: Path) -> None:
+    (tmp_path / "about.json").write_text("[]")
+    with pytest.raises(UsageError, match="holds no table"):
+        convert(tmp_path)
+    (tmp_path / "about.json").write_text('{"model": "svm-cells"}')
+    with pytest.raises(UsageError, match="stopped before its first fold"):
+        convert(tmp_path, "megc2019-recognition")
+
+
 def test_names_that_moved_say_where_to() -> None:
     with pytest.raises(ImportError, match=r"Options is no more: see aumer\.bench\.run\.run"):
         from aumer.bench.runner import Options  # noqa: F401
