@@ -44,6 +44,9 @@ READS = (
     "peak", "duration", "duration_squared", "returns", "unrest",
 )  # fmt: skip
 
+#: Units of noise below which a network's proposal is none: what the rules propose from. In a video
+#: without noise a network sees the thousandth part of an expression.
+_LEAST_PEAK = 2.0
 #: Scores are held this far from 0 and 1 before odds are taken of them.
 _LEAST = 1e-3
 #: Rows by which a boundary may be off where its evidence is read.
@@ -157,8 +160,8 @@ def described(
     by_network: Sequence[Expression],
     settings: RuleSettings,
 ) -> tuple[tuple[Expression, ...], Signal]:
-    """All proposals, the rules' first, their peaks in units of `settings`; and what is read of each
-    (N, `READS`).
+    """The rules' proposals, then a network's that stand out at all, with peaks in units of
+    `settings`; and what is read of each (N, `READS`).
 
     Args:
         scores: the ten tracks of a network, row by row of the features.
@@ -166,7 +169,10 @@ def described(
     """
     # The rules' own peaks are in units of what they propose from.
     unmeasured = [replace(e, peak=None) for e in (*by_rules, *by_network)]
-    both = with_peaks(unmeasured, features, settings)
+    told = with_peaks(unmeasured, features, settings)
+    by_rules = told[: len(by_rules)]
+    by_network = [e for e in told[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
+    both = (*by_rules, *by_network)
     if not both:
         return (), np.zeros((0, len(READS)))
     tracks = {

@@ -74,7 +74,10 @@ def test_what_is_read_of_a_movement_that_returns_and_of_one_that_stays() -> None
 def test_a_proposal_agrees_with_the_other_spotters() -> None:
     still, scores = face(np.zeros(301), 300), tracks(300)
     near = [an(100, 119, score=0.8), an(100, 139, score=0.6)]
-    both, read = described(still, scores, [an(100, 139)], near, RULES)
+    assert len(described(still, scores, [an(100, 139)], near, RULES)[0]) == 1  # nothing moves there
+    there = 2 * np.exp(-0.5 * ((np.arange(301) - 110) / 4) ** 2)
+    moving = face(there, 300)
+    both, read = described(moving, scores, [an(100, 139)], near, RULES)
     assert [e.score for e in both] == [0.5, 0.8, 0.6]
     agreement, other = read[:, READS.index("agreement")], read[:, READS.index("other")]
     assert agreement.tolist() == [1.0, 0.5, 1.0]
