@@ -23,9 +23,9 @@ from aumer.types import Expression, Features, Scores
 
 _log = logging.getLogger("aumer")
 
-#: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for,
-#: at which half of the micro-expressions played into real neutral films are found
-#: (``benchmarks/results/sensitivity.txt``).
+#: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for.
+#: The second is from before there was a judge and was not measured again: in neutral films more
+#: than half of the micro-expressions at the limit are found.
 _PROPOSED, _FOUND = 0.4, 0.625
 #: Of `rules.blink`: proposals are lower, and what blinks leave is not.
 _BLINK = 2.0

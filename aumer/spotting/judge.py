@@ -7,9 +7,9 @@ and a logistic model reads of each proposal what both say of it, how far it stan
 face's noise, whether it returns to where it began, and whether there is rest around it.
 
 It was fitted on simulated faces that move unlike those the network was trained on
-(``benchmarks/judging.py``): there a network errs about as often as on real faces, so that its word
-is not overrated. Its score is the probability that the proposal overlaps an expression by half or
-more (IoU), as counted there.
+(``benchmarks/judging.py``): there a network errs more than on those, so that its word is not
+overrated; how often it errs on real faces nobody knows. Its score is the probability that the
+proposal overlaps an expression by half or more (IoU), as fitted there, and not checked on real faces.
 """
 
 from __future__ import annotations
