@@ -9,7 +9,8 @@ face's noise, whether it returns to where it began, and whether there is rest ar
 It was fitted on simulated faces that move unlike those the network was trained on
 (``benchmarks/judging.py``): there a network errs more than on those, so that its word is not
 overrated; how often it errs on real faces nobody knows. Its score is the probability that the
-proposal overlaps an expression by half or more (IoU), as fitted there, and not checked on real faces.
+proposal overlaps an expression by half or more (IoU), as fitted there; on real faces it was not
+checked.
 """
 
 from __future__ import annotations
