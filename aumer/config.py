@@ -83,8 +83,8 @@ class MotionSettings:
             Given without a preset it asks for "flow".
         rate: analysis rate, rows per second, whatever the video's frame rate.
         crop: side of the square canonical crop; the outer eye corners lie crop / 2 apart.
-        rois: which ROIs, as `aumer.rois.roi_set` reads it: the name of a set, or landmarks by index
-            or name with blanks between.
+        rois: which ROIs, as `aumer.graph.rois.roi_set` reads it: the name of a set, or landmarks by
+            index or name with blanks between.
         roi_radius: an ROI of dense flow is the square of 2 roi_radius + 1 px round its landmark.
         max_gap_s: no motion is measured between frames further apart than this.
         max_head_residual: median misfit (px) of the head-motion fit above which two frames do not

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict, overload
 
 import numpy as np
 
-from aumer.analysis import Progress
 from aumer.errors import UsageError
+from aumer.motion.analysis import Progress
 from aumer.pipeline import MIN_COVERAGE, SettingsLike, Spotter
 from aumer.results import SpotResult
 from aumer.results.motion import Motion

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, overl
 import numpy as np
 
 from aumer import registry
-from aumer.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import DENSE, RuleSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
 from aumer.graph import AUGraph
+from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
 from aumer.recognition import seam
 from aumer.recognition.apex import METHODS, flow_peak, midpoint
 from aumer.recognition.clips import MAX_FRAMES, Moment, apex_by_roi_difference

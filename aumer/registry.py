@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 _parts: dict[str, dict[str, Any]] = {
     "flow": {
-        "dis": "aumer.flow:dis",
-        "farneback": "aumer.flow:farneback",
-        "tvl1": "aumer.tvl1:tvl1",
-        "tvl1-opencv": "aumer.flow:tvl1_opencv",
-        "tvl1-torch": "aumer.tvl1_torch:tvl1_torch",
+        "dis": "aumer.flow.opencv:dis",
+        "farneback": "aumer.flow.opencv:farneback",
+        "tvl1": "aumer.flow.tvl1:tvl1",
+        "tvl1-opencv": "aumer.flow.opencv:tvl1_opencv",
+        "tvl1-torch": "aumer.flow.tvl1_torch:tvl1_torch",
     },
     "detector": {
         "blazeface": "aumer.face.models:BlazeFaceDetector",

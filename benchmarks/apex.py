@@ -19,8 +19,8 @@ import time
 import numpy as np
 from common import Report
 
-from aumer.analysis import analyse
 from aumer.config import load_settings
+from aumer.motion.analysis import analyse
 from aumer.recognition.apex import flow_peak, midpoint, roi_difference
 from aumer.recognition.frames import aligned_faces
 from aumer.simulate.timeline import Event, Timeline

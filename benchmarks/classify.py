@@ -27,9 +27,10 @@ import numpy as np
 from common import Report, test_data
 
 import aumer
-from aumer.analysis import analyse
 from aumer.errors import NoFaceError
+from aumer.flow.tvl1 import tvl1
 from aumer.motion import align
+from aumer.motion.analysis import analyse
 from aumer.pipeline import load_recognizer
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.labeller import Labeller
@@ -38,7 +39,6 @@ from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film, Nuisance
 from aumer.simulate.warp import Face
-from aumer.tvl1 import tvl1
 
 EXPRESSIONS = {"positive": (6, 12), "surprise": (1, 2, 5), "negative": (4,)}
 INTENSITIES = (0.15, 0.4, 1.0)

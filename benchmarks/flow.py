@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from common import ROOT, Report, test_data
 
-from aumer import mdmo
 from aumer.config import load_settings
 from aumer.face.track import FaceTracker
-from aumer.flow import Flow, dis, farneback, tvl1_opencv
-from aumer.motion import AlignedFace, align, roi_motion
-from aumer.tvl1 import tvl1, tvl1_pairs
+from aumer.flow import Flow
+from aumer.flow.opencv import dis, farneback, tvl1_opencv
+from aumer.flow.tvl1 import tvl1, tvl1_pairs
+from aumer.motion import AlignedFace, align, mdmo, roi_motion
 from aumer.video import open_video
 
 sys.path.insert(0, str(ROOT / "tests"))

@@ -18,9 +18,9 @@ import torch
 from common import Report
 from flow import face_pairs
 
-from aumer import tvl1 as constants
-from aumer.tvl1 import tvl1_pairs
-from aumer.tvl1_torch import TorchTvl1
+from aumer.flow import tvl1 as constants
+from aumer.flow.tvl1 import tvl1_pairs
+from aumer.flow.tvl1_torch import TorchTvl1
 
 FRAMES = 250_000  # of CAS(ME)^2
 FLOATS = 16

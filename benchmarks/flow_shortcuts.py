@@ -3,12 +3,12 @@
     python benchmarks/flow_shortcuts.py [--quick] [--save]
 
 "region": flow is sought in the box of nose and ROIs alone, with a margin round it, as
-`aumer.tvl1.Tvl1.within` does; the margins beside 12 px show why it is 12. "cut" hands the solver
-the two images cut to that box instead. "warm": a pair starts from the flow of the pair before it,
-on all levels of the pyramid, or on the finest 3, 2, 1 alone, since the coarse ones need not be
-searched any more; "dual" keeps the dual variables of each level as well; "cold" leaves the same
-levels out and starts from nothing. They are assembled here from the solver's steps; on all levels
-"cold" is the whole crop's flow again, and its time tells how far the times can be trusted.
+`aumer.flow.tvl1.Tvl1.within` does; the margins beside 12 px show why it is 12. "cut" hands the
+solver the two images cut to that box instead. "warm": a pair starts from the flow of the pair
+before it, on all levels of the pyramid, or on the finest 3, 2, 1 alone, since the coarse ones need
+not be searched any more; "dual" keeps the dual variables of each level as well; "cold" leaves the
+same levels out and starts from nothing. They are assembled here from the solver's steps; on all
+levels "cold" is the whole crop's flow again, and its time tells how far the times can be trusted.
 
 Everything is against the flow of the whole crop in the same run. Columns:
 
@@ -44,17 +44,18 @@ from real_videos import SAME, read_truth, spotted_in
 from video_simulator import ACTIONS, truth_on_crop
 
 from aumer import motion, registry
-from aumer import tvl1 as solver
-from aumer.analysis import analyse
 from aumer.config import load_settings
 from aumer.face.track import FaceTracker
-from aumer.flow import Flow, Region, tvl1_opencv
+from aumer.flow import Flow, Region
+from aumer.flow import tvl1 as solver
+from aumer.flow.opencv import tvl1_opencv
+from aumer.flow.tvl1 import tvl1
+from aumer.graph.rois import roi_set
 from aumer.motion import AlignedFace, align, flow_region, roi_motion
-from aumer.rois import roi_set
+from aumer.motion.analysis import analyse
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film, Nuisance
 from aumer.simulate.warp import Face
-from aumer.tvl1 import tvl1
 from aumer.types import Counts, Expression, FloatArray, ImageArray
 from aumer.video import open_video
 

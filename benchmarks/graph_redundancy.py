@@ -28,7 +28,7 @@ from aumer.bench.sources import open_source
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.graph import AUGraph
-from aumer.mdmo import ROIS
+from aumer.motion.mdmo import ROIS
 from aumer.training.samples import truth_intervals
 from aumer.training.videos import LabelledVideo
 from aumer.types import KINDS

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from common import ROOT, Report
 
-from aumer.analysis import analyse
 from aumer.config import load_settings
+from aumer.motion.analysis import analyse
 from aumer.pipeline import spot
 
 sys.path.insert(0, str(ROOT / "tests"))

@@ -63,7 +63,7 @@ from aumer.face.interface import Detector, Landmarker
 from aumer.face.mean_face import RIGID
 from aumer.face.models import BlazeFaceDetector, MeshLandmarker
 from aumer.face.track import FaceTracker
-from aumer.rois import roi_set
+from aumer.graph.rois import roi_set
 from aumer.types import FloatArray, ImageArray
 
 Film = Iterable[ImageArray]

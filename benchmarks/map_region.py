@@ -22,9 +22,10 @@ import numpy.typing as npt
 from classify import APEX_S, EXPRESSIONS, INTENSITIES, ONSET_S, film
 from common import Report, test_data
 
-from aumer.analysis import analyse
 from aumer.config import load_settings
+from aumer.flow.tvl1 import tvl1
 from aumer.motion import AlignedFace, align, without_head
+from aumer.motion.analysis import analyse
 from aumer.recognition.features import centred
 from aumer.recognition.flow_map import SIDE, motion, settled, with_strain
 from aumer.recognition.frames import aligned_faces
@@ -33,7 +34,6 @@ from aumer.recognition.registration import MEAN, NONE, applied, register
 from aumer.recognition.seam import Clips, load
 from aumer.simulate.warp import Face
 from aumer.training.composite import composite
-from aumer.tvl1 import tvl1
 from aumer.types import FloatArray
 
 #: Px of the map per outer-eye distance, across and down, and the row of the mean face's origin.

@@ -75,13 +75,13 @@ from motion_films import (
     simulated_truth,
 )
 
-from aumer import mdmo, registry
-from aumer.analysis import analyse
+from aumer import registry
 from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.errors import AumerError
 from aumer.flow import Flow
-from aumer.motion import align, resample, without_head
+from aumer.motion import align, mdmo, resample, without_head
+from aumer.motion.analysis import analyse
 from aumer.spotting.rules import RuleSpotter
 from aumer.types import Features, ImageArray
 from aumer.video import open_video

@@ -24,9 +24,9 @@ from pathlib import Path
 
 from common import Report, test_data
 
-from aumer.analysis import analyse
 from aumer.config import RuleSettings, load_settings
 from aumer.evaluation.matching import count
+from aumer.motion.analysis import analyse
 from aumer.spotting.rules import RuleSpotter
 from aumer.types import KINDS, Counts, Expression, Features, Interval, Kind
 

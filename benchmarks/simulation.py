@@ -21,11 +21,11 @@ import numpy.typing as npt
 from common import Report, save_picture, test_data
 from scipy.optimize import nnls
 
-from aumer import mdmo
-from aumer.analysis import Analysis, analyse
 from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
+from aumer.motion import mdmo
+from aumer.motion.analysis import Analysis, analyse
 from aumer.simulate import amplitude, features, nuisance
 from aumer.simulate.anatomy import Action
 from aumer.simulate.statistics import load as load_statistics

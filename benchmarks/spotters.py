@@ -36,12 +36,12 @@ from real_videos import FOLDERS, WHAT, Truth, chosen_on_others, leave_one_out, l
 from simulation import alone
 
 from aumer import demo
-from aumer.analysis import analyse
 from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
 from aumer.files import check_target
 from aumer.graph import AUGraph
+from aumer.motion.analysis import analyse
 from aumer.pipeline import versions
 from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aumer import analysis
-from aumer.analysis import cache_key
 from aumer.cache import Arrays, FeatureCache, default_folder
 from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.face import weights
+from aumer.motion import analysis
+from aumer.motion.analysis import cache_key
 
 DEFAULT = load_settings().to_dict()
 

@@ -14,10 +14,10 @@ import pytest
 from acted import APEX_S, BROWS_DOWN, BROWS_UP, OFFSET_S, ONSET_S, SMILE, frames
 
 import aumer
-from aumer.analysis import FrameRange, analyse
 from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
+from aumer.motion.analysis import FrameRange, analyse
 from aumer.recognition import seam
 from aumer.recognition.features import ROI_CENTRES
 from aumer.recognition.frames import Kept, aligned_faces
@@ -409,7 +409,7 @@ def test_only_the_frames_needed_are_read_again(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_camera_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aumer.video._open_camera", lambda *_: pytest.fail("it was opened"))
+    monkeypatch.setattr("aumer.video.sources.open_camera", lambda *_: pytest.fail("it was opened"))
     with pytest.raises(UsageError, match="Record it to a file"):
         aumer.spot(0, end=1.0, recognizer=BySigns())
     with pytest.raises(UsageError, match="Record it to a file"):

@@ -22,11 +22,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data _moved",
-        "registry strict config files weights au rois compiled",
-        "learning video video_file graph evaluation cache lucas_kanade lucas_kanade_torch "
-        "bent_windows bent_windows_torch",
-        "face flow tvl1 tvl1_torch mdmo motion",
-        "spotting recognition simulate results analysis",
+        "registry strict files weights compiled",
+        "graph",
+        "config cache video evaluation",
+        "learning flow",
+        "face motion",
+        "spotting recognition simulate results report",
         "pipeline measure data",
         "training bench demo testing",
         "aumer",  # imports them all, but on first use only

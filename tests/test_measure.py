@@ -9,9 +9,9 @@ import pytest
 from moving_face import film, smile
 
 import aumer
-from aumer.analysis import analyse
 from aumer.config import digest, load_settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.motion.analysis import analyse
 
 SETTINGS = {"motion": {"flow": "dis"}}
 

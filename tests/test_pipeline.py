@@ -16,9 +16,10 @@ import pytest
 from moving_face import Bump, brow_raise, film, smile
 
 import aumer
-from aumer import analysis, registry
+from aumer import registry
 from aumer.config import load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.motion import analysis
 from aumer.types import Interval
 
 #: The face with little round it: quick to film and to search.

@@ -13,8 +13,8 @@ from aumer.bench.protocol import FROM_PRESET, FROM_TRAINING, IDENTITY, NetModel,
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
 from aumer.graph import AUGraph
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.pipeline import SpotterModel
-from aumer.rois import DEFAULT_ROIS
 from aumer.spotting.interface import TrackDecoder
 from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings

@@ -21,12 +21,12 @@ from aumer.bench.tasks.spotting_result import LITTLE, SELECTIONS, SpottingResult
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.results.runs import About, Clip, RecognitionRun, Spotted, SpottingRun, Training
+from aumer.report.runs import About, Clip, RecognitionRun, Spotted, SpottingRun, Training
 from aumer.training.composite import composite
 from aumer.types import ImageArray
 
 if TYPE_CHECKING:
-    from aumer.results.report import Report
+    from aumer.report.report import Report
 
 #: The page's name in a run's folder.
 REPORT = "report.html"
@@ -44,7 +44,7 @@ def draw(folder: StrPath, *, data: StrPath | None = None) -> Report:
         UsageError: the folder holds no finished run, its files do not agree, or `data` is not what
             the run was made of.
     """
-    from aumer.results.report import report
+    from aumer.report.report import report
 
     return report(read(folder, data=data))
 

@@ -182,7 +182,7 @@ class _Targets:
 
 def _plan(args: argparse.Namespace, inputs: Sequence[Input], faces: bool) -> _Targets:
     from aumer.cli.outputs import Kinds, plan
-    from aumer.video_file import SUFFIXES
+    from aumer.video.writer import SUFFIXES
 
     videos = tuple(suffix[1:] for suffix in SUFFIXES)
 

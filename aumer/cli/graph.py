@@ -206,7 +206,7 @@ def _edge_lines(graph: AUGraph, normalisation: str, everything: bool) -> list[st
 
 def _check(args: argparse.Namespace, console: Console) -> int:
     from aumer.graph import AUGraph
-    from aumer.rois import DEFAULT_ROIS, LANDMARK_NAMES
+    from aumer.graph.rois import DEFAULT_ROIS, LANDMARK_NAMES
 
     graph = AUGraph.load(args.graph)
     edges = sum(a != b for a, b in graph.edges())
@@ -235,10 +235,9 @@ def _check(args: argparse.Namespace, console: Console) -> int:
 
 
 def _build(args: argparse.Namespace, console: Console) -> int:
-    from aumer import au
     from aumer.data import read_table
     from aumer.files import check_target
-    from aumer.graph import AUGraph
+    from aumer.graph import AUGraph, au
 
     if args.renamed:
         console.note(

@@ -217,7 +217,7 @@ def _features(args: argparse.Namespace, console: Console) -> int:
 def _video(args: argparse.Namespace, console: Console) -> int:
     from aumer.files import check_target
     from aumer.simulate import video
-    from aumer.video_file import codec_for
+    from aumer.video.writer import codec_for
 
     out = Path(args.out)
     if args.films < 1:

@@ -19,7 +19,7 @@ from aumer.data.folders import checked_root
 from aumer.data.report import Fault, Key, Report
 from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.rois import DEFAULT_ROIS
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.types import KINDS, Annotation, Features, VideoRecord, runs
 

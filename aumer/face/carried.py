@@ -29,7 +29,7 @@ import numpy.typing as npt
 from aumer.face.crop import Cutting, applied, chained, inverse, similarity
 from aumer.face.interface import Landmarker, Memory, box_round
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
-from aumer.lucas_kanade import Pyramid, Windows
+from aumer.flow.lucas_kanade import Pyramid, Windows
 from aumer.types import FloatArray, ImageArray
 
 Points = npt.NDArray[np.float64]

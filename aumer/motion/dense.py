@@ -16,13 +16,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from aumer import mdmo
 from aumer.config import MotionSettings
 from aumer.face.crop import applied, cut_out, similarity
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
 from aumer.flow import Flow, Region
+from aumer.graph.rois import roi_set
+from aumer.motion import mdmo
 from aumer.motion.rigid import fit_rigid, rigid_basis
-from aumer.rois import roi_set
 from aumer.types import FloatArray, ImageArray
 
 #: The flow that head motion is read from: the nose with the skin beside it, x0, y0, x1, y1 in

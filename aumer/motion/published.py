@@ -5,15 +5,15 @@ After ``feature_extraction/`` of github.com/xjtupanda/AUW-GCN:
 - The crop is the face's box in the first frame, in the video's own pixels: it is neither resized
   nor turned, and stays where it is whatever the head does.
 - Dense flow from each frame of the crop to the next, TV-L1.
-- Head motion is one vector, the nose's (`aumer.mdmo.published_mdmo`); no rigid motion is fitted,
-  so what a head that turns or comes nearer does to brows and mouth stays in. No motion is too much:
-  ``motion.max_head_residual`` plays no part.
+- Head motion is one vector, the nose's (`aumer.motion.mdmo.published_mdmo`); no rigid motion is
+  fitted, so what a head that turns or comes nearer does to brows and mouth stays in. No motion is
+  too much: ``motion.max_head_residual`` plays no part.
 - ROIs are squares of 11 px of the video, however large the face.
 
 Where it cannot be theirs: landmarks are those of this library's landmarker, not SAN's; the box is
 made of them, not RetinaFace's; and their TV-L1 is OpenCV's for CUDA, which leaves out the median
-filter that OpenCV's other one, and ours, has. A run is what `aumer.analysis` gives it, so the crop
-begins anew at least every ``face.restart_s``.
+filter that OpenCV's other one, and ours, has. A run is what `aumer.motion.analysis` gives it, so
+the crop begins anew at least every ``face.restart_s``.
 
 Their values are px / 20 of the video; ours are told in px of the canonical crop, so that those of
 a small and of a large face can be compared.
@@ -34,8 +34,8 @@ from aumer.errors import ConfigError
 from aumer.face.crop import similarity
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.flow import Flow, Region
-from aumer.mdmo import published_mdmo
-from aumer.rois import DEFAULT_ROIS, roi_set
+from aumer.graph.rois import DEFAULT_ROIS, roi_set
+from aumer.motion.mdmo import published_mdmo
 from aumer.types import FloatArray, ImageArray
 
 #: px of flow either side of 0 that an image of it holds (denseflow's ``-b=10``).

@@ -11,9 +11,9 @@ import numpy as np
 from aumer import registry
 from aumer.config import MotionSettings
 from aumer.flow import Flow
+from aumer.graph.rois import roi_set
 from aumer.motion.dense import AlignedFace, align, roi_motions
 from aumer.motion.windows import WindowMotion
-from aumer.rois import roi_set
 from aumer.types import FloatArray, ImageArray
 
 

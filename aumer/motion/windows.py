@@ -5,8 +5,9 @@ micro-expression TV-L1 reports half (benchmarks/motion.py). Here nothing pulls a
 its surroundings or towards zero:
 
 - A window round each ROI's landmark is looked for by Lucas-Kanade, in crops as fine as the video
-  is, gain and offset of light left out. It may stretch and bend (`aumer.bent_windows`): along a
-  brow or a lip there is little to see, so it must be large, and what is large does not move as one.
+  is, gain and offset of light left out. It may stretch and bend (`aumer.flow.bent_windows`): along
+  a brow or a lip there is little to see, so it must be large, and what is large does not move as
+  one.
 - What is told is the mean motion of the ROI, the square that MDMO has, and not of its middle.
 - Each frame is measured against frames of several earlier instants, and the path that agrees best
   with all of it is taken (weighted least squares): slow movements do not drown in errors that add
@@ -29,13 +30,13 @@ from scipy.linalg import solveh_banded
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from aumer.bent_windows import BentWindows
 from aumer.config import MotionSettings
 from aumer.face.crop import Cutting, applied, similarity
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
-from aumer.lucas_kanade import Pyramid, Windows
+from aumer.flow.bent_windows import BentWindows
+from aumer.flow.lucas_kanade import Pyramid, Windows
+from aumer.graph.rois import roi_set
 from aumer.motion.rigid import fit_rigid, rigid_basis
-from aumer.rois import roi_set
 from aumer.types import FloatArray, ImageArray
 
 Array = npt.NDArray[np.float64]

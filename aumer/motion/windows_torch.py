@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aumer.bent_windows_torch import BentStack
 from aumer.config import MotionSettings
-from aumer.lucas_kanade_torch import Pyramids, WindowStack
+from aumer.flow.bent_windows_torch import BentStack
+from aumer.flow.lucas_kanade_torch import Pyramids, WindowStack
+from aumer.graph.rois import roi_set
 from aumer.motion.rigid import _ROUNDS, _SOFT
 from aumer.motion.windows import (
     _ASTRAY,
@@ -45,7 +46,6 @@ from aumer.motion.windows import (
     _side,
     _steps,
 )
-from aumer.rois import roi_set
 from aumer.types import FloatArray, ImageArray
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import INPUT_SHAPE, Floats
-from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray
 
 _SIDE = INPUT_SHAPE[0]
@@ -92,7 +92,7 @@ def occlusion(
         flow_map: (28, 28, 3).
 
     Shapes:
-        returns (12,) float64, in the order of `aumer.rois.DEFAULT_ROIS`.
+        returns (12,) float64, in the order of `aumer.graph.rois.DEFAULT_ROIS`.
     """
     rest = np.median(flow_map, axis=(0, 1))
     variants = np.repeat(flow_map[None], len(ROI_CENTRES) + 1, axis=0)

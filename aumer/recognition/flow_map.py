@@ -39,7 +39,7 @@ def flow_map(
     """Motion from onset to apex on a small crop of the face.
 
     Args:
-        flow: optical flow; `aumer.tvl1.tvl1` is the field's.
+        flow: optical flow; `aumer.flow.tvl1.tvl1` is the field's.
         via: faces between the two, in order, that lead the flow over long distances; see `motion`.
         max_head_residual: see `aumer.motion.without_head`.
         place: where the map shall show the face: a recogniser's own, if it has one.

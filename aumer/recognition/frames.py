@@ -1,9 +1,9 @@
 """The tracked, aligned frames of intervals: the one way from a video to what clips are made of.
 
-The face's landmarks come from a track: of `aumer.analysis`, or of every frame (`follow`); between
-two frames that were looked at they are interpolated (`landmarks_at`, `landmarks_in`). What is made
-of the frames is a `Part`: it is given those that it wants one after another, and keeps of each the
-aligned crop alone. `read` serves any number of parts in one pass over the video.
+The face's landmarks come from a track: of `aumer.motion.analysis`, or of every frame (`follow`);
+between two frames that were looked at they are interpolated (`landmarks_at`, `landmarks_in`). What
+is made of the frames is a `Part`: it is given those that it wants one after another, and keeps of
+each the aligned crop alone. `read` serves any number of parts in one pass over the video.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Faces(Part):
 
 
 class Kept:
-    """Aligned faces that were kept while their video was analysed: an `aumer.analysis.Watch`.
+    """Aligned faces kept while their video was analysed: an `aumer.motion.analysis.Watch`.
 
     They are those that `aligned_faces` would give, so that nobody needs to decode them again; but
     not all of them, perhaps: none of a video whose analysis was kept, no more than `most`, and none
@@ -87,11 +87,11 @@ class Kept:
         self._last: tuple[int, float, FloatArray] | None = None
 
     def wants(self, index: int) -> bool:
-        """See `aumer.analysis.Watch`."""
+        """See `aumer.motion.analysis.Watch`."""
         return index in self._frames and len(self.faces) < self._most
 
     def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
-        """See `aumer.analysis.Watch`."""
+        """See `aumer.motion.analysis.Watch`."""
         if self._last is None or frame.time_s - self._last[1] > self._settings.max_gap_s:
             self._waiting = []
             self._last = None

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.face.mean_face import MEAN_FACE
-from aumer.rois import LANDMARK_NAMES
+from aumer.graph.rois import LANDMARK_NAMES
 from aumer.simulate.anatomy import displacement
 from aumer.types import FloatArray, IntArray
 

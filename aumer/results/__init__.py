@@ -1,7 +1,7 @@
 """What comes out: `SpotResult`, its files and its plots, and `Prediction`.
 
 Importing this needs numpy alone; pandas, matplotlib and cv2 are imported where they are used. A run
-of a benchmark as one page is `aumer.results.report.report`.
+of a benchmark as one page is `aumer.report.report.report`.
 """
 
 from aumer.results.crops import thumbnails

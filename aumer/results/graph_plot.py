@@ -13,8 +13,8 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.face.mean_face import MEAN_FACE
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.graph import AUGraph
+from aumer.graph.rois import LANDMARK_NAMES
 from aumer.results.plots import IMAGE_SUFFIXES
-from aumer.rois import LANDMARK_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,10 +54,9 @@ def plot_graph(
     differ each is an arrow. The disc of a node is as large as its weight on itself.
 
     Args:
-        graph: each ROI is called as a landmark (`aumer.rois.LANDMARK_NAMES`), or has no place.
-        normalisation: which weights to draw, "none" for the raw ones.
-        path: where to write the figure (.png, .pdf or .svg), whole or not at all.
-        overwrite: replace an existing file.
+        graph: each ROI is called as a landmark (`aumer.graph.rois.LANDMARK_NAMES`), or has no
+        place. normalisation: which weights to draw, "none" for the raw ones. path: where to write
+        the figure (.png, .pdf or .svg), whole or not at all. overwrite: replace an existing file.
 
     Raises:
         UsageError: a ROI that is no landmark, an unknown normalisation, or what `plot_timeline`
@@ -87,7 +86,7 @@ def _places(graph: AUGraph) -> npt.NDArray[np.float64]:
     if unknown:
         raise UsageError(
             f"{graph.name!r} cannot be drawn on a face: {unknown[0]!r} is no landmark's name "
-            "(aumer.rois.LANDMARK_NAMES has all 68)"
+            "(aumer.graph.rois.LANDMARK_NAMES has all 68)"
         )
     return MEAN_FACE[[LANDMARK_NAMES.index(roi) for roi in graph.rois], :2]
 

@@ -31,7 +31,7 @@ from aumer.types import FaceTrack, Features, FloatArray, VideoInfo, runs
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aumer.analysis import Progress
+    from aumer.motion.analysis import Progress
     from aumer.video import Source
 
 #: What lengths can be told in.
@@ -232,7 +232,7 @@ class Motion:
         return f"Motion {self.summary()}"
 
     def _arrays(self, unit: str) -> dict[str, npt.NDArray[Any]]:
-        from aumer.analysis import FEATURES_VERSION
+        from aumer.motion.analysis import FEATURES_VERSION
 
         features = self.features
         return {
@@ -332,7 +332,7 @@ def _read(path: StrPath) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    from aumer.analysis import FEATURES_VERSION
+    from aumer.motion.analysis import FEATURES_VERSION
 
     if str(arrays.get("format")) != FORMAT:
         raise UsageError(

@@ -21,11 +21,11 @@ from aumer.files import StrPath
 from aumer.motion import AlignedFace, align, nearest, without_head
 from aumer.types import FloatArray, ImageArray
 from aumer.video import content_digest, open_video
-from aumer.video_file import VideoFile
+from aumer.video.writer import VideoFile
 
 if TYPE_CHECKING:
-    from aumer.analysis import Progress
     from aumer.flow import Flow
+    from aumer.motion.analysis import Progress
     from aumer.results.motion import Motion
     from aumer.video import Source
 

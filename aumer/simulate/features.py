@@ -1,4 +1,5 @@
-"""Simulated features: subjects whose expressions are known exactly, as `aumer.analysis` sees them.
+"""Simulated features: subjects whose expressions are known exactly, as `aumer.motion.analysis` sees
+them.
 
 What an ROI shows is the sum of what its action units do (`anatomy`), each with the subject's own
 gain and asymmetry, and of the nuisances (`nuisance`). A video depends on the seed, its own name and
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
-from aumer.mdmo import ROIS
+from aumer.motion.mdmo import ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics

@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter1d, map_coordinates, spline_filter
 
 from aumer.face.crop import Matrix, applied, inverse, similarity
 from aumer.face.mean_face import MEAN_FACE, RIGID
-from aumer.rois import roi_set
+from aumer.graph.rois import roi_set
 from aumer.simulate.anatomy import Action, displacement
 from aumer.types import ImageArray
 

@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.face.mean_face import MEAN_FACE
-from aumer.mdmo import ROIS
+from aumer.motion.mdmo import ROIS
 from aumer.simulate.anatomy import Action, displacement
 from aumer.strict import build, preset, read_toml
 from aumer.types import BoolArray

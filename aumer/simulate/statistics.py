@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aumer import au
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
+from aumer.graph import au
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.types import KINDS, Kind
 

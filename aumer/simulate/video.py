@@ -51,7 +51,7 @@ from aumer.simulate.warp import (
     spline_coefficients,
 )
 from aumer.types import Expression, FloatArray, ImageArray
-from aumer.video_file import VideoFile, codec_for
+from aumer.video.writer import VideoFile, codec_for
 
 Key = TypeVar("Key")
 
@@ -606,8 +606,9 @@ def write_video(
 
     Args:
         path: .mp4, .mov, .mkv or .avi.
-        codec: one of `aumer.video_file.CODECS`; by default the first that the container holds. For
-            stronger compression lower ``nuisance.quality``, which every frame goes through first.
+        codec: one of `aumer.video.writer.CODECS`; by default the first that the container holds.
+            For stronger compression lower ``nuisance.quality``, which every frame goes through
+            first.
         overwrite: replace an existing file.
         progress: called with the number of frames written and how many there will be.
 

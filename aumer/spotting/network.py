@@ -14,7 +14,7 @@ from aumer.config import MotionSettings, Settings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
-from aumer.rois import roi_set
+from aumer.graph.rois import roi_set
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import TrackDecoder
 from aumer.spotting.net import SpottingNetwork

@@ -33,7 +33,7 @@ from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
-from aumer.rois import roi_set
+from aumer.graph.rois import roi_set
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
 from aumer.spotting.noise import DURATION_BIAS_S, NORMAL, Followed, duration_sd, factor, followed
 from aumer.types import Expression, Features, FloatArray, Scores

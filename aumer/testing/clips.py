@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.seam import Clips, MotionClips, Recognizer
-from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray
 
 CLASSES = ("negative", "positive", "surprise")

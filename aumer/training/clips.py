@@ -280,7 +280,7 @@ def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
 
 def _digest(followed: FaceSettings, **about: Any) -> str:
     """Names what is made of a face that is followed as the settings say."""
-    from aumer.analysis import computed_by
+    from aumer.motion.analysis import computed_by
 
     return digest({"version": _VERSION, **computed_by(followed), **about})
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from aumer.analysis import Analysis, analyse, cache_key
 from aumer.cache import FeatureCache
 from aumer.config import MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.files import StrPath
+from aumer.motion.analysis import Analysis, analyse, cache_key
 from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
 from aumer.simulate.neutral import LEAST_S, VERSION, Neutral, NeutralFilm, names_of
 from aumer.simulate.video import write_shot

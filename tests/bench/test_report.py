@@ -18,8 +18,8 @@ from aumer.bench.report import draw, read
 from aumer.bench.run import run, stored
 from aumer.bench.tasks.recognition import DESIGNED_ON
 from aumer.errors import UsageError
-from aumer.results import html
-from aumer.results.runs import RecognitionRun, SpottingRun
+from aumer.report import page as html
+from aumer.report.runs import RecognitionRun, SpottingRun
 from aumer.testing.clips import CLASSES, clips
 
 

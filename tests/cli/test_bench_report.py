@@ -10,7 +10,8 @@ from bench.conftest import write_tables
 from results.pages import Page
 
 from aumer.errors import EXIT_OK, EXIT_USAGE
-from aumer.results import html, report
+from aumer.report import page as html
+from aumer.report import report
 
 PROTOCOL = """
 title = "Four small timelines"

@@ -30,7 +30,7 @@ from aumer.pipeline import Spotter
 from aumer.results.motion import MOTION_SUFFIXES, UNITS
 from aumer.types import Features
 from aumer.video import open_video
-from aumer.video_file import VideoFile
+from aumer.video.writer import VideoFile
 
 
 def rows(text: str) -> list[dict[str, str]]:

@@ -216,7 +216,7 @@ def test_a_camera(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         camera._capture = cv2.VideoCapture()
         return camera
 
-    monkeypatch.setattr("aumer.video._open_camera", source)
+    monkeypatch.setattr("aumer.video.sources.open_camera", source)
     # A picture needs the faces again, which a camera cannot give: it is drawn without.
     ran = run("spot camera:0 --end 0.5 -o . --format png --format json")
     assert ran.code == 0, ran.err

@@ -15,12 +15,12 @@ import pytest
 from moving_face import Bump, brow_raise, film, smile
 
 import aumer
-from aumer.analysis import Analysis, analyse, analyse_all
 from aumer.cache import FeatureCache
 from aumer.config import Settings, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.track import FaceTracker
-from aumer.rois import roi_set
+from aumer.graph.rois import roi_set
+from aumer.motion.analysis import Analysis, analyse, analyse_all
 from aumer.types import FaceTrack
 from aumer.video import open_video
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition.features import (
     ROI_CENTRES,
     cell_means,
@@ -17,7 +18,6 @@ from aumer.recognition.features import (
     mirrored,
     occlusion,
 )
-from aumer.rois import DEFAULT_ROIS
 from aumer.training.composite import composite
 from aumer.types import FloatArray
 

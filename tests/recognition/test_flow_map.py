@@ -11,9 +11,9 @@ import pytest
 from acted import APEX_S, BROWS_DOWN, BROWS_UP, ONSET_S, SMILE, aligned, film
 
 from aumer.errors import UsageError
+from aumer.flow.tvl1 import tvl1
 from aumer.motion import AlignedFace
 from aumer.recognition.flow_map import SIDE, flow_map, min_max_view, motion, settled, strain, where
-from aumer.tvl1 import tvl1
 from aumer.types import FloatArray
 
 ROWS, COLUMNS = np.mgrid[:40, :60].astype(np.float64)

@@ -12,6 +12,7 @@ import pytest
 from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition import seam
 from aumer.recognition.features import centred, mirrored
 from aumer.recognition.graph_kernel import (
@@ -34,7 +35,6 @@ from aumer.recognition.registration import (
     register,
     resampled,
 )
-from aumer.rois import DEFAULT_ROIS
 from aumer.testing.clips import CLASSES, clips
 from aumer.types import FloatArray
 

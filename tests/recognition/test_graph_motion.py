@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import aumer
-from aumer.analysis import analyse
 from aumer.config import load_settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.graph.rois import DEFAULT_ROIS
+from aumer.motion.analysis import analyse
 from aumer.recognition.graph_motion import GraphMotionRecognizer
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.rois import DEFAULT_ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Event, Timeline

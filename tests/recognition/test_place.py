@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from aumer.face.mean_face import MEAN_FACE
+from aumer.graph.rois import LANDMARK_NAMES
 from aumer.recognition.features import centred
 from aumer.recognition.flow_map import where
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.place import BY_LANDMARKS, KNOWN, Place, find
 from aumer.recognition.registration import resampled
-from aumer.rois import LANDMARK_NAMES
 from aumer.simulate.anatomy import displacement
 from aumer.testing.clips import CLASSES, clips
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import aumer
-from aumer.analysis import FEATURES_VERSION
 from aumer.errors import UsageError
+from aumer.motion.analysis import FEATURES_VERSION
 from aumer.results import motion as module
 from aumer.results.motion import Motion, load_features
 from aumer.types import FaceTrack, Features, VideoInfo

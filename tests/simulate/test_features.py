@@ -10,7 +10,7 @@ import pytest
 
 from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE
-from aumer.mdmo import ROIS
+from aumer.motion.mdmo import ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, displacement
 from aumer.simulate.features import (

@@ -10,7 +10,7 @@ import pytest
 from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE
-from aumer.mdmo import ROIS
+from aumer.motion.mdmo import ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import ACTION_UNITS
 from aumer.simulate.features import Subject, render

@@ -12,7 +12,7 @@ import pytest
 
 import aumer
 from aumer.errors import NoFaceError, UsageError
-from aumer.flow import dis
+from aumer.flow.opencv import dis
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import (
     Film,

@@ -32,7 +32,7 @@ def face(path: np.ndarray, rows: int) -> Features:
     values = 0.01 * np.random.default_rng(0).standard_normal((rows, 12, 2)).astype(np.float32)
     values[:, 1:5, 1] += np.diff(path)[:, None].astype(np.float32)
     names = load_settings().motion.rois
-    from aumer.rois import roi_set
+    from aumer.graph.rois import roi_set
 
     frames = np.arange(rows)
     return Features(values, frames / 30, frames, np.ones(rows, bool), roi_set(names).names, 30.0)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
-from aumer.rois import DEFAULT_ROIS
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.spotting.auwgcn.checkpoint import load_checkpoint
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.net import parameter_count

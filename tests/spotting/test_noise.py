@@ -13,10 +13,10 @@ import pytest
 from scipy.stats import chi2
 
 import aumer
-from aumer.analysis import analyse
 from aumer.config import RuleSettings, load_settings
 from aumer.errors import ConfigError, UsageError
-from aumer.mdmo import ROIS
+from aumer.motion.analysis import analyse
+from aumer.motion.mdmo import ROIS
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import Action
 from aumer.simulate.features import Subject, render

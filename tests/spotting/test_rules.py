@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 
 from aumer.config import load_settings
 from aumer.errors import EXIT_USAGE, UsageError
-from aumer.mdmo import ROIS
+from aumer.motion.mdmo import ROIS
 from aumer.registry import resolve
 from aumer.spotting.rules import MOVEMENTS, RuleSpotter
 from aumer.types import Expression, Features, Interval, runs

@@ -262,7 +262,7 @@ def test_published_names_say_where_they_are_now() -> None:
     for module, name in (
         ("aumer.spotting.losses", "published_loss"),
         ("aumer.spotting.decode", "PublishedDecoder"),
-        ("aumer.mdmo", "PUBLISHED_MEAN"),
+        ("aumer.motion.mdmo", "PUBLISHED_MEAN"),
     ):
         with pytest.raises(ImportError, match=rf"{name} is no more: see aumer.*auwgcn"):
             getattr(import_module(module), name)

@@ -10,7 +10,7 @@ import torch
 from training.conftest import simulated, small
 
 from aumer.errors import UsageError
-from aumer.rois import DEFAULT_ROIS
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.spotting.spotnet import SpotNet
 from aumer.spotting.targets import targets
 from aumer.training.samples import (

@@ -16,6 +16,7 @@ from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import MotionSettings, digest, load_settings
 from aumer.errors import ConfigError, NoFaceError, UsageError, did_you_mean
+from aumer.graph.rois import roi_set
 from aumer.recognition.apex import METHODS as METHODS_OF_APEX
 from aumer.recognition.apex import flow_peak, midpoint, roi_difference
 from aumer.recognition.frames import Part, Places, between
@@ -27,7 +28,6 @@ from aumer.recognition.sequences.interpolation import (
     interpolate_flow,
 )
 from aumer.recognition.sequences.magnification import Magnification, magnify
-from aumer.rois import roi_set
 from aumer.strict import build, plain, require
 from aumer.types import Features, FloatArray, Frame, ImageArray, VideoInfo
 
@@ -284,7 +284,7 @@ def _sequence(
     if flow is not None:
         fields = np.zeros((len(grey) - 1, *grey.shape[1:], 2), np.float32)
         pairs = list(pairwise(grey))
-        some = int(getattr(flow, "batch", 1))  # how many it takes together, as `aumer.analysis`
+        some = int(getattr(flow, "batch", 1))  # how many it takes together
         for k in range(0, len(pairs), some):
             now = pairs[k : k + some]
             fields[k : k + some] = flow.many(now) if some > 1 else [flow(*now[0])]

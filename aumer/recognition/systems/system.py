@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from aumer import strict, weights
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.learning.machine import device_of
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import (
@@ -40,7 +41,6 @@ from aumer.recognition.systems.precision import (
     round_activations,
     unpacked,
 )
-from aumer.rois import DEFAULT_ROIS
 from aumer.types import FloatArray, ImageArray, IntArray
 
 C = TypeVar("C")

@@ -9,7 +9,7 @@ import pytest
 
 from aumer.errors import ConfigError
 from aumer.face.mean_face import MEAN_FACE
-from aumer.flow import farneback
+from aumer.flow.opencv import farneback
 from aumer.recognition.sequences.augment import (
     MIRROR,
     Augmentation,

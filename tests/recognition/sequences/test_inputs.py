@@ -14,7 +14,7 @@ import pytest
 from aumer import registry
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.face.mean_face import MEAN_FACE, RIGID
-from aumer.flow import farneback
+from aumer.flow.opencv import farneback
 from aumer.recognition.flow_map import with_strain
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import (

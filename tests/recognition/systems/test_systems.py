@@ -14,6 +14,7 @@ import torch
 
 from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, NoFaceError, UsageError, WeightsError
+from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.maps import flow_maps_of
@@ -21,7 +22,6 @@ from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.sequences.splits import hold_out
 from aumer.recognition.systems.precision import Precision, export, packed, unpacked
 from aumer.recognition.systems.system import at_rest
-from aumer.rois import DEFAULT_ROIS
 
 NAMES = ("cnn-lstm", "mfem-mffm", "mobilevit-v3", "se-resnext50")
 Make = Callable[..., Any]

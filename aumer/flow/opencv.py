@@ -1,0 +1,89 @@
+"""OpenCV's dense flows as aumer's (`aumer.flow.Flow`).
+
+OpenCV objects are kept one per thread, because they own scratch buffers.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aumer.errors import BackendUnavailable
+from aumer.types import FloatArray, ImageArray
+
+
+def _per_thread(make: Callable[[], Any]) -> Callable[[], Any]:
+    local = threading.local()
+
+    @functools.wraps(make)
+    def get() -> Any:
+        if not hasattr(local, "made"):
+            local.made = make()
+        return local.made
+
+    return get
+
+
+@_per_thread
+def _dis() -> Any:
+    engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine.setFinestScale(0)  # motion of a tenth of a pixel is lost at half resolution
+    return engine
+
+
+@_per_thread
+def _tvl1() -> Any:
+    # Where the plain wheel has won, the folder of contrib's stubs still makes an empty `optflow`.
+    if not hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow"):
+        raise BackendUnavailable(
+            "flow 'tvl1-opencv' needs cv2.optflow, and the OpenCV in place "
+            f"({cv2.__version__}) was built without it. `aumer doctor` shows which wheel won; "
+            "repair it with `pip install --force-reinstall --no-deps "
+            f"opencv-contrib-python=={_wheel_version()}`, or use flow='dis'."
+        )
+    return cv2.optflow.DualTVL1OpticalFlow.create()
+
+
+def _wheel_version() -> str:
+    """OpenCV 4.11.0 is published as the wheels 4.11.0.86; pip takes `4.11.0.*` for either."""
+    return f"{cv2.__version__}.*"
+
+
+def dis(previous: ImageArray, following: ImageArray) -> FloatArray:
+    """Dense inverse search (Kroeger et al. 2016), medium preset down to full resolution."""
+    return _run(_dis().calc, previous, following)
+
+
+def farneback(previous: ImageArray, following: ImageArray) -> FloatArray:
+    """Polynomial expansion (Farneback 2003), 3 levels, 15 px window."""
+
+    def calc(a: ImageArray, b: ImageArray, _: None) -> Any:
+        return cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 15, 3, 5, 1.1, 0)  # type: ignore[call-overload]
+
+    return _run(calc, previous, following)
+
+
+def tvl1_opencv(previous: ImageArray, following: ImageArray) -> FloatArray:
+    """Dual TV-L1 (Zach, Pock, Bischof 2007) as in OpenCV with its defaults: the reference.
+
+    Raises:
+        BackendUnavailable: the OpenCV in place has no `optflow` module.
+    """
+    engine = _tvl1()
+    engine.setScalesNumber(5)  # the default, which OpenCV lowers for good after a small image
+    return _run(engine.calc, previous, following)
+
+
+def _run(calc: Callable[..., Any], previous: ImageArray, following: ImageArray) -> FloatArray:
+    if previous.shape != following.shape or previous.ndim != 2:
+        raise ValueError(
+            "a flow needs two images of one shape (H, W), found "
+            f"{previous.shape} and {following.shape}"
+        )
+    flow = calc(np.ascontiguousarray(previous), np.ascontiguousarray(following), None)
+    return np.asarray(flow, np.float32)

@@ -1,0 +1,587 @@
+"""The streaming stage: a video in, `FaceTrack` and `Features` out, one chunk after another.
+
+Frames are decoded in one thread, faces are followed in the caller's, and motion is measured in a
+pool, so no stage waits for another. A chunk is a stretch of analysed frames that ends on the frame
+the next one begins with. What the next one must know of it (who is where) is kept with it and read
+back, whether the run was interrupted there or not: so a cached chunk is as good as a computed one,
+bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.cache import Arrays, FeatureCache
+from aumer.config import FaceSettings, Settings, digest
+from aumer.errors import UsageError, VideoError
+from aumer.face import weights
+from aumer.face.signs import eyelids, head_turn
+from aumer.face.track import Face, FaceTracker
+from aumer.graph.rois import roi_set
+from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.types import (
+    FaceTrack,
+    Features,
+    FloatArray,
+    Frame,
+    VideoInfo,
+)
+from aumer.video import Source, open_video
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+#: Raise when the numbers that the same settings give change: no older cache is read then.
+FEATURES_VERSION = 6
+
+#: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
+_SHARED_ARRAYS = ("times", "frames")
+_FEATURES = ("values", "valid", "confidence")
+_TRACK = ("valid", "boxes", "landmarks")
+
+#: Seconds by which a difference of two timestamps may be off by rounding; the reader's, too.
+_SAME_TIME_S = 1e-6
+
+Progress = Callable[[int, "int | None"], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What the spotting stage and the results need of one face in a video.
+
+    Attributes:
+        numbers: how many faces were given a number, from first appearance, where several are
+            followed; else at most 1.
+    """
+
+    video: VideoInfo
+    features: Features
+    track: FaceTrack
+    numbers: int = 1
+
+
+class Watch(Protocol):
+    """Sees frames go by while they are analysed, so that nobody must decode them again."""
+
+    def wants(self, index: int) -> bool:
+        """Whether to be shown that frame, analysed or not. Called ahead, in another thread."""
+        ...
+
+    def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """Take the next frame that is analysed or wanted.
+
+        Args:
+            landmarks: (68, 2) px of the face that is followed; `None` where it is not seen, or no
+                face was looked for.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FrameRange:
+    """Which part of a video to analyse, in frames: an expression, and what lies round it.
+
+    A step of the analysis is added at either end.
+
+    Attributes:
+        onset, offset: frames, or `None` for the first and the last.
+        margin: further frames at either end, as far as there are.
+    """
+
+    onset: int | None = None
+    offset: int | None = None
+    margin: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("onset", "offset"):
+            if (getattr(self, name) or 0) < 0:
+                raise UsageError(f"frames are counted from 0; found {name} {getattr(self, name)}")
+
+    @property
+    def first(self) -> int:
+        """The first frame that must be there."""
+        return max(0, (self.onset or 0) - self.margin)
+
+    @property
+    def last(self) -> int | None:
+        """The last frame that is wanted."""
+        return None if self.offset is None else self.offset + self.margin
+
+    def check(self, frames: int) -> None:
+        """Complain of frames that a video of so many has not.
+
+        Raises:
+            UsageError: names them.
+        """
+        for name, frame in (("onset", self.onset), ("offset", self.offset)):
+            if frame is not None and frame >= frames:
+                raise UsageError(
+                    f"the clip has frames 0 to {frames - 1}; found {name} {frame}. Frames are "
+                    "counted from 0"
+                )
+
+
+class _Options(TypedDict, total=False):
+    """`analyse_all`'s arguments but for source and settings."""
+
+    fps: float | None
+    start: float | None
+    end: float | None
+    frames: FrameRange | None
+    watch: Watch | None
+    cache: FeatureCache | None
+    progress: Progress | None
+    workers: int | None
+
+
+def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> Analysis:
+    """Follow one face through `source` and measure the motion of its ROIs.
+
+    Args: as `analyse_all`.
+
+    Raises:
+        UsageError: also if `settings.face.follow` is "all", which `analyse_all` is for.
+        VideoError, WeightsError: as `analyse_all`.
+    """
+    if settings.face.follow == "all":
+        raise UsageError(
+            "face.follow = 'all' gives a result for each face, and one is needed here; say which: "
+            "'largest', 'left', 'right', or a number"
+        )
+    (found,) = analyse_all(source, settings, **options)
+    return found
+
+
+def analyse_all(
+    source: Source,
+    settings: Settings,
+    *,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    frames: FrameRange | None = None,
+    watch: Watch | None = None,
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> tuple[Analysis, ...]:
+    """The same for every face that `settings.face.follow` names, by number of first appearance.
+
+    Of "all" there may be none; of any other choice there is one, if only to say that the face was
+    never seen. All have the same rows.
+
+    Args:
+        source, fps, start, end: as in `aumer.video.open_video`.
+        frames: the range in frames, in place of start and end.
+        watch: is shown the frames that it wants, where they are decoded at all: not those whose
+            analysis is kept.
+        cache: where chunks and finished features are kept and found; `None` keeps nothing. Its
+            key must be `cache_key` of this very content, settings and range.
+        progress: called with the number of frames decoded and the container's estimate, if any.
+        workers: threads that measure motion; never changes a number.
+
+    Raises:
+        VideoError: the source cannot be read.
+        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here.
+        WeightsError: a back end's weights are missing.
+    """
+    cache = cache or FeatureCache(None, "")
+    kept = cache.whole()
+    if kept is not None:
+        # The key names the content; the file may have got another name since.
+        with closing(open_video(source, fps=fps, start=start, end=end)) as now:
+            return tuple(replace(found, video=now.info) for found in _unpack(kept))
+    clock = _Clock(settings.motion.rate)
+    lead = _Lead(frames or FrameRange(), settings.motion.rate)
+    per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
+    done = cache.chunks()
+    skip = done * per_chunk
+    motions = Motions(settings.motion)  # or complain now, not once motion is measured
+    tracker = FaceTracker.from_settings(settings.face)
+
+    looked: set[int] = set()  # frames that are analysed; the others are kept for the watch
+
+    def keep(index: int, time_s: float) -> bool:
+        asked = frames is not None and lead.asks(index, time_s)
+        for number, at in lead.ready(index, time_s):
+            if clock.tick(number, at) and clock.kept > skip:
+                looked.add(number)
+        return index in looked or asked or (watch is not None and watch.wants(index))
+
+    reader = open_video(source, fps=fps, start=start, end=end, keep=keep)
+    with (
+        closing(reader),
+        closing(tracker),
+        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+    ):
+        decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
+        chunk = _Chunk(pool, motions, settings)
+        before = cache.get(done - 1) if done else None
+        for frame in lead.through(decoded):
+            if frame.index not in looked:
+                if watch is not None and watch.wants(frame.index):
+                    watch.see(frame, None)
+                continue
+            looked.discard(frame.index)
+            faces = tracker.look(frame.image, frame.time_s) if before is None else None
+            if len(chunk) == per_chunk:
+                assert faces is not None
+                chunk.add(frame, faces)
+                arrays, state = chunk.arrays(), tracker.state()
+                cache.put(done, arrays, state)
+                before = {**arrays, **state}
+                done += 1
+                chunk = _Chunk(pool, motions, settings)
+            if before is not None:  # the chunk's first frame is the last one of the chunk before
+                faces, before = tracker.restore(frame.image, before), None
+            assert faces is not None
+            chunk.add(frame, faces)
+            if watch is not None:
+                face = faces.get(_number(settings.face.follow))
+                watch.see(frame, None if face is None else face.landmarks)
+        lead.check()
+        if len(chunk):
+            cache.put(done, chunk.arrays(), tracker.state())
+            done += 1
+        if not done:
+            raise VideoError(f"{reader.info.name} holds no frame between start and end")
+    parts = [cache.get(number) for number in range(done)]
+    found = _join(parts, clock, reader.info, settings)
+    cache.finish(_pack(found))
+    return found
+
+
+def cache_key(
+    content: str,
+    settings: Settings,
+    start: float | None,
+    end: float | None,
+    frames: FrameRange | None = None,
+) -> str:
+    """Names the features of one content under one set of settings and library versions."""
+    return digest(
+        {
+            "version": FEATURES_VERSION,
+            "content": content,
+            "face": asdict(settings.face),
+            "motion": asdict(settings.motion),
+            "range": [start, end] if frames is None else asdict(frames),
+            **computed_by(settings.face),
+        }
+    )
+
+
+def _number(follow: str) -> int:
+    """The number of the one face that is followed."""
+    return int(follow) if follow.isdecimal() else 1
+
+
+def computed_by(face: FaceSettings) -> dict[str, Any]:
+    """For cache keys: what besides the settings can change a face's numbers, versions of libraries
+    and the networks that ship."""
+    mediapipe = "mediapipe" in (face.detector, face.landmarker)
+    libraries = ("opencv-contrib-python", *(["mediapipe"] if mediapipe else []))
+    return {
+        "libraries": {name: _version(name) for name in libraries},
+        "networks": {name: entry.sha256 for name, entry in weights.SHIPPED.items()},
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+class _Clock:
+    """Sees every decoded frame; says which to analyse: at most one per step of the grid.
+
+    A frame is taken for the nearest instant of the grid, a little early on ties, so that the jitter
+    of timestamps never drops a frame of a video as fast as the grid.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._slot = -(10**9)
+        self.kept = 0
+        self.indices: list[int] = []
+        self.times: list[float] = []
+
+    def tick(self, index: int, time_s: float) -> bool:
+        self.indices.append(index)
+        self.times.append(time_s)
+        slot = int(np.floor(time_s * self._rate + 0.45))
+        if slot <= self._slot:
+            return False
+        self._slot = slot
+        self.kept += 1
+        return True
+
+
+class _Lead:
+    """Turns a range of frames into one of times while the video is decoded.
+
+    Where a frame lies in time is known once it is there, and analysis begins a step before the
+    first: so frames before it are held as long as they are within a step of the latest.
+    """
+
+    def __init__(self, frames: FrameRange, rate: float) -> None:
+        self._frames, self._step = frames, 1 / rate
+        self._before: list[tuple[int, float]] = []
+        self._end = np.inf
+        self._seen = 0
+        self._over = -1
+
+    def asks(self, index: int, time_s: float) -> bool:
+        """Whether a frame must be decoded that may not be analysed: to be held, or as the end."""
+        if index < self._frames.first:
+            return True
+        if time_s >= self._end - _SAME_TIME_S and self._over < 0:
+            self._over = index
+            return True
+        return False
+
+    def ready(self, index: int, time_s: float) -> list[tuple[int, float]]:
+        """Ordinals and times of the frames of the range, as soon as it is known that they are."""
+        self._seen = index + 1
+        if time_s >= self._end - _SAME_TIME_S:
+            return []
+        if index < self._frames.first:
+            self._before.append((index, time_s))
+            while self._before[0][1] < time_s - self._step - _SAME_TIME_S:
+                del self._before[0]
+            return []
+        if index == self._frames.last:
+            self._end = time_s + 1.5 * self._step
+        start = max(0.0, time_s - self._step)
+        held = [(k, t) for k, t in self._before if t >= start - _SAME_TIME_S]
+        self._before = []
+        return [*held, (index, time_s)]
+
+    def through(self, decoded: Iterator[Frame]) -> Iterator[Frame]:
+        """The frames but for those held in vain; the end's sign ends them."""
+        held: list[Frame] = []
+        for frame in decoded:
+            if frame.index < self._frames.first:
+                held.append(frame)
+                while held[0].time_s < frame.time_s - self._step - _SAME_TIME_S:
+                    del held[0]
+                continue
+            if frame.index == self._over:
+                break
+            yield from held
+            held = []
+            yield frame
+        yield from held  # where no frame after them was asked for
+
+    def check(self) -> None:
+        """Complain of frames that were not there."""
+        self._frames.check(self._seen)
+
+
+class _Stretch:
+    """One face through frames of the chunk that follow one another in one run.
+
+    Attributes:
+        first: its first row.
+        last: its last row so far.
+    """
+
+    def __init__(self, first: int, run: int, motion: RunMotion) -> None:
+        self.first = self.last = first
+        self.run, self.motion = run, motion
+
+
+class _Chunk:
+    """Collects the analysed frames of one chunk; motion is measured while the next are tracked."""
+
+    def __init__(self, pool: Executor, motions: Motions, settings: Settings) -> None:
+        self._pool, self._motions, self._settings = pool, motions, settings
+        self._rows: list[tuple[int, float, dict[int, Face]]] = []
+        self._stretches: dict[int, list[_Stretch]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, frame: Frame, faces: dict[int, Face]) -> None:
+        row = len(self._rows)
+        gap = frame.time_s - self._rows[-1][1] if self._rows else 0.0
+        for number, face in faces.items():
+            mine = self._stretches.setdefault(number, [])
+            # Between two runs lies a cut, or somebody else.
+            goes_on = (
+                mine
+                and mine[-1].last == row - 1
+                and mine[-1].run == face.run
+                and gap <= self._settings.motion.max_gap_s + _SAME_TIME_S
+            )
+            if not goes_on:
+                mine.append(_Stretch(row, face.run, self._motions(self._pool)))
+            mine[-1].last = row
+            mine[-1].motion.add(frame.image, face.landmarks)
+        self._rows.append((frame.index, frame.time_s, faces))
+
+    def arrays(self) -> Arrays:
+        """The chunk as arrays: of each face n frames and the n - 1 motions between them, NaN where
+        missing. Where one face is followed it is there, seen or not."""
+        follow = self._settings.face.follow
+        n, rois = len(self._rows), len(roi_set(self._settings.motion.rois))
+        numbers = sorted({number for _, _, faces in self._rows for number in faces})
+        if follow != "all":
+            numbers = [_number(follow)]
+        boxes = np.full((len(numbers), n, 4), np.nan, np.float32)
+        landmarks = np.full((len(numbers), n, 68, 2), np.nan, np.float32)
+        steps = np.full((len(numbers), max(0, n - 1), rois, 2), np.nan, np.float32)
+        confidence = np.zeros(steps.shape[:3], np.float32)
+        for i, number in enumerate(numbers):
+            for k, (_, _, faces) in enumerate(self._rows):
+                if number in faces:
+                    boxes[i, k], landmarks[i, k] = faces[number].box, faces[number].landmarks
+            for stretch in self._stretches.get(number, ()):
+                rows = slice(stretch.first, stretch.last)
+                steps[i, rows], confidence[i, rows] = stretch.motion.steps()
+        return {
+            "frames": np.array([row[0] for row in self._rows], np.int64),
+            "times": np.array([row[1] for row in self._rows], np.float64),
+            "numbers": np.array(numbers, np.int64),
+            "boxes": boxes,
+            "landmarks": landmarks,
+            "steps": steps,
+            "confidence": confidence,
+        }
+
+
+def _reported(
+    frames: Iterator[Frame], progress: Progress | None, estimate: int | None
+) -> Iterator[Frame]:
+    for frame in frames:
+        if progress:
+            progress(frame.index + 1, estimate)
+        yield frame
+
+
+def _join(
+    parts: list[Arrays], clock: _Clock, video: VideoInfo, settings: Settings
+) -> tuple[Analysis, ...]:
+    # Every chunk but the last ends with the first frame of the next, which is the one to keep.
+    def joined(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([p[name][:-1] for p in parts[:-1]] + [parts[-1][name]])
+
+    def of_face(name: str, number: int, *, shared_end: bool, missing: float = np.nan) -> FloatArray:
+        """Its rows in every chunk, `missing` in those that do not know it."""
+        rows = []
+        for k, part in enumerate(parts):
+            every = part[name]
+            at = np.flatnonzero(part["numbers"] == number)
+            mine = every[at[0]] if len(at) else np.full(every.shape[1:], missing, np.float32)
+            rows.append(mine[:-1] if shared_end and k < len(parts) - 1 else mine)
+        return np.concatenate(rows)
+
+    times, frames, rate = joined("times"), joined("frames"), settings.motion.rate
+    turns, most, numbers = map(int, parts[-1]["seen"])
+    seen = np.array(clock.times)
+    found = []
+    for number in sorted({int(n) for part in parts for n in part["numbers"]}):
+        boxes = of_face("boxes", number, shared_end=True)
+        steps = of_face("steps", number, shared_end=False)
+        track = FaceTrack(
+            times=times,
+            frames=frames,
+            valid=np.asarray(np.isfinite(boxes).all(axis=1)),
+            boxes=boxes,
+            landmarks=of_face("landmarks", number, shared_end=True),
+            number=number,
+            faces=most,
+            turned=90 * turns,
+        )
+        joined_up = np.asarray(np.isfinite(steps).all(axis=(1, 2)))
+        grid, values, valid = resample(times, steps, joined_up, rate)
+        confidence = of_face("confidence", number, shared_end=False, missing=0.0)
+        confidence = at_rows(times, confidence, grid, rate)
+        confidence[~valid] = 0
+        features = Features(
+            values=values,
+            times=grid,
+            frames=np.array(clock.indices, np.int64)[nearest(seen, grid)],
+            valid=valid,
+            rois=roi_set(settings.motion.rois).names,
+            rate=rate,
+            eye_distance=settings.motion.crop / 2,
+            confidence=confidence,
+        )
+        found.append(Analysis(video, _with_signs(features, track), track, numbers))
+    return tuple(found)
+
+
+def _with_signs(features: Features, track: FaceTrack) -> Features:
+    """With eyelids and head at its rows, read off the landmarks around each."""
+    valid = features.valid
+    seen = np.asarray(np.isfinite(track.landmarks).all(axis=(1, 2)))
+
+    def at_its_rows(values: npt.NDArray[np.float64]) -> FloatArray:
+        rows = np.full((len(valid), values.shape[1]), np.nan, np.float32)
+        for k, column in enumerate(values.T):
+            rows[valid, k] = np.interp(features.times[valid], track.times[seen], column)
+        return rows
+
+    if not (seen.any() and valid.any()):
+        return features
+    landmarks = track.landmarks[seen]
+    return replace(
+        features,
+        eyelids=at_its_rows(eyelids(landmarks)),
+        head=at_its_rows(head_turn(landmarks)),
+    )
+
+
+def _pack(found: tuple[Analysis, ...]) -> Arrays:
+    """Arrays for a file: what all faces share once, the rest with a leading axis of faces."""
+    if not found:
+        return {"numbers": np.empty(0, np.int64)}
+    features, track = found[0].features, found[0].track
+    return {
+        "video": np.array(json.dumps(found[0].video.to_dict())),
+        "rois": np.array(features.rois),
+        "rate": np.array(features.rate),
+        "eye_distance": np.array(features.eye_distance),
+        "numbers": np.array([f.track.number for f in found], np.int64),
+        "seen": np.array([track.faces, track.turned, found[0].numbers], np.int64),
+        **{f"features_{n}": getattr(features, n) for n in _SHARED_ARRAYS},
+        **{f"track_{n}": getattr(track, n) for n in _SHARED_ARRAYS},
+        **{f"features_{n}": np.stack([getattr(f.features, n) for f in found]) for n in _FEATURES},
+        **{f"track_{n}": np.stack([getattr(f.track, n) for f in found]) for n in _TRACK},
+    }
+
+
+def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
+    found = []
+    for k, number in enumerate(arrays["numbers"]):
+        faces, turned, numbers = map(int, arrays["seen"])
+        features = Features(
+            **{n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS},
+            **{n: arrays[f"features_{n}"][k] for n in _FEATURES},
+            rois=tuple(map(str, arrays["rois"])),
+            rate=float(arrays["rate"]),
+            eye_distance=float(arrays["eye_distance"]),
+        )
+        track = FaceTrack(
+            **{n: arrays[f"track_{n}"] for n in _SHARED_ARRAYS},
+            **{n: arrays[f"track_{n}"][k] for n in _TRACK},
+            number=int(number),
+            faces=faces,
+            turned=turned,
+        )
+        video = VideoInfo(**json.loads(str(arrays["video"])))
+        found.append(Analysis(video, _with_signs(features, track), track, numbers))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Reports of what a benchmark run did, as one page that needs nothing else."""

@@ -1,0 +1,67 @@
+"""What aumer uses of `cv2.VideoCapture`, by files and cameras alike."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import VideoError
+from aumer.types import ImageArray
+
+
+class Capture(Protocol):
+    """The part of `cv2.VideoCapture` that is used."""
+
+    def grab(self) -> bool: ...
+    def retrieve(self) -> tuple[bool, Any]: ...
+    def get(self, propId: int, /) -> float: ...
+    def release(self) -> None: ...
+
+
+def retrieved(capture: Capture, name: str) -> ImageArray:
+    ok, image = capture.retrieve()
+    if not ok or image is None:
+        raise VideoError(f"{name}: the image of a frame cannot be had; the video is damaged")
+    return rgb(image)
+
+
+def rgb(image: npt.NDArray[Any]) -> ImageArray:
+    """OpenCV's blue-green-red or grey uint8 image as (H, W, 3) RGB; this conversion takes both."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def sane_fps(fps: float) -> float | None:
+    """A container's rate, unless it is really a tick rate: browsers' recordings say 1000."""
+    return float(fps) if 0 < fps < 1000 else None
+
+
+_quiet_lock = threading.Lock()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps OpenCV and its FFmpeg from writing to stderr what an exception will say.
+
+    OpenCV reads the FFmpeg level once, when it opens its first video; it is put in the environment
+    for that moment only, and not at all if the user chose one.
+    """
+    name = "OPENCV_FFMPEG_LOGLEVEL"
+    with _quiet_lock:
+        chosen = name in os.environ or "OPENCV_FFMPEG_DEBUG" in os.environ
+        level = cv2.getLogLevel()
+        cv2.setLogLevel(0)  # silent
+        if not chosen:
+            os.environ[name] = "-8"  # AV_LOG_QUIET
+        try:
+            yield
+        finally:
+            cv2.setLogLevel(level)
+            if not chosen:
+                os.environ.pop(name, None)

@@ -1,0 +1,227 @@
+"""Frames of a file, a folder of images, an array or a camera, streamed with their own times.
+
+Every frame carries its decode ordinal and its presentation time, because `index / fps` is wrong by
+more than a second on a four-second clip of variable rate. Nothing here trusts a container's frame
+count or a seek: both are guesses in many real files. Frames before `start` are decoded and dropped.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TypeAlias
+
+from aumer.errors import UsageError, VideoError
+from aumer.types import Frame, VideoInfo
+from aumer.video.sources import FrameSource, Source, open_source
+
+Keep: TypeAlias = Callable[[int, float], bool]
+
+
+def open_video(
+    source: Source,
+    *,
+    fps: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    keep: Keep | None = None,
+    queue_size: int = 8,
+) -> VideoReader:
+    """Open a video for one pass over its frames, in order.
+
+    Args:
+        source: a file that OpenCV's FFmpeg reads; a folder of images, read in natural order
+            (``img_2`` before ``img_10``; hidden files and other files are ignored); an array
+            (T, H, W, 3) uint8 RGB; or a camera's index (int).
+        fps: frames per second. Needed for folders and arrays. For a file it replaces the file's
+            own times by ``index / fps``: for recordings whose times were lost, such as slow motion
+            saved at 30 frames a second. A camera is asked to run at this rate and keeps its own
+            times.
+        start, end: seconds from the first frame; frames with ``start <= time < end`` are given,
+            to within a microsecond. A camera runs for ever without `end`.
+        keep: called in order as ``keep(index, time_s)`` for every frame of the range, in the
+            decoder's thread. Frames for which it is false are neither converted nor given, which
+            makes skipping cheap.
+        queue_size: frames decoded ahead, at most. A camera does not wait for a slow consumer: the
+            frames for which there is no room are dropped.
+
+    Raises:
+        UsageError: an argument is missing or cannot be used. A range without frames is found, and
+            raised, while iterating.
+        VideoError: the source cannot be read. A bad image of a folder is found, and raised, while
+            iterating. A file that is cut short or damaged gives the frames that decode; a warning
+            is logged where far fewer do than it promises.
+    """
+    fps = positive("fps", fps)
+    start = _seconds("start", start)
+    end = _seconds("end", end)
+    if end is not None and end <= (start or 0.0):
+        raise UsageError(
+            f"end must lie after start, found start={start or 0.0:g} and end={end:g} seconds"
+        )
+    if queue_size < 1:
+        raise UsageError(f"queue_size must be 1 or more, found {queue_size}")
+    frames = open_source(source, fps)
+    return VideoReader(frames, start=start, end=end, keep=keep, queue_size=queue_size)
+
+
+class VideoReader:
+    """One pass over the frames of a source. Made by `open_video`.
+
+    A thread decodes ahead into a bounded queue. It ends with the video, with `close`, with the end
+    of a ``with`` block, when the loop over the reader is left early, or when the reader is dropped.
+    A reader is read once: iterating again is a `UsageError`. What goes wrong while decoding is
+    raised by the loop.
+
+    Attributes:
+        info: name, size (of upright frames, in pixels), average rate and estimated number of
+            frames, counted from the first of the source to `end`.
+    """
+
+    info: VideoInfo
+
+    def __init__(
+        self,
+        frames: FrameSource,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        keep: Keep | None = None,
+        queue_size: int = 8,
+    ) -> None:
+        self.info = frames.info
+        estimate, rate = frames.info.frames_estimate, frames.info.fps
+        if end is not None and rate is not None:
+            upto_end = math.ceil(end * rate)
+            estimate = upto_end if estimate is None else min(estimate, upto_end)
+            self.info = replace(frames.info, frames_estimate=estimate)
+        # The thread knows the pump and not the reader, so that a dropped reader can be collected.
+        self._pump = _Pump(frames, start or 0.0, math.inf if end is None else end, keep, queue_size)
+        self._stop = weakref.finalize(self, self._pump.stop)
+        self._used = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        if not self._stop.alive:
+            raise UsageError(f"{self.info.name}: this reader is closed; call open_video again")
+        if self._used:
+            raise UsageError(f"{self.info.name}: a reader is read once; call open_video again")
+        self._used = True
+        return self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
+        try:
+            self._pump.start()
+            while (frame := self._pump.get()) is not None:
+                yield frame
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop decoding and release the source; harmless when repeated."""
+        self._stop()
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Pump:
+    """Runs a source in a thread, `queue_size` frames ahead of whoever calls `get`."""
+
+    def __init__(
+        self, source: FrameSource, start: float, end: float, keep: Keep | None, queue_size: int
+    ) -> None:
+        self._source, self._start, self._end, self._keep = source, start, end, keep
+        self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
+        self._slots = threading.Semaphore(queue_size)  # what bounds the queue
+        self._size = queue_size
+        self._live = source.info.source == "camera"
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        # A daemon, so that a reader nobody closed does not keep the interpreter from ending; the
+        # reader's finalizer stops it first.
+        self._thread = threading.Thread(target=self._run, name="aumer-decode", daemon=True)
+        self._thread.start()
+
+    def get(self) -> Frame | None:
+        """The next frame, or `None` after the last; raises what the thread raised."""
+        item = self._queue.get()
+        self._slots.release()
+        if isinstance(item, BaseException):
+            raise item
+        return None if self._stopped.is_set() else item
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._slots.release()  # wakes a thread that waits for room
+        if self._thread is None:
+            self._source.close()
+        elif self._thread is not threading.current_thread():
+            self._thread.join(5.0)  # a camera that hangs must not hang its user
+
+    def _run(self) -> None:
+        try:
+            try:
+                self._fill()
+            finally:
+                self._source.close()
+        except BaseException as error:
+            self._queue.put(error)
+        else:
+            self._queue.put(None)
+
+    def _fill(self) -> None:
+        microsecond = 1e-6
+        in_range, latest = False, -1.0
+        for index, (time_s, image) in enumerate(self._source.frames()):
+            latest = time_s
+            if self._stopped.is_set() or time_s >= self._end - microsecond:
+                break
+            if time_s < self._start - microsecond:
+                continue
+            in_range = True
+            if self._live and self._queue.qsize() >= self._size:
+                continue
+            if self._keep is not None and not self._keep(index, time_s):
+                continue
+            self._slots.acquire()
+            self._queue.put(Frame(index, time_s, image()))
+        if not in_range and not self._stopped.is_set():
+            name = self._source.info.name
+            if latest < 0:
+                raise VideoError(f"{name} gives no frame")
+            if latest < self._start:
+                raise UsageError(
+                    f"start={self._start:g} s lies beyond the end of {name}, whose last frame is "
+                    f"at {latest:.3f} s; choose an earlier start"
+                )
+            raise UsageError(
+                f"{name} has no frame between start={self._start:g} s and end={self._end:g} s; "
+                f"the next is at {latest:.3f} s; choose a wider range"
+            )
+
+
+def positive(name: str, value: float | None) -> float | None:
+    if value is not None and not 0 < value < math.inf:
+        raise UsageError(f"{name} must be a number above 0, found {value}")
+    return None if value is None else float(value)
+
+
+def _seconds(name: str, value: float | None) -> float | None:
+    if value is not None and not 0 <= value < math.inf:
+        raise UsageError(f"{name} must be seconds from the first frame, 0 or more, found {value}")
+    return None if value is None else float(value)

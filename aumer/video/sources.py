@@ -1,0 +1,96 @@
+"""What frames can come from, and the right source for what a user names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import UsageError, VideoError
+from aumer.files import exists
+from aumer.types import ImageArray, VideoInfo
+from aumer.video.camera import open_camera
+from aumer.video.file import FileSource
+from aumer.video.images import ArraySource, FolderSource
+
+Source: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any]
+
+
+class FrameSource(Protocol):
+    """What a `VideoReader` reads from. Used by one thread at a time."""
+
+    info: VideoInfo
+
+    def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
+        """Presentation time (s) of each frame, and what makes its (H, W, 3) uint8 RGB image.
+
+        The image must be made before the next frame is asked for.
+        """
+
+    def close(self) -> None:
+        """Release what the source holds; harmless when repeated."""
+
+
+def open_source(source: Source, fps: float | None) -> FrameSource:
+    if isinstance(source, np.ndarray):
+        return ArraySource(source, required_fps(fps, "an array"))
+    if is_camera(source):
+        return open_camera(int(source), fps)  # type: ignore[arg-type]
+    path = existing_path(source)
+    if path.is_dir():
+        return FolderSource(path, required_fps(fps, "a folder of images"))
+    return FileSource(path, fps)
+
+
+def is_camera(source: object) -> bool:
+    return isinstance(source, (int, np.integer)) and not isinstance(source, bool)
+
+
+def existing_path(source: object) -> Path:
+    """The file or folder that `source` names, or the error that says why it cannot be read."""
+    if not isinstance(source, (str, os.PathLike)):
+        raise UsageError(
+            "a video is a file, a folder of images, an array (T, H, W, 3) uint8 RGB or a camera's "
+            f"index (int); found {type(source).__module__}.{type(source).__qualname__}"
+        )
+    text = os.fspath(source)
+    with readable(text):
+        path = Path(text).expanduser()
+        there = exists(path)
+    if not there:
+        if "://" in text:
+            raise VideoError(f"{text}: addresses are not read; download the video first")
+        hint = f" For camera {text} give the number itself (int)." if text.isdigit() else ""
+        raise VideoError(
+            f"{path}: no such file or folder (looked in {path.parent.resolve()}).{hint}"
+        )
+    if path.is_dir():
+        return path
+    if not path.is_file():
+        raise VideoError(f"{path} is neither a file nor a folder; a camera is named by its index")
+    with readable(text):
+        empty = not path.stat().st_size
+        path.open("rb").close()  # FFmpeg would only say that it cannot
+    if empty:
+        raise VideoError(f"{path} is empty (0 bytes); copy or download it again")
+    return path
+
+
+def required_fps(fps: float | None, what: str) -> float:
+    if fps is None:
+        raise UsageError(f"{what} says nothing of time: give fps, its frames per second")
+    return fps
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Says in aumer's words that the system refuses to read `name` (rights, name too long, ...)."""
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"cannot read {name}: {error.strerror or error}") from error

@@ -1,0 +1,80 @@
+"""Video files: whole or not there, and with the pictures that they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aumer.errors import UsageError
+from aumer.video import open_video
+from aumer.video.writer import CODECS, SUFFIXES, VideoFile, codec_for
+
+
+def pictures(count: int = 5, height: int = 48, width: int = 64) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def write(
+    path: Path, frames: np.ndarray, given: Iterable[np.ndarray] | None = None, **options: Any
+) -> None:
+    """A film of the size of `frames`; of these, or of others that are given."""
+    size = (frames.shape[2], frames.shape[1])
+    with VideoFile(path, fps=25.0, size=size, **options) as file:
+        for frame in frames if given is None else given:
+            file.write(frame)
+
+
+def read(path: Path) -> np.ndarray:
+    with closing(open_video(path)) as video:
+        assert video.info.fps == 25.0
+        return np.stack([frame.image for frame in video])
+
+
+def test_every_suffix_has_a_codec_and_none_is_left_over() -> None:
+    assert {suffix for each in CODECS.values() for suffix in each} == set(SUFFIXES)
+    assert [codec_for(f"film{suffix}") for suffix in SUFFIXES] == ["mp4v", "mp4v", "mp4v", "MJPG"]
+
+
+def test_lossless_pictures_read_back(tmp_path: Path) -> None:
+    frames = pictures()
+    write(tmp_path / "film.mkv", frames, codec="FFV1")
+    np.testing.assert_array_equal(read(tmp_path / "film.mkv"), frames)
+
+
+def test_an_odd_side_loses_nothing(tmp_path: Path) -> None:
+    frames = pictures(height=47, width=63)
+    write(tmp_path / "film.avi", frames, codec="FFV1")
+    found = read(tmp_path / "film.avi")
+    assert found.shape == (5, 48, 64, 3)
+    np.testing.assert_array_equal(found[:, :47, :63], frames)
+    np.testing.assert_array_equal(found[:, 47, :63], frames[:, 46])
+
+
+def test_nothing_is_left_of_a_film_that_fails(tmp_path: Path) -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield pictures()[0]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(tmp_path / "film.mp4", pictures(), broken())
+    with pytest.raises(UsageError, match="one picture at least"):
+        write(tmp_path / "film.mp4", pictures(0))
+    with pytest.raises(ValueError, match=r"is \(48, 64, 3\) uint8; found \(48, 64\)"):
+        write(tmp_path / "film.mp4", pictures(), pictures()[..., 0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_film_is_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        write(path, pictures())
+    assert path.read_text() == "mine"
+    write(path, pictures(), overwrite=True)
+    assert len(read(path)) == 5
