@@ -178,7 +178,7 @@ class RuleSettings:
             require(value >= 0, f"rules.{name}", value, ">= 0")
         object.__setattr__(self, "sensitivity", _sensitivity(self.sensitivity))
         window = self.noise_window_s
-        # In less, one expression leaves no quarter of the time quiet.
+        # In less, one expression leaves no rest.
         allowed = f"0 (the whole run) or more than 5 times rules.drift_s, {5 * self.drift_s:g} s"
         require(window == 0 or window > 5 * self.drift_s, "rules.noise_window_s", window, allowed)
         require(self.min_s < self.max_s, "rules.min_s", self.min_s, "less than rules.max_s")

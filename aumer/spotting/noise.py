@@ -31,8 +31,10 @@ NORMAL = 5.0
 HOLD_S = 1.0
 #: Windows whose units are computed at once: bounds the memory.
 _TOGETHER = 256
-#: Quantiles of a normal variable's size, in standard deviations.
-_QUARTER, _MEDIAN = 0.3186, 0.6745
+#: Of the time, the part that is taken for rest: faces act for most of it where they are asked to.
+_QUIET = 0.1
+#: That quantile, and the median, of a normal variable's size, in standard deviations.
+_AT_QUIET, _AT_MEDIAN = 0.12566, 0.6745
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ def base_threshold(smooth: Signal, rate: float, settings: RuleSettings) -> Signa
     """(N,) -> (N,) the threshold at sensitivity "normal", in outer-eye distances.
 
     In standard deviations of the movement's noise: of the quick one, which a slower filter takes
-    away as well, and of the slow one, how far the quietest quarter of the time moves in a second.
+    away as well, and of the slow one, how far the quietest tenth of the time moves in a second.
     """
     s = settings
     # What a slower filter takes away as well is noise, or so short that it cannot be told.
@@ -116,11 +118,10 @@ def base_threshold(smooth: Signal, rate: float, settings: RuleSettings) -> Signa
 
 def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
     """(W,) thresholds of W windows: (W, N) deviations, (W, N - lag) movements over the lag."""
-    quick = np.median(rough, axis=1) / _MEDIAN
+    quick = np.median(rough, axis=1) / _AT_MEDIAN
     slow = np.zeros(len(rough))
-    if rough.shape[1] > 5 * lag:  # or one expression leaves no quarter quiet
-        # Of the quietest quarter of the time: faces act for more than half of it.
-        slow = np.quantile(moved, 0.25, axis=1) / _QUARTER / np.sqrt(2)
+    if rough.shape[1] > 5 * lag:  # or one expression leaves no rest
+        slow = np.quantile(moved, _QUIET, axis=1) / _AT_QUIET / np.sqrt(2)
     found: Signal = np.maximum(
         s.min_height, np.maximum(s.noise_factor * quick, s.drift_factor * slow)
     )
