@@ -25,8 +25,8 @@ MJPG compress the recording a second time; FFV1, in .avi or .mkv, keeps every pi
 """
 
 
-def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``simulate features``, ``simulate video`` and ``demo`` to the command's parsers."""
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``simulate features`` and ``simulate video`` to the command's parsers."""
     parser = commands.add_parser(
         "simulate",
         help="make features or videos whose expressions are known exactly",
@@ -37,6 +37,9 @@ def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     _add_features(actions, common)
     _add_video(actions, common)
 
+
+def add_demo_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``demo`` to the command's parsers."""
     demo = commands.add_parser(
         "demo",
         parents=[common],
