@@ -5,7 +5,6 @@ Names end in the subject's side: `_r` is the subject's right, the image's left.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,9 +77,10 @@ def roi_set(spec: RoiSpec) -> RoiSet:
     if isinstance(spec, str):
         words = spec.replace(",", " ").split()
         if len(words) == 1 and not (words[0].isdecimal() or words[0] in LANDMARK_NAMES):
-            with contextlib.suppress(UsageError):  # `landmark` tells of sets and landmarks
-                return _registered(words[0])
-        spec = words
+            found = _registered(words[0])
+            if found is not None:
+                return found
+        spec = words  # and `landmark` tells of sets and landmarks
     if isinstance(spec, Mapping):
         return RoiSet(tuple(spec), tuple(spec.values()))
     landmarks = tuple(map(landmark, spec))
@@ -104,8 +104,11 @@ def landmark(which: str | int) -> int:
     return _check_landmark(int(which) if isinstance(which, str) else which)
 
 
-def _registered(name: str) -> RoiSet:
-    found = registry.resolve("roi-set", name)
+def _registered(name: str) -> RoiSet | None:
+    try:
+        found = registry.resolve("roi-set", name)
+    except UsageError:  # there is none
+        return None
     if not isinstance(found, RoiSet):
         raise UsageError(f"the ROI set registered as {name!r} is no RoiSet: {found!r}")
     return found
