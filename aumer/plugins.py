@@ -93,7 +93,7 @@ def _file(path: Path) -> ModuleType:
         sys.path.append(folder)  # the last: it must hide no other module
     importlib.invalidate_caches()
     found = sys.modules.get(name)
-    origin = getattr(found, "__file__", None) if found else _origin(name)
+    origin = vars(found).get("__file__") if found else _origin(name)
     if origin is None or Path(origin).resolve() != path:
         raise UsageError(
             f"the plugin {path} becomes the module {name!r}, and there is another of that name "

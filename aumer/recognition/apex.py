@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from aumer import registry
+from aumer._moved import moved
 from aumer.errors import UsageError, did_you_mean
 from aumer.types import Features, FloatArray, ImageArray, IntArray
 
@@ -219,3 +221,7 @@ def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
     limit = np.array([shape[1], shape[0]] * 2)
     low = np.clip(corners[:, :2], 0, limit[:2] - 1)
     return np.concatenate([low, np.clip(corners[:, 2:], low + 1, limit[2:])], axis=1)
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"METHODS": "aumer.recognition.apex.names"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from aumer import registry
+from aumer._moved import moved
 from aumer.config import MotionSettings
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow import Flow
@@ -263,3 +264,7 @@ def pictures_between(
         )
     greys = np.stack([faces[frame].grey for frame in frames])
     return np.array(frames), greys, np.stack([faces[frame].landmarks for frame in frames])
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"apex_by_roi_difference": "pictures_between, and apex.find"})

@@ -4,6 +4,9 @@ Importing this needs numpy alone; pandas, matplotlib and cv2 are imported where 
 of a benchmark as one page is `aumer.report.report.report`.
 """
 
+from typing import TYPE_CHECKING
+
+from aumer._moved import moved
 from aumer.results.crops import thumbnails
 from aumer.results.formats import Format, check_suffix, suffixes
 from aumer.results.plots import plot_timeline, timeline_frames
@@ -25,3 +28,7 @@ __all__ = [
     "thumbnails",
     "timeline_frames",
 ]
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"SUFFIXES": "aumer.results.suffixes"})
