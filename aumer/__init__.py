@@ -2,6 +2,9 @@
 
 ``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score;
 ``aumer.classify("clip.mp4")`` names one, and ``aumer.features("interview.mp4")`` measures motion.
+``aumer.evaluate("predictions.csv", "truth.csv")`` scores, ``aumer.train("my_videos", "table.csv",
+out="runs/mine")`` makes weights, and ``aumer.simulate_features`` and ``aumer.simulate_films`` make
+data whose expressions are known exactly. ``aumer.register`` adds parts of your own.
 """
 
 from __future__ import annotations
@@ -14,6 +17,10 @@ _WHERE = {
     "spot": "aumer.pipeline",
     "classify": "aumer.pipeline",
     "features": "aumer.measure",
+    "evaluate": "aumer.scoring",
+    "train": "aumer.training.entry",
+    "simulate_features": "aumer.simulate.features",
+    "simulate_films": "aumer.simulate.films",
     "load_features": "aumer.results.motion",
     "Spotter": "aumer.pipeline",
     "open_video": "aumer.video",
@@ -59,6 +66,10 @@ if TYPE_CHECKING:
     from aumer.registry import register
     from aumer.results import Prediction, SpotResult
     from aumer.results.motion import Motion, load_features
+    from aumer.scoring import evaluate
+    from aumer.simulate.features import simulate_features
+    from aumer.simulate.films import simulate_films
+    from aumer.training.entry import train
     from aumer.types import (
         Counts,
         Expression,
@@ -93,12 +104,16 @@ __all__ = [
     "VideoError",
     "WeightsError",
     "classify",
+    "evaluate",
     "features",
     "load_features",
     "load_settings",
     "open_video",
     "register",
+    "simulate_features",
+    "simulate_films",
     "spot",
+    "train",
 ]
 
 

@@ -20,12 +20,12 @@ import numpy as np
 from aumer import registry
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import DENSE, RuleSettings, Settings, digest, load_settings
-from aumer.errors import NoFaceError, NoMotionError, UsageError, did_you_mean
+from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.graph import AUGraph
 from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
+from aumer.recognition import apex as apexes
 from aumer.recognition import seam
-from aumer.recognition.apex import METHODS, flow_peak, midpoint
-from aumer.recognition.clips import MAX_FRAMES, Moment, apex_by_roi_difference
+from aumer.recognition.clips import MAX_FRAMES, Moment, pictures_between
 from aumer.recognition.frames import Kept
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
@@ -473,8 +473,8 @@ def classify(
             a clip. Its classes are the labels.
             The default is "graph", and of features "graph-motion".
         onset, offset: frames (0-based); by default the first and the last with a face.
-        apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference" or
-            "midpoint"; see `aumer.recognition.apex`.
+        apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference",
+            "midpoint", or a registered way; see `aumer.recognition.apex`.
         fps: frames per second; needed for folders and arrays.
         device: as in `spot`.
         cache, progress, settings, workers: as in `spot`.
@@ -517,7 +517,7 @@ def classify(
             first,
             last,
             analysis.features,
-            lambda: apex_by_roi_difference(
+            lambda: pictures_between(
                 clip, first, last, track, chosen.motion, fps=fps, kept=kept.faces
             ),
         )
@@ -573,14 +573,11 @@ def _apex(
     onset: int,
     offset: int,
     features: Features,
-    by_difference: Callable[[], int] | None,
+    pictures: Callable[[], apexes.Pictures] | None,
 ) -> int:
     """The apex's frame, given or found; after the onset and not after the offset."""
-    if isinstance(apex, str) and apex not in METHODS:
-        raise UsageError(
-            f"apex is a frame or one of {', '.join(METHODS)}; found {apex!r}."
-            + did_you_mean(apex, METHODS)
-        )
+    way = apex if isinstance(apex, str) else "flow-peak"
+    apexes.check(way)
     if apex is not None and not isinstance(apex, str):
         if not onset < apex <= offset:
             raise UsageError(
@@ -588,18 +585,14 @@ def _apex(
                 f"apex {apex}, offset {offset}"
             )
         return apex
-    if offset == onset + 1:
-        return offset
-    if apex == "midpoint":
-        return midpoint(onset, offset)
-    if apex == "roi-difference":
-        if by_difference is None:
-            raise UsageError(
-                "apex='roi-difference' looks at pictures, which features do not hold; use "
-                "'flow-peak' or 'midpoint'"
-            )
-        return max(onset + 1, by_difference())
-    return flow_peak(features, onset, offset)
+
+    def none() -> apexes.Pictures:
+        raise UsageError(
+            f"apex={way!r} looks at pictures, which features do not hold; use 'flow-peak' or "
+            "'midpoint'"
+        )
+
+    return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
 
 
 def _labelled(

@@ -75,6 +75,37 @@ _parts: dict[str, dict[str, Any]] = {
         "smic-hs": "aumer.data.smic_hs:SmicHs",
     },
     "graph": {},
+    "roi-set": {},
+    "apex": {
+        "flow-peak": "aumer.recognition.apex:by_flow_peak",
+        "roi-difference": "aumer.recognition.apex:by_roi_difference",
+        "midpoint": "aumer.recognition.apex:by_midpoint",
+    },
+    "protocol": {},
+    "evaluator": {"aumer": "aumer.evaluation.spotting:evaluate"},
+    # By the suffix of their files, without the dot.
+    "format": {
+        "json": "aumer.results.formats:Json",
+        "csv": "aumer.results.formats:Csv",
+        "png": "aumer.results.formats:Timeline",
+        "pdf": "aumer.results.formats:Timeline",
+        "svg": "aumer.results.formats:Timeline",
+    },
+    # What is registered adds the parser of the command.
+    "command": {
+        "spot": "aumer.cli.spot:add_parser",
+        "classify": "aumer.cli.classify:add_parser",
+        "features": "aumer.cli.features:add_parser",
+        "bench": "aumer.cli.bench:add_parser",
+        "config": "aumer.cli.config:add_parser",
+        "doctor": "aumer.cli.doctor:add_parser",
+        "models": "aumer.cli.models:add_parser",
+        "graph": "aumer.cli.graph:add_parser",
+        "data": "aumer.cli.data:add_parser",
+        "simulate": "aumer.cli.simulate:add_parser",
+        "demo": "aumer.cli.simulate:add_demo_parser",
+        "train": "aumer.cli.train:add_parser",
+    },
     "graph-layer": {
         "dense": "aumer.spotting.layers:DenseLayer",
         "dense-self": "aumer.spotting.layers:DenseSelfLayer",
@@ -85,7 +116,12 @@ _parts: dict[str, dict[str, Any]] = {
 _renamed = {"sequence-recognizer": "recognizer"}
 
 #: Kinds of which many ship: a mapping from name to part, by module path, imported when needed.
-_shipped: dict[str, str] = {"graph": "aumer.graph:SHIPPED"}
+_shipped: dict[str, str] = {
+    "graph": "aumer.graph:SHIPPED",
+    "roi-set": "aumer.graph.rois:NAMED",
+    "protocol": "aumer.bench.protocol:SHIPPED",
+    "evaluator": "aumer.evaluation.legacy:EVALUATORS",
+}
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:

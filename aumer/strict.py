@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from os import PathLike
@@ -54,13 +54,19 @@ def presets(folder: str) -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in (data_dir("configs") / folder).glob("*.toml")))
 
 
-def preset(folder: str, name: str | PathLike[str], what: str = "preset or file") -> Path:
+def preset(
+    folder: str,
+    name: str | PathLike[str],
+    what: str = "preset or file",
+    others: Iterable[str] = (),
+) -> Path:
     """The TOML file that ships in ``configs/FOLDER`` under a name, or the user's at a path.
 
     A bare name is the shipped one's; with ``.toml`` a file at hand goes before it.
 
     Args:
         what: is looked for, as a message calls it.
+        others: further names that the message lists, as there are some besides the files.
 
     Raises:
         ConfigError: there is neither; the message lists those that ship.
@@ -73,9 +79,10 @@ def preset(folder: str, name: str | PathLike[str], what: str = "preset or file")
         return given
     if bare and given.suffix == ".toml" and given.stem in known:
         return data_dir("configs") / folder / given.name
+    choices = tuple(sorted({*known, *others}))
     raise ConfigError(
         f"no {what} {str(given)!r}: give a path to a TOML file or one of the shipped "
-        f"{', '.join(known)}.{did_you_mean(given.name, known)}"
+        f"{', '.join(choices)}.{did_you_mean(given.name, choices)}"
     )
 
 

@@ -22,13 +22,13 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data _moved",
-        "registry strict files weights compiled",
+        "registry plugins strict files weights compiled",
         "graph",
         "config cache video evaluation",
         "learning flow",
         "face motion",
         "spotting recognition simulate results report",
-        "pipeline measure data",
+        "pipeline measure data scoring",
         "training bench demo testing",
         "aumer",  # imports them all, but on first use only
         "cli doctor",

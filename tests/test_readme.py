@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from documents import Block, blocks
 from moving_face import film
 
 import aumer
@@ -17,14 +17,11 @@ from aumer.spotting.spotnet import SpotNet
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
-def block(heading: str) -> str:
+def block(heading: str) -> Block:
     """The first Python block below a heading."""
-    text = README.read_text(encoding="utf-8")
-    _, found, rest = text.partition(f"## {heading}\n")
-    assert found, f"README.md has no heading {heading!r}"
-    code = re.search(r"```python\n(.*?)```", rest, re.DOTALL)
-    assert code, f"README.md has no Python below {heading!r}"
-    return code[1]
+    found = [b for b in blocks(README) if (b.heading, b.language) == (heading, "python")]
+    assert found, f"README.md has no Python below {heading!r}"
+    return found[0]
 
 
 @pytest.fixture
@@ -45,9 +42,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_your_own_graph_in_five_lines(project: Path) -> None:
     code = block("Your own AU graph, in five lines")
-    assert len(code.splitlines()) == 5
-    names: dict[str, object] = {"aumer": aumer}
+    assert len(code.text.splitlines()) == 5
     with pytest.warns(UserWarning, match="Train again"):  # README's next section says how
-        exec(code, names)
-    assert aumer.AUGraph.load(project / "mine.json").digest == names["mine"].digest  # type: ignore[attr-defined]
-    assert len(names["eyes"].rois) == 4  # type: ignore[attr-defined]
+        names = code.run(aumer=aumer)
+    assert aumer.AUGraph.load(project / "mine.json").digest == names["mine"].digest
+    assert len(names["eyes"].rois) == 4

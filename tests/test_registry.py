@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from aumer import registry
+from aumer.bench.protocol import Protocol
 from aumer.errors import EXIT_USAGE, UsageError
 from aumer.graph import SHIPPED, AUGraph
+from aumer.graph.rois import RoiSet
 from aumer.registry import names, register, resolve
 
 #: The seams that others may rely on (design.md, section 4).
@@ -25,7 +27,16 @@ KINDS = (
     "dataset",
     "graph",
     "graph-layer",
+    "roi-set",
+    "apex",
+    "protocol",
+    "evaluator",
+    "format",
+    "command",
 )
+
+#: Those whose parts are values.
+VALUES = {"graph": AUGraph, "roi-set": RoiSet, "protocol": Protocol}
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +71,7 @@ def test_every_seam_is_there(kind: str) -> None:
 @pytest.mark.parametrize(("kind", "name"), [(k, n) for k in KINDS for n in names(k)])
 def test_every_built_in_resolves_to_what_it_names(kind: str, name: str) -> None:
     part = resolve(kind, name)
-    assert isinstance(part, AUGraph) if kind == "graph" else callable(part)
+    assert isinstance(part, VALUES[kind]) if kind in VALUES else callable(part)
     assert resolve(kind, name) is part
 
 

@@ -5,13 +5,16 @@ Shipped protocols lie in ``configs/bench/``. Nothing that changes a score is lef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
-from aumer import strict
+from aumer import registry, strict
 from aumer.bench.tasks import TASKS
+from aumer.errors import UsageError
 from aumer.evaluation.rows import SpottingSettings
 from aumer.strict import require
 
@@ -156,18 +159,52 @@ class Protocol:
 
 
 def names() -> tuple[str, ...]:
-    """The shipped protocols."""
-    return strict.presets("bench")
+    """The protocols that ship, and those that are registered."""
+    return registry.names("protocol")
 
 
 def load(which: str | PathLike[str] | Protocol) -> Protocol:
-    """A shipped protocol by name, or the TOML file at a path.
+    """A protocol by name (of the registry's kind "protocol"), or the TOML file at a path.
 
     Raises:
         ConfigError: no such protocol or file, not TOML, or a key or value that is not allowed.
+        UsageError: what is registered under the name is no protocol.
     """
     if isinstance(which, Protocol):
         return which
-    path = strict.preset("bench", which, "protocol or file")
+    known = names()
+    if which not in known:
+        return _read(strict.preset("bench", which, "protocol or file", known), which)
+    found = registry.resolve("protocol", which)
+    if not isinstance(found, Protocol):
+        raise UsageError(f"the protocol registered as {which!r} is no Protocol: {found!r}")
+    return found
+
+
+def _read(path: Path, which: str | PathLike[str]) -> Protocol:
     values = {"name": path.stem, **strict.read_toml(path)}
     return replace(strict.build(Protocol, values, str(which)), name=path.stem)
+
+
+class _Shipped(Mapping[str, Protocol]):
+    """The files of ``configs/bench``, each read when it is asked for."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(strict.presets("bench"))
+
+    def __len__(self) -> int:
+        return len(strict.presets("bench"))
+
+    def __getitem__(self, name: str) -> Protocol:
+        if name not in strict.presets("bench"):
+            raise KeyError(name)
+        return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Protocol:
+    return _read(strict.preset("bench", name), name)
+
+
+#: Read when asked for; `aumer.registry` finds them as kind "protocol".
+SHIPPED: Mapping[str, Protocol] = _Shipped()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from aumer import plugins
 from aumer.errors import AumerError, BackendUnavailable, ConfigError, UsageError
 
 Job = TypeVar("Job")
@@ -49,8 +50,9 @@ class Workers:
     def run(self, function: Callable[[Job], Done], jobs: Sequence[Job]) -> Iterator[Done]:
         """What the function gives for each job, in the order in which they end.
 
-        A job goes to its worker as one object: Dask scatters large arguments, and what was
-        scattered to a worker that dies is lost, whereas a whole job is simply sent again.
+        A worker loads the plugins that were loaded here. A job goes to it as one object: Dask
+        scatters large arguments, and what was scattered to a worker that dies is lost, whereas a
+        whole job is simply sent again.
 
         Raises:
             BackendUnavailable: the extra "cluster" is not installed.
@@ -63,6 +65,7 @@ class Workers:
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
+        function = plugins.there(function)
         try:
             with self._backend():
                 parallel = Parallel(return_as="generator_unordered")

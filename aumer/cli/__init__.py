@@ -12,9 +12,15 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
 from typing import Any, NoReturn
 
-from aumer.cli import bench, classify, config, data, features, graph, models, simulate, spot, train
+from aumer import plugins, registry
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
+
+#: The commands in the order of the help; others come after them.
+COMMANDS = (
+    *("spot", "classify", "features", "bench", "config", "doctor", "models", "graph", "data"),
+    *("simulate", "demo", "train"),
+)
 
 #: Whoever read stdout stopped reading; what a shell reports of a program killed by SIGPIPE.
 EXIT_READER_GONE = 141
@@ -31,7 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     try:
+        # Before anything looks for a name, of a command too.
+        for plugin in _plugins(argv):
+            plugins.load(plugin)
         args = _parse(argv)
+    except AumerError as error:
+        with Console() as console:
+            console.error(str(error))
+        return error.exit_code
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -61,6 +74,23 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage of all options first, and the error drowns in it.
         self.exit(2, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")
+
+
+def _plugins(argv: Sequence[str] | None) -> list[str]:
+    parser = _Parser(prog="aumer", add_help=False)
+    _add_plugin(parser)
+    found: list[str] = parser.parse_known_args(argv)[0].plugin
+    return found
+
+
+def _add_plugin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this Python file, or module, which registers parts of your own (repeatable)",
+    )
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -93,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Spots facial micro- and macro-expressions in video.",
         epilog="`aumer COMMAND --help` describes a command and its exit codes.",
     )
+    _add_plugin(parser)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     common = _Parser(add_help=False)
     talk = common.add_mutually_exclusive_group()
@@ -106,32 +137,15 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument(
         "-q", "--quiet", action="store_true", help="nothing but errors on stderr, no progress"
     )
+    _add_plugin(common)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    spot.add_parser(commands, common)
-    classify.add_parser(commands, common)
-    features.add_parser(commands, common)
-    bench.add_parser(commands, common)
-    config.add_parser(commands, common)
-    doctor = commands.add_parser(
-        "doctor",
-        parents=[common],
-        help="print versions, devices and which back ends can run",
-        description="Prints versions, devices, which OpenCV is in place, which back ends can run "
-        "and why the others cannot. Exit code 0 if `aumer spot` can run with its defaults.",
-    )
-    doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
-    doctor.set_defaults(run=_doctor, parser=doctor)
-    models.add_parser(commands, common)
-    graph.add_parser(commands, common)
-    data.add_parser(commands, common)
-    simulate.add_parsers(commands, common)
-    train.add_parser(commands, common)
+    others = (name for name in registry.names("command") if name not in COMMANDS)
+    for name in COMMANDS:
+        registry.resolve("command", name)(commands, common)
+    for name in others:
+        try:
+            registry.resolve("command", name)(commands, common)
+        except Exception as error:  # somebody else's must not take ours away
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            print(f"aumer: warning: no command {name!r}: {what}", file=sys.stderr)
     return parser
-
-
-def _doctor(args: argparse.Namespace, console: Console) -> int:
-    from aumer import doctor
-
-    code = doctor.main(as_json=args.json)
-    console.data("")  # flushes what was printed
-    return code

@@ -12,8 +12,9 @@ from aumer.cli.console import Console
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+    from aumer.evaluation.rows import SpottingSettings, Truth
     from aumer.evaluation.spotting import SpottingReport
+    from aumer.scoring import Rows
 
 #: Our evaluator's name, and the word for it and every published one.
 OURS = "aumer"
@@ -150,63 +151,28 @@ def _settings(args: argparse.Namespace) -> SpottingSettings:
     return SpottingSettings(**given)
 
 
-def _read(
-    args: argparse.Namespace,
-) -> tuple[list[Prediction], list[Truth], list[Video] | None]:
-    """The rows of all files, and the list of videos where one is given or made from the rows."""
-    from dataclasses import replace
-
-    from aumer.evaluation.rows import Video
-    from aumer.evaluation.tables import read_predictions, read_truths, read_videos
-
-    if args.fps is not None and not args.fps > 0:
-        raise UsageError(f"--fps must be above 0; found {args.fps}")
-    files = [(args.predictions, args.truth), *args.also]
-
-    def all_truths(listed: list[Video] | None) -> list[Truth]:
-        first = args.truth_first_frame
-        return [t for _, f in files for t in read_truths(f, first_frame=first, videos=listed)]
-
-    truths = all_truths(None)
-    videos = known = None
-    if args.videos:  # either file may be the one that says whose a video is
-        videos = known = read_videos(args.videos, subjects=truths)
-        truths = all_truths(known)
-    else:
-        known = [Video(*key) for key in dict.fromkeys(t.key for t in truths)]
-    first = args.predictions_first_frame
-    predictions = [
-        p for f, _ in files for p in read_predictions(f, first_frame=first, videos=known)
-    ]
-    if args.fps is not None:
-        keys = dict.fromkeys([v.key for v in known] + [p.key for p in predictions])
-        listed = [Video(*key) for key in keys] if videos is None else videos
-        videos = [replace(v, fps=v.fps or args.fps) for v in listed]
-    return predictions, truths, videos
-
-
 def _score(args: argparse.Namespace, console: Console) -> int:
-    from aumer.evaluation import legacy
+    from aumer import registry, scoring
 
     if args.against is not None and args.bootstrap is None:
         raise UsageError("--against needs --bootstrap N")
     if args.evaluator not in (OURS, ALL):
-        legacy.find(args.evaluator)
+        registry.resolve("evaluator", args.evaluator)
         wanted = ("iou_sweep", "per_subject", "errors", "bootstrap", "strs")
         asked = [name for name in wanted if getattr(args, name)]
         if asked:
             raise UsageError(f"--{asked[0].replace('_', '-')} is for our evaluator")
     settings = _settings(args)
-    predictions, truths, videos = _read(args)
-    strange = {p.key for p in predictions} - {t.key for t in truths}
-    if strange and not args.videos:
-        console.note(
-            f"{len(strange)} of the videos with predictions have no truth; their subjects are "
-            f"guessed from their names ({sorted(strange)[0][1]!r} is of "
-            f"{sorted(strange)[0][0]!r}) where the file does not say. --videos lists all videos"
-        )
-
-    found, report = _evaluated(args, predictions, truths, videos, settings)
+    files = [(args.predictions, args.truth), *args.also]
+    rows = scoring.rows(
+        [predictions for predictions, _ in files],
+        [truth for _, truth in files],
+        videos=args.videos,
+        fps=args.fps,
+        predictions_first_frame=args.predictions_first_frame,
+        truth_first_frame=args.truth_first_frame,
+    )
+    found, report = _evaluated(args, rows, settings)
     out: dict[str, Any] = {
         "predictions": args.predictions,
         "truth": args.truth,
@@ -215,39 +181,38 @@ def _score(args: argparse.Namespace, console: Console) -> int:
     }
     sections = [_side_by_side(found)]
     if report is not None:
-        sections += _more_of(args, report, truths, out)
+        sections += _more_of(args, report, rows.truths, out)
     if report is not None and args.strs:
-        out["strs"], text = _strs(predictions, truths, videos, settings)
+        out["strs"], text = _strs(rows, settings)
         sections.append(text)
     console.data(json.dumps(out, indent=1) + "\n" if args.json else "\n".join(sections))
     return EXIT_OK
 
 
 def _evaluated(
-    args: argparse.Namespace,
-    predictions: Sequence[Prediction],
-    truths: Sequence[Truth],
-    videos: Sequence[Video] | None,
-    settings: SpottingSettings,
+    args: argparse.Namespace, rows: Rows, settings: SpottingSettings
 ) -> tuple[list[dict[str, Any]], SpottingReport | None]:
     """What every evaluator that was asked for says, and our own report if it was."""
-    from aumer.evaluation import legacy
-    from aumer.evaluation.spotting import evaluate
+    import aumer
+    from aumer.scoring import evaluators
 
-    report: SpottingReport | None = None
+    ours: SpottingReport | None = None
     found: list[dict[str, Any]] = []
-    for name in [OURS, *legacy.EVALUATORS] if args.evaluator == ALL else [args.evaluator]:
+    given = rows.predictions, rows.truths
+    for name in evaluators() if args.evaluator == ALL else [args.evaluator]:
         if name == OURS:
-            report = evaluate(predictions, truths, videos, settings)
-            found.append(report.to_dict())
+            ours = aumer.evaluate(*given, videos=rows.videos, settings=settings)
+            found.append(ours.to_dict())
             continue
         try:
-            found.append(legacy.score(name, predictions, truths, videos).to_dict())
+            report = aumer.evaluate(*given, videos=rows.videos, evaluator=name)
         except UsageError as error:
             if args.evaluator != ALL:
                 raise
             found.append({"evaluator": name, "refused": str(error)})
-    return found, report
+        else:
+            found.append({**report.to_dict(), "evaluator": name})
+    return found, ours
 
 
 def _more_of(
@@ -321,8 +286,14 @@ def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
     return _table(rows)
 
 
+#: Rules that our evaluator and the published ones have, beside the matching.
+_USUAL = ("ends", "missing_offset", "videos_without_truth")
+
+
 def _rules(one: dict[str, Any]) -> str:
     s = one["settings"]
+    if not s.keys() >= {"matching", "iou", "comparison", *_USUAL}:
+        return "; ".join(f"{name.replace('_', ' ')}: {rule}" for name, rule in s.items())
     said = [
         s["matching"],
         f"IoU {s['comparison']} {s['iou']:g}",
@@ -385,19 +356,15 @@ def _bootstrap(
     return out, text + note
 
 
-def _strs(
-    predictions: Sequence[Prediction],
-    truths: Sequence[Truth],
-    videos: Sequence[Video] | None,
-    settings: SpottingSettings,
-) -> tuple[dict[str, Any], str]:
+def _strs(rows: Rows, settings: SpottingSettings) -> tuple[dict[str, Any], str]:
     from aumer.evaluation.legacy import strs_official
     from aumer.evaluation.strs import evaluate_strs
 
-    ours = evaluate_strs(predictions, truths, videos, settings)
-    official = strs_official(predictions, truths, videos)
+    given = rows.predictions, rows.truths, rows.videos
+    ours = evaluate_strs(*given, settings)
+    official = strs_official(*given)
     recognition = ours.recognition
-    rows: list[list[Any]] = [
+    table: list[list[Any]] = [
         ["evaluator", "STRS", "spotting F1", "recognition F1", "UF1", "UAR"],
         [
             OURS,
@@ -416,5 +383,5 @@ def _strs(
             official.uar,
         ],
     ]
-    text = _table(rows) + "of micro-expressions; the official UAR is a mean of precisions\n"
+    text = _table(table) + "of micro-expressions; the official UAR is a mean of precisions\n"
     return {"aumer": ours.to_dict(), "strs-official": official.to_dict()}, text

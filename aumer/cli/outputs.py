@@ -14,14 +14,20 @@ from aumer.cli.console import Console
 from aumer.cli.inputs import Input
 from aumer.errors import UsageError
 from aumer.files import atomic_write, check_target
-from aumer.results import SUFFIXES, SpotResult, check_suffix, csv_text, thumbnails, timeline_frames
+from aumer.results import (
+    SpotResult,
+    check_suffix,
+    csv_text,
+    suffixes,
+    thumbnails,
+    timeline_frames,
+)
+from aumer.results.formats import format_of
 from aumer.results.plots import IMAGE_SUFFIXES
 from aumer.types import ImageArray
 
 #: Formats of stdout; "table" is for reading and the default.
 STREAMS = ("table", "json", "csv")
-#: Formats of the files in a folder; "json" is the default.
-FILES = tuple(suffix[1:] for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,9 @@ class Kinds:
         return tuple(f".{name}" for name in self.files)
 
 
-#: What `aumer spot` writes.
-SPOTTED = Kinds(STREAMS, FILES)
+def spotted() -> Kinds:
+    """What `aumer spot` writes; into a folder JSON, if nothing else is said."""
+    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()))
 
 
 @dataclass(frozen=True)
@@ -89,14 +96,18 @@ def plan(
     *,
     overwrite: bool = False,
     faces: bool = False,
-    kinds: Kinds = SPOTTED,
+    kinds: Kinds | None = None,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
+
+    Args:
+        kinds: by default `spotted`.
 
     Raises:
         UsageError: a suffix, a folder or a combination that does not work, a file that is in the
             way, or two results that would go to one file.
     """
+    kinds = spotted() if kinds is None else kinds
     stream = "-" in outputs or not outputs
     formats = list(dict.fromkeys(formats))
     folders = [Path(o) for o in outputs if o != "-" and _is_folder(o)]
@@ -240,10 +251,10 @@ class Outputs:
         """Write the files of the input with this number; returns those written."""
         paths = self._plan.of(number, result.face)
         # Quick formats first: a picture needs the video a second time, which may fail.
-        written = sorted(paths, key=lambda path: path.suffix.lower() in IMAGE_SUFFIXES)
+        written = sorted(paths, key=lambda path: format_of(path).pictures)
         faces = None
         for path in written:
-            if faces is None and path.suffix.lower() in IMAGE_SUFFIXES:
+            if faces is None and format_of(path).pictures:
                 faces = self._faces(self._inputs[number], result)
             result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
         if self._plan.collected:

@@ -13,7 +13,6 @@ from aumer.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from aumer.simulate.features import SimulatedVideo
     from aumer.simulate.timeline import Timeline
-    from aumer.simulate.video import Nuisance, Shot
 
 
 _NEUTRAL = """\
@@ -25,8 +24,8 @@ MJPG compress the recording a second time; FFV1, in .avi or .mkv, keeps every pi
 """
 
 
-def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``simulate features``, ``simulate video`` and ``demo`` to the command's parsers."""
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``simulate features`` and ``simulate video`` to the command's parsers."""
     parser = commands.add_parser(
         "simulate",
         help="make features or videos whose expressions are known exactly",
@@ -37,6 +36,9 @@ def add_parsers(commands: Any, common: argparse.ArgumentParser) -> None:
     _add_features(actions, common)
     _add_video(actions, common)
 
+
+def add_demo_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``demo`` to the command's parsers."""
     demo = commands.add_parser(
         "demo",
         parents=[common],
@@ -182,10 +184,11 @@ def _replayed(args: argparse.Namespace) -> dict[str, Timeline] | None:
 
 
 def _features(args: argparse.Namespace, console: Console) -> int:
+    import aumer
     from aumer.simulate import features, nuisance
 
     names = args.nuisance or nuisance.USUAL
-    videos = features.simulate_features(
+    videos = aumer.simulate_features(
         args.subjects,
         videos=args.videos,
         minutes=args.minutes,
@@ -215,141 +218,50 @@ def _features(args: argparse.Namespace, console: Console) -> int:
 
 
 def _video(args: argparse.Namespace, console: Console) -> int:
-    from aumer.files import check_target
-    from aumer.simulate import video
-    from aumer.video.writer import codec_for
+    import aumer
 
-    out = Path(args.out)
     if args.films < 1:
         raise UsageError(f"--films must be 1 or more; found {args.films}")
-    if not out.suffix:
-        video.check_new_folder(out)
-        shots = _shots(args, console)
-        console.start(f"filming {len(shots)} videos into {out}")
-        video.write_shots_as_casme_sq(out, shots, progress=console.progress)
-        console.finish()
-        if strange := sorted({shot.fps for shot in shots.values()} - {30.0}):
-            console.note(
-                f"note: CAS(ME)^2's layout is read at 30 frames per second, and these films have "
-                f"{', '.join(f'{fps:g}' for fps in strange)}; {out / 'truth.csv'} says so, and is "
-                'read by the data set "own"'
-            )
-        console.data(f"{out}\n")
-        return EXIT_OK
-    truth = out.with_suffix(".csv")
-    codec_for(out, args.codec)
-    for target in (out, truth):
-        check_target(target, overwrite=args.overwrite)
-    shots = _shots(args, console)
-    if len(shots) > 1:
-        raise UsageError(
-            f"{out} holds one film, and there are {len(shots)}; for a data set give a "
-            "folder's name, without a suffix"
-        )
-    (shot,) = shots.values()
-    console.start(f"filming {out}")
-    video.write_shot(
-        out, shot, codec=args.codec, overwrite=args.overwrite, progress=console.progress
-    )
-    video.write_truths(truth, {out.name: shot}, overwrite=args.overwrite)
-    console.finish()
-    console.data(f"{out}\n{truth}\n")
-    return EXIT_OK
+    if args.neutral:
+        why = "says nothing with --neutral, which takes the recording as it is: leave it out"
+        _refuse(args, why, "portrait", "size", "no_nuisance")
+        if not any(Path(clip).expanduser().is_dir() for clip in args.neutral):
+            _refuse(args, "is for a folder of frames; a film has its recording's rate", "fps")
+    else:
+        _refuse(args, "goes with --neutral", "start", "stop", "amplitude")
+    begun: list[str] = []
 
+    def progress(what: str, done: int, total: int | None) -> None:
+        if what not in begun:
+            begun.append(what)
+            console.start(what)
+        console.progress(done, total)
 
-def _shots(args: argparse.Namespace, console: Console) -> dict[tuple[int, str], Shot]:
-    """The films that are asked for, by number of the subject and name as CAS(ME)^2 has them."""
-    return _of_recordings(args, console) if args.neutral else _of_portrait(args)
-
-
-def _of_portrait(args: argparse.Namespace) -> dict[tuple[int, str], Shot]:
-    import numpy as np
-
-    from aumer.simulate import timeline, video
-
-    _refuse(args, "goes with --neutral", "start", "stop", "amplitude")
-    fps = 30.0 if args.fps is None else args.fps
-    seconds = 20.0 if args.seconds is None else args.seconds
-    size = _size(args.size or "640x480")
-    nuisance: Nuisance = video.Nuisance.none() if args.no_nuisance else video.Nuisance()
-    performances = _replayed(args) or {
-        f"film{number:02d}": timeline.draw(
-            np.random.default_rng([args.seed, number]),
-            seconds,
-            rate_per_min=args.rate,
-            held=args.held,
-        )
-        for number in range(args.films)
-    }
-    # Every film is a clip of one code of one subject, as in CAS(ME)^2's names: 15_0101name.
-    return video.portrait_shots(
-        {
-            (number + 1, f"0101{_plain(name)}"): performance.scaled(args.strength)
-            for number, (name, performance) in enumerate(performances.items())
-        },
+    written = aumer.simulate_films(
+        args.out,
+        neutral=args.neutral or (),
+        films=args.films,
+        replayed=_replayed(args),
+        seconds=args.seconds,
+        rate_per_min=args.rate,
+        held=args.held,
+        strength=args.strength,
+        amplitude=args.amplitude,
         portrait=args.portrait,
-        fps=fps,
-        size=size,
-        nuisance=nuisance,
+        nuisance=not args.no_nuisance,
+        size=_size(args.size) if args.size else None,
+        fps=args.fps,
+        start_s=args.start,
+        stop_s=args.stop,
         seed=args.seed,
+        codec=args.codec,
+        overwrite=args.overwrite,
+        progress=progress,
     )
-
-
-def _of_recordings(args: argparse.Namespace, console: Console) -> dict[tuple[int, str], Shot]:
-    """Each recording is a subject, each of its films a video."""
-    from aumer.simulate.neutral import Neutral, names_of
-
-    why = "says nothing with --neutral, which takes the recording as it is: leave it out"
-    _refuse(args, why, "portrait", "size", "no_nuisance")
-    folders = [Path(clip).expanduser().is_dir() for clip in args.neutral]
-    if not any(folders):
-        _refuse(args, "is for a folder of frames; a film has its recording's rate", "fps")
-    clips = [Path(clip) for clip in args.neutral]
-    names_of(clips)
-    replayed = _replayed(args)
-    made: dict[tuple[int, str], Shot] = {}
-    if Path(args.out).suffix and len(clips) * len(replayed or range(args.films)) > 1:
-        raise UsageError(
-            f"{args.out} holds one film, and more are asked for; for a data set give a folder's "
-            "name, without a suffix"
-        )
-    for subject, (clip, is_folder) in enumerate(zip(clips, folders, strict=True), start=1):
-        console.start(f"following the face through {clip}")
-        neutral = Neutral.open(
-            clip,
-            fps=args.fps if is_folder else None,
-            start_s=args.start,
-            stop_s=args.stop,
-            progress=console.progress,
-        )
-        console.finish()
-        for note in neutral.notes:
-            console.note(f"note: {note}")
-        sizes = {"strength": args.strength, "amplitude": args.amplitude}
-        if replayed:
-            performances = [(name, neutral.sized(t, **sizes)) for name, t in replayed.items()]
-        else:
-            performances = [
-                (
-                    f"film{number:02d}",
-                    neutral.draw(
-                        (args.seed, number, subject - 1),
-                        seconds=args.seconds,
-                        rate_per_min=args.rate,
-                        held=args.held,
-                        **sizes,
-                    ),
-                )
-                for number in range(args.films)
-            ]
-        for number, (name, performance) in enumerate(performances):
-            film = neutral.film(performance, seed=args.seed + number)
-            made[subject, f"{101 + number:04d}{_plain(name)}"] = film.shot()
-    return made
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name))
+    console.finish()
+    film, truth = written
+    console.data(f"{film}\n{truth}\n" if Path(args.out).suffix else f"{film}\n")
+    return EXIT_OK
 
 
 def _refuse(args: argparse.Namespace, why: str, *names: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aumer import registry
 from aumer.cli.console import Console, interrupted
 from aumer.cli.options import (
     add_cache,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from aumer.cli.outputs import Outputs
     from aumer.results import SpotResult
 
-#: Those of `aumer.cli.outputs`, which the help must not import.
-_FORMATS = ("table", "json", "csv", "png", "pdf", "svg")
+#: That of stdout alone, of `aumer.cli.outputs`, which the help must not import.
+_TABLE = "table"
 
 _EPILOG = """\
 inputs:
@@ -95,7 +96,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--format",
         action="append",
         default=[],
-        choices=_FORMATS,
+        choices=(_TABLE, *registry.names("format")),
         help="of stdout (table, json, csv) and of the files in a folder (all but table)",
     )
     add("--overwrite", action="store_true", help="replace existing files")

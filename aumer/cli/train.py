@@ -93,10 +93,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Train, and print where the weights are."""
-    from aumer.cache import default_folder
+    import aumer
     from aumer.learning.machine import is_first
-    from aumer.training import recognizers
-    from aumer.training import run as training
+    from aumer.training.entry import configured, epochs
+    from aumer.training.recognizers import RecognizerConfig, of_recognizer
 
     overrides = {
         **dict(args.overrides),
@@ -107,50 +107,23 @@ def run(args: argparse.Namespace, console: Console) -> int:
             if (value := getattr(args, name)) is not None
         },
     }
-    if recognizers.of_recognizer(args.config, overrides):
-        return _recognizer(args, console, overrides)
-    config = training.read_config(args.config, overrides)
-
-    def extracting(k: int, total: int, name: str) -> None:
-        if k == 0:
-            console.start("features", unit="videos")
-        console.progress(k, total)
-
-    path = training.run(
-        config,
-        overwrite=args.overwrite,
-        cache=args.cache or default_folder(),
-        callbacks=[_Epochs(console, config.train_settings().epochs, "loss_total")],
-        progress=extracting if is_first() else None,
-    )
-    console.finish()
-    if is_first():
-        console.data(f"{path}\n")
-    return EXIT_OK
-
-
-def _recognizer(args: argparse.Namespace, console: Console, overrides: dict[str, Any]) -> int:
-    from aumer.cache import default_folder
-    from aumer.learning.machine import is_first
-    from aumer.training import recognizers
-
-    if args.augment_neutral:
+    if args.augment_neutral and of_recognizer(args.config, overrides):
         raise UsageError("--augment-neutral is of spotting networks; this file trains a recogniser")
-    config = recognizers.read_config(args.config, overrides)
-    begun: list[int] = []
+    config = configured(args.config, overrides)
+    begun: list[str] = []
 
-    def extracting(done: int, total: int) -> None:
+    def extracting(what: str, done: int, total: int) -> None:
         if not begun:
-            console.start("clips", unit="clips")
-            begun.append(done)
+            begun.append(what)
+            console.start(what, unit="videos" if what == "features" else what)
         console.progress(done, total)
 
-    made, _ = recognizers.untrained(config)
-    path = recognizers.run(
+    loss = "loss" if isinstance(config, RecognizerConfig) else "loss_total"
+    path = aumer.train(
         config,
         overwrite=args.overwrite,
-        cache=args.cache or default_folder(),
-        callbacks=[_Epochs(console, made.stopping()["epochs"] or 0, "loss")],
+        cache=args.cache or True,
+        callbacks=[_Epochs(console, epochs(config), loss)],
         progress=extracting if is_first() else None,
     )
     console.finish()

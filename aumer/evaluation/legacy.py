@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
+from aumer.evaluation.interface import Report
 from aumer.evaluation.rows import (
     Case,
     Comparison,
@@ -189,6 +190,27 @@ class Legacy:
             videos_without_truth=self.videos_without_truth,
         )
 
+    def __call__(
+        self,
+        predictions: Iterable[Prediction],
+        truths: Iterable[Truth],
+        videos: Iterable[Video] | None = None,
+    ) -> LegacyReport:
+        """Score rows, at IoU 0.5.
+
+        Raises:
+            UsageError: rows that do not fit; see `rows.prepare`.
+        """
+        cases = _cases(self, predictions, truths, videos)
+        if self.counting is None:
+            return LegacyReport(self, _lgsnet(self, cases))
+        tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
+        for case in cases:
+            if case.truths or case.predictions:
+                overlaps = case.overlaps(self.ends)
+                tallies[case.kind] += self.counting(overlaps, _hits(self, overlaps))
+        return LegacyReport(self, tallies)
+
     def to_dict(self) -> dict[str, Any]:
         """Every rule by name."""
         counting = self.counting.__name__ if self.counting else "truths_found_across_kinds"
@@ -203,6 +225,7 @@ class Legacy:
         }
 
 
+#: The published evaluators by name, which `aumer.registry` finds as kind "evaluator".
 EVALUATORS: dict[str, Legacy] = {
     e.name: e
     for e in (
@@ -259,7 +282,7 @@ def find(name: str) -> Legacy:
 
 
 @dataclass(frozen=True)
-class LegacyReport:
+class LegacyReport(Report):
     """What a published evaluator makes of the rows.
 
     Attributes:
@@ -272,10 +295,6 @@ class LegacyReport:
     def counts(self, kind: Kind | None = None) -> Tally:
         """The counts of one kind, or of both (overall)."""
         return sum(self.tallies.values(), Tally()) if kind is None else self.tallies[kind]
-
-    def f1(self, kind: Kind | None = None) -> float:
-        """As the evaluator divides."""
-        return self.counts(kind).f1
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -301,16 +320,7 @@ def score(
     Raises:
         UsageError: unknown name, or rows that do not fit; see `rows.prepare`.
     """
-    legacy = find(name)
-    cases = _cases(legacy, predictions, truths, videos)
-    if legacy.counting is None:
-        return LegacyReport(legacy, _lgsnet(legacy, cases))
-    tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
-    for case in cases:
-        if case.truths or case.predictions:
-            overlaps = case.overlaps(legacy.ends)
-            tallies[case.kind] += legacy.counting(overlaps, _hits(legacy, overlaps))
-    return LegacyReport(legacy, tallies)
+    return find(name)(predictions, truths, videos)
 
 
 def _cases(

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from aumer.errors import AumerError, UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
+from aumer.evaluation.interface import ROWS as ROWS
+from aumer.evaluation.interface import Report
 from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import (
     Case,
@@ -34,13 +36,6 @@ if TYPE_CHECKING:
 
 #: Thresholds of the sweep. Literals: 0.1 * 3 is not 0.3, and 3 shared frames of 10 must count.
 SWEEP = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-
-#: Rows of a table: macro first, as papers print them.
-ROWS: tuple[tuple[str, Kind | None], ...] = (
-    ("macro", "macro"),
-    ("micro", "micro"),
-    ("overall", None),
-)
 
 
 class EvaluationError(AumerError):
@@ -113,7 +108,7 @@ class BoundaryError:
 
 
 @dataclass(frozen=True)
-class SpottingReport:
+class SpottingReport(Report):
     """Counts by video and kind, and every figure that follows from them.
 
     Attributes:
@@ -200,6 +195,22 @@ class SpottingReport:
         }
         for name, kind in ROWS:
             counts = self._by_subject(kind)
+            for j, what in enumerate(("tp", "fp", "fn")):
+                columns[f"{name}_{what}"] = counts[:, j]
+            columns[f"{name}_f1"] = f1_of(counts)
+        table: pd.DataFrame = pd.DataFrame(columns)
+        return table
+
+    def per_video(self) -> pd.DataFrame:
+        """One row for each video: subject, video, and tp, fp, fn, f1 of each kind and overall."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "subject": [video.subject for video in self.videos],
+            "video": [video.name for video in self.videos],
+        }
+        for name, kind in ROWS:
+            counts = _of_kind(self.table, kind)
             for j, what in enumerate(("tp", "fp", "fn")):
                 columns[f"{name}_{what}"] = counts[:, j]
             columns[f"{name}_f1"] = f1_of(counts)
@@ -306,18 +317,6 @@ class SpottingReport:
             "dropped_truths": self.dropped_truths,
             "dropped_predictions": self.dropped_predictions,
         }
-
-    def to_markdown(self) -> str:
-        """The score table with the settings under it."""
-        lines = ["| | TP | FP | FN | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
-        for name, kind in ROWS:
-            c = self.counts(kind)
-            lines.append(
-                f"| {name} | {c.tp} | {c.fp} | {c.fn} | {c.precision:.4f} | {c.recall:.4f} "
-                f"| {c.f1:.4f} |"
-            )
-        lines += ["", self.describe()]
-        return "\n".join(lines) + "\n"
 
     def describe(self) -> str:
         """The settings and what they left out, in one line."""

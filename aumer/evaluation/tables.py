@@ -95,7 +95,7 @@ def read_predictions(
         UsageError: unreadable, empty header, unknown or missing column, or a cell that is not what
             its column holds; with file, line and column.
     """
-    lookup = None if videos is None else _Subjects(videos)
+    lookup = None if videos is None else Subjects(videos)
     return [
         p if p.subject else replace(p, subject=_subject(p.video, path, p.row, lookup))
         for p in _rows(path, _prediction, first_frame, spots=True)
@@ -109,7 +109,7 @@ def read_truths(
 
     An empty offset or apex is missing, and so is an offset of 0 in AUW-GCN's layout.
     """
-    lookup = None if videos is None else _Subjects(videos)
+    lookup = None if videos is None else Subjects(videos)
     return [
         t if t.subject else replace(t, subject=_subject(t.video, path, t.row, lookup))
         for t in _rows(path, _truth, first_frame, spots=False)
@@ -346,7 +346,7 @@ def _json(path: StrPath, spots: bool) -> tuple[_Layout, list[tuple[int, dict[str
 # -- subjects -------------------------------------------------------------------------------------
 
 
-class _Subjects:
+class Subjects:
     """Whose a video is, where its name is that of one video only."""
 
     def __init__(self, videos: Iterable[Video]) -> None:
@@ -368,13 +368,21 @@ class _Subjects:
             )
         return next(iter(found), None)
 
+    def whose(self, video: str) -> str:
+        """The subject: as `of`, or the part of the video's name before the first "/" or "_".
 
-def _subject(video: str, path: StrPath, line: int, lookup: _Subjects | None) -> str:
+        Raises:
+            UsageError: as `of`.
+        """
+        # Not found: `rows.prepare` says so, and names the nearest.
+        return self.of(video) or _prefix(video)
+
+
+def _subject(video: str, path: StrPath, line: int, lookup: Subjects | None) -> str:
     if lookup is None:
         return _prefix(video)
     try:
-        # Not found: `rows.prepare` says so, and names the nearest.
-        return lookup.of(video) or _prefix(video)
+        return lookup.whose(video)
     except UsageError as error:
         raise UsageError(f"{path}, line {line}: {error}") from None
 

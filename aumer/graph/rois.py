@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from aumer import registry
 from aumer.errors import UsageError
 
 _ORDERED = """
@@ -64,8 +65,9 @@ def roi_set(spec: RoiSpec) -> RoiSet:
     """The ROIs that `spec` names.
 
     Args:
-        spec: the name of a set (`NAMED`); landmark indices or names, in node order, as a text
-            ("18 19 mouth_r", commas allowed) or an iterable; or landmark by ROI name of your own.
+        spec: the name of a set (`NAMED`, or registered as "roi-set"); landmark indices or names,
+            in node order, as a text ("18 19 mouth_r", commas allowed) or an iterable; or landmark
+            by ROI name of your own.
 
     Raises:
         UsageError: a name or an index that is not a landmark's, or one given twice.
@@ -73,9 +75,12 @@ def roi_set(spec: RoiSpec) -> RoiSet:
     if isinstance(spec, RoiSet):
         return spec
     if isinstance(spec, str):
-        if spec.strip() in NAMED:
-            return NAMED[spec.strip()]
-        spec = spec.replace(",", " ").split()
+        words = spec.replace(",", " ").split()
+        if len(words) == 1 and not (words[0].isdecimal() or words[0] in LANDMARK_NAMES):
+            found = _registered(words[0])
+            if found is not None:
+                return found
+        spec = words  # and `landmark` tells of sets and landmarks
     if isinstance(spec, Mapping):
         return RoiSet(tuple(spec), tuple(spec.values()))
     landmarks = tuple(map(landmark, spec))
@@ -91,11 +96,22 @@ def landmark(which: str | int) -> int:
     if isinstance(which, str) and not which.strip().isdecimal():
         if which in LANDMARK_NAMES:
             return LANDMARK_NAMES.index(which)
+        sets = registry.names("roi-set")
         raise UsageError(
-            f"no ROI or landmark is called {which!r}; sets are {', '.join(NAMED)}; a landmark is "
-            f"an index from 0 to 67 or its name.{nearest_name(which, (*NAMED, *LANDMARK_NAMES))}"
+            f"no ROI or landmark is called {which!r}; sets are {', '.join(sets)}; a landmark is "
+            f"an index from 0 to 67 or its name.{nearest_name(which, (*sets, *LANDMARK_NAMES))}"
         )
     return _check_landmark(int(which) if isinstance(which, str) else which)
+
+
+def _registered(name: str) -> RoiSet | None:
+    try:
+        found = registry.resolve("roi-set", name)
+    except UsageError:  # there is none
+        return None
+    if not isinstance(found, RoiSet):
+        raise UsageError(f"the ROI set registered as {name!r} is no RoiSet: {found!r}")
+    return found
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -142,7 +158,8 @@ def _named(*landmarks: int) -> RoiSet:
 #: The 12 of ABPN (2022) and AUW-GCN (2023): three on each brow, two on the nose, four on the mouth.
 DEFAULT_ROIS = _named(18, 19, 20, 23, 24, 25, 28, 30, 48, 51, 54, 57)
 
-#: ROI sets by name: the 12 published ones, all landmarks but the jaw's, and all.
+#: ROI sets by name: the 12 published ones, all landmarks but the jaw's, and all. `aumer.registry`
+#: finds them as kind "roi-set".
 NAMED: dict[str, RoiSet] = {
     "published": DEFAULT_ROIS,
     "inner51": _named(*range(17, 68)),

@@ -1,18 +1,22 @@
 """Where an expression peaks, when only its onset and offset are known. numpy only.
 
-`benchmarks/apex.py` measures the ways on simulated films.
+A way ("apex" in the registry) is a function of an `Span` that gives a frame; `find` asks one by
+name. `benchmarks/apex.py` measures ours on simulated films.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from aumer.errors import UsageError
+from aumer import registry
+from aumer._moved import moved
+from aumer.errors import UsageError, did_you_mean
 from aumer.types import Features, FloatArray, ImageArray, IntArray
-
-#: The ways by name.
-METHODS = ("flow-peak", "roi-difference", "midpoint")
 
 #: Landmarks: mouth corners, chin, outer eye corners, middle of the brows, tip of the nose.
 _MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 36, 45, 19, 24, 30
@@ -21,6 +25,83 @@ _MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 
 #: greatest distance from the line between. From 1.5 on whole expressions are found alike, and those
 #: cut at the apex the better the smaller it is (benchmarks/apex.py's films).
 _BACK = 1.5
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a way may look at, made when it is asked for.
+
+    Attributes:
+        onset, offset: 0-based frames, with one between at least.
+        motion: makes the features from onset to offset.
+        pictures: makes the frames (N,) from onset to offset that show a face, the aligned faces in
+            grey (N, H, W) uint8, and their landmarks (N, 68, 2) px.
+    """
+
+    onset: int
+    offset: int
+    motion: Callable[[], Features]
+    pictures: Callable[[], Pictures]
+
+
+Pictures = tuple[IntArray, ImageArray, FloatArray]
+
+
+def check(way: str) -> None:
+    """Complain of a name that there is not before anything is read.
+
+    Raises:
+        UsageError: no way is called so; the message lists them and the nearest.
+    """
+    if way not in (known := names()):
+        raise UsageError(
+            f"apex is a frame or one of {', '.join(known)}; found {way!r}."
+            + did_you_mean(way, known)
+        )
+
+
+def names() -> tuple[str, ...]:
+    """The ways by name."""
+    return registry.names("apex")
+
+
+def find(way: str, where: Span) -> int:
+    """The apex by the way of this name, after the onset unless the interval is one frame long.
+
+    Raises:
+        UsageError: there is no such way, it cannot be had here, or gives no frame of the interval.
+    """
+    onset, offset = where.onset, where.offset
+    if offset <= onset + 1:
+        return offset
+    found = int(registry.resolve("apex", way)(where))
+    if not onset <= found <= offset:
+        raise UsageError(
+            f"the apex by {way!r} must lie from the onset {onset} to the offset {offset}; found "
+            f"{found}"
+        )
+    return max(onset + 1, found)
+
+
+def by_midpoint(where: Span) -> int:
+    """`midpoint`."""
+    return midpoint(where.onset, where.offset)
+
+
+def by_flow_peak(where: Span) -> int:
+    """`flow_peak`."""
+    return flow_peak(where.motion(), where.onset, where.offset)
+
+
+def by_roi_difference(where: Span) -> int:
+    """The maximum of `roi_difference`, over the frames that show a face."""
+    frames, greys, landmarks = where.pictures()
+    if len(frames) < 2:
+        raise UsageError(
+            f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, too few "
+            "to find an apex among; give apex="
+        )
+    return int(frames[roi_difference(greys, landmarks[0]).argmax()])
 
 
 def midpoint(onset: int, offset: int) -> int:
@@ -140,3 +221,7 @@ def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
     limit = np.array([shape[1], shape[0]] * 2)
     low = np.clip(corners[:, :2], 0, limit[:2] - 1)
     return np.concatenate([low, np.clip(corners[:, 2:], low + 1, limit[2:])], axis=1)
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"METHODS": "aumer.recognition.apex.names"})

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from aumer import registry
+from aumer._moved import moved
 from aumer.config import MotionSettings
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow import Flow
 from aumer.motion import AlignedFace
-from aumer.recognition.apex import roi_difference, rows_between
+from aumer.recognition.apex import Pictures, rows_between
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.frames import Faces, Part, aligned_faces, landmarks_at, landmarks_in, read
 from aumer.recognition.place import BY_LANDMARKS, Place
@@ -230,7 +231,7 @@ class ClipMaker:
                 yield Made(number, None, str(error))
 
 
-def apex_by_roi_difference(
+def pictures_between(
     source: Source,
     onset: int,
     offset: int,
@@ -238,32 +239,32 @@ def apex_by_roi_difference(
     settings: MotionSettings,
     *,
     fps: float | None = None,
-    lag: int = 1,
     kept: Mapping[int, AlignedFace] = MappingProxyType({}),
-) -> int:
-    """The apex frame by `aumer.recognition.apex.roi_difference`, from every frame between.
+) -> Pictures:
+    """What `aumer.recognition.apex.Span.pictures` gives, from every frame between.
 
     Args:
         kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
 
     Raises:
-        UsageError: too few frames show a face, there are more than `MAX_FRAMES`, or the source is
-            a camera.
+        UsageError: no frame shows a face, there are more than `MAX_FRAMES`, or the source is a
+            camera.
         VideoError: the source cannot be read.
     """
     if offset - onset >= MAX_FRAMES:
         raise UsageError(
-            f"the apex by ROI difference is looked for within one expression of at most "
-            f"{MAX_FRAMES} frames; found {offset - onset + 1}. Give onset and offset, or use "
-            "apex='flow-peak'"
+            f"the apex by the pictures is looked for within one expression of at most {MAX_FRAMES} "
+            f"frames; found {offset - onset + 1}. Give onset and offset, or use apex='flow-peak'"
         )
     faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)
     frames = sorted(faces)
-    if len(frames) <= lag:
+    if not frames:
         raise UsageError(
-            f"only {len(frames)} frames from {onset} to {offset} show a face, too few to find an "
-            "apex among; give apex="
+            f"no frame from {onset} to {offset} shows a face, to find an apex among; give apex="
         )
     greys = np.stack([faces[frame].grey for frame in frames])
-    scores = roi_difference(greys, faces[frames[0]].landmarks, lag)
-    return frames[int(scores.argmax())]
+    return np.array(frames), greys, np.stack([faces[frame].landmarks for frame in frames])
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"apex_by_roi_difference": "pictures_between, and apex.find"})

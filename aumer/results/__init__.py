@@ -4,22 +4,31 @@ Importing this needs numpy alone; pandas, matplotlib and cv2 are imported where 
 of a benchmark as one page is `aumer.report.report.report`.
 """
 
+from typing import TYPE_CHECKING
+
+from aumer._moved import moved
 from aumer.results.crops import thumbnails
+from aumer.results.formats import Format, check_suffix, suffixes
 from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.prediction import Prediction
 from aumer.results.spot_result import SCHEMA, SCHEMA_VERSION, SpotResult
-from aumer.results.writers import SUFFIXES, check_suffix, csv_text, dataframe
+from aumer.results.writers import csv_text, dataframe
 
 __all__ = [
+    "Format",
     "Prediction",
     "SpotResult",
     "SCHEMA",
     "SCHEMA_VERSION",
-    "SUFFIXES",
     "check_suffix",
     "csv_text",
     "dataframe",
     "plot_timeline",
+    "suffixes",
     "thumbnails",
     "timeline_frames",
 ]
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"SUFFIXES": "aumer.results.suffixes"})

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
+from aumer.results.formats import check_suffix
 from aumer.results.schema import printable
-from aumer.results.writers import check_suffix
 from aumer.types import FaceTrack, Features, FloatArray, VideoInfo, runs
 
 if TYPE_CHECKING:

@@ -239,20 +239,16 @@ class SpotResult:
 
     @classmethod
     def load(cls, path: StrPath) -> SpotResult:
-        """The result in a JSON file that `save` wrote.
+        """The result in a JSON file that `save` wrote, or of a registered format that reads back.
 
         Raises:
             UsageError: the file cannot be read or does not hold a spot result; the message names
                 the file, and the member that is missing or wrong.
         """
-        try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path} is no spot result: not a text file in UTF-8") from error
-        except UsageError as error:
-            raise UsageError(f"{path} is no spot result aumer can read: {error}") from error
+        from aumer.results.formats import Json, format_of, suffixes
+
+        known = Path(path).suffix.lower() in suffixes()
+        return (format_of(path) if known else Json()).read(path)
 
     # -- tables, plots, files -------------------------------------------------------------------
 
@@ -308,7 +304,7 @@ class SpotResult:
 
         Args:
             path: ends in .json (everything), .csv (the expressions), .png, .pdf or .svg (the
-                timeline).
+                timeline), or in what is registered as a "format" (`aumer.results.formats`).
             overwrite: replace an existing file.
             thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
 
@@ -316,15 +312,9 @@ class SpotResult:
             UsageError: another suffix, an existing file without `overwrite`, no such folder, or
                 the system refuses to write.
         """
-        from aumer.results.writers import check_suffix
+        from aumer.results.formats import format_of
 
-        suffix = check_suffix(path)
-        if suffix == ".json":
-            self.to_json(path, overwrite=overwrite)
-        elif suffix == ".csv":
-            self.to_csv(path, overwrite=overwrite)
-        else:
-            self.plot(path, thumbnails=thumbnails, overwrite=overwrite)
+        format_of(path).write(self, path, overwrite=overwrite, thumbnails=thumbnails)
 
     # -- for the eye ------------------------------------------------------------------------------
 

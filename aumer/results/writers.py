@@ -5,21 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from aumer.errors import UsageError, did_you_mean
-from aumer.files import StrPath
-from aumer.results.plots import IMAGE_SUFFIXES
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: What `SpotResult.save` can write.
-SUFFIXES = (".json", ".csv", *IMAGE_SUFFIXES)
 
 #: The columns of a table of expressions and their pandas dtypes.
 COLUMNS = {
@@ -41,22 +34,6 @@ COLUMNS = {
     "micro_probability": "float64",
     "limit": "float64",
 }
-
-
-def check_suffix(path: StrPath, allowed: Sequence[str] = SUFFIXES) -> str:
-    """The suffix of `path` in lower case, one of the allowed: call it before hours of work.
-
-    Raises:
-        UsageError: another suffix; the message lists the allowed ones and the nearest match.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in allowed:
-        found = f"the suffix {suffix!r}" if suffix else "no suffix"
-        raise UsageError(
-            f"cannot tell the format of {path}: it has {found}; allowed are "
-            f"{', '.join(allowed)}.{did_you_mean(suffix, allowed)}"
-        )
-    return suffix
 
 
 def csv_text(results: Iterable[SpotResult]) -> str:

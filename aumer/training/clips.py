@@ -22,7 +22,7 @@ from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, MotionSettings, Settings, digest
 from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
 from aumer.files import StrPath
-from aumer.recognition.apex import METHODS
+from aumer.recognition import apex as apexes
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips, MotionClips, Reads, resolve
@@ -53,7 +53,7 @@ class Reading:
         sequences: of a recogniser that reads sequences; else `None`.
         to: the last frame that sequences hold.
         rois: of a recogniser that reads their motion alone; else none.
-        apex: how an apex is found that the table does not give: `aumer.recognition.apex.METHODS`.
+        apex: how an apex is found that the table does not give: `aumer.recognition.apex.names`.
 
     Raises:
         ConfigError: there is no such way to find an apex.
@@ -66,7 +66,8 @@ class Reading:
     rois: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        strict.require(self.apex in METHODS, "apex", self.apex, f"one of {', '.join(METHODS)}")
+        known = apexes.names()
+        strict.require(self.apex in known, "apex", self.apex, f"one of {', '.join(known)}")
 
     def to_dict(self) -> dict[str, Any]:
         """All that the numbers depend on."""
@@ -246,17 +247,16 @@ def _tracker(face: FaceSettings) -> FaceTracker:
 
 
 def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
-    from aumer.recognition.apex import flow_peak, midpoint
-    from aumer.recognition.clips import apex_by_roi_difference
+    from aumer.recognition.clips import pictures_between
 
-    onset, offset = example.onset, example.offset
-    if offset <= onset + 1 or reading.apex == "midpoint":
-        return max(midpoint(onset, offset), min(onset + 1, offset))
-    motion = reading.settings.motion
-    if reading.apex == "roi-difference":
-        peak = apex_by_roi_difference(example.path, onset, offset, track, motion, fps=example.fps)
-        return max(onset + 1, peak)
-    return flow_peak(_motion(example, reading, track), onset, offset)
+    onset, offset, settings = example.onset, example.offset, reading.settings.motion
+    where = apexes.Span(
+        onset,
+        offset,
+        lambda: _motion(example, reading, track),
+        lambda: pictures_between(example.path, onset, offset, track, settings, fps=example.fps),
+    )
+    return apexes.find(reading.apex, where)
 
 
 def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:

@@ -139,13 +139,23 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
         graph=beside("graph", config.graph),
         settings=beside("settings", config.settings),
     )
-    _settings(config)  # what is wrong with them is told now, not after the videos were looked for
+    check(config)
     return config
+
+
+def check(config: RunConfig) -> None:
+    """Tell what is wrong with the settings before the videos are looked for.
+
+    Raises:
+        ConfigError: a key or a value that is not allowed.
+    """
+    _settings(config)
 
 
 def run(
     config: RunConfig,
     *,
+    graph: AUGraph | None = None,
     overwrite: bool = False,
     cache: str | PathLike[str] | None = None,
     callbacks: Sequence[Callback] = (),
@@ -156,6 +166,7 @@ def run(
     Under ``torchrun`` all processes train and the first one measures, tells and writes.
 
     Args:
+        graph: a prior, instead of the one that `config` names.
         overwrite: replace the weights of an earlier run.
         cache: folder for the features of a data set's videos.
         progress: as for `aumer.training.videos.extract`.
@@ -187,7 +198,7 @@ def run(
             trained = train(
                 videos,
                 settings,
-                graph=_graph(config, settings, videos),
+                graph=graph or _graph(config, settings, videos),
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,

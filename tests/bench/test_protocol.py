@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from bench.conftest import small
 
+from aumer import registry
 from aumer.bench import models, protocol, published
 from aumer.bench.protocol import Protocol
 from aumer.bench.split import plan
@@ -187,3 +188,14 @@ def test_a_protocol_is_plain_and_comes_back() -> None:
 
     found = small()
     assert strict.build(Protocol, found.to_dict(), "here") == found
+
+
+def test_a_registered_protocol_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_parts", {k: dict(v) for k, v in registry._parts.items()})
+    mine = registry.register("protocol", "mine")(protocol.load("casme-sq").changed({"folds": 7}))
+    assert protocol.load("mine") is mine and "mine" in protocol.names()
+    with pytest.raises(ConfigError, match="Did you mean 'mine'"):
+        protocol.load("mien")
+    registry.register("protocol", "odd")(len)
+    with pytest.raises(UsageError, match="registered as 'odd' is no Protocol"):
+        protocol.load("odd")

@@ -166,7 +166,7 @@ def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
         ("--iou 0", "iou must be in (0, 1]"),
         ("--against p.csv", "--against needs --bootstrap"),
         ("--bootstrap 0", "one replicate or more"),
-        ("--fps 0", "--fps must be above 0"),
+        ("--fps 0", "fps must be above 0"),
         ("--expect-macro 300", "2 macro truths where 300 are expected"),
         ("--videos nowhere.csv", "cannot read nowhere.csv"),
     ],

@@ -16,8 +16,8 @@ import pytest
 from moving_face import film
 
 import aumer
-from aumer import pipeline
-from aumer.cli import outputs, spot
+from aumer import pipeline, registry
+from aumer.cli import outputs
 from aumer.config import SENSITIVITIES
 from aumer.results import SpotResult
 from aumer.spotting.judge import shipped
@@ -289,7 +289,10 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     coverage = inspect.signature(pipeline.Spotter.each_face).parameters["min_coverage"].default
     assert f"spotter (default: {model})" in text
     assert f"usable face (default: {coverage})" in text
-    assert set(spot._FORMATS) == {*outputs.STREAMS, *outputs.FILES}
+    formats = ",".join(("table", *registry.names("format")))
+    assert f"--format {{{formats}}}" in text
+    kinds = outputs.spotted()
+    assert {*formats.split(",")} == {*kinds.streams, *kinds.files} and kinds.files[0] == "json"
     for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141"):
         assert f" {code} " in text.partition("exit codes:")[2]
 

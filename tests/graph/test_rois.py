@@ -175,3 +175,16 @@ def test_the_rules_say_which_rois_they_lack_before_a_video_is_read() -> None:
     lacking = load_settings(overrides={"motion": {"rois": " ".join(sorted(needed - {"mouth_l"}))}})
     with pytest.raises(UsageError, match=r"lack mouth_l .*motion\.rois"):
         RuleSpotter.from_settings(lacking)
+
+
+def test_a_registered_set_is_found_and_another_thing_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "_parts", {k: dict(v) for k, v in registry._parts.items()})
+    mine = registry.register("roi-set", "mine")(RoiSet(("a",), (8,)))
+    assert roi_set("mine") is roi_set(" mine ") is mine
+    with pytest.raises(UsageError, match=r"sets are .*mine"):
+        roi_set("mien")
+    registry.register("roi-set", "odd")(8)
+    with pytest.raises(UsageError, match="registered as 'odd' is no RoiSet"):
+        roi_set("odd")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from acted import APEX_S, LENGTH_S, OFFSET_S, ONSET_S, RELEASE_S, SMILE, aligned, film
 
+from aumer import registry
 from aumer.errors import UsageError
+from aumer.recognition import apex as apexes
 from aumer.recognition.apex import (
     difference_cells,
     flow_peak,
@@ -132,3 +136,34 @@ def test_the_apex_of_a_film() -> None:
     greys = np.stack([f.grey for f in faces[first : last + 1]])
     apex = first + int(roi_difference(greys, faces[first].landmarks).argmax())
     assert round(APEX_S * fps) - 2 <= apex <= round(RELEASE_S * fps) + 2
+
+
+# By name
+
+
+def span(onset: int, offset: int) -> apexes.Span:
+    def none() -> Any:
+        raise AssertionError("nobody asked for this")
+
+    return apexes.Span(onset, offset, none, none)
+
+
+def test_a_way_of_one_s_own_is_asked_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {k: dict(v) for k, v in registry._parts.items()}
+    monkeypatch.setattr(registry, "_parts", parts)
+    for said, apex in ((3, 3), (10, 10), (2, 3)):  # never the onset itself
+        parts["apex"]["given"] = lambda where, said=said: said
+        assert apexes.find("given", span(2, 10)) == apex
+    for said in (1, 11):
+        parts["apex"]["given"] = lambda where, said=said: said
+        with pytest.raises(UsageError, match=f"from the onset 2 to the offset 10; found {said}"):
+            apexes.find("given", span(2, 10))
+    apexes.check("given")
+    with pytest.raises(UsageError, match="Did you mean 'given'"):
+        apexes.check("gven")
+
+
+@pytest.mark.parametrize("way", apexes.names())
+def test_the_shortest_intervals_peak_at_their_end(way: str) -> None:
+    assert apexes.find(way, span(4, 5)) == 5
+    assert apexes.find(way, span(4, 4)) == 4

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aumer.errors import UsageError
-from aumer.results import SUFFIXES, SpotResult, check_suffix, csv_text, dataframe
+from aumer.results import SpotResult, check_suffix, csv_text, dataframe, suffixes
 from aumer.results.writers import COLUMNS
 
 
@@ -47,7 +47,7 @@ def test_many_videos_in_one_table(result: SpotResult) -> None:
     assert len(dataframe([])) == 0
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", suffixes())
 def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
     result: SpotResult, tmp_path: Path, suffix: str
 ) -> None:

@@ -15,10 +15,9 @@ import numpy as np
 from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import MotionSettings, digest, load_settings
-from aumer.errors import ConfigError, NoFaceError, UsageError, did_you_mean
+from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.graph.rois import roi_set
-from aumer.recognition.apex import METHODS as METHODS_OF_APEX
-from aumer.recognition.apex import flow_peak, midpoint, roi_difference
+from aumer.recognition import apex as apexes
 from aumer.recognition.frames import Part, Places, between
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.interpolation import (
@@ -125,7 +124,7 @@ def sequence_inputs(
         source, fps: as in `aumer.video.open_video`.
         onset, offset: decode ordinals; by default the first and the last frame.
         apex: another, or how it is to be found where nobody gave it: one of
-            `aumer.recognition.apex.METHODS`; by default "midpoint". "flow-peak" reads the flow.
+            `aumer.recognition.apex.names`; by default "midpoint". "flow-peak" reads the flow.
         landmarks: (T, 68, 2) px of the source's frames, by decode ordinal; found if `None`.
         cache: folder in which the result is kept and found.
 
@@ -138,11 +137,7 @@ def sequence_inputs(
     from aumer.video import content_digest
 
     way = apex if isinstance(apex, str) else "midpoint"
-    if way not in METHODS_OF_APEX:
-        raise UsageError(
-            f"apex is a frame or one of {', '.join(METHODS_OF_APEX)}; found {way!r}."
-            + did_you_mean(way, METHODS_OF_APEX)
-        )
+    apexes.check(way)
     given = None if isinstance(apex, str) else apex
 
     settings = settings or SequenceSettings()
@@ -315,7 +310,7 @@ def find_apex(
     fps: float,
     way: str,
 ) -> int:
-    """Where an aligned expression peaks, by one of `aumer.recognition.apex.METHODS`.
+    """Where an aligned expression peaks, by one of `aumer.recognition.apex.names`.
 
     Args:
         grey, landmarks, flow: as `ClipSequence` has them.
@@ -326,19 +321,22 @@ def find_apex(
     Raises:
         UsageError: "flow-peak", and there is no flow.
     """
-    if offset <= onset + 1 or way == "midpoint":
-        return max(midpoint(onset, offset), min(onset + 1, offset))
     size = grey.shape[1]
     pixels = np.asarray((landmarks + 0.5) * size - 0.5, np.float32)
-    if way == "roi-difference":
-        scores = roi_difference(grey[onset : offset + 1], pixels[onset])
-        return onset + max(1, int(scores.argmax()))
-    if flow is None:
-        raise UsageError(
-            "apex = 'flow-peak' reads optical flow, and these settings have none; set flow to a "
-            "name, or apex to 'roi-difference' or 'midpoint'"
-        )
-    return flow_peak(_motion(grey, pixels, flow, fps), onset, offset)
+
+    def motion() -> Features:
+        if flow is None:
+            raise UsageError(
+                f"apex = {way!r} reads optical flow, and these settings have none; set flow to a "
+                "name, or apex to 'roi-difference' or 'midpoint'"
+            )
+        return _motion(grey, pixels, flow, fps)
+
+    def pictures() -> apexes.Pictures:
+        within = slice(onset, offset + 1)
+        return np.arange(onset, offset + 1), grey[within], pixels[within]
+
+    return apexes.find(way, apexes.Span(onset, offset, motion, pictures))
 
 
 def _motion(grey: ImageArray, pixels: FloatArray, flow: FloatArray, fps: float) -> Features:

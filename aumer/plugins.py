@@ -1,0 +1,140 @@
+"""Modules of the user's that register parts: imported before names are looked up.
+
+What was loaded here is loaded again in every process that work is sent to (`there`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from aumer.errors import AumerError, UsageError
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+#: What `load` was asked for, by what it was found to be: absolute paths and names of modules.
+_loaded: list[str] = []
+
+
+def load(plugin: str | os.PathLike[str]) -> ModuleType:
+    """Import a module that registers parts; one that was imported already stays as it is.
+
+    Args:
+        plugin: a Python file, which becomes the module of its name, and whose folder is searched
+            for what it imports after all other places; or the name of an importable module.
+
+    Raises:
+        UsageError: there is none, its name is another module's, or it fails; with file and line.
+    """
+    text = os.fspath(plugin)
+    is_file = text.endswith(".py") or os.sep in text
+    module = _file(Path(text).expanduser()) if is_file else _import(text, text)
+    place = str(Path(text).expanduser().resolve()) if is_file else text
+    if place not in _loaded:
+        _loaded.append(place)
+    return module
+
+
+def there(function: Callable[[Job], Done]) -> Callable[[Job], Done]:
+    """The function, so that a process to which it is sent loads first what was loaded here."""
+    return _There(_Ticket(tuple(_loaded)), function) if _loaded else function
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    plugins: tuple[str, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrive, (self.plugins,)
+
+
+def _arrive(plugins: Sequence[str]) -> _Ticket:
+    for plugin in plugins:
+        load(plugin)
+    return _Ticket(tuple(plugins))
+
+
+@dataclass(frozen=True)
+class _There(Generic[Job, Done]):
+    # The ticket first: what comes after it may be of a class that a plugin defines.
+    ticket: _Ticket
+    function: Callable[[Job], Done]
+
+    def __call__(self, job: Job) -> Done:
+        return self.function(job)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _There, (self.ticket, self.function)
+
+
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(
+            f"there is no plugin {path}; give a Python file, or the name of a module that can be "
+            "imported"
+        )
+    name, path = path.stem, path.resolve()
+    if not name.isidentifier():
+        raise UsageError(
+            f"the plugin {path} becomes a module of its name, and {name!r} is no name of one; "
+            "use letters, digits and _"
+        )
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # the last: it must hide no other module
+    importlib.invalidate_caches()
+    found = sys.modules.get(name)
+    origin = vars(found).get("__file__") if found else _origin(name)
+    if origin is None or Path(origin).resolve() != path:
+        raise UsageError(
+            f"the plugin {path} becomes the module {name!r}, and there is another of that name "
+            f"({origin or 'built in'}); rename the file"
+        )
+    return _import(name, str(path))
+
+
+def _origin(name: str) -> str | None:
+    spec = importlib.util.find_spec(name)
+    return spec.origin if spec else None
+
+
+def _import(name: str, what: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(
+                f"there is no plugin {what}: no module of that name can be imported; give a Python "
+                "file (.py), or install the module"
+            ) from error
+        raise _broken(what, error) from error
+    except (Exception, SystemExit) as error:
+        raise _broken(what, error) from error
+
+
+def _broken(what: str, error: BaseException) -> UsageError:
+    """Says the innermost line that lies where the plugin does, or below."""
+    aside = (str(Path(__file__).parent), importlib.__file__, "<frozen")
+    lines = [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(aside)
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        lines.append((error.filename, error.lineno))
+    where = what
+    if lines:
+        folder = Path(lines[0][0]).parent
+        file, line = [one for one in lines if Path(one[0]).is_relative_to(folder)][-1]
+        where = f"{file}, line {line}"
+    said = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
+    return UsageError(f"the plugin {what} fails: {where}: {said}")

@@ -1,0 +1,159 @@
+"""The formats of result files, by suffix: what writes a `SpotResult`, and what reads it back.
+
+A format ("format" in the registry, by its suffix without the dot) is a class derived from `Format`;
+`SpotResult.save`, `SpotResult.load` and `aumer spot -o` find it there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from aumer import registry
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath
+from aumer.types import ImageArray
+
+if TYPE_CHECKING:
+    from aumer.results.spot_result import SpotResult
+
+
+class Format(ABC):
+    """One way to keep a result in a file.
+
+    Attributes:
+        pictures: it shows `thumbnails`, for which the video is read a second time.
+    """
+
+    pictures: ClassVar[bool] = False
+
+    @abstractmethod
+    def write(
+        self,
+        result: SpotResult,
+        path: StrPath,
+        *,
+        overwrite: bool = False,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        """Write the file, whole or not at all: `aumer.files.atomic_write` does.
+
+        Args:
+            thumbnails: face images, see `aumer.results.thumbnails`.
+
+        Raises:
+            UsageError: the file exists and `overwrite` is False, there is no such folder, or the
+                system refuses to write.
+        """
+
+    def read(self, path: StrPath) -> SpotResult:
+        """The result that `write` wrote.
+
+        Raises:
+            UsageError: the format does not hold all of a result, the file cannot be read, or holds
+                something else.
+        """
+        raise UsageError(
+            f"{path} is no spot result: a file of this format does not hold all of one, and cannot "
+            "be read back; save results as .json to load them again"
+        )
+
+
+class Json(Format):
+    """Everything, and the only one of ours that reads back."""
+
+    def write(
+        self,
+        result: SpotResult,
+        path: StrPath,
+        *,
+        overwrite: bool = False,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        result.to_json(path, overwrite=overwrite)
+
+    def read(self, path: StrPath) -> SpotResult:
+        from aumer.results.spot_result import SpotResult
+
+        try:
+            return SpotResult.from_json(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is no spot result: not a text file in UTF-8") from error
+        except UsageError as error:
+            raise UsageError(f"{path} is no spot result aumer can read: {error}") from error
+
+
+class Csv(Format):
+    """The expressions."""
+
+    def write(
+        self,
+        result: SpotResult,
+        path: StrPath,
+        *,
+        overwrite: bool = False,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        result.to_csv(path, overwrite=overwrite)
+
+
+class Timeline(Format):
+    """The timeline as a picture; matplotlib knows its format by the suffix."""
+
+    pictures = True
+
+    def write(
+        self,
+        result: SpotResult,
+        path: StrPath,
+        *,
+        overwrite: bool = False,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        result.plot(path, thumbnails=thumbnails, overwrite=overwrite)
+
+
+def suffixes() -> tuple[str, ...]:
+    """Those of all formats, the canonical .json first."""
+    names = sorted(registry.names("format"), key=lambda name: (name != "json", name))
+    return tuple(f".{name}" for name in names)
+
+
+def check_suffix(path: StrPath, allowed: Sequence[str] | None = None) -> str:
+    """The suffix of `path` in lower case, one of the allowed: call it before hours of work.
+
+    Args:
+        allowed: by default `suffixes`.
+
+    Raises:
+        UsageError: another suffix; the message lists the allowed ones and the nearest match.
+    """
+    allowed = suffixes() if allowed is None else allowed
+    suffix = Path(path).suffix.lower()
+    if suffix not in allowed:
+        found = f"the suffix {suffix!r}" if suffix else "no suffix"
+        raise UsageError(
+            f"cannot tell the format of {path}: it has {found}; allowed are "
+            f"{', '.join(allowed)}.{did_you_mean(suffix, allowed)}"
+        )
+    return suffix
+
+
+def format_of(path: StrPath) -> Format:
+    """The format that the suffix of `path` names.
+
+    Raises:
+        UsageError: as `check_suffix`, or what is registered under it is no `Format`.
+    """
+    name = check_suffix(path)[1:]
+    kind = registry.resolve("format", name)
+    if not (isinstance(kind, type) and issubclass(kind, Format)):
+        raise UsageError(
+            f"the format {name!r} cannot be used: formats are classes derived from "
+            f"aumer.results.formats.Format, and {kind!r} is none"
+        )
+    return kind()

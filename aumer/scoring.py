@@ -1,0 +1,243 @@
+"""Spotted against annotated expressions, from files or objects: `aumer.evaluate`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import PurePath
+from typing import Any, Literal, overload
+
+from aumer import registry
+from aumer.errors import UsageError
+from aumer.evaluation import spotting
+from aumer.evaluation.interface import Evaluator, Report
+from aumer.evaluation.legacy import EVALUATORS
+from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video, rows_of
+from aumer.evaluation.spotting import SpottingReport
+from aumer.evaluation.tables import Subjects, read_predictions, read_truths, read_videos
+from aumer.files import StrPath
+from aumer.results import SpotResult
+from aumer.types import VideoRecord
+
+#: Our evaluator's name.
+OURS = "aumer"
+
+#: A file of `aumer.evaluation.tables`, a result, or a row of it.
+Predicted = StrPath | SpotResult | Prediction
+#: A file of `aumer.evaluation.tables`, a video of a data set with its annotations, or a row.
+Annotated = StrPath | VideoRecord | Truth
+
+_log = logging.getLogger("aumer")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What an evaluator takes; `videos` is `None` where nobody said which were evaluated."""
+
+    predictions: tuple[Prediction, ...]
+    truths: tuple[Truth, ...]
+    videos: tuple[Video, ...] | None
+
+
+@overload
+def evaluate(
+    predictions: Predicted | Iterable[Predicted],
+    truth: Annotated | Iterable[Annotated],
+    *,
+    evaluator: Literal["aumer"] = ...,
+    videos: StrPath | Iterable[Video] | None = ...,
+    fps: float | None = ...,
+    predictions_first_frame: int = ...,
+    truth_first_frame: int = ...,
+    settings: SpottingSettings | None = ...,
+) -> SpottingReport: ...
+@overload
+def evaluate(
+    predictions: Predicted | Iterable[Predicted],
+    truth: Annotated | Iterable[Annotated],
+    *,
+    evaluator: str | Evaluator,
+    videos: StrPath | Iterable[Video] | None = ...,
+    fps: float | None = ...,
+    predictions_first_frame: int = ...,
+    truth_first_frame: int = ...,
+    settings: SpottingSettings | None = ...,
+) -> Report: ...
+def evaluate(
+    predictions: Predicted | Iterable[Predicted],
+    truth: Annotated | Iterable[Annotated],
+    *,
+    evaluator: str | Evaluator = OURS,
+    videos: StrPath | Iterable[Video] | None = None,
+    fps: float | None = None,
+    predictions_first_frame: int = 0,
+    truth_first_frame: int = 0,
+    settings: SpottingSettings | None = None,
+) -> Report:
+    """Score spotted expressions against annotated ones: counts and F1 by kind, and the rules.
+
+    ``print(report.to_markdown())`` shows both. Of our evaluator ``report.bootstrap("micro")`` is
+    F1 with its interval over subjects, and ``report.per_video()`` a table of the videos.
+
+    Args:
+        predictions: what `aumer.spot` returned or wrote, a CSV or JSON of
+            `aumer.evaluation.tables`, rows; or several. A result is of the video that the truth
+            calls by its file's name, with or without folders and suffix.
+        truth: a CSV or JSON, rows, or videos of a data set (``aumer.data.load(...).records()``),
+            those without expressions too; or several.
+        evaluator: "aumer", a published one by name ("megc2020", "softnet", "strs-official", ...;
+            see `aumer.evaluation.legacy`), a registered one, or one itself.
+        videos: all videos that were evaluated, or a CSV of them (video and, if wanted, subject,
+            fps). Without them a video with neither truth nor prediction is not known, unless the
+            truth is a data set.
+        fps: frame rate of videos that have none, for errors in milliseconds.
+        predictions_first_frame, truth_first_frame: what files call a video's first frame, 0 or 1.
+        settings: the rules of our evaluator; the others have rules of their own.
+
+    Raises:
+        UsageError: no such evaluator, a file that cannot be read, or rows that do not fit.
+    """
+    score: Evaluator = registry.resolve("evaluator", evaluator)
+    if not callable(score):
+        raise UsageError(f"an evaluator is a function of predictions, truths and videos: {score!r}")
+    rules = settings if settings is not None and score is spotting.evaluate else None
+    if settings is not None and rules is None:
+        raise UsageError(f"settings are for our evaluator; {evaluator} has rules of its own")
+    found = rows(
+        predictions,
+        truth,
+        videos=videos,
+        fps=fps,
+        predictions_first_frame=predictions_first_frame,
+        truth_first_frame=truth_first_frame,
+    )
+    if rules is not None:
+        return spotting.evaluate(found.predictions, found.truths, found.videos, rules)
+    report = score(found.predictions, found.truths, found.videos)
+    if not isinstance(report, Report):
+        raise UsageError(
+            f"the evaluator {evaluator!r} must return an aumer.evaluation.interface.Report; it "
+            f"returned {report!r}"
+        )
+    return report
+
+
+def evaluators() -> tuple[str, ...]:
+    """Ours, the published ones, and those that are registered."""
+    known = (OURS, *EVALUATORS)
+    return (*known, *(name for name in registry.names("evaluator") if name not in known))
+
+
+def rows(
+    predictions: Predicted | Iterable[Predicted],
+    truth: Annotated | Iterable[Annotated],
+    *,
+    videos: StrPath | Iterable[Video] | None = None,
+    fps: float | None = None,
+    predictions_first_frame: int = 0,
+    truth_first_frame: int = 0,
+) -> Rows:
+    """The rows of everything; arguments and errors as for `evaluate`."""
+    if fps is not None and not fps > 0:
+        raise UsageError(f"fps must be above 0; found {fps}")
+    annotated = list(_each(truth, (VideoRecord, Truth)))
+    records = [one for one in annotated if isinstance(one, VideoRecord)]
+
+    def truths_of(listed: Sequence[Video] | None) -> list[Truth]:
+        found = rows_of(records)[1]
+        for one in annotated:
+            if isinstance(one, Truth):
+                found.append(one)
+            elif not isinstance(one, VideoRecord):
+                found += read_truths(one, first_frame=truth_first_frame, videos=listed)
+        return found
+
+    truths = truths_of(None)
+    listed: list[Video] | None = None
+    if isinstance(videos, (str, PathLike)):  # either file may be the one that says whose a video is
+        listed = read_videos(videos, subjects=truths)
+        truths = truths_of(listed)
+    elif videos is not None:
+        listed = list(videos)
+        truths = truths_of(listed)
+    elif records and len(records) == len(annotated):
+        listed = rows_of(records)[0]
+    known = listed
+    if known is None:
+        known = [Video(*key) for key in dict.fromkeys(t.key for t in truths)]
+    predicted: list[Prediction] = []
+    told = True
+    for p in _each(predictions, (SpotResult, Prediction)):
+        if isinstance(p, Prediction):
+            predicted.append(p)
+            continue
+        told = False
+        if isinstance(p, SpotResult):
+            predicted += _of_result(p, known)
+        else:
+            predicted += read_predictions(p, first_frame=predictions_first_frame, videos=known)
+    if not told and listed is None:
+        _warn_of_guesses(predicted, truths)
+    if fps is not None:
+        keys = dict.fromkeys([v.key for v in known] + [p.key for p in predicted])
+        every = [Video(*key) for key in keys] if listed is None else listed
+        listed = [replace(v, fps=v.fps or fps) for v in every]
+    return Rows(tuple(predicted), tuple(truths), None if listed is None else tuple(listed))
+
+
+def _each(given: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
+    """One or several of paths and of these kinds."""
+    alone = isinstance(given, (str, PathLike, *kinds))
+    if not (alone or isinstance(given, Iterable)):
+        raise UsageError(_no(given, kinds))
+    for one in (given,) if alone else given:
+        if not isinstance(one, (str, PathLike, *kinds)):
+            raise UsageError(_no(one, kinds))
+        yield one
+
+
+def _no(found: object, kinds: tuple[type, ...]) -> str:
+    words = ", ".join(kind.__name__ for kind in kinds)
+    return f"this must be the path of a file, or of {words}; found {found!r}"
+
+
+def _of_result(result: SpotResult, known: Sequence[Video]) -> list[Prediction]:
+    name = _known_as(result.video.name, [v.name for v in known])
+    subject = Subjects(known).whose(name)
+    return [Prediction.of(subject, name, e) for e in result.expressions]
+
+
+def _known_as(name: str, known: Iterable[str]) -> str:
+    """What the truth calls the video of a file: by its name, and failing that without folders and
+    suffix, if that is one video's."""
+    known = list(dict.fromkeys(known))
+    if name in known:
+        return name
+    for part in ("name", "stem"):
+        short = getattr(PurePath(name), part)
+        same = [one for one in known if getattr(PurePath(one), part) == short]
+        if len(same) > 1:
+            raise UsageError(
+                f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
+                "instead, which say of which video they are (aumer.evaluation.rows.Prediction)"
+            )
+        if same:
+            return same[0]
+    return name
+
+
+def _warn_of_guesses(predictions: Iterable[Prediction], truths: Iterable[Truth]) -> None:
+    strange = sorted({p.key for p in predictions} - {t.key for t in truths})
+    if strange:
+        subject, video = strange[0]
+        _log.warning(
+            "%d of the videos with predictions have no truth; their subjects are guessed from "
+            "their names (%r is of %r) where the file does not say. videos (--videos) lists all "
+            "videos",
+            len(strange),
+            os.fspath(video),
+            subject,
+        )

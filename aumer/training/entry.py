@@ -1,0 +1,172 @@
+"""Weights from annotated videos, of a spotting network or a recogniser: `aumer.train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from aumer import strict
+from aumer.cache import default_folder
+from aumer.errors import UsageError
+from aumer.files import StrPath
+from aumer.graph import AUGraph
+
+if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
+    from aumer.training.recognizers import RecognizerConfig
+    from aumer.training.run import RunConfig
+
+Config: TypeAlias = "RunConfig | RecognizerConfig"
+#: Called after every epoch with its record.
+Callback = Callable[[dict[str, Any]], object]
+#: Called with what is made of the videos ("features" or "clips"), how many are done, and of how
+#: many.
+TrainProgress = Callable[[str, int, int], object]
+
+
+def train(
+    data: StrPath | Config,
+    labels: StrPath | None = None,
+    *,
+    out: StrPath | None = None,
+    source: str | None = None,
+    recognizer: str | None = None,
+    classes: Sequence[str] = (),
+    graph: AUGraph | StrPath | None = None,
+    exclude_subjects: Sequence[str] = (),
+    seed: int | None = None,
+    device: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    cache: StrPath | bool | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: TrainProgress | None = None,
+) -> Path:
+    """Train a spotting network, or a recogniser, on annotated videos.
+
+    A training that was interrupted goes on where it was when it is called again.
+
+    Args:
+        data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
+            configuration. What is given beside a file replaces what it says.
+        labels: the table of the videos' expressions; by default the data set's own, in the folder.
+        out: folder for weights, log and loss curve; made if it is missing.
+        source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
+            name, or "features" for a folder that `aumer simulate features` wrote.
+        recognizer: train this one, by name, instead of a spotting network.
+        classes: of a recogniser: "negative", "positive", "surprise", or words of the coders.
+        graph: AU prior of a spotting network: one, its name or file, or "from-data" to count it in
+            the annotations; by default the one that the preset names.
+        exclude_subjects: kept out of everything, to be tested on.
+        changes: further keys of the TOML file, with dots: ``{"preset": "published",
+            "train.epochs": 10}``, of a recogniser ``{"options.learning.epochs": 10}``.
+        overwrite: replace the weights of an earlier run.
+        cache: folder for what is made of the videos, for the next run; True for aumer's own, None
+            or False for none.
+        callbacks: called after every epoch with its record.
+
+    Returns:
+        the file of weights, for ``aumer.spot(video, model=path)`` or ``aumer.classify``.
+
+    Raises:
+        UsageError: an argument cannot be used, there are no videos, or weights are there already.
+        ConfigError: a key or a value is not allowed.
+        VideoError, NoFaceError: a video cannot be read, or shows no face.
+    """
+    from aumer.training import recognizers
+    from aumer.training import run as networks
+
+    given = {
+        "output": None if out is None else str(out),
+        "data.table": None if labels is None else str(labels),
+        "data.source": source,
+        "recognizer": recognizer,
+        "classes": list(classes) or None,
+        "graph": None if graph is None or isinstance(graph, AUGraph) else str(graph),
+        "data.exclude_subjects": list(exclude_subjects) or None,
+        "seed": seed,
+        "device": device,
+    }
+    told = {name: value for name, value in given.items() if value is not None}
+    told = {**(changes or {}), **told}
+    if graph is not None and _is_recognizer(data, told):
+        raise UsageError("graph= is of spotting networks; this trains a recogniser")
+    config = configured(data, told)
+    store = default_folder() if cache is True else cache or None
+    if isinstance(config, recognizers.RecognizerConfig):
+        return recognizers.run(
+            config,
+            overwrite=overwrite,
+            cache=store,
+            callbacks=callbacks,
+            progress=progress and (lambda done, total: progress("clips", done, total)),
+        )
+    return networks.run(
+        config,
+        graph=graph if isinstance(graph, AUGraph) else None,
+        overwrite=overwrite,
+        cache=store,
+        callbacks=callbacks,
+        progress=progress and (lambda done, total, name: progress("features", done, total)),
+    )
+
+
+def configured(data: StrPath | Config, changes: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a run: of a folder, of a TOML file, or one that is changed.
+
+    Args:
+        changes: keys that replace those of the file, with dots to reach into tables.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
+        UsageError: no place for the weights is given, or there is no such recogniser or option.
+    """
+    from aumer.training import recognizers
+    from aumer.training import run as networks
+
+    changes = dict(changes or {})
+    of_recognizer = _is_recognizer(data, changes)
+    values: Mapping[str, Any]
+    if isinstance(data, (networks.RunConfig, recognizers.RecognizerConfig)):
+        if not changes:
+            return data
+        what, values = "the configuration", strict.plain(data)
+    else:
+        path = Path(data).expanduser()
+        if not path.is_dir():
+            read = recognizers.read_config if of_recognizer else networks.read_config
+            return read(path, changes)
+        if "output" not in changes:
+            raise UsageError("train needs a folder for the weights: give out=")
+        what, values = f"the folder {path}", {"data": {"source": "own", "root": str(path)}}
+    layers = strict.Layer(what, values), strict.Layer("the arguments", changes)
+    if of_recognizer:
+        config = strict.layered(recognizers.RecognizerConfig, *layers)
+        recognizers.untrained(config)  # what is wrong is told before the clips are made
+        return config
+    made = strict.layered(networks.RunConfig, *layers)
+    networks.check(made)
+    return made
+
+
+def epochs(config: Config) -> int:
+    """How many there will be at most; 0 where nobody knows."""
+    from aumer.training import recognizers
+
+    if isinstance(config, recognizers.RecognizerConfig):
+        return recognizers.untrained(config)[0].stopping()["epochs"] or 0
+    return config.train_settings().epochs
+
+
+def _is_recognizer(data: StrPath | Config, changes: Mapping[str, Any]) -> bool:
+    from aumer.training import recognizers
+    from aumer.training import run as networks
+
+    if isinstance(data, (networks.RunConfig, recognizers.RecognizerConfig)):
+        return isinstance(data, recognizers.RecognizerConfig)
+    if not isinstance(data, (str, PathLike)):
+        raise UsageError(f"train takes a folder of videos or a TOML file; found {data!r}")
+    if Path(data).expanduser().is_dir():
+        return "recognizer" in changes
+    return recognizers.of_recognizer(data, changes)
