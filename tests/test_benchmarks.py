@@ -99,6 +99,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_script_tells_how_it_is_called() -> None:
     """All in one interpreter: what they import is loaded once."""
     done = subprocess.run(

@@ -11,9 +11,10 @@ in two strengths: traces, which only motion shows, and strong ones, which a pict
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,20 +153,8 @@ def learned(make: Any, clips: SequenceClips | Clips, folds: int, clock: Clock) -
     return Measured(score, training / folds, 1e3 * testing / len(clips), attribution / folds, model)
 
 
-def main() -> None:
-    parser = options(__doc__)
-    parser.add_argument("--published", action="store_true", help="networks and trainings whole")
-    parser.add_argument("--subjects", type=int, default=24)
-    parser.add_argument("--per-class", type=int, default=1)
-    parser.add_argument("--folds", type=int, default=4)
-    parser.add_argument("--size", type=int, help="side of the crop, px: 48, or 128 if --published")
-    parser.add_argument("--device", default="cpu")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    # On one thread of a machine with other work, only CPU time says what a recogniser takes.
-    clock = time.process_time if asked.device == "cpu" else time.perf_counter
-    report = Report("Recognisers of clips")
-
+def as_published(report: Report) -> None:
+    """What the networks cost."""
     report.line("As published, 5 classes, one clip of 128 px on one thread; multiply-adds without")
     report.line("those of recurrent layers; without the making of crops and flow:")
     one = simulated_clips(Simulation(subjects=1, per_class=1, size=128, fps=100.0)).inputs[0]
@@ -174,6 +163,21 @@ def main() -> None:
         parameters, adds, ms = cost(kind(), one, 5)
         report.line(f"{kind.name:14}{parameters:12,}{adds / 1e6:14,.0f} M{ms:12.1f}")
 
+
+def row(name: str, found: Mapping[str, Measured], numbers: int, adds: int) -> str:
+    strong = found["strong"]
+    return (
+        f"{name:14}"
+        + "".join(f"{m.uf1:12.3f}" for m in found.values())
+        + f"{numbers:12,}{adds / 1e6:14,.2f} M{strong.training:20.1f}{strong.testing:11.1f}"
+        + f"{strong.attribution / max(strong.training, 1e-9):13.1%}"
+    )
+
+
+def on_simulated(report: Report, asked: argparse.Namespace) -> None:
+    """What all recognisers learn."""
+    # On one thread of a machine with other work, only CPU time says what a recogniser takes.
+    clock = time.process_time if asked.device == "cpu" else time.perf_counter
     size = asked.size or (128 if asked.published else 48)
     sets = {
         name: simulated_clips(
@@ -189,7 +193,6 @@ def main() -> None:
         for name, intensity in STRENGTHS.items()
     }
     any_set = next(iter(sets.values()))
-    report.line()
     report.line(
         f"Simulated: {len(any_set)} clips of {size} px, {len(any_set.classes)} classes, "
         f"{asked.subjects} subjects in {asked.folds} folds; "
@@ -204,32 +207,38 @@ def main() -> None:
         + f"{'parameters':>12}{'multiply-adds':>16}{'training, s a fold':>20}{'ms a clip':>11}"
         + f"{'attribution':>13}"
     )
-
-    def row(name: str, found: dict[str, Measured], numbers: int, adds: int) -> None:
-        strong = found["strong"]
-        report.line(
-            f"{name:14}"
-            + "".join(f"{m.uf1:12.3f}" for m in found.values())
-            + f"{numbers:12,}{adds / 1e6:14,.2f} M{strong.training:20.1f}{strong.testing:11.1f}"
-            + f"{strong.attribution / max(strong.training, 1e-9):13.1%}"
-        )
-
     maps = {name: flow_maps_of(clips, "tvl1") for name, clips in sets.items()}
     for name, chosen in OF_MAPS.items():
         found = {
             s: learned(factory(name, chosen), clips, asked.folds, clock)
             for s, clips in maps.items()
         }
-        row(name, found, *cost_of_maps(found["strong"].last))
+        report.line(row(name, found, *cost_of_maps(found["strong"].last)))
     for kind in SYSTEMS:
         config, learning = ({}, {}) if asked.published else SMALL[kind.name]
         made = factory(kind.name, {"config": config, "learning": learning, "device": asked.device})
         found = {name: learned(made, clips, asked.folds, clock) for name, clips in sets.items()}
         numbers, adds, _ = cost(made(0), any_set.inputs[0], len(any_set.classes))
-        row(kind.name, found, numbers, adds)
+        report.line(row(kind.name, found, numbers, adds))
     report.line("Parameters of graph and svm-cells are what they keep of the training clips. ms a")
     report.line("clip: from arrays to probabilities. Attribution: of all tested clips, beside the")
     report.line("training of a fold. Times are of the CPU, where that is the device.")
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--published", action="store_true", help="networks and trainings whole")
+    parser.add_argument("--subjects", type=int, default=24)
+    parser.add_argument("--per-class", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--size", type=int, help="side of the crop, px: 48, or 128 if --published")
+    parser.add_argument("--device", default="cpu")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    report = Report("Recognisers of clips")
+    as_published(report)
+    report.line()
+    on_simulated(report, asked)
     if asked.save:
         report.save("sequences-published.txt" if asked.published else "sequences.txt")
 

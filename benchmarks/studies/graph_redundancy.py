@@ -15,6 +15,8 @@ second finds in the other ROIs itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
@@ -33,10 +35,17 @@ from benchmarks.data import test_data
 from benchmarks.report import Report, options
 
 Rows = npt.NDArray[np.float64]
+#: By way, of every fold: the area under the curve of each ROI by itself (R,).
+Single = dict[str, list[Rows]]
+#: By way and number of training subjects, of every fold: that of all ROIs at once.
+Every = dict[tuple[str, int], list[float]]
 
 FOLDS, REACH, STEP = 5, 10, 3
 #: Few and many training subjects.
 SUBJECTS = (3, 17)
+#: Ways to read ROIs, and the first two together.
+WAYS = ("ROIs as they are", "through the graph, itself kept", "through the graph alone")
+BOTH = "both side by side"
 
 
 def motion(video: LabelledVideo) -> Rows:
@@ -70,61 +79,61 @@ def one_by_one(x: Rows, y: npt.NDArray[np.bool_]) -> Rows:
     return np.array([roc_auc_score(y, column) for column in size.T])
 
 
-def main() -> None:
-    parser = options(__doc__)
-    asked = parser.parse_args()
-    source = open_source("sim-casme-sq", test_data() / "annotations", level="medium", seed=0)
-    videos = source.videos(load_settings(), Workers(1), None, None)
-    subjects = np.array(sorted({v.subject for v in videos}))
-    order = np.random.default_rng(0).permutation(subjects)
+def rows(some: Sequence[LabelledVideo], graph: AUGraph) -> dict[str, Rows]:
+    """Of every `STEP`-th row the motion (T, R, 4), by each of `WAYS`."""
+    x = np.concatenate([motion(v)[::STEP] for v in some])
+    kept, alone = (through(graph, x, keep=keep) for keep in (True, False))
+    return dict(zip(WAYS, (x, kept, alone), strict=True))
 
-    single: dict[str, list[Rows]] = {"ROIs as they are": [], "through the graph, itself kept": []}
-    single["through the graph alone"] = []
-    every: dict[tuple[str, int], list[float]] = {}
+
+def labels(some: Sequence[LabelledVideo]) -> npt.NDArray[np.bool_]:
+    return np.concatenate([inside(v)[::STEP] for v in some])
+
+
+def all_at_once(
+    seen: Rows, known: npt.NDArray[np.bool_], unseen: Rows, true: npt.NDArray[np.bool_]
+) -> float:
+    """Area under the curve on rows that are not trained on, of a network that reads all ROIs."""
+    x = seen.reshape(len(known), -1)
+    scale = StandardScaler().fit(x)
+    reader = MLPClassifier(
+        (64,), early_stopping=True, random_state=0, max_iter=200, batch_size=512
+    ).fit(scale.transform(x), known)
+    told = reader.predict_proba(scale.transform(unseen.reshape(len(true), -1)))[:, 1]
+    return float(roc_auc_score(true, told))
+
+
+def measured(videos: Sequence[LabelledVideo]) -> tuple[Single, Every]:
+    """What each ROI tells by itself, and all at once, in every fold."""
+    order = np.random.default_rng(0).permutation(sorted({v.subject for v in videos}))
+    single: Single = {name: [] for name in WAYS}
+    every: Every = {}
     for fold in range(FOLDS):
         tested = set(order[fold::FOLDS])
         others = [s for s in order if s not in tested]
-        test = [v for v in videos if v.subject in tested]
         graph = AUGraph.from_annotations(
             [a for v in videos if v.subject in others for a in v.annotations], au_map="facs"
         )
-
-        def rows(some: list[LabelledVideo], graph: AUGraph = graph) -> dict[str, Rows]:
-            x = np.concatenate([motion(v)[::STEP] for v in some])
-            return {
-                "ROIs as they are": x,
-                "through the graph, itself kept": through(graph, x, keep=True),
-                "through the graph alone": through(graph, x, keep=False),
-            }
-
-        def labels(some: list[LabelledVideo]) -> npt.NDArray[np.bool_]:
-            return np.concatenate([inside(v)[::STEP] for v in some])
-
-        unseen, y = rows(test), labels(test)
+        test = [v for v in videos if v.subject in tested]
+        unseen, y = rows(test, graph), labels(test)
         for name, x in unseen.items():
             single[name].append(one_by_one(x, y))
         for count in SUBJECTS:
             some = [v for v in videos if v.subject in others[:count]]
-            seen, known = rows(some), labels(some)
-            both = "both side by side"
-            seen[both], shown = (
-                np.concatenate([r["ROIs as they are"], r["through the graph, itself kept"]], axis=1)
-                for r in (seen, unseen)
-            )
-            for name, x in {**unseen, both: shown}.items():
-                scale = StandardScaler().fit(seen[name].reshape(len(known), -1))
-                reader = MLPClassifier(
-                    (64,), early_stopping=True, random_state=0, max_iter=200, batch_size=512
-                ).fit(scale.transform(seen[name].reshape(len(known), -1)), known)
-                told = reader.predict_proba(scale.transform(x.reshape(len(y), -1)))[:, 1]
-                every.setdefault((name, count), []).append(float(roc_auc_score(y, told)))
+            seen, known = rows(some, graph), labels(some)
+            both = [np.concatenate([r[w] for w in WAYS[:2]], axis=1) for r in (seen, unseen)]
+            pairs = {name: [seen[name], unseen[name]] for name in WAYS} | {BOTH: both}
+            for name, (x, shown) in pairs.items():
+                every.setdefault((name, count), []).append(all_at_once(x, known, shown, y))
+    return single, every
 
-    report = Report("Reading ROIs through the graph, and all at once")
+
+def tell(report: Report, single: Single, every: Every) -> None:
     report.line(f"Area under the ROC curve, mean (lowest to highest) of {FOLDS} folds of subjects")
     report.line()
     head = [f"all, {count} training subjects" for count in SUBJECTS]
     report.line(f"{'':32}{'one ROI, mean of 12':>22}" + "".join(f"{h:>30}" for h in head))
-    for name in [*single, "both side by side"]:
+    for name in (*WAYS, BOTH):
         cells = [
             f"{np.mean(found):.3f} ({min(found):.3f} to {max(found):.3f})"
             for found in (every[name, count] for count in SUBJECTS)
@@ -133,8 +142,15 @@ def main() -> None:
         report.line(f"{name:32}{alone:>22}" + "".join(f"{c:>30}" for c in cells))
     report.line()
     report.line("One ROI, by ROI: as it is, through the graph with itself kept, and alone")
-    for roi, *values in zip(ROIS, *(np.mean(single[n], axis=0) for n in single), strict=True):
+    for roi, *values in zip(ROIS, *(np.mean(single[n], axis=0) for n in WAYS), strict=True):
         report.line(f"  {roi:18}" + "".join(f"{v:8.3f}" for v in values))
+
+
+def main() -> None:
+    asked = options(__doc__).parse_args()
+    source = open_source("sim-casme-sq", test_data() / "annotations", level="medium", seed=0)
+    report = Report("Reading ROIs through the graph, and all at once")
+    tell(report, *measured(source.videos(load_settings(), Workers(1), None, None)))
     if asked.save:
         report.save("graph_redundancy.txt")
 
