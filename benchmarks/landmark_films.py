@@ -1,4 +1,4 @@
-"""The films of `landmarks.py`: real clips, known warps, passes to and fro, a filmed portrait, and
+"""The films of `accuracy/landmarks.py`: known warps, passes to and fro, a filmed portrait, and
 pictures made poor.
 
 Images are (H, W, 3) uint8 RGB; points are (..., 2) px, x to the right and y down; landmarks are
@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from common import test_data
 from scipy.ndimage import affine_transform, spline_filter
-from scipy.spatial import Delaunay
 
-from aumer.face.crop import Matrix, applied, inverse, similarity
-from aumer.face.mean_face import MEAN_FACE, RIGID
+from aumer.face.crop import Matrix, applied, inverse
+from aumer.face.mean_face import MEAN_FACE
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film, Nuisance, Performance
 from aumer.simulate.warp import Face
+from aumer.testing.turned_head import turned_head, turned_points, upright
 from aumer.types import ImageArray
-from aumer.video import open_video
 
 Points = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -53,23 +50,6 @@ POOR = (
 FPS = 30
 
 _EYE_R, _EYE_L = 36, 45
-
-
-def read_clip(name: str, first: int = 0, last: int | None = None) -> list[ImageArray]:
-    """Frames `first` to `last` (both included) of a shared clip."""
-    folders = (test_data() / "videos", test_data() / "videos_more")
-    path = next(folder / name for folder in folders if (folder / name).is_file())
-
-    def wanted(index: int, _: float) -> bool:
-        return index >= first and (last is None or index <= last)
-
-    frames = []
-    with closing(open_video(path, keep=wanted)) as video:
-        for frame in video:
-            frames.append(frame.image)
-            if last is not None and frame.index >= last:
-                break
-    return frames
 
 
 def eye_distance(landmarks: npt.NDArray[Any]) -> float:
@@ -356,16 +336,20 @@ def _at(points: Points) -> npt.NDArray[np.int32]:
     return np.rint(np.asarray(points) * 2**_BITS).astype(np.int32)
 
 
-def _upright(rough: Points) -> tuple[Matrix, float]:
-    """Mean face -> image, and px an outer-eye distance."""
-    place = similarity(MEAN_FACE[list(RIGID), :2], rough[list(RIGID)].astype(np.float64))
-    return place, float(np.hypot(*place[:, 0]))
+def _turned(yaw: int) -> Case:
+    what = f"the head as a textured mesh of the mean face's depth, turned by {yaw} degrees"
+    return Case(
+        f"yaw {yaw}",
+        what,
+        lambda image, rough: turned_head(image, rough, yaw),
+        lambda points, rough: turned_points(points, rough, yaw),
+    )
 
 
 def _spectacles(image: ImageArray, rough: Points, tint: float) -> ImageArray:
     """Dark frames; `tint` is how much of the light the glasses keep back."""
     image = image.copy()
-    place, eye = _upright(rough)
+    place, eye = upright(rough)
     thick = max(1, round(0.035 * eye))
     round_ = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     lenses = []
@@ -413,7 +397,7 @@ def _sunglasses(image: ImageArray, rough: Points) -> ImageArray:
 def _mask(image: ImageArray, rough: Points) -> ImageArray:
     """From the nose's ridge to below the chin, pale blue, with three folds and ear loops."""
     image = image.copy()
-    place, eye = _upright(rough)
+    place, eye = upright(rough)
     ridge = 0.5 * (rough[28] + rough[29])
     chin = rough[5:12] + 0.06 * eye * (place[:, 1] / eye)
     edge = np.concatenate([[rough[2]], [0.5 * (rough[2] + ridge) - 0.04 * place[:, 1]], [ridge],
@@ -430,77 +414,3 @@ def _mask(image: ImageArray, rough: Points) -> ImageArray:
         loop = np.array([rough[a], rough[b] + 0.15 * place[:, 1]])
         cv2.polylines(image, [_at(loop)], False, (235, 235, 235), thick, cv2.LINE_AA, _BITS)
     return image
-
-
-# -- profile ---------------------------------------------------------------------------------------
-
-#: What the mean face lacks of a head, in its units: a forehead, and the outline, an ellipse whose
-#: sides lie deeper than its top. By eye.
-_FOREHEAD = np.array(
-    [(0.0, -0.95, 0.05), (0.0, -0.68, -0.06), (-0.35, -0.9, 0.12), (0.35, -0.9, 0.12),
-     (-0.33, -0.66, 0.0), (0.33, -0.66, 0.0), (-0.66, -0.8, 0.4), (0.66, -0.8, 0.4)]
-)  # fmt: skip
-_ANGLE = np.linspace(0, 2 * np.pi, 28, endpoint=False)
-_OUTLINE = np.column_stack(
-    [1.0 * np.cos(_ANGLE), 0.05 + 1.3 * np.sin(_ANGLE), 0.5 + 0.6 * np.abs(np.cos(_ANGLE))]
-)
-
-
-def _turned(yaw: int) -> Case:
-    what = f"the head as a textured mesh of the mean face's depth, turned by {yaw} degrees"
-    return Case(
-        f"yaw {yaw}", what, lambda i, r: turned_head(i, r, yaw), lambda p, r: _yawed(p, r, yaw)
-    )
-
-
-def _solid(points: Points, rough: Points) -> tuple[npt.NDArray[np.float64], Matrix]:
-    """(68, 3): landmarks upright on the mean face's plane with its depth; mean face -> image."""
-    place, _ = _upright(rough)
-    return np.column_stack([applied(inverse(place), points), MEAN_FACE[:, 2]]), place
-
-
-def _rotated(solid: npt.NDArray[np.float64], yaw: float) -> npt.NDArray[np.float64]:
-    """About the neck's axis, which lies behind the face."""
-    c, s = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
-    x, y, z = solid[:, 0], solid[:, 1], solid[:, 2] - 0.6
-    return np.column_stack([c * x - s * z, y, s * x + c * z])
-
-
-def _yawed(points: Points, rough: Points, yaw: float) -> Points:
-    solid, place = _solid(points, rough)
-    return applied(place, _rotated(solid, yaw)[:, :2])
-
-
-def turned_head(image: ImageArray, rough: Points, yaw: float) -> ImageArray:
-    """The head as a textured mesh of the mean face's depth, turned by `yaw` degrees."""
-    solid, place = _solid(rough, rough)
-    solid = np.concatenate([solid, _FOREHEAD, _OUTLINE])
-    source = applied(place, solid[:, :2])
-    rotated = _rotated(solid, yaw)
-    target = applied(place, rotated[:, :2])
-    eye = float(np.hypot(*place[:, 0]))
-    height, width = image.shape[:2]
-    # No second face behind the first: the picture, blurred beyond recognition.
-    small = cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA)
-    spread = 48 * 0.8 * eye / width
-    out = cv2.resize(cv2.GaussianBlur(small, (0, 0), spread), (width, height))
-    triangles = Delaunay(solid[:, :2]).simplices
-    for t in triangles[np.argsort(-rotated[triangles, 2].mean(axis=1))]:
-        p, q = source[t].astype(np.float32), target[t].astype(np.float32)
-        turned = [float(np.linalg.det(v[1:] - v[0])) for v in (p, q)]
-        if abs(turned[0]) < 1e-3 or turned[0] * turned[1] <= 0:
-            continue  # without area, or seen from behind
-        x0, y0 = np.maximum(np.floor(q.min(axis=0)).astype(int) - 1, 0)
-        x1, y1 = np.minimum(np.ceil(q.max(axis=0)).astype(int) + 2, (width, height))
-        if x1 <= x0 or y1 <= y0:
-            continue
-        corner = np.array((x0, y0), np.float32)
-        transform = cv2.getAffineTransform(p, q - corner)
-        patch = cv2.warpAffine(
-            image, transform, (int(x1 - x0), int(y1 - y0)), borderMode=cv2.BORDER_REPLICATE
-        )
-        inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        cv2.fillConvexPoly(inside, _at(q - corner), 1, cv2.LINE_8, _BITS)
-        region = out[y0:y1, x0:x1]
-        region[inside > 0] = patch[inside > 0]
-    return out

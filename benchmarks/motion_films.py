@@ -1,4 +1,4 @@
-"""The films of `motion.py`: real neutral stretches with known motion played into them, or light.
+"""The films of `accuracy/motion.py`: real neutral stretches with known motion, or light, played in.
 
 Lengths of motion are in u: 1 u is 1/64 of the mean face's outer-eye distance as the rigid landmarks
 set it in the picture (`Clip.to_face`), that is 1 px of the 128 px crop, at any crop. (A person's
@@ -13,16 +13,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from common import test_data
-from landmark_films import read_clip
-from landmarks import default_tracker
 
 from aumer.face.crop import applied, similarity
 from aumer.face.mean_face import MEAN_FACE, RIGID
@@ -33,7 +29,8 @@ from aumer.simulate.video import Film as SimulatedFilm
 from aumer.simulate.video import Nuisance
 from aumer.simulate.warp import Face, spline_coefficients
 from aumer.types import ImageArray
-from aumer.video import open_video
+from benchmarks.chains import default_tracker
+from benchmarks.data import rate_of, read_clip
 
 #: u in an outer-eye distance.
 U = 64
@@ -152,15 +149,6 @@ def clip(name: str, first: int, last: int, person: str) -> Clip:
     """Frames `first` to `last` of a shared clip, decoded and tracked once in a run."""
     frames = read_clip(name, first, last)
     return Clip(name, first, person, rate_of(name), frames, Skin.of(default_tracker(frames)))
-
-
-def rate_of(name: str) -> float:
-    """Frames a second of a shared clip."""
-    folders = (test_data() / "videos", test_data() / "videos_more", test_data() / "faults")
-    path = next(folder / name for folder in folders if (folder / name).is_file())
-    with closing(open_video(path)) as video:
-        assert video.info.fps is not None
-        return video.info.fps
 
 
 # -- motion ----------------------------------------------------------------------------------------

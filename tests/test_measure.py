@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_face import film, smile
 
 import aumer
 from aumer.config import digest, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.motion.analysis import analyse
+from aumer.testing.moving_face import film, smile
 
 SETTINGS = {"motion": {"flow": "dis"}}
 

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from moving_face import Bump, brow_raise, film, smile
 
 import aumer
 from aumer import registry
 from aumer.config import load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.motion import analysis
+from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import Interval
 
 #: The face with little round it: quick to film and to search.

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 from documents import Block, blocks
-from moving_face import film
 
 import aumer
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.spotnet import SpotNet
+from aumer.testing.moving_face import film
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

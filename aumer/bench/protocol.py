@@ -70,7 +70,7 @@ class Protocol:
         matching: of predictions with truths; published evaluators match otherwise
             (`aumer.evaluation.legacy`).
         scoring: the other rules of the comparison.
-        published: rows of ``benchmarks/published.toml`` to print beside, by their benchmark.
+        published: rows of ``configs/published.toml`` to print beside, by their benchmark.
         submission_first_frame: what a submission calls a video's first frame.
         classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
             2019 are made of the coders' words (`aumer.data.labels`); others are those words.

@@ -1,4 +1,4 @@
-"""Published figures, to stand beside ours: ``benchmarks/published.toml``."""
+"""Published figures, to stand beside ours: ``configs/published.toml``."""
 
 from __future__ import annotations
 
@@ -35,15 +35,12 @@ class Row:
 
 @cache
 def every_row() -> tuple[Row, ...]:
-    """All rows; none where the installation has no such file.
+    """All rows.
 
     Raises:
         ConfigError: the file is not what it should be.
     """
-    try:
-        path = data_dir("benchmarks") / "published.toml"
-    except FileNotFoundError:
-        return ()
+    path = data_dir("configs") / "published.toml"
     table = strict.read_toml(path)
     return tuple(strict.build(Row, row, str(path)) for row in table["row"])
 

@@ -226,7 +226,7 @@ def published_table(benchmark: str) -> str:
         return ""
     rows = rows_for(benchmark)
     if not rows:
-        return "\nNo published rows: benchmarks/published.toml is not in this installation.\n"
+        return f"\nconfigs/published.toml has no row of {benchmark}.\n"
     columns = tuple(dict.fromkeys(k for row in rows for k in row.figures))
     lines = [
         "",

@@ -51,7 +51,7 @@ _EYES = (36, 45)
 #: distances, times how much higher than wide the face looks (eyes to mouth by outer-eye distance).
 #: Of heads turned by 45 degrees, as the mesh sees them, it is .44 at most, by 60 it is .52 to .61,
 #: by 90 it is .71 and more; between, half of the face is hidden, and what a network says of it is
-#: invented (benchmarks/landmarks.py, poor pictures).
+#: invented (benchmarks/accuracy/landmarks.py, poor pictures).
 _NOSE_TIP, _ASIDE = 30, 0.64
 #: Of faces turned further than this (some 20 degrees), a look that knows nothing of where the face
 #: was is asked as well, whenever the detector looks: landmarks that are led into a profile stay

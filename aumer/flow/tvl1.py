@@ -115,7 +115,7 @@ class Tvl1:
         """The flow that is sought in `region` alone, as `aumer.flow.Flow` has it.
 
         Near the region's edge it is worse than that of the whole image, which knows what moves
-        beyond; 12 px further in it is as good (benchmarks/flow_shortcuts.py).
+        beyond; 12 px further in it is as good (benchmarks/studies/flow_shortcuts.py).
         """
         return Tvl1(region)
 

@@ -30,7 +30,7 @@ from aumer.types import FloatArray, ImageArray
 _HEAD_BOX = (-0.2, -0.25, 0.2, 0.38)
 #: Flow is asked for in the box of the head's and the template's ROIs with this margin round it, in
 #: crop sides: 12 px of 128, where its error inside the ROIs is that of the whole crop's flow; with
-#: less of it more of the spotted intervals change (benchmarks/flow_shortcuts.py).
+#: less of it more of the spotted intervals change (benchmarks/studies/flow_shortcuts.py).
 _MARGIN = 12 / 128
 #: Faces whose own ROIs come nearer than this to the box's edge (a jaw that drops) get the flow of
 #: the whole crop.

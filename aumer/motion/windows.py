@@ -1,8 +1,8 @@
 """The motion of ROIs by windows that are looked for in other frames: no share of it is lost.
 
 Dense flow is smooth, and what makes it smooth shrinks what an ROI does by itself: of a
-micro-expression TV-L1 reports half (benchmarks/motion.py). Here nothing pulls a movement towards
-its surroundings or towards zero:
+micro-expression TV-L1 reports half (benchmarks/accuracy/motion.py). Here nothing pulls a movement
+towards its surroundings or towards zero:
 
 - A window round each ROI's landmark is looked for by Lucas-Kanade, in crops as fine as the video
   is, gain and offset of light left out. It may stretch and bend (`aumer.flow.bent_windows`): along

@@ -1,7 +1,7 @@
 """Where an expression peaks, when only its onset and offset are known. numpy only.
 
-A way ("apex" in the registry) is a function of an `Span` that gives a frame; `find` asks one by
-name. `benchmarks/apex.py` measures ours on simulated films.
+A way ("apex" in the registry) is a function of a `Span` that gives a frame; `find` asks one by
+name. `benchmarks/accuracy/apex.py` measures ours on simulated films.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 
 
 #: The face is back at rest where its ROIs end no further from the start than this many times the
 #: greatest distance from the line between. From 1.5 on whole expressions are found alike, and those
-#: cut at the apex the better the smaller it is (benchmarks/apex.py's films).
+#: cut at the apex the better the smaller it is (benchmarks/accuracy/apex.py's films).
 _BACK = 1.5
 
 

@@ -23,7 +23,8 @@ from aumer.types import FloatArray, ImageArray
 #: Side of a map in px.
 SIDE = INPUT_SHAPE[0]
 #: Skin at rest moves by about this share of the crop's side: .1 px of 128. From .06 to .15 px the
-#: simulated expressions and the shared real ones get the same names (benchmarks/classify.py).
+#: simulated expressions and the shared real ones get the same names
+#: (benchmarks/accuracy/classify.py).
 _REST = 0.1 / 128
 
 

@@ -7,10 +7,10 @@ of every AU); the displacement falls off as a Gaussian round its centre, so that
 **Amplitudes** are those of a strong expression, FACS level E. The unit is the distance of the outer
 eye corners, about 90 mm in adults. Measured on aumer's shared real videos, where it is posed: six
 smiles carry the mouth corner .11 to .24, .165 in the median, five brow raises the brow .08 to .15,
-.11 in the median (`python benchmarks/simulation.py`). Lids: the mean face's own opening is .09,
-which a blink has to close. Jaw: it falls by about 10 mm in AU26 and 20 mm in AU27. AU4, 14 and 17
-follow micro-expressions of CASME II (`amplitude`): their ROIs move .09, .05 and .05, with less of
-which those would be as large as graded macro-expressions. All others are scaled to these by
+.11 in the median (`python -m benchmarks.studies.simulation`). Lids: the mean face's own opening is
+.09, which a blink has to close. Jaw: it falls by about 10 mm in AU26 and 20 mm in AU27. AU4, 14 and
+17 follow micro-expressions of CASME II (`amplitude`): their ROIs move .09, .05 and .05, with less
+of which those would be as large as graded macro-expressions. All others are scaled to these by
 argument: the skin that a muscle inserts into moves less where it is short (lids, nose, chin) than
 where it is long (zygomaticus, frontalis).
 """

@@ -72,7 +72,8 @@ class CombinedSpotter:
             _log.warning(
                 "%s: the judge of proposals was fitted with another network than this one, so that "
                 "its scores are no probabilities here and its false alarms are not those that were "
-                "measured; `python benchmarks/judging.py PATH --network FILE` makes one for it",
+                "measured; `python -m benchmarks.studies.judging PATH --network FILE` makes one "
+                "for it",
                 self.name,
             )
         decoder = network.decoder

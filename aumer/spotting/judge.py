@@ -7,8 +7,8 @@ and a logistic model reads of each proposal what both say of it, how far it stan
 face's noise, whether it returns to where it began, and whether there is rest around it.
 
 It was fitted on simulated faces that move unlike those the network was trained on
-(``benchmarks/judging.py``): there a network errs more than on those, so that its word is not
-overrated; how often it errs on real faces nobody knows. Its score is the probability that the
+(``benchmarks/studies/judging.py``): there a network errs more than on those, so that its word is
+not overrated; how often it errs on real faces nobody knows. Its score is the probability that the
 proposal overlaps an expression by half or more (IoU), as fitted there; on real faces it was not
 checked.
 """

@@ -26,7 +26,7 @@ CHUNK_S = 600.0
 #: The weights that ship: of the preset "aumer", trained on simulated faces; the card says how.
 SHIPPED = Path(__file__).parent / "weights" / "network.safetensors"
 #: The command that makes them anew.
-_MADE_BY = "python benchmarks/spotters.py --train PATH"
+_MADE_BY = "python -m benchmarks.accuracy.spotters --train PATH"
 
 #: Other back ends of one flow, whose results are its own.
 _SAME_FLOW = {"tvl1-opencv": "tvl1", "tvl1-torch": "tvl1"}

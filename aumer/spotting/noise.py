@@ -134,8 +134,9 @@ def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
 NAMED = {"low": 7.0, "normal": NORMAL, "high": 3.5}
 #: (threshold in units, false alarms a minute): what the rules spot in 239 simulated minutes of
 #: faces at rest with all disturbances of level "hard" (blinks, gaze, swallowing, head turns, bouts
-#: of talking) and no expression. ``python benchmarks/sensitivity.py``, with 95 % intervals, and
-#: beside seconds of real rest and the recall of known movements, in results/sensitivity.txt.
+#: of talking) and no expression. ``python -m benchmarks.accuracy.sensitivity``, with 95 %
+#: intervals, and beside seconds of real rest and the recall of known movements, in
+#: results/sensitivity.txt.
 FALSE_ALARMS = (
     (2.5, 28.2),
     (3.0, 21.0),
@@ -181,8 +182,8 @@ def false_alarms(units: float) -> float:
 
 #: (spotted duration, sd of spotted less true), seconds: of micro-expressions and longer movements
 #: of .2 to 1.2 s played into neutral films of three people, spotted by the rules at "normal", by
-#: fifths of the spotted durations. ``python benchmarks/sensitivity.py``. It is larger for longer
-#: ones, as these creep to rest.
+#: fifths of the spotted durations. ``python -m benchmarks.accuracy.sensitivity``. It is larger for
+#: longer ones, as these creep to rest.
 DURATION_SD = ((0.36, 0.05), (0.46, 0.04), (0.53, 0.06), (0.61, 0.08), (0.90, 0.26))
 #: How much longer they are spotted than they are, in the mean; seconds (same source).
 DURATION_BIAS_S = 0.02

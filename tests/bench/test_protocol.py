@@ -11,6 +11,7 @@ from bench.conftest import small
 from aumer import registry
 from aumer.bench import models, protocol, published
 from aumer.bench.protocol import Protocol
+from aumer.bench.result import published_table
 from aumer.bench.split import plan
 from aumer.errors import AumerError, ConfigError, UsageError
 from aumer.strict import preset, read_toml
@@ -173,6 +174,12 @@ def test_published_rows_say_how_they_were_chosen() -> None:
     assert all(r.selection for r in published.every_row())
     shown = {found.published for n in protocol.names() if (found := protocol.load(n)).published}
     assert shown <= {r.benchmark for r in published.every_row()}
+
+
+def test_a_benchmark_without_published_rows_is_said_to_have_none() -> None:
+    assert published_table("") == ""
+    assert published_table("casme-qs") == "\nconfigs/published.toml has no row of casme-qs.\n"
+    assert "| AUW-GCN 2023 |" in published_table("casme-sq")
 
 
 def test_published_overall_f1_lie_between_macro_and_micro() -> None:

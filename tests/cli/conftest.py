@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from moving_face import film, smile
 
 from aumer.cli import main
+from aumer.testing.moving_face import film, smile
 
 RATE = 30
 

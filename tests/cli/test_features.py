@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moving_face import film, smile
 
 import aumer
 from aumer import measure
@@ -28,6 +27,7 @@ from aumer.errors import (
 )
 from aumer.pipeline import Spotter
 from aumer.results.motion import MOTION_SUFFIXES, UNITS
+from aumer.testing.moving_face import film, smile
 from aumer.types import Features
 from aumer.video import open_video
 from aumer.video.writer import VideoFile

@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from moving_face import film
 
 import aumer
 from aumer import pipeline, registry
@@ -22,6 +21,7 @@ from aumer.config import SENSITIVITIES
 from aumer.results import SpotResult
 from aumer.spotting.judge import shipped
 from aumer.spotting.noise import NAMED, false_alarms
+from aumer.testing.moving_face import film
 from aumer.types import VideoInfo
 from aumer.video import CameraSource
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from moving_face import Bump, brow_raise, film, smile
 
 from aumer.face.carried import CarriedLandmarker
 from aumer.face.interface import Landmarker, box_round
 from aumer.face.models import MeshLandmarker
 from aumer.graph.rois import roi_set
+from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import FloatArray, ImageArray
 
 ROIS = list(roi_set("published").landmarks)

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from moving_face import Bump, brow_raise, film, smile
 
 import aumer
 from aumer.cache import FeatureCache
@@ -21,6 +20,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.track import FaceTracker
 from aumer.graph.rois import roi_set
 from aumer.motion.analysis import Analysis, analyse, analyse_all
+from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import FaceTrack
 from aumer.video import open_video
 

@@ -5,8 +5,8 @@ By the default face stage, from the detector on.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +15,21 @@ import pytest
 from aumer.config import load_settings
 from aumer.face.models import BlazeFaceDetector, MeshLandmarker
 from aumer.face.track import FaceTracker
+from aumer.testing.turned_head import turned_head
+from aumer.video import open_video
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 CLIPS = ("still_neutral.mp4", "fex_smile_still.mov", "webcam_mixed.mp4")
 
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_a_head_that_turns_away_is_not_followed_into_its_profile(
-    name: str, shared_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    name: str, shared_data: Callable[[str], Path]
 ) -> None:
     """Led there frame by frame, as in a real turn, a second at 90 degrees, and back."""
-    shared_data("videos")
-    # Behind the tests' own folders: modules there have names that benchmarks have too.
-    monkeypatch.setattr(sys, "path", [*sys.path, str(BENCHMARKS)])
-    from landmark_films import read_clip, turned_head
-
-    (image,) = read_clip(name, 55, 55)
+    places = [shared_data(folder) / name for folder in ("videos", "videos_more")]
+    path = next(place for place in places if place.is_file())
+    with closing(open_video(path, keep=lambda index, _: index == 55)) as video:
+        image = next(iter(video)).image
     detector, mesh = BlazeFaceDetector(), MeshLandmarker()
     boxes = detector(image)
     points = mesh(image, boxes[np.argmax(boxes[:, 2] - boxes[:, 0]), :4])

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_face import film
 
 import aumer
 from aumer.face.mean_face import MEAN_FACE
 from aumer.face.signs import eyelids, head_turn
 from aumer.results.motion import load_features
 from aumer.simulate.features import read_features, simulate_features, write_features
+from aumer.testing.moving_face import film
 
 
 def turned(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:

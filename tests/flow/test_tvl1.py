@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from moving_face import Bump, film
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from aumer.flow import tvl1 as kernels
 from aumer.flow import tvl1_torch
 from aumer.flow.opencv import tvl1_opencv
 from aumer.flow.tvl1 import tvl1, tvl1_pairs
+from aumer.testing.moving_face import Bump, film
 
 Pair = tuple[np.ndarray, np.ndarray]
 

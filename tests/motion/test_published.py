@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from moving_face import film, portrait
 
 import aumer
 from aumer.config import MotionSettings, load_settings
@@ -20,6 +19,7 @@ from aumer.flow.opencv import tvl1_opencv
 from aumer.motion import Motions
 from aumer.motion.mdmo import ROIS, published_mdmo
 from aumer.motion.published import PublishedMotion, as_stored, face_box
+from aumer.testing.moving_face import film, portrait
 from aumer.types import FloatArray, ImageArray
 
 SETTINGS = load_settings(overrides={"motion": {"preset": "published"}}).motion

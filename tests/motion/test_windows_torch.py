@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from moving_face import film, smile
 from painted_face import painted, shown
 
 from aumer.cache import FeatureCache
@@ -28,6 +27,7 @@ from aumer.motion.mdmo import ROIS
 from aumer.motion.runs import Motions, RunMotion
 from aumer.motion.windows import WindowMotion
 from aumer.motion.windows_torch import TorchWindowMotion
+from aumer.testing.moving_face import film, smile
 from aumer.video import open_video
 
 SETTINGS: MotionSettings = replace(load_settings().motion, preset="windows")

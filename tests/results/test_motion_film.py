@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving_face import film, smile
 
 import aumer
 from aumer.errors import UsageError
 from aumer.motion import align
 from aumer.results.motion import Motion
 from aumer.results.motion_film import FULL_SPEED, flow_picture
+from aumer.testing.moving_face import film, smile
 from aumer.types import Features
 from aumer.video import open_video
 

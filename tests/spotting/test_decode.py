@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from auwgcn_events import as_scores, counts, length_of, noisy, read_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from aumer.spotting.auwgcn.decoder import (
 )
 from aumer.spotting.decode import Decoder, probabilities
 from aumer.spotting.targets import Event, targets
+from aumer.testing.decoding import as_scores, counts, length_of, noisy, read_events
 from aumer.types import KINDS, Counts, Expression, FloatArray, Scores
 
 SharedData = Callable[[str], Path]

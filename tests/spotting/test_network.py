@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from moving_face import brow_raise, film, smile
 
 import aumer
 from aumer.config import load_settings
@@ -23,6 +22,7 @@ from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import Decoder
 from aumer.spotting.network import SHIPPED, NetSpotter, motion_record
 from aumer.spotting.spotnet import SpotNet
+from aumer.testing.moving_face import brow_raise, film, smile
 from aumer.types import Features
 
 
@@ -254,4 +254,4 @@ def test_the_network_that_ships_fits_the_default_settings(
     if made.motion is None and settings.motion.preset != "flow":
         (record,) = caplog.records
         assert f"{SHIPPED.stem} does not say" in record.getMessage()
-        assert "`python benchmarks/spotters.py --train PATH`" in record.getMessage()
+        assert "`python -m benchmarks.accuracy.spotters --train PATH`" in record.getMessage()

@@ -24,7 +24,7 @@ RULES = load_settings().rules
 SPOT = RuleSpotter(RULES)
 #: px: how far a ROI at rest is reported from where it is, afresh in each row, and as much again
 #: that lasts half a second. Over .5 s that makes 2 / 1000 outer-eye distances, as real faces have
-#: it (benchmarks/motion.py, part c). It does not add up.
+#: it (benchmarks/accuracy/motion.py, part c). It does not add up.
 NOISE = 0.05
 RATES = [15.0, 30.0, 60.0, 100.0]
 #: What `Features` hold a row of.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from auwgcn_events import read_events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +27,7 @@ from aumer.spotting.targets import (
     filled_offset,
     targets,
 )
+from aumer.testing.decoding import read_events
 from aumer.types import KINDS, Annotation, Kind
 
 SharedData = Callable[[str], Path]

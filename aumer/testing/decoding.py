@@ -1,0 +1,64 @@
+"""For tests of targets and decoders: coded events, scores that show them, and what was found."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aumer.evaluation.matching import count
+from aumer.files import StrPath
+from aumer.simulate.timeline import read_table
+from aumer.spotting.channels import CHANNELS
+from aumer.spotting.targets import Event
+from aumer.types import KINDS, Counts, Expression, FloatArray, Interval, Scores
+
+
+def read_events(table: StrPath) -> dict[str, tuple[Event, ...]]:
+    """Events with an offset of a table in AUW-GCN's layout, by video.
+
+    Frame numbers are taken as rows, as AUW-GCN takes them. An apex outside its interval is put half
+    way.
+
+    Raises:
+        UsageError: as `aumer.simulate.timeline.read_table`.
+    """
+    found: dict[str, list[Event]] = {}
+    for row in read_table(table):
+        if row.offset <= 0:
+            continue
+        inside = row.onset <= row.apex <= row.offset
+        apex = row.apex if inside else (row.onset + row.offset) // 2
+        event = Event(row.onset, apex, row.offset, row.kind)
+        found.setdefault(row.video, []).append(event)
+    return {video: tuple(events) for video, events in found.items()}
+
+
+def length_of(events: tuple[Event, ...]) -> int:
+    """Rows of a video that these events leave room in; the tables do not tell its length."""
+    return max(e.offset for e in events) + 60
+
+
+def as_scores(values: FloatArray, rate: float) -> Scores:
+    """Scores on a grid of one row a frame."""
+    rows = np.arange(len(values))
+    return Scores(values, rows / rate, rows, np.ones(len(rows), np.bool_), CHANNELS)
+
+
+def noisy(values: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
+    """`values` with normal noise, cut to [0, 1]."""
+    noise = sigma * rng.standard_normal(values.shape)
+    return (values + noise).clip(0, 1).astype(np.float32)
+
+
+def counts(found: tuple[Expression, ...], events: tuple[Event, ...]) -> Counts:
+    """Maximum one-to-one matching at IoU .5, kind required."""
+    return Counts.total(
+        count(
+            [e.interval for e in found if e.kind == kind],
+            [_interval(e) for e in events if e.kind == kind],
+        )
+        for kind in KINDS
+    )
+
+
+def _interval(event: Event) -> Interval:
+    return Interval(event.onset, event.offset)

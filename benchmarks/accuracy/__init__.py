@@ -1,0 +1,1 @@
+"""What is found against what is true."""

@@ -1,0 +1,247 @@
+"""The recognisers of clips: what they cost, and what they learn of simulated clips.
+
+    python -m benchmarks.accuracy.sequences               # networks cut down, minutes on two cores
+    python -m benchmarks.accuracy.sequences --published   # as published: a GPU, or a day
+
+No real sequence can be shipped. UF1 is of subjects that the network has not seen (folds of
+subjects, confusions pooled). The clips are drawn faces (`aumer.recognition.sequences.simulated`):
+it says that a system learns motion, and nothing of how good it is on real faces. Expressions come
+in two strengths: traces, which only motion shows, and strong ones, which a picture shows as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aumer.bench.recognizers import factory
+from aumer.evaluation.recognition import uf1_of
+from aumer.recognition.learning import multiply_adds, parameter_count
+from aumer.recognition.place import BY_LANDMARKS
+from aumer.recognition.seam import Clips, read_weights
+from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
+from aumer.recognition.sequences.maps import flow_maps_of
+from aumer.recognition.sequences.simulated import Simulation, simulated_clips
+from aumer.recognition.sequences.splits import k_fold
+from aumer.recognition.ststnet import StstNetRecognizer
+from aumer.recognition.systems.cnn_lstm import CnnLstmRecognizer
+from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
+from aumer.recognition.systems.mobilevit_v3 import MobileVitV3
+from aumer.recognition.systems.se_resnext50 import SeResNext50
+from aumer.recognition.systems.system import SequenceSystem
+from benchmarks.report import Report, options
+
+SYSTEMS: tuple[type[SequenceSystem[Any]], ...] = (
+    CnnLstmRecognizer,
+    MfemMffmRecognizer,
+    MobileVitV3,
+    SeResNext50,
+)
+#: Seconds, from any moment on.
+Clock = Callable[[], float]
+#: Recognisers of flow maps, with their options.
+OF_MAPS: dict[str, dict[str, Any]] = {
+    "graph": {"place": BY_LANDMARKS},
+    "svm-cells": {},
+    "ststnet": {},
+}
+#: Least and greatest intensity, of `aumer.simulate.anatomy`'s full amplitudes.
+STRENGTHS = {"traces": (0.08, 0.3), "strong": (0.6, 1.0)}
+#: Networks and trainings that two cores do in minutes; MobileViTv3's XXS is whole.
+SMALL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "cnn-lstm": (
+        {"length": 16, "windows": 0, "channels": (8, 16)},
+        {"lr": 2e-3, "epochs": 15, "inner_share": 0.0, "patience": 0},
+    ),
+    "mfem-mffm": (
+        {"steps": 4, "width": 8, "blocks": (1, 1, 1, 1), "hidden": 32},
+        {"lr": 3e-3, "epochs": 25, "optimizer": "adam", "batch": 8},
+    ),
+    "mobilevit-v3": ({}, {"lr": 2e-3, "epochs": 20, "batch": 8}),
+    "se-resnext50": (
+        {"layers": (1, 1, 1, 1), "groups": 4, "reduction": 4},
+        {"lr": 2e-3, "epochs": 60, "batch": 8},
+    ),
+}
+
+
+def cost(system: SequenceSystem[Any], clip: ClipSequence, classes: int) -> tuple[int, int, float]:
+    """Parameters, multiply-adds, and ms of one clip's network on one thread of the CPU."""
+    net = system.build(classes).eval()
+    place = system.places([clip])[0]
+    arrays = system.arrays(system.window(clip, place.start))
+    inputs = {name: torch.from_numpy(x)[None] for name, x in arrays.items()}
+    seconds = []
+    with torch.no_grad():
+        for _ in range(4):
+            begun = time.process_time()
+            net(**inputs)
+            seconds.append(time.process_time() - begun)
+    return parameter_count(net), multiply_adds(net, inputs), 1e3 * min(seconds[1:])
+
+
+def cost_of_maps(recogniser: Any) -> tuple[int, int]:
+    """Numbers kept, and multiply-adds of one map, of a fitted recogniser of flow maps.
+
+    A kernel compares a map with each training clip that it keeps: with a support vector by its
+    numbers; over a graph, for the map and its mirror image, by each cell's channels, each cell's
+    share in each ROI, and ROI by ROI.
+    """
+    if isinstance(recogniser, StstNetRecognizer):
+        net = recogniser.net
+        return parameter_count(net), multiply_adds(net, {"x": torch.zeros(1, 3, 28, 28)})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "recogniser.safetensors"
+        recogniser.save(path, {})
+        kept = read_weights(path)
+    numbers = sum(int(array.size) for array in kept.arrays.values())
+    if recogniser.name != "graph":
+        return numbers, numbers
+    rois, adds = len(recogniser.rois), 0
+    for name, array in kept.arrays.items():
+        if name.startswith("rows"):
+            clips, cells, channels = array.shape
+            adds += 2 * clips * cells * (channels + rois)
+        elif name.startswith("weights"):
+            adds += 2 * array.shape[0] * rois * rois + array.size
+    return numbers, adds
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one recogniser on clips of one strength.
+
+    Attributes:
+        training: s a fold.
+        testing: ms a clip, from arrays to probabilities.
+        attribution: s a fold, for every tested clip.
+    """
+
+    uf1: float
+    training: float
+    testing: float
+    attribution: float
+    last: Any
+
+
+def learned(make: Any, clips: SequenceClips | Clips, folds: int, clock: Clock) -> Measured:
+    """Train and test over folds of subjects."""
+    count = len(clips.classes)
+    confusion = np.zeros((count, count), np.int64)
+    training = testing = attribution = 0.0
+    for train, test in k_fold(clips.subjects, folds):
+        begun = clock()
+        model = make(0).fit(clips.take(train))
+        trained = clock()
+        unseen = clips.take(test)
+        found = model.predict_proba(unseen.inputs).argmax(1)
+        tested = clock()
+        for one in unseen.inputs:
+            model.attribution(one)
+        attribution += clock() - tested
+        training, testing = training + trained - begun, testing + tested - trained
+        np.add.at(confusion, (unseen.labels, found), 1)
+    score = float(uf1_of(confusion[None])[0])
+    return Measured(score, training / folds, 1e3 * testing / len(clips), attribution / folds, model)
+
+
+def as_published(report: Report) -> None:
+    """What the networks cost."""
+    report.line("As published, 5 classes, one clip of 128 px on one thread; multiply-adds without")
+    report.line("those of recurrent layers; without the making of crops and flow:")
+    one = simulated_clips(Simulation(subjects=1, per_class=1, size=128, fps=100.0)).inputs[0]
+    report.line(f"{'':14}{'parameters':>12}{'multiply-adds':>16}{'ms a clip':>12}")
+    for kind in SYSTEMS:
+        parameters, adds, ms = cost(kind(), one, 5)
+        report.line(f"{kind.name:14}{parameters:12,}{adds / 1e6:14,.0f} M{ms:12.1f}")
+
+
+def row(name: str, found: Mapping[str, Measured], numbers: int, adds: int) -> str:
+    strong = found["strong"]
+    return (
+        f"{name:14}"
+        + "".join(f"{m.uf1:12.3f}" for m in found.values())
+        + f"{numbers:12,}{adds / 1e6:14,.2f} M{strong.training:20.1f}{strong.testing:11.1f}"
+        + f"{strong.attribution / max(strong.training, 1e-9):13.1%}"
+    )
+
+
+def on_simulated(report: Report, asked: argparse.Namespace) -> None:
+    """What all recognisers learn."""
+    # On one thread of a machine with other work, only CPU time says what a recogniser takes.
+    clock = time.process_time if asked.device == "cpu" else time.perf_counter
+    size = asked.size or (128 if asked.published else 48)
+    sets = {
+        name: simulated_clips(
+            Simulation(
+                asked.subjects,
+                asked.per_class,
+                size,
+                fps=100.0 if asked.published else 60.0,
+                intensity=intensity,
+            ),
+            seed=1,
+        )
+        for name, intensity in STRENGTHS.items()
+    }
+    any_set = next(iter(sets.values()))
+    report.line(
+        f"Simulated: {len(any_set)} clips of {size} px, {len(any_set.classes)} classes, "
+        f"{asked.subjects} subjects in {asked.folds} folds; "
+        + ("all as published;" if asked.published else "networks cut down (SMALL in this file);")
+    )
+    report.line("UF1 on unseen subjects, by chance .33, where expressions are")
+    for name, (low, high) in STRENGTHS.items():
+        report.line(f"  {name}: {low:g} to {high:g} of full intensity")
+    report.line(
+        f"{'':14}"
+        + "".join(f"{'UF1 ' + name:>12}" for name in STRENGTHS)
+        + f"{'parameters':>12}{'multiply-adds':>16}{'training, s a fold':>20}{'ms a clip':>11}"
+        + f"{'attribution':>13}"
+    )
+    maps = {name: flow_maps_of(clips, "tvl1") for name, clips in sets.items()}
+    for name, chosen in OF_MAPS.items():
+        found = {
+            s: learned(factory(name, chosen), clips, asked.folds, clock)
+            for s, clips in maps.items()
+        }
+        report.line(row(name, found, *cost_of_maps(found["strong"].last)))
+    for kind in SYSTEMS:
+        config, learning = ({}, {}) if asked.published else SMALL[kind.name]
+        made = factory(kind.name, {"config": config, "learning": learning, "device": asked.device})
+        found = {name: learned(made, clips, asked.folds, clock) for name, clips in sets.items()}
+        numbers, adds, _ = cost(made(0), any_set.inputs[0], len(any_set.classes))
+        report.line(row(kind.name, found, numbers, adds))
+    report.line("Parameters of graph and svm-cells are what they keep of the training clips. ms a")
+    report.line("clip: from arrays to probabilities. Attribution: of all tested clips, beside the")
+    report.line("training of a fold. Times are of the CPU, where that is the device.")
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--published", action="store_true", help="networks and trainings whole")
+    parser.add_argument("--subjects", type=int, default=24)
+    parser.add_argument("--per-class", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--size", type=int, help="side of the crop, px: 48, or 128 if --published")
+    parser.add_argument("--device", default="cpu")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    report = Report("Recognisers of clips")
+    as_published(report)
+    report.line()
+    on_simulated(report, asked)
+    if asked.save:
+        report.save("sequences-published.txt" if asked.published else "sequences.txt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Make the judge that ships: what the proposals of rules and network are worth (`judge.Judge`).
+
+    python -m benchmarks.studies.judging PATH [--overwrite]
+
+It is fitted with the network that ships, on simulated subjects that it was not trained on, whose
+faces are made to move unlike the simulator's: each ROI farther or less, mixed with others of its
+region, at another pace, with more drift. On faces like those it was trained on a network errs less
+than on real ones, and a judge fitted there would believe it too much.
+
+Thresholds are then read off false alarms in simulated minutes of rest at level "hard". No real
+video is looked at. It takes about five minutes on one core.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import minimize
+
+from aumer.config import load_settings
+from aumer.files import atomic_write, check_target
+from aumer.pipeline import versions
+from aumer.simulate import nuisance
+from aumer.simulate.population import Population
+from aumer.simulate.timeline import MICRO_S
+from aumer.spotting import judge
+from aumer.spotting.combined import CombinedSpotter
+from aumer.spotting.network import SHIPPED, NetSpotter
+from aumer.training.videos import LabelledVideo, from_simulation
+from aumer.types import Annotation, Expression, Features
+from benchmarks.report import options
+from benchmarks.simulated import rest
+
+Array = npt.NDArray[np.float64]
+
+#: Subjects of the fit: restless and acting ones, in whom a face is never lost.
+SUBJECTS = Population(
+    60,
+    920_000,
+    strength=(0.5, 6.0),
+    rate_per_min=(4.0, 25.0),
+    nuisances=tuple(name for name in nuisance.USUAL if name != "lost_faces"),
+)
+#: How unlike: log sd of each ROI's gain, share of the others of its region, greatest log of the
+#: pace, log sd of the size, and px of drift at most.
+GAIN, MIX, PACE, SIZE, DRIFT = 0.4, 0.4, 0.9, 0.4, 0.4
+#: Regions within which ROIs are mixed: columns of the published ROIs.
+REGIONS = (range(6), range(6, 8), range(8, 12))
+#: Subjects and minutes of rest, and the seed, that false alarms are counted in.
+REST, MINUTES, REST_SEED = 60, 4.0, 31
+#: Thresholds at which they are counted, and the false alarms a minute of the named ones, at most.
+THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
+NAMED = {"low": 0.2, "normal": 0.5, "high": 1.0}
+#: Penalty on the squared weights of standardized readings, per proposal.
+RIDGE = 1e-3
+
+
+def unlike(video: LabelledVideo, rng: np.random.Generator) -> LabelledVideo:
+    """The same expressions on a face that moves unlike the simulator's, with their truth."""
+    features = video.features
+    count, rois = features.values.shape[:2]
+    pace = float(np.exp(rng.uniform(-PACE, PACE)))
+    longer = round(count * pace)
+    path = np.concatenate([np.zeros((1, rois, 2)), np.cumsum(features.values, axis=0)])
+    at = np.clip(np.arange(longer + 1) / pace, 0, count)
+    slowed = np.stack(
+        [np.interp(at, np.arange(count + 1), p) for p in path.reshape(count + 1, -1).T]
+    )
+    mixed = np.eye(2 * rois)
+    for region in REGIONS:
+        columns = [2 * roi + axis for roi in region for axis in (0, 1)]
+        own = rng.standard_normal((len(columns), len(columns))) / np.sqrt(len(columns))
+        mixed[np.ix_(columns, columns)] += MIX * own
+    gains = np.exp(SIZE * rng.standard_normal() + GAIN * rng.standard_normal(rois))
+    moved = mixed @ (np.repeat(gains, 2)[:, None] * slowed)
+    drift = gaussian_filter1d(rng.standard_normal(moved.shape), features.rate * 2 / 3, axis=1)
+    moved += rng.uniform(0, DRIFT) / drift.std() * drift
+    rows = np.minimum((np.arange(longer) / pace).astype(int), count - 1)
+    return replace(
+        video,
+        features=Features(
+            np.diff(moved, axis=1).T.reshape(longer, rois, 2).astype(np.float32),
+            np.arange(longer) / features.rate,
+            np.arange(longer),
+            features.valid[rows],
+            features.rois,
+            features.rate,
+            features.eye_distance,
+            features.confidence[rows],
+            features.eyelids[rows],
+            features.head[rows],
+        ),
+        annotations=tuple(_paced(a, pace, features.rate) for a in video.annotations),
+    )
+
+
+def _paced(a: Annotation, pace: float, rate: float) -> Annotation:
+    assert a.offset is not None  # simulated truth lacks none
+    onset, offset = round(a.onset * pace), round(a.offset * pace)
+    kind = "micro" if (offset - onset) / rate <= MICRO_S else "macro"
+    return replace(a, kind=kind, onset=onset, apex=None, offset=offset)
+
+
+def right(proposals: Sequence[Expression], video: LabelledVideo) -> Array:
+    """(N,) 1 where a proposal overlaps an expression by half or more, else 0; kind ignored."""
+    truth = [a.interval for a in video.annotations if a.interval is not None]
+    return np.array(
+        [float(any(e.interval.iou(t) >= 0.5 for t in truth)) for e in proposals], np.float64
+    )
+
+
+def fitted(read: Array, correct: Array) -> tuple[dict[str, float], float]:
+    """Weights and bias of the logistic model of (N, `judge.READS`), by penalized likelihood."""
+    mean, sd = read.mean(axis=0), read.std(axis=0) + 1e-9
+    x = (read - mean) / sd
+
+    def loss(w: Array) -> tuple[float, Array]:
+        odds = x @ w[:-1] + w[-1]
+        p = 1 / (1 + np.exp(-odds))
+        value = np.logaddexp(0, odds) - correct * odds
+        slope = np.append(x.T @ (p - correct) / len(x) + 2 * RIDGE * w[:-1], (p - correct).mean())
+        return float(value.mean() + RIDGE * (w[:-1] ** 2).sum()), slope
+
+    found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    weights = found[:-1] / sd
+    named = {name: float(w) for name, w in zip(judge.READS, weights, strict=True)}
+    return named, float(found[-1] - weights @ mean)
+
+
+def made(spotter: CombinedSpotter) -> judge.Judge:
+    rng = np.random.default_rng(SUBJECTS.seed)
+    videos = [unlike(v, rng) for v in from_simulation(SUBJECTS.draw())]
+    read, correct = [], []
+    for video in videos:
+        _, proposals, what = spotter.proposals(video.features)
+        read.append(what)
+        correct.append(right(proposals, video))
+    weights, bias = fitted(np.concatenate(read), np.concatenate(correct))
+    card: dict[str, Any] = {
+        "made_by": "python -m benchmarks.studies.judging PATH",
+        "licence": "Apache-2.0",
+        "data": {
+            "what": "simulated features made unlike the simulator's: no real face is in them",
+            "population": dict(vars(SUBJECTS)),
+            "proposals": sum(map(len, correct)),
+            "right": int(sum(c.sum() for c in correct)),
+        },
+        "rest": f"{REST} simulated subjects, {MINUTES:g} minutes each, level hard",
+        "versions": versions(),
+    }
+    network = spotter.digests["weights"]
+    judged = judge.Judge(weights, bias, network, {}, (), card)
+    minutes, alarms = 0.0, np.zeros(len(THRESHOLDS), int)
+    for features in rest(REST, MINUTES, REST_SEED):
+        _, proposals, what = spotter.proposals(features)
+        p = judged.probabilities(what)
+        alarms += [len(judge.chosen(proposals, p, threshold)) for threshold in THRESHOLDS]
+        minutes += features.valid.sum() / features.rate / 60
+    table = tuple(
+        (t, round(float(n) / minutes, 3)) for t, n in zip(THRESHOLDS, alarms, strict=True)
+    )
+    judged = replace(judged, false_alarms=table)
+    named = {name: round(judged.threshold(f"{rate:g}"), 2) for name, rate in NAMED.items()}
+    return replace(judged, named=named)
+
+
+def main() -> None:
+    parser = options(__doc__, save=False)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--network", type=Path, help="other weights than those that ship")
+    asked = parser.parse_args()
+    check_target(asked.path, overwrite=asked.overwrite)
+    network = NetSpotter.load(asked.network or SHIPPED)
+    nobody = judge.Judge(dict.fromkeys(judge.READS, 0.0), 0.0, "", {"normal": 0.5}, (), {})
+    spotter = CombinedSpotter(load_settings().rules, network, nobody)
+    text = json.dumps(made(spotter).to_dict(), indent=1)
+    atomic_write(asked.path, text + "\n", overwrite=asked.overwrite)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""Which network spots best on simulated data sets, and what of it helps.
+
+    python -m benchmarks.studies.networks TABLE --workers 2 --save
+    python -m benchmarks.studies.networks TABLE --score-only   # from what is kept, in seconds
+
+Tables: "headline", leave one subject out, three seeds; "ablations", five folds of subjects, one
+seed; "curve", few training subjects; "cross", trained on one set, tested on the other.
+
+Each row is a run of `aumer bench` (its command stands in the row's result.md) in a folder of
+``results/networks/``, which git does not keep. A run that was stopped goes on where it stopped;
+`--only ROW ...` runs some rows. What git keeps, with `--save`, is ``results/networks-TABLE.json``:
+of each finished
+row the counts of every subject and seed, of which the table's F1, intervals and differences are
+made, and the digests of its settings and of its predictions, by which a run that is made again is
+known to be the same. The table leaves out rows that are not finished, and names them.
+
+Settings were fixed before the first of these runs, on other simulated subjects (the preset's
+comments say what was seen there). The difference of a row to "aumer" is over the same resamples of
+subjects; with five folds a subject is tested by a network that has seen four fifths of the others.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from aumer.bench import protocol as protocols
+from aumer.bench.figure import Figure as F1
+from aumer.bench.run import run, stored
+from aumer.bench.tasks.spotting import predictions_of
+from aumer.bench.tasks.spotting_result import SpottingResult, spotting_figure
+from aumer.bench.workers import Workers
+from aumer.cache import default_folder
+from aumer.config import digest
+from aumer.errors import UsageError
+from aumer.evaluation.tables import as_dicts
+from benchmarks.data import test_data
+from benchmarks.report import RESULTS, Report, options, save_picture, script
+
+FOLDER = RESULTS / "networks"
+SETS = ("sim-casme-sq", "sim-samm-lv")
+KINDS = ("macro", "micro")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run of a protocol.
+
+    Attributes:
+        overrides: of the model's training preset.
+        changes: of the protocol.
+        note: what a reader must know of it.
+    """
+
+    model: str = "aumer"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+NO_GRAPH = {"net_overrides.layer": "none", "net_overrides.residual_edges": False}
+FIVE_FOLDS = {"split": "k-fold", "folds": 5, "seeds": [0]}
+SEES_ALL = "a prior counted on all subjects' AUs, the tested ones among them"
+
+HEADLINE: dict[str, Row] = {
+    "aumer": Row(),
+    "published": Row("published"),
+    "rules": Row("rules"),
+}
+ABLATIONS: dict[str, Row] = {
+    "aumer": Row(),
+    "no-graph": Row(overrides=NO_GRAPH),
+    "identity-graph": Row(
+        overrides={"net_overrides.residual_edges": False}, changes={"prior": "identity"}
+    ),
+    "no-self": Row(overrides={"net_overrides.layer": "dense"}),
+    "published-prior": Row(changes={"prior": "casme-sq-published"}, note=SEES_ALL),
+    "fixed-edges": Row(overrides={"net_overrides.residual_edges": False}),
+    "gatv2": Row(
+        overrides={"net_overrides.layer": "GATv2Conv", "net_overrides.residual_edges": False}
+    ),
+    "one-time-scale": Row(overrides={"net_overrides.motion_scales_s": []}),
+    "no-apex-branch": Row(overrides={"net_overrides.apex_branch": False}),
+    "cut-segments": Row(
+        overrides={"samples": "segments", "targets": "published", "batch": 32},
+        note="segments have the published targets and loss",
+    ),
+    "published-decoder": Row(decoder="casme-sq"),
+    "published": Row("published"),
+    "rules": Row("rules"),
+}
+#: The curve's networks: the prior counted on the few training subjects' AUs, none at all, and one
+#: counted beforehand on another data set. "no-self": a ROI is seen only as the graph mixes it.
+CURVES = {
+    "aumer": Row(),
+    "no-self": ABLATIONS["no-self"],
+    "no-graph": Row(overrides=NO_GRAPH),
+    "other-prior": Row(
+        changes={"prior": "samm-lv-facs"}, note="the prior is SAMM-LV's, of all its subjects"
+    ),
+}
+FEW = (3, 6, 12)
+CURVE: dict[str, Row] = {
+    f"{name}-{n}": replace(row, changes={**row.changes, "train_subjects": n})
+    for n in FEW
+    for name, row in CURVES.items()
+}
+CROSS = {name: ABLATIONS[name] for name in ("aumer", "no-self", "no-graph", "published", "rules")}
+#: By table: its data sets, its rows, what all its rows change, and the row that others are held to.
+TABLES: dict[str, tuple[Sequence[str], dict[str, Row], Mapping[str, Any], str]] = {
+    "headline": (SETS, HEADLINE, {}, "aumer"),
+    "ablations": (SETS[:1], ABLATIONS, FIVE_FOLDS, "aumer"),
+    "curve": (SETS[:1], CURVE, FIVE_FOLDS, ""),
+    "cross": (("sim-cross-data-set",), CROSS, {"seeds": [0]}, "aumer"),
+}
+
+
+def folder(table: str, data_set: str, name: str) -> Path:
+    return FOLDER / f"{table}-{data_set}" / name
+
+
+def make(
+    table: str, data_set: str, name: str, workers: Workers, seeds: Sequence[int] | None
+) -> None:
+    """Run what of a row has not been run, with these seeds or all."""
+    _, rows, common, _ = TABLES[table]
+    row, place = rows[name], folder(table, data_set, name)
+
+    def told(what: str, done: int, of: int) -> None:
+        if what == "folds":
+            print(f"{data_set} {name}: {done} of {of} folds", file=sys.stderr, flush=True)
+
+    changes = {**common, **row.changes, **({"seeds": list(seeds)} if seeds else {})}
+    protocol = protocols.load(data_set)
+    run(
+        protocol.changed(changes) if changes else protocol,
+        {name: test_data() / "annotations" for name in protocol.datasets},
+        row.model,
+        overrides=dict(row.overrides) or None,
+        decoder=row.decoder,
+        cache=default_folder(),
+        folder=place,
+        command=f"{script()} {table} --only {name}",
+        workers=workers,
+        progress=told,
+    )
+
+
+# -- what git keeps of a run -----------------------------------------------------------------------
+
+
+def kept_path(table: str) -> Path:
+    return RESULTS / f"networks-{table}.json"
+
+
+def kept(table: str) -> dict[str, dict[str, Any]]:
+    """What is kept of each finished row, by protocol and row; of runs that are here, anew."""
+    data_sets, rows, _, _ = TABLES[table]
+    path = kept_path(table)
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found = {}
+    for data_set in data_sets:
+        for name in rows:
+            key, place = f"{data_set}/{name}", folder(table, data_set, name)
+            try:
+                result = stored(place)
+            except UsageError:
+                if key in before:
+                    found[key] = before[key]
+            else:
+                assert isinstance(result, SpottingResult)
+                found[key] = summed(result)
+    return found
+
+
+def summed(result: SpottingResult) -> dict[str, Any]:
+    """A run as its table needs it."""
+    predictions = [
+        [fold["seed"], fold["fold"], as_dicts(predictions_of(fold))] for fold in result.folds
+    ]
+    seconds = {
+        tested: round(sum(f["seconds"] for f in result.folds if f["dataset"] == tested), 1)
+        for tested in result.protocol.datasets
+    }
+    return {
+        "settings_digest": digest(result.about),
+        "predictions_digest": digest(predictions),
+        "versions": dict(result.run.versions),
+        "split": result.protocol.split,
+        "seeds": list(result.protocol.seeds),
+        "trained_subjects": round(np.mean([len(f["trained"]) for f in result.folds])),
+        "seconds": seconds,
+        "counts": {tested: counts_of(result, tested) for tested in seconds},
+    }
+
+
+def counts_of(result: SpottingResult, tested: str) -> dict[str, Any]:
+    """TP, FP and FN by kind, of each subject of a data set, with each seed."""
+    figures = {kind: result.figure(kind, tested) for kind in KINDS}
+    subjects = figures["macro"].subjects
+    return {"subjects": subjects, **{k: f.counts.tolist() for k, f in figures.items()}}
+
+
+def save_kept(table: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """With a line for each thing that a row keeps, so that git shows what changed."""
+    rows = []
+    for key, row in found.items():
+        lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in row.items())
+        rows.append(f" {json.dumps(key)}: {{\n{lines}\n }}")
+    kept_path(table).write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def figure_of(row: Mapping[str, Any], tested: str, kind: str = "overall") -> F1:
+    """The F1 of a row; the counts of both kinds add up to the overall ones."""
+    counts = row["counts"][tested]
+    kinds = [np.array(counts[k], np.int64) for k in KINDS if kind in (k, "overall")]
+    return spotting_figure(counts["subjects"], np.sum(kinds, axis=0))
+
+
+def section(
+    report: Report,
+    found: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Row],
+    first: str,
+    tested: str,
+) -> None:
+    """What the rows `found` scored on the data set `tested`."""
+    one = next(iter(found.values()))
+    others = " and ".join(sorted({*one["counts"]} - {tested}))
+    split = f"trained on {others}" if one["split"] == "cross-data-set" else one["split"]
+    report.line()
+    report.line(
+        f"{tested}: {split}; IoU >= .5, one to one, kind required; 95 % intervals over subjects"
+    )
+    report.line(
+        f"{'':18}{'seeds':>6}{'macro':>8}{'micro':>8}{'overall':>9}  {'interval':16}"
+        f"{'row less ' + first if first else '':>28}{'minutes':>9}"
+    )
+    for name, row in found.items():
+        overall = figure_of(row, tested)
+        estimate = overall.bootstrap()
+        paired = ""
+        if first and name != first and first in found:
+            other = overall.compare(figure_of(found[first], tested))
+            paired = f"{other.value:+.3f} [{other.low:+.3f}, {other.high:+.3f}]"
+        macro, micro = (figure_of(row, tested, kind).value for kind in KINDS)
+        report.line(
+            f"{name:18}{overall.seeds:6}{macro:8.3f}{micro:8.3f}{overall.value:9.3f}"
+            f"  [{estimate.low:.3f}, {estimate.high:.3f}]  {paired:>26}"
+            f"{row['seconds'][tested] / 60:9.1f}"
+        )
+    for name in found:
+        if rows[name].note:
+            report.line(f"{name}: {rows[name].note}")
+
+
+def tell(table: str, save: bool) -> None:
+    """The table of the rows that are finished."""
+    data_sets, rows, _, first = TABLES[table]
+    report = Report(f"Spotting networks on simulated data sets: {table}")
+    report.line(
+        "Simulated faces at level medium: these figures rank methods on faces that move as the"
+    )
+    report.line("simulator makes them, and say nothing of the size of an F1 on real ones.")
+    report.line("minutes: of the folds' wall clocks, on one core each, beside other work.")
+    every = kept(table)
+    for data_set in data_sets:
+        found = {name: every[key] for name in rows if (key := f"{data_set}/{name}") in every}
+        for tested in next(iter(found.values()))["counts"] if found else ():
+            section(report, found, rows, first, tested)
+    missing = [key for d in data_sets for name in rows if (key := f"{d}/{name}") not in every]
+    if missing:
+        report.line()
+        report.line(f"not run, or not finished: {', '.join(missing)}")
+    if save:
+        save_kept(table, every)
+        report.save(f"networks-{table}.txt")
+    if save and table == "curve" and not missing:
+        picture()
+
+
+def picture() -> None:
+    """The learning curve, with the networks that learned from all subjects of the other folds."""
+    (data_set,) = TABLES["curve"][0]
+    curve, ablations = kept("curve"), kept("ablations")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, dash in zip(CURVES, ("-", "-.", "--", ":"), strict=True):
+        found = [(n, curve[f"{data_set}/{name}-{n}"]) for n in FEW]
+        if whole := ablations.get(f"{data_set}/{name}"):
+            found.append((whole["trained_subjects"], whole))
+        x = [n for n, _ in found]
+        estimates = [figure_of(row, data_set).bootstrap() for _, row in found]
+        middle, low, high = zip(*((e.value, e.low, e.high) for e in estimates), strict=True)
+        (line,) = axes.plot(x, middle, dash, marker="o", label=name)
+        axes.fill_between(x, low, high, color=line.get_color(), alpha=0.1)
+    axes.set_xlabel("training subjects")
+    axes.set_ylabel("overall F1 (95 % interval over subjects)")
+    axes.set_title(f"{data_set}, five folds, one seed", fontsize="medium")
+    axes.legend()
+    save_picture(figure, "networks-curve.png", 110)
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="run these rows alone")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="run these data sets alone")
+    parser.add_argument("--seeds", type=int, nargs="+", help="these seeds alone; others later")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--score-only", action="store_true", help="run nothing")
+    asked = parser.parse_args()
+    data_sets, rows, _, _ = TABLES[asked.table]
+    if wrong := set(asked.sets or ()) - set(data_sets):
+        parser.error(f"no set {', '.join(sorted(wrong))}; there are {', '.join(data_sets)}")
+    if wrong := set(asked.only or ()) - set(rows):
+        parser.error(f"no row {', '.join(sorted(wrong))}; there are {', '.join(rows)}")
+    if not asked.score_only:
+        for data_set in asked.sets or data_sets:
+            for name in asked.only or rows:
+                if data_set in data_sets:
+                    make(asked.table, data_set, name, Workers(asked.workers), asked.seeds)
+    tell(asked.table, asked.save)
+
+
+if __name__ == "__main__":
+    main()
