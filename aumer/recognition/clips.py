@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from aumer import registry
 from aumer.config import MotionSettings
 from aumer.errors import NoFaceError, UsageError
-from aumer.flow import Flow
+from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace
 from aumer.recognition.apex import roi_difference, rows_between
 from aumer.recognition.flow_map import flow_map
@@ -105,9 +104,9 @@ class ClipMaker:
         Raises:
             UsageError: there is no such flow.
         """
-        registry.resolve("flow", self.motion.flow)
+        resolve_flow(self.motion.flow)
         if self.sequences is not None and self.sequences.flow != "none":
-            registry.resolve("flow", self.sequences.flow)
+            resolve_flow(self.sequences.flow)
 
     def __call__(
         self,
@@ -176,7 +175,7 @@ class ClipMaker:
         fps: float | None,
         kept: Mapping[int, AlignedFace],
     ) -> Iterator[Made]:
-        flow: Flow = registry.resolve("flow", self.motion.flow)
+        flow = resolve_flow(self.motion.flow)
         wanted = sorted({frame for moment in moments for frame in moment.frames})
         places = landmarks_at(wanted, track, self.motion.max_gap_s)
         parts = [
