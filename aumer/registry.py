@@ -166,8 +166,9 @@ def name_of(kind: str, part: Any) -> str:
 
 def offered(part: Any, interface: type) -> frozenset[str]:
     """The names of an interface's public members that a part has which does not derive from it."""
-    public = (name for name in dir(interface) if not name.startswith("_"))
-    return frozenset(name for name in public if hasattr(part, name))
+    bases = inspect.getmro(interface)
+    named = {*dir(interface), *(n for base in bases for n in inspect.get_annotations(base))}
+    return frozenset(n for n in named if not n.startswith("_") and hasattr(part, n))
 
 
 def arguments(call: Callable[..., Any]) -> tuple[str, ...]:

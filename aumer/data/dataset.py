@@ -80,9 +80,10 @@ def taken_in(found: Any) -> DataSet:
     if isinstance(found, DataSet):
         return found
     offers = registry.offered(found, DataSet)
-    if "records" not in offers:
+    if lacking := sorted({"records", "report"} - offers):
         raise UsageError(
-            f"the data set {registry.called(found)!r} cannot be used: it has no records(). Data "
+            f"the data set {registry.called(found)!r} cannot be used: it has no "
+            f"{' and no '.join(lacking)}. Data "
             "sets derive from aumer.data.dataset.DataSet, which says what they define; "
             "aumer.testing.DataSetSuite checks them"
         )
@@ -108,6 +109,8 @@ class _Given(DataSet):
         return tuple(self._part.records())
 
     def features(self, record: VideoRecord) -> Features:
+        if self.comes_as == "videos":
+            return super().features(record)
         found: Features = self._part.features(record)
         return found
 

