@@ -644,8 +644,6 @@ def test_a_data_set_of_ones_own_class(tmp_path: Path) -> None:
         ({"name": "other"}, "test_records_are_sorted_and_there_once"),
         ({"shown": ("b", "a")}, "test_records_are_sorted_and_there_once"),
         ({"shown": ("a", "a")}, "test_records_are_sorted_and_there_once"),
-        ({"onset": -1}, "test_annotations_are_of_their_video"),
-        ({"video": "c"}, "test_annotations_are_of_their_video"),
         (
             {"fps": property(lambda self: next(RATES))},
             "test_the_same_folder_gives_the_same_records",
@@ -682,7 +680,7 @@ class Two(DataSet):
     name = "two"
     layout = "none"
     shown = ("a", "b")
-    onset, video, fps = 1, "", 10.0
+    fps = 10.0
     report = Report()
 
     @classmethod
@@ -698,7 +696,7 @@ class Two(DataSet):
                 self.fps,
                 Path("v"),
                 9,
-                (Annotation("s", self.video or each, "micro", self.onset, 2, 3),),
+                (Annotation("s", each, "micro", 1, 2, 3),),
             )
             for each in self.shown
         )
