@@ -12,6 +12,7 @@ from aumer.motion.analysis import Progress
 from aumer.pipeline import MIN_COVERAGE, SettingsLike, Spotter
 from aumer.results import SpotResult
 from aumer.results.motion import Motion
+from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, Scores
 from aumer.video import Source
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class _SpotsNothing:
+class _SpotsNothing(SpotterModel):
     """Takes a spotter's place: whatever comes before spotting is done as for `aumer.spot`."""
 
     name = "none"

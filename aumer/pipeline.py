@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import os
@@ -12,15 +11,14 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
 
-from aumer import registry
 from aumer.cache import FeatureCache, default_folder
-from aumer.config import DENSE, RuleSettings, Settings, digest, load_settings
+from aumer.config import DENSE, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
 from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
 from aumer.recognition import apex as apexes
@@ -31,6 +29,8 @@ from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.spotting import noise
+from aumer.spotting.seam import SpotterModel, spotted
+from aumer.spotting.seam import resolve as resolve_spotter
 from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
 from aumer.video import Source, content_digest
 
@@ -47,21 +47,6 @@ MIN_COVERAGE = 0.1
 
 Hook = Callable[[str, Any], None]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
-
-
-class SpotterModel(Protocol):
-    """The spotter seam: features in, scores on their time axis and expressions out.
-
-    A registered spotter is a class with ``from_settings(settings)``, which may take ``graph=`` and
-    ``device=`` as well; an object is used as it is.
-    It may also have ``check(settings)``, which raises before anything is analysed where it could
-    not read the features, and ``digests``, what its scores depend on, by name; ``rules``, the
-    `RuleSettings` that limits and peaks are told by; and ``sensitivity``, where it has this dial.
-    """
-
-    name: str
-
-    def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]: ...
 
 
 class _RunOptions(TypedDict, total=False):
@@ -146,14 +131,12 @@ class Spotter:
             chosen = replace(self.settings.face, follow=face)  # type: ignore[arg-type]
             self.settings = replace(self.settings, face=chosen)
         if self.settings.motion.preset in DENSE:
-            registry.resolve("flow", self.settings.motion.flow)  # or complain of its name at once
+            resolve_flow(self.settings.motion.flow)  # or complain of its name at once
         self._model: SpotterModel = _model(model, graph, device, self.settings)
-        if hasattr(self._model, "check"):
-            self._model.check(self.settings)
-        own = getattr(self._model, "rules", None)
+        self._model.check(self.settings)
         # A spotter without this dial has its limit told at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
-        self._rules = own if isinstance(own, RuleSettings) else usual
+        self._rules = self._model.rules or usual
         if sensitivity is not None:
             _require_dial(self._model, self.settings.rules.sensitivity)
         self._labeller = (
@@ -293,7 +276,7 @@ class Spotter:
             settings={**settings, **named, **given},
             digests={
                 **_digests(settings, content, labeller),
-                **getattr(self._model, "digests", {}),
+                **self._model.digests,
             },
             versions=versions(),
             limit=limit,
@@ -303,7 +286,7 @@ class Spotter:
 
     def _spotted(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
         """What the model says, each expression with its peak, and of the kind asked for."""
-        scores, expressions = self._model(features)
+        scores, expressions = spotted(self._model, features)
         expressions = noise.with_peaks(expressions, features, self._rules)
         if self._micro_max_s is not None:
             expressions = tuple(e.limited(self._micro_max_s) for e in expressions)
@@ -401,8 +384,8 @@ def spot(
             One person is followed as long as they are seen; who is who is told by place and
             movement, never by looks.
         device: where networks run, as torch names it; what can run on the CPU alone does so and
-            says it. By default each runs where it runs best: one that spots is small and takes the
-            CPU, a recogniser of sequences takes a GPU if there is one.
+            says it. With "auto" each runs where it runs best: one that spots is small and takes
+            the CPU, a recogniser of sequences takes a GPU if there is one.
         sensitivity: "low", "normal", "high", or false alarms a minute of rest that the spotter may
             raise on simulated faces, the same as the setting rules.sensitivity. Of "rules" it moves
             the threshold in units of noise (`aumer.spotting.noise`), of "combined" the probability
@@ -613,12 +596,7 @@ def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Co
 
 def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
     recognizer = load_recognizer(which)
-    if not recognizer.to(device) and device not in ("auto", "cpu"):
-        _log.warning(
-            "the recogniser %r runs on the CPU alone: the device %r is not used for it",
-            recognizer.name,
-            device,
-        )
+    _place(recognizer, "recogniser", device)
     return Labeller(recognizer, settings.motion)
 
 
@@ -679,54 +657,35 @@ def _model(
     if isinstance(model, PathLike) or (isinstance(model, str) and _names_a_file(model)):
         from aumer.spotting.network import NetSpotter
 
-        return NetSpotter.load(model, graph=prior, device=_for_spotter(device))
-    part = registry.resolve("spotter", model)
-    # Of a class, or a module; an object is used as it is, with what it was made with.
-    made = not isinstance(part, (type, ModuleType))
-    make = None if made else getattr(part, "from_settings", None)
-    taken = inspect.signature(make).parameters if make else {}
-    if prior is not None and "graph" not in taken:
-        raise UsageError(
-            f"the spotter {getattr(part, 'name', model)!r} uses no graph. Give graph= together "
-            "with model='combined', model='network', or a network's weights, "
-            "model='PATH.safetensors' (`aumer train` writes them)"
-        )
-    if make is None:
-        return cast(SpotterModel, part)
-    options: dict[str, Any] = {"graph": prior}
-    if "device" in taken:
-        options["device"] = _for_spotter(device)
-    return cast(SpotterModel, make(settings, **{k: v for k, v in options.items() if k in taken}))
+        spotter: SpotterModel = NetSpotter.load(model, graph=prior)
+    else:
+        spotter = resolve_spotter(model, settings, graph=prior, device=device)
+    _place(spotter, "spotter", device)
+    return spotter
 
 
-def _for_spotter(device: str) -> str:
-    """Where a spotting network runs; it is small, and at home on the CPU.
-
-    With 39 thousand parameters a GPU's start takes longer than its work, so that one which is not
-    here is no reason not to spot.
+def _place(part: SpotterModel | Recognizer, what: str, device: str) -> None:
+    """Let a part run where it is asked to, or say that it cannot use what it is given.
 
     Raises:
-        UsageError: torch knows no such device.
+        UsageError: no such device is known to torch, or the part could use it and it is not here.
     """
-    if device in ("auto", "cpu"):
-        return "cpu"
-    import torch
+    if part.to(device) or device in ("auto", "cpu"):
+        return
+    from aumer.learning.machine import device_named
 
-    try:
-        named = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"device {device!r} is none that torch knows: {error}") from error
-    try:
-        torch.empty(0, device=named)
-    except (RuntimeError, AssertionError) as error:
-        _log.warning("the device %r is not here (%s): spotting runs on the CPU", device, error)
-        return "cpu"
-    return device
+    device_named(device)
+    _log.warning(
+        "the %s %r runs on the CPU alone: the device %r is not used for it",
+        what,
+        part.name,
+        device,
+    )
 
 
 def _require_dial(model: SpotterModel, asked: str) -> None:
     """Complain of a sensitivity that would move nothing."""
-    own = getattr(model, "sensitivity", None)
+    own = model.sensitivity
     if own is None:
         raise UsageError(
             f"how many false alarms the threshold of {model.name} raises was not measured: it has "

@@ -3,11 +3,16 @@
 A part is found under its built-in name, under a name given to `register`, or under an entry point
 of the group ``aumer.<kind>``; any other object is passed through, so a user may hand over the part
 itself. Built-ins are named by module path and imported on first use.
+
+A part may be a function, or an object that does not derive from its interface. What it has of that
+all the same is asked here (`offered`, `arguments`, `called`) and nowhere else, once, when the
+interface's own `resolve` takes it in; from there on all are of the interface.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -193,6 +198,24 @@ def name_of(kind: str, part: Any) -> str:
         f"{where} is not registered as a {kind}: give it a name by which it can be found again, "
         f"@register({kind!r}, NAME)"
     )
+
+
+def offered(part: Any, interface: type) -> frozenset[str]:
+    """The names of an interface's public members that a part has which does not derive from it."""
+    bases = inspect.getmro(interface)
+    named = {*dir(interface), *(n for base in bases for n in inspect.get_annotations(base))}
+    return frozenset(n for n in named if not n.startswith("_") and hasattr(part, n))
+
+
+def arguments(call: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of what a function of somebody else's takes."""
+    return tuple(inspect.signature(call).parameters)
+
+
+def called(part: Any) -> str:
+    """What a message calls a part: its name, or else its class's."""
+    own = getattr(part, "name", None) or getattr(part, "__qualname__", None)
+    return str(own or type(part).__qualname__)
 
 
 def _shipped_parts(kind: str) -> Mapping[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from acted import APEX_S, BROWS_DOWN, BROWS_UP, OFFSET_S, ONSET_S, SMILE, frames
 
 import aumer
@@ -23,6 +25,7 @@ from aumer.recognition.features import ROI_CENTRES
 from aumer.recognition.frames import Kept, aligned_faces
 from aumer.recognition.seam import Clips, Floats, Recognizer
 from aumer.results import Prediction
+from aumer.spotting.network import SHIPPED, NetSpotter
 from aumer.types import FloatArray
 from aumer.video import VideoReader
 
@@ -222,19 +225,49 @@ def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str) ->
 def test_a_device_that_is_of_no_use_is_left_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
     aumer.Spotter(model="rules", recognizer="graph", device="cuda")
     classify(SMILE, onset=ONSET, apex=APEX, offset=25, device="cuda")
-    told = [r.getMessage() for r in caplog.records if "'cuda' is not used for it" in r.message]
-    assert ["'graph'" in told[0], "'by-signs'" in told[1]] == [True, True]
+    told = [r.getMessage() for r in caplog.records]
+    for who, said in zip(("'rules'", "'graph'", "'by-signs'"), told, strict=True):
+        assert who in said
+    assert all("runs on the CPU alone: the device 'cuda' is not used for it" in t for t in told)
     caplog.clear()
-    # The network that spots could use a GPU; where there is none it says so.
-    spotter = aumer.Spotter(recognizer="default", device="cuda")
-    assert sum("not used for it" in r.message for r in caplog.records) == 1
-    assert spotter(frames(SMILE), fps=FPS).coverage == 1
-    with pytest.raises(UsageError, match="device 'cudda' is none that torch knows"):
-        aumer.Spotter(device="cudda")
-    caplog.clear()
-    aumer.Spotter(recognizer="graph", device="auto")
+    for device in ("auto", "cpu"):
+        aumer.Spotter(recognizer="graph", device=device)
     aumer.Spotter(recognizer="graph")
     assert not caplog.records
+
+
+@pytest.mark.parametrize("model", ["combined", "network", "rules"])
+def test_a_device_that_nobody_knows_is_refused_before_a_frame_is_read(model: str) -> None:
+    """Whether a part could use it or not."""
+    with pytest.raises(UsageError, match=r"device 'cudda' cannot be used here .*Give 'cpu'"):
+        aumer.spot("no such file.mp4", model=model, device="cudda")
+    with pytest.raises(UsageError, match="device 'cudda' cannot be used here"):
+        aumer.classify("no such file.mp4", model="graph", device="cudda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize(
+    "model", ["combined", "network", NetSpotter.load(SHIPPED), SHIPPED], ids=str
+)
+def test_a_gpu_that_is_not_here_is_refused_before_a_frame_is_read(model: Any) -> None:
+    with pytest.raises(UsageError, match="device 'cuda' cannot be used here"):
+        aumer.spot("no such file.mp4", model=model, device="cuda")
+
+
+def test_spot_and_classify_take_a_device_alike(sequence_weights: Path) -> None:
+    """The same default, the same words for what is not here, and auto where a part runs best."""
+    usual = {signature(f).parameters["device"].default for f in (aumer.spot, aumer.classify)}
+    assert usual == {signature(aumer.Spotter).parameters["device"].default} == {"auto"}
+    said = []
+    for call in (aumer.spot, aumer.classify):
+        key = "model" if call is aumer.classify else "recognizer"
+        with pytest.raises(UsageError) as caught:
+            call("no such file.mp4", **{key: sequence_weights}, device="nowhere")
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    recognizer: Any = seam.load(sequence_weights)
+    assert recognizer.to("auto") and recognizer.device.type == best
 
 
 def test_an_object_that_keeps_no_contract_is_refused() -> None:

@@ -14,8 +14,9 @@ from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
-from aumer.pipeline import SpotterModel
+from aumer.spotting import seam
 from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.seam import SpotterModel
 from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
@@ -54,18 +55,17 @@ class Ready:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that its predictions depend on, besides the data."""
-        digests = dict(getattr(self.spotter, "digests", {}))
-        card = getattr(getattr(self.spotter, "net", None), "card", {})
+        digests = dict(self.spotter.digests)
         about: dict[str, Any] = {"model": self.name, "trained": "elsewhere" if digests else "never"}
         if digests:
-            return {**about, "digests": digests, "card": card}
+            return {**about, "digests": digests, "card": dict(self.spotter.card)}
         return {**about, "rules": self.settings.to_dict()["rules"]}
 
     def fit(
         self, videos: Sequence[LabelledVideo], seed: int, checkpoint: Path | None, *, every: bool
     ) -> Fitted:
         """The spotter itself, whatever the fold."""
-        return Fitted(self.spotter, dict(getattr(self.spotter, "digests", {})))
+        return Fitted(self.spotter, dict(self.spotter.digests))
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +247,7 @@ def find(
 
         loaded = NetSpotter.load(name)
         # By content: the same weights elsewhere are the same model.
-        return Ready(f"weights {Path(name).name}", loaded, settings, loaded.net.config.rate)
+        return Ready(f"weights {Path(name).name}", loaded, settings, loaded.rate)
     known = registry.names("spotter")
     if name not in known:
         choices = sorted({*protocol.models, *presets("train"), *known})
@@ -255,6 +255,5 @@ def find(
             f"no model is called {name!r}; there are {', '.join(choices)}, and files of weights "
             f"(.safetensors) or of training settings (.toml).{did_you_mean(name, choices)}"
         )
-    part = registry.resolve("spotter", name)
-    made = part.from_settings(settings) if hasattr(part, "from_settings") else part
-    return Ready(name, made, settings, getattr(made, "rate", None))
+    made = seam.resolve(name, settings)
+    return Ready(name, made, settings, made.rate)

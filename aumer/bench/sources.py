@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from aumer import registry
 from aumer.bench.workers import Workers
 from aumer.config import Settings
 from aumer.data import load as load_data_set
+from aumer.data.dataset import DataSet
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.simulate.features import code_of, simulate_features
@@ -87,7 +88,7 @@ def open_source(dataset: str, root: StrPath, *, level: str, seed: int) -> Source
 class Videos:
     """A data set of videos, or of features that its owners computed."""
 
-    def __init__(self, dataset: Any, root: Path) -> None:
+    def __init__(self, dataset: DataSet, root: Path) -> None:
         self._dataset = dataset
         self._records: tuple[VideoRecord, ...] = tuple(dataset.records())
         if not self._records:
@@ -106,7 +107,7 @@ class Videos:
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
     ) -> tuple[LabelledVideo, ...]:
-        if hasattr(self._dataset, "features"):
+        if self._dataset.comes_as == "features":
             return tuple(
                 LabelledVideo(r.subject, r.name, self._dataset.features(r), r.annotations)
                 for r in self._records

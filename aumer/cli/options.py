@@ -204,10 +204,11 @@ def read_settings(args: argparse.Namespace) -> Settings:
     from aumer import registry
     from aumer.config import Settings
     from aumer.face import weights
+    from aumer.flow import resolve as resolve_flow
 
     settings = strict.layered(Settings, *settings_layers(args))
     # What fails for every video fails once, before the first.
-    registry.resolve("flow", settings.motion.flow)
+    resolve_flow(settings.motion.flow)
     for kind, name in (
         ("detector", settings.face.detector),
         ("landmarker", settings.face.landmarker),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from aumer import registry
@@ -70,13 +69,14 @@ def load(name: str | type[DataSet], root: StrPath, **options: Any) -> DataSet:
     Raises:
         UsageError: unknown data set or option; or as its `from_root`.
     """
+    from aumer.data.dataset import taken_in
+
     kind = registry.resolve("dataset", name)
-    allowed = [p for p in inspect.signature(kind.from_root).parameters if p != "root"]
+    allowed = [option for option in registry.arguments(kind.from_root) if option != "root"]
     unknown = [option for option in options if option not in allowed]
     if unknown:
         raise UsageError(
             f"{kind.name} has no option {unknown[0]!r}; its options are "
             f"{', '.join(allowed) or 'none'}.{did_you_mean(unknown[0], allowed)}"
         )
-    found: DataSet = kind.from_root(root, **options)
-    return found
+    return taken_in(kind.from_root(root, **options))

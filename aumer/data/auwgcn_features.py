@@ -69,6 +69,7 @@ class AuwgcnFeatures(JoinedDataSet):
         "(270, 12, 2), label (270, 8) and video_name"
     )
     expected: ClassVar[Mapping[str, int]] = {}
+    comes_as = "features"
 
     @classmethod
     def from_root(cls, root: StrPath, *, rate: float | None = None) -> AuwgcnFeatures:

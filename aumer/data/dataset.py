@@ -2,57 +2,126 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from aumer import registry
 from aumer.data.folders import Media, checked_root, places, scan
 from aumer.data.report import Fault, Key, Report, TableReport
 from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.types import Annotation, VideoRecord
+from aumer.types import Annotation, Features, VideoRecord
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class DataSet(Protocol):
-    """What `aumer.data.load` returns, and what a data set of your own must have.
+class DataSet(ABC):
+    """What `aumer.data.load` returns.
+
+    A data set of your own derives from this class, defines `name`, `layout`, `report`, `from_root`
+    and `records`, and is registered as a class (``@aumer.register("dataset", "mine")``);
+    `aumer.testing.DataSetSuite` checks that it keeps this contract.
 
     Attributes:
         name: as it is loaded by.
         layout: what its root must look like, for people.
         expected: how many ``subjects``, ``videos``, ``micro`` and ``macro`` the owners' release
             has; what is not certain is left out.
-
-    Its class also has ``from_root(root, **options)``, a class method with options of its own, which
-    no type can say.
+        comes_as: "features" for one whose owners measured the motion, which `features` gives.
+        report: tables and faults.
     """
 
     name: ClassVar[str]
     layout: ClassVar[str]
-    expected: ClassVar[Mapping[str, int]]
+    expected: ClassVar[Mapping[str, int]] = {}
+    comes_as: Literal["videos", "features"] = "videos"
 
-    @property
-    def report(self) -> Report:
-        """Tables and faults."""
-        ...
+    report: Report
 
+    # -- required ----------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def from_root(cls, root: StrPath, *args: Any, **options: Any) -> Self:
+        """The data set below a folder; a subclass names the options that it has.
+
+        Raises:
+            UsageError: it is not there, or cannot be read.
+        """
+
+    @abstractmethod
     def records(self) -> tuple[VideoRecord, ...]:
         """Its videos, sorted by subject and name, each with its annotations."""
-        ...
+
+    # -- optional ----------------------------------------------------------------------------------
+
+    def features(self, record: VideoRecord) -> Features:
+        """The motion of a whole video, as its owners measured it.
+
+        Raises:
+            UsageError: it comes as videos, or the record is not of this data set.
+        """
+        raise UsageError(
+            f"{self.name} comes as videos: there are no features of {record.subject}/{record.name} "
+            "before they are measured"
+        )
+
+
+def taken_in(found: Any) -> DataSet:
+    """What a data set's `from_root` gave, with all that `DataSet` has.
+
+    Raises:
+        UsageError: it has no records, or no report.
+    """
+    if isinstance(found, DataSet):
+        return found
+    offers = registry.offered(found, DataSet)
+    if lacking := sorted({"records", "report"} - offers):
+        raise UsageError(
+            f"the data set {registry.called(found)!r} cannot be used: it has no "
+            f"{' and no '.join(lacking)}. Data "
+            "sets derive from aumer.data.dataset.DataSet, which says what they define; "
+            "aumer.testing.DataSetSuite checks them"
+        )
+    return _Given(found, offers)
+
+
+class _Given(DataSet):
+    """An object that has what a `DataSet` has without deriving from it."""
+
+    def __init__(self, part: Any, offers: frozenset[str]) -> None:
+        self._part = part
+        self.name = registry.called(part)  # type: ignore[misc]
+        self.layout = part.layout if "layout" in offers else ""  # type: ignore[misc]
+        self.expected = part.expected if "expected" in offers else {}  # type: ignore[misc]
+        self.comes_as = "features" if "features" in offers else "videos"
+        self.report = part.report
+
+    @classmethod
+    def from_root(cls, root: StrPath, *args: Any, **options: Any) -> Self:
+        raise UsageError("it is there already")
+
+    def records(self) -> tuple[VideoRecord, ...]:
+        return tuple(self._part.records())
+
+    def features(self, record: VideoRecord) -> Features:
+        if self.comes_as == "videos":
+            return super().features(record)
+        found: Features = self._part.features(record)
+        return found
 
 
 @dataclass(frozen=True)
-class JoinedDataSet:
+class JoinedDataSet(DataSet):
     """A data set that is all read when it is made; base of those that ship.
 
     Attributes:
         root: the folder it was read from.
     """
-
-    name: ClassVar[str]
 
     root: Path
     videos: tuple[VideoRecord, ...]

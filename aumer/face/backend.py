@@ -70,7 +70,7 @@ def _unfit(part: Any, contract: type[Any]) -> str | None:
     if inspect.isclass(part):
         if not issubclass(part, contract):
             return f"{part!r} is not derived from {contract.__name__}"
-        if lacking := sorted(getattr(part, "__abstractmethods__", ())):
+        if lacking := sorted(part.__abstractmethods__):  # type: ignore[attr-defined]
             return f"{part!r} does not define {', '.join(lacking)}"
     try:
         inspect.signature(part).bind()
@@ -162,5 +162,4 @@ def _array(answer: Any, by: object, wanted: str) -> FloatArray:
 
 
 def _wrong(by: object, wanted: str, found: str) -> UsageError:
-    name = getattr(by, "__qualname__", type(by).__qualname__)
-    return UsageError(f"{name} must give {wanted}; found {found}")
+    return UsageError(f"{registry.called(by)} must give {wanted}; found {found}")

@@ -1,5 +1,5 @@
 """Optical flow: of whole images (`Flow`), at points and in windows that bend."""
 
-from aumer.flow.interface import Flow, Region
+from aumer.flow.interface import Flow, FlowFunction, Region, resolve
 
-__all__ = ["Flow", "Region"]
+__all__ = ["Flow", "FlowFunction", "Region", "resolve"]

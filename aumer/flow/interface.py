@@ -2,27 +2,148 @@
 
 A flow is ``f(previous, following) -> (H, W, 2) float32``: for each pixel of `previous` its
 displacement (x to the right, y down) in px to `following`; both images are (H, W) uint8. Every
-flow is pure: no call leaves anything behind for the next.
+flow is pure: no call leaves anything behind for the next. A function will do; what can do more
+derives from `Flow`. Whoever is given one takes it in with `resolve`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from aumer import registry
+from aumer.errors import UsageError
 from aumer.types import FloatArray, ImageArray
 
 #: A box of an image in px: left, top, right, bottom, the last two not in it.
 Region = tuple[int, int, int, int]
+#: What a flow is asked for: two images (H, W) uint8 of one shape.
+Pair = tuple[ImageArray, ImageArray]
+#: The least that a flow can be.
+FlowFunction = Callable[[ImageArray, ImageArray], FloatArray]
+
+_CALL = "f(previous, following) of two (H, W) uint8 images"
+_GIVES = "(H, W, 2) float32, the px by which each pixel moves, x to the right and y down"
 
 
-class Flow(Protocol):
-    """The flow seam: (H, W) uint8, (H, W) uint8 -> (H, W, 2) float32 px.
+class Flow(ABC):
+    """(H, W) uint8, (H, W) uint8 -> (H, W, 2) float32 px.
 
-    A flow may offer more, and is used accordingly:
+    A flow of your own derives from this class, defines the call, and overrides what else it can do;
+    `aumer.testing.FlowSuite` checks that it keeps this contract.
 
-    - ``many(pairs)``: the flows of several pairs of one size, and ``batch``, how many it likes;
-    - ``within(region)``: a flow of the same kind that seeks motion in `region` alone, from whole
-      images, and is 0 outside. It must not matter who asks for which region, nor when.
+    Attributes:
+        batch: how many pairs it likes to be given together.
     """
 
-    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray: ...
+    batch: int = 1
+
+    @abstractmethod
+    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray:
+        """The flow of one pair."""
+
+    def many(self, pairs: Sequence[Pair]) -> Sequence[FloatArray] | FloatArray:
+        """The flow of each of some pairs of one size; how many are given moves no number."""
+        return [self(*pair) for pair in pairs]
+
+    def within(self, region: Region) -> Flow:
+        """A flow of the same kind that seeks motion in `region` alone, from whole images, and is 0
+        outside; or itself, which is what one gives that knows no regions.
+
+        It must not matter who asks for which region, nor when.
+        """
+        del region
+        return self
+
+
+def resolve(flow: str | Flow | FlowFunction) -> Flow:
+    """The flow of a name, or the one that is given, with all that `Flow` has.
+
+    Its answers are looked at, as it may be code that aumer has not seen.
+
+    Raises:
+        UsageError: no flow is called so, or it cannot be called; when it is called, that it gives
+            something else than a flow.
+    """
+    if isinstance(flow, _Checked):
+        return flow
+    part: Any = registry.resolve("flow", flow)
+    name = flow if isinstance(flow, str) else registry.called(flow)
+    if isinstance(part, type):
+        try:
+            part = part()
+        except TypeError as error:  # it takes arguments, or lacks the call
+            raise _unfit(name, f"{part!r} cannot be made without arguments: {error}") from error
+    if not callable(part):
+        raise _unfit(name, f"{part!r} cannot be called")
+    return _Checked(name, part if isinstance(part, Flow) else _Given(part))
+
+
+def _unfit(name: str, why: str) -> UsageError:
+    return UsageError(
+        f"the flow {name!r} cannot be used: {why}. Needed is a function {_CALL} that returns "
+        f"{_GIVES}, or a class derived from aumer.flow.Flow"
+    )
+
+
+class _Given(Flow):
+    """A function, or an object that has what a `Flow` has without deriving from it."""
+
+    def __init__(self, part: Any) -> None:
+        self._part, self._offers = part, registry.offered(part, Flow)
+        if "batch" in self._offers:
+            self.batch = int(part.batch)
+
+    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray:
+        found: FloatArray = self._part(previous, following)
+        return found
+
+    def many(self, pairs: Sequence[Pair]) -> Sequence[FloatArray] | FloatArray:
+        if "many" not in self._offers:
+            return super().many(pairs)
+        found: Sequence[FloatArray] = self._part.many(pairs)
+        return found
+
+    def within(self, region: Region) -> Flow:
+        return _Given(self._part.within(region)) if "within" in self._offers else self
+
+
+class _Checked(Flow):
+    """A flow whose answers are looked at."""
+
+    def __init__(self, name: str, flow: Flow) -> None:
+        self._name, self._flow = name, flow
+        self.batch = flow.batch
+
+    def __call__(self, previous: ImageArray, following: ImageArray) -> FloatArray:
+        return self._checked(self._flow(previous, following), previous)
+
+    def many(self, pairs: Sequence[Pair]) -> Sequence[FloatArray]:
+        found: Any = self._flow.many(pairs)
+        if found is None or len(found) != len(pairs):
+            told = "None" if found is None else f"{len(found)} flows"
+            raise UsageError(
+                f"the flow {self._name!r} must return one flow for each of {len(pairs)} pairs from "
+                f"many(pairs), {_GIVES}; it returned {told}"
+            )
+        return [self._checked(one, pair[0]) for one, pair in zip(found, pairs, strict=True)]
+
+    def within(self, region: Region) -> Flow:
+        part = self._flow.within(region)
+        return self if part is self._flow else _Checked(self._name, part)
+
+    def _checked(self, found: Any, image: npt.NDArray[Any]) -> FloatArray:
+        wanted = (*image.shape, 2)
+        if isinstance(found, np.ndarray) and found.shape == wanted and found.dtype.kind in "fiu":
+            return found
+        told = repr(found)[:80]
+        if isinstance(found, np.ndarray):
+            told = f"an array of shape {found.shape}, {found.dtype}"
+        raise UsageError(
+            f"the flow {self._name!r} must return {_GIVES}, here of shape {wanted}; it returned "
+            f"{told}"
+        )

@@ -1,4 +1,4 @@
-"""OpenCV's dense flows as aumer's (`aumer.flow.Flow`).
+"""OpenCV's dense flows as aumer's (`aumer.flow.FlowFunction`).
 
 OpenCV objects are kept one per thread, because they own scratch buffers.
 """
@@ -22,9 +22,11 @@ def _per_thread(make: Callable[[], Any]) -> Callable[[], Any]:
 
     @functools.wraps(make)
     def get() -> Any:
-        if not hasattr(local, "made"):
+        try:
+            return local.made
+        except AttributeError:  # of this thread the first call
             local.made = make()
-        return local.made
+            return local.made
 
     return get
 

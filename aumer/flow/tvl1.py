@@ -52,7 +52,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.compiled import compiled, inlined
-from aumer.flow import Region
+from aumer.flow import Flow, Region
 from aumer.types import FloatArray, ImageArray
 
 _log = logging.getLogger("aumer")
@@ -83,7 +83,7 @@ _MARGIN = 8  # zeros round the image that is warped; at least 4
 
 
 @dataclass(frozen=True)
-class Tvl1:
+class Tvl1(Flow):
     """The flow "tvl1".
 
     Attributes:
@@ -112,7 +112,7 @@ class Tvl1:
         return _flow(a, b, top, bottom, left, right)
 
     def within(self, region: Region) -> Tvl1:
-        """The flow that is sought in `region` alone, as `aumer.flow.Flow` has it.
+        """The flow that is sought in `region` alone, as `aumer.flow.Flow.within` has it.
 
         Near the region's edge it is worse than that of the whole image, which knows what moves
         beyond; 12 px further in it is as good (benchmarks/studies/flow_shortcuts.py).

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from aumer.flow import Region
+from aumer.flow import Flow, Region
 from aumer.flow.tvl1 import (
     EPSILON,
     INNER_ITERATIONS,
@@ -72,7 +72,7 @@ def tvl1_stream(
         yield from _solve(held, device, step)
 
 
-class TorchTvl1:
+class TorchTvl1(Flow):
     """The flow "tvl1-torch": pairs in batches, on a CUDA device where there is one.
 
     Attributes:

@@ -62,6 +62,18 @@ def torchrun(device: str | torch.device = "cpu") -> Iterator[torch.device]:
         distributed.destroy_process_group()
 
 
+def device_named(device: str | torch.device) -> torch.device:
+    """The device of a name, which need not be here.
+
+    Raises:
+        UsageError: torch knows no such device.
+    """
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise _useless(device, error) from error
+
+
 def device_of(device: str | torch.device) -> torch.device:
     """The device of a name; "auto" is the first GPU, or the CPU where there is none.
 
@@ -70,15 +82,19 @@ def device_of(device: str | torch.device) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    own = device_named(device)
     try:
-        own = torch.device(device)
         torch.zeros(1, device=own).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"device {str(device)!r} cannot be used here ({reason}). Give 'cpu' or 'auto'"
-        ) from error
+        raise _useless(device, error) from error
     return own
+
+
+def _useless(device: str | torch.device, error: BaseException) -> UsageError:
+    reason = str(error).splitlines()[0]
+    return UsageError(
+        f"device {str(device)!r} cannot be used here ({reason}). Give 'cpu' or 'auto'"
+    )
 
 
 class Machine:

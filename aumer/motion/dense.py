@@ -19,7 +19,8 @@ import numpy.typing as npt
 from aumer.config import MotionSettings
 from aumer.face.crop import applied, cut_out, similarity
 from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE, RIGID
-from aumer.flow import Flow, Region
+from aumer.flow import Flow, FlowFunction, Region
+from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import roi_set
 from aumer.motion import mdmo
 from aumer.motion.rigid import fit_rigid, rigid_basis
@@ -62,7 +63,10 @@ def align(image: ImageArray, landmarks: FloatArray, crop: int) -> AlignedFace:
 
 
 def roi_motion(
-    previous: AlignedFace, following: AlignedFace, flow: Flow, settings: MotionSettings
+    previous: AlignedFace,
+    following: AlignedFace,
+    flow: Flow | FlowFunction,
+    settings: MotionSettings,
 ) -> FloatArray | None:
     """Motion of the ROIs in `settings` from one aligned face to the next: (R, 2) float32 crop px.
 
@@ -75,9 +79,11 @@ def roi_motion(
 
 
 def roi_motions(
-    pairs: Sequence[tuple[AlignedFace, AlignedFace]], flow: Flow, settings: MotionSettings
+    pairs: Sequence[tuple[AlignedFace, AlignedFace]],
+    flow: Flow | FlowFunction,
+    settings: MotionSettings,
 ) -> list[FloatArray | None]:
-    """`roi_motion` of each pair; what a flow offers beside a call (`aumer.flow.Flow`) is used.
+    """`roi_motion` of each pair, all that the flow is asked for at once.
 
     Raises:
         UsageError: as `roi_motion`.
@@ -85,7 +91,8 @@ def roi_motions(
     landmarks = list(roi_set(settings.rois).landmarks)
     radius = settings.roi_radius
     found: list[FloatArray | None] = []
-    for field, (_, following) in zip(_fields(pairs, flow, settings), pairs, strict=True):
+    fields = _fields(pairs, resolve_flow(flow), settings)
+    for field, (_, following) in zip(fields, pairs, strict=True):
         still = without_head(field, settings.max_head_residual)
         if still is None:
             found.append(None)
@@ -109,15 +116,15 @@ def _fields(
 
     def measure(chosen: Flow, which: list[int]) -> None:
         images = [(pairs[k][0].grey, pairs[k][1].grey) for k in which]
-        many = chosen.many(images) if hasattr(chosen, "many") else [chosen(*two) for two in images]
-        fields.update(zip(which, many, strict=True))
+        fields.update(zip(which, chosen.many(images), strict=True))
 
     everywhere = list(range(len(pairs)))
-    if hasattr(flow, "within"):
-        # A fixed box: one that followed the landmarks would pass their jitter on to the flow.
+    # A fixed box: one that followed the landmarks would pass their jitter on to the flow.
+    part = flow.within(flow_region(settings))
+    if part is not flow:
         inside = [k for k in everywhere if _needs_region_only(pairs[k][1], settings)]
         if inside:
-            measure(flow.within(flow_region(settings)), inside)
+            measure(part, inside)
         everywhere = [k for k in everywhere if k not in fields]
     if everywhere:
         measure(flow, everywhere)

@@ -33,7 +33,8 @@ from aumer.config import MotionSettings
 from aumer.errors import ConfigError
 from aumer.face.crop import similarity
 from aumer.face.mean_face import MEAN_FACE, RIGID
-from aumer.flow import Flow, Region
+from aumer.flow import Flow, FlowFunction, Region
+from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import DEFAULT_ROIS, roi_set
 from aumer.motion.mdmo import published_mdmo
 from aumer.types import FloatArray, ImageArray
@@ -60,14 +61,14 @@ class PublishedMotion:
         ConfigError: as `check`.
     """
 
-    def __init__(self, pool: Executor, settings: MotionSettings, flow: Flow) -> None:
+    def __init__(self, pool: Executor, settings: MotionSettings, flow: Flow | FlowFunction) -> None:
         check(settings)
-        self._pool, self._settings, self._flow = pool, settings, flow
+        self._pool, self._settings, self._flow = pool, settings, resolve_flow(flow)
         self._crop: Region | None = None
         self._scale = 1.0
         self._last: ImageArray | None = None
         self._pairs: list[tuple[ImageArray, ImageArray, Points]] = []
-        self._size = int(getattr(flow, "batch", 1))
+        self._size = self._flow.batch
         self._measured: list[Future[FloatArray]] = []
 
     def add(self, image: ImageArray, landmarks: FloatArray) -> None:
@@ -161,8 +162,7 @@ def _features(
     if not held:
         return found
     images = [pairs[k][:2] for k in held]
-    fields = flow.many(images) if hasattr(flow, "many") else [flow(*two) for two in images]
-    for k, field in zip(held, fields, strict=True):
+    for k, field in zip(held, flow.many(images), strict=True):
         if stored:
             field = as_stored(field)
         found[k] = published_mdmo(field / np.float32(2 * _BOUND), pairs[k][2])

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from aumer import registry
 from aumer.config import MotionSettings
 from aumer.flow import Flow
+from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import roi_set
 from aumer.motion.dense import AlignedFace, align, roi_motions
 from aumer.motion.windows import WindowMotion
@@ -37,15 +37,14 @@ class RunMotion(Protocol):
 class DenseMotion:
     """By dense flow and MDMO (`aumer.motion.dense`). Interface: `RunMotion`.
 
-    A flow that takes pairs together says how many in its attribute ``batch``; others get them one
-    by one, on all cores.
+    A flow is given as many pairs together as its `batch` says, each batch on a core of its own.
     """
 
     def __init__(self, pool: Executor, settings: MotionSettings, flow: Flow) -> None:
         self._pool, self._settings, self._flow = pool, settings, flow
         self._last: AlignedFace | None = None
         self._pairs: list[tuple[AlignedFace, AlignedFace]] = []
-        self._size = int(getattr(flow, "batch", 1))
+        self._size = flow.batch
         self._measured: list[Future[list[FloatArray | None]]] = []
 
     def add(self, image: ImageArray, landmarks: FloatArray) -> None:
@@ -97,7 +96,7 @@ def _maker(settings: MotionSettings) -> Callable[[Executor], RunMotion]:
         from aumer.motion.windows_torch import TorchWindowMotion
 
         return lambda pool: TorchWindowMotion(pool, settings)
-    flow: Flow = registry.resolve("flow", settings.flow)
+    flow = resolve_flow(settings.flow)
     if settings.preset == "published":
         from aumer.motion.published import PublishedMotion, check
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from aumer import registry
 from aumer._moved import moved
 from aumer.config import MotionSettings
 from aumer.errors import NoFaceError, UsageError
-from aumer.flow import Flow
+from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace
 from aumer.recognition.apex import Pictures, rows_between
 from aumer.recognition.flow_map import flow_map
@@ -106,9 +105,9 @@ class ClipMaker:
         Raises:
             UsageError: there is no such flow.
         """
-        registry.resolve("flow", self.motion.flow)
+        resolve_flow(self.motion.flow)
         if self.sequences is not None and self.sequences.flow != "none":
-            registry.resolve("flow", self.sequences.flow)
+            resolve_flow(self.sequences.flow)
 
     def __call__(
         self,
@@ -177,7 +176,7 @@ class ClipMaker:
         fps: float | None,
         kept: Mapping[int, AlignedFace],
     ) -> Iterator[Made]:
-        flow: Flow = registry.resolve("flow", self.motion.flow)
+        flow = resolve_flow(self.motion.flow)
         wanted = sorted({frame for moment in moments for frame in moment.frames})
         places = landmarks_at(wanted, track, self.motion.max_gap_s)
         parts = [

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from aumer.errors import UsageError
-from aumer.flow import Flow
+from aumer.flow import FlowFunction
 from aumer.motion import AlignedFace, without_head
 from aumer.recognition.features import min_max
 from aumer.recognition.place import BY_LANDMARKS, Place
@@ -31,7 +31,7 @@ _REST = 0.1 / 128
 def flow_map(
     onset: AlignedFace,
     apex: AlignedFace,
-    flow: Flow,
+    flow: FlowFunction,
     *,
     via: Sequence[AlignedFace] = (),
     max_head_residual: float = 1.0,
@@ -61,7 +61,7 @@ def flow_map(
     return np.asarray(np.einsum("yr,xc,rck->yxk", down, across, full, optimize=True), np.float32)
 
 
-def motion(faces: Sequence[AlignedFace], flow: Flow) -> FloatArray:
+def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
     """Where the first face's pixels are in the last one: (C, C, 2) float32 px.
 
     Each face in turn is drawn back by the motion found so far and compared with the first one

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from aumer import registry
 from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace, align, nearest, without_head
 from aumer.types import FloatArray, ImageArray
 from aumer.video import content_digest, open_video
 from aumer.video.writer import VideoFile
 
 if TYPE_CHECKING:
-    from aumer.flow import Flow
     from aumer.motion.analysis import Progress
     from aumer.results.motion import Motion
     from aumer.video import Source
@@ -85,7 +84,7 @@ def write_films(
         )
     settings = load_settings(overrides={"motion": motion.settings["motion"]}).motion
     side = settings.crop
-    measure: Flow | None = registry.resolve("flow", settings.flow) if flow else None
+    measure = resolve_flow(settings.flow) if flow else None
     no_face, no_motion = _saying("no face", side), _saying("no motion", side)
     shown = nearest(track.times, features.times)
     far = np.abs(track.times[shown] - features.times) > settings.max_gap_s

@@ -18,6 +18,7 @@ from aumer.graph import AUGraph
 from aumer.spotting import judge
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
+from aumer.spotting.seam import SpotterModel
 from aumer.strict import plain
 from aumer.types import Expression, Features, Scores
 
@@ -46,7 +47,7 @@ def proposing(rules: RuleSettings) -> RuleSettings:
     )
 
 
-class CombinedSpotter:
+class CombinedSpotter(SpotterModel):
     """A `RuleSpotter` and a `NetSpotter` that propose, and a judge of what they propose.
 
     Args:
@@ -60,6 +61,7 @@ class CombinedSpotter:
     """
 
     name = "combined"
+    uses_graph = True
 
     def __init__(
         self, rules: RuleSettings, network: NetSpotter, by: judge.Judge | None = None
@@ -125,6 +127,10 @@ class CombinedSpotter:
     def check(self, settings: Settings) -> None:
         """As `NetSpotter.check`."""
         self._network.check(settings)
+
+    def to(self, device: str) -> bool:
+        """As `NetSpotter.to`."""
+        return self._network.to(device)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
         """The tracks of both, the rules' first, and the expressions in order of onset.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -118,6 +118,11 @@ class DenseSelfLayer(DenseLayer):
         return super()._at_once(adjacency) + torch.einsum("ij,co->jcio", itself, self.own)
 
 
+def _arguments(call: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """What a layer of torch-geometric takes: these classes keep no contract but their signature."""
+    return inspect.signature(call).parameters
+
+
 class PyGLayer(nn.Module):
     """Any message-passing layer of torch-geometric, by class name.
 
@@ -140,7 +145,7 @@ class PyGLayer(nn.Module):
     ) -> None:
         super().__init__()
         layer = _pyg_layers()[name]
-        known = inspect.signature(layer).parameters
+        known = _arguments(layer)
         ours: dict[str, Any] = {}
         if "normalize" in known and known["normalize"].default is True:
             ours["normalize"] = False  # where the default is False it means unit vectors
@@ -154,7 +159,7 @@ class PyGLayer(nn.Module):
                 'needs in layer_options, or register a "graph-layer" of your own round it.'
             ) from error
         self.register_buffer("edge_index", edges.nonzero().T.flip(0).contiguous(), persistent=False)
-        taken = inspect.signature(self.layer.forward).parameters
+        taken = _arguments(self.layer.forward)
         self.weighted = next((k for k in ("edge_weight", "edge_attr") if k in taken), None)
         try:
             self._batched, self.out_channels = self._probe(in_channels, len(edges))

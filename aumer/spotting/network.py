@@ -15,9 +15,11 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
+from aumer.learning.machine import device_of
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import TrackDecoder
 from aumer.spotting.net import SpottingNetwork
+from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, changes no score.
@@ -49,12 +51,14 @@ def motion_record(motion: MotionSettings) -> dict[str, Any]:
     return record
 
 
-class NetSpotter:
+class NetSpotter(SpotterModel):
     """Spots with a network of any architecture and a decoder.
 
     Attributes:
         name: as results state it; with the file's name where it was loaded from one.
     """
+
+    uses_graph = True
 
     def __init__(
         self,
@@ -136,6 +140,23 @@ class NetSpotter:
         if "motion" in self.net.card:
             about["motion"] = self.motion
         self.net.save(path, about, overwrite=overwrite)
+
+    def to(self, device: str) -> bool:
+        """Run there from now on; "auto" leaves it where it is, which is the CPU by default.
+
+        With 39 thousand parameters a GPU's start takes longer than its work.
+
+        Raises:
+            UsageError: there is no such device here.
+        """
+        if device != "auto":
+            self._device = str(device_of(device))
+        return True
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What the weights say of themselves."""
+        return self.net.card
 
     @property
     def digests(self) -> dict[str, str]:

@@ -33,9 +33,11 @@ from scipy.ndimage import median_filter, uniform_filter1d
 from scipy.signal import find_peaks, peak_prominences
 
 from aumer.config import RuleSettings, Settings
+from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
 from aumer.spotting.noise import DURATION_BIAS_S, NORMAL, Followed, duration_sd, factor, followed
+from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, FloatArray, Scores
 
 __all__ = ["MOVEMENTS", "RuleSpotter"]
@@ -111,7 +113,7 @@ class _Analysed:
         return self.movement.smooth
 
 
-class RuleSpotter:
+class RuleSpotter(SpotterModel):
     """Spots by rules. Called with features it returns scores and expressions.
 
     The scores are tracks "brow", "mouth" and "expression" (the larger of them): d / (d + threshold)
@@ -142,12 +144,13 @@ class RuleSpotter:
         return self._settings.sensitivity
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> RuleSpotter:
-        """As the registry makes it, from all settings in force.
+    def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> RuleSpotter:
+        """As the registry makes it, from all settings in force; rules have no use for a graph.
 
         Raises:
             UsageError: an ROI that the movements are made of is not in `settings.motion.rois`.
         """
+        del graph
         columns(roi_set(settings.motion.rois).names)  # now, not once a video is analysed
         return cls(settings.rules)
 

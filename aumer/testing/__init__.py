@@ -2,16 +2,19 @@
 
 Subclass a suite in a pytest file:
 
-from aumer.testing import RecognizerSuite
+from aumer.testing import FlowSuite  # or DataSetSuite, RecognizerSuite, SpotterSuite
 
-class TestMine(RecognizerSuite):
+class TestMine(FlowSuite):
     def make(self):
-        return Mine()
+        return mine
 
 `moving_face` films a real portrait whose every displacement is known, `turned_head` turns a head to
 its profile, `decoding` makes scores of known expressions.
 """
 
+from aumer.testing.data_sets import DataSetSuite
+from aumer.testing.flows import FlowSuite
 from aumer.testing.recognizers import RecognizerSuite
+from aumer.testing.spotters import SpotterSuite
 
-__all__ = ["RecognizerSuite"]
+__all__ = ["DataSetSuite", "FlowSuite", "RecognizerSuite", "SpotterSuite"]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, MotionSettings, Settings, digest
 from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
 from aumer.files import StrPath
+from aumer.flow import resolve as resolve_flow
 from aumer.recognition import apex as apexes
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS
@@ -266,7 +267,7 @@ def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
     from aumer.recognition.sequences.inputs import steps_as_features
 
     motion = reading.settings.motion
-    flow = registry.resolve("flow", motion.flow)
+    flow = resolve_flow(motion.flow)
     frames = range(example.onset, example.offset + 1)
     faces = aligned_faces(example.path, frames, track, motion, fps=example.fps)
     known = [a in faces and b in faces for a, b in pairwise(frames)]
@@ -302,6 +303,8 @@ class StoredClips:
     subjects: tuple[str, ...]
     classes: tuple[str, ...]
     names: tuple[str, ...]
+    #: Which data set each is of is known to the listing that they were made of.
+    sources: ClassVar[tuple[str, ...]] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -418,4 +421,4 @@ def _check_parts(reading: Reading) -> None:
     if reading.sequences is not None:
         flows |= {reading.sequences.flow} - {"none"}
     for name in flows:
-        registry.resolve("flow", name)
+        resolve_flow(name)

@@ -247,7 +247,7 @@ def read_videos(
         videos = tuple(v for v in videos if v.subject not in data.exclude_subjects)
     else:
         records = [r for r in found.records() if r.subject not in data.exclude_subjects]
-        if hasattr(found, "features"):  # a data set that comes as features (AUW-GCN's)
+        if found.comes_as == "features":  # AUW-GCN's
             said = config.settings or config.overrides
             motion = _settings(config).motion if said else None
             videos = tuple(

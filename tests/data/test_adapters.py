@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -15,7 +15,8 @@ from data import trees
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aumer.data import labels, load, read_table_report
+from aumer.data import labels, read_table_report
+from aumer.data import load as load_data_set
 from aumer.data.auwgcn_features import AuwgcnFeatures
 from aumer.data.auwgcn_features import _truth as truth_of
 from aumer.data.check import check
@@ -28,9 +29,23 @@ from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
+from aumer.testing import DataSetSuite
 from aumer.types import Annotation, VideoRecord
 
 Find = Callable[[str], Path]
+
+
+def load(name: str, root: Path, **options: Any) -> DataSet:
+    """A data set as aumer loads it, which passes the suite that users run on their own."""
+    data = load_data_set(name, root, **options)
+
+    class Suite(DataSetSuite):
+        def make(self) -> DataSet:
+            return data
+
+    for test in (name for name in dir(Suite) if name.startswith("test_")):
+        getattr(Suite(), test)()
+    return data
 
 
 def annotations(data: DataSet) -> list[Annotation]:
@@ -616,3 +631,72 @@ def test_a_data_set_of_ones_own_class(tmp_path: Path) -> None:
     data = load(Mine, tmp_path, fps=12.0)
     assert data.records()[0].fps == 12.0
     assert check(data).faults == ()
+    with pytest.raises(UsageError, match=r"mine has no option 'rate'; its options are fps"):
+        load(Mine, tmp_path, rate=12.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        ({"layout": ""}, "test_it_says_what_it_is"),
+        ({"report": None}, "test_it_says_what_it_is"),
+        ({"comes_as": "tables"}, "test_it_says_what_it_is"),
+        ({"name": "other"}, "test_records_are_sorted_and_there_once"),
+        ({"shown": ("b", "a")}, "test_records_are_sorted_and_there_once"),
+        ({"shown": ("a", "a")}, "test_records_are_sorted_and_there_once"),
+        (
+            {"fps": property(lambda self: next(RATES))},
+            "test_the_same_folder_gives_the_same_records",
+        ),
+        ({"comes_as": "features"}, "test_features_are_there_where_it_says_so"),
+        ({"features": lambda self, r: None}, "test_features_are_there_where_it_says_so"),
+        (
+            {"from_root": classmethod(lambda cls, root: cls())},
+            "test_a_folder_that_is_not_there_is_refused",
+        ),
+    ],
+)
+def test_the_suite_sees_what_is_wrong(fault: dict[str, Any], test: str) -> None:
+    class Wrong(DataSetSuite):
+        def make(self) -> DataSet:
+            made: DataSet = type("Wrong", (Two,), fault)()
+            return made
+
+    class Right(DataSetSuite):
+        def make(self) -> DataSet:
+            return Two()
+
+    getattr(Right(), test)()
+    with pytest.raises((AssertionError, UsageError)):
+        getattr(Wrong(), test)()
+
+
+RATES = iter(range(10, 100))
+
+
+class Two(DataSet):
+    """The least that a data set can be."""
+
+    name = "two"
+    layout = "none"
+    shown = ("a", "b")
+    fps = 10.0
+    report = Report()
+
+    @classmethod
+    def from_root(cls, root: Path) -> DataSet:  # type: ignore[override]
+        raise UsageError(f"{root} is not there")
+
+    def records(self) -> tuple[VideoRecord, ...]:
+        return tuple(
+            VideoRecord(
+                "two",
+                "s",
+                each,
+                self.fps,
+                Path("v"),
+                9,
+                (Annotation("s", each, "micro", 1, 2, 3),),
+            )
+            for each in self.shown
+        )

@@ -1,29 +1,49 @@
-"""The contract of `aumer.flow`, kept by every registered flow; a new one needs no line here."""
+"""Every registered flow passes the suite that users run on their own; and it sees faults."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from scipy import ndimage
-from scipy.ndimage import gaussian_filter
 
-from aumer.errors import EXIT_USAGE, BackendUnavailable
-from aumer.flow import Flow
+from aumer.errors import EXIT_USAGE, BackendUnavailable, UsageError
+from aumer.flow import Flow, resolve
 from aumer.flow import opencv as flow_module
-from aumer.registry import names, resolve
+from aumer.flow.opencv import farneback
+from aumer.registry import names, register
+from aumer.registry import resolve as named
+from aumer.testing import FlowSuite
+from aumer.testing.flows import texture as textured
 
-#: Pixels at the edge of which nothing is asked: what moved there is not in the other image.
-EDGE = 16
+
+def suite(name: str) -> type[FlowSuite]:
+    class Suite(FlowSuite):
+        @pytest.fixture(autouse=True)
+        def _there(self) -> None:
+            image = textured()[:32, :32]
+            try:
+                named("flow", name)(image, image)
+            except BackendUnavailable as error:
+                (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+
+        def make(self) -> str:
+            return name
+
+    return Suite
+
+
+# A new one needs no line here.
+globals().update({f"Test_{name}": suite(name) for name in names("flow")})
 
 
 @pytest.fixture(scope="module", params=names("flow"))
-def flow(request: pytest.FixtureRequest, texture: np.ndarray) -> Flow:
-    found: Flow = resolve("flow", request.param)
+def flow(request: pytest.FixtureRequest, texture: np.ndarray) -> Any:
+    found = named("flow", request.param)
     try:
         found(texture[:32, :32], texture[:32, :32])
     except BackendUnavailable as error:
@@ -33,25 +53,7 @@ def flow(request: pytest.FixtureRequest, texture: np.ndarray) -> Flow:
 
 @pytest.fixture(scope="module")
 def texture() -> np.ndarray:
-    """(160, 160) uint8 with detail at the scale of a face's skin and features."""
-    rng = np.random.default_rng(0)
-    noise = gaussian_filter(rng.normal(size=(160, 160)), 2) + gaussian_filter(
-        rng.normal(size=(160, 160)), 6
-    )
-    scaled = (noise - noise.min()) / np.ptp(noise)
-    image = (20 + 215 * scaled).astype(np.uint8)
-    image.flags.writeable = False  # a flow that writes into its input fails at once
-    return image
-
-
-def moved(texture: np.ndarray, dx: int, dy: int, side: int = 96) -> tuple[np.ndarray, np.ndarray]:
-    """Two views of the texture; what is at a pixel of the first is dx, dy px on in the second."""
-    a = texture[32 : 32 + side, 32 : 32 + side]
-    return a, texture[32 - dy : 32 - dy + side, 32 - dx : 32 - dx + side]
-
-
-def inner(field: np.ndarray) -> np.ndarray:
-    return field[EDGE:-EDGE, EDGE:-EDGE]
+    return textured()
 
 
 def check(field: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -60,129 +62,137 @@ def check(field: np.ndarray, shape: tuple[int, ...]) -> None:
     assert np.isfinite(field).all()
 
 
-@pytest.mark.parametrize("shape", [(96, 96), (64, 97), (97, 64), (61, 53), (33, 128), (16, 16)])
-def test_any_size(flow: Flow, texture: np.ndarray, shape: tuple[int, int]) -> None:
-    h, w = shape
-    check(flow(texture[:h, :w], texture[1 : h + 1, 2 : w + 2]), shape)
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        (lambda a, b: farneback(a, b)[:-1], "test_any_size"),
+        (lambda a, b: farneback(a, b).astype(np.float64), "test_any_size"),
+        (lambda a, b: farneback(a, b) + 0.2, "test_nothing_moves_between_identical_images"),
+        (
+            lambda a, b: farneback(b, a),
+            "test_x_is_to_the_right_and_y_down_from_the_first_to_the_second",
+        ),
+        (lambda a, b: farneback(a, b)[..., ::-1], "test_motion_of_a_tenth_of_a_pixel_is_seen"),
+        (
+            lambda a, b: np.roll(farneback(a, b), 12, axis=1),
+            "test_the_motion_lies_where_it_was_in_the_first_image",
+        ),
+        (lambda a, b: farneback(a, b) / a.std(), "test_images_without_texture_give_numbers"),
+        (
+            lambda a, b: farneback(a, b) + np.float32(np.random.default_rng().random()),
+            "test_no_call_leaves_anything_behind",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_the_suite_sees_what_is_wrong(fault: Callable[..., Any], test: str) -> None:
+    class Wrong(FlowSuite):
+        def make(self) -> Any:
+            return fault
+
+    with pytest.raises((AssertionError, UsageError)):
+        getattr(Wrong(), test)()
 
 
-def test_nothing_moves_between_identical_images(flow: Flow, texture: np.ndarray) -> None:
-    a = texture[:96, :96]
-    field = flow(a, a.copy())
-    assert np.abs(inner(field)).max() < 1e-3
-    # Farneback's polynomials lean at the very edge.
-    assert np.abs(field).max() < 0.15
+def test_the_suite_sees_a_region_that_is_none() -> None:
+    class Lazy(Flow):
+        def __call__(self, previous: Any, following: Any) -> Any:
+            return farneback(previous, following)
+
+        def many(self, pairs: Any) -> Any:
+            return [self(*pair) * 2 for pair in pairs]
+
+        def within(self, region: Any) -> Flow:
+            return Lazy()
+
+    class Wrong(FlowSuite):
+        def make(self) -> Flow:
+            return Lazy()
+
+    for test in ("test_a_region_is_the_same_for_whoever_asks", "test_many_are_as_one_by_one"):
+        with pytest.raises(AssertionError):
+            getattr(Wrong(), test)()
 
 
-@pytest.mark.parametrize("shift", [(2, 1), (0, -1), (-3, 2)], ids=str)
-def test_x_is_to_the_right_and_y_down_from_the_first_to_the_second(
-    flow: Flow, texture: np.ndarray, shift: tuple[int, int]
-) -> None:
-    field = flow(*moved(texture, *shift))
-    check(field, (96, 96))
-    np.testing.assert_allclose(inner(field).reshape(-1, 2).mean(axis=0), shift, atol=0.02)
-    assert np.abs(inner(field) - shift).max() < 0.2
+# Flows of one's own
 
 
-@pytest.mark.parametrize("shift", [(0.25, -0.1), (-0.05, 0.4)], ids=str)
-def test_motion_of_a_tenth_of_a_pixel_is_seen(
-    flow: Flow, texture: np.ndarray, shift: tuple[float, float]
-) -> None:
-    """Most micro motion is below .1 px a frame. TV-L1 shrinks it by a sixth."""
-    second = ndimage.shift(texture.astype(float), shift[::-1], order=3, mode="nearest")
-    field = inner(flow(texture, second.round().clip(0, 255).astype(np.uint8)))
-    found = field.reshape(-1, 2).mean(axis=0)
-    np.testing.assert_allclose(found, shift, atol=0.06)
-    assert (found / shift > 0.7).all()
+PAIR = (np.zeros((8, 6), np.uint8), np.ones((8, 6), np.uint8))
 
 
-def test_the_motion_lies_where_it_was_in_the_first_image(flow: Flow, texture: np.ndarray) -> None:
-    """A piece that moves 3 px is found under its old place, not under its new one."""
-    a = np.ascontiguousarray(texture[:96, :96])
-    b = a.copy()
-    b[30:60, 43:73] = a[30:60, 40:70]
-    field = flow(a, b)
-    assert np.median(field[36:54, 46:64, 0]) == pytest.approx(3, abs=0.3)
-    assert abs(np.median(field[70:90, 10:80, 0])) < 0.05
+def test_a_function_has_all_that_a_flow_has() -> None:
+    found = resolve(lambda a, b: np.full((*a.shape, 2), float(b[0, 0]), np.float32))
+    assert found.batch == 1 and found.within((0, 0, 2, 2)) is found
+    assert [float(field.mean()) for field in found.many([PAIR, PAIR])] == [1.0, 1.0]
+    assert resolve(found) is found
 
 
-@pytest.mark.parametrize("grey", [0, 7, 255])
-def test_images_without_texture_give_numbers(flow: Flow, texture: np.ndarray, grey: int) -> None:
-    flat = np.full((48, 48), grey, np.uint8)
-    assert np.abs(flow(flat, flat)).max() < 1e-3
-    check(flow(flat, 255 - flat), (48, 48))
-    check(flow(flat, texture[:48, :48]), (48, 48))
-    check(flow(texture[:48, :48], flat), (48, 48))
+def test_what_an_object_has_without_deriving_is_used() -> None:
+    class Duck:
+        batch = 3
 
+        def __init__(self, region: Any = None) -> None:
+            self.region = region
 
-def test_noise_gives_numbers(flow: Flow) -> None:
-    a, b = np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8)
-    check(flow(a, b), (48, 48))
+        def __call__(self, previous: Any, following: Any) -> Any:
+            raise AssertionError("one by one")
+
+        def many(self, pairs: Any) -> Any:
+            return [np.full((*a.shape, 2), len(pairs), np.float32) for a, _ in pairs]
+
+        def within(self, region: Any) -> Any:
+            return Duck(region)
+
+    for made in (Duck(), Duck):  # a class is made without arguments
+        found = resolve(made)  # type: ignore[arg-type]
+        assert found.batch == 3
+        part = found.within((0, 0, 2, 2))
+        assert part is not found and part.batch == 3
+        assert float(part.many([PAIR, PAIR])[0].mean()) == 2
 
 
 @pytest.mark.parametrize(
-    "laid_out",
+    ("given", "told"),
     [
-        np.asfortranarray,
-        lambda a: np.repeat(a, 2, axis=1)[:, ::2],
-        lambda a: np.stack([a, 255 - a], axis=2)[:, :, 0],
-        lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+        (None, "None"),
+        (np.zeros((8, 6), np.float32), r"an array of shape \(8, 6\), float32"),
+        (np.zeros((6, 8, 2), np.float32), r"an array of shape \(6, 8, 2\), float32"),
+        ([[1.0]], r"\[\[1.0\]\]"),
     ],
-    ids=["Fortran", "every other", "a channel", "negative strides"],
+    ids=["None", "no axes", "turned", "a list"],
 )
-def test_any_memory_layout(
-    flow: Flow, texture: np.ndarray, laid_out: Callable[[np.ndarray], np.ndarray]
+def test_answers_that_are_no_flow_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, given: Any, told: str
 ) -> None:
-    a, b = (np.ascontiguousarray(image[:64, :50]) for image in moved(texture, 1, -1))
-    other = laid_out(a), laid_out(b)
-    assert not other[0].flags.c_contiguous
-    np.testing.assert_array_equal(flow(*other), flow(a, b))
+    from aumer import registry
+
+    monkeypatch.setattr(registry, "_parts", {**registry._parts, "flow": {}})
+    register("flow", "mine")(lambda previous, following: given)
+    message = rf"the flow 'mine' must return \(H, W, 2\) float32.*\(8, 6, 2\).*it returned {told}"
+    with pytest.raises(UsageError, match=message):
+        resolve("mine")(*PAIR)
+    with pytest.raises(UsageError, match=message):
+        resolve("mine").many([PAIR])
 
 
-def test_no_call_leaves_anything_behind(flow: Flow, texture: np.ndarray) -> None:
-    pair = moved(texture, 2, 1, side=64)
-    first = flow(*pair)
-    kept = first.copy()
-    np.testing.assert_array_equal(flow(*pair), kept)
-    for other in (moved(texture, -3, 0), moved(texture, 1, 1, side=16), pair[::-1]):
-        flow(*other)
-        np.testing.assert_array_equal(flow(*pair), kept)
-    np.testing.assert_array_equal(first, kept)  # the result is no scratch buffer
+def test_what_cannot_be_a_flow_is_refused() -> None:
+    class Short(Flow):
+        def __call__(self, previous: Any, following: Any) -> Any:
+            return farneback(previous, following)
 
+        def many(self, pairs: Any) -> Any:
+            return None
 
-def test_threads_give_what_one_thread_gives(flow: Flow, texture: np.ndarray) -> None:
-    """Motion is measured in a pool; OpenCV's flow objects own scratch buffers."""
-    pairs = [
-        moved(texture, dx, dy, side)
-        for dx, dy, side in ((2, 1, 48), (-1, 0, 48), (0, 3, 40), (-2, -2, 56), (1, 1, 33))
-    ] * 2
-    serial = [flow(*pair) for pair in pairs]
-    with ThreadPoolExecutor(4) as pool:
-        parallel = list(pool.map(lambda pair: flow(*pair), pairs))
-    for one, other in zip(serial, parallel, strict=True):
-        np.testing.assert_array_equal(one, other)
+    class Half(Flow): ...
 
-
-def test_a_region_is_the_same_for_whoever_asks(flow: Flow, texture: np.ndarray) -> None:
-    """What `Flow` says of ``within``; many together, one by one, and after other regions."""
-    if not hasattr(flow, "within"):
-        pytest.skip("this flow offers no regions")
-    pairs = [moved(texture, 2, 1, side=64), moved(texture, -1, 0, side=64)]
-    whole = [flow(*pair) for pair in pairs]
-    part = flow.within((10, 4, 60, 40))
-    fields = [part(*pair) for pair in pairs]
-    flow.within((0, 0, 20, 20))(*pairs[0])
-    for pair, everywhere, field in zip(pairs, whole, fields, strict=True):
-        check(field, (64, 64))
-        np.testing.assert_array_equal(part(*pair), field)
-        np.testing.assert_array_equal(flow(*pair), everywhere)
-        box = (slice(4, 40), slice(10, 60))
-        assert np.abs(field - everywhere)[box][10:-10, 10:-10].mean() < 0.02
-        field[box] = 0
-        assert not field.any()
-    if hasattr(part, "many"):
-        together = part.many(pairs)
-        np.testing.assert_allclose(together, [part(*pair) for pair in pairs], atol=0.01)
+    with pytest.raises(UsageError, match=r"one flow for each of 1 pairs.*returned None"):
+        resolve(Short()).many([PAIR])
+    with pytest.raises(UsageError, match="'int' cannot be used: 3 cannot be called"):
+        resolve(3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"cannot be made without arguments.*__call__"):
+        resolve(Half)
+    with pytest.raises(UsageError, match="Did you mean 'farneback'"):
+        resolve("farnebak")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +207,7 @@ def test_a_region_is_the_same_for_whoever_asks(flow: Flow, texture: np.ndarray) 
     ],
 )
 def test_two_images_of_one_shape_are_needed(
-    flow: Flow, first: tuple[int, ...], second: tuple[int, ...]
+    flow: Any, first: tuple[int, ...], second: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match=r"one shape \(H, W\)") as caught:
         flow(np.zeros(first, np.uint8), np.zeros(second, np.uint8))
@@ -216,7 +226,7 @@ def without_optflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_optflow")
 def test_an_opencv_without_tvl1_says_what_to_do(texture: np.ndarray) -> None:
-    tvl1 = resolve("flow", "tvl1-opencv")  # the name is known and importing it is no error
+    tvl1 = named("flow", "tvl1-opencv")  # the name is known and importing it is no error
     with ThreadPoolExecutor(1) as fresh:  # a thread that has no TV-L1 object yet
         error = fresh.submit(tvl1, texture, texture).exception()
     assert isinstance(error, BackendUnavailable)
@@ -229,7 +239,7 @@ def test_an_opencv_without_tvl1_says_what_to_do(texture: np.ndarray) -> None:
 @pytest.mark.usefixtures("without_optflow")
 @pytest.mark.parametrize("name", ["dis", "farneback"])
 def test_the_other_flows_need_no_contrib_modules(name: str, texture: np.ndarray) -> None:
-    check(resolve("flow", name)(texture, texture), texture.shape)
+    check(named("flow", name)(texture, texture), texture.shape)
 
 
 def test_a_thread_that_could_not_make_tvl1_can_later(monkeypatch: pytest.MonkeyPatch) -> None:

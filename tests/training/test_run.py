@@ -216,6 +216,8 @@ def test_a_published_network_is_one_on_published_motion(
     asked: list[Settings] = []
 
     class Films:
+        comes_as = "videos"
+
         def records(self) -> tuple[VideoRecord, ...]:
             return (VideoRecord("own", "s1", "v1", 30.0),)
 
@@ -237,6 +239,8 @@ def test_features_that_come_without_films_are_what_the_settings_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Features:
+        comes_as = "features"
+
         def records(self) -> tuple[VideoRecord, ...]:
             return (VideoRecord("theirs", "s1", "v1", 30.0),)
 

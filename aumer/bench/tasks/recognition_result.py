@@ -234,7 +234,7 @@ def scored(
     if isinstance(run, str):
         run = Run(AT_HAND, run)
     if sources is None:
-        sources = getattr(clips, "sources", ())
+        sources = clips.sources
     rows_of = zip(clips.subjects, clips.names, strict=True)
     source = dict(zip(rows_of, sources, strict=True)) if sources else {}
     if source:

@@ -32,7 +32,7 @@ from aumer.evaluation.spotting import SpottingReport, evaluate, merge_folds
 from aumer.evaluation.strs import StrsReport
 from aumer.evaluation.tables import as_dicts
 from aumer.files import StrPath
-from aumer.pipeline import SpotterModel
+from aumer.spotting.seam import SpotterModel, spotted
 from aumer.training.videos import LabelledVideo
 
 #: Keys of a protocol that change a score but no prediction: a run may be scored again by others.
@@ -339,7 +339,9 @@ def _coverage(video: LabelledVideo) -> float:
 
 
 def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[Prediction]:
-    return [Prediction.of(v.subject, v.name, e) for v in videos for e in spotter(v.features)[1]]
+    return [
+        Prediction.of(v.subject, v.name, e) for v in videos for e in spotted(spotter, v.features)[1]
+    ]
 
 
 def _oracle(

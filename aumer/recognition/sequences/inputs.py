@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aumer import registry
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import MotionSettings, digest, load_settings
 from aumer.errors import ConfigError, NoFaceError, UsageError
+from aumer.flow import Flow
+from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import roi_set
 from aumer.recognition import apex as apexes
 from aumer.recognition.frames import Part, Places, between
@@ -200,7 +201,7 @@ class SequencePart(Part):
         _check_order(onset, apex, offset)
         self._settings = settings or SequenceSettings()
         flow = self._settings.flow
-        self._flow = None if flow == "none" else registry.resolve("flow", flow)
+        self._flow = None if flow == "none" else resolve_flow(flow)
         margin = 0 if self._settings.length else self._settings.margin
         self.first = max(0, onset - margin)
         self.last = None if offset is None else offset + margin
@@ -272,17 +273,15 @@ def _sequence(
     landmarks: FloatArray,
     frames: tuple[int, int | str, int],
     fps: float,
-    flow: Any,
+    flow: Flow | None,
     settings: SequenceSettings,
 ) -> ClipSequence:
     fields: FloatArray | None = None
     if flow is not None:
         fields = np.zeros((len(grey) - 1, *grey.shape[1:], 2), np.float32)
         pairs = list(pairwise(grey))
-        some = int(getattr(flow, "batch", 1))  # how many it takes together
-        for k in range(0, len(pairs), some):
-            now = pairs[k : k + some]
-            fields[k : k + some] = flow.many(now) if some > 1 else [flow(*now[0])]
+        for k in range(0, len(pairs), flow.batch):
+            fields[k : k + flow.batch] = flow.many(pairs[k : k + flow.batch])
     onset, found, offset = frames
     apex = found
     if isinstance(apex, str):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from aumer import registry
 from aumer.errors import NoFaceError
-from aumer.flow import Flow
+from aumer.flow import Flow, FlowFunction
+from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.seam import Clips
@@ -14,7 +14,10 @@ from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 
 
 def flow_maps_of(
-    clips: SequenceClips, flow: str | Flow = "tvl1", *, max_head_residual: float = 1.0
+    clips: SequenceClips,
+    flow: str | Flow | FlowFunction = "tvl1",
+    *,
+    max_head_residual: float = 1.0,
 ) -> Clips:
     """The motion of each clip from onset to apex, led by the frame between.
 
@@ -26,7 +29,7 @@ def flow_maps_of(
         UsageError: there is no such flow.
         NoFaceError: a clip does not show one face in motion.
     """
-    function: Flow = registry.resolve("flow", flow)
+    function = resolve_flow(flow)
     maps = []
     for number, clip in enumerate(clips.inputs):
         between = (clip.onset + clip.apex) // 2

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from aumer import registry
 from aumer.face.mean_face import MEAN_FACE
+from aumer.flow import resolve as resolve_flow
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.simulate.anatomy import displacement
 from aumer.strict import require
@@ -191,7 +191,7 @@ def _clip(
         landmarks.append(((face.pixels(points) + 0.5) / face.size - 0.5).astype(np.float32))
     flow = None
     if plan.flow != "none":
-        function = registry.resolve("flow", plan.flow)
+        function = resolve_flow(plan.flow)
         flow = np.stack([function(a, b) for a, b in pairwise(grey)])
     return ClipSequence(
         np.stack(grey),
