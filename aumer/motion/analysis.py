@@ -91,6 +91,7 @@ class Watch(Protocol):
 class FrameRange:
     """Which part of a video to analyse, in frames: an expression, and what lies round it.
 
+    No `aumer.types.Interval`: either end may be left open, as nobody knows yet where a video ends.
     A step of the analysis is added at either end.
 
     Attributes:

@@ -28,7 +28,7 @@ from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips, MotionClips, Reads, resolve
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.training.listing import Example, Listing, Unseen
-from aumer.types import FaceTrack, Features
+from aumer.types import FaceTrack, Features, Moment
 
 if TYPE_CHECKING:
     from aumer.face.track import FaceTracker
@@ -195,7 +195,7 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
         NoFaceError: its face cannot be seen.
         VideoError, UsageError: its frames cannot be read, or are not there.
     """
-    from aumer.recognition.clips import ClipMaker, Moment
+    from aumer.recognition.clips import ClipMaker
     from aumer.recognition.sequences.inputs import pack
 
     motion, sequences = reading.settings.motion, reading.sequences
@@ -210,7 +210,7 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
     facts = {"coverage": np.array(track.valid[inside].mean())}
     peak = example.apex if example.apex is not None else _apex(example, reading, track)
     facts["peak"] = np.array(peak)
-    moment = Moment(example.onset, peak, example.offset)
+    moment = Moment(example.onset, example.offset, peak)
     features = _motion(example, reading, track) if reading.reads == "motion" else None
     (made,) = maker(example.path, [moment], track, features, fps=example.fps)
     if made.clip is None:
