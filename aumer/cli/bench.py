@@ -12,7 +12,7 @@ from aumer.cli.console import Console
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+    from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
     from aumer.evaluation.spotting import SpottingReport
 
 #: Our evaluator's name, and the word for it and every published one.
@@ -152,7 +152,7 @@ def _settings(args: argparse.Namespace) -> SpottingSettings:
 
 def _read(
     args: argparse.Namespace,
-) -> tuple[list[Prediction], list[Truth], list[Video] | None]:
+) -> tuple[list[PredictedInterval], list[Truth], list[Video] | None]:
     """The rows of all files, and the list of videos where one is given or made from the rows."""
     from dataclasses import replace
 
@@ -225,7 +225,7 @@ def _score(args: argparse.Namespace, console: Console) -> int:
 
 def _evaluated(
     args: argparse.Namespace,
-    predictions: Sequence[Prediction],
+    predictions: Sequence[PredictedInterval],
     truths: Sequence[Truth],
     videos: Sequence[Video] | None,
     settings: SpottingSettings,
@@ -386,7 +386,7 @@ def _bootstrap(
 
 
 def _strs(
-    predictions: Sequence[Prediction],
+    predictions: Sequence[PredictedInterval],
     truths: Sequence[Truth],
     videos: Sequence[Video] | None,
     settings: SpottingSettings,

@@ -20,7 +20,7 @@ from aumer.evaluation.rows import (
     Comparison,
     Ends,
     MissingOffset,
-    Prediction,
+    PredictedInterval,
     SpottingSettings,
     Truth,
     Video,
@@ -292,7 +292,7 @@ class LegacyReport:
 
 def score(
     name: str,
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
 ) -> LegacyReport:
@@ -315,7 +315,7 @@ def score(
 
 def _cases(
     legacy: Legacy,
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None,
 ) -> list[Case]:
@@ -377,7 +377,7 @@ class OfficialStrs:
 
 
 def strs_official(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
     *,
@@ -394,7 +394,7 @@ def strs_official(
     """
     legacy = find("strs-official")
     predictions, truths = list(predictions), list(truths)
-    rows: list[Prediction | Truth] = [*predictions, *truths]
+    rows: list[PredictedInterval | Truth] = [*predictions, *truths]
     for row in rows:
         if row.kind == kind and not row.label:
             raise UsageError(

@@ -16,7 +16,14 @@ from aumer.flow import Flow
 from aumer.motion import AlignedFace
 from aumer.recognition.apex import roi_difference, rows_between
 from aumer.recognition.flow_map import flow_map
-from aumer.recognition.frames import Faces, Part, aligned_faces, landmarks_at, landmarks_in, read
+from aumer.recognition.frames import (
+    Faces,
+    FramePart,
+    aligned_faces,
+    landmarks_at,
+    landmarks_in,
+    read,
+)
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.seam import Reads, Recognizer
 from aumer.recognition.sequences.clips import ClipSequence
@@ -198,7 +205,7 @@ class ClipMaker:
     def _sequences(
         self, source: Source, moments: Sequence[Moment], track: FaceTrack, fps: float | None
     ) -> Iterator[Made]:
-        parts: list[Part] = []
+        parts: list[FramePart] = []
         for moment in moments:
             end = moment.apex if self.to == "apex" else moment.offset
             if end - moment.onset >= MAX_FRAMES:

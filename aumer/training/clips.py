@@ -45,7 +45,7 @@ _VERSION = 2
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClipReading:
     """How inputs are made of frames.
 
     Attributes:
@@ -90,7 +90,7 @@ class Reading:
 
 def reading_of(
     model: str, table: Mapping[str, Any], settings: Settings, where: str, rois: tuple[str, ...]
-) -> Reading:
+) -> ClipReading:
     """How a recogniser's inputs are made.
 
     Args:
@@ -107,10 +107,10 @@ def reading_of(
         raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
     if kind.reads[0] == "sequence":
         made = sequence_settings(kind.default_inputs, inputs, settings)
-        return Reading(settings, made, kind.reads_to, apex)
+        return ClipReading(settings, made, kind.reads_to, apex)
     motion = strict.build(MotionSettings, {**asdict(settings.motion), **inputs}, f"{where}.inputs")
     of_motion = rois if kind.reads[0] == "motion" else ()
-    return Reading(replace(settings, motion=motion), apex=apex, rois=of_motion)
+    return ClipReading(replace(settings, motion=motion), apex=apex, rois=of_motion)
 
 
 #: Keys of a recogniser's table that are no options of its constructor.
@@ -151,7 +151,7 @@ def sequence_settings(
 class _Job:
     number: int
     example: Example
-    reading: Reading
+    reading: ClipReading
     cache: str
 
 
@@ -188,7 +188,7 @@ def _extract(job: _Job) -> _Made:
     return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
 
 
-def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arrays:
+def _inputs(example: Example, reading: ClipReading, content: str, cache: str) -> Arrays:
     """The arrays of a clip.
 
     Raises:
@@ -220,7 +220,9 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
     return {**facts, **pack(made.clip)}
 
 
-def _track(example: Example, reading: Reading, margin: int, content: str, cache: str) -> FaceTrack:
+def _track(
+    example: Example, reading: ClipReading, margin: int, content: str, cache: str
+) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset."""
     from aumer.recognition.frames import follow
 
@@ -245,7 +247,7 @@ def _tracker(face: FaceSettings) -> FaceTracker:
     return FaceTracker.from_settings(face)
 
 
-def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
+def _apex(example: Example, reading: ClipReading, track: FaceTrack) -> int:
     from aumer.recognition.apex import flow_peak, midpoint
     from aumer.recognition.clips import apex_by_roi_difference
 
@@ -259,7 +261,7 @@ def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
     return flow_peak(_motion(example, reading, track), onset, offset)
 
 
-def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
+def _motion(example: Example, reading: ClipReading, track: FaceTrack) -> Features:
     """Motion of the ROIs from frame to frame, from onset to offset."""
     from aumer.motion import roi_motions
     from aumer.recognition.frames import aligned_faces
@@ -363,7 +365,7 @@ class Seen:
 
 def extract(
     listing: Listing,
-    reading: Reading,
+    reading: ClipReading,
     *,
     cache: StrPath,
     run: Callable[[Callable[[_Job], _Made], Sequence[_Job]], Iterable[_Made]] = map,
@@ -410,7 +412,7 @@ def extract(
     return clips, tuple(Seen(e, made.coverage) for e, made in seen), unseen
 
 
-def _check_parts(reading: Reading) -> None:
+def _check_parts(reading: ClipReading) -> None:
     """Complain now, and once, of a name that there is not."""
     registry.resolve("detector", reading.settings.face.detector)
     registry.resolve("landmarker", reading.settings.face.landmarker)

@@ -89,7 +89,7 @@ def make_samples(
             )
     if settings.samples == "segments":
         return Segments(videos, config, settings)
-    return Windows(videos, config, halo, settings)
+    return SampleWindows(videos, config, halo, settings)
 
 
 def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
@@ -137,7 +137,7 @@ def events_of(video: LabelledVideo, settings: TrainSettings) -> tuple[TargetEven
     )
 
 
-class Windows:
+class SampleWindows:
     """Every row of every video once an epoch, in windows of at most the given length.
 
     A video is cut into equal windows, each with the context that the network sees, so that where

@@ -166,9 +166,7 @@ def test_replayed_videos_are_as_long_as_the_real_ones(shared_data: Callable[[str
 def test_rows_with_faults_are_replayed_by_rule() -> None:
     rows = [
         Annotation("", "v_1", "macro", 10, 15, None, "12"),  # a missing offset
-        Annotation(
-            "", "v_1", "micro", 60, 90, 70, "54"
-        ),  # an apex outside, and nothing that moves skin
+        Annotation("", "v_1", "micro", 60, 90, 70, "54"),  # an apex outside; no skin moves
         Annotation("", "v_2", "micro", 0, None, 9, "L4"),  # no apex
     ]
     lines = replay(rows, 30)

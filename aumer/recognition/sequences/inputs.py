@@ -19,7 +19,7 @@ from aumer.errors import ConfigError, NoFaceError, UsageError, did_you_mean
 from aumer.graph.rois import roi_set
 from aumer.recognition.apex import METHODS as METHODS_OF_APEX
 from aumer.recognition.apex import flow_peak, midpoint, roi_difference
-from aumer.recognition.frames import Part, Places, between
+from aumer.recognition.frames import FramePart, Places, between
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.interpolation import (
     METHODS,
@@ -173,7 +173,7 @@ def sequence_inputs(
     return clip
 
 
-class SequencePart(Part):
+class SequencePart(FramePart):
     """The sequence of one expression, made of frames as they come.
 
     Args:
@@ -181,7 +181,7 @@ class SequencePart(Part):
         offset: `None` for the last frame that comes.
         settings, way: see `sequence_inputs`.
         fps: in place of what the video says.
-        places: see `Part`.
+        places: see `FramePart`.
 
     Attributes:
         first, last: the frames that it wants, the last `None` for all there are.
