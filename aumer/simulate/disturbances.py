@@ -82,12 +82,19 @@ class HeadSway(Turning):
     correlation_s: float
 
     def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        return unrest(rng, times, (self.yaw, self.pitch), self.correlation_s)
+        keep = np.exp(-step_of(times) / self.correlation_s)
+        push = rng.standard_normal((len(times), 2)) * (self.yaw, self.pitch)
+        push[1:] *= np.sqrt(1 - keep**2)
+        turn = lfilter([1.0], [1.0, -keep], push, axis=0)
+        # Muscles do not jerk: without this the sway would have the spectrum of noise.
+        return np.asarray(gaussian_filter1d(turn, 0.1 / step_of(times), axis=0, mode="nearest"))
 
 
 @dataclass(frozen=True)
 class HeadUnrest:
     """The unrest of a head with all that a camera sees of it, and that stabilisation takes off.
+
+    Sines with amplitudes that fall with frequency, as those of postural sway do.
 
     Attributes:
         shift: sd along x and along y, outer-eye distances.
@@ -100,16 +107,27 @@ class HeadUnrest:
     roll: float
     yaw: float
     pitch: float
-    correlation_s: float
+    band_hz: Range
 
     def in_plane(self, rng: np.random.Generator, times: Signal) -> Signal:
         """Shift x and y, growth and roll: (N, 4)."""
         sizes = (self.shift, self.shift, self.growth, self.roll)
-        return unrest(rng, times, sizes, self.correlation_s)
+        return np.stack([size * self._course(rng, times) for size in sizes], axis=1)
 
     def turn(self, rng: np.random.Generator, times: Signal) -> Signal:
         """Yaw and pitch: (N, 2)."""
-        return unrest(rng, times, (self.yaw, self.pitch), self.correlation_s)
+        sizes = (self.yaw, self.pitch)
+        return np.stack([size * self._course(rng, times) for size in sizes], axis=1)
+
+    def _course(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """(N,) of sd 1 over a long time."""
+        hz = np.geomspace(*self.band_hz, 8) * rng.uniform(0.9, 1.1, 8)
+        phase = rng.uniform(0, 2 * np.pi, 8)
+        amplitude = hz**-0.5 * np.sqrt(2 / (1 / hz).sum())
+        course = np.zeros(len(times))
+        for one in zip(amplitude, hz, phase, strict=True):
+            course += one[0] * np.sin(2 * np.pi * one[1] * times + one[2])
+        return course
 
 
 @dataclass(frozen=True)
@@ -340,18 +358,6 @@ class LightingDrift:
 def step_of(times: Signal) -> float:
     """Seconds from one time to the next."""
     return float(times[1] - times[0])
-
-
-def unrest(
-    rng: np.random.Generator, times: Signal, sizes: Sequence[float], correlation_s: float
-) -> Signal:
-    """(N, K) what wanders with these sds and comes back (Ornstein and Uhlenbeck's process)."""
-    keep = np.exp(-step_of(times) / correlation_s)
-    push = rng.standard_normal((len(times), len(sizes))) * sizes
-    push[1:] *= np.sqrt(1 - keep**2)
-    course = lfilter([1.0], [1.0, -keep], push, axis=0)
-    # Muscles do not jerk: without this the sway would have the spectrum of noise.
-    return np.asarray(gaussian_filter1d(course, 0.1 / step_of(times), axis=0, mode="nearest"))
 
 
 def moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterator[float]:
