@@ -1,17 +1,13 @@
-"""What happens to a face that shows no expression: each disturbance drawn once, as curves of time.
+"""What happens to a face that shows no expression: curves of time, and what the ROIs show of them.
 
-The curves are shown in two ways: as displacements of the ROIs (`path`, for the features) and in
-pixels (`aumer.simulate.performance`, for films). What measuring adds is in `nuisance`, as are the
-names. Constants, with their sources, are in ``configs/simulation.toml``.
-
-Draws follow one another in a fixed order, and what a film needs beyond the ROIs comes last: the
-features of a seed stay as they are.
+What measuring adds is in `nuisance`, as are the names. Constants, with their sources, are in
+``configs/simulation.toml``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -91,46 +87,6 @@ class HeadSway(Turning):
 
 
 @dataclass(frozen=True)
-class HeadUnrest:
-    """The unrest of a head with all that a camera sees of it, and that stabilisation takes off.
-
-    Sines with amplitudes that fall with frequency, as those of postural sway do.
-
-    Attributes:
-        shift: sd along x and along y, outer-eye distances.
-        growth: sd of a factor's distance from 1.
-        roll, yaw, pitch: sd, radians.
-    """
-
-    shift: float
-    growth: float
-    roll: float
-    yaw: float
-    pitch: float
-    band_hz: Range
-
-    def in_plane(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """Shift x and y, growth and roll: (N, 4)."""
-        sizes = (self.shift, self.shift, self.growth, self.roll)
-        return np.stack([size * self._course(rng, times) for size in sizes], axis=1)
-
-    def turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """Yaw and pitch: (N, 2)."""
-        sizes = (self.yaw, self.pitch)
-        return np.stack([size * self._course(rng, times) for size in sizes], axis=1)
-
-    def _course(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """(N,) of sd 1 over a long time."""
-        hz = np.geomspace(*self.band_hz, 8) * rng.uniform(0.9, 1.1, 8)
-        phase = rng.uniform(0, 2 * np.pi, 8)
-        amplitude = hz**-0.5 * np.sqrt(2 / (1 / hz).sum())
-        course = np.zeros(len(times))
-        for one in zip(amplitude, hz, phase, strict=True):
-            course += one[0] * np.sin(2 * np.pi * one[1] * times + one[2])
-        return course
-
-
-@dataclass(frozen=True)
 class HeadTurns(Turning):
     """Turns aside and back."""
 
@@ -191,49 +147,21 @@ class Blinks:
 
 @dataclass(frozen=True)
 class GazeShifts:
-    """Eyes that look elsewhere and stay. The brow follows them a little, up and down.
-
-    Attributes:
-        eyes: sd of the gaze sideways and up or down, radians.
-    """
+    """The brow follows the eyes a little, up and down, and stays while they do."""
 
     per_min: float
     brow: float
     move_s: float
-    eyes: tuple[float, float]
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        begins, height, _ = self._drawn(rng, times)
-        level = self._course(times, begins, [self.brow * one for one in height])
+        level = np.zeros(len(times))
+        before = 0.0
+        for begin in moments(rng, times, self.per_min):
+            now = self.brow * rng.standard_normal()
+            level += (now - before) * eased(times - begin, self.move_s)
+            before = now
         moved = roi_displacement((1, "both")) + roi_displacement((2, "both"))
         return np.asarray(level[:, None, None] * moved)
-
-    def gaze(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """Where the eyes look in the same draw of `path`, sideways and up: (N, 2) radians."""
-        begins, height, side = self._drawn(rng, times)
-        x, y = (
-            self._course(times, begins, [size * one for one in drawn])
-            for size, drawn in zip(self.eyes, (side, height), strict=True)
-        )
-        return np.stack([x, y], axis=1)
-
-    def _drawn(
-        self, rng: np.random.Generator, times: Signal
-    ) -> tuple[list[float], list[float], list[float]]:
-        """When the eyes move, and how high and how far aside they look then, sd 1."""
-        begins, height = [], []
-        for begin in moments(rng, times, self.per_min):
-            begins.append(begin)
-            height.append(float(rng.standard_normal()))
-        return begins, height, rng.standard_normal(len(begins)).tolist()
-
-    def _course(self, times: Signal, begins: list[float], levels: list[float]) -> Signal:
-        course = np.zeros(len(times))
-        before = 0.0
-        for begin, now in zip(begins, levels, strict=True):
-            course += (now - before) * eased(times - begin, self.move_s)
-            before = now
-        return course
 
 
 @dataclass(frozen=True)
@@ -264,46 +192,16 @@ class Talking:
     modes_y_px: tuple[tuple[float, ...], ...]
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        bouts, courses = self.drawn(rng, times)
-        speaking = self.speaking(bouts, times)
-        moved = np.zeros((len(times), len(NAMES), 2))
-        for one, x, y in zip(courses, self.modes_x_px, self.modes_y_px, strict=True):
-            course = speaking * one
-            moved += course[:, None, None] * np.stack([x, y], axis=1) / _PX
-        return moved
-
-    def drawn(
-        self, rng: np.random.Generator, times: Signal
-    ) -> tuple[list[tuple[float, float]], list[Signal]]:
-        """Begin and end of each bout in seconds, and the course (N,) of each mode all through."""
-        bouts = []
-        for begin in moments(rng, times, self.per_min):
-            bouts.append((begin, begin + float(rng.uniform(*self.length_s))))
-        return bouts, [self._course(rng, times) for _ in self.modes_x_px]
-
-    @staticmethod
-    def speaking(bouts: Sequence[tuple[float, float]], times: Signal) -> Signal:
-        """1 within the bouts, 0 without: (N,)."""
         speaking = np.zeros(len(times))
-        for begin, end in bouts:
+        for begin in moments(rng, times, self.per_min):
+            end = begin + rng.uniform(*self.length_s)
             bout = eased(times - begin, 0.2) - eased(times - end, 0.2)
             speaking = np.maximum(speaking, bout)
-        return speaking
-
-    def mouth(self, courses: Sequence[Signal]) -> dict[Action, Signal]:
-        """What pixels show of the modes: lips that open as far as the ROI of the lower one goes
-        down, and then close again; and corners as far in or out as theirs."""
-        lip, right, left = (NAMES.index(name) for name in ("lip_lower", "mouth_r", "mouth_l"))
-        lower = courses[0] * self.modes_y_px[0][lip] / _PX
-        inwards = courses[1] * (self.modes_x_px[1][right] - self.modes_x_px[1][left]) / 2 / _PX
-        jaw, lips = (roi_displacement((au, "both"))[lip, 1] for au in (26, 25))
-        opening = np.clip(lower / (jaw + lips), 0, 1)
-        return {
-            (26, "both"): opening,
-            (25, "both"): opening,
-            (18, "both"): np.clip(inwards / roi_displacement((18, "both"))[right, 0], 0, 1),
-            (20, "both"): np.clip(inwards / roi_displacement((20, "both"))[right, 0], 0, 1),
-        }
+        moved = np.zeros((len(times), len(NAMES), 2))
+        for x, y in zip(self.modes_x_px, self.modes_y_px, strict=True):
+            course = speaking * self._course(rng, times)
+            moved += course[:, None, None] * np.stack([x, y], axis=1) / _PX
+        return moved
 
     def _course(self, rng: np.random.Generator, times: Signal) -> Signal:
         """A path whose velocity has its power in the band, 1 px per 1/30 s strong (sd).
@@ -325,38 +223,19 @@ class Talking:
 
 @dataclass(frozen=True)
 class LightingDrift:
-    """Slow changes of light, which pass for motion, each ROI in its own direction.
-
-    Attributes:
-        size: of that motion, outer-eye distances.
-        gain, slope: sd of the light's relative strength, and of its change per outer-eye distance
-            along x.
-    """
+    """Slow changes of light that pass for motion, each ROI in its own direction."""
 
     size: float
     period_s: Range
-    gain: float
-    slope: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        light, towards = self._drawn(rng, times)
-        return np.asarray(self.size * light[:, None, None] * towards)
-
-    def light(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """How much stronger than usual it is in the same draw of `path`, and its slope: (N, 2)."""
-        light, _ = self._drawn(rng, times)
-        slope, _ = self._drawn(rng, times)
-        return np.asarray(np.sqrt(2) * np.stack([self.gain * light, self.slope * slope], axis=1))
-
-    def _drawn(self, rng: np.random.Generator, times: Signal) -> tuple[Signal, Signal]:
-        """A course (N,) in [-1, 1], and where it seems to move each ROI (12, 2), sd 1."""
         period, phase = rng.uniform(*self.period_s), rng.uniform(0, 2 * np.pi)
         towards = rng.standard_normal((len(NAMES), 2)) / np.sqrt(2)
-        return np.sin(2 * np.pi * times / period + phase), towards
+        light = np.sin(2 * np.pi * times / period + phase)
+        return np.asarray(self.size * light[:, None, None] * towards)
 
 
 def step_of(times: Signal) -> float:
-    """Seconds from one time to the next."""
     return float(times[1] - times[0])
 
 

@@ -38,6 +38,9 @@ from aumer.simulate.warp import (
 )
 from aumer.types import FloatArray, ImageArray
 
+#: Noise of the sensor: variance read^2 + gain * level, in grey levels (Foi et al. 2008, Poisson and
+#: Gauss); at mid grey 1.8 grey levels, assumed for a webcam indoors.
+NOISE_READ, NOISE_GAIN = 0.8, 0.02
 #: Shifts of the sheet of noise, px each way.
 _NOISE_ROOM = 512
 
@@ -176,14 +179,12 @@ class Film:
 
     def _develop(self, image: FloatArray, t: float, index: int) -> ImageArray:
         """Light, noise, 8 bits, compression."""
-        constants = self.performance.constants
         gain, slope = self.performance.light(t)
         if gain != 1 or slope != 0:
             across = (np.arange(self.face.size[0]) - self.face.centre[0]) / self.face.eye
             image = image * (gain + slope * np.clip(across, -2, 2))[:, None].astype(np.float32)
         if self.nuisance.noise:
-            read, per_level = constants.noise_read**2, constants.noise_gain
-            variance = np.maximum(image, 0) * np.float32(per_level) + np.float32(read)
+            variance = np.maximum(image, 0) * np.float32(NOISE_GAIN) + np.float32(NOISE_READ**2)
             image = image + np.sqrt(variance) * self._noise(index)
         developed = np.asarray(np.clip(np.rint(image), 0, 255), np.uint8)
         if self.nuisance.quality is None:
