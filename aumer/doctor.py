@@ -98,7 +98,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightsFile:
     """A file of someone else's weights; `fetch` is the command that gets it where it is missing."""
 
     name: str
@@ -108,7 +108,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Report:
+class DoctorReport:
     """Everything `aumer doctor` prints. `problems` are failures outside the back ends."""
 
     aumer: str
@@ -119,7 +119,7 @@ class Report:
     opencv: OpenCV
     backends: tuple[Backend, ...]
     networks: tuple[Network, ...]
-    weights: tuple[Weights, ...]
+    weights: tuple[WeightsFile, ...]
     cache: str | None
     problems: tuple[str, ...]
 
@@ -179,7 +179,7 @@ class Report:
         return "\n".join(lines)
 
 
-def report() -> Report:
+def report() -> DoctorReport:
     """Look at everything. Takes some seconds: torch is imported and every back end is run."""
     problems: list[str] = []
 
@@ -190,7 +190,7 @@ def report() -> Report:
             problems.append(f"{what}: {_one_line(error)}")
             return otherwise
 
-    return Report(
+    return DoctorReport(
         aumer=_version("aumer") or "(not installed)",
         python=platform.python_version(),
         platform=platform.platform(),
@@ -369,11 +369,11 @@ def _networks() -> tuple[Network, ...]:
     return tuple(found)
 
 
-def _weights() -> tuple[Weights, ...]:
+def _weights() -> tuple[WeightsFile, ...]:
     from aumer.face import weights
 
     return tuple(
-        Weights(s.weights.name, str(s.path), s.present, f"aumer models fetch {s.weights.name}")
+        WeightsFile(s.weights.name, str(s.path), s.present, f"aumer models fetch {s.weights.name}")
         for s in weights.available()
     )
 

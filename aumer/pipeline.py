@@ -23,7 +23,7 @@ from aumer.graph import AUGraph
 from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
-from aumer.recognition.clips import MAX_FRAMES, Moment, pictures_between
+from aumer.recognition.clips import MAX_FRAMES, map_frames, pictures_between
 from aumer.recognition.frames import Kept
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
@@ -31,7 +31,7 @@ from aumer.results import Prediction, SpotResult
 from aumer.spotting import noise
 from aumer.spotting.seam import SpotterModel, spotted
 from aumer.spotting.seam import resolve as resolve_spotter
-from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
+from aumer.types import Expression, FaceTrack, Features, IntArray, Moment, Scores, VideoInfo
 from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class Spotter:
             hook("scores", scores)
         named = self._kinds()
         if labeller is not None:
-            moments = [Moment(e.onset, e.apex, e.offset) for e in expressions]
+            moments = [e.moment for e in expressions]
             said = iter(judged(labeller, [m for m in moments if m.onset < m.apex]))
             verdicts = [next(said) if m.onset < m.apex else None for m in moments]
             expressions = _labelled(expressions, verdicts)
@@ -473,7 +473,7 @@ def classify(
         labeller = _labeller("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         peak = _apex(apex, first, last, clip, None)
-        verdict = labeller.judge_features(clip, Moment(first, peak, last))
+        verdict = labeller.judge_features(clip, Moment(first, last, peak))
         name, content, at, times = "features", None, clip.frames, clip.times
     else:
         _require_second_pass(clip)
@@ -504,7 +504,7 @@ def classify(
                 clip, first, last, track, chosen.motion, fps=fps, kept=kept.faces
             ),
         )
-        moments = [Moment(first, peak, last)]
+        moments = [Moment(first, last, peak)]
         found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept.faces)[0]
         if found is None:
             raise NoFaceError(
@@ -590,7 +590,7 @@ def _labelled(
 def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Container[int]:
     """Frames whose aligned faces may be asked for once the apex is known."""
     if onset is not None and isinstance(apex, int):
-        return Moment(onset, apex, apex).frames
+        return map_frames(onset, apex)
     return range(onset or 0, sys.maxsize if offset is None else offset + 1)
 
 

@@ -15,7 +15,7 @@ from aumer.errors import UsageError
 from aumer.evaluation import spotting
 from aumer.evaluation.interface import Evaluator, Report
 from aumer.evaluation.legacy import EVALUATORS
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video, rows_of
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, rows_of
 from aumer.evaluation.spotting import SpottingReport
 from aumer.evaluation.tables import Subjects, read_predictions, read_truths, read_videos
 from aumer.files import StrPath
@@ -26,7 +26,7 @@ from aumer.types import VideoRecord
 OURS = "aumer"
 
 #: A file of `aumer.evaluation.tables`, a result, or a row of it.
-Predicted = StrPath | SpotResult | Prediction
+Predicted = StrPath | SpotResult | PredictedInterval
 #: A file of `aumer.evaluation.tables`, a video of a data set with its annotations, or a row.
 Annotated = StrPath | VideoRecord | Truth
 
@@ -37,7 +37,7 @@ _log = logging.getLogger("aumer")
 class Rows:
     """What an evaluator takes; `videos` is `None` where nobody said which were evaluated."""
 
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedInterval, ...]
     truths: tuple[Truth, ...]
     videos: tuple[Video, ...] | None
 
@@ -168,10 +168,10 @@ def rows(
     known = listed
     if known is None:
         known = [Video(*key) for key in dict.fromkeys(t.key for t in truths)]
-    predicted: list[Prediction] = []
+    predicted: list[PredictedInterval] = []
     told = True
-    for p in _each(predictions, (SpotResult, Prediction)):
-        if isinstance(p, Prediction):
+    for p in _each(predictions, (SpotResult, PredictedInterval)):
+        if isinstance(p, PredictedInterval):
             predicted.append(p)
             continue
         told = False
@@ -204,10 +204,10 @@ def _no(found: object, kinds: tuple[type, ...]) -> str:
     return f"this must be the path of a file, or of {words}; found {found!r}"
 
 
-def _of_result(result: SpotResult, known: Sequence[Video]) -> list[Prediction]:
+def _of_result(result: SpotResult, known: Sequence[Video]) -> list[PredictedInterval]:
     name = _known_as(result.video.name, [v.name for v in known])
     subject = Subjects(known).whose(name)
-    return [Prediction.of(subject, name, e) for e in result.expressions]
+    return [PredictedInterval.of(subject, name, e) for e in result.expressions]
 
 
 def _known_as(name: str, known: Iterable[str]) -> str:
@@ -222,14 +222,14 @@ def _known_as(name: str, known: Iterable[str]) -> str:
         if len(same) > 1:
             raise UsageError(
                 f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
-                "instead, which say of which video they are (aumer.evaluation.rows.Prediction)"
+                "instead, which say of which video they are (aumer.evaluation.rows.PredictedInterval)"
             )
         if same:
             return same[0]
     return name
 
 
-def _warn_of_guesses(predictions: Iterable[Prediction], truths: Iterable[Truth]) -> None:
+def _warn_of_guesses(predictions: Iterable[PredictedInterval], truths: Iterable[Truth]) -> None:
     strange = sorted({p.key for p in predictions} - {t.key for t in truths})
     if strange:
         subject, video = strange[0]

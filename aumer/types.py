@@ -29,7 +29,9 @@ ImageArray = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, order=True)
 class Interval:
-    """A closed interval of 0-based frame ordinals: both ends belong to it.
+    """A closed interval of 0-based frame ordinals, or of rows: both ends belong to it.
+
+    Whatever has an onset and an offset in frames is one, or has one; with an apex, a `Moment`.
 
     Raises:
         ValueError: `onset` is negative or `offset` lies before it.
@@ -61,9 +63,29 @@ class Interval:
         return shared / (len(self) + len(other) - shared)
 
 
+@dataclass(frozen=True, order=True)
+class Moment(Interval):
+    """An interval with its apex: where an expression is. Sorted by its ends first.
+
+    Raises:
+        ValueError: 0 <= onset <= apex <= offset is violated.
+    """
+
+    apex: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.onset <= self.apex <= self.offset:
+            raise ValueError(
+                "an expression needs 0 <= onset <= apex <= offset, found "
+                f"{self.onset}, {self.apex}, {self.offset}"
+            )
+
+
 @dataclass(frozen=True)
 class Expression:
-    """One spotted or annotated expression, in frames (closed, 0-based) and in seconds.
+    """One spotted or annotated expression: its `moment` in frames, in seconds, and what it is.
+
+    Its members lie side by side, as results are written and read.
 
     Attributes:
         score: the spotter's confidence in [0, 1].
@@ -98,11 +120,7 @@ class Expression:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {self.kind!r}")
-        if not 0 <= self.onset <= self.apex <= self.offset:
-            raise ValueError(
-                "an expression needs 0 <= onset <= apex <= offset, found "
-                f"{self.onset}, {self.apex}, {self.offset}"
-            )
+        _ = self.moment  # which complains
         if not self.onset_s <= self.apex_s <= self.offset_s:
             raise ValueError(
                 "an expression needs onset_s <= apex_s <= offset_s, found "
@@ -123,6 +141,11 @@ class Expression:
     def interval(self) -> Interval:
         """Onset to offset, both included."""
         return Interval(self.onset, self.offset)
+
+    @property
+    def moment(self) -> Moment:
+        """Onset to offset, with the apex."""
+        return Moment(self.onset, self.offset, self.apex)
 
     @property
     def duration_s(self) -> float:
@@ -344,7 +367,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One expression as a data set's coders annotated it.
+    """One expression as a data set's coders annotated it: no `Moment`, for they leave apexes and
+    offsets out, and set apexes outside.
 
     Frames are 0-based decode ordinals of the video, ends included, whatever the workbook counts
     from; `None` is what the coders did not give. `aus` and `emotion` are their own words.

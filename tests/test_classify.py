@@ -458,7 +458,7 @@ def test_spot_then_recognise_is_scored_on_a_simulated_video() -> None:
         for first, label in ((0, "positive"), (len(frames(SMILE, 0.8)), "surprise"))
     ]
     result = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
-    said = [rows.Prediction.of("sim", "film", e) for e in result.expressions]
+    said = [rows.PredictedInterval.of("sim", "film", e) for e in result.expressions]
     report = evaluate_strs(said, truths, kind=None)
     assert report.recognition_f1 == 1.0
     assert report.strs == report.spotting_f1 > 0.6

@@ -21,11 +21,11 @@ CONTRIB, HEADLESS = "opencv-contrib-python", "opencv-contrib-python-headless"
 
 
 @pytest.fixture(scope="module")
-def real() -> doctor.Report:
+def real() -> doctor.DoctorReport:
     return doctor.report()
 
 
-def test_default_back_ends_run_here(real: doctor.Report) -> None:
+def test_default_back_ends_run_here(real: doctor.DoctorReport) -> None:
     defaults = {(b.kind, b.name): b.error for b in real.backends if b.default}
     assert len(defaults) == 4
     assert set(defaults.values()) == {None}
@@ -33,7 +33,7 @@ def test_default_back_ends_run_here(real: doctor.Report) -> None:
     assert real.exit_code == EXIT_OK
 
 
-def test_networks_that_ship_are_whole(real: doctor.Report) -> None:
+def test_networks_that_ship_are_whole(real: doctor.DoctorReport) -> None:
     assert [n.name for n in real.networks] == list(weights.SHIPPED)
     for network in real.networks:
         assert network.error is None
@@ -80,7 +80,7 @@ def test_broken_back_end_of_an_extra_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert str(detector).startswith("  detector mediapipe: cannot run: the mediapipe face back end")
 
 
-def test_every_back_end_is_listed_with_its_reason(real: doctor.Report) -> None:
+def test_every_back_end_is_listed_with_its_reason(real: doctor.DoctorReport) -> None:
     kinds = ("detector", "landmarker", "flow", "spotter")
     assert [(b.kind, b.name) for b in real.backends] == [
         (kind, name) for kind in kinds for name in registry.names(kind)
@@ -90,7 +90,7 @@ def test_every_back_end_is_listed_with_its_reason(real: doctor.Report) -> None:
         assert f"{backend.kind} {backend.name}: " in str(real)
 
 
-def test_opencv_in_place_is_one_of_the_wheels_and_has_optflow(real: doctor.Report) -> None:
+def test_opencv_in_place_is_one_of_the_wheels_and_has_optflow(real: doctor.DoctorReport) -> None:
     found = real.opencv
     assert found.winner in found.installed
     assert found.optflow
@@ -100,7 +100,7 @@ def test_opencv_in_place_is_one_of_the_wheels_and_has_optflow(real: doctor.Repor
     assert f"in place: {found.winner} (GUI " in str(real)
 
 
-def test_json_is_the_whole_report(real: doctor.Report, monkeypatch: Any, capsys: Any) -> None:
+def test_json_is_the_whole_report(real: doctor.DoctorReport, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setattr(doctor, "report", lambda: real)
     assert doctor.main(as_json=True) == EXIT_OK
     printed = json.loads(capsys.readouterr().out)

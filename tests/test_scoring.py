@@ -16,7 +16,7 @@ from aumer import registry
 from aumer.errors import UsageError
 from aumer.evaluation import legacy
 from aumer.evaluation.interface import Report
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import SpottingReport
 from aumer.scoring import evaluators
 from aumer.types import Annotation, Counts, Kind, VideoInfo, VideoRecord
@@ -86,16 +86,16 @@ def test_a_data_set_counts_its_videos_without_expressions_too() -> None:
     a = Annotation("a", "v", "micro", 10, 15, 19)
     records = [VideoRecord("mine", "a", "v", 30.0, annotations=(a,))]
     records.append(VideoRecord("mine", "b", "w", 30.0))
-    report = aumer.evaluate(Prediction("a", "v", "micro", 10, 19), records)
+    report = aumer.evaluate(PredictedInterval("a", "v", "micro", 10, 19), records)
     assert report.counts() == Counts(1, 0, 0)
     assert [v.key for v in report.videos] == [("a", "v"), ("b", "w")]
     assert report.videos[0].fps == 30.0
     with pytest.raises(UsageError, match="not among the evaluated videos"):
-        aumer.evaluate(Prediction("c", "x", "micro", 1, 2), records)
+        aumer.evaluate(PredictedInterval("c", "x", "micro", 1, 2), records)
 
 
 def test_every_evaluator_is_asked_by_name(truth: Path) -> None:
-    rows = [Prediction("a", "a/film.mp4", "macro", 5, 99)]
+    rows = [PredictedInterval("a", "a/film.mp4", "macro", 5, 99)]
     assert evaluators() == ("aumer", *legacy.EVALUATORS)
     for name in evaluators():
         report = aumer.evaluate(rows, truth, evaluator=name)
@@ -111,7 +111,7 @@ def test_every_evaluator_is_asked_by_name(truth: Path) -> None:
 
 
 def test_rules_of_ours_and_lists_of_videos(truth: Path, tmp_path: Path) -> None:
-    rows = [Prediction("b", "b/other.mp4", "micro", 13, 22)]
+    rows = [PredictedInterval("b", "b/other.mp4", "micro", 13, 22)]
     assert aumer.evaluate(rows, truth).counts("micro") == Counts(1, 0, 0)
     strict = aumer.evaluate(rows, truth, settings=SpottingSettings(iou=0.6))
     assert strict.counts("micro") == Counts(0, 1, 1)
@@ -134,7 +134,7 @@ def test_a_function_that_returns_a_report_will_do(
             predictions, truths, videos=videos, settings=SpottingSettings(iou=0.1)
         )
 
-    rows = [Prediction("b", "b/other.mp4", "micro", 17, 26)]
+    rows = [PredictedInterval("b", "b/other.mp4", "micro", 17, 26)]
     assert aumer.evaluate(rows, truth, evaluator=lenient).counts("micro").tp == 1
     aumer.register("evaluator", "lenient")(lenient)
     assert evaluators()[-1] == "lenient"
@@ -152,14 +152,17 @@ def test_guessed_subjects_are_told(
         aumer.evaluate(path, truth)
     assert "'c_1' is of 'c'" in caplog.text
     caplog.clear()
-    aumer.evaluate(Prediction("c", "c_1", "micro", 1, 9), truth)
+    aumer.evaluate(PredictedInterval("c", "c_1", "micro", 1, 9), truth)
     assert not caplog.text
 
 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda t: aumer.evaluate(3, t), "path of a file, or of SpotResult, Prediction; found 3"),
+        (
+            lambda t: aumer.evaluate(3, t),
+            "path of a file, or of SpotResult, PredictedInterval; found 3",
+        ),
         (lambda t: aumer.evaluate([None], t), "found None"),
         (lambda t: aumer.evaluate([], [object()]), "or of VideoRecord, Truth"),
         (lambda t: aumer.evaluate([], t, fps=0), "fps must be above 0"),
@@ -173,5 +176,5 @@ def test_what_cannot_be_scored_is_named(call: Callable[[Any], Any], says: str, t
 
 
 def test_a_table_s_rows_are_what_they_were(truth: Path) -> None:
-    row = Prediction("a", "a/film.mp4", "macro", 5, 99)
+    row = PredictedInterval("a", "a/film.mp4", "macro", 5, 99)
     assert aumer.evaluate(replace(row, onset=60), truth).counts("macro") == Counts(0, 1, 1)

@@ -20,6 +20,7 @@ from aumer.types import (
     Features,
     Frame,
     Interval,
+    Moment,
     Scores,
     VideoInfo,
     by_kind,
@@ -106,6 +107,15 @@ def test_intervals_are_frozen_hashable_and_ordered_by_onset() -> None:
     ]
 
 
+def test_a_moment_is_an_interval_with_its_apex() -> None:
+    assert len(Moment(10, 20, 14)) == 11
+    assert Moment(10, 20, 14).iou(Interval(10, 20)) == 1
+    assert sorted([Moment(2, 9, 4), Moment(1, 9, 9), Moment(2, 9, 3)])[0].apex == 9
+    for onset, offset, apex in ((10, 20, 9), (10, 20, 21), (-1, 20, 14), (10, 9, 9)):
+        with pytest.raises(ValueError, match=f"found {onset}, {apex}, {offset}"):
+            Moment(onset, offset, apex)
+
+
 # Expression
 
 
@@ -121,6 +131,7 @@ def test_expression_in_frames_and_seconds() -> None:
     e = expression()
     assert e.interval == Interval(10, 20)
     assert len(e.interval) == 11
+    assert e.moment == Moment(10, 20, apex=14)
     assert e.duration_s == pytest.approx(0.5)
     assert e.label is None
     assert e.probs is None

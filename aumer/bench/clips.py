@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from aumer._moved import moved
 from aumer.bench.split import Whose
-from aumer.bench.task import Truth
+from aumer.bench.task import TaskTruth
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.recognition.labelled import LabelledClips
-from aumer.training.clips import Progress, Reading, Seen, StoredClips, extract
+from aumer.training.clips import ClipReading, Progress, Seen, StoredClips, extract
 from aumer.training.listing import Listing, Unseen
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ AnyClips = LabelledClips[Any] | StoredClips
 
 
 @dataclass(frozen=True, eq=False)
-class ClipSet(Truth):
+class ClipSet(TaskTruth):
     """What a run recognizes.
 
     Attributes:
@@ -102,7 +102,7 @@ class ClipSet(Truth):
 
 def clip_set(
     listing: Listing,
-    reading: Reading,
+    reading: ClipReading,
     *,
     cache: StrPath,
     workers: Workers,
@@ -120,7 +120,7 @@ def clip_set(
     return ClipSet(clips, tuple(s.example.dataset for s in seen), unseen, known, notes)
 
 
-def _notes(listing: Listing, reading: Reading, seen: Sequence[Seen]) -> tuple[str, ...]:
+def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tuple[str, ...]:
     counts = Counter(e.label for e in listing.examples)
     by_class = ", ".join(f"{c} {counts[k]}" for k, c in enumerate(listing.classes))
     notes = [f"{len(listing.examples)} clips: {by_class}"]

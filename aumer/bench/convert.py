@@ -18,7 +18,7 @@ from aumer.bench.split import plan
 from aumer.bench.store import DATA, FOLD_FORMAT, OLD, RESULT, Store
 from aumer.bench.task import Options
 from aumer.bench.tasks.recognition import Recognition
-from aumer.bench.tasks.recognition_result import Fold
+from aumer.bench.tasks.recognition_result import RecognitionFold
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
@@ -112,18 +112,18 @@ def _task(
     return task
 
 
-def _fold(path: Path) -> Fold:
+def _fold(path: Path) -> RecognitionFold:
     found = _json(path)
     if found.get("format") != _OLD_FOLD:
         raise UsageError(f"{path} is no fold of before; take it out of the folder")
     try:
         renamed = {"fold": found.pop("subject"), "training_seconds": found.pop("seconds", 0.0)}
-        return Fold.of({**found, **renamed})
+        return RecognitionFold.of({**found, **renamed})
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is no fold of before: {error!r}; delete it") from error
 
 
-def _truth(folder: Path, protocol: Protocol, folds: Sequence[Fold]) -> ClipSet:
+def _truth(folder: Path, protocol: Protocol, folds: Sequence[RecognitionFold]) -> ClipSet:
     """What was scored; in the oldest runs nothing but the folds say it, and no data set."""
     if (folder / DATA).exists():
         return Recognition.read(_json(folder / DATA))

@@ -12,7 +12,7 @@ from aumer._data import data_dir
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """One method on one benchmark.
 
     Attributes:
@@ -34,7 +34,7 @@ class Row:
 
 
 @cache
-def every_row() -> tuple[Row, ...]:
+def every_row() -> tuple[PublishedRow, ...]:
     """All rows.
 
     Raises:
@@ -42,9 +42,9 @@ def every_row() -> tuple[Row, ...]:
     """
     path = data_dir("configs") / "published.toml"
     table = strict.read_toml(path)
-    return tuple(strict.build(Row, row, str(path)) for row in table["row"])
+    return tuple(strict.build(PublishedRow, row, str(path)) for row in table["row"])
 
 
-def rows_for(benchmark: str) -> tuple[Row, ...]:
+def rows_for(benchmark: str) -> tuple[PublishedRow, ...]:
     """The rows of one benchmark, in the order of the file."""
     return tuple(row for row in every_row() if row.benchmark == benchmark)

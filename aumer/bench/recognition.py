@@ -11,8 +11,8 @@ __getattr__ = moved(
         "factory": "aumer.bench.recognizers",
         "loso": "aumer.bench.tasks.recognition",
         "scored": "aumer.bench.tasks.recognition_result",
-        "Fold": "aumer.bench.tasks.recognition_result",
+        "Fold": "aumer.bench.tasks.recognition_result.RecognitionFold",
         "RecognitionResult": "aumer.bench.tasks.recognition_result",
-        "read_fold": "aumer.bench.store, with Fold.of",
+        "read_fold": "aumer.bench.store, with RecognitionFold.of",
     },
 )

@@ -15,7 +15,7 @@ from aumer.bench.run import stored
 from aumer.bench.sources import SIMULATED
 from aumer.bench.store import RESULT, Store
 from aumer.bench.tasks.recognition import Recognition
-from aumer.bench.tasks.recognition_result import Fold, RecognitionResult
+from aumer.bench.tasks.recognition_result import RecognitionFold, RecognitionResult
 from aumer.bench.tasks.spotting import Spotting
 from aumer.bench.tasks.spotting_result import LITTLE, SELECTIONS, SpottingResult
 from aumer.data.megc2019 import NAME as MEGC2019
@@ -26,13 +26,13 @@ from aumer.training.composite import composite
 from aumer.types import ImageArray
 
 if TYPE_CHECKING:
-    from aumer.report.report import Report
+    from aumer.report.report import ReportPage
 
 #: The page's name in a run's folder.
 REPORT = "report.html"
 
 
-def draw(folder: StrPath, *, data: StrPath | None = None) -> Report:
+def draw(folder: StrPath, *, data: StrPath | None = None) -> ReportPage:
     """The report of a finished run of `aumer bench`.
 
     Args:
@@ -103,7 +103,7 @@ def _recognition(
     )
 
 
-def _clips(fold: Fold, sources: Mapping[tuple[str, str], str]) -> Iterator[Clip]:
+def _clips(fold: RecognitionFold, sources: Mapping[tuple[str, str], str]) -> Iterator[Clip]:
     def row(rows: Sequence[tuple[float, ...]], k: int) -> tuple[float, ...]:
         return rows[k] if k < len(rows) else ()
 
@@ -123,7 +123,7 @@ def _clips(fold: Fold, sources: Mapping[tuple[str, str], str]) -> Iterator[Clip]
         )
 
 
-def _rois(folds: Sequence[Fold]) -> tuple[str, ...]:
+def _rois(folds: Sequence[RecognitionFold]) -> tuple[str, ...]:
     """Of all folds; none where they differ."""
     found = {fold.rois for fold in folds if fold.unseen < len(fold.clips)}
     return found.pop() if len(found) == 1 else ()

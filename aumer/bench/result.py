@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
-from aumer.bench.published import Row, rows_for
+from aumer.bench.published import PublishedRow, rows_for
 from aumer.bench.store import RESULT, TABLE
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference
@@ -110,7 +110,7 @@ class Result(ABC, Generic[Fold]):
         return self.run.folder
 
     @property
-    def published(self) -> tuple[Row, ...]:
+    def published(self) -> tuple[PublishedRow, ...]:
         """Published rows of the same benchmark."""
         return rows_for(self.protocol.published) if self.protocol.published else ()
 

@@ -18,7 +18,7 @@ from aumer.bench.protocol import Protocol
 from aumer.bench.result import Result, Run
 from aumer.bench.split import plan
 from aumer.bench.store import RESULT, Store
-from aumer.bench.task import Options, Progress, Task, Truth
+from aumer.bench.task import Options, Progress, Task, TaskTruth
 from aumer.bench.tasks import task_of
 from aumer.bench.workers import Workers
 from aumer.config import Settings, digest
@@ -121,7 +121,9 @@ def stored(folder: StrPath) -> Result[Any]:
     return scored(kind, made, store.read_data(kind.read), store)
 
 
-def scored(kind: type[Task[Any, Any, Any]], made: Run, truth: Truth, store: Store) -> Result[Any]:
+def scored(
+    kind: type[Task[Any, Any, Any]], made: Run, truth: TaskTruth, store: Store
+) -> Result[Any]:
     """The score of the folds that a store holds.
 
     Raises:

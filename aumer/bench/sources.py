@@ -19,7 +19,8 @@ from aumer.data.dataset import DataSet
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.simulate.features import code_of, simulate_features
-from aumer.simulate.timeline import Timeline, read_lengths, read_table, replay
+from aumer.simulate.tables import read_lengths, read_table
+from aumer.simulate.timeline import Timeline, replay
 from aumer.training.videos import LabelledVideo, extract
 from aumer.types import Annotation, Features, VideoRecord
 

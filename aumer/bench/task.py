@@ -42,7 +42,7 @@ class Options:
     cache: StrPath | None = None
 
 
-class Truth(ABC):
+class TaskTruth(ABC):
     """What a run is scored over: every item (video, clip) and what it shows.
 
     Attributes:
@@ -82,7 +82,7 @@ class Work(ABC):
         """
 
 
-class Items(Protocol):
+class TaskItems(Protocol):
     """What folds are made of.
 
     Attributes:
@@ -93,8 +93,8 @@ class Items(Protocol):
     def whose(self) -> Sequence[Whose]: ...
 
 
-Truth_ = TypeVar("Truth_", bound=Truth)
-Items_ = TypeVar("Items_", bound=Items)
+Truth_ = TypeVar("Truth_", bound=TaskTruth)
+Items_ = TypeVar("Items_", bound=TaskItems)
 #: A fold's result as its file gives it back.
 Done = TypeVar("Done")
 

@@ -171,15 +171,15 @@ def _replayed(args: argparse.Namespace) -> dict[str, Timeline] | None:
         if args.table_fps is not None or args.lengths is not None:
             raise UsageError("--table-fps and --lengths go with --table")
         return None
-    from aumer.simulate import timeline
+    from aumer.simulate import tables, timeline
 
     if args.table_fps is None:
         raise UsageError(
             "--table needs --table-fps: the frames a second that its frames count in "
             "(30 for CAS(ME)^2, 25 for the published SAMM-LV table)"
         )
-    lengths = timeline.read_lengths(args.lengths) if args.lengths else None
-    rows = timeline.read_table(args.table)
+    lengths = tables.read_lengths(args.lengths) if args.lengths else None
+    rows = tables.read_table(args.table)
     return timeline.replay(rows, args.table_fps, seed=args.seed, lengths=lengths)
 
 

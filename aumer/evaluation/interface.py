@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from aumer.evaluation.rows import Prediction, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.types import Kind
 
 #: Rows of a table of scores: macro first, as papers print them.
@@ -76,4 +76,6 @@ class Report(ABC):
         return f"{about['evaluator']}: {'; '.join(rules)}"
 
 
-Evaluator = Callable[[Iterable[Prediction], Iterable[Truth], "Iterable[Video] | None"], Report]
+Evaluator = Callable[
+    [Iterable[PredictedInterval], Iterable[Truth], "Iterable[Video] | None"], Report
+]

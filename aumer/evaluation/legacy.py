@@ -21,7 +21,7 @@ from aumer.evaluation.rows import (
     Comparison,
     Ends,
     MissingOffset,
-    Prediction,
+    PredictedInterval,
     SpottingSettings,
     Truth,
     Video,
@@ -192,7 +192,7 @@ class Legacy:
 
     def __call__(
         self,
-        predictions: Iterable[Prediction],
+        predictions: Iterable[PredictedInterval],
         truths: Iterable[Truth],
         videos: Iterable[Video] | None = None,
     ) -> LegacyReport:
@@ -311,7 +311,7 @@ class LegacyReport(Report):
 
 def score(
     name: str,
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
 ) -> LegacyReport:
@@ -325,7 +325,7 @@ def score(
 
 def _cases(
     legacy: Legacy,
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None,
 ) -> list[Case]:
@@ -387,7 +387,7 @@ class OfficialStrs:
 
 
 def strs_official(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
     *,
@@ -404,7 +404,7 @@ def strs_official(
     """
     legacy = find("strs-official")
     predictions, truths = list(predictions), list(truths)
-    rows: list[Prediction | Truth] = [*predictions, *truths]
+    rows: list[PredictedInterval | Truth] = [*predictions, *truths]
     for row in rows:
         if row.kind == kind and not row.label:
             raise UsageError(

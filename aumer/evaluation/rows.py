@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.types import KINDS, Annotation, Expression, IntArray, Kind, VideoRecord
 
@@ -83,7 +84,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictedInterval:
     """A spotted expression; frames, both ends included.
 
     Raises:
@@ -108,7 +109,7 @@ class Prediction:
         return self.subject, self.video
 
     @classmethod
-    def of(cls, subject: str, video: str, e: Expression) -> Prediction:
+    def of(cls, subject: str, video: str, e: Expression) -> PredictedInterval:
         """The same expression as a row."""
         return cls(subject, video, e.kind, e.onset, e.offset, e.apex, e.score, e.label or "")
 
@@ -181,7 +182,7 @@ class Case:
 
     key: VideoKey
     kind: Kind
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedInterval, ...]
     truths: tuple[Truth, ...]
     offsets: tuple[int | None, ...]
 
@@ -224,7 +225,7 @@ def iou_matrix(
 
 
 def prepare(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None,
     settings: SpottingSettings,
@@ -240,7 +241,7 @@ def prepare(
             `settings` expects.
     """
     predictions, truths = list(predictions), list(truths)
-    rows: list[Truth | Prediction] = [*truths, *predictions]
+    rows: list[Truth | PredictedInterval] = [*truths, *predictions]
     if videos is None:
         videos = [Video(*key) for key in dict.fromkeys(row.key for row in rows)]
     videos = tuple(videos)
@@ -250,13 +251,13 @@ def prepare(
         raise UsageError(f"video {name} of subject {subject} is listed twice")
     for row in rows:
         if row.key not in known:
-            what = "prediction" if isinstance(row, Prediction) else "truth"
+            what = "prediction" if isinstance(row, PredictedInterval) else "truth"
             raise UsageError(
                 f"{what}{_line(row)} is of video {row.video!r} of subject {row.subject!r}, which "
                 "is not among the evaluated videos; correct the name or add the video."
                 + did_you_mean(row.video, {name for _, name in known})
             )
-    found: dict[tuple[VideoKey, Kind], tuple[list[Prediction], list[Truth]]]
+    found: dict[tuple[VideoKey, Kind], tuple[list[PredictedInterval], list[Truth]]]
     found = {(video.key, kind): ([], []) for video in videos for kind in KINDS}
     for p in predictions:
         found[p.key, p.kind][0].append(p)
@@ -284,7 +285,7 @@ def prepare(
     return Prepared(videos, tuple(cases), dropped_truths, dropped_predictions)
 
 
-def _line(row: Prediction | Truth) -> str:
+def _line(row: PredictedInterval | Truth) -> str:
     return f" of line {row.row}" if row.row else ""
 
 
@@ -312,3 +313,7 @@ def _filled(t: Truth, policy: MissingOffset) -> int | None:
             f"{where} has no offset, and missing_offset={policy} gives {offset}, before its onset"
         )
     return offset
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"Prediction": "PredictedInterval of this module"})

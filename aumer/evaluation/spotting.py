@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from aumer._moved import moved
 from aumer.errors import AumerError, UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
 from aumer.evaluation.interface import ROWS as ROWS
@@ -22,7 +23,7 @@ from aumer.evaluation.interface import Report
 from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import (
     Case,
-    Prediction,
+    PredictedInterval,
     SpottingSettings,
     Truth,
     Video,
@@ -43,14 +44,16 @@ class EvaluationError(AumerError):
 
 
 @dataclass(frozen=True)
-class Fold:
+class SubjectPredictions:
     """What one fold of leave-one-subject-out predicted for the subject that was left out."""
 
     subject: str
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedInterval, ...]
 
 
-def merge_folds(folds: Iterable[Fold], videos: Iterable[Video]) -> list[Prediction]:
+def merge_folds(
+    folds: Iterable[SubjectPredictions], videos: Iterable[Video]
+) -> list[PredictedInterval]:
     """The predictions of all folds of leave-one-subject-out.
 
     Raises:
@@ -81,7 +84,7 @@ def merge_folds(folds: Iterable[Fold], videos: Iterable[Video]) -> list[Predicti
 class Pair:
     """A true positive. `offset` is the truth's as the missing-offset policy gives it."""
 
-    prediction: Prediction
+    prediction: PredictedInterval
     truth: Truth
     offset: int
     iou: float
@@ -330,7 +333,7 @@ class SpottingReport(Report):
 
 
 def evaluate(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
     settings: SpottingSettings | None = None,
@@ -379,7 +382,7 @@ def evaluate(
 
 
 def check(
-    report: SpottingReport, predictions: Sequence[Prediction], truths: Sequence[Truth]
+    report: SpottingReport, predictions: Sequence[PredictedInterval], truths: Sequence[Truth]
 ) -> None:
     """TP + FN is the number of truths, TP + FP that of predictions: by video and kind, and in all.
 
@@ -473,3 +476,13 @@ def _boundary(unit: str, errors: list[float]) -> BoundaryError:
     a = np.array(errors)
     size = np.abs(a)
     return BoundaryError(unit, len(a), float(a.mean()), float(size.mean()), float(np.median(size)))
+
+
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(
+        __name__,
+        {
+            "Fold": "SubjectPredictions of this module",
+            "Prediction": "aumer.evaluation.rows.PredictedInterval",
+        },
+    )

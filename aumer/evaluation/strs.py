@@ -13,7 +13,7 @@ from typing import Any
 
 from aumer.errors import UsageError
 from aumer.evaluation.recognition import Recognised, RecognitionReport, evaluate_recognition
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import SpottingReport, evaluate
 from aumer.types import Kind
 
@@ -64,7 +64,7 @@ class StrsReport:
 
 
 def evaluate_strs(
-    predictions: Iterable[Prediction],
+    predictions: Iterable[PredictedInterval],
     truths: Iterable[Truth],
     videos: Iterable[Video] | None = None,
     settings: SpottingSettings | None = None,

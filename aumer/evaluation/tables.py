@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aumer.errors import UsageError, did_you_mean
-from aumer.evaluation.rows import Prediction, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.files import StrPath, atomic_write
 from aumer.types import Kind
 
-Row = TypeVar("Row", Prediction, Truth)
+Row = TypeVar("Row", PredictedInterval, Truth)
 
 #: Our columns, in the order in which they are written.
 COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "label")
@@ -82,7 +82,7 @@ _LAYOUTS = (_OURS, _MEGC, _AUWGCN)
 
 def read_predictions(
     path: StrPath, *, first_frame: int = 0, videos: Iterable[Video] | None = None
-) -> list[Prediction]:
+) -> list[PredictedInterval]:
     """The predictions of a CSV or JSON file, in its order.
 
     Args:
@@ -140,19 +140,19 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
     return list(found.values())
 
 
-def csv_text(rows: Iterable[Prediction | Truth]) -> str:
+def csv_text(rows: Iterable[PredictedInterval | Truth]) -> str:
     """Rows in our layout; what is missing is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for r in rows:
-        score = repr(r.score) if isinstance(r, Prediction) else ""
+        score = repr(r.score) if isinstance(r, PredictedInterval) else ""
         writer.writerow([r.subject, r.video, r.kind, r.onset, r.offset, r.apex, score, r.label])
     return text.getvalue()
 
 
 def write_csv(
-    path: StrPath, rows: Iterable[Prediction | Truth], *, overwrite: bool = False
+    path: StrPath, rows: Iterable[PredictedInterval | Truth], *, overwrite: bool = False
 ) -> None:
     """Write rows in our layout; they read back the same.
 
@@ -162,7 +162,7 @@ def write_csv(
     atomic_write(path, csv_text(rows), overwrite=overwrite)
 
 
-def as_dicts(rows: Iterable[Prediction | Truth]) -> list[dict[str, Any]]:
+def as_dicts(rows: Iterable[PredictedInterval | Truth]) -> list[dict[str, Any]]:
     """What JSON files hold under "rows"; other names beside it are read over."""
     return [{name: getattr(r, name, None) for name in COLUMNS} for r in rows]
 
@@ -215,9 +215,9 @@ class _Cells:
         return value if math.isfinite(value) else float(self.fail(column, "a finite number"))
 
 
-def _prediction(at: _Cells, first: int) -> Prediction:
+def _prediction(at: _Cells, first: int) -> PredictedInterval:
     score = at.number("score", 1.0)
-    return Prediction(
+    return PredictedInterval(
         at.cells.get("subject", ""),
         at.text("video"),
         at.kind(),

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from aumer.face.boxes import COASTS_S, NEAR, Box, Place, apart, gap, hides, within
+from aumer.face.boxes import COASTS_S, NEAR, Box, FacePlace, apart, gap, hides, within
 from aumer.face.interface import Landmarker
 from aumer.types import FloatArray
 
@@ -52,7 +52,7 @@ class Person:
     #: How many numbers `row` has.
     ROW = 30
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: FacePlace) -> None:
         self.place = place
         self.number = 0
         self.run = 0
@@ -65,7 +65,7 @@ class Person:
         self.may_be = 0
         self.appeared = 0.0
         self.passing = False
-        self.former: Place | None = None
+        self.former: FacePlace | None = None
         self.former_s = 0.0
 
     @property
@@ -98,17 +98,17 @@ class Person:
     def from_row(cls, row: npt.NDArray[np.float64]) -> Person:
         """The person who gave this `row`."""
         whole, flags, reals, place, former = np.split(row, [3, 7, 10, 20])
-        person = cls(Place.from_row(place))
+        person = cls(FacePlace.from_row(place))
         person.number, person.run, person.may_be = map(int, whole)
         person.found_again, person.missing, person.covered, person.passing = map(bool, flags)
         person.lost, person.appeared, person.former_s = map(float, reals)
-        person.former = Place.from_row(former) if np.isfinite(former).all() else None
+        person.former = FacePlace.from_row(former) if np.isfinite(former).all() else None
         return person
 
 
 def bystander(box: Box, *, may_be: Person | None = None) -> Person:
     """One who is in this box, and may be the followed face that was lost there."""
-    person = Person(Place(box))
+    person = Person(FacePlace(box))
     if may_be is not None:
         person.may_be = may_be.number
         person.appeared = apart(may_be.expected, box) or 0.0

@@ -26,7 +26,18 @@ from aumer.face.backend import (
     new_detector,
     new_landmarker,
 )
-from aumer.face.boxes import COASTS_S, LARGER, NEAR, Box, Place, apart, gap, hides, overlap, within
+from aumer.face.boxes import (
+    COASTS_S,
+    LARGER,
+    NEAR,
+    Box,
+    FacePlace,
+    apart,
+    gap,
+    hides,
+    overlap,
+    within,
+)
 from aumer.face.carried import CarriedLandmarker
 from aumer.face.interface import Detector, Landmarker, box_round
 from aumer.face.people import (
@@ -92,7 +103,7 @@ _MADE_UP = 0.03
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class TrackedFace:
     """A face in one frame: box (4,) and landmarks (68, 2), float32 px.
 
     Attributes:
@@ -197,11 +208,11 @@ class FaceTracker:
         """How many faces have been given a number; where one is followed at most 1."""
         return self._numbers
 
-    def __call__(self, image: ImageArray, time_s: float | None = None) -> Face | None:
+    def __call__(self, image: ImageArray, time_s: float | None = None) -> TrackedFace | None:
         """(H, W, 3) uint8 RGB -> the face that is followed, or `None` where it cannot be used."""
         return self.look(image, time_s).get(self._wanted())
 
-    def look(self, image: ImageArray, time_s: float | None = None) -> dict[int, Face]:
+    def look(self, image: ImageArray, time_s: float | None = None) -> dict[int, TrackedFace]:
         """The usable faces that are followed, by number.
 
         Args:
@@ -263,7 +274,9 @@ class FaceTracker:
             "track_landmarks": np.array(marks, np.float32).reshape(-1, 68, 2),
         }
 
-    def restore(self, image: ImageArray, state: Mapping[str, npt.NDArray[Any]]) -> dict[int, Face]:
+    def restore(
+        self, image: ImageArray, state: Mapping[str, npt.NDArray[Any]]
+    ) -> dict[int, TrackedFace]:
         """Go on from `state`, whose last frame was `image`; returns that frame's faces."""
         self.reset()
         self.turns, _, self._numbers = map(int, state["seen"])
@@ -497,7 +510,7 @@ class FaceTracker:
         self._anew(track, before, sure=sure)
         return True
 
-    def _anew(self, track: Person, before: Place, *, sure: bool) -> None:
+    def _anew(self, track: Person, before: FacePlace, *, sure: bool) -> None:
         """The face was found again; it may still be where it was before, if that was not it."""
         track.run += 1
         if track.former is None or not sure:
@@ -653,7 +666,7 @@ class FaceTracker:
                 corners = track.place.box.astype(np.float32).reshape(2, 2)
                 corners = _turned_back(corners, now, image.shape)
                 corners = _turned_back(corners, -self.turns % 4, upright.shape)
-                away, track.place = track.place.away, Place(box_round(corners))
+                away, track.place = track.place.away, FacePlace(box_round(corners))
                 track.place.away, track.former = away, None
         return boxes, upright
 
@@ -700,7 +713,7 @@ class FaceTracker:
         self._give_back(landmarker)
         return best
 
-    def _faces(self, shape: tuple[int, ...]) -> dict[int, Face]:
+    def _faces(self, shape: tuple[int, ...]) -> dict[int, TrackedFace]:
         """The usable faces of this frame, in the picture as it came."""
         found = {}
         for track in self._seen():
@@ -708,7 +721,9 @@ class FaceTracker:
                 continue
             assert track.landmarks is not None
             landmarks = _turned_back(track.landmarks, self.turns, shape)
-            found[track.number] = Face(box_round(landmarks), landmarks, track.number, track.run)
+            found[track.number] = TrackedFace(
+                box_round(landmarks), landmarks, track.number, track.run
+            )
         return found
 
 

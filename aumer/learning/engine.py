@@ -44,7 +44,7 @@ class Loss:
     sums: Mapping[str, Tensor]
 
 
-class Task(ABC, Generic[B]):
+class LearningTask(ABC, Generic[B]):
     """What is learned, and from what: all that the engine does not know.
 
     Attributes:
@@ -91,7 +91,7 @@ class Task(ABC, Generic[B]):
 
 
 def train(
-    task: Task[B],
+    task: LearningTask[B],
     settings: LearningSettings,
     *,
     seed: int = 0,
@@ -121,7 +121,7 @@ def train(
 class _Run(Generic[B]):
     """One network on its way."""
 
-    def __init__(self, task: Task[B], settings: LearningSettings, seed: int) -> None:
+    def __init__(self, task: LearningTask[B], settings: LearningSettings, seed: int) -> None:
         self.task, self.net, self.machine = task, task.net, task.machine
         self.settings, self.seed = settings, seed
         self.optimizer = _optimizer(task.groups(settings.weight_decay), settings)

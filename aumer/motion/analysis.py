@@ -26,7 +26,7 @@ from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
 from aumer.face.signs import eyelids, head_turn
-from aumer.face.track import Face, FaceTracker
+from aumer.face.track import FaceTracker, TrackedFace
 from aumer.graph.rois import roi_set
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.types import (
@@ -91,6 +91,7 @@ class Watch(Protocol):
 class FrameRange:
     """Which part of a video to analyse, in frames: an expression, and what lies round it.
 
+    No `aumer.types.Interval`: either end may be left open, as nobody knows yet where a video ends.
     A step of the analysis is added at either end.
 
     Attributes:
@@ -408,13 +409,13 @@ class _Chunk:
 
     def __init__(self, pool: Executor, motions: Motions, settings: Settings) -> None:
         self._pool, self._motions, self._settings = pool, motions, settings
-        self._rows: list[tuple[int, float, dict[int, Face]]] = []
+        self._rows: list[tuple[int, float, dict[int, TrackedFace]]] = []
         self._stretches: dict[int, list[_Stretch]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, frame: Frame, faces: dict[int, Face]) -> None:
+    def add(self, frame: Frame, faces: dict[int, TrackedFace]) -> None:
         row = len(self._rows)
         gap = frame.time_s - self._rows[-1][1] if self._rows else 0.0
         for number, face in faces.items():

@@ -16,12 +16,19 @@ from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace
 from aumer.recognition.apex import Pictures, rows_between
 from aumer.recognition.flow_map import flow_map
-from aumer.recognition.frames import Faces, Part, aligned_faces, landmarks_at, landmarks_in, read
+from aumer.recognition.frames import (
+    Faces,
+    FramePart,
+    aligned_faces,
+    landmarks_at,
+    landmarks_in,
+    read,
+)
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.seam import Reads, Recognizer
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequencePart, SequenceSettings
-from aumer.types import FaceTrack, Features, FloatArray
+from aumer.types import FaceTrack, Features, FloatArray, Moment
 from aumer.video import Source
 
 if TYPE_CHECKING:
@@ -31,20 +38,6 @@ if TYPE_CHECKING:
 MAX_FRAMES = 10_000
 #: What a recogniser reads: a flow map or motion as an array, or a sequence.
 Clip = FloatArray | ClipSequence
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Onset, apex and offset of an expression, 0-based frames."""
-
-    onset: int
-    apex: int
-    offset: int
-
-    @property
-    def frames(self) -> tuple[int, ...]:
-        """Those that its flow map is made of: the ends, and one between to lead the flow."""
-        return tuple(sorted({self.onset, (self.onset + self.apex) // 2, self.apex}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +53,11 @@ class Made:
     number: int
     clip: Clip | None
     why: str = ""
+
+
+def map_frames(onset: int, apex: int) -> tuple[int, ...]:
+    """Those that a flow map is made of: the two, and one between to lead the flow."""
+    return tuple(sorted({onset, (onset + apex) // 2, apex}))
 
 
 @dataclass(frozen=True)
@@ -177,11 +175,12 @@ class ClipMaker:
         kept: Mapping[int, AlignedFace],
     ) -> Iterator[Made]:
         flow = resolve_flow(self.motion.flow)
-        wanted = sorted({frame for moment in moments for frame in moment.frames})
+        frames = [map_frames(moment.onset, moment.apex) for moment in moments]
+        wanted = sorted({frame for own in frames for frame in own})
         places = landmarks_at(wanted, track, self.motion.max_gap_s)
         parts = [
-            Faces({k: places[k] for k in moment.frames if k in places}, self.motion.crop, kept)
-            for moment in moments
+            Faces({k: places[k] for k in own if k in places}, self.motion.crop, kept)
+            for own in frames
         ]
         for number, _ in read(source, parts, fps=fps):
             moment, faces = moments[number], parts[number].found
@@ -191,7 +190,7 @@ class ClipMaker:
                     faces[moment.onset],
                     faces[moment.apex],
                     flow,
-                    via=[faces[k] for k in moment.frames[1:-1] if k in faces],
+                    via=[faces[k] for k in frames[number][1:-1] if k in faces],
                     max_head_residual=self.motion.max_head_residual,
                     place=self.place,
                 )
@@ -206,7 +205,7 @@ class ClipMaker:
     def _sequences(
         self, source: Source, moments: Sequence[Moment], track: FaceTrack, fps: float | None
     ) -> Iterator[Made]:
-        parts: list[Part] = []
+        parts: list[FramePart] = []
         for moment in moments:
             end = moment.apex if self.to == "apex" else moment.offset
             if end - moment.onset >= MAX_FRAMES:

@@ -2,8 +2,8 @@
 
 The face's landmarks come from a track: of `aumer.motion.analysis`, or of every frame (`follow`);
 between two frames that were looked at they are interpolated (`landmarks_at`, `landmarks_in`). What
-is made of the frames is a `Part`: it is given those that it wants one after another, and keeps of
-each the aligned crop alone. `read` serves any number of parts in one pass over the video.
+is made of the frames is a `FramePart`: it is given those that it wants one after another, and keeps
+of each the aligned crop alone. `read` serves any number of parts in one pass over the video.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Places = Mapping[int, "FloatArray | None"]
 
 
-class Part(ABC):
+class FramePart(ABC):
     """What is made of some frames of a video.
 
     Attributes:
@@ -43,7 +43,7 @@ class Part(ABC):
         """Take the next of its frames, in their order."""
 
 
-class Faces(Part):
+class Faces(FramePart):
     """Aligned faces, each by its own landmarks.
 
     Args:
@@ -114,7 +114,7 @@ class Kept:
 
 
 def read(
-    source: Source, parts: Sequence[Part], *, fps: float | None = None
+    source: Source, parts: Sequence[FramePart], *, fps: float | None = None
 ) -> Iterator[tuple[int, VideoInfo | None]]:
     """Give every part its frames, in one pass that ends with the last of them.
 

@@ -36,7 +36,7 @@ from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.recognition import place as places
 from aumer.recognition.features import cell_means, centred, mirrored
-from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Task, soft_max
+from aumer.recognition.kernel_ridge import BALANCES, RIDGES, RidgeGoals, soft_max
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.recognition.seam import (
@@ -180,7 +180,7 @@ class GraphRecognizer(Recognizer):
         Raises:
             UsageError: a class without a clip, or fewer than two subjects.
         """
-        task = Task.of(clips)
+        task = RidgeGoals.of(clips)
         maps = _scaled(clips.inputs)
         structures = self._structures()
         views = (self._view(maps, clips, target) for target in self._targets(clips))
@@ -228,7 +228,9 @@ class GraphRecognizer(Recognizer):
         place = self._place or places.find(read, clips.labels, clips.classes) or BY_LANDMARKS
         return _View(self, target, affines, place, read)
 
-    def _promise(self, view: _View, structures: Sequence[tuple[int, str]], task: Task) -> float:
+    def _promise(
+        self, view: _View, structures: Sequence[tuple[int, str]], task: RidgeGoals
+    ) -> float:
         """Mean UF1 of the structures on subjects left out, with usual settings."""
         gamma, head = _USUAL["gamma"], (_USUAL["ridge"], _USUAL["balance"])
         return float(
@@ -236,7 +238,7 @@ class GraphRecognizer(Recognizer):
         )
 
     def _settled(
-        self, view: _View, scale: int, edges: str, task: Task
+        self, view: _View, scale: int, edges: str, task: RidgeGoals
     ) -> tuple[float, Member, Floats]:
         """A structure with the best of its settings, after its UF1 and its scores left out."""
         c = self.choice
@@ -256,7 +258,7 @@ class GraphRecognizer(Recognizer):
         assert best is not None
         return best
 
-    def _learn(self, view: _View, task: Task) -> None:
+    def _learn(self, view: _View, task: RidgeGoals) -> None:
         self._arrays = {}
         for scale in dict.fromkeys(m.scale for m in self._members):
             rows, _, (mean, deviation) = view.rows(scale)

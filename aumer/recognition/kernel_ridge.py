@@ -26,7 +26,7 @@ _SHARPNESSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class RidgeGoals:
     """What a head has to say of clips.
 
     Shapes:
@@ -42,7 +42,7 @@ class Task:
     weights: Floats
 
     @classmethod
-    def of(cls, clips: Clips) -> Task:
+    def of(cls, clips: Clips) -> RidgeGoals:
         """Of labelled clips.
 
         Raises:

@@ -13,9 +13,9 @@ import numpy as np
 from aumer.config import MotionSettings
 from aumer.errors import UsageError
 from aumer.motion import AlignedFace
-from aumer.recognition.clips import Clip, ClipMaker, Moment
+from aumer.recognition.clips import Clip, ClipMaker
 from aumer.recognition.seam import Floats, Recognizer
-from aumer.types import FaceTrack, Features, FloatArray
+from aumer.types import FaceTrack, Features, FloatArray, Moment
 from aumer.video import Source, content_digest
 
 

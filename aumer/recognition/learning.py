@@ -17,7 +17,7 @@ from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.learning import engine
-from aumer.learning.engine import Callback, Loss, Task
+from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
 from aumer.learning.machine import Machine, batch_norms
 from aumer.learning.settings import LearningSettings, Optimizer, Schedule
@@ -184,7 +184,7 @@ class _Batch:
     draw: int
 
 
-class _Recognition(Task[_Batch]):
+class _Recognition(LearningTask[_Batch]):
     """A recogniser's network and the clips that it learns from."""
 
     def __init__(

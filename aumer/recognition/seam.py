@@ -323,7 +323,7 @@ def write_weights(
 
 
 @dataclass(frozen=True)
-class Weights:
+class SavedWeights:
     """What `write_weights` wrote."""
 
     recognizer: str
@@ -333,7 +333,7 @@ class Weights:
     arrays: dict[str, npt.NDArray[Any]]
 
 
-def read_weights(path: StrPath, name: str | None = None) -> Weights:
+def read_weights(path: StrPath, name: str | None = None) -> SavedWeights:
     """Read a file of `write_weights`.
 
     Args:
@@ -344,7 +344,7 @@ def read_weights(path: StrPath, name: str | None = None) -> Weights:
     """
     text, arrays = _FORMAT.read(path)
     try:
-        found = Weights(
+        found = SavedWeights(
             str(text["recognizer"]),
             tuple(text["classes"]),
             dict(text["about"]),

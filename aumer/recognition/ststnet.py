@@ -16,7 +16,7 @@ from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.learning import engine
-from aumer.learning.engine import Loss, Task
+from aumer.learning.engine import LearningTask, Loss
 from aumer.learning.machine import Machine
 from aumer.learning.settings import LearningSettings
 from aumer.recognition.features import ROI_CENTRES, min_max, occlusion
@@ -168,7 +168,7 @@ class StstNetRecognizer(Recognizer):
         return made
 
 
-class _Maps(Task[Tensor]):
+class _Maps(LearningTask[Tensor]):
     """All maps once an epoch. One generator, torch's, gives the order and the dropout of them all:
     it is set once, before the network is made. Of several processes, which must agree on the order
     and not on the dropout, each epoch has its own."""

@@ -35,7 +35,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Items:
+class ListBlock:
     """A list of short sentences."""
 
     items: Sequence[str]
@@ -54,7 +54,7 @@ Cell = str | int | float | Picture | None
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """Rows under a head.
 
     Attributes:
@@ -91,7 +91,7 @@ class LeftOut:
     why: str
 
 
-Block = Text | Items | Table | Drawing | LeftOut
+Block = Text | ListBlock | TableBlock | Drawing | LeftOut
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ class _Numbers:
 def _block(block: Block, numbers: _Numbers) -> str:
     if isinstance(block, Text):
         return f"<pre>{_text(block.text)}</pre>" if block.literal else f"<p>{_text(block.text)}</p>"
-    if isinstance(block, Items):
+    if isinstance(block, ListBlock):
         return f"<ul>{''.join(f'<li>{_text(item)}</li>' for item in block.items)}</ul>"
     if isinstance(block, LeftOut):
         return f'<p class="out">Left out: {_text(block.why)}</p>'
@@ -162,7 +162,7 @@ def _block(block: Block, numbers: _Numbers) -> str:
     return _table(block, numbers)
 
 
-def _table(table: Table, numbers: _Numbers) -> str:
+def _table(table: TableBlock, numbers: _Numbers) -> str:
     right = [
         any(row[k] is not None for row in table.rows)
         and all(row[k] is None or _is_number(row[k]) for row in table.rows)

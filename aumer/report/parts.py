@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aumer.evaluation.bootstrap import Estimate
-from aumer.report.page import Block, Cell, Items, Section, Table, Text
+from aumer.report.page import Block, Cell, ListBlock, Section, TableBlock, Text
 from aumer.report.runs import About
 
 #: So many different values are listed one by one.
@@ -23,23 +23,23 @@ def made_of(about: About, chosen: Sequence[Mapping[str, Any]]) -> Section:
     Args:
         chosen: by fold, plain values.
     """
-    blocks: list[Block] = [Items(list(about.notes))] if about.notes else []
+    blocks: list[Block] = [ListBlock(list(about.notes))] if about.notes else []
     if rows := list(_summary(chosen)):
         caption = (
             f"What the {len(chosen)} folds' models were and chose. The number of folds stands in "
             "brackets; where values are many, their median and range."
         )
-        blocks.append(Table(("of each fold", "values (folds)"), rows, caption))
+        blocks.append(TableBlock(("of each fold", "values (folds)"), rows, caption))
     if about.command:
         blocks += [Text("The command, as it was typed:"), Text(about.command, literal=True)]
     if about.versions:
         found = [(name, number) for name, number in about.versions.items()]
-        blocks.append(Table(("package", "version"), found, "Versions the run was made with."))
+        blocks.append(TableBlock(("package", "version"), found, "Versions the run was made with."))
     if about.settings:
         settings = [(key, json.dumps(value)) for key, value in _flat(about.settings)]
         caption = "Every setting in force, as JSON has it."
         folded = f"All {len(settings)} settings"
-        blocks.append(Table(("setting", "value"), settings, caption, folded=folded))
+        blocks.append(TableBlock(("setting", "value"), settings, caption, folded=folded))
     return Section("How this was made", blocks)
 
 
@@ -53,7 +53,7 @@ def published(about: About) -> list[Section]:
         "Figures that others published on the same data, each by rules of its own: they compare "
         "with this run only as far as data, split, selection and scoring are the same."
     )
-    return [Section("Published figures", [Table(columns, rows, caption)])]
+    return [Section("Published figures", [TableBlock(columns, rows, caption)])]
 
 
 def between(estimate: Estimate) -> str:

@@ -21,7 +21,7 @@ from aumer.evaluation.recognition import (
 from aumer.graph.rois import LANDMARK_NAMES
 from aumer.report import figures as figures
 from aumer.report.curves import Roc, embed, neighbours_alike, roc
-from aumer.report.page import Block, Cell, Drawing, LeftOut, Picture, Section, Table, Text
+from aumer.report.page import Block, Cell, Drawing, LeftOut, Picture, Section, TableBlock, Text
 from aumer.report.parts import between, made_of, published
 from aumer.report.runs import Clip, RecognitionRun, Training
 from aumer.types import IntArray
@@ -36,7 +36,7 @@ _GROUPS = len(figures.COLOURS)
 
 def recognition_facts(run: RecognitionRun) -> list[str]:
     """Short lines for the top of the page."""
-    whole = Scores(run.clips, run.classes)
+    whole = ClipScores(run.clips, run.classes)
     estimates = [f"{name.upper()} {whole.text(name)}" for name in ("uf1", "uar")]
     return [
         f"Model: {run.about.model}",
@@ -52,7 +52,7 @@ def recognition_sections(run: RecognitionRun) -> list[Section]:
     Raises:
         UsageError: there is no clip, one is there twice in a seed, or a label is no class.
     """
-    whole = Scores(run.clips, run.classes)
+    whole = ClipScores(run.clips, run.classes)
     curves, why = _curves(run)
     return [
         Section("Scores", _scores(run, whole, curves)),
@@ -68,7 +68,7 @@ def recognition_sections(run: RecognitionRun) -> list[Section]:
 
 
 @dataclass(frozen=True)
-class Scores:
+class ClipScores:
     """Scores of clips: means over seeds, with 95 % intervals over 2000 resamples of subjects."""
 
     rows: Sequence[Clip]
@@ -128,10 +128,10 @@ class Scores:
         return f"{self.mean(metric):.4f}" if found is None else str(found)
 
 
-def _scores(run: RecognitionRun, whole: Scores, curves: dict[str, Roc]) -> list[Block]:
+def _scores(run: RecognitionRun, whole: ClipScores, curves: dict[str, Roc]) -> list[Block]:
     over = "" if len(whole.seeds) == 1 else f", means over {len(whole.seeds)} seeds"
     blocks: list[Block] = [
-        Table(
+        TableBlock(
             ("", "value", "95 % interval"),
             [
                 [name, whole.mean(metric), between(found) if found else None]
@@ -169,7 +169,7 @@ def _f1_of_class(k: int) -> Callable[[IntArray], Floats]:
     return score
 
 
-def _by_class(whole: Scores, curves: dict[str, Roc], over: str) -> Table:
+def _by_class(whole: ClipScores, curves: dict[str, Roc], over: str) -> TableBlock:
     rows: list[list[Cell]] = []
     for k, name in enumerate(whole.classes):
         counts = [report.per_class()[name] for report in whole.reports.values()]
@@ -183,7 +183,7 @@ def _by_class(whole: Scores, curves: dict[str, Roc], over: str) -> Table:
                 *([curves[name].area if name in curves else None] if curves else []),
             ]
         )
-    return Table(
+    return TableBlock(
         ("class", "clips", *_HEADS, "F1, 95 % interval", *(["ROC area"] if curves else [])),
         rows,
         f"By class, each against the rest{over}. Clips are those whose true class it is (support).",
@@ -195,7 +195,7 @@ _HEADS = ("precision", "recall", "F1")
 
 
 def _by_source(run: RecognitionRun, sources: Sequence[str]) -> list[Block]:
-    parts = {s: Scores([c for c in run.clips if c.source == s], run.classes) for s in sources}
+    parts = {s: ClipScores([c for c in run.clips if c.source == s], run.classes) for s in sources}
     scores: list[list[Cell]] = []
     classes: list[list[Cell]] = []
     for source, part in parts.items():
@@ -207,13 +207,13 @@ def _by_source(run: RecognitionRun, sources: Sequence[str]) -> list[Block]:
             means = [float(np.mean([getattr(c, w) for c in counts])) for w in _WHAT]
             classes.append([source, name, counts[0].tp + counts[0].fn, *means])
     return [
-        Table(
+        TableBlock(
             ("data set", "clips", "subjects", "UF1 [95 %]", "UAR [95 %]", "accuracy"),
             scores,
             "By data set: the same predictions, counted for its subjects alone. A class without a "
             "clip there is in no mean.",
         ),
-        Table(
+        TableBlock(
             ("data set", "class", "clips", *_HEADS),
             classes,
             "By data set and class.",
@@ -222,7 +222,7 @@ def _by_source(run: RecognitionRun, sources: Sequence[str]) -> list[Block]:
     ]
 
 
-def _by_subject(run: RecognitionRun, whole: Scores) -> Table:
+def _by_subject(run: RecognitionRun, whole: ClipScores) -> TableBlock:
     seeds = len(whole.seeds)
     source = {c.subject: c.source for c in run.clips}
     known = len(set(source.values())) > 1
@@ -239,7 +239,7 @@ def _by_subject(run: RecognitionRun, whole: Scores) -> Table:
             ]
         )
     rows.sort(key=lambda row: float(row[3 if known else 2]))  # type: ignore[arg-type]
-    return Table(
+    return TableBlock(
         ("subject", *(["data set"] if known else []), "clips", "accuracy", *whole.classes),
         rows,
         "By subject, the worst first; below each class how many of its clips were recognised"
@@ -248,7 +248,7 @@ def _by_subject(run: RecognitionRun, whole: Scores) -> Table:
     )
 
 
-def _confusion(run: RecognitionRun, whole: Scores) -> Drawing:
+def _confusion(run: RecognitionRun, whole: ClipScores) -> Drawing:
     counts: IntArray = whole.table.sum((0, 1))
     seeds = len(whole.seeds)
     wrong = counts - np.diag(np.diag(counts))
@@ -362,7 +362,7 @@ def _attribution(run: RecognitionRun) -> list[Block]:
         return [LeftOut("the run kept no attribution.")]
     own = {name: [c.attribution for c in clips if c.predicted == name] for name in run.classes}
     means = {name: np.mean(rows, 0) for name, rows in own.items() if rows}
-    table = Table(
+    table = TableBlock(
         ("ROI", *means),
         [[roi, *(_signed(float(m[k])) for m in means.values())] for k, roi in enumerate(rois)],
         "The same means as numbers, on the model's own scale.",
@@ -490,9 +490,11 @@ def _mistakes(run: RecognitionRun, seeds: int) -> list[Block]:
         caption += "; how sure the model was of each is not known."
     if run.images and run.picture:
         caption += f" Pictures: {run.picture}."
-    blocks: list[Block] = [Table(head, rows[:_MISTAKES], caption)]
+    blocks: list[Block] = [TableBlock(head, rows[:_MISTAKES], caption)]
     if more := rows[_MISTAKES:]:
-        blocks.append(Table(head, more, "The other mistakes.", folded=f"The other {len(more)}"))
+        blocks.append(
+            TableBlock(head, more, "The other mistakes.", folded=f"The other {len(more)}")
+        )
     return blocks
 
 

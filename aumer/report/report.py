@@ -22,7 +22,7 @@ FIGURE_SUFFIXES = (".svg", ".png")
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class ReportPage:
     """A page and its figures.
 
     Attributes:
@@ -74,7 +74,7 @@ class Report:
         return (path, *(target for target, _ in targets))
 
 
-def report(run: RecognitionRun | SpottingRun) -> Report:
+def report(run: RecognitionRun | SpottingRun) -> ReportPage:
     """Draw a run: scores with their intervals, figures with captions, mistakes, settings.
 
     Nothing is trained. What the run does not hold is left out, with a line that says why.
@@ -92,7 +92,7 @@ def report(run: RecognitionRun | SpottingRun) -> Report:
         for block in section.blocks
         if isinstance(block, Drawing)
     }
-    return Report(page(run.about.title, facts, run.about.warnings, sections), drawn)
+    return ReportPage(page(run.about.title, facts, run.about.warnings, sections), drawn)
 
 
 def is_report(path: StrPath) -> bool:

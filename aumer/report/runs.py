@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aumer.evaluation.recognition import RecognitionReport
-from aumer.evaluation.rows import Prediction, Truth
+from aumer.evaluation.rows import PredictedInterval, Truth
 from aumer.evaluation.spotting import SpottingReport
 from aumer.types import ImageArray
 
@@ -108,7 +108,7 @@ class Spotted:
     seed: int
     selection: str
     honest: bool
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedInterval, ...]
     truths: tuple[Truth, ...] = ()
     report: SpottingReport | None = None
     recognition: RecognitionReport | None = None

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Estimate, interval
 from aumer.evaluation.matching import match_matrix
-from aumer.evaluation.rows import Case, Prediction, VideoKey, prepare
+from aumer.evaluation.rows import Case, PredictedInterval, VideoKey, prepare
 from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
 from aumer.report import figures as figures
 from aumer.report.curves import PrecisionRecall, precision_recall
-from aumer.report.page import Block, Cell, Drawing, LeftOut, Section, Table, Text
+from aumer.report.page import Block, Cell, Drawing, LeftOut, Section, TableBlock, Text
 from aumer.report.parts import made_of, published
 from aumer.report.runs import Spotted, SpottingRun
 from aumer.types import KINDS, Counts, IntArray, Kind
@@ -162,7 +162,7 @@ def _scores(group: _Group) -> Iterator[Block]:
             rows.append([*row, counts.tp, counts.fp, counts.fn])
             rows[-1] += [counts.precision, counts.recall, counts.f1]
     seeds = ["seed"] if len(group.seeds) > 1 else []
-    yield Table(
+    yield TableBlock(
         ("kind", *seeds, "TP", "FP", "FN", "precision", "recall", "F1"),
         rows,
         f"{said}: {group.selection}. Counts are pooled over all videos and divided once. "
@@ -175,7 +175,7 @@ def _scores(group: _Group) -> Iterator[Block]:
         texts = [f"{m:.4f} [{e.low:.4f}, {e.high:.4f}]" if e else f"{m:.4f}" for m, e in found]
         intervals.append([name, *texts])
     over = f"Means over {len(group.seeds)} seeds" if len(group.seeds) > 1 else "The same"
-    yield Table(
+    yield TableBlock(
         ("kind", "precision [95 %]", "recall [95 %]", "F1 [95 %]"),
         intervals,
         f"{said}: {over[0].lower()}{over[1:]}, with 95 % intervals of 2000 resamples of the "
@@ -184,7 +184,7 @@ def _scores(group: _Group) -> Iterator[Block]:
     yield _by_subject(group, said)
 
 
-def _by_subject(group: _Group, said: str) -> Table:
+def _by_subject(group: _Group, said: str) -> TableBlock:
     rows: list[tuple[float, list[Cell]]] = []
     for subject in group.reports[0].subjects:
         cells: list[Cell] = [subject]
@@ -196,7 +196,7 @@ def _by_subject(group: _Group, said: str) -> Table:
         rows.append((2.0 if cells[-1] is None else float(str(cells[-1])), cells))
     rows.sort(key=lambda row: row[0])
     more = f", means over {len(group.seeds)} seeds" if len(group.seeds) > 1 else ""
-    return Table(
+    return TableBlock(
         ("subject", *(head for name, _ in ROWS for head in (f"{name} TP / FP / FN", "F1"))),
         [cells for _, cells in rows],
         f"{said}: by subject{more}, the lowest overall F1 first.",
@@ -453,7 +453,7 @@ def _strips(group: _Group, key: str) -> Block:
     )
 
 
-def _bar(made: Prediction, scale: float, *, matched: bool) -> figures.Bar:
+def _bar(made: PredictedInterval, scale: float, *, matched: bool) -> figures.Bar:
     # A published method's interval may begin before the video does.
     begin = max(0, made.onset)
     return figures.Bar(made.kind, begin * scale, max(begin + 1, made.offset + 1) * scale, matched)
@@ -468,7 +468,7 @@ def _recognised(spotted: Sequence[Spotted]) -> Iterator[Block]:
         r = one.recognition
         rows.append([one.dataset, one.seed, one.selection, one.strs])
         rows[-1] += [r.uf1, r.uar, int(r.table.sum())] if r else [None, None, 0]
-    yield Table(
+    yield TableBlock(
         ("data set", "seed", "selection", "STRS", "UF1", "UAR", "expressions"),
         rows,
         "The spot-then-recognise score (STRS) is the F1 of spotting times the UF1 of recognition. "

@@ -11,7 +11,7 @@ from typing import Any, overload
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.results.schema import Node, jsonable, printable
-from aumer.types import FloatArray
+from aumer.types import FloatArray, Moment
 
 SCHEMA = "aumer.prediction"
 SCHEMA_VERSION = 1
@@ -59,13 +59,14 @@ class Prediction:
     def __post_init__(self) -> None:
         if self.label not in self.probs:
             raise ValueError(f"label {self.label!r} is none of {', '.join(self.probs)}")
-        if not 0 <= self.onset <= self.apex <= self.offset:
-            raise ValueError(
-                "a prediction needs 0 <= onset <= apex <= offset, found "
-                f"{self.onset}, {self.apex}, {self.offset}"
-            )
+        _ = self.moment  # which complains
         for name in ("probs", "attribution", "settings", "digests", "versions"):
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
+
+    @property
+    def moment(self) -> Moment:
+        """The expression's frames."""
+        return Moment(self.onset, self.offset, self.apex)
 
     def to_dict(self) -> dict[str, Any]:
         """All but the flow map, in dict, list, str, int, float, bool and None."""

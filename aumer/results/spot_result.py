@@ -410,11 +410,12 @@ def _video(node: Node) -> VideoInfo:
 def _expression(node: Node) -> Expression:
     # Results of before these members came lack them.
     later: dict[str, Any] = {}
+    there = node.mapping(lambda member: member.value)
     for name in ("peak", "duration_sd_s"):
-        if name in node.value:
+        if name in there:
             later[name] = node[name].optional(Node.number)
     for name in ("duration_bias_s", "micro_max_s"):
-        if name in node.value:
+        if name in there:
             later[name] = node[name].number()
     return node.build(
         lambda: Expression(

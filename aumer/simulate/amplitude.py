@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from aumer.simulate import nuisance
+from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import Action
 
 #: Intensity in [0, 1] of each FACS level (A trace, B slight, C marked, D severe, E maximum). FACS
@@ -25,7 +25,7 @@ _ASYMMETRY = 1.08
 
 def reach(aus: Sequence[Action]) -> float:
     """What the ROI that moves furthest shows of actions at intensity 1, in outer-eye distances."""
-    shown = np.sum([nuisance.roi_displacement(action) for action in aus], axis=0)
+    shown = np.sum([disturbances.roi_displacement(action) for action in aus], axis=0)
     return float(np.hypot(*shown.T).max())
 
 

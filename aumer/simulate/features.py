@@ -22,7 +22,7 @@ import numpy.typing as npt
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.motion.mdmo import ROIS
-from aumer.simulate import nuisance
+from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
 from aumer.simulate.timeline import Timeline, draw
@@ -73,11 +73,13 @@ class Subject:
         au, side = action
         right, left = self.gains[au]
         if side == "right":
-            return right * nuisance.roi_displacement(action)
+            return right * disturbances.roi_displacement(action)
         if side == "left":
-            return left * nuisance.roi_displacement(action)
+            return left * disturbances.roi_displacement(action)
         # A midline push is made once: it is what both sides show alike.
-        one, other, all_ = (nuisance.roi_displacement((au, s)) for s in ("right", "left", "both"))
+        one, other, all_ = (
+            disturbances.roi_displacement((au, s)) for s in ("right", "left", "both")
+        )
         middle = one + other - all_
         shown: Signal = (
             right * (one - middle) + left * (other - middle) + (right + left) / 2 * middle
@@ -219,7 +221,7 @@ def render(
         path += strength * level[:, None, None] * subject.shown(action)
     head = np.zeros((rows + 1, 3))
     for key, cause in causes.items():
-        if isinstance(cause, nuisance.Turning):
+        if isinstance(cause, disturbances.Turning):
             turn = cause.turn(_rng(seed, name, key), times)
             head[:, :2] += loudness * subject.noise * turn
     lost: BoolArray = np.zeros(rows + 1, np.bool_)
@@ -256,7 +258,7 @@ def _eyelids(
     closed = np.zeros(len(times))
     for key in ("head_misfit", "blinks"):
         cause = causes.get(key)
-        if isinstance(cause, nuisance.HeadMisfit | nuisance.Blinks):
+        if isinstance(cause, nuisance.HeadMisfit | disturbances.Blinks):
             closed = cause.lids(_rng(seed, name, key), times)
             break
     s = nuisance.settings()["eyelids"]

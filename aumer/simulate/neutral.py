@@ -21,7 +21,7 @@ import numpy as np
 
 from aumer.config import FaceSettings, load_settings
 from aumer.errors import NoFaceError, UsageError, VideoError
-from aumer.face.track import Face, FaceTracker
+from aumer.face.track import FaceTracker, TrackedFace
 from aumer.simulate import timeline as timelines
 from aumer.simulate.neutral_motion import ROIS, Array, Fields, Skin, moved
 from aumer.simulate.timeline import Event, Timeline
@@ -92,7 +92,7 @@ class Neutral:
         if settings.follow == "all":
             raise UsageError("face.follow = 'all': expressions are played into one face; say which")
         times: list[float] = []
-        faces: list[Face | None] = []
+        faces: list[TrackedFace | None] = []
         first = 0
         reader = open_video(source, fps=fps, start=start_s, end=stop_s)
         with closing(reader), closing(FaceTracker.from_settings(settings)) as tracker:
@@ -348,7 +348,7 @@ def _rate(promised: float | None, times: Sequence[float]) -> float:
     return round(measured, 3) or 25.0
 
 
-def _longest(faces: Sequence[Face | None]) -> tuple[int, int]:
+def _longest(faces: Sequence[TrackedFace | None]) -> tuple[int, int]:
     """The longest stretch with one face in one run: [start, stop)."""
     breaks = [0]
     for k, (before, now) in enumerate(pairwise(faces), start=1):

@@ -7,7 +7,6 @@ expressions per minute. ``python -m aumer.simulate.statistics FOLDER`` counts th
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -25,6 +24,7 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
 from aumer.graph import au
 from aumer.simulate.anatomy import ACTION_UNITS, Action
+from aumer.simulate.tables import read_table, rows_of
 from aumer.types import KINDS, Kind
 
 FILE = "expression_statistics.json"
@@ -138,6 +138,8 @@ def compute(folder: StrPath) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Row:
+    """A row in seconds: SAMM-LV's workbook counts in fractions of frames."""
+
     video: str
     kind: Kind
     onset_s: float
@@ -151,15 +153,13 @@ class _Row:
 
 
 def _casme_sq(folder: Path) -> tuple[list[_Row], float]:
-    """CAS(ME)^2: 30 fps, type_idx 1 = macro and 2 = micro; and the minutes of its videos."""
+    """CAS(ME)^2 at 30 fps, and the minutes of its videos."""
     rows = []
-    for r in _table(folder / "casme_sq_auwgcn.csv"):
-        onset, apex, offset = (int(r[k]) / 30 for k in ("start_frame", "apex_frame", "end_frame"))
-        kind: Kind = "macro" if r["type_idx"] == "1" else "micro"
-        rows.append(_Row(r["video_name"], kind, onset, apex, offset, r["au"]))
-    lengths = {
-        r["video"]: int(r["n_frames"]) for r in _table(folder / "casme_sq_offsets_filled.csv")
-    }
+    for a in read_table(_present(folder / "casme_sq_auwgcn.csv")):
+        onset, apex, offset = (-1.0 if f is None else f / 30 for f in (a.onset, a.apex, a.offset))
+        rows.append(_Row(a.video, a.kind, onset, apex, offset, a.aus))
+    filled = rows_of(_present(folder / "casme_sq_offsets_filled.csv"))
+    lengths = {r["video"]: int(r["n_frames"]) for r in filled}
     return rows, sum(lengths.values()) / 30 / 60
 
 
@@ -167,8 +167,7 @@ def _samm_lv(folder: Path) -> tuple[list[_Row], float]:
     """SAMM-LV: the workbook's frames at 200 fps; and the minutes of its videos."""
     from openpyxl import load_workbook
 
-    path = folder / "samm_lv_coding.xlsx"
-    _present(path)
+    path = _present(folder / "samm_lv_coding.xlsx")
     sheet = load_workbook(path, read_only=True, data_only=False).worksheets[0]
     rows = []
     for r in sheet.iter_rows(min_row=2, values_only=True):
@@ -255,15 +254,10 @@ def _parsed(content: Mapping[str, Any]) -> Statistics:
     )
 
 
-def _table(path: Path) -> list[dict[str, str]]:
-    _present(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _present(path: Path) -> None:
+def _present(path: Path) -> Path:
     if not path.is_file():
         raise UsageError(f"no table {path}; FOLDER is the folder that holds casme_sq_auwgcn.csv")
+    return path
 
 
 def text(statistics: Mapping[str, Any]) -> str:

@@ -7,22 +7,20 @@ exactly 0, so the truth is known to the instant.
 
 from __future__ import annotations
 
-import csv
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from aumer._moved import moved
 from aumer.errors import UsageError
-from aumer.files import StrPath
 from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action, check_actions
 from aumer.simulate.statistics import Statistics, actions_of, load
-from aumer.types import KINDS, Expression, Kind
+from aumer.types import KINDS, Annotation, Expression, Kind
 
 Signal = npt.NDArray[np.float64]
 
@@ -253,62 +251,8 @@ def draw_event(rng: np.random.Generator, kind: Kind, statistics: Statistics) -> 
     )
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """A row of a table of intervals, in its frames; offset 0 where it is missing."""
-
-    video: str
-    kind: Kind
-    onset: int
-    apex: int
-    offset: int
-    au: str
-
-
-def read_table(path: StrPath) -> list[TableRow]:
-    """A table in the layout of AUW-GCN's: video_name, start_frame, apex_frame, end_frame, type_idx
-    (1 macro, 2 micro) and au.
-
-    Raises:
-        UsageError: the file is missing, has no rows, lacks a column or holds something else.
-    """
-    kinds: dict[str, Kind] = {"1": "macro", "2": "micro"}
-    rows = []
-    for number, r in enumerate(_csv(path), start=2):
-        try:
-            onset, apex, end = (int(r[k]) for k in ("start_frame", "apex_frame", "end_frame"))
-            rows.append(TableRow(r["video_name"], kinds[r["type_idx"]], onset, apex, end, r["au"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"{path}, line {number}: needs video_name, start_frame, apex_frame, end_frame "
-                f"(whole numbers), type_idx (1 or 2) and au; {type(error).__name__}: {error}"
-            ) from error
-    return rows
-
-
-def read_lengths(path: StrPath) -> dict[str, int]:
-    """Frames by video from a list of CAS(ME)^2's: columns video and n_frames (or frame_num).
-
-    A video is named as its folder is, with or without the folders above it:
-    ``.../s15/15_0401girlcrashing`` is "casme_015_0401" of the table of intervals.
-
-    Raises:
-        UsageError: the file is missing, has no rows or lacks a column.
-    """
-    lengths = {}
-    for r in _csv(path):
-        name = re.match(r"(\d+)_(\d{4})", (r.get("video") or "").rpartition("/")[2])
-        count = r.get("n_frames") or r.get("frame_num") or ""
-        if not name or not count.isdigit():
-            raise UsageError(
-                f"{path}: needs columns video (such as 15_0401girlcrashing) and n_frames"
-            )
-        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = int(count)
-    return lengths
-
-
 def replay(
-    rows: Iterable[TableRow],
+    rows: Iterable[Annotation],
     fps: float,
     *,
     seed: int = 0,
@@ -318,7 +262,7 @@ def replay(
     """The rows of a table as performances, by video, at exactly their onsets and offsets.
 
     A missing offset is 2 apex - onset, as AUW-GCN fills it; an apex outside the interval is moved
-    to its nearer end, an onset before the video to its first frame. A row whose code holds no
+    to its nearer end, a missing one is the onset. A row whose code holds no
     action that the simulator has (gaze, head, jaw sideways) moves as one drawn for its kind.
 
     Args:
@@ -333,7 +277,7 @@ def replay(
     if not fps > 0:
         raise UsageError(f"fps must be > 0; found {fps}")
     statistics = statistics or load()
-    by_video: dict[str, list[TableRow]] = {}
+    by_video: dict[str, list[Annotation]] = {}
     for row in rows:
         by_video.setdefault(row.video, []).append(row)
     timelines = {}
@@ -348,14 +292,15 @@ def replay(
     return timelines
 
 
-def _replayed(rng: np.random.Generator, row: TableRow, fps: float, s: Statistics) -> Event:
-    onset = max(0, row.onset)
-    offset = row.offset if row.offset > onset else 2 * row.apex - onset
+def _replayed(rng: np.random.Generator, row: Annotation, fps: float, s: Statistics) -> Event:
+    onset = row.onset
+    peak = onset if row.apex is None else row.apex
+    offset = 2 * peak - onset if row.offset is None else row.offset
     offset = max(offset, onset + 1)
-    apex = min(max(row.apex, onset), offset)
+    apex = min(max(peak, onset), offset)
     drawn = draw_event(rng, row.kind, s)
     release = _release(rng, apex / fps, offset / fps)
-    aus = actions_of(row.au) or drawn.aus
+    aus = actions_of(row.aus) or drawn.aus
     return Event(
         row.kind,
         aus,
@@ -453,12 +398,13 @@ def _halves(event: Event) -> set[bool]:
     return {au in UPPER for au, _ in event.aus if au not in BETWEEN}
 
 
-def _csv(path: StrPath) -> list[dict[str, str]]:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UsageError(f"cannot read the table {path}: {error.strerror}") from error
-    if not rows:
-        raise UsageError(f"the table {path} has no rows")
-    return rows
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    _NOW = "aumer.simulate.tables"
+    __getattr__ = moved(
+        __name__,
+        {
+            "TableRow": "aumer.types.Annotation, which `replay` takes",
+            "read_table": _NOW,
+            "read_lengths": _NOW,
+        },
+    )

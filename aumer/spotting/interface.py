@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aumer.graph import AUGraph
     from aumer.spotting.net import SpottingNetwork
-    from aumer.spotting.targets import Event, Targets
+    from aumer.spotting.targets import TargetEvent, Targets
 
 #: Of a sum over a share of a batch, that over the whole one.
 Across = Callable[["Tensor"], "Tensor"]
@@ -176,7 +176,7 @@ class Objective(ABC):
     macro_weight: float = 1.0
 
     @abstractmethod
-    def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
+    def targets(self, found: Iterable[TargetEvent], length: int, rate: float) -> Targets:
         """What the tracks should be of a whole video of `length` rows at `rate` rows a second.
 
         Raises:

@@ -38,7 +38,7 @@ from aumer.graph.rois import roi_set
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
 from aumer.spotting.noise import DURATION_BIAS_S, NORMAL, Followed, duration_sd, factor, followed
 from aumer.spotting.seam import SpotterModel
-from aumer.types import Expression, Features, FloatArray, Scores
+from aumer.types import Expression, Features, FloatArray, Moment, Scores
 
 __all__ = ["MOVEMENTS", "RuleSpotter"]
 
@@ -49,14 +49,11 @@ _AROUND_S, _USUAL_S = 0.1, 1.0
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """What may be an expression; onset, apex and offset are rows of one unbroken run."""
+class _Candidate(Moment):
+    """What may be an expression, in rows of one unbroken run."""
 
     movement: str
     region: str
-    onset: int
-    apex: int
-    offset: int
     rise: int  # rows from the onset until it is nearly at its height
     fall: int  # rows from where it leaves its height to the offset
     held: float  # share of its rows that are nearly at its height
@@ -261,11 +258,11 @@ class RuleSpotter(SpotterModel):
             return None
         high = signal[onset : offset + 1] > signal[apex] - 0.2 * min(drops)
         return _Candidate(
-            movement=movement.name,
-            region=movement.region,
             onset=onset,
             apex=apex,
             offset=offset,
+            movement=movement.name,
+            region=movement.region,
             rise=int(high.argmax()),
             fall=int(high[::-1].argmax()),
             held=float(high.mean()),

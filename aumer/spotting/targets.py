@@ -20,7 +20,7 @@ from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.interface import Across, Objective, alone
-from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind
+from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind, Moment
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,30 +29,23 @@ if TYPE_CHECKING:
 # Expressions on the feature grid
 
 
-@dataclass(frozen=True, order=True)
-class Event:
-    """One expression in rows of the feature grid, ends included.
+@dataclass(frozen=True)
+class TargetEvent(Moment):
+    """An expression in rows of the feature grid, as a network is taught it.
 
     `certain` is False where the offset is a guess that nothing shall be learned from.
 
     Raises:
-        ValueError: unknown kind, or 0 <= onset <= apex <= offset violated.
+        ValueError: unknown kind, or as `Moment`.
     """
 
-    onset: int
-    apex: int
-    offset: int
     kind: Kind
     certain: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {self.kind!r}")
-        if not 0 <= self.onset <= self.apex <= self.offset:
-            raise ValueError(
-                "an event needs 0 <= onset <= apex <= offset, found "
-                f"{self.onset}, {self.apex}, {self.offset}"
-            )
 
 
 _OFFSET_POLICY = re.compile(r"mirror|ignore|drop|(apex|onset)(?:\+(\d+))?")
@@ -88,7 +81,7 @@ def events(
     *,
     missing_offset_policy: str = "ignore",
     missing_apex_policy: str = "middle",
-) -> tuple[Event, ...]:
+) -> tuple[TargetEvent, ...]:
     """The expressions in rows of features whose row i shows frame `frames[i]`, in order of onset.
 
     A row is the one whose frame is nearest. What lies partly outside is cut to the rows there are;
@@ -118,10 +111,10 @@ def events(
             if missing_apex_policy == "drop":
                 continue
             apex = (onset + offset) // 2
-        rows = nearest_rows(frames, (onset, apex, offset))
         certain = not (filled and missing_offset_policy == "ignore")
-        found.append(Event(*rows, one.kind, certain))
-    return tuple(sorted(found))
+        row, peak, last = nearest_rows(frames, (onset, apex, offset))
+        found.append(TargetEvent(row, last, peak, one.kind, certain))
+    return tuple(sorted(found, key=lambda e: (e.onset, e.apex, e.offset, e.kind, e.certain)))
 
 
 def nearest_rows(frames: IntArray, wanted: Sequence[int]) -> tuple[int, int, int]:
@@ -189,7 +182,7 @@ class Targets:
 
 
 def targets(
-    found: Iterable[Event], length: int, rate: float, settings: TargetSettings | None = None
+    found: Iterable[TargetEvent], length: int, rate: float, settings: TargetSettings | None = None
 ) -> Targets:
     """Targets of a whole video of `length` rows at `rate` rows a second.
 
@@ -227,7 +220,7 @@ def targets(
 class AumerObjective(Objective):
     """Ours: `targets`, and `aumer.spotting.losses.spot_loss`, which weighs both kinds alike."""
 
-    def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
+    def targets(self, found: Iterable[TargetEvent], length: int, rate: float) -> Targets:
         """As the function of this name."""
         return targets(found, length, rate)
 
@@ -259,6 +252,7 @@ if not TYPE_CHECKING:  # a name that there is not stays an error
     __getattr__ = moved(
         __name__,
         {
+            "Event": "TargetEvent(onset, offset, apex, kind), a Moment, of this module",
             "PUBLISHED_SEGMENT": _NOW,
             "PUBLISHED_CONTEXT": _NOW,
             "PUBLISHED_LABELS": _NOW,

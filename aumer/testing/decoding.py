@@ -6,33 +6,33 @@ import numpy as np
 
 from aumer.evaluation.matching import count
 from aumer.files import StrPath
-from aumer.simulate.timeline import read_table
+from aumer.simulate.tables import read_table
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.targets import Event
+from aumer.spotting.targets import TargetEvent
 from aumer.types import KINDS, Counts, Expression, FloatArray, Interval, Scores
 
 
-def read_events(table: StrPath) -> dict[str, tuple[Event, ...]]:
+def read_events(table: StrPath) -> dict[str, tuple[TargetEvent, ...]]:
     """Events with an offset of a table in AUW-GCN's layout, by video.
 
     Frame numbers are taken as rows, as AUW-GCN takes them. An apex outside its interval is put half
     way.
 
     Raises:
-        UsageError: as `aumer.simulate.timeline.read_table`.
+        UsageError: as `aumer.simulate.tables.read_table`.
     """
-    found: dict[str, list[Event]] = {}
+    found: dict[str, list[TargetEvent]] = {}
     for row in read_table(table):
-        if row.offset <= 0:
+        if row.offset is None:
             continue
-        inside = row.onset <= row.apex <= row.offset
+        inside = row.apex is not None and row.onset <= row.apex <= row.offset
         apex = row.apex if inside else (row.onset + row.offset) // 2
-        event = Event(row.onset, apex, row.offset, row.kind)
+        event = TargetEvent(row.onset, row.offset, apex, row.kind)
         found.setdefault(row.video, []).append(event)
     return {video: tuple(events) for video, events in found.items()}
 
 
-def length_of(events: tuple[Event, ...]) -> int:
+def length_of(events: tuple[TargetEvent, ...]) -> int:
     """Rows of a video that these events leave room in; the tables do not tell its length."""
     return max(e.offset for e in events) + 60
 
@@ -49,7 +49,7 @@ def noisy(values: FloatArray, sigma: float, rng: np.random.Generator) -> FloatAr
     return (values + noise).clip(0, 1).astype(np.float32)
 
 
-def counts(found: tuple[Expression, ...], events: tuple[Event, ...]) -> Counts:
+def counts(found: tuple[Expression, ...], events: tuple[TargetEvent, ...]) -> Counts:
     """Maximum one-to-one matching at IoU .5, kind required."""
     return Counts.total(
         count(
@@ -60,5 +60,5 @@ def counts(found: tuple[Expression, ...], events: tuple[Event, ...]) -> Counts:
     )
 
 
-def _interval(event: Event) -> Interval:
+def _interval(event: TargetEvent) -> Interval:
     return Interval(event.onset, event.offset)

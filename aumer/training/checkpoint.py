@@ -9,6 +9,6 @@ __getattr__ = moved(
         "save_state": "aumer.learning.checkpoint",
         "load_state": "aumer.learning.checkpoint",
         "copied": "aumer.learning.engine, which keeps the best weights",
-        "seeded": "aumer.learning.engine.Task.torch_seed",
+        "seeded": "aumer.learning.engine.LearningTask.torch_seed",
     },
 )

@@ -29,7 +29,7 @@ from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips, MotionClips, Reads, resolve
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.training.listing import Example, Listing, Unseen
-from aumer.types import FaceTrack, Features
+from aumer.types import FaceTrack, Features, Moment
 
 if TYPE_CHECKING:
     from aumer.face.track import FaceTracker
@@ -46,7 +46,7 @@ _VERSION = 2
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClipReading:
     """How inputs are made of frames.
 
     Attributes:
@@ -92,7 +92,7 @@ class Reading:
 
 def reading_of(
     model: str, table: Mapping[str, Any], settings: Settings, where: str, rois: tuple[str, ...]
-) -> Reading:
+) -> ClipReading:
     """How a recogniser's inputs are made.
 
     Args:
@@ -109,10 +109,10 @@ def reading_of(
         raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
     if kind.reads[0] == "sequence":
         made = sequence_settings(kind.default_inputs, inputs, settings)
-        return Reading(settings, made, kind.reads_to, apex)
+        return ClipReading(settings, made, kind.reads_to, apex)
     motion = strict.build(MotionSettings, {**asdict(settings.motion), **inputs}, f"{where}.inputs")
     of_motion = rois if kind.reads[0] == "motion" else ()
-    return Reading(replace(settings, motion=motion), apex=apex, rois=of_motion)
+    return ClipReading(replace(settings, motion=motion), apex=apex, rois=of_motion)
 
 
 #: Keys of a recogniser's table that are no options of its constructor.
@@ -153,7 +153,7 @@ def sequence_settings(
 class _Job:
     number: int
     example: Example
-    reading: Reading
+    reading: ClipReading
     cache: str
 
 
@@ -190,14 +190,14 @@ def _extract(job: _Job) -> _Made:
     return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
 
 
-def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arrays:
+def _inputs(example: Example, reading: ClipReading, content: str, cache: str) -> Arrays:
     """The arrays of a clip.
 
     Raises:
         NoFaceError: its face cannot be seen.
         VideoError, UsageError: its frames cannot be read, or are not there.
     """
-    from aumer.recognition.clips import ClipMaker, Moment
+    from aumer.recognition.clips import ClipMaker
     from aumer.recognition.sequences.inputs import pack
 
     motion, sequences = reading.settings.motion, reading.sequences
@@ -212,7 +212,7 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
     facts = {"coverage": np.array(track.valid[inside].mean())}
     peak = example.apex if example.apex is not None else _apex(example, reading, track)
     facts["peak"] = np.array(peak)
-    moment = Moment(example.onset, peak, example.offset)
+    moment = Moment(example.onset, example.offset, peak)
     features = _motion(example, reading, track) if reading.reads == "motion" else None
     (made,) = maker(example.path, [moment], track, features, fps=example.fps)
     if made.clip is None:
@@ -222,7 +222,9 @@ def _inputs(example: Example, reading: Reading, content: str, cache: str) -> Arr
     return {**facts, **pack(made.clip)}
 
 
-def _track(example: Example, reading: Reading, margin: int, content: str, cache: str) -> FaceTrack:
+def _track(
+    example: Example, reading: ClipReading, margin: int, content: str, cache: str
+) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset."""
     from aumer.recognition.frames import follow
 
@@ -247,7 +249,7 @@ def _tracker(face: FaceSettings) -> FaceTracker:
     return FaceTracker.from_settings(face)
 
 
-def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
+def _apex(example: Example, reading: ClipReading, track: FaceTrack) -> int:
     from aumer.recognition.clips import pictures_between
 
     onset, offset, settings = example.onset, example.offset, reading.settings.motion
@@ -260,7 +262,7 @@ def _apex(example: Example, reading: Reading, track: FaceTrack) -> int:
     return apexes.find(reading.apex, where)
 
 
-def _motion(example: Example, reading: Reading, track: FaceTrack) -> Features:
+def _motion(example: Example, reading: ClipReading, track: FaceTrack) -> Features:
     """Motion of the ROIs from frame to frame, from onset to offset."""
     from aumer.motion import roi_motions
     from aumer.recognition.frames import aligned_faces
@@ -366,7 +368,7 @@ class Seen:
 
 def extract(
     listing: Listing,
-    reading: Reading,
+    reading: ClipReading,
     *,
     cache: StrPath,
     run: Callable[[Callable[[_Job], _Made], Sequence[_Job]], Iterable[_Made]] = map,
@@ -413,7 +415,7 @@ def extract(
     return clips, tuple(Seen(e, made.coverage) for e, made in seen), unseen
 
 
-def _check_parts(reading: Reading) -> None:
+def _check_parts(reading: ClipReading) -> None:
     """Complain now, and once, of a name that there is not."""
     registry.resolve("detector", reading.settings.face.detector)
     registry.resolve("landmarker", reading.settings.face.landmarker)

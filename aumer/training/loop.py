@@ -17,7 +17,7 @@ from aumer.evaluation.matching import count
 from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.learning import engine
-from aumer.learning.engine import Callback, Loss, Task
+from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
 from aumer.learning.machine import Machine
 from aumer.spotting.interface import Across, TrackDecoder, alone
@@ -140,7 +140,7 @@ def best_threshold(
     return THRESHOLDS[int(smooth.argmax())]
 
 
-class _Spotting(Task[Batch]):
+class _Spotting(LearningTask[Batch]):
     """A spotting network and its samples."""
 
     loss_name = "loss_total"

@@ -26,7 +26,7 @@ from aumer.learning.machine import Machine, torchrun
 from aumer.pipeline import versions
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Callback, Recognizer, resolve
-from aumer.training.clips import Progress, Reading, extract, options_of, reading_of
+from aumer.training.clips import ClipReading, Progress, extract, options_of, reading_of
 from aumer.training.composite import composite
 from aumer.training.listing import listed
 from aumer.training.run import CHECKPOINT, WEIGHTS
@@ -131,7 +131,7 @@ def read_config(
     return config
 
 
-def untrained(config: RecognizerConfig) -> tuple[Recognizer, Reading]:
+def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
     """The recogniser, and how its inputs are made.
 
     Raises:
@@ -224,7 +224,7 @@ def run(
 
 
 def read_clips(
-    config: RecognizerConfig, reading: Reading, cache: StrPath, progress: Progress | None = None
+    config: RecognizerConfig, reading: ClipReading, cache: StrPath, progress: Progress | None = None
 ) -> tuple[LabelledClips[Any], tuple[str, ...]]:
     """The clips that a run learns from, without the excluded subjects; and what to know of them.
 

@@ -21,7 +21,7 @@ from aumer.spotting.auwgcn.targets import (
 )
 from aumer.spotting.interface import Architecture
 from aumer.spotting.network import motion_record, told
-from aumer.spotting.targets import Event, events
+from aumer.spotting.targets import TargetEvent, events
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabelledVideo
 from aumer.types import FloatArray, Interval
@@ -89,7 +89,7 @@ def make_samples(
             )
     if settings.samples == "segments":
         return Segments(videos, config, settings)
-    return Windows(videos, config, halo, settings)
+    return SampleWindows(videos, config, halo, settings)
 
 
 def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
@@ -130,14 +130,14 @@ def input_statistics(
     return mean.astype(np.float32), np.maximum(std, 1e-8).astype(np.float32)
 
 
-def events_of(video: LabelledVideo, settings: TrainSettings) -> tuple[Event, ...]:
+def events_of(video: LabelledVideo, settings: TrainSettings) -> tuple[TargetEvent, ...]:
     """The video's annotations in rows of its features."""
     return events(
         video.annotations, video.features.frames, missing_offset_policy=settings.missing_offset
     )
 
 
-class Windows:
+class SampleWindows:
     """Every row of every video once an epoch, in windows of at most the given length.
 
     A video is cut into equal windows, each with the context that the network sees, so that where

@@ -23,7 +23,7 @@ from aumer.spotting.auwgcn.decoder import CasmeSqDecoder
 from aumer.spotting.auwgcn.targets import published_segments
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import TrackDecoder
-from aumer.spotting.targets import Event, targets
+from aumer.spotting.targets import TargetEvent, targets
 from aumer.testing.decoding import as_scores, counts, length_of, noisy, read_events
 from aumer.types import Counts, Expression, FloatArray, Kind, Scores
 from benchmarks.data import test_data
@@ -42,20 +42,20 @@ KIND_OF: dict[str, Kind] = {"1": "macro", "2": "micro"}
 Decode = Callable[[Scores], tuple[Expression, ...]]
 
 
-def read_casme3(table: Path) -> dict[str, tuple[Event, ...]]:
+def read_casme3(table: Path) -> dict[str, tuple[TargetEvent, ...]]:
     """Intervals without apexes, by video; those without an offset are left out."""
-    found: dict[str, list[Event]] = {}
+    found: dict[str, list[TargetEvent]] = {}
     with table.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             onset, offset = int(row["startFrame"]), int(row["endFrame"])
             if 0 <= onset <= offset:
                 apex = onset + round(0.4 * (offset - onset))
-                event = Event(onset, apex, offset, KIND_OF[row["type_idx"]])
+                event = TargetEvent(onset, offset, apex, KIND_OF[row["type_idx"]])
                 found.setdefault(row["video"], []).append(event)
     return {video: tuple(events) for video, events in found.items()}
 
 
-def published(events: tuple[Event, ...], length: int) -> FloatArray:
+def published(events: tuple[TargetEvent, ...], length: int) -> FloatArray:
     """(T, 10) published targets of a whole video; nothing where a segment has no expression."""
     values = targets((), length, 1.0).values
     for segment in published_segments(np.zeros((length, 1, 2)), events):
@@ -66,7 +66,7 @@ def published(events: tuple[Event, ...], length: int) -> FloatArray:
 
 def decoded(
     decode: Decode,
-    perfect: list[tuple[tuple[Event, ...], FloatArray]],
+    perfect: list[tuple[tuple[TargetEvent, ...], FloatArray]],
     rate: float,
     sigma: float,
 ) -> Counts:
@@ -111,7 +111,7 @@ def speed(report: Report) -> None:
     while row < HOUR - 300:
         kind, low, high = ("micro", 8, 14) if rng.random() < 0.3 else ("macro", 20, 90)
         duration = int(rng.integers(low, high))
-        events.append(Event(row, row + duration // 2, row + duration, kind))
+        events.append(TargetEvent(row, row + duration, row + duration // 2, kind))
         row += duration + int(rng.integers(50, 600))
     perfect = targets(events, HOUR, 30.0).values
     report.line(f"One hour, {HOUR} rows, {len(events)} expressions: seconds (least of 3)")

@@ -23,7 +23,7 @@ from aumer.bench.recognizers import factory
 from aumer.bench.run import run
 from aumer.bench.store import read_fold
 from aumer.bench.tasks.recognition import loso
-from aumer.bench.tasks.recognition_result import Fold, RecognitionResult
+from aumer.bench.tasks.recognition_result import RecognitionFold, RecognitionResult
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.data import read_table_report
@@ -37,7 +37,7 @@ from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
 from aumer.training import clips as clips_module
-from aumer.training.clips import Reading, StoredClips, sequence_settings
+from aumer.training.clips import ClipReading, StoredClips, sequence_settings
 from aumer.training.listing import listed
 
 #: Networks that learn in a second; frames as published but for the size of the crop.
@@ -188,7 +188,7 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
     assert not list(tmp_path.glob("**/*.checkpoint"))
     again = run(made, None, "mfem-mffm", folder=tmp_path, score_only=True)
     assert again.figures() == whole.figures() and again.folds == whole.folds
-    assert read_fold(kept[0], Fold.of) == whole.folds[0]
+    assert read_fold(kept[0], RecognitionFold.of) == whole.folds[0]
     other = made.changed({"recognition.mfem-mffm.learning.epochs": 3})
     with pytest.raises(UsageError, match=r"holds another run: model\.options\.learning\.epochs"):
         run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
@@ -235,7 +235,7 @@ def sequences(root: Path, cache: Path, changes: Mapping[str, Any]) -> ClipSet:
     made = sequence_settings(MfemMffmRecognizer.default_inputs, changes, settings)
     listing = listed({"casme2": root}, protocols.load("casme2-5class").classes)
     few = replace(listing, examples=listing.examples[1:3])
-    return clip_set(few, Reading(settings, made, "apex"), cache=cache, workers=Workers())
+    return clip_set(few, ClipReading(settings, made, "apex"), cache=cache, workers=Workers())
 
 
 def load(found: ClipSet) -> Clips | SequenceClips:

@@ -36,7 +36,7 @@ from aumer.bench.tasks.spotting_result import SpottingResult
 from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.errors import ConfigError, UsageError
-from aumer.evaluation.rows import Prediction, rows_of
+from aumer.evaluation.rows import PredictedInterval, rows_of
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import as_dicts, read_predictions
 from aumer.spotting.network import NetSpotter
@@ -87,7 +87,7 @@ def test_the_score_is_that_of_the_spotter_on_every_video(tmp_path: Path, tables:
     videos, truths = rows_of(source.records())
     rules = RuleSpotter(load_settings().rules)
     found = [
-        Prediction.of(v.subject, v.name, e)
+        PredictedInterval.of(v.subject, v.name, e)
         for v in source.videos(load_settings(), Workers(), None, None)
         for e in rules(v.features)[1]
     ]
@@ -472,7 +472,7 @@ def test_spot_then_recognise(tmp_path: Path, tables: Path, at_hand: dict[str, Fi
     recogniser = DisplacementSvm.fit(named[1:], protocol.classes)
     for a in named[0].annotations:
         if a.kind == "macro":
-            p = Prediction(a.subject, a.video, a.kind, a.onset, a.offset or 0, a.apex)
+            p = PredictedInterval(a.subject, a.video, a.kind, a.onset, a.offset or 0, a.apex)
             assert recogniser(named[0].features, p) == a.emotion
     with pytest.raises(UsageError, match="two classes"):
         DisplacementSvm.fit(videos, protocol.classes)

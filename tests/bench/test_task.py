@@ -18,14 +18,14 @@ from aumer.bench.result import Result, Run, comparison_table
 from aumer.bench.run import run, stored
 from aumer.bench.split import Fold
 from aumer.bench.store import FORMAT
-from aumer.bench.task import Options, Task, Truth, Work
+from aumer.bench.task import Options, Task, TaskTruth, Work
 from aumer.bench.tasks import TASKS
 from aumer.bench.workers import Workers
 from aumer.errors import ConfigError, UsageError
 
 
 @dataclass(frozen=True)
-class Coins(Truth):
+class Coins(TaskTruth):
     """Who threw heads (1) or tails (0)."""
 
     throws: tuple[tuple[str, int], ...]

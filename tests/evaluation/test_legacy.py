@@ -13,7 +13,7 @@ import pytest
 from aumer.errors import UsageError
 from aumer.evaluation import legacy
 from aumer.evaluation.matching import match_matrix
-from aumer.evaluation.rows import Prediction, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import read_predictions, read_truths
 from aumer.types import Kind
@@ -25,8 +25,10 @@ Outcome = tuple[Three, Three]
 NONE: Three = (0, 0, 0)
 
 
-def P(video: str, onset: int, offset: int, kind: Kind = "macro", score: float = 1.0) -> Prediction:
-    return Prediction("s", video, kind, onset, offset, score=score)
+def P(
+    video: str, onset: int, offset: int, kind: Kind = "macro", score: float = 1.0
+) -> PredictedInterval:
+    return PredictedInterval("s", video, kind, onset, offset, score=score)
 
 
 def T(
@@ -35,7 +37,7 @@ def T(
     return Truth("s", video, kind, onset, offset, apex)
 
 
-def outcome(name: str, predictions: list[Prediction], truths: list[Truth]) -> Outcome:
+def outcome(name: str, predictions: list[PredictedInterval], truths: list[Truth]) -> Outcome:
     if name == OURS:
         ours = evaluate(predictions, truths)
         macro, micro = ours.counts("macro"), ours.counts("micro")
@@ -158,7 +160,7 @@ CASES: list[Any] = [
 
 @pytest.mark.parametrize(("case", "alone"), CASES)
 def test_counts_by_hand(
-    case: tuple[list[Prediction], list[Truth], dict[str, Outcome]], alone: list[str]
+    case: tuple[list[PredictedInterval], list[Truth], dict[str, Outcome]], alone: list[str]
 ) -> None:
     predictions, truths, expected = case
     assert set(expected) == {OURS, *legacy.EVALUATORS}
@@ -265,10 +267,10 @@ def test_rules_and_counts_are_told() -> None:
 # -- the organisers' spot-then-recognise score ----------------------------------------------------
 
 
-def labelled(rows: list[tuple[str, str]]) -> tuple[list[Prediction], list[Truth]]:
+def labelled(rows: list[tuple[str, str]]) -> tuple[list[PredictedInterval], list[Truth]]:
     """Pairs (truth, prediction) that all match."""
     ps = [
-        Prediction("s", "v", "micro", 100 * k, 100 * k + 9, label=p)
+        PredictedInterval("s", "v", "micro", 100 * k, 100 * k + 9, label=p)
         for k, (_, p) in enumerate(rows)
     ]
     ts = [Truth("s", "v", "micro", 100 * k, 100 * k + 9, label=t) for k, (t, _) in enumerate(rows)]

@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from aumer.errors import UsageError
 from aumer.evaluation.recognition import METRICS, Recognised, evaluate_recognition
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.strs import evaluate_strs
 from aumer.types import Counts
 
@@ -179,10 +179,10 @@ def test_strs_is_the_product_over_the_spotted_only() -> None:
         Truth("s", "v", "macro", 0, 99),  # neither its miss nor its missing label counts
     ]
     predictions = [
-        micro(Prediction, 0, "negative"),
-        micro(Prediction, 100, "positive"),
-        micro(Prediction, 200, "positive"),
-        micro(Prediction, 500, "surprise"),
+        micro(PredictedInterval, 0, "negative"),
+        micro(PredictedInterval, 100, "positive"),
+        micro(PredictedInterval, 200, "positive"),
+        micro(PredictedInterval, 500, "surprise"),
     ]
     report = evaluate_strs(predictions, truths)  # type: ignore[arg-type]
     assert report.spotting_f1 == 6 / 8
@@ -205,11 +205,14 @@ def test_strs_of_nothing_spotted_is_zero() -> None:
 def test_strs_needs_labels() -> None:
     for p, t in (("", "negative"), ("negative", "")):
         with pytest.raises(UsageError, match="has no label"):
-            evaluate_strs([micro(Prediction, 0, p)], [micro(Truth, 0, t)])  # type: ignore[list-item]
+            evaluate_strs([micro(PredictedInterval, 0, p)], [micro(Truth, 0, t)])  # type: ignore[list-item]
 
 
 def test_strs_follows_the_settings() -> None:
-    rows = [micro(Prediction, 0, "x"), micro(Prediction, 0, "x", "w")], [micro(Truth, 0, "x")]
+    rows = (
+        [micro(PredictedInterval, 0, "x"), micro(PredictedInterval, 0, "x", "w")],
+        [micro(Truth, 0, "x")],
+    )
     assert evaluate_strs(*rows).strs == 2 / 3  # type: ignore[arg-type]
     settings = SpottingSettings(videos_without_truth="drop")
     assert evaluate_strs(*rows, settings=settings).strs == 1.0  # type: ignore[arg-type]

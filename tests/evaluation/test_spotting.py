@@ -14,7 +14,7 @@ import pytest
 from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.rows import (
     CHOICES,
-    Prediction,
+    PredictedInterval,
     SpottingSettings,
     Truth,
     Video,
@@ -24,8 +24,8 @@ from aumer.evaluation.rows import (
 from aumer.evaluation.spotting import (
     SWEEP,
     EvaluationError,
-    Fold,
     SpottingReport,
+    SubjectPredictions,
     check,
     evaluate,
     merge_folds,
@@ -51,11 +51,11 @@ def spotted(
     video: str = "v",
     subject: str = "s",
     **more: object,
-) -> Prediction:
-    return Prediction(subject, video, kind, onset, offset, **more)  # type: ignore[arg-type]
+) -> PredictedInterval:
+    return PredictedInterval(subject, video, kind, onset, offset, **more)  # type: ignore[arg-type]
 
 
-Rows = tuple[list[Prediction], list[Truth], list[Video]]
+Rows = tuple[list[PredictedInterval], list[Truth], list[Video]]
 
 
 def random_rows(rng: np.random.Generator) -> Rows:
@@ -64,7 +64,7 @@ def random_rows(rng: np.random.Generator) -> Rows:
     for s in range(int(rng.integers(1, 4))):
         for v in range(int(rng.integers(1, 3))):
             videos.append(Video(f"s{s}", f"v{v}"))
-            for rows, make in ((predictions, Prediction), (truths, Truth)):
+            for rows, make in ((predictions, PredictedInterval), (truths, Truth)):
                 for kind in KINDS:
                     for _ in range(int(rng.integers(0, 5))):
                         onset, length = int(rng.integers(-5, 25)), int(rng.integers(0, 15))
@@ -72,10 +72,12 @@ def random_rows(rng: np.random.Generator) -> Rows:
     return predictions, truths, videos
 
 
-def best_by_trial(ps: Sequence[Prediction], ts: Sequence[Truth], settings: SpottingSettings) -> int:
+def best_by_trial(
+    ps: Sequence[PredictedInterval], ts: Sequence[Truth], settings: SpottingSettings
+) -> int:
     """Most hits of any one-to-one assignment; overlaps counted frame by frame."""
 
-    def hit(p: Prediction, t: Truth) -> bool:
+    def hit(p: PredictedInterval, t: Truth) -> bool:
         last = int(settings.ends == "closed")
         assert t.offset is not None
         a, b = set(range(p.onset, p.offset + last)), set(range(t.onset, t.offset + last))
@@ -318,13 +320,13 @@ def test_other_denominators_are_refused() -> None:
 
 def test_a_fold_that_is_missing_twice_or_strange_is_an_error() -> None:
     videos = [Video("a", "v"), Video("b", "v")]
-    a, b = Fold("a", (spotted(0, 9, subject="a"),)), Fold("b", ())
+    a, b = SubjectPredictions("a", (spotted(0, 9, subject="a"),)), SubjectPredictions("b", ())
     assert merge_folds([b, a], videos) == [*a.predictions]
     for folds, message in (
         ([a], "no fold.* b"),
         ([a, b, b], "more than one fold for b"),
-        ([a, b, Fold("c", ())], "without videos for c"),
-        ([a, Fold("b", a.predictions)], "fold of subject b predicts for subject a"),
+        ([a, b, SubjectPredictions("c", ())], "without videos for c"),
+        ([a, SubjectPredictions("b", a.predictions)], "fold of subject b predicts for subject a"),
     ):
         with pytest.raises(UsageError, match=message):
             merge_folds(folds, videos)
@@ -519,7 +521,9 @@ def test_rows_come_from_records_and_results() -> None:
     assert videos == [Video("s", "v", 30.0), Video("s", "w", 30.0)]
     assert truths == [Truth("s", "v", "micro", 3, None, 5, "surprise", 9)]
     e = Expression("micro", 3, 5, 7, 0.1, 0.2, 0.3, 0.8, label="positive")
-    assert Prediction.of("s", "v", e) == Prediction("s", "v", "micro", 3, 7, 5, 0.8, "positive")
+    assert PredictedInterval.of("s", "v", e) == PredictedInterval(
+        "s", "v", "micro", 3, 7, 5, 0.8, "positive"
+    )
     with pytest.raises(UsageError, match="no subject 'r'"):
         evaluate([], truths, videos, SpottingSettings(missing_offset="apex")).counts(subject="r")
 
@@ -531,7 +535,7 @@ def test_empty_intervals_overlap_nothing() -> None:
 
 
 def test_rows_that_are_none_are_refused() -> None:
-    for make in (Truth, Prediction):
+    for make in (Truth, PredictedInterval):
         with pytest.raises(ValueError, match="before onset"):
             make("s", "v", "macro", 5, 4)
         with pytest.raises(ValueError, match="kind must be"):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aumer.errors import UsageError
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import (
     as_dicts,
@@ -36,8 +36,8 @@ def file(folder: Path, text: str, name: str = "rows.csv") -> Path:
 def test_our_layout(tmp_path: Path) -> None:
     path = file(tmp_path, HEADER + "s1,v1,micro,3,9,5,.75,positive\n\ns1,v1,MaE,-4,9,,,\n")
     assert read_predictions(path) == [
-        Prediction("s1", "v1", "micro", 3, 9, 5, 0.75, "positive", 2),
-        Prediction("s1", "v1", "macro", -4, 9, None, 1.0, "", 4),
+        PredictedInterval("s1", "v1", "micro", 3, 9, 5, 0.75, "positive", 2),
+        PredictedInterval("s1", "v1", "macro", -4, 9, None, 1.0, "", 4),
     ]
     truth = file(tmp_path, "kind,offset,onset,video,subject\nmacro,,7,v,s\n", "truth.csv")
     assert read_truths(truth) == [Truth("s", "v", "macro", 7, None, row=2)]
@@ -51,13 +51,15 @@ def test_what_the_spot_command_writes(tmp_path: Path) -> None:
     )
     now = file(tmp_path, ",".join(COLUMNS) + "\na.mp4,macro,10,20,30" + "," * 12 + "\n", "now.csv")
     assert len(read_predictions(now)) == 1
-    assert read_predictions(path) == [Prediction("a.mp4", "a.mp4", "macro", 10, 30, 20, 0.9, "", 2)]
+    assert read_predictions(path) == [
+        PredictedInterval("a.mp4", "a.mp4", "macro", 10, 30, 20, 0.9, "", 2)
+    ]
     e = Expression("macro", 10, 20, 30, 0.3, 0.6, 1.0, 0.9, "happy", {"happy": 0.7})
     for expression in (e, dataclasses.replace(e, probs=None)):
         document = {"video": {"name": "a.mp4"}, "expressions": [vars(expression)]}
         path = file(tmp_path, json.dumps(document), "a.json")
         assert read_predictions(path) == [
-            Prediction("a.mp4", "a.mp4", "macro", 10, 30, 20, 0.9, "happy", 1)
+            PredictedInterval("a.mp4", "a.mp4", "macro", 10, 30, 20, 0.9, "happy", 1)
         ]
     with pytest.raises(UsageError, match="a list 'rows'"):  # a result is no truth
         read_truths(path)
@@ -66,10 +68,12 @@ def test_what_the_spot_command_writes(tmp_path: Path) -> None:
 def test_megc_submissions(tmp_path: Path) -> None:
     path = file(tmp_path, "vid,pred_onset,pred_offset,type\nsamm_1,10,20,me\nb,1,5,mae\n")
     assert read_predictions(path) == [
-        Prediction("samm", "samm_1", "micro", 10, 20, row=2),
-        Prediction("b", "b", "macro", 1, 5, row=3),
+        PredictedInterval("samm", "samm_1", "micro", 10, 20, row=2),
+        PredictedInterval("b", "b", "macro", 1, 5, row=3),
     ]
-    assert read_predictions(path, first_frame=1)[1] == Prediction("b", "b", "macro", 0, 4, row=3)
+    assert read_predictions(path, first_frame=1)[1] == PredictedInterval(
+        "b", "b", "macro", 0, 4, row=3
+    )
 
 
 def test_the_first_frame_may_be_called_one(tmp_path: Path) -> None:
@@ -177,7 +181,7 @@ names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_si
 @given(
     st.lists(
         st.builds(
-            lambda s, v, k, on, n, a, q, w: Prediction(s, v, k, on, on + n, a, q, w),
+            lambda s, v, k, on, n, a, q, w: PredictedInterval(s, v, k, on, on + n, a, q, w),
             names, names, st.sampled_from(["micro", "macro"]), st.integers(-50, 999),
             st.integers(0, 99), st.none() | st.integers(0, 99), st.floats(0, 1),
             names | st.just(""),
@@ -185,7 +189,7 @@ names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_si
     )
 )  # fmt: skip
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_read_back_as_they_were_written(tmp_path: Path, rows: list[Prediction]) -> None:
+def test_rows_read_back_as_they_were_written(tmp_path: Path, rows: list[PredictedInterval]) -> None:
     path = tmp_path / "written.csv"
     write_csv(path, rows, overwrite=True)
     assert [dataclasses.replace(r, row=0) for r in read_predictions(path)] == rows

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 
 from aumer.evaluation import legacy
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import evaluate
 from aumer.evaluation.tables import read_truths
 from aumer.types import Kind
 
-Rows = tuple[list[Prediction], list[Truth], list[Video]]
+Rows = tuple[list[PredictedInterval], list[Truth], list[Video]]
 
 
-def spot(rng: np.random.Generator, truths: list[Truth], videos: list[Video]) -> list[Prediction]:
+def spot(
+    rng: np.random.Generator, truths: list[Truth], videos: list[Video]
+) -> list[PredictedInterval]:
     found = []
     for t in truths:
         # Of an expression without an offset a spotter sees about as much again after the apex.
@@ -31,13 +33,15 @@ def spot(rng: np.random.Generator, truths: list[Truth], videos: list[Video]) -> 
             a, b = (rng.normal(0, 0.25 * length, 2)).round().astype(int)
             onset = t.onset + int(a)
             end = max(onset, t.onset + length + int(b))
-            found.append(Prediction(t.subject, t.video, t.kind, onset, end, score=rng.random()))
+            found.append(
+                PredictedInterval(t.subject, t.video, t.kind, onset, end, score=rng.random())
+            )
     for video in videos:
         kinds: tuple[tuple[Kind, int], ...] = (("macro", 35), ("micro", 10))
         for kind, length in kinds:
             for _ in range(int(rng.poisson(1.0))):
                 onset = int(rng.integers(3000, 9000))  # behind every expression
-                found.append(Prediction(*video.key, kind, onset, onset + length, score=0.1))
+                found.append(PredictedInterval(*video.key, kind, onset, onset + length, score=0.1))
     return found
 
 

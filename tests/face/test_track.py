@@ -10,7 +10,7 @@ import pytest
 from aumer.errors import UsageError
 from aumer.face.interface import Landmarker
 from aumer.face.mean_face import MEAN_FACE
-from aumer.face.track import Face, FaceTracker
+from aumer.face.track import FaceTracker, TrackedFace
 
 HEIGHT, WIDTH = 480, 640
 
@@ -73,7 +73,7 @@ class Scene(Landmarker):
             self.detect, lambda: self, min_eye_distance=min_eye_distance, follow=follow
         )
 
-    def run(self, tracker: FaceTracker | None = None) -> list[Face | None]:
+    def run(self, tracker: FaceTracker | None = None) -> list[TrackedFace | None]:
         tracker = tracker or self.tracker()
         return [tracker(self.image(k)) for k in range(len(self.frames))]
 
@@ -350,7 +350,7 @@ def test_boxes_that_are_no_boxes_are_left_out() -> None:
 
 def look(
     scene: Scene, rate: float, tracker: FaceTracker | None = None
-) -> tuple[FaceTracker, list[dict[int, Face]]]:
+) -> tuple[FaceTracker, list[dict[int, TrackedFace]]]:
     """What is seen in each frame of a scene filmed at `rate`."""
     tracker = tracker or scene.tracker()
     return tracker, [tracker.look(scene.image(k), k / rate) for k in range(len(scene.frames))]

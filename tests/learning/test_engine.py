@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from aumer.errors import UsageError, WeightsError
 from aumer.learning import engine
 from aumer.learning.checkpoint import load_state
-from aumer.learning.engine import Loss, Task
+from aumer.learning.engine import LearningTask, Loss
 from aumer.learning.machine import Machine
 from aumer.learning.settings import LearningSettings
 
 
-class Sums(Task[Tensor]):
+class Sums(LearningTask[Tensor]):
     """Learns to add three numbers; drops some of them by torch's generator."""
 
     def __init__(self, reseeded: bool = True, inner: tuple[float, ...] = ()) -> None:

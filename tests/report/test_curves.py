@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aumer.errors import UsageError
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video, prepare
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, prepare
 from aumer.evaluation.spotting import evaluate
 from aumer.report.curves import embed, neighbours_alike, precision_recall, roc
 
@@ -99,7 +99,7 @@ def test_every_point_is_what_the_evaluator_counts(comparison: str) -> None:
             truths.append(Truth("s", video.name, kind, begin, begin + 19))  # type: ignore[arg-type]
         for begin in rng.integers(0, 300, 14).tolist():
             predictions.append(
-                Prediction(
+                PredictedInterval(
                     *("s", video.name, ("micro", "macro")[begin % 2], begin, begin + 19),  # type: ignore[arg-type]
                     score=round(float(rng.random()), 1),
                 )

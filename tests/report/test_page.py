@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from results.pages import Page
 
-from aumer.report.page import Drawing, Items, LeftOut, Picture, Section, Table, Text, page
+from aumer.report.page import Drawing, LeftOut, ListBlock, Picture, Section, TableBlock, Text, page
 
 NASTY = "<b>\"Anna\" & 'Ben'</b><script>alert(1)</script>"
 
@@ -29,8 +29,8 @@ def made(*blocks: object) -> Page:
 
 def test_everything_is_in_the_page_and_nothing_outside() -> None:
     image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    table = Table(("picture",), [[Picture(image, "two by two")]], "Pictures.")
-    found = made(drawing(), table, Text("words"), Items(["item"]), LeftOut("no reason."))
+    table = TableBlock(("picture",), [[Picture(image, "two by two")]], "Pictures.")
+    found = made(drawing(), table, Text("words"), ListBlock(["item"]), LeftOut("no reason."))
     assert found.headings == ["One"] and "Left out: no reason." in found.text
     assert [link for link in found.links if not link.startswith(("data:image/", "#"))] == []
     assert {"script", "link", "iframe", "object"}.isdisjoint(found.tags)
@@ -57,9 +57,9 @@ def test_words_of_the_user_s_stay_words() -> None:
     block = [
         Text(NASTY),
         Text(NASTY, literal=True),
-        Items([NASTY]),
+        ListBlock([NASTY]),
         LeftOut(NASTY),
-        Table((NASTY,), [[NASTY]], NASTY, folded=NASTY),
+        TableBlock((NASTY,), [[NASTY]], NASTY, folded=NASTY),
         Drawing("x", drawing().figure, NASTY, NASTY),
     ]
     found = Page(page(NASTY, [NASTY], [NASTY], [Section(NASTY, block)]))
@@ -84,13 +84,13 @@ def test_what_utf_8_cannot_hold_is_written_as_codes() -> None:
     ],
 )
 def test_numbers_stand_to_the_right(cells: list[object], right: bool) -> None:
-    table = Table(("c",), [[cell] for cell in cells], "")  # type: ignore[list-item]
+    table = TableBlock(("c",), [[cell] for cell in cells], "")  # type: ignore[list-item]
     text = page("t", [], [], [Section("s", [table])])
     assert ('<td class="n">' in text) is right
 
 
 def test_a_cell_s_number_is_written_with_four_decimals() -> None:
-    assert made(Table(("c", "d"), [[0.5, None]], "")).tables == [[["c", "d"], ["0.5000", "–"]]]
+    assert made(TableBlock(("c", "d"), [[0.5, None]], "")).tables == [[["c", "d"], ["0.5000", "–"]]]
 
 
 def test_the_same_figure_gives_the_same_page() -> None:

@@ -15,7 +15,7 @@ from aumer.report import page as html
 from aumer.report.curves import roc
 from aumer.report.figures import Curve
 from aumer.report.recognition import mean_curve
-from aumer.report.report import Report, is_report, report
+from aumer.report.report import ReportPage, is_report, report
 from aumer.report.runs import About, Clip, RecognitionRun, Training
 
 CLASSES = ("negative", "positive", "surprise")
@@ -88,14 +88,14 @@ def scored(run: RecognitionRun, seed: int = 0, source: str = "") -> RecognitionR
 
 
 @pytest.fixture(scope="module")
-def whole() -> tuple[RecognitionRun, Report, Page]:
+def whole() -> tuple[RecognitionRun, ReportPage, Page]:
     """Drawn in full: it is made before anything is left undrawn."""
     run = made(embeddings=True)
     done = report(run)
     return run, done, Page(done.html)
 
 
-def test_every_section_and_every_figure(whole: tuple[RecognitionRun, Report, Page]) -> None:
+def test_every_section_and_every_figure(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
     _, done, found = whole
     assert found.headings == TITLES and "Left out" not in found.text
     assert list(done.figures) == ["confusion", "roc", "embeddings", "attribution", "losses"]
@@ -104,7 +104,7 @@ def test_every_section_and_every_figure(whole: tuple[RecognitionRun, Report, Pag
     assert all(len(caption) > 30 for caption in found.captions)
 
 
-def test_scores_are_the_evaluation_s(whole: tuple[RecognitionRun, Report, Page]) -> None:
+def test_scores_are_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
     run, _, found = whole
     evaluated = scored(run)
     rows = {row[0].split()[0]: row[1:] for row in found.table("", "value")}
@@ -139,7 +139,7 @@ def test_scores_are_the_evaluation_s(whole: tuple[RecognitionRun, Report, Page])
         assert row[2:4] == [str(table.clips[row[0]]), f"{table.accuracy[row[0]]:.4f}"]
 
 
-def test_mistakes_begin_with_the_surest(whole: tuple[RecognitionRun, Report, Page]) -> None:
+def test_mistakes_begin_with_the_surest(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
     run, _, found = whole
     wrong = [c for c in run.clips if c.truth != c.predicted]
     rows = found.table("data set", "subject", "clip")

@@ -11,7 +11,7 @@ from results.pages import Page
 
 from aumer.errors import UsageError
 from aumer.evaluation.recognition import Recognised, evaluate_recognition
-from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import evaluate
 from aumer.report import figures as report_figures
 from aumer.report import page as html
@@ -30,15 +30,15 @@ TRUTHS = (
     Truth("s1", "v1", "micro", 50, 59, 55),
 )
 FOUND = (
-    Prediction("s0", "v0", "macro", 103, 132, 110, 0.9),
-    Prediction("s0", "v0", "macro", 212, 241, 215, 0.8),
-    Prediction("s1", "v1", "micro", 50, 59, 55, 0.7),
-    Prediction("s2", "v2", "micro", 10, 19, 15, 0.6),
+    PredictedInterval("s0", "v0", "macro", 103, 132, 110, 0.9),
+    PredictedInterval("s0", "v0", "macro", 212, 241, 215, 0.8),
+    PredictedInterval("s1", "v1", "micro", 50, 59, 55, 0.7),
+    PredictedInterval("s2", "v2", "micro", 10, 19, 15, 0.6),
 )
 
 
 def one(
-    predictions: Sequence[Prediction] = FOUND,
+    predictions: Sequence[PredictedInterval] = FOUND,
     truths: Sequence[Truth] = TRUTHS,
     *,
     videos: Sequence[Video] = VIDEOS,
@@ -127,7 +127,7 @@ def test_frames_where_no_rate_is_known() -> None:
 def test_the_oracle_s_figure_is_labelled_and_not_drawn() -> None:
     perfect = one(
         [
-            Prediction(t.subject, t.video, t.kind, t.onset, t.offset or 0, score=k / 9)
+            PredictedInterval(t.subject, t.video, t.kind, t.onset, t.offset or 0, score=k / 9)
             for k, t in enumerate(TRUTHS)
         ],
         selection=ORACLE,
@@ -143,7 +143,7 @@ def test_the_oracle_s_figure_is_labelled_and_not_drawn() -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_seeds_are_averaged_and_data_sets_stand_apart() -> None:
-    better = one([*FOUND, Prediction("s1", "v1", "macro", 300, 329, score=0.5)], seed=1)
+    better = one([*FOUND, PredictedInterval("s1", "v1", "macro", 300, 329, score=0.5)], seed=1)
     other = one(dataset="other")
     done = report(run(one(), better, other))
     found = Page(done.html)
@@ -163,7 +163,7 @@ def test_seeds_are_averaged_and_data_sets_stand_apart() -> None:
     ],
 )
 def test_what_is_missing_says_why(
-    predictions: list[Prediction], why: str, drawn: list[str]
+    predictions: list[PredictedInterval], why: str, drawn: list[str]
 ) -> None:
     done = report(run(one(predictions)))
     said = [line for line in Page(done.html).text.splitlines() if line.startswith("Left out")]
@@ -181,7 +181,7 @@ def test_no_truth_to_compare_with() -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_all_found() -> None:
     right = [
-        Prediction(t.subject, t.video, t.kind, t.onset, t.offset or 0, score=0.1 * k)
+        PredictedInterval(t.subject, t.video, t.kind, t.onset, t.offset or 0, score=0.1 * k)
         for k, t in enumerate(TRUTHS)
     ]
     done = report(run(one(right)))
@@ -193,7 +193,7 @@ def test_all_found() -> None:
 def test_policies_of_the_score_hold_in_the_figures() -> None:
     """A filled offset makes a hit and no offset error; dropped predictions are in no figure."""
     truths = [*TRUTHS, Truth("s3", "v3", "macro", 10, None, 20)]
-    predictions = [*FOUND, Prediction("s3", "v3", "macro", 10, 30, score=0.3)]
+    predictions = [*FOUND, PredictedInterval("s3", "v3", "macro", 10, 30, score=0.3)]
     rules = SpottingSettings(missing_offset="mirror", videos_without_truth="drop", expect_macro=4)
     made = one(predictions, truths, settings=rules)
     found = outcomes(made)

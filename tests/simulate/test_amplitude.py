@@ -9,8 +9,8 @@ from aumer.simulate import amplitude, nuisance
 from aumer.simulate.anatomy import Action
 from aumer.simulate.features import Subject
 from aumer.simulate.statistics import load
-from aumer.simulate.timeline import TableRow, draw_event, replay
-from aumer.types import Kind
+from aumer.simulate.timeline import draw_event, replay
+from aumer.types import Annotation, Kind
 
 CODES = tuple(nuisance.settings()["micro"]["shown"])
 
@@ -86,7 +86,7 @@ def test_an_intensity_is_one_at_most() -> None:
 
 @pytest.mark.parametrize(("kind", "expected"), [("micro", 0.03), ("macro", 0.2)])
 def test_replayed_rows_are_as_large_as_drawn_ones(kind: Kind, expected: float) -> None:
-    rows = [TableRow(f"v_{k}", kind, 10, 15, 20, "12") for k in range(400)]
+    rows = [Annotation("", f"v_{k}", kind, 10, 15, 20, "12") for k in range(400)]
     sizes = [line.events[0].intensity for line in replay(rows, 30).values()]
     if kind == "micro":
         assert np.median(sizes) == pytest.approx(amplitude.micro_median(both("12")), rel=0.15)

@@ -26,8 +26,8 @@ from aumer.simulate.features import (
     simulate_features,
     write_features,
 )
-from aumer.simulate.timeline import Event, TableRow, Timeline, replay
-from aumer.types import Features
+from aumer.simulate.timeline import Event, Timeline, replay
+from aumer.types import Annotation, Features
 
 AVERAGE = Subject(dict.fromkeys(ACTION_UNITS, (1.0, 1.0)), 1.0)
 NAMES = list(ROIS)
@@ -113,7 +113,7 @@ def test_levels_grow_harder() -> None:
 
 
 def test_replayed_videos_keep_subject_and_truth() -> None:
-    lines = replay([TableRow("casme_015_0401", "macro", 557, 572, 608, "12")], 30)
+    lines = replay([Annotation("", "casme_015_0401", "macro", 557, 572, 608, "12")], 30)
     (video,) = simulate_features(replayed=lines)
     assert (video.subject, video.name) == ("casme_015", "casme_015_0401")
     (truth,) = video.expressions

@@ -15,19 +15,18 @@ import pytest
 from scipy import stats
 
 from aumer.errors import UsageError
+from aumer.simulate import timeline
 from aumer.simulate.statistics import load
+from aumer.simulate.tables import read_lengths, read_table
 from aumer.simulate.timeline import (
     REST_S,
     Event,
-    TableRow,
     Timeline,
     draw,
     draw_event,
-    read_lengths,
-    read_table,
     replay,
 )
-from aumer.types import KINDS, Kind
+from aumer.types import KINDS, Annotation, Kind
 
 SMILE = Event("macro", ((12, "both"),), 1.0, 1.4, 2.0, 2.6, 0.8)
 
@@ -166,9 +165,9 @@ def test_replayed_videos_are_as_long_as_the_real_ones(shared_data: Callable[[str
 
 def test_rows_with_faults_are_replayed_by_rule() -> None:
     rows = [
-        TableRow("v_1", "macro", 10, 15, 0, "12"),  # a missing offset
-        TableRow("v_1", "micro", 60, 90, 70, "54"),  # an apex outside, and nothing that moves skin
-        TableRow("v_2", "micro", -3, 5, 9, "L4"),
+        Annotation("", "v_1", "macro", 10, 15, None, "12"),  # a missing offset
+        Annotation("", "v_1", "micro", 60, 90, 70, "54"),  # an apex outside; no skin moves
+        Annotation("", "v_2", "micro", 0, None, 9, "L4"),  # no apex
     ]
     lines = replay(rows, 30)
     first, second = lines["v_1"].expressions(30)
@@ -180,6 +179,21 @@ def test_rows_with_faults_are_replayed_by_rule() -> None:
     alone = replay(rows[2:], 30)
     assert alone["v_2"] == lines["v_2"]
     assert lines["v_1"].duration_s == 36.0
+
+
+def test_what_a_table_leaves_out_is_missing(tmp_path: Path) -> None:
+    columns = "video_name,start_frame,apex_frame,end_frame,type_idx,au"
+    text = f"{columns}\nv_1,10,15,0,1,12\nv_2,-3,-1,9,2,L4\n"
+    assert read_table(bad_table(tmp_path, text)) == [
+        Annotation("", "v_1", "macro", 10, 15, None, "12", row=2),
+        Annotation("", "v_2", "micro", 0, None, 9, "L4", row=3),
+    ]
+
+
+def test_the_readers_that_moved_say_where_to() -> None:
+    for name, where in (("read_table", "simulate.tables"), ("TableRow", "types.Annotation")):
+        with pytest.raises(ImportError, match=where):
+            getattr(timeline, name)
 
 
 def bad_table(tmp_path: Path, text: str) -> Path:

@@ -12,7 +12,7 @@ from aumer import register
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.decode import expression_at, in_order, ten_tracks
 from aumer.spotting.interface import Across, Objective, TrackDecoder, alone
-from aumer.spotting.targets import Event, Targets, TargetSettings, targets
+from aumer.spotting.targets import TargetEvent, Targets, TargetSettings, targets
 from aumer.types import KINDS, Expression, Scores, runs
 
 
@@ -20,7 +20,7 @@ from aumer.types import KINDS, Expression, Scores, runs
 class OwnObjective(Objective):
     """Wider bumps than ours, and a cross-entropy in which what is rare weighs more."""
 
-    def targets(self, found: Iterable[Event], length: int, rate: float) -> Targets:
+    def targets(self, found: Iterable[TargetEvent], length: int, rate: float) -> Targets:
         return targets(found, length, rate, TargetSettings(micro_apex_sigma_s=0.2))
 
     def loss(

@@ -21,7 +21,7 @@ from aumer.spotting.auwgcn.decoder import (
     SammLvDecoder,
 )
 from aumer.spotting.decode import Decoder, probabilities
-from aumer.spotting.targets import Event, targets
+from aumer.spotting.targets import TargetEvent, targets
 from aumer.testing.decoding import as_scores, counts, length_of, noisy, read_events
 from aumer.types import KINDS, Counts, Expression, FloatArray, Scores
 
@@ -31,7 +31,7 @@ TABLES = [("casme_sq_auwgcn.csv", 30.0), ("samm_lv_25fps_auwgcn.csv", 25.0)]
 RATE = 30.0
 
 
-def _scores(events: tuple[Event, ...], length: int, rate: float = RATE) -> Scores:
+def _scores(events: tuple[TargetEvent, ...], length: int, rate: float = RATE) -> Scores:
     return as_scores(targets(events, length, rate).values, rate)
 
 
@@ -40,7 +40,7 @@ def _rows(found: tuple[Expression, ...]) -> list[tuple[str, int, int, int]]:
 
 
 @st.composite
-def _apart(draw: st.DrawFn) -> tuple[tuple[Event, ...], int]:
+def _apart(draw: st.DrawFn) -> tuple[tuple[TargetEvent, ...], int]:
     """Expressions of usual durations at least a second apart, and the length of their video."""
     events, row = [], draw(st.integers(0, 60))
     for _ in range(draw(st.integers(1, 4))):
@@ -48,7 +48,7 @@ def _apart(draw: st.DrawFn) -> tuple[tuple[Event, ...], int]:
         low, high = (6, 14) if kind == "micro" else (18, 90)
         duration = draw(st.integers(low, high))
         apex = draw(st.integers(3, duration - 3))
-        events.append(Event(row, row + apex, row + duration, kind))
+        events.append(TargetEvent(row, row + duration, row + apex, kind))
         row += duration + draw(st.integers(31, 90))
     return tuple(events), row
 
@@ -62,7 +62,9 @@ def preset(request: pytest.FixtureRequest) -> str:
 
 
 def _golden_rows(proposals: list[Proposal]) -> npt.NDArray[np.float64]:
-    return np.array([(p.start, p.end, 1 + (p.kind == "micro"), p.score) for p in proposals])
+    return np.array(
+        [(p.onset + 1, p.offset + 1, 1 + (p.kind == "micro"), p.score) for p in proposals]
+    )
 
 
 def _in_order(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -89,9 +91,7 @@ def test_published_decoder_names_frames_from_0(preset: str) -> None:
     found = decoder(as_scores(values, decoder.rate))
     kept = decoder.nms(decoder.proposals(values))
     assert kept
-    assert sorted((e.onset, e.offset) for e in found) == sorted(
-        (p.start - 1, p.end - 1) for p in kept
-    )
+    assert sorted((e.onset, e.offset) for e in found) == sorted((p.onset, p.offset) for p in kept)
 
 
 def test_published_decoder_insists_on_its_rate() -> None:
@@ -116,7 +116,7 @@ def test_published_nms_leaves_no_two_alike_whatever_the_order(seed: int, n: int)
     rng = np.random.default_rng(seed)
     starts = rng.integers(1, 80, n)
     proposals = [
-        Proposal(int(a), int(a + d), KINDS[k], float(s), int(a))
+        Proposal(int(a), int(a + d), int(a), KINDS[k], float(s))
         for a, d, k, s in zip(
             starts,
             rng.integers(4, 40, n),
@@ -129,8 +129,8 @@ def test_published_nms_leaves_no_two_alike_whatever_the_order(seed: int, n: int)
     kept = decoder.nms(proposals)
     for i, p in enumerate(kept):
         for q in kept[:i]:
-            shared = min(p.end, q.end) - max(p.start, q.start)
-            union = p.end - p.start + q.end - q.start - shared
+            shared = min(p.offset, q.offset) - max(p.onset, q.onset)
+            union = p.offset - p.onset + q.offset - q.onset - shared
             assert p.kind != q.kind or shared <= 0.5 * union
     assert all(sum(p.kind == kind for p in kept) <= 5 for kind in KINDS)
     shuffled = [proposals[k] for k in rng.permutation(n)]
@@ -177,7 +177,7 @@ def test_noise_alone_is_no_expression(seed: int) -> None:
 @given(_apart(), st.integers(0, 200))
 @settings(max_examples=40, deadline=None)
 def test_expressions_apart_come_back_and_move_with_the_video(
-    given_events: tuple[tuple[Event, ...], int], by: int
+    given_events: tuple[tuple[TargetEvent, ...], int], by: int
 ) -> None:
     events, length = given_events
     found = Decoder()(_scores(events, length))
@@ -186,7 +186,7 @@ def test_expressions_apart_come_back_and_move_with_the_video(
         assert e.kind == event.kind
         for row in ("onset", "apex", "offset"):
             assert abs(getattr(e, row) - getattr(event, row)) <= 1
-    moved = tuple(Event(e.onset + by, e.apex + by, e.offset + by, e.kind) for e in events)
+    moved = tuple(TargetEvent(e.onset + by, e.offset + by, e.apex + by, e.kind) for e in events)
     later = Decoder()(_scores(moved, length + by))
     if events[0].onset >= 20:  # else the first one's surroundings differ
         assert _rows(later) == [(k, a + by, p + by, b + by) for k, a, p, b in _rows(found)]
@@ -215,7 +215,7 @@ def test_any_scores_give_closed_intervals_within_range(seed: int, n: int, rate: 
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 1.0))
 @settings(max_examples=20, deadline=None)
 def test_a_threshold_only_sorts_out(seed: int, threshold: float) -> None:
-    events = (Event(50, 60, 90, "macro"), Event(120, 124, 132, "micro"))
+    events = (TargetEvent(50, 90, 60, "macro"), TargetEvent(120, 132, 124, "micro"))
     blurred = 0.6 * targets(events, 300, RATE).values
     scores = as_scores(noisy(blurred, 0.2, np.random.default_rng(seed)), RATE)
     low = Decoder(threshold=0.2)(scores)
@@ -226,15 +226,15 @@ def test_a_threshold_only_sorts_out(seed: int, threshold: float) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        Event(0, 12, 40, "macro"),
-        Event(0, 0, 12, "micro"),
-        Event(0, 5, 12, "micro"),
-        Event(260, 280, 299, "macro"),
-        Event(288, 293, 299, "micro"),
-        Event(290, 299, 299, "micro"),
+        TargetEvent(0, 40, 12, "macro"),
+        TargetEvent(0, 12, 0, "micro"),
+        TargetEvent(0, 12, 5, "micro"),
+        TargetEvent(260, 299, 280, "macro"),
+        TargetEvent(288, 299, 293, "micro"),
+        TargetEvent(290, 299, 299, "micro"),
     ],
 )
-def test_expressions_at_the_very_ends_survive(event: Event) -> None:
+def test_expressions_at_the_very_ends_survive(event: TargetEvent) -> None:
     (found,) = Decoder()(_scores((event,), 300))
     assert found.kind == event.kind
     assert abs(found.onset - event.onset) <= 1 and abs(found.offset - event.offset) <= 1
@@ -242,25 +242,25 @@ def test_expressions_at_the_very_ends_survive(event: Event) -> None:
 
 def test_micro_inside_macro_and_one_after_another() -> None:
     events = (
-        Event(50, 70, 110, "macro"),
-        Event(64, 69, 76, "micro"),
-        Event(110, 130, 160, "macro"),  # begins on the row where the first ends
-        Event(200, 290, 400, "macro"),
-        Event(230, 245, 270, "macro"),  # inside another of its kind
+        TargetEvent(50, 110, 70, "macro"),
+        TargetEvent(64, 76, 69, "micro"),
+        TargetEvent(110, 160, 130, "macro"),  # begins on the row where the first ends
+        TargetEvent(200, 400, 290, "macro"),
+        TargetEvent(230, 270, 245, "macro"),  # inside another of its kind
     )
     found = Decoder()(_scores(events, 450))
     assert counts(found, events) == Counts(tp=5)
 
 
 def test_more_than_five_of_a_kind() -> None:
-    events = tuple(Event(k, k + 15, k + 40, "macro") for k in range(20, 2020, 100))
+    events = tuple(TargetEvent(k, k + 40, k + 15, "macro") for k in range(20, 2020, 100))
     assert counts(Decoder()(_scores(events, 2100)), events) == Counts(tp=20)
 
 
 @pytest.mark.parametrize("rate", [15.0, 25.0, 60.0, 200.0])
 def test_any_rate_is_decoded_alike(rate: float) -> None:
-    times = ((1.0, 1.5, 2.5, "macro"), (4.0, 4.2, 4.4, "micro"))
-    events = tuple(Event(*(round(t * rate) for t in row[:3]), row[3]) for row in times)
+    times = ((1.0, 2.5, 1.5, "macro"), (4.0, 4.4, 4.2, "micro"))
+    events = tuple(TargetEvent(*(round(t * rate) for t in row[:3]), row[3]) for row in times)
     found = Decoder()(_scores(events, round(6 * rate), rate))
     assert counts(found, events) == Counts(tp=2)
     assert [e.kind for e in found] == ["macro", "micro"]
@@ -270,7 +270,7 @@ def test_any_rate_is_decoded_alike(rate: float) -> None:
 
 
 def test_a_short_loss_of_the_face_is_bridged_a_long_one_parts() -> None:
-    event = Event(100, 120, 160, "macro")
+    event = TargetEvent(100, 160, 120, "macro")
     scores = _scores((event,), 300)
     for lost, left in ((slice(130, 135), 1), (slice(105, 155), 0)):
         values, valid = scores.values.copy(), scores.valid.copy()
@@ -281,7 +281,7 @@ def test_a_short_loss_of_the_face_is_bridged_a_long_one_parts() -> None:
 
 
 def test_no_valid_row_and_no_row() -> None:
-    scores = _scores((Event(20, 30, 50, "macro"),), 100)
+    scores = _scores((TargetEvent(20, 50, 30, "macro"),), 100)
     nothing = replace(scores, values=np.full_like(scores.values, np.nan), valid=~scores.valid)
     assert Decoder()(nothing) == ()
     assert Decoder()(as_scores(np.zeros((0, 10), np.float32), RATE)) == ()
@@ -289,7 +289,7 @@ def test_no_valid_row_and_no_row() -> None:
 
 
 def test_growth_finds_boundaries_that_the_boundary_tracks_miss() -> None:
-    event = Event(100, 120, 160, "macro")
+    event = TargetEvent(100, 160, 120, "macro")
     scores = _scores((event,), 300)
     values = scores.values.copy()
     values[:, :6] = targets((), 300, RATE).values[:, :6]
@@ -300,11 +300,11 @@ def test_growth_finds_boundaries_that_the_boundary_tracks_miss() -> None:
 
 
 def test_a_micro_track_that_lasts_is_no_micro_expression() -> None:
-    assert Decoder()(_scores((Event(100, 112, 130, "micro"),), 300)) == ()  # 1 s
+    assert Decoder()(_scores((TargetEvent(100, 130, 112, "micro"),), 300)) == ()  # 1 s
 
 
 def test_of_two_kinds_at_one_place_the_much_weaker_goes() -> None:
-    both = (Event(100, 106, 114, "micro"), Event(100, 106, 114, "macro"))
+    both = (TargetEvent(100, 114, 106, "micro"), TargetEvent(100, 114, 106, "macro"))
     scores = _scores(both, 300)
     assert [e.kind for e in Decoder()(scores)] == ["macro", "micro"]
     weaker = scores.values.copy()
@@ -316,7 +316,7 @@ def test_of_two_kinds_at_one_place_the_much_weaker_goes() -> None:
 
 
 def test_tracks_go_by_name() -> None:
-    scores = _scores((Event(100, 120, 160, "macro"),), 300)
+    scores = _scores((TargetEvent(100, 160, 120, "macro"),), 300)
     order = np.random.default_rng(0).permutation(10)
     mixed = replace(
         scores,
@@ -363,7 +363,7 @@ def test_probabilities_are_stable() -> None:
 
 
 def test_an_hour_takes_well_under_a_second() -> None:
-    events = tuple(Event(k, k + 15, k + 40, "macro") for k in range(100, 107_000, 400))
+    events = tuple(TargetEvent(k, k + 40, k + 15, "macro") for k in range(100, 107_000, 400))
     scores = _scores(events, 108_000)
     times = []
     for _ in range(3):

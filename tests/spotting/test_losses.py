@@ -15,9 +15,9 @@ from aumer.spotting.auwgcn.loss import published_loss
 from aumer.spotting.auwgcn.targets import published_targets
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.losses import LossSettings, spot_loss
-from aumer.spotting.targets import Event, targets
+from aumer.spotting.targets import TargetEvent, targets
 
-EVENTS = (Event(20, 30, 50, "macro"), Event(60, 64, 70, "micro"))
+EVENTS = (TargetEvent(20, 50, 30, "macro"), TargetEvent(60, 70, 64, "micro"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from aumer.spotting.auwgcn.targets import (
 )
 from aumer.spotting.channels import column
 from aumer.spotting.targets import (
-    Event,
+    TargetEvent,
     Targets,
     TargetSettings,
     events,
@@ -61,7 +61,7 @@ def test_published_targets_are_the_golden_ones(golden: Golden, kind: Kind) -> No
 def test_published_labels_are_the_golden_ones(golden: Golden) -> None:
     for sample, labels in enumerate(golden["labels"]):
         inside = [
-            Event(onset, apex, offset, "macro" if kind == 1 else "micro")
+            TargetEvent(onset, offset, apex, "macro" if kind == 1 else "micro")
             for s, onset, apex, offset, kind in golden["events"].tolist()
             if s == sample
         ]
@@ -93,7 +93,7 @@ def test_published_cutting_loses_what_lies_across(
 
 def test_published_segments_have_context_and_normalised_padding() -> None:
     values = np.arange(300 * 2, dtype=np.float64).reshape(300, 1, 2)
-    inside = (Event(10, 20, 40, "macro"), Event(258, 262, 266, "micro"))
+    inside = (TargetEvent(10, 40, 20, "macro"), TargetEvent(258, 266, 262, "micro"))
     first, second = published_segments(values, inside)
     assert (first.first, second.first) == (0, 256)
     assert first.events == inside[:1] and second.events == inside[1:]
@@ -107,7 +107,7 @@ def test_published_segments_have_context_and_normalised_padding() -> None:
 
 
 def test_published_end_overwrites_start_and_ours_shares() -> None:
-    touching = (Event(20, 30, 40, "macro"), Event(40, 60, 80, "macro"))
+    touching = (TargetEvent(20, 40, 30, "macro"), TargetEvent(40, 80, 60, "macro"))
     onset, offset = column("macro", "onset"), column("macro", "offset")
     published = published_targets(published_labels(touching, -7))
     assert published[40, onset] == 0 and published[40, offset] == 1
@@ -124,16 +124,16 @@ def test_other_shapes_of_labels_are_refused() -> None:
 
 
 @st.composite
-def _events(draw: st.DrawFn) -> list[Event]:
+def _events(draw: st.DrawFn) -> list[TargetEvent]:
     found = []
     for _ in range(draw(st.integers(0, 6))):
         rows = sorted(draw(st.lists(st.integers(0, LENGTH - 1), min_size=3, max_size=3)))
-        found.append(Event(rows[0], rows[1], rows[2], draw(st.sampled_from(KINDS))))
+        found.append(TargetEvent(rows[0], rows[2], rows[1], draw(st.sampled_from(KINDS))))
     return found
 
 
 @given(_events(), st.randoms())
-def test_ours_whatever_overlaps(found: list[Event], random: object) -> None:
+def test_ours_whatever_overlaps(found: list[TargetEvent], random: object) -> None:
     ours = targets(found, LENGTH, RATE)
     assert ours.values.shape == (LENGTH, 10) and ours.values.dtype == np.float32
     assert ours.values.min() >= 0 and ours.values.max() <= 1
@@ -149,8 +149,8 @@ def test_ours_whatever_overlaps(found: list[Event], random: object) -> None:
 
 
 @given(_events(), st.integers(1, 50))
-def test_ours_move_with_the_events(found: list[Event], by: int) -> None:
-    moved = [Event(e.onset + by, e.apex + by, e.offset + by, e.kind) for e in found]
+def test_ours_move_with_the_events(found: list[TargetEvent], by: int) -> None:
+    moved = [TargetEvent(e.onset + by, e.offset + by, e.apex + by, e.kind) for e in found]
     ours, later = targets(found, LENGTH, RATE), targets(moved, LENGTH + by, RATE)
     assert np.array_equal(later.values[by:], ours.values)
 
@@ -162,7 +162,7 @@ def test_no_event_means_neither_everywhere() -> None:
 
 
 def test_views_are_micro_then_macro() -> None:
-    ours = targets((Event(10, 14, 20, "micro"),), 40, RATE)
+    ours = targets((TargetEvent(10, 20, 14, "micro"),), 40, RATE)
     assert ours.apex[14].tolist() == [1, 0] and ours.action[10].tolist() == [1, 0]
     assert ours.boundary[[10, 20, 30]].tolist() == [[0, 2], [1, 2], [2, 2]]
 
@@ -170,21 +170,21 @@ def test_views_are_micro_then_macro() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_widths_are_in_seconds(kind: Kind) -> None:
     """At twice the rate a bump has twice the rows."""
-    slow = targets((Event(100, 120, 150, kind),), 200, 30.0)
-    fast = targets((Event(200, 240, 300, kind),), 400, 60.0)
+    slow = targets((TargetEvent(100, 150, 120, kind),), 200, 30.0)
+    fast = targets((TargetEvent(200, 300, 240, kind),), 400, 60.0)
     k = KINDS.index(kind)
     assert np.allclose(fast.apex[::2, k], slow.apex[:, k], atol=1e-6)
 
 
 def test_an_uncertain_event_weighs_nothing_and_is_no_negative() -> None:
-    ours = targets((Event(100, 110, 120, "macro", certain=False),), 200, RATE)
+    ours = targets((TargetEvent(100, 120, 110, "macro", certain=False),), 200, RATE)
     assert not ours.action.any()
     assert (ours.weight[100:121] == 0).all() and ours.weight[:90].all() and ours.weight[140:].all()
 
 
 def test_an_event_beyond_the_rows_is_refused() -> None:
     with pytest.raises(UsageError, match="beyond the last of 50 rows"):
-        targets((Event(10, 20, 50, "macro"),), 50, RATE)
+        targets((TargetEvent(10, 50, 20, "macro"),), 50, RATE)
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, float("nan")])
@@ -225,31 +225,31 @@ def test_other_policies_for_the_apex_are_refused() -> None:
 
 def test_events_of_annotations() -> None:
     frames = np.arange(100)
-    assert events([_annotation(10, 15, 30)], frames) == (Event(10, 15, 30, "macro"),)
-    assert events([_annotation(10, None, 30)], frames) == (Event(10, 20, 30, "macro"),)
-    assert events([_annotation(10, 40, 30)], frames) == (Event(10, 20, 30, "macro"),)
+    assert events([_annotation(10, 15, 30)], frames) == (TargetEvent(10, 30, 15, "macro"),)
+    assert events([_annotation(10, None, 30)], frames) == (TargetEvent(10, 30, 20, "macro"),)
+    assert events([_annotation(10, 40, 30)], frames) == (TargetEvent(10, 30, 20, "macro"),)
     assert events([_annotation(10, None, 30)], frames, missing_apex_policy="drop") == ()
-    assert events([_annotation(10, 15, None)], frames) == (Event(10, 15, 20, "macro", False),)
+    assert events([_annotation(10, 15, None)], frames) == (TargetEvent(10, 20, 15, "macro", False),)
     mirrored = events([_annotation(10, 15, None)], frames, missing_offset_policy="mirror")
-    assert mirrored == (Event(10, 15, 20, "macro"),)
+    assert mirrored == (TargetEvent(10, 20, 15, "macro"),)
     assert events([_annotation(10, None, None)], frames) == ()
     assert events([_annotation(10, 5, None)], frames) == ()
 
 
 def test_events_on_another_grid_and_at_its_ends() -> None:
     frames = np.arange(100, 200, 4)  # 25 rows of every fourth frame
-    assert events([_annotation(109, 117, 130)], frames) == (Event(2, 4, 7, "macro"),)
-    assert events([_annotation(50, 120, 500)], frames) == (Event(0, 5, 24, "macro"),)
+    assert events([_annotation(109, 117, 130)], frames) == (TargetEvent(2, 7, 4, "macro"),)
+    assert events([_annotation(50, 120, 500)], frames) == (TargetEvent(0, 24, 5, "macro"),)
     assert events([_annotation(0, 5, 90), _annotation(300, 310, 320)], frames) == ()
     assert events([_annotation(0, 5, 90)], frames[:0]) == ()
     repeated = np.repeat(np.arange(10), 2)  # a grid finer than the frames
-    assert events([_annotation(2, 3, 4)], repeated) == (Event(4, 6, 8, "macro"),)
+    assert events([_annotation(2, 3, 4)], repeated) == (TargetEvent(4, 8, 6, "macro"),)
 
 
-@pytest.mark.parametrize("rows", [(5, 4, 9), (-1, 2, 3), (1, 9, 8)])
+@pytest.mark.parametrize("rows", [(5, 9, 4), (-1, 3, 2), (1, 8, 9)])
 def test_events_are_in_order(rows: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="0 <= onset <= apex <= offset"):
-        Event(*rows, "micro")
+        TargetEvent(*rows, "micro")
 
 
 def test_targets_have_a_length() -> None:

@@ -23,11 +23,10 @@ from aumer.bench.folds import run_folds
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
-from aumer.bench.split import Fold as Planned
-from aumer.bench.split import plan
+from aumer.bench.split import Fold, plan
 from aumer.bench.store import FORMAT, Store
 from aumer.bench.task import Options, Progress, Task, Work
-from aumer.bench.tasks.recognition_result import AT_HAND, Fold, RecognitionResult, scored
+from aumer.bench.tasks.recognition_result import AT_HAND, RecognitionFold, RecognitionResult, scored
 from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.data.megc2019 import NAME
@@ -105,7 +104,7 @@ class ClipWork(Work):
         frequency = np.bincount(train.labels, minlength=len(clips.classes)) / max(len(train), 1)
         shares = np.concatenate([shares, np.repeat(frequency[None], rest, axis=0)])
         labels = (*test.labels, *(u.label for u in self.unseen))
-        fold = Fold(
+        fold = RecognitionFold(
             self.name,
             seed,
             (*test.names, *(u.name for u in self.unseen)),
@@ -124,7 +123,7 @@ class ClipWork(Work):
         return fold.to_dict()
 
 
-class Recognition(Task[ClipSet, ClipSet, Fold]):
+class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
     """See `Task`.
 
     A protocol's ``recognition`` holds, by model, a table of the recognizer's options; ``inputs`` in
@@ -215,11 +214,11 @@ class Recognition(Task[ClipSet, ClipSet, Fold]):
     def prepare(self, truth: ClipSet, workers: Workers, progress: Progress | None) -> ClipSet:
         return truth
 
-    def depends(self, fold: Planned, items: ClipSet) -> dict[str, str]:
+    def depends(self, fold: Fold, items: ClipSet) -> dict[str, str]:
         rows = items.rows
         return {"data": items.digest, "tested data": digest([rows[k] for k in fold.tested])}
 
-    def work(self, fold: Planned, items: ClipSet, workers: Workers) -> ClipWork:
+    def work(self, fold: Fold, items: ClipSet, workers: Workers) -> ClipWork:
         clips, seen = items.clips, len(items.clips)
         if isinstance(clips, StoredClips) and not workers.share_files:
             clips = clips.load()
@@ -244,11 +243,13 @@ class Recognition(Task[ClipSet, ClipSet, Fold]):
         return ClipSet.of(document)
 
     @staticmethod
-    def parse(found: Mapping[str, Any]) -> Fold:
-        return Fold.of(found)
+    def parse(found: Mapping[str, Any]) -> RecognitionFold:
+        return RecognitionFold.of(found)
 
     @classmethod
-    def scored(cls, run: Run, truth: ClipSet, folds: Sequence[Fold]) -> RecognitionResult:
+    def scored(
+        cls, run: Run, truth: ClipSet, folds: Sequence[RecognitionFold]
+    ) -> RecognitionResult:
         known = {(subject, name): shown for name, shown, subject in truth.rows}
         for fold in folds:
             for row in fold.rows():
@@ -295,7 +296,7 @@ def loso(
     workers: Workers | None = None,
     folder: StrPath | None = None,
     progress: Progress | None = None,
-) -> tuple[Fold, ...]:
+) -> tuple[RecognitionFold, ...]:
     """Leave one subject out, for each subject and seed; in the order of seeds, then subjects.
 
     Args:
@@ -325,7 +326,9 @@ def loso(
             workers=workers or Workers(),
             progress=progress,
         )
-        return tuple(store.finished(s, fold.name, "", Fold.of) for s in seeds for fold in folds)
+        return tuple(
+            store.finished(s, fold.name, "", RecognitionFold.of) for s in seeds for fold in folds
+        )
 
 
 # -- what a run is made of -------------------------------------------------------------------------

@@ -28,7 +28,7 @@ _IN_FILES = {"subject": "fold", "seconds": "training_seconds"}
 
 
 @dataclass(frozen=True)
-class Fold:
+class RecognitionFold:
     """What was predicted of one subject's clips, or of a group of subjects'.
 
     Attributes:
@@ -78,7 +78,7 @@ class Fold:
         return {_IN_FILES.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Fold:
+    def of(cls, found: Mapping[str, Any]) -> RecognitionFold:
         """The fold of a file's values; what older files lack is left at its default.
 
         Raises:
@@ -96,7 +96,7 @@ def _tuples(value: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class RecognitionResult(Result[Fold]):
+class RecognitionResult(Result[RecognitionFold]):
     """The folds of one model, scored.
 
     Attributes:
@@ -161,7 +161,7 @@ class RecognitionResult(Result[Fold]):
             "notes": list(self.notes),
         }
 
-    def fold_facts(self, fold: Fold) -> dict[str, Any]:
+    def fold_facts(self, fold: RecognitionFold) -> dict[str, Any]:
         return {
             "fold": fold.subject,
             "seed": fold.seed,
@@ -211,7 +211,7 @@ class RecognitionResult(Result[Fold]):
 
 def scored(
     run: str | Run,
-    folds: Sequence[Fold],
+    folds: Sequence[RecognitionFold],
     clips: AnyClips,
     *,
     complete: bool = True,

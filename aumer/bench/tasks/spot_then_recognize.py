@@ -21,7 +21,7 @@ from aumer.bench.tasks.spotting import Entries, Spotting, SpottingWork
 from aumer.bench.workers import Workers
 from aumer.data.labels import megc_class
 from aumer.errors import UsageError
-from aumer.evaluation.rows import Prediction, Truth, Video
+from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.evaluation.spotting import SpottingReport
 from aumer.evaluation.strs import StrsReport, evaluate_strs
 from aumer.strict import require
@@ -37,7 +37,7 @@ class NamingWork(SpottingWork):
 
     classes: tuple[str, ...]
 
-    def named(self, found: list[list[Prediction]]) -> list[list[Prediction]]:
+    def named(self, found: list[list[PredictedInterval]]) -> list[list[PredictedInterval]]:
         recognizer = DisplacementSvm.fit(self.train, self.classes)
         features = {(v.subject, v.name): v.features for v in self.test}
         return [
@@ -63,7 +63,7 @@ class SpotThenRecognize(Spotting):
     def evaluated(
         cls,
         protocol: Protocol,
-        predictions: Sequence[Prediction],
+        predictions: Sequence[PredictedInterval],
         truths: Sequence[Truth],
         videos: Sequence[Video],
     ) -> tuple[SpottingReport, StrsReport | None]:
@@ -104,7 +104,7 @@ class DisplacementSvm:
         machine = make_pipeline(StandardScaler(), SVC(class_weight="balanced"))
         return cls(machine.fit(np.stack(x), y))
 
-    def __call__(self, features: Features, spotted: Prediction) -> str:
+    def __call__(self, features: Features, spotted: PredictedInterval) -> str:
         """The class of what was spotted in a video of these features."""
         apex = spotted.apex if spotted.apex is not None else (spotted.onset + spotted.offset) // 2
         return str(self.machine.predict(displacement(features, spotted.onset, apex)[None])[0])

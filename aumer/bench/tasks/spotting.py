@@ -20,15 +20,13 @@ from aumer.bench.sources import (
 )
 from aumer.bench.split import Fold, Whose
 from aumer.bench.store import FORMAT
-from aumer.bench.task import Options, Progress, Task, Truth, Work
+from aumer.bench.task import Options, Progress, Task, TaskTruth, Work
 from aumer.bench.tasks.spotting_result import Scored, SpottingResult
 from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.errors import UsageError
-from aumer.evaluation.rows import Prediction, SpottingSettings, Video, rows_of
-from aumer.evaluation.rows import Truth as TruthRow
-from aumer.evaluation.spotting import Fold as Predicted
-from aumer.evaluation.spotting import SpottingReport, evaluate, merge_folds
+from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, rows_of
+from aumer.evaluation.spotting import SpottingReport, SubjectPredictions, evaluate, merge_folds
 from aumer.evaluation.strs import StrsReport
 from aumer.evaluation.tables import as_dicts
 from aumer.files import StrPath
@@ -40,7 +38,7 @@ _ONLY_SCORED = ("name", "title", "published", "scoring", "seeds", "submission_fi
 
 
 @dataclass(frozen=True)
-class SpottingTruth(Truth):
+class SpottingTruth(TaskTruth):
     """By data set: all videos, what was annotated in them, what is to be known.
 
     Attributes:
@@ -48,7 +46,7 @@ class SpottingTruth(Truth):
     """
 
     videos: Mapping[str, tuple[Video, ...]]
-    truths: Mapping[str, tuple[TruthRow, ...]]
+    truths: Mapping[str, tuple[Truth, ...]]
     notes: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, Source] = field(default_factory=dict)
 
@@ -136,7 +134,7 @@ class SpottingWork(Work):
             "oracle": best,
         }
 
-    def named(self, found: list[list[Prediction]]) -> list[list[Prediction]]:
+    def named(self, found: list[list[PredictedInterval]]) -> list[list[PredictedInterval]]:
         """Lists of what was spotted, with labels where the task names it."""
         return found
 
@@ -250,7 +248,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             {name: tuple(Video(**v) for v in d["videos"]) for name, d in sets.items()},
             {
                 name: tuple(
-                    TruthRow(**{k: v for k, v in t.items() if k != "score"}) for t in d["truths"]
+                    Truth(**{k: v for k, v in t.items() if k != "score"}) for t in d["truths"]
                 )
                 for name, d in sets.items()
             },
@@ -292,7 +290,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
     ) -> Scored:
         videos, truths = truth.videos[dataset], truth.truths[dataset]
         by_subject = [
-            Predicted(subject, tuple(p for p in predictions_of(f) if p.subject == subject))
+            SubjectPredictions(subject, tuple(p for p in predictions_of(f) if p.subject == subject))
             for f in folds
             for subject in f["tested"]
         ]
@@ -307,17 +305,17 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
     def evaluated(
         cls,
         protocol: Protocol,
-        predictions: Sequence[Prediction],
-        truths: Sequence[TruthRow],
+        predictions: Sequence[PredictedInterval],
+        truths: Sequence[Truth],
         videos: Sequence[Video],
     ) -> tuple[SpottingReport, StrsReport | None]:
         """The score of one data set with one seed."""
         return evaluate(predictions, truths, videos, protocol.scoring), None
 
 
-def predictions_of(fold: Mapping[str, Any]) -> list[Prediction]:
+def predictions_of(fold: Mapping[str, Any]) -> list[PredictedInterval]:
     """The predictions of a fold's result."""
-    return [Prediction(**row) for row in fold["predictions"]]
+    return [PredictedInterval(**row) for row in fold["predictions"]]
 
 
 def _selections(
@@ -338,9 +336,11 @@ def _coverage(video: LabelledVideo) -> float:
     return round(float(video.features.valid.mean()), 4) if len(video.features) else 0.0
 
 
-def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[Prediction]:
+def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[PredictedInterval]:
     return [
-        Prediction.of(v.subject, v.name, e) for v in videos for e in spotted(spotter, v.features)[1]
+        PredictedInterval.of(v.subject, v.name, e)
+        for v in videos
+        for e in spotted(spotter, v.features)[1]
     ]
 
 
@@ -349,11 +349,11 @@ def _oracle(
 ) -> dict[str, Any]:
     """The epoch with the highest overall F1 on the test videos; the first of equals."""
     videos = [Video(v.subject, v.name) for v in test]
-    truths = [TruthRow.of(a) for v in test for a in v.annotations]
+    truths = [Truth.of(a) for v in test for a in v.annotations]
     # The expected numbers are those of the whole data set.
     rules = replace(rules, expect_macro=None, expect_micro=None)
     f1: dict[int, float] = {}
-    best: tuple[int, list[Prediction]] | None = None
+    best: tuple[int, list[PredictedInterval]] | None = None
     for epoch, spotter in fitted.candidates:
         found = _spot(spotter, test)
         f1[epoch] = evaluate(found, truths, videos, rules).f1()

@@ -12,7 +12,7 @@ from aumer.bench.figure import Figure
 from aumer.bench.result import Result
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate
-from aumer.evaluation.rows import Prediction
+from aumer.evaluation.rows import PredictedInterval
 from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
 from aumer.evaluation.strs import StrsReport
 from aumer.types import IntArray, Kind
@@ -41,7 +41,7 @@ class Scored:
     dataset: str
     seed: int
     selection: str
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedInterval, ...]
     report: SpottingReport | None
     strs: StrsReport | None
 
@@ -289,7 +289,7 @@ class SpottingResult(Result[Mapping[str, Any]]):
         return lines
 
 
-def submission(predictions: Iterable[Prediction], first_frame: int) -> str:
+def submission(predictions: Iterable[PredictedInterval], first_frame: int) -> str:
     """A csv of MEGC 2022: vid, pred_onset, pred_offset, type (me, mae)."""
     kinds = {"micro": "me", "macro": "mae"}
     rows = sorted(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.recognition.labelled import LabelledClips
-from aumer.types import FloatArray, ImageArray
+from aumer.types import FloatArray, ImageArray, Moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +51,14 @@ class ClipSequence:
         wanted = (shape[0] - 1, *shape[1:], 2)
         if self.flow is not None and self.flow.shape != wanted:
             raise UsageError(f"{shape[0]} frames need flow {wanted}; found {self.flow.shape}")
-        if not 0 <= self.onset <= self.apex <= self.offset < shape[0]:
+        try:
+            _ = Moment(self.onset, self.offset, self.apex)
+        except ValueError as error:
+            raise UsageError(f"a clip of {shape[0]} frames: {error}") from None
+        if self.offset >= shape[0]:
             raise UsageError(
-                f"a clip of {shape[0]} frames needs 0 <= onset <= apex <= offset < {shape[0]}; "
-                f"found {self.onset}, {self.apex}, {self.offset}"
+                f"a clip of {shape[0]} frames has no frame {self.offset}, its offset; frames are "
+                f"counted from 0, and offset is at most {shape[0] - 1}"
             )
 
     def __len__(self) -> int:

@@ -19,7 +19,7 @@ from aumer.flow import Flow
 from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import roi_set
 from aumer.recognition import apex as apexes
-from aumer.recognition.frames import Part, Places, between
+from aumer.recognition.frames import FramePart, Places, between
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.interpolation import (
     METHODS,
@@ -169,7 +169,7 @@ def sequence_inputs(
     return clip
 
 
-class SequencePart(Part):
+class SequencePart(FramePart):
     """The sequence of one expression, made of frames as they come.
 
     Args:
@@ -177,7 +177,7 @@ class SequencePart(Part):
         offset: `None` for the last frame that comes.
         settings, way: see `sequence_inputs`.
         fps: in place of what the video says.
-        places: see `Part`.
+        places: see `FramePart`.
 
     Attributes:
         first, last: the frames that it wants, the last `None` for all there are.

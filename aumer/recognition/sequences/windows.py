@@ -31,7 +31,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Place:
+class WindowPlace:
     """Where a window is cut: index of its clip and its first frame (which may be negative)."""
 
     clip: int
@@ -63,7 +63,7 @@ def balanced_places(
     length: int,
     target: int,
     rng: np.random.Generator,
-) -> list[Place]:
+) -> list[WindowPlace]:
     """Windows of every clip, so that each class has `target` of them or a few more.
 
     A class of N_c clips is gone through ceil(target / N_c) times, at least once: first with the
@@ -81,8 +81,8 @@ def balanced_places(
     places = []
     for k, (clip, label) in enumerate(zip(clips, labels, strict=True)):
         rounds = max(1, math.ceil(target / counts[label]))
-        places.append(Place(k, centred_start(clip, length)))
-        places += [Place(k, further_start(clip, length, rng)) for _ in range(rounds - 1)]
+        places.append(WindowPlace(k, centred_start(clip, length)))
+        places += [WindowPlace(k, further_start(clip, length, rng)) for _ in range(rounds - 1)]
     return places
 
 

@@ -26,7 +26,7 @@ from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
-from aumer.recognition.sequences.windows import Place, Window, centred_start, cut
+from aumer.recognition.sequences.windows import Window, WindowPlace, centred_start, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
@@ -251,9 +251,9 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     def length(self) -> int:
         return self.config.length
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
+    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         length = self.config.length
-        return [Place(k, centred_start(clip, length)) for k, clip in enumerate(clips)]
+        return [WindowPlace(k, centred_start(clip, length)) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
         if "flow" in self.config.modalities:

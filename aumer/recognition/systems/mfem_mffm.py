@@ -32,7 +32,7 @@ from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings, displacement, steps_to_apex
 from aumer.recognition.sequences.magnification import Magnification
-from aumer.recognition.sequences.windows import Place, Window
+from aumer.recognition.sequences.windows import Window, WindowPlace
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
@@ -295,8 +295,8 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
     def build(self, classes: int) -> nn.Module:
         return MfemMffm(self.config, classes)
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
-        return [Place(k, clip.onset) for k, clip in enumerate(clips)]
+    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+        return [WindowPlace(k, clip.onset) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
         shift = start - clip.onset  # of the augmentation

@@ -26,7 +26,7 @@ from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings, displacement
-from aumer.recognition.sequences.windows import Place, Window
+from aumer.recognition.sequences.windows import Window, WindowPlace
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
 from aumer.strict import require
 
@@ -217,8 +217,8 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
     def build(self, classes: int) -> nn.Module:
         return MobileVit(self.config, classes)
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
-        return [Place(k, clip.apex) for k, clip in enumerate(clips)]
+    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+        return [WindowPlace(k, clip.apex) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
         at = min(max(start, 0), len(clip) - 1)

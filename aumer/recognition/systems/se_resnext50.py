@@ -21,7 +21,7 @@ from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
-from aumer.recognition.sequences.windows import Place, Window, cut
+from aumer.recognition.sequences.windows import Window, WindowPlace, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
 from aumer.strict import require
 
@@ -184,8 +184,8 @@ class SeResNext50(SequenceSystem[SeResNextConfig]):
     def build(self, classes: int) -> nn.Module:
         return SeResNext(self.config, classes)
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
-        return [Place(k, self._frame(clip)) for k, clip in enumerate(clips)]
+    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+        return [WindowPlace(k, self._frame(clip)) for k, clip in enumerate(clips)]
 
     def _frame(self, clip: ClipSequence) -> int:
         if self.config.frame == "apex":

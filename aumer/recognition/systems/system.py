@@ -34,7 +34,7 @@ from aumer.recognition.seam import (
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
-from aumer.recognition.sequences.windows import Place, Window, balanced_places
+from aumer.recognition.sequences.windows import Window, WindowPlace, balanced_places
 from aumer.recognition.systems.precision import (
     Precision,
     packed,
@@ -104,7 +104,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         """The network, with new weights."""
 
     @abstractmethod
-    def places(self, clips: Sequence[ClipSequence]) -> list[Place]:
+    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         """The one window of each clip that is predicted from."""
 
     @abstractmethod

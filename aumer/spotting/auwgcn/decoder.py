@@ -12,7 +12,7 @@ from aumer.errors import ConfigError
 from aumer.spotting.channels import column
 from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
 from aumer.spotting.interface import TrackDecoder
-from aumer.types import KINDS, Expression, Kind, Scores
+from aumer.types import KINDS, Expression, Kind, Moment, Scores
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,11 @@ class PublishedRange:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """As the published code lists it: `start` and `end` are row numbers counted from 1."""
+class Proposal(Moment):
+    """What may be an expression, in rows. (The published code lists its ends counted from 1.)"""
 
-    start: int
-    end: int
     kind: Kind
     score: float
-    apex: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class PublishedDecoder(TrackDecoder):
             self.check(found)
         kept = self.nms(self.proposals(np.where(np.isfinite(values), values, 0)))
         return in_order(
-            expression_at(scores, p.kind, p.start - 1, p.apex, p.end - 1, p.score) for p in kept
+            expression_at(scores, p.kind, p.onset, p.apex, p.offset, p.score) for p in kept
         )
 
     def check(self, rate: float) -> None:
@@ -107,11 +104,11 @@ class PublishedDecoder(TrackDecoder):
         score = start[a] * apex[apexes] * end[b]
         return [
             Proposal(
-                first + int(a[k]) + 1,
-                first + int(b[k]) + 1,
+                first + int(a[k]),
+                first + int(b[k]),
+                first + int(apexes[k].clip(a[k], b[k])),
                 kind,
                 float(score[k]),
-                first + int(apexes[k].clip(a[k], b[k])),
             )
             for k in np.flatnonzero(kept)
         ]
@@ -121,8 +118,8 @@ class PublishedDecoder(TrackDecoder):
         kept: list[Proposal] = []
         for kind in reversed(KINDS):
             of_kind = sorted((p for p in proposals if p.kind == kind), key=lambda p: -p.score)
-            start = np.array([p.start for p in of_kind])
-            end = np.array([p.end for p in of_kind])
+            start = np.array([p.onset for p in of_kind])
+            end = np.array([p.offset for p in of_kind])
             left = np.ones(len(of_kind), np.bool_)
             for _ in range(getattr(self, kind).keep):
                 if not left.any():

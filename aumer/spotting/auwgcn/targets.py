@@ -17,7 +17,7 @@ from aumer.errors import UsageError
 from aumer.spotting.auwgcn.features import published_normalisation
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.interface import Across, alone
-from aumer.spotting.targets import AumerObjective, Event
+from aumer.spotting.targets import AumerObjective, TargetEvent
 from aumer.types import KINDS, FloatArray, Kind
 
 if TYPE_CHECKING:
@@ -45,17 +45,17 @@ class PublishedSegment:
     first: int
     features: FloatArray
     targets: FloatArray
-    events: tuple[Event, ...]
+    events: tuple[TargetEvent, ...]
 
 
 def published_segments(
-    values: npt.NDArray[np.floating[Any]], found: Iterable[Event]
+    values: npt.NDArray[np.floating[Any]], found: Iterable[TargetEvent]
 ) -> tuple[PublishedSegment, ...]:
     """A video's (T, R, 2) features, cut as published: at every 256th row, samples with expressions.
 
     An expression that lies across a cut is in no sample.
     """
-    inside: dict[int, list[Event]] = {}
+    inside: dict[int, list[TargetEvent]] = {}
     for event in found:
         number = event.onset // PUBLISHED_SEGMENT
         if event.offset // PUBLISHED_SEGMENT == number:
@@ -78,7 +78,7 @@ def published_segments(
     return tuple(samples)
 
 
-def published_labels(found: Iterable[Event], first: int) -> npt.NDArray[np.uint8]:
+def published_labels(found: Iterable[TargetEvent], first: int) -> npt.NDArray[np.uint8]:
     """(270, 8) label tracks (`PUBLISHED_LABELS`) of the rows from `first`, 1 where something is."""
     labels = np.zeros((_WINDOW, len(PUBLISHED_LABELS)), np.uint8)
     for event in found:
