@@ -12,7 +12,7 @@ from aumer.cli.console import Console
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
-    from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video
+    from aumer.evaluation.rows import Prediction, SpottingSettings, Truth, Video, VideoKey
     from aumer.evaluation.spotting import SpottingReport
 
 #: Our evaluator's name, and the word for it and every published one.
@@ -41,9 +41,11 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="score a file of predictions, by our rules and by those of published evaluators",
         description="Scores predictions against truths: TP, FP, FN and F1 of macro- and micro-"
-        "expressions and of both. Files are CSV (video, kind, onset, offset and, if wanted, "
-        "subject, apex, score, label), MEGC submissions (vid, pred_onset, pred_offset, type), "
-        "AUW-GCN's tables, or JSON; intervals hold both ends.",
+        "expressions and of both. Files are tables (CSV, tab-separated or .xlsx) or JSON with "
+        "video, kind, onset, offset (frames; or onset_s, offset_s) and, if wanted, subject, apex, "
+        "score, label, fps; also by the names of MEGC submissions (vid, pred_onset, pred_offset, "
+        "type), AUW-GCN's tables, labels for training (file, kind none) and what aumer itself "
+        "writes. Intervals hold both ends.",
         epilog="Published evaluators keep their own rules, whatever the options say.",
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help="what was spotted")
@@ -152,37 +154,40 @@ def _settings(args: argparse.Namespace) -> SpottingSettings:
 
 def _read(
     args: argparse.Namespace,
-) -> tuple[list[Prediction], list[Truth], list[Video] | None]:
-    """The rows of all files, and the list of videos where one is given or made from the rows."""
+) -> tuple[list[Prediction], list[Truth], list[Video], list[VideoKey]]:
+    """The rows of all files; the videos, those listed or else those that the files name; and which
+    of these predictions alone name."""
     from dataclasses import replace
 
     from aumer.evaluation.rows import Video
-    from aumer.evaluation.tables import read_predictions, read_truths, read_videos
+    from aumer.evaluation.tables import read_labels, read_predictions, read_videos
 
     if args.fps is not None and not args.fps > 0:
         raise UsageError(f"--fps must be above 0; found {args.fps}")
     files = [(args.predictions, args.truth), *args.also]
 
-    def all_truths(listed: list[Video] | None) -> list[Truth]:
-        first = args.truth_first_frame
-        return [t for _, f in files for t in read_truths(f, first_frame=first, videos=listed)]
+    def labels(listed: list[Video] | None, *, tell: bool) -> tuple[list[Truth], list[Video]]:
+        options = {"first_frame": args.truth_first_frame, "fps": args.fps, "tell": tell}
+        read = [read_labels(f, videos=listed, **options) for _, f in files]
+        named = {v.key: v for one in reversed(read) for v in reversed(one.videos)}
+        return [t for one in read for t in one.truths], list(reversed(named.values()))
 
-    truths = all_truths(None)
-    videos = known = None
+    truths, known = labels(None, tell=not args.videos)
     if args.videos:  # either file may be the one that says whose a video is
-        videos = known = read_videos(args.videos, subjects=truths)
-        truths = all_truths(known)
-    else:
-        known = [Video(*key) for key in dict.fromkeys(t.key for t in truths)]
+        known = read_videos(args.videos, subjects=truths)
+        truths, _ = labels(known, tell=True)
     first = args.predictions_first_frame
     predictions = [
-        p for f, _ in files for p in read_predictions(f, first_frame=first, videos=known)
+        p
+        for f, _ in files
+        for p in read_predictions(f, first_frame=first, videos=known, fps=args.fps)
     ]
-    if args.fps is not None:
-        keys = dict.fromkeys([v.key for v in known] + [p.key for p in predictions])
-        listed = [Video(*key) for key in keys] if videos is None else videos
-        videos = [replace(v, fps=v.fps or args.fps) for v in listed]
-    return predictions, truths, videos
+    strange: list[VideoKey] = []
+    if not args.videos:
+        named = {v.key for v in known}
+        strange = list(dict.fromkeys(p.key for p in predictions if p.key not in named))
+    videos = [*known, *(Video(*key) for key in strange)]
+    return predictions, truths, [replace(v, fps=v.fps or args.fps) for v in videos], strange
 
 
 def _score(args: argparse.Namespace, console: Console) -> int:
@@ -197,13 +202,12 @@ def _score(args: argparse.Namespace, console: Console) -> int:
         if asked:
             raise UsageError(f"--{asked[0].replace('_', '-')} is for our evaluator")
     settings = _settings(args)
-    predictions, truths, videos = _read(args)
-    strange = {p.key for p in predictions} - {t.key for t in truths}
-    if strange and not args.videos:
+    predictions, truths, videos, strange = _read(args)
+    if strange:
         console.note(
             f"{len(strange)} of the videos with predictions have no truth; their subjects are "
-            f"guessed from their names ({sorted(strange)[0][1]!r} is of "
-            f"{sorted(strange)[0][0]!r}) where the file does not say. --videos lists all videos"
+            f"guessed from their names ({min(strange)[1]!r} is of {min(strange)[0]!r}) where the "
+            "file does not say. --videos lists all videos"
         )
 
     found, report = _evaluated(args, predictions, truths, videos, settings)
@@ -272,8 +276,9 @@ def _more_of(
     if args.bootstrap is not None:
         other = None
         if args.against is not None:
+            first = args.predictions_first_frame
             rows = read_predictions(
-                args.against, first_frame=args.predictions_first_frame, videos=report.videos
+                args.against, first_frame=first, videos=report.videos, fps=args.fps
             )
             other = evaluate(rows, truths, report.videos, report.settings)
         out["bootstrap"], text = _bootstrap(args, report, other)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aumer.data.frames import annotation
 from aumer.data.report import Log, TableReport
-from aumer.data.tables import Row, read
+from aumer.tables.cells import Row, read
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.types import Kind

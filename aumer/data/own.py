@@ -12,7 +12,7 @@ from aumer.data.dataset import JoinedDataSet, as_counted, find_tables, join
 from aumer.data.folders import checked_root, scan
 from aumer.data.frames import MISSING_OFFSET
 from aumer.data.report import Fault, Key, Log, Report, TableReport
-from aumer.data.tables import Row, Table, read
+from aumer.tables.cells import Row, Table, read
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.types import KINDS, Annotation, Kind

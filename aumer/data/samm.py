@@ -10,7 +10,7 @@ from typing import ClassVar
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation
 from aumer.data.report import Key, Log, Rule, TableReport
-from aumer.data.tables import read
+from aumer.tables.cells import read
 from aumer.files import StrPath
 
 NAME = "samm"

@@ -28,7 +28,7 @@ from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
-from aumer.data.tables import read
+from aumer.tables.cells import read
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.learning import engine
 from aumer.recognition.place import BY_LANDMARKS

@@ -23,7 +23,7 @@ from aumer.data.dataset import DataSet
 from aumer.data.folders import Media, scan
 from aumer.data.megc2019 import Megc2019, action_units
 from aumer.data.report import Fault, Report, TableReport
-from aumer.data.tables import read
+from aumer.tables.cells import read
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.simulate import timeline, video
