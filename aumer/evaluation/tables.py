@@ -1,4 +1,4 @@
-"""Files of predictions and truths, as `aumer.tables.intervals` reads them, and of what was evaluated.
+"""Files of predictions and truths, as `aumer.tables.intervals` reads them, and lists of videos.
 
 Intervals are closed; a half-open file is read as it is and scored with open ends. A list of videos
 is a table with a column for the video and, if wanted, for its subject and fps.

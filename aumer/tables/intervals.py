@@ -210,8 +210,18 @@ def read(
             what its column holds; the message names the first `_TOLD` of these with file, line,
             column, what was found and what is allowed.
     """
-    path = Path(path)
     wanted = tuple(COLUMNS) if only is None else tuple(only)
+    lines = _found(Path(path), wanted, unnamed_kind)
+    return _Reader(lines, wanted, frozenset(optional), negative, unnamed_kind).table(rows_needed)
+
+
+def check_columns(path: StrPath) -> None:
+    """Raise what `read` would of the file and its header; its rows are not judged."""
+    _found(Path(path), tuple(COLUMNS), None)
+
+
+def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _Lines:
+    """The lines of the one sheet that has the columns."""
     if path.suffix.lower() == ".json":
         candidates = [_of_json(path)]
     else:
@@ -227,7 +237,7 @@ def read(
         )
     lines = fitting[0] if fitting else max(candidates, key=lambda one: len(one.known))
     lines.check(wanted, unnamed_kind)
-    return _Reader(lines, wanted, frozenset(optional), negative, unnamed_kind).table(rows_needed)
+    return lines
 
 
 def named_like(name: str, names: Iterable[str]) -> str | None:

@@ -465,10 +465,10 @@ def test_own_in_seconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.avi,micro,5,9,3", "row 2, column offset: 3 lies before the onset 5"),
-        ("a.avi,micro,-1,9,3", "row 2, column onset: frames count from 0, found -1"),
-        ("a.avi,micro,1.5,9,3", "row 2, column onset: needs a whole number, found 1.5"),
-        ("a.avi,micro,,9,30", "row 2, column onset: the cell is empty"),
+        ("a.avi,micro,5,9,3", "line 2, column offset: offset 3 lies before onset 5"),
+        ("a.avi,micro,-1,9,3", "line 2, column onset: frames count from 0, found -1"),
+        ("a.avi,micro,1.5,9,3", "line 2, column onset: a frame is a whole number; found '1.5'"),
+        ("a.avi,micro,,9,30", "line 2, column onset: the cell is empty"),
     ],
 )
 def test_own_that_is_wrong(tmp_path: Path, row: str, message: str) -> None:
@@ -588,7 +588,7 @@ def test_own_that_contradicts_itself(
 ) -> None:
     rows = f"a,{one},micro,1,2,3\na,{other},micro,5,6,7\n"
     (tmp_path / "mine.csv").write_text(f"file,{column},kind,onset,apex,offset\n{rows}")
-    with pytest.raises(UsageError, match=f"row 3, column {column}: found '{other}', but row 2 has"):
+    with pytest.raises(UsageError, match=f"line 3, column {column}: found '{other}', but line 2 has"):
         load("own", tmp_path)
 
 
