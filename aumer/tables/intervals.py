@@ -315,7 +315,8 @@ class _Lines:
         if "onset" in wanted:
             pairs = [("onset", "offset"), ("onset_s", "offset_s")]
             # What lacks least says what was meant.
-            missing += min(([n for n in pair if n not in known] for pair in pairs), key=len)
+            lacking = [[name for name in pair if name not in known] for pair in pairs]
+            missing += min(lacking, key=len)
         return missing
 
     def check(self, wanted: Collection[str], unnamed_kind: Kind | None) -> None:

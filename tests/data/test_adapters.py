@@ -23,11 +23,11 @@ from aumer.data.dataset import DataSet
 from aumer.data.folders import Media, scan
 from aumer.data.megc2019 import Megc2019, action_units
 from aumer.data.report import Fault, Report, TableReport
-from aumer.tables.cells import read
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
+from aumer.tables.cells import read
 from aumer.types import Annotation, VideoRecord
 
 Find = Callable[[str], Path]
@@ -588,7 +588,9 @@ def test_own_that_contradicts_itself(
 ) -> None:
     rows = f"a,{one},micro,1,2,3\na,{other},micro,5,6,7\n"
     (tmp_path / "mine.csv").write_text(f"file,{column},kind,onset,apex,offset\n{rows}")
-    with pytest.raises(UsageError, match=f"line 3, column {column}: found '{other}', but line 2 has"):
+    with pytest.raises(
+        UsageError, match=f"line 3, column {column}: found '{other}', but line 2 has"
+    ):
         load("own", tmp_path)
 
 
