@@ -177,7 +177,7 @@ def _replayed(args: argparse.Namespace) -> dict[str, Timeline] | None:
             "(30 for CAS(ME)^2, 25 for the published SAMM-LV table)"
         )
     lengths = timeline.read_lengths(args.lengths) if args.lengths else None
-    rows = timeline.read_table(args.table)
+    rows = timeline.read_table(args.table, fps=args.table_fps)
     return timeline.replay(rows, args.table_fps, seed=args.seed, lengths=lengths)
 
 

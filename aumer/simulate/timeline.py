@@ -7,12 +7,10 @@ exactly 0, so the truth is known to the instant.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,7 @@ from aumer.files import StrPath
 from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action, check_actions
 from aumer.simulate.statistics import Statistics, actions_of, load
+from aumer.tables import intervals
 from aumer.types import KINDS, Expression, Kind
 
 Signal = npt.NDArray[np.float64]
@@ -265,24 +264,29 @@ class TableRow:
     au: str
 
 
-def read_table(path: StrPath) -> list[TableRow]:
-    """A table in the layout of AUW-GCN's: video_name, start_frame, apex_frame, end_frame, type_idx
-    (1 macro, 2 micro) and au.
+def read_table(path: StrPath, *, fps: float | None = None) -> list[TableRow]:
+    """The expressions of any table that `aumer.tables.intervals` reads, AUW-GCN's among them.
+
+    Without an apex it is the middle; an empty `au` stands for one drawn.
+
+    Args:
+        fps: of the frames, for a table in seconds.
 
     Raises:
         UsageError: the file is missing, has no rows, lacks a column or holds something else.
     """
-    kinds: dict[str, Kind] = {"1": "macro", "2": "micro"}
+    table = intervals.read(path, optional=("offset",), negative=True, rows_needed=True)
+    table.tell()
     rows = []
-    for number, r in enumerate(_csv(path), start=2):
-        try:
-            onset, apex, end = (int(r[k]) for k in ("start_frame", "apex_frame", "end_frame"))
-            rows.append(TableRow(r["video_name"], kinds[r["type_idx"]], onset, apex, end, r["au"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"{path}, line {number}: needs video_name, start_frame, apex_frame, end_frame "
-                f"(whole numbers), type_idx (1 or 2) and au; {type(error).__name__}: {error}"
-            ) from error
+    for row in table:
+        if (kind := row.expression) is None:
+            continue
+        onset, apex, offset = table.in_frames(row, fps=fps)
+        if apex is None:
+            if offset is None:
+                raise table.error(row, "offset", "neither apex nor offset is given; one must be")
+            apex = (onset + offset) // 2
+        rows.append(TableRow(row.video, kind, onset, apex, offset or 0, row.aus))
     return rows
 
 
@@ -295,15 +299,14 @@ def read_lengths(path: StrPath) -> dict[str, int]:
     Raises:
         UsageError: the file is missing, has no rows or lacks a column.
     """
+    table = intervals.read(path, only=("video", "frames"), rows_needed=True)
     lengths = {}
-    for r in _csv(path):
-        name = re.match(r"(\d+)_(\d{4})", (r.get("video") or "").rpartition("/")[2])
-        count = r.get("n_frames") or r.get("frame_num") or ""
-        if not name or not count.isdigit():
-            raise UsageError(
-                f"{path}: needs columns video (such as 15_0401girlcrashing) and n_frames"
-            )
-        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = int(count)
+    for row in table:
+        name = re.match(r"(\d+)_(\d{4})", row.video.rpartition("/")[2])
+        if not name or row.frames is None:
+            problem = "needs columns video (such as 15_0401girlcrashing) and n_frames"
+            raise table.error(row, "frames" if name else "video", problem)
+        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = row.frames
     return lengths
 
 
@@ -451,14 +454,3 @@ def _while_held(
 def _halves(event: Event) -> set[bool]:
     """Which halves of the face an event moves: the upper (True), the lower."""
     return {au in UPPER for au, _ in event.aus if au not in BETWEEN}
-
-
-def _csv(path: StrPath) -> list[dict[str, str]]:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UsageError(f"cannot read the table {path}: {error.strerror}") from error
-    if not rows:
-        raise UsageError(f"the table {path} has no rows")
-    return rows

@@ -316,7 +316,8 @@ class _Lines:
             pairs = [("onset", "offset"), ("onset_s", "offset_s")]
             # What lacks least says what was meant.
             lacking = [[name for name in pair if name not in known] for pair in pairs]
-            missing += min(lacking, key=len)
+            least: list[str] = min(lacking, key=len)
+            missing += least
         return missing
 
     def check(self, wanted: Collection[str], unnamed_kind: Kind | None) -> None:
