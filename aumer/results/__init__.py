@@ -5,12 +5,14 @@ of a benchmark as one page is `aumer.report.report.report`.
 """
 
 from aumer.results.crops import thumbnails
+from aumer.results.inputs import InputRow, inputs_csv, inputs_dataframe
 from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.prediction import Prediction
 from aumer.results.spot_result import SCHEMA, SCHEMA_VERSION, SpotResult
 from aumer.results.writers import SUFFIXES, check_suffix, csv_text, dataframe
 
 __all__ = [
+    "InputRow",
     "Prediction",
     "SpotResult",
     "SCHEMA",
@@ -19,6 +21,8 @@ __all__ = [
     "check_suffix",
     "csv_text",
     "dataframe",
+    "inputs_csv",
+    "inputs_dataframe",
     "plot_timeline",
     "thumbnails",
     "timeline_frames",
