@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from aumer.data.dataset import JoinedDataSet, as_counted, find_table, join
 from aumer.data.folders import checked_root, scan
@@ -197,9 +197,12 @@ def _frame(
     table: IntervalTable, row: IntervalRow, name: str, nearest: Nearest | None, named: Named
 ) -> int | None:
     """The frame in a cell, counted or by its second; `None` where it is empty."""
-    frame, seconds = getattr(row, name), getattr(row, f"{name}_s")
+    frame: int | None = getattr(row, name)
+    seconds: float | None = getattr(row, f"{name}_s")
     if frame is not None or seconds is None:
-        return cast("int | None", frame)
+        return frame
+    if nearest is None and row.fps is not None:
+        return round(seconds * row.fps)
     if nearest is None:
         raise table.error(
             row, f"{name}_s", "seconds need the video; load the data set instead of its table"

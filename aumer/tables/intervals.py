@@ -64,6 +64,8 @@ _KINDS: Mapping[str, RowKind] = {
 }
 #: Texts that stand for an empty cell of a number.
 _MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "/"))
+#: Of a video's file; not the end of a name such as 006_1.2.
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,3}$")
 #: A header stands within the first lines of a sheet.
 _HEADER_WITHIN = 40
 #: Faults that one error tells.
@@ -243,19 +245,26 @@ def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _L
 def named_like(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` that is the same path as `name`, or the only one that ends as it does.
 
-    A table may name ``smile.mp4`` what another calls ``anna/smile.mp4``.
+    A table may name ``smile.mp4`` or ``smile`` what another calls ``anna/smile.mp4``.
     """
     names = list(names)
     if name in names:
         return name
-    own = PurePath(name.replace("\\", "/")).parts
-    found = [other for other in names if _same_end(own, PurePath(other.replace("\\", "/")).parts)]
+    own = _parts(name)
+    found = [other for other in names if _same_end(own, _parts(other))]
     return found[0] if len(found) == 1 else None
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return PurePath(name.replace("\\", "/")).parts
 
 
 def _same_end(one: Sequence[str], other: Sequence[str]) -> bool:
     shorter = min(len(one), len(other))
-    return shorter > 0 and tuple(one[-shorter:]) == tuple(other[-shorter:])
+    if not shorter or tuple(one[-shorter:-1]) != tuple(other[-shorter:-1]):
+        return False
+    a, b = one[-1], other[-1]
+    return a == b or _SUFFIX.sub("", a) == b or a == _SUFFIX.sub("", b)
 
 
 # -- lines and their header -----------------------------------------------------------------------

@@ -329,16 +329,12 @@ def _read_truth(
     for row in table:
         if (kind := row.expression) is None:
             continue
-        name = row.video
-        subjects = [s for s, v in videos if v in (name, Path(name).stem)]
+        name = intervals.named_like(row.video, {v for _, v in videos}) or row.video
+        subjects = [s for s, v in videos if v == name]
         if not row.subject and len(subjects) != 1:
-            problem = (
-                f"{name!r} is the name of {len(subjects)} files, not of 1; add a column subject"
-            )
+            problem = f"{name!r} names {len(subjects)} files, not one; add a column subject"
             raise table.error(row, "video", problem)
         subject = row.subject or subjects[0]
-        if (subject, name) not in videos and (subject, Path(name).stem) in videos:
-            name = Path(name).stem
         onset, apex, offset = table.in_frames(row)
         found[subject, name].append(
             Annotation(subject, name, kind, onset, apex, offset, row.aus, row.label, row.line)
