@@ -188,6 +188,7 @@ class _Owners:
         self._of: dict[str, list[Video]] = {}
         for video in videos or ():
             self._of.setdefault(video.name, []).append(video)
+        self._names: dict[str, str] = {}
 
     def video(self, table: IntervalTable, row: IntervalRow) -> Video:
         """The row's video.
@@ -196,9 +197,9 @@ class _Owners:
             UsageError: the row gives no subject, and several have a video of that name.
         """
         # Not found: `rows.prepare` says so, and names the nearest.
-        name = row.video
-        if name not in self._of:
-            name = intervals.named_like(name, self._of) or name
+        if row.video not in self._names:
+            self._names[row.video] = intervals.named_like(row.video, self._of) or row.video
+        name = self._names[row.video]
         found = self._of.get(name, [])
         if row.subject:
             same = [video for video in found if video.subject == row.subject]

@@ -7,7 +7,6 @@ expressions per minute. ``python -m aumer.simulate.statistics FOLDER`` counts th
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -25,6 +24,7 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
 from aumer.graph import au
 from aumer.simulate.anatomy import ACTION_UNITS, Action
+from aumer.tables import intervals
 from aumer.types import KINDS, Kind
 
 FILE = "expression_statistics.json"
@@ -153,13 +153,12 @@ class _Row:
 def _casme_sq(folder: Path) -> tuple[list[_Row], float]:
     """CAS(ME)^2: 30 fps, type_idx 1 = macro and 2 = micro; and the minutes of its videos."""
     rows = []
-    for r in _table(folder / "casme_sq_auwgcn.csv"):
-        onset, apex, offset = (int(r[k]) / 30 for k in ("start_frame", "apex_frame", "end_frame"))
-        kind: Kind = "macro" if r["type_idx"] == "1" else "micro"
-        rows.append(_Row(r["video_name"], kind, onset, apex, offset, r["au"]))
-    lengths = {
-        r["video"]: int(r["n_frames"]) for r in _table(folder / "casme_sq_offsets_filled.csv")
-    }
+    for r in intervals.read(_present(folder / "casme_sq_auwgcn.csv"), optional=("offset",)):
+        assert r.expression and r.onset is not None and r.apex is not None, "the table's are whole"
+        onset, apex, offset = (f / 30 for f in (r.onset, r.apex, r.offset or 0))
+        rows.append(_Row(r.video, r.expression, onset, apex, offset, r.aus))
+    filled = _present(folder / "casme_sq_offsets_filled.csv")
+    lengths = {r.video: r.frames or 0 for r in intervals.read(filled, only=("video", "frames"))}
     return rows, sum(lengths.values()) / 30 / 60
 
 
@@ -255,15 +254,10 @@ def _parsed(content: Mapping[str, Any]) -> Statistics:
     )
 
 
-def _table(path: Path) -> list[dict[str, str]]:
-    _present(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _present(path: Path) -> None:
+def _present(path: Path) -> Path:
     if not path.is_file():
         raise UsageError(f"no table {path}; FOLDER is the folder that holds casme_sq_auwgcn.csv")
+    return path
 
 
 def text(statistics: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from aumer.errors import UsageError, did_you_mean
@@ -256,7 +256,7 @@ def named_like(name: str, names: Iterable[str]) -> str | None:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return PurePath(name.replace("\\", "/")).parts
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
 def _same_end(one: Sequence[str], other: Sequence[str]) -> bool:
