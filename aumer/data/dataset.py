@@ -97,14 +97,14 @@ def find_tables(
 
     Raises:
         UsageError: there is none, and the message says what is wrong with each candidate; or there
-            are several CSV files and no workbook.
+            are several text tables and no workbook.
     """
     if table is not None:
         return (read(Path(table)),), []
     found, faults = _readable(root, read)
     # A workbook is the owners' own, and what stands beside it is compared with it; nothing says
-    # which of several CSV files is meant.
-    if found[0][0].suffix.lower() == ".csv" and len(found) > 1:
+    # which of several text tables is meant.
+    if found[0][0].suffix != ".xlsx" and len(found) > 1:
         raise _several(root, [path for path, _ in found])
     return tuple(one for _, one in found), faults
 
@@ -138,7 +138,7 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
     root = checked_root(root)
     candidates = [
         path
-        for suffix in ("xlsx", "csv")
+        for suffix in ("xlsx", "csv", "tsv")
         for pattern in (f"*.{suffix}", f"*/*.{suffix}")
         for path in sorted(root.glob(pattern))
         if not path.name.startswith((".", "~$"))
@@ -152,7 +152,7 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
     if not found:
         if not refused:
             raise UsageError(
-                f"{root}: no table of annotations (.xlsx or .csv) here or one folder below; put "
+                f"{root}: no table of annotations (.xlsx, .csv or .tsv) here or one folder below; put "
                 "it there, or give its path as table="
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))
