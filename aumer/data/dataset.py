@@ -152,7 +152,7 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
     if not found:
         if not refused:
             raise UsageError(
-                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or one folder below; put "
+                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below; put "
                 "it there, or give its path as table="
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))

@@ -279,7 +279,7 @@ def decoded(path: StrPath, content: bytes) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
-            raise UsageError(f"{path} is not a whole text in UTF-16: {error.reason}") from error
+            raise UsageError(f"{path} is no text, nor whole UTF-16: {error.reason}") from error
         number = error.object[: error.start].count(b"\n") + 1
         line = error.object.split(b"\n")[number - 1].decode("cp1252", "replace").strip()
         raise UsageError(
