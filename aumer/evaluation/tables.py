@@ -56,12 +56,12 @@ def read_predictions(
         UsageError: as `aumer.tables.intervals.read`; or seconds without a frame rate.
     """
     table = _read(path, first_frame, offset_needed=True)
-    owners = _Owners(videos)
+    subjects = Subjects(videos)
     found = []
     for row in table:
         if (kind := row.expression) is None:
             continue
-        video = owners.video(table, row)
+        video = _video(table, row, subjects)
         onset, apex, offset = table.in_frames(row, first=first_frame, fps=video.fps or fps)
         assert offset is not None, "it was asked for"
         score = 1.0 if row.score is None else row.score
@@ -86,11 +86,11 @@ def read_labels(
         tell: log what is left aside.
     """
     table = _read(path, first_frame, offset_needed=False, tell=tell)
-    owners = _Owners(videos)
+    subjects = Subjects(videos)
     truths = []
     named: dict[VideoKey, Video] = {}
     for row in table:
-        video = owners.video(table, row)
+        video = _video(table, row, subjects)
         if row.kind != "ignore":
             named.setdefault(video.key, replace(video, fps=row.fps or video.fps))
         if (kind := row.expression) is not None:
@@ -177,8 +177,8 @@ def _read(path: StrPath, first: int, *, offset_needed: bool, tell: bool = True) 
     return table
 
 
-class _Owners:
-    """Which of the listed videos a row means, and whose it is.
+class Subjects:
+    """Which of the listed videos a name means, and whose it is.
 
     Args:
         videos: `None` where nobody lists them.
@@ -190,26 +190,35 @@ class _Owners:
             self._of.setdefault(video.name, []).append(video)
         self._names: dict[str, str] = {}
 
-    def video(self, table: IntervalTable, row: IntervalRow) -> Video:
-        """The row's video.
+    def video(self, name: str, subject: str = "") -> Video:
+        """The video of a name, and of a subject if one is given; one that is not listed is of the
+        part of its name before the first "/" or "_".
 
         Raises:
-            UsageError: the row gives no subject, and several have a video of that name.
+            UsageError: no subject is given, and several have a video of that name.
         """
+        if name not in self._names:
+            self._names[name] = intervals.named_like(name, self._of) or name
+        name = self._names[name]
         # Not found: `rows.prepare` says so, and names the nearest.
-        if row.video not in self._names:
-            self._names[row.video] = intervals.named_like(row.video, self._of) or row.video
-        name = self._names[row.video]
-        found = self._of.get(name, [])
-        if row.subject:
-            same = [video for video in found if video.subject == row.subject]
-            return same[0] if same else Video(row.subject, name)
+        found = [v for v in self._of.get(name, []) if subject in ("", v.subject)]
         if len(found) > 1:
             raise UsageError(
-                f"{table.at(row)}: subjects {', '.join(sorted(v.subject for v in found))} each "
-                f"have a video {name!r}; the file needs a column subject"
+                f"subjects {', '.join(sorted(v.subject for v in found))} each have a video "
+                f"{name!r}; the file needs a column subject"
             )
-        return found[0] if found else Video(_prefix(row.video), row.video)
+        return found[0] if found else Video(subject or _prefix(name), name)
+
+    def whose(self, name: str) -> str:
+        """The subject of `video`."""
+        return self.video(name).subject
+
+
+def _video(table: IntervalTable, row: IntervalRow, subjects: Subjects) -> Video:
+    try:
+        return subjects.video(row.video, row.subject)
+    except UsageError as error:
+        raise UsageError(f"{table.at(row)}: {error}") from None
 
 
 def _prefix(video: str) -> str:
