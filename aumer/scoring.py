@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import PurePath
 from typing import Any, Literal, overload
 
 from aumer import registry
@@ -15,9 +13,16 @@ from aumer.errors import UsageError
 from aumer.evaluation import spotting
 from aumer.evaluation.interface import Evaluator, Report
 from aumer.evaluation.legacy import EVALUATORS
-from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, rows_of
+from aumer.evaluation.rows import (
+    PredictedInterval,
+    SpottingSettings,
+    Truth,
+    Video,
+    VideoKey,
+    rows_of,
+)
 from aumer.evaluation.spotting import SpottingReport
-from aumer.evaluation.tables import Subjects, read_predictions, read_truths, read_videos
+from aumer.evaluation.tables import Subjects, read_labels, read_predictions, read_videos
 from aumer.files import StrPath
 from aumer.results import SpotResult
 from aumer.types import VideoRecord
@@ -35,11 +40,11 @@ _log = logging.getLogger("aumer")
 
 @dataclass(frozen=True)
 class Rows:
-    """What an evaluator takes; `videos` is `None` where nobody said which were evaluated."""
+    """What an evaluator takes; without a list of videos these are all that are named."""
 
     predictions: tuple[PredictedInterval, ...]
     truths: tuple[Truth, ...]
-    videos: tuple[Video, ...] | None
+    videos: tuple[Video, ...]
 
 
 @overload
@@ -146,46 +151,57 @@ def rows(
     annotated = list(_each(truth, (VideoRecord, Truth)))
     records = [one for one in annotated if isinstance(one, VideoRecord)]
 
-    def truths_of(listed: Sequence[Video] | None) -> list[Truth]:
-        found = rows_of(records)[1]
+    by_records, of_records = rows_of(records)
+
+    def labels(
+        listed: Sequence[Video] | None, *, tell: bool
+    ) -> tuple[list[Truth], dict[VideoKey, Video]]:
+        """All truths, and the videos that are named with them, without expressions too."""
+        truths = list(of_records)
+        named = {v.key: v for v in by_records}
         for one in annotated:
             if isinstance(one, Truth):
-                found.append(one)
+                truths.append(one)
+                named.setdefault(one.key, Video(*one.key))
             elif not isinstance(one, VideoRecord):
-                found += read_truths(one, first_frame=truth_first_frame, videos=listed)
-        return found
+                read = read_labels(
+                    one, first_frame=truth_first_frame, videos=listed, fps=fps, tell=tell
+                )
+                truths += read.truths
+                named |= {v.key: v for v in read.videos if v.key not in named}
+        return truths, named
 
-    truths = truths_of(None)
+    truths, named = labels(None, tell=videos is None)
     listed: list[Video] | None = None
     if isinstance(videos, (str, PathLike)):  # either file may be the one that says whose a video is
         listed = read_videos(videos, subjects=truths)
-        truths = truths_of(listed)
     elif videos is not None:
         listed = list(videos)
-        truths = truths_of(listed)
-    elif records and len(records) == len(annotated):
-        listed = rows_of(records)[0]
-    known = listed
-    if known is None:
-        known = [Video(*key) for key in dict.fromkeys(t.key for t in truths)]
+    if listed is not None:
+        truths, _ = labels(listed, tell=True)
+    known = list(named.values()) if listed is None else listed
     predicted: list[PredictedInterval] = []
-    told = True
+    guessed = False
     for p in _each(predictions, (SpotResult, PredictedInterval)):
         if isinstance(p, PredictedInterval):
             predicted.append(p)
             continue
-        told = False
+        guessed = True
         if isinstance(p, SpotResult):
             predicted += _of_result(p, known)
         else:
-            predicted += read_predictions(p, first_frame=predictions_first_frame, videos=known)
-    if not told and listed is None:
-        _warn_of_guesses(predicted, truths)
-    if fps is not None:
-        keys = dict.fromkeys([v.key for v in known] + [p.key for p in predicted])
-        every = [Video(*key) for key in keys] if listed is None else listed
-        listed = [replace(v, fps=v.fps or fps) for v in every]
-    return Rows(tuple(predicted), tuple(truths), None if listed is None else tuple(listed))
+            first = predictions_first_frame
+            predicted += read_predictions(p, first_frame=first, videos=known, fps=fps)
+    if listed is None:
+        keys = {v.key for v in known}
+        strange = list(dict.fromkeys(p.key for p in predicted if p.key not in keys))
+        if guessed and strange:
+            _warn_of_guesses(strange)
+        # A data set lists its videos: what it does not know is a mistake, and is told as one.
+        if not records or len(records) != len(annotated):
+            known += [Video(*key) for key in strange]
+    every = [replace(v, fps=v.fps or fps) for v in known]
+    return Rows(tuple(predicted), tuple(truths), tuple(every))
 
 
 def _each(given: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
@@ -205,39 +221,16 @@ def _no(found: object, kinds: tuple[type, ...]) -> str:
 
 
 def _of_result(result: SpotResult, known: Sequence[Video]) -> list[PredictedInterval]:
-    name = _known_as(result.video.name, [v.name for v in known])
-    subject = Subjects(known).whose(name)
-    return [PredictedInterval.of(subject, name, e) for e in result.expressions]
+    video = Subjects(known).video(result.video.name)
+    return [PredictedInterval.of(*video.key, e) for e in result.expressions]
 
 
-def _known_as(name: str, known: Iterable[str]) -> str:
-    """What the truth calls the video of a file: by its name, and failing that without folders and
-    suffix, if that is one video's."""
-    known = list(dict.fromkeys(known))
-    if name in known:
-        return name
-    for part in ("name", "stem"):
-        short = getattr(PurePath(name), part)
-        same = [one for one in known if getattr(PurePath(one), part) == short]
-        if len(same) > 1:
-            raise UsageError(
-                f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
-                "instead, which say of which video they are (aumer.evaluation.rows.PredictedInterval)"
-            )
-        if same:
-            return same[0]
-    return name
-
-
-def _warn_of_guesses(predictions: Iterable[PredictedInterval], truths: Iterable[Truth]) -> None:
-    strange = sorted({p.key for p in predictions} - {t.key for t in truths})
-    if strange:
-        subject, video = strange[0]
-        _log.warning(
-            "%d of the videos with predictions have no truth; their subjects are guessed from "
-            "their names (%r is of %r) where the file does not say. videos (--videos) lists all "
-            "videos",
-            len(strange),
-            os.fspath(video),
-            subject,
-        )
+def _warn_of_guesses(strange: Sequence[VideoKey]) -> None:
+    subject, video = min(strange)
+    _log.warning(
+        "%d of the videos with predictions have no truth; their subjects are guessed from their "
+        "names (%r is of %r) where the file does not say. videos (--videos) lists all videos",
+        len(strange),
+        video,
+        subject,
+    )

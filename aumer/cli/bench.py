@@ -42,9 +42,11 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="score a file of predictions, by our rules and by those of published evaluators",
         description="Scores predictions against truths: TP, FP, FN and F1 of macro- and micro-"
-        "expressions and of both. Files are CSV (video, kind, onset, offset and, if wanted, "
-        "subject, apex, score, label), MEGC submissions (vid, pred_onset, pred_offset, type), "
-        "AUW-GCN's tables, or JSON; intervals hold both ends.",
+        "expressions and of both. Files are tables (CSV, tab-separated or .xlsx) or JSON with "
+        "video, kind, onset, offset (frames; or onset_s, offset_s) and, if wanted, subject, apex, "
+        "score, label, fps; also by the names of MEGC submissions (vid, pred_onset, pred_offset, "
+        "type), AUW-GCN's tables, labels for training (file, kind none) and what aumer itself "
+        "writes. Intervals hold both ends.",
         epilog="Published evaluators keep their own rules, whatever the options say.",
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help="what was spotted")
@@ -237,8 +239,9 @@ def _more_of(
     if args.bootstrap is not None:
         other = None
         if args.against is not None:
+            first = args.predictions_first_frame
             rows = read_predictions(
-                args.against, first_frame=args.predictions_first_frame, videos=report.videos
+                args.against, first_frame=first, videos=report.videos, fps=args.fps
             )
             other = evaluate(rows, truths, report.videos, report.settings)
         out["bootstrap"], text = _bootstrap(args, report, other)

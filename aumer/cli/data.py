@@ -37,7 +37,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="look for faults in a data set",
         description="Joins a data set's table with its folders and lists what is wrong. Exit code "
-        "0 if nothing is, or if every fault has a policy; else 6.",
+        "0 if nothing is, or if every fault has a policy; else 6. Advice is no fault.",
     )
     checking.add_argument("dataset", metavar="SET", help="a name that `aumer data list` prints")
     checking.add_argument("root", metavar="ROOT", help="the folder it was unpacked into")
@@ -47,7 +47,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAULT=POLICY",
-        help="use the data in spite of a fault (repeatable): missing-offset=mirror, overlap=accept",
+        help="use the data in spite of a fault (repeatable): missing-offset=mirror",
     )
     checking.add_argument("--all", action="store_true", help="print every fault, not examples")
     checking.add_argument("--json", metavar="FILE", help="write everything as JSON; - for stdout")
@@ -126,7 +126,9 @@ def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
     if faults:
         rows = [["fault", "count", "policy", ""]]
         for code, count in faults.items():
-            rows.append([code, str(count), found.policies.get(code, "none"), FAULTS[code].meaning])
+            none = "advice" if FAULTS[code].advice else "none"
+            policy = found.policies.get(code, none)
+            rows.append([code, str(count), policy, FAULTS[code].meaning])
         lines += ["", *_aligned(rows), ""]
         for code in faults:
             own = [fault for fault in found.faults if fault.code == code]
@@ -144,7 +146,13 @@ def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
 
 
 def _verdict(found: Check) -> str:
-    if not found.faults:
+    look = len(found.advice)
+    also = f"; {look} to look at: {', '.join(dict.fromkeys(f.code for f in found.advice))}"
+    return f"{_judged(found)}{also if look else ''}"
+
+
+def _judged(found: Check) -> str:
+    if len(found.faults) == len(found.advice):
         return "no fault"
     if not found.open:
         return "every fault has a policy"

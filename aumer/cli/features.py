@@ -236,6 +236,9 @@ class _Outputs:
             expressions, would take hours for a thousand of them.
     """
 
+    #: A table of motion has rows for every video that was measured; the batch tells the others.
+    listed: tuple[Path, ...] = ()
+
     def __init__(
         self,
         targets: _Targets,
@@ -274,6 +277,10 @@ class _Outputs:
         for chunk in motion.csv_chunks(self._unit, header=not self._printed):
             self._console.data(chunk)
         self._printed = True
+
+    def list_inputs(self, number: int | None = None, outcome: object = ()) -> list[Path]:
+        """No table says what became of the inputs; see `listed`."""
+        return []
 
     def close(self, summary: str) -> None:
         """The batch's last word is on expressions; there are none."""

@@ -26,6 +26,26 @@ class Input:
         return isinstance(self.source, str) and os.path.isdir(self.source)  # noqa: PTH112
 
 
+def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
+    """Where each input's output goes below a folder, without a suffix: its own stem, or, where
+    several inputs in different folders share one, its path below the folder common to all."""
+    plain = tuple(given.stem for given in inputs)
+    files = [given for given in inputs if not isinstance(given.source, int)]
+    if len(set(plain)) == len(plain):
+        return plain
+    folders = {given: Path(os.path.abspath(given.text)).parent for given in files}  # noqa: PTH100
+    try:
+        common = os.path.commonpath(folders.values())
+    except ValueError:  # on different drives
+        return plain
+    return tuple(
+        (folders[given].relative_to(common) / given.stem).as_posix()
+        if given in folders
+        else given.stem
+        for given in inputs
+    )
+
+
 def parse_inputs(
     texts: Sequence[str], *, fps: float | None = None, end: float | None = None
 ) -> tuple[Input, ...]:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aumer.cli.console import Console
-from aumer.cli.inputs import Input
+from aumer.cli.inputs import Input, stems
 from aumer.errors import UsageError
 from aumer.files import atomic_write, check_target
 from aumer.results import (
+    InputRow,
     SpotResult,
     check_suffix,
     csv_text,
+    inputs_csv,
     suffixes,
     thumbnails,
     timeline_frames,
@@ -39,12 +41,14 @@ class Kinds:
         files: formats of files, which are their suffixes without the dot.
         option: as it is written on the command line.
         ending: what is added to a video's name for a file in a folder.
+        listed: whether a table of all inputs gets one of what became of each beside it.
     """
 
     streams: tuple[str, ...]
     files: tuple[str, ...]
     option: str = "-o"
     ending: str = ""
+    listed: bool = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -53,7 +57,7 @@ class Kinds:
 
 def spotted() -> Kinds:
     """What `aumer spot` writes; into a folder JSON, if nothing else is said."""
-    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()))
+    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()), listed=True)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Plan:
         stream: format of stdout, or `None` where nothing is printed.
         files: for each input, the files that hold its result alone.
         collected: CSV files that hold the expressions of all inputs.
+        listed: CSV files beside those, of what became of each input: ``all.inputs.csv``.
         overwrite: replace existing files.
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
     """
@@ -73,6 +78,7 @@ class Plan:
     collected: tuple[Path, ...]
     overwrite: bool
     faces: bool = False
+    listed: tuple[Path, ...] = ()
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
         """The files of the input with this number: of this face, if each has its own."""
@@ -99,6 +105,9 @@ def plan(
     kinds: Kinds | None = None,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
+
+    Where inputs of one name lie in different folders, a folder gets folders like theirs, which are
+    made once all is known to be right.
 
     Args:
         kinds: by default `spotted`.
@@ -131,23 +140,32 @@ def plan(
                     else ""
                 )
             )
+    missing: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"the folder {folder} does not exist; create it first")
-        for own, given in zip(files, inputs, strict=True):
-            stem = f"{given.stem}{kinds.ending}"
-            own += [folder / f"{stem}.{name}" for name in formats or kinds.files[:1]]
-    _check_targets(inputs, files, collected, overwrite)
+        for own, stem in zip(files, stems(inputs), strict=True):
+            place = folder / f"{stem}{kinds.ending}"
+            missing |= {place.parent} if not place.parent.exists() else set()
+            own += [place.with_name(f"{place.name}.{n}") for n in formats or kinds.files[:1]]
+    listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in collected if kinds.listed]
+    _check_targets(inputs, files, [*collected, *listed], overwrite, missing)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
             for there in _of_faces(path):
                 check_target(there, overwrite=False)
+    for folder in sorted(missing):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
     return Plan(
         stream=(formats[0] if formats else kinds.streams[0]) if stream else None,
         files=tuple(map(tuple, files)),
         collected=tuple(collected),
         overwrite=overwrite,
         faces=faces,
+        listed=tuple(listed),
     )
 
 
@@ -202,7 +220,9 @@ def _check_targets(
     files: Sequence[Sequence[Path]],
     collected: Sequence[Path],
     overwrite: bool,
+    missing: Collection[Path],
 ) -> None:
+    """Raise what is wrong with a target; that its folder is `missing` is not."""
     frames = {os.path.realpath(i.text) for i in inputs if i.is_folder}
     videos = {os.path.realpath(i.text) for i in inputs}
     takers: dict[str, str] = {}
@@ -215,7 +235,7 @@ def _check_targets(
                 f"{path} is one of the videos, and would be lost; choose another name for the "
                 "output"
             )
-        target = check_target(path, overwrite=overwrite)
+        target = path if path.parent in missing else check_target(path, overwrite=overwrite)
         if os.path.realpath(target.parent) in frames and path.suffix.lower() in IMAGE_SUFFIXES:
             raise UsageError(
                 f"{path} would lie among the frames of {target.parent} and be taken for one the "
@@ -246,6 +266,12 @@ class Outputs:
         self._labels = distinct(inputs)
         self._table: list[str] = []
         self._printed = False
+        names = zip(inputs, self._labels, strict=True)
+        self._listed = [
+            [InputRow.of(given.text, None, video=label or Path(given.text).name)]
+            for given, label in names
+        ]
+        self._began = False
 
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
@@ -260,6 +286,31 @@ class Outputs:
         if self._plan.collected:
             self._collect(self._labelled(number, result))
         return [*written, *self._plan.collected]
+
+    @property
+    def listed(self) -> tuple[Path, ...]:
+        """The files that say what became of each input."""
+        return self._plan.listed
+
+    def list_inputs(
+        self, number: int | None = None, outcome: Sequence[SpotResult] | Exception = ()
+    ) -> list[Path]:
+        """Write what became of every input, if a table of all is written; returns the files.
+
+        Args:
+            number: the input of which more is known now, with its results or its error.
+        """
+        if number is not None:
+            text = self._inputs[number].text
+            outcomes = [outcome] if isinstance(outcome, Exception) else outcome
+            name = self._listed[number][0].video
+            self._listed[number] = [InputRow.of(text, one, video=name) for one in outcomes]
+        content = inputs_csv(row for rows in self._listed for row in rows)
+        for path in self._plan.listed:
+            # The file is there after the first time, and is ours.
+            atomic_write(path, content, overwrite=self._plan.overwrite or self._began)
+        self._began = True
+        return list(self._plan.listed)
 
     def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:
         """Files of an earlier run, of faces that this one has not found in the input."""

@@ -179,7 +179,7 @@ def _replayed(args: argparse.Namespace) -> dict[str, Timeline] | None:
             "(30 for CAS(ME)^2, 25 for the published SAMM-LV table)"
         )
     lengths = tables.read_lengths(args.lengths) if args.lengths else None
-    rows = tables.read_table(args.table)
+    rows = tables.read_table(args.table, fps=args.table_fps)
     return timeline.replay(rows, args.table_fps, seed=args.seed, lengths=lengths)
 
 

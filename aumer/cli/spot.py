@@ -48,9 +48,11 @@ outputs:
   Without -o a table is printed, or with --format json one JSON document a line for each video
   (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
     -o out.json|.csv|.png|.pdf|.svg   one video: everything, the expressions, or a timeline
-    -o all.csv                        several videos: the expressions of all
+    -o all.csv                        several videos: the expressions of all; and all.inputs.csv:
+                                      what became of each, failures and empty ones too
     -o FOLDER                         NAME.json for each video; --format csv, png, ... (repeatable)
-                                      chooses other formats. The folder must exist
+                                      chooses other formats. The folder must exist; inputs of
+                                      one name in several folders keep these folders below it
     -o -                              stdout as well
   With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; the
   one table of several videos holds all, its column `face` saying whose. Files of more faces that an
@@ -223,6 +225,7 @@ class _Batch:
         self._done = self._micro = self._macro = 0
 
     def run(self) -> None:
+        self._written += self._outputs.list_inputs()
         for number, given in enumerate(self._inputs):
             self._console.start(self._title(number))
             try:
@@ -232,10 +235,12 @@ class _Batch:
                 if interrupted(error):
                     raise KeyboardInterrupt from error
                 self._fail(given, error)
+                self._outputs.list_inputs(number, error)
                 continue
             finally:
                 self._console.finish()
             self._done += 1
+            self._outputs.list_inputs(number, results)
             for note in dict.fromkeys(note for result in results for note in result.notes):
                 self._console.note(f"{given.text}: {note}")
             for result, written in saved:
@@ -259,6 +264,8 @@ class _Batch:
         if self._done:
             videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
             self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
+        for path in self._outputs.listed:
+            self._console.note(f"what became of each video: {path}")
         if not failures:
             return EXIT_OK
         if total > 1:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from aumer.data.frames import annotation
 from aumer.data.report import Log, TableReport
-from aumer.data.tables import Row, read
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.tables.cells import Row, read
 from aumer.types import Kind
 
 NAME = "auwgcn-csv"

@@ -9,8 +9,8 @@ from typing import ClassVar
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation
 from aumer.data.report import Key, Log, TableReport
-from aumer.data.tables import read
 from aumer.files import StrPath
+from aumer.tables.cells import read
 
 NAME = "casme2"
 FPS = 200.0

@@ -12,8 +12,8 @@ from typing import ClassVar
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, Rule, TableReport
-from aumer.data.tables import Row, read
 from aumer.files import StrPath
+from aumer.tables.cells import Row, read
 from aumer.types import Annotation, Kind
 
 NAME = "casme3"

@@ -11,8 +11,8 @@ from aumer.data import auwgcn
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, TableReport
-from aumer.data.tables import Row, read_sheet
 from aumer.files import StrPath
+from aumer.tables.cells import Row, read_sheet
 from aumer.types import Kind
 
 NAME = "casme-sq"

@@ -23,10 +23,15 @@ FILL = tuple(policy for policy in get_args(MissingOffset) if policy != "refuse")
 
 @dataclass(frozen=True)
 class FaultKind:
-    """A kind of fault, and the policies that may be named for it."""
+    """A kind of fault, and the policies that may be named for it.
+
+    Attributes:
+        advice: whether it is only worth a look, and needs no policy.
+    """
 
     meaning: str
     policies: tuple[str, ...] = ACCEPT
+    advice: bool = False
 
 
 FAULTS: Mapping[str, FaultKind] = {
@@ -38,7 +43,8 @@ FAULTS: Mapping[str, FaultKind] = {
     "apex-outside": FaultKind("the apex lies outside onset to offset"),
     "duplicate": FaultKind("two rows say the same"),
     "long-micro": FaultKind("a micro-expression of more than a second; half of one defines it"),
-    "overlap": FaultKind("two expressions of one video share frames, ends included"),
+    # A micro-expression comes while another is held; simulated and spotted ones overlap too.
+    "overlap": FaultKind("two expressions of one video share frames, ends included", advice=True),
     "au-disagreement": FaultKind("two tables give one expression other action units"),
     "missing-video": FaultKind("rows without a folder or file"),
     "unannotated-clip": FaultKind("a clip without a row"),
@@ -85,8 +91,15 @@ class Check:
 
     @property
     def open(self) -> tuple[Fault, ...]:
-        """Faults without a policy."""
-        return tuple(f for f in self.faults if f.code not in self.policies)
+        """Faults without a policy, advice left out."""
+        return tuple(
+            f for f in self.faults if f.code not in self.policies and not FAULTS[f.code].advice
+        )
+
+    @property
+    def advice(self) -> tuple[Fault, ...]:
+        """What is only worth a look."""
+        return tuple(f for f in self.faults if FAULTS[f.code].advice)
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -115,7 +128,14 @@ class Check:
                 for code, count in Counter(f.code for f in self.faults).items()
             },
             "notes": list(self.notes),
-            "faults": [{**asdict(f), "policy": self.policies.get(f.code)} for f in self.faults],
+            "faults": [
+                {
+                    **asdict(f),
+                    "policy": self.policies.get(f.code),
+                    "severity": "advice" if FAULTS[f.code].advice else "fault",
+                }
+                for f in self.faults
+            ],
             "corrections": [
                 {
                     "rule": c.rule.name,

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from aumer import registry
 from aumer.data.folders import Media, checked_root, places, scan
@@ -149,6 +149,7 @@ class JoinedDataSet(DataSet):
         return cls(Path(root), videos, Report(tables, (*faults, *doubts, *problems)))
 
 
+T = TypeVar("T")
 Read = Callable[[Path], TableReport]
 #: An annotation with the frames of this video; `None` and why, where there is no such frame.
 Locate = Callable[[Annotation, Media], tuple[Annotation | None, str]]
@@ -164,14 +165,49 @@ def find_tables(
         table: the only one to read.
 
     Raises:
-        UsageError: there is none; the message says what is wrong with each candidate.
+        UsageError: there is none, and the message says what is wrong with each candidate; or there
+            are several text tables and no workbook.
     """
     if table is not None:
         return (read(Path(table)),), []
+    found, faults = _readable(root, read)
+    # A workbook is the owners' own, and what stands beside it is compared with it; nothing says
+    # which of several text tables is meant.
+    if found[0][0].suffix != ".xlsx" and len(found) > 1:
+        raise _several(root, [path for path, _ in found])
+    return tuple(one for _, one in found), faults
+
+
+def find_table(
+    root: StrPath, read: Callable[[Path], object], table: StrPath | None = None
+) -> tuple[Path, list[Fault]]:
+    """The one table in or one folder below a root; as `find_tables`.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    if table is not None:
+        return Path(table), []
+    found, faults = _readable(root, read)
+    if len(found) > 1:
+        raise _several(root, [path for path, _ in found])
+    return found[0][0], faults
+
+
+def _several(root: StrPath, paths: Iterable[Path]) -> UsageError:
+    names = ", ".join(str(path.relative_to(root)) for path in paths)
+    return UsageError(
+        f"{root}: {names} can all be its table; say which one with table= (on the command line "
+        "--table, in a training file data.table)"
+    )
+
+
+def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path, T]], list[Fault]]:
+    """The tables that `read` takes, and a fault for each workbook that it refuses."""
     root = checked_root(root)
     candidates = [
         path
-        for suffix in ("xlsx", "csv")
+        for suffix in ("xlsx", "csv", "tsv")
         for pattern in (f"*.{suffix}", f"*/*.{suffix}")
         for path in sorted(root.glob(pattern))
         if not path.name.startswith((".", "~$"))
@@ -179,18 +215,18 @@ def find_tables(
     found, refused = [], []
     for path in candidates:
         try:
-            found.append(read(path))
+            found.append((path, read(path)))
         except UsageError as error:
             refused.append((path, str(error)))
     if not found:
         if not refused:
             raise UsageError(
-                f"{root}: no table of annotations (.xlsx or .csv) here or one folder below; put "
+                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below; put "
                 "it there, or give its path as table="
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))
     # Another CSV may be anything; a workbook that cannot be read may be the one that was meant.
-    return tuple(found), [
+    return found, [
         Fault("unread-table", error) for path, error in refused if path.suffix == ".xlsx"
     ]
 

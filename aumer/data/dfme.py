@@ -11,8 +11,8 @@ from aumer.data.dataset import JoinedDataSet, as_counted, find_tables, join
 from aumer.data.folders import places, scan
 from aumer.data.frames import annotation
 from aumer.data.report import Fault, Key, Log, Report, TableReport
-from aumer.data.tables import read
 from aumer.files import StrPath
+from aumer.tables.cells import read
 
 NAME = "dfme"
 _COLUMNS = (

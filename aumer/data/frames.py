@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from aumer.data.report import Log, Rule
-from aumer.data.tables import Row
+from aumer.tables.cells import Row
 from aumer.types import Annotation, Kind
 
 FRACTION = Rule(

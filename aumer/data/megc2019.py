@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from aumer.data.dataset import DataSet, JoinedDataSet, find_tables
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.report import Fault, Key, Report, TableReport
-from aumer.data.tables import Row, read
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.tables.cells import Row, read
 from aumer.types import Annotation, VideoRecord
 
 if TYPE_CHECKING:

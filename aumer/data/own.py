@@ -1,21 +1,22 @@
-"""Videos of your own: a folder of videos and one CSV."""
+"""Videos of your own: a folder of videos and one table."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from aumer.data.dataset import JoinedDataSet, as_counted, find_tables, join
+from aumer.data.dataset import JoinedDataSet, as_counted, find_table, join
 from aumer.data.folders import checked_root, scan
 from aumer.data.frames import MISSING_OFFSET
 from aumer.data.report import Fault, Key, Log, Report, TableReport
-from aumer.data.tables import Row, Table, read
 from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.types import KINDS, Annotation, Kind
+from aumer.tables import intervals
+from aumer.tables.cells import text_of
+from aumer.tables.intervals import IntervalRow, IntervalTable
+from aumer.types import Annotation
 
 if TYPE_CHECKING:
     from aumer.data.folders import Media
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 NAME = "own"
 _TIMES = ("onset", "apex", "offset")
-_OPTIONAL = ("subject", "fps", "n_frames", "apex", "apex_s", "au", "emotion")
+#: A row's video, as the data set calls it.
+Named = Callable[[IntervalRow], str]
 
 #: The frame nearest to a time (s) of a video, by its name and the frame rate given for it, if any;
 #: `None` where there is no such video.
@@ -33,22 +35,26 @@ Nearest = Callable[[str, float, float | None], int | None]
 class Own(JoinedDataSet):
     """Videos of your own. See `aumer.data.dataset.DataSet`.
 
-    The CSV has a header, and a row for each expression:
+    The table (CSV, or a workbook) has a header, and a row for each expression. Its columns, which
+    may have other names (`aumer.tables.intervals.COLUMNS`):
 
-    - ``file``: the video's path below the root: a file, or a folder of images;
+    - ``file``: the video's path below the root, or its end where no other video has it: a file, or
+      a folder of images;
     - ``kind``: ``micro`` or ``macro``; ``none`` for a video that is known to have no expression;
+      ``ignore`` for what is neither, which is refused;
     - ``onset``, ``apex``, ``offset``: frames, 0-based, ends included; or ``onset_s``, ``apex_s``,
       ``offset_s``: seconds from the first frame, of which the nearest frame is taken by the
       video's own times. The apex may be left out, and an empty offset is a missing one;
     - if wanted, ``subject`` (else each video is its own), ``fps`` (needed for a folder of images),
       ``n_frames``, ``au`` and ``emotion``.
 
-    A record's name is the video's path below the root.
+    What ``aumer spot`` and ``aumer simulate`` write is such a table. A record's name is the video's
+    path below the root.
     """
 
     name: ClassVar[str] = NAME
     layout: ClassVar[str] = (
-        "videos (files, or folders of images) and one CSV with the columns file, kind (micro, "
+        "videos (files, or folders of images) and one table with the columns file, kind (micro, "
         "macro, none) and onset, apex, offset (frames, 0-based) or onset_s, apex_s, offset_s "
         "(seconds); optional: subject, fps, n_frames, au, emotion"
     )
@@ -59,33 +65,43 @@ class Own(JoinedDataSet):
         """Join the CSV and the videos. A video that the CSV does not name is left out.
 
         Args:
-            table: the CSV; looked for below the root if not given.
+            table: the table; looked for below the root if not given.
 
         Raises:
-            UsageError: `root` is no folder, or the CSV cannot be read.
+            UsageError: `root` is no folder, the table cannot be read, or there are several.
             VideoError: a video whose times are needed cannot be read.
         """
         root = checked_root(root)
-        # Looking for a table must not open a video for each candidate.
-        (chosen, *_), faults = find_tables(root, lambda path: _columns(path)[1], table)
+        path, faults = find_table(root, _listed, table)
+        read = _read(path)
+        read.tell()
+        media = {one.path.relative_to(root).as_posix(): one for one in scan(root)}
+        names: dict[str, str] = {}
+
+        def named(row: IntervalRow) -> str:
+            name = _name(row)
+            if name not in names:
+                names[name] = intervals.named_like(name, media) or name
+            return names[name]
+
         clocks = _Clocks(root)
-        report = read_table(chosen.path, clocks.nearest)
-        rows = _first_rows(_columns(chosen.path)[0])
+        report = _report(read, clocks.nearest, named)
+        rows = _first_rows(read, named)
         found: dict[Key, Media] = {}
-        for media in scan(root):
-            relative = media.path.relative_to(root).as_posix()
+        for relative, one in media.items():
             if relative in rows:
-                found[_key(rows[relative])] = media
-            elif media.path != root:
-                message = f"{media.path}: no row of {chosen.path.name} names it"
+                found[_key(rows[relative], named)] = one
+            elif one.path != root:
+                message = f"{one.path}: no row of {path.name} names it"
                 faults.append(Fault("unannotated-video", message, video=relative))
-        rates = {_key(row): _rate(row, found.get(_key(row)), clocks) for row in rows.values()}
+        keys = {_key(row, named): row for row in rows.values()}
+        rates = {key: _rate(read, row, found.get(key), clocks) for key, row in keys.items()}
         videos, problems = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
         return cls(root, videos, Report((report,), (*faults, *problems)))
 
 
 def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
-    """The CSV. See `Own` for its columns.
+    """The table. See `Own` for its columns.
 
     Args:
         nearest: gives the frame at a time, for a table in seconds.
@@ -93,30 +109,40 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
     Raises:
         UsageError: a column is missing or a cell holds something else.
     """
-    table, report = _columns(path)
+    table = _read(path)
+    table.tell()
+    return _report(table, nearest, _name)
+
+
+def _read(path: StrPath) -> IntervalTable:
+    return intervals.read(path, optional=("offset",), rows_needed=True)
+
+
+def _listed(path: Path) -> None:
+    """Raise if the file has not the columns of such a table. No row is judged, lest a slip in one
+    makes another table be taken."""
+    intervals.check_columns(path)
+
+
+def _report(table: IntervalTable, nearest: Nearest | None, named: Named) -> TableReport:
     log = Log()
     found = []
+    lengths = {}
     for row in table:
-        word = row.text("kind").casefold()
-        if word == "none":
+        if row.frames is not None:
+            lengths[_key(row, named)] = row.frames
+        if row.kind == "ignore":
+            log.refuse(row.line, table.columns["kind"], row.kind, "neither micro, macro nor none")
+        if (kind := row.expression) is None:
             continue
-        if word not in KINDS:
-            log.refuse(row.number, "kind", row.text("kind"), "neither micro, macro nor none")
-            continue
-        kind: Kind = "micro" if word == "micro" else "macro"
-        onset, apex, offset = (_frame(row, name, nearest) for name in _TIMES)
-        if onset is None and not row.optional("onset_s"):
-            raise row.error("onset", "the cell is empty")
+        onset, apex, offset = (_frame(table, row, name, nearest, named) for name in _TIMES)
         if onset is None:
-            log.refuse(
-                row.number, "file", row.text("file"), "seconds need the video: it is missing"
-            )
+            column = table.columns["video"]
+            log.refuse(row.line, column, row.video, "seconds need the video: it is missing")
             continue
         if offset is None:
-            log.correct(MISSING_OFFSET, row.number, "offset", "", None)
-        elif offset < onset:
-            raise row.error("offset", f"{offset} lies before the onset {onset}")
-        subject, video = _key(row)
+            log.correct(MISSING_OFFSET, row.line, "offset", "", None)
+        subject, video = _key(row, named)
         found.append(
             Annotation(
                 subject=subject,
@@ -125,89 +151,74 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
                 onset=onset,
                 apex=apex,
                 offset=offset,
-                aus=row.optional("au"),
-                emotion=row.optional("emotion"),
-                row=row.number,
+                aus=row.aus,
+                emotion=row.label,
+                row=row.line,
             )
         )
-    return replace(
-        report,
-        annotations=tuple(found),
-        corrections=tuple(log.corrections),
-        refusals=tuple(log.refusals),
-        lengths={_key(row): row.whole("n_frames") for row in table if row.optional("n_frames")},
+    return TableReport(
+        NAME,
+        table.path,
+        table.sheet,
+        len(table),
+        tuple(found),
+        tuple(log.corrections),
+        tuple(log.refusals),
+        lengths,
     )
 
 
-def _columns(path: StrPath) -> tuple[Table, TableReport]:
-    try:
-        table = read(path, ("file", "kind", "onset", "offset"), optional=_OPTIONAL)
-    except UsageError as error:
-        try:
-            table = read(path, ("file", "kind", "onset_s", "offset_s"), optional=_OPTIONAL)
-        except UsageError:
-            raise error from None
-    return table, TableReport(NAME, table.path, table.sheet, len(table), ())
-
-
-def _first_rows(table: Table) -> dict[str, Row]:
+def _first_rows(table: IntervalTable, named: Named) -> dict[str, IntervalRow]:
     """The first row of each video.
 
     Raises:
         UsageError: a later one gives it another subject or another frame rate.
     """
-    found: dict[str, Row] = {}
+    found: dict[str, IntervalRow] = {}
     for row in table:
-        first = found.setdefault(_name(row), row)
-        for column in ("subject", "fps"):
-            one, other = first.optional(column), row.optional(column)
+        first = found.setdefault(named(row), row)
+        for role in ("subject", "fps"):
+            one, other = (text_of(getattr(one, role)) for one in (first, row))
             if one != other:
-                raise row.error(column, f"found {other!r}, but row {first.number} has {one!r}")
+                before = table.place.format(first.line)
+                raise table.error(row, role, f"found {other!r}, but {before} has {one!r}")
     return found
 
 
-def _name(row: Row) -> str:
-    return Path(row.text("file").replace("\\", "/")).as_posix()
+def _name(row: IntervalRow) -> str:
+    return Path(row.video.replace("\\", "/")).as_posix()
 
 
-def _key(row: Row) -> Key:
-    return row.optional("subject") or _name(row), _name(row)
+def _key(row: IntervalRow, named: Named) -> Key:
+    return row.subject or named(row), named(row)
 
 
-def _frame(row: Row, name: str, nearest: Nearest | None) -> int | None:
+def _frame(
+    table: IntervalTable, row: IntervalRow, name: str, nearest: Nearest | None, named: Named
+) -> int | None:
     """The frame in a cell, counted or by its second; `None` where it is empty."""
-    if row.optional(name):
-        frame = row.whole(name)
-        if frame < 0:
-            raise row.error(name, f"frames count from 0, found {frame}")
+    frame: int | None = getattr(row, name)
+    seconds: float | None = getattr(row, f"{name}_s")
+    if frame is not None or seconds is None:
         return frame
-    column = f"{name}_s"
-    if not row.optional(column):
-        return None
-    seconds = row.number_in(column)
+    if nearest is None and row.fps is not None:
+        return round(seconds * row.fps)
     if nearest is None:
-        raise row.error(column, "seconds need the video; load the data set instead of its table")
-    if seconds < 0:
-        raise row.error(column, f"seconds count from the first frame, found {seconds:g}")
-    return nearest(_name(row), seconds, _given_rate(row))
+        raise table.error(
+            row, f"{name}_s", "seconds need the video; load the data set instead of its table"
+        )
+    return nearest(named(row), seconds, row.fps)
 
 
-def _given_rate(row: Row) -> float | None:
-    if not row.optional("fps"):
-        return None
-    fps = row.number_in("fps")
-    if fps <= 0:
-        raise row.error("fps", f"needs frames per second above 0, found {fps:g}")
-    return fps
-
-
-def _rate(row: Row, media: Media | None, clocks: _Clocks) -> float:
-    if (given := _given_rate(row)) is not None:
-        return given
+def _rate(table: IntervalTable, row: IntervalRow, media: Media | None, clocks: _Clocks) -> float:
+    if row.fps is not None:
+        return row.fps
     if media is None:
         return math.nan  # the video is missing, which is a fault of its own
     if media.numbers is not None:
-        raise row.error("fps", f"{media.path} is a folder of images, and has no rate of its own")
+        raise table.error(
+            row, "fps", f"{media.path} is a folder of images without a rate of its own"
+        )
     return clocks.rate(media.path)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from aumer.data.tables import Table
+from aumer.tables.cells import Table
 from aumer.types import Annotation
 
 #: Subject and video.

@@ -10,8 +10,8 @@ from typing import ClassVar
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation
 from aumer.data.report import Key, Log, Rule, TableReport
-from aumer.data.tables import read
 from aumer.files import StrPath
+from aumer.tables.cells import read
 
 NAME = "samm"
 FPS = 200.0

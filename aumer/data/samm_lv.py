@@ -11,8 +11,8 @@ from aumer.data import samm
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, Rule, TableReport
-from aumer.data.tables import read
 from aumer.files import StrPath
+from aumer.tables.cells import read
 from aumer.types import Kind
 
 NAME = "samm-lv"

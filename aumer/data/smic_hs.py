@@ -12,8 +12,8 @@ from aumer.data.dataset import JoinedDataSet, find_tables, join
 from aumer.data.folders import Media, places, scan
 from aumer.data.frames import annotation
 from aumer.data.report import Key, Log, Report, Rule, TableReport
-from aumer.data.tables import Row, Table, read
 from aumer.files import StrPath
+from aumer.tables.cells import Row, Table, read
 from aumer.types import Annotation
 
 NAME = "smic-hs"

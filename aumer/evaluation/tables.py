@@ -1,123 +1,119 @@
-"""Files of predictions and truths: CSV in three layouts, and JSON.
+"""Files of predictions and truths, as `aumer.tables.intervals` reads them, and lists of videos.
 
-Layouts of a CSV, known by its header:
-
-- ours: video, kind (micro, macro), onset, offset, and if wanted subject, apex, score, label;
-- MEGC's submission: vid, pred_onset, pred_offset, type (me, mae);
-- AUW-GCN's tables: subject, video_name, start_frame, apex_frame, end_frame, type_idx (1 macro, 2
-  micro), au. Here an offset of 0 is missing.
-
-A list of videos is a CSV with the columns video and, if wanted, subject and fps. JSON is
-``{"rows": [...]}`` with the names of our columns, and for predictions also what ``aumer spot``
-writes. Intervals are closed; a half-open file is read as it is and scored with open ends.
+Intervals are closed; a half-open file is read as it is and scored with open ends. A list of videos
+is a table with a column for the video and, if wanted, for its subject and fps.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from aumer.errors import UsageError, did_you_mean
-from aumer.evaluation.rows import PredictedInterval, Truth, Video
+from aumer.errors import UsageError
+from aumer.evaluation.rows import PredictedInterval, Truth, Video, VideoKey
 from aumer.files import StrPath, atomic_write
-from aumer.types import Kind
-
-Row = TypeVar("Row", PredictedInterval, Truth)
+from aumer.tables import intervals
+from aumer.tables.intervals import IntervalRow, IntervalTable
 
 #: Our columns, in the order in which they are written.
 COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "label")
 
-#: What ``aumer spot`` writes beside them.
-_SPOT_COLUMNS = (
-    *("onset_s", "apex_s", "offset_s", "duration_s", "probs", "face"),
-    *("peak", "duration_sd_s", "duration_bias_s", "micro_max_s", "micro_probability", "limit"),
-)
-
-_KINDS: Mapping[str, Kind] = {
-    "micro": "micro",
-    "macro": "macro",
-    "me": "micro",
-    "mae": "macro",
-    "2": "micro",
-    "1": "macro",
-}
-
 
 @dataclass(frozen=True)
-class _Layout:
-    """Names of a layout's columns -> ours (`None`: read over)."""
+class Labels:
+    """What was annotated.
 
-    needs: Mapping[str, str]
-    may: Mapping[str, str | None]
-    zero_is_missing: bool = False
+    Attributes:
+        videos: all that the file names, those without an expression too.
+    """
 
-
-_OURS = _Layout(
-    {name: name for name in ("video", "kind", "onset", "offset")},
-    {
-        **{name: name for name in ("subject", "apex", "score", "label")},
-        **dict.fromkeys(_SPOT_COLUMNS),
-    },
-)
-_MEGC = _Layout(
-    {"vid": "video", "pred_onset": "onset", "pred_offset": "offset", "type": "kind"},
-    {name: name for name in ("subject", "score", "label")},
-)
-_AUWGCN = _Layout(
-    {"video_name": "video", "start_frame": "onset", "end_frame": "offset", "type_idx": "kind"},
-    {"subject": "subject", "apex_frame": "apex", "score": "score", "au": None},
-    zero_is_missing=True,
-)
-_VIDEO_LIST = _Layout({"video": "video"}, {"subject": "subject", "fps": "fps"})
-_LAYOUTS = (_OURS, _MEGC, _AUWGCN)
+    truths: tuple[Truth, ...]
+    videos: tuple[Video, ...]
 
 
 def read_predictions(
-    path: StrPath, *, first_frame: int = 0, videos: Iterable[Video] | None = None
+    path: StrPath,
+    *,
+    first_frame: int = 0,
+    videos: Iterable[Video] | None = None,
+    fps: float | None = None,
 ) -> list[PredictedInterval]:
-    """The predictions of a CSV or JSON file, in its order.
+    """The predictions of a table or JSON file, in its order.
 
     Args:
         first_frame: what the file calls the first frame; 1 is subtracted from a file that counts
             from 1.
         videos: where the file has no column subject, a video's subject is looked up here; without
-            them it is the part of the video's name before the first "/" or "_".
+            them it is the part of the video's name before the first "/" or "_". A video whose name
+            ends as that of one of them alone is that one.
+        fps: frames per second, for seconds of a video that neither the file nor `videos` give one.
 
     Raises:
-        UsageError: unreadable, empty header, unknown or missing column, or a cell that is not what
-            its column holds; with file, line and column.
+        UsageError: as `aumer.tables.intervals.read`; or seconds without a frame rate.
     """
-    lookup = None if videos is None else Subjects(videos)
-    return [
-        p if p.subject else replace(p, subject=_subject(p.video, path, p.row, lookup))
-        for p in _rows(path, _prediction, first_frame, spots=True)
-    ]
+    table = _read(path, first_frame, offset_needed=True)
+    subjects = Subjects(videos)
+    found = []
+    for row in table:
+        if (kind := row.expression) is None:
+            continue
+        video = _video(table, row, subjects)
+        onset, apex, offset = table.in_frames(row, first=first_frame, fps=video.fps or fps)
+        assert offset is not None, "it was asked for"
+        score = 1.0 if row.score is None else row.score
+        at = onset, offset, apex
+        found.append(PredictedInterval(*video.key, kind, *at, score, row.label, row.line))
+    return found
+
+
+def read_labels(
+    path: StrPath,
+    *,
+    first_frame: int = 0,
+    videos: Iterable[Video] | None = None,
+    fps: float | None = None,
+    tell: bool = True,
+) -> Labels:
+    """The truths of a table or JSON file, in its order, and its videos; as `read_predictions`.
+
+    An empty offset or apex is missing, and so is an offset of 0 in AUW-GCN's layout. A row of kind
+    ``none`` names a video without an expression.
+
+    Args:
+        tell: log what is left aside.
+    """
+    table = _read(path, first_frame, offset_needed=False, tell=tell)
+    subjects = Subjects(videos)
+    truths = []
+    named: dict[VideoKey, Video] = {}
+    for row in table:
+        video = _video(table, row, subjects)
+        if row.kind != "ignore":
+            named.setdefault(video.key, replace(video, fps=row.fps or video.fps))
+        if (kind := row.expression) is not None:
+            onset, apex, offset = table.in_frames(row, first=first_frame, fps=video.fps or fps)
+            truths.append(Truth(*video.key, kind, onset, offset, apex, row.label, row.line))
+    return Labels(tuple(truths), tuple(named.values()))
 
 
 def read_truths(
-    path: StrPath, *, first_frame: int = 0, videos: Iterable[Video] | None = None
+    path: StrPath,
+    *,
+    first_frame: int = 0,
+    videos: Iterable[Video] | None = None,
+    fps: float | None = None,
 ) -> list[Truth]:
-    """The truths of a CSV or JSON file, in its order; as `read_predictions`.
-
-    An empty offset or apex is missing, and so is an offset of 0 in AUW-GCN's layout.
-    """
-    lookup = None if videos is None else Subjects(videos)
-    return [
-        t if t.subject else replace(t, subject=_subject(t.video, path, t.row, lookup))
-        for t in _rows(path, _truth, first_frame, spots=False)
-    ]
+    """The truths of `read_labels`."""
+    return list(read_labels(path, first_frame=first_frame, videos=videos, fps=fps).truths)
 
 
 def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]:
-    """The list of evaluated videos: a CSV with the columns video and, if wanted, subject and fps.
+    """The list of evaluated videos: a table with a column for the video and, if wanted, for subject
+    and fps.
 
     Args:
         subjects: truths that say whose a video is where the list has no column subject.
@@ -126,16 +122,14 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
         UsageError: as for `read_predictions`, or a video that is listed twice.
     """
     owners = {t.video: t.subject for t in subjects}
-    found: dict[tuple[str, str], Video] = {}
-    for line, cells in _csv(path, [_VIDEO_LIST])[1]:
-        at = _Cells(path, line, cells)
-        name, fps = at.text("video"), at.number("fps", None)
-        if fps is not None and fps <= 0:
-            at.fail("fps", "a number above 0")
-        owner = cells.get("subject") or owners.get(name) or _prefix(name)
-        video = Video(owner, name, fps)
+    found: dict[VideoKey, Video] = {}
+    table = intervals.read(path, only=("video", "subject", "fps"))
+    table.tell()
+    for row in table:
+        owner = row.subject or owners.get(row.video) or _prefix(row.video)
+        video = Video(owner, row.video, row.fps)
         if video.key in found:
-            raise UsageError(f"{path}, line {line}: video {name!r} is listed twice")
+            raise UsageError(f"{table.at(row)}: video {row.video!r} is listed twice")
         found[video.key] = video
     return list(found.values())
 
@@ -170,221 +164,62 @@ def as_dicts(rows: Iterable[PredictedInterval | Truth]) -> list[dict[str, Any]]:
 # -- rows -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The cells of one line by our names, read strictly."""
-
-    path: StrPath
-    line: int
-    cells: Mapping[str, str]
-    zero_is_missing: bool = False
-
-    def fail(self, column: str, expected: str) -> Any:
-        raise UsageError(
-            f"{self.path}, line {self.line}, column {column}: must be {expected}; found "
-            f"{self.cells.get(column, '')!r}"
-        )
-
-    def text(self, column: str) -> str:
-        found = self.cells.get(column, "")
-        return found or str(self.fail(column, "a name"))
-
-    def kind(self) -> Kind:
-        found = self.cells["kind"].lower()
-        return _KINDS[found] if found in _KINDS else self.fail("kind", "micro (me) or macro (mae)")
-
-    def frame(self, column: str, first: int) -> int:
-        found = self.cells.get(column, "")
-        if not re.fullmatch(r"[+-]?\d+", found):
-            self.fail(column, "a whole number of frames")
-        return int(found) - first
-
-    def frame_or_none(self, column: str, first: int) -> int | None:
-        found = self.cells.get(column, "")
-        missing = not found or (self.zero_is_missing and column == "offset" and found == "0")
-        return None if missing else self.frame(column, first)
-
-    def number(self, column: str, default: float | None) -> float | None:
-        found = self.cells.get(column, "")
-        if not found:
-            return default
-        try:
-            value = float(found)
-        except ValueError:
-            value = math.nan
-        return value if math.isfinite(value) else float(self.fail(column, "a finite number"))
-
-
-def _prediction(at: _Cells, first: int) -> PredictedInterval:
-    score = at.number("score", 1.0)
-    return PredictedInterval(
-        at.cells.get("subject", ""),
-        at.text("video"),
-        at.kind(),
-        at.frame("onset", first),
-        at.frame("offset", first),
-        at.frame_or_none("apex", first),
-        1.0 if score is None else score,
-        at.cells.get("label", ""),
-        at.line,
-    )
-
-
-def _truth(at: _Cells, first: int) -> Truth:
-    return Truth(
-        at.cells.get("subject", ""),
-        at.text("video"),
-        at.kind(),
-        at.frame("onset", first),
-        at.frame_or_none("offset", first),
-        at.frame_or_none("apex", first),
-        at.cells.get("label", ""),
-        at.line,
-    )
-
-
-def _rows(
-    path: StrPath, make: Callable[[_Cells, int], Row], first: int, *, spots: bool
-) -> Iterator[Row]:
+def _read(path: StrPath, first: int, *, offset_needed: bool, tell: bool = True) -> IntervalTable:
     if first not in (0, 1):
         raise UsageError(f"frames are counted from 0 or from 1; found first_frame={first}")
-    layout, lines = (
-        _json(path, spots) if Path(path).suffix.lower() == ".json" else _csv(path, _LAYOUTS)
+    table = intervals.read(
+        path,
+        optional=() if offset_needed else ("offset",),
+        negative=True,
+        unnamed_kind="micro",
     )
-    for line, cells in lines:
-        try:
-            yield make(_Cells(path, line, cells, layout.zero_is_missing), first)
-        except UsageError:
-            raise
-        except ValueError as error:
-            raise UsageError(f"{path}, line {line}: {error}") from error
-
-
-def _text(path: StrPath) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no UTF-8 text: {error}") from error
-
-
-def _csv(
-    path: StrPath, layouts: Iterable[_Layout]
-) -> tuple[_Layout, list[tuple[int, dict[str, str]]]]:
-    """The layout that the header shows, and (line, cells by our names) of every row."""
-    layouts = list(layouts)
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not any(header):
-            raise UsageError(f"{path} is empty; its first line must name the columns")
-        layout = max(layouts, key=lambda one: len(set(one.needs) & set(header)))
-        names = {**layout.needs, **layout.may}
-        for name in layout.needs:
-            if name not in header:
-                raise UsageError(
-                    f"{path}, line 1: no column {name!r}; needed are {', '.join(layout.needs)}; "
-                    f"found {', '.join(header)}"
-                )
-        for name in header:
-            if name not in names:
-                raise UsageError(
-                    f"{path}, line 1: unknown column {name!r}; allowed are {', '.join(names)}."
-                    + did_you_mean(name, names)
-                )
-        twice = [name for name, n in Counter(header).items() if n > 1]
-        if twice:
-            raise UsageError(f"{path}, line 1: column {twice[0]!r} is there twice")
-        found = []
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise UsageError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells where the header has "
-                    f"{len(header)}"
-                )
-            ours = ((names[name], cell.strip()) for name, cell in zip(header, cells, strict=True))
-            found.append((reader.line_num, {name: cell for name, cell in ours if name}))
-    except csv.Error as error:
-        raise UsageError(f"{path}, line {reader.line_num}: no CSV: {error}") from error
-    return layout, found
-
-
-def _json(path: StrPath, spots: bool) -> tuple[_Layout, list[tuple[int, dict[str, str]]]]:
-    """As `_csv`; a row's line is its place in the list, from 1."""
-    try:
-        document = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
-        ) from error
-    video = None
-    if isinstance(document, dict) and spots and "expressions" in document:
-        rows, name = document["expressions"], "expressions"
-        video = document["video"].get("name") if isinstance(document.get("video"), dict) else None
-    else:
-        rows, name = (document.get("rows") if isinstance(document, dict) else None), "rows"
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path}: needs an object with a list {name!r} of objects")
-    found = []
-    for place, row in enumerate(rows, start=1):
-        cells = {k: "" if v is None else str(v) for k, v in row.items() if not isinstance(v, dict)}
-        if video is not None:
-            cells.setdefault("video", video)
-        missing = [column for column in _OURS.needs if column not in cells]
-        if missing:
-            raise UsageError(f"{path}, {name}[{place - 1}]: {missing[0]!r} is missing")
-        unknown = [column for column in cells if column not in {**_OURS.needs, **_OURS.may}]
-        if unknown:
-            raise UsageError(f"{path}, {name}[{place - 1}]: unknown name {unknown[0]!r}")
-        found.append((place, cells))
-    return _OURS, found
-
-
-# -- subjects -------------------------------------------------------------------------------------
+    if tell:
+        table.tell()
+    return table
 
 
 class Subjects:
-    """Whose a video is, where its name is that of one video only."""
+    """Which of the listed videos a name means, and whose it is.
 
-    def __init__(self, videos: Iterable[Video]) -> None:
-        self._of: dict[str, set[str]] = {}
-        for video in videos:
-            self._of.setdefault(video.name, set()).add(video.subject)
+    Args:
+        videos: `None` where nobody lists them.
+    """
 
-    def of(self, video: str) -> str | None:
-        """The subject, `None` where no video is called so.
+    def __init__(self, videos: Iterable[Video] | None) -> None:
+        self._of: dict[str, list[Video]] = {}
+        for video in videos or ():
+            self._of.setdefault(video.name, []).append(video)
+        self._names: dict[str, str] = {}
+
+    def video(self, name: str, subject: str = "") -> Video:
+        """The video of a name, and of a subject if one is given; one that is not listed is of the
+        part of its name before the first "/" or "_".
 
         Raises:
-            UsageError: several subjects have a video of that name.
+            UsageError: no subject is given, and several have a video of that name.
         """
-        found = self._of.get(video, set())
+        if name not in self._names:
+            self._names[name] = intervals.named_like(name, self._of) or name
+        name = self._names[name]
+        # Not found: `rows.prepare` says so, and names the nearest.
+        found = [v for v in self._of.get(name, []) if subject in ("", v.subject)]
         if len(found) > 1:
             raise UsageError(
-                f"subjects {', '.join(sorted(found))} each have a video {video!r}; the file needs "
-                "a column subject"
+                f"subjects {', '.join(sorted(v.subject for v in found))} each have a video "
+                f"{name!r}; the file needs a column subject"
             )
-        return next(iter(found), None)
+        return found[0] if found else Video(subject or _prefix(name), name)
 
-    def whose(self, video: str) -> str:
-        """The subject: as `of`, or the part of the video's name before the first "/" or "_".
-
-        Raises:
-            UsageError: as `of`.
-        """
-        # Not found: `rows.prepare` says so, and names the nearest.
-        return self.of(video) or _prefix(video)
+    def whose(self, name: str) -> str:
+        """The subject of `video`."""
+        return self.video(name).subject
 
 
-def _subject(video: str, path: StrPath, line: int, lookup: Subjects | None) -> str:
-    if lookup is None:
-        return _prefix(video)
+def _video(table: IntervalTable, row: IntervalRow, subjects: Subjects) -> Video:
     try:
-        return lookup.whose(video)
+        return subjects.video(row.video, row.subject)
     except UsageError as error:
-        raise UsageError(f"{path}, line {line}: {error}") from None
+        raise UsageError(f"{table.at(row)}: {error}") from None
 
 
 def _prefix(video: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aumer._moved import moved
 from aumer.results.crops import thumbnails
 from aumer.results.formats import Format, check_suffix, suffixes
+from aumer.results.inputs import InputRow, inputs_csv, inputs_dataframe
 from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.prediction import Prediction
 from aumer.results.spot_result import SCHEMA, SCHEMA_VERSION, SpotResult
@@ -16,6 +17,7 @@ from aumer.results.writers import csv_text, dataframe
 
 __all__ = [
     "Format",
+    "InputRow",
     "Prediction",
     "SpotResult",
     "SCHEMA",
@@ -23,6 +25,8 @@ __all__ = [
     "check_suffix",
     "csv_text",
     "dataframe",
+    "inputs_csv",
+    "inputs_dataframe",
     "plot_timeline",
     "suffixes",
     "thumbnails",

@@ -24,7 +24,7 @@ from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
 from aumer.graph import au
 from aumer.simulate.anatomy import ACTION_UNITS, Action
-from aumer.simulate.tables import read_table, rows_of
+from aumer.tables import intervals
 from aumer.types import KINDS, Kind
 
 FILE = "expression_statistics.json"
@@ -155,11 +155,12 @@ class _Row:
 def _casme_sq(folder: Path) -> tuple[list[_Row], float]:
     """CAS(ME)^2 at 30 fps, and the minutes of its videos."""
     rows = []
-    for a in read_table(_present(folder / "casme_sq_auwgcn.csv")):
-        onset, apex, offset = (-1.0 if f is None else f / 30 for f in (a.onset, a.apex, a.offset))
-        rows.append(_Row(a.video, a.kind, onset, apex, offset, a.aus))
-    filled = rows_of(_present(folder / "casme_sq_offsets_filled.csv"))
-    lengths = {r["video"]: int(r["n_frames"]) for r in filled}
+    for r in intervals.read(_present(folder / "casme_sq_auwgcn.csv"), optional=("offset",)):
+        assert r.expression and r.onset is not None and r.apex is not None, "the table's are whole"
+        onset, apex, offset = (f / 30 for f in (r.onset, r.apex, r.offset or 0))
+        rows.append(_Row(r.video, r.expression, onset, apex, offset, r.aus))
+    filled = _present(folder / "casme_sq_offsets_filled.csv")
+    lengths = {r.video: r.frames or 0 for r in intervals.read(filled, only=("video", "frames"))}
     return rows, sum(lengths.values()) / 30 / 60
 
 

@@ -5,49 +5,46 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from pathlib import Path
 
-from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.types import Annotation, Kind
+from aumer.tables import intervals
+from aumer.types import Annotation
 
-_KINDS: dict[str, Kind] = {"1": "macro", "2": "micro"}
 
-
-def read_table(path: StrPath) -> list[Annotation]:
-    """A table in the layout of AUW-GCN's: video_name, start_frame, apex_frame, end_frame, type_idx
-    (1 macro, 2 micro) and au; subject where there is one.
+def read_table(path: StrPath, *, fps: float | None = None) -> list[Annotation]:
+    """The expressions of any table that `aumer.tables.intervals` reads, AUW-GCN's among them.
 
     An offset that is not behind the onset (such as 0) is missing, as is an apex below 0; an onset
-    before the video is its first frame.
+    before the video is its first frame. Where neither is given nor missing by rule, the apex is the
+    middle.
+
+    Args:
+        fps: of the frames, for a table in seconds.
 
     Raises:
         UsageError: the file is missing, has no rows, lacks a column or holds something else.
     """
+    table = intervals.read(path, optional=("offset",), negative=True, rows_needed=True)
+    table.tell()
     rows = []
-    for number, r in enumerate(rows_of(path), start=2):
-        try:
-            onset, apex, end = (int(r[k]) for k in ("start_frame", "apex_frame", "end_frame"))
-            onset = max(0, onset)
-            rows.append(
-                Annotation(
-                    r.get("subject") or "",
-                    r["video_name"],
-                    _KINDS[r["type_idx"]],
-                    onset,
-                    apex if apex >= 0 else None,
-                    end if end > onset else None,
-                    r["au"] or "",
-                    row=number,
-                )
+    for row in table:
+        if (kind := row.expression) is None:
+            continue
+        onset, apex, offset = table.in_frames(row, fps=fps)
+        if offset is not None and offset <= onset:
+            offset = None
+        if apex is None:
+            if offset is None:
+                raise table.error(row, "offset", "neither apex nor offset is given; one must be")
+            apex = (onset + offset) // 2
+        onset = max(0, onset)
+        apex_or_none = apex if apex >= 0 else None
+        rows.append(
+            Annotation(
+                row.subject, row.video, kind, onset, apex_or_none, offset, row.aus, row=row.line
             )
-        except (KeyError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"{path}, line {number}: needs video_name, start_frame, apex_frame, end_frame "
-                f"(whole numbers), type_idx (1 or 2) and au; {type(error).__name__}: {error}"
-            ) from error
+        )
     return rows
 
 
@@ -60,29 +57,12 @@ def read_lengths(path: StrPath) -> dict[str, int]:
     Raises:
         UsageError: the file is missing, has no rows or lacks a column.
     """
+    table = intervals.read(path, only=("video", "frames"), rows_needed=True)
     lengths = {}
-    for r in rows_of(path):
-        name = re.match(r"(\d+)_(\d{4})", (r.get("video") or "").rpartition("/")[2])
-        count = r.get("n_frames") or r.get("frame_num") or ""
-        if not name or not count.isdigit():
-            raise UsageError(
-                f"{path}: needs columns video (such as 15_0401girlcrashing) and n_frames"
-            )
-        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = int(count)
+    for row in table:
+        name = re.match(r"(\d+)_(\d{4})", row.video.rpartition("/")[2])
+        if not name or row.frames is None:
+            problem = "needs columns video (such as 15_0401girlcrashing) and n_frames"
+            raise table.error(row, "frames" if name else "video", problem)
+        lengths[f"casme_{int(name[1]):03d}_{name[2]}"] = row.frames
     return lengths
-
-
-def rows_of(path: StrPath) -> list[dict[str, str]]:
-    """The rows of a CSV file by column.
-
-    Raises:
-        UsageError: it cannot be read, or has none.
-    """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise UsageError(f"cannot read the table {path}: {error.strerror}") from error
-    if not rows:
-        raise UsageError(f"the table {path} has no rows")
-    return rows

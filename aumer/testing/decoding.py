@@ -25,8 +25,9 @@ def read_events(table: StrPath) -> dict[str, tuple[TargetEvent, ...]]:
     for row in read_table(table):
         if row.offset is None:
             continue
-        inside = row.apex is not None and row.onset <= row.apex <= row.offset
-        apex = row.apex if inside else (row.onset + row.offset) // 2
+        apex = row.apex
+        if apex is None or not row.onset <= apex <= row.offset:
+            apex = (row.onset + row.offset) // 2
         event = TargetEvent(row.onset, row.offset, apex, row.kind)
         found.setdefault(row.video, []).append(event)
     return {video: tuple(events) for video, events in found.items()}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_feat
 from aumer.simulate.neutral import LEAST_S, VERSION, Neutral, NeutralFilm, names_of
 from aumer.simulate.video import write_shot
 from aumer.strict import require
+from aumer.tables import intervals
 from aumer.types import Annotation, Features, VideoRecord
 from aumer.video import content_digest, open_video
 
 logger = logging.getLogger("aumer")
-
-_COLUMNS = ("subject", "video", "kind", "onset", "apex", "offset", "au")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,12 +91,12 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
             of a video that is not there, or no videos at all.
     """
     folder = Path(folder)
-    truth = _read_truth(folder / "truth.csv")
     paths = {(p.parent.name, p.stem): p for p in sorted(folder.glob("*/*.npz"))}
     if not paths:
         raise UsageError(
             f"{folder} holds no SUBJECT/VIDEO.npz; `aumer simulate features` writes such a folder"
         )
+    truth = _read_truth(folder / "truth.csv", paths)
     if lost := sorted(set(truth) - set(paths)):
         raise UsageError(
             f"{folder / 'truth.csv'} has annotations of {'/'.join(lost[0])}, and there is no "
@@ -320,31 +318,25 @@ class NeutralFilms:
             return analyse(made, self._settings, cache=store)
 
 
-def _read_truth(path: Path) -> dict[tuple[str, str], list[Annotation]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if missing := [c for c in _COLUMNS if c not in (rows.fieldnames or ())]:
-                raise UsageError(
-                    f"{path}: no column {', '.join(missing)}; found {rows.fieldnames}. "
-                    "`aumer simulate features` writes this file"
-                )
-            read: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
-            for row in rows:
-                try:
-                    annotation = Annotation(
-                        row["subject"],
-                        row["video"],
-                        row["kind"],  # type: ignore[arg-type]
-                        int(row["onset"]),
-                        int(row["apex"]),
-                        int(row["offset"]),
-                        row["au"],
-                        row=rows.line_num,
-                    )
-                except (TypeError, ValueError) as error:
-                    raise UsageError(f"{path}, line {rows.line_num}: {error}") from error
-                read[annotation.subject, annotation.video].append(annotation)
-            return read
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read annotations from {path}: {error}") from error
+def _read_truth(
+    path: Path, videos: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], list[Annotation]]:
+    """The annotations by subject and video; where no column says whose a video is, the one of
+    `videos` that is called so."""
+    table = intervals.read(path, optional=("offset",))
+    table.tell()
+    found: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
+    for row in table:
+        if (kind := row.expression) is None:
+            continue
+        name = intervals.named_like(row.video, {v for _, v in videos}) or row.video
+        subjects = [s for s, v in videos if v == name]
+        if not row.subject and len(subjects) != 1:
+            problem = f"{name!r} names {len(subjects)} files, not one; add a column subject"
+            raise table.error(row, "video", problem)
+        subject = row.subject or subjects[0]
+        onset, apex, offset = table.in_frames(row)
+        found[subject, name].append(
+            Annotation(subject, name, kind, onset, apex, offset, row.aus, row.label, row.line)
+        )
+    return found

@@ -28,7 +28,6 @@ from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
-from aumer.data.tables import read
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.learning import engine
 from aumer.recognition.place import BY_LANDMARKS
@@ -36,6 +35,7 @@ from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
+from aumer.tables.cells import read
 from aumer.training import clips as clips_module
 from aumer.training.clips import ClipReading, StoredClips, sequence_settings
 from aumer.training.listing import listed

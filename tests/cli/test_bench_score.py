@@ -90,6 +90,26 @@ def test_videos_without_truth_can_be_left_out(run: Any) -> None:
     assert "1 predictions dropped" in done.out
 
 
+def test_labels_for_training_are_truth(run: Any, tmp_path: Path) -> None:
+    """Column file, a column au, frames as floats, kinds none and ignore, and seconds."""
+    (tmp_path / "labels.csv").write_text(
+        "file,kind,onset,apex,offset,au,rater\n"
+        "in/a.mp4,macro,69.0,80,112.0,6+12,x\nin/b.mp4,none,,,,,x\nin/a.mp4,ignore,1,,2,,x\n"
+    )
+    (tmp_path / "spotted.csv").write_text(
+        "video;kind;onset_s;offset_s\na.mp4;macro;2,3;3,733\nb.mp4;micro;1;1,2\n"
+    )
+    done = run("bench score spotted.csv labels.csv --fps 30")
+    assert done.code == EXIT_OK, done.err
+    assert cells(done.out, "aumer")[1:6:2] == ["1/0/0", "0/1/0", "1/1/0"]
+    # b is known to have nothing: no word of guessed subjects, and one of what is left aside.
+    assert "guessed" not in done.err
+    assert done.err.count("1 column is left aside: 'rater'") == 1
+    assert "1 row of kind 'ignore' left aside" in done.err
+    done = run("bench score spotted.csv labels.csv")
+    assert done.code == EXIT_USAGE and "seconds need the video's frame rate" in done.err
+
+
 def test_json_holds_everything(run: Any) -> None:
     done = run(
         "bench score p.csv whole.csv --evaluator all --json --per-subject --bootstrap 50 --strs "

@@ -147,7 +147,8 @@ def test_nothing_is_analysed_before_the_outputs_are_checked(
 def test_one_bad_file_does_not_stop_the_others(run: Any, tmp_path: Path) -> None:
     ran = run("spot @empty.mp4 @still.avi @grey.avi -o . -o all.csv")
     assert (ran.code, ran.out) == (EXIT_PARTIAL, "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "still.json"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["all.csv", "all.inputs.csv", "still.json"]
     table = ran.err[ran.err.index("2 of 3 videos failed:") :].splitlines()
     assert len(table) == 3
     assert "empty.mp4" in table[1]

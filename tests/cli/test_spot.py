@@ -19,6 +19,7 @@ from aumer import pipeline, registry
 from aumer.cli import outputs
 from aumer.config import SENSITIVITIES
 from aumer.results import SpotResult
+from aumer.results.inputs import COLUMNS
 from aumer.spotting.judge import shipped
 from aumer.spotting.noise import NAMED, false_alarms
 from aumer.testing.moving_face import film
@@ -140,6 +141,66 @@ def test_one_csv_collects_all(run: Any, tmp_path: Path) -> None:
     printed = run(f"spot {names} --format csv").out
     assert (tmp_path / "all.csv").read_text() == printed
     assert len(rows(printed)) == 1
+
+
+def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_path: Path) -> None:
+    ran = run("spot @empty.mp4 @smile.mp4 @still.avi @grey.avi -o all.csv")
+    assert ran.code == 6
+    assert "what became of each video: all.inputs.csv" in ran.err
+    told = rows((tmp_path / "all.inputs.csv").read_text())
+    assert list(told[0]) == list(COLUMNS)
+    assert [Path(row["input"]).name for row in told] == [row["video"] for row in told]
+    found = {row["video"]: row for row in told}
+    assert list(found) == ["empty.mp4", "smile.mp4", "still.avi", "grey.avi"]
+    assert [row["status"] for row in told] == ["failed", "ok", "ok", "no face"]
+    assert "0 bytes" in found["empty.mp4"]["reason"] and not found["smile.mp4"]["reason"]
+    assert (found["still.avi"]["micro"], found["still.avi"]["macro"]) == ("0", "0")
+    assert float(found["still.avi"]["coverage"]) == 1 and float(found["still.avi"]["fps"]) == 30
+    result = aumer.spot(videos / "smile.mp4", cache=True)
+    smile = found["smile.mp4"]
+    assert int(smile["micro"]) + int(smile["macro"]) == len(result.expressions) == 1
+    assert result.track is not None and int(smile["frames"]) == len(result.track)
+    # Nothing of a user's is replaced, and one video needs no such table.
+    (tmp_path / "one.inputs.csv").write_text("mine")
+    assert run("spot @smile.mp4 @still.avi -o one.csv").code == 2
+    assert run("spot @smile.mp4 -o one.csv").code == 0
+    assert (tmp_path / "one.inputs.csv").read_text() == "mine"
+
+
+def test_an_interrupted_batch_says_what_was_not_analysed(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = pipeline.Spotter.each_face
+
+    def call(self: pipeline.Spotter, video: Any, **options: Any) -> Any:
+        if "still" in str(video):
+            raise KeyboardInterrupt
+        return original(self, video, **options)
+
+    monkeypatch.setattr(pipeline.Spotter, "each_face", call)
+    assert run("spot @smile.mp4 @still.avi -o all.csv").code == 130
+    told = rows((tmp_path / "all.inputs.csv").read_text())
+    assert [row["status"] for row in told] == ["ok", "not analysed"]
+
+
+def test_videos_of_one_name_keep_their_folders_below_a_folder(
+    run: Any, videos: Path, tmp_path: Path
+) -> None:
+    for folder in ("in/a", "in/b/c", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    for there, source in (("a/x.mp4", "smile.mp4"), ("b/c/x.avi", "still.avi")):
+        (tmp_path / "in" / there).symlink_to(videos / source)
+    ran = run("spot in/a/x.mp4 in/b/c/x.avi -o out --format csv --format json")
+    assert ran.code == 0, ran.err
+    found = sorted(p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("out/**/*.*"))
+    assert found == ["a/x.csv", "a/x.json", "b/c/x.csv", "b/c/x.json"]
+    assert len(SpotResult.load(tmp_path / "out/a/x.json").expressions) == 1
+    assert run("spot in/a/x.mp4 in/b/c/x.avi -o out").code == 2  # they exist
+    # Names that differ stay flat, and one folder cannot hold two of one name.
+    assert run("spot in/a/x.mp4 @still.avi -o out").code == 0
+    assert (tmp_path / "out" / "x.json").is_file()
+    ran = run("spot in/a/x.mp4 in/a/x.mp4 -o out --overwrite")
+    assert ran.code == 2 and "would be written twice" in ran.err
 
 
 def test_overwrite(run: Any, tmp_path: Path) -> None:

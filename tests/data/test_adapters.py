@@ -24,11 +24,11 @@ from aumer.data.dataset import DataSet
 from aumer.data.folders import Media, scan
 from aumer.data.megc2019 import Megc2019, action_units
 from aumer.data.report import Fault, Report, TableReport
-from aumer.data.tables import read
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
+from aumer.tables.cells import read
 from aumer.testing import DataSetSuite
 from aumer.types import Annotation, VideoRecord
 
@@ -480,10 +480,10 @@ def test_own_in_seconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a.avi,micro,5,9,3", "row 2, column offset: 3 lies before the onset 5"),
-        ("a.avi,micro,-1,9,3", "row 2, column onset: frames count from 0, found -1"),
-        ("a.avi,micro,1.5,9,3", "row 2, column onset: needs a whole number, found 1.5"),
-        ("a.avi,micro,,9,30", "row 2, column onset: the cell is empty"),
+        ("a.avi,micro,5,9,3", "line 2, column offset: offset 3 lies before onset 5"),
+        ("a.avi,micro,-1,9,3", "line 2, column onset: frames count from 0, found -1"),
+        ("a.avi,micro,1.5,9,3", "line 2, column onset: a frame is a whole number; found '1.5'"),
+        ("a.avi,micro,,9,30", "line 2, column onset: the cell is empty"),
     ],
 )
 def test_own_that_is_wrong(tmp_path: Path, row: str, message: str) -> None:
@@ -603,8 +603,52 @@ def test_own_that_contradicts_itself(
 ) -> None:
     rows = f"a,{one},micro,1,2,3\na,{other},micro,5,6,7\n"
     (tmp_path / "mine.csv").write_text(f"file,{column},kind,onset,apex,offset\n{rows}")
-    with pytest.raises(UsageError, match=f"row 3, column {column}: found '{other}', but row 2 has"):
+    with pytest.raises(
+        UsageError, match=f"line 3, column {column}: found '{other}', but line 2 has"
+    ):
         load("own", tmp_path)
+
+
+def test_which_of_several_tables_must_be_said(tmp_path: Path, shared_data: Find) -> None:
+    row = "a.avi,micro,1,2,3\n"
+    for name in ("labels.csv", "spotted.csv"):
+        (tmp_path / name).write_text(f"file,kind,onset,apex,offset\n{row}")
+    (tmp_path / "inputs.csv").write_text("video,status\na.avi,ok\n")  # no table of intervals
+    with pytest.raises(UsageError, match=r"labels\.csv, spotted\.csv can all .* --table"):
+        load("own", tmp_path)
+    assert annotations(load("own", tmp_path, table=tmp_path / "labels.csv"))
+    # A slip in one does not make the other be taken.
+    (tmp_path / "labels.csv").write_text("file,kind,onset,apex,offset\na.avi,mirco,1,2,3\n")
+    with pytest.raises(UsageError, match="can all be its table"):
+        load("own", tmp_path)
+    (tmp_path / "spotted.csv").unlink()
+    with pytest.raises(UsageError, match=r"line 2, column kind: .*Did you mean 'micro'"):
+        load("own", tmp_path)
+    # Nor do the owners' sets choose between two CSV files; a workbook is read before them.
+    root = tmp_path / "casme3"
+    root.mkdir()
+    for name in ("a.csv", "b.csv"):
+        shutil.copy(shared_data("annotations/casme3_spotting.csv"), root / name)
+    with pytest.raises(UsageError, match=r"a\.csv, b\.csv can all be its table"):
+        load("casme3", root)
+    shutil.copy(shared_data("annotations/casme3_part_a.xlsx"), root)
+    assert load("casme3", root).report.tables[0].path.name == "casme3_part_a.xlsx"
+
+
+def test_own_videos_are_found_by_the_end_of_their_path(tmp_path: Path) -> None:
+    for folder in ("anna", "ben"):
+        (tmp_path / folder).mkdir()
+        film(tmp_path / folder / "x.avi", 30)
+    film(tmp_path / "ben" / "y.avi", 30)
+    (tmp_path / "mine.csv").write_text(
+        "video,kind,onset,offset\ny.avi,micro,1,3\n/data/anna/x.avi,macro,4,9\nx.avi,none,,\n"
+    )
+    data = load("own", tmp_path)
+    assert [(r.name, len(r.annotations), r.path is not None) for r in data.records()] == [
+        ("anna/x.avi", 1, True),
+        ("ben/y.avi", 1, True),
+        ("x.avi", 0, False),  # there are two
+    ]
 
 
 def test_a_data_set_of_ones_own_class(tmp_path: Path) -> None:

@@ -203,14 +203,23 @@ def test_what_is_gone_is_said(tmp_path: Path, shared_data: Find) -> None:
 
 
 def test_policies_close_faults() -> None:
-    own = a(1, 30, 9), a(9, 12, 20)
+    own = a(1, 30, 9), a(20, 22, 120)
     result = checked(*own)
     assert len(result.open) == 2
     record = VideoRecord("set", "s1", "v", 25.0, Path("v"), 100, own)
     data = Set(Path(), (record,), Report())
-    half = check(data, policies={"overlap": "accept"})
+    half = check(data, policies={"outside-video": "accept"})
     assert [fault.code for fault in half.open] == ["apex-outside"]
-    assert not check(data, policies={"overlap": "accept", "apex-outside": "accept"}).open
+    assert not check(data, policies={"outside-video": "accept", "apex-outside": "accept"}).open
+
+
+def test_an_overlap_is_advice() -> None:
+    """The simulator and the spotters make them."""
+    result = checked(a(1, 3, 9), a(2, 3, 5, kind="micro"))
+    assert (len(result.faults), len(result.advice), result.open) == (1, 1, ())
+    told = result.to_dict()
+    assert told["clean"] is True and told["faults"][0]["severity"] == "advice"
+    assert checked(a(1, 30, 9)).to_dict()["faults"][0]["severity"] == "fault"
 
 
 @pytest.mark.parametrize(

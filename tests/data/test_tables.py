@@ -259,7 +259,7 @@ def test_an_unknown_clip_of_casme_sq(shared_data: Find, tmp_path: Path) -> None:
 def test_an_unknown_kind(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("subject,video,type,startFrame,endFrame\n1,1/a,Miro,3,4\n")
-    with pytest.raises(UsageError, match="row 2, column type: needs one of macro, micro, found"):
+    with pytest.raises(UsageError, match="line 2, column type: needs one of macro, micro, found"):
         read_table("casme3", path)
 
 

@@ -196,6 +196,9 @@ def test_the_readers_that_moved_say_where_to() -> None:
             getattr(timeline, name)
 
 
+TABLE = "video_name,start_frame,apex_frame,end_frame,type_idx,au\n"
+
+
 def bad_table(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "table.csv"
     path.write_text(text)
@@ -216,8 +219,10 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         (lambda: Event("macro", ((99, "both"),), 1.0, 1.5, 2.0, 2.5, 0.8), "99"),
         (lambda: Event("mini", ((12, "both"),), 1.0, 1.5, 2.0, 2.5, 0.8), "mini"),
         (lambda: read_table(tmp_path / "none.csv"), "none"),
-        (lambda: read_table(bad_table(tmp_path, "video_name\n")), "no rows"),
-        (lambda: read_table(bad_table(tmp_path, "video_name\nv\n")), "line 2"),
+        (lambda: read_table(bad_table(tmp_path, "video_name\n")), "no column 'kind'"),
+        (lambda: read_table(bad_table(tmp_path, TABLE)), "no rows"),
+        (lambda: read_table(bad_table(tmp_path, TABLE + "v,5,,,1,\n")), "neither apex nor offset"),
+        (lambda: read_table(bad_table(tmp_path, TABLE + "v,5,x,,1,\n")), "line 2"),
         (lambda: read_lengths(bad_table(tmp_path, "video\nv\n")), "n_frames"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -1,0 +1,119 @@
+"""The table of inputs: what became of each, those that failed or showed nothing among them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+from aumer.errors import NoFaceError, NoMotionError
+from aumer.results.schema import printable
+from aumer.results.spot_result import SpotResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status: TypeAlias = Literal["ok", "no face", "no motion", "failed", "not analysed"]
+
+#: The columns of a table of inputs and their pandas dtypes.
+COLUMNS = {
+    "input": "string",
+    "video": "string",
+    "face": "Int64",
+    "status": "string",
+    "reason": "string",
+    "coverage": "float64",
+    "frames": "Int64",
+    "fps": "float64",
+    "micro": "Int64",
+    "macro": "Int64",
+}
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """What became of one input, or of one face in it; None where it was not analysed.
+
+    Attributes:
+        input: as it was given.
+        video: its name in the table of expressions.
+        face: the face's number, where each has its own result.
+        reason: why it is not "ok".
+        coverage: share of the analysed frames with a usable face.
+        frames: that were analysed.
+        fps: frames per second of the video, as far as it says so.
+        micro, macro: numbers of expressions.
+    """
+
+    input: str
+    video: str
+    status: Status = "not analysed"
+    reason: str = ""
+    face: int | None = None
+    coverage: float | None = None
+    frames: int | None = None
+    fps: float | None = None
+    micro: int | None = None
+    macro: int | None = None
+
+    @classmethod
+    def of(
+        cls, given: object, outcome: SpotResult | BaseException | None, *, video: str | None = None
+    ) -> InputRow:
+        """The row of an input.
+
+        Args:
+            given: the input, as `aumer.spot` takes it.
+            outcome: its result; or the error that it ended with; None if it was not analysed.
+            video: its name in the table of expressions, if not the result's.
+        """
+        text = printable(str(given))
+        if isinstance(outcome, SpotResult):
+            return cls(
+                text,
+                printable(video or outcome.video.name),
+                "ok",
+                face=outcome.face,
+                coverage=outcome.coverage,
+                frames=_frames(outcome),
+                fps=outcome.video.fps,
+                micro=len(outcome.micro),
+                macro=len(outcome.macro),
+            )
+        name = printable(video or text)
+        if outcome is None:
+            return cls(text, name)
+        reason = " ".join(str(outcome).split()) or type(outcome).__name__
+        return cls(text, name, _status(outcome), printable(reason))
+
+
+def _status(error: BaseException) -> Status:
+    if isinstance(error, NoMotionError):
+        return "no motion"
+    return "no face" if isinstance(error, NoFaceError) else "failed"
+
+
+def _frames(result: SpotResult) -> int:
+    if result.track is not None:
+        return len(result.track)
+    frames = result.scores.frames  # the nearest to each row; the track is not saved
+    return int(frames.max() - frames.min()) + 1 if len(frames) else 0
+
+
+def inputs_csv(rows: Iterable[InputRow]) -> str:
+    """A header and the rows, in their order; see `COLUMNS`. What is not known is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([getattr(row, name) for name in COLUMNS] for row in rows)
+    return text.getvalue()
+
+
+def inputs_dataframe(rows: Iterable[InputRow]) -> pd.DataFrame:
+    """The same as a DataFrame, the dtypes the same with and without rows."""
+    import pandas as pd
+
+    cells = [[getattr(row, name) for name in COLUMNS] for row in rows]
+    return cast("pd.DataFrame", pd.DataFrame(cells, columns=list(COLUMNS)).astype(COLUMNS))

@@ -1,0 +1,1 @@
+"""Tables as people have them: cells of CSV files and workbooks, and tables of intervals."""

@@ -1,0 +1,354 @@
+"""Workbooks and text tables, read cell by cell; every complaint says file, line and column.
+
+A text table is UTF-8 or UTF-16 and separated by commas, semicolons or tabs, as its first line shows
+or says (``sep=;``). Where the separator is no comma, numbers may have a decimal comma.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+from aumer.errors import UsageError, did_you_mean
+from aumer.files import StrPath
+
+T = TypeVar("T")
+
+#: A header stands within the first lines; SAMM's workbook has 13 lines of text above it.
+_HEADER_WITHIN = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        where: file and sheet, for messages.
+        number: its line, 1-based, as a spreadsheet shows it.
+        cells: by column as the caller names it.
+        decimal_comma: whether a number's comma is a decimal point.
+        word: what a line is called in messages.
+    """
+
+    where: str
+    number: int
+    cells: Mapping[str, Any]
+    decimal_comma: bool = False
+    word: str = "row"
+
+    def text(self, column: str) -> str:
+        """What the cell says, without blanks around it.
+
+        Raises:
+            UsageError: the cell is empty.
+        """
+        found = self.optional(column)
+        if not found:
+            raise self.error(column, "the cell is empty")
+        return found
+
+    def optional(self, column: str) -> str:
+        """What the cell says, without blanks around it; nothing where it is empty."""
+        return text_of(self.cells.get(column))
+
+    def number_in(self, column: str) -> float:
+        """The cell's number.
+
+        Raises:
+            UsageError: the cell is empty or holds something else.
+        """
+        found = self.text(column)
+        value = number_of(found, decimal_comma=self.decimal_comma)
+        if value is None:
+            raise self.error(column, f"needs a number, found {found!r}")
+        return value
+
+    def whole(self, column: str) -> int:
+        """The cell's whole number.
+
+        Raises:
+            UsageError: the cell is empty or holds something else.
+        """
+        value = self.number_in(column)
+        if not value.is_integer():
+            raise self.error(column, f"needs a whole number, found {value:g}")
+        return int(value)
+
+    def error(self, column: str, problem: str) -> UsageError:
+        """An error that says where it is."""
+        return UsageError(f"{self.where}, {self.word} {self.number}, column {column}: {problem}")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All lines of a sheet of a workbook, or of a text table, which is one sheet without a name.
+
+    Attributes:
+        lines: cells of each line; the first is line 1, empty lines included.
+        decimal_comma: whether a number's comma is a decimal point.
+    """
+
+    path: Path
+    name: str
+    lines: Sequence[Sequence[Any]]
+    decimal_comma: bool = False
+
+    @property
+    def where(self) -> str:
+        """File and sheet, for messages."""
+        return f"{self.path}, sheet {self.name!r}" if self.name else f"{self.path}"
+
+    @property
+    def word(self) -> str:
+        """What a line is called in messages."""
+        return "row" if self.name else "line"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The lines of a sheet that are not empty, below its header."""
+
+    path: Path
+    sheet: str
+    rows: tuple[Row, ...]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read(
+    path: StrPath,
+    columns: Sequence[str],
+    *,
+    sheet: str | None = None,
+    optional: Sequence[str] = (),
+) -> Table:
+    """The table that has these columns: a CSV file, or a sheet of a workbook.
+
+    Columns are found by name, wherever they stand and however they are spaced and capitalised, and
+    the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
+
+    Raises:
+        UsageError: the file is missing or is not what its suffix says, has no rows, or lacks a
+            column; the message says which, and what there is instead.
+    """
+    found = {one.name: one for one in sheets(path)}
+    named = {sheet: found[sheet]} if sheet is not None and sheet in found else found
+    best = max(named.values(), key=lambda one: _header(one.lines, columns)[1])
+    return _table(best, columns, optional)
+
+
+def read_sheet(path: StrPath, sheet: str, columns: Sequence[str], *, header: int = 1) -> Table:
+    """A sheet whose columns have no names: `columns` names them from the left.
+
+    Args:
+        header: lines above the first row.
+
+    Raises:
+        UsageError: as for `read`; also where no sheet has this name.
+    """
+    found = {one.name: one for one in sheets(path)}
+    if sheet not in found:
+        raise UsageError(
+            f"{path}: has no sheet {sheet!r}; its sheets are {', '.join(map(repr, found))}."
+            + did_you_mean(sheet, found)
+        )
+    one = found[sheet]
+    width = max((len(line) for line in one.lines), default=0)
+    if width < len(columns):
+        raise UsageError(
+            f"{one.where}: needs {len(columns)} columns ({', '.join(columns)}), found {width}"
+        )
+    return _rows(one, header, dict(zip(columns, range(width), strict=False)))
+
+
+def _table(sheet: Sheet, columns: Sequence[str], optional: Sequence[str]) -> Table:
+    lines = sheet.lines
+    if not lines:
+        raise UsageError(f"{sheet.where}: is empty; needs columns {', '.join(columns)}")
+    at, _ = _header(lines, columns)
+    names = [plain(cell) for cell in lines[at]]
+    missing = [column for column in columns if plain(column) not in names]
+    if missing:
+        found = [str(cell).strip() for cell in lines[at] if cell is not None]
+        raise UsageError(
+            f"{sheet.where}, {sheet.word} {at + 1}: no column {', '.join(map(repr, missing))}; "
+            f"found {', '.join(map(repr, found)) or 'nothing'}.{did_you_mean(missing[0], found)}"
+        )
+    wanted = [*columns, *(column for column in optional if plain(column) in names)]
+    places = {column: names.index(plain(column)) for column in wanted}
+    return _rows(sheet, at + 1, places, needed=columns)
+
+
+def _rows(sheet: Sheet, begin: int, places: Mapping[str, int], needed: Sequence[str] = ()) -> Table:
+    rows = []
+    for number, line in enumerate(sheet.lines[begin:], start=begin + 1):
+        cells = {c: line[k] if k < len(line) else None for c, k in places.items()}
+        if any(text_of(cells[c]) for c in needed or cells):
+            rows.append(Row(sheet.where, number, cells, sheet.decimal_comma, sheet.word))
+    if not rows:
+        raise UsageError(f"{sheet.where}: has no rows below its header")
+    return Table(sheet.path, sheet.name, tuple(rows))
+
+
+def text_of(cell: Any) -> str:
+    """What a cell says, without blanks around it; nothing where it is empty."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)  # a spreadsheet's 12.0 is somebody's 12
+    return "" if cell is None else str(cell).strip()
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def number_of(text: str, *, decimal_comma: bool = False) -> float | None:
+    """The finite number that a text is; `None` where it is none."""
+    if decimal_comma and text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None
+
+
+def plain(cell: Any) -> str:
+    """A column's name without what editions of one table differ in."""
+    return re.sub(r"[\W_]+", "", str(cell)).casefold() if cell is not None else ""
+
+
+def _header(lines: Sequence[Sequence[Any]], columns: Sequence[str]) -> tuple[int, int]:
+    """Place of the line with the most of these columns, and how many it has."""
+    wanted = {plain(column) for column in columns}
+    counts = [len(wanted & {plain(cell) for cell in line}) for line in lines[:_HEADER_WITHIN]]
+    best = max(counts, default=0)
+    return (counts.index(best) if counts else 0), best
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+_WORKBOOKS = frozenset((".xlsx", ".xlsm"))
+_SEPARATORS = ",;\t"
+
+
+def sheets(path: StrPath) -> tuple[Sheet, ...]:
+    """Every sheet of a workbook, or the one of a text table.
+
+    Raises:
+        UsageError: the file is missing, or it is no workbook and no text that can be read.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    # What a workbook is shows in its first bytes too, whatever it is called.
+    if path.suffix.lower() in _WORKBOOKS or content.startswith(b"PK\3\4"):
+        return _workbook(path)
+    if content.startswith(b"\xd0\xcf\x11\xe0"):
+        raise UsageError(f"{path} is a workbook of the old kind (.xls); save it as .xlsx or as CSV")
+    lines, separator = _separated(path, decoded(path, content))
+    return (Sheet(path, "", lines, decimal_comma=separator != ","),)
+
+
+def decoded(path: StrPath, content: bytes) -> str:
+    """The text of a file's bytes, which are UTF-8 or UTF-16.
+
+    Raises:
+        UsageError: they are neither; the line is named, and how it reads in Windows' Latin
+            alphabet. That is not taken for granted: a Mac's bytes would read as other letters.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif content[1:4:2] == b"\0\0":  # Latin letters in UTF-16 without its mark
+        encoding = "utf-16-le"
+    elif content[0:3:2] == b"\0\0":
+        encoding = "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise UsageError(f"{path} is no text, nor whole UTF-16: {error.reason}") from error
+        number = error.object[: error.start].count(b"\n") + 1
+        line = error.object.split(b"\n")[number - 1].decode("cp1252", "replace").strip()
+        raise UsageError(
+            f"{path} is not a CSV file in UTF-8 (or UTF-16): line {number} reads {line!r} in "
+            "Windows-1252. If that is right, save the file as UTF-8 (Excel: 'CSV UTF-8')"
+        ) from error
+    if "\0" in text:
+        raise UsageError(f"{path} is no text: it holds null bytes")
+    return text
+
+
+def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
+    """Cells of every line, and what separates them."""
+    first = re.search(r"[^\r\n]*\S[^\r\n]*", text)
+    header = first[0] if first else ""
+    # Names of columns hold no separator; of equals the first is taken.
+    separator = max(_SEPARATORS, key=lambda one: len(next(_reader(header, one, strict=False), [])))
+    if first and (said := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
+        separator = said[1]
+        text = text[: first.start()] + text[first.end() :]  # the line stays, and is empty
+    reader = _reader(text, separator)
+    lines: list[list[Any]] = []
+    try:
+        for cells in reader:
+            lines.append(cells)
+            # A cell may hold line breaks: the next line keeps the number that an editor shows.
+            lines += [[]] * (reader.line_num - len(lines))
+    except csv.Error as error:
+        raise UsageError(f"{path}, line {reader.line_num}: no CSV: {error}") from error
+    return lines, separator
+
+
+def _reader(text: str, separator: str, *, strict: bool = True) -> Any:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
+
+
+def _workbook(path: Path) -> tuple[Sheet, ...]:
+    def load() -> tuple[Sheet, ...]:
+        from openpyxl import load_workbook
+
+        # From a handle: from a path, openpyxl judges by the suffix.
+        with path.open("rb") as file:
+            book = load_workbook(file, data_only=True, read_only=False)
+            return tuple(
+                Sheet(path, s.title, [list(r) for r in s.iter_rows(values_only=True)]) for s in book
+            )
+
+    return _explained(path, "an .xlsx workbook (save an .xls as .xlsx)", load)
+
+
+#: What openpyxl and zipfile raise of a file that is not theirs or is damaged. (A ParseError of XML
+#: is a SyntaxError.)
+_UNREADABLE = (
+    OSError,
+    BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+)
+
+
+def _explained(path: Path, what: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except _UNREADABLE as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"{path} is not {what}: {error}") from error

@@ -1,0 +1,44 @@
+"""The table of inputs in Python: a row for each, whatever became of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+
+from aumer.errors import NoFaceError, NoMotionError, VideoError
+from aumer.results import InputRow, SpotResult, inputs_csv, inputs_dataframe
+from aumer.results.inputs import COLUMNS
+
+
+def test_a_row_for_every_outcome(result: SpotResult) -> None:
+    empty = replace(result, expressions=())
+    outcomes = [result, empty, NoFaceError("no\n face"), NoMotionError(), VideoError("x"), None]
+    rows = [InputRow.of(f"in/{k}.mp4", outcome) for k, outcome in enumerate(outcomes)]
+    table = inputs_dataframe(rows)
+    assert dict(table.dtypes.astype(str)) == COLUMNS
+    assert list(table["status"]) == ["ok", "ok", "no face", "no motion", "failed", "not analysed"]
+    assert list(table["reason"]) == ["", "", "no face", "NoMotionError", "x", ""]
+    assert list(table["micro"][:2]) == [len(result.micro), 0]
+    assert table["micro"][2:].isna().all() and table["coverage"][2:].isna().all()
+    read = list(csv.DictReader(io.StringIO(inputs_csv(rows))))
+    assert [row["input"] for row in read] == [f"in/{k}.mp4" for k in range(6)]
+    assert [row["video"] for row in read[:1]] == [result.video.name]
+    assert read[2]["coverage"] == "" and float(read[0]["coverage"]) == result.coverage
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_frames_that_were_analysed(result: SpotResult, tracked: bool) -> None:
+    """A result that was saved has no track."""
+    if not tracked:
+        result = replace(result, track=None)
+    frames = result.scores.frames
+    expected = len(result.track) if result.track else int(frames[-1] - frames[0]) + 1
+    assert InputRow.of("x", result).frames == expected
+
+
+def test_no_row_at_all() -> None:
+    assert dict(inputs_dataframe([]).dtypes.astype(str)) == COLUMNS
+    assert inputs_csv([]) == ",".join(COLUMNS) + "\n"
