@@ -65,8 +65,9 @@ def read_predictions(
         onset, apex, offset = table.in_frames(row, first=first_frame, fps=video.fps or fps)
         assert offset is not None, "it was asked for"
         score = 1.0 if row.score is None else row.score
-        at = onset, offset, apex
-        found.append(PredictedInterval(*video.key, kind, *at, score, row.label, row.line))
+        found.append(
+            PredictedInterval(*video.key, kind, onset, offset, apex, score, row.label, row.line)
+        )
     return found
 
 
