@@ -332,6 +332,14 @@ def _rules(one: dict[str, Any]) -> str:
     ]
     if s.get("silent_subjects") == "drop":
         said.append("subjects without predictions: drop")
+    if s.get("silent_videos", "none") != "none":
+        said.append(f"videos without predictions: one, {s['silent_videos']}")
+    if s.get("one_frame") == "drop":
+        said.append("intervals of one frame match nothing")
+    if "second_f1" in one["scores"]["overall"]:
+        kinds = ("macro", "micro", "overall")
+        seconds = " / ".join(f"{one['scores'][kind]['second_f1']:.4f}" for kind in kinds)
+        said.append(f"its second block, 2 found / (predictions + truths): {seconds}")
     for what in ("truths", "predictions"):
         if one.get(f"dropped_{what}"):
             said.append(f"{one[f'dropped_{what}']} {what} dropped")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,12 @@ class Tally:
         below = self.predictions * self.found + self.truths * self.tp
         return 2 * self.tp * self.found / below if below else 0.0
 
+    @property
+    def f1_of_finds(self) -> float:
+        """2 found / (predictions + truths)."""
+        rows = self.predictions + self.truths
+        return 2 * self.found / rows if rows else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "tp": self.tp,
@@ -115,8 +121,11 @@ def predictions_that_hit(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> 
 
 
 def hits_and_finds(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Precision counts the predictions that hit, recall the truths that are found."""
-    return Tally(int(hits.any(1).sum()), int(hits.any(0).sum()), *hits.shape)
+    """Precision counts the predictions that hit, recall those that are the best of a truth.
+
+    One that is the best of two truths is counted once, so recall may miss a truth that was found.
+    """
+    return Tally(int(hits.any(1).sum()), best_predictions(overlaps, hits).tp, *hits.shape)
 
 
 def best_predictions(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
@@ -128,18 +137,15 @@ def best_predictions(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tall
 
 
 def best_truth_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """In the order of the file, a prediction is a TP if its best truth is hit and not yet taken."""
+    """In the order of the file, a prediction is a TP if its best truth is hit and not yet taken.
+
+    Of equally good truths the last is its best.
+    """
     taken: set[int] = set()
     for overlap, hit in zip(overlaps, hits, strict=True):
         if hit.any():
-            taken.add(int(overlap.argmax()))
+            taken.add(len(overlap) - 1 - int(overlap[::-1].argmax()))
     return Tally(len(taken), len(taken), *hits.shape)
-
-
-def best_truth_or_phantom(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """As `best_truth_in_order`; a video without any prediction has a false one, [0, 0]."""
-    tally = best_truth_in_order(overlaps, hits)
-    return tally if tally.predictions else replace(tally, predictions=1)
 
 
 def free_truths_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
@@ -168,6 +174,9 @@ class Legacy:
     Attributes:
         counting: how hits become TPs; `None` for LGSNet's, which looks at both kinds at once.
         silent_subjects: "drop" loses the misses of a subject without any prediction.
+        silent_videos: what a video without predictions of a kind has: none, or one, [0, 0].
+        one_frame: an interval of one frame is matched like any other ("keep") or never ("drop").
+        second_block: whether a second block of figures divides its finds by all rows.
     """
 
     name: str
@@ -178,6 +187,9 @@ class Legacy:
     videos_without_truth: WithoutTruth
     counting: Counting | None
     silent_subjects: WithoutTruth = "keep"
+    silent_videos: Literal["none", "[0, 0]"] = "none"
+    one_frame: Literal["keep", "drop"] = "keep"
+    second_block: bool = False
 
     @property
     def settings(self) -> SpottingSettings:
@@ -200,14 +212,38 @@ class Legacy:
             "missing_offset": self.missing_offset,
             "videos_without_truth": self.videos_without_truth,
             "silent_subjects": self.silent_subjects,
+            "silent_videos": self.silent_videos,
+            "one_frame": self.one_frame,
         }
 
+
+#: The predictions that SOFTNet's and its successors' code gives a video where it found none, since
+#: the metric that it uses takes no empty list.
+_PHANTOM: Literal["[0, 0]"] = "[0, 0]"
 
 EVALUATORS: dict[str, Legacy] = {
     e.name: e
     for e in (
-        Legacy("megc2020", "MEGC 2020 baseline", ">=", "closed", "apex", "keep", truths_found),
-        Legacy("abpn", "ABPN 2022", ">", "open", "unmatchable", "keep", hits_and_finds),
+        Legacy(
+            "megc2020",
+            "MEGC 2020 baseline",
+            ">=",
+            "closed",
+            "apex",
+            "keep",
+            truths_found,
+            one_frame="drop",
+        ),
+        Legacy(
+            "abpn",
+            "ABPN 2022",
+            ">",
+            "open",
+            "unmatchable",
+            "keep",
+            hits_and_finds,
+            second_block=True,
+        ),
         Legacy(
             "auwgcn-2023",
             "AUW-GCN until February 2025",
@@ -226,9 +262,36 @@ EVALUATORS: dict[str, Legacy] = {
             "keep",
             best_predictions,
         ),
-        Legacy("softnet", "SOFTNet, MTSN", ">=", "closed", "apex", "drop", best_truth_in_order),
-        Legacy("mean", "MEAN", ">=", "closed", "apex", "drop", best_truth_or_phantom),
-        Legacy("sl-swin", "SL-Swin", ">=", "open", "apex", "drop", best_truth_in_order),
+        Legacy(
+            "softnet",
+            "SOFTNet",
+            ">=",
+            "closed",
+            "apex",
+            "drop",
+            best_truth_in_order,
+            silent_videos=_PHANTOM,
+        ),
+        Legacy(
+            "mean",
+            "MEAN",
+            ">=",
+            "closed",
+            "apex",
+            "drop",
+            best_truth_in_order,
+            silent_videos=_PHANTOM,
+        ),
+        Legacy(
+            "sl-swin",
+            "SL-Swin",
+            ">=",
+            "open",
+            "apex",
+            "drop",
+            best_truth_in_order,
+            silent_videos=_PHANTOM,
+        ),
         Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
         Legacy(
             "strs-official",
@@ -283,11 +346,16 @@ class LegacyReport:
             "what": self.evaluator.what,
             "settings": self.evaluator.to_dict(),
             "scores": {
-                "macro": self.counts("macro").to_dict(),
-                "micro": self.counts("micro").to_dict(),
-                "overall": self.counts().to_dict(),
+                "macro": self._scores("macro"),
+                "micro": self._scores("micro"),
+                "overall": self._scores(),
             },
         }
+
+    def _scores(self, kind: Kind | None = None) -> dict[str, Any]:
+        counts = self.counts(kind)
+        second = {"second_f1": counts.f1_of_finds} if self.evaluator.second_block else {}
+        return {**counts.to_dict(), **second}
 
 
 def score(
@@ -308,7 +376,7 @@ def score(
     tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
     for case in cases:
         if case.truths or case.predictions:
-            overlaps = case.overlaps(legacy.ends)
+            overlaps = _overlaps(legacy, case)
             tallies[case.kind] += legacy.counting(overlaps, _hits(legacy, overlaps))
     return LegacyReport(legacy, tallies)
 
@@ -321,10 +389,26 @@ def _cases(
 ) -> list[Case]:
     predictions = list(predictions)
     cases = list(prepare(predictions, truths, videos, legacy.settings).cases)
+    if legacy.silent_videos == _PHANTOM:
+        cases = [_with_phantom(c) if c.truths and not c.predictions else c for c in cases]
     if legacy.silent_subjects == "keep":
         return cases
     heard = {(p.subject, p.kind) for p in predictions}
     return [c for c in cases if (c.key[0], c.kind) in heard]
+
+
+def _with_phantom(case: Case) -> Case:
+    subject, video = case.key
+    return replace(case, predictions=(Prediction(subject, video, case.kind, 0, 0),))
+
+
+def _overlaps(legacy: Legacy, case: Case) -> npt.NDArray[np.float64]:
+    overlaps = case.overlaps(legacy.ends)
+    if legacy.one_frame == "drop":
+        overlaps[[p.offset == p.onset for p in case.predictions]] = 0.0
+        ends_at = zip(case.truths, case.offsets, strict=True)
+        overlaps[:, [t.onset == offset for t, offset in ends_at]] = 0.0
+    return overlaps
 
 
 def _hits(legacy: Legacy, overlaps: npt.NDArray[np.float64]) -> BoolArray:

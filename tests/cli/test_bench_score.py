@@ -62,8 +62,12 @@ def test_all_evaluators_side_by_side(run: Any) -> None:
     assert found["megc2020"] == ["1/1/1", "1/1/1", "2/2/2"]
     assert found["abpn"] == ["2/0/1", "1/1/1", "3/1/2"]  # both on one macro hit
     assert found["auwgcn-2023"] == ["2/0/0", "1/1/1", "3/1/1"]
-    assert found["softnet"] == ["1/1/1", "1/0/1", "2/1/2"]  # c has no truth
-    assert found["mean"] == ["1/2/1", "1/1/1", "2/3/2"]  # b has no prediction
+    # c has no truth; b has no prediction, and so a false one of each kind
+    assert found["softnet"] == found["mean"] == ["1/2/1", "1/1/1", "2/3/2"]
+    assert "videos without predictions: one, [0, 0]" in cells(done.out, "softnet")[7]
+    assert "intervals of one frame match nothing" in cells(done.out, "megc2020")[7]
+    # FIND 1 + 1; N 3 + 1 + ..., M 4: macro 2 x 1 / (2 + 2), micro 2 x 1 / (2 + 2).
+    assert "second block, 2 found / (predictions + truths): 0.5000 / 0.5000 / 0.5000" in done.out
     assert found["strs-official"] == ["1/1/0", "1/0/0", "2/1/0"]  # b is lost, and c has no truth
     assert "missing offset: apex+20" in cells(done.out, "lgsnet")[7]
 
