@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
 from aumer.bench.published import Row, rows_for
-from aumer.bench.store import RESULT, TABLE
+from aumer.bench.store import RESULT, TABLE, sealed
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference
 from aumer.files import atomic_write
@@ -44,6 +44,7 @@ class Run:
         about: everything that the predictions depend on, but the data; its "model" is a table.
         folder: `None` for folds that are kept nowhere.
         command: as it was typed; "" for a run from Python.
+        versions: of the packages under which the folds were made.
     """
 
     protocol: Protocol
@@ -197,7 +198,7 @@ class Result(ABC, Generic[Fold]):
             UsageError: the folds were kept in no folder.
         """
         document, table = self.folder / RESULT, self.folder / TABLE
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        text = json.dumps(sealed(self.to_dict()), indent=1, allow_nan=False)
         atomic_write(document, text + "\n", overwrite=True)
         atomic_write(table, self.to_markdown(), overwrite=True)
         for name, content in self.submissions().items():

@@ -266,14 +266,16 @@ def test_a_folder_holds_one_run(tmp_path: Path, tables: Path, unbroken: Path) ->
         bench(tmp_path / "full", tables)
 
 
-def test_folds_of_changed_data_are_refused_and_run_anew(tmp_path: Path, tables: Path) -> None:
+def test_folds_of_changed_data_are_made_again_with_a_word(
+    tmp_path: Path, tables: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "run"
     bench(folder, tables, "rules")
     kept = (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns
     moved = write_tables(tmp_path / "moved", {SUBJECTS[1]: 20})
-    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json.*tested data.*--overwrite"):
-        bench(folder, moved, "rules")
-    bench(folder, moved, "rules", options={"overwrite": True})
+    assert not caplog.text
+    bench(folder, moved, "rules")
+    assert f"1 of 4 folds in {folder} are made again: 1 made of other tested data" in caplog.text
     assert (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns == kept
     fresh = tmp_path / "fresh"
     bench(fresh, moved, "rules")
