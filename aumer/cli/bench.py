@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Our evaluator's name, and the word for it and every published one.
 OURS = "aumer"
 ALL = "all"
+#: Instead of a figure that divides nothing by nothing.
+UNDEFINED = "undefined"
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -265,8 +267,10 @@ def _more_of(
         sections.append(_sweep(report))
     if args.per_subject:
         table = report.per_subject()
-        out["per_subject"] = table.to_dict(orient="records")
-        sections.append(_table([list(table.columns), *table.to_numpy().tolist()]))
+        # NaN, where nothing was there and nothing was found, is no JSON.
+        lines = [[None if v != v else v for v in row] for row in table.to_numpy().tolist()]
+        out["per_subject"] = [dict(zip(table.columns, line, strict=True)) for line in lines]
+        sections.append(_table([list(table.columns), *lines]))
     if args.errors:
         sections.append(_errors(report))
     if args.bootstrap is not None:
@@ -286,9 +290,12 @@ def _more_of(
 
 def _table(rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table whose columns stand under each other; numbers to the right."""
-    cells = [[f"{c:.4f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    cells = [[_cell(c) for c in row] for row in rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    right = [all(isinstance(row[k], (int, float)) for row in rows[1:]) for k in range(len(widths))]
+    right = [
+        all(row[k] is None or isinstance(row[k], (int, float)) for row in rows[1:])
+        for k in range(len(widths))
+    ]
 
     def line(row: Sequence[str]) -> str:
         padded = (
@@ -300,6 +307,12 @@ def _table(rows: Sequence[Sequence[Any]]) -> str:
         "-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)
     )
     return "\n".join([line(cells[0]), rule + "|", *map(line, cells[1:])]) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return UNDEFINED
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
@@ -315,8 +328,8 @@ def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
         for kind in kinds:
             s = one["scores"][kind]
             # An F1 of 0 would say that all was missed where there was nothing.
-            f1 = f"{s['f1']:.4f}" if s["truths"] or s["predictions"] else "-"
-            row += [f"{s['tp']}/{s['fp']}/{s['fn']}", f1]
+            f1 = s["f1"] if s["truths"] or s["predictions"] else None
+            row += [f"{s['tp']}/{s['fp']}/{s['fn']}", UNDEFINED if f1 is None else f"{f1:.4f}"]
         rows.append([*row, _rules(one)])
     return _table(rows)
 
@@ -347,11 +360,11 @@ def _rules(one: dict[str, Any]) -> str:
 
 
 def _sweep(report: SpottingReport) -> str:
-    from aumer.evaluation.spotting import ROWS, SWEEP
+    from aumer.evaluation.spotting import ROWS, SWEEP, ratios
 
     rows: list[list[Any]] = [["F1 at IoU", *(f"{iou:g}" for iou in SWEEP)]]
     for name, kind in ROWS:
-        rows.append([name, *(counts.f1 for counts in report.sweep(kind).values())])
+        rows.append([name, *(ratios(counts)[2] for counts in report.sweep(kind).values())])
     return _table(rows)
 
 
@@ -371,15 +384,16 @@ def _errors(report: SpottingReport) -> str:
 def _bootstrap(
     args: argparse.Namespace, report: SpottingReport, other: SpottingReport | None
 ) -> tuple[dict[str, Any], str]:
-    from aumer.evaluation.spotting import ROWS
+    from aumer.evaluation.spotting import ROWS, ratios
 
     options = {"replicates": args.bootstrap, "seed": args.seed}
     out: dict[str, Any] = {}
     rows: list[list[Any]] = [["F1", "value", "95 % from", "to"]]
     for name, kind in ROWS:
         e = report.bootstrap(kind, **options)
-        out[name] = e.to_dict()
-        rows.append([name, e.value, e.low, e.high])
+        found = ratios(report.counts(kind))[2] is not None
+        out[name] = e.to_dict() if found else None
+        rows.append([name, *((e.value, e.low, e.high) if found else [None] * 3)])
     text = _table(rows)
     if other is not None:
         out["against"] = {"predictions": args.against}

@@ -100,7 +100,8 @@ class Tally:
             "truths": self.truths,
             "precision": self.precision,
             "recall": self.recall,
-            "f1": self.f1,
+            # Where nothing was there and nothing was predicted there is none.
+            "f1": self.f1 if self.predictions or self.truths else None,
         }
 
 

@@ -43,6 +43,10 @@ ROWS: tuple[tuple[str, Kind | None], ...] = (
 )
 
 
+#: Instead of a figure that divides nothing by nothing, in tables.
+UNDEFINED = "undefined"
+
+
 class EvaluationError(AumerError):
     """Counts that do not add up: a bug, since a score from them would be wrong."""
 
@@ -190,7 +194,10 @@ class SpottingReport:
         return found
 
     def per_subject(self) -> pd.DataFrame:
-        """One row for each subject: videos, and tp, fp, fn, f1 of each kind and overall."""
+        """One row for each subject: videos, and tp, fp, fn, f1 of each kind and overall.
+
+        An F1 is NaN where there was nothing to find and nothing was predicted.
+        """
         import pandas as pd
 
         videos = Counter(video.subject for video in self.videos)
@@ -202,7 +209,7 @@ class SpottingReport:
             counts = self._by_subject(kind)
             for j, what in enumerate(("tp", "fp", "fn")):
                 columns[f"{name}_{what}"] = counts[:, j]
-            columns[f"{name}_f1"] = f1_of(counts)
+            columns[f"{name}_f1"] = np.where(counts.any(1), f1_of(counts), np.nan)
         table: pd.DataFrame = pd.DataFrame(columns)
         return table
 
@@ -312,10 +319,8 @@ class SpottingReport:
         lines = ["| | TP | FP | FN | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
         for name, kind in ROWS:
             c = self.counts(kind)
-            lines.append(
-                f"| {name} | {c.tp} | {c.fp} | {c.fn} | {c.precision:.4f} | {c.recall:.4f} "
-                f"| {c.f1:.4f} |"
-            )
+            figures = (f"{UNDEFINED if v is None else format(v, '.4f')}" for v in ratios(c))
+            lines.append(f"| {name} | {c.tp} | {c.fp} | {c.fn} | {' | '.join(figures)} |")
         lines += ["", self.describe()]
         return "\n".join(lines) + "\n"
 
@@ -419,6 +424,16 @@ def check(
         raise EvaluationError("the true positives are not the matched pairs")
 
 
+def ratios(counts: Counts) -> tuple[float | None, float | None, float | None]:
+    """Precision, recall and F1; `None` where nothing was predicted, or was there, or neither."""
+    tp, fp, fn = counts.tp, counts.fp, counts.fn
+    return (
+        counts.precision if tp + fp else None,
+        counts.recall if tp + fn else None,
+        counts.f1 if tp + fp + fn else None,
+    )
+
+
 def f1_of(counts: IntArray) -> npt.NDArray[np.float64]:
     """(N, 3) TP, FP, FN -> (N,) F1; 0 where all are 0."""
     below = 2 * counts[:, 0] + counts[:, 1] + counts[:, 2]
@@ -448,14 +463,8 @@ def _of_kind(table: IntArray, kind: Kind | None) -> IntArray:
 
 
 def _line(counts: Counts) -> dict[str, Any]:
-    return {
-        "tp": counts.tp,
-        "fp": counts.fp,
-        "fn": counts.fn,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-    }
+    shares = dict(zip(("precision", "recall", "f1"), ratios(counts), strict=True))
+    return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, **shares}
 
 
 def _scores(report: SpottingReport, kind: Kind | None) -> dict[str, Any]:

@@ -132,7 +132,11 @@ def test_a_list_of_videos(run: Any, tmp_path: Path) -> None:
     done = run("bench score p.csv whole.csv --videos v.csv --per-subject")
     assert done.code == EXIT_OK
     assert cells(done.out, "carol")[-3:] == ["1", "0", "0.0000"]  # its false positive
-    assert cells(done.out, "dora")[1] == "1"
+    # Nothing to find and nothing predicted: no F1 of 0, as if all had been missed.
+    assert cells(done.out, "dora")[1:] == ["1", *["0", "0", "0", "undefined"] * 3]
+    told = json.loads(run("bench score p.csv whole.csv --videos v.csv --per-subject --json").out)
+    assert told["per_subject"][-1]["overall_f1"] is None
+    assert told["per_subject"][-2]["overall_f1"] == 0.0  # carol's false positive
     listed.write_text("video,subject\na_1,a\nb_1,b\n")
     done = run("bench score p.csv whole.csv --videos v.csv")
     assert done.code == EXIT_USAGE
@@ -148,7 +152,7 @@ def test_kinds_in_files_of_their_own(run: Any, tmp_path: Path) -> None:
     apart = run("bench score p_macro.csv whole_macro.csv --also p_micro.csv whole_micro.csv")
     assert apart.out == run("bench score p.csv whole.csv").out
     alone = cells(run("bench score p_macro.csv whole_macro.csv").out, "aumer")
-    assert alone[3:5] == ["0/0/0", "-"]
+    assert alone[3:5] == ["0/0/0", "undefined"]
 
 
 def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:

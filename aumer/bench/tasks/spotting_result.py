@@ -13,7 +13,7 @@ from aumer.bench.result import Result
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate
 from aumer.evaluation.rows import Prediction
-from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
+from aumer.evaluation.spotting import ROWS, UNDEFINED, SpottingReport, f1_of, ratios
 from aumer.evaluation.strs import StrsReport
 from aumer.types import IntArray, Kind
 
@@ -230,7 +230,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
             cells = [s.dataset, str(s.seed), s.selection]
             for _, kind in ROWS:
                 c = s.report.counts(kind)
-                cells += [f"{c.tp}/{c.fp}/{c.fn}", f"{c.f1:.4f}"]
+                f1 = ratios(c)[2]
+                cells += [f"{c.tp}/{c.fp}/{c.fn}", UNDEFINED if f1 is None else f"{f1:.4f}"]
             lines.append("| " + " | ".join(cells) + " |")
         lines += [
             "",
