@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
 from aumer.bench.published import Row, rows_for
-from aumer.bench.store import RESULT, TABLE, sealed
+from aumer.bench.store import RESULT, TABLE, differences, sealed
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference
 from aumer.files import atomic_write
@@ -61,7 +61,8 @@ class Compared:
 
     Attributes:
         row: of the table: a kind of expression, or a metric.
-        difference: the first less the second.
+        difference: the first less the second, with its interval over subjects.
+        seeds: by how much the seeds of the run whose seeds vary more lie apart.
     """
 
     dataset: str
@@ -69,9 +70,21 @@ class Compared:
     first: float
     second: float
     difference: Difference
+    seeds: float = 0.0
+
+    @property
+    def of_seeds(self) -> bool:
+        """Whether seeds vary more than the interval over subjects is wide, so that it says little
+        of another training."""
+        return self.seeds > self.difference.high - self.difference.low
 
     def to_dict(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "row": self.row, **self.difference.to_dict()}
+        return {
+            "dataset": self.dataset,
+            "row": self.row,
+            **self.difference.to_dict(),
+            "range_of_seeds": self.seeds,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +171,8 @@ class Result(ABC, Generic[Fold]):
             if key not in theirs:
                 raise UsageError(f"only one of the two runs has the score {' '.join(key)}")
             values = ours.value, theirs[key].value
-            rows.append(Compared(*key, *values, ours.compare(theirs[key])))
+            seeds = max(max(f.by_seed) - min(f.by_seed) for f in (ours, theirs[key]))
+            rows.append(Compared(*key, *values, ours.compare(theirs[key]), seeds))
         return rows
 
     # -- output -------------------------------------------------------------------------------
@@ -181,7 +195,7 @@ class Result(ABC, Generic[Fold]):
         """The table with what it was made of under it."""
         found = ", ".join(f"{name} {number}" for name, number in self.run.versions.items())
         lines = [
-            f"## {self.protocol.title}",
+            f"## {self.protocol.heading}",
             "",
             f"Model: **{self.model}**",
             "",
@@ -208,17 +222,49 @@ class Result(ABC, Generic[Fold]):
 
 def comparison_table(first: Result[Any], second: Result[Any], rows: Iterable[Compared]) -> str:
     """Markdown of the differences of two runs."""
+    one, other = _told_apart(first, second)
     lines = [
-        f"| data set | score | {first.model} | {second.model} | difference | 95 % interval | p |",
+        f"| data set | score | {one} | {other} | difference | 95 % interval over subjects | p |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         d = row.difference
+        interval, p = f"{d.low:+.4f} to {d.high:+.4f}", f"{d.p:.4f}"
+        if row.of_seeds:
+            interval, p = f"seeds vary more: by {row.seeds:.4f}", "-"
         lines.append(
             f"| {row.dataset} | {row.row} | {row.first:.4f} | {row.second:.4f} | {d.value:+.4f} "
-            f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |"
+            f"| {interval} | {p} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def comparison_notes(first: Result[Any], second: Result[Any]) -> list[str]:
+    """What the two runs were, and in which settings they differ."""
+    names = _told_apart(first, second)
+    notes = [
+        f"{name}: {one.protocol.heading}, seeds {', '.join(map(str, one.protocol.seeds))}"
+        for name, one in zip(names, (first, second), strict=True)
+    ]
+    here, there = (
+        {k: v for k, v in one.about.items() if k != "versions"} for one in (first, second)
+    )
+    found = differences(here, there)
+    return [*notes, f"settings that differ: {', '.join(found) or 'none'}"]
+
+
+def _told_apart(first: Result[Any], second: Result[Any]) -> tuple[str, str]:
+    """The models' names, with what tells the runs apart where they are one."""
+    if first.model != second.model:
+        return first.model, second.model
+    here, there = (one.run.folder.parts if one.run.folder else () for one in (first, second))
+    shared = 0
+    while here[: shared + 1] == there[: shared + 1] and shared < min(len(here), len(there)):
+        shared += 1
+    own = ["/".join(parts[shared:]) for parts in (here, there)]
+    if not all(own):
+        own = ["first", "second"]
+    return f"{first.model} ({own[0]})", f"{second.model} ({own[1]})"
 
 
 def published_table(benchmark: str) -> str:

@@ -63,7 +63,7 @@ class Store:
             return
         before = self.about()
         if not _fit(before, about) and (score_only or not overwrite):
-            differ = ", ".join(_differences(_unversioned(before), about))
+            differ = ", ".join(differences(_unversioned(before), about))
             raise UsageError(
                 f"{self.folder} holds another run: {differ} differ. Give another "
                 "--output, or --overwrite to run it anew"
@@ -237,12 +237,13 @@ def _unversioned(about: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in about.items() if k != "versions"}
 
 
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """The paths at which two tables differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = [*now, *(k for k in before if k not in now)]
         return [
             d
             for k in keys
-            for d in _differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k))
+            for d in differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k))
         ]
     return [] if json.dumps(before) == json.dumps(now) else [name]

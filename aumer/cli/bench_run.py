@@ -296,12 +296,12 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     for name in protocol.names():
         found = protocol.load(name)
         models = task_of(found.kind).models(found)
-        console.data(f"{name:20} {found.title}. Data: {', '.join(found.datasets)}; {models}\n")
+        console.data(f"{name:20} {found.heading}. Data: {', '.join(found.datasets)}; {models}\n")
     return EXIT_OK
 
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.result import comparison_table
+    from aumer.bench.result import comparison_notes, comparison_table
     from aumer.bench.run import stored
 
     first, second = stored(args.first), stored(args.second)
@@ -310,6 +310,7 @@ def _compare(args: argparse.Namespace, console: Console) -> int:
         console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     else:
         console.data(comparison_table(first, second, rows))
+        console.data("".join(f"- {note}\n" for note in comparison_notes(first, second)))
     return EXIT_OK
 
 

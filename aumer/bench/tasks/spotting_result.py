@@ -158,7 +158,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
         return found
 
     def _summary(self) -> list[dict[str, Any]]:
-        """Mean and deviation over seeds, and the interval over subjects."""
+        """Mean and deviation over seeds, the interval over subjects, and what seeds range over
+        where that is more."""
         found = []
         for dataset, selection in self._groups():
             reports = self.reports(dataset, selection)
@@ -175,9 +176,14 @@ class SpottingResult(Result[Mapping[str, Any]]):
                     "f1_mean": float(np.mean(values)),
                     "f1_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
                 }
+                figure = self.figure(kind, dataset, selection)
                 if len(reports[0].subjects) > 1:
-                    estimate = self.bootstrap(kind, dataset, selection=selection)
+                    estimate = figure.bootstrap()
                     one[name] |= {"low": estimate.low, "high": estimate.high, "level": 0.95}
+                spread = figure.spread()
+                if spread is not None and spread.over == "seeds":
+                    # The interval over subjects would say too little of another training.
+                    one[name] |= {"seeds_low": spread.low, "seeds_high": spread.high}
             found.append(one)
         return found
 
@@ -235,7 +241,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
             lines.append("| " + " | ".join(cells) + " |")
         lines += [
             "",
-            "| data set | selection | mean F1 of seeds | macro | micro | overall | 95 % interval |",
+            "| data set | selection | mean F1 of seeds | macro | micro | overall "
+            "| overall between |",
             "|---|---|---|---|---|---|---|",
         ]
         for one in self._summary():
@@ -243,10 +250,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
             for name, _ in ROWS:
                 sd = one[name]["f1_sd"]
                 cells.append(f"{one[name]['f1_mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
-            overall = one["overall"]
-            cells.append(
-                f"{overall['low']:.4f} to {overall['high']:.4f}" if "low" in overall else "-"
-            )
+            spread = self.figure(None, one["dataset"], one["selection"]).spread()
+            cells.append("-" if spread is None else str(spread))
             lines.append("| " + " | ".join(cells) + " |")
         return lines
 
@@ -256,7 +261,10 @@ class SpottingResult(Result[Mapping[str, Any]]):
         if reports:
             lines.append(f"- rules: {reports[0].describe()}")
         if reports and len(reports[0].subjects) > 1:
-            lines.append("- interval of the overall F1 over 2000 resamples of the subjects, seed 0")
+            lines.append(
+                "- overall between: 95 % interval over 2000 resamples of the subjects, seed 0; "
+                "where seeds lie further apart, the least and the largest of theirs"
+            )
         model = self.about["model"]
         lines.append(f"- split: {self.protocol.split}; model trained {model['trained']}")
         if "prior" in model:
