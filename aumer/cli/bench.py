@@ -318,11 +318,16 @@ def _cell(value: Any) -> str:
 def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
     kinds = ("macro", "micro", "overall")
     rows: list[list[Any]] = [
-        ["evaluator", *(head for kind in kinds for head in (f"{kind} TP/FP/FN", "F1")), "rules"]
+        [
+            "evaluator",
+            *(head for kind in kinds for head in (f"{kind} TP/FP/FN", "F1")),
+            "left out",
+            "rules",
+        ]
     ]
     for one in found:
         if "refused" in one:
-            rows.append([one["evaluator"], *["-"] * 6, one["refused"]])
+            rows.append([one["evaluator"], *["-"] * 7, one["refused"]])
             continue
         row = [one["evaluator"]]
         for kind in kinds:
@@ -330,7 +335,9 @@ def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
             # An F1 of 0 would say that all was missed where there was nothing.
             f1 = s["f1"] if s["truths"] or s["predictions"] else None
             row += [f"{s['tp']}/{s['fp']}/{s['fn']}", UNDEFINED if f1 is None else f"{f1:.4f}"]
-        rows.append([*row, _rules(one)])
+        dropped = {what: one[f"dropped_{what}"] for what in ("truths", "predictions")}
+        left = ", ".join(f"{n} {what}" for what, n in dropped.items() if n) or "nothing"
+        rows.append([*row, left, _rules(one)])
     return _table(rows)
 
 
@@ -353,9 +360,6 @@ def _rules(one: dict[str, Any]) -> str:
         kinds = ("macro", "micro", "overall")
         seconds = " / ".join(f"{one['scores'][kind]['second_f1']:.4f}" for kind in kinds)
         said.append(f"its second block, 2 found / (predictions + truths): {seconds}")
-    for what in ("truths", "predictions"):
-        if one.get(f"dropped_{what}"):
-            said.append(f"{one[f'dropped_{what}']} {what} dropped")
     return "; ".join(said)
 
 

@@ -328,10 +328,13 @@ class LegacyReport:
 
     Attributes:
         tallies: by kind.
+        dropped_truths, dropped_predictions: rows that it leaves out of the counts.
     """
 
     evaluator: Legacy
     tallies: dict[Kind, Tally]
+    dropped_truths: int = 0
+    dropped_predictions: int = 0
 
     def counts(self, kind: Kind | None = None) -> Tally:
         """The counts of one kind, or of both (overall)."""
@@ -351,6 +354,8 @@ class LegacyReport:
                 "micro": self._scores("micro"),
                 "overall": self._scores(),
             },
+            "dropped_truths": self.dropped_truths,
+            "dropped_predictions": self.dropped_predictions,
         }
 
     def _scores(self, kind: Kind | None = None) -> dict[str, Any]:
@@ -371,15 +376,23 @@ def score(
         UsageError: unknown name, or rows that do not fit; see `rows.prepare`.
     """
     legacy = find(name)
+    predictions, truths = list(predictions), list(truths)
     cases = _cases(legacy, predictions, truths, videos)
+    given = {id(p) for p in predictions}
+    left = (
+        len(truths) - sum(len(c.truths) for c in cases),
+        len(predictions) - sum(id(p) in given for c in cases for p in c.predictions),
+    )
     if legacy.counting is None:
-        return LegacyReport(legacy, _lgsnet(legacy, cases))
-    tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
+        tallies = _lgsnet(legacy, cases)
+        counted = sum(t.predictions for t in tallies.values())
+        return LegacyReport(legacy, tallies, left[0], len(predictions) - counted)
+    tallies = {kind: Tally() for kind in KINDS}
     for case in cases:
         if case.truths or case.predictions:
             overlaps = _overlaps(legacy, case)
             tallies[case.kind] += legacy.counting(overlaps, _hits(legacy, overlaps))
-    return LegacyReport(legacy, tallies)
+    return LegacyReport(legacy, tallies, *left)
 
 
 def _cases(

@@ -7,8 +7,8 @@ expression never match each other; "overall" pools the counts of both.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,7 @@ class SpottingReport:
         sweep_table: (thresholds, videos, kinds, 3) int64, by `SWEEP`.
         pairs: the true positives.
         dropped_truths, dropped_predictions: rows that the settings leave out of the counts.
+        dropped_by_kind: the same of "truths" and of "predictions", by kind.
     """
 
     settings: SpottingSettings
@@ -135,6 +136,7 @@ class SpottingReport:
     pairs: tuple[Pair, ...]
     dropped_truths: int
     dropped_predictions: int
+    dropped_by_kind: Mapping[str, Mapping[Kind, int]] = field(default_factory=dict)
 
     # -- scores -------------------------------------------------------------------------------
 
@@ -179,6 +181,14 @@ class SpottingReport:
     def truths(self) -> dict[str, int]:
         """Denominators: truths by row of the table."""
         return {name: self.counts(kind).tp + self.counts(kind).fn for name, kind in ROWS}
+
+    def left_out(self, kind: Kind | None = None) -> str:
+        """In words, the rows of one kind or of both that the settings leave out; or "nothing"."""
+        found = {
+            what: sum(n for k, n in by_kind.items() if kind in (None, k))
+            for what, by_kind in self.dropped_by_kind.items()
+        }
+        return ", ".join(f"{n} {what}" for what, n in found.items() if n) or "nothing"
 
     # -- subjects -----------------------------------------------------------------------------
 
@@ -316,11 +326,17 @@ class SpottingReport:
 
     def to_markdown(self) -> str:
         """The score table with the settings under it."""
-        lines = ["| | TP | FP | FN | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
+        lines = [
+            "| | TP | FP | FN | precision | recall | F1 | left out |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
         for name, kind in ROWS:
             c = self.counts(kind)
             figures = (f"{UNDEFINED if v is None else format(v, '.4f')}" for v in ratios(c))
-            lines.append(f"| {name} | {c.tp} | {c.fp} | {c.fn} | {' | '.join(figures)} |")
+            lines.append(
+                f"| {name} | {c.tp} | {c.fp} | {c.fn} | {' | '.join(figures)} "
+                f"| {self.left_out(kind)} |"
+            )
         lines += ["", self.describe()]
         return "\n".join(lines) + "\n"
 
@@ -379,6 +395,10 @@ def evaluate(
         tuple(pairs),
         ready.dropped_truths,
         ready.dropped_predictions,
+        {
+            "truths": _left_out(truths, [t for c in ready.cases for t in c.truths]),
+            "predictions": _left_out(predictions, [p for c in ready.cases for p in c.predictions]),
+        },
     )
     check(report, predictions, truths)
     return report
@@ -422,6 +442,13 @@ def check(
             raise EvaluationError(f"TP + FP = {total[0] + total[1]}, of {len(predictions)}")
     if report.table[..., 0].sum() != len(report.pairs):
         raise EvaluationError("the true positives are not the matched pairs")
+
+
+def _left_out(
+    rows: Sequence[Prediction | Truth], kept: Sequence[Prediction | Truth]
+) -> dict[Kind, int]:
+    """By kind, how many rows were not kept."""
+    return {k: sum(r.kind == k for r in rows) - sum(r.kind == k for r in kept) for k in KINDS}
 
 
 def ratios(counts: Counts) -> tuple[float | None, float | None, float | None]:

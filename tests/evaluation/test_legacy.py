@@ -454,6 +454,20 @@ def test_the_baseline_s_overall_score_comes_out(shared_data: Callable[[str], Pat
         assert report.f1() == pytest.approx(published, abs=1e-4)
 
 
+def test_what_is_left_out_is_counted() -> None:
+    """Predictions where there is no truth, what is over fourteen, and subjects that are silent."""
+    free, hit = P("x", 0, 50), P("v", 0, 90)
+    silent = Truth("r", "w", "macro", 0, 99)
+    for name in legacy.EVALUATORS:
+        report = legacy.score(name, [hit, free], [T("v", 0, 99), silent])
+        drops = legacy.find(name).videos_without_truth == "drop"
+        assert report.dropped_predictions == int(drops)
+        assert report.dropped_truths == int(name == "strs-official")
+        assert report.to_dict()["dropped_predictions"] == int(drops)
+    many = [P("v", 100 * k, 100 * k + 50) for k in range(20)]
+    assert legacy.score("lgsnet", many, [T("v", 0, 50)]).dropped_predictions == 6
+
+
 def test_all_evaluators_accept_a_list_of_videos() -> None:
     videos = [Video("s", "v"), Video("t", "w")]
     for name in legacy.EVALUATORS:

@@ -263,6 +263,9 @@ def test_missing_offsets_are_refused_dropped_or_kept_as_misses() -> None:
     dropped = evaluate(*rows, settings=SpottingSettings(missing_offset="drop"))
     assert dropped.counts() == Counts(fp=1, fn=1)
     assert dropped.dropped_truths == 1
+    lines = dropped.to_markdown().splitlines()
+    assert lines[2].endswith("| 1 truths |") and lines[3].endswith("| undefined | nothing |")
+    assert dropped.left_out() == "1 truths" and dropped.left_out("micro") == "nothing"
     kept = evaluate(*rows, settings=SpottingSettings(missing_offset="unmatchable"))
     assert kept.counts() == Counts(fp=1, fn=2)
     # Even a prediction of the one frame that is known does not match it.
@@ -295,6 +298,7 @@ def test_dropping_videos_without_truth_hides_their_false_positives() -> None:
     dropped = evaluate(*rows, SpottingSettings(videos_without_truth="drop"))
     assert dropped.counts() == Counts(tp=1)
     assert dropped.dropped_predictions == 2
+    assert dropped.left_out() == "2 predictions"
     assert "2 predictions dropped" in dropped.describe()
 
 

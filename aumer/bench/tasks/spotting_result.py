@@ -227,8 +227,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
     def _score_lines(self) -> list[str]:
         lines = [
             "| data set | seed | selection | macro TP/FP/FN | F1 | micro TP/FP/FN | F1 "
-            "| overall TP/FP/FN | F1 |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| overall TP/FP/FN | F1 | left out |",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for s in self.scored:
             if s.report is None:
@@ -238,6 +238,7 @@ class SpottingResult(Result[Mapping[str, Any]]):
                 c = s.report.counts(kind)
                 f1 = ratios(c)[2]
                 cells += [f"{c.tp}/{c.fp}/{c.fn}", UNDEFINED if f1 is None else f"{f1:.4f}"]
+            cells.append(s.report.left_out())
             lines.append("| " + " | ".join(cells) + " |")
         lines += [
             "",
