@@ -45,6 +45,7 @@ class Run:
         folder: `None` for folds that are kept nowhere.
         command: as it was typed; "" for a run from Python.
         versions: of the packages under which the folds were made.
+        machine: on which they were; "" where nothing says it.
     """
 
     protocol: Protocol
@@ -53,6 +54,7 @@ class Run:
     folder: Path | None = None
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=versions)
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,10 @@ class Result(ABC, Generic[Fold]):
         """What whoever runs it must be told at once."""
         return ()
 
+    def may_move(self) -> tuple[str, ...]:
+        """Which rows of the table another machine may give otherwise, in words."""
+        return ()
+
     def submissions(self) -> dict[str, str]:
         """Further files by name, of data without a truth."""
         return {}
@@ -185,6 +191,8 @@ class Result(ABC, Generic[Fold]):
             "model": self.model,
             "command": self.run.command,
             "versions": dict(self.run.versions),
+            "machine": self.run.machine,
+            "may_move": list(self.may_move()),
             "run": dict(self.about),
             **self.figures(),
             "folds": [self.fold_facts(fold) for fold in self.folds],
@@ -200,6 +208,9 @@ class Result(ABC, Generic[Fold]):
             f"Model: **{self.model}**",
             "",
             *self.tables(),
+            f"- made on {self.run.machine or 'a machine that was not recorded'}: the same bit for "
+            "bit on one machine only, as sums of floats end otherwise on another",
+            *(f"- may move there: {words}" for words in self.may_move()),
             f"- versions: {found}",
             f"- command: `{self.run.command or 'from Python'}`",
         ]

@@ -133,9 +133,11 @@ def scored(kind: type[Task[Any, Any, Any]], made: Run, truth: Truth, store: Stor
     planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []
+    machines: dict[str, None] = {}
 
     def read(values: Mapping[str, Any]) -> Any:
         under.append(values.get("versions") or made.versions)
+        machines.update(dict.fromkeys([values.get("machine", "")]))
         return kind.parse(values)
 
     folds = [
@@ -143,7 +145,8 @@ def scored(kind: type[Task[Any, Any, Any]], made: Run, truth: Truth, store: Stor
         for seed in made.protocol.seeds
         for fold in planned
     ]
-    return kind.scored(replace(made, versions=agreed(under)), truth, folds)
+    where = " and ".join(filter(None, machines))
+    return kind.scored(replace(made, versions=agreed(under), machine=where), truth, folds)
 
 
 def _roots(

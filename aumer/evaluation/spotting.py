@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from aumer.evaluation.bootstrap import Difference, Estimate, difference, interva
 from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import (
     Case,
+    Ends,
     Prediction,
     SpottingSettings,
     Truth,
@@ -127,6 +129,7 @@ class SpottingReport:
         pairs: the true positives.
         dropped_truths, dropped_predictions: rows that the settings leave out of the counts.
         dropped_by_kind: the same of "truths" and of "predictions", by kind.
+        hits_one_frame_off: (videos, kinds, 2) int64, see `one_frame_off`.
     """
 
     settings: SpottingSettings
@@ -137,6 +140,7 @@ class SpottingReport:
     dropped_truths: int
     dropped_predictions: int
     dropped_by_kind: Mapping[str, Mapping[Kind, int]] = field(default_factory=dict)
+    hits_one_frame_off: IntArray = field(default_factory=lambda: np.zeros((0, 2, 2), np.int64))
 
     # -- scores -------------------------------------------------------------------------------
 
@@ -181,6 +185,20 @@ class SpottingReport:
     def truths(self) -> dict[str, int]:
         """Denominators: truths by row of the table."""
         return {name: self.counts(kind).tp + self.counts(kind).fn for name, kind in ROWS}
+
+    def one_frame_off(self, kind: Kind | None = None) -> tuple[Counts, Counts]:
+        """The counts with the fewest and the most hits, if each predicted end were up to one frame
+        earlier or later.
+
+        Where they differ the score hangs on a frame, and another machine may give another.
+        """
+        now = self.counts(kind)
+        fewest, most = (int(n) for n in _of_kind(self.hits_one_frame_off, kind).sum(0))
+        fewer, more = fewest - now.tp, most - now.tp
+        return (
+            Counts(now.tp + fewer, now.fp - fewer, now.fn - fewer),
+            Counts(now.tp + more, now.fp - more, now.fn - more),
+        )
 
     def left_out(self, kind: Kind | None = None) -> str:
         """In words, the rows of one kind or of both that the settings leave out; or "nothing"."""
@@ -373,12 +391,15 @@ def evaluate(
     place = {video.key: i for i, video in enumerate(ready.videos)}
     table = np.zeros((len(place), len(KINDS), 3), np.int64)
     sweep = np.zeros((len(SWEEP), *table.shape), np.int64)
+    off = np.zeros((*table.shape[:2], 2), np.int64)
     pairs: list[Pair] = []
     for case in ready.cases:
         video, kind = place[case.key], KINDS.index(case.kind)
         overlaps = case.overlaps(settings.ends)
         hits = _matched(overlaps, settings, settings.iou)
         table[video, kind] = _three(case, len(hits))
+        shifted = _one_frame_off(case, settings.ends)
+        off[video, kind] = [len(_matched(s, settings, settings.iou)) for s in shifted]
         for k, iou in enumerate(SWEEP):
             sweep[k, video, kind] = _three(case, len(_matched(overlaps, settings, iou)))
         for p, t in hits:
@@ -399,6 +420,7 @@ def evaluate(
             "truths": _left_out(truths, [t for c in ready.cases for t in c.truths]),
             "predictions": _left_out(predictions, [p for c in ready.cases for p in c.predictions]),
         },
+        off,
     )
     check(report, predictions, truths)
     return report
@@ -442,6 +464,20 @@ def check(
             raise EvaluationError(f"TP + FP = {total[0] + total[1]}, of {len(predictions)}")
     if report.table[..., 0].sum() != len(report.pairs):
         raise EvaluationError("the true positives are not the matched pairs")
+
+
+def _one_frame_off(
+    case: Case, ends: Ends
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(predictions, truths) the least and the largest IoU with ends up to a frame elsewhere."""
+    found = []
+    for a, b in product((-1, 0, 1), repeat=2):
+        moved = tuple(
+            replace(p, onset=p.onset + a, offset=max(p.onset + a, p.offset + b))
+            for p in case.predictions
+        )
+        found.append(replace(case, predictions=moved).overlaps(ends))
+    return np.min(found, 0), np.max(found, 0)
 
 
 def _left_out(

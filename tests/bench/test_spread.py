@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from bench.conftest import small
+from bench.conftest import recognize, small
 
+from aumer.bench.code import machine
 from aumer.bench.figure import Figure, Spread
 from aumer.bench.result import comparison_notes, comparison_table
 from aumer.bench.run import run, stored
 from aumer.bench.tasks.spotting_result import SpottingResult, spotting_figure
+from aumer.evaluation.spotting import ROWS
 
 
 def figure(*hits: int) -> Figure:
@@ -91,3 +93,36 @@ def test_two_runs_of_one_model_are_told_apart(tmp_path: Path, tables: Path) -> N
     assert same[0].startswith("rules (first): ") and same[2] == "settings that differ: none"
     networks = replace(second, run=replace(second.run, model="net"))
     assert "| rules | net |" in comparison_table(first, networks, rows)
+
+
+def test_a_table_says_where_it_was_made_and_which_rows_may_move(
+    tmp_path: Path, tables: Path
+) -> None:
+    one = run(small(), {"sim-casme-sq": tables}, "rules", folder=tmp_path / "run")
+    assert isinstance(one, SpottingResult)
+    (report,) = one.reports()
+    text = one.to_markdown()
+    assert f"- made on {machine()}: the same bit for bit on one machine only" in text
+    (told,) = one.may_move()
+    assert told in text and one.to_dict()["may_move"] == [told]
+    assert told.startswith("sim-casme-sq, seed 0, fixed: ")
+    for name, kind in ROWS:
+        fewest, most = report.one_frame_off(kind)
+        said = f"{name} F1 {fewest.f1:.4f} to {most.f1:.4f}"
+        assert (said in told) == (fewest != most)
+    # Of a network that is trained everywhere anew no row is safe.
+    about = {**one.about, "model": {**one.about["model"], "trained": "on every fold"}}
+    trained = replace(one, run=replace(one.run, about=about))
+    assert "all rows by more than that" in trained.may_move()[-1]
+    # Nothing says where runs of before were made.
+    assert "not recorded" in replace(one, run=replace(one.run, machine="")).to_markdown()
+
+
+def test_clips_that_hang_on_little_are_counted(tmp_path: Path) -> None:
+    made = recognize(tmp_path / "run")
+    close = "seed 0: {} of 24 clips, whose two most probable classes lie within 0.01"
+    assert made.may_move() == (close.format(0),)
+    even = tuple(
+        replace(f, probabilities=((0.4, 0.395, 0.205), *f.probabilities[1:])) for f in made.folds
+    )
+    assert replace(made, folds=even).may_move() == (close.format(4),)

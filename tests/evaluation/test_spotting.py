@@ -540,3 +540,14 @@ def test_rows_that_are_none_are_refused() -> None:
             make("s", "v", "macro", 5, 4)
         with pytest.raises(ValueError, match="kind must be"):
             make("s", "v", "Macro", 5, 6)  # type: ignore[arg-type]
+
+
+def test_scores_that_hang_on_a_frame() -> None:
+    """5 of 10 frames hit; one fewer does not, and 4 of 10 would with one more."""
+    truths = [truth(0, 9), truth(100, 109), truth(200, 209), truth(300, 309, "micro")]
+    found = [spotted(0, 4), spotted(100, 103), spotted(200, 209), spotted(350, 359, kind="micro")]
+    report = evaluate(found, truths)
+    assert report.counts("macro") == Counts(2, 1, 1)
+    assert report.one_frame_off("macro") == (Counts(1, 2, 2), Counts(3, 0, 0))
+    assert report.one_frame_off("micro") == (Counts(0, 1, 1), Counts(0, 1, 1))
+    assert report.one_frame_off() == (Counts(1, 3, 3), Counts(3, 1, 1))

@@ -21,6 +21,8 @@ from aumer.evaluation.recognition import (
 )
 from aumer.training.listing import Unseen
 
+#: Two probabilities that lie closer than this may change places on another machine.
+CLOSE = 0.01
 #: Metrics that are printed with their intervals.
 PRINTED = ("uf1", "uar", "accuracy")
 #: What a fold's file calls otherwise: "seconds" there is all that the fold took.
@@ -185,6 +187,17 @@ class RecognitionResult(Result[Fold]):
             "the notes and the result say which, and why",
         )
 
+    def may_move(self) -> tuple[str, ...]:
+        close = {
+            seed: sum(_close(fold) for fold in self.folds if fold.seed == seed)
+            for seed in self.reports
+        }
+        return tuple(
+            f"seed {seed}: {n} of {int(self.reports[seed].table.sum())} clips, whose two most "
+            f"probable classes lie within {CLOSE:g}"
+            for seed, n in close.items()
+        )
+
     def _of_part(self, part: str) -> tuple[str, ...]:
         return next(iter(self.parts[part].values())).subjects
 
@@ -221,6 +234,14 @@ class RecognitionResult(Result[Fold]):
             self.reports[seeds[0]].to_markdown(),
             *(f"- {note}" for note in self.notes),
         ]
+
+
+def _close(fold: Fold) -> int:
+    """How many clips of a fold hang on little."""
+    if not fold.probabilities or len(fold.probabilities[0]) < 2:
+        return 0
+    ranked = np.sort(np.array(fold.probabilities), axis=1)
+    return int((ranked[:, -1] - ranked[:, -2] < CLOSE).sum())
 
 
 def scored(

@@ -213,6 +213,26 @@ class SpottingResult(Result[Mapping[str, Any]]):
         lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
         return [*lines, *self._made_of()]
 
+    def may_move(self) -> tuple[str, ...]:
+        found = []
+        for s in self.scored:
+            if s.report is None:
+                continue
+            rows = []
+            for name, kind in ROWS:
+                fewest, most = s.report.one_frame_off(kind)
+                if fewest != most:
+                    rows.append(f"{name} F1 {fewest.f1:.4f} to {most.f1:.4f}")
+            where = f"{s.dataset}, seed {s.seed}, {s.selection}"
+            found.append(
+                f"{where}: {', '.join(rows)}, if each predicted end is up to one frame off"
+                if rows
+                else f"{where}: no row, even if each predicted end is one frame off"
+            )
+        if found and self.about["model"]["trained"] == "on every fold":
+            found.append("all rows by more than that, as weights differ there too")
+        return tuple(found)
+
     def submissions(self) -> dict[str, str]:
         first = self.protocol.submission_first_frame
         return {
