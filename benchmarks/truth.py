@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aumer.config import RuleSettings
-from aumer.evaluation.matching import count
+from aumer.evaluation.matching import Judged, count
 from aumer.spotting.rules import RuleSpotter
 from aumer.types import KINDS, Counts, Expression, Features, Interval, Kind
 from benchmarks.data import test_data
@@ -39,11 +39,14 @@ class Truth:
     def judged(self, spotted: Iterable[Expression]) -> list[Expression]:
         return [e for e in spotted if not any(e.apex in region for region in self.unsure)]
 
-    def counts(self, spotted: Iterable[Expression], *, kinds: bool) -> Counts:
+    def counts(self, spotted: Iterable[Expression], *, kinds: bool) -> Judged:
+        spotted = list(spotted)
         judged = self.judged(spotted)
+        left_out = Judged(left_out=len(spotted) - len(judged))
         if not kinds:
-            return count([e.interval for e in judged], [t for _, t in self.expressions], iou=IOU)
-        return Counts.total(
+            found = count([e.interval for e in judged], [t for _, t in self.expressions], iou=IOU)
+            return left_out + found
+        return left_out + Counts.total(
             count(
                 [e.interval for e in judged if e.kind == kind],
                 [t for k, t in self.expressions if k == kind],
@@ -140,8 +143,9 @@ def chosen_on_others(runs: Sequence[tuple[float, Mapping[str, Counts]]]) -> dict
 
 def line(name: str, counts: Counts) -> str:
     text = f"{name:34} TP {counts.tp:2} FP {counts.fp:2} FN {counts.fn:2}"
-    if counts == Counts():  # nothing there and nothing spotted is right, and no ratio says so
-        return text + "  nothing there, nothing spotted"
-    return (
-        text + f"  precision {counts.precision:.3f} recall {counts.recall:.3f} F1 {counts.f1:.3f}"
-    )
+    left_out = counts.left_out if isinstance(counts, Judged) else 0
+    end = f"  (spotted in ignore regions, left out: {left_out})" if left_out else ""
+    if not counts.tp + counts.fp + counts.fn:  # is right, and no ratio says so
+        return text + "  nothing there, nothing spotted" + end
+    figures = (counts.precision, counts.recall, counts.f1)
+    return text + "  precision {:.3f} recall {:.3f} F1 {:.3f}".format(*figures) + end

@@ -17,7 +17,7 @@ from aumer.cli import main
 from aumer.data import load, read_table
 from aumer.data.check import check
 from aumer.errors import EXIT_OK
-from aumer.evaluation.rows import Prediction, Truth
+from aumer.evaluation.rows import PredictedInterval, Truth
 from aumer.evaluation.tables import (
     as_dicts,
     read_labels,
@@ -108,7 +108,7 @@ def simulated_features(path: Path) -> None:
 
 
 def scored_predictions(path: Path) -> None:
-    write_csv(path, [Prediction("s001", NAME, k, a, c, b) for k, a, b, c in SPANS])
+    write_csv(path, [PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS])
 
 
 def scored_truths(path: Path) -> None:
@@ -116,12 +116,14 @@ def scored_truths(path: Path) -> None:
 
 
 def stored_rows(path: Path) -> None:
-    rows = [Prediction("s001", NAME, k, a, c, b) for k, a, b, c in SPANS]
+    rows = [PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS]
     path.write_text(json.dumps({"rows": as_dicts(rows)}))
 
 
 def submitted(path: Path) -> None:
-    path.write_text(submission([Prediction("s001", NAME, k, a, c, b) for k, a, b, c in SPANS], 0))
+    path.write_text(
+        submission([PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS], 0)
+    )
 
 
 def labels(path: Path) -> None:

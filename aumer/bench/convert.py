@@ -32,7 +32,8 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     """Give a folder with ``about.json`` and ``seed0-*.json`` the files that every run has now.
 
     The files of before are removed at the end, so that a conversion that was killed can be made
-    again. A run that the command line had finished is scored again.
+    again. A run that the command line had finished is scored again. Nothing says what code made its
+    folds, so that a run which goes on from there makes them again.
 
     Args:
         protocol: of a run without ``result.json``, which says it.
@@ -68,7 +69,7 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
                 "fold": fold.subject,
                 "dataset": part.dataset,
                 "seed": fold.seed,
-                "depends": {"run": run, **task.depends(part, truth)},
+                "depends": {"run": run},
                 "tested": list(dict.fromkeys(fold.whose)),
                 "trained": list(dict.fromkeys(whose[k][1] for k in part.trained)),
                 **fold.to_dict(),

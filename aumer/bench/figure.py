@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,23 @@ from aumer.evaluation.bootstrap import Difference, Estimate, difference, interva
 from aumer.types import IntArray
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a mean over seeds may be off.
+
+    Attributes:
+        over: "subjects": a 95 % interval over resampled subjects; "seeds": the least and the
+            largest of the seeds' own, where they lie further apart than that interval.
+    """
+
+    low: float
+    high: float
+    over: Literal["subjects", "seeds"]
+
+    def __str__(self) -> str:
+        return f"{self.low:.4f} to {self.high:.4f} ({self.over})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +57,25 @@ class Figure:
     def seeds(self) -> int:
         """How many there are."""
         return int(self.counts.shape[1])
+
+    @property
+    def by_seed(self) -> tuple[float, ...]:
+        """Of all subjects' counts, for each seed."""
+        counts = self.counts.sum(axis=0)
+        return tuple(float(self.metric(counts[k][None])[0]) for k in range(self.seeds))
+
+    def spread(self) -> Spread | None:
+        """The wider of the interval over subjects and the range of the seeds.
+
+        `None` with one subject and one seed.
+        """
+        low, high = min(self.by_seed), max(self.by_seed)
+        if len(self.subjects) < 2:
+            return Spread(low, high, "seeds") if self.seeds > 1 else None
+        estimate = self.bootstrap()
+        if high - low > estimate.high - estimate.low:
+            return Spread(low, high, "seeds")
+        return Spread(estimate.low, estimate.high, "subjects")
 
     @property
     def value(self) -> float:

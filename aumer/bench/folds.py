@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aumer.bench.code import code_of, code_of_part, machine
+from aumer.bench.result import versions
 from aumer.bench.split import Fold
 from aumer.bench.store import FOLD_FORMAT, Store
 from aumer.bench.task import Items_, Progress, Task, Work
 from aumer.bench.workers import Workers
 from aumer.config import digest
+
+_log = logging.getLogger("aumer")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +56,14 @@ def job(
         store: for the state of a training that is killed; `None` keeps none.
     """
     workers = workers or Workers()
-    depends = {"run": run, **task.depends(fold, items)}
+    made_by = [code_of_part(part) for part in (type(task), *task.parts())]
+    depends = {
+        "run": run,
+        "settings": digest(task.in_force()),
+        "code": digest([code_of(task.code), made_by]),
+        "versions": digest(versions()),
+        **task.depends(fold, items),
+    }
     checkpoint = None
     if store is not None and task.resumes and workers.share_files:
         # By all it depends on, so that the state of another run is never found.
@@ -69,22 +82,30 @@ def run_folds(
     run: str,
     store: Store,
     workers: Workers,
-    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Run what is not there yet; each result is written as it comes.
+    """Run what is not there yet, and with a word what is no longer what would be made now.
 
-    Raises:
-        UsageError: a fold in the store was made of something else, and is not to be overwritten.
+    Each result is written as it comes.
     """
-    jobs = []
+    jobs, stale = [], Counter[str]()
     for seed in seeds:
         for fold in folds:
             one = job(task, fold, items, seed, run=run, store=store, workers=workers)
-            if not store.done(seed, fold.name, one.depends, overwrite=overwrite):
+            why = store.stale(seed, fold.name, one.depends)
+            if why != "":
                 store.fold_path(seed, fold.name).parent.mkdir(parents=True, exist_ok=True)
                 jobs.append(one)
+                stale.update([why] if why else [])
     total = len(folds) * len(seeds)
+    if stale:
+        _log.warning(
+            "%d of %d folds in %s are made again: %s",
+            sum(stale.values()),
+            total,
+            store.folder,
+            "; ".join(f"{n} {why}" for why, n in stale.items()),
+        )
     if progress and jobs:
         progress("folds", total - len(jobs), total)
     for done, result in enumerate(workers.run(run_fold, jobs), start=1):
@@ -104,6 +125,8 @@ def run_fold(one: Job) -> dict[str, Any]:
         "dataset": one.dataset,
         "seed": one.seed,
         "depends": dict(one.depends),
+        "versions": versions(),
+        "machine": machine(),
         "tested": list(one.work.tested),
         "trained": list(one.work.trained),
         **found,

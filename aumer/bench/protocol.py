@@ -5,6 +5,7 @@ Shipped protocols lie in ``configs/bench/``. Nothing that changes a score is lef
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -26,6 +27,10 @@ Selection = Literal["fixed", "inner", "oracle"]
 FROM_TRAINING, FROM_PRESET = "train", "preset"
 #: The prior that joins no ROI to another.
 IDENTITY = "identity"
+
+
+#: A split that a title itself says, at its end.
+_SPLIT_IN_TITLE = re.compile(r"[,;:]? *leave[- ]one[- ]subject[- ]out *$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Protocol:
 
     Attributes:
         name: the file's.
-        title: one line for people.
+        title: one line for people, without the split, which `heading` says.
         kind: what is predicted: one of `aumer.bench.tasks.TASKS`.
         datasets: those that are tested, each scored by itself.
         split: "loso": each subject is tested once, by a model of the others; "k-fold": so are
@@ -142,6 +147,22 @@ class Protocol:
         """The network that this protocol calls `name`, if it does."""
         table = self.models.get(name)
         return None if table is None else strict.build(NetModel, table, f"models.{name}")
+
+    @property
+    def heading(self) -> str:
+        """The title with the split in force, whatever split a title of before says."""
+        return f"{_SPLIT_IN_TITLE.sub('', self.title)}, {self.split_in_words}"
+
+    @property
+    def split_in_words(self) -> str:
+        """How the tested were parted from those that a model learns from."""
+        return {
+            "loso": "leave one subject out",
+            "k-fold": f"{self.folds} groups of subjects left out in turn",
+            "hold-out": f"one of {self.folds} groups of subjects held out",
+            "cross-data-set": "each data set by a model of the others",
+            "unseen": "by a model of other data sets",
+        }[self.split]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and TOML have them."""

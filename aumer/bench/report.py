@@ -239,7 +239,7 @@ def _about(result: Result[Any]) -> About:
         "folder": str(result.folder.resolve()),
     }
     return About(
-        f"{protocol.title} – {result.model}",
+        f"{protocol.heading} – {result.model}",
         result.model,
         result.run.command,
         result.run.versions,

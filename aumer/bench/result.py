@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
 from aumer.bench.published import PublishedRow, rows_for
-from aumer.bench.store import RESULT, TABLE
+from aumer.bench.store import RESULT, TABLE, differences, sealed
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference
 from aumer.files import atomic_write
@@ -44,6 +44,8 @@ class Run:
         about: everything that the predictions depend on, but the data; its "model" is a table.
         folder: `None` for folds that are kept nowhere.
         command: as it was typed; "" for a run from Python.
+        versions: of the packages under which the folds were made.
+        machine: on which they were; "" where nothing says it.
     """
 
     protocol: Protocol
@@ -52,6 +54,7 @@ class Run:
     folder: Path | None = None
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=versions)
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Compared:
 
     Attributes:
         row: of the table: a kind of expression, or a metric.
-        difference: the first less the second.
+        difference: the first less the second, with its interval over subjects.
+        seeds: by how much the seeds of the run whose seeds vary more lie apart.
     """
 
     dataset: str
@@ -68,9 +72,21 @@ class Compared:
     first: float
     second: float
     difference: Difference
+    seeds: float = 0.0
+
+    @property
+    def of_seeds(self) -> bool:
+        """Whether seeds vary more than the interval over subjects is wide, so that it says little
+        of another training."""
+        return self.seeds > self.difference.high - self.difference.low
 
     def to_dict(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "row": self.row, **self.difference.to_dict()}
+        return {
+            "dataset": self.dataset,
+            "row": self.row,
+            **self.difference.to_dict(),
+            "range_of_seeds": self.seeds,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +152,10 @@ class Result(ABC, Generic[Fold]):
         """What whoever runs it must be told at once."""
         return ()
 
+    def may_move(self) -> tuple[str, ...]:
+        """Which rows of the table another machine may give otherwise, in words."""
+        return ()
+
     def submissions(self) -> dict[str, str]:
         """Further files by name, of data without a truth."""
         return {}
@@ -157,7 +177,8 @@ class Result(ABC, Generic[Fold]):
             if key not in theirs:
                 raise UsageError(f"only one of the two runs has the score {' '.join(key)}")
             values = ours.value, theirs[key].value
-            rows.append(Compared(*key, *values, ours.compare(theirs[key])))
+            seeds = max(max(f.by_seed) - min(f.by_seed) for f in (ours, theirs[key]))
+            rows.append(Compared(*key, *values, ours.compare(theirs[key]), seeds))
         return rows
 
     # -- output -------------------------------------------------------------------------------
@@ -170,6 +191,8 @@ class Result(ABC, Generic[Fold]):
             "model": self.model,
             "command": self.run.command,
             "versions": dict(self.run.versions),
+            "machine": self.run.machine,
+            "may_move": list(self.may_move()),
             "run": dict(self.about),
             **self.figures(),
             "folds": [self.fold_facts(fold) for fold in self.folds],
@@ -180,11 +203,14 @@ class Result(ABC, Generic[Fold]):
         """The table with what it was made of under it."""
         found = ", ".join(f"{name} {number}" for name, number in self.run.versions.items())
         lines = [
-            f"## {self.protocol.title}",
+            f"## {self.protocol.heading}",
             "",
             f"Model: **{self.model}**",
             "",
             *self.tables(),
+            f"- made on {self.run.machine or 'a machine that was not recorded'}: the same bit for "
+            "bit on one machine only, as sums of floats end otherwise on another",
+            *(f"- may move there: {words}" for words in self.may_move()),
             f"- versions: {found}",
             f"- command: `{self.run.command or 'from Python'}`",
         ]
@@ -197,7 +223,7 @@ class Result(ABC, Generic[Fold]):
             UsageError: the folds were kept in no folder.
         """
         document, table = self.folder / RESULT, self.folder / TABLE
-        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        text = json.dumps(sealed(self.to_dict()), indent=1, allow_nan=False)
         atomic_write(document, text + "\n", overwrite=True)
         atomic_write(table, self.to_markdown(), overwrite=True)
         for name, content in self.submissions().items():
@@ -207,17 +233,49 @@ class Result(ABC, Generic[Fold]):
 
 def comparison_table(first: Result[Any], second: Result[Any], rows: Iterable[Compared]) -> str:
     """Markdown of the differences of two runs."""
+    one, other = _told_apart(first, second)
     lines = [
-        f"| data set | score | {first.model} | {second.model} | difference | 95 % interval | p |",
+        f"| data set | score | {one} | {other} | difference | 95 % interval over subjects | p |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         d = row.difference
+        interval, p = f"{d.low:+.4f} to {d.high:+.4f}", f"{d.p:.4f}"
+        if row.of_seeds:
+            interval, p = f"seeds vary more: by {row.seeds:.4f}", "-"
         lines.append(
             f"| {row.dataset} | {row.row} | {row.first:.4f} | {row.second:.4f} | {d.value:+.4f} "
-            f"| {d.low:+.4f} to {d.high:+.4f} | {d.p:.4f} |"
+            f"| {interval} | {p} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def comparison_notes(first: Result[Any], second: Result[Any]) -> list[str]:
+    """What the two runs were, and in which settings they differ."""
+    names = _told_apart(first, second)
+    notes = [
+        f"{name}: {one.protocol.heading}, seeds {', '.join(map(str, one.protocol.seeds))}"
+        for name, one in zip(names, (first, second), strict=True)
+    ]
+    here, there = (
+        {k: v for k, v in one.about.items() if k != "versions"} for one in (first, second)
+    )
+    found = differences(here, there)
+    return [*notes, f"settings that differ: {', '.join(found) or 'none'}"]
+
+
+def _told_apart(first: Result[Any], second: Result[Any]) -> tuple[str, str]:
+    """The models' names, with what tells the runs apart where they are one."""
+    if first.model != second.model:
+        return first.model, second.model
+    here, there = (one.run.folder.parts if one.run.folder else () for one in (first, second))
+    shared = 0
+    while here[: shared + 1] == there[: shared + 1] and shared < min(len(here), len(there)):
+        shared += 1
+    own = ["/".join(parts[shared:]) for parts in (here, there)]
+    if not all(own):
+        own = ["first", "second"]
+    return f"{first.model} ({own[0]})", f"{second.model} ({own[1]})"
 
 
 def published_table(benchmark: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from aumer import strict
 from aumer.bench import protocol as protocols
+from aumer.bench.code import agreed
 from aumer.bench.folds import run_folds
 from aumer.bench.protocol import Protocol
 from aumer.bench.result import Result, Run
@@ -51,7 +52,8 @@ def run(
         overrides, decoder, settings, cache: see `aumer.bench.task.Options`.
         folder: of the run; by default ``aumer-bench/PROTOCOL-MODEL-DIGEST`` here, so that the same
             settings find the same folder.
-        overwrite: run anew what in the folder was made of something else.
+        overwrite: make the folder this run's where it is another's. What of a run's own folds does
+            not fit (other data, code or versions, a file that was altered) is made again anyway.
         score_only: run nothing. Without `roots` the truth is that of the last run.
         progress: called with what is being done, how much of it is done, and how much there is.
         command: as it was typed, for the table.
@@ -75,6 +77,7 @@ def run(
         else:
             truth = store.read_data(task.read)
         store.claim(about)
+        about = store.about()
         if not score_only:
             items = task.prepare(truth, workers, progress)
             store.write_data(truth.to_dict())
@@ -86,7 +89,6 @@ def run(
                 run=digest(about),
                 store=store,
                 workers=workers,
-                overwrite=overwrite,
                 progress=progress,
             )
     finally:
@@ -132,12 +134,21 @@ def scored(
     # Whom a model learnt from does not matter to its score.
     planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
     run = digest(made.about)
+    under: list[Mapping[str, str]] = []
+    machines: dict[str, None] = {}
+
+    def read(values: Mapping[str, Any]) -> Any:
+        under.append(values.get("versions") or made.versions)
+        machines.update(dict.fromkeys([values.get("machine", "")]))
+        return kind.parse(values)
+
     folds = [
-        store.finished(seed, fold.name, run, kind.parse)
+        store.finished(seed, fold.name, run, read)
         for seed in made.protocol.seeds
         for fold in planned
     ]
-    return kind.scored(made, truth, folds)
+    where = " and ".join(filter(None, machines))
+    return kind.scored(replace(made, versions=agreed(under), machine=where), truth, folds)
 
 
 def _roots(

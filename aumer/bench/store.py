@@ -2,8 +2,8 @@
 
 ``run.json`` is what all of the run depends on, ``data.json`` what it is scored over,
 ``seed-0/FOLD.json`` the result of each fold, and ``result.json`` and ``result.md`` the score. The
-same command goes on where it was killed; a fold is run again where anything that it depends on has
-changed.
+same command goes on where it was killed. A fold's file says what made it (settings, data, code,
+versions of packages) and bears a digest of itself: one that does not fit is made again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import atomic_write
 
@@ -23,6 +24,8 @@ RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
 #: What runs of recognition were called by before they had this layout.
 OLD = "about.json"
 FORMAT, FOLD_FORMAT = "aumer-bench/1", "aumer-bench-fold/1"
+#: Of all else in a file. Files of before have none.
+SEAL = "sha256"
 
 Parsed = TypeVar("Parsed")
 
@@ -59,10 +62,11 @@ class Store:
                 )
             return
         before = self.about()
-        if before != about and (score_only or not overwrite):
+        if not _fit(before, about) and (score_only or not overwrite):
+            differ = ", ".join(differences(_unversioned(before), about))
             raise UsageError(
-                f"{self.folder} holds another run: {', '.join(_differences(before, about))} "
-                "differ. Give another --output, or --overwrite to run it anew"
+                f"{self.folder} holds another run: {differ} differ. Give another "
+                "--output, or --overwrite to run it anew"
             )
 
     def check_layout(self) -> None:
@@ -84,7 +88,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot make the folder {self.folder}: {error.strerror}") from error
-        if not (self.folder / RUN).exists() or self._read(RUN) != about:
+        if not (self.folder / RUN).exists() or not _fit(self._read(RUN), about):
             write_json(self.folder / RUN, about)
 
     def about(self) -> dict[str, Any]:
@@ -103,13 +107,18 @@ class Store:
             raise UsageError(
                 f"{self.folder} holds no finished run of `aumer bench`: {name}: {error}"
             ) from error
+        if not intact(found):
+            raise UsageError(
+                f"{self.folder / name} is not as it was written: its digest does not fit. The "
+                "command of the run writes it anew"
+            )
         return found
 
     # -- data -----------------------------------------------------------------------------------
 
     def write_data(self, values: Mapping[str, Any]) -> None:
         """Keep what is scored."""
-        write_json(self.folder / DATA, {"format": FORMAT, **values})
+        write_json(self.folder / DATA, sealed({"format": FORMAT, **values}))
 
     def read_data(self, read: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
         """What is scored, as `read` makes it of the document."""
@@ -132,32 +141,29 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A line a key: rows of numbers with a line a number would be long.
         lines = ",\n".join(
-            f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in result.items()
+            f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in sealed(result).items()
         )
         atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
         self._forget_states(path)
 
-    def done(self, seed: int, name: str, depends: Mapping[str, str], *, overwrite: bool) -> bool:
-        """Whether a fold's result is there, and would be the same if it were made now.
-
-        Raises:
-            UsageError: it was made of something else, which is not to be overwritten.
-        """
+    def stale(self, seed: int, name: str, depends: Mapping[str, str]) -> str | None:
+        """Why a fold's result is not what would be made now; "" where it is, `None` without one."""
         path = self.fold_path(seed, name)
         if not path.exists():
-            return False
-        before = read_fold(path, lambda values: values["depends"])
-        if before == depends:
-            # Killed between the result and this: the state would lie there for good.
-            self._forget_states(path)
-            return True
-        if not overwrite:
-            changed = ", ".join(k for k, v in depends.items() if before.get(k) != v)
-            raise UsageError(
-                f"{path} was made of something else ({changed}); give another --output, or "
-                "--overwrite to run it anew"
-            )
-        return False
+            return None
+        try:
+            before = read_fold(path, lambda values: dict(values["depends"]))
+        except UsageError:
+            return "damaged or altered since"
+        unknown = [k for k in depends if k not in before]
+        changed = [k for k, v in depends.items() if k in before and before[k] != v]
+        if changed:
+            return f"made of other {' and '.join(changed)}"
+        if unknown:
+            return f"from before it was kept what made them ({', '.join(unknown)})"
+        # Killed between the result and this: the state would lie there for good.
+        self._forget_states(path)
+        return ""
 
     def _forget_states(self, path: Path) -> None:
         for state in path.parent.glob(f"{glob.escape(path.stem)}.*.checkpoint"):
@@ -199,6 +205,8 @@ def read_fold(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parse
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FOLD_FORMAT:
             raise ValueError(f"its format is {found['format']!r}")
+        if not intact(found):
+            raise ValueError("it is not as it was written, as its digest does not fit")
         _ = found["fold"], found["seed"], found["depends"]
         return parse(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -207,12 +215,35 @@ def read_fold(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parse
         ) from error
 
 
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With a digest of all of it, as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps({k: v for k, v in values.items() if k != SEAL}))
+    return {**values, SEAL: digest(plain)}
+
+
+def intact(found: Any) -> bool:
+    """Whether nothing was changed since it was sealed; what was never sealed may be intact."""
+    if not isinstance(found, dict) or SEAL not in found:
+        return True
+    return bool(found[SEAL] == digest({k: v for k, v in found.items() if k != SEAL}))
+
+
+def _fit(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two runs are one; versions, which runs of before held, are each fold's own."""
+    return _unversioned(before) == now
+
+
+def _unversioned(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in about.items() if k != "versions"}
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """The paths at which two tables differ."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = [*now, *(k for k in before if k not in now)]
         return [
             d
             for k in keys
-            for d in _differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k))
+            for d in differences(before.get(k), now.get(k), f"{name}.{k}" if name else str(k))
         ]
     return [] if json.dumps(before) == json.dumps(now) else [name]

@@ -107,6 +107,8 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         default_model: where none is asked for.
         pooled: how `aumer.bench.split.plan` parts subjects.
         no_use_for: keys of protocols, and options of the command line, that change nothing here.
+        code: modules and packages of aumer, by their names below ``aumer``, that predictions are
+            made by; a fold that others made is made again.
         protocol: as it is run: a model that draws nothing at random has one seed.
         name: the model's, for people.
         resumes: whether a killed fold goes on from a file.
@@ -116,6 +118,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     default_model: ClassVar[str]
     pooled: ClassVar[bool] = False
     no_use_for: ClassVar[tuple[str, ...]] = ()
+    code: ClassVar[tuple[str, ...]] = ()
 
     protocol: BenchProtocol
     name: str
@@ -160,6 +163,14 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     @abstractmethod
     def work(self, fold: Fold, items: Items_, workers: Workers) -> Work:
         """A fold's work, for those workers."""
+
+    def parts(self) -> tuple[object, ...]:
+        """What else predictions are made by, such as a model of the user's own."""
+        return ()
+
+    def in_force(self) -> Any:
+        """Every setting that predictions depend on, given or not, in what JSON can hold."""
+        return {}
 
     def close(self) -> None:
         """Let go of what was held for the folds."""

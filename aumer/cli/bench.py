@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Our evaluator's name, and the word for it and every published one.
 OURS = "aumer"
 ALL = "all"
+#: Instead of a figure that divides nothing by nothing.
+UNDEFINED = "undefined"
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -232,8 +234,10 @@ def _more_of(
         sections.append(_sweep(report))
     if args.per_subject:
         table = report.per_subject()
-        out["per_subject"] = table.to_dict(orient="records")
-        sections.append(_table([list(table.columns), *table.to_numpy().tolist()]))
+        # NaN, where nothing was there and nothing was found, is no JSON.
+        lines = [[None if v != v else v for v in row] for row in table.to_numpy().tolist()]
+        out["per_subject"] = [dict(zip(table.columns, line, strict=True)) for line in lines]
+        sections.append(_table([list(table.columns), *lines]))
     if args.errors:
         sections.append(_errors(report))
     if args.bootstrap is not None:
@@ -254,9 +258,12 @@ def _more_of(
 
 def _table(rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table whose columns stand under each other; numbers to the right."""
-    cells = [[f"{c:.4f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    cells = [[_cell(c) for c in row] for row in rows]
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
-    right = [all(isinstance(row[k], (int, float)) for row in rows[1:]) for k in range(len(widths))]
+    right = [
+        all(row[k] is None or isinstance(row[k], (int, float)) for row in rows[1:])
+        for k in range(len(widths))
+    ]
 
     def line(row: Sequence[str]) -> str:
         padded = (
@@ -270,22 +277,35 @@ def _table(rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(cells[0]), rule + "|", *map(line, cells[1:])]) + "\n"
 
 
+def _cell(value: Any) -> str:
+    if value is None:
+        return UNDEFINED
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
 def _side_by_side(found: Sequence[dict[str, Any]]) -> str:
     kinds = ("macro", "micro", "overall")
     rows: list[list[Any]] = [
-        ["evaluator", *(head for kind in kinds for head in (f"{kind} TP/FP/FN", "F1")), "rules"]
+        [
+            "evaluator",
+            *(head for kind in kinds for head in (f"{kind} TP/FP/FN", "F1")),
+            "left out",
+            "rules",
+        ]
     ]
     for one in found:
         if "refused" in one:
-            rows.append([one["evaluator"], *["-"] * 6, one["refused"]])
+            rows.append([one["evaluator"], *["-"] * 7, one["refused"]])
             continue
         row = [one["evaluator"]]
         for kind in kinds:
             s = one["scores"][kind]
             # An F1 of 0 would say that all was missed where there was nothing.
-            f1 = f"{s['f1']:.4f}" if s["truths"] or s["predictions"] else "-"
-            row += [f"{s['tp']}/{s['fp']}/{s['fn']}", f1]
-        rows.append([*row, _rules(one)])
+            f1 = s["f1"] if s["truths"] or s["predictions"] else None
+            row += [f"{s['tp']}/{s['fp']}/{s['fn']}", UNDEFINED if f1 is None else f"{f1:.4f}"]
+        dropped = {what: one.get(f"dropped_{what}", 0) for what in ("truths", "predictions")}
+        left = ", ".join(f"{n} {what}" for what, n in dropped.items() if n) or "nothing"
+        rows.append([*row, left, _rules(one)])
     return _table(rows)
 
 
@@ -306,23 +326,29 @@ def _rules(one: dict[str, Any]) -> str:
     ]
     if s.get("silent_subjects") == "drop":
         said.append("subjects without predictions: drop")
-    for what in ("truths", "predictions"):
-        if one.get(f"dropped_{what}"):
-            said.append(f"{one[f'dropped_{what}']} {what} dropped")
+    if s.get("silent_videos", "none") != "none":
+        said.append(f"videos without predictions: one, {s['silent_videos']}")
+    if s.get("one_frame") == "drop":
+        said.append("intervals of one frame match nothing")
+    if "second_f1" in one["scores"]["overall"]:
+        kinds = ("macro", "micro", "overall")
+        seconds = " / ".join(f"{one['scores'][kind]['second_f1']:.4f}" for kind in kinds)
+        said.append(f"its second block, 2 found / (predictions + truths): {seconds}")
     return "; ".join(said)
 
 
 def _sweep(report: SpottingReport) -> str:
-    from aumer.evaluation.spotting import ROWS, SWEEP
+    from aumer.evaluation.interface import ROWS, ratios
+    from aumer.evaluation.spotting import SWEEP
 
     rows: list[list[Any]] = [["F1 at IoU", *(f"{iou:g}" for iou in SWEEP)]]
     for name, kind in ROWS:
-        rows.append([name, *(counts.f1 for counts in report.sweep(kind).values())])
+        rows.append([name, *(ratios(counts)[2] for counts in report.sweep(kind).values())])
     return _table(rows)
 
 
 def _errors(report: SpottingReport) -> str:
-    from aumer.evaluation.spotting import ROWS
+    from aumer.evaluation.interface import ROWS
 
     rows: list[list[Any]] = [["error", "of", "unit", "pairs", "bias", "mean abs.", "median abs."]]
     for name, kind in ROWS:
@@ -337,15 +363,16 @@ def _errors(report: SpottingReport) -> str:
 def _bootstrap(
     args: argparse.Namespace, report: SpottingReport, other: SpottingReport | None
 ) -> tuple[dict[str, Any], str]:
-    from aumer.evaluation.spotting import ROWS
+    from aumer.evaluation.interface import ROWS, ratios
 
     options = {"replicates": args.bootstrap, "seed": args.seed}
     out: dict[str, Any] = {}
     rows: list[list[Any]] = [["F1", "value", "95 % from", "to"]]
     for name, kind in ROWS:
         e = report.bootstrap(kind, **options)
-        out[name] = e.to_dict()
-        rows.append([name, e.value, e.low, e.high])
+        found = ratios(report.counts(kind))[2] is not None
+        out[name] = e.to_dict() if found else None
+        rows.append([name, *((e.value, e.low, e.high) if found else [None] * 3)])
     text = _table(rows)
     if other is not None:
         out["against"] = {"predictions": args.against}

@@ -26,7 +26,8 @@ PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rul
 (`aumer bench list`).
 
 The same command goes on where it was killed. Folds are kept in the output folder, and those that
-are there are not run again, so that more seeds may be asked for later:
+are there are not run again, so that more seeds may be asked for later. One that other code, data,
+settings or versions of packages made, or that was altered, is made again, with a word:
 
     aumer bench casme-sq --data /data/CASME_sq --model aumer --workers 4
     aumer bench casme-sq --model aumer --score-only --scoring ends=open
@@ -74,10 +75,10 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
     comparing = actions.add_parser(
         "compare",
         parents=[common],
-        help="the difference of two runs' F1, with its interval over subjects",
+        help="the difference of two runs' F1 with its interval, and of their settings",
         description="Prints mean F1 over seeds (of recognition UF1, UAR and accuracy) of the first "
-        "run minus that of the second, with its 95 %% interval over the same resamples of "
-        "subjects.",
+        "run minus that of the second, with its 95 % interval over the same resamples of "
+        "subjects, unless seeds vary more than that; and in which settings the runs differ.",
     )
     comparing.add_argument("first", metavar="FOLDER", help="a run's output folder")
     comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
@@ -118,7 +119,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     add("--model", metavar="NAME", help="see below; default: rules, of recognition graph")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
-    add("--overwrite", action="store_true", help="run anew what was made of something else")
+    add("--overwrite", action="store_true", help="take a folder that holds another run")
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in that folder, too")
@@ -296,12 +297,12 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     for name in protocol.names():
         found = protocol.load(name)
         models = task_of(found.kind).models(found)
-        console.data(f"{name:20} {found.title}. Data: {', '.join(found.datasets)}; {models}\n")
+        console.data(f"{name:20} {found.heading}. Data: {', '.join(found.datasets)}; {models}\n")
     return EXIT_OK
 
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.result import comparison_table
+    from aumer.bench.result import comparison_notes, comparison_table
     from aumer.bench.run import stored
 
     first, second = stored(args.first), stored(args.second)
@@ -310,6 +311,7 @@ def _compare(args: argparse.Namespace, console: Console) -> int:
         console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     else:
         console.data(comparison_table(first, second, rows))
+        console.data("".join(f"- {note}\n" for note in comparison_notes(first, second)))
     return EXIT_OK
 
 

@@ -22,6 +22,10 @@ ROWS: tuple[tuple[str, Kind | None], ...] = (
 )
 
 
+#: Instead of a figure that divides nothing by nothing, in tables.
+UNDEFINED = "undefined"
+
+
 class Tallied(Protocol):
     """Counts that add over videos, and what follows from them: `types.Counts`, for instance."""
 
@@ -37,6 +41,16 @@ class Tallied(Protocol):
     def recall(self) -> float: ...
     @property
     def f1(self) -> float: ...
+
+
+def ratios(counts: Tallied) -> tuple[float | None, float | None, float | None]:
+    """Precision, recall and F1; `None` where nothing was predicted, or was there, or neither."""
+    tp, fp, fn = counts.tp, counts.fp, counts.fn
+    return (
+        counts.precision if tp + fp else None,
+        counts.recall if tp + fn else None,
+        counts.f1 if tp + fp + fn else None,
+    )
 
 
 class Report(ABC):
@@ -58,14 +72,25 @@ class Report(ABC):
         and "overall" the numbers tp, fp, fn, f1, truths and predictions.
         """
 
+    def left_out(self, kind: Kind | None = None) -> str:
+        """In words, the rows of one kind or of both that its rules leave out; or "nothing"."""
+        return "nothing"
+
     def to_markdown(self) -> str:
         """The score table with the rules under it."""
-        lines = ["| | TP | FP | FN | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
+        lines = [
+            "| | TP | FP | FN | precision | recall | F1 | left out |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
         for name, kind in ROWS:
             c = self.counts(kind)
+            precision, recall, f1 = (
+                UNDEFINED if v is None else f"{v:.4f}"
+                for v in (*ratios(c)[:2], self.f1(kind) if c.tp + c.fp + c.fn else None)
+            )
             lines.append(
-                f"| {name} | {c.tp} | {c.fp} | {c.fn} | {c.precision:.4f} | {c.recall:.4f} "
-                f"| {c.f1:.4f} |"
+                f"| {name} | {c.tp} | {c.fp} | {c.fn} | {precision} | {recall} | {f1} "
+                f"| {self.left_out(kind)} |"
             )
         return "\n".join([*lines, "", self.describe()]) + "\n"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,12 @@ class Tally:
         below = self.predictions * self.found + self.truths * self.tp
         return 2 * self.tp * self.found / below if below else 0.0
 
+    @property
+    def f1_of_finds(self) -> float:
+        """2 found / (predictions + truths)."""
+        rows = self.predictions + self.truths
+        return 2 * self.found / rows if rows else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "tp": self.tp,
@@ -95,7 +101,8 @@ class Tally:
             "truths": self.truths,
             "precision": self.precision,
             "recall": self.recall,
-            "f1": self.f1,
+            # Where nothing was there and nothing was predicted there is none.
+            "f1": self.f1 if self.predictions or self.truths else None,
         }
 
 
@@ -116,8 +123,11 @@ def predictions_that_hit(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> 
 
 
 def hits_and_finds(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """Precision counts the predictions that hit, recall the truths that are found."""
-    return Tally(int(hits.any(1).sum()), int(hits.any(0).sum()), *hits.shape)
+    """Precision counts the predictions that hit, recall those that are the best of a truth.
+
+    One that is the best of two truths is counted once, so recall may miss a truth that was found.
+    """
+    return Tally(int(hits.any(1).sum()), best_predictions(overlaps, hits).tp, *hits.shape)
 
 
 def best_predictions(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
@@ -129,18 +139,15 @@ def best_predictions(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tall
 
 
 def best_truth_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """In the order of the file, a prediction is a TP if its best truth is hit and not yet taken."""
+    """In the order of the file, a prediction is a TP if its best truth is hit and not yet taken.
+
+    Of equally good truths the last is its best.
+    """
     taken: set[int] = set()
     for overlap, hit in zip(overlaps, hits, strict=True):
         if hit.any():
-            taken.add(int(overlap.argmax()))
+            taken.add(len(overlap) - 1 - int(overlap[::-1].argmax()))
     return Tally(len(taken), len(taken), *hits.shape)
-
-
-def best_truth_or_phantom(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """As `best_truth_in_order`; a video without any prediction has a false one, [0, 0]."""
-    tally = best_truth_in_order(overlaps, hits)
-    return tally if tally.predictions else replace(tally, predictions=1)
 
 
 def free_truths_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
@@ -169,6 +176,9 @@ class Legacy:
     Attributes:
         counting: how hits become TPs; `None` for LGSNet's, which looks at both kinds at once.
         silent_subjects: "drop" loses the misses of a subject without any prediction.
+        silent_videos: what a video without predictions of a kind has: none, or one, [0, 0].
+        one_frame: an interval of one frame is matched like any other ("keep") or never ("drop").
+        second_block: whether a second block of figures divides its finds by all rows.
     """
 
     name: str
@@ -179,6 +189,9 @@ class Legacy:
     videos_without_truth: WithoutTruth
     counting: Counting | None
     silent_subjects: WithoutTruth = "keep"
+    silent_videos: Literal["none", "[0, 0]"] = "none"
+    one_frame: Literal["keep", "drop"] = "keep"
+    second_block: bool = False
 
     @property
     def settings(self) -> SpottingSettings:
@@ -201,15 +214,23 @@ class Legacy:
         Raises:
             UsageError: rows that do not fit; see `rows.prepare`.
         """
+        predictions, truths = list(predictions), list(truths)
         cases = _cases(self, predictions, truths, videos)
+        given = {id(p) for p in predictions}
+        left = (
+            len(truths) - sum(len(c.truths) for c in cases),
+            len(predictions) - sum(id(p) in given for c in cases for p in c.predictions),
+        )
         if self.counting is None:
-            return LegacyReport(self, _lgsnet(self, cases))
-        tallies: dict[Kind, Tally] = {kind: Tally() for kind in KINDS}
+            tallies = _lgsnet(self, cases)
+            counted = sum(t.predictions for t in tallies.values())
+            return LegacyReport(self, tallies, left[0], len(predictions) - counted)
+        tallies = {kind: Tally() for kind in KINDS}
         for case in cases:
             if case.truths or case.predictions:
-                overlaps = case.overlaps(self.ends)
+                overlaps = _overlaps(self, case)
                 tallies[case.kind] += self.counting(overlaps, _hits(self, overlaps))
-        return LegacyReport(self, tallies)
+        return LegacyReport(self, tallies, *left)
 
     def to_dict(self) -> dict[str, Any]:
         """Every rule by name."""
@@ -222,15 +243,39 @@ class Legacy:
             "missing_offset": self.missing_offset,
             "videos_without_truth": self.videos_without_truth,
             "silent_subjects": self.silent_subjects,
+            "silent_videos": self.silent_videos,
+            "one_frame": self.one_frame,
         }
 
+
+#: The predictions that SOFTNet's and its successors' code gives a video where it found none, since
+#: the metric that it uses takes no empty list.
+_PHANTOM: Literal["[0, 0]"] = "[0, 0]"
 
 #: The published evaluators by name, which `aumer.registry` finds as kind "evaluator".
 EVALUATORS: dict[str, Legacy] = {
     e.name: e
     for e in (
-        Legacy("megc2020", "MEGC 2020 baseline", ">=", "closed", "apex", "keep", truths_found),
-        Legacy("abpn", "ABPN 2022", ">", "open", "unmatchable", "keep", hits_and_finds),
+        Legacy(
+            "megc2020",
+            "MEGC 2020 baseline",
+            ">=",
+            "closed",
+            "apex",
+            "keep",
+            truths_found,
+            one_frame="drop",
+        ),
+        Legacy(
+            "abpn",
+            "ABPN 2022",
+            ">",
+            "open",
+            "unmatchable",
+            "keep",
+            hits_and_finds,
+            second_block=True,
+        ),
         Legacy(
             "auwgcn-2023",
             "AUW-GCN until February 2025",
@@ -249,9 +294,36 @@ EVALUATORS: dict[str, Legacy] = {
             "keep",
             best_predictions,
         ),
-        Legacy("softnet", "SOFTNet, MTSN", ">=", "closed", "apex", "drop", best_truth_in_order),
-        Legacy("mean", "MEAN", ">=", "closed", "apex", "drop", best_truth_or_phantom),
-        Legacy("sl-swin", "SL-Swin", ">=", "open", "apex", "drop", best_truth_in_order),
+        Legacy(
+            "softnet",
+            "SOFTNet",
+            ">=",
+            "closed",
+            "apex",
+            "drop",
+            best_truth_in_order,
+            silent_videos=_PHANTOM,
+        ),
+        Legacy(
+            "mean",
+            "MEAN",
+            ">=",
+            "closed",
+            "apex",
+            "drop",
+            best_truth_in_order,
+            silent_videos=_PHANTOM,
+        ),
+        Legacy(
+            "sl-swin",
+            "SL-Swin",
+            ">=",
+            "open",
+            "apex",
+            "drop",
+            best_truth_in_order,
+            silent_videos=_PHANTOM,
+        ),
         Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
         Legacy(
             "strs-official",
@@ -287,14 +359,23 @@ class LegacyReport(Report):
 
     Attributes:
         tallies: by kind.
+        dropped_truths, dropped_predictions: rows that it leaves out of the counts.
     """
 
     evaluator: Legacy
     tallies: dict[Kind, Tally]
+    dropped_truths: int = 0
+    dropped_predictions: int = 0
 
     def counts(self, kind: Kind | None = None) -> Tally:
         """The counts of one kind, or of both (overall)."""
         return sum(self.tallies.values(), Tally()) if kind is None else self.tallies[kind]
+
+    def left_out(self, kind: Kind | None = None) -> str:
+        dropped = {"truths": self.dropped_truths, "predictions": self.dropped_predictions}
+        if kind is not None:
+            return "see overall" if any(dropped.values()) else "nothing"
+        return ", ".join(f"{n} {what}" for what, n in dropped.items() if n) or "nothing"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -302,11 +383,18 @@ class LegacyReport(Report):
             "what": self.evaluator.what,
             "settings": self.evaluator.to_dict(),
             "scores": {
-                "macro": self.counts("macro").to_dict(),
-                "micro": self.counts("micro").to_dict(),
-                "overall": self.counts().to_dict(),
+                "macro": self._scores("macro"),
+                "micro": self._scores("micro"),
+                "overall": self._scores(),
             },
+            "dropped_truths": self.dropped_truths,
+            "dropped_predictions": self.dropped_predictions,
         }
+
+    def _scores(self, kind: Kind | None = None) -> dict[str, Any]:
+        counts = self.counts(kind)
+        second = {"second_f1": counts.f1_of_finds} if self.evaluator.second_block else {}
+        return {**counts.to_dict(), **second}
 
 
 def score(
@@ -331,10 +419,26 @@ def _cases(
 ) -> list[Case]:
     predictions = list(predictions)
     cases = list(prepare(predictions, truths, videos, legacy.settings).cases)
+    if legacy.silent_videos == _PHANTOM:
+        cases = [_with_phantom(c) if c.truths and not c.predictions else c for c in cases]
     if legacy.silent_subjects == "keep":
         return cases
     heard = {(p.subject, p.kind) for p in predictions}
     return [c for c in cases if (c.key[0], c.kind) in heard]
+
+
+def _with_phantom(case: Case) -> Case:
+    subject, video = case.key
+    return replace(case, predictions=(PredictedInterval(subject, video, case.kind, 0, 0),))
+
+
+def _overlaps(legacy: Legacy, case: Case) -> npt.NDArray[np.float64]:
+    overlaps = case.overlaps(legacy.ends)
+    if legacy.one_frame == "drop":
+        overlaps[[p.offset == p.onset for p in case.predictions]] = 0.0
+        ends_at = zip(case.truths, case.offsets, strict=True)
+        overlaps[:, [t.onset == offset for t, offset in ends_at]] = 0.0
+    return overlaps
 
 
 def _hits(legacy: Legacy, overlaps: npt.NDArray[np.float64]) -> BoolArray:

@@ -8,12 +8,31 @@ order of the predictions; the maximum matching does not, and no order gives more
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from aumer.types import Counts, Interval
+
+
+@dataclass(frozen=True)
+class Judged(Counts):
+    """Counts, and how many predictions were left out of them; all add.
+
+    A headline of counts alone would hide what a user sees spotted in the same video.
+    """
+
+    left_out: int = 0
+
+    def __add__(self, other: Counts) -> Judged:
+        counts = super().__add__(other)
+        left_out = self.left_out + (other.left_out if isinstance(other, Judged) else 0)
+        return Judged(counts.tp, counts.fp, counts.fn, left_out)
+
+    # A sum begins with plain counts, and Python asks the subclass first.
+    __radd__ = __add__
 
 
 def match(

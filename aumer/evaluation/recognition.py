@@ -213,7 +213,9 @@ class RecognitionReport:
         ]
         for row, (name, c) in zip(self.confusion, self.per_class().items(), strict=True):
             cells = " | ".join(str(n) for n in row.tolist())
-            lines.append(f"| {name} | {cells} | {c.tp} | {c.fp} | {c.fn} | {c.f1:.4f} |")
+            # Of a class that no clip has and none was called there is no F1.
+            f1 = f"{c.f1:.4f}" if c.tp + c.fp + c.fn else "undefined"
+            lines.append(f"| {name} | {cells} | {c.tp} | {c.fp} | {c.fn} | {f1} |")
         return "\n".join(lines) + "\n"
 
 

@@ -7,9 +7,10 @@ expression never match each other; "overall" pools the counts of both.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +19,11 @@ import numpy.typing as npt
 from aumer._moved import moved
 from aumer.errors import AumerError, UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate, difference, interval
-from aumer.evaluation.interface import ROWS as ROWS
-from aumer.evaluation.interface import Report
+from aumer.evaluation.interface import ROWS, Report, ratios
 from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import (
     Case,
+    Ends,
     PredictedInterval,
     SpottingSettings,
     Truth,
@@ -92,7 +93,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class BoundaryError:
-    """Prediction minus truth over the matched pairs that have both.
+    """PredictedInterval minus truth over the matched pairs that have both.
 
     Attributes:
         unit: "frames" or "ms".
@@ -120,6 +121,8 @@ class SpottingReport(Report):
         sweep_table: (thresholds, videos, kinds, 3) int64, by `SWEEP`.
         pairs: the true positives.
         dropped_truths, dropped_predictions: rows that the settings leave out of the counts.
+        dropped_by_kind: the same of "truths" and of "predictions", by kind.
+        hits_one_frame_off: (videos, kinds, 2) int64, see `one_frame_off`.
     """
 
     settings: SpottingSettings
@@ -129,6 +132,8 @@ class SpottingReport(Report):
     pairs: tuple[Pair, ...]
     dropped_truths: int
     dropped_predictions: int
+    dropped_by_kind: Mapping[str, Mapping[Kind, int]] = field(default_factory=dict)
+    hits_one_frame_off: IntArray = field(default_factory=lambda: np.zeros((0, 2, 2), np.int64))
 
     # -- scores -------------------------------------------------------------------------------
 
@@ -174,6 +179,28 @@ class SpottingReport(Report):
         """Denominators: truths by row of the table."""
         return {name: self.counts(kind).tp + self.counts(kind).fn for name, kind in ROWS}
 
+    def one_frame_off(self, kind: Kind | None = None) -> tuple[Counts, Counts]:
+        """The counts with the fewest and the most hits, if each predicted end were up to one frame
+        earlier or later.
+
+        Where they differ the score hangs on a frame, and another machine may give another.
+        """
+        now = self.counts(kind)
+        fewest, most = (int(n) for n in _of_kind(self.hits_one_frame_off, kind).sum(0))
+        fewer, more = fewest - now.tp, most - now.tp
+        return (
+            Counts(now.tp + fewer, now.fp - fewer, now.fn - fewer),
+            Counts(now.tp + more, now.fp - more, now.fn - more),
+        )
+
+    def left_out(self, kind: Kind | None = None) -> str:
+        """In words, the rows of one kind or of both that the settings leave out; or "nothing"."""
+        found = {
+            what: sum(n for k, n in by_kind.items() if kind in (None, k))
+            for what, by_kind in self.dropped_by_kind.items()
+        }
+        return ", ".join(f"{n} {what}" for what, n in found.items() if n) or "nothing"
+
     # -- subjects -----------------------------------------------------------------------------
 
     @cached_property
@@ -188,7 +215,10 @@ class SpottingReport(Report):
         return found
 
     def per_subject(self) -> pd.DataFrame:
-        """One row for each subject: videos, and tp, fp, fn, f1 of each kind and overall."""
+        """One row for each subject: videos, and tp, fp, fn, f1 of each kind and overall.
+
+        An F1 is NaN where there was nothing to find and nothing was predicted.
+        """
         import pandas as pd
 
         videos = Counter(video.subject for video in self.videos)
@@ -200,7 +230,7 @@ class SpottingReport(Report):
             counts = self._by_subject(kind)
             for j, what in enumerate(("tp", "fp", "fn")):
                 columns[f"{name}_{what}"] = counts[:, j]
-            columns[f"{name}_f1"] = f1_of(counts)
+            columns[f"{name}_f1"] = np.where(counts.any(1), f1_of(counts), np.nan)
         table: pd.DataFrame = pd.DataFrame(columns)
         return table
 
@@ -354,12 +384,15 @@ def evaluate(
     place = {video.key: i for i, video in enumerate(ready.videos)}
     table = np.zeros((len(place), len(KINDS), 3), np.int64)
     sweep = np.zeros((len(SWEEP), *table.shape), np.int64)
+    off = np.zeros((*table.shape[:2], 2), np.int64)
     pairs: list[Pair] = []
     for case in ready.cases:
         video, kind = place[case.key], KINDS.index(case.kind)
         overlaps = case.overlaps(settings.ends)
         hits = _matched(overlaps, settings, settings.iou)
         table[video, kind] = _three(case, len(hits))
+        shifted = _one_frame_off(case, settings.ends)
+        off[video, kind] = [len(_matched(s, settings, settings.iou)) for s in shifted]
         for k, iou in enumerate(SWEEP):
             sweep[k, video, kind] = _three(case, len(_matched(overlaps, settings, iou)))
         for p, t in hits:
@@ -376,6 +409,11 @@ def evaluate(
         tuple(pairs),
         ready.dropped_truths,
         ready.dropped_predictions,
+        {
+            "truths": _left_out(truths, [t for c in ready.cases for t in c.truths]),
+            "predictions": _left_out(predictions, [p for c in ready.cases for p in c.predictions]),
+        },
+        off,
     )
     check(report, predictions, truths)
     return report
@@ -421,6 +459,27 @@ def check(
         raise EvaluationError("the true positives are not the matched pairs")
 
 
+def _one_frame_off(
+    case: Case, ends: Ends
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(predictions, truths) the least and the largest IoU with ends up to a frame elsewhere."""
+    found = []
+    for a, b in product((-1, 0, 1), repeat=2):
+        moved = tuple(
+            replace(p, onset=p.onset + a, offset=max(p.onset + a, p.offset + b))
+            for p in case.predictions
+        )
+        found.append(replace(case, predictions=moved).overlaps(ends))
+    return np.min(found, 0), np.max(found, 0)
+
+
+def _left_out(
+    rows: Sequence[PredictedInterval | Truth], kept: Sequence[PredictedInterval | Truth]
+) -> dict[Kind, int]:
+    """By kind, how many rows were not kept."""
+    return {k: sum(r.kind == k for r in rows) - sum(r.kind == k for r in kept) for k in KINDS}
+
+
 def f1_of(counts: IntArray) -> npt.NDArray[np.float64]:
     """(N, 3) TP, FP, FN -> (N,) F1; 0 where all are 0."""
     below = 2 * counts[:, 0] + counts[:, 1] + counts[:, 2]
@@ -450,14 +509,8 @@ def _of_kind(table: IntArray, kind: Kind | None) -> IntArray:
 
 
 def _line(counts: Counts) -> dict[str, Any]:
-    return {
-        "tp": counts.tp,
-        "fp": counts.fp,
-        "fn": counts.fn,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-    }
+    shares = dict(zip(("precision", "recall", "f1"), ratios(counts), strict=True))
+    return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, **shares}
 
 
 def _scores(report: SpottingReport, kind: Kind | None) -> dict[str, Any]:
@@ -483,6 +536,6 @@ if not TYPE_CHECKING:  # a name that there is not stays an error
         __name__,
         {
             "Fold": "SubjectPredictions of this module",
-            "Prediction": "aumer.evaluation.rows.PredictedInterval",
+            "PredictedInterval": "aumer.evaluation.rows.PredictedInterval",
         },
     )

@@ -1,8 +1,8 @@
 """The loop by which every network is trained: steps, schedule, checkpoints, early stopping.
 
 Every epoch draws from a numpy generator of (seed, epoch), and from torch's as the task sets it, so
-that a run that was killed and goes on gives the weights of one that was not, bit for bit on a CPU
-with the same number of threads.
+that a run that was killed and goes on gives the weights of one that was not: bit for bit on the CPU
+of one machine with the same number of threads. On another machine sums of floats end otherwise.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Estimate, interval
+from aumer.evaluation.interface import ROWS
 from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import Case, PredictedInterval, VideoKey, prepare
-from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
+from aumer.evaluation.spotting import SpottingReport, f1_of
 from aumer.report import figures as figures
 from aumer.report.curves import PrecisionRecall, precision_recall
 from aumer.report.page import Block, Cell, Drawing, LeftOut, Section, TableBlock, Text

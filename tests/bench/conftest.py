@@ -12,6 +12,7 @@ import pytest
 
 from aumer.bench.protocol import Protocol, load
 from aumer.bench.run import run
+from aumer.bench.store import sealed
 from aumer.bench.tasks import recognition
 from aumer.bench.tasks.recognition_result import RecognitionResult
 from aumer.testing.clips import clips
@@ -78,6 +79,11 @@ def recognize(folder: Path, model: str = "svm-cells", **changes: Any) -> Recogni
         found = run(protocol, "root", model, folder=folder, command="aumer bench <x>")
     assert isinstance(found, RecognitionResult)
     return found
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """Change values of a JSON file as if it had been made so: with a digest that fits."""
+    path.write_text(json.dumps(sealed({**json.loads(path.read_text()), **changes})))
 
 
 def to_old_layout(folder: Path) -> Path:

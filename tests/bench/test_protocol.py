@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_shipped_protocols_say_everything(name: str) -> None:
                 "missing_offset",
                 "videos_without_truth",
             }
+
+
+@pytest.mark.parametrize("name", protocol.names())
+def test_a_heading_says_the_split_in_force(name: str) -> None:
+    """Whatever split a title says, as titles did."""
+    found = protocol.load(name)
+    assert "leave one subject out" not in found.title
+    assert found.heading == f"{found.title}, {found.split_in_words}"
+    changed = {"title": f"{found.title}, leave one subject out", "train_datasets": ()}
+    groups = replace(found, **changed, split="k-fold", folds=3)
+    assert groups.heading == f"{found.title}, 3 groups of subjects left out in turn"
 
 
 def test_a_protocol_is_read_strictly(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.conftest import TINY, recognize, small, to_old_layout
+from bench.conftest import TINY, recognize, rewritten, small, to_old_layout
 from results.pages import Page
 
 from aumer.bench import report as reports
@@ -69,13 +69,14 @@ def test_a_recognition_run(recognised: Path) -> None:
 def test_losses_embeddings_and_unseen_clips_of_a_network(copied: Path) -> None:
     """As folds of recognisers of sequences keep them."""
     for path in copied.glob("seed-0/*.json"):
-        fold = json.loads(path.read_text())
-        n = len(fold["clips"])
-        fold["log"] = [{"epoch": k, "loss": 1.0 / (k + 1), "inner_loss": 1.0} for k in range(3)]
-        fold["embeddings"] = [[float(k), k % 3, 1.0] for k in range(n)]
-        fold["unseen"] = 1
-        fold["chosen"] = {"gamma": 0.3}
-        path.write_text(json.dumps(fold))
+        n = len(json.loads(path.read_text())["clips"])
+        rewritten(
+            path,
+            log=[{"epoch": k, "loss": 1.0 / (k + 1), "inner_loss": 1.0} for k in range(3)],
+            embeddings=[[float(k), k % 3, 1.0] for k in range(n)],
+            unseen=1,
+            chosen={"gamma": 0.3},
+        )
     drawn = read(copied)
     assert isinstance(drawn, RecognitionRun)
     assert [len(t.log) for t in drawn.training] == [3] * 4 and drawn.chosen[0] == {"gamma": 0.3}
@@ -108,7 +109,9 @@ def test_what_a_run_says_of_its_scores_is_said(tmp_path: Path) -> None:
     assert next(iter(DESIGNED_ON.values())) in Page(draw(tmp_path / "run").html).text
 
 
-@pytest.mark.parametrize("how", ["gone", "relabelled", "another class", "damaged", "no result"])
+@pytest.mark.parametrize(
+    "how", ["gone", "altered", "relabelled", "another class", "damaged", "no result"]
+)
 def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
     path = copied / "seed-0" / "s1.json"
     fold = json.loads(path.read_text())
@@ -124,9 +127,15 @@ def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
         wanted = "holds no finished run"
     else:
         new = CLASSES[CLASSES.index(fold["predicted"][0]) - 1]
-        if how == "another class":
-            new, wanted = "fear", "'fear' is none of the classes"
-        path.write_text(json.dumps({**fold, "predicted": [new, *fold["predicted"][1:]]}))
+        predicted = [new, *fold["predicted"][1:]]
+        if how == "altered":
+            path.write_text(json.dumps({**fold, "predicted": predicted}))
+            wanted = r"s1.json is no fold of aumer's: it is not as it was written"
+        elif how == "another class":
+            rewritten(path, predicted=["fear", *predicted[1:]])
+            wanted = "'fear' is none of the classes"
+        else:
+            rewritten(path, predicted=predicted)
     with pytest.raises(UsageError, match=wanted):
         draw(copied)
 
@@ -146,8 +155,8 @@ def test_flow_images_beside_the_mistakes(
     with pytest.raises(UsageError, match="root is not the data of this run: clip"):
         read(recognised, data="root")
     result = json.loads((copied / "result.json").read_text())
-    result["protocol"]["datasets"] = ["casme2"]
-    (copied / "result.json").write_text(json.dumps(result))
+    protocol = {**result["protocol"], "datasets": ["casme2"]}
+    rewritten(copied / "result.json", protocol=protocol)
     with pytest.raises(UsageError, match="leave --data out"):
         read(copied, data="root")
 
@@ -190,10 +199,21 @@ def test_a_model_that_learns_nothing_is_not_called_one_of_the_others(
 
 def test_versions_are_the_run_s_and_not_those_of_today(spotted: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(spotted, tmp_path / "run"))
-    result = json.loads((folder / "result.json").read_text())
-    result["versions"] = {"torch": "0.1"}
-    (folder / "result.json").write_text(json.dumps(result))
+    for path in (folder / "seed-0").glob("*.json"):
+        rewritten(path, versions={"torch": "0.1"})
     assert Page(draw(folder).html).table("package") == [["torch", "0.1"]]
+    rewritten(path, versions={"torch": "0.2"})
+    assert Page(draw(folder).html).table("package") in (
+        [["torch", "0.1 and 0.2"]],
+        [["torch", "0.2 and 0.1"]],
+    )
+    # Runs of before said it in their result alone.
+    for path in (folder / "seed-0").glob("*.json"):
+        fold = json.loads(path.read_text())
+        del fold["versions"], fold["sha256"]
+        path.write_text(json.dumps(fold))
+    rewritten(folder / "result.json", versions={"torch": "0.3"})
+    assert Page(draw(folder).html).table("package") == [["torch", "0.3"]]
     next((folder / "seed-0").glob("*.json")).unlink()
     with pytest.raises(UsageError, match="there is no fold of"):
         draw(folder)

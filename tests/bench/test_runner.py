@@ -68,7 +68,7 @@ def folds_of(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(folder.glob("seed-*/*.json")):
         fold = read_fold(path, dict)
-        del fold["seconds"]
+        del fold["seconds"], fold["sha256"]
         fold["model"].pop("training_seconds", None)
         found[f"{path.parent.name}/{path.name}"] = fold
     return found
@@ -266,14 +266,16 @@ def test_a_folder_holds_one_run(tmp_path: Path, tables: Path, unbroken: Path) ->
         bench(tmp_path / "full", tables)
 
 
-def test_folds_of_changed_data_are_refused_and_run_anew(tmp_path: Path, tables: Path) -> None:
+def test_folds_of_changed_data_are_made_again_with_a_word(
+    tmp_path: Path, tables: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "run"
     bench(folder, tables, "rules")
     kept = (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns
     moved = write_tables(tmp_path / "moved", {SUBJECTS[1]: 20})
-    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json.*tested data.*--overwrite"):
-        bench(folder, moved, "rules")
-    bench(folder, moved, "rules", options={"overwrite": True})
+    assert not caplog.text
+    bench(folder, moved, "rules")
+    assert f"1 of 4 folds in {folder} are made again: 1 made of other tested data" in caplog.text
     assert (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns == kept
     fresh = tmp_path / "fresh"
     bench(fresh, moved, "rules")
@@ -361,6 +363,17 @@ def test_a_spotter_of_ones_own(
     # Others' expressions lie 7, 14 and 21 frames later: IoU 34/48, 27/55, 20/62 of 41 frames.
     assert result.reports()[0].counts("macro") == Counts(tp=2, fp=2, fn=6)
     assert result.reports()[0].counts("micro") == Counts(tp=0, fp=0, fn=4)
+
+
+def test_a_title_says_the_split_in_force(tmp_path: Path, tables: Path) -> None:
+    """Not the protocol's own, where it was changed."""
+    groups = bench(tmp_path / "a", tables, "rules", small(split="k-fold", folds=2)).to_markdown()
+    assert groups.startswith(
+        "## Simulated: the timelines of CAS(ME)^2, 2 groups of subjects left out in turn\n"
+    )
+    assert "leave one subject out" not in groups
+    text = bench(tmp_path / "b", tables, "rules").to_markdown()
+    assert text.startswith("## Simulated: the timelines of CAS(ME)^2, leave one subject out\n")
 
 
 def test_a_difference_is_between_the_same_subjects(tmp_path: Path, tables: Path) -> None:

@@ -128,7 +128,9 @@ class Guessing(Task[Coins, Coins, Mapping[str, Any]]):
         return Guessed(run, tuple(folds), truth)
 
 
-def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(ConfigError, match="kind must be one of spotting, recognition, spot-then"):
         Protocol("mine", "Coins", "coins", ("coins",), "loso")
     monkeypatch.setitem(TASKS, "coins", f"{__name__}:{Guessing.__name__}")
@@ -158,5 +160,9 @@ def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     again = run(protocol, tmp_path / "throws", folder=tmp_path / "most")
     assert ran == ["b"] and again.figures() == made.figures()
     (tmp_path / "throws").write_text("a1 a0 b1 c1")
-    with pytest.raises(UsageError, match=r"made of something else \(throws\)"):
-        run(protocol, tmp_path / "throws", folder=tmp_path / "most")
+    ran.clear()
+    run(protocol, tmp_path / "throws", folder=tmp_path / "most")
+    assert ran == ["a", "b", "c"]
+    assert (
+        "3 of 3 folds in" in caplog.text and "are made again: 3 made of other throws" in caplog.text
+    )

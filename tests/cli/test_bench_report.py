@@ -40,7 +40,7 @@ def test_a_run_is_drawn_at_once_or_later(
     drawn = run("bench report run")
     assert drawn.code == EXIT_OK and drawn.out == "run/report.html\n"
     text = page.read_text(encoding="utf-8")
-    assert "Four small timelines – rules" in Page(text).text
+    assert "Four small timelines, leave one subject out – rules" in Page(text).text
     page.unlink()
     again = run(f"{line} --report --score-only")
     assert again.code == EXIT_OK and again.out.startswith("## Four small")

@@ -52,7 +52,8 @@ def test_our_score_stands_beside_its_rules(run: Any) -> None:
     row = cells(done.out, "aumer")
     # Macro: 1 of 2 predictions, 1 of 2 truths. Micro: 1 of 2, 1 of 2.
     assert row[1:7] == ["1/1/1", "0.5000", "1/1/1", "0.5000", "2/2/2", "0.5000"]
-    assert "one-to-one; IoU >= 0.5; closed ends; missing offset: refuse" in row[7]
+    assert "one-to-one; IoU >= 0.5; closed ends; missing offset: refuse" in row[8]
+    assert row[7] == "nothing"
 
 
 def test_all_evaluators_side_by_side(run: Any) -> None:
@@ -62,10 +63,18 @@ def test_all_evaluators_side_by_side(run: Any) -> None:
     assert found["megc2020"] == ["1/1/1", "1/1/1", "2/2/2"]
     assert found["abpn"] == ["2/0/1", "1/1/1", "3/1/2"]  # both on one macro hit
     assert found["auwgcn-2023"] == ["2/0/0", "1/1/1", "3/1/1"]
-    assert found["softnet"] == ["1/1/1", "1/0/1", "2/1/2"]  # c has no truth
-    assert found["mean"] == ["1/2/1", "1/1/1", "2/3/2"]  # b has no prediction
+    # c has no truth; b has no prediction, and so a false one of each kind
+    assert found["softnet"] == found["mean"] == ["1/2/1", "1/1/1", "2/3/2"]
+    assert "videos without predictions: one, [0, 0]" in cells(done.out, "softnet")[8]
+    assert "intervals of one frame match nothing" in cells(done.out, "megc2020")[8]
+    # FIND 1 + 1; N 3 + 1 + ..., M 4: macro 2 x 1 / (2 + 2), micro 2 x 1 / (2 + 2).
+    assert "second block, 2 found / (predictions + truths): 0.5000 / 0.5000 / 0.5000" in done.out
     assert found["strs-official"] == ["1/1/0", "1/0/0", "2/1/0"]  # b is lost, and c has no truth
-    assert "missing offset: apex+20" in cells(done.out, "lgsnet")[7]
+    # c's prediction; of the script all of subject b, which is silent, too
+    assert cells(done.out, "mean")[7] == "1 predictions"
+    assert cells(done.out, "strs-official")[7] == "2 truths, 1 predictions"
+    assert cells(done.out, "abpn")[7] == "nothing"
+    assert "missing offset: apex+20" in cells(done.out, "lgsnet")[8]
 
 
 def test_one_published_evaluator(run: Any) -> None:
@@ -81,13 +90,13 @@ def test_a_missing_offset_is_refused_until_it_has_a_policy(run: Any) -> None:
     assert "line 5" in done.err and "--missing-offset" in done.err and "mirror" in done.err
     done = run("bench score p.csv t.csv --missing-offset drop")
     assert cells(done.out, "aumer")[3] == "1/1/0"
-    assert "1 truths dropped" in done.out
+    assert cells(done.out, "aumer")[7] == "1 truths"
 
 
 def test_videos_without_truth_can_be_left_out(run: Any) -> None:
     done = run("bench score p.csv whole.csv --videos-without-truth drop")
     assert cells(done.out, "aumer")[3] == "1/0/1"
-    assert "1 predictions dropped" in done.out
+    assert cells(done.out, "aumer")[7] == "1 predictions"
 
 
 def test_labels_for_training_are_truth(run: Any, tmp_path: Path) -> None:
@@ -148,7 +157,11 @@ def test_a_list_of_videos(run: Any, tmp_path: Path) -> None:
     done = run("bench score p.csv whole.csv --videos v.csv --per-subject")
     assert done.code == EXIT_OK
     assert cells(done.out, "carol")[-3:] == ["1", "0", "0.0000"]  # its false positive
-    assert cells(done.out, "dora")[1] == "1"
+    # Nothing to find and nothing predicted: no F1 of 0, as if all had been missed.
+    assert cells(done.out, "dora")[1:] == ["1", *["0", "0", "0", "undefined"] * 3]
+    told = json.loads(run("bench score p.csv whole.csv --videos v.csv --per-subject --json").out)
+    assert told["per_subject"][-1]["overall_f1"] is None
+    assert told["per_subject"][-2]["overall_f1"] == 0.0  # carol's false positive
     listed.write_text("video,subject\na_1,a\nb_1,b\n")
     done = run("bench score p.csv whole.csv --videos v.csv")
     assert done.code == EXIT_USAGE
@@ -164,7 +177,7 @@ def test_kinds_in_files_of_their_own(run: Any, tmp_path: Path) -> None:
     apart = run("bench score p_macro.csv whole_macro.csv --also p_micro.csv whole_micro.csv")
     assert apart.out == run("bench score p.csv whole.csv").out
     alone = cells(run("bench score p_macro.csv whole_macro.csv").out, "aumer")
-    assert alone[3:5] == ["0/0/0", "-"]
+    assert alone[3:5] == ["0/0/0", "undefined"]
 
 
 def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
@@ -203,7 +216,7 @@ def test_an_evaluator_that_cannot_score_says_why_and_the_others_do(
     (tmp_path / "t.csv").write_text("video,kind,onset,offset\na_1,macro,0,\n")
     done = run("bench score p.csv t.csv --evaluator all --missing-offset drop")
     assert done.code == EXIT_OK
-    assert "neither offset nor apex" in cells(done.out, "softnet")[7]
+    assert "neither offset nor apex" in cells(done.out, "softnet")[8]
     assert cells(done.out, "abpn")[1] == "0/2/1"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aumer.evaluation.matching import count, match
+from aumer.evaluation.matching import Judged, count, match
 from aumer.types import Counts, Interval
 
 
@@ -33,6 +33,14 @@ def best_by_trial(
         good = [overlap for overlap in overlaps if overlap >= iou]
         best = max(best, (len(good), sum(good)))
     return best
+
+
+def test_what_is_left_out_adds_with_the_counts() -> None:
+    one, other = Judged(1, 2, 3, left_out=2), Judged(left_out=1)
+    assert one + other == Judged(1, 2, 3, left_out=3)
+    assert one + Counts(1) == Counts(1) + one == Judged(2, 2, 3, left_out=2)
+    assert Counts.total([one, Counts(0, 1), other]) == Judged(1, 3, 3, left_out=3)
+    assert Judged(1, 1, 0, left_out=9).f1 == Counts(1, 1, 0).f1
 
 
 @given(some_intervals(), some_intervals(), thresholds)

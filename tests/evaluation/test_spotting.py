@@ -193,7 +193,7 @@ def test_a_subject_without_truth_keeps_its_false_positives_and_its_row() -> None
     table = report.per_subject()
     assert list(table["subject"]) == ["a", "b", "c"]
     assert list(table["overall_fp"]) == [0, 1, 0]
-    assert list(table["macro_f1"]) == [1.0, 0.0, 0.0]
+    assert np.array_equal(table["macro_f1"], [1.0, 0.0, np.nan], equal_nan=True)
     assert list(table["videos"]) == [1, 1, 1]
 
 
@@ -265,6 +265,9 @@ def test_missing_offsets_are_refused_dropped_or_kept_as_misses() -> None:
     dropped = evaluate(*rows, settings=SpottingSettings(missing_offset="drop"))
     assert dropped.counts() == Counts(fp=1, fn=1)
     assert dropped.dropped_truths == 1
+    lines = dropped.to_markdown().splitlines()
+    assert lines[2].endswith("| 1 truths |") and lines[3].endswith("| undefined | nothing |")
+    assert dropped.left_out() == "1 truths" and dropped.left_out("micro") == "nothing"
     kept = evaluate(*rows, settings=SpottingSettings(missing_offset="unmatchable"))
     assert kept.counts() == Counts(fp=1, fn=2)
     # Even a prediction of the one frame that is known does not match it.
@@ -297,6 +300,7 @@ def test_dropping_videos_without_truth_hides_their_false_positives() -> None:
     dropped = evaluate(*rows, SpottingSettings(videos_without_truth="drop"))
     assert dropped.counts() == Counts(tp=1)
     assert dropped.dropped_predictions == 2
+    assert dropped.left_out() == "2 predictions"
     assert "2 predictions dropped" in dropped.describe()
 
 
@@ -540,3 +544,14 @@ def test_rows_that_are_none_are_refused() -> None:
             make("s", "v", "macro", 5, 4)
         with pytest.raises(ValueError, match="kind must be"):
             make("s", "v", "Macro", 5, 6)  # type: ignore[arg-type]
+
+
+def test_scores_that_hang_on_a_frame() -> None:
+    """5 of 10 frames hit; one fewer does not, and 4 of 10 would with one more."""
+    truths = [truth(0, 9), truth(100, 109), truth(200, 209), truth(300, 309, "micro")]
+    found = [spotted(0, 4), spotted(100, 103), spotted(200, 209), spotted(350, 359, kind="micro")]
+    report = evaluate(found, truths)
+    assert report.counts("macro") == Counts(2, 1, 1)
+    assert report.one_frame_off("macro") == (Counts(1, 2, 2), Counts(3, 0, 0))
+    assert report.one_frame_off("micro") == (Counts(0, 1, 1), Counts(0, 1, 1))
+    assert report.one_frame_off() == (Counts(1, 3, 3), Counts(3, 1, 1))

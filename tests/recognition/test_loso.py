@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aumer.bench import folds as folds_module
 from aumer.bench.recognizers import factory
+from aumer.bench.store import sealed
 from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import scored
 from aumer.bench.workers import Workers
@@ -65,7 +68,7 @@ def test_workers_change_nothing() -> None:
     assert [replace(f, seconds=0) for f in one] == [replace(f, seconds=0) for f in two]
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = clips(0, subjects=3)
     loso(data, SVM, subjects=["s1"], folder=tmp_path)
     (kept,) = tmp_path.glob("seed-0/*.json")
@@ -73,16 +76,39 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     folds = loso(data, SVM, folder=tmp_path, progress=lambda *n: told.append(n))
     assert kept.read_text() == before and told == [("folds", n, 3) for n in (1, 2, 3)]
-    again = loso(data, _never, folder=tmp_path)
-    assert again == folds
-    with pytest.raises(UsageError, match=r"made of something else \(tested data\)"):
-        loso(replace(data, labels=(data.labels + 1) % 3), SVM, folder=tmp_path)
-    kept.write_text(json.dumps({"format": "other"}))
-    with pytest.raises(UsageError, match="is no fold of aumer"):
-        loso(data, SVM, folder=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(folds_module, "run_fold", _never)
+        assert loso(data, SVM, folder=tmp_path) == folds
 
 
-def _never(seed: int) -> Recognizer:
+@pytest.mark.parametrize("what", ["labels", "inputs", "options", "function", "damaged"])
+def test_folds_that_do_not_fit_are_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    data, model, why = clips(0, subjects=3), SVM, "3 of 3 folds"
+    loso(data, SVM, folder=tmp_path)
+    if what == "labels":
+        data, why = replace(data, labels=(data.labels + 1) % 3), "made of other data and tested da"
+    elif what == "inputs":
+        data, why = replace(data, inputs=data.inputs * 2 + 1), "3 made of other data$"
+    elif what == "options":
+        model, why = factory("svm-cells", {"cells": 3}), "3 made of other code"
+    elif what == "function":
+        model = lambda seed: SvmCells()  # noqa: E731
+        why = "3 made of other code"
+    else:
+        (tmp_path / "seed-0" / "s1.json").write_text(json.dumps({"format": "other"}))
+        why = "1 of 3 folds in .* are made again: 1 damaged or altered since"
+    again = loso(data, model, folder=tmp_path)
+    assert re.search(why, caplog.text, re.MULTILINE)
+    fresh = loso(data, model)
+    assert [replace(f, seconds=0) for f in again] == [replace(f, seconds=0) for f in fresh]
+    caplog.clear()
+    loso(data, model, folder=tmp_path)
+    assert not caplog.text
+
+
+def _never(job: Any) -> Any:
     raise AssertionError("a fold that was done is trained again")
 
 
@@ -162,7 +188,9 @@ def test_svm_s_arrays_are_scikit_learn_s_machine() -> None:
     assert made.classes == CLASSES
 
 
-def test_a_fold_keeps_what_reports_are_made_of(tmp_path: Path) -> None:
+def test_a_fold_keeps_what_reports_are_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Attribution, losses and embeddings; and a file from before they were kept is still read."""
     data = clips(0, subjects=3)
 
@@ -172,17 +200,21 @@ def test_a_fold_keeps_what_reports_are_made_of(tmp_path: Path) -> None:
         def embeddings(self, inputs: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
             return inputs.mean((1, 2))
 
-    (fold,) = loso(data, lambda seed: Telling(), subjects=["s1"], folder=tmp_path)
+    def telling(seed: int) -> Recognizer:
+        return Telling()
+
+    (fold,) = loso(data, telling, subjects=["s1"], folder=tmp_path)
+    monkeypatch.setattr(folds_module, "run_fold", _never)
     own = data.inputs[data.of_subject("s1")]
     assert fold.log == Telling.log and fold.rois == SvmCells().rois
     np.testing.assert_allclose(fold.embeddings, own.mean((1, 2)), atol=1e-5)
     model = Telling().fit(data.take(~data.of_subject("s1")))
     np.testing.assert_allclose(fold.attribution[0], model.attribution(own[0]), atol=1e-5)
-    assert loso(data, _never, subjects=["s1"], folder=tmp_path) == (fold,)
+    assert loso(data, telling, subjects=["s1"], folder=tmp_path) == (fold,)
     (kept,) = tmp_path.glob("seed-0/*.json")
     old = json.loads(kept.read_text())
     for key in ("log", "embeddings", "attribution", "rois"):
         del old[key]
-    kept.write_text(json.dumps(old, indent=1))
-    (read,) = loso(data, _never, subjects=["s1"], folder=tmp_path)
+    kept.write_text(json.dumps(sealed(old)))
+    (read,) = loso(data, telling, subjects=["s1"], folder=tmp_path)
     assert read == replace(fold, log=(), embeddings=(), attribution=(), rois=())

@@ -115,6 +115,39 @@ def test_published_end_overwrites_start_and_ours_shares() -> None:
     assert ours[40, onset] == pytest.approx(0.5) and ours[40, offset] == pytest.approx(0.5)
 
 
+def _laid_one_after_another(marks: np.ndarray, width: int) -> np.ndarray:
+    """The published apex track of (270,) marks as it is described: mark by mark, in their order."""
+    track = np.zeros(270)
+    for row in np.flatnonzero(marks):
+        track[row] = 1
+        for k in range(1, width + 1):
+            height = np.exp(-(k**2) / 32)
+            if row - k >= 0:
+                track[row - k] = height
+            if row + k < 256:
+                track[row + k] = height
+    return track[7:263]
+
+
+@pytest.mark.parametrize(("kind", "width"), [("micro", 1), ("macro", 3)])
+def test_a_later_published_apex_overwrites_one_before_it(kind: Kind, width: int) -> None:
+    """Also its peak, where it is nearer than the widening."""
+    rng = np.random.default_rng(0)
+    crowded = 0
+    for _ in range(200):
+        labels = np.zeros((270, 8), np.uint8)
+        labels[rng.choice(270, rng.integers(1, 30), replace=False), 1 if kind == "micro" else 5] = 1
+        marks = labels[:, 1 if kind == "micro" else 5]
+        found = published_targets(labels)[:, column(kind, "apex")]
+        assert np.allclose(found, _laid_one_after_another(marks, width), atol=1e-7)
+        crowded += bool((np.diff(np.flatnonzero(marks)) <= width).any())
+    assert crowded > 50
+    labels[:] = 0
+    labels[[100, 101], 5] = 1
+    apex = published_targets(labels)[:, column("macro", "apex")]
+    assert apex[100 - 7] == pytest.approx(np.exp(-1 / 32)) and apex[101 - 7] == 1
+
+
 def test_other_shapes_of_labels_are_refused() -> None:
     with pytest.raises(UsageError, match=r"270.*found \(256, 8\)"):
         published_targets(np.zeros((256, 8)))

@@ -135,6 +135,21 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
     default_model = "graph"
     pooled = True
     no_use_for = ("decoder", "scoring", "level", "prior", "train_subjects")
+    # Clips are known by their frames and settings, so what makes inputs of them counts, too.
+    code = (
+        "bench.recognizers",
+        "bench.tasks.recognition",
+        "evaluation.recognition",
+        "face",
+        "flow",
+        "graph",
+        "learning",
+        "motion",
+        "recognition",
+        "training",
+        "types",
+        "video",
+    )
     resumes = True
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
@@ -180,11 +195,25 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             "model": {
                 "model": self.name,
                 "trained": "on every fold",
-                # The same numbers wherever they are computed, but for rounding.
-                "options": {k: v for k, v in self.options.items() if k != "device"},
+                "options": self._options,
                 "learning": self.learning,
             },
             **({} if NAME in self.protocol.datasets else {"features": self.reading.to_dict()}),
+        }
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        # The same numbers wherever they are computed, but for rounding.
+        return {k: v for k, v in self.options.items() if k != "device"}
+
+    def parts(self) -> tuple[object, ...]:
+        return (resolve(self.name),)
+
+    def in_force(self) -> Any:
+        return {
+            "options": self._options,
+            "learning": self.learning,
+            "reading": self.reading.to_dict(),
         }
 
     def open(
@@ -216,7 +245,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
 
     def depends(self, fold: Fold, items: ClipSet) -> dict[str, str]:
         rows = items.rows
-        return {"data": items.digest, "tested data": digest([rows[k] for k in fold.tested])}
+        known = items.digest or _content(items.clips)
+        return {"data": known, "tested data": digest([rows[k] for k in fold.tested])}
 
     def work(self, fold: Fold, items: ClipSet, workers: Workers) -> ClipWork:
         clips, seen = items.clips, len(items.clips)
@@ -286,6 +316,12 @@ class _AtHand(Recognition):
     def __init__(self, factory: Factory) -> None:
         self.protocol, self.name, self.factory = AT_HAND, "", factory
 
+    def parts(self) -> tuple[object, ...]:
+        return (self.factory,)
+
+    def in_force(self) -> Any:
+        return {}
+
 
 def loso(
     clips: AnyClips,
@@ -301,13 +337,12 @@ def loso(
 
     Args:
         subjects: only these folds.
-        folder: where each fold is kept as it ends; one that is there is not run again, and a
-            network's training goes on from the epoch at which it was killed. It is the caller's to
-            use one folder for one model and data.
+        folder: where each fold is kept as it ends; one that is there is not run again, unless it is
+            of other clips, code or versions, and a network's training goes on from the epoch at
+            which it was killed.
 
     Raises:
-        UsageError: clips without names, fewer than two subjects, an unknown one, or a fold in the
-            folder that is of other clips.
+        UsageError: clips without names, fewer than two subjects, or an unknown one.
     """
     items = ClipSet(clips)
     everyone = {fold.name: fold for fold in plan(AT_HAND, items.whose, pooled=True)}
@@ -390,6 +425,12 @@ def _unseen_notes(unseen: Sequence[Unseen]) -> list[str]:
         f"{count} without a face that can be followed: no model learns from it, and it is scored "
         f"as the class most frequent in training: {told}"
     ]
+
+
+def _content(clips: AnyClips) -> str:
+    """Of clips at hand, whatever they hold; "" where it cannot be said."""
+    inputs = getattr(clips, "inputs", None)
+    return _digest(clips) if isinstance(inputs, np.ndarray) else ""  # type: ignore[arg-type]
 
 
 def _digest(clips: Clips) -> str:

@@ -21,6 +21,8 @@ from aumer.evaluation.recognition import (
 )
 from aumer.training.listing import Unseen
 
+#: Two probabilities that lie closer than this may change places on another machine.
+CLOSE = 0.01
 #: Metrics that are printed with their intervals.
 PRINTED = ("uf1", "uar", "accuracy")
 #: What a fold's file calls otherwise: "seconds" there is all that the fold took.
@@ -149,7 +151,7 @@ class RecognitionResult(Result[RecognitionFold]):
 
     def figures(self) -> dict[str, Any]:
         return {
-            **{name: self.bootstrap(name).to_dict() for name in PRINTED},
+            **{name: self._estimate(name) for name in PRINTED},
             "seeds": {str(seed): report.to_dict() for seed, report in self.reports.items()},
             "parts": {
                 part: {name: self.mean(name, part) for name in PRINTED} for part in self.parts
@@ -160,6 +162,13 @@ class RecognitionResult(Result[RecognitionFold]):
             "unseen": [asdict(clip) for clip in self.unseen],
             "notes": list(self.notes),
         }
+
+    def _estimate(self, metric: str) -> dict[str, float]:
+        spread = self.figure(metric).spread()
+        found = self.bootstrap(metric).to_dict()
+        if spread is not None and spread.over == "seeds":
+            found |= {"seeds_low": spread.low, "seeds_high": spread.high}
+        return found
 
     def fold_facts(self, fold: RecognitionFold) -> dict[str, Any]:
         return {
@@ -178,6 +187,17 @@ class RecognitionResult(Result[RecognitionFold]):
             "the notes and the result say which, and why",
         )
 
+    def may_move(self) -> tuple[str, ...]:
+        close = {
+            seed: sum(_close(fold) for fold in self.folds if fold.seed == seed)
+            for seed in self.reports
+        }
+        return tuple(
+            f"seed {seed}: {n} of {int(self.reports[seed].table.sum())} clips, whose two most "
+            f"probable classes lie within {CLOSE:g}"
+            for seed, n in close.items()
+        )
+
     def _of_part(self, part: str) -> tuple[str, ...]:
         return next(iter(self.parts[part].values())).subjects
 
@@ -186,15 +206,22 @@ class RecognitionResult(Result[RecognitionFold]):
         """Of training, summed over the folds of a seed, mean over seeds."""
         return sum(fold.seconds for fold in self.folds) / len(self.reports)
 
+    def _with_spread(self, metric: str) -> str:
+        figure = self.figure(metric)
+        spread = figure.spread()
+        assert spread is not None  # an interval needs two subjects, as every split has
+        return f"{figure.value:.4f} [{spread.low:.4f}, {spread.high:.4f}] ({spread.over})"
+
     def tables(self) -> list[str]:
         seeds = list(self.reports)
         return [
             f"{self.model}: {self.split} over {len(self.subjects)} subjects, seeds "
-            f"{', '.join(map(str, seeds))}; mean over seeds, 95 % interval over subjects",
+            f"{', '.join(map(str, seeds))}; mean over seeds, 95 % interval over subjects, or where "
+            "seeds lie further apart the least and the largest of theirs",
             "",
             "| part | UF1 | UAR | accuracy |",
             "|---|---|---|---|",
-            "| all | " + " | ".join(str(self.bootstrap(name)) for name in PRINTED) + " |",
+            "| all | " + " | ".join(self._with_spread(name) for name in PRINTED) + " |",
             *(
                 f"| {part} | "
                 + " | ".join(f"{self.mean(name, part):.4f}" for name in PRINTED)
@@ -207,6 +234,14 @@ class RecognitionResult(Result[RecognitionFold]):
             self.reports[seeds[0]].to_markdown(),
             *(f"- {note}" for note in self.notes),
         ]
+
+
+def _close(fold: RecognitionFold) -> int:
+    """How many clips of a fold hang on little."""
+    if not fold.probabilities or len(fold.probabilities[0]) < 2:
+        return 0
+    ranked = np.sort(np.array(fold.probabilities), axis=1)
+    return int((ranked[:, -1] - ranked[:, -2] < CLOSE).sum())
 
 
 def scored(

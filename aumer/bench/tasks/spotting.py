@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from aumer import registry
 from aumer.bench import models
 from aumer.bench.models import Fitted, Model
 from aumer.bench.protocol import Protocol
-from aumer.bench.result import Run, versions
+from aumer.bench.result import Run
 from aumer.bench.sources import (
     SIMULATED,
     Source,
@@ -144,6 +145,18 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
 
     kind: ClassVar[str] = "spotting"
     default_model = "rules"
+    code = (
+        "bench.models",
+        "bench.tasks.spot_then_recognize",
+        "bench.tasks.spotting",
+        "data.labels",
+        "evaluation.matching",
+        "graph",
+        "learning",
+        "spotting",
+        "training",
+        "types",
+    )
     #: Whether something is learnt even where the spotter is ready.
     learns_labels: ClassVar[bool] = False
 
@@ -184,8 +197,21 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             "protocol": kept,
             "model": self.model.to_dict(),
             "features": {k: v for k, v in self.settings.to_dict().items() if k != "rules"},
-            "versions": {k: v for k, v in versions().items() if k in ("aumer", "torch")},
         }
+
+    def parts(self) -> tuple[object, ...]:
+        if isinstance(self.model, models.Ready):
+            return (self.model.spotter,)
+        settings = self.model.settings
+        named = (("network", settings.net), ("targets", settings.targets))
+        return tuple(
+            registry.resolve(kind, name)
+            for kind, name in (*named, ("decoder", self.model.decoder))
+            if name in registry.names(kind)
+        )
+
+    def in_force(self) -> Any:
+        return {"model": self.model.to_dict(), "settings": self.settings.to_dict()}
 
     def open(
         self, roots: Mapping[str, StrPath], workers: Workers, progress: Progress | None

@@ -12,8 +12,9 @@ from aumer.bench.figure import Figure
 from aumer.bench.result import Result
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate
+from aumer.evaluation.interface import ROWS, UNDEFINED, ratios
 from aumer.evaluation.rows import PredictedInterval
-from aumer.evaluation.spotting import ROWS, SpottingReport, f1_of
+from aumer.evaluation.spotting import SpottingReport, f1_of
 from aumer.evaluation.strs import StrsReport
 from aumer.types import IntArray, Kind
 
@@ -158,7 +159,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
         return found
 
     def _summary(self) -> list[dict[str, Any]]:
-        """Mean and deviation over seeds, and the interval over subjects."""
+        """Mean and deviation over seeds, the interval over subjects, and what seeds range over
+        where that is more."""
         found = []
         for dataset, selection in self._groups():
             reports = self.reports(dataset, selection)
@@ -175,9 +177,14 @@ class SpottingResult(Result[Mapping[str, Any]]):
                     "f1_mean": float(np.mean(values)),
                     "f1_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
                 }
+                figure = self.figure(kind, dataset, selection)
                 if len(reports[0].subjects) > 1:
-                    estimate = self.bootstrap(kind, dataset, selection=selection)
+                    estimate = figure.bootstrap()
                     one[name] |= {"low": estimate.low, "high": estimate.high, "level": 0.95}
+                spread = figure.spread()
+                if spread is not None and spread.over == "seeds":
+                    # The interval over subjects would say too little of another training.
+                    one[name] |= {"seeds_low": spread.low, "seeds_high": spread.high}
             found.append(one)
         return found
 
@@ -207,6 +214,26 @@ class SpottingResult(Result[Mapping[str, Any]]):
         lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
         return [*lines, *self._made_of()]
 
+    def may_move(self) -> tuple[str, ...]:
+        found = []
+        for s in self.scored:
+            if s.report is None:
+                continue
+            rows = []
+            for name, kind in ROWS:
+                fewest, most = s.report.one_frame_off(kind)
+                if fewest != most:
+                    rows.append(f"{name} F1 {fewest.f1:.4f} to {most.f1:.4f}")
+            where = f"{s.dataset}, seed {s.seed}, {s.selection}"
+            found.append(
+                f"{where}: {', '.join(rows)}, if each predicted end is up to one frame off"
+                if rows
+                else f"{where}: no row, even if each predicted end is one frame off"
+            )
+        if found and self.about["model"]["trained"] == "on every fold":
+            found.append("all rows by more than that, as weights differ there too")
+        return tuple(found)
+
     def submissions(self) -> dict[str, str]:
         first = self.protocol.submission_first_frame
         return {
@@ -221,8 +248,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
     def _score_lines(self) -> list[str]:
         lines = [
             "| data set | seed | selection | macro TP/FP/FN | F1 | micro TP/FP/FN | F1 "
-            "| overall TP/FP/FN | F1 |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| overall TP/FP/FN | F1 | left out |",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for s in self.scored:
             if s.report is None:
@@ -230,11 +257,14 @@ class SpottingResult(Result[Mapping[str, Any]]):
             cells = [s.dataset, str(s.seed), s.selection]
             for _, kind in ROWS:
                 c = s.report.counts(kind)
-                cells += [f"{c.tp}/{c.fp}/{c.fn}", f"{c.f1:.4f}"]
+                f1 = ratios(c)[2]
+                cells += [f"{c.tp}/{c.fp}/{c.fn}", UNDEFINED if f1 is None else f"{f1:.4f}"]
+            cells.append(s.report.left_out())
             lines.append("| " + " | ".join(cells) + " |")
         lines += [
             "",
-            "| data set | selection | mean F1 of seeds | macro | micro | overall | 95 % interval |",
+            "| data set | selection | mean F1 of seeds | macro | micro | overall "
+            "| overall between |",
             "|---|---|---|---|---|---|---|",
         ]
         for one in self._summary():
@@ -242,10 +272,8 @@ class SpottingResult(Result[Mapping[str, Any]]):
             for name, _ in ROWS:
                 sd = one[name]["f1_sd"]
                 cells.append(f"{one[name]['f1_mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
-            overall = one["overall"]
-            cells.append(
-                f"{overall['low']:.4f} to {overall['high']:.4f}" if "low" in overall else "-"
-            )
+            spread = self.figure(None, one["dataset"], one["selection"]).spread()
+            cells.append("-" if spread is None else str(spread))
             lines.append("| " + " | ".join(cells) + " |")
         return lines
 
@@ -255,7 +283,10 @@ class SpottingResult(Result[Mapping[str, Any]]):
         if reports:
             lines.append(f"- rules: {reports[0].describe()}")
         if reports and len(reports[0].subjects) > 1:
-            lines.append("- interval of the overall F1 over 2000 resamples of the subjects, seed 0")
+            lines.append(
+                "- overall between: 95 % interval over 2000 resamples of the subjects, seed 0; "
+                "where seeds lie further apart, the least and the largest of theirs"
+            )
         model = self.about["model"]
         lines.append(f"- split: {self.protocol.split}; model trained {model['trained']}")
         if "prior" in model:

@@ -95,8 +95,9 @@ def published_targets(labels: npt.NDArray[Any]) -> FloatArray:
     """(..., 256, 10) targets in the order of `CHANNELS` from (..., 270, 8) label tracks.
 
     Starts and ends are widened by one row (micro) or three (macro), and so is the apex, with a
-    Gaussian of sigma 4 rows. Ends overwrite starts. To the right nothing is widened into rows from
-    256 of the 270 on, so a sample's last seven rows are unlike the others.
+    Gaussian of sigma 4 rows. Ends overwrite starts, and a later apex the flank, and even the peak,
+    of one before it. To the right nothing is widened into rows from 256 of the 270 on, so a
+    sample's last seven rows are unlike the others.
 
     Raises:
         UsageError: other shapes.
@@ -120,13 +121,16 @@ def published_targets(labels: npt.NDArray[Any]) -> FloatArray:
 
 
 def _widened(marks: npt.NDArray[np.bool_], kind: Kind) -> FloatArray:
-    """Gaussians of height 1 round the marks, cut at the published widening."""
-    out = marks.astype(np.float32)
-    for k in range(1, _WIDENING[kind] + 1):
+    """Gaussians of height 1 round the marks, cut at the published widening; later ones on top."""
+    out: FloatArray = np.zeros(marks.shape, np.float32)
+    width = _WIDENING[kind]
+    # A row's value is that of the last mark in reach: of the nearest one on its right, if any. So
+    # flanks to the right are laid first, from the farthest, and those to the left last.
+    for k in range(width, -width - 1, -1):
         height = np.float32(np.exp(-(k**2) / (2 * _APEX_SIGMA**2)))
-        leftwards, rightwards = out[..., :-k], out[..., k:PUBLISHED_SEGMENT]
-        np.maximum(leftwards, height * marks[..., k:], out=leftwards)
-        np.maximum(rightwards, height * marks[..., : PUBLISHED_SEGMENT - k], out=rightwards)
+        rows = out[..., k:PUBLISHED_SEGMENT] if k > 0 else out[..., : out.shape[-1] + k]
+        from_mark = marks[..., : PUBLISHED_SEGMENT - k] if k > 0 else marks[..., -k:]
+        rows[from_mark] = height
     return out
 
 
