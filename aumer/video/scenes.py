@@ -83,7 +83,7 @@ class Scenes:
             recent = [p.left for p in self._past if p.time_s >= time_s - _RECENT_S]
             cut = now.left > max(_CUT, _OUTSTANDING * max(recent, default=0.0))
         if cut:
-            self._past = []
+            self._past, now.left = [], 0.0  # another cut may follow at once
         since, sure = self._mixed(now)
         shows = bool(np.isfinite(since))
         confirmed = shows and (sure or self._showed)
