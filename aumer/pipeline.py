@@ -203,7 +203,7 @@ class Spotter:
             found = _worth_a_result(found, video, self.settings, min_coverage)
         else:
             _require_face(found[0], self.settings, min_coverage)
-        _require_motion(found, self.settings)
+        _require_motion(found, self.settings, min_coverage)
         ranges = {"start": start, "end": end, "fps": fps}
         return tuple(self._result(one, video, ranges, content, hook) for one in found)
 
@@ -231,7 +231,7 @@ class Spotter:
             content,
             {"input": dict(ranges)},
             video=analysis.video,
-            coverage=track.coverage,
+            coverage=analysis.coverage,
             face=track.number if self._by_number else None,
             notes=_notes(analysis, self.settings.face.follow),
             track=track,
@@ -393,7 +393,8 @@ def spot(
             it, and asking for one is an error.
         micro_max_s: the longest micro-expression in seconds: whatever spotted an expression, its
             kind is told anew by its duration. None leaves kinds as the spotter says.
-        min_coverage: least share of frames with a usable face, in [0, 1].
+        min_coverage: least share of frames with a usable face, and of the time in which its motion
+            could be measured, in [0, 1].
         cache: a folder where features are kept for the next run, or True for aumer's own; an
             interrupted run goes on where it stopped.
         progress: called with the number of frames decoded and the container's estimate, if any.
@@ -405,6 +406,7 @@ def spot(
         UsageError: an argument or a setting cannot be used.
         VideoError: the video cannot be read.
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
+        NoMotionError: a face is there, but its motion could be measured in no more of the time.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
     spotter = Spotter(
@@ -750,28 +752,39 @@ def _seconds_seen(track: FaceTrack) -> float:
     return float(track.valid.sum() * np.median(np.diff(track.times)))
 
 
-def _require_motion(found: tuple[Analysis, ...], settings: Settings) -> None:
+def _require_motion(
+    found: tuple[Analysis, ...], settings: Settings, min_coverage: float = 0.0
+) -> None:
     """A video without motion is not one without expressions."""
-    if any(one.features.valid.any() for one in found):
+    measured = max(one.coverage for one in found)
+    if measured > 0 and measured >= min_coverage:
         return
     track, most = found[0].track, settings.motion.max_gap_s
-    apart = float(np.median(np.diff(track.times))) if len(track) > 1 else 0.0
+    steps = np.diff(track.times)
+    apart = float(np.median(steps)) if len(steps) else 0.0
     if not apart:
         why = "one frame was analysed, and motion takes two; choose a wider range"
-    elif apart > most:
+    elif (steps > most).mean() >= 0.5:
         why = (
             f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
             "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
             f"per second, or set motion.max_gap_s above {apart:.3g}"
         )
+    elif track.coverage < 0.5:
+        why = (
+            f"the face is seen in {track.coverage:.0%} of the frames, and hardly twice in a row; "
+            "choose a range with start and end in which it is"
+        )
     else:
         why = (
             "no two neighboring frames show the same face well enough: the picture may be too "
-            "noisy, too dark or too small, or cut in every frame"
+            "noisy, too dark or too small, cut in every frame, or one that dissolves into another"
         )
+    little = f"in {measured:.1%} of the time, and at least {min_coverage:.0%} are needed"
     raise NoMotionError(
-        f"{found[0].video.name}: a face is there, but no motion could be measured: {why}. Nothing "
-        "is said about expressions"
+        f"{found[0].video.name}: a face is there, but "
+        f"{f'its motion could be measured {little}' if measured else 'no motion could be measured'}"
+        f": {why}. Nothing is said about expressions"
     )
 
 

@@ -1,7 +1,8 @@
 """The values that travel between the stages. No torch, no cv2.
 
 An array never travels without its time axis, its names and its `valid` mask. Frames are 0-based
-decode ordinals of the source; seconds are presentation times, 0 at the first frame.
+decode ordinals of the source; seconds are presentation times, 0 at the first frame (in a file whose
+picture begins after its sound: at the sound's begin, as players count).
 """
 
 from __future__ import annotations

@@ -373,8 +373,8 @@ def table(result: SpotResult) -> str:
     seen = f"{line}\n" if (line := result.seen()) else ""
     if not result.expressions:
         return (
-            f"{result.title()}: no expression found; a face was seen in {result.coverage:.1%} "
-            f"of the frames; spotter {result.spotter}\n{seen}"
+            f"{result.title()}: no expression found; motion was measured in "
+            f"{result.coverage:.1%} of the time; spotter {result.spotter}\n{seen}"
         )
     rows = [["kind", "onset_s", "apex_s", "offset_s", "duration_s", "frames", "score", "peak"]]
     for e in result.expressions:

@@ -45,12 +45,14 @@ class Person:
         may_be: of a bystander: the number of the face that it may be, until it is seen beside
             that; `appeared` is how far from it, in face sizes, and `passing` whether it came nearer
             since.
+        parted: another scene began since it was seen: its place says less, and it is not there any
+            more.
         former: where the face was before it was last found anew, while it may still be there;
             `former_s` is for how long.
     """
 
     #: How many numbers `row` has.
-    ROW = 30
+    ROW = 31
 
     def __init__(self, place: FacePlace) -> None:
         self.place = place
@@ -65,6 +67,7 @@ class Person:
         self.may_be = 0
         self.appeared = 0.0
         self.passing = False
+        self.parted = False
         self.former: FacePlace | None = None
         self.former_s = 0.0
 
@@ -83,12 +86,19 @@ class Person:
         """How far from there it may be, in face sizes."""
         return NEAR if self.dormant else self.place.reach
 
+    def part(self) -> None:
+        """Another scene begins: it may be near where it was, as if it had been away."""
+        self.place.velocity[:] = 0
+        self.place.away = max(self.place.away, 1.01 * COASTS_S)
+        self.missing = self.covered = False
+        self.former, self.parted = None, True
+
     def row(self) -> tuple[float, ...]:
         """All but the landmarks and what follows them, in numbers; NaN where there is none."""
         nowhere = (np.nan,) * len(self.place.row())
         return (
             *(self.number, self.run, self.may_be),
-            *(self.found_again, self.missing, self.covered, self.passing),
+            *(self.found_again, self.missing, self.covered, self.passing, self.parted),
             *(self.lost, self.appeared, self.former_s),
             *self.place.row(),
             *(nowhere if self.former is None else self.former.row()),
@@ -97,10 +107,11 @@ class Person:
     @classmethod
     def from_row(cls, row: npt.NDArray[np.float64]) -> Person:
         """The person who gave this `row`."""
-        whole, flags, reals, place, former = np.split(row, [3, 7, 10, 20])
+        whole, flags, reals, place, former = np.split(row, [3, 8, 11, 21])
         person = cls(FacePlace.from_row(place))
         person.number, person.run, person.may_be = map(int, whole)
-        person.found_again, person.missing, person.covered, person.passing = map(bool, flags)
+        person.found_again, person.missing, person.covered, *others = map(bool, flags)
+        person.passing, person.parted = others
         person.lost, person.appeared, person.former_s = map(float, reals)
         person.former = FacePlace.from_row(former) if np.isfinite(former).all() else None
         return person

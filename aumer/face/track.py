@@ -51,6 +51,7 @@ from aumer.face.people import (
     was_at,
 )
 from aumer.types import FloatArray, ImageArray
+from aumer.video.scenes import Scenes
 
 State = dict[str, npt.NDArray[Any]]
 
@@ -123,7 +124,8 @@ class FaceTracker:
 
     The detector runs on the first frame, whenever a followed face is lost, and now and then to know
     who else is there; between, a face's box comes from its landmarks in the frame before. Where two
-    faces overlap neither is used, and afterwards each is where it was going.
+    faces overlap neither is used, and afterwards each is where it was going. At a cut, and once a
+    dissolve is over, all are found anew: by their place alone, and in another run.
 
     Args:
         detector: finds faces.
@@ -151,6 +153,7 @@ class FaceTracker:
         self._several = follow == "all" or follow not in FOLLOW
         self._spare: list[Landmarker] = []
         self._tracks: list[Person] = []
+        self._scenes = Scenes()
         #: A box of this frame that was looked at, by what, and what that found.
         self._looked: tuple[FloatArray, Landmarker, FloatArray] | None = None
         self.reset()
@@ -183,6 +186,7 @@ class FaceTracker:
             self._lose(track)
         self._forget_look()
         self._tracks = []
+        self._scenes.reset()
         #: Quarter turns, counterclockwise, that put the picture upright.
         self.turns = 0
         self._time = np.nan  # of the last frame
@@ -208,6 +212,14 @@ class FaceTracker:
         """How many faces have been given a number; where one is followed at most 1."""
         return self._numbers
 
+    @property
+    def mixed_since(self) -> float:
+        """While one scene dissolves into another, a time (s) since when; else NaN.
+
+        What is seen of faces then is of two pictures in one.
+        """
+        return self._scenes.mixed_since
+
     def __call__(self, image: ImageArray, time_s: float | None = None) -> TrackedFace | None:
         """(H, W, 3) uint8 RGB -> the face that is followed, or `None` where it cannot be used."""
         return self.look(image, time_s).get(self._wanted())
@@ -220,6 +232,8 @@ class FaceTracker:
             time_s: when the frame is shown, in seconds; by default 1/30 after the one before.
         """
         self._age(time_s)
+        if self._scenes.see(image, self._time):
+            self._part()
         upright = self._upright(image)
         self._follow_landmarks(upright)
         if self._since_look >= self._wait() - JITTER_S:
@@ -262,6 +276,7 @@ class FaceTracker:
         }
         return {
             **memories,
+            **self._scenes.state(),
             "seen": np.array([self.turns, self.most, self._numbers], np.int64),
             "tracker": np.array(
                 [
@@ -284,6 +299,7 @@ class FaceTracker:
             float, state["tracker"][:5]
         )
         self._most, self._first_met = map(int, state["tracker"][5:])
+        self._scenes.restore(state)
         upright = self._upright(image)
         for k, (row, landmarks) in enumerate(
             zip(state["tracks"], state["track_landmarks"], strict=True)
@@ -341,6 +357,13 @@ class FaceTracker:
                     track.former_s -= step
                 if track.former_s <= 0 or track.former.away > _IN_FRONT_S:
                     track.former = None
+
+    def _part(self) -> None:
+        """Another scene begins: nobody is where it was going, and who stood by is gone."""
+        self._tracks = self._followed()
+        for track in self._tracks:
+            self._lose(track)
+            track.part()
 
     def _wait(self) -> float:
         """Seconds that must lie between the detector's last look and the next."""
@@ -513,7 +536,9 @@ class FaceTracker:
     def _anew(self, track: Person, before: FacePlace, *, sure: bool) -> None:
         """The face was found again; it may still be where it was before, if that was not it."""
         track.run += 1
-        if track.former is None or not sure:
+        if track.parted:
+            track.parted = False
+        elif track.former is None or not sure:
             track.former = track.former or before
             track.former_s = _SURE_S if sure else _UNSURE_S
 
@@ -569,6 +594,7 @@ class FaceTracker:
         if not self._read(other, image, other.place.box):
             return False
         other.number, other.may_be, other.run = face.number, 0, face.run
+        other.parted = face.parted
         other.found_again |= face.found_again
         self._lose(face)
         self._tracks = [t for t in self._tracks if t is not face and t is not other]

@@ -30,10 +30,12 @@ from aumer.face.track import FaceTracker, TrackedFace
 from aumer.graph.rois import roi_set
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.types import (
+    BoolArray,
     FaceTrack,
     Features,
     FloatArray,
     Frame,
+    TimeArray,
     VideoInfo,
 )
 from aumer.video import Source, open_video
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-FEATURES_VERSION = 6
+FEATURES_VERSION = 7
 
 #: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
 _SHARED_ARRAYS = ("times", "frames")
@@ -51,6 +53,9 @@ _TRACK = ("valid", "boxes", "landmarks")
 
 #: Seconds by which a difference of two timestamps may be off by rounding; the reader's, too.
 _SAME_TIME_S = 1e-6
+#: And a gap by this: files round times to milliseconds, and 5 frames a second of a film at 29.97
+#: lie 200.2 ms apart.
+_SAME_GAP_S = 2e-3
 
 Progress = Callable[[int, "int | None"], None]
 
@@ -68,6 +73,11 @@ class Analysis:
     features: Features
     track: FaceTrack
     numbers: int = 1
+
+    @property
+    def coverage(self) -> float:
+        """Share of the time in which motion was measured: of a face that is there, and goes on."""
+        return float(self.features.valid.mean()) if len(self.features) else 0.0
 
 
 class Watch(Protocol):
@@ -237,7 +247,7 @@ def analyse_all(
             faces = tracker.look(frame.image, frame.time_s) if before is None else None
             if len(chunk) == per_chunk:
                 assert faces is not None
-                chunk.add(frame, faces)
+                chunk.add(frame, faces, tracker.mixed_since)
                 arrays, state = chunk.arrays(), tracker.state()
                 cache.put(done, arrays, state)
                 before = {**arrays, **state}
@@ -246,7 +256,7 @@ def analyse_all(
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
-            chunk.add(frame, faces)
+            chunk.add(frame, faces, tracker.mixed_since)
             if watch is not None:
                 face = faces.get(_number(settings.face.follow))
                 watch.see(frame, None if face is None else face.landmarks)
@@ -410,12 +420,13 @@ class _Chunk:
     def __init__(self, pool: Executor, motions: Motions, settings: Settings) -> None:
         self._pool, self._motions, self._settings = pool, motions, settings
         self._rows: list[tuple[int, float, dict[int, TrackedFace]]] = []
+        self._mixed: list[float] = []
         self._stretches: dict[int, list[_Stretch]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, frame: Frame, faces: dict[int, TrackedFace]) -> None:
+    def add(self, frame: Frame, faces: dict[int, TrackedFace], mixed_since: float) -> None:
         row = len(self._rows)
         gap = frame.time_s - self._rows[-1][1] if self._rows else 0.0
         for number, face in faces.items():
@@ -425,13 +436,14 @@ class _Chunk:
                 mine
                 and mine[-1].last == row - 1
                 and mine[-1].run == face.run
-                and gap <= self._settings.motion.max_gap_s + _SAME_TIME_S
+                and gap <= self._settings.motion.max_gap_s + _SAME_GAP_S
             )
             if not goes_on:
                 mine.append(_Stretch(row, face.run, self._motions(self._pool)))
             mine[-1].last = row
             mine[-1].motion.add(frame.image, face.landmarks)
         self._rows.append((frame.index, frame.time_s, faces))
+        self._mixed.append(mixed_since)
 
     def arrays(self) -> Arrays:
         """The chunk as arrays: of each face n frames and the n - 1 motions between them, NaN where
@@ -455,6 +467,7 @@ class _Chunk:
         return {
             "frames": np.array([row[0] for row in self._rows], np.int64),
             "times": np.array([row[1] for row in self._rows], np.float64),
+            "mixed": np.array(self._mixed, np.float64),
             "numbers": np.array(numbers, np.int64),
             "boxes": boxes,
             "landmarks": landmarks,
@@ -492,6 +505,7 @@ def _join(
     times, frames, rate = joined("times"), joined("frames"), settings.motion.rate
     turns, most, numbers = map(int, parts[-1]["seen"])
     seen = np.array(clock.times)
+    mixed = _mixed(times, joined("mixed"))
     found = []
     for number in sorted({int(n) for part in parts for n in part["numbers"]}):
         boxes = of_face("boxes", number, shared_end=True)
@@ -506,7 +520,7 @@ def _join(
             faces=most,
             turned=90 * turns,
         )
-        joined_up = np.asarray(np.isfinite(steps).all(axis=(1, 2)))
+        joined_up = np.asarray(np.isfinite(steps).all(axis=(1, 2)) & ~mixed)
         grid, values, valid = resample(times, steps, joined_up, rate)
         confidence = of_face("confidence", number, shared_end=False, missing=0.0)
         confidence = at_rows(times, confidence, grid, rate)
@@ -523,6 +537,15 @@ def _join(
         )
         found.append(Analysis(video, _with_signs(features, track), track, numbers))
     return tuple(found)
+
+
+def _mixed(times: TimeArray, since: TimeArray) -> BoolArray:
+    """(N - 1,) the steps from frame to frame that lie in a dissolve, given since when each does."""
+    steps = np.zeros(max(0, len(times) - 1), np.bool_)
+    for last in np.flatnonzero(np.isfinite(since)):
+        first = np.searchsorted(times, since[last] + _SAME_TIME_S, side="right") - 1
+        steps[max(0, first) : last] = True
+    return steps
 
 
 def _with_signs(features: Features, track: FaceTrack) -> Features:

@@ -217,10 +217,11 @@ class Motion:
 
     def summary(self) -> str:
         """One line: the video, how much was measured, and the coverage."""
+        coverage = 100 * float(self.features.valid.mean()) if len(self.features) else 0.0
         rows = f"{int(self.features.valid.sum())} of {len(self.features)} rows hold motion"
         return (
             f"{self.title()}: {len(self.features.rois)} ROIs, {self.features.rate:g} rows a second;"
-            f" {rows}; coverage {100 * self.track.coverage:.4g} %"
+            f" {rows}; coverage {coverage:.4g} %"
         )
 
     def title(self) -> str:

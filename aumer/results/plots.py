@@ -167,7 +167,7 @@ def _title(figure: Figure, result: SpotResult, axis: _TimeAxis, height: float) -
         f"{_length(axis.span)} analysed" if axis.rows else "no frames analysed",
         f"{len(result.micro)} micro",
         f"{len(result.macro)} macro",
-        f"face in {100 * result.coverage:.3g} % of frames",
+        f"motion in {100 * result.coverage:.3g} % of the time",
         f"spotter: {result.spotter}",
     ]
     write(_cut(printable(result.video.name), 80, tail=25), 0.12, fontsize=11, fontweight="bold")

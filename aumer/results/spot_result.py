@@ -47,7 +47,8 @@ class SpotResult:
         video: what is known of the source.
         expressions: what was spotted; empty where nothing was.
         scores: the spotter's tracks, (T, K) float32 in [0, 1] with NaN where there is no face.
-        coverage: share of the analysed frames with a usable face, in [0, 1].
+        coverage: share of the time in which motion was measured, in [0, 1]. In the rest no usable
+            face is there, frames lie too far apart, or one picture gives way to another.
         spotter: the spotter's name.
         settings: the settings in force, nested; whatever JSON can hold (tuples become lists).
         digests: what the result was computed from: ``content``, ``settings``, ``graph``, ...

@@ -42,6 +42,20 @@ def sane_fps(fps: float) -> float | None:
     return float(fps) if 0 < fps < 1000 else None
 
 
+def printable(name: str) -> str:
+    """A file's name as text that any file or terminal takes, whatever bytes it is made of."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Says in aumer's words that the system refuses to read `name` (rights, name too long, ...)."""
+    try:
+        yield
+    except OSError as error:
+        raise VideoError(f"cannot read {printable(name)}: {error.strerror or error}") from error
+
+
 _quiet_lock = threading.Lock()
 
 

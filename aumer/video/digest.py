@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from aumer.video.images import checked_array, image_files
+from aumer.video.capture import readable
+from aumer.video.images import Numbered, checked_array, image_files
 from aumer.video.reader import positive
-from aumer.video.sources import Source, existing_path, is_camera, readable, required_fps
+from aumer.video.sources import Source, existing_path, is_camera, required_fps
 
 
 def content_digest(source: Source, *, fps: float | None = None) -> str | None:
     """SHA-256 (hex) of what `open_video` would read; `None` for a camera.
 
-    Covers a file's bytes; or the names, in natural order, and bytes of a folder's images; or an
+    Covers a file's bytes; or the names, in natural order, and bytes of a folder's frames; or an
     array's shape, type and bytes; and `fps`, on which the times depend. Constant memory.
 
     Raises:
@@ -35,8 +37,9 @@ def content_digest(source: Source, *, fps: float | None = None) -> str | None:
     path = existing_path(source)
     if path.is_dir():
         sha.update(f"folder {required_fps(fps, 'a folder of images')!r}".encode())
-        for image_path in image_files(path):
-            sha.update(f"\0{image_path.name}\0{image_path.stat().st_size}\0".encode())
+        for image_path in Numbered(image_files(path)).paths:
+            name = os.fsencode(image_path.name)
+            sha.update(b"\0%b\0%d\0" % (name, image_path.stat().st_size))
             _hash_file(sha.update, image_path)
         return sha.hexdigest()
     _hash_file(sha.update, path)

@@ -3,85 +3,201 @@
 from __future__ import annotations
 
 import logging
-import os
+import tempfile
+from array import array
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from aumer.errors import VideoError
 from aumer.types import ImageArray, VideoInfo
-from aumer.video.capture import quiet, retrieved, sane_fps
+from aumer.video.capture import printable, quiet, readable, retrieved, sane_fps
 from aumer.video.clock import Clock
+from aumer.video.container import Track, mp4_index, read_container
 
 logger = logging.getLogger("aumer")
 
+#: A picture that begins so much after the sound begins late. What is less comes of how sound and
+#: pictures are coded, and nobody sees it.
+_DELAY_S = 0.1
+#: A hole in a regular video is so long; less are frames dropped here and there.
+_HOLE_S = 0.2
+#: Where so much of what a file promises is left, its end was not reached.
+_REST_S = 0.5
+#: Codecs whose pictures are cut out of larger ones, and how many equal ones show that it failed.
+_CROPPING = frozenset(("h264", "avc1", "x264", "hevc", "hvc1", "hev1", "theo", "vp30", "vp6f"))
+_SAME = 30
+#: Pixels that are wider or higher by more than this are made square. By less faces differ from
+#: one another, and every resampling takes sharpness, of which motion is measured.
+_LEAST_ASPECT, _MOST_ASPECT = 1.1, 4.0
+
 
 class FileSource:
-    """A video file: frames with the file's own times, or ``index / fps`` if `fps` is given."""
+    """A video file: frames with the file's own times, or ``index / fps`` if `fps` is given.
+
+    Times are those that a player shows: a picture that begins after the sound begins late.
+    """
 
     #: A damaged packet makes one `grab` fail while the frames after it still decode; at the end of
-    #: the file every `grab` fails, at a microsecond each.
-    _TRIES = 256
+    #: the file every `grab` fails, at a microsecond each. Of a file that has not come to the end
+    #: it promises, more is tried: a hole may be long.
+    _TRIES, _TRIES_IN_A_HOLE = 256, 1 << 16
 
     def __init__(self, path: Path, fps: float | None) -> None:
         self._path, self._fps = path, fps
-        self._watch = _FreezeWatch(path.name)
-        self._capture = _open_capture(path)
+        self._watch = _FreezeWatch(printable(path.name))
+        self._promised: float | None = None
+        with readable(str(path)):
+            self._container = read_container(path)
+        self._capture, self._link = _open_capture(path)
         try:
-            if not self._grab():
+            if not self._grab(0.0):
                 raise VideoError(
                     f"{path}: no frame decodes; the file is damaged, or its video track is empty. "
                     "Export or download it again"
                 )
-            height, width = retrieved(self._capture, str(path)).shape[:2]
+            image = retrieved(self._capture, str(path))
+            _check_odd(path, self._capture, image)
+            self._square = _square_size(self._capture, image, printable(path.name))
+            width, height = self._square or image.shape[1::-1]
         except BaseException:
-            self._capture.release()
+            self.close()
             raise
-        self._own_fps = sane_fps(self._capture.get(cv2.CAP_PROP_FPS))
+        said = self._capture.get(cv2.CAP_PROP_FPS)
+        self._own_fps = sane_fps(said) or (said if _is_bare(path) and 0 < said < 1e5 else None)
         # Where there is no index the count is made up, and may be hugely negative.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         estimate = int(count) if 0 < count < 1e9 else None
+        self._promised = self._promise(estimate)
+        if estimate and self._own_fps and self._promised:
+            alone = round(self._promised * self._own_fps)
+            estimate = alone if len(self._tracks) > 1 and estimate > 1.2 * alone else estimate
         rate = fps or self._own_fps
-        self.info = VideoInfo(path.name, "file", width, height, rate, estimate)
+        self.info = VideoInfo(printable(path.name), "file", width, height, rate, estimate)
+        self._delay = 0.0
+        if fps is None and self._container and self._container.delay_s >= _DELAY_S:
+            self._delay = self._container.delay_s
+            logger.info(
+                "%s: its picture begins %.2f s after its sound; times are those a player shows",
+                self.info.name,
+                self._delay,
+            )
+        self._say_tracks()
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
         clock = Clock(1 / (self._own_fps or 25.0))
         index, time_s, more = 0, 0.0, True
+        steps = array("d")
         while more:
+            before = clock.time
             own_time = clock.at(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-            time_s = own_time if self._fps is None else index / self._fps
+            if index:
+                steps.append(own_time - before)
+            time_s = self._delay + own_time if self._fps is None else index / self._fps
             yield time_s, partial(self._image, time_s)
             index += 1
-            more = self._grab()
-        if clock.filled and self._fps is None:
-            logger.info(
-                "%s: the times of %d of %d frames are missing or out of order; they were filled in "
-                "from the frame rate",
-                self.info.name,
-                clock.filled,
-                index,
-            )
+            more = self._grab(own_time)
+        if self._fps is None:
+            self._say_filled(clock.filled, index)
+        if not clock.filled:
+            self._say_holes(np.frombuffer(steps))
         self._warn_if_short(index, clock.time)
 
-    def _grab(self) -> bool:
-        return any(self._capture.grab() for _ in range(self._TRIES))
+    def _grab(self, time_s: float) -> bool:
+        if any(self._capture.grab() for _ in range(self._TRIES)):
+            return True
+        if self._promised is None or time_s > self._promised - _REST_S:
+            return False
+        return any(self._capture.grab() for _ in range(self._TRIES_IN_A_HOLE))
 
     def _image(self, time_s: float) -> ImageArray:
         image = retrieved(self._capture, str(self._path))
         self._watch.see(time_s, image)
+        if self._square is not None:
+            image = np.asarray(cv2.resize(image, self._square, interpolation=cv2.INTER_CUBIC))
         return image
+
+    @property
+    def _tracks(self) -> tuple[Track, ...]:
+        return self._container.tracks if self._container else ()
+
+    def _promise(self, estimate: int | None) -> float | None:
+        """Seconds of picture that the file promises, as far as it can be believed."""
+        if self._container and self._container.pictures:
+            length = self._container.pictures[0].length_s
+            # A Matroska file's count is made of the length of its longest track.
+            if length is not None or (len(self._tracks) > 1 and not self._container.cut_short):
+                return length
+        return estimate / self._own_fps if estimate and self._own_fps else None
+
+    def _say_tracks(self) -> None:
+        pictures = self._container.pictures if self._container else ()
+        if len(pictures) > 1:
+            others = ", ".join(f"{t.width}x{t.height}" for t in pictures[1:])
+            logger.warning(
+                "%s holds %d video tracks, and the first (%dx%d) is read, the one that OpenCV can "
+                "read; the others are %s. Take one out with "
+                "ffmpeg -i %s -map 0:v:1 -c copy second%s (0:v:2 is the third)",
+                self.info.name,
+                len(pictures),
+                pictures[0].width,
+                pictures[0].height,
+                others,
+                self.info.name,
+                self._path.suffix,
+            )
+
+    def _say_filled(self, filled: int, frames: int) -> None:
+        if filled and filled == frames - 1 and _is_bare(self._path):
+            logger.warning(
+                "%s holds no times, %d of %d are missing: its frames are taken to follow at %.6g a "
+                "second, as it says or FFmpeg assumes; if that is not so, give fps (--fps)",
+                self.info.name,
+                filled,
+                frames,
+                self._own_fps or 25.0,
+            )
+        elif filled:
+            logger.info(
+                "%s: the times of %d of %d frames are missing or out of order; they were filled in "
+                "from the frame rate",
+                self.info.name,
+                filled,
+                frames,
+            )
+
+    def _say_holes(self, steps: npt.NDArray[np.float64]) -> None:
+        """Say where pictures are missing, of a video that is else regular."""
+        if len(steps) < 10:
+            return
+        usual = float(np.median(steps))
+        if (np.abs(steps - usual) < 0.25 * usual + 1e-3).mean() < 0.95:
+            return  # of variable rate
+        holes = np.flatnonzero(steps > max(_HOLE_S, 2.5 * usual))
+        if len(holes):
+            missing = float(steps[holes].sum() - len(holes) * usual)
+            logger.warning(
+                "%s: %.2f s of picture are missing in %d places, the first at %.2f s; the file is "
+                "damaged there, or its recording stalled. Nothing is measured over them",
+                self.info.name,
+                missing,
+                len(holes),
+                self._delay + float(steps[: holes[0]].sum()),
+            )
 
     def _warn_if_short(self, frames: int, last_time: float) -> None:
         # Counts alone cry wolf: a Matroska file of variable rate says 237 for 150 whole frames.
         # Its length in seconds is right, so a file is short only if that is short, too.
-        estimate, rate = self.info.frames_estimate, self._own_fps
-        if estimate is None or rate is None:
+        estimate, rate, promised = self.info.frames_estimate, self._own_fps, self._promised
+        if estimate is None or rate is None or promised is None:
             return
         length = last_time + 1 / rate
-        if frames < 0.9 * estimate and length < 0.9 * estimate / rate:
+        if frames < 0.9 * estimate and length < 0.9 * promised:
             logger.warning(
                 "%s: %d frames (%.2f s) decoded of about %d (%.2f s) that the file promises; it "
                 "may be cut short or damaged, and then the rest is missing from the result",
@@ -89,11 +205,13 @@ class FileSource:
                 frames,
                 length,
                 estimate,
-                estimate / rate,
+                promised,
             )
 
     def close(self) -> None:
         self._capture.release()
+        if self._link is not None:
+            self._link.cleanup()
 
 
 class _FreezeWatch:
@@ -126,30 +244,112 @@ class _FreezeWatch:
             )
 
 
-def _open_capture(path: Path) -> cv2.VideoCapture:
+def _open_capture(path: Path) -> tuple[cv2.VideoCapture, tempfile.TemporaryDirectory[str] | None]:
+    """The capture, and what must be kept as long as it is used."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith((b"#EXTM3U", b"ffconcat", b"v=0")):
         raise VideoError(f"{path} is a playlist; give the video it names")
+    # An absolute path, since FFmpeg takes "a:b.mp4" for a protocol.
+    name, link = str(path.absolute()), None
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a name that is not UTF-8, which OpenCV does not take
+        link = tempfile.TemporaryDirectory(prefix="aumer-")
+        name = str(Path(link.name) / ("video" + printable(path.suffix)))
+        Path(name).symlink_to(path.absolute())
     with quiet():
-        # An absolute path, since FFmpeg takes "a:b.mp4" for a protocol.
-        capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     if not capture.isOpened():
-        raise VideoError(f"{path}: {_why_unreadable(path, head)}")
+        if link is not None:
+            link.cleanup()
+        raise VideoError(f"{printable(str(path))}: {_why_unreadable(path, head)}")
     # FFmpeg draws *.txt as a video of scrolling text.
     if int(capture.get(cv2.CAP_PROP_FOURCC)) == int.from_bytes(b"ansi", "little"):
         capture.release()
         raise VideoError(f"{path} is a text file, not a video")
     # Off unless asked for: phones store portrait video lying on its side.
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    return capture
+    return capture, link
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether the file is a stream of pictures without a container, and so without times."""
+    with path.open("rb") as file:
+        head = file.read(5)
+    start = head.find(b"\1") if head.startswith(b"\0\0") else -1
+    # After a start code: 0xBA begins an MPEG program stream, which has times.
+    return start in (2, 3) and head[start + 1 : start + 2] != b"\xba"
+
+
+def _check_odd(path: Path, capture: cv2.VideoCapture, image: ImageArray) -> None:
+    """Complain of pictures that OpenCV's FFmpeg decodes but cannot convert.
+
+    Those of an odd height that are cut out of a larger one (H.264, HEVC, Theora): the conversion
+    fails, and memory that nothing was written to is handed out as a picture, always the same.
+    """
+    if not (image.shape[0] % 2 or image.shape[1] % 2) or _codec(capture) not in _CROPPING:
+        return
+    with _closing_capture(path) as again:  # its memory holds something else than the first one's
+        first: ImageArray | None = None
+        for _ in range(_SAME):
+            if not again.grab():
+                break
+            now = retrieved(again, str(path))
+            if first is not None and not np.array_equal(now, first):
+                return
+            first = now
+    raise VideoError(
+        f"{path}: its pictures of {image.shape[1]}x{image.shape[0]} px have an odd side, and this "
+        "OpenCV cannot convert them: it gives the same empty picture for all. Write it with even "
+        f"sides first: ffmpeg -i {path.name} -vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' even.mp4"
+    )
+
+
+@contextmanager
+def _closing_capture(path: Path) -> Iterator[cv2.VideoCapture]:
+    capture, link = _open_capture(path)
+    try:
+        yield capture
+    finally:
+        capture.release()
+        if link is not None:
+            link.cleanup()
+
+
+def _codec(capture: cv2.VideoCapture) -> str:
+    return int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1").lower()
+
+
+def _square_size(capture: cv2.VideoCapture, image: ImageArray, name: str) -> tuple[int, int] | None:
+    """(width, height) that shows the picture as players do; `None` where it is that already."""
+    across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    if not (across > 0 and down > 0):
+        return None
+    aspect = across / down
+    if round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180:
+        aspect = 1 / aspect
+    if not _MOST_ASPECT >= max(aspect, 1 / aspect) > _LEAST_ASPECT:
+        return None
+    height, width = image.shape[:2]
+    size = (round(width * max(aspect, 1)), round(height * max(1 / aspect, 1)))
+    logger.info(
+        "%s: its pixels are %.4g times as wide as high; its pictures of %dx%d px are analysed, as "
+        "players show them, at %dx%d",
+        name,
+        aspect,
+        width,
+        height,
+        *size,
+    )
+    return size
 
 
 def _why_unreadable(path: Path, head: bytes) -> str:
     """What a file is, or lacks, that OpenCV cannot open."""
     again = "copy or download it again"
     if head[4:8] == b"ftyp":
-        moov = _mp4_index(path)
+        moov = mp4_index(path)
         if moov is None:
             return f"the file is cut short: its index (the 'moov' atom) is missing; {again}"
         if b"vide" not in moov:
@@ -168,18 +368,3 @@ def _why_unreadable(path: Path, head: bytes) -> str:
         "damaged, holds no video, or needs another codec. Try: "
         f"ffmpeg -i {path.name} -c:v libx264 -crf 16 readable.mp4"
     )
-
-
-def _mp4_index(path: Path) -> bytes | None:
-    """The whole 'moov' atom of an MP4 or MOV file."""
-    with path.open("rb") as file:
-        while len(header := file.read(8)) == 8:
-            size, skipped = int.from_bytes(header[:4], "big"), 8
-            if size == 1:
-                size, skipped = int.from_bytes(file.read(8), "big"), 16
-            if header[4:] == b"moov":
-                return file.read(size - skipped)
-            if size < skipped:
-                break
-            file.seek(size - skipped, os.SEEK_CUR)
-    return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,13 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, VideoError
 from aumer.types import ImageArray, VideoInfo
-from aumer.video.capture import rgb
+from aumer.video.capture import printable, rgb
+
+logger = logging.getLogger("aumer")
+
+_NUMBER = re.compile(r"\d+")
+#: How many images of more than 8 bits are looked at to know how many they are, about.
+_SAMPLE = 48
 
 #: File names that count as frames of a folder.
 # fmt: off
@@ -42,20 +51,37 @@ class ArraySource:
 
 
 class FolderSource:
-    """Images of one size in a folder, in natural order."""
+    """Images of one size in a folder, in natural order.
+
+    Times come from the numbers in their names, where these count frames (`Numbered`): a number that
+    is missing leaves its time. An ordinal is the image's place among those there.
+    """
 
     def __init__(self, folder: Path, fps: float) -> None:
-        self._paths, self._fps = image_files(folder), fps
-        height, width = read_image(self._paths[0]).shape[:2]
-        name = folder.resolve().name or str(folder)
+        found = Numbered(image_files(folder))
+        self._paths, self._fps = found.paths, fps
+        self._at = found.at
+        name = printable(folder.resolve().name or str(folder))
+        for text in found.said(fps):
+            logger.warning("%s: %s", name, text)
+        self._bits = _significant_bits(self._paths)
+        if 8 < self._bits < 16:
+            logger.warning(
+                "%s: its images of 16 bits hold values of %d bits; %d is read as white in all",
+                name,
+                self._bits,
+                (1 << self._bits) - 1,
+            )
+        self._clipped = False
+        height, width = self._read(self._paths[0]).shape[:2]
         self.info = VideoInfo(name, "folder", width, height, fps, len(self._paths))
 
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
-        for index, path in enumerate(self._paths):
-            yield index / self._fps, partial(self._image, path)
+        for at, path in zip(self._at, self._paths, strict=True):
+            yield at / self._fps, partial(self._image, path)
 
     def _image(self, path: Path) -> ImageArray:
-        image = read_image(path)
+        image = self._read(path)
         height, width = image.shape[:2]
         if (width, height) != (self.info.width, self.info.height):
             raise VideoError(
@@ -64,8 +90,92 @@ class FolderSource:
             )
         return image
 
+    def _read(self, path: Path) -> ImageArray:
+        image = read_image(path)
+        if image.dtype == np.uint8:
+            return rgb(image)
+        most = (1 << self._bits) - 1
+        if not self._clipped and int(image.max()) > most:
+            self._clipped = True
+            logger.warning(
+                "%s holds values above %d, the most of the images that were looked at first: they "
+                "are cut off there, in this image and others. Write the folder as 8-bit images to "
+                "choose another scale",
+                path,
+                most,
+            )
+        return rgb(np.right_shift(np.minimum(image, most), self._bits - 8).astype(np.uint8))
+
     def close(self) -> None:
         """Nothing is held."""
+
+
+class Numbered:
+    """The images of a folder that are frames of one film, and when.
+
+    Most names of a film differ in one number. What has a name of another make (``cover.jpg``,
+    ``img40 (1).jpg`` among ``img40.jpg``) is no frame of it. Where no make is that of most, or
+    the numbers do not go up by one step, all are taken as they come.
+
+    Attributes:
+        paths: the frames, in order.
+        at: when each is shown, in frames after the first.
+        strays: what was left out.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths, self.strays = paths, list[Path]()
+        makes = [_NUMBER.sub("#", p.name.casefold()) for p in paths]
+        (make, count), *_ = Counter(makes).most_common(1)
+        if 2 * count > len(paths) and "#" in make:
+            self.paths = [p for p, m in zip(paths, makes, strict=True) if m == make]
+            self.strays = [p for p, m in zip(paths, makes, strict=True) if m != make]
+        self.at = list(range(len(self.paths)))
+        self._uncounted = ""
+        if 2 * count > len(paths) and "#" in make and len(self.paths) > 1:
+            self._count()
+
+    def _count(self) -> None:
+        columns = list(
+            zip(*([int(n) for n in _NUMBER.findall(p.name)] for p in self.paths), strict=True)
+        )
+        moving = [c for c in columns if len(set(c)) > 1]
+        if not moving:
+            return
+        if len(moving) > 1:
+            self._uncounted = f"their names hold {len(moving)} numbers that change"
+            return
+        numbers = moving[0]
+        steps = [b - a for a, b in pairwise(numbers)]
+        step = Counter(steps).most_common(1)[0][0]
+        if step <= 0 or 2 * steps.count(step) < len(steps) or any(s % step for s in steps):
+            self._uncounted = "the numbers in their names do not go up by one step"
+            return
+        self.at = [(n - numbers[0]) // step for n in numbers]
+
+    def said(self, fps: float) -> list[str]:
+        """What a user should know of it; usually nothing."""
+        said = []
+        if self.strays:
+            names = ", ".join(p.name for p in self.strays[:3])
+            more = ", ..." if len(self.strays) > 3 else ""
+            said.append(
+                f"{len(self.strays)} of its images are not named like the others "
+                f"({self.paths[0].name}) and are no frames of it: {names}{more}"
+            )
+        gaps = [(k, b - a - 1) for k, (a, b) in enumerate(pairwise(self.at)) if b - a > 1]
+        if gaps:
+            first = self.paths[gaps[0][0]].name
+            missing = sum(n for _, n in gaps)
+            said.append(
+                f"{missing} numbers are missing between its images, the first after {first}: "
+                f"{missing / fps:.3g} s without a picture"
+            )
+        if self._uncounted:
+            said.append(
+                f"{self._uncounted}: its images are taken to follow one another at {fps:g} a second"
+            )
+        return said
 
 
 def checked_array(array: npt.NDArray[Any]) -> ImageArray:
@@ -73,10 +183,10 @@ def checked_array(array: npt.NDArray[Any]) -> ImageArray:
     allowed = "a video array is (T, H, W, 3) uint8 RGB"
     if array.ndim == 4 and array.shape[3] == 3 and 0 not in array.shape[1:]:
         if array.dtype != np.uint8:
-            raise UsageError(
-                f"{allowed}, {found}; if its values reach from 0 to 1, give "
-                "(255 * a).round().astype(np.uint8)"
-            )
+            fix = "if its values reach from 0 to 1, give (255 * a).round().astype(np.uint8)"
+            if np.issubdtype(array.dtype, np.integer):
+                fix = "if it has, say, 12 bits, give (a >> 4).astype(np.uint8)"
+            raise UsageError(f"{allowed}, {found}; {fix}")
         if not len(array):
             raise VideoError(f"the array holds no frame: {found}")
         return array
@@ -112,15 +222,35 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
-def read_image(path: Path) -> ImageArray:
+def read_image(path: Path) -> npt.NDArray[Any]:
+    """(H, W, 3) blue-green-red or (H, W) grey, uint8 or uint16 as it is stored."""
     try:
         # cv2.imread cannot open every path that Python can (Windows, non-ASCII).
         data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+        image = cv2.imdecode(data, flags) if len(data) else None
     except (OSError, cv2.error) as error:
         raise VideoError(f"{path} cannot be read: {error}") from error
     if image is None:
         raise VideoError(
             f"{path} is no image that OpenCV reads ({len(data)} bytes); repair or remove it"
         )
-    return rgb(image)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise VideoError(
+            f"{path} holds {image.dtype} values, of which nothing says what is black and white; "
+            "write it as whole numbers of 8 or 16 bits"
+        )
+    return image
+
+
+def _significant_bits(paths: list[Path]) -> int:
+    """Bits of the largest value in a sample of the images; 8 where they hold no more.
+
+    Cameras write 10 to 14 bits into images of 16, which as they are would be all but black. One
+    scale for all, since one for each would pass for a change of light.
+    """
+    if read_image(paths[0]).dtype == np.uint8:
+        return 16  # an image of 16 bits among those of 8 has them all
+    sample = paths[:: max(1, len(paths) // _SAMPLE)]
+    most = max(int(read_image(p).max()) for p in (*sample, paths[-1]))
+    return max(8, most.bit_length())

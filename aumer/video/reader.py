@@ -36,13 +36,15 @@ def open_video(
 
     Args:
         source: a file that OpenCV's FFmpeg reads; a folder of images, read in natural order
-            (``img_2`` before ``img_10``; hidden files and other files are ignored); an array
+            (``img_2`` before ``img_10``; hidden files, other files and images that are not named
+            like most are left out; a number that is missing leaves its time); an array
             (T, H, W, 3) uint8 RGB; or a camera's index (int).
         fps: frames per second. Needed for folders and arrays. For a file it replaces the file's
             own times by ``index / fps``: for recordings whose times were lost, such as slow motion
             saved at 30 frames a second. A camera is asked to run at this rate and keeps its own
             times.
-        start, end: seconds from the first frame; frames with ``start <= time < end`` are given,
+        start, end: seconds on the video's clock, which begins with its first frame, or with its
+            sound where the picture begins later; frames with ``start <= time < end`` are given,
             to within a microsecond. A camera runs for ever without `end`.
         keep: called in order as ``keep(index, time_s)`` for every frame of the range, in the
             decoder's thread. Frames for which it is false are neither converted nor given, which

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -15,6 +14,7 @@ from aumer.errors import UsageError, VideoError
 from aumer.files import exists
 from aumer.types import ImageArray, VideoInfo
 from aumer.video.camera import open_camera
+from aumer.video.capture import readable
 from aumer.video.file import FileSource
 from aumer.video.images import ArraySource, FolderSource
 
@@ -85,12 +85,3 @@ def required_fps(fps: float | None, what: str) -> float:
     if fps is None:
         raise UsageError(f"{what} says nothing of time: give fps, its frames per second")
     return fps
-
-
-@contextmanager
-def readable(name: str) -> Iterator[None]:
-    """Says in aumer's words that the system refuses to read `name` (rights, name too long, ...)."""
-    try:
-        yield
-    except OSError as error:
-        raise VideoError(f"cannot read {name}: {error.strerror or error}") from error

@@ -55,7 +55,7 @@ def test_the_table_of_one_video(run: Any) -> None:
 def test_nothing_found_is_said_and_is_no_failure(run: Any) -> None:
     ran = run("spot @still.avi")
     assert ran.code == 0
-    assert ran.out.startswith("still.avi: no expression found; a face was seen in 100.0%")
+    assert ran.out.startswith("still.avi: no expression found; motion was measured in 100.0%")
     assert "stand out of noise" in ran.out.splitlines()[1]
     assert ran.out.count("\n") == 2
 

@@ -174,7 +174,7 @@ def test_missing_faces_are_told_apart_from_missing_expressions(make_result: Make
     assert "no face" in texts(plot_timeline(make_result(missing=slice(3, 9))))
     figure = plot_timeline(make_result(missing=slice(0, 60)))
     assert "no face found" in texts(figure)
-    assert "face in 0 % of frames" in texts(figure)
+    assert "motion in 0 % of the time" in texts(figure)
     assert "no frames analysed" in texts(plot_timeline(make_result(0)))
 
 
