@@ -13,14 +13,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from aumer.cli.console import Console
 from aumer.cli.options import (
-    add_cache,
+    add_measuring,
     add_range,
-    add_settings,
     cache_folder,
     check_range,
     read_settings,
-    real,
-    whole,
 )
 from aumer.cli.spot import _Batch, _given
 from aumer.errors import EXIT_INTERRUPTED, UsageError
@@ -107,20 +104,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add("--flow-video", metavar="FILE", help="the optical flow on it, in color, as a video")
     add("--overwrite", action="store_true", help="replace existing files")
     add_range(parser)
-    add(
-        "--min-coverage",
-        type=real("a share from 0 to 1", lambda x: 0 <= x <= 1),
-        metavar="SHARE",
-        help="least share of frames with a usable face (default: 0.1)",
-    )
-    add_settings(parser, several=True)
-    add_cache(parser)
-    add(
-        "--workers",
-        type=whole,
-        metavar="N",
-        help="threads that measure motion (default: one a core); changes no number",
-    )
+    add_measuring(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -99,6 +99,26 @@ def check_range(args: argparse.Namespace) -> None:
         )
 
 
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """What measures motion, and of how much of a video at least; with `add_settings` and
+    `add_cache`."""
+    add = parser.add_argument
+    add(
+        "--min-coverage",
+        type=real("a share from 0 to 1", lambda x: 0 <= x <= 1),
+        metavar="SHARE",
+        help="least share of the time in which motion is measured (default: 0.1)",
+    )
+    add_settings(parser, several=True)
+    add_cache(parser)
+    add(
+        "--workers",
+        type=whole,
+        metavar="N",
+        help="threads that measure motion (default: one a core); changes no number",
+    )
+
+
 def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """``--config``, ``--set`` and the short ways to name a part; `read_settings` reads them."""
     add = parser.add_argument

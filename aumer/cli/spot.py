@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from aumer import registry
 from aumer.cli.console import Console, interrupted
 from aumer.cli.options import (
-    add_cache,
     add_device,
+    add_measuring,
+    add_range,
     add_sensitivity,
-    add_settings,
     cache_folder,
+    check_range,
     read_settings,
     real,
-    whole,
 )
 from aumer.errors import (
     EXIT_BUG,
@@ -102,15 +102,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="of stdout (table, json, csv) and of the files in a folder (all but table)",
     )
     add("--overwrite", action="store_true", help="replace existing files")
-    seconds = real("0 or more seconds", lambda x: x >= 0)
-    add("--start", type=seconds, metavar="S", help="analyse from this time on, in seconds")
-    add("--end", type=seconds, metavar="S", help="... and before this time")
-    add(
-        "--fps",
-        type=real("a number above 0", lambda x: x > 0),
-        metavar="N",
-        help="frames per second of a folder; for a file it replaces the file's own times",
-    )
+    add_range(parser)
     add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
     add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
     add("--classify", action="store_true", help="label every expression: a second pass over it")
@@ -128,20 +120,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="longest micro-expression, whatever spotted it (default: as the spotter says)",
     )
-    add(
-        "--min-coverage",
-        type=real("a share from 0 to 1", lambda x: 0 <= x <= 1),
-        metavar="SHARE",
-        help="least share of frames with a usable face (default: 0.1)",
-    )
-    add_settings(parser, several=True)
-    add_cache(parser)
-    add(
-        "--workers",
-        type=whole,
-        metavar="N",
-        help="threads that measure motion (default: one a core); changes no number",
-    )
+    add_measuring(parser)
 
 
 # -- the run -----------------------------------------------------------------------------------
@@ -152,10 +131,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from aumer.cli.inputs import parse_inputs
     from aumer.cli.outputs import Outputs, plan
 
-    if args.end is not None and args.end <= (args.start or 0.0):
-        raise UsageError(
-            f"--end must lie after --start; found {args.start or 0:g} and {args.end:g}"
-        )
+    check_range(args)
     inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
     recognizer = args.recognizer or ("default" if args.classify else None)
     if recognizer and any(isinstance(given.source, int) for given in inputs):
