@@ -33,7 +33,7 @@ from aumer.data.megc2019 import NAME
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.recognition.labelled import LabelledClips
-from aumer.recognition.seam import Clips, Recognizer, resolve
+from aumer.recognition.seam import Clips, MotionClips, Recognizer, resolve
 from aumer.training.clips import OWN_KEYS, StoredClips, forget, options_of, reading_of
 from aumer.training.composite import composite
 from aumer.training.listing import Unseen, listed
@@ -428,12 +428,11 @@ def _unseen_notes(unseen: Sequence[Unseen]) -> list[str]:
 
 
 def _content(clips: AnyClips) -> str:
-    """Of clips at hand, whatever they hold; "" where it cannot be said."""
-    inputs = getattr(clips, "inputs", None)
-    return _digest(clips) if isinstance(inputs, np.ndarray) else ""  # type: ignore[arg-type]
+    """Of clips at hand; "" where their inputs are no one array, so that it cannot be said."""
+    return _digest(clips) if isinstance(clips, (Clips, MotionClips)) else ""
 
 
-def _digest(clips: Clips) -> str:
+def _digest(clips: Clips | MotionClips) -> str:
     known = hashlib.sha256(clips.inputs.tobytes() + clips.labels.tobytes())
     known.update(json.dumps([clips.subjects, clips.names, clips.sources]).encode())
     return known.hexdigest()
