@@ -43,7 +43,7 @@ from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.spotting.spotnet import SpotNet
 from aumer.training.videos import LabelledVideo
-from aumer.types import Counts, Expression, VideoRecord
+from aumer.types import Counts, Expression, Scores, VideoRecord
 
 
 def bench(
@@ -356,7 +356,9 @@ def test_a_spotter_of_ones_own(
 
         def __call__(self, features: Any) -> Any:
             t = (2.0, 2.5, 100 / 30)
-            return None, (Expression("macro", 60, 75, 100, *t, score=1.0),)
+            f, none = features, np.zeros((len(features), 1), np.float32)
+            scores = Scores(none, f.times, f.frames, f.valid, ("mine",))
+            return scores, (Expression("macro", 60, 75, 100, *t, score=1.0),)
 
     monkeypatch.setitem(registry._parts["spotter"], "mine", Mine())
     result = bench(tmp_path / "run", tables, "mine")

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -40,6 +40,10 @@ class Set(JoinedDataSet):
     name: ClassVar[str] = "set"
     layout: ClassVar[str] = "none"
     expected: ClassVar[Mapping[str, int]] = {}
+
+    @classmethod
+    def from_root(cls, root: Any, *args: Any, **options: Any) -> Set:
+        return cls(Path(root), (), Report())
 
 
 def checked(
