@@ -95,8 +95,9 @@ def features(
     spotter = Spotter(model=_SpotsNothing(), face=face, settings=settings)
     if spotter.settings.face.follow == "all" and face != "all":
         raise UsageError(
-            "the settings say face.follow = 'all', which gives motion for each face: call "
-            "aumer.features(..., face='all'), or say which face"
+            "the settings say face.follow = 'all', which gives motion for each face; one is given "
+            "here",
+            fixes=("use `aumer.features(..., face='all')`", "say which face"),
         )
     found = spotter.each_face(
         video,

@@ -156,8 +156,12 @@ class Spotter:
         """
         if self.settings.face.follow == "all":
             raise UsageError(
-                "the settings say face.follow = 'all', which gives a result for each face: call "
-                "aumer.spot(..., face='all') or Spotter.each_face, or say which face"
+                "the settings say face.follow = 'all', which gives a result for each face; one is "
+                "given here",
+                fixes=(
+                    "use `aumer.spot(..., face='all')` or `Spotter.each_face`",
+                    "say which face",
+                ),
             )
         (result,) = self.each_face(video, **options)
         return result
@@ -181,10 +185,12 @@ class Spotter:
         reached by one of them.
         """
         if not 0.0 <= min_coverage <= 1.0:
-            raise UsageError(f"min_coverage must lie in [0, 1]; found {min_coverage}")
+            raise UsageError(f"`min_coverage` must lie in [0, 1]; found {min_coverage}")
         if isinstance(video, Features):
             if (start, end, fps) != (None, None, None):
-                raise UsageError("features have their own times; leave start, end and fps out")
+                raise UsageError(
+                    "features have their own times; leave `start`, `end` and `fps` out"
+                )
             return (self._in_features(video, min_coverage, hook),)
         if self._labeller is not None:
             _require_second_pass(video)
@@ -310,8 +316,8 @@ class Spotter:
         if coverage < min_coverage or not features.valid.any():
             raise NoFaceError(
                 f"{coverage:.0%} of the {len(features)} rows of the features hold motion, and at "
-                f"least {min_coverage:.0%} and one row are needed; give others, or lower "
-                "min_coverage"
+                f"least {min_coverage:.0%} and one row are needed",
+                fixes=("give others", "lower `min_coverage`"),
             )
 
         def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
@@ -571,8 +577,8 @@ def _apex(
 
     def none() -> apexes.Pictures:
         raise UsageError(
-            f"apex={way!r} looks at pictures, which features do not hold; use 'flow-peak' or "
-            "'midpoint'"
+            f"`apex={way!r}` looks at pictures, which features do not hold",
+            fixes=("use `apex='flow-peak'`", "`apex='midpoint'`"),
         )
 
     return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
@@ -689,8 +695,8 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
     if own is None:
         raise UsageError(
             f"how many false alarms the threshold of {model.name} raises was not measured: it has "
-            "no sensitivity to be set. Leave sensitivity out, or use model='combined' or "
-            "model='rules' (--model combined, --model rules)"
+            "no sensitivity to be set",
+            fixes=("leave `sensitivity` out", "use `model='combined'` or `model='rules'`"),
         )
     if own != asked:
         raise UsageError(
@@ -791,14 +797,14 @@ def _notes(analysis: Analysis, follow: str) -> tuple[str, ...]:
         )
     if follow.isdecimal() and analysis.numbers > 1:
         notes.append(
-            f"{analysis.numbers} faces appeared, and number {follow} is followed; face='all' "
-            "(--face all) gives a result for each"
+            f"{analysis.numbers} faces appeared, and number {follow} is followed; "
+            "`face='all'` gives a result for each"
         )
     elif track.faces > 1 and follow != "all":
         which = f"number {follow}" if follow.isdecimal() else f"the {follow} one"
         notes.append(
-            f"{track.faces} faces are in view, and {which} is followed; face='all' (--face all) "
-            "gives a result for each"
+            f"{track.faces} faces are in view, and {which} is followed; `face='all'` gives a "
+            "result for each"
         )
     return tuple(notes)
 
@@ -812,14 +818,18 @@ def _require_face(analysis: Analysis, settings: Settings, min_coverage: float) -
             else f"only {analysis.numbers} faces appear"
         )
         raise NoFaceError(
-            f"{name}: {there}, and number {follow} was asked for (face={follow}, --face {follow}). "
-            "Faces are numbered from 1, by first appearance; face='all' (--face all) gives a "
-            "result for each"
+            f"{name}: {there}, and number {follow} was asked for (`face={follow}`). Faces are "
+            "numbered from 1, by first appearance",
+            fixes=("leave `face` out for the largest", "ask for another number"),
         )
     if track.coverage < min_coverage or not track.valid.any():
         raise NoFaceError(
             f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "
             f"({track.coverage:.0%}), and at least {min_coverage:.0%} and one frame are needed. "
-            "Nothing is said about expressions. Check that a face is in view and large enough "
-            "(face.min_eye_distance), choose a range with start and end, or lower min_coverage."
+            "Nothing is said about expressions",
+            fixes=(
+                "check that a face is in view and large enough (`face.min_eye_distance`)",
+                "choose a range with `start` and `end`",
+                "lower `min_coverage`",
+            ),
         )

@@ -41,8 +41,8 @@ class Interval:
     def __post_init__(self) -> None:
         if not 0 <= self.onset <= self.offset:
             raise ValueError(
-                f"an interval needs 0 <= onset <= offset, found onset={self.onset}, "
-                f"offset={self.offset}"
+                f"an interval needs 0 <= onset <= offset, found onset {self.onset}, "
+                f"offset {self.offset}"
             )
 
     def __len__(self) -> int:

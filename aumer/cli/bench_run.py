@@ -76,7 +76,7 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="the difference of two runs' F1, with its interval over subjects",
         description="Prints mean F1 over seeds (of recognition UF1, UAR and accuracy) of the first "
-        "run minus that of the second, with its 95 %% interval over the same resamples of "
+        "run minus that of the second, with its 95 % interval over the same resamples of "
         "subjects.",
     )
     comparing.add_argument("first", metavar="FOLDER", help="a run's output folder")

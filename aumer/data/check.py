@@ -85,7 +85,7 @@ class Check:
 
     @property
     def open(self) -> tuple[Fault, ...]:
-        """Faults without a policy."""
+        """Faults that no policy deals with."""
         return tuple(f for f in self.faults if f.code not in self.policies)
 
     @property

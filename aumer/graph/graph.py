@@ -211,7 +211,7 @@ class AUGraph:
                 raise UsageError(
                     f"the edge between {names[come]} and {names[to]} is given twice, with weights "
                     f"{given[edge]} and {weight}; give it once"
-                    + ("" if directed else ", or say directed=True")
+                    + ("" if directed else ", or say `directed=True`")
                 )
             given[edge] = float(weight)
             weights[to, come] = weight

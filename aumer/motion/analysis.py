@@ -155,7 +155,7 @@ def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> 
     """
     if settings.face.follow == "all":
         raise UsageError(
-            "face.follow = 'all' gives a result for each face, and one is needed here; say which: "
+            "`face.follow='all'` gives a result for each face, and one is needed here; say which: "
             "'largest', 'left', 'right', or a number"
         )
     (found,) = analyse_all(source, settings, **options)
@@ -254,7 +254,7 @@ def analyse_all(
             cache.put(done, chunk.arrays(), tracker.state())
             done += 1
         if not done:
-            raise VideoError(f"{reader.info.name} holds no frame between start and end")
+            raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     parts = [cache.get(number) for number in range(done)]
     found = _join(parts, clock, reader.info, settings)
     cache.finish(_pack(found))

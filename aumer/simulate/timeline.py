@@ -265,6 +265,9 @@ class TableRow:
     au: str
 
 
+_COLUMNS = ("video_name", "start_frame", "apex_frame", "end_frame", "type_idx", "au")
+
+
 def read_table(path: StrPath) -> list[TableRow]:
     """A table in the layout of AUW-GCN's: video_name, start_frame, apex_frame, end_frame, type_idx
     (1 macro, 2 micro) and au.
@@ -279,9 +282,12 @@ def read_table(path: StrPath) -> list[TableRow]:
             onset, apex, end = (int(r[k]) for k in ("start_frame", "apex_frame", "end_frame"))
             rows.append(TableRow(r["video_name"], kinds[r["type_idx"]], onset, apex, end, r["au"]))
         except (KeyError, ValueError, TypeError) as error:
+            missing = [name for name in _COLUMNS if r.get(name) is None]
+            found = ", ".join(f"{name} {r.get(name)!r}" for name in _COLUMNS)
             raise UsageError(
                 f"{path}, line {number}: needs video_name, start_frame, apex_frame, end_frame "
-                f"(whole numbers), type_idx (1 or 2) and au; {type(error).__name__}: {error}"
+                "(whole numbers), type_idx (1 macro, 2 micro) and au; "
+                + (f"without {', '.join(missing)}" if missing else f"found {found}")
             ) from error
     return rows
 

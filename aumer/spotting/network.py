@@ -186,14 +186,17 @@ class NetSpotter(SpotterModel):
         if self.motion is None:
             self._note_unknown_motion(found)
         elif found != self.motion:
-            options = " ".join(
-                f"--set motion.{key}={json.dumps(value)}" for key, value in self.motion.items()
+            trained_on = ", ".join(
+                f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
                 f"{self.name} was trained on motion measured with {told(self.motion)}; the "
-                f"settings say {told(found)}. Set what it was trained on ({options}), spot with "
-                "the rules (model='rules', --model rules), or train a network on features of these "
-                "settings with `aumer train`"
+                f"settings say {told(found)}",
+                fixes=(
+                    f"set what it was trained on ({trained_on})",
+                    "spot with the rules (`model='rules'`)",
+                    "train a network on features of these settings with `aumer train`",
+                ),
             )
 
     def _note_unknown_motion(self, found: Mapping[str, Any]) -> None:
@@ -214,9 +217,11 @@ class NetSpotter(SpotterModel):
     def _require_rate(self, found: float, where: str) -> None:
         if not math.isclose(found, self.rate, rel_tol=1e-3):
             raise UsageError(
-                f"{self.name} reads {self.rate:g} rows per second and {where} {found:g}: set "
-                f"motion.rate = {self.rate:g}, or spot with the rules (model='rules', --model "
-                "rules), which read any rate"
+                f"{self.name} reads {self.rate:g} rows per second and {where} {found:g}",
+                fixes=(
+                    f"set `motion.rate={self.rate:g}`",
+                    "spot with the rules (`model='rules'`), which read any rate",
+                ),
             )
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:

@@ -176,9 +176,9 @@ def spotted(model: SpotterModel, features: Features) -> Spotted:
 def _require_graph(part: Any, graph: AUGraph | None, *, takes: bool) -> None:
     if graph is not None and not takes:
         raise UsageError(
-            f"the spotter {registry.called(part)!r} uses no graph. Give graph= together "
-            "with model='combined', model='network', or a network's weights, "
-            "model='PATH.safetensors' (`aumer train` writes them)"
+            f"the spotter {registry.called(part)!r} uses no graph. Give `graph` together "
+            "with `model='combined'`, `model='network'`, or a network's weights, "
+            "`model='PATH.safetensors'` (`aumer train` writes them)"
         )
 
 

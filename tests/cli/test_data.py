@@ -58,10 +58,10 @@ def test_a_faulty_set(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == EXIT_PARTIAL
     printed = capsys.readouterr().out
     assert "missing-offset: a a row 4: column offset holds ''" in printed
-    assert "4 faults without a policy: missing-offset, overlap, outside-video" in printed
+    assert "4 faults to be dealt with: missing-offset, overlap, outside-video" in printed
     policies = ["--policy", "missing-offset=mirror", "--policy", "overlap=accept"]
     assert main([*words, *policies]) == EXIT_PARTIAL
-    assert "1 fault without a policy: outside-video" in capsys.readouterr().out
+    assert "1 fault to be dealt with: outside-video" in capsys.readouterr().out
     assert main([*words, *policies, "--policy", "outside-video=accept"]) == EXIT_OK
     assert "every fault has a policy" in capsys.readouterr().out
 
