@@ -13,8 +13,8 @@ import pytest
 import aumer
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow.opencv import dis
-from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate import warp
+from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import (
     Film,
     Nuisance,
