@@ -272,6 +272,8 @@ class Spotter:
             named["recognition"] = {"recognizer": labeller.recognizer.name}
             if hook:
                 hook("verdicts", verdicts)
+        if self._model.threshold is not None:
+            named["decision"] = {"threshold": self._model.threshold}
         settings = self.settings.to_dict()
         limit, limits = noise.limits(features, self._rules)
         return SpotResult(

@@ -283,6 +283,8 @@ class SpotResult:
         path: StrPath | None = None,
         *,
         thumbnails: Mapping[int, ImageArray] | None = None,
+        start: float | None = None,
+        end: float | None = None,
         overwrite: bool = False,
     ) -> Figure:
         """The timeline as a figure, and as a PNG file where a path is given.
@@ -291,7 +293,9 @@ class SpotResult:
         """
         from aumer.results.plots import plot_timeline
 
-        return plot_timeline(self, thumbnails=thumbnails, path=path, overwrite=overwrite)
+        return plot_timeline(
+            self, thumbnails=thumbnails, start=start, end=end, path=path, overwrite=overwrite
+        )
 
     def save(
         self,

@@ -123,6 +123,11 @@ class NetSpotter(SpotterModel):
         return self.net.config.rate
 
     @property
+    def threshold(self) -> float | None:
+        """The decoder's."""
+        return self.decoder.threshold
+
+    @property
     def motion(self) -> dict[str, Any] | None:
         """`motion_record` of the features that it was trained on; None where nobody said."""
         return self.net.card.get("motion")

@@ -102,6 +102,11 @@ class SpotterModel(ABC):
         return None
 
     @property
+    def threshold(self) -> float | None:
+        """The least score, in [0, 1], of an expression that it gives; None where there is none."""
+        return None
+
+    @property
     def digests(self) -> Mapping[str, str]:
         """What its expressions depend on besides the features, by name."""
         return {}
