@@ -20,7 +20,8 @@ from aumer.config import DENSE, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
+from aumer.motion.analysis import Analysis, FrameRange, analyse, analyse_all, cache_key
+from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
 from aumer.recognition.clips import MAX_FRAMES, Moment, pictures_between
@@ -57,7 +58,7 @@ class _RunOptions(TypedDict, total=False):
     fps: float | None
     min_coverage: float
     cache: str | PathLike[str] | bool | None
-    progress: Progress | None
+    progress: Progress | bool | None
     hook: Hook | None
     workers: int | None
 
@@ -175,7 +176,7 @@ class Spotter:
         fps: float | None = None,
         min_coverage: float = MIN_COVERAGE,
         cache: str | PathLike[str] | bool | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         hook: Hook | None = None,
         workers: int | None = None,
     ) -> tuple[SpotResult, ...]:
@@ -195,16 +196,17 @@ class Spotter:
         if self._labeller is not None:
             _require_second_pass(video)
         content = content_digest(video, fps=fps)
-        found = analyse_all(
-            video,
-            self.settings,
-            fps=fps,
-            start=start,
-            end=end,
-            cache=_cache(cache, content, self.settings, start, end),
-            progress=progress,
-            workers=workers,
-        )
+        with telling(progress) as tell:
+            found = analyse_all(
+                video,
+                self.settings,
+                fps=fps,
+                start=start,
+                end=end,
+                cache=_cache(cache, content, self.settings, start, end),
+                progress=tell,
+                workers=workers,
+            )
         if self.settings.face.follow == "all":
             found = _worth_a_result(found, video, self.settings, min_coverage)
         else:
@@ -367,7 +369,7 @@ def spot(
     micro_max_s: float | None = None,
     min_coverage: float = MIN_COVERAGE,
     cache: str | PathLike[str] | bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     hook: Hook | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
@@ -404,7 +406,8 @@ def spot(
         min_coverage: least share of frames with a usable face, in [0, 1].
         cache: a folder where features are kept for the next run, or True for aumer's own; an
             interrupted run goes on where it stopped.
-        progress: called with the number of frames decoded and the container's estimate, if any.
+        progress: called with the number of frames decoded and the container's estimate, if any;
+            True keeps a line of text on stderr, in a notebook as well.
         hook: called with ("track" | "features" | "scores" | "verdicts", value) as these are ready.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``.
         workers: threads that measure motion; never changes a number.
@@ -450,7 +453,7 @@ def classify(
     fps: float | None = None,
     device: str = "auto",
     cache: str | PathLike[str] | bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
 ) -> Prediction:
@@ -489,16 +492,17 @@ def classify(
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
         kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
-        analysis = analyse(
-            clip,
-            chosen,
-            fps=fps,
-            frames=within,
-            watch=kept,
-            cache=_cache(cache, content, chosen, None, None, within),
-            progress=progress,
-            workers=workers,
-        )
+        with telling(progress) as tell:
+            analysis = analyse(
+                clip,
+                chosen,
+                fps=fps,
+                frames=within,
+                watch=kept,
+                cache=_cache(cache, content, chosen, None, None, within),
+                progress=tell,
+                workers=workers,
+            )
         name, track = analysis.video.name, analysis.track
         _require_face(analysis, chosen, 0.0)
         at, times = track.frames[track.valid], track.times[track.valid]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +29,7 @@ from aumer.face.signs import eyelids, head_turn
 from aumer.face.track import Face, FaceTracker
 from aumer.graph.rois import roi_set
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.progress import Progress
 from aumer.types import (
     FaceTrack,
     Features,
@@ -51,8 +52,6 @@ _TRACK = ("valid", "boxes", "landmarks")
 
 #: Seconds by which a difference of two timestamps may be off by rounding; the reader's, too.
 _SAME_TIME_S = 1e-6
-
-Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from aumer.video import content_digest, open_video
 from aumer.video.writer import VideoFile
 
 if TYPE_CHECKING:
-    from aumer.motion.analysis import Progress
+    from aumer.progress import Progress
     from aumer.results.motion import Motion
     from aumer.video import Source
 

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,7 +71,7 @@ _PLOT = _WIDTH - _LEFT - _RIGHT
 _TITLE, _MOTION, _SCORES, _SPACE = 0.66, 1.9, 1.25, 0.16
 _TRUTH = 0.2
 _FACE, _FACE_GAP, _CAPTION, _LEADER = 0.74, 0.16, 0.2, 0.5
-_DPI = 200
+_DPI, _SCREEN_DPI = 200, 100
 
 
 def plot_timeline(
@@ -124,6 +125,13 @@ def plot_timeline(
         figure.savefig(image, format=suffix[1:], dpi=_DPI)
         atomic_write(path, image.getvalue(), overwrite=overwrite)
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a notebook shows it."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=_SCREEN_DPI)
+    return image.getvalue()
 
 
 def timeline_frames(
@@ -188,6 +196,8 @@ def _draw(
 
     figure = Figure(figsize=(_WIDTH, height), facecolor="white")
     FigureCanvasAgg(figure)
+    # A notebook asks for it; without `%matplotlib inline` it would show no picture.
+    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
 
     def axes(top: float, tall: float) -> Axes:
         bottom = (height - top - tall) / height
@@ -362,8 +372,9 @@ def _drawn(channels: Sequence[str]) -> list[str]:
 
 def _threshold(result: SpotResult) -> float | None:
     """The least score of an expression; results of before it was kept lack it."""
-    found = result.settings.get("decision", {}).get("threshold")
-    return None if found is None else float(found)
+    decision = result.settings.get("decision")
+    found = decision.get("threshold") if isinstance(decision, Mapping) else None
+    return float(found) if isinstance(found, (int, float)) else None
 
 
 def _scores(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
@@ -763,7 +774,7 @@ def _bridged(path: npt.NDArray[np.float64], short: int, long: int) -> npt.NDArra
     away = np.where(above, path - grey_opening(path, size), grey_closing(path, size) - path)
     far = np.maximum(_FAR, _FAR_SHARE * maximum_filter(away, size=(long, 1, 1)))
     near = (away <= far).all(axis=2)
-    rows, bridged = np.arange(n), path.copy()
+    rows, bridged = np.arange(n), np.array(path, np.float64)
     for roi in range(path.shape[1]):
         at = np.flatnonzero(near[:, roi])
         for axis in range(2) if len(at) else ():

@@ -67,6 +67,9 @@ class Prediction:
         for name in ("probs", "attribution", "settings", "digests", "versions"):
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
 
+    def __repr__(self) -> str:
+        return f"Prediction {self.summary()}"
+
     def to_dict(self) -> dict[str, Any]:
         """All but the flow map, in dict, list, str, int, float, bool and None."""
         members = {key: value for key, value in vars(self).items() if key != "flow_map"}
@@ -135,7 +138,7 @@ class Prediction:
             raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
 
     def summary(self) -> str:
-        """One line: the clip, its label, the probabilities and the ROI that spoke most for it."""
+        """One line: the clip, its label, the probabilities and the ROI that decided most."""
         probs = ", ".join(f"{name} {p:.2f}" for name, p in self.probs.items())
         spoke = max(self.attribution, key=self.attribution.__getitem__, default="")
         most = f"; most by {spoke}" if spoke else ""

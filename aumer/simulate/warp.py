@@ -556,7 +556,8 @@ def _texture(
         flags=cv2.INTER_LANCZOS4,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(np.clip(_unsmeared(warped, image, transform, margin), 0, 255), np.float32)
+    whole = _unsmeared(np.asarray(warped, np.float32), image, transform, margin)
+    return np.asarray(np.clip(whole, 0, 255), np.float32)
 
 
 def _unsmeared(warped: FloatArray, image: ImageArray, transform: Array, margin: int) -> FloatArray:

@@ -305,6 +305,9 @@ def test_the_score_that_decides_and_its_threshold(make_result: MakeResult) -> No
     result = make_result(90, found, channels=("brow", "mouth", "expression", "micro_action"))
     plain = texts(plot_timeline(result))
     assert "threshold" not in plain  # a result of before it was kept
+    for odd in (3, {"threshold": "high"}):
+        other = dataclasses.replace(result, settings={"decision": odd})
+        assert "threshold" not in texts(plot_timeline(other))
     for name in ("movement (rules)", "micro (network)", "score"):
         assert name in plain
     decided = dataclasses.replace(result, settings={"decision": {"threshold": 0.134}})
