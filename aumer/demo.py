@@ -140,13 +140,20 @@ def run(
     result = spot(video, progress=tell("spot"))
     spotted = time.perf_counter()
     result.to_csv(predictions_csv, overwrite=overwrite)
+    known = truth(timeline, FPS)
     faces = thumbnails(video, timeline_frames(result), result.track) if result.track else None
-    plot_timeline(result, thumbnails=faces, path=picture, overwrite=overwrite)
+    plot_timeline(
+        result,
+        thumbnails=faces,
+        truth=known,
+        note="a simulated face",
+        path=picture,
+        overwrite=overwrite,
+    )
     if open_:
         for path in (picture, video):
             webbrowser.open(path.resolve().as_uri())
 
-    known = truth(timeline, FPS)
     hits = _hits(result.expressions, known)
     missed, false = len(known) - len(hits), len(result.expressions) - len(hits)
     return DemoReport(

@@ -129,6 +129,6 @@ def _explained(path: StrPath) -> Iterator[None]:
 
 def _taken(path: StrPath) -> UsageError:
     return UsageError(
-        f"{os.fspath(path)} exists already; to replace it use overwrite=True (on the command line "
-        "--overwrite)"
+        f"{os.fspath(path)} exists already",
+        fixes=("use `overwrite=True` to replace it", "choose another name"),
     )

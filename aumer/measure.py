@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict, overload
 import numpy as np
 
 from aumer.errors import UsageError
-from aumer.motion.analysis import Progress
 from aumer.pipeline import MIN_COVERAGE, SettingsLike, Spotter
+from aumer.progress import Progress
 from aumer.results import SpotResult
 from aumer.results.motion import Motion
 from aumer.spotting.seam import SpotterModel
@@ -38,7 +38,7 @@ class _Options(TypedDict, total=False):
     fps: float | None
     min_coverage: float
     cache: str | PathLike[str] | bool | None
-    progress: Progress | None
+    progress: Progress | bool | None
     settings: SettingsLike
     workers: int | None
 
@@ -67,7 +67,7 @@ def features(
     face: str | int | None = None,
     min_coverage: float = MIN_COVERAGE,
     cache: str | PathLike[str] | bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
 ) -> Motion | tuple[Motion, ...]:
@@ -95,8 +95,9 @@ def features(
     spotter = Spotter(model=_SpotsNothing(), face=face, settings=settings)
     if spotter.settings.face.follow == "all" and face != "all":
         raise UsageError(
-            "the settings say face.follow = 'all', which gives motion for each face: call "
-            "aumer.features(..., face='all'), or say which face"
+            "the settings say face.follow = 'all', which gives motion for each face; one is given "
+            "here",
+            fixes=("use `aumer.features(..., face='all')`", "say which face"),
         )
     found = spotter.each_face(
         video,

@@ -20,7 +20,8 @@ from aumer.config import DENSE, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
+from aumer.motion.analysis import Analysis, FrameRange, analyse, analyse_all, cache_key
+from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
 from aumer.recognition.clips import MAX_FRAMES, map_frames, pictures_between
@@ -57,7 +58,7 @@ class _RunOptions(TypedDict, total=False):
     fps: float | None
     min_coverage: float
     cache: str | PathLike[str] | bool | None
-    progress: Progress | None
+    progress: Progress | bool | None
     hook: Hook | None
     workers: int | None
 
@@ -156,8 +157,12 @@ class Spotter:
         """
         if self.settings.face.follow == "all":
             raise UsageError(
-                "the settings say face.follow = 'all', which gives a result for each face: call "
-                "aumer.spot(..., face='all') or Spotter.each_face, or say which face"
+                "the settings say face.follow = 'all', which gives a result for each face; one is "
+                "given here",
+                fixes=(
+                    "use `aumer.spot(..., face='all')` or `Spotter.each_face`",
+                    "say which face",
+                ),
             )
         (result,) = self.each_face(video, **options)
         return result
@@ -171,7 +176,7 @@ class Spotter:
         fps: float | None = None,
         min_coverage: float = MIN_COVERAGE,
         cache: str | PathLike[str] | bool | None = None,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         hook: Hook | None = None,
         workers: int | None = None,
     ) -> tuple[SpotResult, ...]:
@@ -181,24 +186,27 @@ class Spotter:
         reached by one of them.
         """
         if not 0.0 <= min_coverage <= 1.0:
-            raise UsageError(f"min_coverage must lie in [0, 1]; found {min_coverage}")
+            raise UsageError(f"`min_coverage` must lie in [0, 1]; found {min_coverage}")
         if isinstance(video, Features):
             if (start, end, fps) != (None, None, None):
-                raise UsageError("features have their own times; leave start, end and fps out")
+                raise UsageError(
+                    "features have their own times; leave `start`, `end` and `fps` out"
+                )
             return (self._in_features(video, min_coverage, hook),)
         if self._labeller is not None:
             _require_second_pass(video)
         content = content_digest(video, fps=fps)
-        found = analyse_all(
-            video,
-            self.settings,
-            fps=fps,
-            start=start,
-            end=end,
-            cache=_cache(cache, content, self.settings, start, end),
-            progress=progress,
-            workers=workers,
-        )
+        with telling(progress) as tell:
+            found = analyse_all(
+                video,
+                self.settings,
+                fps=fps,
+                start=start,
+                end=end,
+                cache=_cache(cache, content, self.settings, start, end),
+                progress=tell,
+                workers=workers,
+            )
         if self.settings.face.follow == "all":
             found = _worth_a_result(found, video, self.settings, min_coverage)
         else:
@@ -266,6 +274,8 @@ class Spotter:
             named["recognition"] = {"recognizer": labeller.recognizer.name}
             if hook:
                 hook("verdicts", verdicts)
+        if self._model.threshold is not None:
+            named["decision"] = {"threshold": self._model.threshold}
         settings = self.settings.to_dict()
         limit, limits = noise.limits(features, self._rules)
         return SpotResult(
@@ -310,8 +320,8 @@ class Spotter:
         if coverage < min_coverage or not features.valid.any():
             raise NoFaceError(
                 f"{coverage:.0%} of the {len(features)} rows of the features hold motion, and at "
-                f"least {min_coverage:.0%} and one row are needed; give others, or lower "
-                "min_coverage"
+                f"least {min_coverage:.0%} and one row are needed",
+                fixes=("give others", "lower `min_coverage`"),
             )
 
         def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
@@ -359,7 +369,7 @@ def spot(
     micro_max_s: float | None = None,
     min_coverage: float = MIN_COVERAGE,
     cache: str | PathLike[str] | bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     hook: Hook | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
@@ -397,7 +407,8 @@ def spot(
             could be measured, in [0, 1].
         cache: a folder where features are kept for the next run, or True for aumer's own; an
             interrupted run goes on where it stopped.
-        progress: called with the number of frames decoded and the container's estimate, if any.
+        progress: called with the number of frames decoded and the container's estimate, if any;
+            True keeps a line of text on stderr, in a notebook as well.
         hook: called with ("track" | "features" | "scores" | "verdicts", value) as these are ready.
         settings: a `Settings`, a TOML file, or ``{"section": {"key": value}}``.
         workers: threads that measure motion; never changes a number.
@@ -444,7 +455,7 @@ def classify(
     fps: float | None = None,
     device: str = "auto",
     cache: str | PathLike[str] | bool | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     settings: SettingsLike = None,
     workers: int | None = None,
 ) -> Prediction:
@@ -483,16 +494,17 @@ def classify(
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
         kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
-        analysis = analyse(
-            clip,
-            chosen,
-            fps=fps,
-            frames=within,
-            watch=kept,
-            cache=_cache(cache, content, chosen, None, None, within),
-            progress=progress,
-            workers=workers,
-        )
+        with telling(progress) as tell:
+            analysis = analyse(
+                clip,
+                chosen,
+                fps=fps,
+                frames=within,
+                watch=kept,
+                cache=_cache(cache, content, chosen, None, None, within),
+                progress=tell,
+                workers=workers,
+            )
         name, track = analysis.video.name, analysis.track
         _require_face(analysis, chosen, 0.0)
         at, times = track.frames[track.valid], track.times[track.valid]
@@ -573,8 +585,8 @@ def _apex(
 
     def none() -> apexes.Pictures:
         raise UsageError(
-            f"apex={way!r} looks at pictures, which features do not hold; use 'flow-peak' or "
-            "'midpoint'"
+            f"`apex={way!r}` looks at pictures, which features do not hold",
+            fixes=("use `apex='flow-peak'`", "`apex='midpoint'`"),
         )
 
     return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
@@ -691,8 +703,8 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
     if own is None:
         raise UsageError(
             f"how many false alarms the threshold of {model.name} raises was not measured: it has "
-            "no sensitivity to be set. Leave sensitivity out, or use model='combined' or "
-            "model='rules' (--model combined, --model rules)"
+            "no sensitivity to be set",
+            fixes=("leave `sensitivity` out", "use `model='combined'` or `model='rules'`"),
         )
     if own != asked:
         raise UsageError(
@@ -804,14 +816,14 @@ def _notes(analysis: Analysis, follow: str) -> tuple[str, ...]:
         )
     if follow.isdecimal() and analysis.numbers > 1:
         notes.append(
-            f"{analysis.numbers} faces appeared, and number {follow} is followed; face='all' "
-            "(--face all) gives a result for each"
+            f"{analysis.numbers} faces appeared, and number {follow} is followed; "
+            "`face='all'` gives a result for each"
         )
     elif track.faces > 1 and follow != "all":
         which = f"number {follow}" if follow.isdecimal() else f"the {follow} one"
         notes.append(
-            f"{track.faces} faces are in view, and {which} is followed; face='all' (--face all) "
-            "gives a result for each"
+            f"{track.faces} faces are in view, and {which} is followed; `face='all'` gives a "
+            "result for each"
         )
     return tuple(notes)
 
@@ -825,14 +837,18 @@ def _require_face(analysis: Analysis, settings: Settings, min_coverage: float) -
             else f"only {analysis.numbers} faces appear"
         )
         raise NoFaceError(
-            f"{name}: {there}, and number {follow} was asked for (face={follow}, --face {follow}). "
-            "Faces are numbered from 1, by first appearance; face='all' (--face all) gives a "
-            "result for each"
+            f"{name}: {there}, and number {follow} was asked for (`face={follow}`). Faces are "
+            "numbered from 1, by first appearance",
+            fixes=("leave `face` out for the largest", "ask for another number"),
         )
     if track.coverage < min_coverage or not track.valid.any():
         raise NoFaceError(
             f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "
             f"({track.coverage:.0%}), and at least {min_coverage:.0%} and one frame are needed. "
-            "Nothing is said about expressions. Check that a face is in view and large enough "
-            "(face.min_eye_distance), choose a range with start and end, or lower min_coverage."
+            "Nothing is said about expressions",
+            fixes=(
+                "check that a face is in view and large enough (`face.min_eye_distance`)",
+                "choose a range with `start` and `end`",
+                "lower `min_coverage`",
+            ),
         )

@@ -147,7 +147,7 @@ def rows(
 ) -> Rows:
     """The rows of everything; arguments and errors as for `evaluate`."""
     if fps is not None and not fps > 0:
-        raise UsageError(f"fps must be above 0; found {fps}")
+        raise UsageError(f"`fps` must be above 0; found {fps}")
     annotated = list(_each(truth, (VideoRecord, Truth)))
     records = [one for one in annotated if isinstance(one, VideoRecord)]
 
@@ -229,7 +229,7 @@ def _warn_of_guesses(strange: Sequence[VideoKey]) -> None:
     subject, video = min(strange)
     _log.warning(
         "%d of the videos with predictions have no truth; their subjects are guessed from their "
-        "names (%r is of %r) where the file does not say. videos (--videos) lists all videos",
+        "names (%r is of %r) where the file does not say. `videos` lists all of them",
         len(strange),
         video,
         subject,

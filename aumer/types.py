@@ -44,8 +44,8 @@ class Interval:
     def __post_init__(self) -> None:
         if not 0 <= self.onset <= self.offset:
             raise ValueError(
-                f"an interval needs 0 <= onset <= offset, found onset={self.onset}, "
-                f"offset={self.offset}"
+                f"an interval needs 0 <= onset <= offset, found onset {self.onset}, "
+                f"offset {self.offset}"
             )
 
     def __len__(self) -> int:
@@ -203,6 +203,10 @@ def _check_rows(what: str, rows: int, **arrays: npt.NDArray[Any]) -> None:
         raise ValueError(f"{what}: every array needs {rows} rows, found shapes {wrong}")
 
 
+def _stretch(times: TimeArray) -> str:
+    return f"{times[0]:.2f} to {times[-1]:.2f} s" if len(times) else "no time"
+
+
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
     """One face through a video.
@@ -247,6 +251,12 @@ class FaceTrack:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def __repr__(self) -> str:
+        return (
+            f"FaceTrack of face {self.number}: {_stretch(self.times)}, a usable face in "
+            f"{int(self.valid.sum())} of {len(self)} frames"
+        )
 
     @property
     def coverage(self) -> float:
@@ -322,6 +332,12 @@ class Features:
         if not ((self.confidence >= 0) & (self.confidence <= 1)).all():  # NaN is neither
             raise ValueError("Features: confidence must lie in [0, 1]")
 
+    def __repr__(self) -> str:
+        return (
+            f"Features of {len(self.rois)} ROIs at {self.rate:g} rows a second: "
+            f"{_stretch(self.times)}, {int(self.valid.sum())} of {len(self)} rows hold motion"
+        )
+
     def __len__(self) -> int:
         return len(self.times)
 
@@ -357,6 +373,12 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def __repr__(self) -> str:
+        return (
+            f"Scores of {len(self.channels)} channels ({', '.join(self.channels)}): "
+            f"{_stretch(self.times)}, {int(self.valid.sum())} of {len(self)} rows valid"
+        )
 
     def channel(self, name: str) -> FloatArray:
         """The (T,) track called `name`."""

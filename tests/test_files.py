@@ -44,7 +44,7 @@ def test_refuses_an_existing_file_and_says_how_to_replace_it(tmp_path: Path) -> 
     target = tmp_path / "out"
     target.write_text("mine")
     for call in (lambda: check_target(target), lambda: atomic_write(target, "new")):
-        with pytest.raises(UsageError, match=r"out exists already.*overwrite=True.*--overwrite"):
+        with pytest.raises(UsageError, match=r"out exists already; use `overwrite=True`"):
             call()
     assert target.read_text() == "mine"
     atomic_write(target, "new", overwrite=True)

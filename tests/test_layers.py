@@ -21,7 +21,7 @@ PACKAGE = Path(aumer.errors.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "types errors _data _moved",
+        "types errors progress _data _moved",
         "registry plugins strict files weights compiled tables",
         "graph",
         "config cache video evaluation",

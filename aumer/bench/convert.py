@@ -100,7 +100,7 @@ def _task(
         found = strict.build(Protocol, document["protocol"], str(folder / RESULT))
         found = found.changed({"seeds": [int(seed) for seed in document["seeds"]]})
     else:
-        raise UsageError(f"{folder} has no {RESULT} to say its protocol: give it with --protocol")
+        raise UsageError(f"{folder} has no {RESULT} to say its protocol: give `protocol`")
     task = Recognition(found, str(old.get("model")), Options())
     about = json.loads(json.dumps(task.about()))
     split = None if found.split == "loso" else [found.split, found.folds]
@@ -108,7 +108,7 @@ def _task(
         raise UsageError(
             f"{folder} is of {old.get('model')} with {old.get('options')} and split "
             f"{old.get('split', 'loso')}, and the protocol {found.name} is not: give its own "
-            "with --protocol"
+            "as `protocol`"
         )
     return task
 

@@ -166,7 +166,7 @@ class Trainable:
         if not any(a.aus for a in annotations):
             raise UsageError(
                 "the prior is counted from the AUs of the training annotations, and they have "
-                "none; choose a graph by name (`aumer graph list`) or identity with --prior"
+                "none; choose `prior`: identity, or a graph by name (`aumer graph list`)"
             )
         return AUGraph.from_annotations(
             annotations,

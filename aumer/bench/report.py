@@ -58,7 +58,7 @@ def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | Sp
     if data is not None:
         raise UsageError(
             "the data are of no use to the report of a spotting run, which holds its truth; "
-            "leave --data out"
+            "leave `data` out"
         )
     assert isinstance(result, SpottingResult)
     return _spotting(result)
@@ -136,7 +136,7 @@ def _composite(
     if result.protocol.datasets != (MEGC2019,):
         raise UsageError(
             f"pictures are taken from {MEGC2019}'s flow images alone, and this run is of "
-            f"{', '.join(result.protocol.datasets)}; leave --data out"
+            f"{', '.join(result.protocol.datasets)}; leave `data` out"
         )
     clips = composite(root)
     keys = list(zip(clips.subjects, clips.names, strict=True))

@@ -154,7 +154,7 @@ class Simulated:
         if missing := [name for name in needed if not (root / name).is_file()]:
             raise UsageError(
                 f"{dataset} replays {' and '.join(needed)}; {', '.join(missing)} is not in {root}. "
-                "Give the folder of the tables as --data"
+                "Give the folder of the tables as `roots`"
             )
         lengths = read_lengths(root / known.lengths) if known.lengths else None
         self._timelines: dict[str, Timeline] = replay(

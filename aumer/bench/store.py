@@ -53,20 +53,20 @@ class Store:
             if score_only:
                 raise UsageError(
                     f"{self.folder} holds no run of this protocol with this model and these "
-                    "settings: there is nothing to score. Run it without --score-only, or give "
-                    "its --output"
+                    "settings: there is nothing to score. Run it without `score_only`, or give "
+                    "its `folder`"
                 )
             if self.folder.exists() and any(self.folder.iterdir()):
                 raise UsageError(
-                    f"{self.folder} holds other files; give --output an empty or a new folder"
+                    f"{self.folder} holds other files; give an empty or a new `folder`"
                 )
             return
         before = self.about()
         if not _fit(before, about) and (score_only or not overwrite):
             differ = ", ".join(differences(_unversioned(before), about))
             raise UsageError(
-                f"{self.folder} holds another run: {differ} differ. Give another "
-                "--output, or --overwrite to run it anew"
+                f"{self.folder} holds another run: {differ} differ",
+                fixes=("give another `folder`", "use `overwrite=True` to run it anew"),
             )
 
     def check_layout(self) -> None:
@@ -103,9 +103,17 @@ class Store:
     def _read(self, name: str) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            what = "" if self.folder.is_dir() else ", and is no folder"
+            raise UsageError(
+                f"{self.folder} holds no finished run of `aumer bench`: it has no {name}{what}. "
+                f"Give the folder that a run wrote (it is named where the run ends), with {RUN}, "
+                f"{DATA}, {RESULT} and the folds in it"
+            ) from error
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"{self.folder} holds no finished run of `aumer bench`: {name}: {error}"
+                f"{self.folder} holds no finished run of `aumer bench`: {name} cannot be read: "
+                f"{getattr(error, 'strerror', None) or error}"
             ) from error
         if not intact(found):
             raise UsageError(
@@ -182,7 +190,7 @@ class Store:
         if not path.exists():
             raise UsageError(
                 f"there is no fold of {name} with seed {seed} in {self.folder}, and its misses "
-                "would go uncounted; the same command without --score-only runs it"
+                "would go uncounted; the same run without `score_only` makes it"
             )
         kept, found = read_fold(path, lambda values: (values, parse(values)))
         if (kept["fold"], kept["seed"], kept["depends"]["run"]) != (name, seed, run):

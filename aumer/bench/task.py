@@ -184,7 +184,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         if missing := [name for name in names if name not in roots]:
             raise UsageError(
                 f"protocol {self.protocol.name} needs the data set {missing[0]}; give its folder "
-                f"with --data {missing[0]}=FOLDER"
+                f"with `roots={missing[0]}=FOLDER`"
             )
         return {name: roots[name] for name in names}
 

@@ -43,13 +43,15 @@ def _main(argv: Sequence[str] | None) -> int:
         args = _parse(argv)
     except AumerError as error:
         with Console() as console:
-            console.error(str(error))
+            console.error(error)
         return error.exit_code
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
         if sys.stdout is not None:
             sys.stdout.flush()
         return done.code if isinstance(done.code, int) else 0
-    with Console(args.verbose, quiet=args.quiet) as console:
+    # A command of somebody else's need not say its parser.
+    options = getattr(args, "parser", _Parser())._option_string_actions
+    with Console(args.verbose, quiet=args.quiet, options=options) as console:
         try:
             code: int = args.run(args, console)
             return code
@@ -60,7 +62,7 @@ def _main(argv: Sequence[str] | None) -> int:
                 console.error("interrupted")
                 return EXIT_INTERRUPTED
             if isinstance(error, AumerError):
-                console.error(str(error))
+                console.error(error)
                 return error.exit_code
             console.bug(error)
             return EXIT_BUG

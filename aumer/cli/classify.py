@@ -37,7 +37,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="name the expression in short clips",
         description="Says which class the expression in a clip is of, with probabilities and the "
-        "regions of the face that spoke for it.",
+        "regions of the face whose motion speaks for it most.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -140,7 +140,7 @@ def _failed(text: str, error: Exception, console: Console) -> int:
     if interrupted(error):
         raise KeyboardInterrupt from error
     if isinstance(error, AumerError):
-        reason = str(error)
+        reason = console.worded(error)
         named = text in reason or Path(text).name in reason
         console.error(reason if named else f"{text}: {reason}")
         return error.exit_code
@@ -149,9 +149,9 @@ def _failed(text: str, error: Exception, console: Console) -> int:
 
 
 def table(predictions: list[Prediction]) -> str:
-    """A line for each clip: its label, every class's probability, its frames and who spoke."""
+    """A line for each clip: its label, every class's probability, its frames, what decided."""
     classes = list(dict.fromkeys(name for p in predictions for name in p.probs))
-    rows = [["clip", "label", *classes, "frames", "spoke for it"]]
+    rows = [["clip", "label", *classes, "frames", "regions that decided"]]
     for p in predictions:
         probs = [f"{p.probs[name]:.2f}" if name in p.probs else "-" for name in classes]
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)

@@ -8,10 +8,11 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any
 
-from aumer.errors import UsageError
+from aumer.errors import AumerError, UsageError, at_command_line
 
 _LOGGER = logging.getLogger("aumer")
 
@@ -45,9 +46,13 @@ class Console:
     Args:
         verbosity: 0 shows notes and warnings, 1 information, 2 everything.
         quiet: nothing but errors; no progress.
+        options: of the command; what the library says is put in their words.
     """
 
-    def __init__(self, verbosity: int = 0, *, quiet: bool = False) -> None:
+    def __init__(
+        self, verbosity: int = 0, *, quiet: bool = False, options: Collection[str] = ()
+    ) -> None:
+        self._options = options
         self._verbose = verbosity > 0
         self._quiet = quiet
         chosen = (_NOTE, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
@@ -107,11 +112,17 @@ class Console:
     def note(self, text: str) -> None:
         """A line for whoever watches; none if quiet."""
         if not self._quiet:
-            self.line(text)
+            self.line(self.worded(text))
 
-    def error(self, text: str) -> None:
+    def error(self, error: AumerError | str) -> None:
         """A line that is always shown."""
-        self.line(f"aumer: error: {text}")
+        self.line(f"aumer: error: {self.worded(error)}")
+
+    def worded(self, said: AumerError | str) -> str:
+        """What the library says, in the words of this command."""
+        if isinstance(said, AumerError):
+            return said.at_command_line(self._options)
+        return at_command_line(said, self._options)
 
     def bug(self, error: BaseException, *, where: str = "") -> None:
         """An error nobody raised on purpose: one line, and the traceback if verbose."""
@@ -180,6 +191,6 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             level = "note" if record.levelno == _NOTE else record.levelname.lower()
-            self._console.line(f"aumer: {level}: {self.format(record)}")
+            self._console.line(f"aumer: {level}: {self._console.worded(self.format(record))}")
         except Exception:
             self.handleError(record)

@@ -158,7 +158,10 @@ def _judged(found: Check) -> str:
         return "every fault has a policy"
     codes = Counter(fault.code for fault in found.open)
     count = len(found.open)
-    return f"{count} fault{'s' if count > 1 else ''} without a policy: {', '.join(codes)}"
+    return (
+        f"{count} fault{'s' if count > 1 else ''} to be dealt with: {', '.join(codes)}. Correct "
+        "the data, or say with --policy what to do"
+    )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -279,7 +279,7 @@ class _Batch:
 
     def _fail(self, given: Input, error: Exception) -> None:
         if isinstance(error, AumerError):
-            code, reason = error.exit_code, str(error)
+            code, reason = error.exit_code, self._console.worded(error)
             named = given.text in reason or Path(given.text).name in reason
             self._console.error(reason if named else f"{given.text}: {reason}")
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly

@@ -91,7 +91,7 @@ class Check:
 
     @property
     def open(self) -> tuple[Fault, ...]:
-        """Faults without a policy, advice left out."""
+        """Faults that no policy deals with, advice left out."""
         return tuple(
             f for f in self.faults if f.code not in self.policies and not FAULTS[f.code].advice
         )

@@ -279,8 +279,8 @@ def prepare(
         if expected is not None and total != expected:
             raise UsageError(
                 f"there are {total} {kind} truths where {expected} are expected; a score over "
-                "another number of truths is not comparable. See the settings missing_offset and "
-                f"expect_{kind}"
+                "another number of truths is not comparable. See the settings `missing_offset` and "
+                f"`expect_{kind}`"
             )
     return Prepared(videos, tuple(cases), dropped_truths, dropped_predictions)
 
@@ -296,13 +296,15 @@ def _filled(t: Truth, policy: MissingOffset) -> int | None:
     where = f"the {t.kind} truth{_line(t)} in video {t.video!r} (onset {t.onset})"
     if policy == "refuse":
         raise UsageError(
-            f"{where} has no offset; say what that means with missing_offset (on the command line "
-            f"--missing-offset): {', '.join(CHOICES['missing_offset'][1:])}"
+            f"{where} has no offset; say what that means with `missing_offset`: "
+            f"{', '.join(CHOICES['missing_offset'][1:])}"
         )
     if policy == "onset+20":
         return t.onset + 20
     if t.apex is None:
-        raise UsageError(f"{where} has neither offset nor apex; missing_offset={policy} needs one")
+        raise UsageError(
+            f"{where} has neither offset nor apex; `missing_offset={policy}` needs one"
+        )
     offset = {
         "apex": t.apex,
         "apex+20": t.apex + 20,
@@ -310,7 +312,7 @@ def _filled(t: Truth, policy: MissingOffset) -> int | None:
     }[policy]
     if offset < t.onset:
         raise UsageError(
-            f"{where} has no offset, and missing_offset={policy} gives {offset}, before its onset"
+            f"{where} has no offset, and `missing_offset={policy}` gives {offset}, before its onset"
         )
     return offset
 

@@ -72,7 +72,7 @@ class FaceAlignmentLandmarker(Landmarker):
         except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
             raise BackendUnavailable(
                 f"the face-alignment back end cannot run on device {device!r}: "
-                f"{str(error).splitlines()[0]}; device='cpu' always works."
+                f"{str(error).splitlines()[0]}; `device='cpu'` always works."
             ) from error
         self._device = device
         self._utils = utils

@@ -20,8 +20,10 @@ from aumer.types import FloatArray, ImageArray
 
 
 def _solutions() -> Any:
-    # MediaPipe logs through glog at every graph start; only errors are of use to a user.
+    # MediaPipe logs at every graph start, by glog and by TensorFlow's copy of it, which read these
+    # once, as they are loaded; only errors are of use to a user. What he has set himself stands.
     os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import mediapipe
 

@@ -46,7 +46,7 @@ def _tvl1() -> Any:
             "flow 'tvl1-opencv' needs cv2.optflow, and the OpenCV in place "
             f"({cv2.__version__}) was built without it. `aumer doctor` shows which wheel won; "
             "repair it with `pip install --force-reinstall --no-deps "
-            f"opencv-contrib-python=={_wheel_version()}`, or use flow='dis'."
+            f"opencv-contrib-python=={_wheel_version()}`, or use `motion.flow='dis'`."
         )
     return cv2.optflow.DualTVL1OpticalFlow.create()
 

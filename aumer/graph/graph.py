@@ -128,6 +128,13 @@ class AUGraph:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "source", dict(self.source))
 
+    def __repr__(self) -> str:
+        joined = int(np.count_nonzero(self.weights))
+        return (
+            f"AUGraph {self.name!r}: {len(self.rois)} ROIs, {joined} weights above 0, digest "
+            f"{self.digest[:12]}"
+        )
+
     def __len__(self) -> int:
         return len(self.rois)
 
@@ -211,7 +218,7 @@ class AUGraph:
                 raise UsageError(
                     f"the edge between {names[come]} and {names[to]} is given twice, with weights "
                     f"{given[edge]} and {weight}; give it once"
-                    + ("" if directed else ", or say directed=True")
+                    + ("" if directed else ", or say `directed=True`")
                 )
             given[edge] = float(weight)
             weights[to, come] = weight

@@ -93,7 +93,8 @@ def device_of(device: str | torch.device) -> torch.device:
 def _useless(device: str | torch.device, error: BaseException) -> UsageError:
     reason = str(error).splitlines()[0]
     return UsageError(
-        f"device {str(device)!r} cannot be used here ({reason}). Give 'cpu' or 'auto'"
+        f"device {str(device)!r} cannot be used here ({reason}); give "
+        "`device='cpu'` or `device='auto'`"
     )
 
 

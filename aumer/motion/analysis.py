@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +29,7 @@ from aumer.face.signs import eyelids, head_turn
 from aumer.face.track import FaceTracker, TrackedFace
 from aumer.graph.rois import roi_set
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.progress import Progress
 from aumer.types import (
     BoolArray,
     FaceTrack,
@@ -56,8 +57,6 @@ _SAME_TIME_S = 1e-6
 #: And a gap by this: files round times to milliseconds, and 5 frames a second of a film at 29.97
 #: lie 200.2 ms apart.
 _SAME_GAP_S = 2e-3
-
-Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +165,7 @@ def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> 
     """
     if settings.face.follow == "all":
         raise UsageError(
-            "face.follow = 'all' gives a result for each face, and one is needed here; say which: "
+            "`face.follow='all'` gives a result for each face, and one is needed here; say which: "
             "'largest', 'left', 'right', or a number"
         )
     (found,) = analyse_all(source, settings, **options)
@@ -265,7 +264,7 @@ def analyse_all(
             cache.put(done, chunk.arrays(), tracker.state())
             done += 1
         if not done:
-            raise VideoError(f"{reader.info.name} holds no frame between start and end")
+            raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     parts = [cache.get(number) for number in range(done)]
     found = _join(parts, clock, reader.info, settings)
     cache.finish(_pack(found))

@@ -99,7 +99,7 @@ def by_roi_difference(where: Span) -> int:
     if len(frames) < 2:
         raise UsageError(
             f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, too few "
-            "to find an apex among; give apex="
+            "to find an apex among; give `apex`"
         )
     return int(frames[roi_difference(greys, landmarks[0]).argmax()])
 

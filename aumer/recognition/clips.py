@@ -211,7 +211,7 @@ class ClipMaker:
             if end - moment.onset >= MAX_FRAMES:
                 raise UsageError(
                     f"a sequence holds at most {MAX_FRAMES} frames; found {end - moment.onset + 1} "
-                    f"from {moment.onset} to {end}. Give onset and offset of one expression"
+                    f"from {moment.onset} to {end}. Give `onset` and `offset` of one expression"
                 )
             within = range(max(0, moment.onset - self.margin), end + self.margin + 1)
             places = landmarks_in(within, track, self.motion.max_gap_s)
@@ -252,13 +252,14 @@ def pictures_between(
     if offset - onset >= MAX_FRAMES:
         raise UsageError(
             f"the apex by the pictures is looked for within one expression of at most {MAX_FRAMES} "
-            f"frames; found {offset - onset + 1}. Give onset and offset, or use apex='flow-peak'"
+            f"frames; found {offset - onset + 1}. Give `onset` and `offset`, or use "
+            "`apex='flow-peak'`"
         )
     faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)
     frames = sorted(faces)
     if not frames:
         raise UsageError(
-            f"no frame from {onset} to {offset} shows a face, to find an apex among; give apex="
+            f"no frame from {onset} to {offset} shows a face, to find an apex among; give `apex`"
         )
     greys = np.stack([faces[frame].grey for frame in frames])
     return np.array(frames), greys, np.stack([faces[frame].landmarks for frame in frames])

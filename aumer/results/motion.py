@@ -31,7 +31,7 @@ from aumer.types import FaceTrack, Features, FloatArray, VideoInfo, runs
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aumer.motion.analysis import Progress
+    from aumer.progress import Progress
     from aumer.video import Source
 
 #: What lengths can be told in.

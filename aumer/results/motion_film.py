@@ -24,7 +24,7 @@ from aumer.video import content_digest, open_video
 from aumer.video.writer import VideoFile
 
 if TYPE_CHECKING:
-    from aumer.motion.analysis import Progress
+    from aumer.progress import Progress
     from aumer.results.motion import Motion
     from aumer.video import Source
 
@@ -69,18 +69,18 @@ def write_films(
             "a file, and give that"
         )
     if crop is None and flow is None:
-        raise UsageError("say what to film: crop=PATH, flow=PATH, or both")
+        raise UsageError("say what to film: `crop=PATH`, `flow=PATH`, or both")
     measured_in = motion.digests.get("content")
     if measured_in is not None and content_digest(source, fps=fps) != measured_in:
         raise UsageError(
             f"this is not the video that was measured ({motion.video.name}): its content differs, "
-            "or fps does. Give the very file, folder or array, and the same fps"
+            "or `fps` does. Give the very file, folder or array, and the same `fps`"
         )
     features, track = motion.features, motion.track
     if not len(features):
         raise UsageError(
             f"{motion.video.name}: there is no motion to film, which takes two analysed frames or "
-            "more; choose a wider range with start and end"
+            "more; choose a wider range with `start` and `end`"
         )
     settings = load_settings(overrides={"motion": motion.settings["motion"]}).motion
     side = settings.crop

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 #: The formats `plot_timeline` can write.
 IMAGE_SUFFIXES = (".png", ".pdf", ".svg")
 
-#: So many expressions get their faces shown; more would be too small to see.
+#: So many expressions in a row of the figure get their faces shown; more would be too small to see.
 FACES_SHOWN = 5
+
+#: A longer stretch is drawn in rows of so many seconds, as a line of text is; no more rows than
+#: these, or the picture of an hour could not be opened.
+ROW_S, ROWS = 60.0, 10
 
 #: Okabe and Ito's colours, which stay apart for the colour-blind; the shapes do so in black on
 #: white. Those of the kinds are used for nothing else.
@@ -39,40 +44,63 @@ _KIND_MARKERS: dict[Kind, str] = {"micro": "v", "macro": "D"}
 _GROUP_COLOURS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
 _CHANNEL_COLOURS = ("#222222", "#E69F00", "#56B4E9", "#CC79A7")
 _DASHES = ("-", "--", ":", "-.")
-#: Score tracks that a reader can tell apart.
-_TRACKS = 8
 _GREY = "0.35"
 
-#: ROI motion is shown relative to its median over so long a stretch (s): at least twice the
-#: longest expression, so that the median is the face at rest and not the expression.
-_REST_S = 8.0
+#: Tracks of our spotters, of which one each says enough, by the name of a reader who knows neither
+#: the rules nor the network; and those that these stand for.
+_PLAIN = {
+    "expression": "movement (rules)",
+    "micro_action": "micro (network)",
+    "macro_action": "macro (network)",
+}
+_PARTS = {"expression": ("brow", "mouth")} | {
+    f"{kind}_action": tuple(f"{kind}_{part}" for part in ("apex", "onset", "offset", "neither"))
+    for kind in _KIND_COLOURS
+}
+
+#: ROI motion is shown relative to its median over so long a stretch (s), twice the longest
+#: expression, once movements that come back within it are bridged; on which side these lie is told
+#: over the longer stretch.
+_REST_S, _LONG_S = 8.0, 30.0
+#: Such a movement is beyond so many px of the crop, and beyond so much of the largest near it.
+_FAR, _FAR_SHARE = 0.3, 0.25
 
 # Inches.
 _WIDTH, _LEFT, _RIGHT, _BOTTOM = 10.0, 0.72, 1.38, 0.52
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _TITLE, _MOTION, _SCORES, _SPACE = 0.66, 1.9, 1.25, 0.16
+_TRUTH = 0.2
 _FACE, _FACE_GAP, _CAPTION, _LEADER = 0.74, 0.16, 0.2, 0.5
-_DPI = 200
+_DPI, _SCREEN_DPI = 200, 100
 
 
 def plot_timeline(
     result: SpotResult,
     *,
     thumbnails: Mapping[int, ImageArray] | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    truth: Sequence[Expression] | None = None,
+    note: str = "",
     path: StrPath | None = None,
     overwrite: bool = False,
 ) -> Figure:
-    """Draw a result over time.
+    """Draw a result over time, more than `ROW_S` seconds in rows.
 
-    From top to bottom: the faces at onset, apex and offset; the motion of brows, nose and mouth
-    (where ``result.features`` is there), as the ROIs' mean distance in crop px from where they rest
-    (a median over 8 s); the scores. Intervals are shaded by kind, with a line at the apex;
-    stretches without a face are hatched.
+    From top to bottom: the faces at onset, apex and offset; the truth, where it is known; the
+    motion of brows, nose and mouth (where ``result.features`` is there), as the ROIs' mean distance
+    in crop px from where they rest (`displacement`); the scores: a bar for each expression at the
+    height of its score, the threshold that it had to reach, and the tracks of the spotter.
+    Intervals are shaded by kind, with a line at the apex; stretches without a face are hatched.
 
     Args:
         result: what to draw.
         thumbnails: frame ordinal -> (h, w, 3) uint8 RGB, square; see `aumer.results.thumbnails`.
-            Of more than `FACES_SHOWN` expressions, those with the best scores get their faces.
+            Of more than `FACES_SHOWN` expressions in a row, those with the best scores get their
+            faces; of two that overlap by half of the shorter, the one with the better score.
+        start, end: seconds; draw this part alone.
+        truth: expressions that are known to be there; an empty one says that there are none.
+        note: what a reader must know, behind the name of the video.
         path: where to write the figure (.png, .pdf or .svg), whole or not at all.
         overwrite: replace an existing file.
 
@@ -80,8 +108,8 @@ def plot_timeline(
         The figure, for changes of your own and ``figure.savefig``.
 
     Raises:
-        UsageError: another suffix, an existing file without `overwrite`, no such folder, or the
-            system refuses to write.
+        UsageError: another suffix, an existing file without `overwrite`, no such folder, nothing
+            analysed from `start` to `end`, or the system refuses to write.
     """
     if path is not None:
         suffix = Path(path).suffix.lower()
@@ -91,7 +119,7 @@ def plot_timeline(
                 f"{suffix or 'no suffix'!r}.{did_you_mean(suffix, IMAGE_SUFFIXES)}"
             )
         check_target(path, overwrite=overwrite)  # before drawing, not after
-    figure = _draw(result, thumbnails or {})
+    figure = _draw(result, thumbnails or {}, _TimeAxis.of(result, start, end), truth, note)
     if path is not None:
         image = io.BytesIO()
         figure.savefig(image, format=suffix[1:], dpi=_DPI)
@@ -99,9 +127,20 @@ def plot_timeline(
     return figure
 
 
-def timeline_frames(result: SpotResult) -> tuple[int, ...]:
+def png(figure: Figure) -> bytes:
+    """The figure as a notebook shows it."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=_SCREEN_DPI)
+    return image.getvalue()
+
+
+def timeline_frames(
+    result: SpotResult, *, start: float | None = None, end: float | None = None
+) -> tuple[int, ...]:
     """The frame ordinals, sorted, whose faces `plot_timeline` shows if it gets them."""
-    return tuple(sorted({f for e in _best(result.expressions) for f in _key_frames(e)}))
+    rows = _TimeAxis.of(result, start, end).rows_of_figure()
+    best = (e for row in rows for e in _best(row.peaking(result.expressions)))
+    return tuple(sorted({f for e in best for f in _key_frames(e)}))
 
 
 def _key_frames(e: Expression) -> tuple[int, int, int]:
@@ -109,68 +148,105 @@ def _key_frames(e: Expression) -> tuple[int, int, int]:
 
 
 def _best(expressions: Sequence[Expression]) -> list[Expression]:
-    """The `FACES_SHOWN` with the highest scores, in the order of their apexes."""
-    best = sorted(expressions, key=lambda e: -e.score)[:FACES_SHOWN]
+    """The `FACES_SHOWN` with the highest scores, in the order of their apexes.
+
+    Of two that overlap by half of the shorter, which would show the same faces, the better.
+    """
+    best: list[Expression] = []
+    for e in sorted(expressions, key=lambda e: -e.score):
+        shared = (
+            2 * e.interval.overlap(o.interval) / min(len(e.interval), len(o.interval)) for o in best
+        )
+        if len(best) < FACES_SHOWN and all(share < 1 for share in shared):
+            best.append(e)
     return sorted(best, key=lambda e: e.apex_s)
 
 
 # -- the figure ----------------------------------------------------------------------------------
 
 
-def _draw(result: SpotResult, faces: Mapping[int, ImageArray]) -> Figure:
+def _draw(
+    result: SpotResult,
+    faces: Mapping[int, ImageArray],
+    whole: _TimeAxis,
+    truth: Sequence[Expression] | None,
+    note: str,
+) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    axis = _TimeAxis.of(result)
-    shown = [e for e in _best(result.expressions) if any(f in faces for f in _key_frames(e))]
-    face = min(_FACE, (_PLOT / max(1, len(shown)) - _FACE_GAP) / 3)
-    gallery = _CAPTION + face + _LEADER if shown else 0.0
-
-    motion = result.features is not None
-    scores = bool(result.scores.channels) or not motion
-    panels = [_MOTION] * motion + [_SCORES if motion else _MOTION] * scores
-    head = _TITLE + (gallery or 0.06)  # room for the marks at the apexes
-    height = head + sum(panels) + _SPACE * (len(panels) - 1) + _BOTTOM
+    rows = whole.rows_of_figure()
+    moved = None if result.features is None else displacement(result.features)
+    scores = bool(result.scores.channels) or moved is None
+    tall = [_MOTION] * (moved is not None) + [_SCORES if moved is not None else _MOTION] * scores
+    lane = 0.0 if truth is None else _TRUTH + _SPACE / 2
+    shown = [
+        [
+            e
+            for e in _best(row.peaking(result.expressions))
+            if any(f in faces for f in _key_frames(e))
+        ]
+        for row in rows
+    ]
+    most = max(1, *map(len, shown))
+    face = min(_FACE, (_PLOT / most - _FACE_GAP) / 3)
+    gallery = [_CAPTION + face + _LEADER if some else 0.06 for some in shown]
+    panels = lane + sum(tall) + _SPACE * (len(tall) - 1) + _BOTTOM
+    height = _TITLE + sum(gallery) + panels * len(rows)
 
     figure = Figure(figsize=(_WIDTH, height), facecolor="white")
     FigureCanvasAgg(figure)
+    # A notebook asks for it; without `%matplotlib inline` it would show no picture.
+    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
 
     def axes(top: float, tall: float) -> Axes:
         bottom = (height - top - tall) / height
         return figure.add_axes((_LEFT / _WIDTH, bottom, _PLOT / _WIDTH, tall / height))
 
-    _title(figure, result, axis, height)
-    if shown:
-        _gallery(axes(_TITLE, gallery), shown, faces, face, axis, len(result.expressions))
-    top = head
-    drawn = []
-    for tall in panels:
-        drawn.append(axes(top, tall))
-        top += tall + _SPACE
-    if motion:
-        _motion(drawn[0], result, axis)
-    if scores:
-        _scores(drawn[-1], result, axis)
-    for panel in drawn:
-        _intervals(panel, result.expressions, axis, markers=panel is drawn[0])
-        axis.apply(panel, labels=panel is drawn[-1])
-    _kinds_legend(drawn[0], result)
+    _title(figure, result, whole, height, note)
+    top = _TITLE
+    for number, (row, some, room) in enumerate(zip(rows, shown, gallery, strict=True)):
+        if some:
+            everyone = len(row.peaking(result.expressions))
+            _gallery(axes(top, room), some, faces, face, row, everyone)
+        top += room
+        if truth is not None:
+            _truth(axes(top, _TRUTH), truth, row)
+            top += lane
+        drawn = []
+        for size in tall:
+            drawn.append(axes(top, size))
+            top += size + _SPACE
+        top += _BOTTOM - _SPACE
+        if moved is not None:
+            _motion(drawn[0], result, moved, row, whole)
+        if scores:
+            _scores(drawn[-1], result, row)
+        for panel in drawn:
+            _intervals(panel, result.expressions, row, markers=panel is drawn[0])
+            row.apply(panel, labels=panel is drawn[-1])
+        if number == 0:
+            _kinds_legend(drawn[0], result)
     return figure
 
 
-def _title(figure: Figure, result: SpotResult, axis: _TimeAxis, height: float) -> None:
+def _title(figure: Figure, result: SpotResult, axis: _TimeAxis, height: float, note: str) -> None:
     def write(text: str, down: float, **style: Any) -> None:
         # No mathematics: a file name may hold a dollar sign.
         figure.text(_LEFT / _WIDTH, 1 - down / height, text, va="top", parse_math=False, **style)
 
     facts = [
-        f"{_length(axis.span)} analysed" if axis.rows else "no frames analysed",
+        f"{_length(axis.span)} {'shown' if axis.part else 'analysed'}"
+        if axis.rows
+        else "no frames analysed",
         f"{len(result.micro)} micro",
         f"{len(result.macro)} macro",
         f"motion in {100 * result.coverage:.3g} % of the time",
         f"spotter: {result.spotter}",
     ]
-    write(_cut(printable(result.video.name), 80, tail=25), 0.12, fontsize=11, fontweight="bold")
+    name = _cut(printable(result.video.name), 60 if note else 80, tail=25)
+    title = f"{name} — {_cut(note, 40, tail=0)}" if note else name
+    write(title, 0.12, fontsize=11, fontweight="bold")
     write("   ·   ".join(facts), 0.36, fontsize=8.5, color=_GREY)
 
 
@@ -184,6 +260,7 @@ def _gallery(
 ) -> None:
     """Three faces an expression, near its place in time; coordinates are inches."""
     tall = _CAPTION + side + _LEADER
+    seen: set[int] = set()
     axes.set(xlim=(0, _PLOT), ylim=(0, tall))
     axes.set_axis_off()
     width = 3 * side + _FACE_GAP
@@ -212,6 +289,9 @@ def _gallery(
         for k, (moment, frame, seconds) in enumerate(moments):
             x = left + k * side
             middle = x + side / 2
+            if frame in seen:  # an apex at the onset, an offset that is the next one's onset
+                continue
+            seen.add(frame)
             if frame in faces:
                 axes.imshow(
                     faces[frame],
@@ -241,22 +321,42 @@ def _gallery(
         )
 
 
-def _motion(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
+def _truth(axes: Axes, truth: Sequence[Expression], axis: _TimeAxis) -> None:
+    """A lane with what is known to be there."""
+    axes.set(xlim=(axis.begin, axis.limit), ylim=(0, 1), yticks=(), xticks=())
+    axes.spines[:].set_visible(False)
+    axes.axhline(0.5, color="0.85", linewidth=0.7, zorder=0)
+    for e in truth:
+        if axis.holds(e.onset_s, e.offset_s):
+            colour = _KIND_COLOURS[e.kind]
+            axes.axvspan(e.onset_s, e.offset_s, 0.15, 0.85, facecolor=colour, edgecolor="black")
+    axes.set_ylabel("truth", fontsize=8, rotation=0, ha="right", va="center")
+
+
+def _motion(
+    axes: Axes,
+    result: SpotResult,
+    moved: Mapping[str, npt.NDArray[np.float64]],
+    axis: _TimeAxis,
+    whole: _TimeAxis,
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     features = result.features
     assert features is not None
     peak = 0.0
-    for group, values in displacement(features).items():
+    rows, everywhere = axis.rows_in(features.times), whole.rows_in(features.times)
+    for group, values in moved.items():
         # Row i is the motion that ends one step after times[i].
         axes.plot(
-            features.times + 1 / features.rate,
-            values,
+            features.times[rows] + 1 / features.rate,
+            values[rows],
             color=_GROUP_COLOURS[group],
             linewidth=axis.line_width,
             label=group,
         )
-        peak = max(peak, float(np.nanmax(values, initial=0.0)))
+        # Rows of a figure have one scale, so that they can be compared.
+        peak = max(peak, float(np.nanmax(values[everywhere], initial=0.0)))
     axes.set_ylabel("ROI displacement\n(crop px)", fontsize=8)
     axes.set_ylim(0, max(1.0, 1.08 * peak))  # the noise of a still face must not look like motion
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -265,20 +365,28 @@ def _motion(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
 
 
 def _drawn(channels: Sequence[str]) -> list[str]:
-    """All tracks; of too many to be told apart, not those that say where the intervals end."""
-    if len(channels) <= _TRACKS:
-        return list(channels)
-    return [c for c in channels if not c.endswith(("_onset", "_offset", "_neither"))]
+    """All tracks but those that another one stands for."""
+    aside = {part for name in channels for part in _PARTS.get(name, ())}
+    return [c for c in channels if c not in aside]
+
+
+def _threshold(result: SpotResult) -> float | None:
+    """The least score of an expression; results of before it was kept lack it."""
+    decision = result.settings.get("decision")
+    found = decision.get("threshold") if isinstance(decision, Mapping) else None
+    return float(found) if isinstance(found, (int, float)) else None
 
 
 def _scores(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
     scores = result.scores
     used: dict[str, int] = {}
+    rows = axis.rows_in(scores.times)
     for k, name in enumerate(_drawn(scores.channels)):
         kind = next((kind for kind in _KIND_COLOURS if name.startswith(kind)), None)
         group = _group(name)
         # A channel of a kind or of a group of ROIs has the colour it has elsewhere in the figure.
         family = kind or group
+        values = np.where(scores.valid[rows], scores.channel(name)[rows], np.nan)
         nth = used[family] = used.get(family, -1) + 1
         if kind or group != "other":
             colour = _KIND_COLOURS[kind] if kind else _GROUP_COLOURS[group]
@@ -287,15 +395,35 @@ def _scores(axes: Axes, result: SpotResult, axis: _TimeAxis) -> None:
             colour = _CHANNEL_COLOURS[nth % len(_CHANNEL_COLOURS)]
             dash = _DASHES[nth // len(_CHANNEL_COLOURS) % len(_DASHES)]
         axes.plot(
-            scores.times,
-            np.where(scores.valid, scores.channel(name), np.nan),
+            scores.times[rows],
+            values,
             color=colour,
             linestyle=dash,
-            # A total, which spotters name last, lies under its parts, and shows on both sides where
-            # it equals one of them.
-            linewidth=axis.line_width + (1.4 if family == "other" and len(used) > 1 else 0),
+            linewidth=axis.line_width,
+            # They are what the spotter went by; what it decided lies over them.
+            alpha=0.6,
             zorder=2 - k / 100,
-            label=name,
+            label=_PLAIN.get(name, name),
+        )
+    for n, e in enumerate(e for e in result.expressions if axis.holds(e.onset_s, e.offset_s)):
+        axes.plot(
+            [e.onset_s, max(e.offset_s, e.onset_s + axis.step)],
+            [e.score, e.score],
+            color=_KIND_COLOURS[e.kind],
+            linewidth=3,
+            solid_capstyle="butt",
+            zorder=3,
+            label="" if n else "score",
+        )
+    least = _threshold(result)
+    if least is not None:
+        axes.axhline(
+            least,
+            color="black",
+            linestyle=(0, (6, 3)),
+            linewidth=1,
+            zorder=2.5,
+            label=f"threshold {least:.2g}",
         )
     axes.set_ylabel("Score", fontsize=8)
     axes.set(ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))
@@ -308,11 +436,15 @@ def _intervals(
     axes: Axes, expressions: Sequence[Expression], axis: _TimeAxis, *, markers: bool
 ) -> None:
     # In a long video the curve is hardly wider than the line at its peak, which must not hide it.
-    apex = {"linewidth": 0.9} if axis.span < 60 else {"linewidth": 0.6, "alpha": 0.5}
+    apex = {"linewidth": 0.9} if axis.span <= ROW_S else {"linewidth": 0.6, "alpha": 0.5}
     for e in expressions:
+        if not axis.holds(e.onset_s, e.offset_s):
+            continue
         colour = _KIND_COLOURS[e.kind]
         # The edge keeps a fifth of a second visible in ten minutes.
         axes.axvspan(e.onset_s, e.offset_s, color=colour, alpha=0.2, linewidth=0.5, zorder=0.5)
+        if e not in axis.peaking([e]):
+            continue
         axes.axvline(e.apex_s, color=colour, zorder=1, **apex)
         if markers:
             axes.plot(
@@ -329,6 +461,8 @@ def _intervals(
 
 
 def _no_face(axes: Axes, times: TimeArray, missing: BoolArray, axis: _TimeAxis) -> None:
+    inside = axis.rows_in(times)
+    times, missing = times[inside], missing[inside]
     spans = [(times[a], times[b - 1] + axis.step - times[a]) for a, b in _runs(missing)]
     if spans:
         axes.broken_barh(
@@ -361,9 +495,10 @@ _HATCHED: dict[str, Any] = {
 
 
 def _lines_legend(axes: Axes) -> None:
-    lines = axes.get_lines()
+    # matplotlib calls lines that were given no name "_child1", ...
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_child")]
     if lines:
-        labels = [_cut(str(line.get_label()), 15, tail=5) for line in lines]
+        labels = [_cut(str(line.get_label()), 17, tail=5) for line in lines]
         axes.add_artist(_legend(axes, lines, labels, "lower left"))
 
 
@@ -422,15 +557,45 @@ def _legend(
 
 @dataclass(frozen=True)
 class _TimeAxis:
-    """The stretch of time that all panels share: begin, end and grid step (s), grid rows."""
+    """The stretch of time that panels share.
+
+    Attributes:
+        begin, end, step: of the stretch and of the grid, s.
+        rows: of the grid.
+        part: whether there is more.
+        width: seconds that the axis is long, from `begin`; by default to `end`.
+    """
 
     begin: float
     end: float
     step: float
     rows: int
+    part: bool = False
+    width: float | None = None
 
     @classmethod
-    def of(cls, result: SpotResult) -> _TimeAxis:
+    def of(
+        cls, result: SpotResult, start: float | None = None, end: float | None = None
+    ) -> _TimeAxis:
+        """That of all there is, or of the part from `start` to `end`.
+
+        Raises:
+            UsageError: nothing was analysed there.
+        """
+        whole = cls._of(result)
+        if start is None and end is None:
+            return whole
+        low = whole.begin if start is None else max(float(start), whole.begin)
+        high = whole.end if end is None else min(float(end), whole.end)
+        if not low < high:
+            raise UsageError(
+                f"nothing was analysed from `start={low:g}` to `end={high:g}` s; the result "
+                f"reaches from {whole.begin:.3g} to {whole.end:.3g} s"
+            )
+        return cls(low, high, whole.step, whole.rows, part=True)
+
+    @classmethod
+    def _of(cls, result: SpotResult) -> _TimeAxis:
         grids = [result.scores.times]
         if result.features is not None:
             grids.append(result.features.times)
@@ -448,21 +613,52 @@ class _TimeAxis:
     def span(self) -> float:
         return self.end - self.begin
 
+    @property
+    def limit(self) -> float:
+        """Where the axis ends."""
+        return self.end if self.width is None else self.begin + self.width
+
+    def rows_of_figure(self) -> list[_TimeAxis]:
+        """One below the other, all of one width."""
+        width = max(ROW_S, self.span / ROWS)
+        count = math.ceil(self.span / width - 1e-9)
+        if count == 1:
+            return [self]
+        begins = [self.begin + k * width for k in range(count)]
+        ends = [*begins[1:], self.end]
+        return [
+            replace(self, begin=begin, end=end, width=width)
+            for begin, end in zip(begins, ends, strict=True)
+        ]
+
+    def holds(self, onset_s: float, offset_s: float) -> bool:
+        """Whether any of it lies here."""
+        return onset_s <= self.end and offset_s >= self.begin
+
+    def peaking(self, expressions: Sequence[Expression]) -> list[Expression]:
+        """Those whose apex lies here."""
+        return [e for e in expressions if self.begin <= e.apex_s <= self.end]
+
+    def rows_in(self, times: TimeArray) -> slice:
+        """The rows of a grid that lie here, and one on either side, to which lines run on."""
+        low, high = np.searchsorted(times, (self.begin, self.end))
+        return slice(max(0, int(low) - 1), int(high) + 1)
+
     def share(self, seconds: float) -> float:
-        """Where a time lies between begin (0) and end (1)."""
-        return (seconds - self.begin) / self.span
+        """Where a time lies on the axis: between 0 and 1."""
+        return (seconds - self.begin) / (self.limit - self.begin)
 
     @property
     def line_width(self) -> float:
-        return 1.1 if self.span < 60 else 0.7
+        return 1.1 if self.limit - self.begin <= ROW_S else 0.7
 
     def apply(self, axes: Axes, *, labels: bool) -> None:
         """Limits, ticks and spines of a panel."""
         from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-        tick = _tick_step(self.span)
+        tick = _tick_step(self.limit - self.begin)
         digits = max(0, math.ceil(-math.log10(tick) - 1e-9))
-        axes.set_xlim(self.begin, self.end)
+        axes.set_xlim(self.begin, self.limit)
         axes.xaxis.set_major_locator(MultipleLocator(tick))
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda seconds, _: _clock(seconds, digits, self.end))
@@ -509,9 +705,9 @@ def _length(seconds: float) -> str:
 def displacement(features: Features) -> dict[str, npt.NDArray[np.float64]]:
     """How far each group of ROIs is from where it rests.
 
-    Motion adds up from the start of each unbroken stretch; a median over 8 s, which a movement of
-    up to 4 s does not shift, is taken as the place of rest; the distances from there are averaged
-    over the group's ROIs. In a stretch too short to tell, the face rests at its start.
+    Motion adds up from the start of each unbroken stretch. A median over 8 s, with straight lines
+    in place of movements that come back, is taken as the place of rest; the distances from there
+    are averaged over the group's ROIs. In a stretch too short to tell, the face rests at its start.
 
     Returns:
         ``brow``, ``nose``, ``mouth`` and ``other``, as far as there are such ROIs: (T,) in pixels
@@ -536,8 +732,8 @@ def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]
     # Rest changes slowly: five medians a second, and straight lines between, are enough and spare
     # an hour-long video many seconds of sorting.
     every = max(1, round(rate / 5))
-    coarse = path[::every]
     half = max(1, round(_REST_S / 2 * rate / every))
+    coarse = _bridged(path[::every], 2 * half, round(_LONG_S * rate / every))
     # At the ends the window looks out at the start and at the last full window's median; filled
     # with its own values, an expression that the video cuts off would be its own rest and vanish.
     last = np.median(coarse[-2 * half - 1 :], axis=0) if len(coarse) > 2 * half else path[0]
@@ -548,6 +744,42 @@ def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]
     rows = np.arange(len(path))
     rest = np.stack([np.interp(rows, at, track) for track in medians.T], axis=1)
     return rest.reshape(path.shape)
+
+
+def _bridged(path: npt.NDArray[np.float64], short: int, long: int) -> npt.NDArray[np.float64]:
+    """A path (n, R, 2) with straight lines in place of the movements that come back.
+
+    A plain median would take two smiles with a pause between for rest, and the pause for a
+    movement. A coordinate's movements are on the side of its longer tail; without those shorter
+    than a window (morphological opening, or closing) it is the posture that drifts.
+
+    Args:
+        short: rows, longer than a movement.
+        long: rows, over which the tails are compared.
+    """
+    from scipy.ndimage import (
+        grey_closing,
+        grey_opening,
+        maximum_filter,
+        median_filter,
+        uniform_filter1d,
+    )
+
+    n = len(path)
+    if n <= short:
+        return path
+    long = min(long, n)
+    above = uniform_filter1d(path, long, axis=0) > median_filter(path, size=(long, 1, 1))
+    size = (short | 1, 1, 1)
+    away = np.where(above, path - grey_opening(path, size), grey_closing(path, size) - path)
+    far = np.maximum(_FAR, _FAR_SHARE * maximum_filter(away, size=(long, 1, 1)))
+    near = (away <= far).all(axis=2)
+    rows, bridged = np.arange(n), np.array(path, np.float64)
+    for roi in range(path.shape[1]):
+        at = np.flatnonzero(near[:, roi])
+        for axis in range(2) if len(at) else ():
+            bridged[:, roi, axis] = np.interp(rows, at, path[at, roi, axis])
+    return bridged
 
 
 def _group(roi: str) -> str:

@@ -68,6 +68,9 @@ class Prediction:
         """The expression's frames."""
         return Moment(self.onset, self.offset, self.apex)
 
+    def __repr__(self) -> str:
+        return f"Prediction {self.summary()}"
+
     def to_dict(self) -> dict[str, Any]:
         """All but the flow map, in dict, list, str, int, float, bool and None."""
         members = {key: value for key, value in vars(self).items() if key != "flow_map"}
@@ -136,7 +139,7 @@ class Prediction:
             raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
 
     def summary(self) -> str:
-        """One line: the clip, its label, the probabilities and the ROI that spoke most for it."""
+        """One line: the clip, its label, the probabilities and the ROI that decided most."""
         probs = ", ".join(f"{name} {p:.2f}" for name, p in self.probs.items())
         spoke = max(self.attribution, key=self.attribution.__getitem__, default="")
         most = f"; most by {spoke}" if spoke else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Mapping
@@ -284,6 +285,8 @@ class SpotResult:
         path: StrPath | None = None,
         *,
         thumbnails: Mapping[int, ImageArray] | None = None,
+        start: float | None = None,
+        end: float | None = None,
         overwrite: bool = False,
     ) -> Figure:
         """The timeline as a figure, and as a PNG file where a path is given.
@@ -292,7 +295,9 @@ class SpotResult:
         """
         from aumer.results.plots import plot_timeline
 
-        return plot_timeline(self, thumbnails=thumbnails, path=path, overwrite=overwrite)
+        return plot_timeline(
+            self, thumbnails=thumbnails, start=start, end=end, path=path, overwrite=overwrite
+        )
 
     def save(
         self,
@@ -360,9 +365,17 @@ class SpotResult:
         lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
         return "\n  ".join([head, *lines, *([more] if more else [])])
 
+    def _repr_png_(self) -> bytes:
+        """The timeline for a notebook or a console that shows pictures."""
+        from aumer.results.plots import png
+
+        return png(self.plot())
+
     def _repr_html_(self) -> str:
-        """The same for a notebook."""
+        """The same for a notebook, over the timeline: it shows one of all that an object has."""
+        picture = base64.b64encode(self._repr_png_()).decode("ascii")
         head = f"<p><b>SpotResult</b> {html.escape(self.summary())}</p>"
+        head += f'<img style="max-width:100%" alt="timeline" src="data:image/png;base64,{picture}">'
         if not self.expressions:
             return head
         rows, more = self._table()
@@ -411,7 +424,7 @@ def _video(node: Node) -> VideoInfo:
 def _expression(node: Node) -> Expression:
     # Results of before these members came lack them.
     later: dict[str, Any] = {}
-    there = node.mapping(lambda member: member.value)
+    there = node.value if isinstance(node.value, Mapping) else ()  # what else, `build` says
     for name in ("peak", "duration_sd_s"):
         if name in there:
             later[name] = node[name].optional(Node.number)

@@ -175,7 +175,7 @@ def _of_recordings(
     """Each recording is a subject, each of its films a video."""
     folders = [Path(clip).expanduser().is_dir() for clip in clips]
     if fps is not None and not any(folders):
-        raise UsageError("fps is for a folder of frames; a film has its recording's rate")
+        raise UsageError("`fps` is for a folder of frames; a film has its recording's rate")
     made: dict[tuple[int, str], Shot] = {}
     for subject, (clip, is_folder) in enumerate(zip(clips, folders, strict=True), start=1):
 

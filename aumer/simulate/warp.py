@@ -210,6 +210,9 @@ FACE_AT = (0.5, 0.46)
 #: detail a film can hold, and more of all else.
 OVERSAMPLING = 2
 
+#: The blur of what lies beyond the portrait, in shares of the texture's shorter side.
+_OUT_OF_FOCUS = 0.06
+
 #: What the film may show beyond its frame when the head sways, in shares of its shorter side.
 _MARGIN = 0.1
 #: The skin between lid and brow unfolds over the eye; a lid's height of 2.2 openings keeps the fold
@@ -536,7 +539,10 @@ def _similarity(source: Array, target: Array) -> Array:
 def _texture(
     image: ImageArray, scale: float, shift: Array, size: tuple[int, int], margin: int
 ) -> FloatArray:
-    """The portrait over the film and its margin, `OVERSAMPLING` texels a pixel; float32 RGB."""
+    """The portrait over the film and its margin, `OVERSAMPLING` texels a pixel; float32 RGB.
+
+    Beyond the portrait lies what is at its edge, out of focus the further away.
+    """
     source = np.asarray(image, np.float32)
     if scale < 1:  # as a lens would: nothing finer than the film's pixels
         spread = 0.5 * math.sqrt(scale**-2 - 1) + 1e-3
@@ -550,4 +556,28 @@ def _texture(
         flags=cv2.INTER_LANCZOS4,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(np.clip(warped, 0, 255), np.float32)
+    whole = _unsmeared(np.asarray(warped, np.float32), image, transform, margin)
+    return np.asarray(np.clip(whole, 0, 255), np.float32)
+
+
+def _unsmeared(warped: FloatArray, image: ImageArray, transform: Array, margin: int) -> FloatArray:
+    """`warped` without the stripes that its border pixels were drawn out to.
+
+    A portrait that fills the film's frame but for a strip no wider than the margin has short ones,
+    which nobody sees, and is left as it is.
+    """
+    height, width = image.shape[:2]
+    corners = transform @ np.array([[0, 0, 1], [width - 1, height - 1, 1]]).T
+    (left, right), (top, bottom) = corners.tolist()
+    x, y = np.arange(warped.shape[1])[None], np.arange(warped.shape[0])[:, None]
+    away = np.hypot(
+        np.maximum(0, np.maximum(left - x, x - right)),
+        np.maximum(0, np.maximum(top - y, y - bottom)),
+    )
+    frame = slice(OVERSAMPLING * margin, -OVERSAMPLING * margin)
+    if away[frame, frame].max() <= OVERSAMPLING * margin:
+        return warped
+    spread = _OUT_OF_FOCUS * min(warped.shape[:2])
+    blurred = cv2.GaussianBlur(warped, (0, 0), spread)
+    share = np.clip(2 * away / spread, 0, 1)[..., None]
+    return np.asarray(warped + share * (blurred - warped), np.float32)

@@ -113,6 +113,11 @@ class CombinedSpotter(SpotterModel):
         return self._settings.sensitivity
 
     @property
+    def threshold(self) -> float:
+        """The judge's, a probability."""
+        return self._threshold
+
+    @property
     def rules(self) -> RuleSettings:
         """The constants that a result's limit is told by, which the sensitivity does not move."""
         return replace(

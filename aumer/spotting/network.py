@@ -123,6 +123,11 @@ class NetSpotter(SpotterModel):
         return self.net.config.rate
 
     @property
+    def threshold(self) -> float | None:
+        """The decoder's."""
+        return self.decoder.threshold
+
+    @property
     def motion(self) -> dict[str, Any] | None:
         """`motion_record` of the features that it was trained on; None where nobody said."""
         return self.net.card.get("motion")
@@ -186,14 +191,17 @@ class NetSpotter(SpotterModel):
         if self.motion is None:
             self._note_unknown_motion(found)
         elif found != self.motion:
-            options = " ".join(
-                f"--set motion.{key}={json.dumps(value)}" for key, value in self.motion.items()
+            trained_on = ", ".join(
+                f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
                 f"{self.name} was trained on motion measured with {told(self.motion)}; the "
-                f"settings say {told(found)}. Set what it was trained on ({options}), spot with "
-                "the rules (model='rules', --model rules), or train a network on features of these "
-                "settings with `aumer train`"
+                f"settings say {told(found)}",
+                fixes=(
+                    f"set what it was trained on ({trained_on})",
+                    "spot with the rules (`model='rules'`)",
+                    "train a network on features of these settings with `aumer train`",
+                ),
             )
 
     def _note_unknown_motion(self, found: Mapping[str, Any]) -> None:
@@ -214,9 +222,11 @@ class NetSpotter(SpotterModel):
     def _require_rate(self, found: float, where: str) -> None:
         if not math.isclose(found, self.rate, rel_tol=1e-3):
             raise UsageError(
-                f"{self.name} reads {self.rate:g} rows per second and {where} {found:g}: set "
-                f"motion.rate = {self.rate:g}, or spot with the rules (model='rules', --model "
-                "rules), which read any rate"
+                f"{self.name} reads {self.rate:g} rows per second and {where} {found:g}",
+                fixes=(
+                    f"set `motion.rate={self.rate:g}`",
+                    "spot with the rules (`model='rules'`), which read any rate",
+                ),
             )
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:

@@ -140,6 +140,11 @@ class RuleSpotter(SpotterModel):
         """What its threshold was set by."""
         return self._settings.sensitivity
 
+    @property
+    def threshold(self) -> float:
+        """Scores are in units of the threshold, x / (1 + x)."""
+        return 0.5
+
     @classmethod
     def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> RuleSpotter:
         """As the registry makes it, from all settings in force; rules have no use for a graph.

@@ -102,6 +102,11 @@ class SpotterModel(ABC):
         return None
 
     @property
+    def threshold(self) -> float | None:
+        """The least score, in [0, 1], of an expression that it gives; None where there is none."""
+        return None
+
+    @property
     def digests(self) -> Mapping[str, str]:
         """What its expressions depend on besides the features, by name."""
         return {}
@@ -176,9 +181,9 @@ def spotted(model: SpotterModel, features: Features) -> Spotted:
 def _require_graph(part: Any, graph: AUGraph | None, *, takes: bool) -> None:
     if graph is not None and not takes:
         raise UsageError(
-            f"the spotter {registry.called(part)!r} uses no graph. Give graph= together "
-            "with model='combined', model='network', or a network's weights, "
-            "model='PATH.safetensors' (`aumer train` writes them)"
+            f"the spotter {registry.called(part)!r} uses no graph. Give `graph` together "
+            "with `model='combined'`, `model='network'`, or a network's weights, "
+            "`model='PATH.safetensors'` (`aumer train` writes them)"
         )
 
 

@@ -91,7 +91,7 @@ def train(
     told = {name: value for name, value in given.items() if value is not None}
     told = {**(changes or {}), **told}
     if graph is not None and _is_recognizer(data, told):
-        raise UsageError("graph= is of spotting networks; this trains a recogniser")
+        raise UsageError("`graph` is of spotting networks; this trains a recogniser")
     config = configured(data, told)
     store = default_folder() if cache is True else cache or None
     if isinstance(config, recognizers.RecognizerConfig):

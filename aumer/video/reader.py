@@ -64,7 +64,7 @@ def open_video(
     end = _seconds("end", end)
     if end is not None and end <= (start or 0.0):
         raise UsageError(
-            f"end must lie after start, found start={start or 0.0:g} and end={end:g} seconds"
+            f"`end` must lie after `start`, found {start or 0.0:g} and {end:g} seconds"
         )
     if queue_size < 1:
         raise UsageError(f"queue_size must be 1 or more, found {queue_size}")
@@ -208,11 +208,11 @@ class _Pump:
                 raise VideoError(f"{name} gives no frame")
             if latest < self._start:
                 raise UsageError(
-                    f"start={self._start:g} s lies beyond the end of {name}, whose last frame is "
+                    f"`start={self._start:g}` s lies beyond the end of {name}, whose last frame is "
                     f"at {latest:.3f} s; choose an earlier start"
                 )
             raise UsageError(
-                f"{name} has no frame between start={self._start:g} s and end={self._end:g} s; "
+                f"{name} has no frame between `start={self._start:g}` s and `end={self._end:g}` s; "
                 f"the next is at {latest:.3f} s; choose a wider range"
             )
 

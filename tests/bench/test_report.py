@@ -157,7 +157,7 @@ def test_flow_images_beside_the_mistakes(
     result = json.loads((copied / "result.json").read_text())
     protocol = {**result["protocol"], "datasets": ["casme2"]}
     rewritten(copied / "result.json", protocol=protocol)
-    with pytest.raises(UsageError, match="leave --data out"):
+    with pytest.raises(UsageError, match="leave `data` out"):
         read(copied, data="root")
 
 
@@ -222,5 +222,5 @@ def test_versions_are_the_run_s_and_not_those_of_today(spotted: Path, tmp_path: 
 def test_what_is_no_run(tmp_path: Path, spotted: Path) -> None:
     with pytest.raises(UsageError, match="holds no finished run"):
         draw(tmp_path)
-    with pytest.raises(UsageError, match="leave --data out"):
+    with pytest.raises(UsageError, match="leave `data` out"):
         draw(spotted, data=tmp_path)

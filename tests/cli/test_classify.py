@@ -59,7 +59,7 @@ def test_a_table(run: Any, weights: Path, videos: Path) -> None:
     ran = run(f"classify @smile.mp4 --recognizer {weights} --onset 18 --apex 30 --offset 42")
     assert ran.code == 0, ran.err
     header, row = ran.out.splitlines()
-    assert header.split() == ["clip", "label", *CLASSES, "frames", "spoke", "for", "it"]
+    assert header.split() == ["clip", "label", *CLASSES, "frames", "regions", "that", "decided"]
     clip, label, brows, smile, frames, *_ = row.split()
     expected = aumer.classify(videos / "smile.mp4", model=weights, onset=18, apex=30, offset=42)
     assert (clip, label, frames) == ("smile.mp4", expected.label, "18-30-42")

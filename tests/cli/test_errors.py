@@ -31,7 +31,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("http://example.org/v.mp4", EXIT_UNREADABLE, ("download",)),
     (LONG, EXIT_UNREADABLE, ("name too long",)),
     ("camera:99 --end 1", EXIT_UNREADABLE, ("camera 99",)),
-    ("@grey.avi", EXIT_NO_FACE, ("grey.avi", "0 of 10", "lower min_coverage")),
+    ("@grey.avi", EXIT_NO_FACE, ("grey.avi", "0 of 10", "lower --min-coverage")),
     ("@half.avi --min-coverage 0.9", EXIT_NO_FACE, ("half.avi", "at least 90%")),
     ("@frames", EXIT_USAGE, ("frames", "--fps")),
     ("camera:0", EXIT_USAGE, ("camera:0", "--end")),
@@ -39,7 +39,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("7", EXIT_USAGE, ("camera:7",)),
     # the range
     ("@still.avi --start 2 --end 1", EXIT_USAGE, ("--end must lie after --start", "2 and 1")),
-    ("@still.avi --start 60", EXIT_USAGE, ("start=60", "beyond the end")),
+    ("@still.avi --start 60", EXIT_USAGE, ("--start 60", "beyond the end")),
     ("@still.avi --start=-1", EXIT_USAGE, ("--start", "0 or more seconds", "'-1'")),
     ("@still.avi --end soon", EXIT_USAGE, ("--end", "0 or more seconds", "'soon'")),
     ("@still.avi --fps 0", EXIT_USAGE, ("--fps", "above 0", "'0'")),

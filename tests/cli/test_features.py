@@ -196,7 +196,7 @@ def test_a_real_smile(run: Any, shared_data: Any, tmp_path: Path) -> None:
 #: Command line after "aumer features" (@ is the folder of videos), exit code, parts of the message.
 TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@none.mp4", EXIT_UNREADABLE, ("none.mp4", "no such file")),
-    ("@grey.avi -o out.npz", EXIT_NO_FACE, ("grey.avi", "0 of 10", "lower min_coverage")),
+    ("@grey.avi -o out.npz", EXIT_NO_FACE, ("grey.avi", "0 of 10", "lower --min-coverage")),
     ("@half.avi --min-coverage 0.9", EXIT_NO_FACE, ("at least 90%",)),
     ("@frames", EXIT_USAGE, ("--fps",)),
     ("camera:0", EXIT_USAGE, ("camera:0", "--end")),

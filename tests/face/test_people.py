@@ -135,7 +135,7 @@ def test_one_face_is_chosen_and_a_word_is_said_of_the_other(
     assert result.face == (face if isinstance(face, int) else None)
     (note,) = result.notes
     assert "2 faces" in note
-    assert "--face all" in note
+    assert "`face='all'`" in note
 
 
 @pytest.mark.parametrize("frames", [1, 9])

@@ -176,7 +176,7 @@ def test_no_file_is_replaced_unasked(tmp_path: Path) -> None:
     for name in ("m.npz", "m.csv"):
         path = tmp_path / name
         path.write_text("mine")
-        with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
+        with pytest.raises(UsageError, match=r"exists already.*`overwrite=True`"):
             make().save(path)
         assert path.read_text() == "mine"
         make().save(path, overwrite=True)

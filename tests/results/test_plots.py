@@ -20,6 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import aumer.files
+from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.results import SpotResult, plot_timeline, timeline_frames
 from aumer.results.plots import (
@@ -289,11 +290,112 @@ def test_the_axis_holds_what_lies_outside_the_scores(make_result: MakeResult) ->
     assert axis.end == pytest.approx(110 / 30)
 
 
-def test_of_a_networks_tracks_those_that_can_be_told_apart() -> None:
+def test_a_track_stands_for_its_parts() -> None:
     from aumer.results.plots import _drawn
     from aumer.spotting.channels import CHANNELS
 
-    of_network = ["micro_apex", "macro_apex", "micro_action", "macro_action"]
-    assert sorted(_drawn(CHANNELS)) == sorted(of_network)
-    assert _drawn(("brow", "mouth", "expression", *CHANNELS))[:3] == ["brow", "mouth", "expression"]
-    assert _drawn(("a_onset", "b")) == ["a_onset", "b"]
+    assert sorted(_drawn(CHANNELS)) == ["macro_action", "micro_action"]
+    combined = _drawn(("brow", "mouth", "expression", *CHANNELS))
+    assert sorted(combined) == ["expression", "macro_action", "micro_action"]
+    assert _drawn(("a_onset", "brow", "b")) == ["a_onset", "brow", "b"]
+
+
+def test_the_score_that_decides_and_its_threshold(make_result: MakeResult) -> None:
+    found = [expression("micro", 3, 6, 12, 0.61), expression("macro", 30, 40, 55, 0.87)]
+    result = make_result(90, found, channels=("brow", "mouth", "expression", "micro_action"))
+    plain = texts(plot_timeline(result))
+    assert "threshold" not in plain  # a result of before it was kept
+    for odd in (3, {"threshold": "high"}):
+        other = dataclasses.replace(result, settings={"decision": odd})
+        assert "threshold" not in texts(plot_timeline(other))
+    for name in ("movement (rules)", "micro (network)", "score"):
+        assert name in plain
+    decided = dataclasses.replace(result, settings={"decision": {"threshold": 0.134}})
+    figure = plot_timeline(decided)
+    assert "threshold 0.13" in texts(figure)
+    scores = figure.axes[-1]
+    flat = {
+        (line.get_color(), *np.round(line.get_ydata(), 3)): np.round(line.get_xdata(), 2).tolist()
+        for line in scores.get_lines()
+        if len(line.get_ydata()) == 2
+    }
+    assert flat[(_KIND_COLOURS["micro"], 0.61, 0.61)] == [0.1, 0.4]
+    assert flat[(_KIND_COLOURS["macro"], 0.87, 0.87)] == [1.0, 1.83]
+    assert ("black", 0.134, 0.134) in flat
+
+
+def test_the_threshold_is_kept_with_a_result() -> None:
+    from aumer.spotting.combined import CombinedSpotter
+    from aumer.spotting.network import NetSpotter
+    from aumer.spotting.rules import RuleSpotter
+
+    settings = load_settings(overrides={"rules.sensitivity": "high"})
+    usual = CombinedSpotter.from_settings(load_settings()).threshold
+    high = CombinedSpotter.from_settings(settings).threshold
+    assert 0 < high < usual < 1
+    assert RuleSpotter.from_settings(settings).threshold == 0.5
+    network = NetSpotter.from_settings(settings)
+    assert network.threshold == network.decoder.threshold
+
+
+def test_more_than_a_minute_is_drawn_in_rows_of_one_width(make_result: MakeResult) -> None:
+    found = [expression("macro", 30 * s, 30 * s + 15, 30 * s + 40) for s in (5, 59, 130)]
+    result = make_result(4500, found)  # 150 s
+    figure = plot_timeline(result)
+    panels = [axes for axes in figure.axes if axes.get_xlim()[1] > 20]
+    assert [axes.get_xlim() for axes in panels[::2]] == [(0, 60), (60, 120), (120, 180)]
+    assert len(panels) == 6
+    assert len({axes.get_ylim() for axes in panels[::2]}) == 1
+    # The faces of a row are those of its own expressions, beyond those of the whole.
+    many = [expression("macro", 60 * k, 60 * k + 10, 60 * k + 20, k / 99) for k in range(75)]
+    assert len(timeline_frames(make_result(4500, many))) == 3 * 3 * FACES_SHOWN
+    hour = _TimeAxis.of(make_result(90_000, features=False)).rows_of_figure()
+    assert len(hour) == 10 and hour[-1].end == pytest.approx(3000)
+
+
+def test_a_part_alone(make_result: MakeResult) -> None:
+    found = [expression("macro", 30 * s, 30 * s + 15, 30 * s + 40) for s in (5, 40)]
+    result = make_result(1800, found)
+    assert timeline_frames(result, start=30.0) == (1200, 1215, 1240)
+    figure = result.plot(start=38.0, end=44.0)
+    assert {axes.get_xlim() for axes in figure.axes} == {(38, 44)}
+    assert "6.0 s shown" in texts(figure)
+    with pytest.raises(UsageError, match=r"from `start=70` to `end=60` s; .* from 0 to 60 s"):
+        result.plot(start=70.0)
+
+
+def test_no_face_is_shown_twice(make_result: MakeResult) -> None:
+    best, other = expression("macro", 100, 110, 130, 0.9), expression("micro", 105, 110, 116, 0.8)
+    next_to = expression("macro", 130, 140, 150, 0.5)
+    result = make_result(300, [best, other, next_to])
+    assert timeline_frames(result) == (100, 110, 130, 140, 150)
+    faces = {f: np.zeros((8, 8, 3), np.uint8) for f in timeline_frames(result)}
+    figure = plot_timeline(result, thumbnails=faces)
+    assert sum(len(axes.images) for axes in figure.axes) == 5
+    assert "2 of 3" in texts(figure)
+
+
+def test_truth_and_note(make_result: MakeResult) -> None:
+    result = make_result(90, [expression("micro", 3, 6, 12)])
+    assert "truth" not in texts(plot_timeline(result))
+    assert "truth" in texts(plot_timeline(result, truth=()))
+    truth = [expression("macro", 30, 40, 60)]
+    figure = plot_timeline(result, truth=truth, note="a simulated face")
+    assert "face.mp4 — a simulated face" in texts(figure)
+    lane = next(axes for axes in figure.axes if axes.get_ylabel() == "truth")
+    (bar,) = lane.patches
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((1, 2))
+    assert to_rgb(bar.get_facecolor()) == to_rgb(_KIND_COLOURS["macro"])
+
+
+def test_a_pause_between_two_smiles_is_rest() -> None:
+    # As in the shared fex_two_smiles.mov: most of eight seconds is smile, and the face drifts.
+    t = np.arange(343) / 30
+    smiles = ((t > 2.6) & (t < 4.3)) | ((t > 7.0) & (t < 9.7))
+    drift = -0.1 * t
+    mouth = displacement(path_features(drift - np.where(smiles, 8.0, 0.0)))["mouth"]
+    assert mouth[~smiles[1:]].max() < 0.5
+    assert mouth[smiles[1:]].min() > 7.0
+    # The other way round, and at any scale.
+    again = displacement(path_features(np.where(smiles, 1.0, 0.0)))["mouth"]
+    np.testing.assert_allclose(again, smiles[1:], atol=1e-5)

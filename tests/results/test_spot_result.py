@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import dataclasses
 import json
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -358,6 +360,15 @@ def test_by_kind_and_the_look_in_a_notebook(
     assert "&lt;b&gt;\\udcff" in page
     assert "<td>x &amp; y</td>" in page
     assert page.count("<tr>") == 2
+
+
+def test_a_notebook_shows_the_timeline_unasked(make_result: Any) -> None:
+    result = make_result(40)
+    assert result._repr_png_().startswith(b"\x89PNG")
+    picture = re.search(r'src="data:image/png;base64,([^"]+)"', result._repr_html_())
+    assert picture and base64.b64decode(picture[1]).startswith(b"\x89PNG")
+    # So does the figure, though pyplot knows nothing of it.
+    assert result.plot()._repr_png_().startswith(b"\x89PNG")
 
 
 def test_importing_results_is_light() -> None:

@@ -63,7 +63,7 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
     }
     assert first.startswith(signs[suffix])
     path.write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"exists already.*--overwrite"):
+    with pytest.raises(UsageError, match=r"exists already.*`overwrite=True`"):
         result.save(path)
     assert path.read_bytes() == b"mine"
     result.save(path, overwrite=True)

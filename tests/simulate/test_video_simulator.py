@@ -13,6 +13,7 @@ import pytest
 import aumer
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow.opencv import dis
+from aumer.simulate import warp
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import (
     Film,
@@ -25,7 +26,7 @@ from aumer.simulate.video import (
     write_truth,
     write_video,
 )
-from aumer.simulate.warp import Face, Lattice, spline_coefficients
+from aumer.simulate.warp import Face, Lattice, load_portrait, spline_coefficients
 from aumer.video import open_video
 
 SMALL = (320, 240)
@@ -293,6 +294,19 @@ def test_a_portrait_of_the_users(tmp_path: Path) -> None:
     cv2.imwrite(str(path), astronaut()[:300, 80:380, ::-1])
     frame = next(simulate_video(REST, portrait=path, size=SMALL))
     assert frame.shape == (240, 320, 3)
+
+
+def test_beyond_a_tight_portrait_there_are_no_stripes() -> None:
+    portrait = load_portrait(None)[20:220, 130:330]
+    made = Face(portrait, SMALL).texture
+    # Six tenths of it lie beyond; the portrait's columns would be drawn out to its upper edge.
+    across = np.abs(np.diff(made, axis=1)).max(axis=2)
+    assert across[:40].max() < 3 < across[300:].max()
+    # That of aumer's own is as it was: the films of before are made again as they were.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warp, "_unsmeared", lambda texture, *given: texture)
+        before = Face(None, SMALL).texture
+    np.testing.assert_array_equal(Face(None, SMALL).texture, before)
 
 
 def test_a_portrait_without_a_face() -> None:

@@ -588,7 +588,7 @@ VIDEO = np.zeros((10, 4, 6, 3), np.uint8)
 RGB = r"\(T, H, W, 3\) uint8 RGB"
 
 MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "array without fps": (VIDEO, {}, "an array says nothing of time: give fps"),
+    "array without fps": (VIDEO, {}, "an array says nothing of time: give `fps`"),
     "fps 0": (VIDEO, {"fps": 0}, "fps must be a number above 0, found 0"),
     "fps negative": (VIDEO, {"fps": -5}, "fps must be a number above 0, found -5"),
     "fps nan": (VIDEO, {"fps": float("nan")}, "fps must .* found nan"),
@@ -628,7 +628,7 @@ def test_mistakes_are_named_with_what_was_found(case: str) -> None:
 def test_a_folder_needs_fps(make: Any, tmp_path: Path) -> None:
     make.folder(tmp_path, make.pictures(2))
     for call in (open_video, content_digest):
-        with pytest.raises(UsageError, match="a folder of images says nothing of time: give fps"):
+        with pytest.raises(UsageError, match="a folder of images says nothing of time: give `fps`"):
             call(tmp_path)
 
 
@@ -799,7 +799,7 @@ def test_digest_of_an_array() -> None:
         content_digest(changed, fps=25),
     ]
     assert len({digest, *others}) == 4
-    with pytest.raises(UsageError, match="give fps"):
+    with pytest.raises(UsageError, match="give `fps`"):
         content_digest(array)
 
 

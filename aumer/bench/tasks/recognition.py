@@ -155,7 +155,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
         reads = resolve(model).reads[0]
         if options.decoder is not None:
-            raise UsageError(f"--decoder is of spotting; {protocol.name} recognises")
+            raise UsageError(f"`decoder` is of spotting; {protocol.name} recognises")
         if options.overrides:
             protocol = protocol.changed(
                 {f"recognition.{model}.{key}": value for key, value in options.overrides.items()}

@@ -150,7 +150,7 @@ def sequence_inputs(
         "landmarks": None if landmarks is None else sha256(landmarks.tobytes()).hexdigest(),
     }
     if cache is not None and about["content"] is None:
-        raise UsageError("what a camera shows cannot be kept under its content; use cache = None")
+        raise UsageError("what a camera shows cannot be kept under its content; use `cache=None`")
     store = FeatureCache(cache, f"sequence-{digest(about)}")
     kept = store.whole()
     if kept is not None:
@@ -248,7 +248,7 @@ class SequencePart(FramePart):
             raise UsageError(f"{video.name} has no frame {onset}, the onset")
         rate = self._fps or video.fps
         if rate is None:
-            raise UsageError(f"{video.name} does not say its frame rate; give fps")
+            raise UsageError(f"{video.name} does not say its frame rate; give `fps`")
         last = self.first + len(self._images) - 1
         end = last if offset is None else offset
         if end > last:
