@@ -58,9 +58,8 @@ def test_a_faulty_set(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == EXIT_PARTIAL
     printed = capsys.readouterr().out
     assert "missing-offset: a a row 4: column offset holds ''" in printed
-    assert "2 faults to be dealt with: missing-offset, outside-video; 2 to look at: overlap" in (
-        printed
-    )
+    assert "2 faults to be dealt with: missing-offset, outside-video. Correct" in printed
+    assert "; 2 to look at: overlap" in printed
     policies = ["--policy", "missing-offset=mirror"]
     assert main([*words, *policies]) == EXIT_PARTIAL
     assert "1 fault to be dealt with: outside-video" in capsys.readouterr().out
