@@ -20,7 +20,16 @@ from aumer.config import DENSE, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
+from aumer.identity import identity
+from aumer.motion.analysis import (
+    Analysis,
+    FrameRange,
+    Progress,
+    analyse,
+    analyse_all,
+    cache_key,
+    used,
+)
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
 from aumer.recognition.clips import MAX_FRAMES, Moment, pictures_between
@@ -29,7 +38,7 @@ from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.spotting import noise
-from aumer.spotting.seam import SpotterModel, spotted
+from aumer.spotting.seam import SpotterModel, code_of, spotted
 from aumer.spotting.seam import resolve as resolve_spotter
 from aumer.types import Expression, FaceTrack, Features, IntArray, Scores, VideoInfo
 from aumer.video import Source, content_digest
@@ -277,6 +286,11 @@ class Spotter:
             digests={
                 **_digests(settings, content, labeller),
                 **self._model.digests,
+                **_parts(
+                    self.settings if content else None,
+                    ("spotter", code_of(self._model)),
+                    ("recognizer", labeller and labeller.recognizer),
+                ),
             },
             versions=versions(),
             limit=limit,
@@ -531,7 +545,10 @@ def classify(
             **in_force,
             "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
         },
-        digests=_digests(in_force, content, labeller),
+        digests={
+            **_digests(in_force, content, labeller),
+            **_parts(chosen if content else None, ("recognizer", labeller.recognizer)),
+        },
         versions=versions(),
         flow_map=verdict.flow_map,
     )
@@ -631,6 +648,25 @@ def _digests(
         "recognizer": labeller.digest if labeller else None,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _parts(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, str]:
+    """For digests: the code of whatever took part and is not aumer's own.
+
+    Args:
+        settings: of the motion, where it was measured.
+        parts: kind and part, or its class's where that is all that its numbers depend on besides
+            what has a digest of its own; `None` for none.
+    """
+    named = list(used(settings)) if settings else []
+    named += [(kind, part) for kind, part in parts if not _is_aumers(part)]
+    told = {kind: identity(kind, part) or "unknown" for kind, part in named}
+    others = {k: told[k] for k, part in named if told[k] != part}
+    return {"parts": digest(others)} if others else {}
+
+
+def _is_aumers(part: Any) -> bool:
+    return part is None or type(part).__module__.partition(".")[0] == "aumer"
 
 
 def _cache(

@@ -28,6 +28,7 @@ from aumer.face import weights
 from aumer.face.signs import eyelids, head_turn
 from aumer.face.track import Face, FaceTracker
 from aumer.graph.rois import roi_set
+from aumer.identity import identities
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.types import (
     FaceTrack,
@@ -267,8 +268,12 @@ def cache_key(
     start: float | None,
     end: float | None,
     frames: FrameRange | None = None,
-) -> str:
-    """Names the features of one content under one set of settings and library versions."""
+) -> str | None:
+    """Names the features of one content under one set of settings and library versions; `None`
+    where a part that measures them cannot be named (`aumer.identity`)."""
+    parts = identities(used(settings))
+    if parts is None:
+        return None
     return digest(
         {
             "version": FEATURES_VERSION,
@@ -277,7 +282,19 @@ def cache_key(
             "motion": asdict(settings.motion),
             "range": [start, end] if frames is None else asdict(frames),
             **computed_by(settings.face),
+            **({"parts": parts} if parts else {}),
         }
+    )
+
+
+def used(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Kind and name of the exchangeable parts that measure motion."""
+    face, motion = settings.face, settings.motion
+    return (
+        ("detector", face.detector),
+        ("landmarker", face.landmarker),
+        ("flow", motion.flow),
+        ("roi-set", motion.rois),
     )
 
 

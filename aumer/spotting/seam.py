@@ -173,6 +173,11 @@ def spotted(model: SpotterModel, features: Features) -> Spotted:
     )
 
 
+def code_of(model: SpotterModel) -> Any:
+    """Whose code a spotter runs: the part that `resolve` was given, where that is another's."""
+    return model._part if isinstance(model, _Given) else model
+
+
 def _require_graph(part: Any, graph: AUGraph | None, *, takes: bool) -> None:
     if graph is not None and not takes:
         raise UsageError(
