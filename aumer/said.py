@@ -1,7 +1,8 @@
 """What is said while something runs belongs to what comes of it: warnings, gathered for a result.
 
-Whatever logs a warning to "aumer" says it to the user, and `gathered` keeps it as well. Each thread
-says it to whoever started it: one that aumer starts runs in a copy of the starter's context.
+Whatever is logged as a warning to "aumer" is shown to whoever watches; `gathered` keeps it as well.
+A thread that aumer starts runs in a copy of its starter's context, so that two runs at a time do
+not mix.
 """
 
 from __future__ import annotations
@@ -17,23 +18,19 @@ _LOGGER = logging.getLogger("aumer")
 _ears: ContextVar[tuple[list[str], ...]] = ContextVar("aumer_ears", default=())
 
 
-class _Ear(logging.Handler):
-    """Hands each warning to all who gather where it is logged."""
-
-    def emit(self, record: logging.LogRecord) -> None:
+def _hear(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.WARNING:
         for heard in _ears.get():
             heard.append(record.getMessage())
-
-
-_EAR = _Ear(logging.WARNING)
+    return True
 
 
 @contextmanager
 def gathered() -> Iterator[list[str]]:
     """The texts of the warnings that are logged within, in this thread and those it starts."""
+    # A filter, since a logger with a handler no longer speaks where a program has set none up.
+    _LOGGER.addFilter(_hear)  # which is there once, however often it is added
     heard: list[str] = []
-    if _EAR not in _LOGGER.handlers:
-        _LOGGER.addHandler(_EAR)
     before = _ears.set((*_ears.get(), heard))
     try:
         yield heard
@@ -50,4 +47,5 @@ class Pool(ThreadPoolExecutor):
     """Threads whose warnings belong to whoever gives them work."""
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        """See `concurrent.futures.Executor`."""
         return super().submit(copy_context().run, work, *args, **options)

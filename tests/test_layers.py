@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data _moved",
-        "registry identity plugins strict files weights compiled",
+        "registry identity said plugins strict files weights compiled",
         "graph",
         "config cache video evaluation",
         "learning flow",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +30,7 @@ from aumer.face.track import Face, FaceTracker
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.said import Pool, gathered, once
 from aumer.types import (
     FaceTrack,
     Features,
@@ -63,12 +64,14 @@ class Analysis:
     Attributes:
         numbers: how many faces were given a number, from first appearance, where several are
             followed; else at most 1.
+        notes: what was warned of while the video was read.
     """
 
     video: VideoInfo
     features: Features
     track: FaceTrack
     numbers: int = 1
+    notes: tuple[str, ...] = ()
 
 
 class Watch(Protocol):
@@ -219,11 +222,11 @@ def analyse_all(
                 looked.add(number)
         return index in looked or asked or (watch is not None and watch.wants(index))
 
-    reader = open_video(source, fps=fps, start=start, end=end, keep=keep)
     with (
-        closing(reader),
+        gathered() as said,
+        closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
         closing(tracker),
-        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        Pool(workers or os.cpu_count() or 1) as pool,
     ):
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
@@ -257,7 +260,8 @@ def analyse_all(
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between start and end")
     parts = [cache.get(number) for number in range(done)]
-    found = _join(parts, clock, reader.info, settings)
+    joined = _join(parts, clock, reader.info, settings)
+    found = tuple(replace(one, notes=once(said)) for one in joined)
     cache.finish(_pack(found))
     return found
 
@@ -569,6 +573,7 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
     features, track = found[0].features, found[0].track
     return {
         "video": np.array(json.dumps(found[0].video.to_dict())),
+        "notes": np.array(json.dumps(found[0].notes)),
         "rois": np.array(features.rois),
         "rate": np.array(features.rate),
         "eye_distance": np.array(features.eye_distance),
@@ -600,5 +605,7 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
             turned=turned,
         )
         video = VideoInfo(**json.loads(str(arrays["video"])))
-        found.append(Analysis(video, _with_signs(features, track), track, numbers))
+        # Files of before there were notes lack them.
+        notes = tuple(json.loads(str(arrays["notes"]))) if "notes" in arrays else ()
+        found.append(Analysis(video, _with_signs(features, track), track, numbers, notes))
     return tuple(found)

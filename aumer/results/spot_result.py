@@ -54,7 +54,8 @@ class SpotResult:
         versions: of aumer and of the packages whose version can change the numbers.
         face: the face's number by first appearance, where all faces or one by its number were
             asked for; else None.
-        notes: what a reader should know of the video: several faces, a turned picture.
+        notes: what a reader should know: whatever was warned of on the way, several faces, a
+            turned picture.
         limit: the smallest movement of this face that stands out of its noise, in outer-eye
             distances: the median over its movements of what the rules ask for
             (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing

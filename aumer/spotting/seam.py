@@ -33,9 +33,12 @@ class SpotterModel(ABC):
     Attributes:
         name: as results state it.
         uses_graph: whether `from_settings` can be given a graph.
+        notes: what a reader of its results should know, such as that it was trained otherwise than
+            it is used.
     """
 
     name: str
+    notes: tuple[str, ...] = ()
     uses_graph: ClassVar[bool] = False
 
     # -- required ----------------------------------------------------------------------------------
