@@ -39,6 +39,7 @@ COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "labe
 _SPOT_COLUMNS = (
     *("onset_s", "apex_s", "offset_s", "duration_s", "probs", "face"),
     *("peak", "duration_sd_s", "duration_bias_s", "micro_max_s", "micro_probability", "limit"),
+    "spotter",
 )
 
 _KINDS: Mapping[str, Kind] = {

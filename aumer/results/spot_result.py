@@ -273,7 +273,8 @@ class SpotResult:
         onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string);
         probs (string: a JSON object, probability by class); face (Int64: which, where several are
         followed); peak, duration_sd_s, micro_probability, limit (float64: units of noise, seconds,
-        [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown).
+        [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
+        spotter (string: whose the score is).
         """
         from aumer.results.writers import dataframe
 
