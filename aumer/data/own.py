@@ -67,7 +67,15 @@ class Own(JoinedDataSet):
         """
         root = checked_root(root)
         # Looking for a table must not open a video for each candidate.
-        (chosen, *_), faults = find_tables(root, lambda path: _columns(path)[1], table)
+        (chosen, *others), faults = find_tables(root, lambda path: _columns(path)[1], table)
+        faults += [
+            Fault(
+                "several-tables",
+                f"{other.path} would do as well; {chosen.path.name} is read, as the first by name. "
+                "Name the one that is meant (table=), or move the others out of the folder",
+            )
+            for other in others
+        ]
         clocks = _Clocks(root)
         report = read_table(chosen.path, clocks.nearest)
         rows = _first_rows(_columns(chosen.path)[0])
