@@ -16,7 +16,6 @@ import hashlib
 import logging
 import re
 import sys
-import sysconfig
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -326,14 +325,15 @@ def _modules_of(module: types.ModuleType) -> list[types.ModuleType]:
 def _package(module: str) -> str | None:
     """The package of a module, with its version; `None` where it is not an installed one."""
     top = module.partition(".")[0]
-    if top in sys.stdlib_module_names and top != "__main__":
+    if top == "__main__":  # whatever its file, what is typed or run there is somebody's own
+        return None
+    if top in sys.stdlib_module_names or top == "builtins":
         return f"python {sys.version_info[0]}.{sys.version_info[1]}"
     if top == "aumer":
         return f"aumer {_version('aumer')}"
     found = sys.modules.get(top)
     file = getattr(found, "__file__", None)
-    paths = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    if file is None or not paths & set(Path(file).resolve().parents):
+    if file is None or not {"site-packages", "dist-packages"} & set(Path(file).parts):
         return None
     names = _distributions().get(top, ())
     versions = ", ".join(f"{name} {_version(name)}" for name in sorted(set(names)))

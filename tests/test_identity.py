@@ -127,6 +127,15 @@ def test_another_code_is_another_identity(one: str, other: str) -> None:
     assert known(one) != known(other)
 
 
+def test_what_a_script_defines_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is run by a package, whose file __main__ is then."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", np.__file__, raising=False)
+    one, other = (
+        identity("flow", made(f"def part(a, b): return {k}", module="__main__")) for k in (1, 2)
+    )
+    assert None not in (one, other) and one != other
+
+
 def test_comments_and_places_are_no_code() -> None:
     assert known("def part(a, b): return a") == known(
         "# why\n\ndef part(a, b):\n    return a  # so"
