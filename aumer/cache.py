@@ -44,11 +44,12 @@ class FeatureCache:
     Args:
         folder: created when the first chunk is written. `None` keeps the chunks in memory, for the
             length of a run.
-        key: names what is kept.
+        key: names what is kept; `None` for what has no name by which it could be told from
+            something else, and is kept in memory alone.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, key: str) -> None:
-        self._folder = None if folder is None else Path(folder).expanduser()
+    def __init__(self, folder: str | os.PathLike[str] | None, key: str | None) -> None:
+        self._folder = None if folder is None or key is None else Path(folder).expanduser()
         self._key = key
         self._memory: dict[int, Arrays] = {}
         self._last: tuple[int, Arrays] = (-1, {})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
@@ -20,7 +21,8 @@ from aumer.config import DENSE, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, FrameRange, analyse, analyse_all, cache_key
+from aumer.identity import identity
+from aumer.motion.analysis import Analysis, FrameRange, analyse, analyse_all, cache_key, used
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
@@ -29,8 +31,9 @@ from aumer.recognition.frames import Kept
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction, SpotResult
+from aumer.said import gathered, once
 from aumer.spotting import noise
-from aumer.spotting.seam import SpotterModel, spotted
+from aumer.spotting.seam import SpotterModel, code_of, spotted
 from aumer.spotting.seam import resolve as resolve_spotter
 from aumer.types import Expression, FaceTrack, Features, IntArray, Moment, Scores, VideoInfo
 from aumer.video import Source, content_digest
@@ -133,16 +136,18 @@ class Spotter:
             self.settings = replace(self.settings, face=chosen)
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
-        self._model: SpotterModel = _model(model, graph, device, self.settings)
-        self._model.check(self.settings)
+        with gathered() as said:
+            self._model: SpotterModel = _model(model, graph, device, self.settings)
+            self._model.check(self.settings)
+            self._labeller = (
+                None if recognizer is None else _labeller(recognizer, device, self.settings)
+            )
+        self._said = once(said)
         # A spotter without this dial has its limit told at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
         self._rules = self._model.rules or usual
         if sensitivity is not None:
             _require_dial(self._model, self.settings.rules.sensitivity)
-        self._labeller = (
-            None if recognizer is None else _labeller(recognizer, device, self.settings)
-        )
         self._of_motion = (
             _labeller("graph-motion", "auto", self.settings)
             if isinstance(recognizer, str) and recognizer == "default"
@@ -185,6 +190,32 @@ class Spotter:
         Of several faces, those seen for less than a second are left out, and `min_coverage` must be
         reached by one of them.
         """
+        with gathered() as said:
+            found = self._each_face(
+                video,
+                {"start": start, "end": end, "fps": fps},
+                min_coverage=min_coverage,
+                cache=cache,
+                progress=progress,
+                hook=hook,
+                workers=workers,
+            )
+        # What was said of the models before this run is of this result, too.
+        before = (*self._said, *self._model.notes)
+        return tuple(replace(one, notes=once(one.notes, before, said)) for one in found)
+
+    def _each_face(
+        self,
+        video: Source | Features,
+        ranges: dict[str, float | None],
+        *,
+        min_coverage: float,
+        cache: str | PathLike[str] | bool | None,
+        progress: Progress | None,
+        hook: Hook | None,
+        workers: int | None,
+    ) -> tuple[SpotResult, ...]:
+        start, end, fps = ranges["start"], ranges["end"], ranges["fps"]
         if not 0.0 <= min_coverage <= 1.0:
             raise UsageError(f"`min_coverage` must lie in [0, 1]; found {min_coverage}")
         if isinstance(video, Features):
@@ -212,7 +243,6 @@ class Spotter:
         else:
             _require_face(found[0], self.settings, min_coverage)
         _require_motion(found, self.settings, min_coverage)
-        ranges = {"start": start, "end": end, "fps": fps}
         return tuple(self._result(one, video, ranges, content, hook) for one in found)
 
     def _result(
@@ -270,6 +300,7 @@ class Spotter:
             moments = [e.moment for e in expressions]
             said = iter(judged(labeller, [m for m in moments if m.onset < m.apex]))
             verdicts = [next(said) if m.onset < m.apex else None for m in moments]
+            facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
             expressions = _labelled(expressions, verdicts)
             named["recognition"] = {"recognizer": labeller.recognizer.name}
             if hook:
@@ -287,6 +318,11 @@ class Spotter:
             digests={
                 **_digests(settings, content, labeller),
                 **self._model.digests,
+                **_parts(
+                    self.settings if content else None,
+                    ("spotter", code_of(self._model)),
+                    ("recognizer", labeller and labeller.recognizer),
+                ),
             },
             versions=versions(),
             limit=limit,
@@ -475,19 +511,53 @@ def classify(
         device: as in `spot`.
         cache, progress, settings, workers: as in `spot`.
 
+    Returns:
+        A prediction whose label is `None`, and whose probabilities are equal, where no movement
+        from onset to apex reaches the setting rules.min_height; its `doubt` says so, and where a
+        clip is unlike all but one in a hundred of those the recogniser learnt from.
+
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
         VideoError: the clip cannot be read.
         NoFaceError: no face at the onset or the apex, or no motion of one between them.
         WeightsError: the weights are missing or damaged.
     """
-    chosen = as_settings(settings)
+    with gathered() as said:
+        found = _classified(
+            clip,
+            model,
+            (onset, apex, offset),
+            fps=fps,
+            device=device,
+            cache=cache,
+            progress=progress,
+            settings=as_settings(settings),
+            workers=workers,
+        )
+    return replace(found, notes=once(found.notes, said))
+
+
+def _classified(
+    clip: Source | Features,
+    model: str | PathLike[str] | Recognizer,
+    frames: tuple[int | None, int | str | None, int | None],
+    *,
+    fps: float | None,
+    device: str,
+    cache: str | PathLike[str] | bool | None,
+    progress: Progress | bool | None,
+    settings: Settings,
+    workers: int | None,
+) -> Prediction:
+    (onset, apex, offset), chosen = frames, settings
+    notes: tuple[str, ...] = ()
     if isinstance(clip, Features):
         labeller = _labeller("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         peak = _apex(apex, first, last, clip, None)
         verdict = labeller.judge_features(clip, Moment(first, last, peak))
         name, content, at, times = "features", None, clip.frames, clip.times
+        motion = clip
     else:
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
@@ -505,8 +575,9 @@ def classify(
                 progress=tell,
                 workers=workers,
             )
-        name, track = analysis.video.name, analysis.track
+        name, track, motion = analysis.video.name, analysis.track, analysis.features
         _require_face(analysis, chosen, 0.0)
+        notes = _notes(analysis, chosen.face.follow)
         at, times = track.frames[track.valid], track.times[track.valid]
         first, last = _ends(at, onset, offset)
         peak = _apex(
@@ -528,7 +599,8 @@ def classify(
             )
         verdict = found
     in_force = chosen.to_dict()
-    seconds: list[float] = np.interp([first, peak, last], at, times).tolist()
+    span = first, peak, last
+    seconds: list[float] = np.interp(span, at, times).tolist()
     return Prediction(
         clip=name,
         label=verdict.label,
@@ -540,14 +612,35 @@ def classify(
         apex_s=seconds[1],
         offset_s=seconds[2],
         attribution=verdict.attribution,
+        doubt=verdict.doubt or (None if isinstance(apex, int) else _away(motion, chosen, span)),
         recognizer=labeller.recognizer.name,
         settings={
             **in_force,
             "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
         },
-        digests=_digests(in_force, content, labeller),
+        digests={
+            **_digests(in_force, content, labeller),
+            **_parts(chosen if content else None, ("recognizer", labeller.recognizer)),
+        },
         versions=versions(),
+        notes=notes,
         flow_map=verdict.flow_map,
+    )
+
+
+#: A face that is still this far away at the offset, of its way at the apex, has not come back.
+_BACK = 0.75
+
+
+def _away(features: Features, settings: Settings, span: tuple[int, int, int]) -> str | None:
+    """The doubt of an expression that does not end where it began: which of the two is rest?"""
+    onset, apex, offset = span
+    there, left = noise.moved(features, settings.rules, [(onset, apex), (onset, offset)])
+    if there is None or left is None or left < _BACK * there:
+        return None
+    return (
+        "the face is not back at the offset: the onset may lie within an expression, which then "
+        "moves the other way. Give frames of rest, or the apex"
     )
 
 
@@ -592,6 +685,16 @@ def _apex(
     return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
 
 
+def _doubts(moments: Sequence[Moment], verdicts: Sequence[Verdict | None]) -> Iterator[str]:
+    """Which labels are none, or may mean little, and why."""
+    doubts = [None if v is None else v.doubt for v in verdicts]
+    for doubt in dict.fromkeys(d for d in doubts if d is not None):
+        whose = [
+            f"{m.onset}-{m.offset}" for m, d in zip(moments, doubts, strict=True) if d == doubt
+        ]
+        yield f"labels of the expressions at frames {', '.join(whose)}: {doubt}"
+
+
 def _labelled(
     expressions: tuple[Expression, ...], verdicts: list[Verdict | None]
 ) -> tuple[Expression, ...]:
@@ -611,7 +714,7 @@ def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Co
 def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeller:
     recognizer = load_recognizer(which)
     _place(recognizer, "recogniser", device)
-    return Labeller(recognizer, settings.motion)
+    return Labeller(recognizer, settings.motion, settings.rules)
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
@@ -645,6 +748,24 @@ def _digests(
         "recognizer": labeller.digest if labeller else None,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _parts(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, str]:
+    """For digests: the code of whatever took part and is not aumer's own.
+
+    Args:
+        settings: of the motion, where it was measured.
+        parts: kind and part, or `None` for none. Of an object it is the class that counts: what it
+            holds has a digest of its own, if any.
+    """
+    named: list[tuple[str, Any]] = list(used(settings)) if settings else []
+    for kind, part in parts:
+        code = part if inspect.isroutine(part) or isinstance(part, type) else type(part)
+        if part is not None and code.__module__.partition(".")[0] != "aumer":
+            named.append((kind, code))
+    told = {kind: identity(kind, part) or "unknown" for kind, part in named}
+    others = {kind: told[kind] for kind, part in named if told[kind] != part}
+    return {"parts": digest(others)} if others else {}
 
 
 def _cache(
@@ -825,7 +946,7 @@ def _notes(analysis: Analysis, follow: str) -> tuple[str, ...]:
             f"{track.faces} faces are in view, and {which} is followed; `face='all'` gives a "
             "result for each"
         )
-    return tuple(notes)
+    return once(notes, analysis.notes)
 
 
 def _require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:

@@ -181,6 +181,11 @@ def resolve(kind: str, part: Any) -> Any:
     )
 
 
+def built_in(kind: str, name: str) -> bool:
+    """Whether the part of that name ships with aumer; imports nothing but what lists them."""
+    return isinstance(_of(kind).get(name), str) or name in _shipped_parts(kind)
+
+
 def name_of(kind: str, part: Any) -> str:
     """The name that a class or function is known by: the inverse of `resolve`; imports nothing.
 

@@ -16,6 +16,8 @@ import torch
 from acted import APEX_S, BROWS_DOWN, BROWS_UP, OFFSET_S, ONSET_S, SMILE, frames
 
 import aumer
+from aumer.cli.classify import table
+from aumer.config import load_settings
 from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
@@ -23,6 +25,8 @@ from aumer.motion.analysis import FrameRange, analyse
 from aumer.recognition import seam
 from aumer.recognition.features import ROI_CENTRES
 from aumer.recognition.frames import Kept, aligned_faces
+from aumer.recognition.graph_kernel import GraphRecognizer
+from aumer.recognition.labeller import UNLIKE, Labeller
 from aumer.recognition.seam import Clips, Floats, Recognizer
 from aumer.results import Prediction
 from aumer.spotting.network import SHIPPED, NetSpotter
@@ -195,7 +199,8 @@ def test_a_prediction_comes_back_from_json(tmp_path: Path) -> None:
     found.to_json(tmp_path / "p.json")
     assert Prediction.load(tmp_path / "p.json") == found
     assert json.loads(found.to_json()) == found.to_dict()
-    assert found.digests.keys() == {"content", "settings"}  # it cannot be saved: no digest
+    # It cannot be saved, so that only its code has a digest.
+    assert found.digests.keys() == {"content", "settings", "parts"}
     assert {"aumer", "numpy"} <= found.versions.keys()
     with pytest.raises(UsageError, match="exists"):
         found.to_json(tmp_path / "p.json")
@@ -484,6 +489,76 @@ def test_the_shipped_recogniser_names_known_action_units(aus: tuple[int, ...], l
     found = classify(aus, model=shipped(), onset=ONSET, apex=APEX)
     assert found.label == label
     assert len(found.digests["recognizer"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("video", "onset", "offset", "label", "doubt"),
+    [
+        ("fex_smile_still.mov", 0, 40, None, "nothing moves"),
+        ("fex_two_smiles.mov", 75, 95, None, "nothing moves"),
+        ("fex_smile_still.mov", 31, 74, "positive", "not back at the offset"),
+        ("smile_512.mp4", 31, 74, "negative", "not back at the offset"),  # its plateau and end
+        ("fex_smile_still.mov", 63, 112, "positive", None),
+    ],
+)
+def test_what_is_no_whole_expression_is_doubted(
+    shared_data: Callable[[str], Path],
+    tmp_path: Path,
+    video: str,
+    onset: int,
+    offset: int,
+    label: str | None,
+    doubt: str | None,
+) -> None:
+    """Where nothing moves nothing is named; the middle of a smile moves the other way, and who did
+    not see the face at rest cannot know."""
+    path = shared_data("videos") / video
+    found = aumer.classify(path, onset=onset, offset=offset)
+    assert found.label == label
+    assert (found.doubt is None) == (doubt is None) and (doubt or "") in (found.doubt or "")
+    if label is None:
+        assert set(found.probs.values()) == {1 / 3} and not found.attribution
+    assert Prediction.from_dict(found.to_dict()) == found
+    assert (doubt or "") in found.summary() and (doubt or "") in table([found])
+
+
+def test_predictions_of_before_there_was_doubt_are_read() -> None:
+    found = classify(SMILE)
+    older = {k: v for k, v in found.to_dict().items() if k not in ("doubt", "notes")}
+    assert Prediction.from_dict({**older, "schema_version": 1}) == found
+    with pytest.raises(ValueError, match="says why"):
+        replace(found, label=None)
+
+
+def test_what_is_unlike_all_training_is_doubted() -> None:
+    """A map of coarse noise, to a recogniser of faces; and one that it was trained on is not."""
+    recognizer = seam.load("graph")
+    assert isinstance(recognizer, GraphRecognizer)
+    coarse = np.random.default_rng(0).normal(size=(10, 10, 3)).astype(np.float32)
+    noise = coarse.repeat(3, axis=0).repeat(3, axis=1)[:28, :28]
+    assert recognizer.familiarity(noise) < 0.01
+    labeller = Labeller(recognizer, load_settings().motion)
+    assert labeller.judge(noise).doubt == UNLIKE
+    (member,) = recognizer._members
+    shown = (
+        recognizer._arrays[f"rows_{member.scale}"] * recognizer._arrays[f"deviation_{member.scale}"]
+        + (recognizer._arrays[f"mean_{member.scale}"])
+    )
+    blocks = shown[0].reshape(9, 9, 3).astype(np.float32)
+    known = cv2.resize(blocks, (28, 28), interpolation=cv2.INTER_NEAREST)
+    assert recognizer.familiarity(known) > 0.5
+
+
+def test_a_labelled_spot_that_does_not_move_keeps_no_label(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moving = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
+    assert moving.expressions and all(e.label is not None for e in moving.expressions)
+    monkeypatch.setattr("aumer.spotting.noise.moved", lambda f, r, spans: [0.007] * len(spans))
+    still = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
+    assert [e.interval for e in still.expressions] == [e.interval for e in moving.expressions]
+    assert all(e.label is None for e in still.expressions)
+    assert any("nothing moves from onset to apex" in note for note in still.notes)
 
 
 def test_the_shipped_recogniser_on_real_smiles(shared_data: Callable[[str], Path]) -> None:

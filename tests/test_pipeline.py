@@ -105,6 +105,32 @@ def test_a_swaying_head_has_no_expression() -> None:
     assert aumer.spot(frames, fps=30).expressions == ()
 
 
+def frames_of(path: Path, shape: tuple[int, int], every: int) -> npt.NDArray[np.uint8]:
+    """A video's frames, as large as will go into a black picture of that shape."""
+    made = []
+    for frame in list(aumer.open_video(path))[::every]:
+        scale = min(np.divide(shape, frame.image.shape[:2]))
+        image = cv2.resize(frame.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        room = np.subtract(shape, image.shape[:2])
+        sides = [(int(r) // 2, int(r) - int(r) // 2) for r in room]
+        made.append(np.pad(image, (*sides, (0, 0))))
+    return np.stack(made)
+
+
+def test_the_pause_between_two_smiles_is_no_expression(
+    shared_data: Callable[[str], Path],
+) -> None:
+    """Rest is not a departure from a smile, whatever follows, and whatever is cut off before."""
+    smiles = frames_of(shared_data("videos/fex_two_smiles.mov"), (480, 720), 1)
+    other = frames_of(shared_data("videos/smile_512.mp4"), (480, 720), 2)
+    for cut in (0, 1, 2):  # none, .07 and .14 s
+        found = aumer.spot(np.concatenate([smiles[cut:], other]), fps=14.25).expressions
+        first, second = (e for e in found if e.offset + cut < len(smiles))
+        for e, truth in ((first, Interval(34, 64)), (second, Interval(96, 146))):
+            assert e.kind == "macro"
+            assert Interval(e.onset + cut, e.offset + cut).iou(truth) > 0.8
+
+
 # ------------------------------------------------------------------------------ invariances
 
 

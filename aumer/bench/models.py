@@ -14,6 +14,7 @@ from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
+from aumer.identity import recorded
 from aumer.spotting import seam
 from aumer.spotting.interface import TrackDecoder
 from aumer.spotting.seam import SpotterModel
@@ -57,6 +58,8 @@ class Ready:
         """Everything that its predictions depend on, besides the data."""
         digests = dict(self.spotter.digests)
         about: dict[str, Any] = {"model": self.name, "trained": "elsewhere" if digests else "never"}
+        if self.name in registry.names("spotter"):
+            about |= _parts(("spotter", self.name))
         if digests:
             return {**about, "digests": digests, "card": dict(self.spotter.card)}
         return {**about, "rules": self.settings.to_dict()["rules"]}
@@ -105,6 +108,7 @@ class Trainable:
             "decoder": self.decoder,
             "decoder_settings": plain(self._decoder()),
             "prior": self.prior,
+            **_parts(*self.settings.parts, ("decoder", self.decoder)),
             **({"au_map": self.au_map} if counted else {}),
             **({"graph": fixed.digest} if fixed is not None else {}),
         }
@@ -174,6 +178,12 @@ class Trainable:
             rois=videos[0].features.rois,
             name=f"{self.au_map}, from the training subjects",
         )
+
+
+def _parts(*named: tuple[str, Any]) -> dict[str, Any]:
+    """The code of parts that are not built in: of another the folds are another run's."""
+    parts = recorded(named)
+    return {"parts": parts} if parts else {}
 
 
 class _Epochs:

@@ -123,6 +123,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             continue
         finally:
             console.finish()
+        console.notes(given.text, found.notes)
         if name is not None:
             found = replace(found, clip=name)
         if args.format == "json":
@@ -149,15 +150,18 @@ def _failed(text: str, error: Exception, console: Console) -> int:
 
 
 def table(predictions: list[Prediction]) -> str:
-    """A line for each clip: its label, every class's probability, its frames, what decided."""
+    """A line for each clip: its label, every class's probability, its frames, what decided, and
+    where there is any doubt, why."""
     classes = list(dict.fromkeys(name for p in predictions for name in p.probs))
-    rows = [["clip", "label", *classes, "frames", "regions that decided"]]
+    doubted = any(p.doubt for p in predictions)
+    rows = [["clip", "label", *classes, "frames", "regions that decided", *["doubt"] * doubted]]
     for p in predictions:
         probs = [f"{p.probs[name]:.2f}" if name in p.probs else "-" for name in classes]
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
         spoke = [name for name in order[:3] if p.attribution[name] > 0]
         frames = f"{p.onset}-{p.apex}-{p.offset}"
-        rows.append([p.clip, p.label, *probs, frames, ", ".join(spoke) or "-"])
+        row = [p.clip, p.label or "-", *probs, frames, ", ".join(spoke) or "-"]
+        rows.append([*row, p.doubt or "-"] if doubted else row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines) + "\n"

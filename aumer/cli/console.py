@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -59,12 +59,15 @@ class Console:
         self._level = logging.ERROR if quiet else chosen
         self._handler = _Handler(self)
         self._bar: Any = None
+        self._said: set[str] = set()
         self._job, self._unit = "", ""
         self._spoke = 0.0
 
     def __enter__(self) -> Console:
         self._before = (_LOGGER.level, _LOGGER.propagate)
-        _LOGGER.setLevel(self._level)
+        # What is not shown is heard all the same, and stands in the result.
+        _LOGGER.setLevel(min(self._level, logging.WARNING))
+        self._handler.setLevel(self._level)
         _LOGGER.propagate = False  # other packages put handlers of their own on the root logger
         _LOGGER.addHandler(self._handler)
         self._warnings = warnings.catch_warnings()
@@ -113,6 +116,16 @@ class Console:
         """A line for whoever watches; none if quiet."""
         if not self._quiet:
             self.line(self.worded(text))
+
+    def notes(self, about: str, texts: Iterable[str]) -> None:
+        """What a reader of a result should know, but for what was shown when it was found out."""
+        for text in dict.fromkeys(texts):
+            if text not in self._said:
+                self.note(f"{about}: {text}")
+
+    def heard(self, text: str) -> None:
+        """Remember a line that was logged."""
+        self._said.add(text)
 
     def error(self, error: AumerError | str) -> None:
         """A line that is always shown."""
@@ -191,6 +204,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             level = "note" if record.levelno == _NOTE else record.levelname.lower()
+            self._console.heard(record.getMessage())
             self._console.line(f"aumer: {level}: {self._console.worded(self.format(record))}")
         except Exception:
             self.handleError(record)

@@ -217,8 +217,7 @@ class _Batch:
                 self._console.finish()
             self._done += 1
             self._outputs.list_inputs(number, results)
-            for note in dict.fromkeys(note for result in results for note in result.notes):
-                self._console.note(f"{given.text}: {note}")
+            self._console.notes(given.text, (n for result in results for n in result.notes))
             for result, written in saved:
                 self._micro += len(result.micro)
                 self._macro += len(result.macro)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -28,8 +28,10 @@ from aumer.face import weights
 from aumer.face.signs import eyelids, head_turn
 from aumer.face.track import FaceTracker, TrackedFace
 from aumer.graph.rois import roi_set
+from aumer.identity import identities
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.progress import Progress
+from aumer.said import Pool, gathered, once
 from aumer.types import (
     BoolArray,
     FaceTrack,
@@ -66,12 +68,14 @@ class Analysis:
     Attributes:
         numbers: how many faces were given a number, from first appearance, where several are
             followed; else at most 1.
+        notes: what was warned of while the video was read.
     """
 
     video: VideoInfo
     features: Features
     track: FaceTrack
     numbers: int = 1
+    notes: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -228,11 +232,11 @@ def analyse_all(
                 looked.add(number)
         return index in looked or asked or (watch is not None and watch.wants(index))
 
-    reader = open_video(source, fps=fps, start=start, end=end, keep=keep)
     with (
-        closing(reader),
+        gathered() as said,
+        closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
         closing(tracker),
-        ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
+        Pool(workers or os.cpu_count() or 1) as pool,
     ):
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
@@ -266,7 +270,8 @@ def analyse_all(
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     parts = [cache.get(number) for number in range(done)]
-    found = _join(parts, clock, reader.info, settings)
+    joined = _join(parts, clock, reader.info, settings)
+    found = tuple(replace(one, notes=once(said)) for one in joined)
     cache.finish(_pack(found))
     return found
 
@@ -277,8 +282,12 @@ def cache_key(
     start: float | None,
     end: float | None,
     frames: FrameRange | None = None,
-) -> str:
-    """Names the features of one content under one set of settings and library versions."""
+) -> str | None:
+    """Names the features of one content under one set of settings and library versions; `None`
+    where a part that measures them cannot be named (`aumer.identity`)."""
+    parts = identities(used(settings))
+    if parts is None:
+        return None
     return digest(
         {
             "version": FEATURES_VERSION,
@@ -287,7 +296,19 @@ def cache_key(
             "motion": asdict(settings.motion),
             "range": [start, end] if frames is None else asdict(frames),
             **computed_by(settings.face),
+            **({"parts": parts} if parts else {}),
         }
+    )
+
+
+def used(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """Kind and name of the exchangeable parts that measure motion."""
+    face, motion = settings.face, settings.motion
+    return (
+        ("detector", face.detector),
+        ("landmarker", face.landmarker),
+        ("flow", motion.flow),
+        ("roi-set", motion.rois),
     )
 
 
@@ -575,6 +596,7 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
     features, track = found[0].features, found[0].track
     return {
         "video": np.array(json.dumps(found[0].video.to_dict())),
+        "notes": np.array(json.dumps(found[0].notes)),
         "rois": np.array(features.rois),
         "rate": np.array(features.rate),
         "eye_distance": np.array(features.eye_distance),
@@ -606,5 +628,7 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
             turned=turned,
         )
         video = VideoInfo(**json.loads(str(arrays["video"])))
-        found.append(Analysis(video, _with_signs(features, track), track, numbers))
+        # Files of before there were notes lack them.
+        notes = tuple(json.loads(str(arrays["notes"]))) if "notes" in arrays else ()
+        found.append(Analysis(video, _with_signs(features, track), track, numbers, notes))
     return tuple(found)

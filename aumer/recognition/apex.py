@@ -25,6 +25,9 @@ _MOUTH_R, _MOUTH_L, _CHIN, _EYE_R, _EYE_L, _BROW_R, _BROW_L, _NOSE = 48, 54, 8, 
 #: greatest distance from the line between. From 1.5 on whole expressions are found alike, and those
 #: cut at the apex the better the smaller it is (benchmarks/accuracy/apex.py's films).
 _BACK = 1.5
+#: And where it is at that distance at least this share as far from the start as it ends: drift
+#: takes it half-way at most in half the time.
+_AWAY = 0.25
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,9 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
 
     A face is at rest at the onset and, but for what drifts meanwhile, at the offset: the path of
     each ROI is taken from the line that joins its two ends. Where the ends are further apart than
-    any ROI ever is from that line, the clip ends before the face is back, and the paths stand as
-    they are. Rows without motion count as rest. It is as fine as the features' rate.
+    any ROI ever is from that line, or where the face still rests when it is furthest from it, the
+    clip ends before the face is back, and the paths stand as they are. Rows without motion count as
+    rest. It is as fine as the features' rate.
 
     Args:
         onset, offset: frame ordinals, as `Features.frames` counts them.
@@ -127,7 +131,11 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
     steps = np.nan_to_num(features.values[rows[:-1]].astype(np.float64))
     path = np.concatenate([np.zeros((1, *steps.shape[1:])), np.cumsum(steps, axis=0)])
     drift = path - np.linspace(0, 1, len(path))[:, None, None] * path[-1]
-    back = _distance(path[-1:]).max() <= _BACK * _distance(drift).max()
+    end = _distance(path[-1:]).max()
+    back = end <= _BACK * _distance(drift).max()
+    # Rest, and then a rise to the last frame: what is furthest from the line is the true onset.
+    corner = int(_distance(drift).max(axis=1).argmax())
+    back = back and _distance(path[[corner]]).max() >= _AWAY * end
     height = np.pad(_distance(drift if back else path).max(axis=1) ** 2, 1, mode="edge")
     # A row's noise moves the maximum of a plateau; its neighbours know better.
     smooth = height[:-2] + 2 * height[1:-1] + height[2:]

@@ -260,6 +260,7 @@ class GraphRecognizer(Recognizer):
 
     def _learn(self, view: _View, task: RidgeGoals) -> None:
         self._arrays = {}
+        self.__dict__.pop("_nearest", None)
         for scale in dict.fromkeys(m.scale for m in self._members):
             rows, _, (mean, deviation) = view.rows(scale)
             # Rounded as the file holds them, so that a loaded recogniser is the same to the bit.
@@ -289,6 +290,28 @@ class GraphRecognizer(Recognizer):
         probabilities = self.predict_proba(flow_map[None])[0]
         maps = np.stack([flow_map, np.zeros_like(flow_map)])
         return self._spoken(self._inputs(maps, ()), column(self, label, probabilities))
+
+    def familiarity(self, flow_map: FloatArray) -> float:
+        """See `aumer.recognition.seam.Recognizer`: likeness is K, the mean over structures, of the
+        face or of its mirror image, whichever is the more like.
+        """
+        return self._familiar(self._inputs(flow_map[None], ()))
+
+    def _familiar(self, inputs: Mapping[int, _Rows]) -> float:
+        alike = [np.maximum(*(x.sum(0) for x in both)) for both in self._kernels(inputs)]
+        return float((self._nearest < np.mean(alike, axis=0).max()).mean())
+
+    @cached_property
+    def _nearest(self) -> Floats:
+        """(n,): how like each clip learnt from is to the one among the others most like it."""
+        grams = []
+        for m in self._members:
+            rows, edges = self._arrays[f"rows_{m.scale}"], self._edges[m.edges]
+            distances = node_distances(self._parts(m.scale, self.place), rows, rows)
+            grams.append(shares_of(np.exp(-m.gamma * distances), edges).sum(0))
+        gram = np.mean(grams, axis=0)
+        np.fill_diagonal(gram, -np.inf)
+        return np.asarray(gram.max(1))
 
     def _inputs(self, inputs: FloatArray, sources: Sequence[str]) -> dict[int, _Rows]:
         """What each scale reads of maps and of their mirror images."""

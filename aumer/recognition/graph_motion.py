@@ -54,6 +54,10 @@ class GraphMotionRecognizer(GraphRecognizer):
         k = column(self, label, self.predict_motion(motion[None])[0])
         return self._spoken(self._motions(np.stack([motion, np.zeros_like(motion)])), k)
 
+    def motion_familiarity(self, motion: FloatArray) -> float:
+        """`familiarity` of (R, 2) motion."""
+        return self._familiar(self._motions(motion[None]))
+
     def _motions(self, motion: FloatArray) -> dict[int, tuple[Floats, Floats]]:
         fitted(self)
         array = np.asarray(motion, np.float64)

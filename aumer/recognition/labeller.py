@@ -10,13 +10,19 @@ from types import MappingProxyType
 
 import numpy as np
 
-from aumer.config import MotionSettings
+from aumer.config import MotionSettings, RuleSettings
 from aumer.errors import UsageError
 from aumer.motion import AlignedFace
 from aumer.recognition.clips import Clip, ClipMaker
 from aumer.recognition.seam import Floats, Recognizer
+from aumer.spotting import noise
 from aumer.types import FaceTrack, Features, FloatArray, Moment
 from aumer.video import Source, content_digest
+
+#: Why a verdict may mean little.
+STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recogniser was trained on"
+#: Of the clips that a recogniser was trained on, so many are as strange to the others.
+_STRANGE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,20 +30,27 @@ class Verdict:
     """What a recogniser says of one expression.
 
     Attributes:
-        label: the most probable class.
-        probs: of every class; they sum to 1.
+        label: the most probable class; `None` where nothing moves that could be named.
+        probs: of every class; they sum to 1, and are equal where nothing moves.
         attribution: how much each ROI spoke for the label; empty where it does not say.
         flow_map: (28, 28, 3) float32 that it judged; `None` where it judged something else.
+        doubt: why it may mean little: nothing moves, or it is unlike what the recogniser was
+            trained on.
     """
 
-    label: str
+    label: str | None
     probs: Mapping[str, float]
     attribution: Mapping[str, float]
     flow_map: FloatArray | None = None
+    doubt: str | None = None
 
 
 class Labeller:
     """Judges moments of videos with one recogniser, whatever it reads of them.
+
+    Args:
+        rules: what moves less than their `min_height` from onset to apex does not move; by default
+            everything does.
 
     Attributes:
         maker: what makes clips of moments.
@@ -48,8 +61,10 @@ class Labeller:
         UsageError: there is no such flow.
     """
 
-    def __init__(self, recognizer: Recognizer, settings: MotionSettings) -> None:
-        self.recognizer = recognizer
+    def __init__(
+        self, recognizer: Recognizer, settings: MotionSettings, rules: RuleSettings | None = None
+    ) -> None:
+        self.recognizer, self._rules = recognizer, rules
         self.maker = ClipMaker.of(recognizer, settings)
         self.maker.check()
         self.digest = _digest(recognizer)
@@ -76,14 +91,26 @@ class Labeller:
         for made in self.maker(source, moments, track, features, fps=fps, kept=kept):
             if made.clip is not None:
                 found[made.number] = self.judge(made.clip)
-        return found
+        if features is None:
+            return found
+        still = self._still(features, moments)
+        return [v and (_of_rest(v) if s else v) for v, s in zip(found, still, strict=True)]
+
+    def _still(self, features: Features, moments: Sequence[Moment]) -> list[bool]:
+        """Whether it is known of each moment that nothing moves."""
+        if self._rules is None:
+            return [False] * len(moments)
+        ways = noise.moved(features, self._rules, [(m.onset, m.apex) for m in moments])
+        return [way is not None and way < self._rules.min_height for way in ways]
 
     def judge(self, clip: Clip) -> Verdict:
         """A verdict on what the recogniser reads of one clip."""
         recognizer = self.recognizer
         inputs = clip[None] if isinstance(clip, np.ndarray) else [clip]
         verdict = self._verdict(
-            recognizer.predict_proba(inputs)[0], lambda label: recognizer.attribution(clip, label)
+            recognizer.predict_proba(inputs)[0],
+            lambda label: recognizer.attribution(clip, label),
+            recognizer.familiarity(clip),
         )
         if isinstance(clip, np.ndarray) and self.maker.reads == "flow-map":
             return replace(verdict, flow_map=clip)
@@ -104,16 +131,34 @@ class Labeller:
                 "give the video that they were made from, or a recogniser with predict_motion"
             )
         moved = self.maker.motion_of(features, moment)
-        return self._verdict(
+        verdict = self._verdict(
             recognizer.predict_motion(moved[None])[0],
             lambda label: recognizer.motion_attribution(moved, label),
+            recognizer.motion_familiarity(moved),
         )
+        return _of_rest(verdict) if self._still(features, [moment])[0] else verdict
 
-    def _verdict(self, shares: Floats, attribution: Callable[[str], Floats | None]) -> Verdict:
+    def _verdict(
+        self,
+        shares: Floats,
+        attribution: Callable[[str], Floats | None],
+        familiar: float | None,
+    ) -> Verdict:
         probs = _named(self.recognizer.classes, shares)
         label = max(probs, key=probs.__getitem__)
         spoke = attribution(label)
-        return Verdict(label, probs, {} if spoke is None else _named(self.recognizer.rois, spoke))
+        return Verdict(
+            label,
+            probs,
+            {} if spoke is None else _named(self.recognizer.rois, spoke),
+            doubt=UNLIKE if familiar is not None and familiar < _STRANGE else None,
+        )
+
+
+def _of_rest(verdict: Verdict) -> Verdict:
+    """What is said where nothing moves: what recognisers make of noise, scaled up, is no answer."""
+    equal = dict.fromkeys(verdict.probs, 1 / len(verdict.probs))
+    return replace(verdict, label=None, probs=equal, attribution={}, doubt=STILL)
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:

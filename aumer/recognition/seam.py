@@ -173,6 +173,11 @@ class Recognizer(ABC):
         """
         return None
 
+    def familiarity(self, clip: Any) -> float | None:
+        """How like one clip is to those it was trained on: the share of these that are less like
+        their nearest neighbour than the clip is like its own. `None`: it cannot tell."""
+        return None
+
     def embeddings(self, inputs: Any) -> FloatArray | None:
         """N clips -> (N, D) float32, what it sees of each; `None`: it has nothing to show."""
         return None
@@ -190,6 +195,10 @@ class Recognizer(ABC):
     def motion_attribution(self, motion: FloatArray, label: str | None = None) -> Floats | None:
         """`attribution` of (R, 2) motion."""
         return self.attribution(motion, label) if self.reads[0] == "motion" else None
+
+    def motion_familiarity(self, motion: FloatArray) -> float | None:
+        """`familiarity` of (R, 2) motion."""
+        return self.familiarity(motion) if self.reads[0] == "motion" else None
 
     def to(self, device: str) -> bool:
         """Run there from now on.

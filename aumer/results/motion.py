@@ -65,7 +65,8 @@ class Motion:
         versions: of aumer and of the packages whose version can change the numbers.
         face: the face's number by first appearance, where all faces or one by its number were
             asked for; else None.
-        notes: what a reader should know of the video: several faces, a turned picture.
+        notes: what a reader should know: whatever was warned of on the way, several faces, a
+            turned picture.
     """
 
     video: VideoInfo

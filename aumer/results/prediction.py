@@ -14,7 +14,8 @@ from aumer.results.schema import Node, jsonable, printable
 from aumer.types import FloatArray, Moment
 
 SCHEMA = "aumer.prediction"
-SCHEMA_VERSION = 1
+#: 2: the label may be null, and `doubt` says why.
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Prediction:
 
     Attributes:
         clip: name of the video, or "features".
-        label: the most probable class.
+        label: the most probable class; None where nothing moves that could be named.
         probs: of every class, in the recogniser's order; they sum to 1.
         onset, apex, offset: frames (0-based, closed), as given or as found.
         onset_s, apex_s, offset_s: seconds from the first frame.
@@ -33,6 +34,10 @@ class Prediction:
         settings: the settings in force, and under ``input`` what was given.
         digests: of the ``content``, the ``settings`` and the ``recognizer``.
         versions: of aumer and of the packages whose version can change the numbers.
+        notes: what a reader should know: whatever was warned of on the way, several faces, a
+            turned picture.
+        doubt: why label and probabilities may mean little: nothing moves, or the clip is unlike
+            what the recogniser was trained on; else None.
         flow_map: (28, 28, 3) float32 that was judged; neither saved nor compared.
 
     Raises:
@@ -41,7 +46,7 @@ class Prediction:
     """
 
     clip: str
-    label: str
+    label: str | None
     probs: Mapping[str, float]
     onset: int
     apex: int
@@ -54,14 +59,19 @@ class Prediction:
     settings: Mapping[str, Any] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    doubt: str | None = None
     flow_map: FloatArray | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.label not in self.probs:
+        if self.label is None and self.doubt is None:
+            raise ValueError("a prediction without a label says why, as its doubt")
+        if self.label is not None and self.label not in self.probs:
             raise ValueError(f"label {self.label!r} is none of {', '.join(self.probs)}")
         _ = self.moment  # which complains
         for name in ("probs", "attribution", "settings", "digests", "versions"):
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
+        object.__setattr__(self, "notes", tuple(map(str, self.notes)))
 
     @property
     def moment(self) -> Moment:
@@ -87,12 +97,12 @@ class Prediction:
         root = Node(data)
         if (schema := root["schema"]).text() != SCHEMA:
             schema.fail(repr(SCHEMA))
-        if (version := root["schema_version"]).integer() != SCHEMA_VERSION:
-            version.fail(f"{SCHEMA_VERSION}, which is what this aumer reads")
+        if not 1 <= (version := root["schema_version"]).integer() <= SCHEMA_VERSION:
+            version.fail(f"1 to {SCHEMA_VERSION}, which is what this aumer reads")
         return root.build(
             lambda: cls(
                 clip=root["clip"].text(),
-                label=root["label"].text(),
+                label=root["label"].optional(Node.text),
                 probs=root["probs"].mapping(Node.number),
                 onset=root["onset"].integer(),
                 apex=root["apex"].integer(),
@@ -105,6 +115,9 @@ class Prediction:
                 digests=root["digests"].mapping(Node.text),
                 versions=root["versions"].mapping(Node.text),
                 settings=root["settings"].mapping(lambda node: node.value),
+                # Predictions of before these members came lack them.
+                doubt=root["doubt"].optional(Node.text) if "doubt" in data else None,
+                notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
             )
         )
 
@@ -143,4 +156,5 @@ class Prediction:
         probs = ", ".join(f"{name} {p:.2f}" for name, p in self.probs.items())
         spoke = max(self.attribution, key=self.attribution.__getitem__, default="")
         most = f"; most by {spoke}" if spoke else ""
-        return f"{printable(self.clip)}: {self.label} ({probs}{most})"
+        doubt = f"; {self.doubt}" if self.doubt else ""
+        return f"{printable(self.clip)}: {self.label or 'no label'} ({probs}{most}{doubt})"

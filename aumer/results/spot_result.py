@@ -56,7 +56,8 @@ class SpotResult:
         versions: of aumer and of the packages whose version can change the numbers.
         face: the face's number by first appearance, where all faces or one by its number were
             asked for; else None.
-        notes: what a reader should know of the video: several faces, a turned picture.
+        notes: what a reader should know: whatever was warned of on the way, several faces, a
+            turned picture.
         limit: the smallest movement of this face that stands out of its noise, in outer-eye
             distances: the median over its movements of what the rules ask for
             (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing
@@ -274,7 +275,8 @@ class SpotResult:
         onset_s, apex_s, offset_s, duration_s, score (float64; seconds, and [0, 1]); label (string);
         probs (string: a JSON object, probability by class); face (Int64: which, where several are
         followed); peak, duration_sd_s, micro_probability, limit (float64: units of noise, seconds,
-        [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown).
+        [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
+        spotter (string: whose the score is).
         """
         from aumer.results.writers import dataframe
 

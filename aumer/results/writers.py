@@ -33,6 +33,7 @@ COLUMNS = {
     "duration_sd_s": "float64",
     "micro_probability": "float64",
     "limit": "float64",
+    "spotter": "string",
 }
 
 
@@ -65,7 +66,8 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit)
+            # Last whose score it is: of a judge, rules and a network they are not to be compared.
+            sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit, result.spotter)
             yield (
                 name,
                 e.kind,

@@ -70,14 +70,16 @@ class CombinedSpotter(SpotterModel):
         self._rules, self._network = RuleSpotter(proposing(rules)), network
         self._judge = by or judge.shipped()
         self._threshold = self._judge.threshold(rules.sensitivity)
+        self.notes = network.notes
         if self._judge.network not in ("", network.digests["weights"]):
-            _log.warning(
-                "%s: the judge of proposals was fitted with another network than this one, so that "
-                "its scores are no probabilities here and its false alarms are not those that were "
-                "measured; `python -m benchmarks.studies.judging PATH --network FILE` makes one "
-                "for it",
-                self.name,
+            note = (
+                f"{self.name}: the judge of proposals was fitted with another network than this "
+                "one, so that its scores are no probabilities here and its false alarms are not "
+                "those that were measured; `python -m benchmarks.studies.judging PATH --network "
+                "FILE` makes one for it"
             )
+            self.notes = (*self.notes, note)
+            _log.warning("%s", note)
         decoder = network.decoder
         lowest = _OFFERED if decoder.threshold is None else min(decoder.threshold, _OFFERED)
         self._decoder = decoder.at(lowest)

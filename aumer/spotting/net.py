@@ -7,7 +7,7 @@ one such.
 
 from __future__ import annotations
 
-import warnings
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -30,6 +30,7 @@ from aumer.types import Features, FloatArray, Scores
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_log = logging.getLogger("aumer")
 _FORMAT = weights.Format(
     "aumer-spotnet-1",
     "a spotting network",
@@ -245,11 +246,14 @@ def _compare(graph: AUGraph, trained: AUGraph, path: StrPath) -> None:
             "yours with `aumer train`"
         )
     if graph.digest != trained.digest:
-        warnings.warn(
-            f"the weights in {path} were trained with the graph {trained.name!r} "
-            f"({trained.digest[:12]}), not with {graph.name!r} ({graph.digest[:12]}): their scores "
+        _log.warning(
+            "the weights in %s were trained with the graph %r (%s), not with %r (%s): their scores "
             "may mean little. Train again with your graph: `aumer train`, graph = its file",
-            stacklevel=3,
+            path,
+            trained.name,
+            trained.digest[:12],
+            graph.name,
+            graph.digest[:12],
         )
 
 

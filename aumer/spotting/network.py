@@ -16,6 +16,7 @@ from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
+from aumer.said import gathered
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import TrackDecoder
 from aumer.spotting.net import SpottingNetwork
@@ -87,7 +88,8 @@ class NetSpotter(SpotterModel):
             WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
                 has other ROIs.
         """
-        net = SpottingNetwork.load(path, graph)
+        with gathered() as said:
+            net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
                 f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
@@ -100,7 +102,9 @@ class NetSpotter(SpotterModel):
                 f"{path}: its card describes no decoder that there is here: {error}. If it is "
                 "registered, import the module that does"
             ) from error
-        return cls(net, decoder, name=f"network {Path(path).name}", device=device)
+        made = cls(net, decoder, name=f"network {Path(path).name}", device=device)
+        made.notes = tuple(said)
+        return made
 
     @classmethod
     def from_settings(
@@ -210,14 +214,14 @@ class NetSpotter(SpotterModel):
         if self._noted or not self.net.card or (older and found["preset"] == "flow"):
             return
         self._noted = True
-        _log.warning(
-            "%s does not say what motion it was trained on%s; the settings say %s. Train it again, "
-            "on features of these: `%s`",
-            self.name,
-            ' (older weights: that of motion.preset = "flow")' if older else "",
-            told(found),
-            _MADE_BY if self.name == "network" else "aumer train CONFIG",
+        older_ones = ' (older weights: that of motion.preset = "flow")' if older else ""
+        made_by = _MADE_BY if self.name == "network" else "aumer train CONFIG"
+        note = (
+            f"{self.name} does not say what motion it was trained on{older_ones}; the settings say "
+            f"{told(found)}. Train it again, on features of these: `{made_by}`"
         )
+        self.notes = (*self.notes, note)
+        _log.warning("%s", note)
 
     def _require_rate(self, found: float, where: str) -> None:
         if not math.isclose(found, self.rate, rel_tol=1e-3):

@@ -230,6 +230,43 @@ def limits(features: Features, settings: RuleSettings) -> tuple[float | None, di
     return float(np.median(list(each.values()))), regions
 
 
+def moved(
+    features: Features, settings: RuleSettings, spans: Sequence[tuple[int, int]]
+) -> list[float | None]:
+    """By how much the movement that moves most has moved, from one frame to another.
+
+    It is compared with `settings.min_height`, the least that a motion stage can be held to, and not
+    with units of noise: a clip of one expression holds no rest to tell them by.
+
+    Args:
+        spans: the two frames of each, as `Features.frames` counts them.
+
+    Returns:
+        Outer-eye distances, low-passed; None where no unbroken run shows both frames, or where ROIs
+        that the movements are made of are missing.
+    """
+    found: list[float | None] = [None] * len(spans)
+    if not (spans and readable(features.rois)):
+        return found
+    weights = np.stack(list(columns(features.rois).values()), axis=1)
+    values = features.trusted(settings.trust).astype(np.float64)
+    for begin, end in runs(features.valid):
+        steps = values[begin:end].reshape(end - begin, -1)
+        path = np.concatenate([np.zeros((1, steps.shape[1])), np.cumsum(steps, axis=0)])
+        sigma = settings.smooth_s * features.rate
+        smooth = gaussian_filter1d(path @ weights, sigma, axis=0, mode="nearest")
+        frames = features.frames[begin:end]
+        step = max(1, int(np.diff(frames).max(initial=1)))
+        frames = np.append(frames, frames[-1] + step)  # where the last motion leads
+        for k, span in enumerate(spans):
+            # The grid of rows may begin and end a row from frames that were asked for.
+            if span[0] >= frames[0] - step and span[1] <= frames[-1] + step:
+                first, last = (int(np.abs(frames - frame).argmin()) for frame in span)
+                most = np.abs(smooth[last] - smooth[first]).max() / features.eye_distance
+                found[k] = max(float(most), found[k] or 0.0)
+    return found
+
+
 def with_peaks(
     expressions: Sequence[Expression], features: Features, settings: RuleSettings
 ) -> tuple[Expression, ...]:

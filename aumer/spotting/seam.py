@@ -33,9 +33,12 @@ class SpotterModel(ABC):
     Attributes:
         name: as results state it.
         uses_graph: whether `from_settings` can be given a graph.
+        notes: what a reader of its results should know, such as that it was trained otherwise than
+            it is used.
     """
 
     name: str
+    notes: tuple[str, ...] = ()
     uses_graph: ClassVar[bool] = False
 
     # -- required ----------------------------------------------------------------------------------
@@ -176,6 +179,11 @@ def spotted(model: SpotterModel, features: Features) -> Spotted:
         f"the spotter {model.name!r} must return (Scores, tuple of Expression); found "
         f"{repr(found)[:80]}"
     )
+
+
+def code_of(model: SpotterModel) -> Any:
+    """Whose code a spotter runs: the part that `resolve` was given, where that is another's."""
+    return model._part if isinstance(model, _Given) else model
 
 
 def _require_graph(part: Any, graph: AUGraph | None, *, takes: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -107,9 +106,7 @@ class SpotterSuite:
         features, part = self.features(), self.make()
         graph = AUGraph.identity(features.rois)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it was trained with another
-                other = resolve(part, self.settings(), graph=graph)
+            other = resolve(part, self.settings(), graph=graph)
         except UsageError:
             assert not self.made().uses_graph or isinstance(part, SpotterModel)
             return

@@ -23,6 +23,7 @@ from aumer.config import FaceSettings, MotionSettings, Settings, digest
 from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
 from aumer.files import StrPath
 from aumer.flow import resolve as resolve_flow
+from aumer.identity import recorded
 from aumer.recognition import apex as apexes
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS
@@ -40,6 +41,9 @@ Progress = Callable[[int, int], object]
 
 #: What is kept of a track.
 _TRACK = ("frames", "times", "boxes", "landmarks")
+
+#: Whose identities a face that is followed depends on, as `parts_of` gives them.
+_FOLLOWS = ("detector", "landmarker", "run")
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
 _VERSION = 2
@@ -155,6 +159,7 @@ class _Job:
     example: Example
     reading: ClipReading
     cache: str
+    parts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ def _extract(job: _Job) -> _Made:
         content = content_digest(example.path, fps=example.fps)
         key = "clip-" + _digest(
             reading.settings.face,
+            job.parts,
             content=content,
             reading=reading.to_dict(),
             frames=[example.onset, example.apex, example.offset],
@@ -183,14 +189,14 @@ def _extract(job: _Job) -> _Made:
         store = FeatureCache(job.cache, key)
         kept = store.whole()
         if kept is None:
-            kept = _inputs(example, reading, str(content), job.cache)
+            kept = _inputs(example, reading, str(content), job)
             store.finish(kept)
     except (NoFaceError, VideoError, UsageError) as error:
         return _Made(job.number, "", str(error), -1, 0.0)
     return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
 
 
-def _inputs(example: Example, reading: ClipReading, content: str, cache: str) -> Arrays:
+def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> Arrays:
     """The arrays of a clip.
 
     Raises:
@@ -202,7 +208,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, cache: str) ->
 
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
-    track = _track(example, reading, maker.margin, content, cache)
+    track = _track(example, reading, maker.margin, content, job)
     inside = (track.frames >= example.onset) & (track.frames <= example.offset)
     if not inside.any() or track.frames[inside][-1] < example.offset:
         last = int(track.frames[-1]) if len(track) else -1
@@ -223,7 +229,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, cache: str) ->
 
 
 def _track(
-    example: Example, reading: ClipReading, margin: int, content: str, cache: str
+    example: Example, reading: ClipReading, margin: int, content: str, job: _Job
 ) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset."""
     from aumer.recognition.frames import follow
@@ -231,7 +237,8 @@ def _track(
     face = reading.settings.face
     first, last = max(0, example.onset - margin), example.offset + margin
     about = {"content": content, "face": asdict(face), "frames": [first, last]}
-    store = FeatureCache(cache, f"track-{_digest(face, **about)}")
+    parts = {k: v for k, v in job.parts.items() if k in _FOLLOWS}
+    store = FeatureCache(job.cache, f"track-{_digest(face, parts, **about)}")
     kept = store.whole()
     if kept is None:
         track = follow(example.path, _tracker(face), first, last, fps=example.fps)
@@ -281,11 +288,24 @@ def _motion(example: Example, reading: ClipReading, track: FaceTrack) -> Feature
     return steps_as_features(steps, example.onset, example.fps, motion)
 
 
-def _digest(followed: FaceSettings, **about: Any) -> str:
-    """Names what is made of a face that is followed as the settings say."""
+def _digest(followed: FaceSettings, parts: Mapping[str, str], **about: Any) -> str:
+    """Names what parts make of a face that is followed as the settings say."""
     from aumer.motion.analysis import computed_by
 
+    if parts:
+        about["parts"] = dict(parts)
     return digest({"version": _VERSION, **computed_by(followed), **about})
+
+
+def parts_of(reading: ClipReading) -> dict[str, str]:
+    """The identities of the parts that make inputs and are not built in; see
+    `aumer.identity.recorded`."""
+    from aumer.motion.analysis import used
+
+    parts: list[tuple[str, str]] = [*used(reading.settings), ("apex", reading.apex)]
+    if reading.sequences is not None and reading.sequences.flow != "none":
+        parts.append(("flow", reading.sequences.flow))
+    return recorded(parts)
 
 
 # -- all clips of a run ----------------------------------------------------------------------------
@@ -386,7 +406,8 @@ def extract(
         UsageError: unknown parts (flow, detector, landmarker), or no clip can be seen at all.
     """
     _check_parts(reading)
-    jobs = [_Job(k, e, reading, str(cache)) for k, e in enumerate(listing.examples)]
+    parts = parts_of(reading)
+    jobs = [_Job(k, e, reading, str(cache), parts) for k, e in enumerate(listing.examples)]
     done: dict[int, _Made] = {}
     for made in run(_extract, jobs):
         done[made.number] = made

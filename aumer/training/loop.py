@@ -16,6 +16,7 @@ from aumer.errors import UsageError
 from aumer.evaluation.matching import count
 from aumer.files import StrPath
 from aumer.graph import AUGraph
+from aumer.identity import recorded
 from aumer.learning import engine
 from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
@@ -167,7 +168,9 @@ class _Spotting(LearningTask[Batch]):
 
     def facts(self) -> dict[str, Any]:
         net = cast(SpottingNetwork, self.net)
+        parts = recorded(self._settings.parts)
         return {
+            **({"parts": parts} if parts else {}),
             "settings": self._settings.to_dict(),
             "config": net.config.to_dict(),
             "graph": net.graph.digest,

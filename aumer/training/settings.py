@@ -79,6 +79,13 @@ class TrainSettings(LearningSettings):
         """The network's configuration, overrides applied."""
         return Architecture.preset(self.net, self.net_overrides)
 
+    @property
+    def parts(self) -> tuple[tuple[str, Any], ...]:
+        """Kind and part of whatever is exchangeable in what is trained; see `aumer.identity`."""
+        shape = self.net_config()
+        layer = shape.to_dict().get("layer", "none")
+        return ("network", type(shape)), ("graph-layer", layer), ("targets", self.targets)
+
     def objective(self) -> Objective:
         """The targets and their loss."""
         made: Objective = registry.resolve("targets", self.targets)(self.macro_weight)

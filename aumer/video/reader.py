@@ -11,6 +11,7 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from dataclasses import replace
 from queue import SimpleQueue
 from types import TracebackType
@@ -156,7 +157,9 @@ class _Pump:
     def start(self) -> None:
         # A daemon, so that a reader nobody closed does not keep the interpreter from ending; the
         # reader's finalizer stops it first.
-        self._thread = threading.Thread(target=self._run, name="aumer-decode", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._run,), name="aumer-decode", daemon=True
+        )
         self._thread.start()
 
     def get(self) -> Frame | None:

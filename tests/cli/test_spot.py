@@ -18,6 +18,7 @@ import aumer
 from aumer import pipeline, registry
 from aumer.cli import outputs
 from aumer.config import SENSITIVITIES
+from aumer.evaluation.tables import read_predictions
 from aumer.results import SpotResult
 from aumer.results.inputs import COLUMNS
 from aumer.spotting.judge import shipped
@@ -393,6 +394,17 @@ def test_a_sensitivity_or_limit_that_cannot_be_had(run: Any, words: str, said: s
     ran = run(f"spot @smile.mp4 {words}")
     assert ran.code == 2
     assert said in " ".join(ran.err.split())
+
+
+@pytest.mark.parametrize("model", ["combined", "rules", "network"])
+def test_scores_say_whose_they_are(run: Any, tmp_path: Path, model: str) -> None:
+    """The judge's probability, the rules' height and the network's score share a column."""
+    ran = run(f"spot @smile.mp4 --format csv --model {model}")
+    found = rows(ran.out)
+    assert found and {row["spotter"] for row in found} == {model}
+    path = tmp_path / "predictions.csv"
+    path.write_text(ran.out)
+    assert len(read_predictions(path)) == len(found)  # who scores such a file knows the column
 
 
 def test_the_help_says_what_was_measured(run: Any) -> None:

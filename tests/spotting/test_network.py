@@ -97,8 +97,12 @@ def test_from_pixels_to_expressions_with_a_network_and_a_graph(tmp_path: Path) -
     assert again.digests == result.digests and again.expressions == result.expressions
 
     graph = AUGraph.from_edges({("mouth_r", "mouth_l"): 1.0}, name="mine")
-    with pytest.warns(UserWarning, match=r"trained with the graph.*aumer train"):
-        other = aumer.spot(frames, fps=30, model=str(path), graph=graph)
+    other = aumer.spot(frames, fps=30, model=str(path), graph=graph)
+    assert any("trained with the graph" in note for note in other.notes)
+    assert other.notes == SpotResult.from_json(other.to_json()).notes
+    mine = NetSpotter.load(path, graph=graph)  # and one that was made before the run
+    assert set(aumer.spot(frames, fps=30, model=mine).notes) == set(other.notes)
+    assert not any("trained with" in note for note in result.notes)
     assert other.digests["graph"] == graph.digest
     assert np.abs(other.scores.values - result.scores.values).max() > 1e-3
 

@@ -32,9 +32,17 @@ from aumer.config import digest, load_settings
 from aumer.data.megc2019 import NAME
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.identity import recorded
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Clips, MotionClips, Recognizer, resolve
-from aumer.training.clips import OWN_KEYS, StoredClips, forget, options_of, reading_of
+from aumer.training.clips import (
+    OWN_KEYS,
+    StoredClips,
+    forget,
+    options_of,
+    parts_of,
+    reading_of,
+)
 from aumer.training.composite import composite
 from aumer.training.listing import Unseen, listed
 
@@ -199,6 +207,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
                 "learning": self.learning,
             },
             **({} if NAME in self.protocol.datasets else {"features": self.reading.to_dict()}),
+            **self._parts(),
         }
 
     @property
@@ -215,6 +224,12 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             "learning": self.learning,
             "reading": self.reading.to_dict(),
         }
+
+    def _parts(self) -> dict[str, Any]:
+        """The code of parts that are not built in: of another the folds are another run's."""
+        made = {} if NAME in self.protocol.datasets else parts_of(self.reading)
+        parts = {**made, **recorded([("recognizer", self.name)])}
+        return {"parts": parts} if parts else {}
 
     def open(
         self, roots: Mapping[str, StrPath], workers: Workers, progress: Progress | None

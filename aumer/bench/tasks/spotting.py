@@ -31,6 +31,8 @@ from aumer.evaluation.spotting import SpottingReport, SubjectPredictions, evalua
 from aumer.evaluation.strs import StrsReport
 from aumer.evaluation.tables import as_dicts
 from aumer.files import StrPath
+from aumer.identity import recorded
+from aumer.motion.analysis import used
 from aumer.spotting.seam import SpotterModel, spotted
 from aumer.training.videos import LabelledVideo
 
@@ -197,6 +199,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             "protocol": kept,
             "model": self.model.to_dict(),
             "features": {k: v for k, v in self.settings.to_dict().items() if k != "rules"},
+            **({"parts": parts} if (parts := recorded(used(self.settings))) else {}),
         }
 
     def parts(self) -> tuple[object, ...]:

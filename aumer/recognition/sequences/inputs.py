@@ -18,6 +18,7 @@ from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.flow import Flow
 from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import roi_set
+from aumer.identity import identities
 from aumer.recognition import apex as apexes
 from aumer.recognition.frames import FramePart, Places, between
 from aumer.recognition.sequences.clips import ClipSequence
@@ -151,7 +152,7 @@ def sequence_inputs(
     }
     if cache is not None and about["content"] is None:
         raise UsageError("what a camera shows cannot be kept under its content; use `cache=None`")
-    store = FeatureCache(cache, f"sequence-{digest(about)}")
+    store = FeatureCache(cache, None if cache is None else _key(about, settings, way))
     kept = store.whole()
     if kept is not None:
         return unpack(kept)
@@ -167,6 +168,15 @@ def sequence_inputs(
     clip = part.made(video)
     store.finish(pack(clip))
     return clip
+
+
+def _key(about: dict[str, Any], settings: SequenceSettings, way: str) -> str | None:
+    """Names a sequence; `None` where a part that makes it cannot be named."""
+    parts = [(kind, getattr(settings, kind)) for kind in ("detector", "landmarker", "flow")]
+    found = identities([("apex", way), *(p for p in parts if p != ("flow", "none"))])
+    if found is None:
+        return None
+    return f"sequence-{digest({**about, **({'parts': found} if found else {})})}"
 
 
 class SequencePart(FramePart):

@@ -1,0 +1,352 @@
+"""What names the code of an exchangeable part, for keys of what is kept.
+
+A built-in part is its name; aumer's own versions stand for its code. A part of somebody else's is
+named by the `version` that it declares, or else by its code as it will run: the bytecode of its
+functions, their defaults and closures, and of the code around whatever they call, as far as it can
+be followed. Code of an installed package is told by the package's version. What cannot be told has
+no identity, and what it computes is not kept.
+"""
+
+from __future__ import annotations
+
+import dis
+import enum
+import functools
+import hashlib
+import logging
+import re
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path, PurePath
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from aumer import registry
+from aumer.errors import UsageError
+
+_log = logging.getLogger("aumer")
+
+#: Members of a class that say nothing of what it does.
+_NOT_TOLD = frozenset(
+    [
+        "__abstractmethods__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__match_args__",
+        "__module__",
+        "__orig_bases__",
+        "__parameters__",
+        "__qualname__",
+        "__static_attributes__",
+        "__weakref__",
+        "_abc_impl",
+    ]
+)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
+
+#: What has a name in a module.
+_NAMED = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    np.ufunc,
+    functools._lru_cache_wrapper,
+)
+
+
+class _Untold(Exception):
+    """Something of which two cannot be told apart."""
+
+
+def identity(kind: str, part: Any) -> str | None:
+    """Names a part and its code: two parts of one identity give the same numbers.
+
+    Args:
+        kind: of `aumer.registry`.
+        part: a name, or the part itself.
+
+    Returns:
+        The name of a built-in part, or of one that there is not (whoever resolves it complains);
+        the name with its declared version or the digest of its code (hex) of another; `None` where
+        that cannot be told.
+    """
+    if isinstance(part, str):
+        if registry.built_in(kind, part):
+            return part
+        name = part
+        try:
+            part = registry.resolve(kind, part)
+        except UsageError:
+            return name
+    else:
+        name = registry.called(part)
+        if _is_aumers(part):
+            return name
+    declared = getattr(part, "version", None)
+    if isinstance(declared, (str, int, float)):
+        return f"{name} {declared}"
+    try:
+        return f"{name} {_Teller().digest_of(part)}"
+    except (_Untold, RecursionError):
+        return None
+
+
+def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
+    """By kind, the identities of those parts (kind, part) that are not built in: empty of ordinary
+    runs, whose digests are as if there were no other parts.
+
+    Returns:
+        `None` where one has none, so that nothing can be kept of what it computes; it is logged.
+    """
+    found: dict[str, str] = {}
+    for kind, part in parts:
+        name = part if isinstance(part, str) else registry.called(part)
+        known = identity(kind, part)
+        if known is None:
+            _log.warning(
+                "the code of the %s %r cannot be told from another's, so that nothing that it "
+                "computes is kept for the next run. Give it an attribute `version`: a text that "
+                "changes whenever its numbers do",
+                kind,
+                name,
+            )
+            return None
+        if known != name:
+            found[kind if kind not in found else f"{kind} {len(found)}"] = known
+    return found
+
+
+def recorded(parts: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """`identities`, with a name that no other run has in place of those that cannot be told."""
+    found = identities(parts)
+    return {"run": uuid4().hex} if found is None else found
+
+
+def _is_aumers(part: Any) -> bool:
+    """Whether it is a class or function of aumer's; an object may hold whatever it was given."""
+    return isinstance(part, (type, types.FunctionType)) and part.__module__.split(".")[0] == "aumer"
+
+
+class _Teller:
+    """Feeds a hash with all that decides what a part does."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+        self._seen: dict[int, int] = {}
+        self._held: list[Any] = []  # so that no id is given twice
+
+    def digest_of(self, part: Any) -> str:
+        self._say("python", sys.version_info[:2])  # whose bytecode it is
+        self.tell(part)
+        return self._sha.hexdigest()
+
+    def _say(self, *words: Any) -> None:
+        self._sha.update(repr(words).encode("utf-8", "surrogatepass"))
+
+    def tell(self, value: Any) -> None:
+        if isinstance(value, _PLAIN) and type(value) in _PLAIN:
+            self._say(type(value).__name__, value)
+            self._file(value)
+            return
+        if id(value) in self._seen:
+            self._say("again", self._seen[id(value)])
+            return
+        self._seen[id(value)] = len(self._seen)
+        self._held.append(value)
+        self._one(value)
+
+    def _all(self, what: str, values: Iterable[Any]) -> None:
+        listed = list(values)
+        self._say(what, len(listed))
+        for value in listed:
+            self.tell(value)
+
+    def _one(self, value: Any) -> None:
+        if isinstance(value, types.ModuleType):
+            self._module(value)
+        elif isinstance(value, types.CodeType):
+            self._code(value)
+        elif isinstance(value, _NAMED):
+            self._named(value)
+        elif isinstance(value, types.MethodType):
+            self._all("method", (value.__func__, value.__self__))
+        elif isinstance(value, (staticmethod, classmethod)):
+            self._all(type(value).__name__, (value.__func__,))
+        elif isinstance(value, property):
+            self._all("property", (value.fget, value.fset, value.fdel))
+        elif isinstance(value, functools.partial):
+            self._all("partial", (value.func, value.args, value.keywords))
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            self._say("array", value.dtype.str, value.shape)
+            self._sha.update(value.tobytes())
+        elif isinstance(value, (np.generic, np.dtype, range, slice, PurePath)):
+            self._say(type(value).__qualname__, str(value))
+            self._file(value)
+        elif isinstance(value, re.Pattern):
+            self._say("pattern", value.pattern, value.flags)
+        elif isinstance(value, enum.Enum):
+            self._say("enum", type(value).__qualname__, value.name)
+        elif isinstance(value, logging.Logger):
+            self._say("logger")
+        elif isinstance(value, (list, tuple)):
+            self._all(type(value).__qualname__, value)
+        elif isinstance(value, (set, frozenset)):
+            self._say("set", *sorted(repr(one) for one in value))
+        elif isinstance(value, Mapping):
+            self._all(type(value).__qualname__, (x for item in value.items() for x in item))
+        else:
+            self._object(value)
+
+    def _file(self, value: Any) -> None:
+        """Of a path, what lies there: weights change, and keep their name."""
+        if not isinstance(value, (str, PurePath)):
+            return
+        text = str(value)
+        if len(text) > 1024 or not PurePath(text).suffix or "\0" in text or "\n" in text:
+            return
+        try:
+            if Path(text).is_file():
+                self._sha.update(hashlib.sha256(Path(text).read_bytes()).digest())
+        except OSError as error:
+            raise _Untold(f"it reads {text}, which cannot be read: {error.strerror}") from error
+
+    def _named(self, value: Any) -> None:
+        """A class or a function: of a package by its version, else by what it is made of."""
+        module = getattr(value, "__module__", None) or ""
+        if isinstance(value, np.ufunc):
+            module = "numpy"
+        if not module and isinstance(value, types.BuiltinFunctionType):
+            owner = value.__self__  # as of {}.get
+            self._all("built-in", (value.__name__, owner))
+            return
+        known = _package(module)
+        if known is not None:
+            self._say("of", known, getattr(value, "__qualname__", value))
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, type):
+            self._class(value)
+        elif hasattr(value, "__wrapped__"):
+            self.tell(value.__wrapped__)
+        else:
+            raise _Untold(f"{value!r} is compiled")
+
+    def _function(self, value: types.FunctionType) -> None:
+        self._code(value.__code__)
+        self._all("defaults", (value.__defaults__, value.__kwdefaults__))
+        for cell in value.__closure__ or ():
+            try:
+                inside = cell.cell_contents
+            except ValueError:  # not yet assigned
+                self._say("empty")
+                continue
+            self.tell(inside)
+        self._all("attributes", vars(value).items())
+        for name in sorted(_globals_of(value.__code__)):
+            self._say("global", name)
+            if name in value.__globals__:
+                self.tell(value.__globals__[name])
+
+    def _code(self, code: types.CodeType) -> None:
+        self._say(code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
+        self._all("constants", code.co_consts)
+
+    def _class(self, value: type) -> None:
+        self._all("bases", value.__bases__)
+        for name, member in sorted(vars(value).items()):
+            if name in _NOT_TOLD:
+                continue
+            self._say("member", name)
+            if not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+                self.tell(member)
+
+    def _object(self, value: Any) -> None:
+        kind = type(value)
+        if kind.__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
+            self.tell(value.detach().cpu().numpy())
+            return
+        slots = [s for c in kind.__mro__ for s in getattr(c, "__slots__", ())]
+        if not hasattr(value, "__dict__") and not any(map(str.isidentifier, slots)):
+            raise _Untold(f"it holds {value!r}"[:100])
+        self._say("object")
+        self.tell(kind)
+        state = {s: getattr(value, s) for s in slots if hasattr(value, s) and s != "__dict__"}
+        state |= getattr(value, "__dict__", {})
+        state.pop("__weakref__", None)
+        self._all("state", (x for item in sorted(state.items()) for x in item))
+
+    def _module(self, value: types.ModuleType) -> None:
+        known = _package(value.__name__)
+        if known is not None:
+            self._say("module", known, value.__name__)
+            return
+        # Which of its functions are called through its name is not followed: all of it counts.
+        try:
+            self._sha.update(Path(str(value.__file__)).read_bytes())
+        except (AttributeError, OSError):
+            raise _Untold(f"the module {value.__name__} has no source") from None
+        self._all("uses", _modules_of(value))
+
+
+def _globals_of(code: types.CodeType) -> Iterator[str]:
+    """The global names that code reads, and the code within it."""
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield step.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _globals_of(constant)
+
+
+def _modules_of(module: types.ModuleType) -> list[types.ModuleType]:
+    """The modules that one has something of, but for installed packages."""
+    used = {}
+    for value in vars(module).values():
+        name = value.__name__ if isinstance(value, types.ModuleType) else None
+        if isinstance(value, (type, types.FunctionType)):
+            name = value.__module__
+        if name and name != module.__name__ and name in sys.modules and _package(name) is None:
+            used[name] = sys.modules[name]
+    return [used[name] for name in sorted(used)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _package(module: str) -> str | None:
+    """The package of a module, with its version; `None` where it is not an installed one."""
+    top = module.partition(".")[0]
+    if top == "__main__":  # whatever its file, what is typed or run there is somebody's own
+        return None
+    if top in sys.stdlib_module_names or top == "builtins":
+        return f"python {sys.version_info[0]}.{sys.version_info[1]}"
+    if top == "aumer":
+        return f"aumer {_version('aumer')}"
+    found = sys.modules.get(top)
+    file = getattr(found, "__file__", None)
+    if file is None or not {"site-packages", "dist-packages"} & set(Path(file).parts):
+        return None
+    names = _distributions().get(top, ())
+    versions = ", ".join(f"{name} {_version(name)}" for name in sorted(set(names)))
+    return versions or f"{top} {getattr(found, '__version__', '')}"
+
+
+@functools.lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,42 @@
+"""What `benchmarks.accuracy.stability` counts."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+stability = pytest.importorskip("benchmarks.accuracy.stability", reason="no checkout")
+Film, Spotted = stability.Film, stability.Spotted
+CHANGES, compared, cut = stability.CHANGES, stability.compared, stability.cut
+
+
+def test_what_survives_a_harmless_change() -> None:
+    film = Film(np.zeros((100, 2, 2, 3), np.uint8), 10.0)
+    before = [Spotted("macro", 0.0, 1.0), Spotted("micro", 4.0, 5.0), Spotted("micro", 8.0, 9.0)]
+    assert compared(before, before, film) == (3, 3, 0)
+    later = cut(0.2)(film)
+    assert (later.start_s, len(later.frames), later.end_s) == (0.2, 98, 10.0)
+    after = [
+        Spotted("macro", 0.3, 0.9),  # of the .8 s that are left
+        Spotted("micro", 4.5, 5.5),  # a third in common
+        Spotted("macro", 8.0, 9.0),  # of another kind, but nothing new
+        Spotted("micro", 6.0, 6.5),
+    ]
+    assert compared(before, after, later) == (3, 1, 1)
+    assert compared(before, [], cut(0.6)(film)) == (2, 0, 0)  # the first has lost more than half
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_a_harmless_change_keeps_the_time_of_its_frames(name: str) -> None:
+    rng = np.random.default_rng(0)
+    smooth = cv2.resize(rng.integers(60, 190, (6, 8, 3)).astype(np.uint8), (64, 48))
+    film = Film(np.stack([np.clip(smooth + k, 0, 255) for k in range(20)]).astype(np.uint8), 20.0)
+    made = CHANGES[name](film)
+    assert made.frames.dtype == np.uint8 and len(made.frames) > 8
+    k = len(made.frames) // 2
+    source = film.frames[round((made.start_s + k / made.rate) * film.rate)]
+    seen = cv2.resize(made.frames[k], (64, 48)).astype(np.float64)
+    assert np.abs(seen - source).mean() < 6  # and the frames differ by one grey level each
+    assert abs(seen.mean() - source.mean()) < 3
+    assert made.start_s <= 0.2 and made.end_s >= film.end_s - 0.1 - 1e-9
