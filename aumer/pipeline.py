@@ -211,7 +211,7 @@ class Spotter:
         *,
         min_coverage: float,
         cache: str | PathLike[str] | bool | None,
-        progress: Progress | None,
+        progress: Progress | bool | None,
         hook: Hook | None,
         workers: int | None,
     ) -> tuple[SpotResult, ...]:
@@ -513,7 +513,7 @@ def classify(
 
     Returns:
         A prediction whose label is `None`, and whose probabilities are equal, where no movement
-        from onset to apex reaches the setting rules.min_height; its `doubt` says so, and where a
+        from onset to apex reaches two fifths of the setting rules.min_height; its `doubt` says so, and where a
         clip is unlike all but one in a hundred of those the recogniser learnt from.
 
     Raises:
