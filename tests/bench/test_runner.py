@@ -271,7 +271,7 @@ def test_folds_of_changed_data_are_refused_and_run_anew(tmp_path: Path, tables: 
     bench(folder, tables, "rules")
     kept = (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns
     moved = write_tables(tmp_path / "moved", {SUBJECTS[1]: 20})
-    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json.*tested data.*--overwrite"):
+    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json.*tested data.*`overwrite=True`"):
         bench(folder, moved, "rules")
     bench(folder, moved, "rules", options={"overwrite": True})
     assert (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns == kept
