@@ -774,7 +774,7 @@ def _require_motion(found: tuple[Analysis, ...], settings: Settings) -> None:
         why = (
             f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
             "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
-            f"per second, or set motion.max_gap_s above {apart:.3g}"
+            f"per second, or set `motion.max_gap_s` above {apart:.3g}"
         )
     else:
         why = (
