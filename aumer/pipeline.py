@@ -513,8 +513,8 @@ def classify(
 
     Returns:
         A prediction whose label is `None`, and whose probabilities are equal, where no movement
-        from onset to apex reaches two fifths of the setting rules.min_height; its `doubt` says so, and where a
-        clip is unlike all but one in a hundred of those the recogniser learnt from.
+        from onset to apex reaches two fifths of the setting rules.min_height; its `doubt` says so,
+        and where a clip is unlike all but one in a hundred of those the recogniser learnt from.
 
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
@@ -901,7 +901,7 @@ def _require_motion(
         why = (
             f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
             "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
-            f"per second, or set motion.max_gap_s above {apart:.3g}"
+            f"per second, or set `motion.max_gap_s` above {apart:.3g}"
         )
     elif track.coverage < 0.5:
         why = (

@@ -23,7 +23,7 @@ from aumer.video import Source, content_digest
 STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recogniser was trained on"
 #: Of `rules.min_height`: what moves less than this from onset to apex does not move. Of pairs of
 #: frames of still faces 98 in 100 lie below; micro-expressions of .5 to 1.4 u in neutral films
-#: (quarter, median) at .0034, .0045 and above. At 1.0 most real micro-expressions would have no name.
+#: (quarter, median) at .0034, .0045 and above. At 1.0 most real ones would have no name.
 _MOVES = 0.4
 #: Of the clips that a recogniser was trained on, so many are as strange to the others.
 _STRANGE = 0.01

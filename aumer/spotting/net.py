@@ -163,7 +163,7 @@ class SpottingNetwork(nn.Module, ABC):
         if not np.isclose(features.rate, self.config.rate, rtol=1e-3):
             raise UsageError(
                 f"the features have {features.rate:g} rows per second, the network reads "
-                f"{self.config.rate:g}: set motion.rate = {self.config.rate:g} and extract them "
+                f"{self.config.rate:g}: set `motion.rate={self.config.rate:g}` and extract them "
                 f"again, or train a network with rate = {features.rate:g}"
             )
         if chunk_s is not None and not chunk_s > 0:

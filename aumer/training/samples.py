@@ -84,8 +84,9 @@ def make_samples(
         if not np.isclose(video.features.rate, config.rate, rtol=1e-3):
             raise UsageError(
                 f"{video.subject}/{video.name} has {video.features.rate:g} rows per second, the "
-                f"network reads {config.rate:g}: extract features with motion.rate = "
-                f"{config.rate:g}, or train with net_overrides rate = {video.features.rate:g}"
+                f"network reads {config.rate:g}: extract features with "
+                f"`motion.rate={config.rate:g}`, or train with net_overrides rate = "
+                f"{video.features.rate:g}"
             )
     if settings.samples == "segments":
         return Segments(videos, config, settings)

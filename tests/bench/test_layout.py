@@ -119,12 +119,12 @@ def test_a_run_that_was_not_finished_is_converted_by_its_protocol(
     to_old_layout(folder)
     for name in ("result.json", "seed0-s2.json"):
         (folder / name).unlink()
-    with pytest.raises(UsageError, match="--protocol"):
+    with pytest.raises(UsageError, match="give `protocol`"):
         convert(folder)
     protocol = replace(load("megc2019-recognition"), seeds=(0,))
     other = protocol.changed({"recognition.svm-cells.cells": 3})
     for wrong in (other, replace(protocol, split="k-fold", folds=2)):
-        with pytest.raises(UsageError, match="give its own with --protocol"):
+        with pytest.raises(UsageError, match="give its own as `protocol`"):
             convert(folder, wrong)
     convert(folder, protocol)
     ran: list[str] = []

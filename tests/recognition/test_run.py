@@ -74,7 +74,7 @@ def test_what_is_stored_compares_and_may_be_overwritten(root: Path, tmp_path: Pa
     again = stored(folder)  # from Python, too: no command line wrote it
     assert again.to_dict() == first.to_dict() and again.compare(first).value == 0
     worse = PROTOCOL.changed({"recognition.svm-cells.cells": 1})
-    with pytest.raises(UsageError, match="--overwrite to run it anew"):
+    with pytest.raises(UsageError, match="use `overwrite=True` to run it anew"):
         run(worse, root, "svm-cells", folder=folder)
     other = run(worse, root, "svm-cells", folder=folder, overwrite=True)
     assert [f.probabilities for f in other.folds] != [f.probabilities for f in first.folds]

@@ -47,7 +47,7 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path) -> None:
         ("film.mp4", {"neutral": ["a.avi", "b.avi"]}, "holds one film"),
         ("film.mp4", {"amplitude": 0.1, "start_s": 1.0}, r"start_s and amplitude goes? with"),
         ("film.mp4", {"neutral": "a.avi", "nuisance": False}, "nuisance says nothing with"),
-        ("film.mp4", {"neutral": "a.avi", "fps": 30.0}, "fps is for a folder of frames"),
+        ("film.mp4", {"neutral": "a.avi", "fps": 30.0}, "`fps` is for a folder of frames"),
         ("film.mp4", {"codec": "FFV1"}, "does not fit .mp4"),
         (".", {}, "exists already"),
     ],

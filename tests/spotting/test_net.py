@@ -491,7 +491,7 @@ def test_wrong_input_statistics(mean: list[float], std: list[float]) -> None:
     [
         ({"rois": ("a", "b")}, None, "2 ROIs a, b.*12 ROIs brow_r_mid_outer"),
         ({"rois": ROIS[::-1]}, None, "in this order"),
-        ({"rate": 200.0}, None, "200 rows per second.*motion.rate = 30"),
+        ({"rate": 200.0}, None, "200 rows per second.*motion.rate=30"),
         ({}, 0.0, "chunk_s"),
         ({}, -1.0, "chunk_s"),
     ],

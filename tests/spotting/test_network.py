@@ -187,9 +187,9 @@ def test_motion_it_was_not_trained_on_is_refused_before_the_work(
     needed, there = said.split("; the settings say ")
     assert f'motion.preset = "{trained["preset"]}"' in needed
     assert there.startswith(f'motion.preset = "{found["preset"]}"')
-    assert f'--set motion.preset="{trained["preset"]}"' in there and "aumer train" in there
+    assert f'`motion.preset="{trained["preset"]}"' in there and "aumer train" in there
     if trained == PUBLISHED:
-        assert "--set motion.published_8bit=true" in there
+        assert "`motion.published_8bit=true" in there
 
 
 def test_the_options_it_names_are_those_that_help(tmp_path: Path) -> None:

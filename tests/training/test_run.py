@@ -166,7 +166,7 @@ def test_a_graph_for_rules_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"motion": {"rate": 25.0}}, "motion.rate = 30"), ({"motion": {"rois": "18 48"}}, "12 ROIs")],
+    [({"motion": {"rate": 25.0}}, "motion.rate=30"), ({"motion": {"rois": "18 48"}}, "12 ROIs")],
 )
 def test_settings_that_the_network_cannot_read_are_refused_before_the_work(
     project: Path, settings: dict[str, Any], said: str

@@ -158,7 +158,7 @@ def test_features_that_do_not_fit_are_named() -> None:
     settings = small()
     one, other = simulated()[:2]
     coarse = replace(other, features=replace(other.features, rate=25.0))
-    with pytest.raises(UsageError, match=r"25 rows per second.*motion.rate = 30"):
+    with pytest.raises(UsageError, match=r"25 rows per second.*motion.rate=30"):
         make_samples([one, coarse], settings.net_config(), 0, settings)
     renamed = tuple(f"x{name}" for name in other.features.rois)
     strange = replace(other, features=replace(other.features, rois=renamed))

@@ -597,8 +597,8 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "start nan": (VIDEO, {"fps": 5, "start": float("nan")}, "start must .* found nan"),
     "end nan": (VIDEO, {"fps": 5, "end": float("nan")}, "end must .* found nan"),
     "end negative": (VIDEO, {"fps": 5, "end": -1}, "end must be seconds .* found -1"),
-    "end 0": (VIDEO, {"fps": 5, "end": 0}, "end must lie after start, found start=0 and end=0"),
-    "end = start": (VIDEO, {"fps": 5, "start": 1, "end": 1}, "end must lie after start"),
+    "end 0": (VIDEO, {"fps": 5, "end": 0}, "`end` must lie after `start`, found 0 and 0"),
+    "end = start": (VIDEO, {"fps": 5, "start": 1, "end": 1}, "`end` must lie after `start`"),
     "end < start": (VIDEO, {"fps": 5, "start": 2, "end": 1}, "found start=2 and end=1 seconds"),
     "queue": (VIDEO, {"fps": 5, "queue_size": 0}, "queue_size must be 1 or more, found 0"),
     "no source": (None, {}, "a video is a file, .* found builtins.NoneType"),
@@ -635,9 +635,9 @@ def test_a_folder_needs_fps(make: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "message"),
     [
-        (0.5, None, r"start=0\.5 s lies beyond the end of .*, whose last frame is at 0\.440 s"),
-        (7, 9, r"start=7 s lies beyond the end"),
-        (0.41, 0.43, r"no frame between start=0\.41 s and end=0\.43 s; the next is at 0\.440 s"),
+        (0.5, None, r"`start=0\.5` s lies beyond the end of .*, whose last frame is at 0\.440 s"),
+        (7, 9, r"`start=7` s lies beyond the end"),
+        (0.41, 0.43, r"no frame between `start=0\.41` s and `end=0\.43` s;"),
     ],
 )
 def test_a_range_without_frames_says_where_frames_are(
