@@ -15,12 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
 
+from aumer import registry
 from aumer.cache import FeatureCache, default_folder
-from aumer.config import DENSE, Settings, digest, load_settings
+from aumer.config import DENSE, FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.face import weights as face_weights
+from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, FrameRange, Progress, analyse, analyse_all, cache_key
+from aumer.motion.analysis import (
+    Analysis,
+    FrameRange,
+    Progress,
+    analyse,
+    analyse_all,
+    cache_key,
+    check_workers,
+)
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
 from aumer.recognition.clips import MAX_FRAMES, map_frames, pictures_between
@@ -35,7 +46,7 @@ from aumer.types import Expression, FaceTrack, Features, IntArray, Moment, Score
 from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
-    from typing_extensions import Required, Unpack
+    from typing_extensions import Required, Self, Unpack
 
 _log = logging.getLogger("aumer")
 
@@ -87,6 +98,9 @@ class _Facts(TypedDict, total=False):
 class Spotter:
     """Spots in any number of videos with one model and one set of settings.
 
+    Detectors and landmarkers are made for the first video and used for all. They are given back by
+    `close`, at the end of a ``with`` block, or when nobody knows the spotter any more.
+
     Args:
         model: a spotter's name, the path of a network's weights (``aumer train`` writes them), or
             an object that keeps the `SpotterModel` contract.
@@ -132,6 +146,9 @@ class Spotter:
             self.settings = replace(self.settings, face=chosen)
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
+        for kind in ("detector", "landmarker"):
+            registry.resolve(kind, getattr(self.settings.face, kind))
+        self._trackers = Trackers(self.settings.face)
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         self._model.check(self.settings)
         # A spotter without this dial has its limit told at "normal", whatever the settings say.
@@ -147,6 +164,17 @@ class Spotter:
             if isinstance(recognizer, str) and recognizer == "default"
             else self._labeller
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what detectors and landmarkers hold; a later video has them made anew."""
+        self._trackers.close()
+        self._trackers = Trackers(self.settings.face)
 
     def __call__(self, video: Source | Features, **options: Unpack[_RunOptions]) -> SpotResult:
         """Spot in one video; the options are those of `each_face`.
@@ -182,12 +210,14 @@ class Spotter:
         """
         if not 0.0 <= min_coverage <= 1.0:
             raise UsageError(f"min_coverage must lie in [0, 1]; found {min_coverage}")
+        check_workers(workers)
         if isinstance(video, Features):
             if (start, end, fps) != (None, None, None):
                 raise UsageError("features have their own times; leave start, end and fps out")
             return (self._in_features(video, min_coverage, hook),)
         if self._labeller is not None:
             _require_second_pass(video)
+        _check_weights(self.settings.face)
         content = content_digest(video, fps=fps)
         found = analyse_all(
             video,
@@ -198,6 +228,7 @@ class Spotter:
             cache=_cache(cache, content, self.settings, start, end),
             progress=progress,
             workers=workers,
+            trackers=self._trackers,
         )
         if self.settings.face.follow == "all":
             found = _worth_a_result(found, video, self.settings, min_coverage)
@@ -407,7 +438,7 @@ def spot(
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
-    spotter = Spotter(
+    with Spotter(
         model=model,
         graph=graph,
         recognizer=recognizer,
@@ -416,19 +447,19 @@ def spot(
         sensitivity=sensitivity,
         micro_max_s=micro_max_s,
         settings=settings,
-    )
-    work: Callable[..., Any] = spotter.each_face if face == "all" else spotter
-    found: SpotResult | tuple[SpotResult, ...] = work(
-        video,
-        start=start,
-        end=end,
-        fps=fps,
-        min_coverage=min_coverage,
-        cache=cache,
-        progress=progress,
-        hook=hook,
-        workers=workers,
-    )
+    ) as spotter:
+        work: Callable[..., Any] = spotter.each_face if face == "all" else spotter
+        found: SpotResult | tuple[SpotResult, ...] = work(
+            video,
+            start=start,
+            end=end,
+            fps=fps,
+            min_coverage=min_coverage,
+            cache=cache,
+            progress=progress,
+            hook=hook,
+            workers=workers,
+        )
     return found
 
 
@@ -469,6 +500,9 @@ def classify(
         WeightsError: the weights are missing or damaged.
     """
     chosen = as_settings(settings)
+    check_workers(workers)
+    if isinstance(apex, str):
+        apexes.check(apex)
     if isinstance(clip, Features):
         labeller = _labeller("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
@@ -478,6 +512,7 @@ def classify(
     else:
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
+        _check_weights(chosen.face)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
         kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
@@ -598,6 +633,17 @@ def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Se
     recognizer = load_recognizer(which)
     _place(recognizer, "recogniser", device)
     return Labeller(recognizer, settings.motion)
+
+
+def _check_weights(face: FaceSettings) -> None:
+    """Complain of weights that are not there, before a video is read.
+
+    Raises:
+        WeightsError: says how to come by them.
+    """
+    for name in (face.detector, face.landmarker):
+        if name in face_weights.TABLE:
+            face_weights.find(name)
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors _data _moved",
-        "registry plugins strict files weights compiled tables",
+        "registry plugins strict files process weights compiled tables",
         "graph",
         "config cache video evaluation",
         "learning flow",

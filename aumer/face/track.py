@@ -50,6 +50,7 @@ from aumer.face.people import (
     is_touched,
     was_at,
 )
+from aumer.process import use_threads
 from aumer.types import FloatArray, ImageArray
 
 State = dict[str, npt.NDArray[Any]]
@@ -164,18 +165,26 @@ class FaceTracker:
                 under it is no back end.
             WeightsError: a back end's weights are missing.
         """
-        first = [new_landmarker(settings.landmarker)]  # what cannot run is known now
+        use_threads()
 
         def make() -> Landmarker:
-            made = first.pop() if first else new_landmarker(settings.landmarker)
+            made = new_landmarker(settings.landmarker)
             return CarriedLandmarker(CheckedLandmarker(made)) if settings.carry else made
 
-        return cls(
-            new_detector(settings.detector),
+        first = CheckedLandmarker(make())  # what cannot run is known now
+        try:
+            detector = new_detector(settings.detector)
+        except BaseException:
+            first.close()
+            raise
+        made = cls(
+            detector,
             make,
             min_eye_distance=settings.min_eye_distance,
             follow=settings.follow,
         )
+        made._spare.append(first)
+        return made
 
     def reset(self) -> None:
         """Forget everything: the next frame is treated as the first of a video."""
@@ -244,7 +253,8 @@ class FaceTracker:
         """Give back what detector and landmarkers hold; no call comes after it."""
         self.reset()
         self._detect.close()
-        for landmarker in self._spare:
+        spare, self._spare = self._spare, []
+        for landmarker in spare:
             landmarker.close()
 
     # -- from one piece of a video to the next --------------------------------------------------

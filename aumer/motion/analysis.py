@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -26,9 +26,11 @@ from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
 from aumer.face.signs import eyelids, head_turn
-from aumer.face.track import FaceTracker, TrackedFace
+from aumer.face.track import TrackedFace
+from aumer.face.trackers import Trackers
 from aumer.graph.rois import roi_set
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.process import use_threads
 from aumer.types import (
     FaceTrack,
     Features,
@@ -143,6 +145,7 @@ class _Options(TypedDict, total=False):
     cache: FeatureCache | None
     progress: Progress | None
     workers: int | None
+    trackers: Trackers | None
 
 
 def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> Analysis:
@@ -175,6 +178,7 @@ def analyse_all(
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    trackers: Trackers | None = None,
 ) -> tuple[Analysis, ...]:
     """The same for every face that `settings.face.follow` names, by number of first appearance.
 
@@ -190,12 +194,17 @@ def analyse_all(
             key must be `cache_key` of this very content, settings and range.
         progress: called with the number of frames decoded and the container's estimate, if any.
         workers: threads that measure motion; never changes a number.
+        trackers: of `settings.face`, to be used again for the next video; by default this call
+            makes one and closes it.
 
     Raises:
         VideoError: the source cannot be read.
-        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here.
+        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here; fewer
+            than 1 worker; or this process was forked from one that was at work already.
         WeightsError: a back end's weights are missing.
     """
+    check_workers(workers)
+    use_threads()
     cache = cache or FeatureCache(None, "")
     kept = cache.whole()
     if kept is not None:
@@ -208,8 +217,6 @@ def analyse_all(
     done = cache.chunks()
     skip = done * per_chunk
     motions = Motions(settings.motion)  # or complain now, not once motion is measured
-    tracker = FaceTracker.from_settings(settings.face)
-
     looked: set[int] = set()  # frames that are analysed; the others are kept for the watch
 
     def keep(index: int, time_s: float) -> bool:
@@ -219,10 +226,10 @@ def analyse_all(
                 looked.add(number)
         return index in looked or asked or (watch is not None and watch.wants(index))
 
-    reader = open_video(source, fps=fps, start=start, end=end, keep=keep)
     with (
-        closing(reader),
-        closing(tracker),
+        closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
+        lender.lent() as tracker,  # before the video is opened, since it may be unable to run
+        closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
         ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool,
     ):
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
@@ -260,6 +267,20 @@ def analyse_all(
     found = _join(parts, clock, reader.info, settings)
     cache.finish(_pack(found))
     return found
+
+
+def check_workers(workers: int | None) -> None:
+    """Complain of a number of threads that there cannot be.
+
+    Raises:
+        UsageError: it is not a whole number of 1 or more.
+    """
+    found: Any = workers  # what callers give may be anything
+    if found is None or (isinstance(found, int) and found >= 1):
+        return
+    raise UsageError(
+        f"workers must be a whole number of 1 or more, or None for one a core; found {workers!r}"
+    )
 
 
 def cache_key(

@@ -32,7 +32,7 @@ from aumer.training.listing import Example, Listing, Unseen
 from aumer.types import FaceTrack, Features, Moment
 
 if TYPE_CHECKING:
-    from aumer.face.track import FaceTracker
+    from aumer.face.trackers import Trackers
     from aumer.recognition.sequences.inputs import SequenceSettings
 
 #: Called with the clips that are done and all there are.
@@ -234,7 +234,8 @@ def _track(
     store = FeatureCache(cache, f"track-{_digest(face, **about)}")
     kept = store.whole()
     if kept is None:
-        track = follow(example.path, _tracker(face), first, last, fps=example.fps)
+        with _trackers(face).lent() as tracker:
+            track = follow(example.path, tracker, first, last, fps=example.fps)
         store.finish({name: getattr(track, name) for name in _TRACK})
         return track
     valid = np.asarray(np.isfinite(kept["boxes"]).all(axis=1), np.bool_)
@@ -242,11 +243,11 @@ def _track(
 
 
 @lru_cache(maxsize=1)
-def _tracker(face: FaceSettings) -> FaceTracker:
-    """One for all clips of a process: a clip is short, and the networks take long to load."""
-    from aumer.face.track import FaceTracker
+def _trackers(face: FaceSettings) -> Trackers:
+    """Of all clips of a process: a clip is short, and the networks take long to load."""
+    from aumer.face.trackers import Trackers
 
-    return FaceTracker.from_settings(face)
+    return Trackers(face)
 
 
 def _apex(example: Example, reading: ClipReading, track: FaceTrack) -> int:
