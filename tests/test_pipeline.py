@@ -18,6 +18,7 @@ import aumer
 from aumer import registry
 from aumer.config import load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.face.track import FaceTracker
 from aumer.motion import analysis
 from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import Interval
@@ -262,7 +263,7 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("analysed again")
 
-    monkeypatch.setattr(analysis.FaceTracker, "from_settings", never)
+    monkeypatch.setattr(FaceTracker, "from_settings", never)
     second = aumer.spot(performance(), fps=30, cache=tmp_path)
     same(first, second)
     assert first == second

@@ -150,6 +150,7 @@ class FaceTracker:
         self._min_eye_distance = min_eye_distance
         self._follow = follow
         self._several = follow == "all" or follow not in FOLLOW
+        self._made: list[Landmarker] = []  # all of them; a failure may leave one in nobody's hands
         self._spare: list[Landmarker] = []
         self._tracks: list[Person] = []
         #: A box of this frame that was looked at, by what, and what that found.
@@ -183,6 +184,7 @@ class FaceTracker:
             min_eye_distance=settings.min_eye_distance,
             follow=settings.follow,
         )
+        made._made.append(first)
         made._spare.append(first)
         return made
 
@@ -253,8 +255,8 @@ class FaceTracker:
         """Give back what detector and landmarkers hold; no call comes after it."""
         self.reset()
         self._detect.close()
-        spare, self._spare = self._spare, []
-        for landmarker in spare:
+        made, self._made, self._spare = self._made, [], []
+        for landmarker in made:
             landmarker.close()
 
     # -- from one piece of a video to the next --------------------------------------------------
@@ -624,7 +626,10 @@ class FaceTracker:
             track.covered = True
 
     def _take_landmarker(self) -> Landmarker:
-        return self._spare.pop() if self._spare else CheckedLandmarker(self._new_landmarker())
+        if not self._spare:
+            self._made.append(CheckedLandmarker(self._new_landmarker()))
+            return self._made[-1]
+        return self._spare.pop()
 
     def _give_back(self, landmarker: Landmarker) -> None:
         landmarker.reset()
