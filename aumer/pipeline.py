@@ -146,8 +146,6 @@ class Spotter:
             self.settings = replace(self.settings, face=chosen)
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
-        for kind in ("detector", "landmarker"):
-            registry.resolve(kind, getattr(self.settings.face, kind))
         self._trackers = Trackers(self.settings.face)
         self._model: SpotterModel = _model(model, graph, device, self.settings)
         self._model.check(self.settings)
@@ -217,7 +215,7 @@ class Spotter:
             return (self._in_features(video, min_coverage, hook),)
         if self._labeller is not None:
             _require_second_pass(video)
-        _check_weights(self.settings.face)
+        _check_face(self.settings.face)
         content = content_digest(video, fps=fps)
         found = analyse_all(
             video,
@@ -512,7 +510,7 @@ def classify(
     else:
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
-        _check_weights(chosen.face)
+        _check_face(chosen.face)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
         kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
@@ -635,13 +633,15 @@ def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Se
     return Labeller(recognizer, settings.motion)
 
 
-def _check_weights(face: FaceSettings) -> None:
-    """Complain of weights that are not there, before a video is read.
+def _check_face(face: FaceSettings) -> None:
+    """Complain of the face stage's parts before a video is read.
 
     Raises:
-        WeightsError: says how to come by them.
+        UsageError: nothing is called so, or it cannot be imported here.
+        WeightsError: its weights are missing; says how to come by them.
     """
-    for name in (face.detector, face.landmarker):
+    for kind, name in (("detector", face.detector), ("landmarker", face.landmarker)):
+        registry.resolve(kind, name)
         if name in face_weights.TABLE:
             face_weights.find(name)
 
