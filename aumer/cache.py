@@ -58,20 +58,21 @@ class FeatureCache:
         self._key = key
         self._memory: dict[int, Arrays] = {}
         self._last: tuple[int, Arrays] = (-1, {})
+        self._whole: Arrays | None = None
 
     def whole(self) -> Arrays | None:
-        """The finished features, or `None`."""
-        if self._folder is None:
-            return None
-        found = _read(self._folder / f"{self._key}.npz", self._label("whole"))
-        if found is not None:
-            self._drop_chunks()  # of a run that was slower, or that was killed as it finished
-        return found
+        """The finished features, or `None`; once they were there, they stay for this object."""
+        if self._folder is not None and self._whole is None:
+            self._whole = _read(self._folder / f"{self._key}.npz", self._label("whole"))
+            if self._whole is not None:
+                self._drop_chunks()  # of a run that was slower, or that was killed as it finished
+        return self._whole
 
     def finish(self, arrays: Arrays) -> None:
         """Keep the finished features and drop the chunks they were made of."""
         if self._folder is None:
             return
+        self._whole = None
         # Under the chunks first: there a run that is killed leaves nothing that stays for ever.
         made, target = self._chunks / "whole.npz", self._folder / f"{self._key}.npz"
         if self._write(made, arrays, "whole"):

@@ -145,12 +145,15 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Any]:
     arrays = some_arrays(rows=6)
     if request.param == "whole":
         cache.finish(arrays)
-        path, read = tmp_path / "key.npz", cache.whole
+        path = tmp_path / "key.npz"
+
+        def read() -> Arrays | None:
+            return FeatureCache(tmp_path, "key").whole()
     else:
         cache.put(0, arrays)
         path = tmp_path / "key.part" / "000000.npz"
 
-        def read() -> Arrays | None:
+        def read() -> Arrays | None:  # type: ignore[no-redef]
             again = FeatureCache(tmp_path, "key")
             return again.get(0) if again.chunks() else None
 
@@ -237,6 +240,15 @@ def test_what_another_run_removes_is_still_there(tmp_path: Path) -> None:
     slower.finish(some_arrays(9))
     assert files(tmp_path) == {"key.npz"}
     assert same(FeatureCache(tmp_path, "key").whole(), some_arrays(9))
+
+
+def test_what_was_found_once_stays_for_whoever_found_it(tmp_path: Path) -> None:
+    """Who has looked goes on from that: a film that is there need not be made, for instance."""
+    FeatureCache(tmp_path, "key").finish(some_arrays())
+    cache = FeatureCache(tmp_path, "key")
+    assert same(cache.whole(), some_arrays())
+    (tmp_path / "key.npz").unlink()
+    assert same(cache.whole(), some_arrays())
 
 
 def test_chunks_of_a_run_that_was_killed_late_do_not_stay(tmp_path: Path) -> None:
