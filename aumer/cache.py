@@ -2,16 +2,18 @@
 
 Chunks are written as they finish, so an interrupted run goes on where it stopped; a finished one
 leaves one `.npz`. The key names content, settings and versions (`analysis.cache_key`): another
-setting is another file, and nothing stale can be read.
+setting is another file, and nothing stale can be read. A file says what it holds, so that one that
+was swapped, or lacks an array, is made anew.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import logging
 import os
 import shutil
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +25,8 @@ from aumer.errors import UsageError
 from aumer.files import atomic_write
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+_log = logging.getLogger("aumer")
 
 
 def default_folder() -> Path:
@@ -41,11 +45,13 @@ def default_folder() -> Path:
 class FeatureCache:
     """The features of one key: chunks while they are being made, one whole file afterwards.
 
+    A folder makes the next run fast and never fails this one: what cannot be written there is
+    only not kept (one line of the log says so), and what another run removes is in memory.
+
     Args:
-        folder: created when the first chunk is written. `None` keeps the chunks in memory, for the
-            length of a run.
+        folder: created when the first chunk is written. `None` keeps nothing beyond the run.
         key: names what is kept; `None` for what has no name by which it could be told from
-            something else, and is kept in memory alone.
+            something else, and is kept for the run alone.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, key: str | None) -> None:
@@ -53,24 +59,42 @@ class FeatureCache:
         self._key = key
         self._memory: dict[int, Arrays] = {}
         self._last: tuple[int, Arrays] = (-1, {})
+        self._whole: Arrays | None = None
 
     def whole(self) -> Arrays | None:
-        """The finished features, or `None`."""
-        return None if self._folder is None else _read(self._folder / f"{self._key}.npz")
+        """The finished features, or `None`; once they were there, they stay for this object."""
+        if self._folder is not None and self._whole is None:
+            self._whole = _read(self._folder / f"{self._key}.npz", self._label("whole"))
+            if self._whole is not None:
+                self._drop_chunks()  # of a run that was slower, or that was killed as it finished
+        return self._whole
 
     def finish(self, arrays: Arrays) -> None:
         """Keep the finished features and drop the chunks they were made of."""
         if self._folder is None:
             return
-        _write(self._folder / f"{self._key}.npz", arrays)
-        shutil.rmtree(self._chunks, ignore_errors=True)
+        self._whole = None
+        # Under the chunks first: there a run that is killed leaves nothing that stays for ever.
+        made, target = self._chunks / "whole.npz", self._folder / f"{self._key}.npz"
+        if self._write(made, arrays, "whole"):
+            try:
+                made.replace(target)
+            except FileNotFoundError:  # another run finished the same
+                pass
+            except OSError as error:
+                self._not_kept(error)
+                return
+            self._drop_chunks()
 
     def chunks(self) -> int:
-        """How many chunks, counted from the first, are whole."""
+        """How many chunks, counted from the first, are whole; they are in memory from now on."""
         count = 0
-        if self._folder is not None:
-            while _read(self._chunk(count)) is not None:
-                count += 1
+        while self._folder is not None:
+            found = _read(self._chunk(count), self._label(count))
+            if found is None:
+                break
+            self._memory[count] = found
+            count += 1
         return count
 
     def put(self, number: int, arrays: Arrays, state: Arrays | None = None) -> None:
@@ -78,28 +102,15 @@ class FeatureCache:
 
         In memory the state of the last chunk alone is kept: no run goes on from an earlier one.
         """
-        if self._folder is None:
-            self._memory[number] = arrays
-            self._last = number, state or {}
-        else:
-            _write(self._chunk(number), {**arrays, **(state or {})})
+        self._memory[number] = arrays
+        self._last = number, state or {}
+        if self._folder is not None:
+            self._write(self._chunk(number), {**arrays, **(state or {})}, number)
 
     def get(self, number: int) -> Arrays:
-        """A chunk that was put, now or by an interrupted run.
-
-        Raises:
-            UsageError: its file has gone meanwhile.
-        """
-        if self._folder is None:
-            last, state = self._last
-            return {**self._memory[number], **(state if number == last else {})}
-        arrays = _read(self._chunk(number))
-        if arrays is None:
-            raise UsageError(
-                f"{self._chunk(number)} was removed while it was needed; run again, and give runs "
-                "that clean the cache another folder"
-            )
-        return arrays
+        """A chunk that was put, or that `chunks` counted."""
+        last, state = self._last
+        return {**self._memory[number], **(state if number == last else {})}
 
     @property
     def _chunks(self) -> Path:
@@ -109,26 +120,65 @@ class FeatureCache:
     def _chunk(self, number: int) -> Path:
         return self._chunks / f"{number:06d}.npz"
 
+    def _drop_chunks(self) -> None:
+        shutil.rmtree(self._chunks, ignore_errors=True)
 
-def _write(path: Path, arrays: Arrays) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot keep features in {path.parent}: {error}") from error
+    def _label(self, part: int | str) -> str:
+        """What a file says that it holds."""
+        return f"{self._key}/{part}"
 
-    def save(file: IO[bytes]) -> None:
-        # numpy 2 types every keyword as a possible `allow_pickle`; ours are all names of arrays.
-        write: Callable[..., None] = np.savez_compressed
-        write(file, **arrays)
+    def _write(self, path: Path, arrays: Arrays, part: int | str) -> bool:
+        """Whether the file was written."""
+        names = json.dumps([self._label(part), sorted(arrays)])
 
-    atomic_write(path, save, overwrite=True)
+        def save(file: IO[bytes]) -> None:
+            # numpy 2 types every keyword as a possible `allow_pickle`; ours are names of arrays.
+            write: Callable[..., None] = np.savez_compressed
+            write(file, **arrays, **{_HOLDS: np.array(names)})
+
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, save, overwrite=True)
+            return True
+        except (OSError, UsageError, ValueError) as error:  # the last is zipfile's, of a full disk
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # where nothing is in it
+            # A run that finished the same takes the folder away, and this is not needed any more.
+            if self.whole() is None:
+                self._not_kept(error)
+            return False
+
+    def _not_kept(self, error: Exception) -> None:
+        if str(self._folder) in _told:
+            return
+        _told.add(str(self._folder))
+        _log.warning(
+            "features cannot be kept in %s, and the next run will measure them again: %s",
+            self._folder,
+            error,
+        )
 
 
-def _read(path: Path) -> Arrays | None:
-    """The arrays of a file, or `None` where it is absent or damaged (then it is made anew)."""
+#: The entry of a file that says what it holds: its label, and the names of its arrays.
+_HOLDS = "__holds__"
+#: Folders of which it was said that nothing can be kept there.
+_told: set[str] = set()
+
+
+def _read(path: Path, label: str) -> Arrays | None:
+    """The arrays of a file, or `None` where it is absent, damaged, or says that it is another's;
+    then it is made anew."""
     try:
         # np.load leaves open a damaged file that it opened itself.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+            found = {name: arrays[name] for name in arrays.files}
+        holds = json.loads(str(found.pop(_HOLDS)))
+    except FileNotFoundError:
         return None
+    except Exception as error:  # foreign bytes raise any of a dozen kinds
+        _log.debug("%s is made anew: %s: %s", path, type(error).__name__, error)
+        return None
+    if holds != [label, sorted(found)]:
+        _log.debug("%s is made anew: it holds something else", path)
+        return None
+    return found

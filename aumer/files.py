@@ -41,8 +41,8 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
     A symbolic link is followed, so that overwriting changes the file it points to.
 
     Raises:
-        UsageError: the folder is missing or not a folder; the path is a folder, a device or a
-            pipe; or the file exists and `overwrite` is False.
+        UsageError: the folder is missing, not a folder or may not be written in; the path is a
+            folder, a device or a pipe; or the file exists and `overwrite` is False.
     """
     path = Path(path)
     with _explained(path):
@@ -51,6 +51,7 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
         if not folder.is_dir():
             found = "is not a folder" if folder.exists() else "does not exist; create it first"
             raise UsageError(f"cannot write {path}: the folder {folder} {found}")
+        _check_rights(path, folder)
         there = exists(target)
         if target.is_dir():
             raise UsageError(f"cannot write {path}: it is a folder; give the name of a file in it")
@@ -60,6 +61,30 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
             if not overwrite:
                 raise _taken(path)
     return target
+
+
+def check_folder(path: StrPath) -> None:
+    """Whether files can be written in a folder, which may have to be made: call it before the work.
+
+    Raises:
+        UsageError: it is no folder, or the system will not let us write there.
+    """
+    path = Path(path)
+    with _explained(path):
+        place = path
+        while not exists(place) and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise UsageError(f"cannot write in {path}: {place} is not a folder")
+        _check_rights(path, place)
+
+
+def _check_rights(path: Path, folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"cannot write {path}: there is no right to write in the folder {folder}, or its disk "
+            "is read-only; choose another folder"
+        )
 
 
 def atomic_write(path: StrPath, content: Content, *, overwrite: bool = False) -> None:

@@ -17,7 +17,7 @@ from aumer.types import Expression, Features, Scores
 from aumer.video import Source
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 
 class _SpotsNothing(SpotterModel):
@@ -30,8 +30,8 @@ class _SpotsNothing(SpotterModel):
         return Scores(empty, features.times, features.frames, features.valid, ()), ()
 
 
-class _Options(TypedDict, total=False):
-    """`features`' arguments but for the video and the face, for its overloads."""
+class _RunOptions(TypedDict, total=False):
+    """The arguments of `Meter.each_face` but for the video."""
 
     start: float | None
     end: float | None
@@ -39,8 +39,13 @@ class _Options(TypedDict, total=False):
     min_coverage: float
     cache: str | PathLike[str] | bool | None
     progress: Progress | bool | None
-    settings: SettingsLike
     workers: int | None
+
+
+class _Options(_RunOptions, total=False):
+    """`features`' arguments but for the video and the face, for its overloads."""
+
+    settings: SettingsLike
 
 
 @overload
@@ -92,25 +97,52 @@ def features(
     """
     if isinstance(video, Features):
         raise UsageError("these are features already; give the video that they come from")
-    spotter = Spotter(model=_SpotsNothing(), face=face, settings=settings)
-    if spotter.settings.face.follow == "all" and face != "all":
-        raise UsageError(
-            "the settings say face.follow = 'all', which gives motion for each face; one is given "
-            "here",
-            fixes=("use `aumer.features(..., face='all')`", "say which face"),
+    with Meter(face=face, settings=settings) as meter:
+        motions = meter.each_face(
+            video,
+            start=start,
+            end=end,
+            fps=fps,
+            min_coverage=min_coverage,
+            cache=cache,
+            progress=progress,
+            workers=workers,
         )
-    found = spotter.each_face(
-        video,
-        start=start,
-        end=end,
-        fps=fps,
-        min_coverage=min_coverage,
-        cache=cache,
-        progress=progress,
-        workers=workers,
-    )
-    motions = tuple(map(_motion, found))
     return motions if face == "all" else motions[0]
+
+
+class Meter:
+    """Measures any number of videos with one set of settings; `features` measures one.
+
+    Args:
+        face, settings: see `features`.
+
+    Raises:
+        UsageError: settings that cannot be used, or that ask for all faces where `face` does not.
+    """
+
+    def __init__(self, *, face: str | int | None = None, settings: SettingsLike = None) -> None:
+        self._spotter = Spotter(model=_SpotsNothing(), face=face, settings=settings)
+        if self._spotter.settings.face.follow == "all" and face != "all":
+            raise UsageError(
+                "the settings say face.follow = 'all', which gives motion for each face: call "
+                "aumer.features(..., face='all'), or say which face"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what detectors and landmarkers hold."""
+        self._spotter.close()
+
+    def each_face(self, video: Source, **options: Unpack[_RunOptions]) -> tuple[Motion, ...]:
+        """The motion of each face that the settings say to follow; options and errors as
+        `features`."""
+        return tuple(map(_motion, self._spotter.each_face(video, **options)))
 
 
 def _motion(result: SpotResult) -> Motion:

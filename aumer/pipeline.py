@@ -16,13 +16,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
 
+from aumer import registry
 from aumer.cache import FeatureCache, default_folder
-from aumer.config import DENSE, Settings, digest, load_settings
+from aumer.config import DENSE, FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.face import weights as face_weights
+from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
 from aumer.identity import identity
-from aumer.motion.analysis import Analysis, FrameRange, analyse, analyse_all, cache_key, used
+from aumer.motion.analysis import (
+    Analysis,
+    FrameRange,
+    analyse,
+    analyse_all,
+    cache_key,
+    check_workers,
+    used,
+)
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition import seam
@@ -39,7 +50,7 @@ from aumer.types import Expression, FaceTrack, Features, IntArray, Moment, Score
 from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
-    from typing_extensions import Required, Unpack
+    from typing_extensions import Required, Self, Unpack
 
 _log = logging.getLogger("aumer")
 
@@ -91,6 +102,9 @@ class _Facts(TypedDict, total=False):
 class Spotter:
     """Spots in any number of videos with one model and one set of settings.
 
+    Detectors and landmarkers are made for the first video and used for all. They are given back by
+    `close`, at the end of a ``with`` block, or when nobody knows the spotter any more.
+
     Args:
         model: a spotter's name, the path of a network's weights (``aumer train`` writes them), or
             an object that keeps the `SpotterModel` contract.
@@ -136,6 +150,7 @@ class Spotter:
             self.settings = replace(self.settings, face=chosen)
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
+        self._trackers = Trackers(self.settings.face)
         with gathered() as said:
             self._model: SpotterModel = _model(model, graph, device, self.settings)
             self._model.check(self.settings)
@@ -153,6 +168,17 @@ class Spotter:
             if isinstance(recognizer, str) and recognizer == "default"
             else self._labeller
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what detectors and landmarkers hold; a later video has them made anew."""
+        self._trackers.close()
+        self._trackers = Trackers(self.settings.face)
 
     def __call__(self, video: Source | Features, **options: Unpack[_RunOptions]) -> SpotResult:
         """Spot in one video; the options are those of `each_face`.
@@ -218,6 +244,7 @@ class Spotter:
         start, end, fps = ranges["start"], ranges["end"], ranges["fps"]
         if not 0.0 <= min_coverage <= 1.0:
             raise UsageError(f"`min_coverage` must lie in [0, 1]; found {min_coverage}")
+        check_workers(workers)
         if isinstance(video, Features):
             if (start, end, fps) != (None, None, None):
                 raise UsageError(
@@ -226,6 +253,7 @@ class Spotter:
             return (self._in_features(video, min_coverage, hook),)
         if self._labeller is not None:
             _require_second_pass(video)
+        _check_face(self.settings.face)
         content = content_digest(video, fps=fps)
         with telling(progress) as tell:
             found = analyse_all(
@@ -237,6 +265,7 @@ class Spotter:
                 cache=_cache(cache, content, self.settings, start, end),
                 progress=tell,
                 workers=workers,
+                trackers=self._trackers,
             )
         if self.settings.face.follow == "all":
             found = _worth_a_result(found, video, self.settings, min_coverage)
@@ -456,7 +485,7 @@ def spot(
         NoMotionError: a face is there, but its motion could be measured in no more of the time.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
     """
-    spotter = Spotter(
+    with Spotter(
         model=model,
         graph=graph,
         recognizer=recognizer,
@@ -465,19 +494,19 @@ def spot(
         sensitivity=sensitivity,
         micro_max_s=micro_max_s,
         settings=settings,
-    )
-    work: Callable[..., Any] = spotter.each_face if face == "all" else spotter
-    found: SpotResult | tuple[SpotResult, ...] = work(
-        video,
-        start=start,
-        end=end,
-        fps=fps,
-        min_coverage=min_coverage,
-        cache=cache,
-        progress=progress,
-        hook=hook,
-        workers=workers,
-    )
+    ) as spotter:
+        work: Callable[..., Any] = spotter.each_face if face == "all" else spotter
+        found: SpotResult | tuple[SpotResult, ...] = work(
+            video,
+            start=start,
+            end=end,
+            fps=fps,
+            min_coverage=min_coverage,
+            cache=cache,
+            progress=progress,
+            hook=hook,
+            workers=workers,
+        )
     return found
 
 
@@ -522,6 +551,10 @@ def classify(
         NoFaceError: no face at the onset or the apex, or no motion of one between them.
         WeightsError: the weights are missing or damaged.
     """
+    chosen = as_settings(settings)
+    check_workers(workers)
+    if isinstance(apex, str):
+        apexes.check(apex)
     with gathered() as said:
         found = _classified(
             clip,
@@ -531,7 +564,7 @@ def classify(
             device=device,
             cache=cache,
             progress=progress,
-            settings=as_settings(settings),
+            settings=chosen,
             workers=workers,
         )
     return replace(found, notes=once(found.notes, said))
@@ -561,6 +594,7 @@ def _classified(
     else:
         _require_second_pass(clip)
         labeller = _labeller(model, device, chosen)
+        _check_face(chosen.face)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
         kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
@@ -715,6 +749,19 @@ def _labeller(which: str | PathLike[str] | Recognizer, device: str, settings: Se
     recognizer = load_recognizer(which)
     _place(recognizer, "recogniser", device)
     return Labeller(recognizer, settings.motion, settings.rules)
+
+
+def _check_face(face: FaceSettings) -> None:
+    """Complain of the face stage's parts before a video is read.
+
+    Raises:
+        UsageError: nothing is called so, or it cannot be imported here.
+        WeightsError: its weights are missing; says how to come by them.
+    """
+    for kind, name in (("detector", face.detector), ("landmarker", face.landmarker)):
+        registry.resolve(kind, name)
+        if name in face_weights.TABLE:
+            face_weights.find(name)
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:

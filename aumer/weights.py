@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ class Format:
         """What `write` was given as `about`, with the format's name, and the arrays.
 
         Raises:
-            WeightsError: no such file, damaged, or of another format.
+            WeightsError: no such file, damaged, of another format, or with NaN or infinity in it.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -84,6 +85,7 @@ class Format:
                 f"cannot read weights from {path}: {error}. It must hold {self.holds}: give "
                 f"{self.remedy}"
             ) from error
+        require_finite(arrays, os.fspath(path), f"Give {self.remedy}")
         return about, arrays
 
     def _checked(self, metadata: Mapping[str, str], path: StrPath) -> dict[str, Any]:
@@ -102,6 +104,28 @@ class Format:
             )
         card: dict[str, Any] = about
         return card
+
+
+def require_finite(arrays: Mapping[str, Any], where: str, remedy: str) -> None:
+    """Complain of numbers that are none: what is computed with them is silently nothing.
+
+    Args:
+        arrays: numpy's or torch's, by name.
+        where: what the message begins with.
+
+    Raises:
+        WeightsError: an array holds NaN or infinity; the message names the first.
+    """
+    for name, value in arrays.items():
+        # numpy has not all of torch's types.
+        array = value if isinstance(value, np.ndarray) else value.detach().cpu().double().numpy()
+        if array.dtype.kind not in "fc":
+            continue
+        if bad := int(np.count_nonzero(~np.isfinite(array))):
+            raise WeightsError(
+                f"{where}: {bad} of the {array.size} numbers of {name} are NaN or infinite; the "
+                f"file is damaged, or its training failed. {remedy}"
+            )
 
 
 def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from aumer import files
 from aumer.errors import UsageError
-from aumer.files import atomic_write, check_target
+from aumer.files import atomic_write, check_folder, check_target
 
 
 def names(folder: Path) -> list[str]:
@@ -176,6 +176,26 @@ def test_places_that_cannot_be_written(tmp_path: Path, overwrite: bool) -> None:
         with pytest.raises(UsageError, match=reason):
             atomic_write(path, "x", overwrite=overwrite)
     assert names(tmp_path) == ["file", "pipe"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_may_not_be_written_in_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Asked of the system, as root may write where the rights say that nobody may."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "file").write_text("")
+    check_folder(tmp_path / "closed" / "new" / "folder")
+    check_target(tmp_path / "closed" / "out", overwrite=overwrite)
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "closed")
+    with pytest.raises(UsageError, match=r"cannot write .*closed/out: .*no right to write"):
+        check_target(tmp_path / "closed" / "out", overwrite=overwrite)
+    for folder in (tmp_path / "closed", tmp_path / "closed" / "new" / "folder"):
+        with pytest.raises(UsageError, match="no right to write"):
+            check_folder(folder)
+    with pytest.raises(UsageError, match="file is not a folder"):
+        check_folder(tmp_path / "file" / "new")
+    assert names(tmp_path) == ["closed", "file"]
 
 
 def test_overwriting_a_link_changes_what_it_points_to(tmp_path: Path) -> None:

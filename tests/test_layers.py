@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors progress _data _moved",
-        "registry identity said plugins strict files weights compiled tables",
+        "registry identity said plugins strict files process weights compiled tables",
         "graph",
         "config cache video evaluation",
         "learning flow",

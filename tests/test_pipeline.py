@@ -17,7 +17,8 @@ import pytest
 import aumer
 from aumer import registry
 from aumer.config import load_settings
-from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.errors import NoFaceError, NoMotionError, UsageError, WeightsError
+from aumer.face.track import FaceTracker
 from aumer.motion import analysis
 from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import Interval
@@ -288,7 +289,7 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("analysed again")
 
-    monkeypatch.setattr(analysis.FaceTracker, "from_settings", never)
+    monkeypatch.setattr(FaceTracker, "from_settings", never)
     second = aumer.spot(performance(), fps=30, cache=tmp_path)
     same(first, second)
     assert first == second
@@ -306,6 +307,40 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
 
 
 # ------------------------------------------------------------------------------ the surface
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 0}, "workers must be a whole number of 1 or more"),
+        ({"workers": -2}, "workers must be a whole number of 1 or more"),
+        ({"workers": 1.5}, "workers must be a whole number of 1 or more"),
+        ({"device": "nope"}, "device 'nope' cannot be used"),
+        ({"device": "cuda:99", "model": "network"}, "device 'cuda:99' cannot be used"),
+        ({"recognizer": "nobody"}, "nobody"),
+        ({"settings": {"face": {"detector": "nobody"}}}, "no detector is called 'nobody'"),
+        ({"settings": {"face": {"landmarker": "nobody"}}}, "no landmarker is called 'nobody'"),
+        ({"settings": {"face": {"detector": "retinaface"}}}, "weights of retinaface.* missing"),
+        ({"settings": {"motion": {"flow": "nobody", "preset": "flow"}}}, "nobody"),
+        ({"model": "nowhere/net.safetensors"}, "no weights at"),
+        ({"graph": "nobody"}, "nobody"),
+    ],
+)
+def test_what_cannot_work_is_told_before_the_video_is_read(
+    options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "DEEPFACE_HOME", "TORCH_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("aumer.pipeline.content_digest", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr(analysis, "open_video", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises((UsageError, WeightsError), match=said):
+        aumer.spot(performance(), fps=30, **options)
+    shared = {"workers", "settings"} if "flow" not in str(options) else set()
+    if options.get("device") == "nope":
+        shared.add("device")
+    for name in shared & options.keys():
+        with pytest.raises((UsageError, WeightsError), match=said):
+            aumer.classify(performance(), fps=30, **{name: options[name]})
 
 
 def test_hooks_and_progress_see_the_stages() -> None:

@@ -45,6 +45,19 @@ def test_an_earlier_format_is_read(tmp_path: Path) -> None:
     assert KITES.read(path)[0] == {"format": "kites-1"}
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["wide", "half"])
+def test_numbers_that_are_none_are_told_with_file_and_array(
+    tmp_path: Path, name: str, bad: float
+) -> None:
+    path = tmp_path / "kite.safetensors"
+    array = ARRAYS[name].copy()
+    array.flat[-1] = bad
+    KITES.write(path, {**ARRAYS, name: array}, {})
+    with pytest.raises(WeightsError, match=rf"kite\.safetensors: 1 of the {array.size} .* {name} "):
+        KITES.read(path)
+
+
 def test_what_is_no_such_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "kite.safetensors"
     with pytest.raises(WeightsError, match=r"no weights at .*kite\.safetensors: give .*aumer fly"):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from aumer.bench.store import FOLD_FORMAT, Store
 from aumer.bench.task import Items_, Progress, Task, Work
 from aumer.bench.workers import Workers
 from aumer.config import digest
+from aumer.process import Momentary
 
 _log = logging.getLogger("aumer")
 
@@ -134,8 +134,8 @@ def run_fold(one: Job) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
+@Momentary
+def _one_thread() -> Callable[[], None]:
     """Sums of floats depend on the number of threads; results must not. And folds run side by side,
     where threads of one would only wait for another's."""
     import torch
@@ -143,8 +143,10 @@ def _one_thread() -> Iterator[None]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
+    limits = threadpool_limits(1)
+
+    def undo() -> None:
+        limits.restore_original_limits()
         torch.set_num_threads(before)
+
+    return undo

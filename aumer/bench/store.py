@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from aumer.config import digest
 from aumer.errors import UsageError
-from aumer.files import atomic_write
+from aumer.files import atomic_write, check_folder
 
 RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
 #: What runs of recognition were called by before they had this layout.
@@ -46,8 +46,10 @@ class Store:
         """Complain where the folder cannot be this run's; write nothing.
 
         Raises:
-            UsageError: it holds another run or other files, or if `score_only` nothing.
+            UsageError: it holds another run or other files, or if `score_only` nothing; or nothing
+                can be written there.
         """
+        check_folder(self.folder)
         self.check_layout()
         if not (self.folder / RUN).exists():
             if score_only:

@@ -123,24 +123,24 @@ def run(args: argparse.Namespace, console: Console) -> int:
     targets = _plan(args, inputs, every)
     cache = cache_folder(args)
 
-    from aumer.measure import features
+    from aumer.measure import Meter
+
+    meter = Meter(face="all" if every else None, settings=settings)
 
     def work(given: Input) -> tuple[_Measured, ...]:
-        found = features(
+        found = meter.each_face(
             given.source,
-            face="all" if every else None,
             start=args.start,
             end=args.end,
             fps=args.fps,
             cache=cache,
             progress=console.progress,
-            settings=settings,
             workers=args.workers,
             **_given(args, "min_coverage"),
         )
-        return tuple(map(_Measured, found if isinstance(found, tuple) else (found,)))
+        return tuple(map(_Measured, found))
 
-    with tempfile.TemporaryFile() as table:
+    with meter, tempfile.TemporaryFile() as table:
         outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table)
         # The batch of `aumer spot` asks of results and outputs what these have as well.
         batch = _Batch(inputs, work, outputs, console)  # type: ignore[arg-type]

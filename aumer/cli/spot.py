@@ -166,7 +166,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     batch = _Batch(inputs, work, Outputs(planned, inputs, console, args.fps), console)
     try:
-        batch.run()
+        with spotter:
+            batch.run()
     except KeyboardInterrupt:
         batch.tell_interrupted(cache, overwrite=args.overwrite)
         return EXIT_INTERRUPTED

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from aumer.errors import BackendUnavailable
 from aumer.face.interface import Detector, Landmarker
 from aumer.face.models import MESH_TO_IBUG68
+from aumer.process import unannounced
 from aumer.types import FloatArray, ImageArray
 
 
@@ -38,24 +38,6 @@ def _solutions() -> Any:
         ) from error
 
 
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """TensorFlow Lite announces its delegate on file descriptor 2 whatever the log level."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # no stderr at all
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
 class MediaPipeDetector(Detector):
     """BlazeFace. Interface: `aumer.face.interface.Detector`.
 
@@ -68,7 +50,7 @@ class MediaPipeDetector(Detector):
 
     def __init__(self, threshold: float = 0.5) -> None:
         detection = _solutions().face_detection
-        with _quiet_stderr():
+        with unannounced():
             # The graphs' threads go on announcing themselves until a first result is out.
             # Full range sees faces down to about 1/20 of the image, short range those that fill it.
             self._models = [
@@ -93,6 +75,11 @@ class MediaPipeDetector(Detector):
             if rows:
                 return np.asarray(rows, np.float32)
         return np.empty((0, 5), np.float32)
+
+    def close(self) -> None:
+        for model in self._models:
+            model.close()
+        self._models = []
 
 
 class MediaPipeLandmarker(Landmarker):
@@ -123,6 +110,9 @@ class MediaPipeLandmarker(Landmarker):
             self._mesh.close()
             self._mesh = None
 
+    def close(self) -> None:
+        self.reset()  # the mesh is all that it holds
+
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:
         fresh = self._mesh is None or not self._holds(box)
         if fresh:
@@ -130,7 +120,7 @@ class MediaPipeLandmarker(Landmarker):
         x0, y0, side = self._window
         crop = _square(image, x0, y0, side)
         # The graph's threads go on announcing themselves until its first result is out.
-        with _quiet_stderr() if fresh else contextlib.nullcontext():
+        with unannounced() if fresh else contextlib.nullcontext():
             found = self._mesh.process(crop).multi_face_landmarks
         if not found:
             return None
@@ -148,7 +138,7 @@ class MediaPipeLandmarker(Landmarker):
             round(float(box[1] + box[3] - side) / 2),
             side,
         )
-        with _quiet_stderr():
+        with unannounced():
             self._mesh = self._face_mesh.FaceMesh(max_num_faces=1)
 
     def _holds(self, box: FloatArray) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from aumer.errors import BackendUnavailable, UsageError
 from aumer.face import weights as _weights
 from aumer.face.interface import Detector
 from aumer.files import StrPath
+from aumer.process import Momentary, environment
 from aumer.types import FloatArray, ImageArray
 
 #: Longer images, relative to their width, hold no face and round to nothing inside the package.
@@ -69,13 +68,25 @@ class RetinaFaceDetector(Detector):
         return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
 
 
+#: The engine that the package is to take.
+_pytorch = environment("DEEPFACE_BACKEND_ENGINE", "pytorch")
+
+
+@Momentary
+def _warnings_kept() -> Callable[[], None]:
+    """Puts back the filters of warnings, which the package changes."""
+    kept = warnings.catch_warnings()
+    kept.__enter__()
+    return lambda: kept.__exit__(None, None, None)
+
+
 def _import_package() -> tuple[Any, Any, Any]:
     """The package's PyTorch network, its detection functions and its choice of an engine.
 
     The package picks TensorFlow where that is installed, which costs seconds and memory, and
     silences every warning of the process; both are kept from happening.
     """
-    with _environment("DEEPFACE_BACKEND_ENGINE", "pytorch"), warnings.catch_warnings():
+    with _pytorch(), _warnings_kept():
         try:
             from retinaface import RetinaFace
             from retinaface.commons import backend_utils
@@ -87,19 +98,6 @@ def _import_package() -> tuple[Any, Any, Any]:
                 "first if that other package of the same import name is there)."
             ) from error
     return retinaface_pth_model, RetinaFace, backend_utils
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 def _as_model(network: Any, engine: Any) -> Callable[[Any], Any]:

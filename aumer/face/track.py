@@ -50,6 +50,7 @@ from aumer.face.people import (
     is_touched,
     was_at,
 )
+from aumer.process import use_threads
 from aumer.types import FloatArray, ImageArray
 from aumer.video.scenes import Scenes
 
@@ -151,6 +152,7 @@ class FaceTracker:
         self._min_eye_distance = min_eye_distance
         self._follow = follow
         self._several = follow == "all" or follow not in FOLLOW
+        self._made: list[Landmarker] = []  # all of them; a failure may leave one in nobody's hands
         self._spare: list[Landmarker] = []
         self._tracks: list[Person] = []
         self._scenes = Scenes()
@@ -167,18 +169,27 @@ class FaceTracker:
                 under it is no back end.
             WeightsError: a back end's weights are missing.
         """
-        first = [new_landmarker(settings.landmarker)]  # what cannot run is known now
+        use_threads()
 
         def make() -> Landmarker:
-            made = first.pop() if first else new_landmarker(settings.landmarker)
+            made = new_landmarker(settings.landmarker)
             return CarriedLandmarker(CheckedLandmarker(made)) if settings.carry else made
 
-        return cls(
-            new_detector(settings.detector),
+        first = CheckedLandmarker(make())  # what cannot run is known now
+        try:
+            detector = new_detector(settings.detector)
+        except BaseException:
+            first.close()
+            raise
+        made = cls(
+            detector,
             make,
             min_eye_distance=settings.min_eye_distance,
             follow=settings.follow,
         )
+        made._made.append(first)
+        made._spare.append(first)
+        return made
 
     def reset(self) -> None:
         """Forget everything: the next frame is treated as the first of a video."""
@@ -258,7 +269,8 @@ class FaceTracker:
         """Give back what detector and landmarkers hold; no call comes after it."""
         self.reset()
         self._detect.close()
-        for landmarker in self._spare:
+        made, self._made, self._spare = self._made, [], []
+        for landmarker in made:
             landmarker.close()
 
     # -- from one piece of a video to the next --------------------------------------------------
@@ -640,7 +652,10 @@ class FaceTracker:
             track.covered = True
 
     def _take_landmarker(self) -> Landmarker:
-        return self._spare.pop() if self._spare else CheckedLandmarker(self._new_landmarker())
+        if not self._spare:
+            self._made.append(CheckedLandmarker(self._new_landmarker()))
+            return self._made[-1]
+        return self._spare.pop()
 
     def _give_back(self, landmarker: Landmarker) -> None:
         landmarker.reset()

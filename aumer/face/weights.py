@@ -240,8 +240,9 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
     """Read the weights called `name` into `network` (on the CPU, plain tensors only, no code).
 
     Raises:
-        WeightsError: as for `find`; or the file cannot be read, or is another network's: the
-            message names the first entries that are missing, unexpected or of another shape.
+        WeightsError: as for `find`; or the file cannot be read, holds NaN or infinity, or is
+            another network's: the message names the first entries that are missing, unexpected or
+            of another shape.
     """
     file = find(name, path)
     import torch
@@ -254,8 +255,10 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
         raise WeightsError(f"cannot read weights from {file}: {reason}. {remedy}.") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"{file} holds no table of named tensors. {remedy}.")
-    from aumer.weights import fill  # not before: `aumer models list` needs no numpy
+    # Not before: `aumer models list` needs no numpy.
+    from aumer.weights import fill, require_finite
 
+    require_finite(state, str(file), f"{remedy}.")
     fill(network, state, f"{file} is not a file for {name}", f" {remedy}.")
 
 

@@ -25,6 +25,7 @@ from aumer.files import StrPath
 from aumer.learning.checkpoint import State, load_state, save_state
 from aumer.learning.machine import Machine
 from aumer.learning.settings import LearningSettings
+from aumer.process import use_threads
 
 #: Called after every epoch with its record: epoch, lr, losses, seconds; by one process alone.
 Callback = Callable[[dict[str, Any]], object]
@@ -110,6 +111,7 @@ def train(
         UsageError: a checkpoint of another run, or numbers that leave the finite.
         WeightsError: the checkpoint is damaged.
     """
+    use_threads()
     task.net.to(task.machine.device)
     with torch.random.fork_rng(devices=[]):  # the caller's generator is none of our business
         run = _Run(task, settings, seed)

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
@@ -26,10 +26,12 @@ from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
 from aumer.face.signs import eyelids, head_turn
-from aumer.face.track import FaceTracker, TrackedFace
+from aumer.face.track import TrackedFace
+from aumer.face.trackers import Trackers
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
+from aumer.process import use_threads
 from aumer.progress import Progress
 from aumer.said import Pool, gathered, once
 from aumer.types import (
@@ -156,6 +158,7 @@ class _Options(TypedDict, total=False):
     cache: FeatureCache | None
     progress: Progress | None
     workers: int | None
+    trackers: Trackers | None
 
 
 def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> Analysis:
@@ -188,6 +191,7 @@ def analyse_all(
     cache: FeatureCache | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
+    trackers: Trackers | None = None,
 ) -> tuple[Analysis, ...]:
     """The same for every face that `settings.face.follow` names, by number of first appearance.
 
@@ -203,12 +207,17 @@ def analyse_all(
             key must be `cache_key` of this very content, settings and range.
         progress: called with the number of frames decoded and the container's estimate, if any.
         workers: threads that measure motion; never changes a number.
+        trackers: of `settings.face`, to be used again for the next video; by default this call
+            makes one and closes it.
 
     Raises:
         VideoError: the source cannot be read.
-        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here.
+        UsageError: a back end's or a ROI's name is unknown, or a back end cannot run here; fewer
+            than 1 worker; or this process was forked from one that was at work already.
         WeightsError: a back end's weights are missing.
     """
+    check_workers(workers)
+    use_threads()
     cache = cache or FeatureCache(None, "")
     kept = cache.whole()
     if kept is not None:
@@ -221,8 +230,6 @@ def analyse_all(
     done = cache.chunks()
     skip = done * per_chunk
     motions = Motions(settings.motion)  # or complain now, not once motion is measured
-    tracker = FaceTracker.from_settings(settings.face)
-
     looked: set[int] = set()  # frames that are analysed; the others are kept for the watch
 
     def keep(index: int, time_s: float) -> bool:
@@ -234,8 +241,9 @@ def analyse_all(
 
     with (
         gathered() as said,
+        closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
+        lender.lent() as tracker,  # before the video is opened, since it may be unable to run
         closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
-        closing(tracker),
         Pool(workers or os.cpu_count() or 1) as pool,
     ):
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
@@ -274,6 +282,20 @@ def analyse_all(
     found = tuple(replace(one, notes=once(said)) for one in joined)
     cache.finish(_pack(found))
     return found
+
+
+def check_workers(workers: int | None) -> None:
+    """Complain of a number of threads that there cannot be.
+
+    Raises:
+        UsageError: it is not a whole number of 1 or more.
+    """
+    found: Any = workers  # what callers give may be anything
+    if found is None or (isinstance(found, int) and found >= 1):
+        return
+    raise UsageError(
+        f"workers must be a whole number of 1 or more, or None for one a core; found {workers!r}"
+    )
 
 
 def cache_key(

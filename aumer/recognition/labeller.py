@@ -11,8 +11,9 @@ from types import MappingProxyType
 import numpy as np
 
 from aumer.config import MotionSettings, RuleSettings
-from aumer.errors import UsageError
+from aumer.errors import UsageError, WeightsError
 from aumer.motion import AlignedFace
+from aumer.process import use_threads
 from aumer.recognition.clips import Clip, ClipMaker
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.spotting import noise
@@ -108,7 +109,12 @@ class Labeller:
         return [way is not None and way < _MOVES * self._rules.min_height for way in ways]
 
     def judge(self, clip: Clip) -> Verdict:
-        """A verdict on what the recogniser reads of one clip."""
+        """A verdict on what the recogniser reads of one clip.
+
+        Raises:
+            WeightsError: what its weights make of the clip is no number.
+        """
+        use_threads()
         recognizer = self.recognizer
         inputs = clip[None] if isinstance(clip, np.ndarray) else [clip]
         verdict = self._verdict(
@@ -127,6 +133,7 @@ class Labeller:
             UsageError: the recogniser does not read motion alone, or reads ROIs that the features
                 do not have, or no motion is known at that moment.
         """
+        use_threads()
         recognizer = self.recognizer
         if "motion" not in recognizer.reads:
             what = "flow maps" if recognizer.reads[0] == "flow-map" else "sequences of frames"
@@ -148,6 +155,12 @@ class Labeller:
         attribution: Callable[[str], Floats | None],
         familiar: float | None,
     ) -> Verdict:
+        if not np.isfinite(shares).all():
+            raise WeightsError(
+                f"the recogniser {self.recognizer.name!r} gives probabilities that are NaN or "
+                "infinite: its weights are damaged, or its training failed. Train it again, or "
+                "give other weights"
+            )
         probs = _named(self.recognizer.classes, shares)
         label = max(probs, key=probs.__getitem__)
         spoke = attribution(label)

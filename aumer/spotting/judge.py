@@ -30,6 +30,7 @@ from aumer.errors import ConfigError, WeightsError
 from aumer.spotting.movements import Signal
 from aumer.spotting.noise import Followed, followed, with_peaks
 from aumer.types import KINDS, BoolArray, Expression, Features, Scores
+from aumer.weights import require_finite
 
 FORMAT = "aumer-judge-1"
 #: The judge that ships, of the proposals of the rules and of the network that ship.
@@ -79,7 +80,7 @@ class Judge:
 
     @classmethod
     def load(cls, path: Path = SHIPPED) -> Judge:
-        """Raises WeightsError: no file of a judge."""
+        """Raises WeightsError: no file of a judge, or one with NaN or infinity in it."""
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
             made = cls(
@@ -95,6 +96,14 @@ class Judge:
             raise WeightsError(f"{path} is no judge of proposals: {error!r}") from error
         if found != FORMAT:
             raise WeightsError(f"{path}: this version reads the format {FORMAT!r}; found {found!r}")
+        numbers = {
+            **made.weights,
+            "bias": made.bias,
+            "named": list(made.named.values()),
+            "false_alarms": made.false_alarms,
+        }
+        arrays = {name: np.array(value) for name, value in numbers.items()}
+        require_finite(arrays, str(path), "Install aumer again")
         return made
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aumer import weights
 from aumer.config import MotionSettings, Settings
 from aumer.errors import UsageError, WeightsError
@@ -16,6 +18,7 @@ from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
+from aumer.process import use_threads
 from aumer.said import gathered
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import TrackDecoder
@@ -238,6 +241,7 @@ class NetSpotter(SpotterModel):
 
         Raises:
             UsageError: the features are of other ROIs or at another rate than the network reads.
+            WeightsError: what its weights make of the features is no number.
         """
         scores = self.scores(features)
         return scores, self.decoder(scores)
@@ -246,10 +250,18 @@ class NetSpotter(SpotterModel):
         """The ten tracks alone.
 
         Raises:
-            UsageError: as when it is called.
+            UsageError, WeightsError: as when it is called.
         """
         self._require_rate(features.rate, "the features' rate is")
-        return self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
+        use_threads()
+        found = self.net.scores(features, chunk_s=CHUNK_S, device=self._device)
+        if not np.isfinite(found.values[found.valid]).all():
+            # Finite weights can be too large for sums of 32 bits.
+            raise WeightsError(
+                f"{self.name} gives scores that are NaN or infinite: its weights are damaged, or "
+                "its training failed. Train it again, or give other weights"
+            )
+        return found
 
 
 def told(record: Mapping[str, Any]) -> str:

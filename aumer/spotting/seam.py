@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from aumer import registry
 from aumer.config import RuleSettings, Settings
 from aumer.errors import UsageError
@@ -172,6 +174,12 @@ def spotted(model: SpotterModel, features: Features) -> Spotted:
     good = isinstance(found, (tuple, list)) and len(found) == 2 and isinstance(found[0], Scores)
     if good and isinstance(found[1], (tuple, list)):
         wrong = next((e for e in found[1] if not isinstance(e, Expression)), None)
+        scores = found[0]
+        if not np.isfinite(scores.values[scores.valid]).all():
+            raise UsageError(
+                f"the spotter {model.name!r} must give finite scores in the rows that it calls "
+                "valid; found NaN or infinity"
+            )
         if wrong is None:
             return found[0], tuple(found[1])
         found = wrong

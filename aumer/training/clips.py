@@ -8,6 +8,7 @@ the reason (`Unseen`): it is scored all the same.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -33,8 +34,10 @@ from aumer.training.listing import Example, Listing, Unseen
 from aumer.types import FaceTrack, Features, Moment
 
 if TYPE_CHECKING:
-    from aumer.face.track import FaceTracker
+    from aumer.face.trackers import Trackers
     from aumer.recognition.sequences.inputs import SequenceSettings
+
+_log = logging.getLogger("aumer")
 
 #: Called with the clips that are done and all there are.
 Progress = Callable[[int, int], object]
@@ -174,26 +177,35 @@ class _Made:
 
 
 def _extract(job: _Job) -> _Made:
-    from aumer.video import content_digest
-
-    example, reading = job.example, job.reading
     try:
-        content = content_digest(example.path, fps=example.fps)
-        key = "clip-" + _digest(
-            reading.settings.face,
-            job.parts,
-            content=content,
-            reading=reading.to_dict(),
-            frames=[example.onset, example.apex, example.offset],
-        )
-        store = FeatureCache(job.cache, key)
-        kept = store.whole()
-        if kept is None:
-            kept = _inputs(example, reading, str(content), job)
-            store.finish(kept)
+        key, kept = _kept(job)
     except (NoFaceError, VideoError, UsageError) as error:
         return _Made(job.number, "", str(error), -1, 0.0)
     return _Made(job.number, key, "", int(kept["peak"]), float(kept["coverage"]))
+
+
+def _kept(job: _Job) -> tuple[str, Arrays]:
+    """A clip's name in the cache, and its arrays: kept there, or made and kept.
+
+    Raises: as `_inputs`.
+    """
+    from aumer.video import content_digest
+
+    example, reading = job.example, job.reading
+    content = content_digest(example.path, fps=example.fps)
+    key = "clip-" + _digest(
+        reading.settings.face,
+        job.parts,
+        content=content,
+        reading=reading.to_dict(),
+        frames=[example.onset, example.apex, example.offset],
+    )
+    store = FeatureCache(job.cache, key)
+    kept = store.whole()
+    if kept is None:
+        kept = _inputs(example, reading, str(content), job)
+        store.finish(kept)
+    return key, kept
 
 
 def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> Arrays:
@@ -241,7 +253,8 @@ def _track(
     store = FeatureCache(job.cache, f"track-{_digest(face, parts, **about)}")
     kept = store.whole()
     if kept is None:
-        track = follow(example.path, _tracker(face), first, last, fps=example.fps)
+        with _trackers(face).lent() as tracker:
+            track = follow(example.path, tracker, first, last, fps=example.fps)
         store.finish({name: getattr(track, name) for name in _TRACK})
         return track
     valid = np.asarray(np.isfinite(kept["boxes"]).all(axis=1), np.bool_)
@@ -249,11 +262,11 @@ def _track(
 
 
 @lru_cache(maxsize=1)
-def _tracker(face: FaceSettings) -> FaceTracker:
-    """One for all clips of a process: a clip is short, and the networks take long to load."""
-    from aumer.face.track import FaceTracker
+def _trackers(face: FaceSettings) -> Trackers:
+    """Of all clips of a process: a clip is short, and the networks take long to load."""
+    from aumer.face.trackers import Trackers
 
-    return FaceTracker.from_settings(face)
+    return Trackers(face)
 
 
 def _apex(example: Example, reading: ClipReading, track: FaceTrack) -> int:
@@ -317,6 +330,9 @@ class StoredClips:
 
     They are all in its memory then: 246 clips of 94 frames at 128 px with flow, CASME II as
     ``cnn-lstm`` reads it, are 3.4 GB; without flow, 0.4 GB.
+
+    Attributes:
+        jobs: how each is made where the cache has lost it; none where nobody knows.
     """
 
     cache: str
@@ -325,6 +341,7 @@ class StoredClips:
     subjects: tuple[str, ...]
     classes: tuple[str, ...]
     names: tuple[str, ...]
+    jobs: tuple[_Job, ...] = ()
     #: Which data set each is of is known to the listing that they were made of.
     sources: ClassVar[tuple[str, ...]] = ()
 
@@ -332,46 +349,53 @@ class StoredClips:
         return len(self.keys)
 
     def load(self) -> LabelledClips[Any]:
-        """The clips with their inputs.
+        """The clips with their inputs; what the cache has lost meanwhile is made anew.
 
         Raises:
-            UsageError: the cache was emptied meanwhile.
+            UsageError, VideoError, NoFaceError: that cannot be done any more.
         """
-        return _loaded(self.cache, self.keys, self.labels, self.subjects, self.classes, self.names)
+        which = self.cache, self.keys, self.labels, self.subjects, self.classes, self.names
+        if which not in _loaded:
+            found = self._read()
+            _loaded.clear()  # of one run at a time
+            _loaded[which] = found
+        return _loaded[which]
+
+    def _read(self) -> LabelledClips[Any]:
+        from aumer.recognition.sequences.inputs import unpack
+
+        arrays = [self._arrays(number) for number in range(len(self))]
+        goals = np.array(self.labels, np.int64)
+        told = goals, self.subjects, self.classes, self.names
+        if arrays and "map" in arrays[0]:
+            return Clips(np.stack([a["map"] for a in arrays]), *told)
+        if arrays and "motion" in arrays[0]:
+            return MotionClips(np.stack([a["motion"] for a in arrays]), *told)
+        return SequenceClips(tuple(map(unpack, arrays)), *told)
+
+    def _arrays(self, number: int) -> Arrays:
+        key = self.keys[number]
+        found = FeatureCache(self.cache, key).whole()
+        if found is not None:
+            return found
+        if self.jobs:
+            _log.info("%s is made again: the cache has lost it", self.names[number])
+            again, found = _kept(self.jobs[number])
+            if again == key:
+                return found
+        raise UsageError(
+            f"{Path(self.cache) / key}.npz was removed while it was needed, and what it was made "
+            "of has changed; run again"
+        )
 
 
-@lru_cache(maxsize=1)
-def _loaded(
-    cache: str,
-    keys: tuple[str, ...],
-    labels: tuple[int, ...],
-    subjects: tuple[str, ...],
-    classes: tuple[str, ...],
-    names: tuple[str, ...],
-) -> LabelledClips[Any]:
-    from aumer.recognition.sequences.inputs import unpack
-
-    arrays = []
-    for key in keys:
-        found = FeatureCache(cache, key).whole()
-        if found is None:
-            raise UsageError(
-                f"{Path(cache) / key}.npz was removed while it was needed; run again, and give "
-                "runs that clean the cache another folder"
-            )
-        arrays.append(found)
-    goals = np.array(labels, np.int64)
-    if arrays and "map" in arrays[0]:
-        maps = np.stack([a["map"] for a in arrays])
-        return Clips(maps, goals, subjects, classes, names)
-    if arrays and "motion" in arrays[0]:
-        return MotionClips(np.stack([a["motion"] for a in arrays]), goals, subjects, classes, names)
-    return SequenceClips(tuple(map(unpack, arrays)), goals, subjects, classes, names)
+#: What `StoredClips.load` gave last.
+_loaded: dict[tuple[object, ...], LabelledClips[Any]] = {}
 
 
 def forget() -> None:
     """Let go of the clips that `StoredClips.load` holds in this process."""
-    _loaded.cache_clear()
+    _loaded.clear()
 
 
 @dataclass(frozen=True)
@@ -432,6 +456,7 @@ def extract(
         tuple(e.subject for e, _ in seen),
         listing.classes,
         tuple(e.name for e, _ in seen),
+        tuple(job for job in jobs if done[job.number].key),
     )
     return clips, tuple(Seen(e, made.coverage) for e, made in seen), unseen
 

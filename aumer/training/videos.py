@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from aumer.cache import FeatureCache
 from aumer.config import MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.face.trackers import Trackers
 from aumer.files import StrPath
 from aumer.motion.analysis import Analysis, analyse, cache_key
 from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
@@ -140,15 +142,20 @@ def extract(
         NoFaceError: fewer than `min_coverage` of a video's frames hold a usable face.
     """
     made = []
-    for k, record in enumerate(records):
-        if progress:
-            progress(k, len(records), f"{record.subject}/{record.name}")
-        made.append(_extracted(record, settings, cache, min_coverage))
+    with closing(Trackers(settings.face)) as trackers:
+        for k, record in enumerate(records):
+            if progress:
+                progress(k, len(records), f"{record.subject}/{record.name}")
+            made.append(_extracted(record, settings, cache, min_coverage, trackers))
     return tuple(made)
 
 
 def _extracted(
-    record: VideoRecord, settings: Settings, cache: StrPath | None, min_coverage: float
+    record: VideoRecord,
+    settings: Settings,
+    cache: StrPath | None,
+    min_coverage: float,
+    trackers: Trackers,
 ) -> LabelledVideo:
     if record.path is None:
         raise UsageError(f"{record.dataset} {record.subject}/{record.name}: no video file is known")
@@ -157,7 +164,7 @@ def _extracted(
     store = None
     if cache is not None and (content := content_digest(record.path, fps=fps)):
         store = FeatureCache(cache, cache_key(content, settings, None, None))
-    found = analyse(record.path, settings, fps=fps, cache=store)
+    found = analyse(record.path, settings, fps=fps, cache=store, trackers=trackers)
     return LabelledVideo(
         record.subject,
         record.name,
@@ -268,6 +275,16 @@ class NeutralFilms:
         min_coverage: float = 0.1,
     ) -> tuple[LabelledVideo, ...]:
         """Film and measure. Args and errors as `extract`; one film at a time is on the disk."""
+        with closing(Trackers(self._settings.face)) as trackers:
+            return self._extracted(trackers, cache, progress, min_coverage)
+
+    def _extracted(
+        self,
+        trackers: Trackers,
+        cache: StrPath | None,
+        progress: Callable[[int, int, str], object] | None,
+        min_coverage: float,
+    ) -> tuple[LabelledVideo, ...]:
         made: list[LabelledVideo] = []
         for place, (subject, path, neutral) in enumerate(self._recordings):
             content = content_digest(path)
@@ -277,7 +294,7 @@ class NeutralFilms:
                 film = self._film(neutral, place, number)
                 key = digest([content, VERSION, neutral.first, repr(film.timeline), film.seed])
                 store = FeatureCache(cache, cache_key(key, self._settings, None, None))
-                found = self._measured(film, path, store)
+                found = self._measured(film, path, store, trackers)
                 annotations = tuple(
                     Annotation(
                         subject,
@@ -308,14 +325,16 @@ class NeutralFilms:
         )
         return neutral.film(performance, seed=self._seed + number)
 
-    def _measured(self, film: NeutralFilm, path: Path, store: FeatureCache) -> Analysis:
+    def _measured(
+        self, film: NeutralFilm, path: Path, store: FeatureCache, trackers: Trackers
+    ) -> Analysis:
         if store.whole() is not None:  # then the film itself is not needed
             return analyse(path, self._settings, cache=store)
         with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
             made = Path(folder) / "film.avi"
             # Lossless: the recording's own compression is all that there shall be.
             write_shot(made, film.shot(), codec="FFV1")
-            return analyse(made, self._settings, cache=store)
+            return analyse(made, self._settings, cache=store, trackers=trackers)
 
 
 def _read_truth(

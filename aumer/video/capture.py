@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import VideoError
+from aumer.process import Momentary
 from aumer.types import ImageArray
 
 
@@ -56,26 +56,23 @@ def readable(name: str) -> Iterator[None]:
         raise VideoError(f"cannot read {printable(name)}: {error.strerror or error}") from error
 
 
-_quiet_lock = threading.Lock()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
+@Momentary
+def quiet() -> Callable[[], None]:
     """Keeps OpenCV and its FFmpeg from writing to stderr what an exception will say.
 
     OpenCV reads the FFmpeg level once, when it opens its first video; it is put in the environment
     for that moment only, and not at all if the user chose one.
     """
     name = "OPENCV_FFMPEG_LOGLEVEL"
-    with _quiet_lock:
-        chosen = name in os.environ or "OPENCV_FFMPEG_DEBUG" in os.environ
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(0)  # silent
+    chosen = name in os.environ or "OPENCV_FFMPEG_DEBUG" in os.environ
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)  # silent
+    if not chosen:
+        os.environ[name] = "-8"  # AV_LOG_QUIET
+
+    def undo() -> None:
+        cv2.setLogLevel(level)
         if not chosen:
-            os.environ[name] = "-8"  # AV_LOG_QUIET
-        try:
-            yield
-        finally:
-            cv2.setLogLevel(level)
-            if not chosen:
-                os.environ.pop(name, None)
+            os.environ.pop(name, None)
+
+    return undo

@@ -240,15 +240,15 @@ def test_failing(
 
 
 def at(name: str, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`measure.features` raises this at the video of that name."""
-    original = measure.features
+    """`Meter.each_face` raises this at the video of that name."""
+    original = measure.Meter.each_face
 
-    def call(video: Any, **options: Any) -> Any:
+    def call(self: measure.Meter, video: Any, **options: Any) -> Any:
         if Path(video).name == name:
             raise error
-        return original(video, **options)
+        return original(self, video, **options)
 
-    monkeypatch.setattr(measure, "features", call)
+    monkeypatch.setattr(measure.Meter, "each_face", call)
 
 
 def test_interrupted(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

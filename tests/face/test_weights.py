@@ -181,6 +181,18 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, state: object) -> N
         _load(_network(), tmp_path / "w", state)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["a.weight", "b.running_var"])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, name: str, bad: float) -> None:
+    network = _network()
+    before = [p.clone() for p in network.parameters()]
+    state = {k: v.clone() for k, v in _network().state_dict().items()}
+    state[name].view(-1)[0] = bad
+    with pytest.raises(WeightsError, match=f"w: 1 of the .* numbers of {name} are NaN or infinite"):
+        _load(network, tmp_path / "w", state)
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "code"])
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "w"

@@ -147,6 +147,15 @@ def test_a_file_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(WeightsError, match="no judge of proposals"):
             Judge.load(path)
+    for where in ("weights", "named", None):
+        for bad in (float("nan"), float("inf"), 1e999):
+            about = judge.shipped().to_dict()
+            place = about if where is None else about[where]
+            name = "bias" if where is None else next(iter(place))
+            place[name] = bad
+            path.write_text(json.dumps(about))
+            with pytest.raises(WeightsError, match=r"judge\.json: .*NaN or infinite"):
+                Judge.load(path)
     path.write_text(json.dumps({**judge.shipped().to_dict(), "format": "aumer-judge-9"}))
     with pytest.raises(WeightsError, match="aumer-judge-9"):
         Judge.load(path)

@@ -74,6 +74,27 @@ def test_a_card_with_a_decoder_of_another_version_is_named(tmp_path: Path) -> No
         NetSpotter.load(path)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> None:
+    path = tmp_path / "broken.safetensors"
+    net = untrained()
+    name, first = next(iter(net.named_parameters()))
+    with torch.no_grad():
+        first.view(-1)[0] = bad
+    NetSpotter(net).save(path)
+    with pytest.raises(WeightsError, match=rf"broken\.safetensors: 1 of .* numbers of {name} are"):
+        NetSpotter.load(path)
+
+
+def test_finite_weights_whose_scores_are_not_are_refused() -> None:
+    net = untrained()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(3e38)
+    with pytest.raises(WeightsError, match="scores that are NaN or infinite"):
+        NetSpotter(net)(features())
+
+
 def test_weights_and_graph_have_digests_of_their_own() -> None:
     first, second = NetSpotter(untrained(0)), NetSpotter(untrained(1))
     assert first.digests["weights"] != second.digests["weights"]

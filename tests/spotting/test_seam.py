@@ -219,3 +219,15 @@ def test_a_list_of_expressions_will_do_and_other_things_will_not() -> None:
     assert spotted(made, features()) == (scores, (one(features()),))
     with pytest.raises(UsageError, match=r"must return \(Scores.*found 'smile'"):
         spotted(resolve(lambda f: (scores, ["smile"]), SETTINGS), features())
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    def broken(given: Features) -> Spotted:
+        scores, found = quiet(given)
+        values = scores.values.copy()
+        values[len(values) // 2] = np.nan
+        return replace(scores, values=values), found
+
+    model = resolve(broken, load_settings())
+    with pytest.raises(UsageError, match="finite scores"):
+        spotted(model, features())

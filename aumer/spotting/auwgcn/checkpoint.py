@@ -60,6 +60,7 @@ def load_checkpoint(path: StrPath) -> SpotNet:
     # The file holds the matrix as the layer uses it.
     net = SpotNet(replace(NetConfig.preset("published"), normalisation="none"), graph)
     net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
+    weights.require_finite(ours, str(path), "Copy or download it again")
     ours |= {"input_mean": net.input_mean, "input_std": net.input_std}
     weights.fill(net, ours, f"{path} holds other weights than AUW-GCN has")
     return net.eval()

@@ -1,0 +1,125 @@
+"""The state that all of a process shares: changed for a moment, and left behind by a fork."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+
+from aumer.errors import UsageError
+
+Undo = Callable[[], None]
+
+
+class Momentary:
+    """A change of the process for as long as anybody needs it, in however many threads.
+
+    Nested and concurrent blocks make the change once; the last one that ends undoes it. (Each on
+    its own would save and restore what another has changed: the change would stay for ever.)
+
+    Args:
+        change: makes the change and returns what undoes it.
+    """
+
+    def __init__(self, change: Callable[[], Undo]) -> None:
+        self._change = change
+        self._lock = threading.Lock()
+        self._users = 0
+        self._undo: Undo | None = None
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._users:
+                self._undo = self._change()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    undo, self._undo = self._undo, None
+                    assert undo is not None
+                    undo()
+
+
+def environment(name: str, value: str) -> Momentary:
+    """An environment variable that is set for a moment."""
+
+    def change() -> Undo:
+        before = os.environ.get(name)
+        os.environ[name] = value
+
+        def undo() -> None:
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+        return undo
+
+    return Momentary(change)
+
+
+#: What TensorFlow Lite, glog and absl announce whatever their log level.
+_ANNOUNCED = re.compile(
+    rb"INFO: Created TensorFlow Lite |WARNING: All log messages before absl|[IW]\d{4,8} "
+)
+
+
+def _hold_stderr() -> Undo:
+    try:
+        saved = os.dup(2)
+    except OSError:  # no stderr at all
+        return lambda: None
+    try:
+        held = tempfile.TemporaryFile()  # noqa: SIM115  # closed by what undoes this
+    except OSError:  # no room: rather noise than silence
+        os.close(saved)
+        return lambda: None
+    os.dup2(held.fileno(), 2)
+
+    def undo() -> None:
+        os.dup2(saved, 2)
+        os.close(saved)
+        with held, contextlib.suppress(OSError):
+            held.seek(0)
+            for line in held:
+                if not _ANNOUNCED.match(line):
+                    os.write(2, line)
+
+    return undo
+
+
+#: Keeps C++ libraries' announcements from file descriptor 2. Whatever else is written there
+#: meanwhile, by other threads for instance, comes out when the last block ends.
+unannounced = Momentary(_hold_stderr)
+
+
+# -- forks -----------------------------------------------------------------------------------
+
+_registered = threading.Event()
+_orphaned = threading.Event()
+
+
+def use_threads() -> None:
+    """Say that threads of libraries (OpenCV, torch, a part's own) are about to be used here.
+
+    Raises:
+        UsageError: this process was forked from one that had used them. None of its threads came
+            along, and whoever waits for one waits for ever.
+    """
+    if _orphaned.is_set():
+        raise UsageError(
+            f"process {os.getpid()} was forked from one in which aumer was at work already: the "
+            "threads of its networks did not come along, and it would wait for them for ever. Use "
+            'spawn: multiprocessing.get_context("spawn"), or joblib, whose workers are fine; or '
+            "fork before aumer's first call"
+        )
+    if not _registered.is_set() and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_orphaned.set)
+        _registered.set()
