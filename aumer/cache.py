@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +19,8 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.files import atomic_write
+from aumer.foreign import read_arrays
+from aumer.names import expanded
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -28,7 +28,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 def default_folder() -> Path:
     """``$AUMER_CACHE``, or the user's cache folder as the platform has it."""
     if os.environ.get("AUMER_CACHE"):
-        return Path(os.environ["AUMER_CACHE"]).expanduser()
+        return expanded(os.environ["AUMER_CACHE"])
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":
@@ -48,7 +48,7 @@ class FeatureCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, key: str) -> None:
-        self._folder = None if folder is None else Path(folder).expanduser()
+        self._folder = None if folder is None else expanded(folder)
         self._key = key
         self._memory: dict[int, Arrays] = {}
         self._last: tuple[int, Arrays] = (-1, {})
@@ -126,8 +126,6 @@ def _write(path: Path, arrays: Arrays) -> None:
 def _read(path: Path) -> Arrays | None:
     """The arrays of a file, or `None` where it is absent or damaged (then it is made anew)."""
     try:
-        # np.load leaves open a damaged file that it opened itself.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return read_arrays(path, "features")
+    except UsageError:
         return None

@@ -13,6 +13,7 @@ import numpy as np
 
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import reason
 from aumer.results.schema import Node, compact, jsonable, printable
 from aumer.types import (
     Expression,
@@ -234,7 +235,7 @@ class SpotResult:
         try:
             data = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"not JSON: {error}") from error
+            raise UsageError(f"not JSON: {reason(error)}") from error
         return cls.from_dict(data)
 
     @classmethod

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from aumer.errors import UsageError, VideoError
-from aumer.types import Frame, VideoInfo
+from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
 from aumer.video.sources import FrameSource, Source, open_source
 
 Keep: TypeAlias = Callable[[int, float], bool]
@@ -216,8 +216,9 @@ class _Pump:
 
 
 def positive(name: str, value: float | None) -> float | None:
-    if value is not None and not 0 < value < math.inf:
-        raise UsageError(f"{name} must be a number above 0, found {value}")
+    if value is not None and not MIN_RATE <= value <= MAX_RATE:
+        allowed = f"a number above 0: from {MIN_RATE:g} to {MAX_RATE:g}"
+        raise UsageError(f"{name} must be {allowed}, found {value}")
     return None if value is None else float(value)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, VideoError
 from aumer.files import exists
+from aumer.names import expanded
 from aumer.types import ImageArray, VideoInfo
 from aumer.video.camera import open_camera
 from aumer.video.file import FileSource
@@ -60,7 +61,7 @@ def existing_path(source: object) -> Path:
         )
     text = os.fspath(source)
     with readable(text):
-        path = Path(text).expanduser()
+        path = expanded(text)
         there = exists(path)
     if not there:
         if "://" in text:

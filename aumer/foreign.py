@@ -1,0 +1,124 @@
+"""Bytes that others made: whatever a parser raises of them is one line that names the file.
+
+A parser of JSON, TOML, XML, ZIP or pickles raises dozens of kinds of errors on bytes that are not
+its own, and every list of them has proved too short. So `foreign` takes them all, and what stands
+under it must be short: the parsing alone, lest it hide a slip of our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from aumer.errors import AumerError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+StrPath = str | os.PathLike[str]
+
+#: Bytes that an archive may unpack to whatever its size is, and at most.
+FREE, MOST = 64 << 20, 16 << 30
+#: How much larger than the archive, beyond `FREE`. Rows of zeros and NaN shrink to a hundredth.
+RATIO = 400
+#: Letters of a parser's words in a message.
+_LONGEST = 300
+
+
+@contextlib.contextmanager
+def foreign(
+    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+) -> Iterator[None]:
+    """Turns whatever is raised into ``cannot read WHAT from PATH: REASON``, in one line.
+
+    An `error` that names the path already passes as it is; interrupts always do.
+
+    Args:
+        what: should be there, as messages call it: "a graph".
+        error: is raised.
+        advice: follows, as sentences.
+    """
+    try:
+        yield
+    except Exception as found:
+        if isinstance(found, error) and os.fspath(path) in str(found):
+            raise
+        text = f"cannot read {what} from {os.fspath(path)}: {reason(found)}"
+        raise error(f"{text}. {advice}" if advice else text) from found
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, for a user, in one printable line."""
+    said = plain_line(str(error))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no text in {error.encoding.upper()}, as byte {error.start} shows"
+    if "allow_pickle" in said:  # numpy's words would advise to unpickle whatever it is
+        return "it holds something else than plain numbers"
+    if isinstance(error, KeyError):
+        return f"{said} is missing"
+    if not said or isinstance(error, (TypeError, AttributeError, IndexError, AssertionError)):
+        return f"it is made in another way ({type(error).__name__}{said and ': '}{said})"
+    return said
+
+
+def plain_line(text: str) -> str:
+    """A text in one line, without what steers a terminal, and cut where it is endless."""
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def read_json(
+    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+) -> Any:
+    """The value in a JSON file in UTF-8.
+
+    Raises:
+        error: there is no such file, or it cannot be read or parsed; see `foreign`.
+    """
+    with foreign(path, what, error, advice):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_arrays(
+    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an ``.npz`` file by name.
+
+    Raises:
+        error: there is no such file, it is none or damaged, or unpacks to absurd sizes.
+    """
+    import numpy as np
+
+    # np.load leaves open a damaged file that it opened itself.
+    with foreign(path, what, error, advice), Path(path).open("rb") as file:
+        check_archive(file)
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def check_archive(file: IO[bytes]) -> None:
+    """Complain of a ZIP archive that would unpack to absurd sizes; the file is rewound.
+
+    What is unpacked never exceeds what the archive declares, so this is all there is to know.
+
+    Raises:
+        ValueError: it would.
+        zipfile.BadZipFile, OSError, ...: as `zipfile` has them.
+    """
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        declared = sum(member.file_size for member in archive.infolist())
+    file.seek(0)
+    if declared > MOST or declared > max(FREE, RATIO * size):
+        raise ValueError(f"{size} bytes that would unpack to {declared} are taken for a trap")
