@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import zipfile
 from collections.abc import Iterator
@@ -48,8 +49,19 @@ def foreign(
     except Exception as found:
         if isinstance(found, error) and os.fspath(path) in str(found):
             raise
-        text = f"cannot read {what} from {os.fspath(path)}: {reason(found)}"
+        text = f"cannot read {what} from {plain_line(os.fspath(path))}: {reason(found)}"
         raise error(f"{text}. {advice}" if advice else text) from found
+
+
+@contextlib.contextmanager
+def named(place: StrPath) -> Iterator[None]:
+    """Puts ``PLACE: `` before one of aumer's errors that does not say where it is."""
+    try:
+        yield
+    except AumerError as found:
+        if os.fspath(place) in str(found):
+            raise
+        raise type(found)(f"{os.fspath(place)}: {found}") from found
 
 
 def reason(error: BaseException) -> str:
@@ -74,6 +86,7 @@ def reason(error: BaseException) -> str:
 
 def plain_line(text: str) -> str:
     """A text in one line, without what steers a terminal, and cut where it is endless."""
+    text = text[: 4 * _LONGEST]
     line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
 
@@ -98,13 +111,33 @@ def read_arrays(
     Raises:
         error: there is no such file, it is none or damaged, or unpacks to absurd sizes.
     """
-    import numpy as np
-
-    # np.load leaves open a damaged file that it opened itself.
+    # np.load leaves open a damaged file that it opened itself, and believes what it claims.
     with foreign(path, what, error, advice), Path(path).open("rb") as file:
         check_archive(file)
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        with zipfile.ZipFile(file) as archive:
+            return {
+                member.filename.removesuffix(".npy"): _array(archive, member)
+                for member in archive.infolist()
+            }
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """A member of an ``.npz`` file, if it has as many bytes as its header says."""
+    from numpy.lib import format as npy
+
+    with archive.open(member) as file:
+        header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        version = npy.read_magic(file)
+        if version not in header:
+            raise ValueError(f"{member.filename} is an array of numpy's format {version}")
+        shape, _, dtype = header[version](file)
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} holds something else than plain numbers")
+        if math.prod(shape) * dtype.itemsize > member.file_size:
+            raise ValueError(f"{member.filename} is shorter than it says")
+    with archive.open(member) as file:
+        found: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        return found
 
 
 def check_archive(file: IO[bytes]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from os import PathLike
@@ -199,8 +199,20 @@ def layered(cls: type[T], *layers: Layer) -> T:
             wrong += _missing(cls, values, "")
         if wrong:
             raise ConfigError(f"{source}: {' '.join(wrong)} Keys are: {', '.join(_names(cls))}.")
-    made: T = _made(cls, values)
+    try:
+        made: T = _made(cls, values)
+    except ConfigError as error:
+        raise ConfigError(f"{_whose(str(error), layers)}{error}") from error
     return made
+
+
+def _whose(said: str, layers: Sequence[Layer]) -> str:
+    """The place whose value an error speaks of, the last that gives one, as its beginning."""
+    for layer in reversed(layers):
+        for path in paths(layer.values):
+            if re.search(rf"(?<!\w){re.escape(path.rpartition('.')[2])}(?!\w)", said):
+                return f"{layer.source}: "
+    return f"{layers[0].source}: " if len(layers) == 1 else ""
 
 
 def origins(cls: type, *layers: Layer) -> dict[str, str]:

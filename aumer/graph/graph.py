@@ -629,7 +629,8 @@ def _read_json(path: Path) -> AUGraph:
 def _read_npy(path: Path) -> AUGraph:
     with foreign(path, "a graph"), path.open("rb") as file:
         weights = np.load(file, allow_pickle=False)
-    graph = AUGraph.from_matrix(weights, name=path.stem)
+    with foreign(path, "a graph"):
+        graph = AUGraph.from_matrix(weights, name=path.stem)
     return AUGraph(graph.rois, graph.weights, graph.name, {"made": "file", "file": path.name})
 
 

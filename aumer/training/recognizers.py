@@ -21,6 +21,7 @@ from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, check_target
+from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded, is_file
@@ -128,7 +129,8 @@ def read_config(
     )
     if config.settings and "settings" not in given and is_file(here / config.settings):
         config = replace(config, settings=str(here / config.settings))
-    untrained(config)  # what is wrong with it is told now, not after the clips were made
+    with named(path):
+        untrained(config)  # what is wrong with it is told now, not after the clips were made
     return config
 
 

@@ -15,6 +15,7 @@ from aumer.config import Settings, load_settings
 from aumer.data import load as load_data_set
 from aumer.errors import ConfigError, UsageError
 from aumer.files import check_target
+from aumer.foreign import named
 from aumer.graph import AUGraph
 from aumer.learning.engine import Callback
 from aumer.learning.log import tensorboard, write_log
@@ -140,7 +141,8 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
         graph=beside("graph", config.graph),
         settings=beside("settings", config.settings),
     )
-    check(config)
+    with named(path):
+        check(config)
     return config
 
 
