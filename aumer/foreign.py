@@ -49,8 +49,8 @@ def foreign(
     except Exception as found:
         if isinstance(found, error) and os.fspath(path) in str(found):
             raise
-        text = f"cannot read {what} from {plain_line(os.fspath(path))}: {reason(found)}"
-        raise error(f"{text}. {advice}" if advice else text) from found
+        text = f"cannot read {what} from {os.fspath(path)}: {reason(found)}"
+        raise error(shown(f"{text}. {advice}" if advice else text)) from found
 
 
 @contextlib.contextmanager
@@ -86,9 +86,13 @@ def reason(error: BaseException) -> str:
 
 def plain_line(text: str) -> str:
     """A text in one line, without what steers a terminal, and cut where it is endless."""
-    text = text[: 4 * _LONGEST]
-    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    line = shown(" ".join(text[: 4 * _LONGEST].split()))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def shown(text: str) -> str:
+    """A text without line breaks and what else steers a terminal: names of files may hold any."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def read_json(
@@ -100,7 +104,11 @@ def read_json(
         error: there is no such file, or it cannot be read or parsed; see `foreign`.
     """
     with foreign(path, what, error, advice):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_none)
+
+
+def _none(name: str) -> Any:
+    raise ValueError(f"{name} is no number that JSON has")
 
 
 def read_arrays(

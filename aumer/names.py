@@ -50,7 +50,7 @@ def file_name(name: str) -> str:
 def name_of(file: str) -> str:
     """The text that `file_name` made this of; what it did not make, or has cut, stays as it is."""
     plain, _, _ = file.partition("~")
-    bare = unquote_to_bytes(plain).decode("utf-8", "replace")
+    bare = "" if file == "%" else unquote_to_bytes(plain).decode("utf-8", "replace")
     return bare if file_name(bare) == file else file
 
 

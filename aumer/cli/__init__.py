@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from aumer import plugins, registry
 from aumer.cli.console import Console, abandon_stdout, interrupted
-from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
+from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, AumerError, did_you_mean
 
 #: The commands in the order of the help; others come after them.
 COMMANDS = (
@@ -46,8 +46,16 @@ def _main(argv: Sequence[str] | None) -> int:
             console.error(str(error))
         return error.exit_code
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk
+            abandon_stdout()
+            with Console() as console:
+                console.error(f"cannot write to stdout: {error.strerror or error}")
+            return EXIT_USAGE
         return done.code if isinstance(done.code, int) else 0
     with Console(args.verbose, quiet=args.quiet) as console:
         try:

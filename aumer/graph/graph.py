@@ -620,10 +620,8 @@ def _read_json(path: Path) -> AUGraph:
     content = read_json(path, "a graph")
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no graph: its JSON must be a table with rois and weights")
-    try:
+    with foreign(path, "a graph that fits"):
         return AUGraph.from_dict(content)
-    except (UsageError, TypeError) as error:
-        raise UsageError(f"{path} holds no graph that fits: {error}") from error
 
 
 def _read_npy(path: Path) -> AUGraph:

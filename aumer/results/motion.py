@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
-from aumer.foreign import foreign, read_arrays
+from aumer.foreign import foreign, read_arrays, shown
 from aumer.results.formats import check_suffix
 from aumer.results.schema import printable
+from aumer.tables.cells import csv_line
 from aumer.types import FaceTrack, Features, FloatArray, VideoInfo, runs
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Motion:
         """
         features, table = self.features, motion_table(self.features, unit)
         rois = len(features.rois)
-        name, face = printable(self.video.name), self.face
+        (name,), face = csv_line([printable(self.video.name)]), self.face
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if header:
@@ -224,7 +225,7 @@ class Motion:
 
     def title(self) -> str:
         """The video's name, and which face where there may be several."""
-        name = printable(self.video.name)
+        name = shown(printable(self.video.name))
         return name if self.face is None else f"{name}, face {self.face}"
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
-from aumer.foreign import reason
+from aumer.foreign import reason, shown
 from aumer.results.schema import Node, compact, jsonable, printable
 from aumer.types import (
     Expression,
@@ -336,7 +336,7 @@ class SpotResult:
 
     def title(self) -> str:
         """The video's name, and which face where there may be several."""
-        name = printable(self.video.name)
+        name = shown(printable(self.video.name))
         return name if self.face is None else f"{name}, face {self.face}"
 
     def _table(self) -> tuple[list[list[str]], str]:

@@ -28,6 +28,7 @@ from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
 from aumer.simulate.timeline import Timeline, draw
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
+from aumer.tables.cells import csv_line
 from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
 
 Signal = npt.NDArray[np.float64]
@@ -311,7 +312,7 @@ def write_features(
             written.append(path)
         for e, event in zip(video.expressions, video.timeline.events, strict=False):
             table.writerow(
-                [video.subject, video.name, e.kind, e.onset, e.apex, e.offset]
+                csv_line([video.subject, video.name, e.kind, e.onset, e.apex, e.offset])
                 + [f"{s:.4f}" for s in (e.onset_s, e.apex_s, e.offset_s)]
                 + [f"{video.features.rate:g}", code_of(event.aus), f"{event.intensity:.3f}"]
             )

@@ -286,6 +286,25 @@ def decoded(path: StrPath, content: bytes) -> str:
     return text
 
 
+#: Texts that spreadsheets would take for formulas and run, one quote more before them or not.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def csv_line(cells: Iterable[Any]) -> list[Any]:
+    """The cells of a line of CSV as they can be written: a text that a spreadsheet would take for
+    a formula gets a quote before it, as spreadsheets have it; `sheets` takes it off again."""
+    return [
+        f"'{cell}"
+        if isinstance(cell, str) and _FORMULA.match(cell) and number_of(cell) is None
+        else cell
+        for cell in cells
+    ]
+
+
+def _bare(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
     """Cells of every line, and what separates them."""
     first = re.search(r"[^\r\n]*\S[^\r\n]*", text)
@@ -303,7 +322,7 @@ def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
     lines: list[list[Any]] = []
     try:
         for cells in reader:
-            lines.append(cells)
+            lines.append([_bare(cell) for cell in cells])
             # A cell may hold line breaks: the next line keeps the number that an editor shows.
             lines += [[]] * (reader.line_num - len(lines))
     except csv.Error as error:
