@@ -418,7 +418,7 @@ def test_the_fuzzer_finds_nothing() -> None:
     if not (ROOT / "benchmarks" / "studies" / "robustness.py").is_file():
         pytest.skip("no checkout")
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.studies.robustness", "--cases", "12", "--seed", "1"],
+        [sys.executable, "-m", "benchmarks.studies.robustness", "--cases", "200", "--seed", "1"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -114,7 +114,8 @@ def read_config(
     """
     path, changes = expanded(path), overrides or {}
     file = strict.Layer(str(path), strict.read_toml(path))
-    config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
+    with named(path):
+        config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
     here, given = path.resolve().parent, strict.paths(strict.nested(changes))
 
     def absolute(key: str, name: str) -> str:

@@ -425,7 +425,7 @@ def whole(name: str, kind: Kind, folder: Path) -> None:
 
 def main() -> None:
     parser = options(__doc__)
-    parser.add_argument("--cases", type=int, default=2000, help="of each kind (default 2000)")
+    parser.add_argument("--cases", type=int, default=2000, help="of all kinds (default 2000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", metavar="KIND", help="these kinds alone")
     parser.add_argument("--slow", type=float, default=20.0, help="seconds a case may take (20)")
@@ -437,12 +437,14 @@ def main() -> None:
     seen: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for name, kind in written(folder):
-            if arguments.only and name not in arguments.only:
-                continue
+        kinds = dict(written(folder))
+        if arguments.only:
+            kinds = {name: kinds[name] for name in arguments.only}
+        each = -(-arguments.cases // len(kinds))
+        for name, kind in kinds.items():
             count: Counter[str] = Counter()
             whole(name, kind, folder)
-            for number in range(arguments.cases):
+            for number in range(each):
                 chance = random.Random(f"{arguments.seed}/{name}/{number}")
                 case, path = kind.made(chance), None
                 if isinstance(case, bytes):
@@ -458,11 +460,10 @@ def main() -> None:
                     if seen[f"{name}: {wrong}"] == 1:
                         print(f"{name}, case {number}: {wrong}", file=sys.stderr, flush=True)
             report.line(
-                f"{name:<28}{arguments.cases:7}{count['refused']:9}{count['taken']:7}"
-                f"{count['failed']:8}"
+                f"{name:<28}{each:7}{count['refused']:9}{count['taken']:7}{count['failed']:8}"
             )
             total += count
-            total["tried"] += arguments.cases
+            total["tried"] += each
     report.line(f"{total['tried']} tried, {total['failed']} failed")
     if arguments.save:
         report.save("robustness.txt")
