@@ -234,7 +234,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
         stem = (tmp_path / name).with_suffix(".npz")
         assert f"aumer features VIDEO -o {stem}" in str(refused.value)
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(UsageError, match="is not an"):
+    with pytest.raises(UsageError, match="cannot read an"):
         load_features(tmp_path / "one.npy")
     np.savez(tmp_path / "other.npz", feature=np.zeros(3))
     with pytest.raises(UsageError, match=r"does not hold aumer's features.*'missing'"):
