@@ -23,6 +23,8 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.files import atomic_write
+from aumer.foreign import read_arrays
+from aumer.names import expanded
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -32,7 +34,7 @@ _log = logging.getLogger("aumer")
 def default_folder() -> Path:
     """``$AUMER_CACHE``, or the user's cache folder as the platform has it."""
     if os.environ.get("AUMER_CACHE"):
-        return Path(os.environ["AUMER_CACHE"]).expanduser()
+        return expanded(os.environ["AUMER_CACHE"])
     if sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     elif os.name == "nt":
@@ -55,7 +57,7 @@ class FeatureCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, key: str | None) -> None:
-        self._folder = None if folder is None or key is None else Path(folder).expanduser()
+        self._folder = None if folder is None or key is None else expanded(folder)
         self._key = key
         self._memory: dict[int, Arrays] = {}
         self._last: tuple[int, Arrays] = (-1, {})
@@ -169,13 +171,9 @@ def _read(path: Path, label: str) -> Arrays | None:
     """The arrays of a file, or `None` where it is absent, damaged, or says that it is another's;
     then it is made anew."""
     try:
-        # np.load leaves open a damaged file that it opened itself.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+        found = read_arrays(path, "features")
         holds = json.loads(str(found.pop(_HOLDS)))
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # foreign bytes raise any of a dozen kinds
+    except (UsageError, KeyError, ValueError) as error:
         _log.debug("%s is made anew: %s: %s", path, type(error).__name__, error)
         return None
     if holds != [label, sorted(found)]:

@@ -16,7 +16,7 @@ from numbers import Integral
 from os import PathLike
 from typing import Any
 
-from aumer.strict import ALSO, Layer, layered, nested, preset, read_toml, require
+from aumer.strict import ALSO, Layer, layered, nested, preset, read_toml, require, within
 
 #: Which face is followed, but for its number.
 FOLLOW = ("largest", "left", "right", "all")
@@ -58,12 +58,15 @@ class FaceSettings:
             self.follow,
             f"{', '.join(FOLLOW)} or the number of a face, from 1, in plain digits",
         )
-        require(self.min_eye_distance > 0, "face.min_eye_distance", self.min_eye_distance, "> 0")
-        require(self.restart_s >= 1, "face.restart_s", self.restart_s, ">= 1 second")
+        within("face.min_eye_distance", self.min_eye_distance, 1, 10_000, "px")
+        within("face.restart_s", self.restart_s, 1, DAY_S, "seconds")
 
 
 #: How sensitive the rules are, by name; a number is false alarms a minute of rest.
 SENSITIVITIES = ("low", "normal", "high")
+
+#: The longest that any time in settings may be; seconds.
+DAY_S = 86_400.0
 
 #: How the motion of ROIs is measured: by windows that are looked for (ours, `aumer.motion.windows`;
 #: the same by torch, for a GPU), from dense flow on aligned crops with MDMO (`aumer.motion.dense`),
@@ -114,10 +117,8 @@ class MotionSettings:
             self.roi_radius,
             "from 1 px to an eighth of motion.crop",
         )
-        require(self.max_gap_s > 0, "motion.max_gap_s", self.max_gap_s, "> 0")
-        require(
-            self.max_head_residual > 0, "motion.max_head_residual", self.max_head_residual, "> 0"
-        )
+        within("motion.max_gap_s", self.max_gap_s, 0.001, 60, "seconds")
+        within("motion.max_head_residual", self.max_head_residual, 0.001, 1024, "px")
         require(
             self.preset == "published" or not self.published_8bit,
             "motion.published_8bit",
@@ -168,14 +169,16 @@ class RuleSettings:
     overlap: float
 
     def __post_init__(self) -> None:
-        positive = ("smooth_s", "noise_s", "reference_s", "drift_s", "rest_level_s", "min_height")
-        for name in (*positive, "min_s", "micro_max_s"):
-            value = getattr(self, name)
-            require(value > 0, f"rules.{name}", value, "> 0")
-        factors = ("noise_factor", "drift_factor", "turn", "blink")
-        for name in (*factors, "lookahead_s", "hold_s", "rest", "rest_s"):
-            value = getattr(self, name)
-            require(value >= 0, f"rules.{name}", value, ">= 0")
+        for name in ("smooth_s", "noise_s", "reference_s", "drift_s", "rest_level_s"):
+            within(f"rules.{name}", getattr(self, name), 0.001, 3600, "seconds")
+        for name in ("min_s", "max_s", "micro_max_s"):
+            within(f"rules.{name}", getattr(self, name), 0.001, DAY_S, "seconds")
+        within("rules.min_height", self.min_height, 1e-6, 10, "outer-eye distances")
+        for name in ("lookahead_s", "hold_s", "rest_s"):
+            within(f"rules.{name}", getattr(self, name), 0, 3600, "seconds")
+        within("rules.noise_window_s", self.noise_window_s, 0, DAY_S, "seconds")
+        for name in ("noise_factor", "drift_factor", "turn", "blink", "rest"):
+            within(f"rules.{name}", getattr(self, name), 0, 1e6)
         object.__setattr__(self, "sensitivity", _sensitivity(self.sensitivity))
         window = self.noise_window_s
         # In less, one expression leaves no rest.

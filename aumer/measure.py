@@ -125,8 +125,9 @@ class Meter:
         self._spotter = Spotter(model=_SpotsNothing(), face=face, settings=settings)
         if self._spotter.settings.face.follow == "all" and face != "all":
             raise UsageError(
-                "the settings say face.follow = 'all', which gives motion for each face: call "
-                "aumer.features(..., face='all'), or say which face"
+                "the settings say face.follow = 'all', which gives motion for each face; one is "
+                "given here",
+                fixes=("use `aumer.features(..., face='all')`", "say which face"),
             )
 
     def __enter__(self) -> Self:

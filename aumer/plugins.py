@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from aumer.errors import AumerError, UsageError
+from aumer.names import expanded, is_file
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
@@ -37,8 +38,8 @@ def load(plugin: str | os.PathLike[str]) -> ModuleType:
     """
     text = os.fspath(plugin)
     is_file = text.endswith(".py") or os.sep in text
-    module = _file(Path(text).expanduser()) if is_file else _import(text, text)
-    place = str(Path(text).expanduser().resolve()) if is_file else text
+    module = _file(expanded(text)) if is_file else _import(text, text)
+    place = str(expanded(text).resolve()) if is_file else text
     if place not in _loaded:
         _loaded.append(place)
     return module
@@ -77,7 +78,7 @@ class _There(Generic[Job, Done]):
 
 
 def _file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(
             f"there is no plugin {path}; give a Python file, or the name of a module that can be "
             "imported"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass, replace
 from functools import cache
 from os import PathLike
@@ -20,6 +20,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from aumer._data import data_dir
 from aumer.errors import ConfigError, did_you_mean
+from aumer.foreign import foreign, reason
+from aumer.names import expanded, is_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -43,10 +45,8 @@ def read_toml(path: Path) -> Table:
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
-    try:
+    with foreign(path, "settings", ConfigError):
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read settings from {path}: {error}") from error
 
 
 def presets(folder: str) -> tuple[str, ...]:
@@ -71,11 +71,11 @@ def preset(
     Raises:
         ConfigError: there is neither; the message lists those that ship.
     """
-    given, known = Path(name).expanduser(), presets(folder)
+    given, known = expanded(name), presets(folder)
     bare = given.parent == Path()
     if bare and given.name in known:
         return data_dir("configs") / folder / f"{given.name}.toml"
-    if given.is_file():
+    if is_file(given):
         return given
     if bare and given.suffix == ".toml" and given.stem in known:
         return data_dir("configs") / folder / given.name
@@ -101,11 +101,14 @@ def assignment(text: str) -> tuple[str, Any]:
     path, value = match.groups()
     try:
         parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # besides TOML's own: digits, brackets without end
         if value and value[0] not in "[{\"'" and "\n" not in value:
             return path, value
         raise ConfigError(
-            f"{value!r} is no TOML value ({error}); write a number, true, false, a list or "
+            f"{value!r} is no TOML value ({reason(error)}); write a number, true, false, a list or "
             f"'a text'; found {text!r}"
         ) from None
     if parsed.keys() != {"value"}:
@@ -196,8 +199,20 @@ def layered(cls: type[T], *layers: Layer) -> T:
             wrong += _missing(cls, values, "")
         if wrong:
             raise ConfigError(f"{source}: {' '.join(wrong)} Keys are: {', '.join(_names(cls))}.")
-    made: T = _made(cls, values)
+    try:
+        made: T = _made(cls, values)
+    except ConfigError as error:
+        raise ConfigError(f"{_whose(str(error), layers)}{error}") from error
     return made
+
+
+def _whose(said: str, layers: Sequence[Layer]) -> str:
+    """The place whose value an error speaks of, the last that gives one, as its beginning."""
+    for layer in reversed(layers):
+        for path in paths(layer.values):
+            if re.search(rf"(?<!\w){re.escape(path.rpartition('.')[2])}(?!\w)", said):
+                return f"{layer.source}: "
+    return f"{layers[0].source}: " if len(layers) == 1 else ""
 
 
 def origins(cls: type, *layers: Layer) -> dict[str, str]:
@@ -238,6 +253,15 @@ def require(ok: bool, name: str, found: object, allowed: str) -> None:
     """Raise a ConfigError that says what `name` must be, unless `ok`."""
     if not ok:
         raise ConfigError(f"{name} must be {allowed}; found {found!r}")
+
+
+def within(name: str, value: float, least: float, most: float, unit: str = "") -> None:
+    """Raise a ConfigError unless `least` <= `value` <= `most`.
+
+    Every number of settings has an upper end too: what is finite and absurd reaches for memory, or
+    is divided by.
+    """
+    require(least <= value <= most, name, value, f"from {least:g} to {most:g} {unit}".rstrip())
 
 
 @cache

@@ -21,6 +21,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Longest micro-expression, by definition; seconds.
 MICRO_MAX_S = 0.5
 
+#: Rows, or frames, per second: those of a slow time lapse and of the fastest cameras.
+MIN_RATE, MAX_RATE = 0.01, 100_000.0
+
 FloatArray = npt.NDArray[np.float32]
 TimeArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -327,6 +330,17 @@ class Features:
                 f"Features: values must be ({n}, {len(self.rois)}, 2) for these ROIs, found "
                 f"{self.values.shape}"
             )
+        if not MIN_RATE <= self.rate <= MAX_RATE:  # NaN is none
+            raise ValueError(
+                f"Features: rate must be from {MIN_RATE:g} to {MAX_RATE:g} rows per second; found "
+                f"{self.rate}"
+            )
+        if not 0 < self.eye_distance < math.inf:
+            raise ValueError(
+                f"Features: eye_distance must be > 0 and finite; found {self.eye_distance}"
+            )
+        if not (np.isfinite(self.times).all() and (np.diff(self.times) >= 0).all()):
+            raise ValueError("Features: times must be finite and never fall")
         if not np.isfinite(self.values[self.valid]).all():
             raise ValueError("Features: a row marked valid holds NaN or infinity")
         if not ((self.confidence >= 0) & (self.confidence <= 1)).all():  # NaN is neither

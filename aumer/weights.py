@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import foreign
+from aumer.names import is_file, is_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,21 +72,19 @@ class Format:
         Raises:
             WeightsError: no such file, damaged, of another format, or with NaN or infinity in it.
         """
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                about = self._checked(metadata, path)  # before the numbers, which may be anything
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except FileNotFoundError:
-            raise WeightsError(f"no weights at {path}: give {self.remedy}") from None
-        except (OSError, SafetensorError, TypeError, AttributeError) as error:
-            # numpy has no bfloat16 or float8: a TypeError, or an AttributeError.
-            raise WeightsError(
-                f"cannot read weights from {path}: {error}. It must hold {self.holds}: give "
-                f"{self.remedy}"
-            ) from error
+        if not (is_file(path) or is_folder(path)):
+            raise WeightsError(f"no weights at {path}: give {self.remedy}")
+        advice = f"It must hold {self.holds}: give {self.remedy}"
+        # numpy has no bfloat16 or float8, which is a TypeError or an AttributeError.
+        with (
+            foreign(path, "weights", WeightsError, advice),
+            safe_open(path, framework="numpy") as file,
+        ):
+            metadata = file.metadata() or {}
+            about = self._checked(metadata, path)  # before the numbers, which may be anything
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         require_finite(arrays, os.fspath(path), f"Give {self.remedy}")
         return about, arrays
 
@@ -92,7 +92,7 @@ class Format:
         """The card of a file of this format."""
         try:
             about = json.loads(metadata["aumer"])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             about = {}
         found = about.get("format") if isinstance(about, dict) else None
         if found not in (self.name, *self.earlier):

@@ -22,6 +22,7 @@ from aumer.bench.tasks.recognition_result import RecognitionFold
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.foreign import foreign, read_json
 from aumer.training.clips import StoredClips
 
 #: What a fold's file of before called itself.
@@ -117,11 +118,9 @@ def _fold(path: Path) -> RecognitionFold:
     found = _json(path)
     if found.get("format") != _OLD_FOLD:
         raise UsageError(f"{path} is no fold of before; take it out of the folder")
-    try:
+    with foreign(path, "a fold of before", advice="Delete it"):
         renamed = {"fold": found.pop("subject"), "training_seconds": found.pop("seconds", 0.0)}
         return RecognitionFold.of({**found, **renamed})
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path} is no fold of before: {error!r}; delete it") from error
 
 
 def _truth(folder: Path, protocol: Protocol, folds: Sequence[RecognitionFold]) -> ClipSet:
@@ -142,10 +141,7 @@ def _truth(folder: Path, protocol: Protocol, folds: Sequence[RecognitionFold]) -
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+    found: dict[str, Any] = read_json(path, "a run of before")
     if not isinstance(found, dict):
         raise UsageError(f"{path} holds no table: it is damaged")
     return found

@@ -17,7 +17,7 @@ from aumer import registry, strict
 from aumer.bench.tasks import TASKS
 from aumer.errors import UsageError
 from aumer.evaluation.rows import SpottingSettings
-from aumer.strict import require
+from aumer.strict import require, within
 
 Split = Literal["loso", "k-fold", "hold-out", "cross-data-set", "unseen"]
 Selection = Literal["fixed", "inner", "oracle"]
@@ -109,9 +109,10 @@ class Protocol:
         require(self.kind in TASKS, "kind", self.kind, f"one of {', '.join(TASKS)}")
         require(bool(self.datasets), "datasets", [], "one data set or more")
         require(bool(self.seeds), "seeds", [], "one seed or more")
-        require(all(s >= 0 for s in self.seeds), "seeds", list(self.seeds), "0 or more")
+        known = all(0 <= s < 2**63 for s in self.seeds)
+        require(known, "seeds", list(self.seeds), "0 or more, and less than 2 to the 63rd")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "all different")
-        require(self.folds >= 2, "folds", self.folds, ">= 2")
+        within("folds", self.folds, 2, 1_000_000)
         require(
             self.split != "hold-out" or self.kind == "recognition",
             "split",

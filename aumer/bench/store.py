@@ -8,6 +8,7 @@ versions of packages) and bears a digest of itself: one that does not fit is mad
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import re
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import atomic_write, check_folder
+from aumer.foreign import foreign, read_json
+from aumer.names import file_name
 
 RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
 #: What runs of recognition were called by before they had this layout.
@@ -103,21 +106,19 @@ class Store:
         return self._read(name)
 
     def _read(self, name: str) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        if not (self.folder / name).exists():
             what = "" if self.folder.is_dir() else ", and is no folder"
             raise UsageError(
                 f"{self.folder} holds no finished run of `aumer bench`: it has no {name}{what}. "
                 f"Give the folder that a run wrote (it is named where the run ends), with {RUN}, "
                 f"{DATA}, {RESULT} and the folds in it"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{self.folder} holds no finished run of `aumer bench`: {name} cannot be read: "
-                f"{getattr(error, 'strerror', None) or error}"
-            ) from error
-        if not intact(found):
+            )
+        found: dict[str, Any] = read_json(self.folder / name, "a run of `aumer bench`")
+        if not isinstance(found, dict):
+            raise UsageError(f"{self.folder / name} holds no table: it is damaged")
+        with foreign(self.folder / name, "a run of `aumer bench`"):  # no digest has 1e999
+            whole = intact(found)
+        if not whole:
             raise UsageError(
                 f"{self.folder / name} is not as it was written: its digest does not fit. The "
                 "command of the run writes it anew"
@@ -133,17 +134,23 @@ class Store:
     def read_data(self, read: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
         """What is scored, as `read` makes it of the document."""
         found = self.document(DATA)
-        try:
+        with foreign(self.folder / DATA, "what was scored"):
             return read(found)
-        except (KeyError, TypeError, ValueError) as error:
-            path = self.folder / DATA
-            raise UsageError(f"cannot read what was scored from {path}: {error!r}") from error
 
     # -- folds ----------------------------------------------------------------------------------
 
     def fold_path(self, seed: int, name: str) -> Path:
         """Where a fold's result is kept."""
-        return self.folder / f"seed-{seed}" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}.json"
+        folder = self.folder / f"seed-{seed}"
+        path = folder / f"{file_name(name)}.json"
+        # The rule of before gave several names one file; what a file holds says whose it is.
+        before = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}.json"
+        if before != path and before.exists() and not path.exists():
+            # One that is damaged is made anew, under its own name.
+            with contextlib.suppress(UsageError):
+                if read_fold(before, lambda v: (v["fold"], v["seed"])) == (name, seed):
+                    return before
+        return path
 
     def write_fold(self, result: Mapping[str, Any]) -> None:
         """Keep a fold's result, and delete the state of its training."""
@@ -211,18 +218,15 @@ def read_fold(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parse
     Raises:
         UsageError: it is missing, damaged or something else.
     """
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    advice = "Delete it, and the next run makes it anew"
+    found: dict[str, Any] = read_json(path, "a fold of aumer's", advice=advice)
+    with foreign(path, "a fold of aumer's", advice=advice):
         if found["format"] != FOLD_FORMAT:
             raise ValueError(f"its format is {found['format']!r}")
         if not intact(found):
             raise ValueError("it is not as it was written, as its digest does not fit")
         _ = found["fold"], found["seed"], found["depends"]
         return parse(found)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{path} is no fold of aumer's: {error}. Delete it, and the next run makes it anew"
-        ) from error
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:

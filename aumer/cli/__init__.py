@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from aumer import plugins, registry
 from aumer.cli.console import Console, abandon_stdout, interrupted
-from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, AumerError, did_you_mean
+from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, AumerError, did_you_mean
 
 #: The commands in the order of the help; others come after them.
 COMMANDS = (
@@ -40,15 +40,24 @@ def _main(argv: Sequence[str] | None) -> int:
         # Before anything looks for a name, of a command too.
         for plugin in _plugins(argv):
             plugins.load(plugin)
-        args = _parse(argv)
+        try:
+            args = _parse(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except AumerError as error:
         with Console() as console:
             console.error(error)
         return error.exit_code
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
-        if sys.stdout is not None:
-            sys.stdout.flush()
         return done.code if isinstance(done.code, int) else 0
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # what they print goes to a full disk
+        abandon_stdout()
+        with Console() as console:
+            console.error(f"cannot write to stdout: {error.strerror or error}")
+        return EXIT_USAGE
     # A command of somebody else's need not say its parser.
     options = getattr(args, "parser", _Parser())._option_string_actions
     with Console(args.verbose, quiet=args.quiet, options=options) as console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -149,11 +150,15 @@ class Console:
 
     def line(self, text: str) -> None:
         """A line on stderr, above the progress bar if there is one."""
+        # Names of files may hold what steers a terminal.
+        text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
         bar = self._bar  # other threads log, too
-        if bar is not None:
-            bar.write(text, file=sys.stderr)
-        elif sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
+        # Where stderr is full or closed nothing can be said, but the work goes on.
+        with contextlib.suppress(OSError, ValueError):
+            if bar is not None:
+                bar.write(text, file=sys.stderr)
+            elif sys.stderr is not None:
+                print(text, file=sys.stderr, flush=True)
 
     # -- progress -----------------------------------------------------------------------------
 

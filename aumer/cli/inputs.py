@@ -71,10 +71,10 @@ def parse_inputs(
 def _parse(text: str) -> Input:
     if text.startswith(_CAMERA):
         number = text.removeprefix(_CAMERA)
-        if not number.isdecimal():
+        if not (number.isdecimal() and len(number) <= 4):
             raise UsageError(
                 f"{text!r} names no camera: write camera:0 for the first one, camera:1 for the "
-                f"next; for a file of that name write ./{text}"
+                f"next, up to camera:9999; for a file of that name write ./{text}"
             )
         return Input(text, int(number), f"camera-{int(number)}")
     if text.isdecimal() and not Path(text).exists():

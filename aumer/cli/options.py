@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer import strict
 from aumer.errors import ConfigError, UsageError
+from aumer.names import expanded
 
 if TYPE_CHECKING:
     from aumer.config import Settings
@@ -258,7 +259,7 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     if args.no_cache:
         return None
     try:
-        folder = Path(args.cache).expanduser() if args.cache else default_folder()
+        folder = expanded(args.cache) if args.cache else default_folder()
         folder.mkdir(parents=True, exist_ok=True)
         # Asked by writing: rights alone do not tell (read-only mounts, a full disk).
         probe = folder / f".aumer-{os.getpid()}.tmp"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console
 from aumer.errors import EXIT_OK, UsageError
+from aumer.names import expanded, is_folder
 
 if TYPE_CHECKING:
     from aumer.simulate.features import SimulatedVideo
@@ -225,7 +226,7 @@ def _video(args: argparse.Namespace, console: Console) -> int:
     if args.neutral:
         why = "says nothing with --neutral, which takes the recording as it is: leave it out"
         _refuse(args, why, "portrait", "size", "no_nuisance")
-        if not any(Path(clip).expanduser().is_dir() for clip in args.neutral):
+        if not any(is_folder(expanded(clip)) for clip in args.neutral):
             _refuse(args, "is for a folder of frames; a film has its recording's rate", "fps")
     else:
         _refuse(args, "goes with --neutral", "start", "stop", "amplitude")

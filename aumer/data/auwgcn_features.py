@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from aumer.data.folders import checked_root
 from aumer.data.report import Fault, Key, Report
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.foreign import foreign, read_arrays
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.types import KINDS, Annotation, Features, VideoRecord, runs
@@ -190,18 +190,17 @@ def _stitched(paths: Mapping[int, Path]) -> _Whole:
 
 
 def _read(path: Path) -> tuple[Array, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            feature, label = file["feature"], file["label"]
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
-        raise UsageError(f"{path} is no segment of features: {error}") from error
+    arrays = read_arrays(path, "a segment of features")
+    with foreign(path, "a segment of features"):
+        feature, label = (arrays[name] for name in ("feature", "label"))
     for name, found, shape in (
         ("feature", feature, (ROWS, len(ROIS), 2)),
         ("label", label, (ROWS, 8)),
     ):
         if found.shape != shape:
             raise UsageError(f"{path}: {name} must be {shape}, found {found.shape}")
-    return feature.astype(np.float64), label.astype(np.float64)
+    with foreign(path, "a segment of features"):  # texts are no numbers
+        return feature.astype(np.float64), label.astype(np.float64)
 
 
 def _truth(key: Key, labels: npt.NDArray[np.bool_]) -> tuple[list[Annotation], list[Fault]]:

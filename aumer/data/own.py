@@ -12,7 +12,8 @@ from aumer.data.folders import checked_root, scan
 from aumer.data.frames import MISSING_OFFSET
 from aumer.data.report import Fault, Key, Log, Report, TableReport
 from aumer.errors import UsageError
-from aumer.files import StrPath
+from aumer.files import StrPath, exists
+from aumer.names import inside
 from aumer.tables import intervals
 from aumer.tables.cells import text_of
 from aumer.tables.intervals import IntervalRow, IntervalTable
@@ -242,10 +243,11 @@ class _Clocks:
 
         if fps is not None:  # then it stands for the times, as in open_video
             return round(seconds * fps)
-        if not (self._root / name).exists():
+        path = inside(self._root, name, links=True)
+        if not exists(path):
             return None
         if name not in self._known:
-            self._known[name] = frame_times(self._root / name)
+            self._known[name] = frame_times(path)
         return int(np.argmin(np.abs(self._known[name] - seconds)))
 
 

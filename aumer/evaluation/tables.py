@@ -17,6 +17,7 @@ from aumer.errors import UsageError
 from aumer.evaluation.rows import PredictedInterval, Truth, Video, VideoKey
 from aumer.files import StrPath, atomic_write
 from aumer.tables import intervals
+from aumer.tables.cells import csv_line
 from aumer.tables.intervals import IntervalRow, IntervalTable
 
 #: Our columns, in the order in which they are written.
@@ -142,7 +143,8 @@ def csv_text(rows: Iterable[PredictedInterval | Truth]) -> str:
     writer.writerow(COLUMNS)
     for r in rows:
         score = repr(r.score) if isinstance(r, PredictedInterval) else ""
-        writer.writerow([r.subject, r.video, r.kind, r.onset, r.offset, r.apex, score, r.label])
+        cells = (r.subject, r.video, r.kind, r.onset, r.offset, r.apex, score, r.label)
+        writer.writerow(csv_line(cells))
     return text.getvalue()
 
 

@@ -20,6 +20,8 @@ from typing import IO, TYPE_CHECKING
 
 from aumer.errors import UsageError, WeightsError, did_you_mean
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import foreign
+from aumer.names import expanded, is_file, is_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +46,7 @@ def _torch_hub_checkpoints() -> Path:
         return Path(torch.hub.get_dir()) / "checkpoints"
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))  # noqa: PTH118
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return expanded(home) / "hub" / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -225,10 +227,10 @@ def find(name: str, path: StrPath | None = None) -> Path:
     """
     weights = record(name)
     cached = weights.path
-    place = cached if path is None else Path(path).expanduser()
-    if place.is_file():
+    place = cached if path is None else expanded(path)
+    if is_file(place):
         return place
-    found = " (a folder; give the file in it)" if place.is_dir() else ""
+    found = " (a folder; give the file in it)" if is_folder(place) else ""
     raise WeightsError(
         f"the weights of {name}, {weights.file}, are missing. Looked at: {place}{found}. "
         f"`aumer models fetch {name}` downloads them to {cached}; or give the path of a copy "
@@ -248,11 +250,8 @@ def load(name: str, network: nn.Module, path: StrPath | None = None) -> None:
     import torch
 
     remedy = f"`aumer models fetch {name}` downloads the right one once this file is out of the way"
-    try:
+    with foreign(file, "weights", WeightsError, f"{remedy}."):
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises any of a dozen kinds
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise WeightsError(f"cannot read weights from {file}: {reason}. {remedy}.") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"{file} holds no table of named tensors. {remedy}.")
     # Not before: `aumer models list` needs no numpy.

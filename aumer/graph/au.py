@@ -171,6 +171,8 @@ _GROUP_LEVEL = re.compile(rf"[A-E](?:/[A-E])?{_END}", re.IGNORECASE)
 _ALTERNATIVE = re.compile(rf"\s*(?:/|{_OR})\s*", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s+,;&]+")
 _WORD = re.compile(r"[^\s+()/,;&]+")
+#: Brackets within brackets; coders write two.
+_DEEPEST = 20
 
 
 class _Parser:
@@ -182,6 +184,7 @@ class _Parser:
         self.text = text
         self.at = 0
         self.unread: list[tuple[str, str]] = []
+        self._depth = 0
         self._words: list[str] = []
 
     def sum(self, *, inner: bool = False) -> list[ActionUnit]:
@@ -218,6 +221,8 @@ class _Parser:
             self.unread.append((found[0], "the end of an action is none"))
             return []
         if self._take(_REF):
+            while self._take(_REF):  # said twice is said once
+                pass
             return [replace(u, reflected=True) for u in self._term()]
         mark = self._take(_MARKED_GROUP)
         if self.at < len(self.text) and self.text[self.at] == "(":
@@ -231,8 +236,14 @@ class _Parser:
     def _group(self, mark: str) -> list[ActionUnit]:
         self._end_of_words()
         begin = self.at
+        if self._depth == _DEEPEST:
+            self.unread.append((self.text[begin : begin + 20], "too many brackets within brackets"))
+            self.at = len(self.text)
+            return []
+        self._depth += 1
         self.at += 1
         units = self.sum(inner=True)
+        self._depth -= 1
         self.at += 1
         # A comment in brackets is followed by no level.
         level = self._take(_GROUP_LEVEL) if units else None

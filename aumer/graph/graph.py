@@ -24,6 +24,7 @@ from aumer import registry
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import foreign, read_json
 from aumer.graph import au
 from aumer.graph.rois import (
     DEFAULT_ROIS,
@@ -33,6 +34,7 @@ from aumer.graph.rois import (
     nearest_name,
     roi_set,
 )
+from aumer.names import expanded
 from aumer.types import KINDS, Annotation, Kind
 
 Matrix = npt.NDArray[np.float64]
@@ -401,7 +403,7 @@ class AUGraph:
         """
         if isinstance(which, AUGraph):
             return which
-        path = Path(which).expanduser()
+        path = expanded(which)
         if path.suffix in READERS:
             return READERS[path.suffix](path)
         if os.sep in os.fspath(which) or not isinstance(which, str):
@@ -622,24 +624,18 @@ SHIPPED: Mapping[str, AUGraph] = _Shipped()
 
 
 def _read_json(path: Path) -> AUGraph:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read a graph from {path}: {error}") from error
+    content = read_json(path, "a graph")
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no graph: its JSON must be a table with rois and weights")
-    try:
+    with foreign(path, "a graph that fits"):
         return AUGraph.from_dict(content)
-    except (UsageError, TypeError) as error:
-        raise UsageError(f"{path} holds no graph that fits: {error}") from error
 
 
 def _read_npy(path: Path) -> AUGraph:
-    try:
-        weights = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read a graph from {path}: {error}") from error
-    graph = AUGraph.from_matrix(weights, name=path.stem)
+    with foreign(path, "a graph"), path.open("rb") as file:
+        weights = np.load(file, allow_pickle=False)
+    with foreign(path, "a graph"):
+        graph = AUGraph.from_matrix(weights, name=path.stem)
     return AUGraph(graph.rois, graph.weights, graph.name, {"made": "file", "file": path.name})
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aumer.errors import WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.weights import Format
 
 _FORMAT = Format(
@@ -68,8 +69,9 @@ def load_state(path: StrPath) -> State:
         WeightsError: the file is damaged or is not such a file.
     """
     about, arrays = _FORMAT.read(path)
-    tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
-    try:
+    advice = "Delete it to begin anew"
+    with foreign(path, "a whole checkpoint of a training", WeightsError, advice):
+        tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             # Spelled so in runs that an earlier aumer began and this one goes on with.
@@ -84,10 +86,6 @@ def load_state(path: StrPath) -> State:
             best=_part(tensors, "best.") or None,
             generator=tensors.get(_GENERATOR),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path} is no whole checkpoint of a training: {error}. Delete it to begin anew"
-        ) from error
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

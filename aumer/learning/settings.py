@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
-from aumer.strict import plain, require
+from aumer.strict import plain, require, within
 
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "exponential", "plateau", "cosine"]
@@ -65,10 +65,10 @@ class LearningSettings:
                 value in get_args(allowed), name, value, f"one of {', '.join(get_args(allowed))}"
             )
         for name in ("epochs", "batch"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), ">= 1")
-        require(self.lr > 0, "lr", self.lr, "> 0")
+            within(name, getattr(self, name), 1, 1_000_000)
+        within("lr", self.lr, 1e-12, 100)
         for name in ("weight_decay", "clip", "patience", "plateau", "min_lr"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
+            within(name, getattr(self, name), 0, 1_000_000)
         for name in ("momentum", "warmup", "inner_share"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         require(0 < self.decay <= 1, "decay", self.decay, "in (0, 1]")

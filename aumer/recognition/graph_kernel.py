@@ -33,6 +33,7 @@ from scipy.spatial.distance import cdist
 from aumer import strict
 from aumer.errors import UsageError, WeightsError, did_you_mean
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.recognition import place as places
 from aumer.recognition.features import cell_means, centred, mirrored
@@ -387,7 +388,7 @@ class GraphRecognizer(Recognizer):
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
         about, arrays = found.about, found.arrays
-        try:
+        with foreign(path, f"a whole {cls.name} recogniser", WeightsError):
             made = cls(AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
             made._members = tuple(Member(**member) for member in about["members"])
             made._sharpness = float(about["sharpness"])
@@ -401,8 +402,6 @@ class GraphRecognizer(Recognizer):
                     raise ValueError("rows and weights differ in length")
                 if member.edges not in made._edges:
                     raise ValueError(f"edges {member.edges!r} are none")
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise WeightsError(f"{path} holds no whole {cls.name} recogniser: {error}") from error
         made.classes, made.card = found.classes, found.card
         return made
 

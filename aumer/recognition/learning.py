@@ -21,7 +21,7 @@ from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
 from aumer.learning.machine import Machine, batch_norms
 from aumer.learning.settings import LearningSettings, Optimizer, Schedule
-from aumer.strict import require
+from aumer.strict import require, within
 from aumer.types import IntArray
 
 __getattr__ = moved(  # for one release
@@ -69,7 +69,7 @@ class Learning(LearningSettings):
         allowed = ("cross-entropy", "focal")
         require(self.loss in allowed, "loss", self.loss, f"one of {', '.join(allowed)}")
         require(self.batch >= 2, "batch", self.batch, ">= 2, which batch norm needs")
-        require(self.gamma >= 0, "gamma", self.gamma, ">= 0")
+        within("gamma", self.gamma, 0, 1000)
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "in [0, 1)")
 

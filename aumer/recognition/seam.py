@@ -21,6 +21,7 @@ import numpy.typing as npt
 from aumer import registry, weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS, SIDE, Place
 from aumer.recognition.place import Floats as Floats
@@ -352,7 +353,7 @@ def read_weights(path: StrPath, name: str | None = None) -> SavedWeights:
         WeightsError: no such file, damaged, or not of that recogniser.
     """
     text, arrays = _FORMAT.read(path)
-    try:
+    with foreign(path, "the card of a recogniser", WeightsError):
         found = SavedWeights(
             str(text["recognizer"]),
             tuple(text["classes"]),
@@ -360,8 +361,6 @@ def read_weights(path: StrPath, name: str | None = None) -> SavedWeights:
             dict(text["card"]),
             arrays,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} has no whole card of a recogniser: {error}") from error
     if name is not None and found.recognizer != name:
         raise WeightsError(
             f"{path} holds a recogniser {found.recognizer!r}, not {name!r}; load it by that name"
@@ -395,4 +394,6 @@ def load(which: str | Path | Recognizer = "graph") -> Recognizer:
                 ".safetensors file of your own"
             )
         path = _SHIPPED / f"{which}.safetensors"
-    return resolve(read_weights(path).recognizer).load(path)
+    with foreign(path, "the card of a recogniser", WeightsError):
+        kind = resolve(read_weights(path).recognizer)
+    return kind.load(path)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.learning import engine
 from aumer.learning.engine import LearningTask, Loss
 from aumer.learning.machine import Machine
@@ -158,11 +159,9 @@ class StstNetRecognizer(Recognizer):
     def load(cls, path: StrPath) -> Self:
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
-        try:
+        with foreign(path, "a whole ststnet", WeightsError):
             made = cls(**found.about)
             made.net = StstNet(len(found.classes)).eval()
-        except TypeError as error:
-            raise WeightsError(f"{path} holds no whole ststnet: {error}") from error
         weights.fill(made.net, found.arrays, f"{path} holds no whole ststnet")
         made.classes, made.card = found.classes, found.card
         return made

@@ -13,6 +13,7 @@ import numpy as np
 
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.recognition.features import ROI_CENTRES, cell_means, centred, occlusion
 from aumer.recognition.seam import (
     Callback,
@@ -151,10 +152,8 @@ class SvmCells(Recognizer):
     def load(cls, path: StrPath) -> Self:
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
-        try:
+        with foreign(path, "a whole svm-cells", WeightsError):
             made = cls(**found.about)
             made._state = {name: found.arrays[name] for name in _ARRAYS}
-        except (KeyError, TypeError) as error:
-            raise WeightsError(f"{path} holds no whole svm-cells: {error}") from error
         made.classes, made.card = found.classes, found.card
         return made

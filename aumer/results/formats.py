@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from aumer import registry
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.types import ImageArray
 
 if TYPE_CHECKING:
@@ -77,12 +78,10 @@ class Json(Format):
     def read(self, path: StrPath) -> SpotResult:
         from aumer.results.spot_result import SpotResult
 
+        with foreign(path, "a spot result"):
+            text = Path(path).read_text(encoding="utf-8")
         try:
-            return SpotResult.from_json(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path} is no spot result: not a text file in UTF-8") from error
+            return SpotResult.from_json(text)
         except UsageError as error:
             raise UsageError(f"{path} is no spot result aumer can read: {error}") from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from aumer.errors import NoFaceError, NoMotionError
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
+from aumer.tables.cells import csv_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,7 @@ def inputs_csv(rows: Iterable[InputRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([getattr(row, name) for name in COLUMNS] for row in rows)
+    writer.writerows(csv_line(getattr(row, name) for name in COLUMNS) for row in rows)
     return text.getvalue()
 
 

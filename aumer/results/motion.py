@@ -12,8 +12,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +22,10 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import foreign, read_arrays, shown
 from aumer.results.formats import check_suffix
 from aumer.results.schema import printable
+from aumer.tables.cells import csv_line
 from aumer.types import FaceTrack, Features, FloatArray, VideoInfo, runs
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Motion:
         """
         features, table = self.features, motion_table(self.features, unit)
         rois = len(features.rois)
-        name, face = printable(self.video.name), self.face
+        (name,), face = csv_line([printable(self.video.name)]), self.face
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if header:
@@ -227,7 +227,7 @@ class Motion:
 
     def title(self) -> str:
         """The video's name, and which face where there may be several."""
-        name = printable(self.video.name)
+        name = shown(printable(self.video.name))
         return name if self.face is None else f"{name}, face {self.face}"
 
     def __repr__(self) -> str:
@@ -293,7 +293,7 @@ def load_features(path: StrPath) -> Features:
     """
     arrays = _read(path)
     _check_version(path, arrays)
-    try:
+    with foreign(path, "features", advice=f"It is damaged. {_anew(path)}"):
         eye_distance = float(arrays["eye_distance"])
         px = {"eye": eye_distance, "px": 1.0}[str(arrays["unit"])]
         steps = np.stack([arrays["dx"], arrays["dy"]], axis=-1) * px
@@ -310,27 +310,10 @@ def load_features(path: StrPath) -> Features:
             # Files of before they were measured have none.
             **{name: arrays[name] for name in ("eyelids", "head") if name in arrays},
         )
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{path} is damaged: {error}. {_anew(path)}") from error
 
 
 def _read(path: StrPath) -> dict[str, npt.NDArray[Any]]:
-    try:
-        # np.load leaves open a damaged file that it opened itself.
-        with Path(path).open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            with loaded:
-                return {name: loaded[name] for name in loaded.files}
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        # numpy's words would advise to unpickle whatever it is.
-        raise UsageError(
-            f"{path} is not an .npz file, or is damaged; only one of aumer's features can be read "
-            f"back. {_anew(path)}"
-        ) from error
+    return read_arrays(path, "an .npz file of aumer's features", advice=_anew(path))
 
 
 def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -344,6 +327,8 @@ def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> Non
         )
     for name, wanted in (("version", FORMAT_VERSION), ("motion_version", FEATURES_VERSION)):
         found = arrays.get(name)
+        if found is not None and not (found.shape == () and found.dtype.kind in "iu"):
+            raise UsageError(f"{path} is damaged: its {name} is no whole number. {_anew(path)}")
         if found is None or int(found) != wanted:
             raise UsageError(
                 f"{path} was written by another aumer ({arrays.get('aumer', 'unknown')}): its "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, overload
 
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import read_json
 from aumer.results.schema import Node, jsonable, printable
 from aumer.types import FloatArray, Moment
 
@@ -144,11 +144,10 @@ class Prediction:
         Raises:
             UsageError: the file cannot be read or holds no prediction; the message names it.
         """
+        data = read_json(path, "a prediction")
         try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:
+            return cls.from_dict(data)
+        except ValueError as error:
             raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
 
     def summary(self) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
+from aumer.foreign import reason, shown
 from aumer.results.schema import Node, compact, jsonable, printable
 from aumer.types import (
     Expression,
@@ -237,7 +238,7 @@ class SpotResult:
         try:
             data = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"not JSON: {error}") from error
+            raise UsageError(f"not JSON: {reason(error)}") from error
         return cls.from_dict(data)
 
     @classmethod
@@ -343,7 +344,7 @@ class SpotResult:
 
     def title(self) -> str:
         """The video's name, and which face where there may be several."""
-        name = printable(self.video.name)
+        name = shown(printable(self.video.name))
         return name if self.face is None else f"{name}, face {self.face}"
 
     def _table(self) -> tuple[list[list[str]], str]:

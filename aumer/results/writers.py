@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
+from aumer.tables.cells import csv_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def csv_text(results: Iterable[SpotResult]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_rows(results))
+    writer.writerows(map(csv_line, _rows(results)))
     return text.getvalue()
 
 

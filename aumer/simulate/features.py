@@ -14,19 +14,21 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
+from aumer.foreign import foreign, read_arrays
 from aumer.motion.mdmo import ROIS
+from aumer.names import file_name, inside
 from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
 from aumer.simulate.timeline import Timeline, draw
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
+from aumer.tables.cells import csv_line
 from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
 
 Signal = npt.NDArray[np.float64]
@@ -275,6 +277,8 @@ def write_features(
 ) -> list[Path]:
     """Write videos and ``truth.csv`` into a folder, which is made if need be.
 
+    Names become files by `aumer.names.file_name`, so that none leads elsewhere.
+
     "aumer": ``SUBJECT/VIDEO.npz``, read by `read_features`. "feature_segment": the published
     ``feature_segment/{train,test}/SUBJECT/VIDEO_FIRST.npz``, segments of 256 rows with 7 of context
     on either side, normed with the published means; ``test`` holds all segments, ``train`` those
@@ -302,13 +306,13 @@ def write_features(
     for video in videos:
         arrays = _whole(video) if layout == "aumer" else _segments(video)
         for name, content in arrays.items():
-            path = folder / name
+            path = inside(folder, name)
             _make(path.parent)
             atomic_write(path, lambda f, c=content: np.savez(f, **c), overwrite=overwrite)  # type: ignore[misc]
             written.append(path)
         for e, event in zip(video.expressions, video.timeline.events, strict=False):
             table.writerow(
-                [video.subject, video.name, e.kind, e.onset, e.apex, e.offset]
+                csv_line([video.subject, video.name, e.kind, e.onset, e.apex, e.offset])
                 + [f"{s:.4f}" for s in (e.onset_s, e.apex_s, e.offset_s)]
                 + [f"{video.features.rate:g}", code_of(event.aus), f"{event.intensity:.3f}"]
             )
@@ -322,9 +326,8 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
     Raises:
         UsageError: the file is missing or is not one of ours.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+    arrays = read_arrays(path, "simulated features")
+    with foreign(path, "simulated features"):
         features = Features(
             values=arrays["values"],
             times=arrays["times"],
@@ -342,8 +345,6 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
                 arrays["truth_kind"], arrays["truth_rows"], arrays["truth_s"], strict=True
             )
         )
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
-        raise UsageError(f"{path} is not a file of simulated features: {error}") from error
     return features, truth
 
 
@@ -380,7 +381,7 @@ def _clipped(e: Expression, last: int) -> Expression:
 def _whole(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
     f, truth = video.features, video.expressions
     return {
-        f"{video.subject}/{video.name}.npz": {
+        f"{file_name(video.subject)}/{file_name(video.name)}.npz": {
             "values": f.values,
             "times": f.times,
             "frames": f.frames,
@@ -424,8 +425,8 @@ def _segments(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.gener
         }
         own = labels[k * SEGMENT + CONTEXT : (k + 1) * SEGMENT + CONTEXT]
         for share in ("train", "test") if own.any() else ("test",):
-            name = f"{video.name}_{k * SEGMENT:04d}.npz"
-            out[f"feature_segment/{share}/{video.subject}/{name}"] = content
+            name = f"{file_name(video.name)}_{k * SEGMENT:04d}.npz"
+            out[f"feature_segment/{share}/{file_name(video.subject)}/{name}"] = content
     return out
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from aumer.errors import UsageError
 from aumer.files import StrPath, check_target
+from aumer.names import expanded, is_folder
 from aumer.simulate import timeline, video
 from aumer.simulate.neutral import Neutral, names_of
 from aumer.simulate.timeline import Timeline
@@ -173,17 +174,17 @@ def _of_recordings(
     progress: FilmProgress | None,
 ) -> dict[tuple[int, str], Shot]:
     """Each recording is a subject, each of its films a video."""
-    folders = [Path(clip).expanduser().is_dir() for clip in clips]
+    folders = [is_folder(expanded(clip)) for clip in clips]
     if fps is not None and not any(folders):
         raise UsageError("`fps` is for a folder of frames; a film has its recording's rate")
     made: dict[tuple[int, str], Shot] = {}
-    for subject, (clip, is_folder) in enumerate(zip(clips, folders, strict=True), start=1):
+    for subject, (clip, of_images) in enumerate(zip(clips, folders, strict=True), start=1):
 
         def followed(done: int, total: int | None, clip: StrPath = clip) -> None:
             if progress:
                 progress(f"following the face through {clip}", done, total)
 
-        face = Neutral.open(clip, fps=fps if is_folder else None, progress=followed, **part)
+        face = Neutral.open(clip, fps=fps if of_images else None, progress=followed, **part)
         for note in face.notes:
             _log.warning("%s", note)
         if replayed:

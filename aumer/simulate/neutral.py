@@ -22,6 +22,7 @@ import numpy as np
 from aumer.config import FaceSettings, load_settings
 from aumer.errors import NoFaceError, UsageError, VideoError
 from aumer.face.track import FaceTracker, TrackedFace
+from aumer.names import expanded
 from aumer.simulate import timeline as timelines
 from aumer.simulate.neutral_motion import ROIS, Array, Fields, Skin, moved
 from aumer.simulate.timeline import Event, Timeline
@@ -326,7 +327,7 @@ def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
     Raises:
         UsageError: one is named twice.
     """
-    whole = [path.expanduser().resolve() for path in sources]
+    whole = [expanded(path).resolve() for path in sources]
     if twice := [path for path in whole if whole.count(path) > 1]:
         raise UsageError(f"{twice[0]} is given twice")
     stems = [path.stem for path in whole]

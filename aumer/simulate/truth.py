@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.simulate.timeline import Event, Timeline
+from aumer.tables.cells import csv_line
 from aumer.types import Expression, ImageArray
 
 #: Columns of a truth table: those of aumer's shared ``videos/annotations.csv``. Frames are 0-based
@@ -96,7 +97,7 @@ def write_truths(path: StrPath, shots: Mapping[str, Shot], *, overwrite: bool = 
     table.writerow((*TRUTH_COLUMNS, *([DISPLACEMENT] if told else [])))
     for file, shot in shots.items():
         for row, reach in zip(_truth_rows(file, shot), _reaches(shot), strict=True):
-            table.writerow((*row, *([reach] if told else [])))
+            table.writerow(csv_line((*row, *([reach] if told else []))))
     atomic_write(path, text.getvalue(), overwrite=overwrite)
 
 

@@ -24,6 +24,7 @@ from scipy.sparse import csr_array
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.mean_face import MEAN_FACE, RIGID
 from aumer.files import StrPath
+from aumer.names import is_file
 from aumer.simulate.anatomy import ACTION_UNITS, Action, Push, displacement
 from aumer.types import FloatArray, ImageArray
 
@@ -490,7 +491,7 @@ def load_portrait(portrait: Portrait) -> ImageArray:
             )
         return portrait
     path = Path(portrait)
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"no portrait at {path}: give an image file or an array")
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if image is None:

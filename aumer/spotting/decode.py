@@ -15,7 +15,7 @@ from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.interface import TrackDecoder
-from aumer.strict import KEEPS, require
+from aumer.strict import KEEPS, require, within
 from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
@@ -57,10 +57,11 @@ class KindDecoding:
 
     def __post_init__(self) -> None:
         numbers = (self.smooth_s, self.step_s, *self.usual_s, *self.spread, self.reach_s)
-        if not (all(n > 0 for n in numbers) and self.usual_s[0] <= self.usual_s[1]):
+        # Below a millisecond filters have no width, above an hour no memory holds them.
+        if not (all(0.001 <= n <= 3600 for n in numbers) and self.usual_s[0] <= self.usual_s[1]):
             raise ConfigError(
-                "decoder: all settings of a kind must be positive, and usual_s from the shorter to "
-                f"the longer; found {self}"
+                "decoder: all settings of a kind must be from 0.001 to 3600, and usual_s from the "
+                f"shorter to the longer; found {self}"
             )
 
 
@@ -111,10 +112,10 @@ class Decoder(TrackDecoder):
         for name in ("threshold", "floor", "least", "skip", "reuse", "rivalry"):
             value = getattr(self, name)
             require(0 < value <= 1, f"decoder: {name}", value, "in (0, 1]")
-        for name in ("overlap", "boundaries"):
-            require(getattr(self, name) > 0, f"decoder: {name}", getattr(self, name), "positive")
-        for name in ("brevity", "bridge_s"):
-            require(getattr(self, name) >= 0, f"decoder: {name}", getattr(self, name), "0 or more")
+        require(self.overlap > 0, "decoder: overlap", self.overlap, "positive")
+        within("decoder: boundaries", self.boundaries, 1, 1000)  # their pairs are all weighed
+        within("decoder: brevity", self.brevity, 0, 1e6)
+        within("decoder: bridge_s", self.bridge_s, 0, 3600, "seconds")
 
     def __call__(self, scores: Scores) -> tuple[Expression, ...]:
         """As `TrackDecoder.__call__`."""

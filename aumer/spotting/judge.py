@@ -15,7 +15,6 @@ checked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,6 +26,7 @@ import numpy.typing as npt
 
 from aumer.config import RuleSettings, digest
 from aumer.errors import ConfigError, WeightsError
+from aumer.foreign import foreign, read_json
 from aumer.spotting.movements import Signal
 from aumer.spotting.noise import Followed, followed, with_peaks
 from aumer.types import KINDS, BoolArray, Expression, Features, Scores
@@ -81,8 +81,8 @@ class Judge:
     @classmethod
     def load(cls, path: Path = SHIPPED) -> Judge:
         """Raises WeightsError: no file of a judge, or one with NaN or infinity in it."""
-        try:
-            about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path, "a judge of proposals", WeightsError)
+        with foreign(path, "a judge of proposals", WeightsError):
             made = cls(
                 {name: float(about["weights"][name]) for name in READS},
                 float(about["bias"]),
@@ -92,8 +92,6 @@ class Judge:
                 about["card"],
             )
             found = about["format"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(f"{path} is no judge of proposals: {error!r}") from error
         if found != FORMAT:
             raise WeightsError(f"{path}: this version reads the format {FORMAT!r}; found {found!r}")
         numbers = {

@@ -21,6 +21,7 @@ from aumer import weights
 from aumer._moved import moved
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.spotting.channels import CHANNELS
 from aumer.spotting.decode import probabilities
@@ -199,7 +200,11 @@ class SpottingNetwork(nn.Module, ABC):
             WeightsError: no such file, not a file of `save`, damaged, or `graph` has other ROIs.
         """
         about, state = _FORMAT.read(path)
-        try:
+        advice = (
+            "If its network or graph layer is registered, import the module that does; else train "
+            "it again, or use the version of aumer that wrote it"
+        )
+        with foreign(path, "a network that can be made here", WeightsError, advice):
             trained, config = (
                 AUGraph.from_dict(about["graph"]),
                 Architecture.from_dict(about["config"]),
@@ -211,14 +216,9 @@ class SpottingNetwork(nn.Module, ABC):
             net = config.network(graph or trained)
             if not isinstance(net, cls):
                 raise UsageError(f"it holds a {type(net).__name__}, no {cls.__name__}")
-        except (KeyError, TypeError, ValueError) as error:
-            raise WeightsError(
-                f"{path} describes a network that cannot be made here: {error}. If its network "
-                "or graph layer is registered, import the module that does; else train it again, "
-                "or use the version of aumer that wrote it"
-            ) from error
+            card = dict(about["card"])
         weights.fill(net, state, f"{path} holds other weights than its network has")
-        net.card = dict(about["card"])
+        net.card = card
         return net.eval()
 
 

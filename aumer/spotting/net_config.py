@@ -13,7 +13,7 @@ import numpy as np
 
 from aumer.graph import NORMALISATIONS
 from aumer.spotting.interface import Architecture, eye_motion
-from aumer.strict import require
+from aumer.strict import require, within
 from aumer.types import Features, FloatArray
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class NetConfig(Architecture):
             self.normalisation,
             f"one of {', '.join(NORMALISATIONS)}",
         )
-        require(self.graph_width >= 1, "graph_width", self.graph_width, ">= 1")
+        within("graph_width", self.graph_width, 1, 4096)
         require(
             all(0 < s <= 60 for s in self.motion_scales_s),
             "motion_scales_s",
@@ -93,7 +93,7 @@ class NetConfig(Architecture):
         for name in ("widths", "kernels", "dilations", "head_kernel", "head_dilation"):
             value = getattr(self, name)
             each = value if isinstance(value, tuple) else (value,)
-            require(all(v >= 1 for v in each), name, value, ">= 1")
+            require(all(1 <= v <= 4096 for v in each), name, value, "from 1 to 4096")
             odd = "kernel" not in name or all(v % 2 for v in each)
             require(odd, name, value, "odd, so that a row is in the middle of what it is read from")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "from 0 to less than 1")

@@ -15,6 +15,7 @@ from aumer import weights
 from aumer.config import MotionSettings, Settings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
@@ -98,13 +99,9 @@ class NetSpotter(SpotterModel):
                 f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
                 "which is no table of settings"
             )
-        try:
+        advice = "If it is registered, import the module that does"
+        with foreign(path, "a decoder that there is here", WeightsError, advice):
             decoder = TrackDecoder.from_dict(net.card.get("decoder", {}))
-        except (UsageError, TypeError) as error:
-            raise WeightsError(
-                f"{path}: its card describes no decoder that there is here: {error}. If it is "
-                "registered, import the module that does"
-            ) from error
         made = cls(net, decoder, name=f"network {Path(path).name}", device=device)
         made.notes = tuple(said)
         return made

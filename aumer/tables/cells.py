@@ -11,17 +11,14 @@ import csv
 import io
 import math
 import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-from zipfile import BadZipFile
+from typing import Any
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
-
-T = TypeVar("T")
+from aumer.foreign import check_archive, foreign
 
 #: A header stands within the first lines; SAMM's workbook has 13 lines of text above it.
 _HEADER_WITHIN = 40
@@ -247,10 +244,8 @@ def sheets(path: StrPath) -> tuple[Sheet, ...]:
         UsageError: the file is missing, or it is no workbook and no text that can be read.
     """
     path = Path(path)
-    try:
+    with foreign(path, "a table"):
         content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     # What a workbook is shows in its first bytes too, whatever it is called.
     if path.suffix.lower() in _WORKBOOKS or content.startswith(b"PK\3\4"):
         return _workbook(path)
@@ -291,20 +286,43 @@ def decoded(path: StrPath, content: bytes) -> str:
     return text
 
 
+#: Texts that spreadsheets would take for formulas and run, one quote more before them or not.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def csv_line(cells: Iterable[Any]) -> list[Any]:
+    """The cells of a line of CSV as they can be written: a text that a spreadsheet would take for
+    a formula gets a quote before it, as spreadsheets have it; `sheets` takes it off again."""
+    return [
+        f"'{cell}"
+        if isinstance(cell, str) and _FORMULA.match(cell) and number_of(cell) is None
+        else cell
+        for cell in cells
+    ]
+
+
+def _bare(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
     """Cells of every line, and what separates them."""
     first = re.search(r"[^\r\n]*\S[^\r\n]*", text)
     header = first[0] if first else ""
-    # Names of columns hold no separator; of equals the first is taken.
-    separator = max(_SEPARATORS, key=lambda one: len(next(_reader(header, one, strict=False), [])))
+    with foreign(path, "a CSV file"):  # of a cell without end, too
+        # Names of columns hold no separator; of equals the first is taken.
+        separator = max(
+            _SEPARATORS, key=lambda one: len(next(_reader(header, one, strict=False), []))
+        )
     if first and (said := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
         separator = said[1]
         text = text[: first.start()] + text[first.end() :]  # the line stays, and is empty
-    reader = _reader(text, separator)
+    with foreign(path, "a CSV file"):  # separated by what cannot separate
+        reader = _reader(text, separator)
     lines: list[list[Any]] = []
     try:
         for cells in reader:
-            lines.append(cells)
+            lines.append([_bare(cell) for cell in cells])
             # A cell may hold line breaks: the next line keeps the number that an editor shows.
             lines += [[]] * (reader.line_num - len(lines))
     except csv.Error as error:
@@ -316,39 +334,44 @@ def _reader(text: str, separator: str, *, strict: bool = True) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=strict)
 
 
+#: Cells of a workbook, those that stand empty between others included. SAMM-LV's has 5,000.
+_MOST_CELLS = 20_000_000
+
+
 def _workbook(path: Path) -> tuple[Sheet, ...]:
-    def load() -> tuple[Sheet, ...]:
-        from openpyxl import load_workbook
+    from openpyxl import load_workbook
 
-        # From a handle: from a path, openpyxl judges by the suffix.
-        with path.open("rb") as file:
-            book = load_workbook(file, data_only=True, read_only=False)
-            return tuple(
-                Sheet(path, s.title, [list(r) for r in s.iter_rows(values_only=True)]) for s in book
-            )
-
-    return _explained(path, "an .xlsx workbook (save an .xls as .xlsx)", load)
-
-
-#: What openpyxl and zipfile raise of a file that is not theirs or is damaged. (A ParseError of XML
-#: is a SyntaxError.)
-_UNREADABLE = (
-    OSError,
-    BadZipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    SyntaxError,
-)
+    # From a handle: from a path, openpyxl judges by the suffix.
+    with (
+        foreign(path, "an .xlsx workbook", advice="Save an .xls as .xlsx, or any table as CSV"),
+        path.open("rb") as file,
+    ):
+        check_archive(file)
+        # Line by line: one cell in the last of a million rows must not make a million rows.
+        book = load_workbook(file, data_only=True, read_only=True)
+        found = []
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # what a file says of its size may be wrong
+            found.append(Sheet(path, sheet.title, _filled(sheet.iter_rows(values_only=True))))
+        return tuple(found)
 
 
-def _explained(path: Path, what: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except _UNREADABLE as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from error
-        raise UsageError(f"{path} is not {what}: {error}") from error
+def _filled(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """The lines to the last that holds anything.
+
+    Raises:
+        ValueError: they are more than any table has.
+    """
+    lines: list[list[Any]] = []
+    empty = cells = 0
+    for row in rows:
+        cells += 1 + len(row)
+        if cells > _MOST_CELLS:
+            raise ValueError(f"a sheet has more than {_MOST_CELLS} cells")
+        if all(cell is None for cell in row):
+            empty += 1
+            continue
+        lines += [[]] * empty
+        lines.append(list(row))
+        empty = 0
+    return lines

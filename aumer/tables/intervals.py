@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.tables.cells import Sheet, decoded, number_of, plain, sheets, text_of
 from aumer.types import Kind
 
@@ -573,23 +574,20 @@ def _of_json(path: Path) -> _Lines:
 
     A file of several documents, one after the other, is read as one.
     """
-    try:
+    with foreign(path, "a table"):
         text = decoded(path, path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     documents: list[Any] = []
     decoder, at = json.JSONDecoder(), 0
-    try:
+    with foreign(path, "JSON"):
         while at < len(text) and (rest := text[at:].lstrip()):
             at = len(text) - len(rest)
-            document, at = decoder.raw_decode(text, at)
+            try:
+                document, at = decoder.raw_decode(text, at)
+            except json.JSONDecodeError as error:
+                raise UsageError(
+                    f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
+                ) from error
             documents.append(document)
-    except json.JSONDecodeError as error:
-        raise UsageError(
-            f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
-        ) from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: no JSON that can be read: {error}") from error
     rows: list[dict[str, Any]] = []
     for document in documents or [None]:
         rows += _rows_of(path, document)

@@ -12,6 +12,7 @@ from aumer.cache import default_folder
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
+from aumer.names import expanded, is_folder
 
 if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
     from aumer.training.recognizers import RecognizerConfig
@@ -133,8 +134,8 @@ def configured(data: StrPath | Config, changes: Mapping[str, Any] | None = None)
             return data
         what, values = "the configuration", strict.plain(data)
     else:
-        path = Path(data).expanduser()
-        if not path.is_dir():
+        path = expanded(data)
+        if not is_folder(path):
             read = recognizers.read_config if of_recognizer else networks.read_config
             return read(path, changes)
         if "output" not in changes:
@@ -167,6 +168,6 @@ def _is_recognizer(data: StrPath | Config, changes: Mapping[str, Any]) -> bool:
         return isinstance(data, recognizers.RecognizerConfig)
     if not isinstance(data, (str, PathLike)):
         raise UsageError(f"train takes a folder of videos or a TOML file; found {data!r}")
-    if Path(data).expanduser().is_dir():
+    if is_folder(expanded(data)):
         return "recognizer" in changes
     return recognizers.of_recognizer(data, changes)

@@ -21,8 +21,10 @@ from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, check_target
+from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
+from aumer.names import expanded, is_file
 from aumer.pipeline import versions
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Callback, Recognizer, resolve
@@ -94,7 +96,7 @@ def of_recognizer(path: str | PathLike[str], overrides: Mapping[str, Any] | None
     Raises:
         ConfigError: the file is missing or not TOML.
     """
-    return "recognizer" in {**strict.read_toml(Path(path).expanduser()), **(overrides or {})}
+    return "recognizer" in {**strict.read_toml(expanded(path)), **(overrides or {})}
 
 
 def read_config(
@@ -110,13 +112,14 @@ def read_config(
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
         UsageError: there is no such recogniser, or it has no such option.
     """
-    path, changes = Path(path).expanduser(), overrides or {}
+    path, changes = expanded(path), overrides or {}
     file = strict.Layer(str(path), strict.read_toml(path))
-    config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
+    with named(path):
+        config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
     here, given = path.resolve().parent, strict.paths(strict.nested(changes))
 
     def absolute(key: str, name: str) -> str:
-        return str(here / Path(name).expanduser()) if key not in given else name
+        return str(here / expanded(name)) if key not in given else name
 
     data = config.data
     table = None if data.table is None else absolute("data.table", data.table)
@@ -125,9 +128,10 @@ def read_config(
         data=replace(data, root=absolute("data.root", data.root), table=table),
         output=absolute("output", config.output),
     )
-    if config.settings and "settings" not in given and (here / config.settings).is_file():
+    if config.settings and "settings" not in given and is_file(here / config.settings):
         config = replace(config, settings=str(here / config.settings))
-    untrained(config)  # what is wrong with it is told now, not after the clips were made
+    with named(path):
+        untrained(config)  # what is wrong with it is told now, not after the clips were made
     return config
 
 

@@ -15,10 +15,12 @@ from aumer.config import Settings, load_settings
 from aumer.data import load as load_data_set
 from aumer.errors import ConfigError, UsageError
 from aumer.files import check_target
+from aumer.foreign import named
 from aumer.graph import AUGraph
 from aumer.learning.engine import Callback
 from aumer.learning.log import tensorboard, write_log
 from aumer.learning.machine import Machine, torchrun
+from aumer.names import expanded, is_file
 from aumer.pipeline import versions
 from aumer.spotting.network import NetSpotter
 from aumer.training.loop import Trained, train
@@ -95,7 +97,7 @@ class RunConfig:
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        strict.require(self.seed >= 0, "seed", self.seed, ">= 0")
+        strict.within("seed", self.seed, 0, 2**63 - 1)
         self.train_settings()
 
     def train_settings(self) -> TrainSettings:
@@ -113,18 +115,19 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
     """
-    path, changes = Path(path).expanduser(), overrides or {}
+    path, changes = expanded(path), overrides or {}
     file = strict.Layer(str(path), strict.read_toml(path))
-    config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
+    with named(path):
+        config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
     here, given = path.resolve().parent, strict.paths(strict.nested(changes))
 
     def absolute(key: str, name: str) -> str:
-        return str(here / Path(name).expanduser()) if key not in given else name
+        return str(here / expanded(name)) if key not in given else name
 
     def beside(key: str, name: str) -> str:
         """The file, if there is one of that name; else it is the name of something that ships."""
         there = here / name
-        return str(there) if name and key not in given and there.is_file() else name
+        return str(there) if name and key not in given and is_file(there) else name
 
     data = config.data
     config = replace(
@@ -139,7 +142,8 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
         graph=beside("graph", config.graph),
         settings=beside("settings", config.settings),
     )
-    check(config)
+    with named(path):
+        check(config)
     return config
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from aumer import registry
 from aumer.learning.settings import LearningSettings, Optimizer
 from aumer.spotting.interface import Architecture, Objective
-from aumer.strict import Layer, layered, preset, read_toml, require
+from aumer.strict import Layer, layered, preset, read_toml, require, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,9 @@ class TrainSettings(LearningSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("window_s", "macro_weight"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "> 0")
-        jitter = self.amplitude_jitter
-        require(jitter >= 0, "amplitude_jitter", jitter, ">= 0")
+        within("window_s", self.window_s, 0.01, 3600, "seconds")
+        within("macro_weight", self.macro_weight, 1e-6, 1e6)
+        within("amplitude_jitter", self.amplitude_jitter, 0, 100)
         for name in ("targets", "decoder"):
             known = registry.names(name)
             one_of = f"one of {', '.join(known)}"

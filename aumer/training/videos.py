@@ -12,18 +12,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from aumer.cache import FeatureCache
 from aumer.config import MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.files import StrPath
+from aumer.foreign import foreign, read_arrays
 from aumer.motion.analysis import Analysis, analyse, cache_key
+from aumer.names import expanded, file_name, is_folder, name_of
 from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
 from aumer.simulate.neutral import LEAST_S, VERSION, Neutral, NeutralFilm, names_of
 from aumer.simulate.video import write_shot
-from aumer.strict import require
+from aumer.strict import require, within
 from aumer.tables import intervals
 from aumer.types import Annotation, Features, VideoRecord
 from aumer.video import content_digest, open_video
@@ -93,7 +93,7 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
             of a video that is not there, or no videos at all.
     """
     folder = Path(folder)
-    paths = {(p.parent.name, p.stem): p for p in sorted(folder.glob("*/*.npz"))}
+    paths = {(name_of(p.parent.name), name_of(p.stem)): p for p in sorted(folder.glob("*/*.npz"))}
     if not paths:
         raise UsageError(
             f"{folder} holds no SUBJECT/VIDEO.npz; `aumer simulate features` writes such a folder"
@@ -111,16 +111,12 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
 
 
 def _measured_with(path: Path) -> MotionSettings | None:
-    with np.load(path, allow_pickle=False) as file:
-        said = str(file["settings"]) if "settings" in file.files else None
+    said = read_arrays(path, "features").get("settings")
     if said is None:
         return None
-    try:
-        return load_settings(overrides={"motion": json.loads(said)["motion"]}).motion
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path}: its settings do not say what motion was measured with: {error}"
-        ) from error
+    with foreign(path, "what motion was measured with"):
+        motion = json.loads(str(said))["motion"]
+        return load_settings(overrides={"motion": motion}).motion
 
 
 def extract(
@@ -207,11 +203,10 @@ class Augment:
     held: float = 0.2
 
     def __post_init__(self) -> None:
-        require(self.films >= 1, "augment.films", self.films, ">= 1")
-        require(self.seconds >= LEAST_S, "augment.seconds", self.seconds, f">= {LEAST_S:g}")
-        for name in ("rate_per_min", "strength"):
-            value = getattr(self, name)
-            require(value > 0, f"augment.{name}", value, "> 0")
+        within("augment.films", self.films, 1, 10_000)
+        within("augment.seconds", self.seconds, LEAST_S, 3600, "seconds")
+        within("augment.rate_per_min", self.rate_per_min, 0.001, 6000)
+        within("augment.strength", self.strength, 0.001, 1000)
         require(0 <= self.held <= 1, "augment.held", self.held, "in [0, 1]")
 
 
@@ -243,7 +238,7 @@ class NeutralFilms:
         paths = [Path(clip) for clip in clips]
         names = names_of(paths)
         for path in paths:  # all of them before the first is followed
-            if path.expanduser().is_dir():
+            if is_folder(expanded(path)):
                 raise UsageError(f"{path} is a folder; a neutral recording is a video file here")
             open_video(path).close()
         self._settings, self._augment, self._seed = settings, augment, seed
@@ -348,12 +343,16 @@ def _read_truth(
     for row in table:
         if (kind := row.expression) is None:
             continue
-        name = intervals.named_like(row.video, {v for _, v in videos}) or row.video
+        known = {v for _, v in videos}
+        name = intervals.named_like(row.video, known) or row.video
+        name = file_name(name) if name not in known and file_name(name) in known else name  # cut
         subjects = [s for s, v in videos if v == name]
         if not row.subject and len(subjects) != 1:
             problem = f"{name!r} names {len(subjects)} files, not one; add a column subject"
             raise table.error(row, "video", problem)
         subject = row.subject or subjects[0]
+        if (subject, name) not in videos and (file_name(subject), name) in videos:
+            subject = file_name(subject)
         onset, apex, offset = table.in_frames(row)
         found[subject, name].append(
             Annotation(subject, name, kind, onset, apex, offset, row.aus, row.label, row.line)

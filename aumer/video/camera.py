@@ -44,8 +44,8 @@ class CameraSource:
 
 
 def open_camera(index: int, fps: float | None) -> CameraSource:
-    if index < 0:
-        raise UsageError(f"a camera's index is 0 or more, found {index}")
+    if not 0 <= index < 10_000:  # OpenCV's are C's int, and thousands choose a back end
+        raise UsageError(f"a camera's index is 0 or more, and less than 10000; found {index}")
     with quiet():
         capture = cv2.VideoCapture(index)
     if not capture.isOpened():

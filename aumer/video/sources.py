@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError, VideoError
 from aumer.files import exists
+from aumer.names import expanded
 from aumer.types import ImageArray, VideoInfo
 from aumer.video.camera import open_camera
 from aumer.video.capture import readable
 from aumer.video.file import FileSource
-from aumer.video.images import ArraySource, FolderSource
+from aumer.video.images import IMAGE_SUFFIXES, ArraySource, FolderSource
 
 Source: TypeAlias = str | os.PathLike[str] | int | npt.NDArray[Any]
 
@@ -44,6 +46,11 @@ def open_source(source: Source, fps: float | None) -> FrameSource:
     path = existing_path(source)
     if path.is_dir():
         return FolderSource(path, required_fps(fps, "a folder of images"))
+    if path.suffix.lower() in IMAGE_SUFFIXES and re.search(r"%\d*d", str(path.absolute())):
+        raise VideoError(
+            f"{path} is an image whose path FFmpeg would take for a pattern of other files; take "
+            "the % out of it, or give the folder of images"
+        )
     return FileSource(path, fps)
 
 
@@ -60,7 +67,7 @@ def existing_path(source: object) -> Path:
         )
     text = os.fspath(source)
     with readable(text):
-        path = Path(text).expanduser()
+        path = expanded(text)
         there = exists(path)
     if not there:
         if "://" in text:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,3 +131,20 @@ def test_why_somebody_waits_is_said_unasked(capsys: pytest.CaptureFixture[str]) 
             LOGGER.log(25, "compiling")
             LOGGER.info("more")
         assert ("aumer: note: compiling\n" in capsys.readouterr().err) is shown
+
+
+def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console() as console:
+        console.error("\x1b[2Jfilm\x00.mp4 is no video")
+    assert capsys.readouterr().err == "aumer: error: \ufffd[2Jfilm\ufffd.mp4 is no video\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_where_nothing_can_be_said_the_work_goes_on() -> None:
+    def code(stdout: str, stderr: str, *arguments: str) -> int:
+        with Path(stdout).open("w") as out, Path(stderr).open("w") as err:
+            command = [sys.executable, "-m", "aumer", *arguments]
+            return subprocess.run(command, stdout=out, stderr=err, check=False).returncode
+
+    assert code("/dev/null", "/dev/full", "config", "--no-such-thing") == 2
+    assert code("/dev/full", "/dev/null", "--version") == 2

@@ -216,7 +216,7 @@ def test_the_table_of_another_data_set(shared_data: Find) -> None:
 def test_no_workbook(tmp_path: Path) -> None:
     for name, content in (("text.xlsx", b"no zip"), ("empty.xlsx", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UsageError, match=rf"{name} is not an \.xlsx workbook"):
+        with pytest.raises(UsageError, match=rf"cannot read an \.xlsx workbook from .*{name}"):
             read_table("samm", tmp_path / name)
     (tmp_path / "latin.csv").write_bytes(b"subject,video\nM\xfcller,1\n")
     with pytest.raises(UsageError, match=r"latin\.csv is not a CSV file in UTF-8"):

@@ -223,10 +223,10 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
     make().save(tmp_path / "m.npz")
     whole = (tmp_path / "m.npz").read_bytes()
     for name, content, said in [
-        ("text.npz", b"Dear diary", "is not an .npz file"),
-        ("cut.npz", whole[: len(whole) // 2], "is not an .npz file"),
-        ("empty.npz", b"", "is not an .npz file"),
-        ("table.csv", b"video,face\n", "is not an .npz file"),
+        ("text.npz", b"Dear diary", "cannot read an .npz file"),
+        ("cut.npz", whole[: len(whole) // 2], "cannot read an .npz file"),
+        ("empty.npz", b"", "cannot read an .npz file"),
+        ("table.csv", b"video,face\n", "cannot read an .npz file"),
     ]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UsageError, match=said) as refused:
@@ -234,7 +234,7 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
         stem = (tmp_path / name).with_suffix(".npz")
         assert f"aumer features VIDEO -o {stem}" in str(refused.value)
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(UsageError, match="is not an"):
+    with pytest.raises(UsageError, match="cannot read an"):
         load_features(tmp_path / "one.npy")
     np.savez(tmp_path / "other.npz", feature=np.zeros(3))
     with pytest.raises(UsageError, match=r"does not hold aumer's features.*'missing'"):

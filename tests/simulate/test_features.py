@@ -190,7 +190,7 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         (lambda: simulate_features(nuisances=["wind"]), "wind"),
         (lambda: write_features(tmp_path, [], layout="npz"), ", ".join(LAYOUTS)),
         (lambda: write_features(tmp_path / "file", []), "folder"),
-        (lambda: read_features(tmp_path / "file"), "not a file of simulated features"),
+        (lambda: read_features(tmp_path / "file"), "cannot read simulated features"),
         (lambda: render(Timeline(0.01, ()), AVERAGE, {}), "no row"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from aumer import strict, weights
-from aumer.errors import ConfigError, UsageError, WeightsError
+from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.learning.machine import device_of
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
@@ -255,7 +256,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             WeightsError: no such file, damaged, or not of this recogniser.
         """
         found = read_weights(path, cls.name)
-        try:
+        with foreign(path, f"a whole {cls.name}", WeightsError):
             about = found.about
             # Files of before have no inputs: they were made the usual way, as far as anybody knows.
             inputs = read_settings(about["inputs"]) if "inputs" in about else None
@@ -265,8 +266,6 @@ class SequenceSystem(Recognizer, Generic[C]):
             weights.fill(net, unpacked(found.arrays), f"{path} holds no whole {cls.name}")
             if about["precision"] == "int8":
                 round_activations(net)
-        except (ConfigError, KeyError, TypeError, ValueError) as error:
-            raise WeightsError(f"{path} holds no whole {cls.name}: {error}") from error
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 
 from aumer import weights
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
+from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.spotting.net_config import NetConfig
@@ -40,15 +40,14 @@ def load_checkpoint(path: StrPath) -> SpotNet:
         WeightsError: no such file, not loadable as plain tensors, or not of that network.
     """
     path = Path(path)
-    try:
+    what = (
+        "a checkpoint of AUW-GCN, a file of torch.save with a table state_dict that holds "
+        "graph_embedding.0.gc1.adj,"
+    )
+    with foreign(path, what, WeightsError):
         found = torch.load(path, map_location="cpu", weights_only=True)
         state = dict(found["state_dict"])
         prior = state.pop("graph_embedding.0.gc1.adj").double().numpy()
-    except (OSError, UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"cannot read {path} as a checkpoint of AUW-GCN, a file of torch.save with a table "
-            f"state_dict that holds graph_embedding.0.gc1.adj: {type(error).__name__}: {error}"
-        ) from error
     ours = {}
     for name, value in state.items():
         prefix = next((p for p in _NAMES if name.startswith(p)), "")

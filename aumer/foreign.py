@@ -1,0 +1,165 @@
+"""Bytes that others made: whatever a parser raises of them is one line that names the file.
+
+A parser of JSON, TOML, XML, ZIP or pickles raises dozens of kinds of errors on bytes that are not
+its own, and every list of them has proved too short. So `foreign` takes them all, and what stands
+under it must be short: the parsing alone, lest it hide a slip of our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from aumer.errors import AumerError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+StrPath = str | os.PathLike[str]
+
+#: Bytes that an archive may unpack to whatever its size is, and at most.
+FREE, MOST = 64 << 20, 16 << 30
+#: How much larger than the archive, beyond `FREE`. Rows of zeros and NaN shrink to a hundredth.
+RATIO = 400
+#: Letters of a parser's words in a message.
+_LONGEST = 300
+
+
+@contextlib.contextmanager
+def foreign(
+    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+) -> Iterator[None]:
+    """Turns whatever is raised into ``cannot read WHAT from PATH: REASON``, in one line.
+
+    An `error` that names the path already passes as it is; interrupts always do.
+
+    Args:
+        what: should be there, as messages call it: "a graph".
+        error: is raised.
+        advice: follows, as sentences.
+    """
+    try:
+        yield
+    except Exception as found:
+        if isinstance(found, error) and os.fspath(path) in str(found):
+            raise
+        text = f"cannot read {what} from {os.fspath(path)}: {reason(found)}"
+        raise error(shown(f"{text}. {advice}" if advice else text)) from found
+
+
+@contextlib.contextmanager
+def named(place: StrPath) -> Iterator[None]:
+    """Puts ``PLACE: `` before one of aumer's errors that does not say where it is."""
+    try:
+        yield
+    except AumerError as found:
+        if os.fspath(place) in str(found):
+            raise
+        raise type(found)(f"{os.fspath(place)}: {found}") from found
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, for a user, in one printable line."""
+    said = plain_line(str(error))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no text in {error.encoding.upper()}, as byte {error.start} shows"
+    if "allow_pickle" in said:  # numpy's words would advise to unpickle whatever it is
+        return "it holds something else than plain numbers"
+    if isinstance(error, KeyError):
+        return f"{said} is missing"
+    if not said or isinstance(error, (TypeError, AttributeError, IndexError, AssertionError)):
+        return f"it is made in another way ({type(error).__name__}{said and ': '}{said})"
+    return said
+
+
+def plain_line(text: str) -> str:
+    """A text in one line, without what steers a terminal, and cut where it is endless."""
+    line = shown(" ".join(text[: 4 * _LONGEST].split()))
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def shown(text: str) -> str:
+    """A text without line breaks and what else steers a terminal: names of files may hold any."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def read_json(
+    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+) -> Any:
+    """The value in a JSON file in UTF-8.
+
+    Raises:
+        error: there is no such file, or it cannot be read or parsed; see `foreign`.
+    """
+    with foreign(path, what, error, advice):
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_none)
+
+
+def _none(name: str) -> Any:
+    raise ValueError(f"{name} is no number that JSON has")
+
+
+def read_arrays(
+    path: StrPath, what: str, error: type[AumerError] = UsageError, advice: str = ""
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an ``.npz`` file by name.
+
+    Raises:
+        error: there is no such file, it is none or damaged, or unpacks to absurd sizes.
+    """
+    # np.load leaves open a damaged file that it opened itself, and believes what it claims.
+    with foreign(path, what, error, advice), Path(path).open("rb") as file:
+        check_archive(file)
+        with zipfile.ZipFile(file) as archive:
+            return {
+                member.filename.removesuffix(".npy"): _array(archive, member)
+                for member in archive.infolist()
+            }
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """A member of an ``.npz`` file, if it has as many bytes as its header says."""
+    from numpy.lib import format as npy
+
+    with archive.open(member) as file:
+        header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        version = npy.read_magic(file)
+        if version not in header:
+            raise ValueError(f"{member.filename} is an array of numpy's format {version}")
+        shape, _, dtype = header[version](file)
+        if dtype.hasobject:
+            raise ValueError(f"{member.filename} holds something else than plain numbers")
+        if math.prod(shape) * dtype.itemsize > member.file_size:
+            raise ValueError(f"{member.filename} is shorter than it says")
+    with archive.open(member) as file:
+        found: npt.NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        return found
+
+
+def check_archive(file: IO[bytes]) -> None:
+    """Complain of a ZIP archive that would unpack to absurd sizes; the file is rewound.
+
+    What is unpacked never exceeds what the archive declares, so this is all there is to know.
+
+    Raises:
+        ValueError: it would.
+        zipfile.BadZipFile, OSError, ...: as `zipfile` has them.
+    """
+    size = file.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        declared = sum(member.file_size for member in archive.infolist())
+    file.seek(0)
+    if declared > MOST or declared > max(FREE, RATIO * size):
+        raise ValueError(f"{size} bytes that would unpack to {declared} are taken for a trap")
