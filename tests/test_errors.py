@@ -15,7 +15,7 @@ import aumer
 from aumer.cli import _parser, main
 from aumer.cli.console import Console
 from aumer.errors import EXIT_USAGE, NoFaceError, UsageError, at_command_line
-from aumer.simulate.timeline import read_table
+from aumer.simulate.tables import read_table
 
 SOURCES = Path(aumer.__file__).parent
 SPOT = ("--fps", "--overwrite", "--face", "--start", "--set", "--min-coverage", "--output")
