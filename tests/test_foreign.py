@@ -409,7 +409,7 @@ def test_an_image_whose_name_is_a_pattern_reads_no_other_files(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [10**9, 10**20])
 def test_cameras_that_no_machine_has(number: int) -> None:
-    with pytest.raises(UsageError, match="less than 10000"):
+    with pytest.raises(UsageError, match="at most it is 9999"):
         open_video(number)
 
 

@@ -45,7 +45,7 @@ class CameraSource:
 
 def open_camera(index: int, fps: float | None) -> CameraSource:
     if not 0 <= index < 10_000:  # OpenCV's are C's int, and thousands choose a back end
-        raise UsageError(f"a camera's index is 0 or more, and less than 10000; found {index}")
+        raise UsageError(f"a camera's index is 0 or more, found {index}; at most it is 9999")
     with quiet():
         capture = cv2.VideoCapture(index)
     if not capture.isOpened():

@@ -66,8 +66,8 @@ def test_plateau_is_that_of_torch() -> None:
     [
         ({"optimizer": "lion"}, "optimizer must be one of adam, adamw, sgd"),
         ({"schedule": "steps"}, "schedule must be one of constant, exponential, plateau, cosine"),
-        ({"epochs": 0}, "epochs must be >= 1"),
-        ({"lr": 0.0}, "lr must be > 0"),
+        ({"epochs": 0}, "epochs must be from 1"),
+        ({"lr": 0.0}, "lr must be from 1e-12"),
         ({"decay": 1.5}, "decay must be in"),
         ({"factor": 1.0}, "factor must be between 0 and 1"),
         ({"warmup": 1.0}, "warmup must be in"),

@@ -344,8 +344,8 @@ def test_settings_survive_as_plain_values() -> None:
     [
         ({"threshold": 0.0}, r"threshold must be in \(0, 1\]"),
         ({"threshold": float("nan")}, "threshold must be a number; found nan"),
-        ({"bridge_s": -1.0}, "bridge_s must be 0 or more"),
-        ({"boundaries": 0}, "must be positive"),
+        ({"bridge_s": -1.0}, "bridge_s must be from 0"),
+        ({"boundaries": 0}, "must be from 1"),
         ({"treshold": 0.4}, "Did you mean 'threshold'"),
         ({"micro": {"reach": 1.0}}, "Did you mean 'reach_s'"),
         ({"micro": {"usual_s": [2.0, 1.0]}}, "from the shorter to the longer"),

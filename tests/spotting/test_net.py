@@ -656,7 +656,7 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         ({"kernels": [1, 3]}, "kernels must be as many numbers as widths, 3"),
         ({"kernels": [1, 3, 4]}, "kernels must be odd"),
         ({"head_kernel": 2}, "head_kernel must be odd"),
-        ({"dilations": [1, 0, 1]}, "dilations must be >= 1"),
+        ({"dilations": [1, 0, 1]}, "dilations must be from 1"),
         ({"widths": [], "kernels": [], "dilations": []}, "widths must be at least one"),
         ({"normalisation": "l2"}, "one of l1-rows, symmetric, none"),
         ({"motion_scales_s": [0.0]}, "motion_scales_s"),
