@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 # Everything here is imported on first use: `import aumer` costs milliseconds, and no torch.
 _WHERE = {
     "spot": "aumer.pipeline",
-    "classify": "aumer.pipeline",
+    "classify": "aumer.classification",
     "features": "aumer.measure",
     "evaluate": "aumer.scoring",
     "train": "aumer.training.entry",
@@ -49,6 +49,7 @@ _WHERE = {
 }
 
 if TYPE_CHECKING:
+    from aumer.classification import classify
     from aumer.config import Settings, load_settings
     from aumer.errors import (
         AumerError,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     )
     from aumer.graph import AUGraph
     from aumer.measure import features
-    from aumer.pipeline import Spotter, classify, spot
+    from aumer.pipeline import Spotter, spot
     from aumer.registry import register
     from aumer.results import Prediction, SpotResult
     from aumer.results.motion import Motion, load_features

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal, TypedDict, overload
 import numpy as np
 
 from aumer.errors import UsageError
-from aumer.pipeline import MIN_COVERAGE, SettingsLike, Spotter
+from aumer.pipeline import Spotter
 from aumer.progress import Progress
 from aumer.results import SpotResult
 from aumer.results.motion import Motion
+from aumer.session import MIN_COVERAGE, SettingsLike
 from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, Scores
 from aumer.video import Source

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aumer.pipeline import versions
+from aumer.session import versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

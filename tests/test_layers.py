@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "learning flow",
         "face motion",
         "spotting recognition simulate results report",
-        "pipeline measure data scoring",
+        "session pipeline classification measure data scoring",
         "training bench demo testing",
         "aumer",  # imports them all, but on first use only
         "cli doctor",

@@ -17,7 +17,7 @@ from aumer.bench.store import RESULT, TABLE, differences, sealed
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference
 from aumer.files import atomic_write
-from aumer.pipeline import versions as pipeline_versions
+from aumer.session import versions as pipeline_versions
 
 FORMAT = "aumer-bench-result/1"
 

@@ -97,8 +97,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     settings = read_settings(args)
     cache = cache_folder(args)
 
+    from aumer.classification import classify
     from aumer.cli.outputs import distinct
-    from aumer.pipeline import classify, load_recognizer
+    from aumer.session import load_recognizer
 
     recognizer = load_recognizer(args.recognizer)
     rows: list[Prediction] = []

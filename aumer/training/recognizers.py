@@ -25,9 +25,9 @@ from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded, is_file
-from aumer.pipeline import versions
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Callback, Recognizer, resolve
+from aumer.session import versions
 from aumer.training.clips import ClipReading, Progress, extract, options_of, reading_of
 from aumer.training.composite import composite
 from aumer.training.listing import listed

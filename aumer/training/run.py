@@ -21,7 +21,7 @@ from aumer.learning.engine import Callback
 from aumer.learning.log import tensorboard, write_log
 from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded, is_file
-from aumer.pipeline import versions
+from aumer.session import versions
 from aumer.spotting.network import NetSpotter
 from aumer.training.loop import Trained, train
 from aumer.training.settings import TrainSettings

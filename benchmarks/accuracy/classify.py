@@ -28,9 +28,9 @@ from aumer.errors import NoFaceError
 from aumer.flow.tvl1 import tvl1
 from aumer.motion import align
 from aumer.motion.analysis import analyse
-from aumer.pipeline import load_recognizer
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.labeller import Labeller
+from aumer.session import load_recognizer
 from aumer.simulate import nuisance
 from aumer.simulate.features import Subject, render
 from aumer.simulate.warp import Face

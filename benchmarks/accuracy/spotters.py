@@ -36,7 +36,7 @@ from aumer.config import Settings, load_settings
 from aumer.files import check_target
 from aumer.graph import AUGraph
 from aumer.motion.analysis import analyse
-from aumer.pipeline import versions
+from aumer.session import versions
 from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features
 from aumer.simulate.population import Population

@@ -26,7 +26,7 @@ from scipy.optimize import minimize
 
 from aumer.config import load_settings
 from aumer.files import atomic_write, check_target
-from aumer.pipeline import versions
+from aumer.session import versions
 from aumer.simulate import nuisance
 from aumer.simulate.population import Population
 from aumer.simulate.timeline import MICRO_S

@@ -1,0 +1,261 @@
+"""The class of one expression: `aumer.classify`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Container
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aumer.config import Settings
+from aumer.errors import NoFaceError, UsageError
+from aumer.motion.analysis import (
+    FrameRange,
+    analyse,
+    check_workers,
+)
+from aumer.progress import Progress, telling
+from aumer.recognition import apex as apexes
+from aumer.recognition.clips import MAX_FRAMES, map_frames, pictures_between
+from aumer.recognition.frames import Kept
+from aumer.recognition.seam import Recognizer
+from aumer.results import Prediction
+from aumer.said import gathered, once
+from aumer.spotting import noise
+from aumer.types import Features, IntArray, Moment
+from aumer.video import Source, content_digest
+
+if TYPE_CHECKING:
+    pass
+from aumer.session import (
+    SettingsLike,
+    _parts,
+    as_settings,
+    cache_of,
+    check_face,
+    digests_of,
+    labeller_of,
+    notes_of,
+    require_face,
+    require_second_pass,
+    versions,
+)
+
+
+def classify(
+    clip: Source | Features,
+    *,
+    model: str | PathLike[str] | Recognizer = "default",
+    onset: int | None = None,
+    apex: int | str | None = None,
+    offset: int | None = None,
+    fps: float | None = None,
+    device: str = "auto",
+    cache: str | PathLike[str] | bool | None = None,
+    progress: Progress | bool | None = None,
+    settings: SettingsLike = None,
+    workers: int | None = None,
+) -> Prediction:
+    """Which class one expression is of, by its motion from onset to apex.
+
+    Args:
+        clip: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB; or `Features`, for a
+            recogniser that reads the motion of ROIs alone.
+        model: a shipped recogniser by name, the path of a recogniser's weights (`aumer train`
+            writes them), or an object of `aumer.recognition.seam.Recognizer`, whatever it reads of
+            a clip. Its classes are the labels.
+            The default is "graph", and of features "graph-motion".
+        onset, offset: frames (0-based); by default the first and the last with a face.
+        apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference",
+            "midpoint", or a registered way; see `aumer.recognition.apex`.
+        fps: frames per second; needed for folders and arrays.
+        device: as in `spot`.
+        cache, progress, settings, workers: as in `spot`.
+
+    Returns:
+        A prediction whose label is `None`, and whose probabilities are equal, where no movement
+        from onset to apex reaches two fifths of the setting rules.min_height; its `doubt` says so,
+        and where a clip is unlike all but one in a hundred of those the recogniser learnt from.
+
+    Raises:
+        UsageError: an argument or a setting cannot be used, or the clip has no such frame.
+        VideoError: the clip cannot be read.
+        NoFaceError: no face at the onset or the apex, or no motion of one between them.
+        WeightsError: the weights are missing or damaged.
+    """
+    chosen = as_settings(settings)
+    check_workers(workers)
+    if isinstance(apex, str):
+        apexes.check(apex)
+    with gathered() as said:
+        found = _classified(
+            clip,
+            model,
+            (onset, apex, offset),
+            fps=fps,
+            device=device,
+            cache=cache,
+            progress=progress,
+            settings=chosen,
+            workers=workers,
+        )
+    return replace(found, notes=once(found.notes, said))
+
+
+def _classified(
+    clip: Source | Features,
+    model: str | PathLike[str] | Recognizer,
+    frames: tuple[int | None, int | str | None, int | None],
+    *,
+    fps: float | None,
+    device: str,
+    cache: str | PathLike[str] | bool | None,
+    progress: Progress | bool | None,
+    settings: Settings,
+    workers: int | None,
+) -> Prediction:
+    (onset, apex, offset), chosen = frames, settings
+    notes: tuple[str, ...] = ()
+    if isinstance(clip, Features):
+        labeller = labeller_of("graph-motion" if model == "default" else model, device, chosen)
+        first, last = _ends(clip.frames, onset, offset)
+        peak = _apex(apex, first, last, clip, None)
+        verdict = labeller.judge_features(clip, Moment(first, last, peak))
+        name, content, at, times = "features", None, clip.frames, clip.times
+        motion = clip
+    else:
+        require_second_pass(clip)
+        labeller = labeller_of(model, device, chosen)
+        check_face(chosen.face)
+        content = content_digest(clip, fps=fps)
+        within = FrameRange(onset, offset, labeller.maker.margin)
+        kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
+        with telling(progress) as tell:
+            analysis = analyse(
+                clip,
+                chosen,
+                fps=fps,
+                frames=within,
+                watch=kept,
+                cache=cache_of(cache, content, chosen, None, None, within),
+                progress=tell,
+                workers=workers,
+            )
+        name, track, motion = analysis.video.name, analysis.track, analysis.features
+        require_face(analysis, chosen, 0.0)
+        notes = notes_of(analysis, chosen.face.follow)
+        at, times = track.frames[track.valid], track.times[track.valid]
+        first, last = _ends(at, onset, offset)
+        peak = _apex(
+            apex,
+            first,
+            last,
+            analysis.features,
+            lambda: pictures_between(
+                clip, first, last, track, chosen.motion, fps=fps, kept=kept.faces
+            ),
+        )
+        moments = [Moment(first, last, peak)]
+        found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept.faces)[0]
+        if found is None:
+            raise NoFaceError(
+                f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
+                "hidden or too small in one of them, or the two do not show one face. Give other "
+                "frames with onset and apex"
+            )
+        verdict = found
+    in_force = chosen.to_dict()
+    span = first, peak, last
+    seconds: list[float] = np.interp(span, at, times).tolist()
+    return Prediction(
+        clip=name,
+        label=verdict.label,
+        probs=verdict.probs,
+        onset=first,
+        apex=peak,
+        offset=last,
+        onset_s=seconds[0],
+        apex_s=seconds[1],
+        offset_s=seconds[2],
+        attribution=verdict.attribution,
+        doubt=verdict.doubt or (None if isinstance(apex, int) else _away(motion, chosen, span)),
+        recognizer=labeller.recognizer.name,
+        settings={
+            **in_force,
+            "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
+        },
+        digests={
+            **digests_of(in_force, content, labeller),
+            **_parts(chosen if content else None, ("recognizer", labeller.recognizer)),
+        },
+        versions=versions(),
+        notes=notes,
+        flow_map=verdict.flow_map,
+    )
+
+
+#: A face that is still this far away at the offset, of its way at the apex, has not come back.
+_BACK = 0.75
+
+
+def _away(features: Features, settings: Settings, span: tuple[int, int, int]) -> str | None:
+    """The doubt of an expression that does not end where it began: which of the two is rest?"""
+    onset, apex, offset = span
+    there, left = noise.moved(features, settings.rules, [(onset, apex), (onset, offset)])
+    if there is None or left is None or left < _BACK * there:
+        return None
+    return (
+        "the face is not back at the offset: the onset may lie within an expression, which then "
+        "moves the other way. Give frames of rest, or the apex"
+    )
+
+
+def _ends(frames: IntArray, onset: int | None, offset: int | None) -> tuple[int, int]:
+    """Onset and offset as given, or the first and the last of `frames`."""
+    if not len(frames):
+        raise UsageError("the features have no row; two frames or more are needed")
+    first = int(frames[0]) if onset is None else onset
+    last = int(frames[-1]) if offset is None else offset
+    if not 0 <= first < last:
+        raise UsageError(
+            "an expression needs two frames or more, 0 <= onset < offset; found onset "
+            f"{first} and offset {last}"
+        )
+    return first, last
+
+
+def _apex(
+    apex: int | str | None,
+    onset: int,
+    offset: int,
+    features: Features,
+    pictures: Callable[[], apexes.Pictures] | None,
+) -> int:
+    """The apex's frame, given or found; after the onset and not after the offset."""
+    way = apex if isinstance(apex, str) else "flow-peak"
+    apexes.check(way)
+    if apex is not None and not isinstance(apex, str):
+        if not onset < apex <= offset:
+            raise UsageError(
+                f"the apex must lie after the onset and not after the offset; found onset {onset}, "
+                f"apex {apex}, offset {offset}"
+            )
+        return apex
+
+    def none() -> apexes.Pictures:
+        raise UsageError(
+            f"`apex={way!r}` looks at pictures, which features do not hold",
+            fixes=("use `apex='flow-peak'`", "`apex='midpoint'`"),
+        )
+
+    return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
+
+
+def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Container[int]:
+    """Frames whose aligned faces may be asked for once the apex is known."""
+    if onset is not None and isinstance(apex, int):
+        return map_frames(onset, apex)
+    return range(onset or 0, sys.maxsize if offset is None else offset + 1)

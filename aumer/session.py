@@ -1,0 +1,272 @@
+"""What every run needs: settings, parts in their place, a cache, checks, and what made a result."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aumer import registry
+from aumer.cache import FeatureCache, default_folder
+from aumer.config import FaceSettings, Settings, digest, load_settings
+from aumer.errors import NoFaceError, NoMotionError, UsageError
+from aumer.face import weights as face_weights
+from aumer.identity import identity
+from aumer.motion.analysis import (
+    Analysis,
+    FrameRange,
+    cache_key,
+    used,
+)
+from aumer.recognition import seam
+from aumer.recognition.labeller import Labeller
+from aumer.recognition.seam import Recognizer
+from aumer.said import once
+from aumer.spotting.seam import SpotterModel
+from aumer.video import Source
+
+if TYPE_CHECKING:
+    pass
+
+
+_log = logging.getLogger("aumer")
+
+
+#: Packages whose version can change the numbers.
+_NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
+
+
+#: Least share of frames with a usable face, by default.
+MIN_COVERAGE = 0.1
+
+
+Hook = Callable[[str, Any], None]
+
+
+SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
+
+
+def labeller_of(
+    which: str | PathLike[str] | Recognizer, device: str, settings: Settings
+) -> Labeller:
+    recognizer = load_recognizer(which)
+    place(recognizer, "recogniser", device)
+    return Labeller(recognizer, settings.motion, settings.rules)
+
+
+def check_face(face: FaceSettings) -> None:
+    """Complain of the face stage's parts before a video is read.
+
+    Raises:
+        UsageError: nothing is called so, or it cannot be imported here.
+        WeightsError: its weights are missing; says how to come by them.
+    """
+    for kind, name in (("detector", face.detector), ("landmarker", face.landmarker)):
+        registry.resolve(kind, name)
+        if name in face_weights.TABLE:
+            face_weights.find(name)
+
+
+def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
+    """A trained recogniser, as `classify` takes it.
+
+    Raises:
+        WeightsError: no weights of that name ship, or the file is missing or damaged.
+        UsageError: an object that is not trained.
+    """
+    if isinstance(which, (str, PathLike)):
+        name = os.fspath(which)
+        return seam.load() if name == "default" else seam.load(name)
+    seam.fitted(which)
+    return which
+
+
+def require_second_pass(video: Source) -> None:
+    if isinstance(video, int):
+        raise UsageError(
+            "expressions of a camera cannot be labelled: their frames are read a second time. "
+            "Record it to a file, and give that"
+        )
+
+
+def digests_of(
+    settings: Mapping[str, Any], content: str | None, labeller: Labeller | None
+) -> dict[str, str]:
+    found = {
+        "settings": digest(settings),
+        "content": content,
+        "recognizer": labeller.digest if labeller else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _parts(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, str]:
+    """For digests: the code of whatever took part and is not aumer's own.
+
+    Args:
+        settings: of the motion, where it was measured.
+        parts: kind and part, or `None` for none. Of an object it is the class that counts: what it
+            holds has a digest of its own, if any.
+    """
+    named: list[tuple[str, Any]] = list(used(settings)) if settings else []
+    for kind, part in parts:
+        code = part if inspect.isroutine(part) or isinstance(part, type) else type(part)
+        if part is not None and code.__module__.partition(".")[0] != "aumer":
+            named.append((kind, code))
+    told = {kind: identity(kind, part) or "unknown" for kind, part in named}
+    others = {kind: told[kind] for kind, part in named if told[kind] != part}
+    return {"parts": digest(others)} if others else {}
+
+
+def cache_of(
+    cache: str | PathLike[str] | bool | None,
+    content: str | None,
+    settings: Settings,
+    start: float | None,
+    end: float | None,
+    frames: FrameRange | None = None,
+) -> FeatureCache | None:
+    if cache is None or cache is False or content is None:
+        return None
+    folder = default_folder() if cache is True else cache
+    return FeatureCache(folder, cache_key(content, settings, start, end, frames))
+
+
+def place(part: SpotterModel | Recognizer, what: str, device: str) -> None:
+    """Let a part run where it is asked to, or say that it cannot use what it is given.
+
+    Raises:
+        UsageError: no such device is known to torch, or the part could use it and it is not here.
+    """
+    if part.to(device) or device in ("auto", "cpu"):
+        return
+    from aumer.learning.machine import device_named
+
+    device_named(device)
+    _log.warning(
+        "the %s %r runs on the CPU alone: the device %r is not used for it",
+        what,
+        part.name,
+        device,
+    )
+
+
+def names_a_file(model: str) -> bool:
+    return model.endswith(".safetensors") or "/" in model or os.sep in model
+
+
+def as_settings(settings: SettingsLike) -> Settings:
+    """Whatever a user may give as settings, as `Settings`."""
+    if isinstance(settings, Settings):
+        return settings
+    if isinstance(settings, Mapping):
+        return load_settings(overrides=settings)
+    return load_settings(settings)
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that can change the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _NUMERIC:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def require_motion(
+    found: tuple[Analysis, ...], settings: Settings, min_coverage: float = 0.0
+) -> None:
+    """A video without motion is not one without expressions."""
+    measured = max(one.coverage for one in found)
+    if measured > 0 and measured >= min_coverage:
+        return
+    track, most = found[0].track, settings.motion.max_gap_s
+    steps = np.diff(track.times)
+    apart = float(np.median(steps)) if len(steps) else 0.0
+    if not apart:
+        why = "one frame was analysed, and motion takes two; choose a wider range"
+    elif (steps > most).mean() >= 0.5:
+        why = (
+            f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
+            "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
+            f"per second, or set `motion.max_gap_s` above {apart:.3g}"
+        )
+    elif track.coverage < 0.5:
+        why = (
+            f"the face is seen in {track.coverage:.0%} of the frames, and hardly twice in a row; "
+            "choose a range with start and end in which it is"
+        )
+    else:
+        why = (
+            "no two neighboring frames show the same face well enough: the picture may be too "
+            "noisy, too dark or too small, cut in every frame, or one that dissolves into another"
+        )
+    little = f"in {measured:.1%} of the time, and at least {min_coverage:.0%} are needed"
+    raise NoMotionError(
+        f"{found[0].video.name}: a face is there, but "
+        f"{f'its motion could be measured {little}' if measured else 'no motion could be measured'}"
+        f": {why}. Nothing is said about expressions"
+    )
+
+
+def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
+    """What a reader should know of how the face was followed."""
+    track, features, notes = analysis.track, analysis.features, []
+    if len(features) and features.valid.mean() < 0.5 * track.coverage:
+        notes.append(
+            f"a face was seen in {track.coverage:.0%} of the frames, but its motion could be "
+            f"measured in {features.valid.mean():.0%} of the rows: expressions in the rest are "
+            "missed. Cuts, frames more than motion.max_gap_s apart and poor pictures do that"
+        )
+    if track.turned:
+        notes.append(
+            f"the picture is turned by {track.turned} degrees clockwise; it was analysed upright, "
+            "and boxes and landmarks are those of the picture as it came"
+        )
+    if follow.isdecimal() and analysis.numbers > 1:
+        notes.append(
+            f"{analysis.numbers} faces appeared, and number {follow} is followed; "
+            "`face='all'` gives a result for each"
+        )
+    elif track.faces > 1 and follow != "all":
+        which = f"number {follow}" if follow.isdecimal() else f"the {follow} one"
+        notes.append(
+            f"{track.faces} faces are in view, and {which} is followed; `face='all'` gives a "
+            "result for each"
+        )
+    return once(notes, analysis.notes)
+
+
+def require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:
+    name, track, follow = analysis.video.name, analysis.track, settings.face.follow
+    if follow.isdecimal() and 0 < analysis.numbers < int(follow):
+        there = (
+            "only 1 face appears"
+            if analysis.numbers == 1
+            else f"only {analysis.numbers} faces appear"
+        )
+        raise NoFaceError(
+            f"{name}: {there}, and number {follow} was asked for (`face={follow}`). Faces are "
+            "numbered from 1, by first appearance",
+            fixes=("leave `face` out for the largest", "ask for another number"),
+        )
+    if track.coverage < min_coverage or not track.valid.any():
+        raise NoFaceError(
+            f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "
+            f"({track.coverage:.0%}), and at least {min_coverage:.0%} and one frame are needed. "
+            "Nothing is said about expressions",
+            fixes=(
+                "check that a face is in view and large enough (`face.min_eye_distance`)",
+                "choose a range with `start` and `end`",
+                "lower `min_coverage`",
+            ),
+        )
