@@ -6,17 +6,12 @@ import sys
 from collections.abc import Callable, Container
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aumer.config import Settings
 from aumer.errors import NoFaceError, UsageError
-from aumer.motion.analysis import (
-    FrameRange,
-    analyse,
-    check_workers,
-)
+from aumer.motion.analysis import FrameRange, analyse, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition.clips import MAX_FRAMES, map_frames, pictures_between
@@ -24,25 +19,22 @@ from aumer.recognition.frames import Kept
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction
 from aumer.said import gathered, once
-from aumer.spotting import noise
-from aumer.types import Features, IntArray, Moment
-from aumer.video import Source, content_digest
-
-if TYPE_CHECKING:
-    pass
 from aumer.session import (
     SettingsLike,
-    _parts,
     as_settings,
     cache_of,
     check_face,
     digests_of,
     labeller_of,
     notes_of,
+    parts_used,
     require_face,
     require_second_pass,
     versions,
 )
+from aumer.spotting import noise
+from aumer.types import Features, IntArray, Moment
+from aumer.video import Source, content_digest
 
 
 def classify(
@@ -189,7 +181,7 @@ def _classified(
         },
         digests={
             **digests_of(in_force, content, labeller),
-            **_parts(chosen if content else None, ("recognizer", labeller.recognizer)),
+            **parts_used(chosen if content else None, ("recognizer", labeller.recognizer)),
         },
         versions=versions(),
         notes=notes,

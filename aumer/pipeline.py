@@ -16,16 +16,30 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import (
-    Analysis,
-    analyse_all,
-    check_workers,
-)
+from aumer.motion.analysis import Analysis, analyse_all, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import SpotResult
 from aumer.said import gathered, once
+from aumer.session import (
+    MIN_COVERAGE,
+    Hook,
+    SettingsLike,
+    as_settings,
+    cache_of,
+    check_face,
+    digests_of,
+    labeller_of,
+    names_a_file,
+    notes_of,
+    parts_used,
+    place,
+    require_face,
+    require_motion,
+    require_second_pass,
+    versions,
+)
 from aumer.spotting import noise
 from aumer.spotting.seam import SpotterModel, code_of, spotted
 from aumer.spotting.seam import resolve as resolve_spotter
@@ -34,24 +48,6 @@ from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
     from typing_extensions import Required, Self, Unpack
-from aumer.session import (
-    MIN_COVERAGE,
-    Hook,
-    SettingsLike,
-    _parts,
-    as_settings,
-    cache_of,
-    check_face,
-    digests_of,
-    labeller_of,
-    names_a_file,
-    notes_of,
-    place,
-    require_face,
-    require_motion,
-    require_second_pass,
-    versions,
-)
 
 
 class _RunOptions(TypedDict, total=False):
@@ -337,7 +333,7 @@ class Spotter:
             digests={
                 **digests_of(settings, content, labeller),
                 **self._model.digests,
-                **_parts(
+                **parts_used(
                     self.settings if content else None,
                     ("spotter", code_of(self._model)),
                     ("recognizer", labeller and labeller.recognizer),

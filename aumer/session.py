@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,7 @@ from aumer.config import FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.face import weights as face_weights
 from aumer.identity import identity
-from aumer.motion.analysis import (
-    Analysis,
-    FrameRange,
-    cache_key,
-    used,
-)
+from aumer.motion.analysis import Analysis, FrameRange, cache_key, used
 from aumer.recognition import seam
 from aumer.recognition.labeller import Labeller
 from aumer.recognition.seam import Recognizer
@@ -32,30 +27,26 @@ from aumer.said import once
 from aumer.spotting.seam import SpotterModel
 from aumer.video import Source
 
-if TYPE_CHECKING:
-    pass
-
-
 _log = logging.getLogger("aumer")
-
 
 #: Packages whose version can change the numbers.
 _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
-
-
 #: Least share of frames with a usable face, by default.
 MIN_COVERAGE = 0.1
 
-
+#: Called with the name of each intermediate value and the value.
 Hook = Callable[[str, Any], None]
-
-
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
 
 
 def labeller_of(
     which: str | PathLike[str] | Recognizer, device: str, settings: Settings
 ) -> Labeller:
+    """What names expressions by a recogniser, in its place.
+
+    Raises:
+        UsageError, WeightsError: as `load_recognizer` and `place`.
+    """
     recognizer = load_recognizer(which)
     place(recognizer, "recogniser", device)
     return Labeller(recognizer, settings.motion, settings.rules)
@@ -89,6 +80,11 @@ def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
 
 
 def require_second_pass(video: Source) -> None:
+    """A camera cannot be read again.
+
+    Raises:
+        UsageError: it is one.
+    """
     if isinstance(video, int):
         raise UsageError(
             "expressions of a camera cannot be labelled: their frames are read a second time. "
@@ -99,6 +95,7 @@ def require_second_pass(video: Source) -> None:
 def digests_of(
     settings: Mapping[str, Any], content: str | None, labeller: Labeller | None
 ) -> dict[str, str]:
+    """What a result was made of, by digest."""
     found = {
         "settings": digest(settings),
         "content": content,
@@ -107,7 +104,7 @@ def digests_of(
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _parts(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, str]:
+def parts_used(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, str]:
     """For digests: the code of whatever took part and is not aumer's own.
 
     Args:
@@ -133,6 +130,7 @@ def cache_of(
     end: float | None,
     frames: FrameRange | None = None,
 ) -> FeatureCache | None:
+    """Where features of this content are kept; `None` for nowhere."""
     if cache is None or cache is False or content is None:
         return None
     folder = default_folder() if cache is True else cache
@@ -159,6 +157,7 @@ def place(part: SpotterModel | Recognizer, what: str, device: str) -> None:
 
 
 def names_a_file(model: str) -> bool:
+    """Whether a model's text is a path and no name."""
     return model.endswith(".safetensors") or "/" in model or os.sep in model
 
 
@@ -247,6 +246,11 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
 
 
 def require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:
+    """Too few frames with a face say nothing about expressions.
+
+    Raises:
+        NoFaceError: there are fewer than `min_coverage` of them.
+    """
     name, track, follow = analysis.video.name, analysis.track, settings.face.follow
     if follow.isdecimal() and 0 < analysis.numbers < int(follow):
         there = (
