@@ -199,7 +199,7 @@ def test_a_missing_fold_is_an_error_that_names_it(
     with pytest.raises(UsageError, match=rf"no fold.*{SUBJECTS[2]}"):
         bench(folder, tables, "rules", score_only=True)
     (folder / "seed-0" / f"{SUBJECTS[1]}.json").write_text("{")
-    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json is no fold"):
+    with pytest.raises(UsageError, match=rf"fold of aumer.s from .*{SUBJECTS[1]}.json"):
         bench(folder, tables, "rules", score_only=True)
     text = (folder / "seed-0" / f"{SUBJECTS[0]}.json").read_text()
     (folder / "seed-0" / f"{SUBJECTS[1]}.json").write_text(text)
