@@ -92,9 +92,9 @@ _parts: dict[str, dict[str, Any]] = {
     "format": {
         "json": "aumer.results.formats:Json",
         "csv": "aumer.results.formats:Csv",
-        "png": "aumer.results.formats:Timeline",
-        "pdf": "aumer.results.formats:Timeline",
-        "svg": "aumer.results.formats:Timeline",
+        "png": "aumer.results.formats:TimelinePicture",
+        "pdf": "aumer.results.formats:TimelinePicture",
+        "svg": "aumer.results.formats:TimelinePicture",
     },
     # What is registered adds the parser of the command.
     "command": {

@@ -28,7 +28,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Format:
+class ArrayFormat:
     """What a sort of file is called and how it is come by.
 
     Attributes:
@@ -138,7 +138,7 @@ def digest(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def arrays_of(net: nn.Module) -> Arrays:
-    """A network's numbers, as `Format.write` takes them; they share its memory on the CPU."""
+    """A network's numbers, as `ArrayFormat.write` takes them; they share its memory on the CPU."""
     return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
 
 

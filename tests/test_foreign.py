@@ -33,7 +33,7 @@ from aumer.tables import cells, intervals
 from aumer.training.videos import read_folder
 from aumer.types import MAX_RATE, Features
 from aumer.video import open_video
-from aumer.weights import Format
+from aumer.weights import ArrayFormat
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,7 +95,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     ".npz": load_features,
     "simulated.npz": read_features,
     ".npy": AUGraph.load,
-    ".safetensors": Format("x", "x", "x").read,
+    ".safetensors": ArrayFormat("x", "x", "x").read,
 }
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from aumer import weights
 from aumer.errors import UsageError, WeightsError
 
-KITES = weights.Format("kites-2", "a kite", "a file that `aumer fly` wrote", ("kites-1",))
+KITES = weights.ArrayFormat("kites-2", "a kite", "a file that `aumer fly` wrote", ("kites-1",))
 ARRAYS = {
     "one": np.array(3, np.int64),
     "wide": np.arange(6, dtype=np.float32).reshape(2, 3).T,
@@ -41,7 +41,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_an_earlier_format_is_read(tmp_path: Path) -> None:
     path = tmp_path / "old.safetensors"
-    weights.Format("kites-1", "a kite", "").write(path, ARRAYS, {})
+    weights.ArrayFormat("kites-1", "a kite", "").write(path, ARRAYS, {})
     assert KITES.read(path)[0] == {"format": "kites-1"}
 
 
@@ -108,7 +108,7 @@ def test_torch_is_not_needed_to_read(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from aumer import weights\n"
-        "made = weights.Format('a-1', 'a', 'b')\n"
+        "made = weights.ArrayFormat('a-1', 'a', 'b')\n"
         "made.write(sys.argv[1], {'x': np.zeros(2)}, {})\n"
         "made.read(sys.argv[1])\n"
         "assert 'torch' not in sys.modules"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.folders import checked_root
-from aumer.data.report import Fault, Key, Report
+from aumer.data.report import DataReport, Fault, Key
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.foreign import foreign, read_arrays
@@ -97,7 +97,7 @@ class AuwgcnFeatures(JoinedDataSet):
             place = next(iter(paths.values())).parent
             videos.append(VideoRecord(NAME, *key, fps, place, frames, tuple(found)))
         notes = tuple(f"values along {axis}" for axis in _described(values))
-        return cls(root, tuple(videos), Report(faults=tuple(faults), notes=notes))
+        return cls(root, tuple(videos), DataReport(faults=tuple(faults), notes=notes))
 
     @cached_property
     def _paths(self) -> Mapping[Key, Mapping[int, Path]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from aumer import registry
 from aumer.data.folders import Media, checked_root, places, scan
-from aumer.data.report import Fault, Key, Report, TableReport
+from aumer.data.report import DataReport, Fault, Key, TableReport
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.types import Annotation, Features, VideoRecord
@@ -40,7 +40,7 @@ class DataSet(ABC):
     expected: ClassVar[Mapping[str, int]] = {}
     comes_as: Literal["videos", "features"] = "videos"
 
-    report: Report
+    report: DataReport
 
     # -- required ----------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class JoinedDataSet(DataSet):
 
     root: Path
     videos: tuple[VideoRecord, ...]
-    report: Report
+    report: DataReport
 
     def records(self) -> tuple[VideoRecord, ...]:
         """Its videos, sorted by subject and name, each with its annotations."""
@@ -146,7 +146,7 @@ class JoinedDataSet(DataSet):
         tables, faults = find_tables(root, read, table)
         found, doubts = places(scan(root), key, prefer=[images] if images else [])
         videos, problems = join(cls.name, tables[0].annotations, found, fps=fps)
-        return cls(Path(root), videos, Report(tables, (*faults, *doubts, *problems)))
+        return cls(Path(root), videos, DataReport(tables, (*faults, *doubts, *problems)))
 
 
 T = TypeVar("T")
@@ -197,8 +197,8 @@ def find_table(
 def _several(root: StrPath, paths: Iterable[Path]) -> UsageError:
     names = ", ".join(str(path.relative_to(root)) for path in paths)
     return UsageError(
-        f"{root}: {names} can all be its table; say which one with table= (on the command line "
-        "--table, in a training file data.table)"
+        f"{root}: {names} can all be its table; say which one with `table` (in a "
+        "training file data.table)"
     )
 
 

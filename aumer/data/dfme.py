@@ -10,7 +10,7 @@ from typing import ClassVar
 from aumer.data.dataset import JoinedDataSet, as_counted, find_tables, join
 from aumer.data.folders import places, scan
 from aumer.data.frames import annotation
-from aumer.data.report import Fault, Key, Log, Report, TableReport
+from aumer.data.report import DataReport, Fault, Key, Log, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import read
 
@@ -85,7 +85,7 @@ class Dfme(JoinedDataSet):
         ]
         known = {key: media for key, media in found.items() if key in rates}
         records, problems = join(NAME, tables[0].annotations, known, fps=rates, locate=as_counted)
-        return cls(Path(root), records, Report(tables, (*faults, *doubts, *without, *problems)))
+        return cls(Path(root), records, DataReport(tables, (*faults, *doubts, *without, *problems)))
 
 
 def _key(parts: tuple[str, ...]) -> Key | None:

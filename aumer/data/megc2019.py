@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from aumer.data.dataset import DataSet, JoinedDataSet, find_tables
 from aumer.data.labels import MEGC_CLASSES
-from aumer.data.report import Fault, Key, Report, TableReport
+from aumer.data.report import DataReport, Fault, Key, TableReport
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.tables.cells import Row, read
@@ -133,7 +133,7 @@ class Megc2019(JoinedDataSet):
             if missing:
                 raise UsageError(f"clips needs {', '.join(SOURCES)}; {', '.join(missing)} missing")
             videos, problems = _clips(labelled, clips)
-        return cls(root, videos, Report(tables, (*faults, *problems)))
+        return cls(root, videos, DataReport(tables, (*faults, *problems)))
 
     def images(self) -> ImageArray:
         """(N, 28, 28, 3) uint8 RGB = (u, v, strain), in the order of `records`.

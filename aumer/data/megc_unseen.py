@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from aumer.data.dataset import JoinedDataSet
 from aumer.data.folders import scan
-from aumer.data.report import Fault, Report
+from aumer.data.report import DataReport, Fault
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.types import VideoRecord
@@ -53,7 +53,7 @@ class MegcUnseen(JoinedDataSet):
         if not videos:
             raise UsageError(f"{root}: no videos found; needs {cls.layout}")
         videos.sort(key=lambda v: (v.subject, v.name))
-        return cls(Path(root), tuple(videos), Report(faults=tuple(faults)))
+        return cls(Path(root), tuple(videos), DataReport(faults=tuple(faults)))
 
 
 def _source(parts: tuple[str, ...]) -> tuple[str, float, str] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from aumer.data.dataset import JoinedDataSet, as_counted, find_table, join
 from aumer.data.folders import checked_root, scan
 from aumer.data.frames import MISSING_OFFSET
-from aumer.data.report import Fault, Key, Log, Report, TableReport
+from aumer.data.report import DataReport, Fault, Key, Log, TableReport
 from aumer.errors import UsageError
 from aumer.files import StrPath, exists
 from aumer.names import inside
@@ -98,7 +98,7 @@ class Own(JoinedDataSet):
         keys = {_key(row, named): row for row in rows.values()}
         rates = {key: _rate(read, row, found.get(key), clocks) for key, row in keys.items()}
         videos, problems = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
-        return cls(root, videos, Report((report,), (*faults, *problems)))
+        return cls(root, videos, DataReport((report,), (*faults, *problems)))
 
 
 def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:

@@ -112,7 +112,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """What an adapter read, and what it found wrong while it joined table and folders.
 
     Attributes:

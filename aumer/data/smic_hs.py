@@ -11,7 +11,7 @@ from typing import ClassVar
 from aumer.data.dataset import JoinedDataSet, find_tables, join
 from aumer.data.folders import Media, places, scan
 from aumer.data.frames import annotation
-from aumer.data.report import Key, Log, Report, Rule, TableReport
+from aumer.data.report import DataReport, Key, Log, Rule, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import Row, Table, read
 from aumer.types import Annotation
@@ -132,7 +132,7 @@ class SmicHs(JoinedDataSet):
             return cameras[a.row].locate(a, media) if a.row else (a, "")
 
         videos, problems = join(NAME, annotations, found, fps=FPS, locate=locate)
-        return cls(Path(root), videos, Report((report, *others), (*faults, *doubts, *problems)))
+        return cls(Path(root), videos, DataReport((report, *others), (*faults, *doubts, *problems)))
 
 
 def _by_clip(

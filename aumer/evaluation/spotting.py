@@ -536,6 +536,6 @@ if not TYPE_CHECKING:  # a name that there is not stays an error
         __name__,
         {
             "Fold": "SubjectPredictions of this module",
-            "PredictedInterval": "aumer.evaluation.rows.PredictedInterval",
+            "Prediction": "aumer.evaluation.rows.PredictedInterval",
         },
     )

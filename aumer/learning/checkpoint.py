@@ -12,9 +12,9 @@ from torch import Tensor
 from aumer.errors import WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
-from aumer.weights import Format
+from aumer.weights import ArrayFormat
 
-_FORMAT = Format(
+_FORMAT = ArrayFormat(
     "aumer-checkpoint-1",
     "the checkpoint of a training",
     "another file, or delete it to begin anew",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from aumer.recognition.sequences.inputs import SequenceSettings
 
-_FORMAT = weights.Format(
+_FORMAT = weights.ArrayFormat(
     "aumer-recognizer-1", "a recogniser", "a file that a recogniser's `save` wrote"
 )
 #: Rows, columns and channels (u, v, optical strain) of a flow map.

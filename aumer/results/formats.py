@@ -100,7 +100,7 @@ class Csv(Format):
         result.to_csv(path, overwrite=overwrite)
 
 
-class Timeline(Format):
+class TimelinePicture(Format):
     """The timeline as a picture; matplotlib knows its format by the suffix."""
 
     pictures = True

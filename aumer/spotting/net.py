@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _log = logging.getLogger("aumer")
-_FORMAT = weights.Format(
+_FORMAT = weights.ArrayFormat(
     "aumer-spotnet-1",
     "a spotting network",
     "a file that `aumer train` wrote (aumer.spotting.auwgcn.checkpoint reads AUW-GCN's own)",

@@ -173,7 +173,7 @@ class IntervalTable:
             else:
                 raise self.error(
                     row, f"{name}_s", "seconds need the video's frame rate; add a column fps, or "
-                    "give it with --fps",
+                    "give `fps`",
                 )  # fmt: skip
         onset, apex, offset = found
         assert onset is not None, "a row of an expression has one"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aumer.data.dataset import DataSet, taken_in
-from aumer.data.report import Report
+from aumer.data.report import DataReport
 from aumer.errors import UsageError
 
 
@@ -33,7 +33,7 @@ class DataSetSuite:
         assert made.name and made.layout
         assert set(made.expected) <= {"subjects", "videos", "micro", "macro"}
         assert made.comes_as in ("videos", "features")
-        assert isinstance(made.report, Report)
+        assert isinstance(made.report, DataReport)
 
     def test_records_are_sorted_and_there_once(self) -> None:
         made = self.made()

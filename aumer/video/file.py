@@ -156,7 +156,7 @@ class FileSource:
         if filled and filled == frames - 1 and _is_bare(self._path):
             logger.warning(
                 "%s holds no times, %d of %d are missing: its frames are taken to follow at %.6g a "
-                "second, as it says or FFmpeg assumes; if that is not so, give fps (--fps)",
+                "second, as it says or FFmpeg assumes; if that is not so, give `fps`",
                 self.info.name,
                 filled,
                 frames,

@@ -23,7 +23,7 @@ from aumer.data.check import check
 from aumer.data.dataset import DataSet
 from aumer.data.folders import Media, scan
 from aumer.data.megc2019 import Megc2019, action_units
-from aumer.data.report import Fault, Report, TableReport
+from aumer.data.report import DataReport, Fault, TableReport
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.simulate import timeline, video
@@ -671,7 +671,7 @@ def test_a_data_set_of_ones_own_class(tmp_path: Path) -> None:
         name: ClassVar[str] = "mine"
         layout: ClassVar[str] = "a folder"
         expected: ClassVar[Mapping[str, int]] = {"videos": 1}
-        report = Report()
+        report = DataReport()
 
         @classmethod
         def from_root(cls, root: Path, *, fps: float = 10.0) -> Mine:
@@ -738,7 +738,7 @@ class Two(DataSet):
     layout = "none"
     shown = ("a", "b")
     fps = 10.0
-    report = Report()
+    report = DataReport()
 
     @classmethod
     def from_root(cls, root: Path) -> DataSet:  # type: ignore[override]

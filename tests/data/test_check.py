@@ -17,7 +17,7 @@ from data import trees
 from aumer.data import load, read_table_report
 from aumer.data.check import FAULTS, Check, check
 from aumer.data.dataset import JoinedDataSet
-from aumer.data.report import Fault, Report, TableReport
+from aumer.data.report import DataReport, Fault, TableReport
 from aumer.errors import UsageError
 from aumer.types import Annotation, Kind, VideoRecord
 
@@ -43,17 +43,17 @@ class Set(JoinedDataSet):
 
     @classmethod
     def from_root(cls, root: Any, *args: Any, **options: Any) -> Set:
-        return cls(Path(root), (), Report())
+        return cls(Path(root), (), DataReport())
 
 
 def checked(
     *own: Annotation,
     frames: int | None = 100,
     path: Path | None = Path("v"),
-    report: Report | None = None,
+    report: DataReport | None = None,
 ) -> Check:
     record = VideoRecord("set", "s1", "v", 25.0, path, frames, own)
-    return check(Set(Path(), (record,), report or Report()))
+    return check(Set(Path(), (record,), report or DataReport()))
 
 
 def found(result: Check) -> Counter[str]:
@@ -93,19 +93,19 @@ def test_two_tables_that_disagree() -> None:
     one = table(a(1, 3, 9, aus="4+7", row=2), a(1, 3, 9, kind="micro", aus="12", row=3))
     same = table(a(1, 3, 9, aus="7 + 4"), a(1, 3, 9, kind="micro", aus="12"), name="two.csv")
     other = table(a(1, 3, 9, aus="4", row=5), a(1, 3, 9, kind="micro"), name="three.csv")
-    result = checked(report=Report((one, same, other)))
+    result = checked(report=DataReport((one, same, other)))
     (fault,) = [f for f in result.faults if f.code == "au-disagreement"]
     assert fault.row == 2 and fault.message == "4+7 in one.csv; 4 in three.csv, row 5"
 
 
 def test_two_that_begin_together_are_not_mixed_up() -> None:
     own = a(1, 3, 9, aus="4"), a(1, 3, 12, aus="12")
-    assert found(checked(report=Report((table(*own), table(*own))))) == {"overlap": 1}
+    assert found(checked(report=DataReport((table(*own), table(*own))))) == {"overlap": 1}
 
 
 def test_a_table_that_promises_another_length() -> None:
-    assert found(checked(report=Report((table(frames=101),)))) == {"frame-count": 1}
-    assert found(checked(report=Report((table(frames=100),)))) == {}
+    assert found(checked(report=DataReport((table(frames=101),)))) == {"frame-count": 1}
+    assert found(checked(report=DataReport((table(frames=100),)))) == {}
 
 
 def film(path: Path, frames: int, fps: float) -> Path:
@@ -134,7 +134,7 @@ def test_counts() -> None:
 
     record = VideoRecord("set", "s1", "v", 25.0, Path("v"), 100, (a(1, 2, 3),))
     missing = VideoRecord("set", "s1", "w", 25.0)
-    result = check(Released(Path(), (record, missing), Report()))
+    result = check(Released(Path(), (record, missing), DataReport()))
     (fault,) = result.faults
     assert (fault.code, fault.message) == ("count", "1 videos, expected 2")
     assert result.counts == {"subjects": 1, "videos": 1, "micro": 0, "macro": 1}
@@ -211,7 +211,7 @@ def test_policies_close_faults() -> None:
     result = checked(*own)
     assert len(result.open) == 2
     record = VideoRecord("set", "s1", "v", 25.0, Path("v"), 100, own)
-    data = Set(Path(), (record,), Report())
+    data = Set(Path(), (record,), DataReport())
     half = check(data, policies={"outside-video": "accept"})
     assert [fault.code for fault in half.open] == ["apex-outside"]
     assert not check(data, policies={"outside-video": "accept", "apex-outside": "accept"}).open
@@ -236,7 +236,7 @@ def test_an_overlap_is_advice() -> None:
 )
 def test_policies_that_are_none(policies: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check(Set(Path(), (), Report()), policies=policies)
+        check(Set(Path(), (), DataReport()), policies=policies)
 
 
 def test_the_report_for_machines(tmp_path: Path, shared_data: Find) -> None:

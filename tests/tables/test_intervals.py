@@ -96,7 +96,7 @@ def test_seconds_are_no_frames(tmp_path: Path) -> None:
     path = table(tmp_path, "file,kind,onset_s,offset_s\na,macro,.5,1\n")
     (row,) = found = read(path)
     assert found.in_frames(row, fps=10, first=1) == (5, None, 10)
-    with pytest.raises(UsageError, match=r"t\.csv, line 2, column onset_s: seconds need .* --fps"):
+    with pytest.raises(UsageError, match=r"t\.csv, line 2, column onset_s: seconds need .* `fps`"):
         found.in_frames(row)
     # Frames are the better word where both are given; the first one's name is the table's.
     path = table(tmp_path, "file,kind,onset,offset,onset_s,offset_s\na,macro,1,9,.5,1\n")
