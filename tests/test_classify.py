@@ -495,7 +495,8 @@ def test_the_shipped_recogniser_names_known_action_units(aus: tuple[int, ...], l
     ("video", "onset", "offset", "label", "doubt"),
     [
         ("fex_smile_still.mov", 0, 40, None, "nothing moves"),
-        ("fex_two_smiles.mov", 75, 95, None, "nothing moves"),
+        # A face that is measured with more noise than others, at rest: what it seems to do is doubted.
+        ("fex_two_smiles.mov", 75, 95, "negative", "not back at the offset"),
         ("fex_smile_still.mov", 31, 74, "positive", "not back at the offset"),
         ("smile_512.mp4", 31, 74, "negative", "not back at the offset"),  # its plateau and end
         ("fex_smile_still.mov", 63, 112, "positive", None),
@@ -554,7 +555,7 @@ def test_a_labelled_spot_that_does_not_move_keeps_no_label(
 ) -> None:
     moving = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
     assert moving.expressions and all(e.label is not None for e in moving.expressions)
-    monkeypatch.setattr("aumer.spotting.noise.moved", lambda f, r, spans: [0.007] * len(spans))
+    monkeypatch.setattr("aumer.spotting.noise.moved", lambda f, r, spans: [0.003] * len(spans))
     still = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
     assert [e.interval for e in still.expressions] == [e.interval for e in moving.expressions]
     assert all(e.label is None for e in still.expressions)
