@@ -26,7 +26,7 @@ _log = logging.getLogger("aumer")
 
 #: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for.
 #: Of micro-expressions in neutral films 13 of 15 were found that are 1 to 1.25 times as high as
-#: the limit, and 2 of 21 of .5 to .8 times (``benchmarks/results/sensitivity.txt``).
+#: the limit, and 3 of 21 of .5 to .8 times (``benchmarks/results/sensitivity.txt``).
 _PROPOSED, _FOUND = 0.4, 0.625
 #: Of `rules.blink`: proposals are lower, and what blinks leave is not.
 _BLINK = 2.0

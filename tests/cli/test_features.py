@@ -279,7 +279,7 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     assert tuple(UNITS) == features._UNITS
     coverage = inspect.signature(Spotter.each_face).parameters["min_coverage"].default
     assert inspect.signature(measure.features).parameters["min_coverage"].default == coverage
-    assert f"usable face (default: {coverage})" in text
+    assert f"is measured (default: {coverage})" in text
     for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141"):
         assert f" {code} " in text.partition("exit codes:")[2]
 

@@ -350,7 +350,7 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     model = inspect.signature(pipeline.Spotter).parameters["model"].default
     coverage = inspect.signature(pipeline.Spotter.each_face).parameters["min_coverage"].default
     assert f"spotter (default: {model})" in text
-    assert f"usable face (default: {coverage})" in text
+    assert f"is measured (default: {coverage})" in text
     formats = ",".join(("table", *registry.names("format")))
     assert f"--format {{{formats}}}" in text
     kinds = outputs.spotted()
