@@ -25,6 +25,7 @@ from aumer.evaluation.spotting import SpottingReport
 from aumer.evaluation.tables import Subjects, read_labels, read_predictions, read_videos
 from aumer.files import StrPath
 from aumer.results import SpotResult
+from aumer.tables.intervals import ending_alike
 from aumer.types import VideoRecord
 
 #: Our evaluator's name.
@@ -221,7 +222,14 @@ def _no(found: object, kinds: tuple[type, ...]) -> str:
 
 
 def _of_result(result: SpotResult, known: Sequence[Video]) -> list[PredictedInterval]:
-    video = Subjects(known).video(result.video.name)
+    name = result.video.name
+    same = ending_alike(name, dict.fromkeys(v.name for v in known), any_suffix=True)
+    if len(same) > 1:
+        raise UsageError(
+            f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
+            "instead, which say of which video they are (aumer.evaluation.rows.PredictedInterval)"
+        )
+    video = Subjects(known).video(name)
     return [PredictedInterval.of(*video.key, e) for e in result.expressions]
 
 

@@ -495,7 +495,7 @@ def test_the_shipped_recogniser_names_known_action_units(aus: tuple[int, ...], l
     ("video", "onset", "offset", "label", "doubt"),
     [
         ("fex_smile_still.mov", 0, 40, None, "nothing moves"),
-        # A face that is measured with more noise than others, at rest: what it seems to do is doubted.
+        # A face at rest that is measured with more noise than others: it is doubted.
         ("fex_two_smiles.mov", 75, 95, "negative", "not back at the offset"),
         ("fex_smile_still.mov", 31, 74, "positive", "not back at the offset"),
         ("smile_512.mp4", 31, 74, "negative", "not back at the offset"),  # its plateau and end

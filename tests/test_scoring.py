@@ -166,7 +166,7 @@ def test_guessed_subjects_are_told(
         (lambda t: aumer.evaluate([None], t), "found None"),
         (lambda t: aumer.evaluate([], [object()]), "or of VideoRecord, Truth"),
         (lambda t: aumer.evaluate([], t, fps=0), "`fps` must be above 0"),
-        (lambda t: aumer.evaluate("none.csv", t), "cannot read none.csv"),
+        (lambda t: aumer.evaluate("none.csv", t), "cannot read a table from none.csv"),
         (lambda t: aumer.evaluate([], t, evaluator=3), "an evaluator is a function"),
     ],
 )

@@ -27,7 +27,7 @@ from aumer.evaluation.tables import (
     write_csv,
 )
 from aumer.results import InputRow, SpotResult, csv_text, inputs_csv
-from aumer.simulate import timeline
+from aumer.simulate import tables, timeline
 from aumer.simulate.features import SimulatedVideo, simulate_features, write_features
 from aumer.simulate.video import Shot, write_truths
 from aumer.training.videos import read_folder
@@ -208,7 +208,7 @@ def as_labels_of_features(path: Path) -> Found:
 
 def as_performances(path: Path) -> Found:
     """To replay: `aumer simulate ... --table`."""
-    rows = timeline.read_table(path, fps=FPS)
+    rows = tables.read_table(path, fps=FPS)
     assert timeline.replay(rows, FPS)
     return found(rows)
 

@@ -91,8 +91,8 @@ def test_only_whole_frames_lie_in_an_interval(other: object) -> None:
 def test_interval_refuses_what_is_none(onset: Any, offset: Any) -> None:
     with pytest.raises(ValueError, match="0 <= onset <= offset") as caught:
         Interval(onset, offset)
-    assert f"onset={onset}" in str(caught.value)
-    assert f"offset={offset}" in str(caught.value)
+    assert f"onset {onset}" in str(caught.value)
+    assert f"offset {offset}" in str(caught.value)
 
 
 def test_intervals_are_frozen_hashable_and_ordered_by_onset() -> None:

@@ -248,12 +248,21 @@ def named_like(name: str, names: Iterable[str]) -> str | None:
 
     A table may name ``smile.mp4`` or ``smile`` what another calls ``anna/smile.mp4``.
     """
+    found = ending_alike(name, names)
+    return found[0] if len(found) == 1 else None
+
+
+def ending_alike(name: str, names: Iterable[str], *, any_suffix: bool = False) -> list[str]:
+    """Those of `names` that `name` may mean: itself, else paths that end as it does, with a suffix
+    or without; else, if asked for, with another one."""
     names = list(names)
     if name in names:
-        return name
+        return [name]
     own = _parts(name)
-    found = [other for other in names if _same_end(own, _parts(other))]
-    return found[0] if len(found) == 1 else None
+    for same in (_same_end, _same_stem)[: 1 + any_suffix]:
+        if found := [other for other in names if same(own, _parts(other))]:
+            return found
+    return []
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -266,6 +275,11 @@ def _same_end(one: Sequence[str], other: Sequence[str]) -> bool:
         return False
     a, b = one[-1], other[-1]
     return a == b or _SUFFIX.sub("", a) == b or a == _SUFFIX.sub("", b)
+
+
+def _same_stem(one: Sequence[str], other: Sequence[str]) -> bool:
+    bare = [(*path[:-1], _SUFFIX.sub("", path[-1])) for path in (one, other) if path]
+    return len(bare) == 2 and _same_end(*bare)
 
 
 # -- lines and their header -----------------------------------------------------------------------
