@@ -229,7 +229,7 @@ def _of_result(result: SpotResult, known: Sequence[Video]) -> list[PredictedInte
             f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
             "instead, which say of which video they are (aumer.evaluation.rows.PredictedInterval)"
         )
-    video = Subjects(known).video(name)
+    video = Subjects(known).video(same[0] if same else name)
     return [PredictedInterval.of(*video.key, e) for e in result.expressions]
 
 

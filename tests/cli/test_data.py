@@ -104,7 +104,7 @@ def test_json(faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["own", ".", "--policy", "overlap"], "--policy is FAULT=POLICY"),
         (["own", ".", "--policy", "overlp=accept"], "Did you mean 'overlap'"),
         (["megc-unseen", ".", "--table", "x.csv"], "has no option 'table'"),
-        (["own", ".", "--table", "x.xlsx"], "cannot read x.xlsx: No such file"),
+        (["own", ".", "--table", "x.xlsx"], "cannot read a table from x.xlsx: No such file"),
     ],
 )
 def test_what_is_refused(
