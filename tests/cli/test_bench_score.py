@@ -201,7 +201,7 @@ def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
         ("--bootstrap 0", "one replicate or more"),
         ("--fps 0", "fps must be above 0"),
         ("--expect-macro 300", "2 macro truths where 300 are expected"),
-        ("--videos nowhere.csv", "cannot read nowhere.csv"),
+        ("--videos nowhere.csv", "cannot read a table from nowhere.csv"),
     ],
 )
 def test_what_is_refused(run: Any, options: str, message: str) -> None:
