@@ -36,7 +36,6 @@ class FaultKind:
 
 FAULTS: Mapping[str, FaultKind] = {
     "unread-table": FaultKind("a workbook below the root cannot be read"),
-    "several-tables": FaultKind("a table that would do as well as the one that is read"),
     "refused-row": FaultKind("a cell of which no annotation was made"),
     "missing-offset": FaultKind("the offset is not given", FILL),
     "impossible-offset": FaultKind("the offset lies before the onset", FILL),

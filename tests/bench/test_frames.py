@@ -212,7 +212,7 @@ def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(
     with pytest.raises(KeyboardInterrupt):
         run(made, casme2, "se-resnext50", folder=folder, cache=cache)
     (state,) = folder.glob("seed-0/*")
-    assert re.fullmatch(r"1_of_2\.[0-9a-f]{12}\.checkpoint", state.name)
+    assert re.fullmatch(r"1 of 2\.[0-9a-f]{12}\.checkpoint", state.name)
     resumed = run(made, casme2, "se-resnext50", folder=folder, cache=cache)
     assert begun == [0, 1, 1, 0, 1] and not list(folder.glob("**/*.checkpoint"))
     assert [f.probabilities for f in resumed.folds] == [f.probabilities for f in whole.folds]

@@ -464,19 +464,6 @@ def test_own_in_frames(tmp_path: Path) -> None:
     assert (refused.row, refused.text) == (6, "ignore")
 
 
-def test_own_with_two_tables(tmp_path: Path) -> None:
-    film(tmp_path / "a.avi", 30)
-    for name, onset in (("coder1.csv", 3), ("coder2.csv", 13)):
-        (tmp_path / name).write_text(f"file,kind,onset,apex,offset\na.avi,micro,{onset},,20\n")
-    data = load("own", tmp_path)
-    assert [a.onset for a in annotations(data)] == [3]
-    (fault,) = data.report.faults
-    assert fault.code == "several-tables" and "coder2.csv" in fault.message
-    assert "coder1.csv is read" in fault.message
-    meant = load("own", tmp_path, table=tmp_path / "coder2.csv")
-    assert [a.onset for a in annotations(meant)] == [13] and not meant.report.faults
-
-
 def test_own_in_seconds(tmp_path: Path) -> None:
     """The nearest frame, by the video's own times or by the rate that is given."""
     film(tmp_path / "a.avi", 30, fps=20.0)
@@ -627,7 +614,7 @@ def test_which_of_several_tables_must_be_said(tmp_path: Path, shared_data: Find)
     for name in ("labels.csv", "spotted.csv"):
         (tmp_path / name).write_text(f"file,kind,onset,apex,offset\n{row}")
     (tmp_path / "inputs.csv").write_text("video,status\na.avi,ok\n")  # no table of intervals
-    with pytest.raises(UsageError, match=r"labels\.csv, spotted\.csv can all .* --table"):
+    with pytest.raises(UsageError, match=r"labels\.csv, spotted\.csv can all .*`table`"):
         load("own", tmp_path)
     assert annotations(load("own", tmp_path, table=tmp_path / "labels.csv"))
     # A slip in one does not make the other be taken.

@@ -18,6 +18,6 @@ def test_devices_that_are_here() -> None:
 
 @pytest.mark.parametrize("name", ["nosuch", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_told_before_any_work(name: str) -> None:
-    told = f"device '{name}' cannot be used here .* Give 'cpu'"
+    told = f"device '{name}' cannot be used here .*give `device='cpu'`"
     with pytest.raises(UsageError, match=told), torchrun(name):
         raise AssertionError("it was entered")
