@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from aumer.testing import moving_face
 from aumer.types import ImageArray
 from aumer.video import open_video
 from aumer.video.scenes import Scenes
@@ -89,6 +90,15 @@ CALM: dict[str, Callable[[], ImageArray]] = {
 @pytest.mark.parametrize("case", CALM)
 def test_one_take_is_one_scene(case: str) -> None:
     assert seen(CALM[case]()) == ([], [])
+
+
+@pytest.mark.parametrize("speed", [1.0, 3.0, 20.0])
+def test_a_picture_that_drifts_is_one_scene(speed: float) -> None:
+    """Between whole pixels a drawn picture is mixed of two, and is no dissolve."""
+    scenes = Scenes()
+    drifting = moving_face.film(np.arange(40) / 30, head=lambda t: (speed * t, 0, 0, 0), scale=1.5)
+    for k, image in enumerate(drifting):
+        assert not scenes.see(image, k / 30) and np.isnan(scenes.mixed_since)
 
 
 def test_it_goes_on_from_its_state() -> None:
