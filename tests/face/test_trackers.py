@@ -33,7 +33,9 @@ from aumer.types import FloatArray, ImageArray, VideoRecord
 
 SIDE = 160
 POINTS = (MEAN_FACE[:, :2] * 40 + (80, 70)).astype(np.float32)
-SEEN = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+_NOISE = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+#: Smooth, so that it is one scene when it moves.
+SEEN = cv2.normalize(cv2.GaussianBlur(_NOISE, (0, 0), 6), None, 0, 255, cv2.NORM_MINMAX)
 
 
 class _Part:

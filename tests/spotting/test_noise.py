@@ -143,9 +143,9 @@ def test_the_dial_by_name_and_by_number() -> None:
 
 @pytest.mark.parametrize("rate", ["0.3", "42", "1000"])
 def test_a_number_that_was_not_measured_is_refused_with_the_range(rate: str) -> None:
-    with pytest.raises(ConfigError, match=rf"is {rate} false alarms .* is 0\.4 to 28\.2"):
+    with pytest.raises(ConfigError, match=rf"is {rate} false alarms .* is 0\.41 to 28\.2"):
         RuleSpotter(at(rate))
-    with pytest.raises(ConfigError, match=r"0\.4 to 28\.2"):
+    with pytest.raises(ConfigError, match=r"0\.41 to 28\.2"):
         aumer.spot(still(2.0), model="rules", sensitivity=float(rate))
 
 
