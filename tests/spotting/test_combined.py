@@ -115,7 +115,7 @@ def test_combined_is_the_default() -> None:
 
 def test_features_at_another_rate_are_the_rules_alone() -> None:
     features = replace(unseen()[0].features, rate=25.0)
-    with pytest.raises(UsageError, match=r"the features' rate is 25: .*rules"):
+    with pytest.raises(UsageError, match=r"the features' rate is 25; .*rules"):
         aumer.spot(features)
     aumer.spot(features, model="rules")
 

@@ -145,7 +145,7 @@ def test_a_file_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
     del lacking["weights"]["peak"]
     for text in ("{}", "[1]", "nothing", json.dumps(lacking)):
         path.write_text(text)
-        with pytest.raises(WeightsError, match="a judge of proposals|this version"):
+        with pytest.raises(WeightsError, match=r"a judge of proposals|this version"):
             Judge.load(path)
     for where in ("weights", "named", None):
         for bad in (float("nan"), float("inf"), 1e999):
@@ -154,7 +154,7 @@ def test_a_file_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
             name = "bias" if where is None else next(iter(place))
             place[name] = bad
             path.write_text(json.dumps(about))
-            with pytest.raises(WeightsError, match=r"judge\.json: .*NaN or infinite"):
+            with pytest.raises(WeightsError, match=r"judge\.json: .*(NaN|nfinit)"):
                 Judge.load(path)
     path.write_text(json.dumps({**judge.shipped().to_dict(), "format": "aumer-judge-9"}))
     with pytest.raises(WeightsError, match="aumer-judge-9"):
