@@ -159,7 +159,7 @@ def test_a_file_is_read_back_and_others_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**judge.shipped().to_dict(), "format": "aumer-judge-9"}))
     with pytest.raises(WeightsError, match="aumer-judge-9"):
         Judge.load(path)
-    with pytest.raises(WeightsError, match="no judge"):
+    with pytest.raises(WeightsError, match="cannot read a judge"):
         Judge.load(tmp_path / "missing.json")
 
 
