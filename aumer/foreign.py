@@ -131,7 +131,9 @@ def read_arrays(
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
     """A member of an ``.npz`` file, if it has as many bytes as its header says."""
-    from numpy.lib import format as npy
+    from numpy.lib import format as numpy_format
+
+    npy: Any = numpy_format  # older numpy has no types there
 
     with archive.open(member) as file:
         header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

@@ -111,7 +111,8 @@ def mean_terms(side: int, region: float) -> Points:
 def terms_of(side: int) -> FloatArray:
     """(TERMS, side * side) the polynomial's terms at the pixels of a window, row by row."""
     v, u = (np.mgrid[0:side, 0:side] - side // 2).reshape(2, -1) / (side // 2)
-    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v]).astype(np.float32)
+    terms: FloatArray = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v]).astype(np.float32)
+    return terms
 
 
 @compiled

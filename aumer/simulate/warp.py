@@ -557,7 +557,7 @@ def _texture(
         flags=cv2.INTER_LANCZOS4,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    whole = _unsmeared(np.asarray(warped, np.float32), image, transform, margin)
+    whole = _unsmeared(np.asarray(warped, np.float32), image, np.asarray(transform, float), margin)
     return np.asarray(np.clip(whole, 0, 255), np.float32)
 
 
