@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,17 +150,16 @@ def archive(path: Path, **members: bytes) -> Path:
 
 
 def test_an_archive_that_would_unpack_to_absurd_sizes_is_refused_before_it_is(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = archive(tmp_path / "x.npz", a=b"\0" * (100 << 20))
-    began = time.perf_counter()
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it was unpacked"))
     for read in (load_features, read_features):
         with pytest.raises(UsageError, match=r"x\.npz: .*taken for a trap"):
             read(path)
     path.rename(tmp_path / "x.xlsx")
     with pytest.raises(UsageError, match=r"x\.xlsx: .*taken for a trap"):
         cells.sheets(tmp_path / "x.xlsx")
-    assert time.perf_counter() - began < 30
 
 
 def test_an_array_that_is_shorter_than_it_says(tmp_path: Path) -> None:
@@ -200,10 +198,8 @@ def test_a_workbook_with_one_cell_in_its_last_row(tmp_path: Path) -> None:
     book.active.append(["a.mp4", "micro", 3])
     book.active["A1048576"].number_format = "0.00"  # blank, but there
     book.save(tmp_path / "x.xlsx")
-    began = time.perf_counter()
     (sheet,) = cells.sheets(tmp_path / "x.xlsx")
     assert list(sheet.lines) == [["file", "kind", "onset"], ["a.mp4", "micro", 3]]
-    assert time.perf_counter() - began < 60  # it took 109 s
     book.active["C5"] = 7
     book.save(tmp_path / "x.xlsx")
     (sheet,) = cells.sheets(tmp_path / "x.xlsx")
