@@ -111,7 +111,7 @@ def test_every_change_of_aumers_is_restored_after_many_threads() -> None:
 def test_stderr_of_other_threads_comes_out_and_announcements_do_not() -> None:
     done = run(
         """
-        import os, sys, threading
+        import os, threading
         from aumer.process import unannounced
 
         def work(number):
@@ -119,7 +119,8 @@ def test_stderr_of_other_threads_comes_out_and_announcements_do_not() -> None:
                 with unannounced():
                     os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\\n")
                     os.write(2, b"W0000 00:00:1.5 12 manager.cc:114] Feedback\\n")
-                    print(f"log {number} {k}", file=sys.stderr, flush=True)
+                    # In one piece: `print` writes the end of a line by itself, and others between.
+                    os.write(2, f"log {number} {k}\\n".encode())
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
         for thread in threads:
