@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -269,26 +270,27 @@ def frame_pairs(
     amplitudes: Sequence[float] = AMPLITUDES,
     stretches: Sequence[tuple[str, int, int, str]] = NEUTRAL,
     rois: Sequence[int] = tuple(range(len(ROIS))),
+    places: int = 1,
 ) -> Iterator[Film]:
     """Windows of `BEFORE` + `AFTER` neutral frames; from frame `BEFORE` on a bump lies round a ROI.
 
-    Of each stretch there is one for each ROI, at a place, in a direction and of a sigma of its own,
-    at every amplitude (u). The bare pair is frames `BEFORE` - 1 and `BEFORE`.
+    Of each stretch there are `places` for each ROI, at a time, in a direction and of a sigma of its
+    own, at every amplitude (u). The bare pair is frames `BEFORE` - 1 and `BEFORE`.
     """
     for number, stretch in enumerate(stretches):
         where = clip(*stretch)
         room = len(where.frames) - BEFORE - AFTER
-        for roi in rois:
-            rng = np.random.default_rng([17, number, roi])
+        for roi, place in product(rois, range(places)):
+            seed = (17, number, roi)  # the first place is that of the tables before there were more
+            rng = np.random.default_rng((*seed, place) if place else seed)
             angle, sigma = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(*SIGMAS))
             start = int(rng.integers(0, room + 1))
             field = bump(where, roi, sigma, angle)
             at = (BEFORE - 0.5) / where.fps
             for amplitude in amplitudes:
                 moment = Moment("bump", at, at, np.inf, amplitude, field)
-                yield Film(
-                    where, start, start + BEFORE + AFTER, (moment,), number * 100 + roi, roi, sigma
-                )
+                noise = 10_000 * place + 100 * number + roi
+                yield Film(where, start, start + BEFORE + AFTER, (moment,), noise, roi, sigma)
 
 
 def films(

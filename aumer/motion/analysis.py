@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-FEATURES_VERSION = 7
+FEATURES_VERSION = 8
 
 #: Arrays of `Features` and `FaceTrack`: the same for every face, and a face's own.
 _SHARED_ARRAYS = ("times", "frames")

@@ -55,6 +55,7 @@ def fit_rigid(
     *,
     power: int = 1,
     rest: tuple[float, float] = (0.0, 1.0),
+    share: Array | None = None,
 ) -> tuple[Array, float]:
     """The rigid motion that N points show: its six parameters and the points' median misfit.
 
@@ -68,6 +69,7 @@ def fit_rigid(
             what is far off.
         rest: by how much more turns out of the plane are held back, and the size (px of the
             parameters) from which they are let go of: a head is at rest, or turns.
+        share: (N,) of its weight that each point has while the head is at rest; all, by default.
     """
     return _fit(
         np.ascontiguousarray(basis, np.float64),
@@ -76,12 +78,19 @@ def fit_rigid(
         power,
         rest[0],
         rest[1],
+        np.ones(len(motion)) if share is None else share,
     )
 
 
 @compiled
 def _fit(
-    basis: Array, motion: Array, ridge: Array, power: int, more: float, small: float
+    basis: Array,
+    motion: Array,
+    ridge: Array,
+    power: int,
+    more: float,
+    small: float,
+    share: Array,
 ) -> tuple[Array, float]:
     count, size = len(motion), basis.shape[2]
     weight, misfit = np.ones(count), np.empty(count)
@@ -91,16 +100,18 @@ def _fit(
     for number in range(_ROUNDS):
         # Not held back at first: what is once taken to be at rest would stay so.
         turned = (found[4] * found[4] + found[5] * found[5]) / (small * small)
-        held = more / (1 + turned) if number else 0.0
+        resting = 1 / (1 + turned) if number else 0.0
+        held = more * resting
         normal[:] = 0
         right[:] = 0
         for n in range(count):
+            heard = weight[n] * (1 - resting * (1 - share[n]))
             for axis in range(2):
                 for a in range(size):
-                    share = weight[n] * basis[n, axis, a]
-                    right[a] += share * motion[n, axis]
+                    pull = heard * basis[n, axis, a]
+                    right[a] += pull * motion[n, axis]
                     for b in range(a + 1):
-                        normal[a, b] += share * basis[n, axis, b]
+                        normal[a, b] += pull * basis[n, axis, b]
         for a in range(size):
             normal[a, a] += count * (ridge[a] + (held if a > 3 else 0.0))
         # Cholesky's square root, then both triangles.

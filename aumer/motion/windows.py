@@ -13,8 +13,9 @@ towards its surroundings or towards zero:
   with all of it is taken (weighted least squares): slow movements do not drown in errors that add
   up from frame to frame, and what one frame hides does not end the path.
 - The head is read from windows on the nose and beside eyes and cheeks, where expressions move
-  little, as a rigid body in weak perspective; what moves against the rest is let go of, and a head
-  that hardly turns is taken to be at rest, or what moves on the nose would pass for a turn.
+  little, as a rigid body in weak perspective; what moves against the rest is let go of. A head that
+  hardly turns is taken to be at rest, and then the tip of the nose, which tells turns by its depth,
+  is not asked: what moves there would pass for the head.
 """
 
 from __future__ import annotations
@@ -73,20 +74,17 @@ _POWER = 2
 _UNKNOWN = 1e-9
 
 
-def _head_points() -> Array:
-    """(N, 2) in the mean face's units: down the nose, and skin beside eyes and cheeks.
-
-    Few lie on the nose: of many, what moves on the nose alone would pass for the head.
-    """
-    nose = ((0.0, -0.15), (0.0, 0.08), (0.0, 0.3))
-    beside = (
-        (0.20, 0.02), (0.30, 0.16), (0.36, 0.28), (0.45, 0.16), (0.50, 0.00), (0.52, 0.25),
-        (0.58, 0.06), (0.60, 0.36), (0.62, -0.05), (0.64, 0.20),
-    )  # fmt: skip
-    return np.array([*nose, *((side * x, y) for side in (-1, 1) for x, y in beside)])
-
-
-_HEAD_POINTS = _head_points()
+#: Where the head is read, in the mean face's units: the bridge of the nose; its tip; skin beside
+#: eyes and cheeks. Few lie on the nose: of many, what moves there alone would pass for the head.
+_BRIDGE, _TIP = ((0.0, -0.15),), ((0.0, 0.08), (0.0, 0.3))
+_BESIDE = (
+    (0.20, 0.02), (0.30, 0.16), (0.36, 0.28), (0.45, 0.16), (0.50, 0.00), (0.52, 0.25),
+    (0.58, 0.06), (0.60, 0.36), (0.62, -0.05), (0.64, 0.20),
+)  # fmt: skip
+_HEAD_POINTS = np.array([*_BRIDGE, *_TIP, *((side * x, y) for side in (-1, 1) for x, y in _BESIDE)])
+#: Of their weights while the head is at rest.
+_HEAD_SHARE = np.ones(len(_HEAD_POINTS))
+_HEAD_SHARE[len(_BRIDGE) :][: len(_TIP)] = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +178,12 @@ class WindowMotion:
             return None
         basis = _head_basis(2 * eyes)
         turn, apart = fit_rigid(
-            basis[good], (moved - head)[good], _RIDGE, power=_POWER, rest=(_REST, _TURNS * eyes)
+            basis[good],
+            (moved - head)[good],
+            _RIDGE,
+            power=_POWER,
+            rest=(_REST, _TURNS * eyes),
+            share=_HEAD_SHARE[good],
         )
         if apart * (self._settings.crop / 2) > self._settings.max_head_residual * eyes:
             return None

@@ -24,6 +24,7 @@ from aumer.motion.windows import (
     _ASTRAY,
     _GIVE,
     _HEAD,
+    _HEAD_SHARE,
     _LEAST_LOST,
     _LEAST_MISFIT,
     _LEVELS,
@@ -205,7 +206,8 @@ def _turn(
     good = misfit.isfinite()
     basis = torch.from_numpy(_head_basis(2 * eyes)).to(device)
     ridge = torch.from_numpy(_RIDGE).to(device)
-    turn, apart = _fit_rigid(basis, moved - points, good, ridge, _TURNS * eyes)
+    share = torch.from_numpy(_HEAD_SHARE).to(device)
+    turn, apart = _fit_rigid(basis, moved - points, good, ridge, _TURNS * eyes, share)
     seen = good.sum(1)
     differ = torch.where(good, misfit, 0.0).double().sum(1) / seen.clamp(min=1)
     lost = (2 * seen < len(points)) | (differ > sights.head_limit[before])
@@ -213,12 +215,12 @@ def _turn(
 
 
 def _fit_rigid(
-    basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor, small: float
+    basis: Tensor, motion: Tensor, good: Tensor, ridge: Tensor, small: float, share: Tensor
 ) -> tuple[Tensor, Tensor]:
     """`aumer.motion.rigid.fit_rigid` of each pair's good points, turns below `small` px held back.
 
-    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); returns (P, 6) and
-    (P,), which is infinite where no point is good.
+    Shapes: basis (N, 2, 6); motion (P, N, 2); good (P, N) bool; ridge (6,); share (N,); returns
+    (P, 6) and (P,), which is infinite where no point is good.
     """
     count = good.sum(1)
     known, out_of_plane = count.clamp(min=1)[:, None], torch.arange(6, device=ridge.device) > 3
@@ -227,8 +229,10 @@ def _fit_rigid(
     weight = good.double()
     for _ in range(_ROUNDS):
         turned = found[:, 4:].square().sum(1, keepdim=True) / small**2
-        held = torch.diag_embed(known * (ridge + _REST / (1 + turned) * out_of_plane))
-        weighted = weight[:, :, None, None] * basis
+        resting = 1 / (1 + turned)
+        held = torch.diag_embed(known * (ridge + _REST * resting * out_of_plane))
+        heard = weight * (1 - resting * (1 - share))
+        weighted = heard[:, :, None, None] * basis
         normal = torch.einsum("pnia,nib->pab", weighted, basis) + held
         right = torch.einsum("pnia,pni->pa", weighted, motion)
         found = torch.linalg.solve_ex(normal, right)[0]
@@ -236,8 +240,8 @@ def _fit_rigid(
         misfit = torch.where(good, torch.hypot(*rest.unbind(-1)), torch.inf)
         median = misfit.sort(1).values.gather(1, middles).mean(1)
         # NaN is infinity over infinity: of bad points, where no point is good.
-        share = misfit / (1.48 * median + _SOFT)[:, None]
-        weight = torch.where(good, (1 + share.square()) ** -_POWER, 0.0)
+        apart = misfit / (1.48 * median + _SOFT)[:, None]
+        weight = torch.where(good, (1 + apart.square()) ** -_POWER, 0.0)
     return found, median
 
 
