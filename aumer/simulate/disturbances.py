@@ -1,13 +1,16 @@
 """What happens to a face that shows no expression: curves of time, and what the ROIs show of them.
 
+Blinks and remarks are drawn here for films, too (`aumer.simulate.performance`).
+
 What measuring adds is in `nuisance`, as are the names. Constants, with their sources, are in
 ``configs/simulation.toml``.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -124,25 +127,71 @@ class Posture(Turning):
 
 
 @dataclass(frozen=True)
-class Blinks:
-    """Lids that close and open, and the little that the brow does with them."""
+class Blink:
+    """Begins to close at start_s; then closed and open again after the seconds given."""
+
+    start_s: float
+    closing_s: float
+    closed_s: float
+    opening_s: float
+
+    def closure(self, t: float) -> float:
+        """How far the lids are closed at t (s), in [0, 1]."""
+        since = t - self.start_s
+        shut = eased_once(since / self.closing_s)
+        return shut * (1 - eased_once((since - self.closing_s - self.closed_s) / self.opening_s))
+
+
+@dataclass(frozen=True)
+class Lids:
+    """Lids that close and open.
+
+    Attributes:
+        per_min: rate; the intervals are exponential beyond `rest_s`.
+        rest_s: least seconds between the beginnings of two blinks.
+        closing_s, closed_s, opening_s: of the phases, from and to.
+    """
 
     per_min: float
-    closing_s: float
-    opening_s: float
+    rest_s: float
+    closing_s: Range
+    closed_s: Range
+    opening_s: Range
+
+    def drawn(self, rng: np.random.Generator, end_s: float) -> list[Blink]:
+        """The blinks that begin before an end, from 0 s on."""
+        blinks: list[Blink] = []
+        while self.per_min > 0:
+            last = blinks[-1].start_s if blinks else -self.rest_s
+            start = last + self.rest_s + rng.exponential(max(0.0, 60 / self.per_min - self.rest_s))
+            if start >= end_s:
+                break
+            phases = (self.closing_s, self.closed_s, self.opening_s)
+            blinks.append(Blink(start, *(float(rng.uniform(*phase)) for phase in phases)))
+        return blinks
+
+    def lids(self, rng: np.random.Generator, times: Signal) -> Signal:
+        """How far they are closed (N,), in [0, 1], in the same draw of `path`."""
+        level = np.zeros(len(times))
+        for blink in self.drawn(rng, float(times[-1])):
+            level = np.maximum(level, closures(blink, times))
+        return level
+
+
+@dataclass(frozen=True)
+class Blinks(Lids):
+    """Lids that close and open, and the little that the brow does with them.
+
+    Attributes:
+        brow: intensity of the AU 4 that goes with it.
+    """
+
     brow: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         level = self.lids(rng, times)
         moved = roi_displacement((45, "both")) + self.brow * roi_displacement((4, "both"))
         return np.asarray(level[:, None, None] * moved)
-
-    def lids(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """How far they are closed (N,), in [0, 1], in the same draw of `path`."""
-        level = np.zeros(len(times))
-        for begin in moments(rng, times, self.per_min):
-            level = np.maximum(level, lid_course(times - begin, self.closing_s, self.opening_s))
-        return level
 
 
 @dataclass(frozen=True)
@@ -222,6 +271,94 @@ class Talking:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A bout of talking: syllables at `hz`, each with its loudness and lip shape.
+
+    Attributes:
+        loudness: of each syllable, in [0, 1].
+        rounding: at the bounds of syllables, from -1 (stretched) to 1 (puckered).
+        jaw, part, round: intensity of the jaw's drop, of lips that part, and of their shape, at 1.
+    """
+
+    start_s: float
+    end_s: float
+    hz: float
+    loudness: tuple[float, ...]
+    rounding: tuple[float, ...]
+    jaw: float
+    part: float
+    round: float
+
+    def actions(self, t: float) -> dict[Action, float]:
+        """Intensity of what acts at t (s)."""
+        if not self.start_s < t < self.end_s:
+            return {}
+        position = (t - self.start_s) * self.hz
+        k, inside = int(position), position % 1.0
+        opening = self.loudness[k] * (0.5 - 0.5 * math.cos(2 * math.pi * inside))
+        ends = min(t - self.start_s, self.end_s - t) / 0.15
+        shape = self.rounding[k] + eased_once(inside) * (self.rounding[k + 1] - self.rounding[k])
+        shape *= eased_once(ends)
+        return {
+            (26, "both"): self.jaw * opening,
+            (25, "both"): self.part * opening,
+            (18 if shape > 0 else 20, "both"): self.round * abs(shape),
+        }
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """Short bouts of talking, syllable by syllable: too short for what `Talking` was measured on.
+
+    Attributes:
+        per_min: rate of bouts.
+        length_s: of a bout.
+        rest_s: seconds of silence, at least, between two bouts.
+        syllable_hz: syllables a second, another number in each bout.
+        jaw, part, round: see `Remark`.
+    """
+
+    per_min: float
+    length_s: Range
+    rest_s: float
+    syllable_hz: Range
+    jaw: float
+    part: float
+    round: float
+
+    def drawn(
+        self, rng: np.random.Generator, end_s: float, busy: Sequence[tuple[float, float]] = ()
+    ) -> list[Remark]:
+        """Those that end before an end, from 0 s on; one that would meet what is `busy` (from, to)
+        waits until it is over."""
+        bouts: list[Remark] = []
+        while self.per_min > 0:
+            last = bouts[-1].end_s if bouts else 0.0
+            start = last + self.rest_s + rng.exponential(60 / self.per_min)
+            hz, length = rng.uniform(*self.syllable_hz), rng.uniform(*self.length_s)
+            syllables = max(2, round(length * hz))
+            for onset, offset in sorted(busy):
+                if start < offset + self.rest_s and start + syllables / hz > onset - self.rest_s:
+                    start = offset + self.rest_s
+            if start + syllables / hz > end_s:
+                break
+            loudness = tuple(rng.uniform(0.3, 1.0, syllables + 1).tolist())
+            rounding = tuple(rng.uniform(-1.0, 1.0, syllables + 2).tolist())
+            levels = (self.jaw, self.part, self.round)
+            bouts.append(Remark(start, start + syllables / hz, hz, loudness, rounding, *levels))
+        return bouts
+
+    def path(self, rng: np.random.Generator, times: Signal) -> Signal:
+        moved = np.zeros((len(times), len(NAMES), 2))
+        for bout in self.drawn(rng, float(times[-1])):
+            first, last = np.searchsorted(times, (bout.start_s, bout.end_s))
+            for row in range(first, last):
+                for action, level in bout.actions(float(times[row])).items():
+                    moved[row] += level * roi_displacement(action)
+        return moved
+
+
+@dataclass(frozen=True)
 class LightingDrift:
     """Slow changes of light that pass for motion, each ROI in its own direction."""
 
@@ -254,9 +391,16 @@ def eased(t: Signal, length: float) -> Signal:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
 
 
-def lid_course(t: Signal, closing: float, opening: float) -> Signal:
-    """From 0 at t = 0 to 1 at t = closing, and back to 0 in another `opening` seconds."""
-    return eased(t, closing) - eased(t - closing, opening)
+def eased_once(share: float) -> float:
+    """Raised cosine from 0 (share <= 0) to 1 (share >= 1), of one number."""
+    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, max(0.0, share)))
+
+
+def closures(blink: Blink, times: Signal) -> Signal:
+    """`Blink.closure` at many times (N,) -> (N,)."""
+    since = times - blink.start_s
+    shut = eased(since, blink.closing_s)
+    return shut - eased(since - blink.closing_s - blink.closed_s, blink.opening_s)
 
 
 def _depth_errors(rng: np.random.Generator) -> Signal:

@@ -27,13 +27,15 @@ from aumer.simulate.disturbances import (
     GazeShifts,
     HeadSway,
     HeadTurns,
+    Lids,
     LightingDrift,
     Posture,
     Range,
+    Remarks,
     Signal,
     Swallowing,
     Talking,
-    lid_course,
+    closures,
     moments,
     roi_displacement,
     step_of,
@@ -124,34 +126,22 @@ class MotionNoise:
 
 
 @dataclass(frozen=True)
-class HeadMisfit:
+class HeadMisfit(Lids):
     """What the fit of the head takes off all ROIs when lids move the skin that it is fitted on.
 
     A rigid motion about the nose (scale, turn in the plane, two turns out of it), other each time,
     that comes and goes as lids do.
     """
 
-    per_min: float
-    closing_s: float
-    opening_s: float
     scale: float
     roll: float
     tilt: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         moved = np.zeros((len(times), len(NAMES), 2))
-        for begin in moments(rng, times, self.per_min):
-            level = lid_course(times - begin, self.closing_s, self.opening_s)
-            moved += level[:, None, None] * self.once(rng)
+        for blink in self.drawn(rng, float(times[-1])):
+            moved += closures(blink, times)[:, None, None] * self.once(rng)
         return moved
-
-    def lids(self, rng: np.random.Generator, times: Signal) -> Signal:
-        """As those of `Blinks`: these are the blinks that it comes with."""
-        closed = np.zeros(len(times))
-        for begin in moments(rng, times, self.per_min):
-            closed = np.maximum(closed, lid_course(times - begin, self.closing_s, self.opening_s))
-            self.once(rng)
-        return closed
 
     def once(self, rng: np.random.Generator) -> Signal:
         """What one blink takes off when the lids are closed: (12, 2) outer-eye distances."""
@@ -203,6 +193,7 @@ NUISANCES: dict[str, type] = {
     "gaze_shifts": GazeShifts,
     "swallowing": Swallowing,
     "talking": Talking,
+    "remarks": Remarks,
     "lighting_drift": LightingDrift,
     "lost_faces": LostFaces,
     "quantisation": Quantisation,

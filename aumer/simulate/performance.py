@@ -1,20 +1,22 @@
 """All that moves in a film, and its light, as functions of time: what `aumer.simulate.film` shows.
 
 A timeline's expressions, and what else happens to a face and its light, drawn by seed, as large as
-a camera sees it. The disturbances of the features (`aumer.simulate.disturbances`) are what the
-motion stage leaves of the like, as it was measured, and have constants of their own.
+a camera sees it. Blinks and remarks are drawn as those of the features are
+(`aumer.simulate.disturbances`). What features show of a moving head, of the eyes and of light is
+what the motion stage leaves of these, as it was measured, and has constants of its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from aumer.errors import UsageError
+from aumer.simulate import nuisance as catalogue
 from aumer.simulate.anatomy import Action
+from aumer.simulate.disturbances import eased_once
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.warp import LIDS, Array
 
@@ -31,14 +33,8 @@ SWAY_HZ = (0.05, 0.9)
 #: deviation): an assumption, about the spread of adults' noses (mem).
 DEPTH_SPREAD = 0.11
 
-#: Blinks per minute (Bentivoglio et al. 1997, mem: 17 at rest, 26 in conversation, 4.5
-#: reading); the intervals are exponential, an assumption.
-BLINKS_PER_MIN = 17.0
-#: Least seconds between the beginnings of two blinks: blinks do not overlap.
-BLINK_REST_S = 0.6
-#: Seconds of a blink's closing, closed and opening phases (VanderWerf et al. 2003, mem:
-#: the down phase takes 75 to 100 ms, the up phase about twice that; blinks last 100 to 400 ms).
-BLINK_PHASES_S = ((0.07, 0.10), (0.02, 0.06), (0.14, 0.22))
+#: Remarks a minute: more than features have (``configs/simulation.toml``), or short films had none.
+REMARKS_PER_MIN = 5.0
 
 #: Seconds of a fixation (Henderson 2003, mem: 200 to 300 ms at scenes, longer in conversation),
 #: standard deviation of gaze (degrees, an assumption) and the saccade's duration (Carpenter 1988,
@@ -48,18 +44,6 @@ GAZE_DEG = (4.0, 2.0)
 SACCADE_S, SACCADE_S_PER_DEG = 0.021, 0.0022
 #: Radius of the eyeball in outer-eye distances: 12 of 90 mm.
 EYEBALL = 0.13
-
-#: Bouts of talking a minute and their seconds: short remarks.
-TALK_PER_MIN = 5.0
-TALK_S = (0.8, 2.5)
-#: Seconds of silence, at least, between two bouts and between a bout and an expression: what is
-#: said into a smile nobody codes.
-TALK_REST_S = 0.3
-#: Syllables a second; mouths open and close at 2 to 7 Hz (Chandrasekaran et al. 2009, mem).
-SYLLABLE_HZ = (3.0, 6.0)
-#: Intensity of jaw drop, lips part and lip pucker or stretch at a loud syllable: together the lips
-#: open by about .07 outer-eye distances (6 mm).
-TALK_JAW, TALK_PART, TALK_ROUND = 0.5, 0.6, 0.35
 
 #: Relative standard deviation of the light and of its slope over a face width, and its band (Hz):
 #: clouds and screens; a webcam's exposure follows anything larger.
@@ -132,10 +116,16 @@ class Performance:
         self._light = [
             _Drift(streams[2], LIGHT_HZ, s * nuisance.light) for s in (LIGHT, LIGHT_SLOPE)
         ]
-        self.blinks = _draw_blinks(streams[3], duration, BLINKS_PER_MIN * nuisance.blinks)
+        lids = catalogue.load(["blinks"])["blinks"]
+        self.blinks = replace(lids, per_min=lids.per_min * nuisance.blinks).drawn(
+            streams[3], duration
+        )
         self._gaze = _draw_gaze(streams[4], duration, nuisance.gaze)
         busy = [(e.onset_s, e.offset_s) for e in timeline.events]
-        self.talking = _draw_bouts(streams[5], duration, TALK_PER_MIN * nuisance.talking, busy)
+        remarks = catalogue.load(["remarks"])["remarks"]
+        self.talking = replace(remarks, per_min=REMARKS_PER_MIN * nuisance.talking).drawn(
+            streams[5], duration, busy
+        )
         self.depth = 1 + DEPTH_SPREAD * float(streams[6].standard_normal())
 
     def pose(self, t: float) -> Pose:
@@ -158,7 +148,7 @@ class Performance:
         """The irises' shift (x, y) in outer-eye distances."""
         times, where, lengths = self._gaze
         k = int(np.searchsorted(times, t, side="right")) - 1
-        share = _eased((t - times[k]) / lengths[k])
+        share = eased_once((t - times[k]) / lengths[k])
         x, y = where[k] + share * (where[k + 1] - where[k])
         return float(EYEBALL * math.sin(x)), float(EYEBALL * math.sin(y))
 
@@ -181,63 +171,6 @@ class _Drift:
         return float(self._amplitude @ np.sin(2 * np.pi * self._hz * t + self._phase))
 
 
-@dataclass(frozen=True)
-class Blink:
-    """Begins to close at start_s; then closed and open again after the seconds given."""
-
-    start_s: float
-    closing_s: float
-    closed_s: float
-    opening_s: float
-
-    def closure(self, t: float) -> float:
-        since = t - self.start_s
-        shut = _eased(since / self.closing_s)
-        return shut * (1 - _eased((since - self.closing_s - self.closed_s) / self.opening_s))
-
-
-@dataclass(frozen=True)
-class Talk:
-    """A bout of talking: syllables at `hz`, each with its loudness and lip shape."""
-
-    start_s: float
-    end_s: float
-    hz: float
-    loudness: tuple[float, ...]
-    rounding: tuple[float, ...]
-
-    def actions(self, t: float) -> dict[Action, float]:
-        if not self.start_s < t < self.end_s:
-            return {}
-        position = (t - self.start_s) * self.hz
-        k, inside = int(position), position % 1.0
-        opening = self.loudness[k] * (0.5 - 0.5 * math.cos(2 * math.pi * inside))
-        ends = min(t - self.start_s, self.end_s - t) / 0.15
-        shape = self.rounding[k] + _eased(inside) * (self.rounding[k + 1] - self.rounding[k])
-        shape *= _eased(ends)
-        return {
-            (26, "both"): TALK_JAW * opening,
-            (25, "both"): TALK_PART * opening,
-            (18 if shape > 0 else 20, "both"): TALK_ROUND * abs(shape),
-        }
-
-
-def _eased(share: float) -> float:
-    """Raised cosine from 0 (share <= 0) to 1 (share >= 1)."""
-    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, max(0.0, share)))
-
-
-def _draw_blinks(rng: np.random.Generator, duration: float, per_min: float) -> list[Blink]:
-    blinks: list[Blink] = []
-    while per_min > 0:
-        last = blinks[-1].start_s if blinks else -BLINK_REST_S
-        start = last + BLINK_REST_S + rng.exponential(max(0.0, 60 / per_min - BLINK_REST_S))
-        if start >= duration:
-            break
-        blinks.append(Blink(start, *(float(rng.uniform(*phase)) for phase in BLINK_PHASES_S)))
-    return blinks
-
-
 def _draw_gaze(
     rng: np.random.Generator, duration: float, size: float
 ) -> tuple[Array, Array, Array]:
@@ -248,24 +181,3 @@ def _draw_gaze(
     where = np.clip(rng.standard_normal((count + 1, 2)), -2, 2) * spread
     degrees = np.degrees(np.linalg.norm(np.diff(where, axis=0), axis=1))
     return times, where, SACCADE_S + SACCADE_S_PER_DEG * degrees
-
-
-def _draw_bouts(
-    rng: np.random.Generator, duration: float, per_min: float, busy: Sequence[tuple[float, float]]
-) -> list[Talk]:
-    """Bouts of talking; one that would meet an expression waits until it is over."""
-    bouts: list[Talk] = []
-    while per_min > 0:
-        last = bouts[-1].end_s if bouts else 0.0
-        start = last + TALK_REST_S + rng.exponential(60 / per_min)
-        hz, length = rng.uniform(*SYLLABLE_HZ), rng.uniform(*TALK_S)
-        syllables = max(2, round(length * hz))
-        for onset, offset in sorted(busy):
-            if start < offset + TALK_REST_S and start + syllables / hz > onset - TALK_REST_S:
-                start = offset + TALK_REST_S
-        if start + syllables / hz > duration:
-            break
-        loudness = tuple(rng.uniform(0.3, 1.0, syllables + 1).tolist())
-        rounding = tuple(rng.uniform(-1.0, 1.0, syllables + 2).tolist())
-        bouts.append(Talk(start, start + syllables / hz, hz, loudness, rounding))
-    return bouts
