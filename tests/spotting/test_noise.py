@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
 
 import aumer
 from aumer.config import RuleSettings, load_settings
 from aumer.errors import ConfigError, UsageError
-from aumer.motion.analysis import analyse
 from aumer.motion.mdmo import ROIS
-from aumer.simulate import nuisance
-from aumer.simulate.anatomy import Action
-from aumer.simulate.features import Subject, render
-from aumer.simulate.timeline import Timeline
 from aumer.spotting import noise
 from aumer.spotting.movements import MOVEMENTS
 from aumer.spotting.rules import RuleSpotter
@@ -181,103 +173,6 @@ def test_a_sensitivity_that_would_move_nothing_is_refused() -> None:
     aumer.spot(given, model=RuleSpotter(at("high")), sensitivity="high")
     low = aumer.spot(given, model="rules", sensitivity="low")
     assert low.limit > aumer.spot(given, model="rules").limit
-
-
-# -- the operating point ---------------------------------------------------------------------------
-
-
-def allowed(expected: float, margin: float) -> tuple[float, float]:
-    """The 95 % interval of a Poisson variable of this mean, with a margin on both sides."""
-    n = math.ceil(expected)
-    return chi2.ppf(0.025, 2 * n) / 2 / margin, chi2.ppf(0.975, 2 * n + 2) / 2 * margin
-
-
-def test_false_alarms_of_simulated_rest_are_those_promised() -> None:
-    """Other draws than those the table was made with; a subject's noise spreads by a third."""
-    subjects, minutes = 8, 2.5
-    causes = nuisance.load(nuisance.USUAL)
-    videos = [
-        render(
-            Timeline(60 * minutes, ()),
-            Subject.draw(np.random.default_rng([77, k])),
-            causes,
-            seed=77,
-            name=f"t{k}",
-        )
-        for k in range(subjects)
-    ]
-    total = sum(v.valid.sum() / v.rate / 60 for v in videos)
-    for how in ("low", "normal", "high"):
-        settings = at(how)
-        found = sum(len(RuleSpotter(settings)(v)[1]) for v in videos)
-        low, high = allowed(total * noise.false_alarms(noise.factor(settings.sensitivity)), 1.4)
-        print(f"{how}: {found} in {total:.1f} simulated minutes; {low:.0f} to {high:.0f} allowed")
-        assert low <= found <= high
-
-
-@pytest.fixture(scope="module")
-def neutral(request: pytest.FixtureRequest) -> list[Features]:
-    """Real neutral stretches, 14 s of three people."""
-    shared: Callable[[str], Path] = request.getfixturevalue("shared_data")
-    settings = load_settings()
-    clips = (
-        ("videos_more/still_neutral.mp4", 10.0),
-        ("videos/fex_smile_still.mov", 1.9),
-        ("videos/webcam_mixed.mp4", 2.1),
-    )
-    return [analyse(shared(name), settings, end=end).features for name, end in clips]
-
-
-def test_false_alarms_of_real_rest_are_at_most_those_promised(neutral: list[Features]) -> None:
-    seconds = sum(f.valid.sum() / f.rate for f in neutral)
-    assert seconds > 12
-    for how in ("low", "normal", "high"):
-        found = sum(len(RuleSpotter(at(how))(f)[1]) for f in neutral)
-        _, high = allowed(seconds / 60 * noise.false_alarms(noise.NAMED[how]), 1.0)
-        print(f"{how}: {found} in {seconds:.1f} real seconds; at most {high:.0f} allowed")
-        assert found <= high
-
-
-#: As `benchmarks/motion_films.py` plays them in.
-AUS: tuple[tuple[Action, ...], ...] = (
-    ((4, "both"),),
-    ((1, "both"), (2, "both")),
-    ((12, "both"),),
-    ((14, "both"),),
-    ((17, "both"),),
-    ((4, "both"), (7, "both")),
-    ((4, "both"), (10, "both")),
-)
-
-
-def with_micro(given: Features, aus: tuple[Action, ...], u: float, apex_s: float) -> Features:
-    """With a micro-expression of .465 s whose largest ROI moves by u / 64 outer-eye distances."""
-    instants = np.arange(len(given) + 1) / given.rate
-    share = np.clip((instants - apex_s + 0.165) / 0.165, 0, 1)
-    share = share.clip(max=(apex_s + 0.3 - instants).clip(0) / 0.3)
-    shown = np.sum([nuisance.roi_displacement(a) for a in aus], axis=0)
-    shown *= u / np.hypot(*shown.T).max()
-    path = (0.5 - 0.5 * np.cos(np.pi * share))[:, None, None] * shown
-    return replace(given, values=(given.values + np.diff(path, axis=0)).astype(np.float32))
-
-
-@pytest.mark.parametrize(
-    ("how", "u", "least"), [("normal", 1.0, 0.8), ("high", 0.7, 0.8), ("low", 1.4, 0.8)]
-)
-def test_recall_of_known_micro_movements_in_real_noise(
-    neutral: list[Features], how: str, u: float, least: float
-) -> None:
-    """benchmarks/results/sensitivity.txt has the same played into the pictures: 18, 17 and 19 of
-    21."""
-    spot = RuleSpotter(at(how))
-    hits = []
-    for given in neutral:
-        for k, aus in enumerate(AUS):
-            apex = 1.0 if len(given) < 100 else 1.0 + 1.2 * k
-            found = spot(with_micro(given, aus, u, apex))[1]
-            hits.append(any(e.onset_s < apex < e.offset_s for e in found))
-    print(f"{how}, {u:g} u: {sum(hits)} of {len(hits)}")
-    assert np.mean(hits) >= least
 
 
 # -- peaks and limits ------------------------------------------------------------------------------
