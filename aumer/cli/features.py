@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from aumer.cli.batch import Batch, options_given
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_measuring,
@@ -19,7 +20,6 @@ from aumer.cli.options import (
     check_range,
     read_settings,
 )
-from aumer.cli.spot import _Batch, _given
 from aumer.errors import EXIT_INTERRUPTED, UsageError
 from aumer.files import atomic_write
 
@@ -136,14 +136,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
             cache=cache,
             progress=console.progress,
             workers=args.workers,
-            **_given(args, "min_coverage"),
+            **options_given(args, "min_coverage"),
         )
         return tuple(map(_Measured, found))
 
     with meter, tempfile.TemporaryFile() as table:
         outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table)
-        # The batch of `aumer spot` asks of results and outputs what these have as well.
-        batch = _Batch(inputs, work, outputs, console)  # type: ignore[arg-type]
+        batch = Batch(inputs, work, outputs, console)
         try:
             try:
                 batch.run()
