@@ -26,7 +26,6 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "doctor": (7, "what this machine and its OpenCV have, and the default of our own argument"),
     "cli.console": (1, "a stream that somebody put in place of stdout"),
     "identity": (11, "what a user's code is made of, which no interface says"),
-    "bench.code": (5, "what a user's code is made of, which no interface says"),
     "process": (1, "a system without forks"),
     "cli.__init__": (1, "a command of somebody else's need not say its parser"),
     "evaluation.tables": (1, "kinds of report have columns of their own"),
