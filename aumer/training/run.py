@@ -34,12 +34,15 @@ from aumer.training.videos import (
     read_folder,
     subjects_of,
 )
+from aumer.types import VideoRecord
 
 #: Files of a run's folder, beside those of `aumer.learning.log`.
 WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 
 #: The source that is a folder of `aumer simulate features`, not a data set.
 FEATURES = "features"
+#: The source that is no folder at all: videos or clips are given as objects (`aumer.train`).
+MEMORY = "memory"
 #: The prior that is counted from the annotations of the training videos.
 FROM_DATA = "from-data"
 
@@ -49,8 +52,9 @@ class DataSource:
     """Where the videos come from.
 
     Attributes:
-        source: "features" for a folder that `aumer simulate features` wrote, or a data set's name:
-            "own" for videos of your own beside one CSV, "auwgcn-features", "casme-sq", ...
+        source: "features" for a folder that `aumer simulate features` wrote, "memory" for none,
+            or a data set's name: "own" for videos of your own beside one CSV, "auwgcn-features",
+            "casme-sq", ...
         root: the folder.
         table: the data set's table, where its root holds several.
         exclude_subjects: left out of everything: training, prior, statistics.
@@ -159,6 +163,7 @@ def check(config: RunConfig) -> None:
 def run(
     config: RunConfig,
     *,
+    videos: Sequence[LabelledVideo] | Sequence[VideoRecord] | None = None,
     graph: AUGraph | None = None,
     overwrite: bool = False,
     cache: str | PathLike[str] | None = None,
@@ -170,6 +175,7 @@ def run(
     Under ``torchrun`` all processes train and the first one measures, tells and writes.
 
     Args:
+        videos: what to learn from, instead of what `config.data` names.
         graph: a prior, instead of the one that `config` names.
         overwrite: replace the weights of an earlier run.
         cache: folder for the features of a data set's videos.
@@ -194,15 +200,15 @@ def run(
         machine = Machine(device)
         with machine.in_turn():  # the others find the features in the cache
             films = _neutral_films(config, progress)  # what is wrong is told before the work
-            videos = read_videos(config, cache=cache, progress=progress)
+            learnt = read_videos(config, videos, cache=cache, progress=progress)
             if films is not None:
-                videos += films.extract(cache=cache, progress=progress)
+                learnt += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
             told = () if machine.rank else stack.enter_context(tensorboard(folder))
             trained = train(
-                videos,
+                learnt,
                 settings,
-                graph=graph or _graph(config, settings, videos),
+                graph=graph or _graph(config, settings, learnt),
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
@@ -214,7 +220,7 @@ def run(
     NetSpotter(trained.net, trained.decoder).save(
         weights,
         {
-            **card(config, settings, [v for v in videos if not v.played], trained),
+            **card(config, settings, [v for v in learnt if not v.played], trained),
             **({} if films is None else {"augment_neutral": films.to_dict()}),
         },
         overwrite=overwrite,
@@ -225,44 +231,48 @@ def run(
 
 def read_videos(
     config: RunConfig,
+    videos: Sequence[LabelledVideo] | Sequence[VideoRecord] | None = None,
     *,
     cache: str | PathLike[str] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> tuple[LabelledVideo, ...]:
     """The data set's videos that a run learns from, without the excluded subjects.
 
+    Args:
+        videos: those, instead of what `config.data` names.
+
     Raises:
         UsageError: there are none, or an excluded subject is not among them.
     """
     data = config.data
-    videos: tuple[LabelledVideo, ...]
-    options = {} if data.table is None else {"table": data.table}
-    if data.source == FEATURES:
+    features = None
+    if videos is None and data.source == FEATURES:
         videos = read_folder(data.root)
-        subjects = subjects_of(videos)
-    else:
+    elif videos is None:
+        options = {} if data.table is None else {"table": data.table}
         found = load_data_set(data.source, data.root, **options)
-        subjects = tuple(sorted({r.subject for r in found.records()}))
+        videos = found.records()
+        features = found.features if found.comes_as == "features" else None  # AUW-GCN's
+    subjects = sorted({v.subject for v in videos})
     if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
         raise ConfigError(
             f"exclude_subjects names {', '.join(unknown)}; the subjects are {', '.join(subjects)}"
         )
-    if data.source == FEATURES:
-        videos = tuple(v for v in videos if v.subject not in data.exclude_subjects)
-    else:
-        records = [r for r in found.records() if r.subject not in data.exclude_subjects]
-        if found.comes_as == "features":  # AUW-GCN's
-            said = config.settings or config.overrides
-            motion = _settings(config).motion if said else None
-            videos = tuple(
-                LabelledVideo(r.subject, r.name, found.features(r), r.annotations, motion)
-                for r in records
-            )
-        else:
-            videos = extract(records, _extraction(config), cache=cache, progress=progress)
-    if not videos:
-        raise UsageError(f"{data.root}: no video is left to train on")
-    return videos
+    left = [v for v in videos if v.subject not in data.exclude_subjects]
+    made = tuple(v for v in left if isinstance(v, LabelledVideo))
+    records = [v for v in left if isinstance(v, VideoRecord)]
+    if features is not None:
+        said = config.settings or config.overrides
+        motion = _settings(config).motion if said else None
+        made = tuple(
+            LabelledVideo(r.subject, r.name, features(r), r.annotations, motion) for r in records
+        )
+    elif records:
+        made = extract(records, _extraction(config), cache=cache, progress=progress)
+    if not made:
+        where = data.root or "the data in memory"
+        raise UsageError(f"{where}: no video is left to train on")
+    return made
 
 
 def _neutral_films(
