@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aumer.cli.console import Console, interrupted
+from aumer.cli.options import add_range
 from aumer.errors import (
     EXIT_BUG,
     EXIT_OK,
@@ -20,6 +21,33 @@ from aumer.errors import (
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
+
+#: What the help says of them, and of how it ends but for 0.
+INPUTS = """\
+inputs:
+  VIDEO is a file, a folder of frames (needs --fps), or camera:0 (needs --end). Several are done one
+  after the other; one that fails does not stop the rest.
+"""
+EXIT_CODES = """\
+    1  internal error: please report it
+    2  an option, a setting or an output cannot be used
+    3  the input cannot be read
+    4  too few frames show a usable face
+    5  weights are missing or do not fit
+    6  some inputs failed, or all did for different reasons; a table on stderr says why
+  130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
+  141  whoever read stdout stopped reading
+"""
+
+
+def add_batch(parser: argparse.ArgumentParser, formats: Sequence[str], format_help: str) -> None:
+    """The videos, which part of each, and where what is found in them goes."""
+    add = parser.add_argument
+    add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
+    add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
+    add("--format", action="append", default=[], choices=formats, help=format_help)
+    add("--overwrite", action="store_true", help="replace existing files")
+    add_range(parser)
 
 
 def options_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -83,19 +83,12 @@ def _names() -> str:
 def _parts(args: argparse.Namespace) -> str:
     """The parts as TOML, a table for each kind: a name is where its code is."""
     _, *asked = args.preset
-    kinds = registry.kinds()
-    for kind in asked:
-        if kind not in kinds:
-            raise UsageError(
-                f"no kind of part is called {kind!r}; there are {', '.join(kinds)}."
-                f"{did_you_mean(kind, kinds)}"
-            )
     for option in ("config", "sensitivity", "settings"):
         if getattr(args, option):
             raise UsageError(
                 f"parts have no settings: leave --{'set' if option == 'settings' else option} out"
             )
-    found = {kind: registry.sources(kind) for kind in asked or kinds}
+    found = {kind: registry.sources(kind) for kind in asked or registry.kinds()}
     places = {k: {name: where for name, (where, _) in of.items()} for k, of in found.items()}
     notes = {f"{k}.{name}": whose for k, of in found.items() for name, (_, whose) in of.items()}
     return strict.to_toml(places, notes)

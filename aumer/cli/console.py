@@ -10,7 +10,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Collection, Iterable
-from types import TracebackType
 from typing import Any
 
 from aumer.errors import AumerError, UsageError, at_command_line
@@ -81,14 +80,9 @@ class Console:
             reconfigure(errors="backslashreplace")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         self.finish()
-        self._warnings.__exit__(kind, error, trace)
+        self._warnings.__exit__(*raised)
         _LOGGER.removeHandler(self._handler)
         level, _LOGGER.propagate = self._before
         _LOGGER.setLevel(level)

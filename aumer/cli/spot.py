@@ -6,12 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from aumer import registry
-from aumer.cli.batch import Batch, options_given
+from aumer.cli.batch import EXIT_CODES, INPUTS, Batch, add_batch, options_given
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_device,
     add_measuring,
-    add_range,
     add_sensitivity,
     cache_folder,
     check_range,
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
 #: That of stdout alone, of `aumer.cli.outputs`, which the help must not import.
 _TABLE = "table"
 
-_EPILOG = """\
-inputs:
-  VIDEO is a file, a folder of frames (needs --fps), or camera:0 (needs --end). Several are done one
-  after the other; one that fails does not stop the rest.
-
+_EPILOG = f"""\
+{INPUTS}
 outputs:
   Without -o a table is printed, or with --format json one JSON document a line for each video
   (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
@@ -57,15 +53,7 @@ settings:
 
 exit codes:
     0  done, also if no expression was found
-    1  internal error: please report it
-    2  an option, a setting or an output cannot be used
-    3  the input cannot be read
-    4  too few frames show a usable face
-    5  weights are missing or do not fit
-    6  some inputs failed, or all did for different reasons; a table on stderr says why
-  130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
-  141  whoever read stdout stopped reading
-"""
+{EXIT_CODES}"""
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -79,18 +67,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, parser=parser)
+    formats = (_TABLE, *registry.names("format"))
+    told = "of stdout (table, json, csv) and of the files in a folder (all but table)"
+    add_batch(parser, formats, told)
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
-    add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
-    add(
-        "--format",
-        action="append",
-        default=[],
-        choices=(_TABLE, *registry.names("format")),
-        help="of stdout (table, json, csv) and of the files in a folder (all but table)",
-    )
-    add("--overwrite", action="store_true", help="replace existing files")
-    add_range(parser)
     add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
     add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
     add("--classify", action="store_true", help="label every expression: a second pass over it")

@@ -20,18 +20,18 @@ from aumer.config import Settings, load_settings
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
-from aumer.files import StrPath, check_target
+from aumer.files import StrPath
 from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
-from aumer.names import expanded, is_file
+from aumer.names import expanded
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Callback, Clips, MotionClips, Recognizer, resolve
 from aumer.session import versions
 from aumer.training.clips import ClipReading, Progress, extract, options_of, reading_of
 from aumer.training.composite import composite
 from aumer.training.listing import listed
-from aumer.training.run import CHECKPOINT, WEIGHTS
+from aumer.training.run import Beside, prepared
 
 _log = logging.getLogger("aumer")
 
@@ -118,20 +118,14 @@ def read_config(
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
-    here, given = path.resolve().parent, strict.paths(strict.nested(changes))
-
-    def absolute(key: str, name: str) -> str:
-        return str(here / expanded(name)) if key not in given else name
-
-    data = config.data
-    table = None if data.table is None else absolute("data.table", data.table)
+    data, beside = config.data, Beside.of(path, changes)
+    table = None if data.table is None else beside.absolute("data.table", data.table)
     config = replace(
         config,
-        data=replace(data, root=absolute("data.root", data.root), table=table),
-        output=absolute("output", config.output),
+        data=replace(data, root=beside.absolute("data.root", data.root), table=table),
+        output=beside.absolute("output", config.output),
+        settings=beside.found("settings", config.settings),
     )
-    if config.settings and "settings" not in given and is_file(here / config.settings):
-        config = replace(config, settings=str(here / config.settings))
     with named(path):
         untrained(config)  # what is wrong with it is told now, not after the clips were made
     return config
@@ -199,12 +193,7 @@ def run(
     """
     made, reading = untrained(config)
     folder = Path(config.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
-    weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
-    check_target(weights, overwrite=overwrite)
+    weights, checkpoint = prepared(folder, overwrite=overwrite)
     can, asked = made.to(config.device), config.device
     if not can and asked not in ("auto", "cpu"):
         _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -109,6 +109,33 @@ class RunConfig:
         return TrainSettings.preset(self.preset, self.train)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a training file's paths are relative to.
+
+    Attributes:
+        folder: the file's.
+        given: keys that were given beside the file, whose paths stay as they are.
+    """
+
+    folder: Path
+    given: Collection[str]
+
+    @classmethod
+    def of(cls, path: Path, changes: Mapping[str, Any]) -> Beside:
+        """Of a file, and what was given beside it."""
+        return cls(path.resolve().parent, strict.paths(strict.nested(changes)))
+
+    def absolute(self, key: str, name: str) -> str:
+        """The path that is the value of a key."""
+        return name if key in self.given else str(self.folder / expanded(name))
+
+    def found(self, key: str, name: str) -> str:
+        """The file, if there is one of that name; else it is the name of something that ships."""
+        there = self.folder / name
+        return str(there) if name and key not in self.given and is_file(there) else name
+
+
 def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> RunConfig:
     """A run's TOML file, its paths made absolute.
 
@@ -123,28 +150,20 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
-    here, given = path.resolve().parent, strict.paths(strict.nested(changes))
-
-    def absolute(key: str, name: str) -> str:
-        return str(here / expanded(name)) if key not in given else name
-
-    def beside(key: str, name: str) -> str:
-        """The file, if there is one of that name; else it is the name of something that ships."""
-        there = here / name
-        return str(there) if name and key not in given and is_file(there) else name
-
-    data = config.data
+    data, beside = config.data, Beside.of(path, changes)
     config = replace(
         config,
         data=replace(
             data,
-            root=absolute("data.root", data.root),
-            table=None if data.table is None else absolute("data.table", data.table),
+            root=beside.absolute("data.root", data.root),
+            table=None if data.table is None else beside.absolute("data.table", data.table),
         ),
-        output=absolute("output", config.output),
-        augment_neutral=tuple(absolute("augment_neutral", c) for c in config.augment_neutral),
-        graph=beside("graph", config.graph),
-        settings=beside("settings", config.settings),
+        output=beside.absolute("output", config.output),
+        augment_neutral=tuple(
+            beside.absolute("augment_neutral", clip) for clip in config.augment_neutral
+        ),
+        graph=beside.found("graph", config.graph),
+        settings=beside.found("settings", config.settings),
     )
     with named(path):
         check(config)
@@ -189,12 +208,7 @@ def run(
         VideoError, NoFaceError: a video or a neutral recording cannot be read, or shows no face.
     """
     folder = Path(config.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
-    weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
-    check_target(weights, overwrite=overwrite)
+    weights, checkpoint = prepared(folder, overwrite=overwrite)
     settings = config.train_settings()
     with torchrun(config.device) as device:
         machine = Machine(device)
@@ -227,6 +241,20 @@ def run(
     )
     checkpoint.unlink(missing_ok=True)  # it served its purpose, and is three times as big
     return weights
+
+
+def prepared(folder: Path, *, overwrite: bool) -> tuple[Path, Path]:
+    """Make a run's folder, if it is missing; returns the files of weights and checkpoint.
+
+    Raises:
+        UsageError: it cannot be made, or weights are there already and `overwrite` is False.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    check_target(folder / WEIGHTS, overwrite=overwrite)
+    return folder / WEIGHTS, folder / CHECKPOINT
 
 
 def read_videos(
