@@ -115,7 +115,7 @@ def told(part: Any) -> str | None:
 
 def held(part: Any) -> str | None:
     """`told`, of what an object holds alone."""
-    return told(_state(part))
+    return told(_state(part) or {})
 
 
 def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
@@ -239,16 +239,14 @@ class _Teller:
 
     def _named(self, value: Any) -> None:
         """A class or a function: of a package by its version, else by what it is made of."""
-        module = getattr(value, "__module__", None) or ""
-        if isinstance(value, np.ufunc):
-            module = "numpy"
+        module = "numpy" if isinstance(value, np.ufunc) else value.__module__ or ""
         if not module and isinstance(value, types.BuiltinFunctionType):
             owner = value.__self__  # as of {}.get
             self._all("built-in", (value.__name__, owner))
             return
         known = _package(module)
         if known is not None:
-            self._say("of", known, getattr(value, "__qualname__", value))
+            self._say("of", known, value if isinstance(value, np.ufunc) else value.__qualname__)
             # One function of ours is many: what it was made with counts.
             if isinstance(value, types.FunctionType) and known.startswith("aumer "):
                 self._cells(value)
@@ -256,7 +254,7 @@ class _Teller:
             self._function(value)
         elif isinstance(value, type):
             self._class(value)
-        elif hasattr(value, "__wrapped__"):
+        elif isinstance(value, functools._lru_cache_wrapper):
             self.tell(value.__wrapped__)
         else:
             raise _Untold(f"{value!r} is compiled")
@@ -302,7 +300,7 @@ class _Teller:
             self._say(kind.__qualname__, str(value))
             return
         state = _state(value)
-        if not state and not hasattr(value, "__dict__"):
+        if state is None:
             raise _Untold(f"it holds {value!r}"[:100])
         self._say("object")
         self.tell(kind)
@@ -321,13 +319,14 @@ class _Teller:
         self._all("uses", _modules_of(value))
 
 
-def _state(value: Any) -> dict[str, Any]:
-    """The attributes of an object."""
+def _state(value: Any) -> dict[str, Any] | None:
+    """The attributes of an object; `None` of one that cannot have any."""
     slots = [s for c in type(value).__mro__ for s in getattr(c, "__slots__", ())]
     state = {s: getattr(value, s) for s in slots if hasattr(value, s) and s != "__dict__"}
-    state |= getattr(value, "__dict__", {})
+    own = getattr(value, "__dict__", None)
+    state |= own or {}
     state.pop("__weakref__", None)
-    return state
+    return None if own is None and not state else state
 
 
 def _globals_of(code: types.CodeType) -> Iterator[str]:

@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from typing_extensions import Required, Self, Unpack
 
 
+#: The spotter, by name, where none is asked for.
+DEFAULT_MODEL = "combined"
+
+
 class _Options(HookedOptions, total=False):
     """`spot`'s arguments but for the video and the face, for its overloads."""
 
@@ -102,7 +106,7 @@ class Spotter:
     def __init__(
         self,
         *,
-        model: str | PathLike[str] | SpotterModel = "combined",
+        model: str | PathLike[str] | SpotterModel = DEFAULT_MODEL,
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
         device: str = "auto",
@@ -361,7 +365,7 @@ def spot(
 def spot(
     video: Source | Features,
     *,
-    model: str | PathLike[str] | SpotterModel = "combined",
+    model: str | PathLike[str] | SpotterModel = DEFAULT_MODEL,
     graph: AUGraph | str | PathLike[str] | None = None,
     recognizer: str | PathLike[str] | Recognizer | None = None,
     start: float | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -75,9 +76,8 @@ class Console:
         if not (self._verbose or sys.warnoptions):
             warnings.simplefilter("ignore")  # of packages about themselves: no user can act on them
         # A file name that the terminal cannot show must not end the run.
-        reconfigure = getattr(sys.stdout, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+        if isinstance(sys.stdout, io.TextIOWrapper):  # and no stream that somebody put in its place
+            sys.stdout.reconfigure(errors="backslashreplace")
         return self
 
     def __exit__(self, *raised: Any) -> None:
