@@ -26,8 +26,8 @@ from aumer.session import (
     MIN_COVERAGE,
     Hook,
     HookedOptions,
-    Run,
     SettingsLike,
+    VideoRun,
     as_settings,
     cache_of,
     check_face,
@@ -186,12 +186,12 @@ class Spotter:
         out, and `min_coverage` must be reached by one of them.
         """
         with gathered() as said:
-            found = self._each_face(video, Run(**options))
+            found = self._each_face(video, VideoRun(**options))
         # What was said of the models before this run is of this result, too.
         before = (*self._said, *self._model.notes)
         return tuple(replace(one, notes=once(one.notes, before, said)) for one in found)
 
-    def _each_face(self, video: Source | Features, run: Run) -> tuple[SpotResult, ...]:
+    def _each_face(self, video: Source | Features, run: VideoRun) -> tuple[SpotResult, ...]:
         if isinstance(video, Features):
             if (run.start, run.end, run.fps) != (None, None, None):
                 raise UsageError(
@@ -222,7 +222,7 @@ class Spotter:
         return tuple(self._result(one, video, run, content) for one in found)
 
     def _result(
-        self, analysis: Analysis, video: Source, run: Run, content: str | None
+        self, analysis: Analysis, video: Source, run: VideoRun, content: str | None
     ) -> SpotResult:
         track = analysis.track
         run.tell("track", track)
@@ -248,7 +248,7 @@ class Spotter:
     def _found(
         self,
         features: Features,
-        run: Run,
+        run: VideoRun,
         labeller: Labeller | None,
         judged: Callable[[Labeller, list[Moment]], list[Verdict | None]],
         content: str | None,
@@ -316,7 +316,7 @@ class Spotter:
         follow = self.settings.face.follow
         return follow == "all" or follow.isdecimal()
 
-    def _in_features(self, features: Features, run: Run) -> SpotResult:
+    def _in_features(self, features: Features, run: VideoRun) -> SpotResult:
         """Spot in motion that has been measured already; its video is not read."""
         coverage = float(features.valid.mean()) if len(features) else 0.0
         if coverage < run.min_coverage or not features.valid.any():

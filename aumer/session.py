@@ -42,7 +42,7 @@ SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] 
 
 
 class RunOptions(TypedDict, total=False):
-    """How one video is read and its run is told of: the keywords of `Run`, for type checkers."""
+    """The keywords of `VideoRun`, for type checkers."""
 
     start: float | None
     end: float | None
@@ -60,7 +60,7 @@ class HookedOptions(RunOptions, total=False):
 
 
 @dataclass(frozen=True)
-class Run:
+class VideoRun:
     """How one video is read and its run is told of. `aumer.spot` says what each is.
 
     Raises:

@@ -104,7 +104,7 @@ class Sink(Protocol[F_contra]):
         """All is done."""
 
 
-class Batch(Generic[F]):
+class VideoBatch(Generic[F]):
     """The videos one after the other; each failure is told at once and again at the end."""
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from aumer.cli.batch import EXIT_CODES, INPUTS, Batch, add_batch, options_given
+from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_measuring,
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     with meter, tempfile.TemporaryFile() as table:
         outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table)
-        batch = Batch(inputs, work, outputs, console)
+        batch = VideoBatch(inputs, work, outputs, console)
         try:
             try:
                 batch.run()

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from aumer import registry
-from aumer.cli.batch import EXIT_CODES, INPUTS, Batch, add_batch, options_given
+from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_device,
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             **options_given(args, "min_coverage"),
         )
 
-    batch = Batch(inputs, work, Outputs(planned, inputs, console, args.fps), console)
+    batch = VideoBatch(inputs, work, Outputs(planned, inputs, console, args.fps), console)
     try:
         with spotter:
             batch.run()
