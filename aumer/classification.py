@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 
@@ -14,8 +13,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.motion.analysis import FrameRange, analyse, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
-from aumer.recognition.clips import MAX_FRAMES, map_frames, pictures_between
-from aumer.recognition.frames import Kept
+from aumer.recognition.clips import pictures_between
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction
 from aumer.said import gathered, once
@@ -124,7 +122,7 @@ def _classified(
         check_face(chosen.face)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
-        kept = Kept(_needed(onset, apex, offset), chosen.motion, MAX_FRAMES)
+        kept = labeller.maker.keeper(onset, apex, offset)
         with telling(progress) as tell:
             analysis = analyse(
                 clip,
@@ -136,6 +134,7 @@ def _classified(
                 progress=tell,
                 workers=workers,
             )
+        kept.video = analysis.video
         name, track, motion = analysis.video.name, analysis.track, analysis.features
         require_face(analysis, chosen, 0.0)
         notes = notes_of(analysis, chosen.face.follow)
@@ -151,7 +150,7 @@ def _classified(
             ),
         )
         moments = [Moment(first, last, peak)]
-        found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept.faces)[0]
+        found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept)[0]
         if found is None:
             raise NoFaceError(
                 f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
@@ -244,10 +243,3 @@ def _apex(
         )
 
     return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
-
-
-def _needed(onset: int | None, apex: int | str | None, offset: int | None) -> Container[int]:
-    """Frames whose aligned faces may be asked for once the apex is known."""
-    if onset is not None and isinstance(apex, int):
-        return map_frames(onset, apex)
-    return range(onset or 0, sys.maxsize if offset is None else offset + 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib
-import inspect
 import json
 import os
 import platform
@@ -239,8 +238,9 @@ def look_at_opencv() -> OpenCV:
             repair=opencv_repair(error, installed),
         )
     gui = next((x.split(":")[1].strip() for x in info.splitlines() if "GUI:" in x), None)
-    # The name `cv2.optflow` proves nothing: the other wheels' type stubs are enough to make one.
-    optflow = hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create")
+    from aumer.flow.opencv import has_tvl1  # imports cv2
+
+    optflow = has_tvl1(cv2)
     problem = None
     reads_tflite = hasattr(getattr(cv2, "dnn", None), "readNetFromTFLite")
     if not reads_tflite:
@@ -342,7 +342,7 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 
 def _defaults() -> frozenset[tuple[str, str]]:
     from aumer.config import load_settings
-    from aumer.pipeline import Spotter
+    from aumer.pipeline import DEFAULT_MODEL
 
     settings = load_settings()
     return frozenset(
@@ -350,7 +350,7 @@ def _defaults() -> frozenset[tuple[str, str]]:
             ("detector", settings.face.detector),
             ("landmarker", settings.face.landmarker),
             ("flow", settings.motion.flow),
-            ("spotter", inspect.signature(Spotter).parameters["model"].default),
+            ("spotter", DEFAULT_MODEL),
         }
     )
 

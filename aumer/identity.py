@@ -93,13 +93,29 @@ def identity(kind: str, part: Any) -> str | None:
         name = registry.called(part)
         if _is_aumers(part):
             return name
-    declared = getattr(part, "version", None)
-    if isinstance(declared, (str, int, float)):
-        return f"{name} {declared}"
+    version = declared(part)
+    known = told(part) if version is None else version
+    return None if known is None else f"{name} {known}"
+
+
+def declared(part: Any) -> str | int | float | None:
+    """The version that a part says it has, by its attribute `version`."""
+    found = getattr(part, "version", None)
+    return found if isinstance(found, (str, int, float)) else None
+
+
+def told(part: Any) -> str | None:
+    """Digest (hex) of a part's code and of all that it holds; `None` where two cannot be told
+    apart."""
     try:
-        return f"{name} {_Teller().digest_of(part)}"
+        return _Teller().digest_of(part)
     except (_Untold, RecursionError):
         return None
+
+
+def held(part: Any) -> str | None:
+    """`told`, of what an object holds alone."""
+    return told(_state(part) or {})
 
 
 def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
@@ -223,21 +239,22 @@ class _Teller:
 
     def _named(self, value: Any) -> None:
         """A class or a function: of a package by its version, else by what it is made of."""
-        module = getattr(value, "__module__", None) or ""
-        if isinstance(value, np.ufunc):
-            module = "numpy"
+        module = "numpy" if isinstance(value, np.ufunc) else value.__module__ or ""
         if not module and isinstance(value, types.BuiltinFunctionType):
             owner = value.__self__  # as of {}.get
             self._all("built-in", (value.__name__, owner))
             return
         known = _package(module)
         if known is not None:
-            self._say("of", known, getattr(value, "__qualname__", value))
+            self._say("of", known, value if isinstance(value, np.ufunc) else value.__qualname__)
+            # One function of ours is many: what it was made with counts.
+            if isinstance(value, types.FunctionType) and known.startswith("aumer "):
+                self._cells(value)
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, type):
             self._class(value)
-        elif hasattr(value, "__wrapped__"):
+        elif isinstance(value, functools._lru_cache_wrapper):
             self.tell(value.__wrapped__)
         else:
             raise _Untold(f"{value!r} is compiled")
@@ -245,6 +262,14 @@ class _Teller:
     def _function(self, value: types.FunctionType) -> None:
         self._code(value.__code__)
         self._all("defaults", (value.__defaults__, value.__kwdefaults__))
+        self._cells(value)
+        self._all("attributes", vars(value).items())
+        for name in sorted(_globals_of(value.__code__)):
+            self._say("global", name)
+            if name in value.__globals__:
+                self.tell(value.__globals__[name])
+
+    def _cells(self, value: types.FunctionType) -> None:
         for cell in value.__closure__ or ():
             try:
                 inside = cell.cell_contents
@@ -252,11 +277,6 @@ class _Teller:
                 self._say("empty")
                 continue
             self.tell(inside)
-        self._all("attributes", vars(value).items())
-        for name in sorted(_globals_of(value.__code__)):
-            self._say("global", name)
-            if name in value.__globals__:
-                self.tell(value.__globals__[name])
 
     def _code(self, code: types.CodeType) -> None:
         self._say(code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
@@ -276,14 +296,14 @@ class _Teller:
         if kind.__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
             self.tell(value.detach().cpu().numpy())
             return
-        slots = [s for c in kind.__mro__ for s in getattr(c, "__slots__", ())]
-        if not hasattr(value, "__dict__") and not any(map(str.isidentifier, slots)):
+        if kind.__module__ == "torch":  # a device, a type of numbers
+            self._say(kind.__qualname__, str(value))
+            return
+        state = _state(value)
+        if state is None:
             raise _Untold(f"it holds {value!r}"[:100])
         self._say("object")
         self.tell(kind)
-        state = {s: getattr(value, s) for s in slots if hasattr(value, s) and s != "__dict__"}
-        state |= getattr(value, "__dict__", {})
-        state.pop("__weakref__", None)
         self._all("state", (x for item in sorted(state.items()) for x in item))
 
     def _module(self, value: types.ModuleType) -> None:
@@ -297,6 +317,16 @@ class _Teller:
         except (AttributeError, OSError):
             raise _Untold(f"the module {value.__name__} has no source") from None
         self._all("uses", _modules_of(value))
+
+
+def _state(value: Any) -> dict[str, Any] | None:
+    """The attributes of an object; `None` of one that cannot have any."""
+    slots = [s for c in type(value).__mro__ for s in getattr(c, "__slots__", ())]
+    state = {s: getattr(value, s) for s in slots if hasattr(value, s) and s != "__dict__"}
+    own = getattr(value, "__dict__", None)
+    state |= own or {}
+    state.pop("__weakref__", None)
+    return None if own is None and not state else state
 
 
 def _globals_of(code: types.CodeType) -> Iterator[str]:

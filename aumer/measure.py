@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from aumer.pipeline import Spotter
 from aumer.progress import Progress
 from aumer.results import SpotResult
 from aumer.results.motion import Motion
-from aumer.session import MIN_COVERAGE, SettingsLike
+from aumer.session import MIN_COVERAGE, RunOptions, SettingsLike
 from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, Scores
 from aumer.video import Source
@@ -31,19 +31,7 @@ class _SpotsNothing(SpotterModel):
         return Scores(empty, features.times, features.frames, features.valid, ()), ()
 
 
-class _RunOptions(TypedDict, total=False):
-    """The arguments of `Meter.each_face` but for the video."""
-
-    start: float | None
-    end: float | None
-    fps: float | None
-    min_coverage: float
-    cache: str | PathLike[str] | bool | None
-    progress: Progress | bool | None
-    workers: int | None
-
-
-class _Options(_RunOptions, total=False):
+class _Options(RunOptions, total=False):
     """`features`' arguments but for the video and the face, for its overloads."""
 
     settings: SettingsLike
@@ -141,7 +129,7 @@ class Meter:
         """Give back what detectors and landmarkers hold."""
         self._spotter.close()
 
-    def each_face(self, video: Source, **options: Unpack[_RunOptions]) -> tuple[Motion, ...]:
+    def each_face(self, video: Source, **options: Unpack[RunOptions]) -> tuple[Motion, ...]:
         """The motion of each face that the settings say to follow; options and errors as
         `features`."""
         return tuple(map(_motion, self._spotter.each_face(video, **options)))

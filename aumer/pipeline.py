@@ -16,7 +16,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, analyse_all, check_workers
+from aumer.motion.analysis import Analysis, analyse_all
 from aumer.progress import Progress, telling
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
@@ -25,7 +25,9 @@ from aumer.said import gathered, once
 from aumer.session import (
     MIN_COVERAGE,
     Hook,
+    HookedOptions,
     SettingsLike,
+    VideoRun,
     as_settings,
     cache_of,
     check_face,
@@ -50,20 +52,11 @@ if TYPE_CHECKING:
     from typing_extensions import Required, Self, Unpack
 
 
-class _RunOptions(TypedDict, total=False):
-    """The arguments of `Spotter.each_face` but for the video."""
-
-    start: float | None
-    end: float | None
-    fps: float | None
-    min_coverage: float
-    cache: str | PathLike[str] | bool | None
-    progress: Progress | bool | None
-    hook: Hook | None
-    workers: int | None
+#: The spotter, by name, where none is asked for.
+DEFAULT_MODEL = "combined"
 
 
-class _Options(_RunOptions, total=False):
+class _Options(HookedOptions, total=False):
     """`spot`'s arguments but for the video and the face, for its overloads."""
 
     model: str | PathLike[str] | SpotterModel
@@ -113,7 +106,7 @@ class Spotter:
     def __init__(
         self,
         *,
-        model: str | PathLike[str] | SpotterModel = "combined",
+        model: str | PathLike[str] | SpotterModel = DEFAULT_MODEL,
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
         device: str = "auto",
@@ -166,7 +159,7 @@ class Spotter:
         self._trackers.close()
         self._trackers = Trackers(self.settings.face)
 
-    def __call__(self, video: Source | Features, **options: Unpack[_RunOptions]) -> SpotResult:
+    def __call__(self, video: Source | Features, **options: Unpack[HookedOptions]) -> SpotResult:
         """Spot in one video; the options are those of `each_face`.
 
         Raises:
@@ -185,104 +178,66 @@ class Spotter:
         return result
 
     def each_face(
-        self,
-        video: Source | Features,
-        *,
-        start: float | None = None,
-        end: float | None = None,
-        fps: float | None = None,
-        min_coverage: float = MIN_COVERAGE,
-        cache: str | PathLike[str] | bool | None = None,
-        progress: Progress | bool | None = None,
-        hook: Hook | None = None,
-        workers: int | None = None,
+        self, video: Source | Features, **options: Unpack[HookedOptions]
     ) -> tuple[SpotResult, ...]:
-        """A result for each face that the settings say to follow, by first appearance; see `spot`.
+        """A result for each face that the settings say to follow, by first appearance.
 
-        Of several faces, those seen for less than a second are left out, and `min_coverage` must be
-        reached by one of them.
+        Options and errors as `spot`. Of several faces, those seen for less than a second are left
+        out, and `min_coverage` must be reached by one of them.
         """
         with gathered() as said:
-            found = self._each_face(
-                video,
-                {"start": start, "end": end, "fps": fps},
-                min_coverage=min_coverage,
-                cache=cache,
-                progress=progress,
-                hook=hook,
-                workers=workers,
-            )
+            found = self._each_face(video, VideoRun(**options))
         # What was said of the models before this run is of this result, too.
         before = (*self._said, *self._model.notes)
         return tuple(replace(one, notes=once(one.notes, before, said)) for one in found)
 
-    def _each_face(
-        self,
-        video: Source | Features,
-        ranges: dict[str, float | None],
-        *,
-        min_coverage: float,
-        cache: str | PathLike[str] | bool | None,
-        progress: Progress | bool | None,
-        hook: Hook | None,
-        workers: int | None,
-    ) -> tuple[SpotResult, ...]:
-        start, end, fps = ranges["start"], ranges["end"], ranges["fps"]
-        if not 0.0 <= min_coverage <= 1.0:
-            raise UsageError(f"`min_coverage` must lie in [0, 1]; found {min_coverage}")
-        check_workers(workers)
+    def _each_face(self, video: Source | Features, run: VideoRun) -> tuple[SpotResult, ...]:
         if isinstance(video, Features):
-            if (start, end, fps) != (None, None, None):
+            if (run.start, run.end, run.fps) != (None, None, None):
                 raise UsageError(
                     "features have their own times; leave `start`, `end` and `fps` out"
                 )
-            return (self._in_features(video, min_coverage, hook),)
+            return (self._in_features(video, run),)
         if self._labeller is not None:
             require_second_pass(video)
         check_face(self.settings.face)
-        content = content_digest(video, fps=fps)
-        with telling(progress) as tell:
+        content = content_digest(video, fps=run.fps)
+        with telling(run.progress) as tell:
             found = analyse_all(
                 video,
                 self.settings,
-                fps=fps,
-                start=start,
-                end=end,
-                cache=cache_of(cache, content, self.settings, start, end),
+                fps=run.fps,
+                start=run.start,
+                end=run.end,
+                cache=cache_of(run.cache, content, self.settings, run.start, run.end),
                 progress=tell,
-                workers=workers,
+                workers=run.workers,
                 trackers=self._trackers,
             )
         if self.settings.face.follow == "all":
-            found = _worth_a_result(found, video, self.settings, min_coverage)
+            found = _worth_a_result(found, video, self.settings, run.min_coverage)
         else:
-            require_face(found[0], self.settings, min_coverage)
-        require_motion(found, self.settings, min_coverage)
-        return tuple(self._result(one, video, ranges, content, hook) for one in found)
+            require_face(found[0], self.settings, run.min_coverage)
+        require_motion(found, self.settings, run.min_coverage)
+        return tuple(self._result(one, video, run, content) for one in found)
 
     def _result(
-        self,
-        analysis: Analysis,
-        video: Source,
-        ranges: Mapping[str, float | None],
-        content: str | None,
-        hook: Hook | None,
+        self, analysis: Analysis, video: Source, run: VideoRun, content: str | None
     ) -> SpotResult:
         track = analysis.track
-        if hook:
-            hook("track", track)
-            hook("features", analysis.features)
+        run.tell("track", track)
+        run.tell("features", analysis.features)
 
         def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
-            return labeller(video, moving, track, analysis.features, fps=ranges["fps"])
+            return labeller(video, moving, track, analysis.features, fps=run.fps)
 
         return self._found(
             analysis.features,
-            hook,
+            run,
             self._labeller,
             judged,
             content,
-            {"input": dict(ranges)},
+            {"input": run.ranges},
             video=analysis.video,
             coverage=analysis.coverage,
             face=track.number if self._by_number else None,
@@ -293,7 +248,7 @@ class Spotter:
     def _found(
         self,
         features: Features,
-        hook: Hook | None,
+        run: VideoRun,
         labeller: Labeller | None,
         judged: Callable[[Labeller, list[Moment]], list[Verdict | None]],
         content: str | None,
@@ -308,8 +263,7 @@ class Spotter:
             facts: of the result, where they depend on whether a video was read.
         """
         scores, expressions = self._spotted(features)
-        if hook:
-            hook("scores", scores)
+        run.tell("scores", scores)
         named = self._kinds()
         if labeller is not None:
             moments = [e.moment for e in expressions]
@@ -318,8 +272,7 @@ class Spotter:
             facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
             expressions = _labelled(expressions, verdicts)
             named["recognition"] = {"recognizer": labeller.recognizer.name}
-            if hook:
-                hook("verdicts", verdicts)
+            run.tell("verdicts", verdicts)
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}
         settings = self.settings.to_dict()
@@ -363,15 +316,13 @@ class Spotter:
         follow = self.settings.face.follow
         return follow == "all" or follow.isdecimal()
 
-    def _in_features(
-        self, features: Features, min_coverage: float, hook: Hook | None
-    ) -> SpotResult:
+    def _in_features(self, features: Features, run: VideoRun) -> SpotResult:
         """Spot in motion that has been measured already; its video is not read."""
         coverage = float(features.valid.mean()) if len(features) else 0.0
-        if coverage < min_coverage or not features.valid.any():
+        if coverage < run.min_coverage or not features.valid.any():
             raise NoFaceError(
                 f"{coverage:.0%} of the {len(features)} rows of the features hold motion, and at "
-                f"least {min_coverage:.0%} and one row are needed",
+                f"least {run.min_coverage:.0%} and one row are needed",
                 fixes=("give others", "lower `min_coverage`"),
             )
 
@@ -380,7 +331,7 @@ class Spotter:
 
         return self._found(
             features,
-            hook,
+            run,
             self._of_motion,
             judged,
             None,
@@ -414,7 +365,7 @@ def spot(
 def spot(
     video: Source | Features,
     *,
-    model: str | PathLike[str] | SpotterModel = "combined",
+    model: str | PathLike[str] | SpotterModel = DEFAULT_MODEL,
     graph: AUGraph | str | PathLike[str] | None = None,
     recognizer: str | PathLike[str] | Recognizer | None = None,
     start: float | None = None,

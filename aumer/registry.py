@@ -181,6 +181,31 @@ def resolve(kind: str, part: Any) -> Any:
     )
 
 
+def kinds() -> tuple[str, ...]:
+    """Every kind of part."""
+    return tuple(_parts)
+
+
+def sources(kind: str) -> dict[str, tuple[str, str]]:
+    """By name, sorted, where the code of each part of `kind` is and who named it.
+
+    The first is ``module:attribute``, of an object that was registered its class's. The second is
+    "built in", "registered", or "package NAME" for an entry point. No part is imported.
+    """
+    found = {
+        e.name: (e.value, f"package {e.dist.name if e.dist else 'unknown'}")
+        for e in entry_points(group=f"aumer.{kind}")
+    }
+    found |= dict.fromkeys(_shipped_parts(kind), (_shipped.get(kind, ""), "built in"))
+    for name, part in _of(kind).items():
+        if isinstance(part, str):
+            found[name] = part, "built in"
+        else:
+            code = part if inspect.isroutine(part) or inspect.isclass(part) else type(part)
+            found[name] = f"{code.__module__}:{code.__qualname__}", "registered"
+    return dict(sorted(found.items()))
+
+
 def built_in(kind: str, name: str) -> bool:
     """Whether the part of that name ships with aumer; imports nothing but what lists them."""
     return isinstance(_of(kind).get(name), str) or name in _shipped_parts(kind)

@@ -7,9 +7,10 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from aumer.config import FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.face import weights as face_weights
 from aumer.identity import identity
-from aumer.motion.analysis import Analysis, FrameRange, cache_key, used
+from aumer.motion.analysis import Analysis, FrameRange, cache_key, check_workers, used
+from aumer.progress import Progress
 from aumer.recognition import seam
 from aumer.recognition.labeller import Labeller
 from aumer.recognition.seam import Recognizer
@@ -37,6 +39,57 @@ MIN_COVERAGE = 0.1
 #: Called with the name of each intermediate value and the value.
 Hook = Callable[[str, Any], None]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
+
+
+class RunOptions(TypedDict, total=False):
+    """The keywords of `VideoRun`, for type checkers."""
+
+    start: float | None
+    end: float | None
+    fps: float | None
+    min_coverage: float
+    cache: str | PathLike[str] | bool | None
+    progress: Progress | bool | None
+    workers: int | None
+
+
+class HookedOptions(RunOptions, total=False):
+    """Those of a run whose intermediate values can be seen, too."""
+
+    hook: Hook | None
+
+
+@dataclass(frozen=True)
+class VideoRun:
+    """How one video is read and its run is told of. `aumer.spot` says what each is.
+
+    Raises:
+        UsageError: `min_coverage` is no share, or fewer than 1 worker.
+    """
+
+    start: float | None = None
+    end: float | None = None
+    fps: float | None = None
+    min_coverage: float = MIN_COVERAGE
+    cache: str | PathLike[str] | bool | None = None
+    progress: Progress | bool | None = None
+    workers: int | None = None
+    hook: Hook | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_coverage <= 1.0:
+            raise UsageError(f"`min_coverage` must lie in [0, 1]; found {self.min_coverage}")
+        check_workers(self.workers)
+
+    @property
+    def ranges(self) -> dict[str, float | None]:
+        """What part of the video is read, for a result's settings."""
+        return {"start": self.start, "end": self.end, "fps": self.fps}
+
+    def tell(self, name: str, value: Any) -> None:
+        """Show an intermediate value to whoever wants it."""
+        if self.hook:
+            self.hook(name, value)
 
 
 def labeller_of(

@@ -23,14 +23,17 @@ from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
 from aumer.motion.analysis import FrameRange, analyse
 from aumer.recognition import seam
+from aumer.recognition.clips import ClipMaker
 from aumer.recognition.features import ROI_CENTRES
 from aumer.recognition.frames import Kept, aligned_faces
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.labeller import UNLIKE, Labeller
 from aumer.recognition.seam import Clips, Floats, Recognizer
+from aumer.recognition.sequences.clips import ClipSequence
+from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
 from aumer.results import Prediction
 from aumer.spotting.network import SHIPPED, NetSpotter
-from aumer.types import FloatArray
+from aumer.types import FloatArray, Moment
 from aumer.video import VideoReader
 
 CLASSES = ("positive", "surprise", "negative")
@@ -404,6 +407,43 @@ def test_faces_that_were_kept_are_those_that_a_second_pass_gives() -> None:
     assert sorted(few.faces) == list(range(10, 17))
 
 
+@pytest.mark.parametrize(
+    ("fps", "ends"), [(30, (None, None)), (30, (6, 25)), (150, (31, 120)), (150, (None, 120))]
+)
+def test_so_are_the_frames_of_a_sequence(
+    fps: int, ends: tuple[int | None, int | None], passes: list[str]
+) -> None:
+    """Onset and offset given or found, also between frames that are analyzed."""
+    film, settings = frames(SMILE, fps=fps).copy(), aumer.load_settings()
+    film[: fps // 10] = 90  # no face yet
+    maker = ClipMaker("sequence", settings.motion, sequences=SequenceSettings(48, "none", margin=4))
+    kept = maker.keeper(ends[0], None, ends[1])
+    within = FrameRange(*ends, maker.margin)
+    found = analyse(film, settings, fps=fps, frames=within, watch=kept)
+    seen = found.track.frames[found.track.valid]
+    onset, offset = (
+        int(seen[k]) if end is None else end for k, end in zip((0, -1), ends, strict=True)
+    )
+    moment = Moment(onset, offset, (onset + offset) // 2)
+    kept.video = found.video
+    passes.clear()
+    (one,) = maker(film, [moment], found.track, fps=fps, kept=kept)
+    assert not passes
+    (other,) = maker(film, [moment], found.track, fps=fps)
+    assert len(passes) == 1
+    assert isinstance(one.clip, ClipSequence) and isinstance(other.clip, ClipSequence)
+    np.testing.assert_array_equal(one.clip.grey, other.clip.grey)
+    np.testing.assert_array_equal(one.clip.landmarks, other.clip.landmarks)
+    assert (one.clip.onset, one.clip.offset) == (other.clip.onset, other.clip.offset)
+    # Of another moment they are not those that it needs.
+    passes.clear()
+    others = [replace(moment, onset=onset + 3)]
+    others += [replace(moment, offset=offset + 2)] if ends[1] else []
+    for another in others:
+        list(maker(film, [another], found.track, fps=fps, kept=kept))
+    assert len(passes) == len(others)
+
+
 # -- spot, then recognise --------------------------------------------------------------------------
 
 
@@ -575,7 +615,6 @@ def test_the_shipped_recogniser_on_real_smiles(shared_data: Callable[[str], Path
 @pytest.fixture(scope="module")
 def sequence_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small cnn-lstm: it has seen simulated clips at 48 px, with four frames beside them."""
-    from aumer.recognition.sequences.inputs import SequenceSettings
     from aumer.recognition.sequences.simulated import Simulation, simulated_clips
     from aumer.recognition.systems.cnn_lstm import CnnLstmRecognizer
 
@@ -593,14 +632,12 @@ def sequence_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(
     sequence_weights: Path, passes: list[str]
 ) -> None:
-    from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
-
     model = seam.load(sequence_weights)
     assert model.inputs == SequenceSettings(size=48, flow="farneback", margin=4)
     found = classify(SMILE, model=sequence_weights, onset=ONSET, apex=APEX, offset=25)
     assert (found.recognizer, found.onset, found.apex, found.offset) == ("cnn-lstm", 6, APEX, 25)
     assert found.flow_map is None and len(found.attribution) == 12
-    assert len(passes) == 2  # the face is followed, then its frames are put upright by the onset's
+    assert len(passes) == 1
     clip = sequence_inputs(
         frames(SMILE), onset=ONSET, apex=APEX, offset=25, fps=FPS, settings=model.inputs
     )

@@ -132,7 +132,7 @@ def fake_cv2(*, optflow: bool, release: str = "4.11.0") -> ModuleType:
     cv2.getBuildInformation = lambda: "\n  GUI:                           NONE\n"
     cv2.optflow = SimpleNamespace()  # other wheels' type stubs make this name in any case
     if optflow:
-        cv2.optflow.DualTVL1OpticalFlow_create = object
+        cv2.optflow.DualTVL1OpticalFlow = object
     return cv2
 
 

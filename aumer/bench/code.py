@@ -7,20 +7,20 @@ line ends leave it as it is, and so does another machine or version of Python.
 from __future__ import annotations
 
 import ast
-import hashlib
-import inspect
-import pickle
 import platform
-import sys
+import types
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aumer.errors
 from aumer.config import digest
+from aumer.identity import declared, held, told
 
+#: What is code, and no object that some class describes.
+_CODE = (type, types.FunctionType, types.MethodType)
 _PACKAGE = Path(aumer.errors.__file__).parent
 
 
@@ -75,71 +75,20 @@ def _is_words(node: Any) -> bool:
     return alone and isinstance(node.value.value, str)
 
 
-def code_of_part(part: Any) -> Any:
+def code_of_part(part: Any) -> list[Any]:
     """What a part of the user's is, as JSON has it; of one of aumer's the name alone.
 
-    A part may say its own ``version``. Else it is known by the source of its module and what it
-    holds. One that is known by neither is like no other, not even like itself a moment later.
+    One that `aumer.identity` cannot tell is like no other, not even like itself a moment later.
     """
-    return _part(part, ())
-
-
-def _part(part: Any, within: tuple[int, ...]) -> Any:
-    if id(part) in within:  # a function that calls itself is in its own closure
-        return "itself"
-    within = (*within, id(part))
-    if isinstance(part, partial):
-        held = [*part.args, *part.keywords.items()]
-        return [_part(part.func, within), *(_value(v, within) for v in held)]
-    kind = part if inspect.isclass(part) or inspect.isroutine(part) else type(part)
+    kind = part if isinstance(part, _CODE) else type(part)
     name = f"{kind.__module__}:{kind.__qualname__}"
-    if kind.__module__.partition(".")[0] == "aumer":
-        return [name, _closure(part, within)]
-    held = [] if part is kind else sorted(getattr(part, "__dict__", {}).items())
-    state = [*(_value(v, within) for v in held), _closure(part, within)]
-    version = getattr(part, "version", None)
-    if isinstance(version, (str, int)):
-        return [name, version, *state]
-    try:
-        whole = source_digest(inspect.getsource(sys.modules[kind.__module__]))
-        # Of a function its own lines, too: one module may hold several without a name.
-        own = inspect.getsource(kind) if inspect.isroutine(kind) else ""
-    except (OSError, TypeError, KeyError, SyntaxError):
-        return _nameless()
-    return [name, whole, own, *state]
-
-
-def _closure(part: Any, within: tuple[int, ...]) -> list[Any]:
-    names = getattr(getattr(part, "__code__", None), "co_freevars", ())
-    cells = zip(names, getattr(part, "__closure__", None) or (), strict=False)
-    return [[name, _value(_content(cell), within)] for name, cell in cells]
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # of a name that has no value yet
-        return None
-
-
-def _value(value: Any, within: tuple[int, ...]) -> Any:
-    """What a part holds, as JSON has it."""
-    if isinstance(value, (str, bool, int, type(None))):
-        return value
-    if isinstance(value, Mapping):
-        return [[_value(k, within), _value(v, within)] for k, v in value.items()]
-    if isinstance(value, (tuple, list)):
-        return [_value(one, within) for one in value]
-    if isinstance(value, partial) or inspect.isclass(value) or inspect.isroutine(value):
-        return _part(value, within)
-    try:
-        return hashlib.sha256(pickle.dumps(value, protocol=4)).hexdigest()
-    except Exception:  # whatever its own `__reduce__` raises
-        return _nameless()
-
-
-def _nameless() -> str:
-    return f"nameless {uuid.uuid4()}"
+    around = isinstance(part, types.FunctionType) and part.__closure__
+    if kind.__module__.partition(".")[0] == "aumer" and not around:
+        return [name, []]
+    version = declared(part)
+    if version is not None:  # of the code: what an object holds is its own
+        return [name, version, [] if part is kind else held(part)]
+    return [name, told(part) or f"nameless {uuid.uuid4()}"]
 
 
 def machine() -> str:

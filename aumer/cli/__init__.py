@@ -58,8 +58,7 @@ def _main(argv: Sequence[str] | None) -> int:
         with Console() as console:
             console.error(f"cannot write to stdout: {error.strerror or error}")
         return EXIT_USAGE
-    # A command of somebody else's need not say its parser.
-    options = getattr(args, "parser", _Parser())._option_string_actions
+    options = args.parser._option_string_actions
     with Console(args.verbose, quiet=args.quiet, options=options) as console:
         try:
             code: int = args.run(args, console)
@@ -134,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Spots facial micro- and macro-expressions in video.",
         epilog="`aumer COMMAND --help` describes a command and its exit codes.",
     )
+    parser.set_defaults(parser=parser)  # a command of somebody else's need not say its own
     _add_plugin(parser)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     common = _Parser(add_help=False)

@@ -1,26 +1,31 @@
-"""`aumer config show`: what is in force, and where each value comes from."""
+"""`aumer config show`: what is in force, where each value comes from, and what can be named."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from aumer import strict
+from aumer import registry, strict
 from aumer.cli.console import Console
 from aumer.cli.options import SECTIONS, add_sensitivity, add_settings, settings_layers
 from aumer.errors import EXIT_OK, UsageError, did_you_mean
 
 #: What can be shown beside the settings: the folder of its presets.
 _KINDS = {"network": "spotnet", "training": "train", "protocol": "bench"}
+#: Shown as a kind of preset is: what is registered, whatever its kind.
+_PARTS = "parts"
 
 _EPILOG = """\
     aumer config show                                    what `aumer spot VIDEO` goes by
     aumer config show --config mine.toml --set motion.rate=60
     aumer config show > mine.toml                        a file to change and to give to --config
     aumer config show training aumer --set epochs=30     a preset, or a file of your own
+    aumer config show parts                              all that can be named: flows, spotters, ...
+    aumer config show parts flow --plugin mine.py        those of some kinds, your own among them
 
 A comment behind each value says where it comes from: default.toml, your file, --set (or a short way
-to say it, such as --flow), a value that another one brings with it, or the built-in default.
+to say it, such as --flow), a value that another one brings with it, or the built-in default. Behind
+a part it says who named it: built in, registered (by a plugin), or the package of an entry point.
 """
 
 
@@ -28,7 +33,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``config show`` to the command's parsers."""
     parser = commands.add_parser(
         "config",
-        help="print the settings in force, and where each comes from",
+        help="print the settings in force and the parts there are, and where each comes from",
         description="Settings: defaults < --config < --set.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
@@ -37,7 +42,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="all settings as TOML",
         description="Prints all settings in force as TOML, with a comment that says where each "
-        "value comes from; or with KIND and NAME those of a preset.",
+        "value comes from, and the names of all parts; or with KIND and NAME those of a preset.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,7 +50,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "preset",
         nargs="*",
         metavar="KIND NAME",
-        help=f"a preset of {', '.join(_KINDS)}, by its name or file",
+        help=f"a preset of {', '.join(_KINDS)}, by its name or file; or {_PARTS}, of some kinds",
     )
     add_sensitivity(showing)
     add_settings(showing, several=True)
@@ -53,6 +58,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _show(args: argparse.Namespace, console: Console) -> int:
+    if args.preset[:1] == [_PARTS]:
+        console.data(_parts(args))
+        return EXIT_OK
     cls, layers = _preset(args) if args.preset else _settings(args)
     made: Any = strict.layered(cls, *layers)
     # What is kept of it may say its name; all else is shown, where nothing is kept of it too.
@@ -60,7 +68,30 @@ def _show(args: argparse.Namespace, console: Console) -> int:
     origins = strict.origins(cls, *layers)
     notes = {path: origins.get(path, "built in") for path in strict.paths(values)}
     console.data(strict.to_toml(values, notes))
+    if not args.preset:
+        console.data(_names())
     return EXIT_OK
+
+
+def _names() -> str:
+    """The parts by name, as comments behind the settings that name some of them."""
+    lines = [f"# {kind}: {', '.join(registry.names(kind)) or 'none'}" for kind in registry.kinds()]
+    told = f"# Parts by kind; `aumer config show {_PARTS}` says where each comes from."
+    return "\n".join(["", told, *lines, ""])
+
+
+def _parts(args: argparse.Namespace) -> str:
+    """The parts as TOML, a table for each kind: a name is where its code is."""
+    _, *asked = args.preset
+    for option in ("config", "sensitivity", "settings"):
+        if getattr(args, option):
+            raise UsageError(
+                f"parts have no settings: leave --{'set' if option == 'settings' else option} out"
+            )
+    found = {kind: registry.sources(kind) for kind in asked or registry.kinds()}
+    places = {k: {name: where for name, (where, _) in of.items()} for k, of in found.items()}
+    notes = {f"{k}.{name}": whose for k, of in found.items() for name, (_, whose) in of.items()}
+    return strict.to_toml(places, notes)
 
 
 def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
@@ -72,22 +103,31 @@ def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]
 
 def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     from aumer.bench.protocol import Protocol
+    from aumer.bench.protocol import load as load_protocol
     from aumer.spotting.interface import Architecture
     from aumer.training.settings import TrainSettings
 
     kind, *names = args.preset
     if kind not in _KINDS:
-        known = ", ".join(_KINDS)
+        known = (*_KINDS, _PARTS)
         raise UsageError(
-            f"no kind of preset is called {kind!r}; there are {known}.{did_you_mean(kind, _KINDS)}"
+            f"nothing to show is called {kind!r}; there are {', '.join(known)}."
+            f"{did_you_mean(kind, known)}"
         )
+    # Protocols are parts, too: some ship as files, others are registered.
+    of_files = strict.presets(_KINDS[kind])
+    known = registry.names("protocol") if kind == "protocol" else of_files
     if len(names) != 1:
-        known = ", ".join(strict.presets(_KINDS[kind]))
-        raise UsageError(f"which {kind}? Give one name, of {known}, or a file; found {names}")
+        raise UsageError(
+            f"which {kind}? Give one name, of {', '.join(known)}, or a file; found {names}"
+        )
     for option in ("config", "sensitivity"):
         if getattr(args, option):
             raise UsageError(f"--{option} is of {', '.join(SECTIONS)}; a {kind} has none of these")
-    path = strict.preset(_KINDS[kind], names[0], f"{kind} or file")
+    if names[0] in known and names[0] not in of_files:
+        whose = strict.Layer(f"{names[0]}, registered", strict.plain(load_protocol(names[0])))
+        return Protocol, (whose, strict.Layer("--set", dict(args.settings)))
+    path = strict.preset(_KINDS[kind], names[0], f"{kind} or file", known)
     values = strict.read_toml(path)
     changes = dict(args.settings)
     classes: dict[str, type] = {"training": TrainSettings, "protocol": Protocol}

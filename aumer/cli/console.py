@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -10,7 +11,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Collection, Iterable
-from types import TracebackType
 from typing import Any
 
 from aumer.errors import AumerError, UsageError, at_command_line
@@ -76,19 +76,13 @@ class Console:
         if not (self._verbose or sys.warnoptions):
             warnings.simplefilter("ignore")  # of packages about themselves: no user can act on them
         # A file name that the terminal cannot show must not end the run.
-        reconfigure = getattr(sys.stdout, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
+        if isinstance(sys.stdout, io.TextIOWrapper):  # and no stream that somebody put in its place
+            sys.stdout.reconfigure(errors="backslashreplace")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         self.finish()
-        self._warnings.__exit__(kind, error, trace)
+        self._warnings.__exit__(*raised)
         _LOGGER.removeHandler(self._handler)
         level, _LOGGER.propagate = self._before
         _LOGGER.setLevel(level)

@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_measuring,
-    add_range,
     cache_folder,
     check_range,
     read_settings,
 )
-from aumer.cli.spot import _Batch, _given
 from aumer.errors import EXIT_INTERRUPTED, UsageError
 from aumer.files import atomic_write
 
@@ -31,11 +30,8 @@ if TYPE_CHECKING:
 #: Those of `aumer.results.motion`, which the help must not import.
 _FORMATS, _UNITS = ("npz", "csv"), ("eye", "px")
 
-_EPILOG = """\
-inputs:
-  VIDEO is a file, a folder of frames (needs --fps), or camera:0 (needs --end). Several are done one
-  after the other; one that fails does not stop the rest.
-
+_EPILOG = f"""\
+{INPUTS}
 outputs:
   Without any the table is printed as CSV. -o (repeatable) names where to write instead:
     -o out.npz|.csv   one video: arrays (aumer.load_features reads them back), or the table
@@ -67,15 +63,7 @@ settings:
 
 exit codes:
     0  done
-    1  internal error: please report it
-    2  an option, a setting or an output cannot be used
-    3  the input cannot be read
-    4  too few frames show a usable face
-    5  weights are missing
-    6  some inputs failed, or all did for different reasons; a table on stderr says why
-  130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
-  141  whoever read stdout stopped reading
-"""
+{EXIT_CODES}"""
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -89,21 +77,11 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, parser=parser)
+    add_batch(parser, _FORMATS, "of the files in a folder (default: npz); stdout takes csv")
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
-    add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
-    add(
-        "--format",
-        action="append",
-        default=[],
-        choices=_FORMATS,
-        help="of the files in a folder (default: npz); stdout takes csv",
-    )
     add("--unit", choices=_UNITS, default="eye", help="of lengths (default: eye); see below")
     add("--crop", metavar="FILE", help="the aligned face, in grey, as a video")
     add("--flow-video", metavar="FILE", help="the optical flow on it, in color, as a video")
-    add("--overwrite", action="store_true", help="replace existing files")
-    add_range(parser)
     add_measuring(parser)
 
 
@@ -136,14 +114,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
             cache=cache,
             progress=console.progress,
             workers=args.workers,
-            **_given(args, "min_coverage"),
+            **options_given(args, "min_coverage"),
         )
         return tuple(map(_Measured, found))
 
     with meter, tempfile.TemporaryFile() as table:
         outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table)
-        # The batch of `aumer spot` asks of results and outputs what these have as well.
-        batch = _Batch(inputs, work, outputs, console)  # type: ignore[arg-type]
+        batch = VideoBatch(inputs, work, outputs, console)
         try:
             try:
                 batch.run()

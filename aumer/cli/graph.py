@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console
+from aumer.cli.options import Appending
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -119,18 +120,12 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
     build.set_defaults(run=_build, parser=build)
 
 
-class _Renamed(argparse.Action):
+class _Renamed(Appending):
     """An option's earlier name, taken for one release with a word."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        setattr(namespace, self.dest, [*getattr(namespace, self.dest), values])
+    def place(self, namespace: argparse.Namespace, values: Any) -> str:
         namespace.renamed = True
+        return self.dest
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:

@@ -80,7 +80,12 @@ def add_range(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--start", type=seconds, metavar="S", help="analyse from this time on, in seconds")
     add("--end", type=seconds, metavar="S", help="... and before this time")
-    add(
+    add_fps(parser)
+
+
+def add_fps(parser: argparse.ArgumentParser) -> None:
+    """``--fps``."""
+    parser.add_argument(
         "--fps",
         type=real("a number above 0", lambda x: x > 0),
         metavar="N",
@@ -169,8 +174,8 @@ def add_set(parser: argparse._ActionsContainer, what: str, *, others: bool = Fal
     parser.set_defaults(settings=[])
 
 
-class _Set(argparse.Action):
-    """Parts what is in a section of `aumer.config.Settings` from a command's own keys."""
+class Appending(argparse.Action):
+    """Appends to a list, as "append" does, and may do more."""
 
     def __call__(
         self,
@@ -179,9 +184,19 @@ class _Set(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        section = values[0].partition(".")[0]
-        dest = "settings" if section in SECTIONS else self.dest
+        dest = self.place(namespace, values)
         setattr(namespace, dest, [*getattr(namespace, dest), values])
+
+    def place(self, namespace: argparse.Namespace, values: Any) -> str:
+        """To which list of the namespace they belong."""
+        return self.dest
+
+
+class _Set(Appending):
+    """Parts what is in a section of `aumer.config.Settings` from a command's own keys."""
+
+    def place(self, namespace: argparse.Namespace, values: Any) -> str:
+        return "settings" if values[0].partition(".")[0] in SECTIONS else self.dest
 
 
 def assignment(text: str) -> tuple[str, Any]:

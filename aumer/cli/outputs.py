@@ -24,8 +24,8 @@ from aumer.results import (
     thumbnails,
     timeline_frames,
 )
+from aumer.results.drawing import IMAGE_SUFFIXES
 from aumer.results.formats import format_of
-from aumer.results.plots import IMAGE_SUFFIXES
 from aumer.types import ImageArray
 
 #: Formats of stdout; "table" is for reading and the default.

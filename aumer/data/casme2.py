@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from aumer.data.dataset import JoinedDataSet
+from aumer.data.dataset import NumberedImages
 from aumer.data.frames import annotation
 from aumer.data.report import Key, Log, TableReport
 from aumer.files import StrPath
@@ -49,7 +49,14 @@ def read_table(path: StrPath) -> TableReport:
     return TableReport.of(NAME, table, found, log)
 
 
-class Casme2(JoinedDataSet):
+def _key(parts: tuple[str, ...]) -> Key | None:
+    if len(parts) < 2:
+        return None
+    subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+\w*", parts[-1])
+    return (f"sub{int(subject[1]):02d}", clip[0]) if subject and clip else None
+
+
+class Casme2(NumberedImages):
     """The clips. See `aumer.data.dataset.DataSet`."""
 
     name: ClassVar[str] = NAME
@@ -59,24 +66,8 @@ class Casme2(JoinedDataSet):
     )
     expected: ClassVar[Mapping[str, int]] = {"subjects": 26, "videos": 255, "micro": 255}
 
-    @classmethod
-    def from_root(
-        cls, root: StrPath, *, table: StrPath | None = None, images: str = "raw"
-    ) -> Casme2:
-        """Join the workbook and the folders of images.
+    fps = FPS
+    images = "raw"
 
-        Args:
-            table: the workbook; the first by name below the root if not given.
-            images: part of the path of the frames to use where a clip is there twice ("cropped").
-
-        Raises:
-            UsageError: `root` is no folder, or no table can be read.
-        """
-        return cls._join(root, read_table, _key, fps=FPS, table=table, images=images)
-
-
-def _key(parts: tuple[str, ...]) -> Key | None:
-    if len(parts) < 2:
-        return None
-    subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+\w*", parts[-1])
-    return (f"sub{int(subject[1]):02d}", clip[0]) if subject and clip else None
+    read = staticmethod(read_table)
+    key = staticmethod(_key)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from aumer.data.dataset import JoinedDataSet
+from aumer.data.dataset import NumberedImages
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.files import StrPath
@@ -88,7 +88,15 @@ def _spotting_row(row: Row, log: Log) -> Annotation:
     )
 
 
-class Casme3(JoinedDataSet):
+def _key(parts: tuple[str, ...]) -> Key | None:
+    for one, other in itertools.pairwise(parts):
+        subject = re.fullmatch(r"spNO\.?(\d+)", one, re.IGNORECASE)
+        if subject and re.fullmatch(r"[a-zA-Z]", other):
+            return f"spNO.{int(subject[1])}", other.lower()
+    return None
+
+
+class Casme3(NumberedImages):
     """Part A. See `aumer.data.dataset.DataSet`."""
 
     name: ClassVar[str] = NAME
@@ -99,26 +107,8 @@ class Casme3(JoinedDataSet):
     # Published counts differ: 94 to 100 subjects, 860 micro in the workbook, 277 in the table.
     expected: ClassVar[Mapping[str, int]] = {}
 
-    @classmethod
-    def from_root(
-        cls, root: StrPath, *, table: StrPath | None = None, images: str = "color"
-    ) -> Casme3:
-        """Join a table and the folders of images.
+    fps = FPS
+    images = "color"  # not "depth"
 
-        Args:
-            table: the workbook (860 micro-expressions, with AUs and emotions) or the table for
-                spotting (macro and micro); the workbook below the root if not given.
-            images: part of the path of the frames to use where a video is there twice ("depth").
-
-        Raises:
-            UsageError: `root` is no folder, or no table can be read.
-        """
-        return cls._join(root, read_table, _key, fps=FPS, table=table, images=images)
-
-
-def _key(parts: tuple[str, ...]) -> Key | None:
-    for one, other in itertools.pairwise(parts):
-        subject = re.fullmatch(r"spNO\.?(\d+)", one, re.IGNORECASE)
-        if subject and re.fullmatch(r"[a-zA-Z]", other):
-            return f"spNO.{int(subject[1])}", other.lower()
-    return None
+    read = staticmethod(read_table)
+    key = staticmethod(_key)

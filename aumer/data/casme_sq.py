@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from aumer.data import auwgcn
-from aumer.data.dataset import JoinedDataSet
+from aumer.data.dataset import NumberedImages
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, TableReport
 from aumer.files import StrPath
@@ -81,7 +81,12 @@ def _from_auwgcn(subject: str, video: str) -> tuple[str, str] | None:
     return (f"s{int(name[1])}", f"{int(name[1])}_{name[2]}") if name else None
 
 
-class CasmeSq(JoinedDataSet):
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"(\d+)_(\d{4})\D\w*", parts[-1]) if parts else None
+    return (f"s{int(name[1])}", f"{int(name[1])}_{name[2]}") if name else None
+
+
+class CasmeSq(NumberedImages):
     """The long videos. See `aumer.data.dataset.DataSet`."""
 
     name: ClassVar[str] = NAME
@@ -92,23 +97,8 @@ class CasmeSq(JoinedDataSet):
     # 97 or 98 videos by the owners' papers; 95 have an expression.
     expected: ClassVar[Mapping[str, int]] = {"subjects": 22, "macro": 300, "micro": 57}
 
-    @classmethod
-    def from_root(
-        cls, root: StrPath, *, table: StrPath | None = None, images: str = "rawpic"
-    ) -> CasmeSq:
-        """Join the workbook and the folders of images.
+    fps = FPS
+    images = "rawpic"  # the crops of s21, s27, s31 and s37 cut the forehead
 
-        Args:
-            table: the workbook, or AUW-GCN's CSV; looked for below the root if not given.
-            images: part of the path of the frames to use where a video is there twice. The crops
-                of s21, s27, s31 and s37 cut the forehead.
-
-        Raises:
-            UsageError: `root` is no folder, or no table can be read.
-        """
-        return cls._join(root, read_table, _key, fps=FPS, table=table, images=images)
-
-
-def _key(parts: tuple[str, ...]) -> Key | None:
-    name = re.fullmatch(r"(\d+)_(\d{4})\D\w*", parts[-1]) if parts else None
-    return (f"s{int(name[1])}", f"{int(name[1])}_{name[2]}") if name else None
+    read = staticmethod(read_table)
+    key = staticmethod(_key)

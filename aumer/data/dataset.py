@@ -131,21 +131,54 @@ class JoinedDataSet(DataSet):
         """Its videos, sorted by subject and name, each with its annotations."""
         return self.videos
 
+
+@dataclass(frozen=True)
+class NumberedImages(JoinedDataSet):
+    """One whose images carry the numbers of its table.
+
+    Attributes:
+        fps: frames per second of all its videos.
+        images: part of the path of the frames to use, by default, where a video is there twice.
+    """
+
+    fps: ClassVar[float]
+    images: ClassVar[str] = ""
+
+    @staticmethod
+    @abstractmethod
+    def read(path: StrPath) -> TableReport:
+        """Its table.
+
+        Raises:
+            UsageError: it is another, or cannot be read.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def key(parts: tuple[str, ...]) -> Key | None:
+        """Subject and name of the video whose frames lie at this path below the root."""
+
     @classmethod
-    def _join(
-        cls,
-        root: StrPath,
-        read: Read,
-        key: Callable[[tuple[str, ...]], Key | None],
-        *,
-        fps: float,
-        table: StrPath | None,
-        images: str = "",
+    def from_root(
+        cls, root: StrPath, *, table: StrPath | None = None, images: str | None = None
     ) -> Self:
-        """The data set whose images carry the numbers of its table."""
+        """Join the table and the folders of images.
+
+        Args:
+            table: the owners' workbook, or another that the data set is annotated by; looked for
+                below the root if not given.
+            images: part of the path of the frames to use where a video is there twice.
+
+        Raises:
+            UsageError: `root` is no folder, or no table can be read.
+        """
+        return cls._join(root, cls.read, table, cls.images if images is None else images)
+
+    @classmethod
+    def _join(cls, root: StrPath, read: Read, table: StrPath | None, images: str) -> Self:
         tables, faults = find_tables(root, read, table)
-        found, doubts = places(scan(root), key, prefer=[images] if images else [])
-        videos, problems = join(cls.name, tables[0].annotations, found, fps=fps)
+        found, doubts = places(scan(root), cls.key, prefer=[images] if images else [])
+        videos, problems = join(cls.name, tables[0].annotations, found, fps=cls.fps)
         return cls(Path(root), videos, DataReport(tables, (*faults, *doubts, *problems)))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from aumer.data.dataset import JoinedDataSet
+from aumer.data.dataset import NumberedImages
 from aumer.data.frames import annotation
 from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.files import StrPath
@@ -62,7 +62,12 @@ def read_table(path: StrPath) -> TableReport:
     return TableReport.of(NAME, table, found, log)
 
 
-class Samm(JoinedDataSet):
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"(\d{3})_\d+_\d+", parts[-1]) if parts else None
+    return (name[1], name[0]) if name else None
+
+
+class Samm(NumberedImages):
     """The clips. See `aumer.data.dataset.DataSet`."""
 
     name: ClassVar[str] = NAME
@@ -72,19 +77,7 @@ class Samm(JoinedDataSet):
     )
     expected: ClassVar[Mapping[str, int]] = {"subjects": 29, "videos": 159, "micro": 159}
 
-    @classmethod
-    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> Samm:
-        """Join the workbook and the folders of images.
+    fps = FPS
 
-        Args:
-            table: the workbook; looked for below the root if not given.
-
-        Raises:
-            UsageError: `root` is no folder, or no table can be read.
-        """
-        return cls._join(root, read_table, _key, fps=FPS, table=table)
-
-
-def _key(parts: tuple[str, ...]) -> Key | None:
-    name = re.fullmatch(r"(\d{3})_\d+_\d+", parts[-1]) if parts else None
-    return (name[1], name[0]) if name else None
+    read = staticmethod(read_table)
+    key = staticmethod(_key)

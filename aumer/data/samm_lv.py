@@ -8,7 +8,7 @@ from functools import partial
 from typing import ClassVar
 
 from aumer.data import samm
-from aumer.data.dataset import JoinedDataSet
+from aumer.data.dataset import NumberedImages
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.files import StrPath
@@ -73,7 +73,12 @@ def read_table(path: StrPath, *, emotions: StrPath | None = None) -> TableReport
     return TableReport.of(NAME, table, found, log)
 
 
-class SammLv(JoinedDataSet):
+def _key(parts: tuple[str, ...]) -> Key | None:
+    name = re.fullmatch(r"(\d{3})_\d+", parts[-1]) if parts else None
+    return (name[1], name[0]) if name else None
+
+
+class SammLv(NumberedImages):
     """The long videos. See `aumer.data.dataset.DataSet`."""
 
     name: ClassVar[str] = NAME
@@ -88,22 +93,24 @@ class SammLv(JoinedDataSet):
         "micro": 159,
     }
 
+    fps = FPS
+
+    read = staticmethod(read_table)
+    key = staticmethod(_key)
+
     @classmethod
     def from_root(
-        cls, root: StrPath, *, table: StrPath | None = None, emotions: StrPath | None = None
+        cls,
+        root: StrPath,
+        *,
+        table: StrPath | None = None,
+        images: str | None = None,
+        emotions: StrPath | None = None,
     ) -> SammLv:
-        """Join the workbook and the folders of images.
+        """As `NumberedImages`.
 
         Args:
-            table: the workbook; looked for below the root if not given.
             emotions: SAMM's workbook, which alone has the emotions of the micro-expressions.
-
-        Raises:
-            UsageError: `root` is no folder, or no table can be read.
         """
-        return cls._join(root, partial(read_table, emotions=emotions), _key, fps=FPS, table=table)
-
-
-def _key(parts: tuple[str, ...]) -> Key | None:
-    name = re.fullmatch(r"(\d{3})_\d+", parts[-1]) if parts else None
-    return (name[1], name[0]) if name else None
+        read = partial(read_table, emotions=emotions)
+        return cls._join(root, read, table, cls.images if images is None else images)

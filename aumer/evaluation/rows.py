@@ -51,7 +51,21 @@ def _check_row(kind: str, onset: int, offset: int | None) -> None:
 
 
 @dataclass(frozen=True)
-class Truth:
+class _Row:
+    """Whose an expression is, and of what kind."""
+
+    subject: str
+    video: str
+    kind: Kind
+    onset: int
+
+    @property
+    def key(self) -> VideoKey:
+        return self.subject, self.video
+
+
+@dataclass(frozen=True)
+class Truth(_Row):
     """An annotated expression; frames, both ends included. An offset of `None` is missing.
 
     Attributes:
@@ -61,10 +75,6 @@ class Truth:
         ValueError: unknown kind, or an offset before the onset.
     """
 
-    subject: str
-    video: str
-    kind: Kind
-    onset: int
     offset: int | None
     apex: int | None = None
     label: str = ""
@@ -73,10 +83,6 @@ class Truth:
     def __post_init__(self) -> None:
         _check_row(self.kind, self.onset, self.offset)
 
-    @property
-    def key(self) -> VideoKey:
-        return self.subject, self.video
-
     @classmethod
     def of(cls, a: Annotation) -> Truth:
         """The same expression as a row."""
@@ -84,17 +90,13 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class PredictedInterval:
+class PredictedInterval(_Row):
     """A spotted expression; frames, both ends included.
 
     Raises:
         ValueError: unknown kind, or an offset before the onset.
     """
 
-    subject: str
-    video: str
-    kind: Kind
-    onset: int
     offset: int
     apex: int | None = None
     score: float = 1.0
@@ -103,10 +105,6 @@ class PredictedInterval:
 
     def __post_init__(self) -> None:
         _check_row(self.kind, self.onset, self.offset)
-
-    @property
-    def key(self) -> VideoKey:
-        return self.subject, self.video
 
     @classmethod
     def of(cls, subject: str, video: str, e: Expression) -> PredictedInterval:

@@ -161,7 +161,7 @@ def write_csv(
 
 def as_dicts(rows: Iterable[PredictedInterval | Truth]) -> list[dict[str, Any]]:
     """What JSON files hold under "rows"; other names beside it are read over."""
-    return [{name: getattr(r, name, None) for name in COLUMNS} for r in rows]
+    return [{name: vars(r).get(name) for name in COLUMNS} for r in rows]
 
 
 # -- rows -----------------------------------------------------------------------------------------

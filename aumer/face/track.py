@@ -40,6 +40,7 @@ from aumer.face.boxes import (
 )
 from aumer.face.carried import CarriedLandmarker
 from aumer.face.interface import Detector, Landmarker, box_round
+from aumer.face.looks import Landmarkers, is_usable, turned_aside
 from aumer.face.people import (
     JITTER_S,
     Person,
@@ -50,6 +51,7 @@ from aumer.face.people import (
     is_touched,
     was_at,
 )
+from aumer.face.turned import Turned, turned_back
 from aumer.process import use_threads
 from aumer.types import FloatArray, ImageArray
 from aumer.video.scenes import Scenes
@@ -58,14 +60,6 @@ State = dict[str, npt.NDArray[Any]]
 
 #: Seconds between frames of which no time is given.
 _STEP_S = 1 / 30
-#: Outer eye corners.
-_EYES = (36, 45)
-#: How far the nose's tip may lie from the middle of the eyes, along their line, in outer-eye
-#: distances, times how much higher than wide the face looks (eyes to mouth by outer-eye distance).
-#: Of heads turned by 45 degrees, as the mesh sees them, it is .44 at most, by 60 it is .52 to .61,
-#: by 90 it is .71 and more; between, half of the face is hidden, and what a network says of it is
-#: invented (benchmarks/accuracy/landmarks.py, poor pictures).
-_NOSE_TIP, _ASIDE = 30, 0.64
 #: Of faces turned further than this (some 20 degrees), a look that knows nothing of where the face
 #: was is asked as well, whenever the detector looks: landmarks that are led into a profile stay
 #: plausible, while a fresh look sees no face there. (They may slip back towards .14 there; faces
@@ -89,19 +83,6 @@ _AT_ONCE, _MAYBE = 0.25, 0.4
 _SURE_S, _UNSURE_S, _IN_FRONT_S = 2.0, 3.0, 30.0
 #: Share of a place that a box covers from which on somebody may be behind.
 _BEHIND = 0.3
-#: Seconds from one try of the picture turned to the next, while no face is seen.
-_TURN_S = 1.0
-#: A picture is taken to be turned where it shows, turned back, a face of this score that is
-#: clearer by this much than any it shows as it is. Scores are those of boxes that hold landmarks,
-#: eyes above the mouth: boxes alone score up to .78 on pictures turned the wrong way, faces .7 up.
-_CLEAR, _CLEARER = 0.65, 0.1
-#: A face of this score in the picture as it is needs no comparison. (Boxes of faces that lie on
-#: their side score up to .88, but hold no landmarks that stand.)
-_PLAIN = 0.85
-#: Landmarks that two looks see further apart than this (mean, in outer-eye distances) are made up.
-#: Of 192 upright faces (plain, dark, blurred and small) it is .009 at most; of 53 that lie on their
-#: side or head, and have landmarks the right way up, 47 are further apart, or are not seen again.
-_MADE_UP = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,16 +129,13 @@ class FaceTracker:
         follow: str = "largest",
     ) -> None:
         self._detect: Detector = CheckedDetector(detector)
-        self._new_landmarker = new_landmarker
+        self._landmarkers = Landmarkers(new_landmarker)
+        self._turned = Turned(self._detect, self._landmarkers, min_eye_distance)
         self._min_eye_distance = min_eye_distance
         self._follow = follow
         self._several = follow == "all" or follow not in FOLLOW
-        self._made: list[Landmarker] = []  # all of them; a failure may leave one in nobody's hands
-        self._spare: list[Landmarker] = []
         self._tracks: list[Person] = []
         self._scenes = Scenes()
-        #: A box of this frame that was looked at, by what, and what that found.
-        self._looked: tuple[FloatArray, Landmarker, FloatArray] | None = None
         self.reset()
 
     @classmethod
@@ -187,27 +165,28 @@ class FaceTracker:
             min_eye_distance=settings.min_eye_distance,
             follow=settings.follow,
         )
-        made._made.append(first)
-        made._spare.append(first)
+        made._landmarkers.add(first)
         return made
 
     def reset(self) -> None:
         """Forget everything: the next frame is treated as the first of a video."""
         for track in self._tracks:
             self._lose(track)
-        self._forget_look()
+        self._turned.reset()
         self._tracks = []
         self._scenes.reset()
-        #: Quarter turns, counterclockwise, that put the picture upright.
-        self.turns = 0
         self._time = np.nan  # of the last frame
-        # Seconds: since the detector and the turned pictures were looked at, since a wanted face
-        # was seen, and since the first face was.
-        self._since_look = self._since_turn = np.inf
+        # Seconds: since the detector looked, since a wanted face was seen, and since the first was.
+        self._since_look = np.inf
         self._blind = 0.0
         self._met = 0.0
         self._most, self._first_met = 0, 0
         self._numbers = 0
+
+    @property
+    def turns(self) -> int:
+        """Quarter turns, counterclockwise, that put the picture upright."""
+        return self._turned.turns
 
     @property
     def most(self) -> int:
@@ -245,17 +224,17 @@ class FaceTracker:
         self._age(time_s)
         if self._scenes.see(image, self._time):
             self._part()
-        upright = self._upright(image)
+        upright = self._turned.upright(image)
         self._follow_landmarks(upright)
         if self._since_look >= self._wait() - JITTER_S:
             self._look_afresh(upright)
             boxes = self._detect(upright)
-            if self._may_be_turned(boxes):
-                boxes, upright = self._turn(image, upright, boxes)
-                self._since_turn = 0.0
+            unseen = min((t.lost for t in self._followed()), default=np.inf)
+            if not self._seen() and self._turned.is_due(boxes, unseen):
+                boxes, upright = self._turn(image, boxes)
             self._meet(upright, boxes)
             self._since_look = 0.0
-            self._forget_look()
+            self._turned.forget()
         there = [t for t in self._tracks if t.place.away == 0]
         self._most = max(self._most, sum(t.found_again for t in there))
         self._hide_covered()
@@ -269,9 +248,7 @@ class FaceTracker:
         """Give back what detector and landmarkers hold; no call comes after it."""
         self.reset()
         self._detect.close()
-        made, self._made, self._spare = self._made, [], []
-        for landmarker in made:
-            landmarker.close()
+        self._landmarkers.close()
 
     # -- from one piece of a video to the next --------------------------------------------------
 
@@ -292,7 +269,7 @@ class FaceTracker:
             "seen": np.array([self.turns, self.most, self._numbers], np.int64),
             "tracker": np.array(
                 [
-                    *(self._time, self._since_look, self._since_turn, self._blind, self._met),
+                    *(self._time, self._since_look, self._turned.since, self._blind, self._met),
                     *(self._most, self._first_met),
                 ],
                 np.float64,
@@ -306,20 +283,20 @@ class FaceTracker:
     ) -> dict[int, TrackedFace]:
         """Go on from `state`, whose last frame was `image`; returns that frame's faces."""
         self.reset()
-        self.turns, _, self._numbers = map(int, state["seen"])
-        self._time, self._since_look, self._since_turn, self._blind, self._met = map(
+        self._turned.turns, _, self._numbers = map(int, state["seen"])
+        self._time, self._since_look, self._turned.since, self._blind, self._met = map(
             float, state["tracker"][:5]
         )
         self._most, self._first_met = map(int, state["tracker"][5:])
         self._scenes.restore(state)
-        upright = self._upright(image)
+        upright = self._turned.upright(image)
         for k, (row, landmarks) in enumerate(
             zip(state["tracks"], state["track_landmarks"], strict=True)
         ):
             track = Person.from_row(row)
             if np.isfinite(landmarks).all():
                 prefix = f"memory{k}_"
-                track.landmarks, track.landmarker = landmarks, self._take_landmarker()
+                track.landmarks, track.landmarker = landmarks, self._landmarkers.take()
                 track.landmarker.resume(
                     upright,
                     landmarks,
@@ -356,7 +333,7 @@ class FaceTracker:
         step = max(0.0, now - self._time) if np.isfinite(now - self._time) else 0.0
         self._time = now if np.isfinite(now) else 0.0
         self._since_look += step
-        self._since_turn += step
+        self._turned.since += step
         self._blind += step
         self._met += step if self._first_met else 0.0
         for track in self._tracks:
@@ -390,7 +367,7 @@ class FaceTracker:
                     waits.append(0.0 if track.lost < _SOUGHT_S else _SEEK_S)
             elif track.former is not None and not hides(track.former.box, track.place.box):
                 waits.append(_AGAIN_S)
-            elif _turned_aside(track.landmarks) > _FAR:
+            elif turned_aside(track.landmarks) > _FAR:
                 waits.append(_OTHERS_S)
         for track in self._tracks:
             if track.missing or track.place.away > _FORGOTTEN_S or track.landmarks is not None:
@@ -425,23 +402,23 @@ class FaceTracker:
     def _look_afresh(self, image: ImageArray) -> None:
         """Give up faces turned far away of which another look sees nothing."""
         for track in self._followed():
-            if track.landmarks is None or _turned_aside(track.landmarks) <= _TURNED:
+            if track.landmarks is None or turned_aside(track.landmarks) <= _TURNED:
                 continue
-            landmarker = self._take_landmarker()
+            landmarker = self._landmarkers.take()
             landmarks = landmarker(image, box_round(track.landmarks))
-            self._give_back(landmarker)
+            self._landmarkers.give_back(landmarker)
             if landmarks is None or not self._usable(landmarks, image.shape):
                 self._lose(track)
 
     def _read(self, track: Person, image: ImageArray, box: Box) -> bool:
         """Whether `box` holds landmarks that are usable; then the track is there."""
-        if self._looked is not None and np.array_equal(self._looked[0][:4], box[:4]):
+        looked = self._turned.taken(box)
+        if looked is not None:
             self._lose(track)
-            _, track.landmarker, landmarks = self._looked
-            self._looked = None
+            track.landmarker, landmarks = looked
             return self._take(track, image, landmarks)
         if track.landmarker is None:
-            track.landmarker = self._take_landmarker()
+            track.landmarker = self._landmarkers.take()
         return self._take(track, image, track.landmarker(image, box[:4].astype(np.float32)))
 
     def _take(self, track: Person, image: ImageArray, landmarks: FloatArray | None) -> bool:
@@ -456,7 +433,7 @@ class FaceTracker:
     def _lose(self, track: Person) -> None:
         track.landmarks = None
         if track.landmarker is not None:
-            self._give_back(track.landmarker)
+            self._landmarkers.give_back(track.landmarker)
             track.landmarker = None
 
     # -- who is who -------------------------------------------------------------------------------
@@ -651,108 +628,22 @@ class FaceTracker:
             self._lose(track)
             track.covered = True
 
-    def _take_landmarker(self) -> Landmarker:
-        if not self._spare:
-            self._made.append(CheckedLandmarker(self._new_landmarker()))
-            return self._made[-1]
-        return self._spare.pop()
-
-    def _give_back(self, landmarker: Landmarker) -> None:
-        landmarker.reset()
-        self._spare.append(landmarker)
-
     def _usable(self, landmarks: FloatArray, shape: tuple[int, ...]) -> bool:
-        right, left = landmarks[list(_EYES)].astype(np.float64)
-        centre = landmarks.mean(axis=0)
-        if not ((centre >= 0).all() and centre[0] < shape[1] and centre[1] < shape[0]):
-            return False
-        wide = float(np.hypot(*(left - right))) >= self._min_eye_distance
-        return wide and _turned_aside(landmarks) <= _ASIDE
+        return is_usable(landmarks, shape, self._min_eye_distance)
 
-    # -- turned pictures ------------------------------------------------------------------------
-
-    def _upright(self, image: ImageArray) -> ImageArray:
-        return image if not self.turns else np.ascontiguousarray(np.rot90(image, self.turns))
-
-    def _may_be_turned(self, boxes: FloatArray) -> bool:
-        """Whether it is time to compare the picture with itself turned.
-
-        That is where no face has been seen for a while, and where one comes into a picture that was
-        taken to be turned: it may have been so for a photo alone that stood on its head.
-        """
-        if self._seen():
-            return False
-        unseen = min((t.lost for t in self._followed()), default=np.inf)
-        if self.turns and len(boxes) and self._since_turn >= _SEEK_S - JITTER_S:
-            return True
-        return min(unseen, self._since_turn) >= _TURN_S - JITTER_S
-
-    def _turn(
-        self, image: ImageArray, upright: ImageArray, boxes: FloatArray
-    ) -> tuple[FloatArray, ImageArray]:
-        """The boxes and the picture, turned if it shows a face that way alone, or more clearly."""
-        if self._is_plain(upright, boxes):
-            return boxes, upright
+    def _turn(self, image: ImageArray, boxes: FloatArray) -> tuple[FloatArray, ImageArray]:
+        """The boxes and the picture the right way up, and with it the places of who is known."""
         now = self.turns
-        wanted = max(_CLEAR, self._clearest(upright, boxes) + _CLEARER)
-        for turns in (t for t in range(4) if t != now):
-            other = np.ascontiguousarray(np.rot90(image, turns))
-            found = self._detect(other)
-            score = self._clearest(other, found)
-            if score >= wanted:
-                self.turns, boxes, upright, wanted = turns, found, other, score
+        boxes, upright = self._turned.find(image, boxes, self._order)
         if self.turns != now:
             self._tracks = self._followed()
             for track in self._tracks:
                 corners = track.place.box.astype(np.float32).reshape(2, 2)
-                corners = _turned_back(corners, now, image.shape)
-                corners = _turned_back(corners, -self.turns % 4, upright.shape)
+                corners = turned_back(corners, now, image.shape)
+                corners = turned_back(corners, -self.turns % 4, upright.shape)
                 away, track.place = track.place.away, FacePlace(box_round(corners))
                 track.place.away, track.former = away, None
         return boxes, upright
-
-    def _is_plain(self, image: ImageArray, boxes: FloatArray) -> bool:
-        """Whether a box of a high score holds a face that is the right way up.
-
-        What was seen there is kept: it mostly is the face to follow.
-        """
-        plain = np.flatnonzero(boxes[:, 4] >= _PLAIN).tolist()
-        if not plain:
-            return False
-        box = boxes[min(plain, key=self._order(boxes))]
-        landmarker = self._take_landmarker()
-        landmarks = landmarker(image, box[:4])
-        if landmarks is None or not (self._usable(landmarks, image.shape) and _stands(landmarks)):
-            self._give_back(landmarker)
-            return False
-        self._looked = box, landmarker, landmarks
-        return True
-
-    def _forget_look(self) -> None:
-        """What was seen in a box, and nobody was read from."""
-        if self._looked is not None:
-            self._give_back(self._looked[1])
-            self._looked = None
-
-    def _clearest(self, image: ImageArray, boxes: FloatArray) -> float:
-        """The score of the clearest box that holds landmarks, eyes above the mouth; else 0.
-
-        Those that a network makes up for a face that lies on its side look like any others, but
-        another look, at where they are, does not find them again.
-        """
-        landmarker = self._take_landmarker()
-        best = 0.0
-        for box in boxes[np.argsort(-boxes[:, 4], kind="stable")]:
-            landmarker.reset()
-            landmarks = landmarker(image, box[:4])
-            if landmarks is None or not self._usable(landmarks, image.shape):
-                continue
-            landmarker.reset()
-            if _stands(landmarks) and _agree(landmarks, landmarker(image, box_round(landmarks))):
-                best = float(box[4])
-                break
-        self._give_back(landmarker)
-        return best
 
     def _faces(self, shape: tuple[int, ...]) -> dict[int, TrackedFace]:
         """The usable faces of this frame, in the picture as it came."""
@@ -761,46 +652,8 @@ class FaceTracker:
             if self._follow.isdecimal() and track.number != self._wanted():
                 continue
             assert track.landmarks is not None
-            landmarks = _turned_back(track.landmarks, self.turns, shape)
+            landmarks = turned_back(track.landmarks, self.turns, shape)
             found[track.number] = TrackedFace(
                 box_round(landmarks), landmarks, track.number, track.run
             )
         return found
-
-
-def _turned_aside(landmarks: FloatArray) -> float:
-    """How far the nose's tip lies from the middle of the face, as `_ASIDE` measures it."""
-    right, left = landmarks[list(_EYES)].astype(np.float64)
-    # Along the line of the eyes the nose's tip is in the middle of a frontal face.
-    eyes, middle = left - right, (right + left) / 2
-    width = max(float(np.hypot(*eyes)), 1e-9)
-    height = float(np.hypot(*(landmarks[48:68].mean(axis=0) - middle)))
-    return abs(float((landmarks[_NOSE_TIP] - middle) @ eyes)) / width**2 * (height / width)
-
-
-def _stands(landmarks: FloatArray) -> bool:
-    """Whether a face's eyes are above its mouth."""
-    down = landmarks[48:68].mean(axis=0) - landmarks[36:48].mean(axis=0)
-    return bool(down[1] > abs(down[0]))
-
-
-def _agree(landmarks: FloatArray, again: FloatArray | None) -> bool:
-    """Whether another look at a face found the same landmarks."""
-    if again is None:
-        return False
-    right, left = landmarks[list(_EYES)].astype(np.float64)
-    off = np.hypot(*(again - landmarks).astype(np.float64).T).mean()
-    return bool(off <= _MADE_UP * np.hypot(*(left - right)))
-
-
-def _turned_back(points: FloatArray, turns: int, shape: tuple[int, ...]) -> FloatArray:
-    """Points of an image that was turned by so many quarters, in the image as it was."""
-    height, width = shape[:2]
-    x, y = points[:, 0], points[:, 1]
-    if turns == 1:
-        return np.stack([width - 1 - y, x], axis=1)
-    if turns == 2:
-        return np.stack([width - 1 - x, height - 1 - y], axis=1)
-    if turns == 3:
-        return np.stack([y, height - 1 - x], axis=1)
-    return points

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -38,10 +39,17 @@ def _dis() -> Any:
     return engine
 
 
+def has_tvl1(opencv: ModuleType = cv2) -> bool:
+    """Whether an OpenCV, the one in place, has the module that "tvl1-opencv" needs.
+
+    Where the plain wheel has won, the folder of contrib's stubs still makes an empty `optflow`.
+    """
+    return hasattr(getattr(opencv, "optflow", None), "DualTVL1OpticalFlow")
+
+
 @_per_thread
 def _tvl1() -> Any:
-    # Where the plain wheel has won, the folder of contrib's stubs still makes an empty `optflow`.
-    if not hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow"):
+    if not has_tvl1():
         raise BackendUnavailable(
             "flow 'tvl1-opencv' needs cv2.optflow, and the OpenCV in place "
             f"({cv2.__version__}) was built without it. `aumer doctor` shows which wheel won; "

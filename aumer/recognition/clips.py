@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +20,7 @@ from aumer.recognition.flow_map import flow_map
 from aumer.recognition.frames import (
     Faces,
     FramePart,
+    Kept,
     aligned_faces,
     landmarks_at,
     landmarks_in,
@@ -27,8 +29,8 @@ from aumer.recognition.frames import (
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.seam import Reads, Recognizer
 from aumer.recognition.sequences.clips import ClipSequence
-from aumer.recognition.sequences.inputs import SequencePart, SequenceSettings
-from aumer.types import FaceTrack, Features, FloatArray, Moment
+from aumer.recognition.sequences.inputs import KeptSequence, SequencePart, SequenceSettings
+from aumer.types import FaceTrack, Features, FloatArray, Frame, Moment, VideoInfo
 from aumer.video import Source
 
 if TYPE_CHECKING:
@@ -58,6 +60,47 @@ class Made:
 def map_frames(onset: int, apex: int) -> tuple[int, ...]:
     """Those that a flow map is made of: the two, and one between to lead the flow."""
     return tuple(sorted({onset, (onset + apex) // 2, apex}))
+
+
+class Keeper:
+    """What a clip maker reads of a moment, kept while the face is followed: a `Watch` of
+    `aumer.motion.analysis`, so that nobody decodes the video again.
+
+    Of a video whose analysis was kept there is nothing, and clips are read from the video.
+
+    Args: as `ClipMaker.keeper`.
+
+    Attributes:
+        faces: aligned faces, by frame.
+        sequence: the frames of a sequence; `None` for what reads none.
+        video: which they are of, once it is known.
+    """
+
+    def __init__(
+        self,
+        maker: ClipMaker,
+        onset: int | None,
+        offset: int | None,
+        frames: Container[int],
+    ) -> None:
+        self._kept = Kept(frames, maker.motion, MAX_FRAMES)
+        self.faces: Mapping[int, AlignedFace] = self._kept.faces
+        self.sequence: KeptSequence | None = None
+        self.video: VideoInfo | None = None
+        if maker.reads == "sequence":
+            size, most = (maker.sequences or SequenceSettings()).size, MAX_FRAMES + 2 * maker.margin
+            self.sequence = KeptSequence(onset, offset, maker.margin, size, most)
+
+    def wants(self, index: int) -> bool:
+        """See `aumer.motion.analysis.Watch`."""
+        sequence = self.sequence
+        return self._kept.wants(index) or (sequence is not None and sequence.wants(index))
+
+    def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """See `aumer.motion.analysis.Watch`."""
+        self._kept.see(frame, landmarks)
+        if self.sequence is not None:
+            self.sequence.see(frame, landmarks)
 
 
 @dataclass(frozen=True)
@@ -107,6 +150,20 @@ class ClipMaker:
         if self.sequences is not None and self.sequences.flow != "none":
             resolve_flow(self.sequences.flow)
 
+    def keeper(self, onset: int | None, apex: int | str | None, offset: int | None) -> Keeper:
+        """Keeps what this reads of a moment, and what its apex is found by.
+
+        Args:
+            onset, offset: `None` for the first and the last frame with a face.
+            apex: a frame, or how it is to be found; `None` for a way that looks at motion.
+        """
+        frames: Container[int] = range(onset or 0, sys.maxsize if offset is None else offset + 1)
+        if self.reads != "flow-map" and not isinstance(apex, str):
+            frames = ()
+        elif onset is not None and isinstance(apex, int):
+            frames = map_frames(onset, apex)
+        return Keeper(self, onset, offset, frames)
+
     def __call__(
         self,
         source: Source,
@@ -115,7 +172,7 @@ class ClipMaker:
         features: Features | None = None,
         *,
         fps: float | None = None,
-        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
+        kept: Keeper | None = None,
     ) -> Iterator[Made]:
         """What it makes of each moment, each as soon as its frames were read.
 
@@ -125,7 +182,7 @@ class ClipMaker:
             source, fps: as given to `aumer.video.open_video`, but no camera.
             track: the face through the source.
             features: its motion, for a recogniser that reads motion alone.
-            kept: aligned faces that are there already (`aumer.recognition.frames.Kept`).
+            kept: what was kept while the face was followed, of one of the moments.
 
         Raises:
             UsageError: the source is a camera, there is no such flow, a sequence of more than
@@ -143,9 +200,9 @@ class ClipMaker:
                     yield Made(number, None, str(error))
             return
         if self.reads == "sequence":
-            yield from self._sequences(source, moments, track, fps)
+            yield from self._sequences(source, moments, track, fps, kept)
         else:
-            yield from self._maps(source, moments, track, fps, kept)
+            yield from self._maps(source, moments, track, fps, kept.faces if kept else {})
 
     def motion_of(self, features: Features, moment: Moment) -> FloatArray:
         """(R, 2) float32: by how much each ROI moves from onset to apex, outer-eye distances.
@@ -203,8 +260,14 @@ class ClipMaker:
             )
 
     def _sequences(
-        self, source: Source, moments: Sequence[Moment], track: FaceTrack, fps: float | None
+        self,
+        source: Source,
+        moments: Sequence[Moment],
+        track: FaceTrack,
+        fps: float | None,
+        kept: Keeper | None,
     ) -> Iterator[Made]:
+        there = kept.sequence if kept else None
         parts: list[FramePart] = []
         for moment in moments:
             end = moment.apex if self.to == "apex" else moment.offset
@@ -216,13 +279,16 @@ class ClipMaker:
             within = range(max(0, moment.onset - self.margin), end + self.margin + 1)
             places = landmarks_in(within, track, self.motion.max_gap_s)
             parts.append(
-                SequencePart(moment.onset, moment.apex, end, self.sequences, fps, places=places)
+                SequencePart(
+                    moment.onset, moment.apex, end, self.sequences, fps, places=places, kept=there
+                )
             )
         for number, video in read(source, parts, fps=fps):
             part = parts[number]
             assert isinstance(part, SequencePart)
             parts[number] = Faces({}, 0)  # let go of its frames
             try:
+                video = video or (kept.video if kept else None)
                 assert video is not None
                 yield Made(number, part.made(video))
             except NoFaceError as error:

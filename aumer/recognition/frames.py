@@ -24,6 +24,7 @@ from aumer.video import Source, open_video
 if TYPE_CHECKING:
     from aumer.config import MotionSettings
     from aumer.face.track import FaceTracker
+    from aumer.motion.analysis import Watch
 
 #: Landmarks (68, 2) px by frame; `None` where no face is seen.
 Places = Mapping[int, "FloatArray | None"]
@@ -102,7 +103,7 @@ class Kept:
         for one in self._waiting:
             assert self._last is not None
             before, _, there = self._last
-            self._keep(one, _within(one.index, before, frame.index, there, landmarks))
+            self._keep(one, within(one.index, before, frame.index, there, landmarks))
         self._waiting = []
         if self.wants(frame.index):
             self._keep(frame, landmarks)
@@ -165,10 +166,10 @@ def between(
         VideoError: the source cannot be read, or has no such frame.
     """
 
-    def within(index: int, _: float) -> bool:
+    def inside(index: int, _: float) -> bool:
         return index >= first and (last is None or index <= last)
 
-    with closing(open_video(source, fps=fps, keep=within)) as video:
+    with closing(open_video(source, fps=fps, keep=inside)) as video:
         for frame in video:
             yield frame, video.info
             if frame.index == last:
@@ -182,27 +183,36 @@ def follow(
     last: int | None = None,
     *,
     fps: float | None = None,
-) -> FaceTrack:
-    """The face in every frame from `first` to `last`.
+    watch: Watch | None = None,
+) -> tuple[FaceTrack, VideoInfo]:
+    """The face in every frame from `first` to `last`, and of what video.
+
+    Args:
+        watch: is shown every frame.
 
     Raises:
         VideoError: the source cannot be read, or has no such frame.
     """
     tracker.reset()
+    video: VideoInfo | None = None
     hidden = np.full(4, np.nan, np.float32), np.full((68, 2), np.nan, np.float32)
     rows: list[tuple[int, float, FloatArray, FloatArray]] = []
-    for frame, _ in between(source, first, last, fps=fps):
+    for frame, video in between(source, first, last, fps=fps):  # noqa: B007
         face = tracker(frame.image)
+        if watch is not None:
+            watch.see(frame, None if face is None else face.landmarks)
         seen = hidden if face is None else (face.box, face.landmarks)
         rows.append((frame.index, frame.time_s, *seen))
+    assert video is not None  # a video without any frame cannot be read
     boxes = np.array([r[2] for r in rows], np.float32).reshape(-1, 4)
-    return FaceTrack(
+    track = FaceTrack(
         np.array([r[1] for r in rows], np.float64),
         np.array([r[0] for r in rows], np.int64),
         np.asarray(np.isfinite(boxes).all(axis=1), np.bool_),
         boxes,
         np.array([r[3] for r in rows], np.float32).reshape(-1, 68, 2),
     )
+    return track, video
 
 
 def aligned_faces(
@@ -255,13 +265,13 @@ def landmarks_at(
         elif 0 < right < len(at) and times[right] - times[right - 1] <= max_gap_s:
             before, after = (int(k) for k in at[right - 1 : right + 1])
             there, then = track.landmarks[seen[right - 1 : right + 1]]
-            places[frame] = _within(frame, before, after, there, then)
+            places[frame] = within(frame, before, after, there, then)
         elif right in (0, len(at)) and abs(frame - at[min(right, len(at) - 1)]) < step:
             places[frame] = track.landmarks[seen[min(right, len(at) - 1)]]
     return places
 
 
-def _within(frame: int, before: int, after: int, there: FloatArray, then: FloatArray) -> FloatArray:
+def within(frame: int, before: int, after: int, there: FloatArray, then: FloatArray) -> FloatArray:
     """Landmarks in a frame between two in which they are known."""
     share = np.float64((frame - before) / (after - before))
     return np.asarray(there + share * (then - there), np.float32)

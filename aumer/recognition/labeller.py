@@ -6,15 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
 from aumer.config import MotionSettings, RuleSettings
 from aumer.errors import UsageError, WeightsError
-from aumer.motion import AlignedFace
 from aumer.process import use_threads
-from aumer.recognition.clips import Clip, ClipMaker
+from aumer.recognition.clips import Clip, ClipMaker, Keeper
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.spotting import noise
 from aumer.types import FaceTrack, Features, FloatArray, Moment
@@ -82,7 +80,7 @@ class Labeller:
         features: Features | None = None,
         *,
         fps: float | None = None,
-        kept: Mapping[int, AlignedFace] = MappingProxyType({}),
+        kept: Keeper | None = None,
     ) -> list[Verdict | None]:
         """A verdict on each moment; `None` where no face or no motion of one was seen.
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer.errors import UsageError, did_you_mean
+from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE
-from aumer.files import StrPath, atomic_write, check_target
+from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.graph.rois import LANDMARK_NAMES
-from aumer.results.plots import IMAGE_SUFFIXES
+from aumer.results.drawing import check_picture, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +33,6 @@ _LINES = (
 _COLOURS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "lip": "#9C4F96"}
 _OTHER = "#000000"
 _LINE = "#0072B2"
-_DPI = 200
 _WIDEST = 9.0  # points, for the largest weight between two
 #: So many names of ROIs fit beside their nodes; beyond, their landmarks' numbers do.
 _NAMES_FIT = 20
@@ -55,8 +52,10 @@ def plot_graph(
 
     Args:
         graph: each ROI is called as a landmark (`aumer.graph.rois.LANDMARK_NAMES`), or has no
-        place. normalisation: which weights to draw, "none" for the raw ones. path: where to write
-        the figure (.png, .pdf or .svg), whole or not at all. overwrite: replace an existing file.
+            place.
+        normalisation: which weights to draw, "none" for the raw ones.
+        path: where to write the figure (.png, .pdf or .svg), whole or not at all.
+        overwrite: replace an existing file.
 
     Raises:
         UsageError: a ROI that is no landmark, an unknown normalisation, or what `plot_timeline`
@@ -65,18 +64,10 @@ def plot_graph(
     places = _places(graph)
     weights = graph.normalised(normalisation)
     if path is not None:
-        suffix = Path(path).suffix.lower()
-        if suffix not in IMAGE_SUFFIXES:
-            raise UsageError(
-                f"cannot draw {path}: a figure is written as {', '.join(IMAGE_SUFFIXES)}; found "
-                f"{suffix or 'no suffix'!r}.{did_you_mean(suffix, IMAGE_SUFFIXES)}"
-            )
-        check_target(path, overwrite=overwrite)
+        check_picture(path, overwrite=overwrite)
     figure = _draw(graph, places, weights, normalisation)
     if path is not None:
-        image = io.BytesIO()
-        figure.savefig(image, format=suffix[1:], dpi=_DPI)
-        atomic_write(path, image.getvalue(), overwrite=overwrite)
+        write_picture(figure, path, overwrite=overwrite)
     return figure
 
 

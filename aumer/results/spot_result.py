@@ -370,7 +370,7 @@ class SpotResult:
 
     def _repr_png_(self) -> bytes:
         """The timeline for a notebook or a console that shows pictures."""
-        from aumer.results.plots import png
+        from aumer.results.drawing import png
 
         return png(self.plot())
 

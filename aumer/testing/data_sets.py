@@ -11,7 +11,7 @@ import numpy as np
 
 from aumer.data.dataset import DataSet, taken_in
 from aumer.data.report import DataReport
-from aumer.errors import UsageError
+from aumer.testing.refusing import refuses
 
 
 class DataSetSuite:
@@ -50,19 +50,11 @@ class DataSetSuite:
         made = self.made()
         record = made.records()[0]
         if made.comes_as == "videos":
-            return _refuses(lambda: made.features(record), "features, as it comes as videos")
+            return refuses(lambda: made.features(record), "features, as it comes as videos")
         features = made.features(record)
         assert len(features) and np.isclose(features.rate, record.fps)
 
     def test_a_folder_that_is_not_there_is_refused(self) -> None:
         kind = type(self.make())
         with tempfile.TemporaryDirectory() as folder:
-            _refuses(lambda: kind.from_root(Path(folder) / "none"), "a folder that is not there")
-
-
-def _refuses(call: Any, what: str) -> None:
-    try:
-        call()
-    except UsageError:
-        return
-    raise AssertionError(f"it must refuse {what} with a UsageError")
+            refuses(lambda: kind.from_root(Path(folder) / "none"), "a folder that is not there")

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from aumer.errors import UsageError
 from aumer.recognition import seam
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Reads, Recognizer
 from aumer.testing.clips import clips_for
+from aumer.testing.refusing import refuses
 from aumer.types import FloatArray
 
 #: How far probabilities may move with the batch, and by way of a file.
@@ -89,7 +89,7 @@ class RecognizerSuite:
         probable = made.classes[int(made.predict_proba(inputs[:1])[0].argmax())]
         best = made.attribution(clip, probable)
         assert best is not None and np.array_equal(spoke, best)
-        _refuses(lambda: made.attribution(clip, "no such class"), "a class that it does not know")
+        refuses(lambda: made.attribution(clip, "no such class"), "a class that it does not know")
 
     def test_embeddings_are_a_row_for_each_clip(self) -> None:
         inputs = self.clips(1).inputs
@@ -101,7 +101,7 @@ class RecognizerSuite:
         motion: FloatArray = np.zeros((2, len(made.rois), 2), np.float32)
         motion[1, 0] = 0.02
         if "motion" not in made.reads:
-            return _refuses(lambda: made.predict_motion(motion), "motion, which it does not read")
+            return refuses(lambda: made.predict_motion(motion), "motion, which it does not read")
         assert made.rois, "of motion it says which ROIs it reads"
         shares = made.predict_motion(motion)
         assert shares.shape == (2, len(made.classes)) and np.isfinite(shares).all()
@@ -110,7 +110,7 @@ class RecognizerSuite:
 
     def test_one_that_is_not_trained_says_so(self) -> None:
         inputs = self.clips(1).inputs
-        _refuses(lambda: self.make().predict_proba(inputs), "clips before it has learnt")
+        refuses(lambda: self.make().predict_proba(inputs), "clips before it has learnt")
 
     def test_a_device_changes_no_number(self) -> None:
         made, inputs = self.fitted(), self.clips(1).inputs
@@ -129,9 +129,9 @@ class RecognizerSuite:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "recognizer.safetensors"
             if not made.has_file():
-                return _refuses(lambda: made.save(path, {}), "saving, which it does not define")
+                return refuses(lambda: made.save(path, {}), "saving, which it does not define")
             made.save(path, {"data": "made up"})
-            _refuses(lambda: made.save(path, {}), "a file that is there")
+            refuses(lambda: made.save(path, {}), "a file that is there")
             again = type(made).load(path)
             assert again.classes == made.classes and dict(again.card) == {"data": "made up"}
             assert again.place == made.place and again.inputs == made.inputs
@@ -139,11 +139,3 @@ class RecognizerSuite:
             assert np.allclose(shares, made.predict_proba(inputs), atol=CLOSE)
             if seam.read_weights(path).recognizer != made.name:
                 raise AssertionError("write the file with aumer.recognition.seam.write_weights")
-
-
-def _refuses(call: Any, what: str) -> None:
-    try:
-        call()
-    except UsageError:
-        return
-    raise AssertionError(f"it must refuse {what} with a UsageError")

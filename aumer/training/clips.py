@@ -35,6 +35,7 @@ from aumer.types import FaceTrack, Features, Moment
 
 if TYPE_CHECKING:
     from aumer.face.trackers import Trackers
+    from aumer.recognition.clips import Keeper
     from aumer.recognition.sequences.inputs import SequenceSettings
 
 _log = logging.getLogger("aumer")
@@ -220,7 +221,9 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
 
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
-    track = _track(example, reading, maker.margin, content, job)
+    given = example.apex if reading.reads != "motion" else None
+    kept = maker.keeper(example.onset, reading.apex if given is None else given, example.offset)
+    track = _track(example, reading, maker.margin, content, job, kept)
     inside = (track.frames >= example.onset) & (track.frames <= example.offset)
     if not inside.any() or track.frames[inside][-1] < example.offset:
         last = int(track.frames[-1]) if len(track) else -1
@@ -228,11 +231,11 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     if not track.valid[inside].any():
         raise NoFaceError("no face in any of its frames")
     facts = {"coverage": np.array(track.valid[inside].mean())}
-    peak = example.apex if example.apex is not None else _apex(example, reading, track)
+    peak = example.apex if example.apex is not None else _apex(example, reading, track, kept)
     facts["peak"] = np.array(peak)
     moment = Moment(example.onset, example.offset, peak)
-    features = _motion(example, reading, track) if reading.reads == "motion" else None
-    (made,) = maker(example.path, [moment], track, features, fps=example.fps)
+    features = _motion(example, reading, track, kept) if reading.reads == "motion" else None
+    (made,) = maker(example.path, [moment], track, features, fps=example.fps, kept=kept)
     if made.clip is None:
         raise NoFaceError(made.why)
     if isinstance(made.clip, np.ndarray):
@@ -241,9 +244,13 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
 
 
 def _track(
-    example: Example, reading: ClipReading, margin: int, content: str, job: _Job
+    example: Example, reading: ClipReading, margin: int, content: str, job: _Job, keeper: Keeper
 ) -> FaceTrack:
-    """The face on every frame from `margin` before the onset to as much after the offset."""
+    """The face on every frame from `margin` before the onset to as much after the offset.
+
+    Args:
+        keeper: gets what it keeps of them, unless the track was kept.
+    """
     from aumer.recognition.frames import follow
 
     face = reading.settings.face
@@ -254,7 +261,9 @@ def _track(
     kept = store.whole()
     if kept is None:
         with _trackers(face).lent() as tracker:
-            track = follow(example.path, tracker, first, last, fps=example.fps)
+            track, keeper.video = follow(
+                example.path, tracker, first, last, fps=example.fps, watch=keeper
+            )
         store.finish({name: getattr(track, name) for name in _TRACK})
         return track
     valid = np.asarray(np.isfinite(kept["boxes"]).all(axis=1), np.bool_)
@@ -269,20 +278,22 @@ def _trackers(face: FaceSettings) -> Trackers:
     return Trackers(face)
 
 
-def _apex(example: Example, reading: ClipReading, track: FaceTrack) -> int:
+def _apex(example: Example, reading: ClipReading, track: FaceTrack, kept: Keeper) -> int:
     from aumer.recognition.clips import pictures_between
 
     onset, offset, settings = example.onset, example.offset, reading.settings.motion
     where = apexes.Span(
         onset,
         offset,
-        lambda: _motion(example, reading, track),
-        lambda: pictures_between(example.path, onset, offset, track, settings, fps=example.fps),
+        lambda: _motion(example, reading, track, kept),
+        lambda: pictures_between(
+            example.path, onset, offset, track, settings, fps=example.fps, kept=kept.faces
+        ),
     )
     return apexes.find(reading.apex, where)
 
 
-def _motion(example: Example, reading: ClipReading, track: FaceTrack) -> Features:
+def _motion(example: Example, reading: ClipReading, track: FaceTrack, kept: Keeper) -> Features:
     """Motion of the ROIs from frame to frame, from onset to offset."""
     from aumer.motion import roi_motions
     from aumer.recognition.frames import aligned_faces
@@ -291,7 +302,7 @@ def _motion(example: Example, reading: ClipReading, track: FaceTrack) -> Feature
     motion = reading.settings.motion
     flow = resolve_flow(motion.flow)
     frames = range(example.onset, example.offset + 1)
-    faces = aligned_faces(example.path, frames, track, motion, fps=example.fps)
+    faces = aligned_faces(example.path, frames, track, motion, fps=example.fps, kept=kept.faces)
     known = [a in faces and b in faces for a, b in pairwise(frames)]
     pairs = [
         (faces[a], faces[b]) for (a, b), seen in zip(pairwise(frames), known, strict=True) if seen

@@ -1,4 +1,7 @@
-"""Weights from annotated videos, of a spotting network or a recogniser: `aumer.train`."""
+"""Weights from annotated videos, of a spotting network or a recogniser: `aumer.train`.
+
+Videos and clips come from files, or as the objects that these are read into: one run takes either.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,15 @@ from aumer.graph import AUGraph
 from aumer.names import expanded, is_folder
 
 if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
+    from aumer.recognition.labelled import LabelledClips
     from aumer.training.recognizers import RecognizerConfig
     from aumer.training.run import RunConfig
+    from aumer.training.videos import LabelledVideo
+    from aumer.types import VideoRecord
 
 Config: TypeAlias = "RunConfig | RecognizerConfig"
+#: What is learnt from, in memory: videos for a spotting network, clips for a recogniser.
+InMemory: TypeAlias = "Sequence[LabelledVideo] | Sequence[VideoRecord] | LabelledClips[Any]"
 #: Called after every epoch with its record.
 Callback = Callable[[dict[str, Any]], object]
 #: Called with what is made of the videos ("features" or "clips"), how many are done, and of how
@@ -27,7 +35,7 @@ TrainProgress = Callable[[str, int, int], object]
 
 
 def train(
-    data: StrPath | Config,
+    data: StrPath | Config | InMemory,
     labels: StrPath | None = None,
     *,
     out: StrPath | None = None,
@@ -50,7 +58,12 @@ def train(
 
     Args:
         data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
-            configuration. What is given beside a file replaces what it says.
+            configuration. What is given beside a file replaces what it says. Or what is learnt
+            from, in memory: a sequence of `aumer.training.videos.LabelledVideo` (features with
+            annotations) or of `aumer.types.VideoRecord` (videos with annotations); for a recogniser
+            `aumer.recognition.seam.Clips` or `MotionClips`, or
+            `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
+            ``options.inputs`` and ``options.place`` in `changes` say, or else as usual.
         labels: the table of the videos' expressions; by default the data set's own, in the folder.
         out: folder for weights, log and loss curve; made if it is missing.
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
@@ -93,11 +106,16 @@ def train(
     told = {**(changes or {}), **told}
     if graph is not None and _is_recognizer(data, told):
         raise UsageError("`graph` is of spotting networks; this trains a recogniser")
+    learnt_from = _in_memory(data)
+    if learnt_from is not None and (labels is not None or source is not None):
+        which = "source" if labels is None else "labels"
+        raise UsageError(f"`{which}` is of files; here the data are in memory, labels and all")
     config = configured(data, told)
     store = default_folder() if cache is True else cache or None
     if isinstance(config, recognizers.RecognizerConfig):
         return recognizers.run(
             config,
+            clips=learnt_from,
             overwrite=overwrite,
             cache=store,
             callbacks=callbacks,
@@ -105,6 +123,7 @@ def train(
         )
     return networks.run(
         config,
+        videos=learnt_from,
         graph=graph if isinstance(graph, AUGraph) else None,
         overwrite=overwrite,
         cache=store,
@@ -113,8 +132,11 @@ def train(
     )
 
 
-def configured(data: StrPath | Config, changes: Mapping[str, Any] | None = None) -> Config:
-    """The configuration of a run: of a folder, of a TOML file, or one that is changed.
+def configured(
+    data: StrPath | Config | InMemory, changes: Mapping[str, Any] | None = None
+) -> Config:
+    """The configuration of a run: of a folder, of a TOML file, of what is in memory, or one that is
+    changed.
 
     Args:
         changes: keys that replace those of the file, with dots to reach into tables.
@@ -133,14 +155,17 @@ def configured(data: StrPath | Config, changes: Mapping[str, Any] | None = None)
         if not changes:
             return data
         what, values = "the configuration", strict.plain(data)
+    elif isinstance(data, (str, PathLike)) and not is_folder(expanded(data)):
+        read = recognizers.read_config if of_recognizer else networks.read_config
+        return read(expanded(data), changes)
     else:
-        path = expanded(data)
-        if not is_folder(path):
-            read = recognizers.read_config if of_recognizer else networks.read_config
-            return read(path, changes)
         if "output" not in changes:
             raise UsageError("train needs a folder for the weights: give out=")
-        what, values = f"the folder {path}", {"data": {"source": "own", "root": str(path)}}
+        if isinstance(data, (str, PathLike)):
+            what, source, root = f"the folder {data}", "own", str(expanded(data))
+        else:
+            what, source, root = "the data", networks.MEMORY, ""
+        values = {"data": {"source": source, "root": root}}
     layers = strict.Layer(what, values), strict.Layer("the arguments", changes)
     if of_recognizer:
         config = strict.layered(recognizers.RecognizerConfig, *layers)
@@ -160,14 +185,46 @@ def epochs(config: Config) -> int:
     return config.train_settings().epochs
 
 
-def _is_recognizer(data: StrPath | Config, changes: Mapping[str, Any]) -> bool:
+def _is_recognizer(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> bool:
+    from aumer.recognition.labelled import LabelledClips
     from aumer.training import recognizers
     from aumer.training import run as networks
 
     if isinstance(data, (networks.RunConfig, recognizers.RecognizerConfig)):
         return isinstance(data, recognizers.RecognizerConfig)
-    if not isinstance(data, (str, PathLike)):
-        raise UsageError(f"train takes a folder of videos or a TOML file; found {data!r}")
-    if is_folder(expanded(data)):
-        return "recognizer" in changes
-    return recognizers.of_recognizer(data, changes)
+    if isinstance(data, (str, PathLike)) and not is_folder(expanded(data)):
+        return recognizers.of_recognizer(data, changes)
+    asked = "recognizer" in changes
+    if _in_memory(data) is not None and asked != isinstance(data, LabelledClips):
+        raise UsageError(
+            "a recogniser learns from clips, and this is a sequence of videos: give `LabelledClips`"
+            if asked
+            else "these are clips, from which a recogniser learns: give its name, recognizer="
+        )
+    return asked
+
+
+def _in_memory(data: object) -> Any:
+    """What is learnt from; `None` where it lies in files.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    from aumer.recognition.labelled import LabelledClips
+    from aumer.training import recognizers
+    from aumer.training import run as networks
+    from aumer.training.videos import LabelledVideo
+    from aumer.types import VideoRecord
+
+    if isinstance(data, (str, PathLike, networks.RunConfig, recognizers.RecognizerConfig)):
+        return None
+    if isinstance(data, LabelledClips):
+        return data
+    if isinstance(data, Sequence) and data:
+        for kind in (LabelledVideo, VideoRecord):
+            if all(isinstance(one, kind) for one in data):
+                return data
+    raise UsageError(
+        "train takes a folder of videos or a TOML file; or, in memory, one or more LabelledVideo, "
+        f"one or more VideoRecord, or LabelledClips; found {data!r}"[:400]
+    )

@@ -20,18 +20,18 @@ from aumer.config import Settings, load_settings
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
-from aumer.files import StrPath, check_target
+from aumer.files import StrPath
 from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
-from aumer.names import expanded, is_file
+from aumer.names import expanded
 from aumer.recognition.labelled import LabelledClips
-from aumer.recognition.seam import Callback, Recognizer, resolve
+from aumer.recognition.seam import Callback, Clips, MotionClips, Recognizer, resolve
 from aumer.session import versions
 from aumer.training.clips import ClipReading, Progress, extract, options_of, reading_of
 from aumer.training.composite import composite
 from aumer.training.listing import listed
-from aumer.training.run import CHECKPOINT, WEIGHTS
+from aumer.training.run import Beside, prepared
 
 _log = logging.getLogger("aumer")
 
@@ -41,7 +41,8 @@ class ClipSource:
     """Where the clips come from.
 
     Attributes:
-        source: a data set's name ("casme2", "own", ...), or "megc2019" for its flow images.
+        source: a data set's name ("casme2", "own", ...), "megc2019" for its flow images, or
+            "memory" for clips that are given as objects (`aumer.train`).
         root: the folder.
         table: the data set's table, where its root holds several.
         kinds: of expressions: "micro", "macro", or both.
@@ -66,7 +67,8 @@ class RecognizerConfig:
     Attributes:
         recognizer: of the registry, by name.
         output: folder for weights, log and checkpoint; made if it is missing.
-        classes: MEGC 2019's three, or words of the data set's coders; of "megc2019" none.
+        classes: MEGC 2019's three, or words of the data set's coders; of "megc2019" and
+            of clips in memory none, which have their own.
         device: where it trains.
         options: of the recogniser, as in the table of a protocol: its constructor's, ``inputs`` for
             how clips are made, ``apex`` for how one is found that the table does not give.
@@ -116,20 +118,14 @@ def read_config(
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(RecognizerConfig, file, strict.Layer("overrides", changes))
-    here, given = path.resolve().parent, strict.paths(strict.nested(changes))
-
-    def absolute(key: str, name: str) -> str:
-        return str(here / expanded(name)) if key not in given else name
-
-    data = config.data
-    table = None if data.table is None else absolute("data.table", data.table)
+    data, beside = config.data, Beside.of(path, changes)
+    table = None if data.table is None else beside.absolute("data.table", data.table)
     config = replace(
         config,
-        data=replace(data, root=absolute("data.root", data.root), table=table),
-        output=absolute("output", config.output),
+        data=replace(data, root=beside.absolute("data.root", data.root), table=table),
+        output=beside.absolute("output", config.output),
+        settings=beside.found("settings", config.settings),
     )
-    if config.settings and "settings" not in given and is_file(here / config.settings):
-        config = replace(config, settings=str(here / config.settings))
     with named(path):
         untrained(config)  # what is wrong with it is told now, not after the clips were made
     return config
@@ -173,6 +169,7 @@ def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
 def run(
     config: RecognizerConfig,
     *,
+    clips: LabelledClips[Any] | None = None,
     overwrite: bool = False,
     cache: StrPath | None = None,
     callbacks: Sequence[Callback] = (),
@@ -181,6 +178,7 @@ def run(
     """Train as `config` says and write the weights; a run that was interrupted goes on.
 
     Args:
+        clips: what to learn from, instead of what `config.data` names.
         overwrite: replace the weights of an earlier run.
         cache: folder for what is made of frames.
         callbacks: called after every epoch with its record.
@@ -195,34 +193,33 @@ def run(
     """
     made, reading = untrained(config)
     folder = Path(config.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
-    weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
-    check_target(weights, overwrite=overwrite)
+    weights, checkpoint = prepared(folder, overwrite=overwrite)
     can, asked = made.to(config.device), config.device
     if not can and asked not in ("auto", "cpu"):
         _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
+    learnt: LabelledClips[Any]
+    notes: tuple[str, ...] = ()
     with torchrun(asked if can else "cpu") as device:
         machine = Machine(device)
         made.to(str(device))
         with machine.in_turn():  # the others find the clips in the cache
-            if cache is None:
+            if clips is not None:
+                learnt = given_clips(config, clips)
+            elif cache is None:
                 with tempfile.TemporaryDirectory(prefix="aumer-") as kept:
-                    clips, notes = read_clips(config, reading, kept, progress)
+                    learnt, notes = read_clips(config, reading, kept, progress)
             else:
-                clips, notes = read_clips(config, reading, cache, progress)
+                learnt, notes = read_clips(config, reading, cache, progress)
         for note in () if machine.rank else notes:
             _log.warning("%s", note)
-        made.fit(clips, checkpoint=checkpoint, callbacks=callbacks)
+        made.fit(learnt, checkpoint=checkpoint, callbacks=callbacks)
     if machine.rank:
         return weights
     if made.log:
         write_log(folder, made.log)
-    made.save(weights, card(config, clips, notes, made), overwrite=overwrite)
+    made.save(weights, card(config, learnt, notes, made), overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
     return weights
 
@@ -238,11 +235,8 @@ def read_clips(
     """
     data = config.data
     if data.source == MEGC2019:
-        if config.classes not in ((), MEGC_CLASSES):
-            raise ConfigError(f"the classes of {MEGC2019} are {', '.join(MEGC_CLASSES)}")
-        whole = composite(data.root)
-        out = _excluded(data, whole.subjects)
-        return whole.take(np.array([s not in out for s in whole.subjects], np.bool_)), ()
+        _check_classes(config, MEGC_CLASSES, MEGC2019)
+        return _left(data, composite(data.root)), ()
     if len(config.classes) < 2:
         raise ConfigError(
             'classes must name two or more, such as classes = ["negative", "positive", "surprise"]'
@@ -259,6 +253,39 @@ def read_clips(
         told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
         notes.append(f"{len(unseen)} clips cannot be learnt from: {told}")
     return stored.load(), tuple(notes)
+
+
+def given_clips(config: RecognizerConfig, clips: LabelledClips[Any]) -> LabelledClips[Any]:
+    """Clips in memory, without the excluded subjects.
+
+    Raises:
+        UsageError: they are not what the recogniser reads, or none is left.
+        ConfigError: an excluded subject is not among them, or other classes are asked for.
+    """
+    kinds: dict[type, str] = {Clips: "flow-map", MotionClips: "motion"}
+    what = next((name for kind, name in kinds.items() if isinstance(clips, kind)), "sequence")
+    reads = resolve(config.recognizer).reads[0]
+    if what != reads:
+        raise UsageError(
+            f"the recogniser {config.recognizer!r} learns from clips of the kind {reads!r}; found "
+            f"{type(clips).__name__}, of the kind {what!r}"
+        )
+    _check_classes(config, clips.classes, "the clips")
+    left = _left(config.data, clips)
+    if not len(left):
+        raise UsageError("no clip is left to train on")
+    return left
+
+
+def _left(data: ClipSource, clips: LabelledClips[Any]) -> LabelledClips[Any]:
+    """Those of the subjects that are not excluded."""
+    out = _excluded(data, clips.subjects)
+    return clips.take(np.array([s not in out for s in clips.subjects], np.bool_))
+
+
+def _check_classes(config: RecognizerConfig, classes: tuple[str, ...], of: str) -> None:
+    if config.classes not in ((), classes):
+        raise ConfigError(f"the classes of {of} are {', '.join(classes)}")
 
 
 def card(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -34,12 +34,15 @@ from aumer.training.videos import (
     read_folder,
     subjects_of,
 )
+from aumer.types import VideoRecord
 
 #: Files of a run's folder, beside those of `aumer.learning.log`.
 WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 
 #: The source that is a folder of `aumer simulate features`, not a data set.
 FEATURES = "features"
+#: The source that is no folder at all: videos or clips are given as objects (`aumer.train`).
+MEMORY = "memory"
 #: The prior that is counted from the annotations of the training videos.
 FROM_DATA = "from-data"
 
@@ -49,8 +52,9 @@ class DataSource:
     """Where the videos come from.
 
     Attributes:
-        source: "features" for a folder that `aumer simulate features` wrote, or a data set's name:
-            "own" for videos of your own beside one CSV, "auwgcn-features", "casme-sq", ...
+        source: "features" for a folder that `aumer simulate features` wrote, "memory" for none,
+            or a data set's name: "own" for videos of your own beside one CSV, "auwgcn-features",
+            "casme-sq", ...
         root: the folder.
         table: the data set's table, where its root holds several.
         exclude_subjects: left out of everything: training, prior, statistics.
@@ -105,6 +109,33 @@ class RunConfig:
         return TrainSettings.preset(self.preset, self.train)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a training file's paths are relative to.
+
+    Attributes:
+        folder: the file's.
+        given: keys that were given beside the file, whose paths stay as they are.
+    """
+
+    folder: Path
+    given: Collection[str]
+
+    @classmethod
+    def of(cls, path: Path, changes: Mapping[str, Any]) -> Beside:
+        """Of a file, and what was given beside it."""
+        return cls(path.resolve().parent, strict.paths(strict.nested(changes)))
+
+    def absolute(self, key: str, name: str) -> str:
+        """The path that is the value of a key."""
+        return name if key in self.given else str(self.folder / expanded(name))
+
+    def found(self, key: str, name: str) -> str:
+        """The file, if there is one of that name; else it is the name of something that ships."""
+        there = self.folder / name
+        return str(there) if name and key not in self.given and is_file(there) else name
+
+
 def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> RunConfig:
     """A run's TOML file, its paths made absolute.
 
@@ -119,28 +150,20 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
-    here, given = path.resolve().parent, strict.paths(strict.nested(changes))
-
-    def absolute(key: str, name: str) -> str:
-        return str(here / expanded(name)) if key not in given else name
-
-    def beside(key: str, name: str) -> str:
-        """The file, if there is one of that name; else it is the name of something that ships."""
-        there = here / name
-        return str(there) if name and key not in given and is_file(there) else name
-
-    data = config.data
+    data, beside = config.data, Beside.of(path, changes)
     config = replace(
         config,
         data=replace(
             data,
-            root=absolute("data.root", data.root),
-            table=None if data.table is None else absolute("data.table", data.table),
+            root=beside.absolute("data.root", data.root),
+            table=None if data.table is None else beside.absolute("data.table", data.table),
         ),
-        output=absolute("output", config.output),
-        augment_neutral=tuple(absolute("augment_neutral", c) for c in config.augment_neutral),
-        graph=beside("graph", config.graph),
-        settings=beside("settings", config.settings),
+        output=beside.absolute("output", config.output),
+        augment_neutral=tuple(
+            beside.absolute("augment_neutral", clip) for clip in config.augment_neutral
+        ),
+        graph=beside.found("graph", config.graph),
+        settings=beside.found("settings", config.settings),
     )
     with named(path):
         check(config)
@@ -159,6 +182,7 @@ def check(config: RunConfig) -> None:
 def run(
     config: RunConfig,
     *,
+    videos: Sequence[LabelledVideo] | Sequence[VideoRecord] | None = None,
     graph: AUGraph | None = None,
     overwrite: bool = False,
     cache: str | PathLike[str] | None = None,
@@ -170,6 +194,7 @@ def run(
     Under ``torchrun`` all processes train and the first one measures, tells and writes.
 
     Args:
+        videos: what to learn from, instead of what `config.data` names.
         graph: a prior, instead of the one that `config` names.
         overwrite: replace the weights of an earlier run.
         cache: folder for the features of a data set's videos.
@@ -183,26 +208,21 @@ def run(
         VideoError, NoFaceError: a video or a neutral recording cannot be read, or shows no face.
     """
     folder = Path(config.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
-    weights, checkpoint = folder / WEIGHTS, folder / CHECKPOINT
-    check_target(weights, overwrite=overwrite)
+    weights, checkpoint = prepared(folder, overwrite=overwrite)
     settings = config.train_settings()
     with torchrun(config.device) as device:
         machine = Machine(device)
         with machine.in_turn():  # the others find the features in the cache
             films = _neutral_films(config, progress)  # what is wrong is told before the work
-            videos = read_videos(config, cache=cache, progress=progress)
+            learnt = read_videos(config, videos, cache=cache, progress=progress)
             if films is not None:
-                videos += films.extract(cache=cache, progress=progress)
+                learnt += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
             told = () if machine.rank else stack.enter_context(tensorboard(folder))
             trained = train(
-                videos,
+                learnt,
                 settings,
-                graph=graph or _graph(config, settings, videos),
+                graph=graph or _graph(config, settings, learnt),
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
@@ -214,7 +234,7 @@ def run(
     NetSpotter(trained.net, trained.decoder).save(
         weights,
         {
-            **card(config, settings, [v for v in videos if not v.played], trained),
+            **card(config, settings, [v for v in learnt if not v.played], trained),
             **({} if films is None else {"augment_neutral": films.to_dict()}),
         },
         overwrite=overwrite,
@@ -223,46 +243,64 @@ def run(
     return weights
 
 
+def prepared(folder: Path, *, overwrite: bool) -> tuple[Path, Path]:
+    """Make a run's folder, if it is missing; returns the files of weights and checkpoint.
+
+    Raises:
+        UsageError: it cannot be made, or weights are there already and `overwrite` is False.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
+    check_target(folder / WEIGHTS, overwrite=overwrite)
+    return folder / WEIGHTS, folder / CHECKPOINT
+
+
 def read_videos(
     config: RunConfig,
+    videos: Sequence[LabelledVideo] | Sequence[VideoRecord] | None = None,
     *,
     cache: str | PathLike[str] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
 ) -> tuple[LabelledVideo, ...]:
     """The data set's videos that a run learns from, without the excluded subjects.
 
+    Args:
+        videos: those, instead of what `config.data` names.
+
     Raises:
         UsageError: there are none, or an excluded subject is not among them.
     """
     data = config.data
-    videos: tuple[LabelledVideo, ...]
-    options = {} if data.table is None else {"table": data.table}
-    if data.source == FEATURES:
+    features = None
+    if videos is None and data.source == FEATURES:
         videos = read_folder(data.root)
-        subjects = subjects_of(videos)
-    else:
+    elif videos is None:
+        options = {} if data.table is None else {"table": data.table}
         found = load_data_set(data.source, data.root, **options)
-        subjects = tuple(sorted({r.subject for r in found.records()}))
+        videos = found.records()
+        features = found.features if found.comes_as == "features" else None  # AUW-GCN's
+    subjects = sorted({v.subject for v in videos})
     if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
         raise ConfigError(
             f"exclude_subjects names {', '.join(unknown)}; the subjects are {', '.join(subjects)}"
         )
-    if data.source == FEATURES:
-        videos = tuple(v for v in videos if v.subject not in data.exclude_subjects)
-    else:
-        records = [r for r in found.records() if r.subject not in data.exclude_subjects]
-        if found.comes_as == "features":  # AUW-GCN's
-            said = config.settings or config.overrides
-            motion = _settings(config).motion if said else None
-            videos = tuple(
-                LabelledVideo(r.subject, r.name, found.features(r), r.annotations, motion)
-                for r in records
-            )
-        else:
-            videos = extract(records, _extraction(config), cache=cache, progress=progress)
-    if not videos:
-        raise UsageError(f"{data.root}: no video is left to train on")
-    return videos
+    left = [v for v in videos if v.subject not in data.exclude_subjects]
+    made = tuple(v for v in left if isinstance(v, LabelledVideo))
+    records = [v for v in left if isinstance(v, VideoRecord)]
+    if features is not None:
+        said = config.settings or config.overrides
+        motion = _settings(config).motion if said else None
+        made = tuple(
+            LabelledVideo(r.subject, r.name, features(r), r.annotations, motion) for r in records
+        )
+    elif records:
+        made = extract(records, _extraction(config), cache=cache, progress=progress)
+    if not made:
+        where = data.root or "the data in memory"
+        raise UsageError(f"{where}: no video is left to train on")
+    return made
 
 
 def _neutral_films(

@@ -15,7 +15,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from numbers import Real
 from queue import SimpleQueue
-from types import NoneType, TracebackType
+from types import NoneType
 from typing import TypeAlias
 
 from aumer.errors import UsageError, VideoError
@@ -132,12 +132,7 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from bench.conftest import SUBJECTS, rewritten, small
 
 import aumer.errors
+from aumer import registry
 from aumer.bench import code, folds
 from aumer.bench.code import agreed, code_of, code_of_part, source_digest
 from aumer.bench.run import run, stored
@@ -20,6 +23,7 @@ from aumer.bench.store import intact, sealed
 from aumer.bench.tasks.recognition import Recognition
 from aumer.bench.tasks.spotting import Spotting
 from aumer.errors import UsageError
+from aumer.spotting.rules import RuleSpotter
 
 SOURCE = '''"""A module."""
 
@@ -94,12 +98,30 @@ def test_a_part_is_known_by_its_source_and_what_it_holds() -> None:
     json.dumps(code_of_part(Held(np.eye(2))))
 
 
+def test_a_version_stands_for_the_code_and_not_for_what_is_held() -> None:
+    assert code_of_part(Versioned(1)) == code_of_part(Versioned(1)) != code_of_part(Versioned(2))
+    threads = [threading.Lock(), threading.Lock()]  # which nothing tells apart
+    assert code_of_part(Versioned(threads[0])) == code_of_part(Versioned(threads[1]))
+
+
+def test_networks_are_known_by_their_weights() -> None:
+    nets = [torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)]
+    on = torch.device("cpu")
+    assert code_of_part(Held([nets[0], on])) == code_of_part(Held([nets[0], on]))
+    assert code_of_part(Held([nets[0], on])) != code_of_part(Held([nets[1], on]))
+    assert code_of_part(Held(on)) != code_of_part(Held(torch.device("meta")))
+
+
+def test_a_part_of_aumers_is_its_name_but_for_what_it_was_made_with() -> None:
+    """The digests of stored folds hang on it."""
+    assert code_of_part(RuleSpotter) == ["aumer.spotting.rules:RuleSpotter", []]
+    one, other = (registry.register("flow", "of-a-test") for _ in range(2))
+    assert code_of_part(one) == code_of_part(other)
+    assert code_of_part(one) != code_of_part(registry.register("flow", "of-another-test"))
+
+
 def test_a_part_that_cannot_be_known_is_like_no_other() -> None:
-    space: dict[str, Any] = {}
-    exec("def typed(): return 1", space)
-    space["typed"].__module__ = "nowhere"
-    assert code_of_part(space["typed"]) != code_of_part(space["typed"])
-    generator = (k for k in range(3))  # cannot be pickled
+    generator = (k for k in range(3))
     assert code_of_part(Held(generator)) != code_of_part(Held(generator))
 
 

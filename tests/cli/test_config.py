@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from aumer import cli, strict
+from aumer import cli, registry, strict
+from aumer.bench.protocol import load as load_protocol
 from aumer.cli.options import SECTIONS, changed_settings
 from aumer.config import Settings, load_settings
 from aumer.errors import EXIT_OK, EXIT_USAGE
@@ -165,9 +166,64 @@ def test_show_of_presets(run: Any, tmp_path: Path) -> None:
     assert 'name = "casme-sq"' in run("config show protocol casme-sq --set scoring.iou=0.3").out
 
 
+PLUGIN = """
+from dataclasses import replace
+
+import aumer
+from aumer.bench.protocol import load
+
+aumer.register("protocol", "of-mine")(replace(load("casme-sq"), name="of-mine"))
+aumer.register("flow", "of-mine")(lambda before, after: None)
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[str]:
+    name = f"{tmp_path.name}.py"  # a module is loaded once in a process
+    (tmp_path / name).write_text(PLUGIN)
+    yield f"--plugin {name}"
+    for kind in ("protocol", "flow"):
+        registry._parts[kind].pop("of-mine", None)
+
+
+def test_show_of_parts_lists_every_kind(run: Any, tmp_path: Path, plugin: str) -> None:
+    values, origins = shown(run("config show parts").out, tmp_path)
+    assert {kind: set(of) for kind, of in values.items() if of} == {
+        kind: set(registry.names(kind)) for kind in registry.kinds() if registry.names(kind)
+    }
+    assert {"casme-sq", "samm-lv"} <= set(values["protocol"])
+    assert values["flow"]["tvl1"] == "aumer.flow.tvl1:tvl1"
+    assert origins["flow.tvl1"] == origins["protocol.casme-sq"] == "built in"
+    assert "of-mine" not in values["flow"]
+    values, origins = shown(run(f"config show parts flow protocol {plugin}").out, tmp_path)
+    assert set(values) == {"flow", "protocol"}
+    assert origins["flow.of-mine"] == origins["protocol.of-mine"] == "registered"
+    assert values["protocol"]["of-mine"] == "aumer.bench.protocol:Protocol"
+
+
+def test_show_names_the_parts_behind_the_settings(run: Any, plugin: str) -> None:
+    lines = run(f"config show {plugin}").out.splitlines()
+    for kind in registry.kinds():
+        assert f"# {kind}: {', '.join(registry.names(kind)) or 'none'}" in lines
+    assert any(line.startswith("# flow: ") and "of-mine" in line for line in lines)
+
+
+def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) -> None:
+    words = f"config show protocol of-mine --set scoring.iou=0.3 {plugin}"
+    values, origins = shown(run(words).out, tmp_path)
+    wanted = plain(load_protocol("casme-sq"))
+    wanted["scoring"]["iou"] = 0.3
+    assert values["scoring"] == wanted["scoring"] and values["name"] == "of-mine"
+    assert origins["scoring.iou"] == "--set" and origins["name"] == "of-mine, registered"
+    assert "of-mine" in run(f"config show protocol {plugin}").err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("parts flw", "Did you mean 'flow'?"),
+        ("parts --set motion.rate=20", "leave --set out"),
+        ("parts --config default", "leave --config out"),
         ("netwrk aumer", "Did you mean 'network'?"),
         ("network", "aumer, published"),
         ("network aumer published", "one name"),

@@ -25,8 +25,8 @@ from aumer.errors import (
     EXIT_UNREADABLE,
     EXIT_USAGE,
 )
-from aumer.pipeline import Spotter
 from aumer.results.motion import MOTION_SUFFIXES, UNITS
+from aumer.session import VideoRun
 from aumer.testing.moving_face import film, smile
 from aumer.types import Features
 from aumer.video import open_video
@@ -277,7 +277,7 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     text = " ".join(run("features --help").out.split())
     assert tuple(f".{name}" for name in features._FORMATS) == MOTION_SUFFIXES
     assert tuple(UNITS) == features._UNITS
-    coverage = inspect.signature(Spotter.each_face).parameters["min_coverage"].default
+    coverage = VideoRun().min_coverage
     assert inspect.signature(measure.features).parameters["min_coverage"].default == coverage
     assert f"is measured (default: {coverage})" in text
     for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141"):

@@ -21,6 +21,7 @@ from aumer.config import SENSITIVITIES
 from aumer.evaluation.tables import read_predictions
 from aumer.results import SpotResult
 from aumer.results.inputs import COLUMNS
+from aumer.session import VideoRun
 from aumer.spotting.judge import shipped
 from aumer.spotting.noise import NAMED, false_alarms
 from aumer.testing.moving_face import film
@@ -348,7 +349,8 @@ def test_options_reach_the_spotter(run: Any, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     text = " ".join(run("spot --help").out.split())
     model = inspect.signature(pipeline.Spotter).parameters["model"].default
-    coverage = inspect.signature(pipeline.Spotter.each_face).parameters["min_coverage"].default
+    coverage = VideoRun().min_coverage
+    assert inspect.signature(pipeline.spot).parameters["min_coverage"].default == coverage
     assert f"spotter (default: {model})" in text
     assert f"is measured (default: {coverage})" in text
     formats = ",".join(("table", *registry.names("format")))

@@ -23,15 +23,10 @@ import aumer.files
 from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.results import SpotResult, plot_timeline, timeline_frames
-from aumer.results.plots import (
-    _KIND_COLOURS,
-    FACES_SHOWN,
-    _clock,
-    _spread,
-    _tick_step,
-    _TimeAxis,
-    displacement,
-)
+from aumer.results.drawing import KIND_COLOURS
+from aumer.results.gallery import FACES_SHOWN, spread
+from aumer.results.plots import displacement
+from aumer.results.time_axis import TimeAxis, clock, tick_step
 from aumer.types import Expression, Features, ImageArray, Kind
 
 MakeResult = Callable[..., SpotResult]
@@ -84,8 +79,8 @@ def test_an_interval_more_is_seen(make_result: MakeResult) -> None:
         )
     )
     shown = [pixels(plot_timeline(r)) for r in (none, micro, both)]
-    orange = [count(image, _KIND_COLOURS["micro"]) for image in shown]
-    blue = [count(image, _KIND_COLOURS["macro"]) for image in shown]
+    orange = [count(image, KIND_COLOURS["micro"]) for image in shown]
+    blue = [count(image, KIND_COLOURS["macro"]) for image in shown]
     assert orange[1] - orange[0] > 100
     assert blue[2] - blue[1] > 100
 
@@ -251,7 +246,7 @@ def test_displacement_starts_afresh_after_a_gap() -> None:
     st.floats(0.1, 1.6),
 )
 def test_spread_keeps_order_distance_and_room(wanted: list[float], width: float) -> None:
-    found = _spread(wanted, width, 10.0)
+    found = spread(wanted, width, 10.0)
     assert all(b - a >= width - 1e-9 for a, b in pairwise(found))
     assert found[0] >= width / 2 - 1e-9
     assert found[-1] <= 10 - width / 2 + 1e-9
@@ -274,18 +269,18 @@ def test_spread_keeps_order_distance_and_room(wanted: list[float], width: float)
     ],
 )
 def test_clock(seconds: float, digits: int, longest: float, text: str) -> None:
-    assert _clock(seconds, digits, longest) == text
+    assert clock(seconds, digits, longest) == text
 
 
 @pytest.mark.parametrize("span", [1e-3, 0.03, 0.4, 2, 20, 59, 61, 600, 3600, 5e4, 1e6])
 def test_a_handful_of_ticks(span: float) -> None:
-    assert 1.9 < span / _tick_step(span) <= 10
+    assert 1.9 < span / tick_step(span) <= 10
 
 
 def test_the_axis_holds_what_lies_outside_the_scores(make_result: MakeResult) -> None:
     result = make_result(60, begin=1.0)
     outside = dataclasses.replace(result, expressions=(expression("micro", 0, 100, 110),))
-    axis = _TimeAxis.of(outside)
+    axis = TimeAxis.of(outside)
     assert axis.begin == 0
     assert axis.end == pytest.approx(110 / 30)
 
@@ -319,8 +314,8 @@ def test_the_score_that_decides_and_its_threshold(make_result: MakeResult) -> No
         for line in scores.get_lines()
         if len(line.get_ydata()) == 2
     }
-    assert flat[(_KIND_COLOURS["micro"], 0.61, 0.61)] == [0.1, 0.4]
-    assert flat[(_KIND_COLOURS["macro"], 0.87, 0.87)] == [1.0, 1.83]
+    assert flat[(KIND_COLOURS["micro"], 0.61, 0.61)] == [0.1, 0.4]
+    assert flat[(KIND_COLOURS["macro"], 0.87, 0.87)] == [1.0, 1.83]
     assert ("black", 0.134, 0.134) in flat
 
 
@@ -349,7 +344,7 @@ def test_more_than_a_minute_is_drawn_in_rows_of_one_width(make_result: MakeResul
     # The faces of a row are those of its own expressions, beyond those of the whole.
     many = [expression("macro", 60 * k, 60 * k + 10, 60 * k + 20, k / 99) for k in range(75)]
     assert len(timeline_frames(make_result(4500, many))) == 3 * 3 * FACES_SHOWN
-    hour = _TimeAxis.of(make_result(90_000, features=False)).rows_of_figure()
+    hour = TimeAxis.of(make_result(90_000, features=False)).rows_of_figure()
     assert len(hour) == 10 and hour[-1].end == pytest.approx(3000)
 
 
@@ -385,7 +380,7 @@ def test_truth_and_note(make_result: MakeResult) -> None:
     lane = next(axes for axes in figure.axes if axes.get_ylabel() == "truth")
     (bar,) = lane.patches
     assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((1, 2))
-    assert to_rgb(bar.get_facecolor()) == to_rgb(_KIND_COLOURS["macro"])
+    assert to_rgb(bar.get_facecolor()) == to_rgb(KIND_COLOURS["macro"])
 
 
 def test_a_pause_between_two_smiles_is_rest() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from acted import SMILE, frames
 
 from aumer.config import load_settings
 from aumer.errors import UsageError
+from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.training import clips
 from aumer.training.clips import ClipReading, StoredClips, extract, forget
 from aumer.training.listing import Example, Listing
+from aumer.video import VideoReader
 
 
 @pytest.fixture
@@ -75,3 +80,46 @@ def test_frames_that_have_changed_are_not_taken_for_those_of_before(
     (tmp_path / "0.avi").write_bytes(b"other")
     with pytest.raises(UsageError, match="has changed"):
         found.load()
+
+
+@pytest.mark.parametrize("apex", [None, 16])
+@pytest.mark.parametrize("sequences", [None, SequenceSettings(48, "none", margin=2)])
+def test_a_clip_is_decoded_once(
+    apex: int | None,
+    sequences: SequenceSettings | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, every = tmp_path / "smile.avi", VideoReader.__iter__
+    passes: list[str] = []
+    film = frames(SMILE, 0.8)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"FFV1"), 30, film.shape[2:0:-1])
+    for image in film:
+        writer.write(np.ascontiguousarray(image[..., ::-1]))
+    writer.release()
+
+    def counted(self: VideoReader) -> Any:
+        passes.append(self.info.name)
+        return every(self)
+
+    monkeypatch.setattr(VideoReader, "__iter__", counted)
+    example = Example("own", "s1", "smile", 0, str(path), 30.0, 8, apex, 20)
+    reading = ClipReading(load_settings(overrides={"motion": {"flow": "farneback"}}), sequences)
+
+    def made() -> dict[str, np.ndarray]:
+        clips_made, _, unseen = extract(
+            Listing(("a", "b"), (example,), {}), reading, cache=tmp_path / "cache"
+        )
+        assert not unseen
+        return clips_made._arrays(0)
+
+    first = made()
+    assert passes == ["smile.avi"]
+    for kept in (tmp_path / "cache").rglob("clip-*"):  # the track stays: its frames are read
+        shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+    forget()
+    again = made()
+    assert len(passes) >= 2
+    assert first.keys() == again.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name], strict=True)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import aumer
-from aumer.errors import ConfigError, UsageError
+from aumer.errors import ConfigError, UsageError, VideoError
+from aumer.recognition import seam
+from aumer.recognition.svm_cells import SvmCells
 from aumer.spotting.network import NetSpotter
+from aumer.testing.clips import clips
 from aumer.training.entry import configured, epochs
 from aumer.training.recognizers import RecognizerConfig
-from aumer.training.run import RunConfig
+from aumer.training.run import RunConfig, read_videos
+from aumer.training.videos import read_folder
+from aumer.types import VideoRecord
 
 SMALL = {
     "train.epochs": 1,
@@ -94,5 +102,77 @@ def test_what_cannot_be_trained_is_named(
 ) -> None:
     with pytest.raises(error, match=says):
         aumer.train(tmp_path, **arguments)
-    with pytest.raises(UsageError, match="a folder of videos or a TOML file; found 3"):
-        aumer.train(3)  # type: ignore[arg-type]
+    for nothing in (3, [], ["videos"], [tmp_path, 3]):
+        with pytest.raises(UsageError, match=r"a folder of videos or a TOML file; .*found"):
+            aumer.train(nothing, out="o")  # type: ignore[arg-type]
+
+
+# In memory
+
+
+def test_videos_in_memory_are_learnt_from_as_those_of_files(features: Path, tmp_path: Path) -> None:
+    common: dict[str, Any] = {"changes": SMALL, "seed": 3, "device": "cpu"}
+    one = aumer.train(features, out=tmp_path / "files", source="features", **common)
+    videos = read_folder(features)
+    other = aumer.train(videos, out=tmp_path / "memory", **common)
+    nets = [NetSpotter.load(path).net.state_dict() for path in (one, other)]
+    assert nets[0].keys() == nets[1].keys()
+    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    assert NetSpotter.load(other).net.card["data"]["source"] == "memory"
+
+
+def test_excluded_subjects_are_left_out_in_memory_too(features: Path, tmp_path: Path) -> None:
+    videos = read_folder(features)
+    config = configured(videos, {"output": str(tmp_path)})
+    assert isinstance(config, RunConfig) and config.data.source == "memory"
+    first = videos[0].subject
+    few = replace(config, data=replace(config.data, exclude_subjects=(first,)))
+    assert {v.subject for v in read_videos(few, videos)} == {v.subject for v in videos} - {first}
+    with pytest.raises(ConfigError, match="names nobody; the subjects are"):
+        aumer.train(videos, out=tmp_path, exclude_subjects=["nobody"], changes=SMALL)
+    everybody = sorted({v.subject for v in videos})
+    with pytest.raises(UsageError, match="no video is left"):
+        aumer.train(videos, out=tmp_path, exclude_subjects=everybody, changes=SMALL)
+
+
+def test_videos_of_records_are_measured(tmp_path: Path) -> None:
+    """The record says whose a video is, and where; there is none at this place."""
+    record = VideoRecord("mine", "s1", "v1", 30.0, tmp_path / "v1.avi")
+    with pytest.raises(VideoError, match=r"v1\.avi"):
+        aumer.train([record], out=tmp_path / "out", changes=SMALL)
+
+
+def test_a_recogniser_learns_from_clips_in_memory(tmp_path: Path) -> None:
+    few = clips(0, subjects=4, each=2)
+    path = aumer.train(few, out=tmp_path, recognizer="svm-cells", exclude_subjects=["s3"])
+    made = seam.load(path)
+    assert made.classes == few.classes
+    assert made.card["data"]["subjects"] == 3 and made.card["data"]["source"] == "memory"
+    left = few.take(~few.of_subject("s3"))
+    usual = SvmCells().fit(left)
+    np.testing.assert_array_equal(made.predict_proba(few.inputs), usual.predict_proba(few.inputs))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({}, UsageError, "give its name, recognizer="),
+        ({"recognizer": "cnn-lstm"}, UsageError, "of the kind 'sequence'; found Clips, .*'flow-"),
+        (
+            {"recognizer": "graph", "classes": ["a", "c"]},
+            ConfigError,
+            "the classes of the clips are negative, positive",
+        ),
+        ({"recognizer": "graph", "source": "own"}, UsageError, "`source` is of files"),
+    ],
+)
+def test_clips_that_cannot_be_learnt_from_are_named(
+    arguments: dict[str, Any], error: type[Exception], says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=says):
+        aumer.train(clips(0, 2, 1), out=tmp_path, **arguments)
+
+
+def test_a_recogniser_does_not_learn_from_videos(features: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="learns from clips"):
+        aumer.train(read_folder(features), out=tmp_path, recognizer="graph")

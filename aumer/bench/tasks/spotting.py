@@ -33,7 +33,7 @@ from aumer.evaluation.tables import as_dicts
 from aumer.files import StrPath
 from aumer.identity import recorded
 from aumer.motion.analysis import used
-from aumer.spotting.seam import SpotterModel, spotted
+from aumer.spotting.seam import SpotterModel, code_of, spotted
 from aumer.training.videos import LabelledVideo
 
 #: Keys of a protocol that change a score but no prediction: a run may be scored again by others.
@@ -204,7 +204,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
 
     def parts(self) -> tuple[object, ...]:
         if isinstance(self.model, models.Ready):
-            return (self.model.spotter,)
+            return (code_of(self.model.spotter),)
         settings = self.model.settings
         named = (("network", settings.net), ("targets", settings.targets))
         return tuple(

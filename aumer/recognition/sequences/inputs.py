@@ -20,7 +20,7 @@ from aumer.flow import resolve as resolve_flow
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
 from aumer.recognition import apex as apexes
-from aumer.recognition.frames import FramePart, Places, between
+from aumer.recognition.frames import FramePart, Places, between, within
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.interpolation import (
     METHODS,
@@ -35,6 +35,8 @@ from aumer.types import Features, FloatArray, Frame, ImageArray, VideoInfo
 if TYPE_CHECKING:
     from aumer.video import Source
 
+#: Frames after the onset that are held as they came, until the next one with a face.
+_WAITS = 32
 #: Raise when the numbers that the same settings give change: no older cache is read then.
 _VERSION = 1
 
@@ -188,6 +190,7 @@ class SequencePart(FramePart):
         settings, way: see `sequence_inputs`.
         fps: in place of what the video says.
         places: see `FramePart`.
+        kept: its frames, if they were kept while the face was followed; none is wanted then.
 
     Attributes:
         first, last: the frames that it wants, the last `None` for all there are.
@@ -207,6 +210,7 @@ class SequencePart(FramePart):
         *,
         way: str = "midpoint",
         places: Places | None = None,
+        kept: KeptSequence | None = None,
     ) -> None:
         _check_order(onset, apex, offset)
         self._settings = settings or SequenceSettings()
@@ -224,6 +228,16 @@ class SequencePart(FramePart):
         self._waiting: list[tuple[ImageArray, FloatArray | None]] = []
         self._aligner: _Aligner | None = None
         self.hidden = False
+        size, origin = self._settings.size, self.places.get(onset)
+        if kept is not None and kept.fits(self.first, self.last, size, origin):
+            self._take(kept)
+
+    def _take(self, kept: KeptSequence) -> None:
+        self._aligner = kept.aligner
+        for index, seen in sorted(self.places.items()):
+            if index in kept.images:  # else the video ends before
+                self._place(kept.images[index], seen)
+        self.places = {}
 
     def add(self, frame: Frame, landmarks: FloatArray | None) -> None:
         """Take the next of its frames."""
@@ -238,10 +252,14 @@ class SequencePart(FramePart):
         if self._aligner is None:
             return
         for image, seen in self._waiting:
-            self._images.append(self._aligner.image(image))
-            lost = seen is None and bool(self._points)
-            self._points.append(self._points[-1] if lost else self._aligner.points(seen))
+            self._place(self._aligner.image(image), seen)
         self._waiting = []
+
+    def _place(self, image: ImageArray, landmarks: FloatArray | None) -> None:
+        assert self._aligner is not None
+        lost = landmarks is None and bool(self._points)
+        self._images.append(image)
+        self._points.append(self._points[-1] if lost else self._aligner.points(landmarks))
 
     def made(self, video: VideoInfo) -> ClipSequence:
         """The sequence, once all its frames are there.
@@ -276,6 +294,87 @@ class SequencePart(FramePart):
             self._flow,
             self._settings,
         )
+
+
+class KeptSequence:
+    """The frames of a `SequencePart`, kept while the face was followed: an
+    `aumer.motion.analysis.Watch`.
+
+    They are put upright by the onset's landmarks as soon as these are known, so that little is held
+    of each. Of a video whose analysis was kept there are none, and then they are read (`fits`).
+
+    Args:
+        onset, offset: `None` for the first and the last frame with a face.
+        most: of more frames it keeps none.
+
+    Attributes:
+        images: (S, S) uint8 grey, by frame.
+        aligner: what put them upright; `None` until the onset's landmarks are known.
+    """
+
+    def __init__(
+        self, onset: int | None, offset: int | None, margin: int, size: int, most: int
+    ) -> None:
+        self.images: dict[int, ImageArray] = {}
+        self.aligner: _Aligner | None = None
+        self._onset, self._margin, self._size, self._most = onset, margin, size, most
+        self._first = max(0, (onset or 0) - margin)
+        self._last = None if offset is None else offset + margin
+        self._waiting: list[Frame] = []  # for the landmarks at the onset
+        self._before: tuple[int, FloatArray] | None = None  # the last face before it
+        self._lost = False
+
+    def wants(self, index: int) -> bool:
+        """See `aumer.motion.analysis.Watch`."""
+        return (
+            not self._lost and index >= self._first and (self._last is None or index <= self._last)
+        )
+
+    def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
+        """See `aumer.motion.analysis.Watch`."""
+        if self.aligner is None and landmarks is not None:
+            self._look(frame.index, landmarks)
+        if not self.wants(frame.index):
+            return
+        self._waiting.append(frame)
+        if self.aligner is None:
+            # Nobody knows how long the onset's face is away: what is held are frames as they came.
+            if self._onset is None:
+                self._waiting = self._waiting[-self._margin :] if self._margin else []
+            elif frame.index > self._onset + _WAITS:
+                self._let_go()
+            return
+        for one in self._waiting:
+            if one.index >= self._first:
+                self.images[one.index] = self.aligner.image(one.image)
+        self._waiting = []
+        if len(self.images) > self._most:
+            self._let_go()
+
+    def fits(self, first: int, last: int | None, size: int, landmarks: FloatArray | None) -> bool:
+        """Whether they are those of a clip from `first` to `last`, by the onset's landmarks."""
+        return (
+            self.aligner is not None
+            and first in self.images
+            and (self._last is None or (last is not None and last <= self._last))
+            and size == self._size
+            and landmarks is not None
+            and np.array_equal(landmarks, self.aligner.landmarks)
+        )
+
+    def _look(self, index: int, landmarks: FloatArray) -> None:
+        """Learn where the face is at the onset, from where it is in the next frame with one."""
+        onset = index if self._onset is None else self._onset
+        if index < onset:
+            self._before = index, landmarks
+            return
+        if index > onset and self._before is not None:
+            landmarks = within(onset, self._before[0], index, self._before[1], landmarks)
+        self._onset, self._first = onset, max(0, onset - self._margin)
+        self.aligner = _Aligner(landmarks, self._size)
+
+    def _let_go(self) -> None:
+        self._lost, self.aligner, self._waiting, self.images = True, None, [], {}
 
 
 def _sequence(
@@ -407,22 +506,22 @@ class _Aligner:
     """Crops every frame by the similarity that puts the landmarks it was made from in place."""
 
     def __init__(self, landmarks: FloatArray, size: int) -> None:
-        self._landmarks, self._size = landmarks, size
+        self.landmarks, self._size = landmarks, size
         self._transform: FloatArray | None = None
 
     def image(self, image: ImageArray) -> ImageArray:
         from aumer.motion import align
 
-        face = align(image, self._landmarks, self._size)
+        face = align(image, self.landmarks, self._size)
         if self._transform is None:
             # The map itself: an affine through 68 points and their places in the crop.
-            points = np.column_stack([self._landmarks.astype(np.float64), np.ones(68)])
+            points = np.column_stack([self.landmarks.astype(np.float64), np.ones(68)])
             self._transform = np.linalg.lstsq(points, face.landmarks, rcond=None)[0].T
         return face.grey
 
     def points(self, landmarks: FloatArray | None) -> FloatArray:
         assert self._transform is not None
-        points = self._landmarks if landmarks is None else landmarks
+        points = self.landmarks if landmarks is None else landmarks
         moved = points @ self._transform[:, :2].T + self._transform[:, 2]
         return np.asarray((moved + 0.5) / self._size - 0.5, np.float32)
 

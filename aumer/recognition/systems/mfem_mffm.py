@@ -33,6 +33,7 @@ from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings, displacement, steps_to_apex
 from aumer.recognition.sequences.magnification import Magnification
 from aumer.recognition.sequences.windows import Window, WindowPlace
+from aumer.recognition.systems.residual import Residual
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
@@ -178,7 +179,7 @@ class Mffm(nn.Module):
         return torch.relu(self.fuse(torch.cat([self.shallow(shallow), up], 1)))
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(Residual):
     """ResNet's two 3 x 3 convolutions with a residual.
 
     Shapes:
@@ -186,22 +187,14 @@ class BasicBlock(nn.Module):
     """
 
     def __init__(self, channels: int, to: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(channels, to, 3, stride, 1, bias=False),
             nn.BatchNorm2d(to),
             nn.ReLU(),
             nn.Conv2d(to, to, 3, 1, 1, bias=False),
             nn.BatchNorm2d(to),
         )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or channels != to:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, to, 1, stride, bias=False), nn.BatchNorm2d(to)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
+        super().__init__(body, channels, to, stride)
 
 
 class MfemMffm(nn.Module):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from aumer.recognition.learning import Learning
@@ -22,6 +21,7 @@ from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.recognition.sequences.windows import Window, WindowPlace, cut
+from aumer.recognition.systems.residual import Residual
 from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
 from aumer.strict import require
 
@@ -81,7 +81,7 @@ class SqueezeExcitation(nn.Module):
         return gated
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Residual):
     """1 x 1, grouped 3 x 3, 1 x 1, each with batch norm; excitation after the third; residual.
 
     Shapes:
@@ -91,8 +91,7 @@ class Bottleneck(nn.Module):
     def __init__(
         self, channels: int, inner: int, to: int, stride: int, groups: int, reduction: int
     ) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(channels, inner, 1, bias=False),
             nn.BatchNorm2d(inner),
             nn.ReLU(),
@@ -103,14 +102,7 @@ class Bottleneck(nn.Module):
             nn.BatchNorm2d(to),
             SqueezeExcitation(to, reduction),
         )
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or channels != to:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, to, 1, stride, bias=False), nn.BatchNorm2d(to)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.shortcut(x))
+        super().__init__(body, channels, to, stride)
 
 
 class SeResNext(nn.Module):

@@ -1,0 +1,214 @@
+"""Videos one after the other, as `aumer spot` and `aumer features` take them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from aumer.cli.console import Console, interrupted
+from aumer.cli.options import add_range
+from aumer.errors import (
+    EXIT_BUG,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    EXIT_UNREADABLE,
+    AumerError,
+)
+
+if TYPE_CHECKING:
+    from aumer.cli.inputs import Input
+
+#: What the help says of them, and of how it ends but for 0.
+INPUTS = """\
+inputs:
+  VIDEO is a file, a folder of frames (needs --fps), or camera:0 (needs --end). Several are done one
+  after the other; one that fails does not stop the rest.
+"""
+EXIT_CODES = """\
+    1  internal error: please report it
+    2  an option, a setting or an output cannot be used
+    3  the input cannot be read
+    4  too few frames show a usable face
+    5  weights are missing or do not fit
+    6  some inputs failed, or all did for different reasons; a table on stderr says why
+  130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
+  141  whoever read stdout stopped reading
+"""
+
+
+def add_batch(parser: argparse.ArgumentParser, formats: Sequence[str], format_help: str) -> None:
+    """The videos, which part of each, and where what is found in them goes."""
+    add = parser.add_argument
+    add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
+    add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
+    add("--format", action="append", default=[], choices=formats, help=format_help)
+    add("--overwrite", action="store_true", help="replace existing files")
+    add_range(parser)
+
+
+def options_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options for a call; those not given are left out, so that the library's defaults hold."""
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+@dataclass(frozen=True)
+class _Failure:
+    given: Input
+    exit_code: int
+    reason: str
+
+
+class Found(Protocol):
+    """What one face of a video gave."""
+
+    @property
+    def micro(self) -> Sized: ...
+    @property
+    def macro(self) -> Sized: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+    def summary(self) -> str:
+        """In one line, for stderr."""
+
+
+F = TypeVar("F", bound=Found)
+F_contra = TypeVar("F_contra", bound=Found, contravariant=True)
+
+
+class Sink(Protocol[F_contra]):
+    """Where what was found goes. `number` is the input's."""
+
+    @property
+    def listed(self) -> Sequence[Path]:
+        """Tables of what became of each input."""
+
+    def save(self, number: int, result: F_contra, /) -> list[Path]:
+        """Write the files of a face; returns those written."""
+
+    def show(self, number: int, result: F_contra, /) -> None:
+        """Print it, if stdout is to have it."""
+
+    def stale(self, number: int, results: Sequence[F_contra], /) -> list[Path]:
+        """Files of an earlier run, of faces that this one has not found."""
+
+    def list_inputs(
+        self, number: int | None = None, outcome: Sequence[F_contra] | Exception = (), /
+    ) -> list[Path]:
+        """Write `listed`, with what became of this input."""
+
+    def close(self, summary: str) -> None:
+        """All is done."""
+
+
+class VideoBatch(Generic[F]):
+    """The videos one after the other; each failure is told at once and again at the end."""
+
+    def __init__(
+        self,
+        inputs: tuple[Input, ...],
+        work: Callable[[Input], tuple[F, ...]],
+        outputs: Sink[F],
+        console: Console,
+    ) -> None:
+        self._inputs, self._work, self._outputs, self._console = inputs, work, outputs, console
+        self._failures: list[_Failure] = []
+        self._written: list[Path] = []
+        self._done = self._micro = self._macro = 0
+
+    def run(self) -> None:
+        self._written += self._outputs.list_inputs()
+        for number, given in enumerate(self._inputs):
+            self._console.start(self._title(number))
+            try:
+                results = self._work(given)
+                saved = [(result, self._outputs.save(number, result)) for result in results]
+            except Exception as error:
+                if interrupted(error):
+                    raise KeyboardInterrupt from error
+                self._fail(given, error)
+                self._outputs.list_inputs(number, error)
+                continue
+            finally:
+                self._console.finish()
+            self._done += 1
+            self._outputs.list_inputs(number, results)
+            self._console.notes(given.text, (n for result in results for n in result.notes))
+            for result, written in saved:
+                self._micro += len(result.micro)
+                self._macro += len(result.macro)
+                self._written += [path for path in written if path not in self._written]
+                if written:
+                    self._console.note(f"{result.summary()}; wrote {', '.join(map(str, written))}")
+                self._outputs.show(number, result)
+            stale = self._outputs.stale(number, results)
+            if stale:
+                self._console.note(
+                    f"{given.text}: of an earlier run, not of this one: "
+                    f"{', '.join(map(str, stale))}. This run found no such face; the files were "
+                    "left as they are: delete or move them"
+                )
+
+    def tell(self) -> int:
+        """What came of it all, and the exit code."""
+        failures, total = self._failures, len(self._inputs)
+        if self._done:
+            videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
+            self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
+        for path in self._outputs.listed:
+            self._console.note(f"what became of each video: {path}")
+        if not failures:
+            return EXIT_OK
+        if total > 1:
+            width = max(len(f.given.text) for f in failures)
+            lines = [
+                f"  {f.given.text:<{width}}  exit code {f.exit_code}  {f.reason}" for f in failures
+            ]
+            self._console.line("\n".join([f"{len(failures)} of {total} videos failed:", *lines]))
+        codes = {f.exit_code for f in failures}
+        return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
+
+    def tell_interrupted(self, cache: Path | None, *, overwrite: bool) -> None:
+        """What is safe after Ctrl-C, and how to go on."""
+        total = len(self._inputs)
+        camera = any(isinstance(given.source, int) for given in self._inputs[self._tried :][:1])
+        self._console.error(
+            f"interrupted; {self._done} of {total} videos are done. "
+            + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
+            + (
+                f"What was analysed is kept in {cache}: the same command"
+                + (" with --overwrite" if self._written and not overwrite else "")
+                + " goes on from there"
+                if cache and not camera
+                else "The unfinished one will begin anew"
+            )
+        )
+
+    @property
+    def _tried(self) -> int:
+        return self._done + len(self._failures)
+
+    def _title(self, number: int) -> str:
+        text = Path(self._inputs[number].text).name or self._inputs[number].text
+        return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
+
+    def _fail(self, given: Input, error: Exception) -> None:
+        if isinstance(error, AumerError):
+            code, reason = error.exit_code, self._console.worded(error)
+            named = given.text in reason or Path(given.text).name in reason
+            self._console.error(reason if named else f"{given.text}: {reason}")
+        elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
+            code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
+            self._console.error(reason)
+        else:
+            code, reason = EXIT_BUG, f"internal error, {type(error).__name__}: {error}"
+            self._console.bug(error, where=f"{given.text}: ")
+        self._failures.append(_Failure(given, code, " ".join(reason.split())))
+
+
+def _is_about(error: OSError, given: Input) -> bool:
+    """Whether the system refused this very input, not a file of some package."""
+    return str(error.filename).startswith(os.path.expanduser(given.text))  # noqa: PTH111

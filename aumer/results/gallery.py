@@ -1,0 +1,138 @@
+"""The faces in a drawing: three an expression, near its place in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aumer.results.drawing import GREY, KIND_COLOURS, cut
+from aumer.results.time_axis import PLOT, TimeAxis, clock
+from aumer.types import Expression, ImageArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: So many expressions in a row of the figure get their faces shown; more would be too small to see.
+FACES_SHOWN = 5
+
+# Inches.
+_FACE, _FACE_GAP, _CAPTION, _LEADER = 0.74, 0.16, 0.2, 0.5
+
+
+def side_of(most: int) -> float:
+    """How wide and tall a face is where so many expressions share a row, inches."""
+    return min(_FACE, (PLOT / max(1, most) - _FACE_GAP) / 3)
+
+
+def height_of(side: float) -> float:
+    """Of a row of faces, with what is written above and drawn below them, inches."""
+    return _CAPTION + side + _LEADER
+
+
+def key_frames(e: Expression) -> tuple[int, int, int]:
+    """Those whose faces are shown."""
+    return e.onset, e.apex, e.offset
+
+
+def best(expressions: Sequence[Expression]) -> list[Expression]:
+    """The `FACES_SHOWN` with the highest scores, in the order of their apexes.
+
+    Of two that overlap by half of the shorter, which would show the same faces, the better.
+    """
+    chosen: list[Expression] = []
+    for e in sorted(expressions, key=lambda e: -e.score):
+        shared = (
+            2 * e.interval.overlap(o.interval) / min(len(e.interval), len(o.interval))
+            for o in chosen
+        )
+        if len(chosen) < FACES_SHOWN and all(share < 1 for share in shared):
+            chosen.append(e)
+    return sorted(chosen, key=lambda e: e.apex_s)
+
+
+def draw(
+    axes: Axes,
+    shown: Sequence[Expression],
+    faces: Mapping[int, ImageArray],
+    side: float,
+    axis: TimeAxis,
+    total: int,
+) -> None:
+    """Three faces an expression, near its place in time; coordinates are inches."""
+    tall = height_of(side)
+    seen: set[int] = set()
+    axes.set(xlim=(0, PLOT), ylim=(0, tall))
+    axes.set_axis_off()
+    width = 3 * side + _FACE_GAP
+    wanted = [axis.share(e.apex_s) * PLOT for e in shown]
+    for e, centre in zip(shown, spread(wanted, width, PLOT), strict=True):
+        colour = KIND_COLOURS[e.kind]
+        left = centre - 1.5 * side
+        when = clock(e.apex_s, 2 if axis.end < 60 else 1, axis.end)
+        caption = f"{e.kind} {when}{' s' if axis.end < 60 else ''} ({e.score:.2f}) {e.label or ''}"
+        axes.text(
+            centre,
+            tall - 0.05,
+            cut(caption.strip(), int(width / 0.052), tail=0),
+            color=colour,
+            fontsize=7,
+            ha="center",
+            va="top",
+            parse_math=False,
+        )
+        moments = zip(
+            ("onset", "apex", "offset"),
+            key_frames(e),
+            (e.onset_s, e.apex_s, e.offset_s),
+            strict=True,
+        )
+        for k, (moment, frame, seconds) in enumerate(moments):
+            x = left + k * side
+            middle = x + side / 2
+            if frame in seen:  # an apex at the onset, an offset that is the next one's onset
+                continue
+            seen.add(frame)
+            if frame in faces:
+                axes.imshow(
+                    faces[frame],
+                    extent=(x + 0.015, x + side - 0.015, _LEADER, _LEADER + side - 0.03),
+                    aspect="auto",
+                    interpolation="antialiased",
+                )
+            axes.text(middle, _LEADER - 0.03, moment, fontsize=6, color=GREY, ha="center", va="top")
+            axes.plot(
+                [middle, middle, axis.share(seconds) * PLOT],
+                [_LEADER - 0.15, _LEADER - 0.19, 0.07],
+                color=colour,
+                linewidth=0.9 if moment == "apex" else 0.5,
+                alpha=0.9 if moment == "apex" else 0.6,
+                solid_capstyle="butt",
+            )
+    if len(shown) < total:
+        axes.text(
+            PLOT + 0.12,
+            _LEADER + side / 2,
+            f"{'top ' * (len(shown) == FACES_SHOWN)}{len(shown)} of {total}\nshown",
+            fontsize=7.5,
+            color=GREY,
+            va="center",
+        )
+
+
+def spread(wanted: Sequence[float], width: float, room: float) -> list[float]:
+    """Centres nearest to `wanted` (sorted) of things `width` wide that fit in 0..`room`.
+
+    Least squares: with k * width taken off, centres need only not decrease, which is what pooling
+    neighbours that collide (isotonic regression) gives.
+    """
+    pools: list[list[float]] = []
+    for k, centre in enumerate(wanted):
+        pools.append([centre - k * width])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    low, high = width / 2, room - width / 2 - (len(wanted) - 1) * width
+    flat = [min(max(float(np.mean(pool)), low), high) for pool in pools for _ in pool]
+    return [x + k * width for k, x in enumerate(flat)]
