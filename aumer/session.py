@@ -34,6 +34,9 @@ _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
 #: Least share of frames with a usable face, by default.
 MIN_COVERAGE = 0.1
 
+#: Analysed frames further apart hold two of a micro-expression of a quarter of a second, or fewer.
+_SPARSE_S = 0.11
+
 #: Called with the name of each intermediate value and the value.
 Hook = Callable[[str, Any], None]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
@@ -225,6 +228,11 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
             f"a face was seen in {track.coverage:.0%} of the frames, but its motion could be "
             f"measured in {features.valid.mean():.0%} of the rows: expressions in the rest are "
             "missed. Cuts, frames more than motion.max_gap_s apart and poor pictures do that"
+        )
+    if len(track) > 2 and (apart := float(np.median(np.diff(track.times)))) > _SPARSE_S:
+        notes.append(
+            f"its frames lie {apart:.2g} s apart: what is over in less is not seen, and of longer "
+            "expressions some are missed, too. Micro-expressions take 25 frames a second or more"
         )
     if track.turned:
         notes.append(
