@@ -272,9 +272,10 @@ def require_face(analysis: Analysis, settings: Settings, min_coverage: float) ->
             fixes=("leave `face` out for the largest", "ask for another number"),
         )
     if track.coverage < min_coverage or not track.valid.any():
+        least = f"at least {min_coverage:.0%} and one frame are" if min_coverage else "one is"
         raise NoFaceError(
             f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "
-            f"({track.coverage:.0%}), and at least {min_coverage:.0%} and one frame are needed. "
+            f"({track.coverage:.0%}), and {least} needed. "
             "Nothing is said about expressions",
             fixes=(
                 "check that a face is in view and large enough (`face.min_eye_distance`)",

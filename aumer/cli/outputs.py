@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
-from aumer.errors import UsageError
+from aumer.errors import AumerError, UsageError
 from aumer.files import atomic_write, check_target
 from aumer.results import (
     InputRow,
@@ -304,7 +304,10 @@ class Outputs:
             text = self._inputs[number].text
             outcomes = [outcome] if isinstance(outcome, Exception) else outcome
             name = self._listed[number][0].video
-            self._listed[number] = [InputRow.of(text, one, video=name) for one in outcomes]
+            said = self._console.worded(outcome) if isinstance(outcome, AumerError) else None
+            self._listed[number] = [
+                InputRow.of(text, one, video=name, reason=said) for one in outcomes
+            ]
         content = inputs_csv(row for rows in self._listed for row in rows)
         for path in self._plan.listed:
             # The file is there after the first time, and is ours.

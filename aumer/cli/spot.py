@@ -197,6 +197,9 @@ class _Batch:
         console: Console,
     ) -> None:
         self._inputs, self._work, self._outputs, self._console = inputs, work, outputs, console
+        from aumer.cli.outputs import distinct
+
+        self._labels = distinct(inputs)
         self._failures: list[_Failure] = []
         self._written: list[Path] = []
         self._done = self._micro = self._macro = 0
@@ -211,7 +214,7 @@ class _Batch:
             except Exception as error:
                 if interrupted(error):
                     raise KeyboardInterrupt from error
-                self._fail(given, error)
+                self._fail(number, error)
                 self._outputs.list_inputs(number, error)
                 continue
             finally:
@@ -274,13 +277,17 @@ class _Batch:
         return self._done + len(self._failures)
 
     def _title(self, number: int) -> str:
-        text = Path(self._inputs[number].text).name or self._inputs[number].text
+        given = self._inputs[number].text
+        text = self._labels[number] or Path(given).name or given
         return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
 
-    def _fail(self, given: Input, error: Exception) -> None:
+    def _fail(self, number: int, error: Exception) -> None:
+        given = self._inputs[number]
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.worded(error)
-            named = given.text in reason or Path(given.text).name in reason
+            # Where several have one name, a path tells which it is.
+            name = self._labels[number] or Path(given.text).name
+            named = given.text in reason or name in reason
             self._console.error(reason if named else f"{given.text}: {reason}")
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
