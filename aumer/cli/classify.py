@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
-from aumer.cli.options import add_cache, add_device, add_settings, cache_folder, read_settings, real
+from aumer.cli.options import (
+    POSITIVE,
+    add_cache,
+    add_device,
+    add_settings,
+    cache_folder,
+    read_settings,
+)
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +67,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add("--offset", type=_frame, metavar="N", help="frame (default: the last with a face)")
     add(
         "--fps",
-        type=real("a number above 0", lambda x: x > 0),
+        type=POSITIVE,
         metavar="N",
         help="frames per second of a folder; for a file it replaces the file's own times",
     )

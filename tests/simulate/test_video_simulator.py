@@ -148,6 +148,11 @@ def test_frames_are_a_function_of_seed_and_time() -> None:
     assert (np.array(film) != np.array(other)).any()
 
 
+def test_a_negative_seed_is_refused(face: Face) -> None:
+    with pytest.raises(UsageError, match="seed must be 0 or more; found -1"):
+        Film(REST, face=face, seed=-1)
+
+
 def test_a_performance_is_the_same_at_every_rate(face: Face) -> None:
     quiet = Nuisance(noise=0.0)
     slow, fast = (Film(acted(12), face=face, nuisance=quiet, seed=5) for _ in range(2))
