@@ -365,6 +365,17 @@ def distinct(inputs: Iterable[Input]) -> list[str | None]:
     return [i.text if count[name] > 1 else None for i, name in zip(inputs, names, strict=True)]
 
 
+def called(given: Input, label: str | None) -> str:
+    """What an input is called where all are told of: its name, or what `distinct` says of it."""
+    return label or Path(given.text).name or given.text
+
+
+def saying_of_which(given: Input, label: str | None, reason: str) -> str:
+    """An error's words, with the input before them where they do not name it."""
+    named = given.text in reason or called(given, label) in reason
+    return reason if named else f"{given.text}: {reason}"
+
+
 def _csv(result: SpotResult) -> tuple[str, str]:
     """Header and rows."""
     header, _, rows = csv_text([result]).partition("\n")

@@ -277,18 +277,18 @@ class _Batch:
         return self._done + len(self._failures)
 
     def _title(self, number: int) -> str:
-        given = self._inputs[number].text
-        text = self._labels[number] or Path(given).name or given
+        from aumer.cli.outputs import called
+
+        text = called(self._inputs[number], self._labels[number])
         return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
 
     def _fail(self, number: int, error: Exception) -> None:
+        from aumer.cli.outputs import saying_of_which
+
         given = self._inputs[number]
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.worded(error)
-            # Where several have one name, a path tells which it is.
-            name = self._labels[number] or Path(given.text).name
-            named = given.text in reason or name in reason
-            self._console.error(reason if named else f"{given.text}: {reason}")
+            self._console.error(saying_of_which(given, self._labels[number], reason))
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
             self._console.error(reason)
