@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aumer import strict
 from aumer.errors import UsageError
 from aumer.evaluation.matching import match
 from aumer.files import StrPath, check_target
@@ -114,8 +115,7 @@ def run(
     Raises:
         UsageError: a negative seed, a file that exists, or a folder that cannot be written.
     """
-    if seed < 0:
-        raise UsageError(f"seed must be 0 or more; found {seed}")
+    strict.require(seed >= 0, "seed", seed, "0 or more")
     place = Path(FOLDER if folder is None else folder)
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,9 @@ _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
 #: Least share of frames with a usable face, by default.
 MIN_COVERAGE = 0.1
 
+#: Analysed frames further apart hold two of a micro-expression of a quarter of a second, or fewer.
+_SPARSE_S = 0.11
+
 #: Called with the name of each intermediate value and the value.
 Hook = Callable[[str, Any], None]
 SettingsLike = Settings | str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None
@@ -279,6 +282,11 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
             f"measured in {features.valid.mean():.0%} of the rows: expressions in the rest are "
             "missed. Cuts, frames more than motion.max_gap_s apart and poor pictures do that"
         )
+    if len(track) > 2 and (apart := float(np.median(np.diff(track.times)))) > _SPARSE_S:
+        notes.append(
+            f"its frames lie {apart:.2g} s apart: what is over in less is not seen, and of longer "
+            "expressions some are missed, too. Micro-expressions take 25 frames a second or more"
+        )
     if track.turned:
         notes.append(
             f"the picture is turned by {track.turned} degrees clockwise; it was analysed upright, "
@@ -317,9 +325,10 @@ def require_face(analysis: Analysis, settings: Settings, min_coverage: float) ->
             fixes=("leave `face` out for the largest", "ask for another number"),
         )
     if track.coverage < min_coverage or not track.valid.any():
+        least = f"at least {min_coverage:.0%} and one frame are" if min_coverage else "one is"
         raise NoFaceError(
             f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "
-            f"({track.coverage:.0%}), and at least {min_coverage:.0%} and one frame are needed. "
+            f"({track.coverage:.0%}), and {least} needed. "
             "Nothing is said about expressions",
             fixes=(
                 "check that a face is in view and large enough (`face.min_eye_distance`)",

@@ -90,7 +90,8 @@ def assignment(text: str) -> tuple[str, Any]:
     """What ``--set`` takes: ``motion.rate=60`` -> ("motion.rate", 60), the path and its value.
 
     The value is as TOML writes it. What is no TOML is a text, for shells take the quotes that TOML
-    wants: ``motion.flow=dis``, ``ends=apex+20``. But broken lists, tables and texts are refused.
+    wants: ``motion.flow=dis``, ``ends=apex+20``; ``.3`` and ``3.`` are numbers. But
+    broken lists, tables and texts are refused.
 
     Raises:
         ConfigError: no path, no value, or more than one.
@@ -105,6 +106,8 @@ def assignment(text: str) -> tuple[str, Any]:
         ValueError,
         RecursionError,
     ) as error:  # besides TOML's own: digits, brackets without end
+        if re.fullmatch(r"[+-]?(\.\d+|\d+\.)([eE][+-]?\d+)?", value):
+            return path, float(value)  # TOML wants a digit on either side of the point
         if value and value[0] not in "[{\"'" and "\n" not in value:
             return path, value
         raise ConfigError(

@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("aumer", deadline=None)
+settings.load_profile("aumer")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file whose picture stands still from .3 s on."""
     path = tmp_path_factory.mktemp("frozen") / "frozen.avi"
     frames = film(np.arange(9) / 30, scale=1.5, window=(130, 20, 320, 210), noise=1.0)
-    frames = np.concatenate([frames, np.repeat(frames[-1:], 36, axis=0)])
+    frames = np.concatenate([frames, np.repeat(frames[-1:], 66, axis=0)])
     height, width = frames.shape[1:3]
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 30, (width, height))
     for frame in frames:
@@ -74,6 +75,26 @@ def test_what_the_reader_says_is_of_the_result(frozen: Path, tmp_path: Path) -> 
     results.append(SpotResult.from_json(results[0].to_json()))
     for result in results:  # from the cache as well, and from a file
         assert ["the picture freezes at" in note for note in result.notes] == [True]
+
+
+def test_what_was_said_before_an_interruption_is_of_the_result_too(
+    frozen: Path, tmp_path: Path
+) -> None:
+    """The frames of a chunk that is kept are not looked at again, and raise no second warning."""
+
+    def stop(done: int, _: int | None) -> None:
+        if done > 70:
+            raise KeyboardInterrupt
+
+    def run(**options: Any) -> tuple[str, ...]:
+        pieces = {"face": {"restart_s": 1.0}}  # the second one sees the picture freeze
+        return aumer.spot(frozen, model="rules", settings=pieces, cache=tmp_path, **options).notes
+
+    with pytest.raises(KeyboardInterrupt):
+        run(progress=stop)
+    assert len(list(tmp_path.glob("*.part/*.npz"))) == 2
+    for _ in range(2):  # resumed, and whole
+        assert ["the picture freezes at" in note for note in run()] == [True]
 
 
 def test_of_a_prediction_too(frozen: Path) -> None:

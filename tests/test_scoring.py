@@ -63,6 +63,7 @@ def test_results_find_their_video_in_the_truth(truth: Path) -> None:
     table = report.per_video().set_index("video")
     assert table.loc["a/film.mp4", ["subject", "macro_tp", "overall_f1"]].tolist() == ["a", 1, 1.0]
     assert table.loc["b/other.mp4", ["micro_fp", "micro_fn"]].tolist() == [1, 1]
+    assert table["macro_f1"].isna().tolist() == [False, True]  # nothing of the kind is undefined
     one = aumer.evaluate(results[0], truth, fps=30.0)
     assert one.counts() == Counts(1, 0, 1)
     assert one.boundary_errors("macro", unit="ms")["onset"].bias == pytest.approx(5 / 0.03)

@@ -14,7 +14,7 @@ CHANGES, compared, cut = stability.CHANGES, stability.compared, stability.cut
 def test_what_survives_a_harmless_change() -> None:
     film = Film(np.zeros((100, 2, 2, 3), np.uint8), 10.0)
     before = [Spotted("macro", 0.0, 1.0), Spotted("micro", 4.0, 5.0), Spotted("micro", 8.0, 9.0)]
-    assert compared(before, before, film) == (3, 3, 0)
+    assert compared(before, before, film).counts == (3, 3, 0)
     later = cut(0.2)(film)
     assert (later.start_s, len(later.frames), later.end_s) == (0.2, 98, 10.0)
     after = [
@@ -23,8 +23,11 @@ def test_what_survives_a_harmless_change() -> None:
         Spotted("macro", 8.0, 9.0),  # of another kind, but nothing new
         Spotted("micro", 6.0, 6.5),
     ]
-    assert compared(before, after, later) == (3, 1, 1)
-    assert compared(before, [], cut(0.6)(film)) == (2, 0, 0)  # the first has lost more than half
+    found = compared(before, after, later)
+    assert found.counts == (3, 1, 1)
+    assert (list(found.lost), list(found.new)) == (before[1:], after[3:])
+    shorter = cut(0.6)(film)  # the first has lost more than half
+    assert compared(before, [], shorter).counts == (2, 0, 0)
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))

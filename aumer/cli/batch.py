@@ -115,6 +115,9 @@ class VideoBatch(Generic[F]):
         console: Console,
     ) -> None:
         self._inputs, self._work, self._outputs, self._console = inputs, work, outputs, console
+        from aumer.cli.outputs import distinct
+
+        self._labels = distinct(inputs)
         self._failures: list[_Failure] = []
         self._written: list[Path] = []
         self._done = self._micro = self._macro = 0
@@ -129,7 +132,7 @@ class VideoBatch(Generic[F]):
             except Exception as error:
                 if interrupted(error):
                     raise KeyboardInterrupt from error
-                self._fail(given, error)
+                self._fail(number, error)
                 self._outputs.list_inputs(number, error)
                 continue
             finally:
@@ -192,14 +195,18 @@ class VideoBatch(Generic[F]):
         return self._done + len(self._failures)
 
     def _title(self, number: int) -> str:
-        text = Path(self._inputs[number].text).name or self._inputs[number].text
+        from aumer.cli.outputs import called
+
+        text = called(self._inputs[number], self._labels[number])
         return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
 
-    def _fail(self, given: Input, error: Exception) -> None:
+    def _fail(self, number: int, error: Exception) -> None:
+        from aumer.cli.outputs import saying_of_which
+
+        given = self._inputs[number]
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.worded(error)
-            named = given.text in reason or Path(given.text).name in reason
-            self._console.error(reason if named else f"{given.text}: {reason}")
+            self._console.error(saying_of_which(given, self._labels[number], reason))
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
             self._console.error(reason)

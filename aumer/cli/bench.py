@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.cli import bench_run
 from aumer.cli.console import Console
+from aumer.cli.options import IOU, POSITIVE, seed, whole
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         help="CSV of all evaluated videos (video and, if wanted, subject, fps); without it a video "
         "with neither truth nor prediction is not known",
     )
-    parser.add_argument("--fps", type=float, metavar="N", help="frame rate, for errors in ms")
+    parser.add_argument("--fps", type=POSITIVE, metavar="N", help="frame rate, for errors in ms")
     for what in ("predictions", "truth"):
         parser.add_argument(
             f"--{what}-first-frame",
@@ -90,7 +91,7 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_rules(rules: Any) -> None:
-    rules.add_argument("--iou", type=float, help="overlap of a hit (default: 0.5)")
+    rules.add_argument("--iou", type=IOU, help="overlap of a hit (default: 0.5)")
     rules.add_argument(
         "--comparison", metavar="OP", help="whether the IoU must be '>=' (default) or '>' than that"
     )
@@ -119,11 +120,11 @@ def _add_more(more: Any) -> None:
     )
     more.add_argument(
         "--bootstrap",
-        type=int,
+        type=whole,
         metavar="N",
         help="95 %% intervals from N resamples of the subjects",
     )
-    more.add_argument("--seed", type=int, default=0, help="of the resamples (default: 0)")
+    more.add_argument("--seed", type=seed, default=0, help="of the resamples (default: 0)")
     more.add_argument(
         "--against",
         metavar="PREDICTIONS",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.cli import bench_report
 from aumer.cli.console import Console
-from aumer.cli.options import add_set, assignment, changed_settings
+from aumer.cli.options import add_set, assignment, changed_settings, whole
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ def _add_changes(rules: Any) -> None:
 
 
 def _add_where(where: Any) -> None:
-    where.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
+    where.add_argument(
+        "--workers", type=whole, default=1, metavar="N", help="processes; default: 1"
+    )
     where.add_argument("--backend", default="local", metavar="NAME", help="local (default) or dask")
     where.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the Dask cluster")
     where.add_argument(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
@@ -20,6 +19,7 @@ from aumer.cli.options import (
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
 
 if TYPE_CHECKING:
+    from aumer.cli.inputs import Input
     from aumer.results import Prediction
 
 _EPILOG = """\
@@ -100,14 +100,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     cache = cache_folder(args)
 
     from aumer.classification import classify
-    from aumer.cli.outputs import distinct
+    from aumer.cli.outputs import called, distinct
     from aumer.session import load_recognizer
 
     recognizer = load_recognizer(args.recognizer)
     rows: list[Prediction] = []
     codes: list[int] = []
     for given, name in zip(inputs, distinct(inputs), strict=True):
-        console.start(Path(given.text).name or given.text)
+        console.start(called(given, name))
         try:
             found = classify(
                 given.source,
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 settings=settings,
             )
         except Exception as error:
-            codes.append(_failed(given.text, error, console))
+            codes.append(_failed(given, name, error, console))
             continue
         finally:
             console.finish()
@@ -140,15 +140,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return codes[0] if len(codes) == len(inputs) and len(set(codes)) == 1 else EXIT_PARTIAL
 
 
-def _failed(text: str, error: Exception, console: Console) -> int:
+def _failed(given: Input, name: str | None, error: Exception, console: Console) -> int:
+    from aumer.cli.outputs import saying_of_which
+
     if interrupted(error):
         raise KeyboardInterrupt from error
     if isinstance(error, AumerError):
-        reason = console.worded(error)
-        named = text in reason or Path(text).name in reason
-        console.error(reason if named else f"{text}: {reason}")
+        console.error(saying_of_which(given, name, console.worded(error)))
         return error.exit_code
-    console.bug(error, where=f"{text}: ")
+    console.bug(error, where=f"{given.text}: ")
     return EXIT_BUG
 
 

@@ -45,6 +45,20 @@ def whole(text: str) -> int:
     return int(text)
 
 
+#: Argparse types of numbers, as several commands have them.
+POSITIVE = real("a number above 0", lambda x: x > 0)
+SECONDS = real("0 or more seconds", lambda x: x >= 0)
+SHARE = real("a share from 0 to 1", lambda x: 0 <= x <= 1)
+IOU = real("above 0 and at most 1", lambda x: 0 < x <= 1)
+
+
+def seed(text: str) -> int:
+    """An argparse type: a whole number of 0 or more, below what torch takes."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more; found {text!r}")
+    return int(text)
+
+
 def sensitivity(text: str) -> str:
     """An argparse type: a sensitivity of the rules by name, or false alarms a minute."""
     names = ("low", "normal", "high")  # aumer.config.SENSITIVITIES, which help must not import
@@ -76,10 +90,9 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_range(parser: argparse.ArgumentParser) -> None:
     """``--start``, ``--end`` and ``--fps``; `check_range` complains of them."""
-    seconds = real("0 or more seconds", lambda x: x >= 0)
     add = parser.add_argument
-    add("--start", type=seconds, metavar="S", help="analyse from this time on, in seconds")
-    add("--end", type=seconds, metavar="S", help="... and before this time")
+    add("--start", type=SECONDS, metavar="S", help="analyse from this time on, in seconds")
+    add("--end", type=SECONDS, metavar="S", help="... and before this time")
     add_fps(parser)
 
 
@@ -87,7 +100,7 @@ def add_fps(parser: argparse.ArgumentParser) -> None:
     """``--fps``."""
     parser.add_argument(
         "--fps",
-        type=real("a number above 0", lambda x: x > 0),
+        type=POSITIVE,
         metavar="N",
         help="frames per second of a folder; for a file it replaces the file's own times",
     )
@@ -111,7 +124,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--min-coverage",
-        type=real("a share from 0 to 1", lambda x: 0 <= x <= 1),
+        type=SHARE,
         metavar="SHARE",
         help="least share of the time in which motion is measured (default: 0.1)",
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
-from aumer.errors import UsageError
+from aumer.errors import AumerError, UsageError
 from aumer.files import atomic_write, check_target
 from aumer.results import (
     InputRow,
@@ -304,7 +304,10 @@ class Outputs:
             text = self._inputs[number].text
             outcomes = [outcome] if isinstance(outcome, Exception) else outcome
             name = self._listed[number][0].video
-            self._listed[number] = [InputRow.of(text, one, video=name) for one in outcomes]
+            said = self._console.worded(outcome) if isinstance(outcome, AumerError) else None
+            self._listed[number] = [
+                InputRow.of(text, one, video=name, reason=said) for one in outcomes
+            ]
         content = inputs_csv(row for rows in self._listed for row in rows)
         for path in self._plan.listed:
             # The file is there after the first time, and is ours.
@@ -360,6 +363,17 @@ def distinct(inputs: Iterable[Input]) -> list[str | None]:
     names = [Path(i.text).name for i in inputs]
     count = Counter(names)
     return [i.text if count[name] > 1 else None for i, name in zip(inputs, names, strict=True)]
+
+
+def called(given: Input, label: str | None) -> str:
+    """What an input is called where all are told of: its name, or what `distinct` says of it."""
+    return label or Path(given.text).name or given.text
+
+
+def saying_of_which(given: Input, label: str | None, reason: str) -> str:
+    """An error's words, with the input before them where they do not name it."""
+    named = given.text in reason or called(given, label) in reason
+    return reason if named else f"{given.text}: {reason}"
 
 
 def _csv(result: SpotResult) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console
+from aumer.cli.options import POSITIVE, SECONDS, SHARE, seed, whole
 from aumer.errors import EXIT_OK, UsageError
 from aumer.names import expanded, is_folder
 
@@ -47,7 +48,7 @@ def add_demo_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description="Films a simulated face for 20 seconds, spots in the film, prints truth beside "
         "prediction, and writes film, tables and timeline.",
     )
-    demo.add_argument("--seed", type=int, default=0, help="draws the performance (default: 0)")
+    demo.add_argument("--seed", type=seed, default=0, help="draws the performance (default: 0)")
     demo.add_argument("-o", "--output", metavar="DIR", help="folder (default: ./aumer-demo)")
     demo.add_argument("--open", action="store_true", help="show picture and film when done")
     demo.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -63,9 +64,9 @@ def _add_features(actions: Any, common: argparse.ArgumentParser) -> None:
         "the number of videos and expressions.",
     )
     parser.add_argument("folder", metavar="DIR", help="where to write; made if it is missing")
-    parser.add_argument("--subjects", type=int, default=10, help="default: 10")
-    parser.add_argument("--videos", type=int, default=1, help="of each subject; default: 1")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of each video; default: 3")
+    parser.add_argument("--subjects", type=whole, default=10, help="default: 10")
+    parser.add_argument("--videos", type=whole, default=1, help="of each subject; default: 1")
+    parser.add_argument("--minutes", type=POSITIVE, default=3.0, help="of each video; default: 3")
     parser.add_argument("--level", default="medium", help="easy, medium (default) or hard")
     parser.add_argument("--layout", default="aumer", help="aumer (default) or feature_segment")
     parser.add_argument(
@@ -93,18 +94,18 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help=".mp4, .mov, .mkv, .avi, or a new folder")
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=POSITIVE,
         help="of each film; default: 20, or the recording's. A longer film plays its recording to "
         "and fro, a shorter one shows a part, drawn by the seed",
     )
-    parser.add_argument("--fps", type=float, help="default: 30, or the recording's")
+    parser.add_argument("--fps", type=POSITIVE, help="default: 30, or the recording's")
     parser.add_argument("--size", metavar="WxH", help="default: 640x480, or the recording's")
     parser.add_argument(
         "--portrait", metavar="IMAGE", help="a neutral frontal face (default: NASA's astronaut)"
     )
     parser.add_argument(
         "--films",
-        type=int,
+        type=whole,
         default=1,
         help="films of a data set (OUT without suffix), or of each recording; default: 1",
     )
@@ -120,24 +121,32 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
         "folder of frames; repeatable for a data set, where each is a subject",
     )
     parser.add_argument(
-        "--from", type=float, dest="start", metavar="S", help="where a recording becomes neutral"
+        "--from", type=SECONDS, dest="start", metavar="S", help="where a recording becomes neutral"
     )
     parser.add_argument(
-        "--to", type=float, dest="stop", metavar="S", help="where it ceases to be; default: its end"
+        "--to",
+        type=SECONDS,
+        dest="stop",
+        metavar="S",
+        help="where it ceases to be; default: its end",
     )
     parser.add_argument(
         "--amplitude",
-        type=float,
+        type=POSITIVE,
         metavar="X",
         help="with --neutral: how far every micro-expression moves the ROI that it moves furthest, "
         "in outer-eye distances (real ones: .003 to .03), instead of sizes as CASME II's",
     )
     parser.add_argument(
-        "--strength", type=float, default=1.0, metavar="X", help="factor of all sizes; default: 1"
+        "--strength",
+        type=POSITIVE,
+        default=1.0,
+        metavar="X",
+        help="factor of all sizes; default: 1",
     )
     parser.add_argument(
         "--held",
-        type=float,
+        type=SHARE,
         metavar="SHARE",
         help="of the micro-expressions, this share begins while a macro-expression is held, in the "
         "other half of the face (default: inside one as often as in the data sets)",
@@ -148,9 +157,9 @@ def _add_video(actions: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_timeline(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="draws everything (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="draws everything (default: 0)")
     parser.add_argument(
-        "--rate", type=float, metavar="N", help="expressions a minute (default: the data sets')"
+        "--rate", type=POSITIVE, metavar="N", help="expressions a minute (default: the data sets')"
     )
     parser.add_argument(
         "--table",
@@ -159,7 +168,7 @@ def _add_timeline(parser: argparse.ArgumentParser) -> None:
         "type_idx (1 macro, 2 micro), au; drawing options then say nothing",
     )
     parser.add_argument(
-        "--table-fps", type=float, metavar="N", help="frames a second that the table counts in"
+        "--table-fps", type=POSITIVE, metavar="N", help="frames a second that the table counts in"
     )
     parser.add_argument(
         "--lengths", metavar="CSV", help="with --table: frames of each video (video, n_frames)"
@@ -221,8 +230,6 @@ def _features(args: argparse.Namespace, console: Console) -> int:
 def _video(args: argparse.Namespace, console: Console) -> int:
     import aumer
 
-    if args.films < 1:
-        raise UsageError(f"--films must be 1 or more; found {args.films}")
     if args.neutral:
         why = "says nothing with --neutral, which takes the recording as it is: leave it out"
         _refuse(args, why, "portrait", "size", "no_nuisance")

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from aumer.cli.console import Console
-from aumer.cli.options import add_set
+from aumer.cli.options import add_set, seed
 from aumer.errors import EXIT_OK, UsageError
 
 _EPILOG = """\
@@ -70,7 +70,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", metavar="CONFIG", help="TOML file, see below")
     add("-o", "--output", metavar="DIR", help="folder for the weights, instead of the file's")
-    add("--seed", type=int, metavar="N", help="instead of the file's")
+    add("--seed", type=seed, metavar="N", help="instead of the file's")
     add("--device", metavar="NAME", help="as torch names it, instead of the file's")
     add(
         "--augment-neutral",

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from aumer import strict
 from aumer.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
@@ -52,12 +53,13 @@ def draws(subjects: int, replicates: int, seed: int) -> Integers:
     """(replicates, subjects): how often each subject is in each resample of as many subjects.
 
     Raises:
-        UsageError: fewer than two subjects or than one replicate.
+        UsageError: fewer than two subjects or than one replicate, or a negative seed.
     """
     if subjects < 2:
         raise UsageError(f"a bootstrap over subjects needs two or more; found {subjects}")
     if replicates < 1:
         raise UsageError(f"a bootstrap needs one replicate or more; found {replicates}")
+    strict.require(seed >= 0, "seed", seed, "0 or more")
     rng = np.random.default_rng(seed)
     return rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=replicates)
 

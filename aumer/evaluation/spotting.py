@@ -235,7 +235,10 @@ class SpottingReport(Report):
         return table
 
     def per_video(self) -> pd.DataFrame:
-        """One row for each video: subject, video, and tp, fp, fn, f1 of each kind and overall."""
+        """One row for each video: subject, video, and tp, fp, fn, f1 of each kind and overall.
+
+        An F1 is NaN as in `per_subject`.
+        """
         import pandas as pd
 
         columns: dict[str, Any] = {
@@ -246,7 +249,7 @@ class SpottingReport(Report):
             counts = _of_kind(self.table, kind)
             for j, what in enumerate(("tp", "fp", "fn")):
                 columns[f"{name}_{what}"] = counts[:, j]
-            columns[f"{name}_f1"] = f1_of(counts)
+            columns[f"{name}_f1"] = np.where(counts.any(1), f1_of(counts), np.nan)
         table: pd.DataFrame = pd.DataFrame(columns)
         return table
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.identity import recorded
 from aumer.learning.checkpoint import State, load_state, save_state
 from aumer.learning.machine import Machine
 from aumer.learning.settings import LearningSettings
@@ -61,6 +62,11 @@ class LearningTask(ABC, Generic[B]):
     @abstractmethod
     def facts(self) -> Mapping[str, Any]:
         """All that the run depends on, plain: a checkpoint of other facts is of another run."""
+
+    def parts(self) -> tuple[tuple[str, Any], ...]:
+        """Kind and part of all code that learns; of what is not aumer's own, a checkpoint knows
+        which it was (`aumer.identity`)."""
+        return ("task", type(self)), ("network", type(self.net))
 
     @abstractmethod
     def torch_seed(self, epoch: int, rank: int) -> int | None:
@@ -131,7 +137,7 @@ class _Run(Generic[B]):
         self.best: dict[str, Tensor] | None = None
 
     def go(self, checkpoint: Path | None, callbacks: Sequence[Callback]) -> None:
-        known = "" if checkpoint is None else digest(self.task.facts())
+        known = "" if checkpoint is None else _known(self.task)
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint, known)
         for epoch in range(len(self.log), self.settings.epochs):
@@ -216,14 +222,20 @@ class _Run(Generic[B]):
         state = load_state(path)
         if state.digest != known:
             raise UsageError(
-                f"{path} is the checkpoint of another run: data, settings, network, graph or seed "
-                "differ. Give another file, or delete it to begin anew"
+                f"{path} is the checkpoint of another run: data, settings, network, graph, seed or "
+                "code of yours differ. Give another file, or delete it to begin anew"
             )
         self.net.load_state_dict(state.weights)
         self.optimizer.load_state_dict(state.optimizer)
         self.log, self.best = list(state.log), state.best
         if state.generator is not None:
             torch.set_rng_state(state.generator)
+
+
+def _known(task: LearningTask[Any]) -> str:
+    """Names the run, for its checkpoint."""
+    parts = recorded(task.parts())
+    return digest({**task.facts(), **({"parts": parts} if parts else {})})
 
 
 def _optimizer(groups: list[dict[str, Any]], settings: LearningSettings) -> torch.optim.Optimizer:

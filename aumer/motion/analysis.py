@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -249,6 +249,7 @@ def analyse_all(
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
         before = cache.get(done - 1) if done else None
+        earlier = _notes(before or {})
         for frame in lead.through(decoded):
             if frame.index not in looked:
                 if watch is not None and watch.wants(frame.index):
@@ -259,7 +260,7 @@ def analyse_all(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces, tracker.mixed_since)
-                arrays, state = chunk.arrays(), tracker.state()
+                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, said)
                 cache.put(done, arrays, state)
                 before = {**arrays, **state}
                 done += 1
@@ -273,13 +274,13 @@ def analyse_all(
                 watch.see(frame, None if face is None else face.landmarks)
         lead.check()
         if len(chunk):
-            cache.put(done, chunk.arrays(), tracker.state())
+            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, said))
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     parts = [cache.get(number) for number in range(done)]
     joined = _join(parts, clock, reader.info, settings)
-    found = tuple(replace(one, notes=once(said)) for one in joined)
+    found = tuple(replace(one, notes=once(earlier, said)) for one in joined)
     cache.finish(_pack(found))
     return found
 
@@ -618,7 +619,7 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
     features, track = found[0].features, found[0].track
     return {
         "video": np.array(json.dumps(found[0].video.to_dict())),
-        "notes": np.array(json.dumps(found[0].notes)),
+        **_noted(found[0].notes),
         "rois": np.array(features.rois),
         "rate": np.array(features.rate),
         "eye_distance": np.array(features.eye_distance),
@@ -650,7 +651,16 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
             turned=turned,
         )
         video = VideoInfo(**json.loads(str(arrays["video"])))
-        # Files of before there were notes lack them.
-        notes = tuple(json.loads(str(arrays["notes"]))) if "notes" in arrays else ()
-        found.append(Analysis(video, _with_signs(features, track), track, numbers, notes))
+        signed = _with_signs(features, track)
+        found.append(Analysis(video, signed, track, numbers, _notes(arrays)))
     return tuple(found)
+
+
+def _noted(*notes: Iterable[str]) -> Arrays:
+    """What was warned of so far, for a file."""
+    return {"notes": np.array(json.dumps(once(*notes)))}
+
+
+def _notes(arrays: Arrays) -> tuple[str, ...]:
+    # Files of before there were notes lack them.
+    return tuple(json.loads(str(arrays["notes"]))) if "notes" in arrays else ()

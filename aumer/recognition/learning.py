@@ -123,6 +123,7 @@ def learn(
     device: str | torch.device = "cpu",
     checkpoint: StrPath | None = None,
     about: Mapping[str, Any] | None = None,
+    parts: Sequence[tuple[str, Any]] = (),
     callbacks: Sequence[Callback] = (),
 ) -> Learned:
     """Train `net` in place; it is left on the CPU in eval mode, torch's own generator as it was.
@@ -131,6 +132,8 @@ def learn(
         net: called with what `Material.load` gives; returns (n, classes) logits.
         checkpoint: a file; written after every epoch and, where it is there, gone on from.
         about: further plain values that a checkpoint must agree in (the network's configuration).
+        parts: kind and part of further code that it must agree in (the recogniser's class), where
+            that is not aumer's own; see `aumer.identity`. Network and material are among them.
 
     Raises:
         UsageError: fewer than two clips to train on, a checkpoint of another run, or numbers that
@@ -153,6 +156,7 @@ def learn(
         seed,
         Machine(device, mixed_precision=settings.mixed_precision),
         dict(about or {}),
+        tuple(parts),
     )
     log = engine.train(task, settings, seed=seed, checkpoint=checkpoint, callbacks=callbacks)
     return Learned(log, inner, time.perf_counter() - begun)
@@ -198,10 +202,12 @@ class _Recognition(LearningTask[_Batch]):
         seed: int,
         machine: Machine,
         about: Mapping[str, Any],
+        parts: tuple[tuple[str, Any], ...],
     ) -> None:
         self.net, self.machine = net, machine
         self._material, self._classes, self._settings = material, classes, settings
-        self._rows, self._inner, self._seed, self._about = rows, inner, seed, about
+        self._rows, self._inner, self._seed = rows, inner, seed
+        self._about, self._parts = about, parts
         self._weights = torch.ones(classes)  # of this epoch's samples
 
     def facts(self) -> dict[str, Any]:
@@ -212,6 +218,9 @@ class _Recognition(LearningTask[_Batch]):
             "material": self._material.digest(),
             "about": self._about,
         }
+
+    def parts(self) -> tuple[tuple[str, Any], ...]:
+        return (*super().parts(), ("material", type(self._material)), *self._parts)
 
     def torch_seed(self, epoch: int, rank: int) -> int:
         mixed = np.random.SeedSequence([self._seed, epoch, rank])

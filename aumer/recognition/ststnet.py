@@ -123,7 +123,7 @@ class StstNetRecognizer(Recognizer):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.net = StstNet(len(clips.classes))
-            task = _Maps(self.net, clips, settings, self.seed)
+            task = _Maps(self.net, clips, settings, self.seed, type(self))
             self.log = engine.train(
                 task, settings, seed=self.seed, checkpoint=checkpoint, callbacks=callbacks
             )
@@ -172,8 +172,10 @@ class _Maps(LearningTask[Tensor]):
     it is set once, before the network is made. Of several processes, which must agree on the order
     and not on the dropout, each epoch has its own."""
 
-    def __init__(self, net: StstNet, clips: Clips, settings: LearningSettings, seed: int) -> None:
-        self.net, self.machine = net, Machine()
+    def __init__(
+        self, net: StstNet, clips: Clips, settings: LearningSettings, seed: int, made_by: type
+    ) -> None:
+        self.net, self.machine, self._made_by = net, Machine(), made_by
         self._x, self._y = _tensor(clips.inputs), torch.from_numpy(clips.labels)
         counts = torch.bincount(self._y, minlength=len(clips.classes)).clamp(min=1)
         self._weights = len(self._y) / (len(clips.classes) * counts.float())
@@ -182,6 +184,9 @@ class _Maps(LearningTask[Tensor]):
     def facts(self) -> dict[str, Any]:
         maps = weights.digest({"x": self._x.numpy(), "y": self._y.numpy()})
         return {"settings": self._settings.to_dict(), "seed": self._seed, "maps": maps}
+
+    def parts(self) -> tuple[tuple[str, Any], ...]:
+        return (*super().parts(), ("recognizer", self._made_by))
 
     def torch_seed(self, epoch: int, rank: int) -> int | None:
         if self.machine.count == 1:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Estimate, interval
-from aumer.evaluation.interface import ROWS
+from aumer.evaluation.interface import ROWS, UNDEFINED, ratios
 from aumer.evaluation.matching import match_matrix
 from aumer.evaluation.rows import Case, PredictedInterval, VideoKey, prepare
 from aumer.evaluation.spotting import SpottingReport, f1_of
@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 
 #: So many videos get a strip: those with the most mistakes.
 _STRIPS = 10
+#: Its place among `ratios`.
+_F1 = 2
 
 
 def spotting_facts(run: SpottingRun) -> list[str]:
@@ -41,7 +43,8 @@ def spotting_facts(run: SpottingRun) -> list[str]:
         facts.append(f"{group.dataset}: F1 {', '.join(estimates)} ({group.selection}{label})")
         facts.append(
             f"{group.dataset}: {len(group.reports[0].videos)} videos of "
-            f"{len(group.reports[0].subjects)} subjects; truths: {truths}"
+            f"{len(group.reports[0].subjects)} subjects; truths: {truths}; left out: "
+            f"{_of_seeds([report.left_out() for report in group.reports])}"
         )
     return list(dict.fromkeys(facts))
 
@@ -114,12 +117,17 @@ class _Group:
 
         return interval(counts, mean, replicates=2000, level=0.95, seed=0)
 
-    def mean(self, kind: Kind | None, what: str = "f1") -> float:
-        return float(np.mean([getattr(c, what) for c in self.counts(kind)]))
+    def mean(self, kind: Kind | None, what: int) -> float | None:
+        """Over the seeds, one of `ratios`; `None` where it divides nothing by nothing."""
+        found = [ratio for c in self.counts(kind) if (ratio := ratios(c)[what]) is not None]
+        return float(np.mean(found)) if found else None
 
     def text(self, kind: Kind | None) -> str:
+        mean = self.mean(kind, _F1)
+        if mean is None:
+            return UNDEFINED
         found = self.estimate(kind, f1_of)
-        return f"{self.mean(kind):.4f}" if found is None else str(found)
+        return f"{mean:.4f}" if found is None else str(found)
 
 
 def _groups(run: SpottingRun) -> list[_Group]:
@@ -160,20 +168,25 @@ def _scores(group: _Group) -> Iterator[Block]:
             row: list[Cell] = [name]
             if len(group.seeds) > 1:
                 row.append(one.seed)
-            rows.append([*row, counts.tp, counts.fp, counts.fn])
-            rows[-1] += [counts.precision, counts.recall, counts.f1]
+            assert one.report is not None
+            shares, left_out = ratios(counts), one.report.left_out(kind)
+            rows.append([*row, counts.tp, counts.fp, counts.fn, *shares, left_out])
     seeds = ["seed"] if len(group.seeds) > 1 else []
     yield TableBlock(
-        ("kind", *seeds, "TP", "FP", "FN", "precision", "recall", "F1"),
+        ("kind", *seeds, "TP", "FP", "FN", "precision", "recall", "F1", "left out"),
         rows,
         f"{said}: {group.selection}. Counts are pooled over all videos and divided once. "
         f"Rules: {group.reports[0].describe()}.",
     )
-    measures = (("precision", _precision), ("recall", _recall), ("f1", f1_of))
     intervals: list[list[Cell]] = []
     for name, kind in ROWS:
-        found = [(group.mean(kind, what), group.estimate(kind, f)) for what, f in measures]
-        texts = [f"{m:.4f} [{e.low:.4f}, {e.high:.4f}]" if e else f"{m:.4f}" for m, e in found]
+        texts: list[Cell] = []
+        for what, measure in enumerate((_precision, _recall, f1_of)):
+            mean, e = group.mean(kind, what), group.estimate(kind, measure)
+            if mean is None or e is None:
+                texts.append(mean if mean is None else f"{mean:.4f}")
+            else:
+                texts.append(f"{mean:.4f} [{e.low:.4f}, {e.high:.4f}]")
         intervals.append([name, *texts])
     over = f"Means over {len(group.seeds)} seeds" if len(group.seeds) > 1 else "The same"
     yield TableBlock(
@@ -183,6 +196,11 @@ def _scores(group: _Group) -> Iterator[Block]:
         "subjects; one subject alone has no interval.",
     )
     yield _by_subject(group, said)
+
+
+def _of_seeds(texts: Sequence[str]) -> str:
+    """One text where all seeds have the same."""
+    return texts[0] if len(set(texts)) == 1 else "; ".join(texts) + " (by seed)"
 
 
 def _by_subject(group: _Group, said: str) -> TableBlock:

@@ -42,7 +42,7 @@ class InputRow:
         video: its name in the table of expressions.
         face: the face's number, where each has its own result.
         reason: why it is not "ok".
-        coverage: share of the analysed frames with a usable face.
+        coverage: share of the time in which motion was measured.
         frames: that were analysed.
         fps: frames per second of the video, as far as it says so.
         micro, macro: numbers of expressions.
@@ -61,7 +61,12 @@ class InputRow:
 
     @classmethod
     def of(
-        cls, given: object, outcome: SpotResult | BaseException | None, *, video: str | None = None
+        cls,
+        given: object,
+        outcome: SpotResult | BaseException | None,
+        *,
+        video: str | None = None,
+        reason: str | None = None,
     ) -> InputRow:
         """The row of an input.
 
@@ -69,6 +74,7 @@ class InputRow:
             given: the input, as `aumer.spot` takes it.
             outcome: its result; or the error that it ended with; None if it was not analysed.
             video: its name in the table of expressions, if not the result's.
+            reason: the error in other words than its own, such as a command's.
         """
         text = printable(str(given))
         if isinstance(outcome, SpotResult):
@@ -86,7 +92,7 @@ class InputRow:
         name = printable(video or text)
         if outcome is None:
             return cls(text, name)
-        reason = " ".join(str(outcome).split()) or type(outcome).__name__
+        reason = " ".join((reason or str(outcome)).split()) or type(outcome).__name__
         return cls(text, name, _status(outcome), printable(reason))
 
 

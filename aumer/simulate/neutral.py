@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aumer import strict
 from aumer.config import FaceSettings, load_settings
 from aumer.errors import NoFaceError, UsageError, VideoError
 from aumer.face.track import FaceTracker, TrackedFace
@@ -264,10 +265,11 @@ class NeutralFilm:
             recording the part that is shown.
 
     Raises:
-        UsageError: the performance holds no frame.
+        UsageError: the performance holds no frame, or a negative seed.
     """
 
     def __init__(self, neutral: Neutral, timeline: Timeline, seed: int = 0) -> None:
+        strict.require(seed >= 0, "seed", seed, "0 or more")
         self.neutral, self.timeline, self.seed = neutral, timeline, seed
         self.fps = neutral.fps
         self.count = frame_count(timeline, self.fps)

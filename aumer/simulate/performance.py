@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aumer import strict
 from aumer.errors import UsageError
 from aumer.simulate import nuisance as catalogue
 from aumer.simulate.anatomy import Action
@@ -101,9 +102,14 @@ class Pose:
 
 
 class Performance:
-    """All that moves, as a function of time: a timeline with the nuisances drawn by seed."""
+    """All that moves, as a function of time: a timeline with the nuisances drawn by seed.
+
+    Raises:
+        ConfigError: a negative seed.
+    """
 
     def __init__(self, timeline: Timeline, nuisance: Nuisance, seed: int) -> None:
+        strict.require(seed >= 0, "seed", seed, "0 or more")
         self.timeline, self.nuisance = timeline, nuisance
         streams = [np.random.default_rng([seed, stream]) for stream in range(7)]
         duration = timeline.duration_s

@@ -16,7 +16,6 @@ from aumer.errors import UsageError
 from aumer.evaluation.matching import count
 from aumer.files import StrPath
 from aumer.graph import AUGraph
-from aumer.identity import recorded
 from aumer.learning import engine
 from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
@@ -168,9 +167,7 @@ class _Spotting(LearningTask[Batch]):
 
     def facts(self) -> dict[str, Any]:
         net = cast(SpottingNetwork, self.net)
-        parts = recorded(self._settings.parts)
         return {
-            **({"parts": parts} if parts else {}),
             "settings": self._settings.to_dict(),
             "config": net.config.to_dict(),
             "graph": net.graph.digest,
@@ -178,6 +175,9 @@ class _Spotting(LearningTask[Batch]):
             "videos": _digest([*self._videos, *self._kept_out], self._settings),
             "inner": subjects_of(self._kept_out),
         }
+
+    def parts(self) -> tuple[tuple[str, Any], ...]:
+        return (*super().parts(), *self._settings.parts)
 
     def torch_seed(self, epoch: int, rank: int) -> int:
         return _mixed(self._seed, epoch, *([rank] if rank else []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
@@ -148,7 +149,7 @@ class FileSource:
                 pictures[0].width,
                 pictures[0].height,
                 others,
-                self.info.name,
+                _in_shell(self.info.name),
                 self._path.suffix,
             )
 
@@ -240,8 +241,13 @@ class _FreezeWatch:
                 "ffmpeg -i %s -vf scale=1280:720 one_size.mp4",
                 self._name,
                 self._since,
-                self._name,
+                _in_shell(self._name),
             )
+
+
+def _in_shell(name: str) -> str:
+    """A file's name as a command line takes it."""
+    return shlex.quote(printable(name))
 
 
 def _open_capture(path: Path) -> tuple[cv2.VideoCapture, tempfile.TemporaryDirectory[str] | None]:
@@ -302,7 +308,8 @@ def _check_odd(path: Path, capture: cv2.VideoCapture, image: ImageArray) -> None
     raise VideoError(
         f"{path}: its pictures of {image.shape[1]}x{image.shape[0]} px have an odd side, and this "
         "OpenCV cannot convert them: it gives the same empty picture for all. Write it with even "
-        f"sides first: ffmpeg -i {path.name} -vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' even.mp4"
+        f"sides first: ffmpeg -i {_in_shell(path.name)} "
+        "-vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' even.mp4"
     )
 
 
@@ -366,5 +373,5 @@ def _why_unreadable(path: Path, head: bytes) -> str:
     return (
         f"OpenCV finds no video in it that it can decode (it begins with {head[:8]!r}); it is "
         "damaged, holds no video, or needs another codec. Try: "
-        f"ffmpeg -i {path.name} -c:v libx264 -crf 16 readable.mp4"
+        f"ffmpeg -i {_in_shell(path.name)} -c:v libx264 -crf 16 readable.mp4"
     )

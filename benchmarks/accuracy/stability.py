@@ -1,6 +1,6 @@
 """Whether what is spotted survives what nobody can see.
 
-    python -m benchmarks.accuracy.stability [--model NAME] [--quick] [--save]
+    python -m benchmarks.accuracy.stability [--model NAME] [--quick] [--cache FOLDER] [--save]
 
 Each annotated video of the shared data is spotted as it is, and again after each of ten harmless
 changes: up to .2 s cut off its beginning, one frame, .1 s off its end, written by another codec,
@@ -11,7 +11,9 @@ that lose half are left out. The goal is .95 of all intervals in all changes. Wh
 them is counted, too. No constant of a spotter is chosen by this.
 
 Frames are taken at the mean rate of their video, changed or not, so that a codec's timestamps play
-no part. `--quick` takes the two shortest videos and four changes.
+no part. `--quick` takes the two shortest videos and four changes. All of them take most of an hour;
+with `--cache` the motion is kept, and a run that was cut short goes on where it stopped. A folder
+is for one state of the code: the key of what is kept knows aumer's version alone.
 """
 
 from __future__ import annotations
@@ -65,6 +67,9 @@ class Spotted:
         if offset - onset < 0.5 * (self.offset_s - self.onset_s):
             return None
         return Spotted(self.kind, onset, offset)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.onset_s:.2f}-{self.offset_s:.2f}"
 
     def like(self, other: Spotted) -> bool:
         """Whether the two are one expression."""
@@ -134,8 +139,8 @@ CHANGES: Mapping[str, Callable[[Film], Film]] = {
 QUICK = ("first .1 s", "first frame", "another codec", "1 % brighter")
 
 
-def spotted_in(film: Film, spotter: Spotter) -> list[Spotted]:
-    found = spotter(film.frames, fps=film.rate, min_coverage=0.0)
+def spotted_in(film: Film, spotter: Spotter, cache: str | None) -> list[Spotted]:
+    found = spotter(film.frames, fps=film.rate, min_coverage=0.0, cache=cache)
     return [
         Spotted(
             e.kind,
@@ -146,14 +151,38 @@ def spotted_in(film: Film, spotter: Spotter) -> list[Spotted]:
     ]
 
 
-def compared(before: Iterable[Spotted], after: list[Spotted], film: Film) -> tuple[int, int, int]:
-    """Of the intervals that the changed film still holds: how many there are, and survive; and how
-    many appear beside them."""
+@dataclass(frozen=True)
+class Compared:
+    """Of the intervals that a changed film still holds, how many there are and which are lost; and
+    which appear beside them."""
+
+    there: int
+    lost: tuple[Spotted, ...]
+    new: tuple[Spotted, ...]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many there are, how many survive, how many appear."""
+        return self.there, self.there - len(self.lost), len(self.new)
+
+
+def compared(before: Iterable[Spotted], after: list[Spotted], film: Film) -> Compared:
+    before = list(before)
     here = [left for one in before if (left := one.within(film)) is not None]
-    survived = sum(any(one.like(other) for other in after) for one in here)
+    lost = [one for one in here if not any(one.like(other) for other in after)]
     # Another kind in the same place is a loss, and no second fault.
-    new = sum(not any(_meet(one, other) for other in before) for one in after)
-    return len(here), survived, new
+    new = [one for one in after if not any(_meet(one, other) for other in before)]
+    return Compared(len(here), tuple(lost), tuple(new))
+
+
+def _detail(found: Compared, after: Iterable[Spotted]) -> str:
+    """Which intervals are lost, with what is there in their places, and which appear."""
+    words = []
+    for one in found.lost:
+        there = ", ".join(str(other) for other in after if _meet(one, other))
+        words.append(f"{one} became {there or 'nothing'}")
+    words += [f"{one} appears" for one in found.new]
+    return "; ".join(words)
 
 
 def _meet(one: Spotted, other: Spotted) -> bool:
@@ -169,6 +198,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--model", default="combined", help="spotter (default: combined)")
     parser.add_argument("--quick", action="store_true", help="two videos, four changes")
+    parser.add_argument("--cache", metavar="FOLDER", help="keep the motion here, and go on from it")
     arguments = parser.parse_args()
     report = Report(f"Intervals of {arguments.model} that survive harmless changes, IoU {IOU}")
     spotter = Spotter(model=arguments.model)
@@ -177,16 +207,21 @@ def main() -> None:
     if arguments.quick:
         names = sorted(names, key=lambda name: len(read_clip(name)))[:2]
     totals = {name: np.zeros(3, np.int64) for name in chosen}
+    details = []
     report.line(f"{'':22} intervals  survive (+ appear) " + ", ".join(chosen))
     for name in names:
         film = Film(np.stack(read_clip(name)), rate_of(name))
-        before = spotted_in(film, spotter)
+        before = spotted_in(film, spotter, arguments.cache)
         cells = []
         for what, change in chosen.items():
             made = change(film)
-            counts = compared(before, spotted_in(made, spotter), made)
-            totals[what] += counts
-            cells.append(f"{counts[1]}/{counts[0]}" + (f"+{counts[2]}" if counts[2] else ""))
+            after = spotted_in(made, spotter, arguments.cache)
+            found = compared(before, after, made)
+            there, survived, new = found.counts
+            totals[what] += found.counts
+            cells.append(f"{survived}/{there}" + (f"+{new}" if new else ""))
+            if found.lost or found.new:
+                details.append(f"{name}, {what}: {_detail(found, after)}")
         report.line(f"{name:22} {len(before):>9}  " + "  ".join(cells))
     report.line()
     for what, (there, survived, new) in totals.items():
@@ -194,6 +229,10 @@ def main() -> None:
         report.line(f"{what:18} {survived:>3} of {there:>3} survive ({share}), {new} appear")
     there, survived, new = sum(totals.values(), np.zeros(3, np.int64))
     share = survived / max(there, 1)
+    report.line()
+    for detail in details:
+        report.line(detail)
+    report.line()
     report.line(
         f"all: {survived} of {there} survive ({share:.3f}; goal {GOAL}: "
         f"{'reached' if share >= GOAL else 'not reached'}), {new} appear"

@@ -55,6 +55,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_failure_among_clips_of_one_name_says_which(
+    run: Any, weights: Path, videos: Path, tmp_path: Path
+) -> None:
+    for there, source in (("a/x.avi", "grey.avi"), ("b/x.avi", "still.avi")):
+        (tmp_path / there).parent.mkdir()
+        (tmp_path / there).symlink_to(videos / source)
+    ran = run(f"classify a/x.avi b/x.avi --recognizer {weights}")
+    assert ran.code == 6
+    assert "aumer: error: a/x.avi: x.avi: 0 of" in ran.err and "b/x.avi" in ran.out
+
+
 def test_a_table(run: Any, weights: Path, videos: Path) -> None:
     ran = run(f"classify @smile.mp4 --recognizer {weights} --onset 18 --apex 30 --offset 42")
     assert ran.code == 0, ran.err

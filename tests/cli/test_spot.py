@@ -156,6 +156,8 @@ def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_pat
     assert list(found) == ["empty.mp4", "smile.mp4", "still.avi", "grey.avi"]
     assert [row["status"] for row in told] == ["failed", "ok", "ok", "no face"]
     assert "0 bytes" in found["empty.mp4"]["reason"] and not found["smile.mp4"]["reason"]
+    said = found["grey.avi"]["reason"]
+    assert "--min-coverage" in said and "`" not in said  # in the words of the command
     assert (found["still.avi"]["micro"], found["still.avi"]["macro"]) == ("0", "0")
     assert float(found["still.avi"]["coverage"]) == 1 and float(found["still.avi"]["fps"]) == 30
     result = aumer.spot(videos / "smile.mp4", cache=True)
@@ -203,6 +205,18 @@ def test_videos_of_one_name_keep_their_folders_below_a_folder(
     assert (tmp_path / "out" / "x.json").is_file()
     ran = run("spot in/a/x.mp4 in/a/x.mp4 -o out --overwrite")
     assert ran.code == 2 and "would be written twice" in ran.err
+
+
+def test_videos_of_one_name_are_told_apart_as_they_go(
+    run: Any, videos: Path, tmp_path: Path
+) -> None:
+    for there, source in (("a/x.avi", "grey.avi"), ("b/x.avi", "still.avi")):
+        (tmp_path / there).parent.mkdir()
+        (tmp_path / there).symlink_to(videos / source)
+    ran = run("spot a/x.avi b/x.avi -o all.csv")
+    assert ran.code == 6
+    assert "[1/2] a/x.avi" in ran.err and "[2/2] b/x.avi" in ran.err
+    assert "aumer: error: a/x.avi: x.avi: 0 of" in ran.err
 
 
 def test_overwrite(run: Any, tmp_path: Path) -> None:

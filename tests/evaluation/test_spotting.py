@@ -512,7 +512,7 @@ def test_methods_scored_over_different_truths_do_not_compare() -> None:
 def test_a_bootstrap_that_means_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="two or more"):
         many([1], [0], [1]).bootstrap()
-    for options in ({"replicates": 0}, {"level": 1.0}):
+    for options in ({"replicates": 0}, {"level": 1.0}, {"seed": -1}):
         with pytest.raises(UsageError):
             many([1, 2], [0, 0], [1, 1]).bootstrap(**options)  # type: ignore[arg-type]
 

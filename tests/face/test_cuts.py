@@ -134,6 +134,8 @@ def test_the_smile_is_there_in_few_pictures(name: str, shared_data: Shared) -> N
     result = aumer.spot(shared_data(f"faults/{name}"), model="rules")
     assert result.coverage == 1.0
     assert [e.kind for e in result.expressions] == ["macro"]
+    few = ["frames lie 0.2 s apart" in note for note in result.notes]
+    assert few == ([True] if name == "fps5.mp4" else [])
 
 
 @pytest.mark.parametrize("fps", [5.0, 30 / 1.001 / 6, 4.97])

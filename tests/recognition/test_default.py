@@ -11,6 +11,7 @@ import pytest
 
 from aumer.bench.recognizers import factory
 from aumer.errors import WeightsError
+from aumer.flow import resolve
 from aumer.recognition import seam
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.seam import Recognizer
@@ -46,11 +47,19 @@ def test_it_is_small_and_quick(shipped: Recognizer, tmp_path: Path) -> None:
     shipped.save(path, shipped.card)
     assert path.stat().st_size < 500_000
     flow_map = clips(0).inputs[:1]
-    shipped.predict_proba(flow_map)
-    begin = time.process_time()
-    for _ in range(10):
-        shipped.predict_proba(flow_map)
-    assert (time.process_time() - begin) / 10 < 0.05
+    frames = np.random.default_rng(0).integers(0, 255, (2, 256, 256)).astype(np.uint8)
+    flow = resolve("farneback")  # the quickest one, of a face as large as it is analysed at
+
+    def cost(work: Callable[[], object]) -> float:
+        """Of the quickest of some runs, which whatever else runs here slows down least."""
+        taken = []
+        for _ in range(7):
+            begin = time.process_time()
+            work()
+            taken.append(time.process_time() - begin)
+        return min(taken)
+
+    assert cost(lambda: shipped.predict_proba(flow_map)) < cost(lambda: flow(*frames))
 
 
 def test_made_up_faces_are_read_rightly(shipped: Recognizer) -> None:

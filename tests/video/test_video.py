@@ -453,6 +453,10 @@ UNREADABLE: dict[str, tuple[Callable[[Any, Path], Any], str]] = {
         _bytes("v.mp4", np.random.default_rng(0).bytes(9999)),
         "no video in it that it can decode.*Try: ffmpeg -i v.mp4",
     ),
+    "a name that a shell would part": (
+        _bytes("my v.mp4", np.random.default_rng(0).bytes(9999)),
+        "Try: ffmpeg -i 'my v.mp4' -c:v",
+    ),
     "sound in mp4": (_sound("talk.mp4", "aac"), r"talk\.mp4: it has no video track, only sound"),
     "sound in mp3": (_sound("talk.mp3", "libmp3lame"), r"talk\.mp3: it is a sound recording"),
     "sound in flac": (_sound("talk.flac", "flac"), r"talk\.flac: it is a sound recording"),

@@ -172,7 +172,11 @@ class SpottingResult(Result[Mapping[str, Any]]):
                 "seeds": len(reports),
             }
             for name, kind in ROWS:
-                values = [r.f1(kind) for r in reports]
+                shares = [ratios(r.counts(kind))[2] for r in reports]
+                values = [f1 for f1 in shares if f1 is not None]
+                if not values:  # there was nothing, and nothing was predicted
+                    one[name] = {"f1_mean": None, "f1_sd": None}
+                    continue
                 one[name] = {
                     "f1_mean": float(np.mean(values)),
                     "f1_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
@@ -270,9 +274,12 @@ class SpottingResult(Result[Mapping[str, Any]]):
         for one in self._summary():
             cells = [one["dataset"], one["selection"], f"{one['seeds']}"]
             for name, _ in ROWS:
-                sd = one[name]["f1_sd"]
-                cells.append(f"{one[name]['f1_mean']:.4f}" + (f" ± {sd:.4f}" if sd else ""))
-            spread = self.figure(None, one["dataset"], one["selection"]).spread()
+                mean, sd = one[name]["f1_mean"], one[name]["f1_sd"]
+                cells.append(UNDEFINED if mean is None else f"{mean:.4f}")
+                cells[-1] += f" ± {sd:.4f}" if sd else ""
+            known = one["overall"]["f1_mean"] is not None
+            figure = self.figure(None, one["dataset"], one["selection"])
+            spread = figure.spread() if known else None
             cells.append("-" if spread is None else str(spread))
             lines.append("| " + " | ".join(cells) + " |")
         return lines

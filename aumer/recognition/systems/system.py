@@ -160,6 +160,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             device=self.device,
             checkpoint=checkpoint,
             about={"recognizer": self.name, "config": strict.plain(self.config)},
+            parts=[("recognizer", type(self))],
             callbacks=callbacks,
         )
         self.net, self.log, self.classes = net, learned.log, clips.classes
