@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
 
+from aumer.arguments import number, require_function
 from aumer.config import DENSE, Settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
@@ -28,6 +29,7 @@ from aumer.session import (
     SettingsLike,
     as_settings,
     cache_of,
+    check_cache,
     check_face,
     digests_of,
     labeller_of,
@@ -122,10 +124,10 @@ class Spotter:
         micro_max_s: float | None = None,
         settings: SettingsLike = None,
     ) -> None:
-        if micro_max_s is not None and not 0 < micro_max_s < math.inf:
-            raise UsageError(
-                f"micro_max_s must be a number of seconds above 0; found {micro_max_s}"
-            )
+        if micro_max_s is not None:
+            allowed = "a number of seconds above 0"
+            if not 0 < number("micro_max_s", micro_max_s, allowed) < math.inf:
+                raise UsageError(f"micro_max_s must be {allowed}, found {micro_max_s}")
         self._micro_max_s = micro_max_s
         self.settings = as_settings(settings)
         if sensitivity is not None:
@@ -228,9 +230,12 @@ class Spotter:
         workers: int | None,
     ) -> tuple[SpotResult, ...]:
         start, end, fps = ranges["start"], ranges["end"], ranges["fps"]
-        if not 0.0 <= min_coverage <= 1.0:
+        if not 0.0 <= number("min_coverage", min_coverage) <= 1.0:
             raise UsageError(f"`min_coverage` must lie in [0, 1]; found {min_coverage}")
         check_workers(workers)
+        check_cache(cache)
+        if hook is not None:
+            require_function("hook", hook)
         if isinstance(video, Features):
             if (start, end, fps) != (None, None, None):
                 raise UsageError(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from aumer import registry
+from aumer.arguments import require_path
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
@@ -122,6 +123,16 @@ def parts_used(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, 
     return {"parts": digest(others)} if others else {}
 
 
+def check_cache(cache: str | PathLike[str] | bool | None) -> None:
+    """Complain of what says nothing of where features are kept.
+
+    Raises:
+        UsageError: it is no folder, no bool and not None.
+    """
+    if cache is not None and not isinstance(cache, bool):
+        require_path("cache", cache, "a folder, True or False")
+
+
 def cache_of(
     cache: str | PathLike[str] | bool | None,
     content: str | None,
@@ -167,6 +178,9 @@ def as_settings(settings: SettingsLike) -> Settings:
         return settings
     if isinstance(settings, Mapping):
         return load_settings(overrides=settings)
+    if settings is not None:
+        allowed = "a Settings, a TOML file or {'section': {'key': value}}"
+        require_path("settings", settings, allowed)
     return load_settings(settings)
 
 
@@ -198,6 +212,12 @@ def require_motion(
             f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
             "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
             f"per second, or set `motion.max_gap_s` above {apart:.3g}"
+        )
+    elif steps[steps > most].sum() > 0.5 * steps.sum():
+        why = (
+            f"{steps[steps > most].sum() / steps.sum():.0%} of its time are gaps without pictures, "
+            "longer than motion.max_gap_s; choose a range with start and end in which there are "
+            "some"
         )
     elif track.coverage < 0.5:
         why = (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from aumer import foreign
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.results.schema import printable
@@ -244,7 +245,7 @@ def _title(figure: Figure, result: SpotResult, axis: _TimeAxis, height: float, n
         f"motion in {100 * result.coverage:.3g} % of the time",
         f"spotter: {result.spotter}",
     ]
-    name = _cut(printable(result.video.name), 60 if note else 80, tail=25)
+    name = _cut(foreign.shown(printable(result.video.name)), 60 if note else 80, tail=25)
     title = f"{name} — {_cut(note, 40, tail=0)}" if note else name
     write(title, 0.12, fontsize=11, fontweight="bold")
     write("   ·   ".join(facts), 0.36, fontsize=8.5, color=_GREY)
