@@ -1,9 +1,9 @@
 """Runs that are killed at random instants: does the same command go on to an equal result?
 
-    python -m benchmarks.studies.kills [--kills N] [--seed S] [--only spot train bench] [--save]
+    python -m benchmarks.studies.kills [--kills N] [--seed S] [--only COMMAND ...] [--save]
 
 Small runs of `aumer spot`, `train` and `bench`, each N times: killed at an instant drawn between
-its start and its end, half of them by SIGKILL and half by SIGTERM, every third a second time as it
+a third of its time (before that, Python imports) and its end, half of them by SIGKILL and half by SIGTERM, every third a second time as it
 goes on, and then given again until it is done. A run fails whose result differs from that of an
 unbroken one, that left a file in its place that is not whole, that could not go on, or whose
 folders hold more than an unbroken run's at the end. Exit code 1 if any fails.
@@ -95,7 +95,7 @@ ROWS = ((60, 75, 100, 1, "12"), (200, 205, 212, 2, "1+2"), (330, 350, 390, 1, "4
 def jobs(place: Path) -> dict[str, Job]:
     """Every job, its data made in `place`."""
     film = place / "film.mp4"
-    film_video(film, 4.0)
+    film_video(film, 8.0)
     write_features(place / "features", simulate_features(3, minutes=0.25, seed=3, level="easy"))
     (place / "train.toml").write_text(
         f'output = "out"\n[data]\nsource = "features"\nroot = "{place / "features"}"\n'
@@ -125,7 +125,7 @@ def jobs(place: Path) -> dict[str, Job]:
                 *("--set", "face.restart_s=1", "--workers", "1"),
             ),
             lambda folder: {k: v for k, v in documents(folder).items() if k == "out.json"},
-            "cache/*.part/*.npz",
+            "cache/**/*.npz",
         ),
         "train": Job(
             ("train", str(place / "train.toml"), "-o", "@", "--overwrite", *sets("train.")),
@@ -282,7 +282,9 @@ def main() -> None:
                 chance = random.Random(f"{arguments.seed}/{name}/{number}")
                 how = (signal.SIGKILL, signal.SIGTERM)[number % 2]
                 twice = number % 3 == 2
-                instants = [chance.uniform(0, trial.seconds) for _ in range(1 + twice)]
+                instants = [
+                    chance.uniform(trial.seconds / 3, trial.seconds) for _ in range(1 + twice)
+                ]
                 wrong, went_on = trial.broken(instants, how)
                 count.update([how.name, *["twice"] * twice, *["went on"] * went_on])
                 if wrong:
@@ -297,7 +299,8 @@ def main() -> None:
     report.line()
     report.line(f"{failed} failed")
     if arguments.save:
-        report.save("kills.txt")
+        only = "".join(f"-{name}" for name in arguments.only or ())
+        report.save(f"kills{only}.txt")
     sys.exit(1 if failed else 0)
 
 
