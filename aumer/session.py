@@ -27,6 +27,7 @@ from aumer.recognition.seam import Recognizer
 from aumer.said import once
 from aumer.spotting.seam import SpotterModel
 from aumer.video import Source
+from aumer.video.sources import is_camera
 
 _log = logging.getLogger("aumer")
 
@@ -86,7 +87,7 @@ def require_second_pass(video: Source) -> None:
     Raises:
         UsageError: it is one.
     """
-    if isinstance(video, int):
+    if is_camera(video):
         raise UsageError(
             "expressions of a camera cannot be labelled: their frames are read a second time. "
             "Record it to a file, and give that"

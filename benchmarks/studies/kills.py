@@ -3,10 +3,11 @@
     python -m benchmarks.studies.kills [--kills N] [--seed S] [--only COMMAND ...] [--save]
 
 Small runs of `aumer spot`, `train` and `bench`, each N times: killed at an instant drawn between
-a third of its time (before that, Python imports) and its end, half of them by SIGKILL and half by SIGTERM, every third a second time as it
-goes on, and then given again until it is done. A run fails whose result differs from that of an
-unbroken one, that left a file in its place that is not whole, that could not go on, or whose
-folders hold more than an unbroken run's at the end. Exit code 1 if any fails.
+a third of its time (before that, Python imports) and its end, half of them by SIGKILL and half by
+SIGTERM, every third a second time as it goes on, and then given again until it is done. A run fails
+whose result differs from that of an unbroken one, that left a file in its place that is not whole,
+that could not go on, or whose folders hold more than an unbroken run's at the end. Exit code 1 if
+any fails.
 """
 
 from __future__ import annotations
