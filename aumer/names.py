@@ -11,6 +11,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote_to_bytes
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError
 
 #: Stay as they are; all else becomes ``%XX``, byte by byte in UTF-8.
@@ -128,7 +129,12 @@ def without_folders(text: str) -> str:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """With ``~`` as the user's folder; of users that there are not it stays as it is."""
+    """With ``~`` as the user's folder; of users that there are not it stays as it is.
+
+    Raises:
+        UsageError: it is no path.
+    """
+    require_path("a path", path, "a text or a path")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
 
 

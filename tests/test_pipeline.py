@@ -482,12 +482,38 @@ def test_what_is_no_video_is_told_by_our_error(call: Callable[..., Any], video: 
         call(video)
 
 
+@pytest.mark.parametrize("value", [3.5, [], b"x", object()])
+@pytest.mark.parametrize(
+    "call",
+    [
+        aumer.load_settings,
+        lambda value: aumer.load_settings(overrides=value if value != [] else 3),
+        aumer.load_features,
+        aumer.SpotResult.load,
+        aumer.Prediction.load,
+        aumer.AUGraph.load,
+        aumer.AUGraph.from_edges,
+        aumer.train,
+        lambda value: list(aumer.simulate_features(value)),
+        lambda value: list(aumer.simulate_features(1, seed=value)),
+        lambda value: list(aumer.simulate_features(1, level=value)),
+        aumer.simulate_films,
+        lambda value: aumer.register("detector", value),
+    ],
+)
+def test_other_calls_tell_wrong_types_by_our_errors(call: Callable[..., Any], value: Any) -> None:
+    with pytest.raises(aumer.AumerError):
+        call(value)
+
+
 def test_a_gap_of_days_is_said_and_costs_nothing(tmp_path: Path) -> None:
     """It was filled with five million rows once."""
     frames, path = performance(), tmp_path / "gap.mkv"
+    height, width = (side // 2 * 2 for side in frames.shape[1:3])  # as the codec needs them
+    frames = frames[:, :height, :width]
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=30, options={"bf": "0"})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
         for k, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aumer.arguments import number, whole
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.foreign import foreign, read_arrays
@@ -142,8 +143,10 @@ def simulate_features(
         UsageError: a number that is not positive, or a name that there is not.
     """
     for name, value in (("subjects", subjects), ("videos", videos), ("minutes", minutes)):
-        if not value > 0:
+        if not number(name, value) > 0:
             raise UsageError(f"{name} must be > 0; found {value}")
+    for name, value in (("subjects", subjects), ("videos", videos), ("seed", seed)):
+        whole(name, value)
     if not 1 <= rate <= 1000:
         raise UsageError(f"rate must be from 1 to 1000 rows per second; found {rate}")
     if seed < 0:

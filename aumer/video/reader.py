@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
 
-from aumer.arguments import number
+from aumer.arguments import number, whole
 from aumer.errors import UsageError, VideoError
 from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
 from aumer.video.sources import FrameSource, Source, open_source
@@ -68,7 +68,7 @@ def open_video(
         raise UsageError(
             f"`end` must lie after `start`, found {start or 0.0:g} and {end:g} seconds"
         )
-    if queue_size < 1:
+    if whole("queue_size", queue_size) < 1:
         raise UsageError(f"queue_size must be 1 or more, found {queue_size}")
     frames = open_source(source, fps)
     return VideoReader(frames, start=start, end=end, keep=keep, queue_size=queue_size)
