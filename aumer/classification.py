@@ -8,6 +8,7 @@ from os import PathLike
 
 import numpy as np
 
+from aumer.arguments import whole
 from aumer.config import Settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.motion.analysis import FrameRange, analyse, check_workers
@@ -21,6 +22,7 @@ from aumer.session import (
     SettingsLike,
     as_settings,
     cache_of,
+    check_cache,
     check_face,
     digests_of,
     labeller_of,
@@ -78,8 +80,13 @@ def classify(
     """
     chosen = as_settings(settings)
     check_workers(workers)
+    check_cache(cache)
     if isinstance(apex, str):
         apexes.check(apex)
+    elif apex is not None:
+        apex = _frame("apex", apex)
+    onset = None if onset is None else _frame("onset", onset)
+    offset = None if offset is None else _frame("offset", offset)
     with gathered() as said:
         found = _classified(
             clip,
@@ -243,3 +250,7 @@ def _apex(
         )
 
     return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))
+
+
+def _frame(name: str, value: object) -> int:
+    return whole(name, value, "a frame, which is a whole number")

@@ -247,6 +247,9 @@ def layers(
     Args:
         called: what messages call the overrides.
     """
+    given: Any = overrides  # what callers give may be anything
+    is_table = given is None or isinstance(given, Mapping)
+    require(is_table, called, given, "a table such as {'motion': {'rate': 60}}")
     made = [Layer(f"{DEFAULT}.toml", read_toml(preset("", DEFAULT)))]
     if path is not None:
         made += _with_implied(str(path), read_toml(preset("", path, "settings file")))

@@ -135,5 +135,5 @@ def _word(value: str) -> str:
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
-    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,11 +1,22 @@
-"""Files that are either whole or not there, and never overwritten by accident."""
+"""Files that are either whole or not there, and never overwritten by accident.
+
+What is temporary says so in its name and is locked as long as it is used: so what a killed process
+has left is told from what another one needs, and the next one that works in the place removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import re
 import secrets
+import shutil
+import sys
+import tempfile
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -14,6 +25,10 @@ from aumer.errors import UsageError
 
 StrPath = str | os.PathLike[str]
 Content = bytes | str | Callable[[IO[bytes]], object]
+
+#: What we call what is temporary, and after how many seconds without a change it may be nobody's.
+_TEMPORARY = re.compile(r"\.aumer-[0-9a-f]{16}\.tmp|\.?aumer-tmp-[0-9a-f]{16}")
+_OLD_S = 3600.0
 
 
 def exists(path: Path) -> bool:
@@ -105,10 +120,12 @@ def atomic_write(path: StrPath, content: Content, *, overwrite: bool = False) ->
     """
     target = check_target(path, overwrite=overwrite)
     temporary = target.with_name(f".aumer-{secrets.token_hex(8)}.tmp")
+    _sweep(target.parent)
     try:
         with _explained(path):
             # Not tempfile.mkstemp, whose files only their owner can read: "x" follows the umask.
             with temporary.open("x+b") as file:
+                _lock(file.fileno())
                 if callable(content):
                     content(file)
                 else:
@@ -121,6 +138,82 @@ def atomic_write(path: StrPath, content: Content, *, overwrite: bool = False) ->
                 raise _taken(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class TemporaryFolder:
+    """A folder of our own until it is closed, or nobody knows it any more.
+
+    Args:
+        beside: lies in this folder, hidden, so that what was made in it can be moved on; by default
+            where the system has temporary files.
+
+    Attributes:
+        path: of the folder, which is empty at first. A ``with`` block gives it.
+    """
+
+    def __init__(self, beside: StrPath | None = None) -> None:
+        place = Path(tempfile.gettempdir() if beside is None else beside)
+        _sweep(place)
+        hidden = "" if beside is None else "."
+        self.path = place / f"{hidden}aumer-tmp-{secrets.token_hex(8)}"
+        with _explained(self.path):
+            self.path.mkdir(mode=0o700)
+        held = None
+        if sys.platform != "win32":
+            held = os.open(self.path, os.O_RDONLY)
+            _lock(held)
+        self._end = weakref.finalize(self, _remove, self.path, held)
+
+    def close(self) -> None:
+        """Remove the folder and what is in it; harmless when repeated."""
+        self._end()
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _remove(path: Path, held: int | None) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    if held is not None:
+        os.close(held)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether it is locked now, until it is closed: nobody else holds it."""
+    if sys.platform == "win32":  # what is left stays there
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody does, or this file system has no locks
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=256)
+def _sweep(place: Path) -> None:
+    """Remove what killed processes have left in a folder; looked at once, as it may be large."""
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if not _TEMPORARY.fullmatch(entry.name) or entry.is_symlink():
+                continue
+            with contextlib.suppress(OSError):
+                if time.time() - entry.stat().st_mtime < _OLD_S:
+                    continue
+                descriptor = os.open(entry.path, os.O_RDONLY)
+                try:
+                    if not _lock(descriptor):
+                        continue
+                    if entry.is_dir():
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                    else:
+                        Path(entry.path).unlink()
+                finally:
+                    os.close(descriptor)
 
 
 def _publish(temporary: Path, target: Path) -> bool:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote_to_bytes
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError
 
 #: Stay as they are; all else becomes ``%XX``, byte by byte in UTF-8.
@@ -27,8 +28,44 @@ def file_name(name: str) -> str:
     They stay different where case does not count, and are good on every system. Names of ASCII
     letters in lower case, digits and ``._-+=,()@`` stay as they are. Capitals are marked behind a
     ``~`` (``Anna~1``: bit 0 is the first letter), other signs become ``%XX``, and what is longer
-    than `LONGEST` is cut and ends in a digest.
+    than `LONGEST` is cut and ends in a digest. `FileNames` marks no more than it must.
     """
+    marked = any(c.isascii() and c.isupper() for c in name)
+    return _file(name, mark=marked)
+
+
+class FileNames:
+    """Names of files in one folder, for names that somebody else chose.
+
+    A file is called as its name is by `file_name`, but without the mark of capitals (``Anna``);
+    where the folder holds another that differs from it in case alone, it gets the mark (of "anna",
+    ``anna~0``), since not every file system tells the two apart. Looked for are both, and what is
+    there keeps its name. So a file is found again whatever was added since, and those of before,
+    which were always marked, are found as well.
+
+    What is asked for through one object counts as there from then on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._there = {path.name for path in Path(folder).iterdir()}
+        except OSError:  # not there yet, or not to be read: that is told where it is written to
+            self._there = set()
+        self._lower = {file.lower() for file in self._there}
+
+    def __call__(self, name: str, ending: str = "") -> str:
+        """The file of a name, with its ending."""
+        plain, marked = (f"{_file(name, mark=mark)}{ending}" for mark in (False, True))
+        for file in (plain, marked):
+            if file in self._there:
+                return file
+        chosen = marked if plain.lower() in self._lower else plain
+        self._there.add(chosen)
+        self._lower.add(chosen.lower())
+        return chosen
+
+
+def _file(name: str, *, mark: bool) -> str:
     last = len(name) - 1
     parts = [
         c
@@ -40,7 +77,7 @@ def file_name(name: str) -> str:
         parts[0] = f"%{ord(name[0]):02X}"
     letters = [c for c in name if c.isascii() and c.isalpha()]
     capitals = sum(1 << k for k, c in enumerate(letters) if c.isupper())
-    found = "".join(parts) + (f"~{capitals:x}" if capitals else "")
+    found = "".join(parts) + (f"~{capitals:x}" if mark else "")
     if len(found) > LONGEST:
         known = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         found = f"{found[: LONGEST - 34]}~~{known}"
@@ -48,10 +85,11 @@ def file_name(name: str) -> str:
 
 
 def name_of(file: str) -> str:
-    """The text that `file_name` made this of; what it did not make, or has cut, stays as it is."""
+    """The text that `file_name` or `FileNames` made this of; what they did not make, or have cut,
+    stays as it is."""
     plain, _, _ = file.partition("~")
     bare = "" if file == "%" else unquote_to_bytes(plain).decode("utf-8", "replace")
-    return bare if file_name(bare) == file else file
+    return bare if file in (_file(bare, mark=False), _file(bare, mark=True)) else file
 
 
 def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> Path:
@@ -84,8 +122,19 @@ def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> P
     return path
 
 
+def without_folders(text: str) -> str:
+    """An absolute path as its last name, for what others get to see; other text as it is."""
+    path = PureWindowsPath(text) if PureWindowsPath(text).drive else PurePosixPath(text)
+    return (path.name or text) if path.is_absolute() or text.startswith("~") else text
+
+
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """With ``~`` as the user's folder; of users that there are not it stays as it is."""
+    """With ``~`` as the user's folder; of users that there are not it stays as it is.
+
+    Raises:
+        UsageError: it is no path.
+    """
+    require_path("a path", path, "a text or a path")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
 
+from aumer.arguments import number
 from aumer.config import DENSE, Settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
@@ -115,10 +116,10 @@ class Spotter:
         micro_max_s: float | None = None,
         settings: SettingsLike = None,
     ) -> None:
-        if micro_max_s is not None and not 0 < micro_max_s < math.inf:
-            raise UsageError(
-                f"micro_max_s must be a number of seconds above 0; found {micro_max_s}"
-            )
+        if micro_max_s is not None:
+            allowed = "a number of seconds above 0"
+            if not 0 < number("micro_max_s", micro_max_s, allowed) < math.inf:
+                raise UsageError(f"micro_max_s must be {allowed}, found {micro_max_s}")
         self._micro_max_s = micro_max_s
         self.settings = as_settings(settings)
         if sensitivity is not None:

@@ -65,6 +65,19 @@ def environment(name: str, value: str) -> Momentary:
     return Momentary(change)
 
 
+def keep_streams() -> None:
+    """Lead descriptors 0 to 2 nowhere where they are closed.
+
+    The next file that is opened would get their number, and whatever C++ libraries print, or
+    `unannounced` does to stderr, would befall it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+
+
 #: What TensorFlow Lite, glog and absl announce whatever their log level.
 _ANNOUNCED = re.compile(
     rb"INFO: Created TensorFlow Lite |WARNING: All log messages before absl|[IW]\d{4,8} "

@@ -6,6 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from aumer.arguments import require_function
 
 #: Called with how much is done, and an estimate of how much there is, if any.
 Progress = Callable[[int, "int | None"], None]
@@ -24,7 +27,10 @@ def telling(progress: Progress | bool | None, unit: str = "frames") -> Iterator[
     if progress is None or callable(progress):
         yield progress
         return
-    if not progress:
+    found: Any = progress  # what callers give may be anything
+    if not isinstance(found, bool):
+        require_function("progress", found, "a function, True or False")
+    if not found:
         yield None
         return
     line = _Line(unit)

@@ -135,6 +135,9 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     Raises:
         UsageError: unknown kind, or the name is taken by another object.
     """
+    for what, text in (("kind", kind), ("name", name)):
+        if not isinstance(text, str):
+            raise UsageError(f"a part is registered by the {what} as a text; found {text!r}")
 
     def add(part: T) -> T:
         known = _of(kind)

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from aumer import registry
+from aumer.arguments import number, require_function, require_path
 from aumer.cache import FeatureCache, default_folder
 from aumer.config import FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
@@ -28,6 +29,7 @@ from aumer.recognition.seam import Recognizer
 from aumer.said import once
 from aumer.spotting.seam import SpotterModel
 from aumer.video import Source
+from aumer.video.sources import is_camera
 
 _log = logging.getLogger("aumer")
 
@@ -80,9 +82,12 @@ class VideoRun:
     hook: Hook | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.min_coverage <= 1.0:
+        if not 0.0 <= number("min_coverage", self.min_coverage) <= 1.0:
             raise UsageError(f"`min_coverage` must lie in [0, 1]; found {self.min_coverage}")
         check_workers(self.workers)
+        check_cache(self.cache)
+        if self.hook is not None:
+            require_function("hook", self.hook)
 
     @property
     def ranges(self) -> dict[str, float | None]:
@@ -141,7 +146,7 @@ def require_second_pass(video: Source) -> None:
     Raises:
         UsageError: it is one.
     """
-    if isinstance(video, int):
+    if is_camera(video):
         raise UsageError(
             "expressions of a camera cannot be labelled: their frames are read a second time. "
             "Record it to a file, and give that"
@@ -176,6 +181,16 @@ def parts_used(settings: Settings | None, *parts: tuple[str, Any]) -> dict[str, 
     told = {kind: identity(kind, part) or "unknown" for kind, part in named}
     others = {kind: told[kind] for kind, part in named if told[kind] != part}
     return {"parts": digest(others)} if others else {}
+
+
+def check_cache(cache: str | PathLike[str] | bool | None) -> None:
+    """Complain of what says nothing of where features are kept.
+
+    Raises:
+        UsageError: it is no folder, no bool and not None.
+    """
+    if cache is not None and not isinstance(cache, bool):
+        require_path("cache", cache, "a folder, True or False")
 
 
 def cache_of(
@@ -223,6 +238,9 @@ def as_settings(settings: SettingsLike) -> Settings:
         return settings
     if isinstance(settings, Mapping):
         return load_settings(overrides=settings)
+    if settings is not None:
+        allowed = "a Settings, a TOML file or {'section': {'key': value}}"
+        require_path("settings", settings, allowed)
     return load_settings(settings)
 
 
@@ -254,6 +272,12 @@ def require_motion(
             f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
             "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
             f"per second, or set `motion.max_gap_s` above {apart:.3g}"
+        )
+    elif steps[steps > most].sum() > 0.5 * steps.sum():
+        why = (
+            f"{steps[steps > most].sum() / steps.sum():.0%} of its time are gaps without pictures, "
+            "longer than motion.max_gap_s; choose a range with start and end in which there are "
+            "some"
         )
     elif track.coverage < 0.5:
         why = (

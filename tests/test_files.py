@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +14,7 @@ import pytest
 
 from aumer import files
 from aumer.errors import UsageError
-from aumer.files import atomic_write, check_folder, check_target
+from aumer.files import TemporaryFolder, atomic_write, check_folder, check_target
 
 
 def names(folder: Path) -> list[str]:
@@ -214,3 +217,54 @@ def test_rights_follow_the_umask(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("x")
     atomic_write(tmp_path / "out", "x")
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+# -- what is temporary ------------------------------------------------------------------------
+
+
+def old(path: Path) -> Path:
+    """As if it had lain there for a day."""
+    os.utime(path, (time.time() - 86_400,) * 2)
+    return path
+
+
+def test_a_temporary_folder_is_gone_afterwards(tmp_path: Path) -> None:
+    with TemporaryFolder(beside=tmp_path) as folder:
+        (folder / "film.avi").write_bytes(b"film")
+        assert names(tmp_path) == [folder.name]
+    assert names(tmp_path) == []
+    kept = TemporaryFolder(beside=tmp_path)
+    assert kept.path.is_dir()
+    del kept
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can tell what is still in use")
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from aumer.files import TemporaryFolder, atomic_write\n"
+        "with TemporaryFolder(beside=sys.argv[1]) as folder:\n"
+        "    (folder / 'film.avi').write_bytes(b'film')\n"
+        "    atomic_write(sys.argv[1] + '/out', lambda file: os._exit(9))"
+    )
+    place = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parents[1])}
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=place, check=False)
+    assert ran.returncode == 9
+    left = list(tmp_path.iterdir())
+    assert len(left) == 2
+    used = TemporaryFolder(beside=tmp_path)  # by somebody who works for long
+    mine = (tmp_path / "aumer-tmp-mine", tmp_path / ".aumer-notes.tmp", tmp_path / "film.avi")
+    for path in mine:
+        path.write_text("mine")
+
+    files._sweep.cache_clear()
+    atomic_write(tmp_path / "out", "first")
+    assert all(path.exists() for path in left)  # no hour has passed: they may be just begun
+    for path in (*left, used.path, *mine):
+        old(path)
+    files._sweep.cache_clear()
+    atomic_write(tmp_path / "out", "second", overwrite=True)
+    assert not any(path.exists() for path in left)
+    assert used.path.is_dir()
+    assert all(path.read_text() == "mine" for path in mine)
+    used.close()

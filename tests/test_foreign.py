@@ -22,7 +22,7 @@ from aumer.data.own import Own
 from aumer.errors import AumerError, ConfigError, UsageError, WeightsError
 from aumer.foreign import check_archive, foreign, named, read_arrays, read_json, reason, shown
 from aumer.graph import AUGraph, au
-from aumer.names import expanded, file_name, inside, is_file, is_folder, name_of
+from aumer.names import FileNames, expanded, file_name, inside, is_file, is_folder, name_of
 from aumer.results import Prediction, SpotResult
 from aumer.results.motion import load_features
 from aumer.simulate.features import read_features, simulate_features, write_features
@@ -292,7 +292,31 @@ def test_ordinary_names_stay_as_they_are(name: str) -> None:
     assert file_name(name) == name
 
 
-def test_names_are_read_back() -> None:
+def test_in_a_folder_names_are_marked_only_where_they_would_meet(tmp_path: Path) -> None:
+    files = FileNames(tmp_path)
+    made = [files(name, ".npz") for name in ("Anna", "Bo", "anna", "ANNA", "S_1")]
+    assert made == ["Anna.npz", "Bo.npz", "anna~0.npz", "ANNA~f.npz", "S_1.npz"]
+    assert [files(name, ".npz") for name in ("anna", "Anna")] == ["anna~0.npz", "Anna.npz"]
+    files = FileNames(tmp_path)
+    made = [files(name) for name in (*NAMES, *reversed(NAMES))]
+    assert len({one.lower() for one in made}) == len(NAMES)
+    assert made[: len(NAMES)] == made[: len(NAMES) - 1 : -1]
+
+
+def test_what_is_there_keeps_its_name_whatever_comes_later(tmp_path: Path) -> None:
+    for there in ("Anna.json", "Bo~1.json"):  # the second as it always was, before
+        (tmp_path / there).touch()
+    for name, file in (("anna", "anna~0.json"), ("Anna", "Anna.json"), ("Bo", "Bo~1.json")):
+        assert FileNames(tmp_path)(name, ".json") == file
+        (tmp_path / file).touch()
+    assert FileNames(tmp_path)("anna", ".json") == "anna~0.json"
+
+
+def test_names_are_read_back(tmp_path: Path) -> None:
+    files = FileNames(tmp_path)
+    for name in NAMES:
+        if len(name) < 100 and name != "\udc80":
+            assert name_of(files(name)) == name
     for name in NAMES:
         if len(name) < 100 and name != "\udc80":
             assert name_of(file_name(name)) == name
@@ -356,13 +380,16 @@ def fold(store: Store, name: str) -> dict[str, Any]:
 
 def test_folds_of_like_names_do_not_meet(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    names = ("张", "李", "s 1", "s_1", "S_1")
+    names = ("张", "李", "s 1", "S_1", "s_1", "Anna")
     for name in names:
         store.write_fold(fold(store, name))
     for name in names:
         assert store.stale(0, name, {"run": "r"}) == ""
         assert store.finished(0, name, "r", lambda v: v["fold"]) == name
     assert store.stale(0, "王", {"run": "r"}) is None
+    assert {"S_1.json", "s_1~0.json", "Anna.json"} < {
+        p.name for p in (tmp_path / "seed-0").iterdir()
+    }
 
 
 def test_a_fold_of_before_is_found_by_whose_it_is(tmp_path: Path) -> None:

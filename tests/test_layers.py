@@ -21,7 +21,7 @@ PACKAGE = Path(aumer.errors.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "types errors progress _data _moved",
+        "types errors arguments progress _data _moved",
         "foreign names registry identity said plugins strict files process weights compiled tables",
         "graph",
         "config cache video evaluation",

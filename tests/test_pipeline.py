@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -433,3 +434,99 @@ def test_dense_features_by_torch_are_those_of_the_default_flow() -> None:
     assert np.abs(ours - torchs).mean() < 0.01
     # Rounding decides which of two main directions a still ROI has.
     assert np.corrcoef(ours.ravel(), torchs.ravel())[0, 1] > 0.95
+
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "device": (3, None, []),
+    "min_coverage": ("x", None, [], True),
+    "micro_max_s": ("x", [], True),
+    "start": ("x", []),
+    "fps": ("x", [], True),
+    "face": (3.5, [], b"1"),
+    "cache": (3, [], 3.5),
+    "progress": (3, "x", []),
+    "hook": (3, "x", []),
+    "workers": ("x", 1.5, True),
+    "settings": (3, [], object()),
+    "model": (3, None, []),
+    "graph": (3, []),
+    "recognizer": (3, []),
+}
+WRONG_OF_CLIPS: dict[str, tuple[Any, ...]] = {
+    "onset": ("x", [], 1.5, True),
+    "apex": ([], 1.5, True),
+    "offset": ("x", [], 1.5),
+    **{name: WRONG[name] for name in ("cache", "progress", "workers", "settings", "model")},
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "value"),
+    [
+        (call, name, value)
+        for call, wrong in ((aumer.spot, WRONG), (aumer.classify, WRONG_OF_CLIPS))
+        for name, values in wrong.items()
+        for value in values
+    ],
+)
+def test_arguments_of_the_wrong_type_are_told_by_our_errors(
+    call: Callable[..., Any], name: str, value: Any
+) -> None:
+    with pytest.raises((UsageError, WeightsError)):
+        call(np.zeros((3, 48, 64, 3), np.uint8), **{"fps": 30, name: value})
+
+
+@pytest.mark.parametrize("call", [aumer.spot, aumer.classify, aumer.features])
+@pytest.mark.parametrize("video", [3.5, None, b"x", [], {}, True, ()])
+def test_what_is_no_video_is_told_by_our_error(call: Callable[..., Any], video: Any) -> None:
+    with pytest.raises(UsageError, match="a video is a file"):
+        call(video)
+
+
+@pytest.mark.parametrize("value", [3.5, [], b"x", object()])
+@pytest.mark.parametrize(
+    "call",
+    [
+        aumer.load_settings,
+        lambda value: aumer.load_settings(overrides=value if value != [] else 3),
+        aumer.load_features,
+        aumer.SpotResult.load,
+        aumer.Prediction.load,
+        aumer.AUGraph.load,
+        aumer.AUGraph.from_edges,
+        aumer.train,
+        lambda value: list(aumer.simulate_features(value)),
+        lambda value: list(aumer.simulate_features(1, seed=value)),
+        lambda value: list(aumer.simulate_features(1, level=value)),
+        aumer.simulate_films,
+        lambda value: aumer.register("detector", value),
+    ],
+)
+def test_other_calls_tell_wrong_types_by_our_errors(call: Callable[..., Any], value: Any) -> None:
+    with pytest.raises(aumer.AumerError):
+        call(value)
+
+
+def test_a_gap_of_days_is_said_and_costs_nothing(tmp_path: Path) -> None:
+    """It was filled with five million rows once."""
+    frames, path = performance(), tmp_path / "gap.mkv"
+    height, width = (side // 2 * 2 for side in frames.shape[1:3])  # as the codec needs them
+    frames = frames[:, :height, :width]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=30, options={"bf": "0"})
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for k, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = round(1000 * k / 30) + (48 * 3_600_000 if k >= 30 else 0)
+            frame.time_base = Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    found = aumer.spot(path)
+    (said,) = (note for note in found.notes if "hours" in note)
+    assert "48 hours without pictures part it in 1 places" in said
+    assert found.features is not None
+    assert len(found.features) == pytest.approx(len(frames) + 30, abs=2)
+    gap = (found.features.times > 1.0) & (found.features.times < 1.9)
+    assert not found.features.valid[gap].any() and gap.sum() > 20
+    assert found.coverage == pytest.approx(len(frames) / (len(frames) + 30), abs=0.05)

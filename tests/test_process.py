@@ -217,3 +217,21 @@ def test_a_child_of_a_process_that_was_at_work_is_told_to_spawn(use: str) -> Non
 def test_a_child_of_a_process_that_has_only_imported_works() -> None:
     done = forked("spot", "pass")
     assert done.stdout.splitlines() == ["0"], done.stderr
+
+
+def test_no_file_gets_the_number_of_a_stream_that_is_closed(tmp_path: Path) -> None:
+    """What libraries print would go into it."""
+    done = run(
+        f"""
+        import os
+        from aumer.process import keep_streams
+        os.close(0), os.close(2)
+        keep_streams()
+        keep_streams()
+        file = open({str(tmp_path / "film")!r}, "w")
+        print(file.fileno())
+        os.write(2, b"lost")
+        """
+    )
+    assert int(done.stdout) > 2
+    assert (tmp_path / "film").read_text() == ""

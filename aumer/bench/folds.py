@@ -67,8 +67,7 @@ def job(
     checkpoint = None
     if store is not None and task.resumes and workers.share_files:
         # By all it depends on, so that the state of another run is never found.
-        mark = f".{digest(depends)[:12]}.checkpoint"
-        checkpoint = store.fold_path(seed, fold.name).with_suffix(mark).absolute()
+        checkpoint = store.state_path(seed, fold.name, digest(depends)).absolute()
     work = task.work(fold, items, workers)
     return Job(fold.name, fold.dataset, seed, work, depends, checkpoint)
 

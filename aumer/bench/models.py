@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from aumer import registry
 from aumer.bench.protocol import FROM_PRESET, FROM_TRAINING, IDENTITY, NetModel, Protocol
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
+from aumer.files import TemporaryFolder
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.identity import recorded
@@ -126,8 +126,8 @@ class Trainable:
         from aumer.training.loop import train
 
         graph = self._graph(videos)
-        with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
-            epochs = _Epochs(Path(folder) / "checkpoint.safetensors") if every else None
+        with TemporaryFolder() as folder:
+            epochs = _Epochs(folder / "checkpoint.safetensors") if every else None
             trained = train(
                 videos,
                 self.settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from aumer.bench.tasks.spotting_result import LITTLE, SELECTIONS, SpottingResult
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.names import without_folders
 from aumer.report.runs import About, Clip, RecognitionRun, Spotted, SpottingRun, Training
 from aumer.training.composite import composite
 from aumer.types import ImageArray
@@ -236,15 +238,37 @@ def _about(result: Result[Any]) -> About:
     settings = {
         "protocol": protocol.to_dict(),
         "run": result.about,
-        "folder": str(result.folder.resolve()),
+        "folder": result.folder.resolve().name,
     }
+    model = without_folders(result.model)
     return About(
-        f"{protocol.heading} – {result.model}",
-        result.model,
-        result.run.command,
+        f"{protocol.heading} – {model}",
+        model,
+        _mailed_command(result.run.command),
         result.run.versions,
         warnings,
         (),
-        settings,
+        _mailed(settings),
         published,
     )
+
+
+def _mailed(value: Any) -> Any:
+    """A value of the settings as whoever is mailed a page may see it: not where things lie."""
+    if isinstance(value, Mapping):
+        return {key: _mailed(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mailed(one) for one in value]
+    return without_folders(value) if isinstance(value, str) else value
+
+
+def _mailed_command(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no command line: a name with an apostrophe
+        return command
+    told = []
+    for word in words:
+        option, equals, value = word.rpartition("=")
+        told.append(f"{option}{equals}{without_folders(value)}")
+    return command if told == words else shlex.join(told)

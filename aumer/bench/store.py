@@ -21,7 +21,7 @@ from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import atomic_write, check_folder
 from aumer.foreign import foreign, read_json
-from aumer.names import file_name
+from aumer.names import FileNames, file_name
 
 RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
 #: What runs of recognition were called by before they had this layout.
@@ -142,7 +142,7 @@ class Store:
     def fold_path(self, seed: int, name: str) -> Path:
         """Where a fold's result is kept."""
         folder = self.folder / f"seed-{seed}"
-        path = folder / f"{file_name(name)}.json"
+        path = folder / FileNames(folder)(name, ".json")
         # The rule of before gave several names one file; what a file holds says whose it is.
         before = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}.json"
         if before != path and before.exists() and not path.exists():
@@ -151,6 +151,14 @@ class Store:
                 if read_fold(before, lambda v: (v["fold"], v["seed"])) == (name, seed):
                     return before
         return path
+
+    def state_path(self, seed: int, name: str, made_by: str) -> Path:
+        """Where the state of a fold's training is kept until its result is there.
+
+        Args:
+            made_by: digest of all that the fold depends on.
+        """
+        return self.folder / f"seed-{seed}" / f"{file_name(name)}.{made_by[:12]}.checkpoint"
 
     def write_fold(self, result: Mapping[str, Any]) -> None:
         """Keep a fold's result, and delete the state of its training."""
@@ -161,7 +169,7 @@ class Store:
             f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in sealed(result).items()
         )
         atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
-        self._forget_states(path)
+        self._forget_states(result["seed"], result["fold"])
 
     def stale(self, seed: int, name: str, depends: Mapping[str, str]) -> str | None:
         """Why a fold's result is not what would be made now; "" where it is, `None` without one."""
@@ -179,11 +187,12 @@ class Store:
         if unknown:
             return f"from before it was kept what made them ({', '.join(unknown)})"
         # Killed between the result and this: the state would lie there for good.
-        self._forget_states(path)
+        self._forget_states(seed, name)
         return ""
 
-    def _forget_states(self, path: Path) -> None:
-        for state in path.parent.glob(f"{glob.escape(path.stem)}.*.checkpoint"):
+    def _forget_states(self, seed: int, name: str) -> None:
+        one = self.state_path(seed, name, "")
+        for state in one.parent.glob(f"{glob.escape(file_name(name))}.*.checkpoint"):
             state.unlink(missing_ok=True)
 
     def finished(

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from aumer import plugins, registry
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, AumerError, did_you_mean
+from aumer.process import keep_streams
 
 #: The commands in the order of the help; others come after them.
 COMMANDS = (
@@ -28,6 +29,7 @@ EXIT_READER_GONE = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
+    keep_streams()
     try:
         return _main(argv)
     except BrokenPipeError:
@@ -46,7 +48,7 @@ def _main(argv: Sequence[str] | None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except AumerError as error:
-        with Console() as console:
+        with Console(words=sys.argv[1:] if argv is None else argv) as console:
             console.error(error)
         return error.exit_code
     except SystemExit as done:  # --help, --version, or a usage error that argparse has printed
@@ -59,7 +61,8 @@ def _main(argv: Sequence[str] | None) -> int:
             console.error(f"cannot write to stdout: {error.strerror or error}")
         return EXIT_USAGE
     options = args.parser._option_string_actions
-    with Console(args.verbose, quiet=args.quiet, options=options) as console:
+    words = sys.argv[1:] if argv is None else argv
+    with Console(args.verbose, quiet=args.quiet, options=options, words=words) as console:
         try:
             code: int = args.run(args, console)
             return code

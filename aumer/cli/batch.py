@@ -37,6 +37,8 @@ EXIT_CODES = """\
     6  some inputs failed, or all did for different reasons; a table on stderr says why
   130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
   141  whoever read stdout stopped reading
+  143  ended by SIGTERM, at once, as by SIGKILL (137): nothing that was written is damaged, and the
+       same command goes on as after an interrupt
 """
 
 

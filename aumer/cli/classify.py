@@ -17,6 +17,7 @@ from aumer.cli.options import (
     read_settings,
 )
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
+from aumer.foreign import shown
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
@@ -163,7 +164,7 @@ def table(predictions: list[Prediction]) -> str:
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
         spoke = [name for name in order[:3] if p.attribution[name] > 0]
         frames = f"{p.onset}-{p.apex}-{p.offset}"
-        row = [p.clip, p.label or "-", *probs, frames, ", ".join(spoke) or "-"]
+        row = [shown(p.clip), p.label or "-", *probs, frames, ", ".join(spoke) or "-"]
         rows.append([*row, p.doubt or "-"] if doubted else row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -11,9 +11,11 @@ import time
 import traceback
 import warnings
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 from aumer.errors import AumerError, UsageError, at_command_line
+from aumer.foreign import shown
 
 _LOGGER = logging.getLogger("aumer")
 
@@ -48,12 +50,22 @@ class Console:
         verbosity: 0 shows notes and warnings, 1 information, 2 everything.
         quiet: nothing but errors; no progress.
         options: of the command; what the library says is put in their words.
+        words: of the command line. Names of files among them may hold line breaks and what else
+            steers a terminal; no line shows them so.
     """
 
     def __init__(
-        self, verbosity: int = 0, *, quiet: bool = False, options: Collection[str] = ()
+        self,
+        verbosity: int = 0,
+        *,
+        quiet: bool = False,
+        options: Collection[str] = (),
+        words: Iterable[str] = (),
     ) -> None:
         self._options = options
+        parts = {part for word in words for part in (word, Path(word).name, Path(word).stem)}
+        # The longest first: they hold the others.
+        self._odd = sorted((p for p in parts if p != shown(p)), key=len, reverse=True)
         self._verbose = verbosity > 0
         self._quiet = quiet
         chosen = (_NOTE, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
@@ -99,7 +111,7 @@ class Console:
         if sys.stdout is None:  # closed by whoever started us
             return
         try:
-            sys.stdout.write(text)
+            sys.stdout.write(self._plain(text) if sys.stdout.isatty() else text)
             sys.stdout.flush()
         except BrokenPipeError:
             raise
@@ -144,8 +156,7 @@ class Console:
 
     def line(self, text: str) -> None:
         """A line on stderr, above the progress bar if there is one."""
-        # Names of files may hold what steers a terminal.
-        text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+        text = self._plain(text)
         bar = self._bar  # other threads log, too
         # Where stderr is full or closed nothing can be said, but the work goes on.
         with contextlib.suppress(OSError, ValueError):
@@ -154,11 +165,18 @@ class Console:
             elif sys.stderr is not None:
                 print(text, file=sys.stderr, flush=True)
 
+    def _plain(self, text: str) -> str:
+        """Without what steers a terminal: names of files may hold any."""
+        for name in self._odd:
+            text = text.replace(name, shown(name))
+        return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
     # -- progress -----------------------------------------------------------------------------
 
     def start(self, job: str, *, unit: str = "frames") -> None:
         """Begin to show the progress of a job: a bar on a terminal, else a line now and then."""
         self.finish()
+        job = shown(job)
         self._job, self._unit, self._spoke = job, unit, time.monotonic()
         if self._quiet or sys.stderr is None:
             return

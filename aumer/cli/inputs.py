@@ -79,5 +79,10 @@ def _parse(text: str) -> Input:
         return Input(text, int(number), f"camera-{int(number)}")
     if text.isdecimal() and not Path(text).exists():
         raise UsageError(f"no file is called {text}; for a camera write camera:{text}")
-    given = Input(text, text, Path(text).stem)
-    return replace(given, stem=Path(text).resolve().name) if given.is_folder else given
+    given = Input(text, text, _stem(Path(text)))
+    return replace(given, stem=Path(text).resolve().name or "root") if given.is_folder else given
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its suffix, but for "..mp4", of which "." would be left: no name."""
+    return path.stem if path.stem.strip(".") else path.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -114,10 +115,15 @@ def plan(
 
     Raises:
         UsageError: a suffix, a folder or a combination that does not work, a file that is in the
-            way, or two results that would go to one file.
+            way, two results that would go to one file, or a stdout that is closed.
     """
     kinds = spotted() if kinds is None else kinds
     stream = "-" in outputs or not outputs
+    if stream and sys.stdout is None:
+        raise UsageError(
+            "stdout is closed, and what is found would be lost",
+            fixes=("give a file or a folder with -o", "leave stdout open"),
+        )
     formats = list(dict.fromkeys(formats))
     folders = [Path(o) for o in outputs if o != "-" and _is_folder(o)]
     single = [Path(o) for o in outputs if o != "-" and not _is_folder(o)]

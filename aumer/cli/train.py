@@ -48,8 +48,9 @@ A file with recognizer = "cnn-lstm" (or another; `aumer bench list` prints them)
 
 Then: aumer classify CLIP --recognizer runs/names/model.safetensors
 
-The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted goes on where
-it was when the same command is given again; on a CPU its weights are those of an unbroken run.
+The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted, or killed
+(SIGTERM and SIGKILL end it at once: exit codes 143, 137), goes on where it was when the same
+command is given again; on a CPU its weights are those of an unbroken run.
 By several processes, each with its share of every batch (and its GPU, with --device cuda):
 torchrun --nproc-per-node 2 -m aumer train CONFIG
 Then: aumer spot VIDEO --model runs/mine/model.safetensors

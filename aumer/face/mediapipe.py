@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,24 @@ import numpy as np
 from aumer.errors import BackendUnavailable
 from aumer.face.interface import Detector, Landmarker
 from aumer.face.models import MESH_TO_IBUG68
-from aumer.process import unannounced
+from aumer.process import Momentary, unannounced
 from aumer.types import FloatArray, ImageArray
+
+
+@Momentary
+def _without_sound() -> Callable[[], None]:
+    """MediaPipe imports `sounddevice` for its microphones, which looks for a library of the system
+    by starting ldconfig, a linker and a compiler; without it MediaPipe goes without sound."""
+    name = "sounddevice"
+    if name in sys.modules or "mediapipe" in sys.modules:
+        return lambda: None
+    sys.modules[name] = None  # type: ignore[assignment]
+
+    def undo() -> None:
+        if sys.modules.get(name) is None:
+            sys.modules.pop(name, None)
+
+    return undo
 
 
 def _solutions() -> Any:
@@ -25,7 +43,8 @@ def _solutions() -> Any:
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        import mediapipe
+        with _without_sound():
+            import mediapipe
 
         return mediapipe.solutions
     except (ImportError, AttributeError) as error:

@@ -203,6 +203,11 @@ class AUGraph:
             UsageError: an unknown ROI (names the nearest), an edge given twice with two weights, or
                 a weight that is no number.
         """
+        if not isinstance(edges, Mapping):
+            raise UsageError(
+                "edges are weights by pairs of ROIs, {('mouth_r', 'mouth_l'): 1.0}; found "
+                f"{type(edges).__name__}"
+            )
         names = _names(rois)
         weights = np.zeros((len(names), len(names)))
         given: dict[tuple[int, int], float] = {}

@@ -70,7 +70,7 @@ def device_named(device: str | torch.device) -> torch.device:
     """
     try:
         return torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise _useless(device, error) from error
 
 

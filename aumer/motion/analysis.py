@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from aumer.arguments import whole
 from aumer.cache import Arrays, FeatureCache
 from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
@@ -120,6 +121,8 @@ class FrameRange:
 
     def __post_init__(self) -> None:
         for name in ("onset", "offset"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), "a frame, which is a whole number")
             if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"frames are counted from 0; found {name} {getattr(self, name)}")
 
@@ -291,12 +294,10 @@ def check_workers(workers: int | None) -> None:
     Raises:
         UsageError: it is not a whole number of 1 or more.
     """
-    found: Any = workers  # what callers give may be anything
-    if found is None or (isinstance(found, int) and found >= 1):
+    allowed = "a whole number of 1 or more, or None for one a core"
+    if workers is None or whole("workers", workers, allowed) >= 1:
         return
-    raise UsageError(
-        f"workers must be a whole number of 1 or more, or None for one a core; found {workers!r}"
-    )
+    raise UsageError(f"workers must be {allowed}, found {workers!r}")
 
 
 def cache_key(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from aumer.config import MotionSettings, RuleSettings
 from aumer.errors import UsageError, WeightsError
+from aumer.files import TemporaryFolder
 from aumer.process import use_threads
 from aumer.recognition.clips import Clip, ClipMaker, Keeper
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.spotting import noise
 from aumer.types import FaceTrack, Features, FloatArray, Moment
-from aumer.video import Source, content_digest
+from aumer.video import Source
 
 #: Why a verdict may mean little.
 STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recogniser was trained on"
@@ -183,7 +183,7 @@ def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
 def _digest(recognizer: Recognizer) -> str | None:
     if not recognizer.has_file():
         return None
-    with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
-        path = Path(folder) / "recognizer.safetensors"
+    with TemporaryFolder() as folder:
+        path = folder / "recognizer.safetensors"
         recognizer.save(path, recognizer.card)
-        return content_digest(path)
+        return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -31,7 +31,10 @@ def made_of(about: About, chosen: Sequence[Mapping[str, Any]]) -> Section:
         )
         blocks.append(TableBlock(("of each fold", "values (folds)"), rows, caption))
     if about.command:
-        blocks += [Text("The command, as it was typed:"), Text(about.command, literal=True)]
+        blocks += [
+            Text("The command, as it was typed but for the folders of absolute paths:"),
+            Text(about.command, literal=True),
+        ]
     if about.versions:
         found = [(name, number) for name, number in about.versions.items()]
         blocks.append(TableBlock(("package", "version"), found, "Versions the run was made with."))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write, check_target
+from aumer.names import inside
 from aumer.report.page import GENERATOR, Drawing, figure_bytes, page
 from aumer.report.recognition import recognition_facts, recognition_sections
 from aumer.report.runs import RecognitionRun, SpottingRun
@@ -62,7 +63,7 @@ class ReportPage:
             except OSError as error:
                 raise UsageError(f"cannot make the folder {folder}: {error.strerror}") from error
             targets = [
-                (folder / f"{name}{suffix}", figure)
+                (inside(folder, f"{name}{suffix}"), figure)
                 for name, figure in self.figures.items()
                 for suffix in FIGURE_SUFFIXES
             ]

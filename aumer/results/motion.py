@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign, read_arrays, shown
@@ -291,6 +292,7 @@ def load_features(path: StrPath) -> Features:
         UsageError: the file cannot be read, is not such a file, or holds motion of another version
             of aumer, whose numbers are not those of this one.
     """
+    require_path("path", path)
     arrays = _read(path)
     _check_version(path, arrays)
     with foreign(path, "features", advice=f"It is damaged. {_anew(path)}"):

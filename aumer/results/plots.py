@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from aumer import foreign
 from aumer.files import StrPath
 from aumer.results import gallery
 from aumer.results.displacement import displacement
@@ -204,7 +205,7 @@ def _title(figure: Figure, result: SpotResult, axis: TimeAxis, height: float, no
         f"motion in {100 * result.coverage:.3g} % of the time",
         f"spotter: {result.spotter}",
     ]
-    name = cut(printable(result.video.name), 60 if note else 80, tail=25)
+    name = cut(foreign.shown(printable(result.video.name)), 60 if note else 80, tail=25)
     title = f"{name} — {cut(note, 40, tail=0)}" if note else name
     write(title, 0.12, fontsize=11, fontweight="bold")
     write("   ·   ".join(facts), 0.36, fontsize=8.5, color=GREY)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, overload
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import read_json
@@ -144,6 +145,7 @@ class Prediction:
         Raises:
             UsageError: the file cannot be read or holds no prediction; the message names it.
         """
+        require_path("path", path)
         data = read_json(path, "a prediction")
         try:
             return cls.from_dict(data)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast, overload
 
 import numpy as np
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import reason, shown
@@ -251,6 +252,7 @@ class SpotResult:
         """
         from aumer.results.formats import Json, format_of, suffixes
 
+        require_path("path", path)
         known = Path(path).suffix.lower() in suffixes()
         return (format_of(path) if known else Json()).read(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import cv2
 
 from aumer.errors import UsageError
-from aumer.files import StrPath
+from aumer.files import StrPath, TemporaryFolder
 from aumer.simulate.timeline import Event
 from aumer.simulate.truth import Shot, au_text, truth, write_truths
 
@@ -51,8 +50,8 @@ def write_shots_as_casme_sq(
                 f"{name!r}"
             )
     total, done = sum(shot.count for shot in shots.values()), 0
-    with tempfile.TemporaryDirectory(prefix=".aumer-", dir=folder.parent) as temporary:
-        made = Path(temporary) / "set"
+    with TemporaryFolder(beside=folder.parent) as temporary:
+        made = temporary / "set"
         named = {}
         for (subject, name), shot in shots.items():
             below = f"rawpic/s{subject}/{subject}_{name}"

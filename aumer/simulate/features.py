@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aumer.arguments import number, whole
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.foreign import foreign, read_arrays
 from aumer.motion.mdmo import ROIS
-from aumer.names import file_name, inside
+from aumer.names import FileNames, inside
 from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
@@ -142,8 +143,10 @@ def simulate_features(
         UsageError: a number that is not positive, or a name that there is not.
     """
     for name, value in (("subjects", subjects), ("videos", videos), ("minutes", minutes)):
-        if not value > 0:
+        if not number(name, value) > 0:
             raise UsageError(f"{name} must be > 0; found {value}")
+    for name, value in (("subjects", subjects), ("videos", videos), ("seed", seed)):
+        whole(name, value)
     if not 1 <= rate <= 1000:
         raise UsageError(f"rate must be from 1 to 1000 rows per second; found {rate}")
     if seed < 0:
@@ -277,7 +280,7 @@ def write_features(
 ) -> list[Path]:
     """Write videos and ``truth.csv`` into a folder, which is made if need be.
 
-    Names become files by `aumer.names.file_name`, so that none leads elsewhere.
+    Names become files by `aumer.names.FileNames`, so that none leads elsewhere.
 
     "aumer": ``SUBJECT/VIDEO.npz``, read by `read_features`. "feature_segment": the published
     ``feature_segment/{train,test}/SUBJECT/VIDEO_FIRST.npz``, segments of 256 rows with 7 of context
@@ -303,8 +306,9 @@ def write_features(
     table = csv.writer(truth, lineterminator="\n")
     table.writerow(_TRUTH)
     written = []
+    file = _Files(folder)
     for video in videos:
-        arrays = _whole(video) if layout == "aumer" else _segments(video)
+        arrays = _whole(video, file) if layout == "aumer" else _segments(video, file)
         for name, content in arrays.items():
             path = inside(folder, name)
             _make(path.parent)
@@ -378,10 +382,28 @@ def _clipped(e: Expression, last: int) -> Expression:
     )
 
 
-def _whole(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+class _Files:
+    """Files of videos below a folder, of each subject in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, FileNames] = {}
+
+    def __call__(self, video: SimulatedVideo, ending: str, below: str = "") -> str:
+        """By its path from there on, which begins with `below`."""
+        below = f"{below}{self._of(below)(video.subject)}/"
+        return f"{below}{self._of(below)(video.name, ending)}"
+
+    def _of(self, below: str) -> FileNames:
+        if below not in self._known:
+            self._known[below] = FileNames(self._folder / below)
+        return self._known[below]
+
+
+def _whole(video: SimulatedVideo, file: _Files) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
     f, truth = video.features, video.expressions
     return {
-        f"{file_name(video.subject)}/{file_name(video.name)}.npz": {
+        file(video, ".npz"): {
             "values": f.values,
             "times": f.times,
             "frames": f.frames,
@@ -403,7 +425,7 @@ def _whole(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]
     }
 
 
-def _segments(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
+def _segments(video: SimulatedVideo, file: _Files) -> dict[str, dict[str, npt.NDArray[np.generic]]]:
     f = video.features
     count = -(-len(f) // SEGMENT)
     values = np.zeros((count * SEGMENT + 2 * CONTEXT, len(ROIS), 2))
@@ -425,8 +447,8 @@ def _segments(video: SimulatedVideo) -> dict[str, dict[str, npt.NDArray[np.gener
         }
         own = labels[k * SEGMENT + CONTEXT : (k + 1) * SEGMENT + CONTEXT]
         for share in ("train", "test") if own.any() else ("test",):
-            name = f"{file_name(video.name)}_{k * SEGMENT:04d}.npz"
-            out[f"feature_segment/{share}/{file_name(video.subject)}/{name}"] = content
+            name = file(video, f"_{k * SEGMENT:04d}.npz", f"feature_segment/{share}/")
+            out[name] = content
     return out
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, check_target
 from aumer.names import expanded, is_folder
@@ -79,6 +80,7 @@ def simulate_films(
         UsageError: an argument cannot be used, or what is to be written is there already.
         VideoError, NoFaceError: a recording cannot be read, or shows no face.
     """
+    require_path("out", out)
     out = Path(out)
     clips = [neutral] if isinstance(neutral, (str, PathLike)) else list(neutral)
     _check(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer._moved import moved
+from aumer.arguments import number
 from aumer.errors import UsageError
 from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action, check_actions
@@ -186,7 +187,7 @@ def draw(
         UsageError: a duration or a rate that is not positive, or a share outside [0, 1].
     """
     statistics = statistics or load()
-    if not duration_s > 0:
+    if not number("duration_s", duration_s) > 0:
         raise UsageError(f"duration_s must be > 0 seconds; found {duration_s}")
     if rate_per_min is not None and not rate_per_min > 0:
         raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from aumer.config import Settings, load_settings
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
-from aumer.files import StrPath
+from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
@@ -208,7 +207,7 @@ def run(
             if clips is not None:
                 learnt = given_clips(config, clips)
             elif cache is None:
-                with tempfile.TemporaryDirectory(prefix="aumer-") as kept:
+                with TemporaryFolder() as kept:
                     learnt, notes = read_clips(config, reading, kept, progress)
             else:
                 learnt, notes = read_clips(config, reading, cache, progress)

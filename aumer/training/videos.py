@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
@@ -16,7 +15,7 @@ from aumer.cache import FeatureCache
 from aumer.config import MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
-from aumer.files import StrPath
+from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import foreign, read_arrays
 from aumer.motion.analysis import Analysis, analyse, cache_key
 from aumer.names import expanded, file_name, is_folder, name_of
@@ -325,8 +324,8 @@ class NeutralFilms:
     ) -> Analysis:
         if store.whole() is not None:  # then the film itself is not needed
             return analyse(path, self._settings, cache=store)
-        with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
-            made = Path(folder) / "film.avi"
+        with TemporaryFolder() as folder:
+            made = folder / "film.avi"
             # Lossless: the recording's own compression is all that there shall be.
             write_shot(made, film.shot(), codec="FFV1")
             return analyse(made, self._settings, cache=store, trackers=trackers)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+from unicodedata import category
 
 import cv2
 import numpy as np
@@ -14,6 +15,11 @@ import numpy.typing as npt
 from aumer.errors import VideoError
 from aumer.process import Momentary
 from aumer.types import ImageArray
+
+#: Kinds of signs that are no text: controls, bytes that are no UTF-8, breaks of lines.
+_STEERING = frozenset(("Cc", "Cs", "Zl", "Zp"))
+#: Signs that turn the direction of what follows, so that "gpj.exe" reads "exe.jpg".
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Capture(Protocol):
@@ -43,8 +49,14 @@ def sane_fps(fps: float) -> float | None:
 
 
 def printable(name: str) -> str:
-    """A file's name as text that any file or terminal takes, whatever bytes it is made of."""
-    return name.encode("utf-8", "backslashreplace").decode()
+    """A file's name as text that any file or terminal takes, whatever bytes it is made of.
+
+    What is no UTF-8, and what breaks lines or steers terminals, is written as backslash codes.
+    """
+    return "".join(
+        c.encode("unicode_escape").decode() if c in _BIDI or category(c) in _STEERING else c
+        for c in name
+    )
 
 
 @contextmanager

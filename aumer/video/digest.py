@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from aumer.video.capture import readable
+from aumer.video.file import check_file
 from aumer.video.images import Numbered, checked_array, image_files
 from aumer.video.reader import positive
 from aumer.video.sources import Source, existing_path, is_camera, required_fps
@@ -22,7 +23,7 @@ def content_digest(source: Source, *, fps: float | None = None) -> str | None:
     array's shape, type and bytes; and `fps`, on which the times depend. Constant memory.
 
     Raises:
-        UsageError, VideoError: as `open_video`, where they show without decoding.
+        UsageError, VideoError: as `open_video`; of a folder, where they show without decoding.
     """
     fps = positive("fps", fps)
     sha = hashlib.sha256()
@@ -42,6 +43,7 @@ def content_digest(source: Source, *, fps: float | None = None) -> str | None:
             sha.update(b"\0%b\0%d\0" % (name, image_path.stat().st_size))
             _hash_file(sha.update, image_path)
         return sha.hexdigest()
+    check_file(path)  # a second, where hashing what is none may take minutes
     _hash_file(sha.update, path)
     if fps is not None:
         sha.update(f"\0fps {fps!r}".encode())

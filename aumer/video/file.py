@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,13 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import VideoError
+from aumer.files import TemporaryFolder
 from aumer.types import ImageArray, VideoInfo
 from aumer.video.capture import printable, quiet, readable, retrieved, sane_fps
-from aumer.video.clock import Clock
+from aumer.video.clock import PART_S, Clock
 from aumer.video.container import Track, mp4_index, read_container
 
 logger = logging.getLogger("aumer")
 
+#: A damaged packet makes one `grab` fail while the frames after it still decode; at the end of
+#: the file every `grab` fails, at a microsecond each.
+_TRIES = 256
 #: A picture that begins so much after the sound begins late. What is less comes of how sound and
 #: pictures are coded, and nobody sees it.
 _DELAY_S = 0.1
@@ -33,6 +36,9 @@ _REST_S = 0.5
 #: Codecs whose pictures are cut out of larger ones, and how many equal ones show that it failed.
 _CROPPING = frozenset(("h264", "avc1", "x264", "hevc", "hvc1", "hev1", "theo", "vp30", "vp6f"))
 _SAME = 30
+#: Files of these names FFmpeg draws as pictures of letters (*.txt and others besides, by a codec
+#: that has a name).
+_DRAWN = frozenset((".idf", ".adf", ".bin", ".xb", ".cdg"))
 #: Pixels that are wider or higher by more than this are made square. By less faces differ from
 #: one another, and every resampling takes sharpness, of which motion is measured.
 _LEAST_ASPECT, _MOST_ASPECT = 1.1, 4.0
@@ -44,10 +50,8 @@ class FileSource:
     Times are those that a player shows: a picture that begins after the sound begins late.
     """
 
-    #: A damaged packet makes one `grab` fail while the frames after it still decode; at the end of
-    #: the file every `grab` fails, at a microsecond each. Of a file that has not come to the end
-    #: it promises, more is tried: a hole may be long.
-    _TRIES, _TRIES_IN_A_HOLE = 256, 1 << 16
+    #: What is tried of a file that has not come to the end it promises: a hole may be long.
+    _TRIES_IN_A_HOLE = 1 << 16
 
     def __init__(self, path: Path, fps: float | None) -> None:
         self._path, self._fps = path, fps
@@ -57,11 +61,7 @@ class FileSource:
             self._container = read_container(path)
         self._capture, self._link = _open_capture(path)
         try:
-            if not self._grab(0.0):
-                raise VideoError(
-                    f"{path}: no frame decodes; the file is damaged, or its video track is empty. "
-                    "Export or download it again"
-                )
+            _first_frame(path, self._capture)
             image = retrieved(self._capture, str(path))
             _check_odd(path, self._capture, image)
             self._square = _square_size(self._capture, image, printable(path.name))
@@ -93,24 +93,27 @@ class FileSource:
     def frames(self) -> Iterator[tuple[float, Callable[[], ImageArray]]]:
         clock = Clock(1 / (self._own_fps or 25.0))
         index, time_s, more = 0, 0.0, True
-        steps = array("d")
+        steps, joints = array("d"), set[int]()
         while more:
-            before = clock.time
+            before, parts = clock.time, len(clock.parts)
             own_time = clock.at(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             if index:
                 steps.append(own_time - before)
+            if len(clock.parts) > parts:
+                joints.add(index - 1)
             time_s = self._delay + own_time if self._fps is None else index / self._fps
             yield time_s, partial(self._image, time_s)
             index += 1
-            more = self._grab(own_time)
+            more = self._grab(own_time + clock.parted_s)
         if self._fps is None:
             self._say_filled(clock.filled, index)
+            self._say_parts(clock)
         if not clock.filled:
-            self._say_holes(np.frombuffer(steps))
-        self._warn_if_short(index, clock.time)
+            self._say_holes(np.frombuffer(steps), joints)
+        self._warn_if_short(index, clock.time + clock.parted_s)
 
     def _grab(self, time_s: float) -> bool:
-        if any(self._capture.grab() for _ in range(self._TRIES)):
+        if any(self._capture.grab() for _ in range(_TRIES)):
             return True
         if self._promised is None or time_s > self._promised - _REST_S:
             return False
@@ -172,14 +175,29 @@ class FileSource:
                 frames,
             )
 
-    def _say_holes(self, steps: npt.NDArray[np.float64]) -> None:
-        """Say where pictures are missing, of a video that is else regular."""
+    def _say_parts(self, clock: Clock) -> None:
+        if clock.parts:
+            missing = clock.parted_s + PART_S * len(clock.parts)
+            logger.warning(
+                "%s: %.4g hours without pictures part it in %d places, the first at %.2f s; what "
+                "follows each is timed as if it came %g s later, and nothing is measured over them",
+                self.info.name,
+                missing / 3600,
+                len(clock.parts),
+                self._delay + clock.parts[0],
+                PART_S,
+            )
+
+    def _say_holes(self, steps: npt.NDArray[np.float64], joints: Container[int]) -> None:
+        """Say where pictures are missing, of a video that is else regular; not at the joints of
+        its parts, of which more is said."""
         if len(steps) < 10:
             return
         usual = float(np.median(steps))
         if (np.abs(steps - usual) < 0.25 * usual + 1e-3).mean() < 0.95:
             return  # of variable rate
-        holes = np.flatnonzero(steps > max(_HOLE_S, 2.5 * usual))
+        long = np.flatnonzero(steps > max(_HOLE_S, 2.5 * usual))
+        holes = np.array([k for k in long if k not in joints], np.intp)
         if len(holes):
             missing = float(steps[holes].sum() - len(holes) * usual)
             logger.warning(
@@ -212,7 +230,7 @@ class FileSource:
     def close(self) -> None:
         self._capture.release()
         if self._link is not None:
-            self._link.cleanup()
+            self._link.close()
 
 
 class _FreezeWatch:
@@ -250,7 +268,7 @@ def _in_shell(name: str) -> str:
     return shlex.quote(printable(name))
 
 
-def _open_capture(path: Path) -> tuple[cv2.VideoCapture, tempfile.TemporaryDirectory[str] | None]:
+def _open_capture(path: Path) -> tuple[cv2.VideoCapture, TemporaryFolder | None]:
     """The capture, and what must be kept as long as it is used."""
     with path.open("rb") as file:
         head = file.read(4096)
@@ -261,22 +279,45 @@ def _open_capture(path: Path) -> tuple[cv2.VideoCapture, tempfile.TemporaryDirec
     try:
         name.encode()
     except UnicodeEncodeError:  # a name that is not UTF-8, which OpenCV does not take
-        link = tempfile.TemporaryDirectory(prefix="aumer-")
-        name = str(Path(link.name) / ("video" + printable(path.suffix)))
+        link = TemporaryFolder()
+        name = str(link.path / ("video" + printable(path.suffix)))
         Path(name).symlink_to(path.absolute())
     with quiet():
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         if link is not None:
-            link.cleanup()
+            link.close()
         raise VideoError(f"{printable(str(path))}: {_why_unreadable(path, head)}")
-    # FFmpeg draws *.txt as a video of scrolling text.
-    if int(capture.get(cv2.CAP_PROP_FOURCC)) == int.from_bytes(b"ansi", "little"):
+    codec = _codec(capture)
+    if codec == "ansi" or (codec == "\0\0\0\0" and path.suffix.lower() in _DRAWN):
         capture.release()
-        raise VideoError(f"{path} is a text file, not a video")
+        if link is not None:
+            link.close()
+        raise VideoError(
+            f"{path} is not a video: by its name FFmpeg takes it for a text file, and draws what "
+            "it holds, whatever that is"
+        )
     # Off unless asked for: phones store portrait video lying on its side.
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
     return capture, link
+
+
+def _first_frame(path: Path, capture: cv2.VideoCapture) -> None:
+    if not any(capture.grab() for _ in range(_TRIES)):
+        raise VideoError(
+            f"{path}: no frame decodes; the file is damaged, or its video track is empty. "
+            "Export or download it again"
+        )
+
+
+def check_file(path: Path) -> None:
+    """Whether a file is a video, before anything that takes long is done with it.
+
+    Raises:
+        VideoError: it is none that can be read, and why.
+    """
+    with readable(str(path)), _closing_capture(path) as capture:
+        _first_frame(path, capture)
 
 
 def _is_bare(path: Path) -> bool:
@@ -321,7 +362,7 @@ def _closing_capture(path: Path) -> Iterator[cv2.VideoCapture]:
     finally:
         capture.release()
         if link is not None:
-            link.cleanup()
+            link.close()
 
 
 def _codec(capture: cv2.VideoCapture) -> str:

@@ -13,11 +13,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import replace
-from numbers import Real
 from queue import SimpleQueue
-from types import NoneType
 from typing import TypeAlias
 
+from aumer.arguments import number, whole
 from aumer.errors import UsageError, VideoError
 from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
 from aumer.video.sources import FrameSource, Source, open_source
@@ -68,7 +67,7 @@ def open_video(
         raise UsageError(
             f"`end` must lie after `start`, found {start or 0.0:g} and {end:g} seconds"
         )
-    if queue_size < 1:
+    if whole("queue_size", queue_size) < 1:
         raise UsageError(f"queue_size must be 1 or more, found {queue_size}")
     frames = open_source(source, fps)
     return VideoReader(frames, start=start, end=end, keep=keep, queue_size=queue_size)
@@ -217,20 +216,19 @@ class _Pump:
 
 
 def positive(name: str, value: float | None) -> float | None:
-    _number(name, value)
-    if value is not None and not MIN_RATE <= value <= MAX_RATE:
+    if value is None:
+        return None
+    found = number(name, value)
+    if not MIN_RATE <= found <= MAX_RATE:
         allowed = f"a number above 0: from {MIN_RATE:g} to {MAX_RATE:g}"
         raise UsageError(f"{name} must be {allowed}, found {value}")
-    return None if value is None else float(value)
-
-
-def _number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (Real, NoneType)):
-        raise UsageError(f"{name} must be a number, found {value!r}")
+    return found
 
 
 def _seconds(name: str, value: float | None) -> float | None:
-    _number(name, value)
-    if value is not None and not 0 <= value < math.inf:
+    if value is None:
+        return None
+    found = number(name, value)
+    if not 0 <= found < math.inf:
         raise UsageError(f"{name} must be seconds from the first frame, 0 or more, found {value}")
-    return None if value is None else float(value)
+    return found

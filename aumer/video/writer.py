@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from aumer.errors import UsageError
-from aumer.files import StrPath, atomic_write, check_target
+from aumer.files import StrPath, TemporaryFolder, atomic_write, check_target
 from aumer.types import ImageArray
 
 #: Codecs that every build of OpenCV writes, by the containers that hold them: MPEG-4 part 2 at
@@ -74,11 +73,11 @@ class VideoFile:
         self._count = 0
         self._more = (size[0] % 2, size[1] % 2)
         even = (size[0] + self._more[0], size[1] + self._more[1])
-        self._folder = tempfile.TemporaryDirectory(prefix="aumer-")
-        self._made = Path(self._folder.name) / f"film{self._path.suffix.lower()}"
+        self._folder = TemporaryFolder()
+        self._made = self._folder.path / f"film{self._path.suffix.lower()}"
         self._writer = cv2.VideoWriter(str(self._made), cv2.VideoWriter.fourcc(*chosen), fps, even)
         if not self._writer.isOpened():
-            self._folder.cleanup()
+            self._folder.close()
             raise UsageError(
                 f"this OpenCV ({cv2.__version__}) cannot write {chosen} into "
                 f"{self._path.suffix.lower()} at {fps:g} frames per second; try another suffix or "
@@ -114,7 +113,7 @@ class VideoFile:
             if error is None:
                 self._publish()
         finally:
-            self._folder.cleanup()
+            self._folder.close()
 
     def _publish(self) -> None:
         if not self._count:

@@ -40,7 +40,7 @@ from aumer.data import own
 from aumer.errors import AumerError
 from aumer.face import weights as face_weights
 from aumer.graph import AUGraph, au
-from aumer.names import file_name, inside
+from aumer.names import FileNames, file_name, inside
 from aumer.recognition.seam import load as load_recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.results.motion import Motion, load_features
@@ -248,10 +248,11 @@ def two_names(chance: random.Random) -> tuple[str, str]:
 
 def apart(names: tuple[str, str]) -> None:
     """Different names are different files that lie where they should."""
-    one, other = map(file_name, names)
-    assert (one.lower() == other.lower()) == (names[0] == names[1]), (names, one, other)
-    assert inside("/root", one).parent == Path("/root"), one
-    assert len(one.encode()) <= 100, one
+    for rule in (file_name, FileNames(Path("/root/none"))):
+        one, other = map(rule, names)
+        assert (one.lower() == other.lower()) == (names[0] == names[1]), (names, one, other)
+        assert inside("/root", one).parent == Path("/root"), one
+        assert len(one.encode()) <= 100, one
 
 
 def setting(chance: random.Random) -> dict[str, Any]:

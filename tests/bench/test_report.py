@@ -42,6 +42,17 @@ def copied(recognised: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(recognised, tmp_path / "run"))
 
 
+def test_nothing_that_can_be_mailed_says_where_it_lies(copied: Path) -> None:
+    document = json.loads((copied / "result.json").read_text())
+    model = str(copied / "mine.safetensors")
+    command = f"aumer bench run --data own={copied}/clips --model {model} -o '{copied}'"
+    rewritten(copied / "result.json", command=command)
+    assert document["command"] == "aumer bench <x>"
+    page = draw(copied).html
+    assert str(copied.parent) not in page
+    assert "aumer bench run --data own=clips --model mine.safetensors -o run" in page
+
+
 def test_a_recognition_run(recognised: Path) -> None:
     data = clips(0, subjects=4, each=2)
     before = {p.name: p.stat().st_mtime_ns for p in recognised.iterdir()}

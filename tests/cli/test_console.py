@@ -148,3 +148,29 @@ def test_where_nothing_can_be_said_the_work_goes_on() -> None:
 
     assert code("/dev/null", "/dev/full", "config", "--no-such-thing") == 2
     assert code("/dev/full", "/dev/null", "--version") == 2
+
+
+def test_no_line_breaks_where_a_name_does(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "out/a\n\x1b[31mb.mp4"
+    with Console(words=[name]) as console:
+        console.start(name)
+        console.note(f"{name}: wrote a\n\x1b[31mb.json")
+        console.error(f"{name} is no video\nin two lines")
+        console.finish()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.replace("\ufffd", "?") for line in lines] == [
+        "out/a??[31mb.mp4",
+        "out/a??[31mb.mp4: wrote a??[31mb.json",
+        "aumer: error: out/a??[31mb.mp4 is no video",
+        "in two lines",
+    ]
+
+
+def test_data_steer_no_terminal_and_stay_as_they_are_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for terminal, shown in ((True, "a\ufffd[31mb\n"), (False, "a\x1b[31mb\n")):
+        with monkeypatch.context() as patch, Console() as console:
+            patch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+            console.data("a\x1b[31mb\n")
+        assert capsys.readouterr().out == shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -115,6 +116,57 @@ def test_a_full_disk_behind_stdout() -> None:
     assert ran.stderr.decode().splitlines() == [
         "aumer: error: cannot write to stdout: No space left on device"
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="streams are closed by a shell")
+def test_closed_streams(videos: Path, tmp_path: Path) -> None:
+    """Results meant for stdout are not lost in silence; other work goes on."""
+
+    def closed(*words: str) -> subprocess.CompletedProcess[bytes]:
+        line = f"{shlex.join(command(*words))} <&- >&-"
+        return subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, check=False)
+
+    video = str(videos / "still.avi")
+    ran = closed("spot", video)
+    assert ran.returncode == 2
+    assert b"error: stdout is closed" in ran.stderr
+    assert closed("spot", video, "-o", str(tmp_path / "out.json")).returncode == 0
+    assert json.loads((tmp_path / "out.json").read_text())["video"]["name"] == "still.avi"
+    line = f"{shlex.join(command('spot', video, '-o', str(tmp_path / 'second.json')))} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == 0
+    same = (tmp_path / "out.json").read_text(), (tmp_path / "second.json").read_text()
+    assert same[0] == same[1]
+
+
+def without_network() -> bool:
+    try:
+        tried = subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(not without_network(), reason="`unshare -n` is not there or not permitted")
+@pytest.mark.parametrize("name", ["spot", "classify"])
+def test_a_run_without_network_equals_the_ordinary_one(name: str, videos: Path) -> None:
+    words = command(name, str(videos / "smile.mp4"), "--format", "json", "--no-cache", "-q")
+    out = [
+        subprocess.run([*before, *words], stdout=subprocess.PIPE, check=True).stdout
+        for before in ((), ("unshare", "-n"))
+    ]
+    assert out[0] == out[1]
+    assert json.loads(out[0])
+
+
+def test_runs_that_are_killed_go_on() -> None:
+    """The study of all commands is long; this is a little of it."""
+    root = Path(aumer.__file__).parents[1]
+    if not (root / "benchmarks" / "studies" / "kills.py").is_file():
+        pytest.skip("no checkout: its benchmarks are not here")
+    words = ("-m", "benchmarks.studies.kills", "--kills", "2", "--seed", "1", "--only", "bench")
+    ran = subprocess.run([sys.executable, *words], cwd=root, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "0 failed"
 
 
 def test_a_name_that_stdout_cannot_show(videos: Path, tmp_path: Path) -> None:

@@ -371,7 +371,7 @@ def test_the_help_tells_the_library_s_defaults_and_formats(run: Any) -> None:
     assert f"--format {{{formats}}}" in text
     kinds = outputs.spotted()
     assert {*formats.split(",")} == {*kinds.streams, *kinds.files} and kinds.files[0] == "json"
-    for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141"):
+    for code in ("0", "1", "2", "3", "4", "5", "6", "130", "141", "143"):
         assert f" {code} " in text.partition("exit codes:")[2]
 
 

@@ -6,6 +6,8 @@ Counts only: parts, threads, descriptors, objects that are still known.
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 import sys
 import threading
 import weakref
@@ -20,6 +22,7 @@ import numpy as np
 import pytest
 
 import aumer
+import aumer.errors
 from aumer import registry
 from aumer.config import Settings, load_settings
 from aumer.errors import AumerError, NoFaceError, UsageError
@@ -265,3 +268,19 @@ def test_mediapipes_graphs_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         tracker(SEEN)
         tracker.close()
     assert [graph.closed for graph in graphs] == [1] * 6
+
+
+def test_mediapipe_starts_no_compiler() -> None:
+    """Its microphones' package looks for a library with ldconfig, a linker and a compiler."""
+    pytest.importorskip("mediapipe")
+    code = (
+        "import subprocess, sys\n"
+        "def told(self, *words, **more): raise SystemExit(f'started {words or more}')\n"
+        "subprocess.Popen.__init__ = told\n"
+        "from aumer.face.mediapipe import MediaPipeDetector\n"
+        "MediaPipeDetector()\n"
+        "assert 'sounddevice' not in sys.modules"
+    )
+    place = {**os.environ, "PYTHONPATH": str(Path(aumer.errors.__file__).parents[1])}
+    ran = subprocess.run([sys.executable, "-c", code], env=place, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()[-500:]

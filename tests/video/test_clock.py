@@ -62,9 +62,27 @@ def test_times_begin_at_zero_and_rise_whatever_is_read(readings: list[float], st
 
 
 @settings(deadline=None)
-@given(st.floats(0, 1e4), st.lists(st.floats(1e-3, 3000), max_size=30))
+@given(st.floats(0, 1e4), st.lists(st.floats(1e-3, 450), max_size=30))
 def test_rising_readings_are_believed(first: float, gaps: list[float]) -> None:
     readings = [first]
     for gap in gaps:
         readings.append(readings[-1] + gap)
     assert times(readings) == pytest.approx([r - first for r in readings], abs=1e-6)
+
+
+def test_a_gap_of_hours_parts_a_video_and_does_not_fill_it() -> None:
+    clock = Clock(STEP)
+    found = [clock.at(reading) for reading in (0, 0.04, 172_800.0, 172_800.04)]
+    assert found == pytest.approx([0, 0.04, 1.04, 1.08], abs=1e-6)
+    assert clock.parts == [0.04]
+    assert clock.parted_s == pytest.approx(172_800 - 1.04, abs=1e-6)
+    assert clock.filled == 0
+
+
+def test_gaps_that_are_hours_together_part_a_video_too() -> None:
+    """The first four hours of them are kept; times rise by no more than what is pictures then."""
+    clock = Clock(STEP)
+    for k in range(1000):
+        clock.at(3000.0 * (k // 2) + STEP * (k % 2))
+    assert len(clock.parts) == 499 - 4
+    assert clock.time < 4 * 3600 + 1000 * 1.04

@@ -18,6 +18,7 @@ import pytest
 from aumer.errors import EXIT_UNREADABLE, EXIT_USAGE, UsageError, VideoError
 from aumer.types import Frame, VideoInfo
 from aumer.video import CameraSource, VideoReader, content_digest, open_video
+from aumer.video import digest as digests
 
 RATE = 25
 LOSSLESS: dict[str, Any] = {"codec": "ffv1", "pix_fmt": "bgr0", "rate": RATE}
@@ -446,7 +447,9 @@ UNREADABLE: dict[str, tuple[Callable[[Any, Path], Any], str]] = {
     "address": (lambda make, folder: "rtsp://host/v", "rtsp://host/v: addresses are not read"),
     "empty": (_bytes("v.mp4", b""), r"v\.mp4 is empty \(0 bytes\)"),
     "text": (_bytes("v.mp4", b"dear diary\n" * 99), r"v\.mp4: it is text"),
-    "text that FFmpeg draws": (_bytes("v.txt", b"dear diary\n" * 99), r"v\.txt is a text file"),
+    "text that FFmpeg draws": (_bytes("v.txt", b"dear diary\n" * 99), r"v\.txt is not a video"),
+    "bytes that FFmpeg draws": (_bytes("v.vt", bytes(range(1, 256)) * 9), r"v\.vt is not a video"),
+    "bytes drawn by a name": (_bytes("v.idf", bytes(range(1, 256)) * 90), r"v\.idf is not a video"),
     "playlist": (_bytes("v.m3u8", b"#EXTM3U\n#EXTINF:1,\nv.ts\n"), r"v\.m3u8 is a playlist"),
     "zeros": (_bytes("v.mp4", bytes(9999)), "nothing but zeros"),
     "noise": (
@@ -754,7 +757,8 @@ def test_no_camera_there() -> None:
 
 
 def test_digest_of_a_file_is_that_of_its_bytes_and_of_fps(make: Any, tmp_path: Path) -> None:
-    content = np.random.default_rng(0).bytes(3_000_001)  # more than one block
+    film = make.video(tmp_path / "film.mp4", make.pictures(3)).read_bytes()
+    content = film + np.random.default_rng(0).bytes(3_000_001)  # more than one block
     (tmp_path / "a.mp4").write_bytes(content)
     (tmp_path / "b.mp4").write_bytes(content)
     digest = content_digest(tmp_path / "a.mp4")
@@ -764,6 +768,17 @@ def test_digest_of_a_file_is_that_of_its_bytes_and_of_fps(make: Any, tmp_path: P
     (tmp_path / "b.mp4").write_bytes(content[:-1] + b"!")
     others.append(content_digest(tmp_path / "b.mp4"))
     assert len({digest, *others}) == 4
+
+
+def test_what_is_no_video_is_refused_before_all_of_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """8 GiB of zeros, or of anything: hashing them would take a minute."""
+    with (tmp_path / "zeros.mp4").open("wb") as file:
+        file.truncate(1 << 33)
+    monkeypatch.setattr(digests, "_hash_file", lambda *_: pytest.fail("hashed"))
+    with pytest.raises(VideoError, match="nothing but zeros"):
+        content_digest(tmp_path / "zeros.mp4")
 
 
 def test_digest_of_a_folder(make: Any, tmp_path: Path) -> None:

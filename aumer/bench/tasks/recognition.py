@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.data.megc2019 import NAME
 from aumer.errors import UsageError
-from aumer.files import StrPath
+from aumer.files import StrPath, TemporaryFolder
 from aumer.identity import recorded
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Clips, MotionClips, Recognizer, resolve
@@ -189,7 +188,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
         self._cache = options.cache
-        self._kept: tempfile.TemporaryDirectory[str] | None = None
+        self._kept: TemporaryFolder | None = None
 
     @classmethod
     def models(cls, protocol: Protocol) -> str:
@@ -244,8 +243,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         listing = listed(wanted, protocol.classes)
         cache = self._cache
         if cache is None:
-            self._kept = tempfile.TemporaryDirectory(prefix="aumer-")
-            cache = self._kept.name
+            self._kept = TemporaryFolder()
+            cache = self._kept.path
         return clip_set(
             listing,
             self.reading,
@@ -279,7 +278,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
     def close(self) -> None:
         forget()
         if self._kept is not None:
-            self._kept.cleanup()
+            self._kept.close()
 
     # -- of runs that are stored --------------------------------------------------------------
 
@@ -364,7 +363,7 @@ def loso(
     for subject in set(subjects or ()) - set(everyone):
         raise UsageError(f"no clip is of subject {subject!r}; there are {', '.join(everyone)}")
     folds = [everyone[s] for s in (everyone if subjects is None else subjects)]
-    with tempfile.TemporaryDirectory(prefix="aumer-") as temporary:
+    with TemporaryFolder() as temporary:
         store = Store(Path(temporary if folder is None else folder))
         run_folds(
             _AtHand(factory),

@@ -9,10 +9,8 @@ int8 is deprecated, leaves convolutions as they are, and its weights fit no safe
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from aumer.errors import UsageError
-from aumer.files import StrPath, check_target
+from aumer.files import StrPath, TemporaryFolder, check_target
 
 Precision = Literal["single", "half", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -140,8 +138,8 @@ def export(
         )
     check_target(path, overwrite=overwrite)
     before = recognizer.predict_proba(clips.inputs).argmax(1)
-    with tempfile.TemporaryDirectory(prefix="aumer-") as folder:
-        whole, small = Path(folder) / "single.safetensors", Path(folder) / "low.safetensors"
+    with TemporaryFolder() as folder:
+        whole, small = folder / "single.safetensors", folder / "low.safetensors"
         recognizer.save(whole, card)
         recognizer.save(small, card, precision=precision)
         after = type(recognizer).load(small).predict_proba(clips.inputs).argmax(1)

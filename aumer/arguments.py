@@ -1,0 +1,41 @@
+"""Arguments of the public functions: one of the wrong type is a `UsageError` that names it."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral, Real
+
+from aumer.errors import UsageError
+
+
+def number(name: str, value: object, allowed: str = "a number") -> float:
+    """The value of a real number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise _wrong(name, value, allowed)
+    return float(value)
+
+
+def whole(name: str, value: object, allowed: str = "a whole number") -> int:
+    """The value of a whole number, numpy's too; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise _wrong(name, value, allowed)
+    return int(value)
+
+
+def require_path(name: str, value: object, allowed: str = "a path") -> None:
+    """Complain of what is neither a text nor a path."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise _wrong(name, value, allowed)
+
+
+def require_function(name: str, value: object, allowed: str = "a function") -> None:
+    """Complain of what cannot be called."""
+    if not callable(value):
+        raise _wrong(name, value, allowed)
+
+
+def _wrong(name: str, value: object, allowed: str) -> UsageError:
+    found = repr(value)
+    return UsageError(
+        f"{name} must be {allowed}, found {found if len(found) < 100 else type(value).__name__}"
+    )
