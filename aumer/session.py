@@ -69,7 +69,7 @@ class VideoRun:
     """How one video is read and its run is told of. `aumer.spot` says what each is.
 
     Raises:
-        UsageError: `min_coverage` is no share, or fewer than 1 worker.
+        UsageError: `min_coverage` is no share, fewer than 1 worker, or a value of the wrong type.
     """
 
     start: float | None = None
