@@ -56,7 +56,7 @@ REGIONS = (range(6), range(6, 8), range(8, 12))
 #: Subjects and minutes of rest, and the seed, that false alarms are counted in.
 REST, MINUTES, REST_SEED = 60, 4.0, 31
 #: Thresholds at which they are counted, and the false alarms a minute of the named ones, at most.
-#: "normal" is about where F1 is best on simulated subjects (`wide`, medium and hard: .2 to .3); real
+#: "normal" is about where F1 is best on simulated subjects (`wide`, medium, hard: .2 to .3); real
 #: faces at rest disturb more than simulated ones.
 THRESHOLDS = (0.02, 0.03, 0.05, 0.07, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7)
 NAMED = {"low": 0.1, "normal": 0.2, "high": 0.5}
@@ -165,8 +165,12 @@ def made(spotter: CombinedSpotter) -> judge.Judge:
         p = judged.probabilities(what)
         alarms += [len(judge.chosen(proposals, p, threshold)) for threshold in THRESHOLDS]
         minutes += features.valid.sum() / features.rate / 60
+    rates = [round(float(n) / minutes, 3) for n in alarms]
+    # Where two thresholds raise as many, what is asked for is the lower one.
     table = tuple(
-        (t, round(float(n) / minutes, 3)) for t, n in zip(THRESHOLDS, alarms, strict=True)
+        (t, rate)
+        for t, rate, before in zip(THRESHOLDS, rates, [np.inf, *rates], strict=False)
+        if rate < before
     )
     judged = replace(judged, false_alarms=table)
     named = {name: round(judged.threshold(f"{rate:g}"), 2) for name, rate in NAMED.items()}
