@@ -31,7 +31,7 @@ from aumer.session import (
     versions,
 )
 from aumer.spotting import noise
-from aumer.types import Features, IntArray, Moment
+from aumer.types import Features, IntArray, Moment, is_whole
 from aumer.video import Source, content_digest
 
 
@@ -80,6 +80,10 @@ def classify(
     check_workers(workers)
     if isinstance(apex, str):
         apexes.check(apex)
+    numbers = {"onset": onset, "apex": None if isinstance(apex, str) else apex, "offset": offset}
+    for called, frame in numbers.items():
+        if frame is not None and not is_whole(frame):
+            raise UsageError(f"`{called}` is a frame, a whole number; found {frame!r}")
     with gathered() as said:
         found = _classified(
             clip,
@@ -112,6 +116,11 @@ def _classified(
     if isinstance(clip, Features):
         labeller = labeller_of("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
+        if outside := [f for f in (first, last) if not clip.frames[0] <= f <= clip.frames[-1]]:
+            raise UsageError(
+                f"the features have frames {clip.frames[0]} to {clip.frames[-1]}; found "
+                f"{outside[0]}. Frames are counted from 0"
+            )
         peak = _apex(apex, first, last, clip, None)
         verdict = labeller.judge_features(clip, Moment(first, last, peak))
         name, content, at, times = "features", None, clip.frames, clip.times

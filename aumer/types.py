@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -495,6 +496,11 @@ class Counts:
         """2 TP / (2 TP + FP + FN); 0 where nothing was there and nothing was found."""
         n = 2 * self.tp + self.fp + self.fn
         return 2 * self.tp / n if n else 0.0
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number to count by, of Python or numpy; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def runs(flags: BoolArray) -> list[tuple[int, int]]:
