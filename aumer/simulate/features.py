@@ -26,7 +26,7 @@ from aumer.names import file_name, inside
 from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
-from aumer.simulate.timeline import Timeline, draw
+from aumer.simulate.timeline import Timeline, draw, require_drawable, require_whole
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.tables.cells import csv_line
 from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
@@ -141,15 +141,12 @@ def simulate_features(
     Raises:
         UsageError: a number that is not positive, or a name that there is not.
     """
-    for name, value in (("subjects", subjects), ("videos", videos), ("minutes", minutes)):
-        if not value > 0:
-            raise UsageError(f"{name} must be > 0; found {value}")
+    require_whole("subjects", subjects, 1)
+    require_whole("videos", videos, 1)
+    require_whole("seed", seed, 0)
+    require_drawable(60 * minutes, rate_per_min, "minutes", minutes)
     if not 1 <= rate <= 1000:
         raise UsageError(f"rate must be from 1 to 1000 rows per second; found {rate}")
-    if seed < 0:
-        raise UsageError(f"seed must be >= 0; found {seed}")
-    if rate_per_min is not None and not rate_per_min > 0:
-        raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
     usual = level_constants(level)
     strength = usual[0] if strength is None else strength
     loudness = usual[1] if loudness is None else loudness

@@ -84,6 +84,7 @@ def simulate_films(
     _check(
         clips,
         films,
+        seed,
         {"start_s": start_s, "stop_s": stop_s, "amplitude": amplitude},
         {"portrait": portrait, "size": size, "nuisance": None if nuisance else False},
     )
@@ -150,11 +151,12 @@ def simulate_films(
 def _check(
     clips: Sequence[StrPath],
     films: int,
+    seed: int,
     of_recordings: Mapping[str, object],
     of_portraits: Mapping[str, object],
 ) -> None:
-    if films < 1:
-        raise UsageError(f"films must be 1 or more; found {films}")
+    timeline.require_whole("films", films, 1)
+    timeline.require_whole("seed", seed, 0)
     wrong = of_portraits if clips else of_recordings
     if given := [name for name, value in wrong.items() if value is not None]:
         what = "says nothing with recordings" if clips else "goes with neutral="
