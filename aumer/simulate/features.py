@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -324,6 +325,8 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
         UsageError: the file is missing or is not one of ours.
     """
     arrays = read_arrays(path, "simulated features")
+    # Files of before these were simulated have none.
+    signs: dict[str, Any] = {key: arrays[key] for key in ("eyelids", "head") if key in arrays}
     with foreign(path, "simulated features"):
         features = Features(
             values=arrays["values"],
@@ -333,8 +336,7 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
             eye_distance=float(arrays["eye_distance"]),
-            # Files of before these were simulated have none.
-            **{key: arrays[key] for key in ("eyelids", "head") if key in arrays},
+            **signs,
         )
         truth = tuple(
             _expression(k, rows, seconds)
