@@ -15,9 +15,15 @@ def number(name: str, value: object, allowed: str = "a number") -> float:
     return float(value)
 
 
-def whole(name: str, value: object, allowed: str = "a whole number") -> int:
-    """The value of a whole number, numpy's too; True and False are none."""
+def whole(
+    name: str, value: object, allowed: str = "a whole number", *, least: int | None = None
+) -> int:
+    """The value of a whole number, numpy's too, of `least` or more; True and False are none."""
+    if least is not None:
+        allowed = f"{allowed} of {least} or more"
     if isinstance(value, bool) or not isinstance(value, Integral):
+        raise _wrong(name, value, allowed)
+    if least is not None and value < least:
         raise _wrong(name, value, allowed)
     return int(value)
 

@@ -119,6 +119,11 @@ def _classified(
     if isinstance(clip, Features):
         labeller = labeller_of("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
+        if outside := [f for f in (first, last) if not clip.frames[0] <= f <= clip.frames[-1]]:
+            raise UsageError(
+                f"the features have frames {clip.frames[0]} to {clip.frames[-1]}; found "
+                f"{outside[0]}. Frames are counted from 0"
+            )
         peak = _apex(apex, first, last, clip, None)
         verdict = labeller.judge_features(clip, Moment(first, last, peak))
         name, content, at, times = "features", None, clip.frames, clip.times

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
@@ -215,6 +215,8 @@ class Spotter:
                 workers=run.workers,
                 trackers=self._trackers,
             )
+        motion = asdict(self.settings.motion)
+        found = tuple(replace(a, features=replace(a.features, motion=motion)) for a in found)
         if self.settings.face.follow == "all":
             found = _worth_a_result(found, video, self.settings, run.min_coverage)
         else:
@@ -276,7 +278,7 @@ class Spotter:
             run.tell("verdicts", verdicts)
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}
-        settings = self.settings.to_dict()
+        settings = _as_measured(self.settings, features).to_dict()
         limit, limits = noise.limits(features, self._rules)
         return SpotResult(
             **facts,
@@ -327,6 +329,10 @@ class Spotter:
                 fixes=("give others", "lower `min_coverage`"),
             )
 
+        settings = _as_measured(self.settings, features)
+        if settings != self.settings:
+            self._model.check(settings)
+
         def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
             return [labeller.judge_features(features, moment) for moment in moving]
 
@@ -340,6 +346,13 @@ class Spotter:
             video=VideoInfo("features", "features", 0, 0, features.rate),
             coverage=coverage,
         )
+
+
+def _as_measured(settings: Settings, features: Features) -> Settings:
+    """The settings, of motion as the features say that they were measured."""
+    known = {one.name for one in fields(settings.motion)}
+    said = {name: value for name, value in (features.motion or {}).items() if name in known}
+    return replace(settings, motion=replace(settings.motion, **said))
 
 
 @overload

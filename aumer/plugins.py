@@ -45,6 +45,15 @@ def load(plugin: str | os.PathLike[str]) -> ModuleType:
     return module
 
 
+def line_of(error: BaseException) -> str | None:
+    """File and line of a plugin that an error came through, the innermost; None for none."""
+    modules = {name: vars(sys.modules[name]) for name in _loaded if name in sys.modules}
+    loaded = {*_loaded, *(module.get("__file__") for module in modules.values())}
+    frames = traceback.extract_tb(error.__traceback__)
+    through = [f"{f.filename}, line {f.lineno}" for f in frames if f.filename in loaded]
+    return through[-1] if through else None
+
+
 def there(function: Callable[[Job], Done]) -> Callable[[Job], Done]:
     """The function, so that a process to which it is sent loads first what was loaded here."""
     return _There(_Ticket(tuple(_loaded)), function) if _loaded else function

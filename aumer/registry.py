@@ -15,7 +15,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aumer.errors import UsageError, did_you_mean
 
@@ -133,14 +133,16 @@ def register(kind: str, name: str) -> Callable[[T], T]:
     """Decorator: ``@register("flow", "mine")`` makes the decorated object known by that name.
 
     Raises:
-        UsageError: unknown kind, or the name is taken by another object.
+        UsageError: unknown kind, no name, or the name is taken by another object.
     """
-    for what, text in (("kind", kind), ("name", name)):
-        if not isinstance(text, str):
-            raise UsageError(f"a part is registered by the {what} as a text; found {text!r}")
+    known, given = _of(kind), cast(object, name)
+    if not (isinstance(given, str) and given.strip() == given != ""):
+        raise UsageError(
+            f"the name of a {kind} is a text without blanks round it; found {name!r}: "
+            f"@register({kind!r}, NAME)"
+        )
 
     def add(part: T) -> T:
-        known = _of(kind)
         taken = _shipped_parts(kind).get(name, known.get(name, part))
         if taken is not part:
             raise UsageError(f"a {kind} called {name!r} is registered already: {taken!r}")

@@ -109,6 +109,8 @@ def evaluate(
     score: Evaluator = registry.resolve("evaluator", evaluator)
     if not callable(score):
         raise UsageError(f"an evaluator is a function of predictions, truths and videos: {score!r}")
+    if not (settings is None or isinstance(settings, SpottingSettings)):
+        raise UsageError(f"`settings` must be SpottingSettings; found {settings!r}")
     rules = settings if settings is not None and score is spotting.evaluate else None
     if settings is not None and rules is None:
         raise UsageError(f"settings are for our evaluator; {evaluator} has rules of its own")
@@ -177,7 +179,10 @@ def rows(
     if isinstance(videos, (str, PathLike)):  # either file may be the one that says whose a video is
         listed = read_videos(videos, subjects=truths)
     elif videos is not None:
-        listed = list(videos)
+        given: Any = videos
+        listed = list(given) if isinstance(given, Iterable) else [given]
+        if wrong := [one for one in listed if type(one) is not Video]:
+            raise UsageError(f"`videos` must be several Video, or a CSV; found {wrong[0]!r}")
     if listed is not None:
         truths, _ = labels(listed, tell=True)
     known = list(named.values()) if listed is None else listed

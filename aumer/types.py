@@ -287,6 +287,7 @@ class Features:
         rois: name of each ROI.
         rate: rows per second.
         eye_distance: px between the outer eye corners in the crop: the unit of face size.
+        motion: the settings `motion` that they were measured with; None where nobody says.
     """
 
     values: FloatArray
@@ -299,6 +300,7 @@ class Features:
     confidence: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     eyelids: FloatArray = field(default_factory=lambda: np.empty((0, 2), np.float32))
     head: FloatArray = field(default_factory=lambda: np.empty((0, 3), np.float32))
+    motion: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.times)

@@ -230,6 +230,25 @@ def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str) ->
         classify(SMILE, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"offset": 3000}, "the features have frames 0 to 359; found 3000"),
+        ({"onset": 5.5}, "`onset` is a frame, a whole number; found 5.5"),
+        ({"onset": "5"}, "`onset` is a frame, a whole number; found '5'"),
+        ({"offset": True}, "`offset` is a frame, a whole number; found True"),
+        ({"apex": 20.5}, "`apex` is a frame, a whole number; found 20.5"),
+    ],
+)
+def test_frames_of_features_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
+    (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
+    with pytest.raises(UsageError, match=message):
+        aumer.classify(video.features, **options)
+    onset, apex, offset = np.array([20, 30, 80])
+    found = aumer.classify(video.features, onset=onset, apex=apex, offset=offset)
+    assert (found.onset, found.apex, found.offset) == (20, 30, 80)
+
+
 def test_a_device_that_is_of_no_use_is_left_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
     aumer.Spotter(model="rules", recognizer="graph", device="cuda")
     classify(SMILE, onset=ONSET, apex=APEX, offset=25, device="cuda")

@@ -15,7 +15,7 @@ import pytest
 from aumer import plugins, registry
 from aumer.bench.workers import Workers
 from aumer.cli import main
-from aumer.errors import EXIT_OK, EXIT_USAGE, UsageError
+from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, UsageError
 
 PARTS = """
 import aumer
@@ -115,6 +115,16 @@ def test_another_file_of_a_loaded_name_is_refused(plugin: Path, tmp_path: Path) 
     again.write_text("")
     with pytest.raises(UsageError, match="there is another of that name"):
         plugins.load(again)
+
+
+def test_an_error_of_a_plugin_is_not_ours_to_be_reported(
+    plugin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin.write_text(PARTS.replace('console.data("it runs\\n")', "1 / 0"))
+    assert main(["plugged", "--plugin", str(plugin)]) == EXIT_BUG
+    said = capsys.readouterr().err
+    assert "mine.py, line 17: ZeroDivisionError: division by zero; -v shows" in said
+    assert "Please report" not in said
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -230,3 +230,11 @@ def test_a_name_of_another_kind_is_told() -> None:
 def test_a_kind_of_before_says_what_it_is_now() -> None:
     with pytest.raises(UsageError, match="kind 'sequence-recognizer' is 'recognizer' now"):
         registry.resolve("sequence-recognizer", "cnn-lstm")
+
+
+@pytest.mark.parametrize("name", ["", " mine", 3, None])
+def test_a_part_needs_a_name_that_can_be_typed(name: Any) -> None:
+    with pytest.raises(UsageError, match=r"the name of a flow is a text .*; found"):
+        register("flow", name)
+    with pytest.raises(UsageError, match="unknown kind of part 'flw'"):
+        register("flw", "mine")

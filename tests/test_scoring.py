@@ -169,6 +169,9 @@ def test_guessed_subjects_are_told(
         (lambda t: aumer.evaluate([], t, fps=0), "`fps` must be above 0"),
         (lambda t: aumer.evaluate("none.csv", t), "cannot read a table from none.csv"),
         (lambda t: aumer.evaluate([], t, evaluator=3), "an evaluator is a function"),
+        (lambda t: aumer.evaluate([], t, settings={"iou": 1}), "`settings` must be SpottingSett"),
+        (lambda t: aumer.evaluate([], t, videos=3), "`videos` must be several Video, .*; found 3"),
+        (lambda t: aumer.evaluate([], t, videos=[("c", "c_1")]), r"`videos` .* found ..'c', 'c_1'"),
     ],
 )
 def test_what_cannot_be_scored_is_named(call: Callable[[Any], Any], says: str, truth: Path) -> None:

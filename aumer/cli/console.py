@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from aumer import plugins
 from aumer.errors import AumerError, UsageError, at_command_line
 from aumer.foreign import shown
 
@@ -149,6 +150,10 @@ class Console:
         if self._verbose:
             self.line("".join(traceback.format_exception(error)).rstrip())
         what = " ".join(f"{type(error).__name__}: {error}".split())
+        if line := plugins.line_of(error):  # its author can mend it, we cannot
+            more = "" if self._verbose else "; -v shows the traceback"
+            self.error(f"{where}the plugin fails: {line}: {what}{more}")
+            return
         self.error(
             f"{where}internal error, {what}. Please report this, with what `aumer doctor` prints"
             + ("." if self._verbose else " and the traceback that -v shows.")

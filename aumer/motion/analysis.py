@@ -637,9 +637,10 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
     found = []
     for k, number in enumerate(arrays["numbers"]):
         faces, turned, numbers = map(int, arrays["seen"])
+        rows: dict[str, Any] = {n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS}
+        rows |= {n: arrays[f"features_{n}"][k] for n in _FEATURES}
         features = Features(
-            **{n: arrays[f"features_{n}"] for n in _SHARED_ARRAYS},
-            **{n: arrays[f"features_{n}"][k] for n in _FEATURES},
+            **rows,
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
             eye_distance=float(arrays["eye_distance"]),

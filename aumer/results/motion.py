@@ -309,6 +309,7 @@ def load_features(path: StrPath) -> Features:
             rate=float(arrays["rate"]),
             eye_distance=eye_distance,
             confidence=arrays["confidence"].astype(np.float32),
+            motion=json.loads(str(arrays["settings"])).get("motion"),
             # Files of before they were measured have none.
             **{name: arrays[name] for name in ("eyelids", "head") if name in arrays},
         )

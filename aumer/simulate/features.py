@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from aumer.names import FileNames, inside
 from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
-from aumer.simulate.timeline import Timeline, draw
+from aumer.simulate.timeline import Timeline, draw, require_drawable
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
 from aumer.tables.cells import csv_line
 from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
@@ -142,17 +143,12 @@ def simulate_features(
     Raises:
         UsageError: a number that is not positive, or a name that there is not.
     """
-    for name, value in (("subjects", subjects), ("videos", videos), ("minutes", minutes)):
-        if not number(name, value) > 0:
-            raise UsageError(f"{name} must be > 0; found {value}")
-    for name, value in (("subjects", subjects), ("videos", videos), ("seed", seed)):
-        whole(name, value)
+    whole("subjects", subjects, least=1)
+    whole("videos", videos, least=1)
+    whole("seed", seed, least=0)
+    require_drawable(60 * number("minutes", minutes), rate_per_min, "minutes", minutes)
     if not 1 <= rate <= 1000:
         raise UsageError(f"rate must be from 1 to 1000 rows per second; found {rate}")
-    if seed < 0:
-        raise UsageError(f"seed must be >= 0; found {seed}")
-    if rate_per_min is not None and not rate_per_min > 0:
-        raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
     usual = level_constants(level)
     strength = usual[0] if strength is None else strength
     loudness = usual[1] if loudness is None else loudness
@@ -331,6 +327,8 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
         UsageError: the file is missing or is not one of ours.
     """
     arrays = read_arrays(path, "simulated features")
+    # Files of before these were simulated have none.
+    signs: dict[str, Any] = {key: arrays[key] for key in ("eyelids", "head") if key in arrays}
     with foreign(path, "simulated features"):
         features = Features(
             values=arrays["values"],
@@ -340,8 +338,7 @@ def read_features(path: StrPath) -> tuple[Features, tuple[Expression, ...]]:
             rois=tuple(map(str, arrays["rois"])),
             rate=float(arrays["rate"]),
             eye_distance=float(arrays["eye_distance"]),
-            # Files of before these were simulated have none.
-            **{key: arrays[key] for key in ("eyelids", "head") if key in arrays},
+            **signs,
         )
         truth = tuple(
             _expression(k, rows, seconds)

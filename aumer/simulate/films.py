@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aumer.arguments import require_path
+from aumer.arguments import require_path, whole
 from aumer.errors import UsageError
 from aumer.files import StrPath, check_target
 from aumer.names import expanded, is_folder
@@ -86,6 +86,7 @@ def simulate_films(
     _check(
         clips,
         films,
+        seed,
         {"start_s": start_s, "stop_s": stop_s, "amplitude": amplitude},
         {"portrait": portrait, "size": size, "nuisance": None if nuisance else False},
     )
@@ -152,11 +153,12 @@ def simulate_films(
 def _check(
     clips: Sequence[StrPath],
     films: int,
+    seed: int,
     of_recordings: Mapping[str, object],
     of_portraits: Mapping[str, object],
 ) -> None:
-    if films < 1:
-        raise UsageError(f"films must be 1 or more; found {films}")
+    whole("films", films, least=1)
+    whole("seed", seed, least=0)
     wrong = of_portraits if clips else of_recordings
     if given := [name for name, value in wrong.items() if value is not None]:
         what = "says nothing with recordings" if clips else "goes with neutral="

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from aumer._moved import moved
 from aumer.arguments import number
+from aumer.config import DAY_S
 from aumer.errors import UsageError
 from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action, check_actions
@@ -33,6 +34,8 @@ FADE_PER_S, FADE = 0.2, 0.1
 RELAXATION_S = (0.13, 0.50)
 #: Seconds of rest between two expressions that are not nested, at least: one frame at 30 fps.
 REST_S = 0.034
+#: So many expressions a minute can be asked for; a face has no time for a tenth of them.
+_BUSIEST = 1000.0
 #: The longest that a micro-expression lasts, in seconds.
 MICRO_S = 0.5
 #: Action units of the upper half of a face: brows and lids. Those of the cheek (6) and of the
@@ -163,6 +166,21 @@ def _eased(t: Signal, length: float) -> Signal:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
 
 
+def require_drawable(duration_s: float, rate_per_min: float | None, name: str, said: float) -> None:
+    """Raise a UsageError unless a performance can be so long and so busy.
+
+    Args:
+        name, said: what the user calls the duration, and gave.
+    """
+    if not 0 < number(name, duration_s) <= DAY_S:
+        raise UsageError(f"{name} must be > 0 and a day at most; found {said}")
+    if rate_per_min is not None and not 0 < rate_per_min <= _BUSIEST:
+        raise UsageError(
+            f"rate_per_min must be > 0 expressions per minute, {_BUSIEST:g} at most; found "
+            f"{rate_per_min}"
+        )
+
+
 def draw(
     rng: np.random.Generator,
     duration_s: float,
@@ -187,10 +205,7 @@ def draw(
         UsageError: a duration or a rate that is not positive, or a share outside [0, 1].
     """
     statistics = statistics or load()
-    if not number("duration_s", duration_s) > 0:
-        raise UsageError(f"duration_s must be > 0 seconds; found {duration_s}")
-    if rate_per_min is not None and not rate_per_min > 0:
-        raise UsageError(f"rate_per_min must be > 0 expressions per minute; found {rate_per_min}")
+    require_drawable(duration_s, rate_per_min, "duration_s", duration_s)
     if held is not None and not 0 <= held <= 1:
         raise UsageError(
             f"held, the share of micro-expressions that begin while a macro-expression is held, "

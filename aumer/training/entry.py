@@ -19,6 +19,7 @@ from aumer.names import expanded, is_folder
 
 if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
     from aumer.recognition.labelled import LabelledClips
+    from aumer.simulate.features import SimulatedVideo
     from aumer.training.recognizers import RecognizerConfig
     from aumer.training.run import RunConfig
     from aumer.training.videos import LabelledVideo
@@ -26,7 +27,10 @@ if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is c
 
 Config: TypeAlias = "RunConfig | RecognizerConfig"
 #: What is learnt from, in memory: videos for a spotting network, clips for a recogniser.
-InMemory: TypeAlias = "Sequence[LabelledVideo] | Sequence[VideoRecord] | LabelledClips[Any]"
+InMemory: TypeAlias = (
+    "Sequence[LabelledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] "
+    "| LabelledClips[Any]"
+)
 #: Called after every epoch with its record.
 Callback = Callable[[dict[str, Any]], object]
 #: Called with what is made of the videos ("features" or "clips"), how many are done, and of how
@@ -60,7 +64,8 @@ def train(
         data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
             configuration. What is given beside a file replaces what it says. Or what is learnt
             from, in memory: a sequence of `aumer.training.videos.LabelledVideo` (features with
-            annotations) or of `aumer.types.VideoRecord` (videos with annotations); for a recogniser
+            annotations), of what `aumer.simulate_features` makes, or of `aumer.types.VideoRecord`
+            (videos with annotations); for a recogniser
             `aumer.recognition.seam.Clips` or `MotionClips`, or
             `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
             ``options.inputs`` and ``options.place`` in `changes` say, or else as usual.
@@ -96,9 +101,9 @@ def train(
         "data.table": None if labels is None else str(labels),
         "data.source": source,
         "recognizer": recognizer,
-        "classes": list(classes) or None,
+        "classes": _several("classes", classes) or None,
         "graph": None if graph is None or isinstance(graph, AUGraph) else str(graph),
-        "data.exclude_subjects": list(exclude_subjects) or None,
+        "data.exclude_subjects": _several("exclude_subjects", exclude_subjects) or None,
         "seed": seed,
         "device": device,
     }
@@ -130,6 +135,13 @@ def train(
         callbacks=callbacks,
         progress=progress and (lambda done, total, name: progress("features", done, total)),
     )
+
+
+def _several(name: str, texts: Sequence[str]) -> list[str]:
+    """A list of texts; one text would be taken for its letters."""
+    if isinstance(texts, str):
+        raise UsageError(f"`{name}` is a sequence of texts; found {texts!r}: give [{texts!r}]")
+    return list(texts)
 
 
 def configured(
@@ -211,9 +223,10 @@ def _in_memory(data: object) -> Any:
         UsageError: it is neither.
     """
     from aumer.recognition.labelled import LabelledClips
+    from aumer.simulate.features import SimulatedVideo
     from aumer.training import recognizers
     from aumer.training import run as networks
-    from aumer.training.videos import LabelledVideo
+    from aumer.training.videos import LabelledVideo, from_simulation
     from aumer.types import VideoRecord
 
     if isinstance(data, (str, PathLike, networks.RunConfig, recognizers.RecognizerConfig)):
@@ -221,10 +234,12 @@ def _in_memory(data: object) -> Any:
     if isinstance(data, LabelledClips):
         return data
     if isinstance(data, Sequence) and data:
+        if all(isinstance(one, SimulatedVideo) for one in data):
+            return from_simulation(data)
         for kind in (LabelledVideo, VideoRecord):
             if all(isinstance(one, kind) for one in data):
                 return data
     raise UsageError(
         "train takes a folder of videos or a TOML file; or, in memory, one or more LabelledVideo, "
-        f"one or more VideoRecord, or LabelledClips; found {data!r}"[:400]
+        f"SimulatedVideo or VideoRecord, or LabelledClips; found {data!r}"[:400]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 import aumer
+from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.motion.analysis import FEATURES_VERSION
 from aumer.results import motion as module
@@ -141,7 +143,9 @@ def test_a_table_without_rows_has_its_header() -> None:
 def test_features_read_back_bit_for_bit(unit: str, eye_distance: float, tmp_path: Path) -> None:
     motion = make(300, eye_distance=eye_distance)
     motion.save(tmp_path / "m.npz", unit=unit)
-    assert same(aumer.load_features(tmp_path / "m.npz"), motion.features)
+    read = aumer.load_features(tmp_path / "m.npz")
+    assert same(read, motion.features)
+    assert read.motion == motion.settings["motion"]
 
 
 def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
@@ -253,3 +257,15 @@ def test_a_file_makes_a_spotter_see_the_same(tmp_path: Path) -> None:
     spotted = aumer.spot(load_features(tmp_path / "m.npz"), model="rules")
     assert spotted == aumer.spot(video.features, model="rules")
     assert spotted.expressions
+
+
+def test_a_network_refuses_a_file_of_motion_that_it_was_not_trained_on() -> None:
+    (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
+    settings = load_settings(overrides={"motion.preset": "published"})
+    other = replace(video.features, motion=asdict(settings.motion))
+    for model in ("network", "combined"):
+        with pytest.raises(UsageError, match=r"trained on motion .* the settings say .*published"):
+            aumer.spot(other, model=model)
+    assert aumer.spot(other, model="rules").settings["motion"]["preset"] == "published"
+    same = replace(video.features, motion=asdict(load_settings().motion))
+    assert aumer.spot(same).expressions == aumer.spot(video.features).expressions

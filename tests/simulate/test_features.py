@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,12 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for call, message in (
         (lambda: simulate_features(0), "subjects"),
+        (lambda: simulate_features(1.5), "subjects must be a whole number"),  # type: ignore[arg-type]
+        (lambda: simulate_features(videos=True), "videos must be a whole number"),
         (lambda: simulate_features(minutes=0), "minutes"),
+        (lambda: simulate_features(minutes=math.inf), "a day at most; found inf"),
+        (lambda: simulate_features(rate_per_min=1e9), "1000 at most; found 1000000000.0"),
+        (lambda: simulate_features(seed=1.5), "seed must be a whole number"),  # type: ignore[arg-type]
         (lambda: simulate_features(seed=-1), "seed"),
         (lambda: simulate_features(rate=0), "rate"),
         (lambda: simulate_features(rate_per_min=0), "rate_per_min"),

@@ -42,7 +42,9 @@ def test_a_folder_becomes_a_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "arguments", "says"),
     [
-        ("film.mp4", {"films": 0}, "films must be 1 or more"),
+        ("film.mp4", {"films": 0}, "films must be a whole number of 1 or more"),
+        ("film.mp4", {"films": 1.5}, "films must be a whole number of 1 or more"),
+        ("film.mp4", {"seed": -1}, "seed must be a whole number of 0 or more"),
         ("film.mp4", {"films": 2}, "holds one film"),
         ("film.mp4", {"neutral": ["a.avi", "b.avi"]}, "holds one film"),
         ("film.mp4", {"amplitude": 0.1, "start_s": 1.0}, r"start_s and amplitude goes? with"),

@@ -93,6 +93,8 @@ def test_a_recognizer_is_asked_for_by_name(tmp_path: Path) -> None:
         ({}, UsageError, "give out="),
         ({"out": "o", "source": "casme-sqq"}, UsageError, "Did you mean 'casme-sq'"),
         ({"out": "o", "recognizer": "cnn-lst"}, UsageError, "Did you mean 'cnn-lstm'"),
+        ({"out": "o", "exclude_subjects": "12"}, UsageError, r"give \['12'\]"),
+        ({"out": "o", "recognizer": "graph", "classes": "sad"}, UsageError, r"`classes` is a seq"),
         ({"out": "o", "changes": {"train.epoch": 1}}, ConfigError, "epochs"),
         ({"out": "o", "changes": {"preset": "aumr"}}, ConfigError, "Did you mean 'aumer'"),
     ],
@@ -119,6 +121,12 @@ def test_videos_in_memory_are_learnt_from_as_those_of_files(features: Path, tmp_
     assert nets[0].keys() == nets[1].keys()
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
     assert NetSpotter.load(other).net.card["data"]["source"] == "memory"
+
+
+def test_simulated_videos_are_learnt_from_as_they_come(tmp_path: Path) -> None:
+    made = list(aumer.simulate_features(2, minutes=0.3, level="easy"))
+    net = NetSpotter.load(aumer.train(made, out=tmp_path / "out", changes=SMALL, device="cpu"))
+    assert net.net.card["data"]["source"] == "memory"
 
 
 def test_excluded_subjects_are_left_out_in_memory_too(features: Path, tmp_path: Path) -> None:
