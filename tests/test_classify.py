@@ -234,10 +234,10 @@ def test_arguments_that_cannot_be_used(options: dict[str, Any], message: str) ->
     ("options", "message"),
     [
         ({"offset": 3000}, "the features have frames 0 to 359; found 3000"),
-        ({"onset": 5.5}, "`onset` is a frame, a whole number; found 5.5"),
-        ({"onset": "5"}, "`onset` is a frame, a whole number; found '5'"),
-        ({"offset": True}, "`offset` is a frame, a whole number; found True"),
-        ({"apex": 20.5}, "`apex` is a frame, a whole number; found 20.5"),
+        ({"onset": 5.5}, "onset must be a frame, which is a whole number, found 5.5"),
+        ({"onset": "5"}, "onset must be a frame, which is a whole number, found '5'"),
+        ({"offset": True}, "offset must be a frame, which is a whole number, found True"),
+        ({"apex": 20.5}, "apex must be a frame, which is a whole number, found 20.5"),
     ],
 )
 def test_frames_of_features_that_cannot_be_used(options: dict[str, Any], message: str) -> None:

@@ -171,7 +171,7 @@ def test_guessed_subjects_are_told(
         (lambda t: aumer.evaluate([], t, evaluator=3), "an evaluator is a function"),
         (lambda t: aumer.evaluate([], t, settings={"iou": 1}), "`settings` must be SpottingSett"),
         (lambda t: aumer.evaluate([], t, videos=3), "`videos` must be several Video, .*; found 3"),
-        (lambda t: aumer.evaluate([], t, videos=[("c", "c_1")]), r"`videos` .* found ..'c', 'c_1'"),
+        (lambda t: aumer.evaluate([], t, videos=[("c", "c_1")]), r"`videos` .* found .*'c', 'c_1'"),
     ],
 )
 def test_what_cannot_be_scored_is_named(call: Callable[[Any], Any], says: str, truth: Path) -> None:
