@@ -47,7 +47,7 @@ settings:
   `--set rules.min_s=0.2` takes a value as TOML writes it; a text needs no quotes.
   `aumer config show` prints all settings and where each comes from.
   --sensitivity moves the threshold, by how often a minute something is then spotted in a face at
-  rest: low .1, normal .2, high .5 (--model rules: 1.9, 6.0, 15.4), or a number; on simulated
+  rest: low .1, normal .2, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; on simulated
   faces with all their blinks, swallows and turns. --model network takes none: nobody measured it.
   It wins over --set rules.sensitivity.
 

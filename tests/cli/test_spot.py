@@ -397,7 +397,7 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
     [
         ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
         ("--sensitivity 0", "found '0'"),
-        ("--sensitivity 0.01 --model rules", "can be asked for, is 0.41 to 28.2"),
+        ("--sensitivity 0.01 --model rules", "can be asked for, is 0.45 to 29"),
         ("--sensitivity 1000", "and can be asked for, is 0.00"),
         ("--sensitivity high --model network", "threshold of network raises was not measured"),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
