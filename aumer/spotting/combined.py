@@ -25,7 +25,7 @@ from aumer.types import Expression, Features, Scores
 _log = logging.getLogger("aumer")
 
 #: Shares of `rules.min_height`: that the rules propose from, and that a result's limit is told for.
-#: Of micro-expressions in neutral films 13 of 15 were found that are 1 to 1.25 times as high as
+#: Of micro-expressions in neutral films 11 of 15 were found that are 1 to 1.25 times as high as
 #: the limit, and 3 of 21 of .5 to .8 times (``benchmarks/results/sensitivity.txt``).
 _PROPOSED, _FOUND = 0.4, 0.625
 #: Of `rules.blink`: proposals are lower, and what blinks leave is not.
