@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from aumer import cli, registry, strict
+from aumer import cli, plugins, registry, strict
 from aumer.bench.protocol import load as load_protocol
 from aumer.cli.options import SECTIONS, changed_settings
 from aumer.config import Settings, load_settings
@@ -178,7 +178,9 @@ aumer.register("flow", "of-mine")(lambda before, after: None)
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Iterator[str]:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    # Workers of later tests load what is loaded here.
+    monkeypatch.setattr(plugins, "_loaded", list(plugins._loaded))
     name = f"{tmp_path.name}.py"  # a module is loaded once in a process
     (tmp_path / name).write_text(PLUGIN)
     yield f"--plugin {name}"

@@ -34,11 +34,19 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def film(path: Path, grey: int) -> None:
+    """A video of three frames of one grey level."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30.0, (32, 32))
+    for _ in range(3):
+        writer.write(np.full((32, 32, 3), grey, np.uint8))
+    writer.release()
+
+
 def stored(folder: Path) -> StoredClips:
     examples = []
     for number in range(3):
         path = folder / f"{number}.avi"
-        path.write_bytes(bytes([number]))
+        film(path, 60 * (number + 1))
         examples.append(Example("own", "s1", f"c{number}", number % 2, str(path), 30.0, 0, 1, 2))
     listing = Listing(("a", "b"), tuple(examples), {})
     return extract(listing, ClipReading(load_settings()), cache=folder / "cache")[0]
@@ -77,7 +85,7 @@ def test_frames_that_have_changed_are_not_taken_for_those_of_before(
 ) -> None:
     found = stored(tmp_path)
     (tmp_path / "cache" / f"{found.keys[0]}.npz").unlink()
-    (tmp_path / "0.avi").write_bytes(b"other")
+    film(tmp_path / "0.avi", 10)
     with pytest.raises(UsageError, match="has changed"):
         found.load()
 
