@@ -95,7 +95,15 @@ def check_folder(path: StrPath) -> None:
 
 
 def _check_rights(path: Path, folder: Path) -> None:
-    if not os.access(folder, os.W_OK | os.X_OK):
+    refused = not os.access(folder, os.W_OK | os.X_OK)
+    if not refused:
+        # Rights are not all: of /proc root has them, and a server may refuse more than its client.
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            refused = error.errno not in (errno.ENOSPC, errno.EDQUOT)  # there may be room by then
+    if refused:
         raise UsageError(
             f"cannot write {path}: there is no right to write in the folder {folder}, or its disk "
             "is read-only; choose another folder"

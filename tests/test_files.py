@@ -201,6 +201,15 @@ def test_a_folder_that_may_not_be_written_in_is_told_before_the_work(
     assert names(tmp_path) == ["closed", "file"]
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="this system has no /proc")
+def test_a_file_system_that_refuses_what_its_rights_allow_is_told_before_the_work() -> None:
+    """Root has every right of /proc, where no file can be made."""
+    with pytest.raises(UsageError, match="no right to write in the folder /proc"):
+        check_target("/proc/out.json")
+    with pytest.raises(UsageError, match="no right to write in the folder /proc"):
+        check_folder("/proc/new")
+
+
 def test_overwriting_a_link_changes_what_it_points_to(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "real").write_text("old")
