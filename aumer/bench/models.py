@@ -88,6 +88,7 @@ class Trainable:
 
     def __post_init__(self) -> None:
         self._decoder().check(self.rate)
+        self.settings.require_parts()
         if self.prior not in (FROM_TRAINING, FROM_PRESET):
             self._named(DEFAULT_ROIS.names)
 

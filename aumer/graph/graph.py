@@ -557,11 +557,7 @@ def _misread(coded: Iterable[au.Coded], au_map: au.AUMap) -> int:
 
 def _au_map(given: str | au.AUMap | Mapping[int, Sequence[str]], names: Sequence[str]) -> au.AUMap:
     if isinstance(given, str):
-        if given not in au.MAPS:
-            raise UsageError(
-                f"no AU map is called {given!r}; there are {', '.join(au.MAPS)}."
-                + did_you_mean(given, au.MAPS)
-            )
+        au.require_map(given)
         found = au.MAPS[given]
     elif isinstance(given, au.AUMap):
         found = given
