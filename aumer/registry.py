@@ -276,6 +276,8 @@ def _shipped_parts(kind: str) -> Mapping[str, Any]:
 
 
 def _of(kind: str) -> dict[str, Any]:
+    if not isinstance(kind, str):
+        raise UsageError(f"kind must be one of {', '.join(_parts)}; found {kind!r}")
     if kind in _renamed:
         raise UsageError(
             f"the kind {kind!r} is {_renamed[kind]!r} now: a part says itself what it reads "
