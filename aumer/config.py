@@ -16,8 +16,6 @@ from numbers import Integral
 from os import PathLike
 from typing import Any
 
-from aumer.arguments import require_path
-from aumer.errors import ConfigError
 from aumer.strict import ALSO, Layer, layered, nested, preset, read_toml, require, within
 
 #: Which face is followed, but for its number.
@@ -221,10 +219,6 @@ class Settings:
         return asdict(self)
 
 
-#: What a path of settings may be, in words.
-_FILE = "a TOML file, or the name of one that ships"
-
-
 def load_settings(
     path: str | PathLike[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -253,10 +247,8 @@ def layers(
     Args:
         called: what messages call the overrides.
     """
-    if isinstance(path, Mapping):
-        raise ConfigError(f"path must be {_FILE}; found {path!r}: give a table as `overrides`")
-    if path is not None:
-        require_path("path", path, _FILE)
+    allowed = "a TOML file, or the name of one that ships; a table is given as `overrides`"
+    require(path is None or isinstance(path, (str, PathLike)), "path", path, allowed)
     given: Any = overrides  # what callers give may be anything
     is_table = given is None or isinstance(given, Mapping)
     require(is_table, called, given, "a table such as {'motion': {'rate': 60}}")

@@ -101,5 +101,5 @@ def test_what_is_neither_path_nor_object_is_told(
 
 
 def test_a_table_in_place_of_a_file_of_settings_is_told_where_it_goes() -> None:
-    with pytest.raises(aumer.ConfigError, match="give a table as `overrides`"):
+    with pytest.raises(aumer.ConfigError, match="a table is given as `overrides`"):
         aumer.load_settings({"motion": {"rate": 20}})  # type: ignore[arg-type]
