@@ -17,7 +17,7 @@ from aumer import strict
 from aumer.errors import UsageError
 from aumer.simulate import nuisance as catalogue
 from aumer.simulate.anatomy import Action
-from aumer.simulate.disturbances import eased_once
+from aumer.simulate.disturbances import eased
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.warp import LIDS, Array
 
@@ -148,13 +148,14 @@ class Performance:
     def closure(self, t: float) -> float:
         """How far the lids are closed, in [0, 1], by blinks and by actions 43 and 45."""
         acted = [level for (au, _), level in self.timeline.intensities(t).items() if au in LIDS]
-        return max([*acted, *(blink.closure(t) for blink in self.blinks)], default=0.0)
+        under_way = (b for b in self.blinks if b.start_s < t < b.end_s)
+        return max([*acted, *(float(blink.closure(t)) for blink in under_way)], default=0.0)
 
     def gaze(self, t: float) -> tuple[float, float]:
         """The irises' shift (x, y) in outer-eye distances."""
         times, where, lengths = self._gaze
         k = int(np.searchsorted(times, t, side="right")) - 1
-        share = eased_once((t - times[k]) / lengths[k])
+        share = eased(t - float(times[k]), float(lengths[k]))
         x, y = where[k] + share * (where[k + 1] - where[k])
         return float(EYEBALL * math.sin(x)), float(EYEBALL * math.sin(y))
 
