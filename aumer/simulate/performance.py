@@ -64,6 +64,7 @@ class Nuisance:
         turns: yaw and pitch of a head held still, with parallax.
         aside: rate of turns aside and back; none by default.
         posture: rate of turns that stay; none by default.
+            A portrait turned by more than some 25 degrees is distorted, and turns that stay add up.
         blinks: rate of blinks.
         gaze: size of gaze shifts.
         talking: rate of bouts of talking. None touches an expression, which it would hide.
