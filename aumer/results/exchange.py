@@ -1,4 +1,4 @@
-"""Expressions in the files of other programs, both ways: WebVTT, SubRip and RTTM.
+"""Expressions in the files of other programs, both ways; here WebVTT, SubRip and RTTM.
 
 Their times are whole milliseconds and their intervals half open: the last frame's time is written
 as the end of its millisecond, and read back as the start of it, so that nothing moves by more than
@@ -63,7 +63,9 @@ def read_annotations(path: StrPath) -> tuple[Timed, ...]:
     """
     kind = format_of(path)
     if not isinstance(kind, Exchange):
-        raise UsageError(f"{path} is not read for annotations; allowed are .vtt, .srt and .rttm")
+        raise UsageError(
+            f"{path} is not read for annotations; allowed are .eaf, .vtt, .srt and .rttm"
+        )
     with foreign(path, "annotations"):
         return kind.parse(Path(path).read_text(encoding="utf-8-sig"))
 
