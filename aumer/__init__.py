@@ -28,6 +28,7 @@ _WHERE = {
     "Settings": "aumer.config",
     "SpotResult": "aumer.results",
     "Prediction": "aumer.results",
+    "read_annotations": "aumer.results.exchange",
     "Motion": "aumer.results.motion",
     "AUGraph": "aumer.graph",
     "Interval": "aumer.types",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from aumer.pipeline import Spotter, spot
     from aumer.registry import register
     from aumer.results import Prediction, SpotResult
+    from aumer.results.exchange import read_annotations
     from aumer.results.motion import Motion, load_features
     from aumer.scoring import evaluate
     from aumer.simulate.features import simulate_features
@@ -115,6 +117,7 @@ __all__ = [
     "simulate_films",
     "spot",
     "train",
+    "read_annotations",
 ]
 
 

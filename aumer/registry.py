@@ -95,6 +95,10 @@ _parts: dict[str, dict[str, Any]] = {
         "png": "aumer.results.formats:TimelinePicture",
         "pdf": "aumer.results.formats:TimelinePicture",
         "svg": "aumer.results.formats:TimelinePicture",
+        "eaf": "aumer.results.eaf:Eaf",
+        "vtt": "aumer.results.exchange:WebVtt",
+        "srt": "aumer.results.exchange:SubRip",
+        "rttm": "aumer.results.exchange:Rttm",
     },
     # What is registered adds the parser of the command.
     "command": {

@@ -60,6 +60,10 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
         ".png": b"\x89PNG",
         ".pdf": b"%PDF",
         ".svg": b"<?xml",
+        ".eaf": b"<?xml",
+        ".vtt": b"WEBVTT\n",
+        ".srt": b"1\n00:",
+        ".rttm": b"SPEAKER ",
     }
     assert first.startswith(signs[suffix])
     path.write_bytes(b"mine")

@@ -1,0 +1,93 @@
+"""Formats of other programs: what goes out comes back."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aumer.errors import UsageError
+from aumer.results.eaf import Eaf
+from aumer.results.exchange import Exchange, Rttm, SubRip, Timed, WebVtt, read_annotations
+from aumer.types import KINDS
+from tests.results.conftest import expression, make
+
+LABELS = st.none() | st.text(st.characters(codec="utf-8"), max_size=8) | st.just('a --> b\n\n"<&')
+
+
+@st.composite
+def timed(draw: st.DrawFn) -> Timed:
+    onset, apex, offset = sorted(draw(st.floats(0, 7300)) for _ in range(3))
+    kind, score = draw(st.sampled_from(KINDS)), draw(st.floats(0, 1))
+    return Timed(kind, onset, offset, apex, draw(LABELS), score)
+
+
+@pytest.mark.parametrize("kind", [SubRip(), WebVtt(), Rttm()], ids=lambda k: type(k).__name__)
+@settings(max_examples=30, deadline=None)
+@given(given_=st.lists(timed(), max_size=4), name=st.text(st.characters(codec="utf-8"), max_size=8))
+def test_round_trip(kind: Exchange, given_: list[Timed], name: str) -> None:
+    text = kind.text(name, given_)
+    found = kind.parse(text)
+    assert [(f.kind, f.label, f.score) for f in found] == [
+        (g.kind, g.label, g.score) for g in given_
+    ]
+    for f, g in zip(found, given_, strict=True):
+        assert f.onset_s == pytest.approx(g.onset_s, abs=0.00101)
+        assert f.offset_s == pytest.approx(g.offset_s, abs=0.00101)
+        assert f.apex_s == (
+            None if isinstance(kind, Rttm) else pytest.approx(g.apex_s, abs=0.00101)
+        )
+    assert kind.text(name, found) == kind.text(name, kind.parse(kind.text(name, found)))
+
+
+@pytest.mark.parametrize("suffix", ["eaf", "srt", "vtt", "rttm"])
+def test_saved_by_suffix_and_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"ü x.{suffix}"
+    make(60, [expression("micro", 3, 6, 9), expression("macro", 6, 20, 40)]).save(path)
+    found = read_annotations(path)
+    assert [e.kind for e in found] == ["micro", "macro"]
+    assert found[1].offset_s == pytest.approx(40 / 30, abs=0.001)
+
+
+def test_other_content_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.vtt"
+    path.write_text("1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="WEBVTT"):
+        read_annotations(path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(given_=st.lists(timed(), max_size=5))
+def test_every_reference_of_an_eaf_resolves_and_it_comes_back(given_: list[Timed]) -> None:
+    text = Eaf().text("ü <&.mp4", given_)
+    root = ET.fromstring(text)
+    for one, what, other, key in (
+        ("ALIGNABLE_ANNOTATION", "TIME_SLOT_REF1", "TIME_SLOT", "TIME_SLOT_ID"),
+        ("ALIGNABLE_ANNOTATION", "TIME_SLOT_REF2", "TIME_SLOT", "TIME_SLOT_ID"),
+        ("REF_ANNOTATION", "ANNOTATION_REF", "ALIGNABLE_ANNOTATION", "ANNOTATION_ID"),
+        ("REF_ANNOTATION", "CVE_REF", "CV_ENTRY_ML", "CVE_ID"),
+        ("TIER", "LINGUISTIC_TYPE_REF", "LINGUISTIC_TYPE", "LINGUISTIC_TYPE_ID"),
+        ("TIER", "PARENT_REF", "TIER", "TIER_ID"),
+        ("LINGUISTIC_TYPE", "CONSTRAINTS", "CONSTRAINT", "STEREOTYPE"),
+        ("LINGUISTIC_TYPE", "CONTROLLED_VOCABULARY_REF", "CONTROLLED_VOCABULARY", "CV_ID"),
+        ("CVE_VALUE", "LANG_REF", "LANGUAGE", "LANG_ID"),
+    ):
+        ids = [e.attrib[key] for e in root.iter(other)]
+        assert len(ids) == len(set(ids))
+        assert {e.attrib[what] for e in root.iter(one) if what in e.attrib} <= set(ids)
+    found = Eaf().parse(text)
+    assert sorted((f.kind, f.score or 0) for f in found) == sorted(
+        (g.kind, g.score or 0) for g in given_
+    )
+    by_score = {(f.kind, f.score, round(f.onset_s, 2)): f for f in found}
+    for f in by_score.values():
+        assert any(
+            (f.kind, f.score) == (g.kind, g.score)
+            and f.onset_s == pytest.approx(g.onset_s, abs=0.00101)
+            and f.offset_s == pytest.approx(g.offset_s, abs=0.00101)
+            and f.apex_s == pytest.approx(g.apex_s, abs=0.00101)
+            for g in given_
+        )
