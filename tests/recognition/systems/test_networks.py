@@ -208,6 +208,20 @@ def test_odd_sides_keep_their_shape() -> None:
 # se-resnext50
 
 
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [
+        (SeResNextConfig(excitation=False), 25_028_904),
+        (SeResNextConfig(excitation=False, groups=1, group_width=64), 25_557_032),
+    ],
+    ids=["ResNeXt-50", "ResNet-50"],
+)
+def test_the_networks_of_the_published_ablation_have_their_known_sizes(
+    config: SeResNextConfig, parameters: int
+) -> None:
+    assert parameter_count(SeResNext(config, 1000)) == parameters
+
+
 def test_se_resnext50_has_the_published_numbers_of_parameters() -> None:
     net = SeResNext(SeResNextConfig(), 1000)
     assert parameter_count(net) == 27_559_896
