@@ -111,19 +111,20 @@ def test_cnn_lstm_settings() -> None:
 @pytest.mark.parametrize("mfem", [True, False])
 @pytest.mark.parametrize("mffm", [True, False])
 def test_mfem_mffm_maps_with_either_module_off(mfem: bool, mffm: bool) -> None:
-    """At 64 px and the published widths: halves from stage to stage; MFEM doubles the channels."""
+    """At 64 px and the published widths: halves from stage to stage; MFFM has C1 + C2 channels."""
     net = MfemMffm(MfemMffmConfig(mfem=mfem, mffm=mffm), 5).eval()
-    times = 2 if mfem else 1
     levels = net.levels(torch.rand(1, 3, 64, 64))
     assert [tuple(x.shape[1:]) for x in levels] == [
-        (64 * times, 16, 16),
-        (128 * times, 8, 8),
-        (256 * times, 4, 4),
-        (512 * times, 2, 2),
+        (64, 16, 16),
+        (128, 8, 8),
+        (256, 4, 4),
+        (512, 2, 2),
     ]
+    assert net.stages[1][0].body[0].in_channels == (128 if mfem else 64)  # type: ignore[index,union-attr]
     maps = net.fused(levels)
-    widths = [64, 128, 256, 512, 64] if mffm else [512]
-    assert [m.shape[1] for m in maps] == [w * times for w in widths]
+    assert [m.shape[1] for m in maps] == ([192, 384, 768, 320, 640] if mffm else [512])
+    if mffm:
+        assert min(float(m.min()) for m in maps) < 0  # formula 12 ends in batch norm, without ReLU
     assert net(torch.rand(2, 3, 3, 64, 64)).shape == (2, 5)
 
 
