@@ -46,6 +46,13 @@ def inputs(frames: int = 4, side: int = 32) -> dict[str, torch.Tensor]:
 
 def test_cnn_lstm_has_the_published_number_of_parameters() -> None:
     assert parameter_count(CnnLstm(CnnLstmConfig(), 5)) == 1_543_717
+    lstm = 4 * 128 * (128 + 128 + 2)  # one layer more or less
+    assert parameter_count(CnnLstm(CnnLstmConfig(layers=1), 5)) == 1_543_717 - lstm
+    assert parameter_count(CnnLstm(CnnLstmConfig(layers=3), 5)) == 1_543_717 + lstm
+    norms = 2 * 2 * (32 + 64 + 128)
+    assert parameter_count(CnnLstm(CnnLstmConfig(batch_norm=False), 5)) == 1_543_717 - norms
+    attention = (512 + 1) * 256 + (256 + 1) * 3
+    assert parameter_count(CnnLstm(CnnLstmConfig(fusion="attention"), 5)) == 1_543_717 + attention
 
 
 def test_cnn_lstm_maps() -> None:
@@ -85,7 +92,8 @@ def test_attention_weighs_modalities_and_can_drop_one() -> None:
     net = CnnLstm(CnnLstmConfig(fusion="attention", channels=(4,)), 3).eval()
     some = inputs(side=16)
     before = net(**some)
-    net.scores["grey"].bias.fill_(-1e4)  # type: ignore[operator,union-attr]
+    net.scores[2].weight.fill_(0.0)  # type: ignore[operator]
+    net.scores[2].bias[0] = -1e4  # type: ignore[index]
     dropped = net(**some)
     assert not torch.allclose(before, dropped)
     torch.testing.assert_close(net(**{**some, "grey": torch.rand_like(some["grey"])}), dropped)
