@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from numbers import Integral, Real
+from pathlib import Path
 
 from aumer.errors import UsageError
 
@@ -11,7 +12,7 @@ from aumer.errors import UsageError
 def number(name: str, value: object, allowed: str = "a number") -> float:
     """The value of a real number; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
     return float(value)
 
 
@@ -22,25 +23,32 @@ def whole(
     if least is not None:
         allowed = f"{allowed} of {least} or more"
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
     if least is not None and value < least:
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
     return int(value)
 
 
 def require_path(name: str, value: object, allowed: str = "a path") -> None:
     """Complain of what is neither a text nor a path."""
     if not isinstance(value, (str, os.PathLike)):
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
+
+
+def as_path(name: str, value: object, allowed: str = "a path") -> Path:
+    """A text or a path as a path."""
+    require_path(name, value, allowed)
+    return Path(value)  # type: ignore[arg-type]
 
 
 def require_function(name: str, value: object, allowed: str = "a function") -> None:
     """Complain of what cannot be called."""
     if not callable(value):
-        raise _wrong(name, value, allowed)
+        raise wrong(name, value, allowed)
 
 
-def _wrong(name: str, value: object, allowed: str) -> UsageError:
+def wrong(name: str, value: object, allowed: str) -> UsageError:
+    """What is raised of an argument of the wrong type."""
     found = repr(value)
     return UsageError(
         f"{name} must be {allowed}, found {found if len(found) < 100 else type(value).__name__}"

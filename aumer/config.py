@@ -247,6 +247,8 @@ def layers(
     Args:
         called: what messages call the overrides.
     """
+    allowed = "a TOML file, or the name of one that ships; a table is given as `overrides`"
+    require(path is None or isinstance(path, (str, PathLike)), "path", path, allowed)
     given: Any = overrides  # what callers give may be anything
     is_table = given is None or isinstance(given, Mapping)
     require(is_table, called, given, "a table such as {'motion': {'rate': 60}}")

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from aumer.arguments import as_path
 from aumer.errors import UsageError
 
 StrPath = str | os.PathLike[str]
@@ -59,7 +60,7 @@ def check_target(path: StrPath, *, overwrite: bool = False) -> Path:
         UsageError: the folder is missing, not a folder or may not be written in; the path is a
             folder, a device or a pipe; or the file exists and `overwrite` is False.
     """
-    path = Path(path)
+    path = as_path("path", path)
     with _explained(path):
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
         folder = target.parent
@@ -84,7 +85,7 @@ def check_folder(path: StrPath) -> None:
     Raises:
         UsageError: it is no folder, or the system will not let us write there.
     """
-    path = Path(path)
+    path = as_path("path", path, "the path of a folder")
     with _explained(path):
         place = path
         while not exists(place) and place != place.parent:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from aumer.arguments import require_path
 from aumer.errors import AumerError, UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def read_json(
     Raises:
         error: there is no such file, or it cannot be read or parsed; see `foreign`.
     """
+    require_path("path", path, f"the path of {what}")
     with foreign(path, what, error, advice):
         return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_none)
 
@@ -119,6 +121,7 @@ def read_arrays(
     Raises:
         error: there is no such file, it is none or damaged, or unpacks to absurd sizes.
     """
+    require_path("path", path, f"the path of {what}")
     # np.load leaves open a damaged file that it opened itself, and believes what it claims.
     with foreign(path, what, error, advice), Path(path).open("rb") as file:
         check_archive(file)

@@ -492,7 +492,7 @@ def _model(
     device: str,
     settings: Settings,
 ) -> SpotterModel:
-    prior = AUGraph.load(graph) if isinstance(graph, (str, PathLike)) else graph
+    prior = None if graph is None else AUGraph.load(graph)
     if isinstance(model, PathLike) or (isinstance(model, str) and names_a_file(model)):
         from aumer.spotting.network import NetSpotter
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from aumer.arguments import require_path
 from aumer.errors import AumerError, UsageError
 from aumer.names import expanded, is_file
 
@@ -36,6 +37,7 @@ def load(plugin: str | os.PathLike[str]) -> ModuleType:
     Raises:
         UsageError: there is none, its name is another module's, or it fails; with file and line.
     """
+    require_path("plugin", plugin, "a Python file, or the name of a module")
     text = os.fspath(plugin)
     is_file = text.endswith(".py") or os.sep in text
     module = _file(expanded(text)) if is_file else _import(text, text)

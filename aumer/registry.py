@@ -177,9 +177,23 @@ def resolve(kind: str, part: Any) -> Any:
         return _shipped_parts(kind)[part]
     for entry in entry_points(group=f"aumer.{kind}", name=part):
         return entry.load()
+    raise _unknown(kind, part)
+
+
+def require(kind: str, name: str) -> None:
+    """Complain of a name that no part has, as `resolve` does; imports none.
+
+    Raises:
+        UsageError: as `resolve`.
+    """
+    if name not in names(kind):
+        raise _unknown(kind, name)
+
+
+def _unknown(kind: str, part: str) -> UsageError:
     choices = names(kind)
     elsewhere = [other for other in _parts if other != kind and part in names(other)]
-    raise UsageError(
+    return UsageError(
         f"no {kind} is called {part!r}; there are {', '.join(choices) or 'none yet'}."
         + (f" There is a {elsewhere[0]} of that name." if elsewhere else "")
         + did_you_mean(part, choices)
@@ -262,6 +276,8 @@ def _shipped_parts(kind: str) -> Mapping[str, Any]:
 
 
 def _of(kind: str) -> dict[str, Any]:
+    if not isinstance(kind, str):
+        raise UsageError(f"kind must be one of {', '.join(_parts)}; found {kind!r}")
     if kind in _renamed:
         raise UsageError(
             f"the kind {kind!r} is {_renamed[kind]!r} now: a part says itself what it reads "

@@ -194,6 +194,7 @@ def layered(cls: type[T], *layers: Layer) -> T:
     """
     values: Table = {}
     for layer in layers:
+        require(isinstance(layer.values, Mapping), layer.source, layer.values, "a table")
         each = (nested({key: value}) for key, value in layer.values.items())
         wrong, source = [fault for one in each for fault in _faults(cls, one, "")], layer.source
         _merge(cls, values, layer.values)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from aumer.arguments import require_path
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign
@@ -74,6 +75,7 @@ class ArrayFormat:
         """
         from safetensors import safe_open
 
+        require_path("path", path, f"the path of a file that holds {self.holds}")
         if not (is_file(path) or is_folder(path)):
             raise WeightsError(f"no weights at {path}: give {self.remedy}")
         advice = f"It must hold {self.holds}: give {self.remedy}"

@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Several workers (`pytest -n`) share the cores. Without this each would start as many threads as
+# there are cores, and they would wait for one another. Set before torch or numpy is imported.
+workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if workers > 1:
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
+
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("aumer", deadline=None)
 settings.load_profile("aumer")

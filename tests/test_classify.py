@@ -274,7 +274,9 @@ def test_a_device_that_nobody_knows_is_refused_before_a_frame_is_read(model: str
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize(
-    "model", ["combined", "network", NetSpotter.load(SHIPPED), SHIPPED], ids=str
+    "model",
+    ["combined", "network", NetSpotter.load(SHIPPED), SHIPPED],
+    ids=["combined", "network", "spotter", "path"],
 )
 def test_a_gpu_that_is_not_here_is_refused_before_a_frame_is_read(model: Any) -> None:
     with pytest.raises(UsageError, match="device 'cuda' cannot be used here"):

@@ -185,7 +185,9 @@ def test_another_module_of_somebody_elses(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    "inside", [threading.Lock(), object(), iter(()), (n for n in range(3))], ids=repr
+    "inside",
+    [threading.Lock(), object(), iter(()), (n for n in range(3))],
+    ids=lambda it: type(it).__name__,
 )
 def test_what_cannot_be_told_has_no_identity(
     inside: object, caplog: pytest.LogCaptureFixture

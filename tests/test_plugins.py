@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import pytest
 from aumer import plugins, registry
 from aumer.bench.workers import Workers
 from aumer.cli import main
-from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, UsageError
+from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, AumerError, UsageError
 
 PARTS = """
 import aumer
@@ -169,6 +171,45 @@ def test_a_command_that_cannot_be_loaded_takes_no_other_away(
 def test_workers_load_it_first(plugin: Path) -> None:
     twice: Any = plugins.load(plugin).twice  # type: ignore[attr-defined]
     assert sorted(Workers(2).run(twice, [1, 2, 3])) == [2, 4, 6]
+
+
+def test_a_plugin_that_a_worker_cannot_load_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not called a want of memory."""
+    monkeypatch.setattr(plugins, "_loaded", [])
+    path = tmp_path / "only_here.py"
+    path.write_text("def twice(number):\n    return 2 * number\n")
+    twice = plugins.load(path).twice
+    path.write_text("raise RuntimeError('no licence here')\n")
+    said = (
+        r"^a worker process cannot load what it is sent: the plugin .*only_here.py fails: "
+        r".*line 1: RuntimeError: no licence here\. What was finished is kept"
+    )
+    with pytest.raises(AumerError, match=said):
+        list(Workers(2).run(twice, [1, 2, 3]))
+
+
+def _ends(number: int) -> None:
+    os._exit(number)
+
+
+def _killed(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="joblib gives no exit codes there")
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (_ends, r"ended before its job was done: EXIT\(3\)\. What was finished is kept"),
+        (_killed, "was killed, most often for want of memory.*with fewer workers"),
+    ],
+)
+def test_how_a_worker_ended_is_told(job: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_loaded", [])
+    with pytest.raises(AumerError, match=said):
+        list(Workers(2).run(job, [3, 3]))
 
 
 def test_another_process_knows_the_parts_before_its_job(plugin: Path, tmp_path: Path) -> None:

@@ -136,7 +136,9 @@ def test_equal_parts_are_not_the_same_part() -> None:
         register("graph", "mine")([1])
 
 
-@pytest.mark.parametrize("part", [len, object(), 3, None, ["dis"]], ids=repr)
+@pytest.mark.parametrize(
+    "part", [len, object(), 3, None, ["dis"]], ids=lambda it: type(it).__name__
+)
 def test_an_object_is_passed_through(part: object) -> None:
     assert resolve("flow", part) is part
 

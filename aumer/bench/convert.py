@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aumer import strict
+from aumer.arguments import as_path
 from aumer.bench import protocol as protocols
 from aumer.bench.clips import ClipSet
 from aumer.bench.protocol import Protocol
@@ -42,7 +43,7 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     Raises:
         UsageError: the folder is no such run or damaged, or the protocol is not its own.
     """
-    folder = Path(folder)
+    folder = as_path("folder", folder, "the path of a run's folder")
     if not (folder / OLD).exists():
         raise UsageError(f"{folder} has no {OLD}: it is no run of before, and needs no conversion")
     old = _json(folder / OLD)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from aumer import registry
 from aumer.bench.protocol import FROM_PRESET, FROM_TRAINING, IDENTITY, NetModel, Protocol
+from aumer.bench.task import require_keys
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import TemporaryFolder
@@ -88,6 +89,7 @@ class Trainable:
 
     def __post_init__(self) -> None:
         self._decoder().check(self.rate)
+        self.settings.require_parts()
         if self.prior not in (FROM_TRAINING, FROM_PRESET):
             self._named(DEFAULT_ROIS.names)
 
@@ -239,6 +241,7 @@ def find(
     if net is None and (name in presets("train") or name.endswith(".toml")):
         net = NetModel(name)
     if net is not None:
+        require_keys(overrides, [one.name for one in fields(TrainSettings)], name)
         trained = TrainSettings.preset(net.preset, net.train, overrides)
         if protocol.selection == "inner":
             trained = replace(
@@ -248,9 +251,9 @@ def find(
             )
         decoder = decoder or net.decoder or trained.decoder
         return Trainable(name, trained, decoder, protocol.prior, net.au_map)
-    wrong = [w for w, given in (("--set", overrides), ("--decoder", decoder)) if given]
-    if wrong or protocol.selection != "fixed":
-        what = wrong[0] if wrong else f"selection {protocol.selection!r}"
+    require_keys(overrides, (), name)
+    if decoder or protocol.selection != "fixed":
+        what = "--decoder" if decoder else f"selection {protocol.selection!r}"
         raise UsageError(f"{what} is of networks that are trained; the model {name!r} is not")
     if name.endswith(".safetensors"):
         from aumer.spotting.network import NetSpotter

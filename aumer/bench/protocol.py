@@ -149,6 +149,39 @@ class Protocol:
         table = self.models.get(name)
         return None if table is None else strict.build(NetModel, table, f"models.{name}")
 
+    def require_parts(self) -> None:
+        """Complain of parts that it names and that there are not.
+
+        A stored run is read without: what a plugin brought may be absent today.
+
+        Raises:
+            ConfigError, UsageError: there is none; the message lists the choices.
+        """
+        from aumer.bench.published import require_rows
+        from aumer.bench.recognizers import factory
+        from aumer.bench.sources import require_source
+        from aumer.graph import AUGraph
+        from aumer.graph.au import require_map
+        from aumer.training.settings import TrainSettings
+
+        for dataset in (*self.datasets, *self.train_datasets):
+            require_source(dataset)
+        if self.prior not in (FROM_TRAINING, FROM_PRESET, IDENTITY):
+            AUGraph.load(self.prior)
+        for name in self.models:
+            if (net := self.net_model(name)) is not None:
+                TrainSettings.preset(net.preset, net.train).require_parts()
+                require_map(net.au_map)
+                if net.decoder:
+                    registry.require("decoder", net.decoder)
+        for name, table in self.recognition.items():
+            require(isinstance(table, Mapping), f"recognition.{name}", table, "a table")
+            factory(name, {k: v for k, v in table.items() if k not in ("inputs", "apex")})
+            if "apex" in table:
+                registry.require("apex", table["apex"])
+        if self.published:
+            require_rows(self.published)
+
     @property
     def heading(self) -> str:
         """The title with the split in force, whatever split a title of before says."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from aumer import strict
 from aumer._data import data_dir
+from aumer.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ def every_row() -> tuple[PublishedRow, ...]:
     path = data_dir("configs") / "published.toml"
     table = strict.read_toml(path)
     return tuple(strict.build(PublishedRow, row, str(path)) for row in table["row"])
+
+
+def require_rows(benchmark: str) -> None:
+    """Complain of a benchmark of which no row is.
+
+    Raises:
+        UsageError: none is; the message lists the choices.
+    """
+    known = tuple(dict.fromkeys(row.benchmark for row in every_row()))
+    if benchmark not in known:
+        raise UsageError(
+            f"no published figures are of the benchmark {benchmark!r}; there are those of "
+            f"{', '.join(known)}.{did_you_mean(benchmark, known)}"
+        )
 
 
 def rows_for(benchmark: str) -> tuple[PublishedRow, ...]:

@@ -6,11 +6,11 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aumer.arguments import as_path
 from aumer.bench.result import Result
 from aumer.bench.run import stored
 from aumer.bench.sources import SIMULATED
@@ -53,7 +53,7 @@ def draw(folder: StrPath, *, data: StrPath | None = None) -> ReportPage:
 
 def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | SpottingRun:
     """What `draw` draws."""
-    folder = Path(folder)
+    folder = as_path("folder", folder, "the path of a run's folder")
     result, document = stored(folder), Store(folder).document(RESULT)
     if isinstance(result, RecognitionResult):
         return _recognition(result, document, data)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aumer import strict
+from aumer.arguments import as_path, require_path, wrong
 from aumer.bench import protocol as protocols
 from aumer.bench.code import agreed
 from aumer.bench.folds import run_folds
@@ -64,6 +65,9 @@ def run(
         ConfigError: settings that do not fit.
     """
     protocol, workers = protocols.load(protocol), workers or Workers()
+    require_path("model", model, "a name, or the path of weights or of training settings")
+    if not isinstance(settings, Settings | None):
+        raise wrong("settings", settings, "a Settings; see load_settings")
     kind = task_of(protocol.kind)
     model = model or kind.default_model
     given = _roots(protocol, roots)
@@ -105,7 +109,7 @@ def stored(folder: StrPath) -> Result[Any]:
     Raises:
         UsageError: the folder holds no finished run, or a fold is missing.
     """
-    store = Store(Path(folder))
+    store = Store(as_path("folder", folder, "the path of a run's folder"))
     about, document = store.about(), store.document(RESULT)
     try:
         protocol = strict.build(Protocol, document["protocol"], str(store.folder / RESULT))
@@ -161,12 +165,12 @@ def _roots(
             f"protocol {protocol.name} has the data sets {', '.join(protocol.datasets)}; give the "
             "root of each by its name"
         )
-    return {protocol.datasets[0]: roots}
+    return {protocol.datasets[0]: as_path("roots", roots, "a folder, or one for each data set")}
 
 
 def _folder(
     folder: StrPath | None, protocol: Protocol, model: str, about: Mapping[str, Any]
 ) -> Path:
     if folder is not None:
-        return Path(folder)
+        return as_path("folder", folder)
     return Path("aumer-bench") / f"{protocol.name}-{Path(model).stem}-{digest(about)[:8]}"

@@ -75,15 +75,24 @@ def open_source(dataset: str, root: StrPath, *, level: str, seed: int) -> Source
     Raises:
         UsageError: unknown data set, or it cannot be read.
     """
+    require_source(dataset)
     if dataset in SIMULATED:
         return Simulated(dataset, Path(root), level, seed)
+    return Videos(load_data_set(dataset, root), Path(root))
+
+
+def require_source(dataset: str) -> None:
+    """Complain of a name that no data set has.
+
+    Raises:
+        UsageError: unknown data set; the message lists the choices.
+    """
     known = (*registry.names("dataset"), *SIMULATED)
     if dataset not in known:
         raise UsageError(
             f"no data set is called {dataset!r}; there are {', '.join(known)}."
             + did_you_mean(dataset, known)
         )
-    return Videos(load_data_set(dataset, root), Path(root))
 
 
 class Videos:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from aumer import strict
 from aumer.bench.protocol import Protocol as BenchProtocol
 from aumer.bench.result import Result, Run
 from aumer.bench.split import Fold, Whose
 from aumer.bench.workers import Workers
-from aumer.config import Settings
-from aumer.errors import UsageError
+from aumer.config import Settings, load_settings
+from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 
 #: Called with what is being done ("features", "clips", "folds"), how much of it is done, and how
@@ -40,6 +41,29 @@ class Options:
     decoder: str | None = None
     settings: Settings | None = None
     cache: StrPath | None = None
+
+
+def require_keys(overrides: Mapping[str, Any] | None, known: Sequence[str], model: str) -> None:
+    """Complain of the first of `Options.overrides` that a model has no use for.
+
+    Args:
+        known: keys that it has; those that are reached through one of them need no mention.
+
+    Raises:
+        UsageError: says what can be set, of the model and of the settings.
+    """
+    settings = tuple(strict.paths(load_settings().to_dict()))
+    for key in overrides or {}:
+        if key.partition(".")[0] in known:
+            continue
+        near = [path for path in settings if key == path or key.endswith(f".{path}")]
+        near += [path for path in settings if path.endswith(f".{key}")]
+        guess = f" Did you mean {near[0]!r}?" if near else did_you_mean(key, (*known, *settings))
+        raise UsageError(
+            f"--set {key}: what can be set is the settings of face, motion and rules, such as "
+            f"rules.min_s (`aumer config show` prints them all); and of the model {model!r} "
+            f"{', '.join(known) or 'nothing, as it is not trained here'}.{guess}"
+        )
 
 
 class TaskTruth(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ from aumer.errors import AumerError, BackendUnavailable, ConfigError, UsageError
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+
+
+#: How joblib gives the ways in which workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
+_CODES = re.compile(r"exit codes of the workers are \{(.*)\}")
+#: Stands before what one of aumer's errors says, at the end of a traceback.
+_OURS = re.compile(r"^aumer\.errors\.\w+: ")
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Workers:
         Raises:
             BackendUnavailable: the extra "cluster" is not installed.
             UsageError: no scheduler answers at the address.
-        AumerError: the system killed a worker.
+            AumerError: the system killed a worker, or one cannot load a plugin or its job.
         """
         if self.backend == "local" and min(self.number, len(jobs)) <= 1:
             yield from map(function, jobs)
@@ -71,10 +78,7 @@ class Workers:
                 parallel = Parallel(return_as="generator_unordered")
                 yield from parallel(delayed(function)(job) for job in jobs)
         except BrokenProcessPool as error:
-            raise AumerError(
-                "a worker process was killed, most often for want of memory. What was finished is "
-                "kept: run the same again with fewer workers"
-            ) from error
+            raise AumerError(_end_of(error)) from error
 
     @contextmanager
     def _backend(self) -> Iterator[None]:
@@ -87,6 +91,23 @@ class Workers:
             return
         with _client(self.scheduler) as client, parallel_config("dask", n_jobs=-1, client=client):
             yield
+
+
+def _end_of(error: BaseException) -> str:
+    """What befell a worker, in words: joblib has them in the texts of its errors alone."""
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    kept = "What was finished is kept: run the same again"
+    if not isinstance(error, TerminatedWorkerError):
+        *_, said = str(error.__cause__ or error).strip('\n" ').splitlines()
+        return (
+            f"a worker process cannot load what it is sent: {_OURS.sub('', said)}. {kept} when "
+            "that is mended, or with one worker, which is this process"
+        )
+    codes = _CODES.search(str(error))
+    if codes and "SIGKILL" not in codes[1]:
+        return f"a worker process ended before its job was done: {codes[1]}. {kept}"
+    return f"a worker process was killed, most often for want of memory. {kept} with fewer workers"
 
 
 def _client(address: str) -> Any:

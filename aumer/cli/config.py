@@ -7,7 +7,13 @@ from typing import Any
 
 from aumer import registry, strict
 from aumer.cli.console import Console
-from aumer.cli.options import SECTIONS, add_sensitivity, add_settings, settings_layers
+from aumer.cli.options import (
+    SECTIONS,
+    add_sensitivity,
+    add_settings,
+    require_parts,
+    settings_layers,
+)
 from aumer.errors import EXIT_OK, UsageError, did_you_mean
 
 #: What can be shown beside the settings: the folder of its presets.
@@ -63,6 +69,11 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         return EXIT_OK
     cls, layers = _preset(args) if args.preset else _settings(args)
     made: Any = strict.layered(cls, *layers)
+    # What is shown can be run: a name that no part has is refused here, as it is there.
+    if args.preset:
+        made.require_parts()
+    else:
+        require_parts(made)
     # What is kept of it may say its name; all else is shown, where nothing is kept of it too.
     values = {**made.to_dict(), **strict.plain(made)}
     origins = strict.origins(cls, *layers)

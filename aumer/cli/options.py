@@ -256,6 +256,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
     from aumer.flow import resolve as resolve_flow
 
     settings = strict.layered(Settings, *settings_layers(args))
+    require_parts(settings)
     # What fails for every video fails once, before the first.
     resolve_flow(settings.motion.flow)
     for kind, name in (
@@ -266,6 +267,21 @@ def read_settings(args: argparse.Namespace) -> Settings:
         if name in weights.TABLE:
             weights.find(name)
     return settings
+
+
+def require_parts(settings: Settings) -> None:
+    """Complain of parts that the settings name and that there are not; none is made.
+
+    Raises:
+        UsageError: there is none; the message lists the choices.
+    """
+    from aumer import registry
+    from aumer.graph.rois import roi_set
+
+    registry.require("flow", settings.motion.flow)
+    registry.require("detector", settings.face.detector)
+    registry.require("landmarker", settings.face.landmarker)
+    roi_set(settings.motion.rois)
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:

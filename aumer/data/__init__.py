@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from aumer import registry
+from aumer.arguments import wrong
 from aumer.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -69,9 +70,11 @@ def load(name: str | type[DataSet], root: StrPath, **options: Any) -> DataSet:
     Raises:
         UsageError: unknown data set or option; or as its `from_root`.
     """
-    from aumer.data.dataset import taken_in
+    from aumer.data.dataset import DataSet, taken_in
 
-    kind = registry.resolve("dataset", name)
+    kind: Any = registry.resolve("dataset", name)
+    if "from_root" not in registry.offered(kind, DataSet):
+        raise wrong("name", name, "the name of a data set, or a class derived from DataSet")
     allowed = [option for option in registry.arguments(kind.from_root) if option != "root"]
     unknown = [option for option in options if option not in allowed]
     if unknown:

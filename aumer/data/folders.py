@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aumer.arguments import as_path
 from aumer.data.report import Fault, Key
 from aumer.errors import UsageError
 from aumer.files import StrPath
@@ -105,7 +106,7 @@ def checked_root(root: StrPath) -> Path:
     Raises:
         UsageError: it is not a folder.
     """
-    path = Path(root)
+    path = as_path("root", root, "the path of a folder")
     if not path.is_dir():
         problem = "is not a folder" if path.exists() else "does not exist"
         raise UsageError(f"{root} {problem}; give the folder that the data set was unpacked into")

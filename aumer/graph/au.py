@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from aumer.errors import UsageError
+from aumer.errors import UsageError, did_you_mean
 from aumer.types import Annotation
 
 Side = Literal["both", "left", "right"]
@@ -389,3 +389,15 @@ FACS = AUMap(
 )
 
 MAPS: dict[str, AUMap] = {m.name: m for m in (PUBLISHED, FACS)}
+
+
+def require_map(name: str) -> None:
+    """Complain of a name that no map has.
+
+    Raises:
+        UsageError: none is in `MAPS`; the message lists the choices.
+    """
+    if name not in MAPS:
+        raise UsageError(
+            f"no AU map is called {name!r}; there are {', '.join(MAPS)}.{did_you_mean(name, MAPS)}"
+        )

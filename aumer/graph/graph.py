@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from aumer import registry
 from aumer._data import data_dir
+from aumer.arguments import require_path, wrong
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign, read_json
@@ -408,6 +409,7 @@ class AUGraph:
         """
         if isinstance(which, AUGraph):
             return which
+        require_path("which", which, "an AUGraph, a graph's name or the path of its file")
         path = expanded(which)
         if path.suffix in READERS:
             return READERS[path.suffix](path)
@@ -557,11 +559,7 @@ def _misread(coded: Iterable[au.Coded], au_map: au.AUMap) -> int:
 
 def _au_map(given: str | au.AUMap | Mapping[int, Sequence[str]], names: Sequence[str]) -> au.AUMap:
     if isinstance(given, str):
-        if given not in au.MAPS:
-            raise UsageError(
-                f"no AU map is called {given!r}; there are {', '.join(au.MAPS)}."
-                + did_you_mean(given, au.MAPS)
-            )
+        au.require_map(given)
         found = au.MAPS[given]
     elif isinstance(given, au.AUMap):
         found = given
@@ -584,7 +582,10 @@ def _chosen(
     annotations: Iterable[Annotation], exclude_subjects: Iterable[str], kind: Kind | None
 ) -> tuple[list[Annotation], list[str]]:
     """The annotations to count and the subjects left out, sorted."""
-    rows = list(annotations)
+    given: Any = annotations  # what callers give may be anything
+    rows = list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(a, Annotation) for a in rows):
+        raise wrong("annotations", annotations, "a sequence of Annotation")
     excluded = sorted(
         {exclude_subjects} if isinstance(exclude_subjects, str) else set(exclude_subjects)
     )

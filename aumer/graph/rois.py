@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aumer import registry
+from aumer.arguments import wrong
 from aumer.errors import UsageError
 
 _ORDERED = """
@@ -83,6 +84,8 @@ def roi_set(spec: RoiSpec) -> RoiSet:
         spec = words  # and `landmark` tells of sets and landmarks
     if isinstance(spec, Mapping):
         return RoiSet(tuple(spec), tuple(spec.values()))
+    if not isinstance(spec, Iterable):
+        raise wrong("spec", spec, "the name of a set of ROIs, or several landmarks")
     landmarks = tuple(map(landmark, spec))
     return RoiSet(tuple(LANDMARK_NAMES[k] for k in landmarks), landmarks)
 

@@ -66,12 +66,15 @@ def device_named(device: str | torch.device) -> torch.device:
     """The device of a name, which need not be here.
 
     Raises:
-        UsageError: torch knows no such device.
+        UsageError: torch knows no such device, or it is a second CPU.
     """
     try:
-        return torch.device(device)
+        own = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise _useless(device, error) from error
+        raise _useless(device, str(error)) from error
+    if own.type == "cpu" and own.index:  # torch takes any number, and computes on the same CPU
+        raise _useless(device, "the CPU is one device, whatever its cores: 'cpu'")
+    return own
 
 
 def device_of(device: str | torch.device) -> torch.device:
@@ -86,12 +89,12 @@ def device_of(device: str | torch.device) -> torch.device:
     try:
         torch.zeros(1, device=own).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise _useless(device, error) from error
+        raise _useless(device, str(error)) from error
     return own
 
 
-def _useless(device: str | torch.device, error: BaseException) -> UsageError:
-    reason = str(error).splitlines()[0]
+def _useless(device: str | torch.device, why: str) -> UsageError:
+    reason = why.splitlines()[0]
     return UsageError(
         f"device {str(device)!r} cannot be used here ({reason}); give "
         "`device='cpu'` or `device='auto'`"

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer import registry, weights
+from aumer.arguments import require_path
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
@@ -377,14 +378,15 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.safetensors")))
 
 
-def load(which: str | Path | Recognizer = "graph") -> Recognizer:
+def load(which: StrPath | Recognizer = "graph") -> Recognizer:
     """A trained recogniser: shipped, by its name; from a file of `save`; or itself.
 
     Raises:
         WeightsError: no weights of that name ship, or the file is not a recogniser's.
     """
-    if not isinstance(which, (str, Path)):
+    if isinstance(which, Recognizer):
         return which
+    require_path("which", which, "a recogniser, the name of one that ships or a file of weights")
     path = Path(which)
     if path.suffix != ".safetensors":
         if str(which) not in shipped():

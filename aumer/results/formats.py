@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aumer import registry
+from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import foreign
@@ -132,7 +133,7 @@ def check_suffix(path: StrPath, allowed: Sequence[str] | None = None) -> str:
         UsageError: another suffix; the message lists the allowed ones and the nearest match.
     """
     allowed = suffixes() if allowed is None else allowed
-    suffix = Path(path).suffix.lower()
+    suffix = as_path("path", path).suffix.lower()
     if suffix not in allowed:
         found = f"the suffix {suffix!r}" if suffix else "no suffix"
         raise UsageError(

@@ -1,6 +1,7 @@
 """What happens to a face that shows no expression: curves of time, and what the ROIs show of them.
 
-Blinks and remarks are drawn here for films, too (`aumer.simulate.performance`).
+Blinks, remarks, turns of the head, posture and moves of the eyes are drawn here for films, too
+(`aumer.simulate.performance`).
 
 What measuring adds is in `nuisance`, as are the names. Constants, with their sources, are in
 ``configs/simulation.toml``.
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,8 @@ from aumer.simulate.anatomy import Action, displacement
 
 Signal = npt.NDArray[np.float64]
 Range = tuple[float, float]
+#: One time, or many (N,): what is made of them has the same shape.
+At = TypeVar("At", float, Signal)
 
 #: px per outer-eye distance and rows per second in which the file gives flow.
 _PX, _RATE = 64.0, 30.0
@@ -47,6 +51,40 @@ def roi_displacement(action: Action) -> Signal:
     shown: Signal = displacement({action: 1.0}, points).reshape(len(centres), -1, 2).mean(axis=1)
     shown.flags.writeable = False
     return shown
+
+
+@dataclass(frozen=True)
+class Move:
+    """What goes from where it is to another place, and stays there or comes back.
+
+    Attributes:
+        start_s, length_s: when it sets out, and how long it takes.
+        by: how far it goes, in each of K directions.
+        stay_s: how long it stays; for ever by default.
+        back_s: how long it takes to come back.
+    """
+
+    start_s: float
+    length_s: float
+    by: Signal
+    stay_s: float = math.inf
+    back_s: float = 1.0
+
+    def at(self, t: At) -> Signal:
+        """How far it is away at t (s), of one time (K,) or of each (N, K)."""
+        since = t - self.start_s
+        if math.isinf(self.stay_s):
+            return np.multiply.outer(eased(since, self.length_s), self.by)
+        level = there_and_back(since, self.length_s, self.stay_s, self.back_s)
+        return np.multiply.outer(level, self.by)
+
+
+def moved(moves: Iterable[Move], t: At, directions: int) -> Signal:
+    """Where moves have led by t (s), of one time (K,) or of each (N, K)."""
+    total = np.zeros((*np.shape(t), directions))
+    for move in moves:
+        total += move.at(t)
+    return total
 
 
 @dataclass(frozen=True)
@@ -90,7 +128,19 @@ class HeadSway(Turning):
 
 
 @dataclass(frozen=True)
-class HeadTurns(Turning):
+class TurnMoves(Turning):
+    """Turns that are moves of the head."""
+
+    @abstractmethod
+    def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
+        """Moves in yaw and pitch (radians) that set out between the first and the last time."""
+
+    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
+        return moved(self.moves(rng, times), times, 2)
+
+
+@dataclass(frozen=True)
+class HeadTurns(TurnMoves):
     """Turns aside and back."""
 
     per_min: float
@@ -98,32 +148,25 @@ class HeadTurns(Turning):
     turn_s: Range
     stay_s: Range
 
-    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        turn = np.zeros((len(times), 2))
+    def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
         for begin in moments(rng, times, self.per_min):
             size = self.size * rng.standard_normal(2)
             away, stay, back = (rng.uniform(*r) for r in (self.turn_s, self.stay_s, self.turn_s))
-            turn += (
-                size
-                * (eased(times - begin, away) - eased(times - begin - away - stay, back))[:, None]
-            )
-        return turn
+            yield Move(begin, away, size, stay, back)
 
 
 @dataclass(frozen=True)
-class Posture(Turning):
+class Posture(TurnMoves):
     """Turns that stay: leaning, sitting otherwise."""
 
     per_min: float
     size: float
     turn_s: Range
 
-    def _turn(self, rng: np.random.Generator, times: Signal) -> Signal:
-        turn = np.zeros((len(times), 2))
+    def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
         for begin in moments(rng, times, self.per_min):
             size = self.size * rng.standard_normal(2)
-            turn += size * eased(times - begin, rng.uniform(*self.turn_s))[:, None]
-        return turn
+            yield Move(begin, rng.uniform(*self.turn_s), size)
 
 
 @dataclass(frozen=True)
@@ -135,11 +178,15 @@ class Blink:
     closed_s: float
     opening_s: float
 
-    def closure(self, t: float) -> float:
-        """How far the lids are closed at t (s), in [0, 1]."""
+    @property
+    def end_s(self) -> float:
+        """When the lids are open again."""
+        return self.start_s + self.closing_s + self.closed_s + self.opening_s
+
+    def closure(self, t: At) -> At:
+        """How far the lids are closed at t (s), of one time or of each, in [0, 1]."""
         since = t - self.start_s
-        shut = eased_once(since / self.closing_s)
-        return shut * (1 - eased_once((since - self.closing_s - self.closed_s) / self.opening_s))
+        return there_and_back(since, self.closing_s, self.closed_s, self.opening_s)
 
 
 @dataclass(frozen=True)
@@ -174,7 +221,7 @@ class Lids:
         """How far they are closed (N,), in [0, 1], in the same draw of `path`."""
         level = np.zeros(len(times))
         for blink in self.drawn(rng, float(times[-1])):
-            level = np.maximum(level, closures(blink, times))
+            level = np.maximum(level, blink.closure(times))
         return level
 
 
@@ -203,14 +250,17 @@ class GazeShifts:
     move_s: float
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
-        level = np.zeros(len(times))
+        level = moved(self.moves(rng, times), times, 1)
+        shown = roi_displacement((1, "both")) + roi_displacement((2, "both"))
+        return np.asarray(level[..., None] * shown)
+
+    def moves(self, rng: np.random.Generator, times: Signal) -> Iterator[Move]:
+        """What the brow does (1,), as an intensity of AU 1 and 2."""
         before = 0.0
         for begin in moments(rng, times, self.per_min):
             now = self.brow * rng.standard_normal()
-            level += (now - before) * eased(times - begin, self.move_s)
+            yield Move(begin, self.move_s, np.array([now - before]))
             before = now
-        moved = roi_displacement((1, "both")) + roi_displacement((2, "both"))
-        return np.asarray(level[:, None, None] * moved)
 
 
 @dataclass(frozen=True)
@@ -225,7 +275,7 @@ class Swallowing:
         level = np.zeros(len(times))
         for begin in moments(rng, times, self.per_min):
             half = rng.uniform(*self.length_s) / 2
-            level += eased(times - begin, half) - eased(times - begin - half, half)
+            level += there_and_back(times - begin, half, 0.0, half)
         moved = roi_displacement((17, "both")) + roi_displacement((24, "both"))
         return np.asarray(self.level * level[:, None, None] * moved)
 
@@ -297,8 +347,8 @@ class Remark:
         k, inside = int(position), position % 1.0
         opening = self.loudness[k] * (0.5 - 0.5 * math.cos(2 * math.pi * inside))
         ends = min(t - self.start_s, self.end_s - t) / 0.15
-        shape = self.rounding[k] + eased_once(inside) * (self.rounding[k + 1] - self.rounding[k])
-        shape *= eased_once(ends)
+        shape = self.rounding[k] + eased(inside) * (self.rounding[k + 1] - self.rounding[k])
+        shape *= eased(ends)
         return {
             (26, "both"): self.jaw * opening,
             (25, "both"): self.part * opening,
@@ -377,30 +427,26 @@ def step_of(times: Signal) -> float:
 
 
 def moments(rng: np.random.Generator, times: Signal, per_min: float) -> Iterator[float]:
-    """Moments of a Poisson process, in order."""
+    """Moments of a Poisson process between the first and the last time, in order."""
     now = float(times[0])
-    while True:
+    while per_min > 0:
         now += rng.exponential(60 / per_min)
         if now >= times[-1]:
             return
         yield now
 
 
-def eased(t: Signal, length: float) -> Signal:
-    """From 0 at t = 0 to 1 at t = length as a raised cosine."""
-    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t / length, 0.0, 1.0)))
+def eased(t: At, length: float = 1.0) -> At:
+    """From 0 at t = 0 to 1 at t = length as a raised cosine, of one time or of each."""
+    # Not np.clip, which takes ten times as long of one number.
+    share = np.minimum(1.0, np.maximum(0.0, t / length))
+    shown: At = 0.5 - 0.5 * np.cos(np.pi * share)
+    return shown
 
 
-def eased_once(share: float) -> float:
-    """Raised cosine from 0 (share <= 0) to 1 (share >= 1), of one number."""
-    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, max(0.0, share)))
-
-
-def closures(blink: Blink, times: Signal) -> Signal:
-    """`Blink.closure` at many times (N,) -> (N,)."""
-    since = times - blink.start_s
-    shut = eased(since, blink.closing_s)
-    return shut - eased(since - blink.closing_s - blink.closed_s, blink.opening_s)
+def there_and_back(t: At, there_s: float, stay_s: float, back_s: float) -> At:
+    """From 0 at t = 0 to 1, and back to 0 after a stay, each way as a raised cosine."""
+    return eased(t, there_s) - eased(t - there_s - stay_s, back_s)
 
 
 def _depth_errors(rng: np.random.Generator) -> Signal:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aumer.arguments import number, whole
+from aumer.arguments import as_path, number, whole
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
 from aumer.foreign import foreign, read_arrays
@@ -294,7 +294,7 @@ def write_features(
             f"layout must be one of {', '.join(LAYOUTS)}; found {layout!r}."
             f"{did_you_mean(layout, LAYOUTS)}"
         )
-    folder = Path(folder)
+    folder = as_path("folder", folder, "the path of a folder")
     _make(folder)
     truth_path = folder / "truth.csv"
     check_target(truth_path, overwrite=overwrite)

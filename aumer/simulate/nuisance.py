@@ -35,7 +35,6 @@ from aumer.simulate.disturbances import (
     Signal,
     Swallowing,
     Talking,
-    closures,
     moments,
     roi_displacement,
     step_of,
@@ -140,7 +139,7 @@ class HeadMisfit(Lids):
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         moved = np.zeros((len(times), len(NAMES), 2))
         for blink in self.drawn(rng, float(times[-1])):
-            moved += closures(blink, times)[:, None, None] * self.once(rng)
+            moved += blink.closure(times)[:, None, None] * self.once(rng)
         return moved
 
     def once(self, rng: np.random.Generator) -> Signal:

@@ -1,9 +1,10 @@
 """All that moves in a film, and its light, as functions of time: what `aumer.simulate.film` shows.
 
 A timeline's expressions, and what else happens to a face and its light, drawn by seed, as large as
-a camera sees it. Blinks and remarks are drawn as those of the features are
-(`aumer.simulate.disturbances`). What features show of a moving head, of the eyes and of light is
-what the motion stage leaves of these, as it was measured, and has constants of its own.
+a camera sees it. Blinks, remarks, turns aside and posture are drawn as those of the features are,
+and the eyes go from place to place by the same moves (`aumer.simulate.disturbances`). What features
+show of a head that is held still, of the eyes and of light is what the motion stage leaves of
+these, as it was measured, and has constants of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aumer import strict
 from aumer.errors import UsageError
 from aumer.simulate import nuisance as catalogue
 from aumer.simulate.anatomy import Action
-from aumer.simulate.disturbances import eased_once
+from aumer.simulate.disturbances import Move, moved
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.warp import LIDS, Array
 
@@ -51,13 +52,19 @@ EYEBALL = 0.13
 LIGHT, LIGHT_SLOPE, LIGHT_HZ = 0.02, 0.02, (0.02, 0.3)
 
 
+_SCALED = ("sway", "turns", "blinks", "gaze", "talking", "light", "noise", "aside", "posture")
+
+
 @dataclass(frozen=True)
 class Nuisance:
     """How much of everything that is not an expression; 0 is none, 1 is as documented above.
 
     Attributes:
         sway: head shift, growth and turn in the plane.
-        turns: yaw and pitch, with parallax.
+        turns: yaw and pitch of a head held still, with parallax.
+        aside: rate of turns aside and back; none by default.
+        posture: rate of turns that stay; none by default.
+            A portrait turned by more than some 25 degrees is distorted, and turns that stay add up.
         blinks: rate of blinks.
         gaze: size of gaze shifts.
         talking: rate of bouts of talking. None touches an expression, which it would hide.
@@ -74,9 +81,11 @@ class Nuisance:
     light: float = 1.0
     noise: float = 1.0
     quality: int | None = None
+    aside: float = 0.0
+    posture: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("sway", "turns", "blinks", "gaze", "talking", "light", "noise"):
+        for name in _SCALED:
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"nuisance {name} must be >= 0; found {getattr(self, name)}")
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -85,7 +94,7 @@ class Nuisance:
     @classmethod
     def none(cls, **kept: float) -> Nuisance:
         """No nuisance but what is named."""
-        off = dict.fromkeys(("sway", "turns", "blinks", "gaze", "talking", "light", "noise"), 0.0)
+        off = dict.fromkeys(_SCALED, 0.0)
         return cls(**(off | kept))  # type: ignore[arg-type]
 
 
@@ -111,7 +120,7 @@ class Performance:
     def __init__(self, timeline: Timeline, nuisance: Nuisance, seed: int) -> None:
         strict.require(seed >= 0, "seed", seed, "0 or more")
         self.timeline, self.nuisance = timeline, nuisance
-        streams = [np.random.default_rng([seed, stream]) for stream in range(7)]
+        streams = [np.random.default_rng([seed, stream]) for stream in range(9)]
         duration = timeline.duration_s
         spreads = (SWAY_SHIFT, SWAY_SHIFT, SWAY_GROWTH, math.radians(SWAY_ROLL_DEG))
         self._sway = [_Drift(streams[0], SWAY_HZ, s * nuisance.sway) for s in spreads]
@@ -126,7 +135,15 @@ class Performance:
         self.blinks = replace(lids, per_min=lids.per_min * nuisance.blinks).drawn(
             streams[3], duration
         )
-        self._gaze = _draw_gaze(streams[4], duration, nuisance.gaze)
+        self._gaze_at_first, self._gaze = _draw_gaze(streams[4], duration, nuisance.gaze)
+        self._head: list[Move] = []
+        for name, rate, stream in (
+            ("head_turns", nuisance.aside, streams[7]),
+            ("posture", nuisance.posture, streams[8]),
+        ):
+            turning = catalogue.load([name])[name]
+            turning = replace(turning, per_min=turning.per_min * rate)
+            self._head += turning.moves(stream, np.array([0.0, duration]))
         busy = [(e.onset_s, e.offset_s) for e in timeline.events]
         remarks = catalogue.load(["remarks"])["remarks"]
         self.talking = replace(remarks, per_min=REMARKS_PER_MIN * nuisance.talking).drawn(
@@ -135,7 +152,10 @@ class Performance:
         self.depth = 1 + DEPTH_SPREAD * float(streams[6].standard_normal())
 
     def pose(self, t: float) -> Pose:
-        return Pose(*(drift(t) for drift in (*self._sway, *self._turns)))
+        yaw, pitch = moved(self._head, t, 2)
+        x, y, growth, roll = (drift(t) for drift in self._sway)
+        held_yaw, held_pitch = (drift(t) for drift in self._turns)
+        return Pose(x, y, growth, roll, held_yaw + float(yaw), held_pitch + float(pitch))
 
     def actions(self, t: float) -> dict[Action, float]:
         """Intensity of every action at t (s): the timeline's and those of talking."""
@@ -148,14 +168,12 @@ class Performance:
     def closure(self, t: float) -> float:
         """How far the lids are closed, in [0, 1], by blinks and by actions 43 and 45."""
         acted = [level for (au, _), level in self.timeline.intensities(t).items() if au in LIDS]
-        return max([*acted, *(blink.closure(t) for blink in self.blinks)], default=0.0)
+        under_way = (b for b in self.blinks if b.start_s < t < b.end_s)
+        return max([*acted, *(float(blink.closure(t)) for blink in under_way)], default=0.0)
 
     def gaze(self, t: float) -> tuple[float, float]:
         """The irises' shift (x, y) in outer-eye distances."""
-        times, where, lengths = self._gaze
-        k = int(np.searchsorted(times, t, side="right")) - 1
-        share = eased_once((t - times[k]) / lengths[k])
-        x, y = where[k] + share * (where[k + 1] - where[k])
+        x, y = self._gaze_at_first + moved(self._gaze, t, 2)
         return float(EYEBALL * math.sin(x)), float(EYEBALL * math.sin(y))
 
     def light(self, t: float) -> tuple[float, float]:
@@ -177,13 +195,14 @@ class _Drift:
         return float(self._amplitude @ np.sin(2 * np.pi * self._hz * t + self._phase))
 
 
-def _draw_gaze(
-    rng: np.random.Generator, duration: float, size: float
-) -> tuple[Array, Array, Array]:
-    """Beginnings of saccades (K,), gaze before and after each (K + 1, 2) rad, lengths (K,) s."""
+def _draw_gaze(rng: np.random.Generator, duration: float, size: float) -> tuple[Array, list[Move]]:
+    """Gaze at first (2,) rad, and the saccades."""
     count = 2 + int(duration / FIXATION_S[0])
     times = np.concatenate([[0.0], np.cumsum(rng.uniform(*FIXATION_S, count - 1))])
     spread = np.radians(GAZE_DEG) * size
     where = np.clip(rng.standard_normal((count + 1, 2)), -2, 2) * spread
-    degrees = np.degrees(np.linalg.norm(np.diff(where, axis=0), axis=1))
-    return times, where, SACCADE_S + SACCADE_S_PER_DEG * degrees
+    by = np.diff(where, axis=0)
+    lengths = SACCADE_S + SACCADE_S_PER_DEG * np.degrees(np.linalg.norm(by, axis=1))
+    return where[0], [
+        Move(float(t), float(s), b) for t, s, b in zip(times, lengths, by, strict=True)
+    ]

@@ -124,6 +124,18 @@ class Architecture(Part, ABC):
             graph: over the ROIs of the features it will read; None takes `graph`'s.
         """
 
+    def require_parts(self) -> None:
+        """Complain of a part that it names and that there is not, before a network is made.
+
+        Stored settings are read without: what a plugin brought may be absent today.
+
+        Raises:
+            UsageError: there is none; the message lists the choices.
+        """
+        from aumer.graph import AUGraph
+
+        AUGraph.load(self.graph)
+
     @property
     def beside(self) -> tuple[str, ...]:
         """Names of the nodes that `inputs` has after the ROIs; sides are told by `r` and `l`."""

@@ -219,6 +219,23 @@ class PyGLayer(nn.Module):
         return same, apart.shape[-1]
 
 
+def require_layer(name: str) -> None:
+    """Complain of a name that no graph layer has.
+
+    Raises:
+        UsageError: neither a registered one nor one of torch-geometric's is called that.
+    """
+    known = registry.names("graph-layer")
+    if name in known:
+        return
+    others = _pyg_layers()
+    if name not in others:
+        raise UsageError(
+            f"no graph layer is called {name!r}; there are {', '.join(known)}, and of "
+            f"torch-geometric {', '.join(others)}.{did_you_mean(name, (*known, *others))}"
+        )
+
+
 def graph_layer(
     name: str, in_channels: int, out_channels: int, adjacency: Adjacency, **options: Any
 ) -> nn.Module:
@@ -238,12 +255,7 @@ def graph_layer(
             raise UsageError(
                 f"graph layer {name!r} with layer_options {options}: {error}"
             ) from error
-    others = _pyg_layers()
-    if name not in others:
-        raise UsageError(
-            f"no graph layer is called {name!r}; there are {', '.join(known)}, and of "
-            f"torch-geometric {', '.join(others)}.{did_you_mean(name, (*known, *others))}"
-        )
+    require_layer(name)
     layer = PyGLayer(name, in_channels, out_channels, edges, **options)
     if adjacency.residual is not None and layer.weighted is None:
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aumer import registry
 from aumer.graph import NORMALISATIONS
 from aumer.spotting.interface import Architecture, eye_motion
 from aumer.strict import require, within
@@ -109,6 +110,13 @@ class NetConfig(Architecture):
         from aumer.spotting.spotnet import SpotNet
 
         return SpotNet(self, graph)
+
+    def require_parts(self) -> None:
+        super().require_parts()
+        if self.layer != "none" and self.layer not in registry.names("graph-layer"):
+            from aumer.spotting.layers import require_layer
+
+            require_layer(self.layer)
 
     @property
     def motion_rows(self) -> tuple[int, ...]:

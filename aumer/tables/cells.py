@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import check_archive, foreign
@@ -243,7 +244,7 @@ def sheets(path: StrPath) -> tuple[Sheet, ...]:
     Raises:
         UsageError: the file is missing, or it is no workbook and no text that can be read.
     """
-    path = Path(path)
+    path = as_path("path", path, "the path of a table")
     with foreign(path, "a table"):
         content = path.read_bytes()
     # What a workbook is shows in its first bytes too, whatever it is called.

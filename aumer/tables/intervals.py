@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import foreign
@@ -214,13 +215,13 @@ def read(
             column, what was found and what is allowed.
     """
     wanted = tuple(COLUMNS) if only is None else tuple(only)
-    lines = _found(Path(path), wanted, unnamed_kind)
+    lines = _found(as_path("path", path, "the path of a table"), wanted, unnamed_kind)
     return _Reader(lines, wanted, frozenset(optional), negative, unnamed_kind).table(rows_needed)
 
 
 def check_columns(path: StrPath) -> None:
     """Raise what `read` would of the file and its header; its rows are not judged."""
-    _found(Path(path), tuple(COLUMNS), None)
+    _found(as_path("path", path, "the path of a table"), tuple(COLUMNS), None)
 
 
 def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _Lines:

@@ -175,8 +175,10 @@ def check(config: RunConfig) -> None:
 
     Raises:
         ConfigError: a key or a value that is not allowed.
+        UsageError: a part of the network that there is not.
     """
     _settings(config)
+    config.train_settings().require_parts()
 
 
 def run(

@@ -11,8 +11,10 @@ from os import PathLike
 from typing import Any, Literal
 
 from aumer import registry
+from aumer.errors import ConfigError, UsageError
 from aumer.learning.settings import LearningSettings, Optimizer
 from aumer.spotting.interface import Architecture, Objective
+from aumer.spotting.targets import filled_offset
 from aumer.strict import Layer, layered, preset, read_toml, require, within
 
 
@@ -72,11 +74,19 @@ class TrainSettings(LearningSettings):
             self.samples,
             '"windows" where targets is not "published": segments have the published targets',
         )
+        try:
+            filled_offset(0, None, self.missing_offset)
+        except UsageError as error:
+            raise ConfigError(f"missing_offset: {error}") from error
         self.net_config()  # an unknown preset or override is told now, not after the features
 
     def net_config(self) -> Architecture:
         """The network's configuration, overrides applied."""
         return Architecture.preset(self.net, self.net_overrides)
+
+    def require_parts(self) -> None:
+        """Complain of a part of the network that there is not; see `Architecture.require_parts`."""
+        self.net_config().require_parts()
 
     @property
     def parts(self) -> tuple[tuple[str, Any], ...]:

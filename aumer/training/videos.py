@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from aumer.arguments import as_path
 from aumer.cache import FeatureCache
 from aumer.config import MotionSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, UsageError
@@ -91,7 +92,7 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
         UsageError: no such folder, no or another truth.csv, a row that cannot be read, annotations
             of a video that is not there, or no videos at all.
     """
-    folder = Path(folder)
+    folder = as_path("folder", folder, "the path of a folder")
     paths = {(name_of(p.parent.name), name_of(p.stem)): p for p in sorted(folder.glob("*/*.npz"))}
     if not paths:
         raise UsageError(

@@ -63,7 +63,7 @@ class FolderSource:
         self._at = found.at
         name = printable(folder.resolve().name or str(folder))
         for text in found.said(fps):
-            logger.warning("%s: %s", name, text)
+            logger.warning("%s: %s", name, printable(text))
         self._bits = _significant_bits(self._paths)
         if 8 < self._bits < 16:
             logger.warning(
@@ -101,7 +101,7 @@ class FolderSource:
                 "%s holds values above %d, the most of the images that were looked at first: they "
                 "are cut off there, in this image and others. Write the folder as 8-bit images to "
                 "choose another scale",
-                path,
+                printable(str(path)),
                 most,
             )
         return rgb(np.right_shift(np.minimum(image, most), self._bits - 8).astype(np.uint8))

@@ -10,6 +10,7 @@ from typing import IO
 import cv2
 import numpy as np
 
+from aumer.arguments import as_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, TemporaryFolder, atomic_write, check_target
 from aumer.types import ImageArray
@@ -30,7 +31,7 @@ def codec_for(path: StrPath, codec: str | None = None) -> str:
     Raises:
         UsageError: the suffix is no container's, or the container does not hold `codec`.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = as_path("path", path).suffix.lower()
     fitting = [name for name, suffixes in CODECS.items() if suffix in suffixes]
     if not fitting:
         raise UsageError(

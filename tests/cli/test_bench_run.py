@@ -207,3 +207,21 @@ def test_a_run_of_before_is_converted(run: Any, tmp_path: Path) -> None:
     same = run("bench compare old old")
     assert same.code == EXIT_OK and "| all | uf1 |" in same.out
     assert not (folder / "about.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sim-casme-sq --model rules", "nothing, as it is not trained here"),
+        ("sim-casme-sq --model aumer", "epochs, batch,"),
+        ("casme2-5class --model graph", "choice, registered, place, inputs, apex"),
+    ],
+)
+@pytest.mark.parametrize("key", ["settings.rules.min_s", "min_s"])
+def test_what_can_be_set_is_told_where_a_key_is_not(
+    words: str, said: str, key: str, run: Any
+) -> None:
+    ran = run(f"bench {words} --data x --set {key}=0.2")
+    assert ran.code == EXIT_USAGE and said in ran.err, ran.err
+    assert f"--set {key}: what can be set is the settings of face, motion and rules" in ran.err
+    assert "Did you mean 'rules.min_s'?" in ran.err

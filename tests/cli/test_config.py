@@ -234,8 +234,45 @@ def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) ->
         ("training aumer --set epoch=3", "Did you mean 'epochs'?"),
         ("training aumer --flow dis", "unknown key motion"),
         ("--config absent.toml", "no settings file 'absent.toml'"),
+        # Names of parts, in whatever is shown.
+        ("network aumer --set layer=foo", "no graph layer is called 'foo'; there are dense,"),
+        ("network aumer --set graph=foo", "no graph is called 'foo'; there are casme-sq-facs,"),
+        ("training aumer --set net_overrides.layer=foo", "no graph layer is called 'foo'"),
+        ("training aumer --set missing_offset=foo", "missing_offset: the missing-offset policy"),
+        ("protocol casme-sq --set datasets=['foo']", "no data set is called 'foo'; there are"),
+        ("protocol casme-sq --set prior=foo", "no graph is called 'foo'; there are"),
+        ("protocol casme-sq --set published=foo", "are of the benchmark 'foo'; there are"),
+        ("protocol casme-sq --set models.aumer.preset=foo", "no training preset or file 'foo'"),
+        ("protocol casme-sq --set models.aumer.decoder=foo", "no decoder is called 'foo'"),
+        ("protocol casme-sq --set models.aumer.au_map=foo", "no AU map is called 'foo'; there"),
+        ("protocol casme-sq --set models.aumer.train.net_overrides.layer=foo", "no graph layer"),
+        ("protocol casme2-5class --set recognition.foo.x=1", "no recognizer is called 'foo'"),
+        ("protocol casme2-5class --set recognition.graph.x=1", "has no option 'x'; it has"),
+        ("protocol casme2-5class --set recognition.graph.apex=foo", "no apex is called 'foo'"),
+        ("--set motion.flow=foo", "no flow is called 'foo'; there are dis,"),
+        ("--set motion.rois=foo", "no ROI or landmark is called 'foo'; sets are"),
+        ("--set face.detector=foo", "no detector is called 'foo'; there are blazeface,"),
+        ("--set face.landmarker=foo", "no landmarker is called 'foo'; there are"),
     ],
 )
 def test_show_refuses(words: str, said: str, run: Any) -> None:
     ran = run(f"config show {words}")
     assert ran.code == EXIT_USAGE and said in ran.err and ran.out == "", ran.err
+
+
+@pytest.mark.parametrize("kind", ["network", "training", "protocol"])
+def test_everything_that_ships_can_be_shown(kind: str, run: Any) -> None:
+    """The parts that presets name are there."""
+    folder = {"network": "spotnet", "training": "train", "protocol": "bench"}[kind]
+    for name in strict.presets(folder):
+        ran = run(f"config show {kind} {name}")
+        assert ran.code == EXIT_OK and ran.err == "", name
+
+
+@pytest.mark.parametrize(
+    "command", ["bench run sim-casme-sq --data x --model aumer", "train run.toml"]
+)
+def test_a_layer_that_there_is_not_is_told_before_the_data(command: str, run: Any) -> None:
+    key = "net_overrides" if command.startswith("bench") else "train.net_overrides"
+    ran = run(f"{command} --set {key}.layer=foo")
+    assert ran.code == EXIT_USAGE and "no graph layer is called 'foo'" in ran.err, ran.err

@@ -16,7 +16,7 @@ def test_devices_that_are_here() -> None:
         assert device.type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["nosuch", "cuda:99", "meta"])
+@pytest.mark.parametrize("name", ["nosuch", "cuda:99", "meta", "cpu:7"])
 def test_a_device_that_is_not_here_is_told_before_any_work(name: str) -> None:
     told = f"device '{name}' cannot be used here .*give `device='cpu'`"
     with pytest.raises(UsageError, match=told), torchrun(name):

@@ -11,8 +11,9 @@ from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.face.mean_face import MEAN_FACE
 from aumer.motion.mdmo import ROIS
-from aumer.simulate import nuisance
+from aumer.simulate import disturbances, nuisance
 from aumer.simulate.anatomy import ACTION_UNITS
+from aumer.simulate.disturbances import Move, moved
 from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Timeline
 from aumer.spotting.rules import RuleSpotter
@@ -172,3 +173,26 @@ def test_quantisation_leaves_whole_steps() -> None:
 def test_an_unknown_nuisance_is_named() -> None:
     with pytest.raises(UsageError, match="Did you mean 'blinks'"):
         nuisance.load(["blink"])
+
+
+def test_a_blink_is_one_curve_of_a_moment_and_of_many() -> None:
+    """Films ask for a moment at a time, features for all rows: to the last bit."""
+    times = 0.001 + np.arange(400) / 400
+    blink = disturbances.Blink(0.2, 0.08, 0.03, 0.17)
+    closed = blink.closure(times)
+    assert closed.tolist() == [float(blink.closure(t)) for t in times.tolist()]
+    under_way = (times > blink.start_s) & (times < blink.end_s)
+    assert not closed[~under_way].any() and (closed[under_way] > 0).all()
+    assert (closed[(times > 0.28) & (times < 0.31)] == 1.0).all()
+
+
+def test_a_move_stays_or_comes_back_at_a_time_or_at_many() -> None:
+    times = np.linspace(-1, 9, 101)
+    stays = Move(1.0, 2.0, np.array([0.5, -1.0]))
+    returns = Move(1.0, 2.0, np.array([0.5, -1.0]), stay_s=3.0, back_s=1.0)
+    assert stays.at(1.0).tolist() == [0, 0] and stays.at(9.0).tolist() == [0.5, -1]
+    assert returns.at(3.0).tolist() == [0.5, -1] and returns.at(7.0).tolist() == [0, 0]
+    np.testing.assert_allclose(returns.at(6.5), [0.25, -0.5])
+    both = moved([stays, returns], times, 2)
+    assert both.shape == (101, 2) and moved([], 0.0, 2).tolist() == [0, 0]
+    assert [moved([stays, returns], t, 2).tolist() for t in times.tolist()] == both.tolist()

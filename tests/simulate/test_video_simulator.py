@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ import aumer
 from aumer.errors import NoFaceError, UsageError
 from aumer.flow.opencv import dis
 from aumer.simulate import warp
+from aumer.simulate.disturbances import moved
+from aumer.simulate.nuisance import load as load_nuisances
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import (
     Film,
@@ -190,6 +193,22 @@ def test_nuisances_are_drawn_apart() -> None:
     all_, few = (Performance(REST, n, 7) for n in (Nuisance(), Nuisance(sway=0, talking=0)))
     assert all_.blinks == few.blinks and all_.gaze(1.7) == few.gaze(1.7)
     assert all_.pose(1.0).yaw == few.pose(1.0).yaw and few.pose(1.0).x == 0
+
+
+def test_the_head_turns_in_films_as_in_features() -> None:
+    """What is drawn is the same: turns aside come back, those of posture stay."""
+    rest = Timeline(events=(), duration_s=600.0)
+    for name, kind in (("aside", "head_turns"), ("posture", "posture")):
+        film = Performance(rest, Nuisance.none(**{name: 5.0}), 2)
+        drawn = load_nuisances([kind])[kind]
+        drawn = replace(drawn, per_min=5 * drawn.per_min)
+        stream = np.random.default_rng([2, {"aside": 7, "posture": 8}[name]])
+        moves = list(drawn.moves(stream, np.array([0.0, 600.0])))
+        for t in (0.0, 30.0, 123.0, 599.0):
+            pose = film.pose(t)
+            assert [pose.yaw, pose.pitch] == moved(moves, t, 2).tolist()
+        returns = abs(film.pose(610.0).yaw) < 1e-12
+        assert len(moves) > 20 and returns == (name == "aside")
 
 
 @pytest.mark.slow

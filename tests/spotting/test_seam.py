@@ -187,7 +187,11 @@ def test_a_class_of_before_is_given_what_its_from_settings_takes() -> None:
     assert placed._part.given == (SETTINGS, None, "cuda") and placed.to("cuda")
 
 
-@pytest.mark.parametrize("part", ["rules", RuleSpotter, Quiet, Quiet(), quiet], ids=repr)
+@pytest.mark.parametrize(
+    "part",
+    ["rules", RuleSpotter, Quiet, Quiet(), quiet],
+    ids=["name", "class", "own-class", "object", "function"],
+)
 def test_a_graph_for_one_that_uses_none_is_an_error(part: Any) -> None:
     with pytest.raises(UsageError, match=r"the spotter '\w+' uses no graph"):
         resolve(part, SETTINGS, graph=AUGraph.identity())

@@ -213,7 +213,9 @@ def test_pixels_that_are_not_square_are_made_so(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
-def test_a_name_that_is_no_text(make: Any, tmp_path: Path) -> None:
+def test_a_name_that_is_no_text(
+    make: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     made = make.video(tmp_path / "v.mkv", make.pictures(3))
     name = os.fsdecode(os.fsencode(tmp_path) + b"/v\xff.mkv")
     made.rename(name)
@@ -225,6 +227,7 @@ def test_a_name_that_is_no_text(make: Any, tmp_path: Path) -> None:
     (folder / "img_2.png").rename(os.fsdecode(os.fsencode(folder) + b"/img\xff_2.png"))
     assert content_digest(folder, fps=25) is not None
     assert len(read(folder, fps=25)) == 2
+    assert r"img\udcff_2.png" in caplog.text and caplog.text.encode("utf-8")
 
 
 # ------------------------------------------------------------------------------ folders

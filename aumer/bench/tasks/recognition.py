@@ -24,7 +24,7 @@ from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
 from aumer.bench.split import Fold, plan
 from aumer.bench.store import FORMAT, Store
-from aumer.bench.task import Options, Progress, Task, Work
+from aumer.bench.task import Options, Progress, Task, Work, require_keys
 from aumer.bench.tasks.recognition_result import AT_HAND, RecognitionFold, RecognitionResult, scored
 from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
@@ -163,6 +163,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         reads = resolve(model).reads[0]
         if options.decoder is not None:
             raise UsageError(f"`decoder` is of spotting; {protocol.name} recognises")
+        require_keys(options.overrides, (*resolve(model).options, *OWN_KEYS), model)
         if options.overrides:
             protocol = protocol.changed(
                 {f"recognition.{model}.{key}": value for key, value in options.overrides.items()}

@@ -21,7 +21,7 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph.rois import DEFAULT_ROIS
-from aumer.learning.machine import device_of
+from aumer.learning.machine import device_named, device_of
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import (
     Callback,
@@ -94,7 +94,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             values = {**self.default_learning.to_dict(), **(learning or {})}
             learning = strict.build(Learning, values, f"learning of {self.name}")
         self.config: C = config
-        self.learning, self.seed, self.device = learning, seed, torch.device(device)
+        self.learning, self.seed, self.device = learning, seed, device_named(device)
         self.inputs: SequenceSettings = inputs or self.default_inputs
         self.net: nn.Module | None = None
 

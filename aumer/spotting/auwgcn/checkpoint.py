@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from aumer import weights
+from aumer.arguments import as_path
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
@@ -39,7 +39,7 @@ def load_checkpoint(path: StrPath) -> SpotNet:
     Raises:
         WeightsError: no such file, not loadable as plain tensors, or not of that network.
     """
-    path = Path(path)
+    path = as_path("path", path)
     what = (
         "a checkpoint of AUW-GCN, a file of torch.save with a table state_dict that holds "
         "graph_embedding.0.gc1.adj,"
