@@ -3,6 +3,9 @@
     python -m benchmarks.accuracy.sequences               # networks cut down, minutes on two cores
     python -m benchmarks.accuracy.sequences --published   # as published: a GPU, or a day
 
+The stored ``benchmarks/results/sequences.txt`` is of before ``cnn-lstm``, ``mfem-mffm`` and
+``se-resnext50`` were brought in line with their publications, and has not been measured again.
+
 No real sequence can be shipped. UF1 is of subjects that the network has not seen (folds of
 subjects, confusions pooled). The clips are drawn faces (`aumer.recognition.sequences.simulated`):
 it says that a system learns motion, and nothing of how good it is on real faces. Expressions come

@@ -1,14 +1,14 @@
 """``cnn-lstm``: grey frames, landmarks and flow, each encoded frame by frame, fused, read in time.
 
-Two CNNs (3 x 3 convolutions of 32, 64 and 128 channels, pooled to 4 x 4) and a landmark MLP
-136-256-128 are projected to 256 + 128 + 128 numbers a frame; LSTM 2 x 128; head 128-64-C. With
-biases everywhere these come to 1,527,205 parameters with 5 classes, and the published layers to
-1,543,717 (the text says 4.2 M): the difference is one layer 128-128, which we put at the MLP's end.
+As published: two CNNs (3 x 3 convolutions of 32, 64 and 128 channels, pooled to 4 x 4; 6.2) and a
+landmark MLP 136-256-128 (6.5), projected linearly to 256 + 128 + 128 numbers a frame (6.4); LSTM
+2 x 128 (6.3); head 128-128-64-C with two dropouts (6.5); Farneback's flow (4.3). The layers of
+these sections come to 1,543,717 parameters with 5 classes; section 8.5 prints 4.2 M.
 
-Chosen where it is silent: the attention over modalities scores each projected modality by a linear
-layer, and the soft-max weighs its features, times the number of modalities; GRU, Transformer (2
-layers, 4 heads, sine positions, mean over time) and mean pooling take the LSTM's place; dropout
-between the MLP's layers and after every projection; flow in px of the crop; grey from 0 to 1.
+Choices, with the section that leaves them open. 6.4: the optional attention (the concatenation
+over 256 ReLU to soft-max) weighs the projected modalities. 8.4: the Transformer in the LSTM's
+place has 2 layers, 4 heads, sine positions and the mean over time. 5.3: flow in px of the crop.
+Unlike 7.2 the LSTM learns at the same rate as the rest.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ class CnnLstmConfig:
     Attributes:
         modalities: any of grey, landmarks and flow.
         time: what reads the fused frames.
-        fusion: concatenation, or soft-max attention over the modalities.
+        fusion: concatenation, or soft-max attention over the modalities (6.4).
         length: frames of a window.
         windows: target of `balanced_places`, windows a class; 0 for one window a clip.
         channels: of the CNNs' convolutions.
-        dropout: everywhere.
+        layers: of the LSTM or GRU; 1 and 3 in the ablation of 8.4.
+        batch_norm: after the convolutions; without it in the ablation of 8.4.
+        dropout: of the MLP, the LSTM and the head.
         augmentation: of training windows.
     """
 
@@ -61,6 +63,8 @@ class CnnLstmConfig:
     length: int = 32
     windows: int = 475
     channels: tuple[int, ...] = (32, 64, 128)
+    layers: int = 2
+    batch_norm: bool = True
     dropout: float = 0.3
     augmentation: Augmentation = AUGMENTATION
 
@@ -82,6 +86,7 @@ class CnnLstmConfig:
             list(self.channels),
             "one or more numbers above 0",
         )
+        require(self.layers >= 1, "layers", self.layers, ">= 1")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
 
 
@@ -92,13 +97,13 @@ class FrameCnn(nn.Module):
         x (N, T, C, H, W); returns (N, T, 16 * channels[-1]).
     """
 
-    def __init__(self, planes: int, channels: Sequence[int]) -> None:
+    def __init__(self, planes: int, channels: Sequence[int], batch_norm: bool = True) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, to in zip((planes, *channels[:-1]), channels, strict=True):
             layers += [
                 nn.Conv2d(before, to, 3, padding=1),
-                nn.BatchNorm2d(to),
+                nn.BatchNorm2d(to) if batch_norm else nn.Identity(),
                 nn.ReLU(),
                 nn.MaxPool2d(2),
             ]
@@ -116,14 +121,20 @@ class TimeModel(nn.Module):
         x (N, T, D); returns (N, 128), or (N, D) for the mean.
     """
 
-    def __init__(self, kind: str, width: int, dropout: float, hidden: int = 128) -> None:
+    def __init__(
+        self, kind: str, width: int, dropout: float, hidden: int = 128, layers: int = 2
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.width = width if kind == "mean" else hidden
         if kind in ("lstm", "gru"):
             recurrent = nn.LSTM if kind == "lstm" else nn.GRU
             self.layers: nn.Module = recurrent(
-                width, hidden, num_layers=2, batch_first=True, dropout=dropout
+                width,
+                hidden,
+                num_layers=layers,
+                batch_first=True,
+                dropout=dropout if layers > 1 else 0.0,
             )
         elif kind == "transformer":
             self.enter = nn.Linear(width, hidden)
@@ -164,33 +175,31 @@ class CnnLstm(nn.Module):
         self.fusion = config.fusion
         pooled = config.channels[-1] * _POOLED**2
         encoders: dict[str, nn.Module] = {
-            "grey": FrameCnn(1, config.channels),
+            "grey": FrameCnn(1, config.channels, config.batch_norm),
             "landmarks": nn.Sequential(
                 nn.Linear(136, 256),
                 nn.ReLU(),
                 nn.Dropout(config.dropout),
                 nn.Linear(256, 128),
-                nn.ReLU(),
-                nn.Linear(128, 128),
             ),
-            "flow": FrameCnn(2, config.channels),
+            "flow": FrameCnn(2, config.channels, config.batch_norm),
         }
         widths = {"grey": pooled, "landmarks": 128, "flow": pooled}
         self.encoders = nn.ModuleDict({m: encoders[m] for m in self.modalities})
         self.projections = nn.ModuleDict(
-            {
-                m: nn.Sequential(
-                    nn.Linear(widths[m], _PROJECTED[m]), nn.ReLU(), nn.Dropout(config.dropout)
-                )
-                for m in self.modalities
-            }
+            {m: nn.Linear(widths[m], _PROJECTED[m]) for m in self.modalities}
         )
-        if config.fusion == "attention":
-            self.scores = nn.ModuleDict({m: nn.Linear(_PROJECTED[m], 1) for m in self.modalities})
         fused = sum(_PROJECTED[m] for m in self.modalities)
-        self.time = TimeModel(config.time, fused, config.dropout)
+        if config.fusion == "attention":
+            self.scores = nn.Sequential(
+                nn.Linear(fused, 256), nn.ReLU(), nn.Linear(256, len(self.modalities))
+            )
+        self.time = TimeModel(config.time, fused, config.dropout, layers=config.layers)
         self.head = nn.Sequential(
-            nn.Linear(self.time.width, 64),
+            nn.Linear(self.time.width, 128),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(128, 64),
             nn.ReLU(),
             nn.Dropout(config.dropout),
             nn.Linear(64, classes),
@@ -210,8 +219,7 @@ class CnnLstm(nn.Module):
         """(N, 128): what the head reads."""
         parts = self.encoded(**inputs)
         if self.fusion == "attention":
-            scores = torch.cat([self.scores[m](y) for m, y in parts.items()], -1)
-            shares = torch.softmax(scores, -1) * len(parts)
+            shares = torch.softmax(self.scores(torch.cat(list(parts.values()), -1)), -1)
             parts = {m: y * shares[..., k, None] for k, (m, y) in enumerate(parts.items())}
         return torch.as_tensor(self.time(torch.cat(list(parts.values()), -1)))
 
@@ -238,7 +246,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
         patience=10,
     )
     # A window of 32 round an apex at the clip's end reaches 16 frames beyond it.
-    default_inputs = SequenceSettings(size=128, flow="tvl1", margin=16)
+    default_inputs = SequenceSettings(size=128, flow="farneback", margin=16)
 
     def build(self, classes: int) -> nn.Module:
         return CnnLstm(self.config, classes)

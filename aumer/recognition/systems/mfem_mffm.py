@@ -1,25 +1,24 @@
 """``mfem-mffm``: ResNet34 with multi-region extraction (MFEM) and multi-level fusion (MFFM).
 
-Grey frames (make them with magnification) with flow, sampled at equal steps from onset to apex, go
-through ResNet34 frame by frame. After each stage an MFEM: two branches, spatial then channel
-attention and the reverse, added; the stage's output beside it is the next stage's input. MFFMs fuse
-neighbouring levels; the mean-pooled levels of each frame go into a bidirectional LSTM.
+As published by Cao and Zhang (2025). Grey frames, magnified, with TV-L1 flow, at equal steps from
+onset to apex (3.1.2), go through ResNet34 frame by frame (2.1.1). After each stage an MFEM, spatial
+then channel attention and the reverse, added (2.1.2); the stage's output beside the MFEM's is the
+next stage's input, and the MFEM's alone goes to the MFFM (2.1). Five interactions of levels are
+pooled (2.1.3) and read by a bidirectional LSTM (2.1.4). Cross-entropy without weights (2.2).
 
-Chosen where the publication is silent: 8 frames; the flow of a frame is its displacement since the
-onset, in px, which lets slow motion add up; of the five maps that it pools from four levels without
-naming the fifth, three are the interactions of neighbouring levels, the fourth is the deepest level
-itself and the fifth the interaction of the first with the second interaction, once more fused, so
-that one map has seen three levels; all maps of an interaction have the shallower level's channels;
-the suppressed part goes through squeeze-and-excitation of its own; r = 16; GeM powers start at 3;
-LSTM of 256 each way, read at its last frame forwards and its first backwards; "FC .5" is dropout .5
-before the last layer, behind a hidden one of 256; batch 16; no pretraining.
+Choices, with the section that leaves them open. 3.1.2: 8 frames; the flow of a frame is its
+displacement since the onset, in px, which lets slow motion add up; turns up to 10 degrees, growth
+up to a tenth. 2.1.2: r = 16; GeM powers start at 3, the second attention has its own. 2.1.3: which
+five pairs (all at most two stages apart) and the convolutions' sizes (1 x 1 before, 3 x 3 after the
+concatenation). 2.1.4: LSTM of 256 each way, read at its last frame forwards and its first
+backwards. 3.1.4: "FC .5" is dropout .5 before the last layer, behind a hidden one of 256; momentum
+.9 of the printed (.9, .99), as SGD has one; batch 16; He's initial weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -37,8 +36,10 @@ from aumer.recognition.systems.residual import Residual
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
+#: Levels that interact: at most two stages apart, which makes the five of formula 13.
+PAIRS = ((0, 1), (1, 2), (2, 3), (0, 2), (1, 3))
 #: Of training clips, by default.
-AUGMENTATION = Augmentation(flip=0.5)
+AUGMENTATION = Augmentation(flip=0.5, rotation_deg=10, scale=0.1)
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,13 @@ class ComplementaryChannelAttention(nn.Module):
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
-        self.pool = GeneralisedMean(channels)
+        self.pool, self.second_pool = GeneralisedMean(channels), GeneralisedMean(channels)
         self.main, self.second = _gate(channels, reduction), _gate(channels, reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         g1 = self.main(self.pool(x))[:, :, None, None]
         suppressed = x * (1 - g1)
-        g2 = self.second(suppressed.mean((2, 3)))[:, :, None, None]
+        g2 = self.second(self.second_pool(suppressed))[:, :, None, None]
         both: Tensor = x * g1 + suppressed * g2
         return both
 
@@ -158,25 +159,26 @@ class Mfem(nn.Module):
 
 
 class Mffm(nn.Module):
-    """Multi-level fusion of two neighbouring levels: concat(conv(shallow), upsample(conv(deep))),
-    conv, batch norm.
+    """Two levels interact (formula 12): conv of [shallow, upsampled conv of deep], batch norm.
 
     Shapes:
-        shallow (N, C, H, W), deep (N, D, h, w); returns (N, C, H, W).
+        shallow (N, C, H, W), deep (N, D, h, w); returns (N, C + D, H, W).
     """
 
     def __init__(self, shallow: int, deep: int) -> None:
         super().__init__()
-        self.shallow, self.deep = nn.Conv2d(shallow, shallow, 1), nn.Conv2d(deep, shallow, 1)
+        both = shallow + deep
+        self.deep = nn.Conv2d(deep, deep, 1)
         self.fuse = nn.Sequential(
-            nn.Conv2d(2 * shallow, shallow, 3, padding=1, bias=False), nn.BatchNorm2d(shallow)
+            nn.Conv2d(both, both, 3, padding=1, bias=False), nn.BatchNorm2d(both)
         )
 
     def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
         up = functional.interpolate(
             self.deep(deep), shallow.shape[2:], mode="bilinear", align_corners=False
         )
-        return torch.relu(self.fuse(torch.cat([self.shallow(shallow), up], 1)))
+        fused: Tensor = self.fuse(torch.cat([shallow, up], 1))
+        return fused
 
 
 class BasicBlock(Residual):
@@ -213,21 +215,21 @@ class MfemMffm(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, 2, 1),
         )
-        # Beside its MFEM a level has twice the stage's channels.
-        levels = [w * (1 + config.mfem) for w in widths]
+        # Beside its MFEM the next stage's input has twice the channels.
+        entering = [w * (1 + config.mfem) for w in widths]
         stages = []
-        for k, (channels, to) in enumerate(zip((widths[0], *levels[:-1]), widths, strict=True)):
+        for k, (channels, to) in enumerate(zip((widths[0], *entering[:-1]), widths, strict=True)):
             blocks = [BasicBlock(channels, to, 2 if k else 1)]
             blocks += [BasicBlock(to, to, 1) for _ in range(config.blocks[k] - 1)]
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         self.mfem = nn.ModuleList(Mfem(w, config.reduction) for w in widths if config.mfem)
-        pooled = levels[-1]
+        pooled = widths[-1]
         self.mffm = nn.ModuleList()
         if config.mffm:
-            pairs = list(pairwise(levels))
-            self.mffm.extend(Mffm(*pair) for pair in [*pairs, pairs[0]])
-            pooled = sum(levels) + levels[0]
+            pairs = [(widths[a], widths[b]) for a, b in PAIRS]
+            self.mffm.extend(Mffm(*pair) for pair in pairs)
+            pooled = sum(map(sum, pairs))
         self.lstm = nn.LSTM(pooled, config.hidden, batch_first=True, bidirectional=True)
         self.head = nn.Sequential(
             nn.Dropout(0.3),
@@ -241,23 +243,20 @@ class MfemMffm(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def levels(self, pictures: Tensor) -> list[Tensor]:
-        """(N, 3, S, S) -> what each of the four stages hands on, its MFEM's output included."""
+        """(N, 3, S, S) -> what each of the four stages, or its MFEM, gives."""
         made, x = [], self.stem(pictures)
         for k, stage in enumerate(self.stages):
             x = stage(x)
+            made.append(self.mfem[k](x) if self.mfem else x)
             if self.mfem:
-                x = torch.cat([x, self.mfem[k](x)], 1)
-            made.append(x)
+                x = torch.cat([x, made[-1]], 1)
         return made
 
     def fused(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """The maps that are pooled: five with MFFM, otherwise the deepest level alone."""
         if not self.mffm:
             return [levels[-1]]
-        first, second, third = (
-            self.mffm[k](levels[k], levels[k + 1]) for k in range(len(levels) - 1)
-        )
-        return [first, second, third, levels[-1], self.mffm[3](first, second)]
+        return [mffm(levels[a], levels[b]) for mffm, (a, b) in zip(self.mffm, PAIRS, strict=True)]
 
     def embed(self, frames: Tensor) -> Tensor:
         """(N, 2 hidden): what the head reads."""
@@ -273,12 +272,18 @@ class MfemMffm(nn.Module):
 
 
 class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
-    """The recogniser; 50 epochs as for CASME II (for SAMM the publication takes 80)."""
+    """The recogniser; 50 epochs as for CASME II (3.1.4; for SAMM it takes 80)."""
 
     name: ClassVar[str] = "mfem-mffm"
     config_type = MfemMffmConfig
     default_learning = Learning(
-        optimizer="sgd", lr=1e-2, momentum=0.9, schedule="cosine", epochs=50, batch=16
+        class_weights=False,
+        optimizer="sgd",
+        lr=1e-2,
+        momentum=0.9,
+        schedule="cosine",
+        epochs=50,
+        batch=16,
     )
     default_inputs = SequenceSettings(
         size=128, flow="tvl1", magnification=Magnification(), margin=0

@@ -1,10 +1,10 @@
 """``se-resnext50``: SE-ResNeXt-50 (32 x 4d) on the apex frame (Hu et al. 2018; Xie et al. 2017).
 
-The grey apex frame fills the three channels of the network's stem. Focal loss, Adam 1e-4, flip and
-rotation up to 15 degrees, as published. Chosen here, where the publication is silent: gamma 2, no
-class weights beside the focal loss, 50 epochs of batches of 16, no schedule; grey values are
-standardised picture by picture. The published network was pretrained on ImageNet; no weights ship
-here, so it starts from He's initial weights.
+As published for micro-expressions by Ren et al.: the network of section 2.3, table 1 (224 px, r 16,
+C 32, width 4); grey, flip and rotation up to 15 degrees (3.3); focal loss, Adam 1e-4, 100 epochs of
+batches of 2 (3.4). Choices that section 3.4 leaves open: gamma 2, no class weights beside the focal
+loss, no schedule, He's initial weights (no pretraining is mentioned); and section 3.3: the grey
+frame fills the three channels of the stem, standardised picture by picture.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class SeResNextConfig:
     Attributes:
         layers: bottlenecks in each of the four stages.
         groups, group_width: of the 3 x 3 convolutions in the first stage; the width doubles.
-        reduction: of the squeeze-and-excitation.
-        frame: "apex"; or, for the published ablation against a "mid-onset" frame, which it does not
-            define, "middle" between onset and offset or "rise", half-way from onset to apex.
+        reduction: of the squeeze-and-excitation (2.3).
+        excitation: whether there is any; without it the ResNeXt-50 of the ablation in 3.6.1, and
+            with `groups` 1 and `group_width` 64 beside that its ResNet-50.
+        frame: "apex"; "rise", half-way from onset to apex, the non-apex frame of 3.6.2; or "middle"
+            between onset and offset, which is not published.
         augmentation: of training clips.
     """
 
@@ -47,6 +49,7 @@ class SeResNextConfig:
     groups: int = 32
     group_width: int = 4
     reduction: int = 16
+    excitation: bool = True
     frame: str = "apex"
     augmentation: Augmentation = AUGMENTATION
 
@@ -84,13 +87,17 @@ class SqueezeExcitation(nn.Module):
 class Bottleneck(Residual):
     """1 x 1, grouped 3 x 3, 1 x 1, each with batch norm; excitation after the third; residual.
 
+    Args:
+        reduction: of the excitation; `None` for none.
+
     Shapes:
         x (N, C, H, W); returns (N, to, H / stride, W / stride).
     """
 
     def __init__(
-        self, channels: int, inner: int, to: int, stride: int, groups: int, reduction: int
+        self, channels: int, inner: int, to: int, stride: int, groups: int, reduction: int | None
     ) -> None:
+        excited = [] if reduction is None else [SqueezeExcitation(to, reduction)]
         body = nn.Sequential(
             nn.Conv2d(channels, inner, 1, bias=False),
             nn.BatchNorm2d(inner),
@@ -100,7 +107,7 @@ class Bottleneck(Residual):
             nn.ReLU(),
             nn.Conv2d(inner, to, 1, bias=False),
             nn.BatchNorm2d(to),
-            SqueezeExcitation(to, reduction),
+            *excited,
         )
         super().__init__(body, channels, to, stride)
 
@@ -115,22 +122,23 @@ class SeResNext(nn.Module):
     def __init__(self, config: SeResNextConfig, classes: int) -> None:
         super().__init__()
         width = config.groups * config.group_width
-        stem = max(8, width // 2)
+        # ResNeXt's bottlenecks are twice as wide as ResNet's; stem and stages' ends are the same.
+        expansion = 2 if config.groups > 1 else 4
+        stem = max(8, expansion * width // 4)
         self.stem = nn.Sequential(
             nn.Conv2d(3, stem, 7, 2, 3, bias=False),
             nn.BatchNorm2d(stem),
             nn.ReLU(),
             nn.MaxPool2d(3, 2, 1),
         )
+        reduction = config.reduction if config.excitation else None
         stages, channels = [], stem
         for k, count in enumerate(config.layers):
-            inner, to = width * 2**k, 2 * width * 2**k
+            inner, to = width * 2**k, expansion * width * 2**k
             blocks = []
             for block in range(count):
                 stride = 2 if k and not block else 1
-                blocks.append(
-                    Bottleneck(channels, inner, to, stride, config.groups, config.reduction)
-                )
+                blocks.append(Bottleneck(channels, inner, to, stride, config.groups, reduction))
                 channels = to
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
@@ -168,10 +176,10 @@ class SeResNext50(SequenceSystem[SeResNextConfig]):
         lr=1e-4,
         weight_decay=0.0,
         schedule="constant",
-        epochs=50,
-        batch=16,
+        epochs=100,
+        batch=2,
     )
-    default_inputs = SequenceSettings(size=128, flow="none", margin=0)
+    default_inputs = SequenceSettings(size=224, flow="none", margin=0)
 
     def build(self, classes: int) -> nn.Module:
         return SeResNext(self.config, classes)

@@ -46,6 +46,13 @@ def inputs(frames: int = 4, side: int = 32) -> dict[str, torch.Tensor]:
 
 def test_cnn_lstm_has_the_published_number_of_parameters() -> None:
     assert parameter_count(CnnLstm(CnnLstmConfig(), 5)) == 1_543_717
+    lstm = 4 * 128 * (128 + 128 + 2)  # one layer more or less
+    assert parameter_count(CnnLstm(CnnLstmConfig(layers=1), 5)) == 1_543_717 - lstm
+    assert parameter_count(CnnLstm(CnnLstmConfig(layers=3), 5)) == 1_543_717 + lstm
+    norms = 2 * 2 * (32 + 64 + 128)
+    assert parameter_count(CnnLstm(CnnLstmConfig(batch_norm=False), 5)) == 1_543_717 - norms
+    attention = (512 + 1) * 256 + (256 + 1) * 3
+    assert parameter_count(CnnLstm(CnnLstmConfig(fusion="attention"), 5)) == 1_543_717 + attention
 
 
 def test_cnn_lstm_maps() -> None:
@@ -85,7 +92,8 @@ def test_attention_weighs_modalities_and_can_drop_one() -> None:
     net = CnnLstm(CnnLstmConfig(fusion="attention", channels=(4,)), 3).eval()
     some = inputs(side=16)
     before = net(**some)
-    net.scores["grey"].bias.fill_(-1e4)  # type: ignore[operator,union-attr]
+    net.scores[2].weight.fill_(0.0)  # type: ignore[operator]
+    net.scores[2].bias[0] = -1e4  # type: ignore[index]
     dropped = net(**some)
     assert not torch.allclose(before, dropped)
     torch.testing.assert_close(net(**{**some, "grey": torch.rand_like(some["grey"])}), dropped)
@@ -111,19 +119,20 @@ def test_cnn_lstm_settings() -> None:
 @pytest.mark.parametrize("mfem", [True, False])
 @pytest.mark.parametrize("mffm", [True, False])
 def test_mfem_mffm_maps_with_either_module_off(mfem: bool, mffm: bool) -> None:
-    """At 64 px and the published widths: halves from stage to stage; MFEM doubles the channels."""
+    """At 64 px and the published widths: halves from stage to stage; MFFM has C1 + C2 channels."""
     net = MfemMffm(MfemMffmConfig(mfem=mfem, mffm=mffm), 5).eval()
-    times = 2 if mfem else 1
     levels = net.levels(torch.rand(1, 3, 64, 64))
     assert [tuple(x.shape[1:]) for x in levels] == [
-        (64 * times, 16, 16),
-        (128 * times, 8, 8),
-        (256 * times, 4, 4),
-        (512 * times, 2, 2),
+        (64, 16, 16),
+        (128, 8, 8),
+        (256, 4, 4),
+        (512, 2, 2),
     ]
+    assert net.stages[1][0].body[0].in_channels == (128 if mfem else 64)  # type: ignore[index,union-attr]
     maps = net.fused(levels)
-    widths = [64, 128, 256, 512, 64] if mffm else [512]
-    assert [m.shape[1] for m in maps] == [w * times for w in widths]
+    assert [m.shape[1] for m in maps] == ([192, 384, 768, 320, 640] if mffm else [512])
+    if mffm:
+        assert min(float(m.min()) for m in maps) < 0  # formula 12 ends in batch norm, without ReLU
     assert net(torch.rand(2, 3, 3, 64, 64)).shape == (2, 5)
 
 
@@ -206,6 +215,20 @@ def test_odd_sides_keep_their_shape() -> None:
 
 
 # se-resnext50
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters"),
+    [
+        (SeResNextConfig(excitation=False), 25_028_904),
+        (SeResNextConfig(excitation=False, groups=1, group_width=64), 25_557_032),
+    ],
+    ids=["ResNeXt-50", "ResNet-50"],
+)
+def test_the_networks_of_the_published_ablation_have_their_known_sizes(
+    config: SeResNextConfig, parameters: int
+) -> None:
+    assert parameter_count(SeResNext(config, 1000)) == parameters
 
 
 def test_se_resnext50_has_the_published_numbers_of_parameters() -> None:
