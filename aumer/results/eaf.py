@@ -31,6 +31,8 @@ class Eaf(Exchange):
 
     ELAN allows no overlap within a tier: what overlaps goes to "micro 2" and so on. The video is
     linked by its name, beside the file. Control characters of a label are written as \\xNN.
+    Of a coder's own file the tiers micro and macro are read, with or without the others, and with
+    them those tiers alone.
     """
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
@@ -119,21 +121,26 @@ class Eaf(Exchange):
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         root = ET.fromstring(text)
-        at = {s.attrib["TIME_SLOT_ID"]: int(s.attrib["TIME_VALUE"]) for s in root.iter("TIME_SLOT")}
+        # A slot without a value is of an annotation that a coder has not aligned, on other tiers.
+        at = {
+            s.attrib["TIME_SLOT_ID"]: int(s.attrib["TIME_VALUE"])
+            for s in root.iter("TIME_SLOT")
+            if "TIME_VALUE" in s.attrib
+        }
         tiers = {tier.attrib["TIER_ID"]: tier for tier in root.iter("TIER")}
-        found = []
+        found, none = [], ET.Element("TIER")
         for name, tier in tiers.items():
-            kind = re.sub(r" \d+$", "", name)
+            kind = re.sub(r" \d+$", "", name).strip().casefold()
             if kind not in KINDS:
                 continue
             said: dict[tuple[str, str], str] = {}
             for what in ("label", "score"):
-                for ref in tiers[f"{what}@{name}"].iter("REF_ANNOTATION"):
+                for ref in tiers.get(f"{what}@{name}", none).iter("REF_ANNOTATION"):
                     key = what, ref.attrib["ANNOTATION_REF"]
                     said[key] = ref.findtext("ANNOTATION_VALUE") or ""
             apexes = [
                 at[one.attrib["TIME_SLOT_REF1"]]
-                for one in tiers[f"apex@{name}"].iter("ALIGNABLE_ANNOTATION")
+                for one in tiers.get(f"apex@{name}", none).iter("ALIGNABLE_ANNOTATION")
             ]
             for one in tier.iter("ALIGNABLE_ANNOTATION"):
                 begin, end = (at[one.attrib[f"TIME_SLOT_REF{k}"]] for k in (1, 2))

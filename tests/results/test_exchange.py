@@ -91,3 +91,23 @@ def test_every_reference_of_an_eaf_resolves_and_it_comes_back(given_: list[Timed
             and f.apex_s == pytest.approx(g.apex_s, abs=0.00101)
             for g in given_
         )
+
+
+def test_an_elan_file_of_a_coder_is_read(tmp_path: Path) -> None:
+    """Tiers of their own, none of ours beside `Micro`, and slots without a time."""
+    path = tmp_path / "coded.eaf"
+    path.write_text(
+        """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="" DATE="2026-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">
+<TIME_ORDER><TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="1200"/><TIME_SLOT TIME_SLOT_ID="ts2"/>
+<TIME_SLOT TIME_SLOT_ID="ts3" TIME_VALUE="1601"/></TIME_ORDER>
+<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="Micro"><ANNOTATION><ALIGNABLE_ANNOTATION
+ ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts3"><ANNOTATION_VALUE>lip corner
+</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="words"><ANNOTATION><ALIGNABLE_ANNOTATION
+ ANNOTATION_ID="a2" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2"><ANNOTATION_VALUE>well
+</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+</ANNOTATION_DOCUMENT>""",
+        encoding="utf-8",
+    )
+    assert read_annotations(path) == (Timed("micro", 1.2, 1.6, None, None, None),)

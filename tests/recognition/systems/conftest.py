@@ -46,7 +46,7 @@ REDUCED: dict[str, tuple[type, dict[str, Any], dict[str, Any]]] = {
     "se-resnext50": (
         SeResNext50,
         {"layers": (1, 1, 1, 1), "groups": 4, "reduction": 4, "augmentation": {}},
-        {**LEARNING, "lr": 2e-3},
+        {**LEARNING, "lr": 2e-3, "batch": 8},  # pairs leave batch norm no statistics to learn
     ),
 }
 
