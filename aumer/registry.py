@@ -99,6 +99,7 @@ _parts: dict[str, dict[str, Any]] = {
         "vtt": "aumer.results.exchange:WebVtt",
         "srt": "aumer.results.exchange:SubRip",
         "rttm": "aumer.results.exchange:Rttm",
+        "textgrid": "aumer.results.exchange:TextGrid",
     },
     # What is registered adds the parser of the command.
     "command": {
@@ -111,6 +112,7 @@ _parts: dict[str, dict[str, Any]] = {
         "models": "aumer.cli.models:add_parser",
         "graph": "aumer.cli.graph:add_parser",
         "data": "aumer.cli.data:add_parser",
+        "convert": "aumer.cli.convert:add_parser",
         "simulate": "aumer.cli.simulate:add_parser",
         "demo": "aumer.cli.simulate:add_demo_parser",
         "train": "aumer.cli.train:add_parser",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from urllib.parse import quote
 
-from aumer.results.exchange import Exchange, Timed, ms
+from aumer.results.exchange import Exchange, Timed, lanes, ms
 from aumer.types import KINDS
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -72,8 +72,8 @@ class Eaf(Exchange):
             return {"TIME_SLOT_REF1": ids[0], "TIME_SLOT_REF2": ids[1]}
 
         for kind in KINDS:
-            lanes = _lanes([e for e in timed if e.kind == kind])
-            for k, lane in enumerate(lanes or [[]], 1):
+            parted = lanes([e for e in timed if e.kind == kind])
+            for k, lane in enumerate(parted or [[]], 1):
                 main = kind if k == 1 else f"{kind} {k}"
                 tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="expression", TIER_ID=main)
                 child = {
@@ -162,16 +162,3 @@ class Eaf(Exchange):
 
 def _legal(label: str) -> str:
     return _ILLEGAL.sub(lambda m: f"\\x{ord(m[0]):02x}", label)
-
-
-def _lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
-    """Lists in which nothing overlaps, as few as it takes."""
-    lanes: list[list[Timed]] = []
-    for e in sorted(timed, key=lambda e: (e.onset_s, e.offset_s)):
-        free = (lane for lane in lanes if ms(lane[-1].offset_s) < ms(e.onset_s))
-        lane = next(free, None)
-        if lane is None:
-            lanes.append([e])
-        else:
-            lane.append(e)
-    return lanes

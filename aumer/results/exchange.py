@@ -1,4 +1,4 @@
-"""Expressions in the files of other programs, both ways; here WebVTT, SubRip and RTTM.
+"""Expressions in the files of other programs, both ways; here WebVTT, SubRip, RTTM and TextGrid.
 
 Their times are whole milliseconds and their intervals half open: the last frame's time is written
 as the end of its millisecond, and read back as the start of it, so that nothing moves by more than
@@ -7,13 +7,14 @@ as the end of its millisecond, and read back as the start of it, so that nothing
 
 from __future__ import annotations
 
+import codecs
 import html
 import json
 import math
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote
@@ -21,7 +22,7 @@ from urllib.parse import quote, unquote
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign
-from aumer.results.formats import Format, format_of
+from aumer.results.formats import Format, format_of, suffixes
 from aumer.results.schema import printable
 from aumer.types import KINDS, ImageArray, Kind
 
@@ -63,16 +64,58 @@ def read_annotations(path: StrPath) -> tuple[Timed, ...]:
     """
     kind = format_of(path)
     if not isinstance(kind, Exchange):
-        raise UsageError(
-            f"{path} is not read for annotations; allowed are .eaf, .vtt, .srt and .rttm"
-        )
+        known = [s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange)]
+        raise UsageError(f"{path} is not read for annotations; allowed are {', '.join(known)}")
     with foreign(path, "annotations"):
-        return kind.parse(Path(path).read_text(encoding="utf-8-sig"))
+        data = Path(path).read_bytes()
+        # Praat writes UTF-16 as soon as a letter is no ASCII.
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return kind.parse(data.decode("utf-16" if wide else "utf-8-sig"))
+
+
+def convert(source: StrPath, target: StrPath, *, overwrite: bool = False) -> int:
+    """Write a file's expressions in the format that another suffix names; returns how many.
+
+    A result (.json) goes to any format, and files of annotations to each other's. What a format
+    cannot hold is lost: its class says what.
+
+    Raises:
+        UsageError: as `read_annotations`, or the target is of a format that annotations alone
+            cannot fill, or exists and `overwrite` is False.
+    """
+    made = format_of(target)
+    if not isinstance(format_of(source), Exchange):
+        from aumer.results.spot_result import SpotResult
+
+        result = SpotResult.load(source)
+        result.save(target, overwrite=overwrite)
+        return len(result.expressions)
+    timed = read_annotations(source)
+    if not isinstance(made, Exchange):
+        known = [s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange)]
+        raise UsageError(
+            f"{source} holds times and no frames, and {target} would be a result of aumer; allowed "
+            f"are {', '.join(known)}"
+        )
+    atomic_write(target, made.text(printable(Path(source).stem), timed), overwrite=overwrite)
+    return len(timed)
 
 
 def ms(seconds: float) -> int:
     """The millisecond that holds a time; what stands just below one by rounding is in it."""
     return math.floor(seconds * 1000 + 1e-6)
+
+
+def lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
+    """Lists in which nothing overlaps, as few as it takes: what a tier can hold."""
+    found: list[list[Timed]] = []
+    for e in sorted(timed, key=lambda e: (e.onset_s, e.offset_s)):
+        lane = next((lane for lane in found if ms(lane[-1].offset_s) < ms(e.onset_s)), None)
+        if lane is None:
+            found.append([e])
+        else:
+            lane.append(e)
+    return found
 
 
 class Exchange(Format):
@@ -167,6 +210,90 @@ class Rttm(Exchange):
                 )
             )
         return tuple(found)
+
+
+class TextGrid(Exchange):
+    """Praat's tiers micro and macro, and of each the apexes as points; label and score are text.
+
+    A tier holds no overlap: what overlaps goes to "micro 2" and so on.
+    """
+
+    def text(self, name: str, timed: Sequence[Timed]) -> str:
+        end = max((ms(e.offset_s) + 1 for e in timed), default=1)
+        tiers: list[list[str]] = []
+
+        def tier(kind: str, name: str, entries: Sequence[Sequence[str]]) -> None:
+            lines = [f'"{kind}"', f'"{name}"', "0", _number(end), str(len(entries))]
+            tiers.append([*lines, *(value for entry in entries for value in entry)])
+
+        for kind in KINDS:
+            parted = lanes([e for e in timed if e.kind == kind])
+            for k, lane in enumerate(parted or [[]], 1):
+                main = kind if k == 1 else f"{kind} {k}"
+                entries, now = [], 0
+                for e in lane:
+                    begin, after = ms(e.onset_s), ms(e.offset_s) + 1
+                    if begin > now:
+                        entries.append((_number(now), _number(begin), '""'))
+                    said = "\n".join(_said(replace(e, apex_s=None))).replace('"', '""')
+                    entries.append((_number(begin), _number(after), f'"{said}"'))
+                    now = after
+                if now < end:
+                    entries.append((_number(now), _number(end), '""'))
+                tier("IntervalTier", main, entries)
+                points = [(_number(ms(e.apex_s)), '"apex"') for e in lane if e.apex_s is not None]
+                tier("TextTier", f"{main} apex", points)
+        head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+        body = ["0", _number(end), "<exists>", str(len(tiers)), *(v for t in tiers for v in t)]
+        return "\n".join([*head, *body]) + "\n"
+
+    def parse(self, text: str) -> tuple[Timed, ...]:
+        # Praat reads what stands alone: texts in quotes and numbers. All else is for people.
+        text = text.replace("\r\n", "\n")
+        found = iter([m[1] if m[2] is None else m[2] for m in _TOKEN.finditer(text)])
+        if [next(found, ""), next(found, "")] != ["ooTextFile", "TextGrid"]:
+            raise ValueError("it does not begin as a TextGrid does")
+        _, _, _, count = (next(found) for _ in range(4))
+        spans: list[tuple[str, int, int, str]] = []
+        points: dict[str, list[int]] = {}
+        for _ in range(int(count)):
+            sort, name, _, _, entries = (next(found) for _ in range(5))
+            for _ in range(int(entries)):
+                if sort == "IntervalTier":
+                    begin, after, said = (next(found) for _ in range(3))
+                    said = said.replace('""', '"').strip()
+                    if said:
+                        spans.append((name, _ms_of(begin), _ms_of(after), said))
+                else:
+                    at, _ = next(found), next(found)
+                    points.setdefault(name, []).append(_ms_of(at))
+        expressions = []
+        for name, begin, after, said in spans:
+            kind = re.sub(r" \d+$", "", name).strip().casefold()
+            if kind not in KINDS:
+                continue
+            first, *rest = said.split("\n")
+            values = dict(line.partition(": ")[::2] for line in rest)
+            label, score = (json.loads(values[k]) if k in values else None for k in _SAID)
+            if first != kind:  # a coder's own word
+                label = said
+            apex = next((t for t in points.get(f"{name} apex", ()) if begin <= t < after), None)
+            times = begin / 1000, (after - 1) / 1000, None if apex is None else apex / 1000
+            expressions.append(Timed(kind, *times, label, score))
+        return tuple(sorted(expressions, key=lambda e: (e.onset_s, e.offset_s)))
+
+
+#: What Praat reads of a file: texts, in which quotes are doubled, and what stands alone.
+_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)(<exists>|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\S)')
+_SAID = ("label", "score")
+
+
+def _number(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.3f}"
+
+
+def _ms_of(seconds: str) -> int:
+    return round(float(seconds) * 1000)
 
 
 def _encoded(text: str) -> str:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aumer.cli import main
 from aumer.errors import UsageError
 from aumer.results.eaf import Eaf
-from aumer.results.exchange import Exchange, Rttm, SubRip, Timed, WebVtt, read_annotations
+from aumer.results.exchange import (
+    Exchange,
+    Rttm,
+    SubRip,
+    TextGrid,
+    Timed,
+    WebVtt,
+    convert,
+    ms,
+    read_annotations,
+)
 from aumer.types import KINDS
 from tests.results.conftest import expression, make
 
@@ -43,7 +56,21 @@ def test_round_trip(kind: Exchange, given_: list[Timed], name: str) -> None:
     assert kind.text(name, found) == kind.text(name, kind.parse(kind.text(name, found)))
 
 
-@pytest.mark.parametrize("suffix", ["eaf", "srt", "vtt", "rttm"])
+@settings(max_examples=30, deadline=None)
+@given(given_=st.lists(timed(), max_size=4))
+def test_round_trip_of_a_textgrid(given_: list[Timed]) -> None:
+    """Whose tiers give another order."""
+
+    def known(e: Timed) -> tuple[object, ...]:
+        assert e.apex_s is not None
+        return e.kind, ms(e.onset_s), ms(e.apex_s), ms(e.offset_s), repr(e.label), e.score
+
+    text = TextGrid().text("x", given_)
+    assert sorted(map(known, TextGrid().parse(text))) == sorted(map(known, given_))
+    assert TextGrid().parse(text.replace("\n", "\r\n")) == TextGrid().parse(text)
+
+
+@pytest.mark.parametrize("suffix", ["eaf", "srt", "vtt", "rttm", "TextGrid"])
 def test_saved_by_suffix_and_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"ü x.{suffix}"
     make(60, [expression("micro", 3, 6, 9), expression("macro", 6, 20, 40)]).save(path)
@@ -111,3 +138,69 @@ def test_an_elan_file_of_a_coder_is_read(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert read_annotations(path) == (Timed("micro", 1.2, 1.6, None, None, None),)
+
+
+def test_a_textgrid_of_praat_is_read(tmp_path: Path) -> None:
+    """Written in Praat's long form and in UTF-16, with a coder's word and a moved apex."""
+    path = tmp_path / "coded.TextGrid"
+    path.write_text(
+        """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 2.5
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "micro"
+        xmin = 0
+        xmax = 2.5
+        intervals: size = 2
+        intervals [1]:
+            xmin = 0
+            xmax = 1.2
+            text = ""
+        intervals [2]:
+            xmin = 1.2
+            xmax = 1.601
+            text = "suré ""?"" 3 "
+    item [2]:
+        class = "TextTier"
+        name = "micro apex"
+        xmin = 0
+        xmax = 2.5
+        points: size = 1
+        points [1]:
+            number = 1.4
+            mark = ""
+""",
+        encoding="utf-16",
+    )
+    assert read_annotations(path) == (Timed("micro", 1.2, 1.6, 1.4, 'suré "?" 3', None),)
+
+
+def test_a_file_goes_from_format_to_format(tmp_path: Path) -> None:
+    result = make(60, [expression("micro", 3, 6, 9), expression("macro", 6, 20, 40)])
+    result.save(tmp_path / "r.json")
+    files = ["r.json", "a.eaf", "b.textgrid", "c.vtt", "d.srt", "e.rttm"]
+    for source, target in itertools.pairwise(files):
+        assert convert(tmp_path / source, tmp_path / target) == 2
+    first, last = (read_annotations(tmp_path / name) for name in ("a.eaf", "e.rttm"))
+    assert [replace(e, apex_s=None) for e in first] == list(last)
+    with pytest.raises(UsageError, match="exists already"):
+        convert(tmp_path / "a.eaf", tmp_path / "b.textgrid")
+    with pytest.raises(UsageError, match=r"no frames.* allowed are .*\.textgrid"):
+        convert(tmp_path / "a.eaf", tmp_path / "x.json")
+    with pytest.raises(UsageError, match="is not read for annotations"):
+        read_annotations(tmp_path / "r.json")
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(60, [expression("micro", 3, 6, 9)]).save(tmp_path / "r.json")
+    words = ["convert", str(tmp_path / "r.json"), str(tmp_path / "r.eaf")]
+    assert main(words) == 0 and "1 expression" in capsys.readouterr().err
+    assert main(words) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0 and len(read_annotations(words[2])) == 1

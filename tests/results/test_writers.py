@@ -64,6 +64,7 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
         ".vtt": b"WEBVTT\n",
         ".srt": b"1\n00:",
         ".rttm": b"SPEAKER ",
+        ".textgrid": b'File type = "ooTextFile"',
     }
     assert first.startswith(signs[suffix])
     path.write_bytes(b"mine")
