@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doomed import ends, killed
 
 from aumer import plugins, registry
 from aumer.bench.workers import Workers
@@ -190,20 +189,12 @@ def test_a_plugin_that_a_worker_cannot_load_is_told(
         list(Workers(2).run(twice, [1, 2, 3]))
 
 
-def _ends(number: int) -> None:
-    os._exit(number)
-
-
-def _killed(number: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="joblib gives no exit codes there")
 @pytest.mark.parametrize(
     ("job", "said"),
     [
-        (_ends, r"ended before its job was done: EXIT\(3\)\. What was finished is kept"),
-        (_killed, "was killed, most often for want of memory.*with fewer workers"),
+        (ends, r"ended before its job was done: EXIT\(3\)\. What was finished is kept"),
+        (killed, "was killed, most often for want of memory.*with fewer workers"),
     ],
 )
 def test_how_a_worker_ended_is_told(job: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from bench.conftest import small
 from bench.test_runner import bench, folds_of
+from doomed import killed
 
 from aumer.bench.workers import Workers
 from aumer.errors import AumerError, BackendUnavailable, UsageError
@@ -54,16 +55,10 @@ def test_a_worker_that_dies_changes_nothing(
     assert folds_of(folder) == folds_of(tmp_path / "here")
 
 
-def suicide(job: int) -> int:
-    if job == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return job
-
-
 @pytest.mark.slow
 def test_a_local_worker_that_is_killed_is_said() -> None:
     with pytest.raises(AumerError, match="fewer workers"):
-        list(Workers(2).run(suicide, [1, 2, 3, 4]))
+        list(Workers(2).run(killed, [1, 2, 3, 4]))
 
 
 def test_no_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
