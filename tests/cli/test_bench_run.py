@@ -223,5 +223,8 @@ def test_what_can_be_set_is_told_where_a_key_is_not(
 ) -> None:
     ran = run(f"bench {words} --data x --set {key}=0.2")
     assert ran.code == EXIT_USAGE and said in ran.err, ran.err
-    assert f"--set {key}: what can be set is the settings of face, motion and rules" in ran.err
+    assert (
+        f"no setting is called {key!r}: what can be set is the settings of face, motion and rules"
+        in ran.err
+    )
     assert "Did you mean 'rules.min_s'?" in ran.err
