@@ -60,8 +60,8 @@ def require_keys(overrides: Mapping[str, Any] | None, known: Sequence[str], mode
         near += [path for path in settings if path.endswith(f".{key}")]
         guess = f" Did you mean {near[0]!r}?" if near else did_you_mean(key, (*known, *settings))
         raise UsageError(
-            f"no setting is called {key!r}: what can be set is the settings of face, motion "
-            f"and rules, such as rules.min_s (`aumer config show` prints them all); and of the model "
+            f"no setting is called {key!r}: what can be set is the settings of face, motion and "
+            "rules, such as rules.min_s (`aumer config show` prints them all); and of the model "
             f"{model!r} {', '.join(known) or 'nothing, as it is not trained here'}.{guess}"
         )
 
