@@ -106,7 +106,8 @@ def _end_of(error: BaseException) -> str:
         )
     codes = _CODES.search(str(error))
     if codes and "SIGKILL" not in codes[1]:
-        return f"a worker process ended before its job was done: {codes[1]}. {kept}"
+        ways = ", ".join(dict.fromkeys(codes[1].split(", ")))  # one for each worker that ended
+        return f"a worker process ended before its job was done: {ways}. {kept}"
     return f"a worker process was killed, most often for want of memory. {kept} with fewer workers"
 
 

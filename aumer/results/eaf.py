@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from urllib.parse import quote
 
-from aumer.results.exchange import Exchange, Timed, lanes, ms
-from aumer.types import KINDS
+from aumer.results.exchange import Exchange, Timed, kinds_of, ms, tiers
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 #: Child tiers and their types: what ELAN calls their constraint.
@@ -31,8 +30,8 @@ class Eaf(Exchange):
 
     ELAN allows no overlap within a tier: what overlaps goes to "micro 2" and so on. The video is
     linked by its name, beside the file. Control characters of a label are written as \\xNN.
-    Of a coder's own file the tiers micro and macro are read, with or without the others, and with
-    them those tiers alone.
+    Of a coder's own file the tiers micro and macro are read, with or without the others; what is
+    written in them is the label, where no tier has one.
     """
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
@@ -71,31 +70,28 @@ class Eaf(Exchange):
                 ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=ids[-1], TIME_VALUE=str(at))
             return {"TIME_SLOT_REF1": ids[0], "TIME_SLOT_REF2": ids[1]}
 
-        for kind in KINDS:
-            parted = lanes([e for e in timed if e.kind == kind])
-            for k, lane in enumerate(parted or [[]], 1):
-                main = kind if k == 1 else f"{kind} {k}"
-                tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="expression", TIER_ID=main)
-                child = {
-                    what: ET.SubElement(
-                        root,
-                        "TIER",
-                        LINGUISTIC_TYPE_REF=what,
-                        PARENT_REF=main,
-                        TIER_ID=f"{what}@{main}",
-                    )
-                    for what in _CHILDREN
-                }
-                for e in lane:
-                    own = add(tier, kind, **slots(ms(e.onset_s), ms(e.offset_s) + 1))
-                    if e.apex_s is not None:
-                        add(child["apex"], "apex", **slots(ms(e.apex_s), ms(e.apex_s) + 1))
-                    if e.label is not None:
-                        value = _legal(e.label)
-                        entry = f"label{labels.index(value) + 1}"
-                        add(child["label"], value, ANNOTATION_REF=own, CVE_REF=entry)
-                    if e.score is not None:
-                        add(child["score"], repr(float(e.score)), ANNOTATION_REF=own)
+        for main, lane in tiers(timed):
+            tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="expression", TIER_ID=main)
+            child = {
+                what: ET.SubElement(
+                    root,
+                    "TIER",
+                    LINGUISTIC_TYPE_REF=what,
+                    PARENT_REF=main,
+                    TIER_ID=f"{what}@{main}",
+                )
+                for what in _CHILDREN
+            }
+            for e in lane:
+                own = add(tier, e.kind, **slots(ms(e.onset_s), ms(e.offset_s) + 1))
+                if e.apex_s is not None:
+                    add(child["apex"], "apex", **slots(ms(e.apex_s), ms(e.apex_s) + 1))
+                if e.label is not None:
+                    value = _legal(e.label)
+                    entry = f"label{labels.index(value) + 1}"
+                    add(child["label"], value, ANNOTATION_REF=own, CVE_REF=entry)
+                if e.score is not None:
+                    add(child["score"], repr(float(e.score)), ANNOTATION_REF=own)
         common = {"GRAPHIC_REFERENCES": "false"}
         ET.SubElement(
             root,
@@ -127,33 +123,32 @@ class Eaf(Exchange):
             for s in root.iter("TIME_SLOT")
             if "TIME_VALUE" in s.attrib
         }
-        tiers = {tier.attrib["TIER_ID"]: tier for tier in root.iter("TIER")}
+        there = {tier.attrib["TIER_ID"]: tier for tier in root.iter("TIER")}
         found, none = [], ET.Element("TIER")
-        for name, tier in tiers.items():
-            kind = re.sub(r" \d+$", "", name).strip().casefold()
-            if kind not in KINDS:
-                continue
+        for name, kind in kinds_of(there).items():
             said: dict[tuple[str, str], str] = {}
             for what in ("label", "score"):
-                for ref in tiers.get(f"{what}@{name}", none).iter("REF_ANNOTATION"):
+                for ref in there.get(f"{what}@{name}", none).iter("REF_ANNOTATION"):
                     key = what, ref.attrib["ANNOTATION_REF"]
                     said[key] = ref.findtext("ANNOTATION_VALUE") or ""
             apexes = [
                 at[one.attrib["TIME_SLOT_REF1"]]
-                for one in tiers.get(f"apex@{name}", none).iter("ALIGNABLE_ANNOTATION")
+                for one in there.get(f"apex@{name}", none).iter("ALIGNABLE_ANNOTATION")
             ]
-            for one in tier.iter("ALIGNABLE_ANNOTATION"):
+            for one in there[name].iter("ALIGNABLE_ANNOTATION"):
                 begin, end = (at[one.attrib[f"TIME_SLOT_REF{k}"]] for k in (1, 2))
                 own = one.attrib["ANNOTATION_ID"]
                 apex = next((a / 1000 for a in apexes if begin <= a < end), None)
                 score = said.get(("score", own))
+                word = (one.findtext("ANNOTATION_VALUE") or "").strip()  # a coder's own, if another
+                label = said.get(("label", own), word if word not in ("", kind) else None)
                 found.append(
                     Timed(
                         kind,
                         begin / 1000,
-                        (end - 1) / 1000,
+                        max(begin, end - 1) / 1000,
                         apex,
-                        said.get(("label", own)),
+                        label,
                         None if score is None else float(score),
                     )
                 )

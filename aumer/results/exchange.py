@@ -13,7 +13,7 @@ import json
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -64,8 +64,7 @@ def read_annotations(path: StrPath) -> tuple[Timed, ...]:
     """
     kind = format_of(path)
     if not isinstance(kind, Exchange):
-        known = [s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange)]
-        raise UsageError(f"{path} is not read for annotations; allowed are {', '.join(known)}")
+        raise UsageError(f"{path} is not read for annotations; allowed are {_suffixes()}")
     with foreign(path, "annotations"):
         data = Path(path).read_bytes()
         # Praat writes UTF-16 as soon as a letter is no ASCII.
@@ -92,10 +91,9 @@ def convert(source: StrPath, target: StrPath, *, overwrite: bool = False) -> int
         return len(result.expressions)
     timed = read_annotations(source)
     if not isinstance(made, Exchange):
-        known = [s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange)]
         raise UsageError(
             f"{source} holds times and no frames, and {target} would be a result of aumer; allowed "
-            f"are {', '.join(known)}"
+            f"are {_suffixes()}"
         )
     atomic_write(target, made.text(printable(Path(source).stem), timed), overwrite=overwrite)
     return len(timed)
@@ -106,7 +104,33 @@ def ms(seconds: float) -> int:
     return math.floor(seconds * 1000 + 1e-6)
 
 
-def lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
+def _suffixes() -> str:
+    return ", ".join(s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange))
+
+
+def tiers(timed: Sequence[Timed]) -> Iterator[tuple[str, list[Timed]]]:
+    """Names of tiers, one at least of each kind, and what each holds: nothing that overlaps."""
+    for kind in KINDS:
+        for k, lane in enumerate(_lanes([e for e in timed if e.kind == kind]) or [[]], 1):
+            yield kind if k == 1 else f"{kind} {k}", lane
+
+
+def kinds_of(names: Iterable[str]) -> dict[str, Kind]:
+    """The kind of each tier that is one of `tiers`, upper case or not.
+
+    Raises:
+        ValueError: none is.
+    """
+    names = list(names)
+    read = {name: re.sub(r" \d+$", "", name.strip()).casefold() for name in names}
+    found = {name: kind for name, kind in read.items() if kind in KINDS}
+    if not found:
+        there = ", ".join(map(repr, names)) or "none"
+        raise ValueError(f"it has no tier {' or '.join(KINDS)}; its tiers are {there}")
+    return found
+
+
+def _lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
     """Lists in which nothing overlaps, as few as it takes: what a tier can hold."""
     found: list[list[Timed]] = []
     for e in sorted(timed, key=lambda e: (e.onset_s, e.offset_s)):
@@ -220,31 +244,28 @@ class TextGrid(Exchange):
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         end = max((ms(e.offset_s) + 1 for e in timed), default=1)
-        tiers: list[list[str]] = []
+        made: list[list[str]] = []
 
         def tier(kind: str, name: str, entries: Sequence[Sequence[str]]) -> None:
             lines = [f'"{kind}"', f'"{name}"', "0", _number(end), str(len(entries))]
-            tiers.append([*lines, *(value for entry in entries for value in entry)])
+            made.append([*lines, *(value for entry in entries for value in entry)])
 
-        for kind in KINDS:
-            parted = lanes([e for e in timed if e.kind == kind])
-            for k, lane in enumerate(parted or [[]], 1):
-                main = kind if k == 1 else f"{kind} {k}"
-                entries, now = [], 0
-                for e in lane:
-                    begin, after = ms(e.onset_s), ms(e.offset_s) + 1
-                    if begin > now:
-                        entries.append((_number(now), _number(begin), '""'))
-                    said = "\n".join(_said(replace(e, apex_s=None))).replace('"', '""')
-                    entries.append((_number(begin), _number(after), f'"{said}"'))
-                    now = after
-                if now < end:
-                    entries.append((_number(now), _number(end), '""'))
-                tier("IntervalTier", main, entries)
-                points = [(_number(ms(e.apex_s)), '"apex"') for e in lane if e.apex_s is not None]
-                tier("TextTier", f"{main} apex", points)
+        for main, lane in tiers(timed):
+            entries, now = [], 0
+            for e in lane:
+                begin, after = ms(e.onset_s), ms(e.offset_s) + 1
+                if begin > now:
+                    entries.append((_number(now), _number(begin), '""'))
+                said = "\n".join(_said(replace(e, apex_s=None))).replace('"', '""')
+                entries.append((_number(begin), _number(after), f'"{said}"'))
+                now = after
+            if now < end:
+                entries.append((_number(now), _number(end), '""'))
+            tier("IntervalTier", main, entries)
+            points = [(_number(ms(e.apex_s)), '"apex"') for e in lane if e.apex_s is not None]
+            tier("TextTier", f"{main} apex", points)
         head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
-        body = ["0", _number(end), "<exists>", str(len(tiers)), *(v for t in tiers for v in t)]
+        body = ["0", _number(end), "<exists>", str(len(made)), *(v for t in made for v in t)]
         return "\n".join([*head, *body]) + "\n"
 
     def parse(self, text: str) -> tuple[Timed, ...]:
@@ -256,8 +277,10 @@ class TextGrid(Exchange):
         _, _, _, count = (next(found) for _ in range(4))
         spans: list[tuple[str, int, int, str]] = []
         points: dict[str, list[int]] = {}
+        names: list[str] = []
         for _ in range(int(count)):
             sort, name, _, _, entries = (next(found) for _ in range(5))
+            names += [name] if sort == "IntervalTier" else []
             for _ in range(int(entries)):
                 if sort == "IntervalTier":
                     begin, after, said = (next(found) for _ in range(3))
@@ -268,9 +291,9 @@ class TextGrid(Exchange):
                     at, _ = next(found), next(found)
                     points.setdefault(name, []).append(_ms_of(at))
         expressions = []
+        kinds = kinds_of(names)
         for name, begin, after, said in spans:
-            kind = re.sub(r" \d+$", "", name).strip().casefold()
-            if kind not in KINDS:
+            if (kind := kinds.get(name)) is None:
                 continue
             first, *rest = said.split("\n")
             values = dict(line.partition(": ")[::2] for line in rest)
@@ -278,7 +301,11 @@ class TextGrid(Exchange):
             if first != kind:  # a coder's own word
                 label = said
             apex = next((t for t in points.get(f"{name} apex", ()) if begin <= t < after), None)
-            times = begin / 1000, (after - 1) / 1000, None if apex is None else apex / 1000
+            times = (
+                begin / 1000,
+                max(begin, after - 1) / 1000,
+                None if apex is None else apex / 1000,
+            )
             expressions.append(Timed(kind, *times, label, score))
         return tuple(sorted(expressions, key=lambda e: (e.onset_s, e.offset_s)))
 

@@ -10,6 +10,7 @@ these, as it was measured, and has constants of its own.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -135,7 +136,8 @@ class Performance:
         self.blinks = replace(lids, per_min=lids.per_min * nuisance.blinks).drawn(
             streams[3], duration
         )
-        self._gaze_at_first, self._gaze = _draw_gaze(streams[4], duration, nuisance.gaze)
+        self._places, self._saccades = _draw_gaze(streams[4], duration, nuisance.gaze)
+        self._saccade_s = [saccade.start_s for saccade in self._saccades]
         self._head: list[Move] = []
         for name, rate, stream in (
             ("head_turns", nuisance.aside, streams[7]),
@@ -173,7 +175,8 @@ class Performance:
 
     def gaze(self, t: float) -> tuple[float, float]:
         """The irises' shift (x, y) in outer-eye distances."""
-        x, y = self._gaze_at_first + moved(self._gaze, t, 2)
+        k = max(0, bisect_right(self._saccade_s, t) - 1)  # they never overlap
+        x, y = self._places[k] + self._saccades[k].at(t)
         return float(EYEBALL * math.sin(x)), float(EYEBALL * math.sin(y))
 
     def light(self, t: float) -> tuple[float, float]:
@@ -196,13 +199,11 @@ class _Drift:
 
 
 def _draw_gaze(rng: np.random.Generator, duration: float, size: float) -> tuple[Array, list[Move]]:
-    """Gaze at first (2,) rad, and the saccades."""
+    """Where the eyes rest (K + 1, 2) rad, and the saccades from each to the next."""
     count = 2 + int(duration / FIXATION_S[0])
     times = np.concatenate([[0.0], np.cumsum(rng.uniform(*FIXATION_S, count - 1))])
     spread = np.radians(GAZE_DEG) * size
     where = np.clip(rng.standard_normal((count + 1, 2)), -2, 2) * spread
     by = np.diff(where, axis=0)
     lengths = SACCADE_S + SACCADE_S_PER_DEG * np.degrees(np.linalg.norm(by, axis=1))
-    return where[0], [
-        Move(float(t), float(s), b) for t, s, b in zip(times, lengths, by, strict=True)
-    ]
+    return where, [Move(float(t), float(s), b) for t, s, b in zip(times, lengths, by, strict=True)]

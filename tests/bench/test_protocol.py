@@ -142,7 +142,7 @@ def test_models_that_cannot_be_are_refused() -> None:
     found = small()
     for name, more, said in (
         ("aumr", {}, r"Did you mean 'aumer'"),
-        ("rules", {"overrides": {"epochs": 3}}, "--set"),
+        ("rules", {"overrides": {"epochs": 3}}, "no setting is called 'epochs'"),
         ("rules", {"decoder": "casme-sq"}, "--decoder"),
         ("aumer", {"overrides": {"epoch": 3}}, "epochs"),
         ("aumer", {"overrides": {"epochs.x": 3}}, "whole number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -137,7 +138,7 @@ def test_an_elan_file_of_a_coder_is_read(tmp_path: Path) -> None:
 </ANNOTATION_DOCUMENT>""",
         encoding="utf-8",
     )
-    assert read_annotations(path) == (Timed("micro", 1.2, 1.6, None, None, None),)
+    assert read_annotations(path) == (Timed("micro", 1.2, 1.6, None, "lip corner", None),)
 
 
 def test_a_textgrid_of_praat_is_read(tmp_path: Path) -> None:
@@ -204,3 +205,25 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(words) == 0 and "1 expression" in capsys.readouterr().err
     assert main(words) == 2 and "--overwrite" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0 and len(read_annotations(words[2])) == 1
+
+
+@pytest.mark.parametrize("suffix", ["eaf", "textgrid", "vtt", "srt", "rttm"])
+def test_what_is_damaged_is_told(tmp_path: Path, suffix: str) -> None:
+    """Cut anywhere, a file is read in part or told; never an error of Python's own."""
+    path = tmp_path / f"x.{suffix}"
+    make(60, [expression("micro", 3, 6, 9), expression("macro", 6, 20, 40)]).save(path)
+    whole = path.read_bytes()
+    noise = bytes(range(256))
+    for content in (noise, b"\xff\xfe\x00", *(whole[: len(whole) * k // 9] for k in range(9))):
+        path.write_bytes(content)
+        with contextlib.suppress(UsageError):
+            assert len(read_annotations(path)) <= 2
+
+
+def test_a_file_without_our_tiers_is_told_and_not_empty(tmp_path: Path) -> None:
+    path = tmp_path / "x.eaf"
+    make(60, [expression("micro", 3, 6, 9)]).save(path)
+    path.write_text(path.read_text().replace('"micro"', '"a"').replace('"macro"', '"b"'))
+    with pytest.raises(UsageError, match=r"no tier (micro or macro|macro or micro)") as told:
+        read_annotations(path)
+    assert "'a'" in str(told.value)
