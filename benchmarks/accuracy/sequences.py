@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy.sequences               # networks cut down, minutes on two cores
     python -m benchmarks.accuracy.sequences --published   # as published: a GPU, or a day
+    python -m benchmarks.accuracy.sequences --only cnn-lstm mfem-mffm
 
 The stored ``benchmarks/results/sequences.txt`` is of before ``cnn-lstm``, ``mfem-mffm`` and
 ``se-resnext50`` were brought in line with their publications, and has not been measured again.
@@ -177,6 +178,10 @@ def row(name: str, found: Mapping[str, Measured], numbers: int, adds: int) -> st
     )
 
 
+def wanted(name: str, asked: argparse.Namespace) -> bool:
+    return not asked.only or name in asked.only
+
+
 def on_simulated(report: Report, asked: argparse.Namespace) -> None:
     """What all recognisers learn."""
     # On one thread of a machine with other work, only CPU time says what a recogniser takes.
@@ -210,14 +215,15 @@ def on_simulated(report: Report, asked: argparse.Namespace) -> None:
         + f"{'parameters':>12}{'multiply-adds':>16}{'training, s a fold':>20}{'ms a clip':>11}"
         + f"{'attribution':>13}"
     )
-    maps = {name: flow_maps_of(clips, "tvl1") for name, clips in sets.items()}
-    for name, chosen in OF_MAPS.items():
+    of_maps = {name: chosen for name, chosen in OF_MAPS.items() if wanted(name, asked)}
+    maps = {name: flow_maps_of(clips, "tvl1") for name, clips in sets.items() if of_maps}
+    for name, chosen in of_maps.items():
         found = {
             s: learned(factory(name, chosen), clips, asked.folds, clock)
             for s, clips in maps.items()
         }
         report.line(row(name, found, *cost_of_maps(found["strong"].last)))
-    for kind in SYSTEMS:
+    for kind in (kind for kind in SYSTEMS if wanted(kind.name, asked)):
         config, learning = ({}, {}) if asked.published else SMALL[kind.name]
         made = factory(kind.name, {"config": config, "learning": learning, "device": asked.device})
         found = {name: learned(made, clips, asked.folds, clock) for name, clips in sets.items()}
@@ -236,6 +242,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--size", type=int, help="side of the crop, px: 48, or 128 if --published")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=[*OF_MAPS, *(kind.name for kind in SYSTEMS)]
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     report = Report("Recognisers of clips")
