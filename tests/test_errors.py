@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import aumer
-from aumer.cli import _parser, main
+from aumer.cli import command_parser, main
 from aumer.cli.console import Console
 from aumer.errors import EXIT_USAGE, NoFaceError, UsageError, at_command_line
 from aumer.simulate.tables import read_table
@@ -89,7 +89,7 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentPars
                 yield from _commands(one)
 
 
-COMMANDS = list(_commands(_parser()))
+COMMANDS = list(_commands(command_parser()))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command.prog for command in COMMANDS])

@@ -107,7 +107,7 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    args, unknown = _parser().parse_known_args(argv)
+    args, unknown = command_parser().parse_known_args(argv)
     if unknown:
         # Left to argparse, the main parser would complain, which knows no option of the command.
         parser: argparse.ArgumentParser = args.parser
@@ -130,7 +130,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, with every registered command."""
     parser = _Parser(
         prog="aumer",
         description="Spots facial micro- and macro-expressions in video.",

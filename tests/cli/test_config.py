@@ -47,7 +47,7 @@ def parsers(
 
 def setters() -> dict[str, argparse.Action]:
     found = {}
-    for name, parser in parsers(cli._parser()):
+    for name, parser in parsers(cli.command_parser()):
         action = parser._option_string_actions.get("--set")
         if action is not None and action.help is not argparse.SUPPRESS:
             found[name] = action

@@ -1,0 +1,159 @@
+"""Writes docs/reference/ from the parsers, the settings and the docstrings.
+
+    python docs/generate.py            # after a change of any of them
+    python docs/generate.py --check    # exit code 1 if a page is stale
+
+Python 3.11, which CI runs, as argparse lays its help out differently in others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Before a parser is made: help is wrapped to this width.
+os.environ["COLUMNS"] = "100"
+
+import aumer
+from aumer._data import data_dir
+from aumer.cli import command_parser
+from aumer.config import Settings
+
+PAGES = Path(__file__).resolve().parent / "reference"
+#: "    name (shape): what" of a section.
+ENTRY = re.compile(r"    (?! )([\w*., ]+?)(?: (\(.*?\).*?))?: (.*)")
+#: Sections of our docstrings.
+SECTIONS = ("Args", "Attributes", "Raises", "Returns", "Yields", "Shapes", "Example", "Source")
+
+
+def commands() -> str:
+    """Every command's own help."""
+    lines = ["# Commands", "", "As `aumer COMMAND --help` prints them.", ""]
+    for parser in _parsers(command_parser()):
+        lines += [f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in dict.fromkeys(action._name_parser_map.values()):
+                yield from _parsers(one)
+
+
+def settings() -> str:
+    """What each setting is, and the file of defaults with its reasons."""
+    lines = [
+        "# Settings",
+        "",
+        "Defaults < `--config FILE` < `--set SECTION.NAME=VALUE`; in Python `settings=`. "
+        "`aumer config show` prints those in force and where each comes from.",
+        "",
+    ]
+    types = typing.get_type_hints(Settings)
+    for field in dataclasses.fields(Settings):
+        kind = types[field.name]
+        if dataclasses.is_dataclass(kind):
+            lines += [f"## {field.name}", "", *_prose(inspect.getdoc(kind) or ""), ""]
+    defaults = (data_dir("configs") / "default.toml").read_text(encoding="utf-8")
+    return "\n".join([*lines, "## Defaults", "", "```toml", defaults.rstrip(), "```", ""])
+
+
+def api() -> str:
+    """All of `aumer.__all__`."""
+    lines = ["# Python API", "", "`import aumer`; everything is imported on first use.", ""]
+    for name in sorted(aumer.__all__, key=str.lower):
+        thing = getattr(aumer, name)
+        lines += [f"## {name}", "", *_described(f"aumer.{name}", thing), ""]
+        if inspect.isclass(thing):
+            for member, own in _members(thing):
+                lines += [f"### {name}.{member}", "", *_described(f"{name}.{member}", own), ""]
+    return "\n".join(lines)
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Public methods and properties that the class itself documents."""
+    for name, value in vars(cls).items():
+        own = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        documented = isinstance(own, property) or inspect.isfunction(own)
+        if not name.startswith("_") and documented and inspect.getdoc(own):
+            yield name, own
+
+
+def _described(name: str, thing: Any) -> list[str]:
+    text = inspect.getdoc(thing) or ""
+    if isinstance(thing, property):
+        return _prose(text)
+    try:
+        signature = str(inspect.signature(thing))
+    except (TypeError, ValueError):
+        signature = ""
+    # What a default's repr says of this machine says nothing to a reader.
+    signature = re.sub(r"<[^<>]*>", "...", signature)
+    signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", signature)
+    signature = re.sub(r"= RoiSet\(.*?\)\)", "= ...", signature)
+    return ["```python", f"{name}{signature}", "```", "", *_prose(text)]
+
+
+def _prose(text: str) -> list[str]:
+    """A docstring as Markdown: its sections as bold words, their entries as lists."""
+    lines: list[str] = []
+    entries = False
+    for line in text.splitlines():
+        title = re.fullmatch(r"(\w+):", line)
+        if title and title[1] in SECTIONS:
+            lines += [f"**{title[1]}**", ""]
+            entries = True
+        elif entries and (
+            entry := re.match(r"    (?! )([\w*., ]+?)(?: (\(.*?\).*?))?: (.*)", line)
+        ):
+            name, shape, what = entry.groups()
+            lines.append(f"- `{name}`{f' {shape}' if shape else ''}: {what}")
+        elif entries and line.startswith("    "):
+            lines.append(f"  {line.strip()}" if lines[-1] else line.strip())
+        else:
+            entries = entries and not line.strip()
+            lines.append(line)
+    return lines
+
+
+WRITERS: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "settings.md": settings,
+    "api.md": api,
+}
+
+
+def stale() -> list[str]:
+    """Pages that do not say what the code says."""
+    return [
+        name
+        for name, write in WRITERS.items()
+        if not (PAGES / name).is_file() or (PAGES / name).read_text("utf-8") != write()
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    if parser.parse_args().check:
+        for name in (found := stale()):
+            print(f"docs/reference/{name} is stale: run `python docs/generate.py`")
+        return 1 if found else 0
+    PAGES.mkdir(exist_ok=True)
+    for name, write in WRITERS.items():
+        (PAGES / name).write_text(write(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
