@@ -14,6 +14,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.motion.analysis import FrameRange, analyse, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
+from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.clips import pictures_between
 from aumer.recognition.seam import Recognizer
 from aumer.results import Prediction
@@ -28,12 +29,15 @@ from aumer.session import (
     labeller_of,
     notes_of,
     parts_used,
+    reading_of,
     require_face,
+    require_maps,
     require_second_pass,
+    told_of,
     versions,
 )
 from aumer.spotting import noise
-from aumer.types import Features, IntArray, Moment
+from aumer.types import ActingUnit, Features, IntArray, Moment
 from aumer.video import Source, content_digest
 
 
@@ -41,6 +45,7 @@ def classify(
     clip: Source | Features,
     *,
     model: str | PathLike[str] | Recognizer = "default",
+    aus: bool | str | PathLike[str] | AUReader = True,
     onset: int | None = None,
     apex: int | str | None = None,
     offset: int | None = None,
@@ -60,6 +65,10 @@ def classify(
             writes them), or an object of `aumer.recognition.seam.Recognizer`, whatever it reads of
             a clip. Its classes are the labels.
             The default is "graph", and of features "graph-motion".
+        aus: whether action units are read, too, by the reader that ships; or another one, by name,
+            as the path of its weights, or an object of
+            `aumer.recognition.action_units.AUReader`. Features hold no flow map, and none are read
+            off them.
         onset, offset: frames (0-based); by default the first and the last with a face.
         apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference",
             "midpoint", or a registered way; see `aumer.recognition.apex`.
@@ -91,6 +100,7 @@ def classify(
         found = _classified(
             clip,
             model,
+            aus,
             (onset, apex, offset),
             fps=fps,
             device=device,
@@ -105,6 +115,7 @@ def classify(
 def _classified(
     clip: Source | Features,
     model: str | PathLike[str] | Recognizer,
+    aus: bool | str | PathLike[str] | AUReader,
     frames: tuple[int | None, int | str | None, int | None],
     *,
     fps: float | None,
@@ -116,7 +127,10 @@ def _classified(
 ) -> Prediction:
     (onset, apex, offset), chosen = frames, settings
     notes: tuple[str, ...] = ()
+    reading: ActionUnits | None = None
+    units: tuple[ActingUnit, ...] | None = None
     if isinstance(clip, Features):
+        require_maps(aus)
         labeller = labeller_of("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         if outside := [f for f in (first, last) if not clip.frames[0] <= f <= clip.frames[-1]]:
@@ -131,10 +145,11 @@ def _classified(
     else:
         require_second_pass(clip)
         labeller = labeller_of(model, device, chosen)
+        reading = reading_of(aus, chosen)
         check_face(chosen.face)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeller.maker.margin)
-        kept = labeller.maker.keeper(onset, apex, offset)
+        kept = labeller.maker.keeper(onset, apex, offset, maps=reading is not None)
         with telling(progress) as tell:
             analysis = analyse(
                 clip,
@@ -170,6 +185,8 @@ def _classified(
                 "frames with onset and apex"
             )
         verdict = found
+        if reading is not None:
+            (units,) = reading(clip, moments, track, analysis.features, fps=fps, kept=kept)
     in_force = chosen.to_dict()
     span = first, peak, last
     seconds: list[float] = np.interp(span, at, times).tolist()
@@ -184,15 +201,21 @@ def _classified(
         apex_s=seconds[1],
         offset_s=seconds[2],
         attribution=verdict.attribution,
+        aus=units,
         doubt=verdict.doubt or (None if isinstance(apex, int) else _away(motion, chosen, span)),
         recognizer=labeller.recognizer.name,
         settings={
             **in_force,
+            **told_of(reading),
             "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
         },
         digests={
-            **digests_of(in_force, content, labeller),
-            **parts_used(chosen if content else None, ("recognizer", labeller.recognizer)),
+            **digests_of(in_force, content, labeller, reading),
+            **parts_used(
+                chosen if content else None,
+                ("recognizer", labeller.recognizer),
+                ("au-reader", reading and reading.reader),
+            ),
         },
         versions=versions(),
         notes=notes,

@@ -19,6 +19,7 @@ from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
 from aumer.motion.analysis import Analysis, analyse_all
 from aumer.progress import Progress, telling
+from aumer.recognition.action_units import AUReader
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import SpotResult
@@ -38,15 +39,18 @@ from aumer.session import (
     notes_of,
     parts_used,
     place,
+    reading_of,
     require_face,
+    require_maps,
     require_motion,
     require_second_pass,
+    told_of,
     versions,
 )
 from aumer.spotting import noise
 from aumer.spotting.seam import SpotterModel, code_of, spotted
 from aumer.spotting.seam import resolve as resolve_spotter
-from aumer.types import Expression, FaceTrack, Features, Moment, Scores, VideoInfo
+from aumer.types import ActingUnit, Expression, FaceTrack, Features, Moment, Scores, VideoInfo
 from aumer.video import Source, content_digest
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ class _Options(HookedOptions, total=False):
     model: str | PathLike[str] | SpotterModel
     graph: AUGraph | str | PathLike[str] | None
     recognizer: str | PathLike[str] | Recognizer | None
+    aus: bool | str | PathLike[str] | AUReader
     device: str
     sensitivity: str | float | None
     micro_max_s: float | None
@@ -91,6 +96,7 @@ class Spotter:
         graph: an `AUGraph`, or the name or path of one, for a network in place of the one that it
             was trained with; over the same ROIs.
         recognizer: labels what is spotted; see `classify`. None labels nothing.
+        aus: see `spot`.
         device: see `spot`.
         sensitivity, micro_max_s: see `spot`.
         face: which face to follow, in place of what the settings say; see `spot`.
@@ -110,6 +116,7 @@ class Spotter:
         model: str | PathLike[str] | SpotterModel = DEFAULT_MODEL,
         graph: AUGraph | str | PathLike[str] | None = None,
         recognizer: str | PathLike[str] | Recognizer | None = None,
+        aus: bool | str | PathLike[str] | AUReader = False,
         device: str = "auto",
         face: str | int | None = None,
         sensitivity: str | float | None = None,
@@ -137,6 +144,7 @@ class Spotter:
             self._labeller = (
                 None if recognizer is None else labeller_of(recognizer, device, self.settings)
             )
+            self._reading = reading_of(aus, self.settings)
         self._said = once(said)
         # A spotter without this dial has its limit told at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
@@ -199,7 +207,7 @@ class Spotter:
                     "features have their own times; leave `start`, `end` and `fps` out"
                 )
             return (self._in_features(video, run),)
-        if self._labeller is not None:
+        if self._labeller is not None or self._reading is not None:
             require_second_pass(video)
         check_face(self.settings.face)
         content = content_digest(video, fps=run.fps)
@@ -234,11 +242,16 @@ class Spotter:
         def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
             return labeller(video, moving, track, analysis.features, fps=run.fps)
 
+        def acting(moving: list[Moment]) -> list[tuple[ActingUnit, ...] | None]:
+            assert self._reading is not None
+            return self._reading(video, moving, track, analysis.features, fps=run.fps)
+
         return self._found(
             analysis.features,
             run,
             self._labeller,
             judged,
+            None if self._reading is None else acting,
             content,
             {"input": run.ranges},
             video=analysis.video,
@@ -254,6 +267,7 @@ class Spotter:
         run: VideoRun,
         labeller: Labeller | None,
         judged: Callable[[Labeller, list[Moment]], list[Verdict | None]],
+        acting: Callable[[list[Moment]], list[tuple[ActingUnit, ...] | None]] | None,
         content: str | None,
         given: Mapping[str, Any],
         **facts: Unpack[_Facts],
@@ -262,6 +276,7 @@ class Spotter:
 
         Args:
             judged: what a labeller says of moments that have an apex after their onset.
+            acting: the action units of such moments; `None` to read none.
             given: what the settings say of the input.
             facts: of the result, where they depend on whether a video was read.
         """
@@ -276,6 +291,12 @@ class Spotter:
             expressions = _labelled(expressions, verdicts)
             named["recognition"] = {"recognizer": labeller.recognizer.name}
             run.tell("verdicts", verdicts)
+        if acting is not None:
+            units = iter(acting([e.moment for e in expressions if e.onset < e.apex]))
+            expressions = tuple(
+                replace(e, aus=next(units)) if e.onset < e.apex else e for e in expressions
+            )
+            named.update(told_of(self._reading))
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}
         settings = _as_measured(self.settings, features).to_dict()
@@ -287,12 +308,13 @@ class Spotter:
             spotter=self._model.name,
             settings={**settings, **named, **given},
             digests={
-                **digests_of(settings, content, labeller),
+                **digests_of(settings, content, labeller, self._reading if acting else None),
                 **self._model.digests,
                 **parts_used(
                     self.settings if content else None,
                     ("spotter", code_of(self._model)),
                     ("recognizer", labeller and labeller.recognizer),
+                    ("au-reader", self._reading and self._reading.reader),
                 ),
             },
             versions=versions(),
@@ -321,6 +343,8 @@ class Spotter:
 
     def _in_features(self, features: Features, run: VideoRun) -> SpotResult:
         """Spot in motion that has been measured already; its video is not read."""
+        if self._reading is not None:
+            require_maps("asked for")
         coverage = float(features.valid.mean()) if len(features) else 0.0
         if coverage < run.min_coverage or not features.valid.any():
             raise NoFaceError(
@@ -341,6 +365,7 @@ class Spotter:
             run,
             self._of_motion,
             judged,
+            None,
             None,
             {},
             video=VideoInfo("features", "features", 0, 0, features.rate),
@@ -382,6 +407,7 @@ def spot(
     model: str | PathLike[str] | SpotterModel = DEFAULT_MODEL,
     graph: AUGraph | str | PathLike[str] | None = None,
     recognizer: str | PathLike[str] | Recognizer | None = None,
+    aus: bool | str | PathLike[str] | AUReader = False,
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -408,6 +434,8 @@ def spot(
         recognizer: labels each expression, in a second pass over its frames; as `classify`'s model.
             One whose flow map cannot be made keeps no label. Of features it must be one that reads
             motion; "default" is then "graph-motion".
+        aus: whether the action units of each expression are read, in a second pass over its
+            frames: True for the reader that ships, or another one; as `classify`'s.
         start, end: seconds; frames with start <= time < end are analysed.
         fps: frames per second; needed for folders and arrays.
         face: which face: "largest" (the default: the largest one of the first frame that shows
@@ -446,6 +474,7 @@ def spot(
         model=model,
         graph=graph,
         recognizer=recognizer,
+        aus=aus,
         device=device,
         face=face,
         sensitivity=sensitivity,

@@ -66,6 +66,7 @@ _parts: dict[str, dict[str, Any]] = {
         "ststnet": "aumer.recognition.ststnet:StstNetRecognizer",
         "svm-cells": "aumer.recognition.svm_cells:SvmCells",
     },
+    "au-reader": {"graph": "aumer.recognition.au_graph:GraphAUReader"},
     "dataset": {
         "auwgcn-features": "aumer.data.auwgcn_features:AuwgcnFeatures",
         "casme-sq": "aumer.data.casme_sq:CasmeSq",

@@ -23,7 +23,8 @@ from aumer.face import weights as face_weights
 from aumer.identity import identity
 from aumer.motion.analysis import Analysis, FrameRange, cache_key, check_workers, used
 from aumer.progress import Progress
-from aumer.recognition import seam
+from aumer.recognition import action_units, seam
+from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.labeller import Labeller
 from aumer.recognition.seam import Recognizer
 from aumer.said import once
@@ -113,6 +114,39 @@ def labeller_of(
     return Labeller(recognizer, settings.motion, settings.rules)
 
 
+def reading_of(
+    which: bool | str | PathLike[str] | AUReader, settings: Settings
+) -> ActionUnits | None:
+    """What reads action units, by a reader in its place: `None` for False, the one that ships for
+    True.
+
+    Raises:
+        UsageError, WeightsError: as `aumer.recognition.action_units.load`.
+    """
+    if which is False:
+        return None
+    reader = action_units.load("default" if which is True else which)
+    return ActionUnits(reader, settings.motion, settings.rules)
+
+
+def require_maps(which: bool | str | PathLike[str] | AUReader) -> None:
+    """Features hold no flow map, which action units are read off.
+
+    Raises:
+        UsageError: a reader is asked for all the same.
+    """
+    if not isinstance(which, bool):
+        raise UsageError(
+            "action units are read off flow maps, which features do not hold: give the video that "
+            "they were made from, or leave `aus` out"
+        )
+
+
+def told_of(reading: ActionUnits | None) -> dict[str, dict[str, Any]]:
+    """What a result's settings say of the reader of action units."""
+    return {} if reading is None else {"aus": {"reader": reading.reader.name}}
+
+
 def check_face(face: FaceSettings) -> None:
     """Complain of the face stage's parts before a video is read.
 
@@ -154,13 +188,17 @@ def require_second_pass(video: Source) -> None:
 
 
 def digests_of(
-    settings: Mapping[str, Any], content: str | None, labeller: Labeller | None
+    settings: Mapping[str, Any],
+    content: str | None,
+    labeller: Labeller | None,
+    reading: ActionUnits | None = None,
 ) -> dict[str, str]:
     """What a result was made of, by digest."""
     found = {
         "settings": digest(settings),
         "content": content,
         "recognizer": labeller.digest if labeller else None,
+        "aus": reading.reader.digest if reading else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 Kind = Literal["micro", "macro"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Of the subject's face.
+Side = Literal["both", "left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
 #: Longest micro-expression, by definition; seconds.
 MICRO_MAX_S = 0.5
 
@@ -86,6 +89,43 @@ class Moment(Interval):
 
 
 @dataclass(frozen=True)
+class ActingUnit:
+    """What is said of one action unit (AU) of an expression.
+
+    Attributes:
+        number: of FACS.
+        probability: that it acts, in [0, 1].
+        acts: whether it is said to; from which probability on, differs from AU to AU.
+        side: the subject's; None where it cannot be told, or the AU does not act.
+
+    Raises:
+        ValueError: a probability outside [0, 1], an unknown side, or one of an AU that rests.
+    """
+
+    number: int
+    probability: float
+    acts: bool
+    side: Side | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability must lie in [0, 1]; found {self.probability}")
+        if self.side is not None and (self.side not in SIDES or not self.acts):
+            raise ValueError(
+                f"the side of an AU that acts is one of {', '.join(SIDES)}, or None; found "
+                f"{self.side!r}"
+            )
+
+    def __str__(self) -> str:
+        return {"left": "L", "right": "R"}.get(self.side or "", "") + str(self.number)
+
+
+def au_text(aus: Iterable[ActingUnit] | None) -> str | None:
+    """The AUs that act, as coders write them: ``6+L12``; "" where none does, None for None."""
+    return None if aus is None else "+".join(str(unit) for unit in aus if unit.acts)
+
+
+@dataclass(frozen=True)
 class Expression:
     """One spotted or annotated expression: its `moment` in frames, in seconds, and what it is.
 
@@ -94,6 +134,8 @@ class Expression:
     Attributes:
         score: the spotter's confidence in [0, 1].
         label, probs: from a recogniser.
+        aus: every action unit that an AU reader reads, by number; empty where nothing moves, None
+            where nobody read them or no motion of the face was seen.
         peak: height in units of its movement's noise, as `aumer.spotting.noise` defines them;
             None where nobody measured it.
         duration_sd_s: standard deviation of the error of `duration_s`, in seconds; None where it
@@ -120,6 +162,7 @@ class Expression:
     duration_sd_s: float | None = None
     duration_bias_s: float = 0.0
     micro_max_s: float = MICRO_MAX_S
+    aus: tuple[ActingUnit, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -18,6 +18,7 @@ from aumer.cli.options import (
 )
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
 from aumer.foreign import shown
+from aumer.types import au_text
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
@@ -45,7 +46,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="name the expression in short clips",
         description="Says which class the expression in a clip is of, with probabilities and the "
-        "regions of the face whose motion speaks for it most.",
+        "regions of the face whose motion speaks for it most, and which action units act.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,6 +59,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="by name, or a file of weights (default: the one that ships)",
     )
+    add(
+        "--au-reader",
+        dest="au_reader",
+        metavar="NAME",
+        help="what reads action units, by name or file of weights (default: the one that ships)",
+    )
+    add("--no-aus", dest="aus", action="store_false", help="read no action units")
     add("--onset", type=_frame, metavar="N", help="frame, from 0 (default: the first with a face)")
     add(
         "--apex",
@@ -102,9 +110,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     from aumer.classification import classify
     from aumer.cli.outputs import called, distinct
+    from aumer.recognition import action_units
     from aumer.session import load_recognizer
 
     recognizer = load_recognizer(args.recognizer)
+    reader = args.aus and action_units.load(args.au_reader or "default")
     rows: list[Prediction] = []
     codes: list[int] = []
     for given, name in zip(inputs, distinct(inputs), strict=True):
@@ -113,6 +123,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             found = classify(
                 given.source,
                 model=recognizer,
+                aus=reader,
                 onset=args.onset,
                 apex=args.apex,
                 offset=args.offset,
@@ -154,17 +165,20 @@ def _failed(given: Input, name: str | None, error: Exception, console: Console) 
 
 
 def table(predictions: list[Prediction]) -> str:
-    """A line for each clip: its label, every class's probability, its frames, what decided, and
-    where there is any doubt, why."""
+    """A line for each clip: its label, every class's probability, its frames, what decided, which
+    action units act if they were read, and where there is any doubt, why."""
     classes = list(dict.fromkeys(name for p in predictions for name in p.probs))
     doubted = any(p.doubt for p in predictions)
-    rows = [["clip", "label", *classes, "frames", "regions that decided", *["doubt"] * doubted]]
+    units = any(p.aus is not None for p in predictions)
+    rows = [["clip", "label", *classes, "frames", "regions that decided"]]
+    rows[0] += [*["AUs"] * units, *["doubt"] * doubted]
     for p in predictions:
         probs = [f"{p.probs[name]:.2f}" if name in p.probs else "-" for name in classes]
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
         spoke = [name for name in order[:3] if p.attribution[name] > 0]
         frames = f"{p.onset}-{p.apex}-{p.offset}"
         row = [shown(p.clip), p.label or "-", *probs, frames, ", ".join(spoke) or "-"]
+        row += [au_text(p.aus) or "-"] if units else []
         rows.append([*row, p.doubt or "-"] if doubted else row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

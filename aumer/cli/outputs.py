@@ -27,7 +27,7 @@ from aumer.results import (
 )
 from aumer.results.drawing import IMAGE_SUFFIXES
 from aumer.results.formats import format_of
-from aumer.types import ImageArray
+from aumer.types import ImageArray, au_text
 
 #: Formats of stdout; "table" is for reading and the default.
 STREAMS = ("table", "json", "csv")
@@ -406,6 +406,10 @@ def table(result: SpotResult) -> str:
         for row, e in zip(rows[1:], result.expressions, strict=True):
             sure = (e.probs or {}).get(e.label or "")
             row += [e.label or "-", "-" if sure is None else f"{sure:.2f}"]
+    if any(e.aus is not None for e in result.expressions):
+        rows[0].append("AUs")
+        for row, e in zip(rows[1:], result.expressions, strict=True):
+            row.append(au_text(e.aus) or "-")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
     return "\n".join([result.title(), *lines, result.summary(), seen])

@@ -79,6 +79,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what labels, by name or file of weights (implies --classify)",
     )
+    add("--aus", action="store_true", help="read the action units of each: a second pass over it")
+    add(
+        "--au-reader",
+        dest="au_reader",
+        metavar="NAME",
+        help="what reads them, by name or file of weights (implies --aus)",
+    )
     add_device(parser)
     add_sensitivity(parser)
     add(
@@ -102,9 +109,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     check_range(args)
     inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
     recognizer = args.recognizer or ("default" if args.classify else None)
-    if recognizer and any(isinstance(given.source, int) for given in inputs):
+    aus = args.au_reader or args.aus
+    if (recognizer or aus) and any(isinstance(given.source, int) for given in inputs):
         raise UsageError(
-            "--classify reads the frames of expressions a second time, and a camera cannot be read "
+            "--classify and --aus read frames a second time, and a camera cannot be read "
             "twice: record it to a file, and give that"
         )
     settings = read_settings(args)
@@ -117,6 +125,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     spotter = Spotter(
         settings=settings,
         recognizer=recognizer,
+        aus=aus,
         **options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s"),
     )
 

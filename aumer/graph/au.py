@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from aumer.errors import UsageError, did_you_mean
-from aumer.types import Annotation
+from aumer.types import Annotation, Side
 
-Side = Literal["both", "left", "right"]
 #: Action unit, action descriptor, gaze, head, visibility of a part of the face, gross behaviour.
 CodeKind = Literal["AU", "AD", "eye", "head", "visibility", "gross"]
 

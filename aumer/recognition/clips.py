@@ -150,15 +150,23 @@ class ClipMaker:
         if self.sequences is not None and self.sequences.flow != "none":
             resolve_flow(self.sequences.flow)
 
-    def keeper(self, onset: int | None, apex: int | str | None, offset: int | None) -> Keeper:
+    def keeper(
+        self,
+        onset: int | None,
+        apex: int | str | None,
+        offset: int | None,
+        *,
+        maps: bool = False,
+    ) -> Keeper:
         """Keeps what this reads of a moment, and what its apex is found by.
 
         Args:
             onset, offset: `None` for the first and the last frame with a face.
             apex: a frame, or how it is to be found; `None` for a way that looks at motion.
+            maps: keep what a flow map is made of, whatever this reads.
         """
         frames: Container[int] = range(onset or 0, sys.maxsize if offset is None else offset + 1)
-        if self.reads != "flow-map" and not isinstance(apex, str):
+        if self.reads != "flow-map" and not maps and not isinstance(apex, str):
             frames = ()
         elif onset is not None and isinstance(apex, int):
             frames = map_frames(onset, apex)

@@ -43,6 +43,17 @@ def centred(inputs: FloatArray) -> FloatArray:
     return np.asarray(scaled - median, np.float32)
 
 
+def of_one_size(inputs: FloatArray) -> FloatArray:
+    """`centred`, each channel of each map of root mean square 1 (0 where nothing moves).
+
+    Shapes:
+        inputs (N, H, W, 3); returns the like, float32.
+    """
+    view = centred(inputs)
+    size = np.sqrt((view.astype(np.float64) ** 2).mean((1, 2), keepdims=True))
+    return np.asarray(view / (size + 1e-6), np.float32)
+
+
 def mirrored(inputs: FloatArray) -> FloatArray:
     """What the mirror image of the face would give: columns reversed and u negated.
 

@@ -36,7 +36,7 @@ from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.recognition import place as places
-from aumer.recognition.features import cell_means, centred, mirrored
+from aumer.recognition.features import cell_means, mirrored, of_one_size
 from aumer.recognition.kernel_ridge import BALANCES, RIDGES, RidgeGoals, soft_max
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
@@ -182,7 +182,7 @@ class GraphRecognizer(Recognizer):
             UsageError: a class without a clip, or fewer than two subjects.
         """
         task = RidgeGoals.of(clips)
-        maps = _scaled(clips.inputs)
+        maps = of_one_size(clips.inputs)
         structures = self._structures()
         views = (self._view(maps, clips, target) for target in self._targets(clips))
         view = max(views, key=lambda v: self._promise(v, structures, task))
@@ -317,7 +317,7 @@ class GraphRecognizer(Recognizer):
     def _inputs(self, inputs: FloatArray, sources: Sequence[str]) -> dict[int, _Rows]:
         """What each scale reads of maps and of their mirror images."""
         fitted(self)
-        maps = applied(_scaled(as_inputs(inputs)), sources, self._affines)
+        maps = applied(of_one_size(as_inputs(inputs)), sources, self._affines)
         return {
             scale: (
                 self._read(maps, scale, self.place),
@@ -511,10 +511,3 @@ def _twins(rois: Sequence[str]) -> list[int]:
     mirror = at * (-1, 1) + (_SIDE - 1, 0)
     far = np.hypot(*(mirror[:, None] - at).transpose(2, 0, 1))
     return [int(row.argmin()) if row.min() < 1 else k for k, row in enumerate(far)]
-
-
-def _scaled(inputs: FloatArray) -> FloatArray:
-    """Centred channels, each of root mean square 1 (0 where nothing moves)."""
-    view = centred(inputs)
-    size = np.sqrt((view.astype(np.float64) ** 2).mean((1, 2), keepdims=True))
-    return np.asarray(view / (size + 1e-6), np.float32)

@@ -101,10 +101,7 @@ class Labeller:
 
     def _still(self, features: Features, moments: Sequence[Moment]) -> list[bool]:
         """Whether it is known of each moment that nothing moves."""
-        if self._rules is None:
-            return [False] * len(moments)
-        ways = noise.moved(features, self._rules, [(m.onset, m.apex) for m in moments])
-        return [way is not None and way < _MOVES * self._rules.min_height for way in ways]
+        return at_rest(features, self._rules, moments)
 
     def judge(self, clip: Clip) -> Verdict:
         """A verdict on what the recogniser reads of one clip.
@@ -168,6 +165,17 @@ class Labeller:
             {} if spoke is None else _named(self.recognizer.rois, spoke),
             doubt=UNLIKE if familiar is not None and familiar < _STRANGE else None,
         )
+
+
+def at_rest(
+    features: Features | None, rules: RuleSettings | None, moments: Sequence[Moment]
+) -> list[bool]:
+    """Whether it is known of each moment that nothing moves from onset to apex: by less than two
+    fifths of the rules' `min_height`. Without features or rules nothing is known."""
+    if features is None or rules is None:
+        return [False] * len(moments)
+    ways = noise.moved(features, rules, [(m.onset, m.apex) for m in moments])
+    return [way is not None and way < _MOVES * rules.min_height for way in ways]
 
 
 def _of_rest(verdict: Verdict) -> Verdict:

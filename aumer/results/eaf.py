@@ -16,6 +16,7 @@ _CHILDREN = {
     "apex": "Included_In",
     "label": "Symbolic_Association",
     "score": "Symbolic_Association",
+    "aus": "Symbolic_Association",
 }
 _ABOUT = {
     "Included_In": "Time alignable annotations within the parent annotation's time interval",
@@ -26,7 +27,7 @@ _ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 class Eaf(Exchange):
-    """Tiers micro and macro, and on each apex, label and score.
+    """Tiers micro and macro, and on each apex, label, score and action units.
 
     ELAN allows no overlap within a tier: what overlaps goes to "micro 2" and so on. The video is
     linked by its name, beside the file. Control characters of a label are written as \\xNN.
@@ -92,6 +93,8 @@ class Eaf(Exchange):
                     add(child["label"], value, ANNOTATION_REF=own, CVE_REF=entry)
                 if e.score is not None:
                     add(child["score"], repr(float(e.score)), ANNOTATION_REF=own)
+                if e.aus is not None:
+                    add(child["aus"], _legal(e.aus), ANNOTATION_REF=own)
         common = {"GRAPHIC_REFERENCES": "false"}
         ET.SubElement(
             root,
@@ -127,7 +130,7 @@ class Eaf(Exchange):
         found, none = [], ET.Element("TIER")
         for name, kind in kinds_of(there).items():
             said: dict[tuple[str, str], str] = {}
-            for what in ("label", "score"):
+            for what in ("label", "score", "aus"):
                 for ref in there.get(f"{what}@{name}", none).iter("REF_ANNOTATION"):
                     key = what, ref.attrib["ANNOTATION_REF"]
                     said[key] = ref.findtext("ANNOTATION_VALUE") or ""
@@ -150,6 +153,7 @@ class Eaf(Exchange):
                         apex,
                         label,
                         None if score is None else float(score),
+                        said.get(("aus", own)),
                     )
                 )
         return tuple(sorted(found, key=lambda e: (e.onset_s, e.offset_s)))

@@ -24,7 +24,7 @@ from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign
 from aumer.results.formats import Format, format_of, suffixes
 from aumer.results.schema import printable
-from aumer.types import KINDS, ImageArray, Kind
+from aumer.types import KINDS, ImageArray, Kind, au_text
 
 if TYPE_CHECKING:
     from aumer.results.spot_result import SpotResult
@@ -36,6 +36,7 @@ class Timed:
 
     Attributes:
         onset_s, apex_s, offset_s: in seconds; the offset is the time of the last frame.
+        aus: the action units that act, as coders write them: "6+L12".
 
     Raises:
         ValueError: unknown kind, or times that are negative or out of order.
@@ -47,6 +48,7 @@ class Timed:
     apex_s: float | None = None
     label: str | None = None
     score: float | None = None
+    aus: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -162,14 +164,14 @@ class Exchange(Format):
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
         timed = [
-            Timed(e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score)
+            Timed(e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, au_text(e.aus) or None)
             for e in result.expressions
         ]
         atomic_write(path, self.text(printable(result.video.name), timed), overwrite=overwrite)
 
 
 class SubRip(Exchange):
-    """Subtitles; apex, score and label are lines of each."""
+    """Subtitles; apex, score, label and action units are lines of each."""
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         return "\n".join(
@@ -183,7 +185,7 @@ class SubRip(Exchange):
 
 
 class WebVtt(Exchange):
-    """Subtitles of web pages; apex, score and label are lines of each."""
+    """Subtitles of web pages; apex, score, label and action units are lines of each."""
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         return "WEBVTT\n" + "".join(
@@ -200,7 +202,7 @@ class WebVtt(Exchange):
 
 
 class Rttm(Exchange):
-    """Rich transcription time marks; the apex has no place in it and is lost.
+    """Rich transcription time marks; apex and action units have no place in it and are lost.
 
     The speaker's place holds the kind, and after a colon the label, its letters percent-encoded.
     """
@@ -237,7 +239,7 @@ class Rttm(Exchange):
 
 
 class TextGrid(Exchange):
-    """Praat's tiers micro and macro, and of each the apexes as points; label and score are text.
+    """Praat's tiers micro and macro, and of each the apexes as points; what else is known is text.
 
     A tier holds no overlap: what overlaps goes to "micro 2" and so on.
     """
@@ -297,7 +299,7 @@ class TextGrid(Exchange):
                 continue
             first, *rest = said.split("\n")
             values = dict(line.partition(": ")[::2] for line in rest)
-            label, score = (json.loads(values[k]) if k in values else None for k in _SAID)
+            label, score, aus = (json.loads(values[k]) if k in values else None for k in _SAID)
             if first != kind:  # a coder's own word
                 label = said
             apex = next((t for t in points.get(f"{name} apex", ()) if begin <= t < after), None)
@@ -306,13 +308,13 @@ class TextGrid(Exchange):
                 max(begin, after - 1) / 1000,
                 None if apex is None else apex / 1000,
             )
-            expressions.append(Timed(kind, *times, label, score))
+            expressions.append(Timed(kind, *times, label, score, aus))
         return tuple(sorted(expressions, key=lambda e: (e.onset_s, e.offset_s)))
 
 
 #: What Praat reads of a file: texts, in which quotes are doubled, and what stands alone.
 _TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)(<exists>|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\S)')
-_SAID = ("label", "score")
+_SAID = ("label", "score", "aus")
 
 
 def _number(milliseconds: int) -> str:
@@ -334,7 +336,7 @@ def _clock(milliseconds: int, point: str) -> str:
 
 def _said(timed: Timed) -> list[str]:
     """The lines of a subtitle; a label is quoted as in JSON, so that it stays on its line."""
-    said = {"label": timed.label, "score": timed.score}
+    said = {name: getattr(timed, name) for name in _SAID}
     apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
     rest = [f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in said.items() if v is not None]
     return [timed.kind, *apex, *rest]
@@ -360,7 +362,7 @@ def _cues(lines: Iterable[str]) -> Iterable[Timed]:
         while entry := next(rest, ""):
             key, _, value = entry.partition(": ")
             said[key] = value
-        score, label = (json.loads(said[k]) if k in said else None for k in ("score", "label"))
+        label, score, aus = (json.loads(said[k]) if k in said else None for k in _SAID)
         apex = _seconds(said["apex"]) if "apex" in said else None
         end = round(_seconds(times[2]) - 0.001, 3)
-        yield Timed(cast(Kind, kind), _seconds(times[1]), end, apex, label, score)
+        yield Timed(cast(Kind, kind), _seconds(times[1]), end, apex, label, score, aus)

@@ -11,8 +11,8 @@ from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import read_json
-from aumer.results.schema import Node, jsonable, printable
-from aumer.types import FloatArray, Moment
+from aumer.results.schema import Node, jsonable, printable, units_read, units_told
+from aumer.types import ActingUnit, FloatArray, Moment, au_text
 
 SCHEMA = "aumer.prediction"
 #: 2: the label may be null, and `doubt` says why.
@@ -39,6 +39,8 @@ class Prediction:
             turned picture.
         doubt: why label and probabilities may mean little: nothing moves, or the clip is unlike
             what the recogniser was trained on; else None.
+        aus: every action unit that an AU reader reads, by number, with its probability, whether it
+            is said to act, and on which side; empty where nothing moves, None where none were read.
         flow_map: (28, 28, 3) float32 that was judged; neither saved nor compared.
 
     Raises:
@@ -62,6 +64,7 @@ class Prediction:
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     doubt: str | None = None
+    aus: tuple[ActingUnit, ...] | None = None
     flow_map: FloatArray | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +88,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """All but the flow map, in dict, list, str, int, float, bool and None."""
         members = {key: value for key, value in vars(self).items() if key != "flow_map"}
+        members["aus"] = units_told(self.aus)
         head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION}
         return {key: jsonable(value, key) for key, value in (head | members).items()}
 
@@ -118,6 +122,7 @@ class Prediction:
                 settings=root["settings"].mapping(lambda node: node.value),
                 # Predictions of before these members came lack them.
                 doubt=root["doubt"].optional(Node.text) if "doubt" in data else None,
+                aus=units_read(root),
                 notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
             )
         )
@@ -153,9 +158,11 @@ class Prediction:
             raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
 
     def summary(self) -> str:
-        """One line: the clip, its label, the probabilities and the ROI that decided most."""
+        """One line: the clip, its label, the probabilities, the ROI that decided most and the
+        action units that act."""
         probs = ", ".join(f"{name} {p:.2f}" for name, p in self.probs.items())
         spoke = max(self.attribution, key=self.attribution.__getitem__, default="")
         most = f"; most by {spoke}" if spoke else ""
+        units = f"; AUs {au_text(self.aus)}" if au_text(self.aus) else ""
         doubt = f"; {self.doubt}" if self.doubt else ""
-        return f"{printable(self.clip)}: {self.label or 'no label'} ({probs}{most}{doubt})"
+        return f"{printable(self.clip)}: {self.label or 'no label'} ({probs}{most}{units}{doubt})"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 
 from aumer.errors import UsageError
-from aumer.types import BoolArray, FloatArray, IntArray, TimeArray
+from aumer.types import ActingUnit, BoolArray, FloatArray, IntArray, Side, TimeArray
 
 T = TypeVar("T")
 
@@ -173,3 +173,32 @@ class Node:
             return np.array(self.value, dtype=dtype)
         except OverflowError:
             self.fail(f"an array of {what} of at most 64 bits")
+
+    def boolean(self) -> bool:
+        """true or false."""
+        if not isinstance(self.value, bool):
+            self.fail("true or false")
+        return bool(self.value)
+
+
+def units_told(aus: tuple[ActingUnit, ...] | None) -> list[dict[str, Any]] | None:
+    """Action units as JSON holds them: an object each, with the members of `ActingUnit`."""
+    return None if aus is None else [dict(vars(unit)) for unit in aus]
+
+
+def units_read(holder: Node) -> tuple[ActingUnit, ...] | None:
+    """The member ``aus`` that `units_told` wrote; `None` where an earlier aumer wrote none."""
+    if not (isinstance(holder.value, Mapping) and "aus" in holder.value):
+        return None
+
+    def unit(node: Node) -> ActingUnit:
+        return node.build(
+            lambda: ActingUnit(
+                node["number"].integer(),
+                node["probability"].number(),
+                node["acts"].boolean(),
+                cast("Side | None", node["side"].optional(Node.text)),
+            )
+        )
+
+    return holder["aus"].optional(lambda aus: tuple(unit(one) for one in aus.elements()))

@@ -16,7 +16,7 @@ from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import reason, shown
-from aumer.results.schema import Node, compact, jsonable, printable
+from aumer.results.schema import Node, compact, jsonable, printable, units_read, units_told
 from aumer.types import (
     Expression,
     FaceTrack,
@@ -25,6 +25,7 @@ from aumer.types import (
     Kind,
     Scores,
     VideoInfo,
+    au_text,
     by_kind,
 )
 
@@ -145,7 +146,7 @@ class SpotResult:
             "notes": self.notes,
             "limit": self.limit,
             "limits": self.limits,
-            "expressions": [vars(e) for e in self.expressions],
+            "expressions": [{**vars(e), "aus": units_told(e.aus)} for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
             "versions": self.versions,
@@ -279,7 +280,9 @@ class SpotResult:
         probs (string: a JSON object, probability by class); face (Int64: which, where several are
         followed); peak, duration_sd_s, micro_probability, limit (float64: units of noise, seconds,
         [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
-        spotter (string: whose the score is).
+        spotter (string: whose the score is); aus (string: the action units that act, as coders
+        write them, "6+L12"; NA where none were read); au_probs (string: a JSON object, probability
+        by action unit, of all that were read).
         """
         from aumer.results.writers import dataframe
 
@@ -352,12 +355,13 @@ class SpotResult:
     def _table(self) -> tuple[list[list[str]], str]:
         """Header and rows as text, and a line that counts the rows left out (or nothing)."""
         rows = [["kind", "onset", "apex", "offset", "onset_s", "duration_s", "score", "label"]]
+        rows[0].append("AUs")
         for e in self.expressions[:_REPR_ROWS]:
             frames = [str(e.onset), str(e.apex), str(e.offset)]
             floats = [f"{e.onset_s:.3f}", f"{e.duration_s:.3f}", f"{e.score:.3f}"]
-            rows.append([e.kind, *frames, *floats, e.label or ""])
-        if not any(row[-1] for row in rows[1:]):
-            rows = [row[:-1] for row in rows]
+            rows.append([e.kind, *frames, *floats, e.label or "", au_text(e.aus) or ""])
+        kept = [k for k in range(len(rows[0])) if k < 7 or any(row[k] for row in rows[1:])]
+        rows = [[row[k] for k in kept] for row in rows]
         more = len(self.expressions) - _REPR_ROWS
         return rows, f"... and {more} more" if more > 0 else ""
 
@@ -436,6 +440,7 @@ def _expression(node: Node) -> Expression:
     for name in ("duration_bias_s", "micro_max_s"):
         if name in there:
             later[name] = node[name].number()
+    later["aus"] = units_read(node)
     return node.build(
         lambda: Expression(
             kind=cast(Kind, node["kind"].text()),

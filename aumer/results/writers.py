@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.tables.cells import csv_line
+from aumer.types import au_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +36,16 @@ COLUMNS = {
     "micro_probability": "float64",
     "limit": "float64",
     "spotter": "string",
+    "aus": "string",
+    "au_probs": "string",
 }
 
 
 def csv_text(results: Iterable[SpotResult]) -> str:
     """A header and one row an expression, in the order of `results`; see `COLUMNS`.
 
-    Seconds and scores are written in full, so that they read back as the same float64; `probs` is a
-    JSON object, probability by class.
+    Seconds and scores are written in full, so that they read back as the same float64; `probs` and
+    `au_probs` are JSON objects, probability by class and by action unit.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -67,7 +70,8 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            # Last whose score it is: of a judge, rules and a network they are not to be compared.
+            units = None if e.aus is None else {str(u.number): u.probability for u in e.aus}
+            # Whose score it is, too: of a judge, rules and a network they are not to be compared.
             sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit, result.spotter)
             yield (
                 name,
@@ -79,4 +83,6 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
                 probs,
                 result.face,
                 *sure,
+                au_text(e.aus),
+                None if units is None else json.dumps(units),
             )

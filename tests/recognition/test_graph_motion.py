@@ -48,10 +48,10 @@ def test_a_roi_s_motion_is_the_mean_of_a_square_round_it() -> None:
 
 def test_a_map_and_its_rois_motion_are_judged_alike(fitted: GraphMotionRecognizer) -> None:
     """Displacements in whatever unit, read off a map, are what features would hold of it."""
-    from aumer.recognition.graph_kernel import _scaled
+    from aumer.recognition.features import of_one_size
 
     test = clips(1)
-    motion = 0.03 * fitted._read(_scaled(test.inputs), 5, BY_LANDMARKS).astype(np.float32)
+    motion = 0.03 * fitted._read(of_one_size(test.inputs), 5, BY_LANDMARKS).astype(np.float32)
     np.testing.assert_allclose(
         fitted.predict_motion(motion), fitted.predict_proba(test.inputs), atol=1e-5
     )

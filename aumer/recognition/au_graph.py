@@ -1,0 +1,459 @@
+"""``graph``: AUs read off a flow map by a linear head over a graph of ROIs, and a prior on labels.
+
+What the head reads of a map: the cells of a grid, and beside them the ROIs, each the mean of its
+part of the face, passed once along the edges of the AU graph. All AUs share that; each has weights
+of its own (logistic regression, both answers weighing the same), learnt from coded clips, their
+mirror images, and maps of known AUs (`acted_maps`). So a score is evidence, a log-likelihood ratio
+up to a scale that is found on subjects left out. `au_prior` then weighs all evidence together: an
+AU that is rarely made alone gains by what it is made with.
+
+Everything is chosen within the training clips, on subjects left out: cost, weight of the simulated
+maps, strength of the prior, scale of the evidence, and from which probability an AU is said to act
+(half the F1 that it reaches, where F1 is greatest: Lipton et al., ECML 2014). What is kept are
+weights: no clip, and no row of any.
+
+The side is told by what the two halves of the face do: the motion's projection on what the AU does
+on either. It is told of those AUs alone for which the coded clips bear it out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scipy.special import logit
+
+from aumer.errors import UsageError, WeightsError
+from aumer.files import StrPath
+from aumer.foreign import foreign
+from aumer.graph import AUGraph
+from aumer.recognition import place as places
+from aumer.recognition.acted_maps import acted_map, acted_maps
+from aumer.recognition.action_units import (
+    BOTH,
+    LEFT,
+    RIGHT,
+    AUClips,
+    AUReader,
+    fitted,
+    read_reader,
+    write_reader,
+)
+from aumer.recognition.au_prior import LabelPrior, PairCounts
+from aumer.recognition.features import cell_means, mirrored, of_one_size
+from aumer.recognition.graph_kernel import edge_weights, parts
+from aumer.recognition.place import BY_LANDMARKS, Floats, Place
+from aumer.recognition.registration import Affine, applied, register
+from aumer.recognition.seam import as_inputs
+from aumer.types import SIDES, BoolArray, FloatArray, IntArray, Side
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Cells along a side.
+_CELLS = 9
+#: Of ROIs beside cells, in deviations: the larger, the more alike are the weights within a ROI.
+_NODES = 2.0
+#: What is chosen from.
+COSTS = (0.001, 0.003, 0.01)
+SIMULATED = (0.1, 0.3, 1.0)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+#: Parts of the training subjects, each left out once.
+_FOLDS = 5
+#: Maps of known AUs, the share of them with few AUs taken evenly, and the least rate of an AU in
+#: the others: a head must have seen rare ones.
+_MAPS, _EVENLY, _RATE = 1000, 0.4, 0.05
+#: The side is told of an AU with so many one-sided clips, if they stand out from the others by so
+#: much: the probability that of two clips the one-sided has the greater difference.
+_ONE_SIDED, _APART = 5, 0.8
+
+
+class GraphAUReader(AUReader):
+    """A linear head over ROIs, and a prior over sets of AUs. Deterministic.
+
+    Args:
+        counts: which AUs are coded together, for the prior; by default in the training clips.
+        graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks.
+        prior: whether there is any coupling.
+        place: where the face lies in the maps, if that is known: for maps of
+            `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
+            by where smiles, raised and lowered brows move the training clips.
+        least: an AU coded in fewer clips is not read.
+        seed: of the simulated maps.
+
+    Attributes:
+        chosen: what the last `fit` chose.
+
+    Raises:
+        UsageError: no such graph, or a ROI of it is no landmark.
+    """
+
+    name: ClassVar[str] = "graph"
+
+    def __init__(
+        self,
+        counts: PairCounts | None = None,
+        graph: AUGraph | str = "dfme-facs-micro",
+        *,
+        prior: bool = True,
+        place: Place | None = None,
+        least: int = 5,
+        seed: int = 0,
+    ) -> None:
+        self.graph = AUGraph.load(graph)
+        self._counts, self._coupled, self._given = counts, prior, place
+        self._least, self._seed = least, seed
+        self.place = place or BY_LANDMARKS
+        self.chosen: Mapping[str, Any] = {}
+        self._affines: dict[str, Affine] = {}
+        self._told: dict[int, float] = {}
+        self._arrays: dict[str, Floats] = {}
+
+    # What it reads of a map
+
+    def _maps(self, inputs: FloatArray, sources: Sequence[str]) -> FloatArray:
+        return applied(of_one_size(as_inputs(inputs)), sources, self._affines)
+
+    def _features(self, maps: FloatArray) -> Floats:
+        """(N, F): cells, and ROIs after a step along the graph."""
+        cells = cell_means(maps, _CELLS).reshape(len(maps), -1, 3)
+        nodes = np.einsum("rc,nck->nrk", self._pooling, cells)
+        return np.concatenate([cells.reshape(len(maps), -1), nodes.reshape(len(maps), -1)], axis=1)
+
+    @cached_property
+    def _pooling(self) -> Floats:
+        """(R, cells): the mean over each ROI's part, half of it passed on along the edges."""
+        shares = parts(self.graph.rois, _CELLS, self.place)
+        means = shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
+        edges = edge_weights(self.graph)
+        passed = edges / np.maximum(edges.sum(1, keepdims=True), 1e-12)
+        pooling: Floats = (means + passed @ means) / 2
+        return pooling
+
+    # Learning
+
+    def fit(self, clips: AUClips) -> Self:
+        """See `AUReader`.
+
+        Raises:
+            UsageError: no AU is coded in `least` clips, or fewer than two subjects.
+        """
+        keep = clips.acted.sum(0) >= self._least
+        if not keep.any():
+            raise UsageError(
+                f"there is no AU to learn: none is coded in {self._least} clips or more"
+            )
+        folds = parts_of(clips.subjects)
+        self.aus = tuple(au for au, there in zip(clips.aus, keep, strict=True) if there)
+        acted, sides = clips.acted[:, keep], clips.sides[:, keep]
+        scaled = of_one_size(clips.inputs)
+        self._affines = _registered(scaled, clips.sources)
+        maps = applied(scaled, clips.sources, self._affines)
+        self.place = self._given or _found(maps, acted, self.aus) or BY_LANDMARKS
+        self.__dict__.pop("_pooling", None)
+
+        own = PairCounts.of(self.aus, acted)
+        coupling = np.zeros((len(self.aus),) * 2)
+        if self._coupled:
+            coupling = (self._counts or own).over(self.aus).couplings()
+        rates = own.rates
+        known = _Known.drawn(self, coupling, rates)
+        task = _Task(self._features(maps), self._features(mirrored(maps)), acted, known)
+        left_out = {
+            setting: task.left_out(folds, *setting) for setting in product(COSTS, SIMULATED)
+        }
+        setting = max(left_out, key=lambda s: mean_precision(left_out[s], acted))
+        scores = left_out[setting]
+        scale, offset = calibrated(scores, acted)
+        evidence = scale * scores + offset - logit(rates)
+        strength = min(
+            STRENGTHS if self._coupled else (0.0,),
+            key=lambda s: _log_loss(LabelPrior(rates, s * coupling).posterior(evidence), acted),
+        )
+        posterior = LabelPrior(rates, strength * coupling).posterior(evidence)
+        best = [best_f1(posterior[:, k], acted[:, k]) for k in range(len(self.aus))]
+        weights, bias = task.learnt(np.ones(len(acted), bool), *setting)
+        # As the file holds them, so that a loaded reader is the same to the bit.
+        self._arrays = {
+            name: np.asarray(value, np.float32).astype(np.float64)
+            for name, value in {
+                "weights": scale * weights,
+                "evidence": scale * bias + offset - logit(rates),
+                "rates": rates,
+                "coupling": strength * coupling,
+                "thresholds": np.array([np.clip(f1 / 2, 0.05, 0.5) for f1 in best]),
+            }.items()
+        }
+        self._ready()
+        differences = self._differences(maps)
+        self._told = {
+            au: limit
+            for k, au in enumerate(self.aus)
+            if (limit := _limit(differences[:, k], acted[:, k], sides[:, k])) is not None
+        }
+        self.chosen = {
+            "cost": setting[0],
+            "simulated": setting[1],
+            "strength": strength,
+            "scale": round(scale, 3),
+            "place": asdict(self.place),
+            "sides": self._told,
+            "f1_left_out": {str(a): round(f, 3) for a, f in zip(self.aus, best, strict=True)},
+        }
+        return self
+
+    def _ready(self) -> None:
+        self.thresholds = self._arrays["thresholds"]
+        self._prior = LabelPrior(self._arrays["rates"], self._arrays["coupling"])
+
+    # Reading
+
+    def evidence(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
+        """(N, K) float64: log-likelihood ratios of each AU, by the map alone.
+
+        Raises:
+            UsageError: it is not fitted, or wrong inputs.
+        """
+        fitted(self)
+        maps = self._maps(inputs, sources)
+        both = (self._features(maps) + self._features(mirrored(maps))) / 2
+        found: Floats = both @ self._arrays["weights"].T + self._arrays["evidence"]
+        return found
+
+    def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
+        """See `AUReader`.
+
+        Raises:
+            UsageError: it is not fitted, or wrong inputs.
+        """
+        return self._prior.posterior(self.evidence(inputs, sources))
+
+    def sides(self, inputs: FloatArray, sources: Sequence[str] = ()) -> list[list[Side | None]]:
+        """See `AUReader`."""
+        fitted(self)
+        differences = self._differences(self._maps(inputs, sources))
+        return [
+            [
+                None if (limit := self._told.get(au)) is None else SIDES[_side(d, limit)]
+                for au, d in zip(self.aus, own, strict=True)
+            ]
+            for own in differences
+        ]
+
+    def _differences(self, maps: FloatArray) -> Floats:
+        """(N, K) in [-1, 1]: how much more of each AU is on the left; 1 where all of it is."""
+        sides = []
+        for side in ("left", "right"):
+            made = np.stack([acted_map({(au, side): 1.0}, self.place) for au in self.aus])
+            unit = made / (made**2).sum((1, 2, 3), keepdims=True)
+            sides.append(np.einsum("nyxc,kyxc->nk", maps[..., :2], unit, optimize=True))
+        left, right = sides
+        found: Floats = (left - right) / (abs(left) + abs(right) + 1e-9)
+        return found
+
+    # Files
+
+    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        """See `AUReader`."""
+        about = {
+            "graph": self.graph.to_dict(),
+            "place": asdict(self.place),
+            "affines": {name: list(affine) for name, affine in self._affines.items()},
+            "sides": {str(au): limit for au, limit in self._told.items()},
+            "chosen": dict(self.chosen),
+        }
+        arrays = {name: value.astype(np.float32) for name, value in self._arrays.items()}
+        write_reader(path, self, arrays, about, card, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Self:
+        """See `AUReader`."""
+        found = read_reader(path, cls.name)
+        about = found.about
+        with foreign(path, f"a whole AU reader {cls.name!r}", WeightsError):
+            made = cls(graph=AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
+            made._affines = {k: (v[0], v[1], v[2]) for k, v in about["affines"].items()}
+            made._told = {int(au): float(limit) for au, limit in about["sides"].items()}
+            made.chosen = dict(about["chosen"])
+            made._arrays = {k: v.astype(np.float64) for k, v in found.arrays.items()}
+            k, features = len(found.aus), 3 * (_CELLS**2 + len(made.graph.rois))
+            shapes = {
+                "weights": (k, features),
+                "evidence": (k,),
+                "rates": (k,),
+                "coupling": (k, k),
+                "thresholds": (k,),
+            }
+            if {name: a.shape for name, a in made._arrays.items()} != shapes:
+                raise ValueError("the arrays are of other shapes")
+            made._ready()
+        made.aus, made.card = found.aus, found.card
+        return made
+
+
+class _Known:
+    """Maps of known AUs as features, and their mirror images are as good as others."""
+
+    def __init__(self, features: Floats, acted: BoolArray) -> None:
+        self.features, self.acted = features, acted
+
+    @classmethod
+    def drawn(cls, reader: GraphAUReader, coupling: Floats, rates: Floats) -> _Known:
+        rng = np.random.default_rng(reader._seed)
+        evenly = round(_EVENLY * _MAPS)
+        prior = LabelPrior(np.clip(rates, _RATE, 0.5), coupling)
+        acted = np.concatenate(
+            [prior.draw(rng, _MAPS - evenly), np.zeros((evenly, len(rates)), bool)]
+        )
+        for row in acted[-evenly:]:
+            few = min(int(rng.choice([1, 1, 2, 2, 3])), len(rates))
+            row[rng.choice(len(rates), few, replace=False)] = True
+        maps = of_one_size(acted_maps(rng, acted, reader.aus, reader.place))
+        return cls(reader._features(maps), acted)
+
+
+class _Task:
+    """Coded clips, their mirror images and maps of known AUs, to learn from in part or whole."""
+
+    def __init__(self, face: Floats, mirror: Floats, acted: BoolArray, known: _Known) -> None:
+        self._face, self._mirror, self._acted, self._known = face, mirror, acted, known
+
+    def learnt(self, rows: BoolArray, cost: float, simulated: float) -> tuple[Floats, Floats]:
+        """Weights (K, F) and bias (K,), of features as they are, by these rows."""
+        from sklearn.linear_model import LogisticRegression
+
+        clips = np.concatenate([self._face[rows], self._mirror[rows]])
+        mean, deviation = clips.mean(0), clips.std(0) + 1e-8
+        # Rows of a ROI's mean vary less than cells do, and say as much.
+        size = np.ones(clips.shape[1])
+        size[3 * _CELLS**2 :] = _NODES
+        x = np.concatenate([clips, self._known.features])
+        x = (x - mean) / deviation * size
+        weight = np.concatenate(
+            [
+                np.ones(len(clips)),
+                np.full(len(self._known.acted), simulated * len(clips) / len(self._known.acted)),
+            ]
+        )
+        labels = np.concatenate([self._acted[rows], self._acted[rows], self._known.acted])
+        weights, bias = np.zeros((labels.shape[1], x.shape[1])), np.zeros(labels.shape[1])
+        for k in range(labels.shape[1]):
+            act = labels[:, k]
+            share = weight[act].sum() / weight.sum()
+            even = weight * np.where(act, 0.5 / share, 0.5 / (1 - share))
+            head = LogisticRegression(C=cost, max_iter=300).fit(x, act, even)
+            weights[k] = head.coef_[0] * size / deviation
+            bias[k] = head.intercept_[0] - weights[k] @ mean
+        return weights, bias
+
+    def left_out(self, folds: IntArray, cost: float, simulated: float) -> Floats:
+        """(N, K): scores of each clip by heads that never saw its subject."""
+        scores = np.empty(self._acted.shape)
+        both = (self._face + self._mirror) / 2
+        for fold in range(_FOLDS):
+            own = folds == fold
+            if own.any():
+                weights, bias = self.learnt(~own, cost, simulated)
+                scores[own] = both[own] @ weights.T + bias
+        return scores
+
+
+def parts_of(subjects: Sequence[str]) -> IntArray:
+    """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
+    counts = Counter(subjects)
+    if len(counts) < 2:
+        raise UsageError("to choose by leaving out subjects, clips of two or more are needed")
+    sizes = [0] * min(_FOLDS, len(counts))
+    where = {}
+    for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
+        where[name] = sizes.index(min(sizes))
+        sizes[where[name]] += count
+    return np.array([where[name] for name in subjects], np.int64)
+
+
+def _registered(maps: FloatArray, sources: Sequence[str]) -> dict[str, Affine]:
+    """Of each data set where its crops lie over those of the one with the most clips."""
+    counts = Counter(sources)
+    if len(counts) < 2:
+        return {}
+    target = max(sorted(counts), key=counts.__getitem__)
+    return register(maps, sources, target)
+
+
+def _found(maps: FloatArray, acted: BoolArray, aus: Sequence[int]) -> Place | None:
+    """`place.find` by AUs: smiles, raised and lowered brows move as its classes do."""
+
+    def acts(au: int) -> BoolArray:
+        return acted[:, aus.index(au)] if au in aus else np.zeros(len(acted), bool)
+
+    raised = acts(1) & acts(2)
+    which = {
+        "positive": acts(12) & ~acts(4) & ~raised,
+        "surprise": raised & ~acts(4) & ~acts(12),
+        "negative": acts(4) & ~acts(12) & ~raised,
+    }
+    labels = np.full(len(maps), len(which))
+    for k, rows in enumerate(which.values()):
+        labels[rows] = k
+    known = labels < len(which)
+    return places.find(maps[known], labels[known], tuple(which)) if known.any() else None
+
+
+def mean_precision(scores: Floats, acted: BoolArray) -> float:
+    """Mean average precision over the AUs."""
+    from sklearn.metrics import average_precision_score
+
+    there = np.flatnonzero(acted.any(0))
+    return float(np.mean([average_precision_score(acted[:, k], scores[:, k]) for k in there]))
+
+
+def calibrated(scores: Floats, acted: BoolArray) -> tuple[float, Floats]:
+    """Scale of all scores and offset of each AU: expit(scale * score + offset) is its probability.
+
+    One scale for all, for a rare AU has too few clips to have its own.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    n, k = acted.shape
+    spread = float(scores.std()) or 1.0
+    x = np.concatenate([(scores / spread).reshape(-1, 1), np.tile(np.eye(k), (n, 1))], axis=1)
+    head = LogisticRegression(C=10.0, max_iter=1000).fit(x, acted.ravel())
+    scale = max(float(head.coef_[0, 0]) / spread, 0.0)
+    return scale, np.asarray(head.coef_[0, 1:] + head.intercept_[0], np.float64)
+
+
+def _log_loss(shares: Floats, acted: BoolArray) -> float:
+    right = np.where(acted, shares, 1 - shares)
+    return float(-np.log(np.clip(right, 1e-12, None)).mean())
+
+
+def best_f1(shares: Floats, acted: BoolArray) -> float:
+    """The greatest F1 that any threshold reaches."""
+    order = np.argsort(-shares, kind="stable")
+    hits, taken = np.cumsum(acted[order]), np.arange(1, len(acted) + 1)
+    return float((2 * hits / (taken + acted.sum())).max()) if acted.any() else 0.0
+
+
+def _side(difference: float, limit: float) -> int:
+    return BOTH if abs(difference) < limit else LEFT if difference > 0 else RIGHT
+
+
+def _limit(differences: Floats, acted: BoolArray, sides: IntArray) -> float | None:
+    """From which difference an AU is one-sided; `None` where the clips do not bear it out."""
+    one = acted & (sides != BOTH)
+    both = acted & (sides == BOTH)
+    if one.sum() < _ONE_SIDED or not both.any():
+        return None
+    signed = np.where(sides == RIGHT, -differences, differences)
+    there, others = signed[one], abs(differences[both])
+    if (there[:, None] > others).mean() < _APART:
+        return None
+    tried = np.unique(np.concatenate([there, others]))
+    right = [(there >= t).mean() + (others < t).mean() if t > 0 else 0.0 for t in tried]
+    best = int(np.argmax(right))
+    return round(float((tried[best] + tried[max(best - 1, 0)]) / 2), 4)
