@@ -65,7 +65,7 @@ def read_truth(folder: str) -> dict[str, Truth]:
     sure: dict[str, list[tuple[Kind, Interval]]] = defaultdict(list)
     unsure: dict[str, list[Interval]] = defaultdict(list)
     files = []
-    for row in _rows(folder):
+    for row in annotated(folder):
         name = row["file"]
         files.append(name)
         if row["kind"] == "none":
@@ -78,14 +78,15 @@ def read_truth(folder: str) -> dict[str, Truth]:
     return {name: Truth(tuple(sure[name]), tuple(unsure[name])) for name in dict.fromkeys(files)}
 
 
-def _rows(folder: str) -> list[dict[str, str]]:
+def annotated(folder: str) -> list[dict[str, str]]:
+    """The rows of one of `FOLDERS`."""
     with (test_data() / folder / "annotations.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def named_expressions() -> Iterator[tuple[str, dict[str, str]]]:
     """The smiles ("positive") and raised brows ("surprise") of ``videos``, each with its row."""
-    for row in _rows("videos"):
+    for row in annotated("videos"):
         aus = row["au"].split("+")
         label = "positive" if "12" in aus else "surprise" if aus[:2] == ["1", "2"] else None
         if row["kind"] in KINDS and label:

@@ -83,6 +83,7 @@ class GraphAUReader(AUReader):
         place: where the face lies in the maps, if that is known: for maps of
             `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
             by where smiles, raised and lowered brows move the training clips.
+        choice: cost and weight of the simulated maps, fixed instead of chosen.
         least: an AU coded in fewer clips is not read.
         seed: of the simulated maps.
 
@@ -102,12 +103,13 @@ class GraphAUReader(AUReader):
         *,
         prior: bool = True,
         place: Place | None = None,
+        choice: tuple[float, float] | None = None,
         least: int = 5,
         seed: int = 0,
     ) -> None:
         self.graph = AUGraph.load(graph)
         self._counts, self._coupled, self._given = counts, prior, place
-        self._least, self._seed = least, seed
+        self._choice, self._least, self._seed = choice, least, seed
         self.place = place or BY_LANDMARKS
         self.chosen: Mapping[str, Any] = {}
         self._affines: dict[str, Affine] = {}
@@ -164,9 +166,8 @@ class GraphAUReader(AUReader):
         rates = own.rates
         known = _Known.drawn(self, coupling, rates)
         task = _Task(self._features(maps), self._features(mirrored(maps)), acted, known)
-        left_out = {
-            setting: task.left_out(folds, *setting) for setting in product(COSTS, SIMULATED)
-        }
+        tried = list(product(COSTS, SIMULATED)) if self._choice is None else [self._choice]
+        left_out = {setting: task.left_out(folds, *setting) for setting in tried}
         setting = max(left_out, key=lambda s: mean_precision(left_out[s], acted))
         scores = left_out[setting]
         scale, offset = calibrated(scores, acted)
