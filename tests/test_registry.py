@@ -24,6 +24,7 @@ KINDS = (
     "targets",
     "decoder",
     "recognizer",
+    "au-reader",
     "dataset",
     "graph",
     "graph-layer",

@@ -69,17 +69,17 @@ _FOLDS = 5
 #: the others: a head must have seen rare ones.
 _MAPS, _EVENLY, _RATE = 1000, 0.4, 0.05
 #: The side is told of an AU with so many one-sided clips, if they stand out from the others by so
-#: much: the probability that of two clips the one-sided has the greater difference.
-_ONE_SIDED, _APART = 5, 0.8
+#: much: the probability that of two clips the one-sided has the greater difference. Of those coded
+#: on both sides so many are to be told as that: a side that is named should be true.
+_ONE_SIDED, _APART, _TRUE = 5, 0.8, 0.9
 
 
 class GraphAUReader(AUReader):
     """A linear head over ROIs, and a prior over sets of AUs. Deterministic.
 
     Args:
-        counts: which AUs are coded together, for the prior; by default in the training clips.
+        counts: which AUs are coded together, for the prior; without them AUs are independent.
         graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks.
-        prior: whether there is any coupling.
         place: where the face lies in the maps, if that is known: for maps of
             `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
             by where smiles, raised and lowered brows move the training clips.
@@ -101,14 +101,13 @@ class GraphAUReader(AUReader):
         counts: PairCounts | None = None,
         graph: AUGraph | str = "dfme-facs-micro",
         *,
-        prior: bool = True,
         place: Place | None = None,
         choice: tuple[float, float] | None = None,
         least: int = 5,
         seed: int = 0,
     ) -> None:
         self.graph = AUGraph.load(graph)
-        self._counts, self._coupled, self._given = counts, prior, place
+        self._counts, self._given = counts, place
         self._choice, self._least, self._seed = choice, least, seed
         self.place = place or BY_LANDMARKS
         self.chosen: Mapping[str, Any] = {}
@@ -159,12 +158,11 @@ class GraphAUReader(AUReader):
         self.place = self._given or _found(maps, acted, self.aus) or BY_LANDMARKS
         self.__dict__.pop("_pooling", None)
 
-        own = PairCounts.of(self.aus, acted)
+        rates = PairCounts.of(self.aus, acted).rates
         coupling = np.zeros((len(self.aus),) * 2)
-        if self._coupled:
-            coupling = (self._counts or own).over(self.aus).couplings()
-        rates = own.rates
-        known = _Known.drawn(self, coupling, rates)
+        if self._counts is not None:
+            coupling = self._counts.over(self.aus).couplings()
+        known = _Known.drawn(self, rates)
         task = _Task(self._features(maps), self._features(mirrored(maps)), acted, known)
         tried = list(product(COSTS, SIMULATED)) if self._choice is None else [self._choice]
         left_out = {setting: task.left_out(folds, *setting) for setting in tried}
@@ -173,7 +171,7 @@ class GraphAUReader(AUReader):
         scale, offset = calibrated(scores, acted)
         evidence = scale * scores + offset - logit(rates)
         strength = min(
-            STRENGTHS if self._coupled else (0.0,),
+            STRENGTHS if coupling.any() else (0.0,),
             key=lambda s: _log_loss(LabelPrior(rates, s * coupling).posterior(evidence), acted),
         )
         posterior = LabelPrior(rates, strength * coupling).posterior(evidence)
@@ -298,19 +296,21 @@ class GraphAUReader(AUReader):
 
 
 class _Known:
-    """Maps of known AUs as features, and their mirror images are as good as others."""
+    """Maps of known AUs as features.
+
+    In them AUs act together by chance alone, so that a head learns what each does and not what it
+    comes with, which is the prior's.
+    """
 
     def __init__(self, features: Floats, acted: BoolArray) -> None:
         self.features, self.acted = features, acted
 
     @classmethod
-    def drawn(cls, reader: GraphAUReader, coupling: Floats, rates: Floats) -> _Known:
+    def drawn(cls, reader: GraphAUReader, rates: Floats) -> _Known:
         rng = np.random.default_rng(reader._seed)
         evenly = round(_EVENLY * _MAPS)
-        prior = LabelPrior(np.clip(rates, _RATE, 0.5), coupling)
-        acted = np.concatenate(
-            [prior.draw(rng, _MAPS - evenly), np.zeros((evenly, len(rates)), bool)]
-        )
+        often = rng.random((_MAPS - evenly, len(rates))) < np.maximum(rates, _RATE)
+        acted = np.concatenate([often, np.zeros((evenly, len(rates)), bool)])
         for row in acted[-evenly:]:
             few = min(int(rng.choice([1, 1, 2, 2, 3])), len(rates))
             row[rng.choice(len(rates), few, replace=False)] = True
@@ -454,7 +454,4 @@ def _limit(differences: Floats, acted: BoolArray, sides: IntArray) -> float | No
     there, others = signed[one], abs(differences[both])
     if (there[:, None] > others).mean() < _APART:
         return None
-    tried = np.unique(np.concatenate([there, others]))
-    right = [(there >= t).mean() + (others < t).mean() if t > 0 else 0.0 for t in tried]
-    best = int(np.argmax(right))
-    return round(float((tried[best] + tried[max(best - 1, 0)]) / 2), 4)
+    return round(float(np.quantile(others, _TRUE)), 4)

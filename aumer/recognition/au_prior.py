@@ -161,13 +161,6 @@ class LabelPrior:
             found[k : k + _BATCH] = _marginals(self._energy, fields[k : k + _BATCH])
         return found
 
-    def draw(self, rng: np.random.Generator, count: int) -> BoolArray:
-        """(count, K) bool: sets of AUs as probable as the prior says."""
-        table = _table(len(self.rates))
-        log = table @ self._fields + self._energy
-        share = np.exp(log - logsumexp(log))
-        return np.asarray(table[rng.choice(len(table), count, p=share / share.sum())], np.bool_)
-
     @cached_property
     def _energy(self) -> Floats:
         """(2^K,) what the coupling adds to the log-probability of each set."""

@@ -26,197 +26,48 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import Memory, Parallel, delayed
-from scipy.special import logsumexp
 
 import aumer
 from aumer.config import load_settings
-from aumer.data import casme2, casme3, dfme, samm
-from aumer.data.labels import MEGC_CLASSES, megc_class
-from aumer.data.megc2019 import action_units
 from aumer.flow import resolve as resolve_flow
 from aumer.graph.au import parse
 from aumer.motion import AlignedFace, align
-from aumer.recognition.action_units import BOTH, AUClips, AUReader, coded_units, load
-from aumer.recognition.au_graph import GraphAUReader, best_f1, calibrated, mean_precision, parts_of
-from aumer.recognition.au_prior import PairCounts
-from aumer.recognition.features import cell_means, centred, of_one_size
+from aumer.recognition.action_units import BOTH, AUReader, coded_units, load
+from aumer.recognition.au_graph import GraphAUReader
 from aumer.recognition.flow_map import flow_map
-from aumer.recognition.graph_kernel import GraphRecognizer
-from aumer.recognition.kernel_ridge import RidgeGoals, soft_max
-from aumer.recognition.svm_cells import SvmCells
 from aumer.simulate.neutral_motion import moved
 from aumer.training.composite import composite
 from aumer.types import SIDES, BoolArray
 from benchmarks import motion_films
+from benchmarks.au_folds import (
+    AUS,
+    METHODS,
+    Floats,
+    Read,
+    coded_clips,
+    coded_rows,
+    f1,
+    felt,
+    left_out,
+    uf1,
+)
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
 from benchmarks.truth import FOLDERS, SAME, annotated
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-#: Those asked for that five clips or more of the 278 hold; 23 and 24 are in one and two.
-AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 25, 26)
 SAMPLES = 2000
-
-
-# -- what is read ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CodedRow:
-    """A row of a coding workbook: whose, which AUs, and MEGC's class, if it is of one."""
-
-    dataset: str
-    subject: str
-    text: str
-    label: str | None
-
-
-@lru_cache(maxsize=1)
-def coded_rows() -> tuple[CodedRow, ...]:
-    """All with an AU of the four workbooks of micro-expressions."""
-    folder = test_data() / "annotations"
-    reports = {
-        "dfme": dfme.read_table(folder / "dfme_train.xlsx"),
-        "casme3": casme3.read_table(folder / "casme3_part_a.xlsx"),
-        "casme2": casme2.read_table(folder / "casme2_coding.xlsx"),
-        "samm": samm.read_table(folder / "samm_micro_facs_codes.xlsx"),
-    }
-    rows = [
-        CodedRow(name, a.subject, a.aus, megc_class(a.emotion))
-        for name, report in reports.items()
-        for a in report.annotations
-    ]
-    acted, _ = coded_units([row.text for row in rows], tuple(range(1, 47)))
-    return tuple(row for row, any_ in zip(rows, acted.any(1), strict=True) if any_)
-
-
-@lru_cache(maxsize=1)
-def coded_clips() -> AUClips:
-    """The 278."""
-    clips = composite(test_data() / "megc2019")
-    folder = test_data() / "annotations"
-    texts = action_units(
-        test_data() / "megc2019" / "labels.csv",
-        casme2=folder / "casme2_coding.xlsx",
-        samm=folder / "samm_micro_facs_codes.xlsx",
-    )
-    own = np.array([k in texts for k in zip(clips.subjects, clips.names, strict=True)])
-    clips = clips.take(own)
-    return AUClips.coded(
-        clips.inputs,
-        [texts[key] for key in zip(clips.subjects, clips.names, strict=True)],
-        clips.subjects,
-        clips.sources,
-        aus=AUS,
-    )
-
-
-def counts_without(subject: str | None) -> PairCounts:
-    """Of AUs coded together, in all rows but one subject's of CASME II and SAMM."""
-    rows = [r for r in coded_rows() if r.dataset not in ("casme2", "samm") or r.subject != subject]
-    return PairCounts.of(AUS, coded_units([r.text for r in rows], AUS)[0])
-
-
-# -- the 278 -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Read:
-    """What a method says of the test clips of a fold.
-
-    Shapes:
-        shares (n, K): probabilities, or scores of which higher is surer; acts (n, K) bool.
-    """
-
-    shares: Floats
-    acts: BoolArray
-    sides: list[list[str | None]]
-    chosen: Mapping[str, Any]
-
-
-def by_reader(train: AUClips, test: AUClips, subject: str, **how: Any) -> Read:
-    prior = how.pop("rows", True)
-    counts = counts_without(subject) if prior else None
-    reader = GraphAUReader(counts, least=0, **how).fit(train)
-    shares = reader.predict_proba(test.inputs, test.sources)
-    return Read(
-        shares,
-        shares >= reader.thresholds,
-        reader.sides(test.inputs, test.sources),
-        reader.chosen,
-    )
-
-
-def by_logistic_regression(train: AUClips, test: AUClips, subject: str) -> Read:
-    """One per AU, on the cells of `svm-cells`; cost and class weight chosen for each AU."""
-    from sklearn.linear_model import LogisticRegression
-
-    def features(clips: AUClips) -> Floats:
-        return cell_means(centred(clips.inputs), 7).reshape(len(clips), -1)
-
-    x, folds = features(train), parts_of(train.subjects)
-    shares, limits = np.zeros((len(test), len(AUS))), np.ones(len(AUS))
-    chosen = {}
-
-    def fitted(rows: BoolArray, k: int, cost: float, even: str | None) -> Callable[..., Floats]:
-        mean, deviation = x[rows].mean(0), x[rows].std(0) + 1e-8
-        act = train.acted[rows, k]
-        if not act.any():
-            return lambda z: np.full(len(z), -10.0)
-        head = LogisticRegression(C=cost, class_weight=even, max_iter=500)
-        head.fit((x[rows] - mean) / deviation, act)
-        return lambda z: head.decision_function((z - mean) / deviation)
-
-    for k, au in enumerate(AUS):
-        best = (-1.0, None, None)
-        for cost in (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1):
-            for even in (None, "balanced"):
-                scores = np.empty((len(train), 1))
-                for fold in np.unique(folds):
-                    own = folds == fold
-                    scores[own, 0] = fitted(~own, k, cost, even)(x[own])
-                found = mean_precision(scores, train.acted[:, [k]])
-                if found > best[0]:
-                    best = found, (cost, even), scores
-        scale, offset = calibrated(best[2], train.acted[:, [k]])
-        left_out = 1 / (1 + np.exp(-(scale * best[2][:, 0] + offset[0])))
-        f1 = best_f1(left_out, train.acted[:, k])
-        limits[k] = np.clip(f1 / 2, 0.05, 0.5)
-        score = fitted(np.ones(len(train), bool), k, *best[1])(features(test))
-        shares[:, k] = 1 / (1 + np.exp(-(scale * score + offset[0])))
-        chosen[str(au)] = best[1]
-    return Read(shares, shares >= limits, [[None] * len(AUS)] * len(test), chosen)
-
-
-METHODS: dict[str, tuple[str, Callable[..., Read]]] = {
-    "logistic": ("one logistic regression per AU, 7 x 7 cells", by_logistic_regression),
-    "graph, no prior": (
-        "the AU reader that ships, AUs each for itself",
-        lambda *a: by_reader(*a, prior=False),
-    ),
-    "graph": ("the AU reader that ships, prior of the 3,000 rows", by_reader),
-}
-
-
-def _left_out(method: str, subject: str) -> Read:
-    clips = coded_clips()
-    own = np.array([s == subject for s in clips.subjects])
-    return METHODS[method][1](clips.take(~own), clips.take(own), subject)
 
 
 def read_all(method: str, workers: int, memory: Memory) -> Read:
     """Every clip by what never saw its subject, in the order of `coded_clips`."""
     clips = coded_clips()
     subjects = list(dict.fromkeys(clips.subjects))
-    work = memory.cache(_left_out)
+    work = memory.cache(left_out)
     folds = Parallel(workers)(delayed(work)(method, subject) for subject in subjects)
     shares, acts = np.empty(clips.acted.shape), np.empty(clips.acted.shape, bool)
     sides: list[list[str | None]] = [[]] * len(clips)
@@ -226,11 +77,6 @@ def read_all(method: str, workers: int, memory: Memory) -> Read:
         for k, said in zip(own, fold.sides, strict=True):
             sides[k] = said
     return Read(shares, acts, sides, {s: f.chosen for s, f in zip(subjects, folds, strict=True)})
-
-
-def f1(acts: BoolArray, truth: BoolArray) -> Floats:
-    """(K,): pooled."""
-    return np.asarray(2 * (acts & truth).sum(0) / np.maximum(acts.sum(0) + truth.sum(0), 1))
 
 
 def precisions(shares: Floats, truth: BoolArray) -> Floats:
@@ -288,7 +134,7 @@ def coded(report: Report, workers: int, memory: Memory) -> dict[str, Any]:
         cells = " | ".join(f"{value:.3f} {within}" for value, within in own.values())
         report.line(f"| {name} ({METHODS[name][0]}) | {cells} |")
     report.line()
-    for a, b in (("graph", "logistic"), ("graph", "graph, no prior")):
+    for a, b in (("reader", "logistic"), ("reader, prior", "reader")):
         apart = {
             "macro F1": [
                 f1(reads[a].acts[r], clips.acted[r])[clips.acted[r].any(0)].mean()
@@ -306,7 +152,7 @@ def coded(report: Report, workers: int, memory: Memory) -> dict[str, Any]:
             for name, values in apart.items()
         )
         report.line(f"{a} less {b}, paired over subjects: {told}")
-    strengths = [c["strength"] for c in reads["graph"].chosen.values()]
+    strengths = [c["strength"] for c in reads["reader, prior"].chosen.values()]
     values, times = np.unique(strengths, return_counts=True)
     report.line(
         "strength of the prior, chosen in each fold: "
@@ -328,7 +174,7 @@ def coded(report: Report, workers: int, memory: Memory) -> dict[str, Any]:
     report.line()
     report.line("95 % intervals over resampled subjects. AU23 (1 clip) and AU24 (2) are not read.")
     report.line()
-    return {"read": reads["graph"], "figures": found["graph"]}
+    return {"read": reads["reader"], "figures": found["reader"]}
 
 
 def sides(report: Report, read: Read) -> None:
@@ -465,115 +311,11 @@ def videos(report: Report, reader: AUReader) -> None:
 
 # -- emotions ----------------------------------------------------------------------------------
 
-#: What is chosen from, within training subjects: how far evidence counts, how often a coded AU is
-#: absent or one more is there, and the weight of the recogniser beside the AUs.
-TRUSTS, SLIPS, WEIGHTS = (0.5, 1.0, 2.0), (0.02, 0.1, 0.3), (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True)
-class Felt:
-    """Log-probabilities (n, 3) of a fold's test clips, and what was chosen."""
-
-    both: Floats
-    alone: Floats
-    graph: Floats
-    svm: Floats
-    chosen: tuple[float, float, float]
-
-
-def meaning(evidence: Floats, rows: Sequence[CodedRow], trust: float, slip: float) -> Floats:
-    """(N, 3): log-likelihood of each class, by how often its rows hold which AUs.
-
-    The mean over the class's coded sets of AUs, each AU of a set being absent with probability
-    `slip`, and any other there with `slip` times its rate.
-    """
-    acted, _ = coded_units([row.text for row in rows], AUS)
-    rates = acted.mean(0)
-    ratio = np.exp(np.clip(trust * evidence, -30, 30))[:, None]
-    found = []
-    for label in MEGC_CLASSES:
-        own = acted[[row.label == label for row in rows]]
-        sets, counts = np.unique(own, axis=0, return_counts=True)
-        share = np.where(sets, 1 - slip, slip * rates)
-        log = np.log(share * ratio + 1 - share).sum(2) + np.log(counts / counts.sum())
-        found.append(logsumexp(log, axis=1))
-    return np.stack(found, 1)
-
-
-def _felt(subject: str) -> Felt:
-    clips, coded_ = composite(test_data() / "megc2019"), coded_clips()
-    own = clips.of_subject(subject)
-    train, test = clips.take(~own), clips.take(own)
-    rows = [
-        r
-        for r in coded_rows()
-        if r.label and (r.dataset not in ("casme2", "samm") or r.subject != subject)
-    ]
-    known = coded_.take(np.array([s != subject for s in coded_.subjects]))
-    counts = counts_without(subject)
-    reader = GraphAUReader(counts, least=0).fit(known)
-    choice = (reader.chosen["cost"], reader.chosen["simulated"])
-    folds, evidence = parts_of(train.subjects), np.empty((len(train), len(AUS)))
-    for fold in np.unique(folds):
-        out = {s for s, f in zip(train.subjects, folds, strict=True) if f == fold}
-        others = known.take(np.array([s not in out for s in known.subjects]))
-        inner = GraphAUReader(counts, least=0, choice=choice).fit(others)
-        there = train.take(folds == fold)
-        evidence[folds == fold] = inner.evidence(there.inputs, there.sources)
-
-    graph = GraphRecognizer().fit(train)
-    # Its scores of each training clip by what never saw its subject, which it chose by.
-    task = RidgeGoals.of(train)
-    view = graph._view(of_one_size(train.inputs), train, graph.chosen["target"])
-    scores = np.mean(
-        [
-            task.left_out(view.gram(m.scale, m.edges, m.gamma), m.ridge, m.balance)
-            for m in graph._members
-        ],
-        axis=0,
-    )
-    left_out = np.log(soft_max(graph._sharpness * scores))
-    said = np.log(graph.predict_proba(test.inputs, test.sources))
-
-    best, chosen = -1.0, (1.0, 0.1, 1.0)
-    alone, chosen_alone = -1.0, (1.0, 0.1)
-    for trust, slip in product(TRUSTS, SLIPS):
-        means = meaning(evidence, rows, trust, slip)
-        for weight in WEIGHTS:
-            found = uf1(train.labels, (weight * left_out + (1 - weight) * means).argmax(1))
-            if found > best or (found == best and weight > chosen[2]):
-                best, chosen = found, (trust, slip, weight)
-            if not weight and found > alone:
-                alone, chosen_alone = found, (trust, slip)
-    seen = reader.evidence(test.inputs, test.sources)
-    trust, slip, weight = chosen
-    svm = SvmCells().fit(train).predict_proba(test.inputs)
-    return Felt(
-        weight * said + (1 - weight) * meaning(seen, rows, trust, slip),
-        meaning(seen, rows, *chosen_alone),
-        said,
-        np.log(svm),
-        chosen,
-    )
-
-
-def uf1(truth: Any, said: Any) -> float:
-    return float(
-        np.mean(
-            [
-                2
-                * ((truth == c) & (said == c)).sum()
-                / max((truth == c).sum() + (said == c).sum(), 1)
-                for c in range(len(MEGC_CLASSES))
-            ]
-        )
-    )
-
 
 def emotion(report: Report, workers: int, memory: Memory) -> None:
     clips = composite(test_data() / "megc2019")
     subjects = list(dict.fromkeys(clips.subjects))
-    folds = Parallel(workers)(delayed(memory.cache(_felt))(s) for s in subjects)
+    folds = Parallel(workers)(delayed(memory.cache(felt))(s) for s in subjects)
     names = {
         "svm-cells": "svm",
         "graph": "graph",
@@ -624,16 +366,16 @@ def emotion(report: Report, workers: int, memory: Memory) -> None:
 
 
 def make_default(target: Path, found: Mapping[str, tuple[float, str]], read: Read) -> None:
-    clips, counts = coded_clips(), counts_without(None)
-    reader = GraphAUReader(counts).fit(clips)
+    clips = coded_clips()
+    reader = GraphAUReader().fit(clips)
+    people = len(set(clips.subjects))
     own = f1(read.acts, clips.acted)
     card = {
         "name": "AU reader of micro-expressions",
         "data": "MEGC 2019 composite: 278 optical-flow images (28 x 28, min-max scaled) of CASME "
-        f"II (145) and SAMM (133), {len(set(clips.subjects))} subjects, all of them in training, with their owners' AUs; "
-        f"1000 simulated maps; AUs coded together counted in {counts.rows} rows of DFME, "
-        "CAS(ME)^3, CASME II and SAMM",
-        "holds": "weights of a linear head, rates and couplings of AUs; no clip and no row",
+        f"II (145) and SAMM (133), {people} subjects, all of them in training, with their owners' "
+        "AUs; and 1000 simulated maps",
+        "holds": "weights of a linear head, rates and thresholds of AUs; no clip and no row",
         "reads": "u, v and optical strain from onset to apex on a face crop",
         "protocol": "leave-one-subject-out over these subjects, counts pooled; all settings and "
         "thresholds chosen within the training subjects",
@@ -685,7 +427,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Worker processes look for its functions under its own name.
-    from benchmarks.accuracy.action_units import main as run
-
-    run()
+    main()

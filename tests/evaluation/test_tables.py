@@ -49,7 +49,11 @@ def test_what_the_spot_command_writes(tmp_path: Path) -> None:
         "video,kind,onset,apex,offset,onset_s,apex_s,offset_s,duration_s,score,label\n"
         "a.mp4,macro,10,20,30,0.3,0.6,1.0,0.7,0.9,\n",
     )
-    now = file(tmp_path, ",".join(COLUMNS) + "\na.mp4,macro,10,20,30" + "," * 13 + "\n", "now.csv")
+    now = file(
+        tmp_path,
+        ",".join(COLUMNS) + "\na.mp4,macro,10,20,30" + "," * (len(COLUMNS) - 5) + "\n",
+        "now.csv",
+    )
     assert len(read_predictions(now)) == 1
     assert read_predictions(path) == [
         PredictedInterval("a.mp4", "a.mp4", "macro", 10, 30, 20, 0.9, "", 2)

@@ -31,12 +31,14 @@ from tests.results.conftest import expression, make
 
 LABELS = st.none() | st.text(st.characters(codec="utf-8"), max_size=8) | st.just('a --> b\n\n"<&')
 
+UNITS = st.none() | st.sampled_from(["12", "6+L12", "R2"])
+
 
 @st.composite
 def timed(draw: st.DrawFn) -> Timed:
     onset, apex, offset = sorted(draw(st.floats(0, 7300)) for _ in range(3))
     kind, score = draw(st.sampled_from(KINDS)), draw(st.floats(0, 1))
-    return Timed(kind, onset, offset, apex, draw(LABELS), score)
+    return Timed(kind, onset, offset, apex, draw(LABELS), score, draw(UNITS))
 
 
 @pytest.mark.parametrize("kind", [SubRip(), WebVtt(), Rttm()], ids=lambda k: type(k).__name__)
@@ -45,8 +47,8 @@ def timed(draw: st.DrawFn) -> Timed:
 def test_round_trip(kind: Exchange, given_: list[Timed], name: str) -> None:
     text = kind.text(name, given_)
     found = kind.parse(text)
-    assert [(f.kind, f.label, f.score) for f in found] == [
-        (g.kind, g.label, g.score) for g in given_
+    assert [(f.kind, f.label, f.score, f.aus) for f in found] == [
+        (g.kind, g.label, g.score, None if isinstance(kind, Rttm) else g.aus) for g in given_
     ]
     for f, g in zip(found, given_, strict=True):
         assert f.onset_s == pytest.approx(g.onset_s, abs=0.00101)
@@ -64,7 +66,15 @@ def test_round_trip_of_a_textgrid(given_: list[Timed]) -> None:
 
     def known(e: Timed) -> tuple[object, ...]:
         assert e.apex_s is not None
-        return e.kind, ms(e.onset_s), ms(e.apex_s), ms(e.offset_s), repr(e.label), e.score
+        return (
+            e.kind,
+            ms(e.onset_s),
+            ms(e.apex_s),
+            ms(e.offset_s),
+            repr(e.label),
+            e.score,
+            repr(e.aus),
+        )
 
     text = TextGrid().text("x", given_)
     assert sorted(map(known, TextGrid().parse(text))) == sorted(map(known, given_))

@@ -22,7 +22,7 @@ from hypothesis.extra.numpy import arrays
 
 from aumer.errors import UsageError
 from aumer.results import SpotResult
-from aumer.types import KINDS, Expression, Scores, VideoInfo
+from aumer.types import KINDS, SIDES, ActingUnit, Expression, Scores, VideoInfo
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(-1e6, 1e6)
@@ -36,6 +36,13 @@ texts = st.dictionaries(st.text(), st.text(), max_size=3)
 
 
 @st.composite
+def some_units(draw: st.DrawFn) -> ActingUnit:
+    acts = draw(st.booleans())
+    side = draw(st.none() | st.sampled_from(SIDES)) if acts else None
+    return ActingUnit(draw(st.integers(1, 46)), draw(share), acts, side)
+
+
+@st.composite
 def some_expressions(draw: st.DrawFn) -> Expression:
     onset, apex, offset = sorted(draw(st.tuples(*[st.integers(0, 2**40)] * 3)))
     onset_s, apex_s, offset_s = sorted(draw(st.tuples(*[seconds] * 3)))
@@ -43,7 +50,17 @@ def some_expressions(draw: st.DrawFn) -> Expression:
     label = draw(st.none() | st.text())
     kind = draw(st.sampled_from(KINDS))
     return Expression(
-        kind, onset, apex, offset, onset_s, apex_s, offset_s, draw(share), label, probs
+        kind,
+        onset,
+        apex,
+        offset,
+        onset_s,
+        apex_s,
+        offset_s,
+        draw(share),
+        label,
+        probs,
+        aus=draw(st.none() | st.lists(some_units(), max_size=3).map(tuple)),
     )
 
 
