@@ -141,7 +141,7 @@ class AUReader(ABC):
 
     A reader of your own derives from this class, defines `name`, `fit`, `predict_proba`, `save` and
     `load`, and is registered as a class (``@aumer.register("au-reader", "mine")``) or handed over
-    as an object.
+    as an object. `aumer.testing.AUReaderSuite` checks that it keeps this contract.
 
     Attributes:
         name: of the registry.

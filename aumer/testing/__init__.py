@@ -2,7 +2,7 @@
 
 Subclass a suite in a pytest file:
 
-from aumer.testing import FlowSuite  # or DataSetSuite, RecognizerSuite, SpotterSuite
+from aumer.testing import FlowSuite  # or AUReaderSuite, DataSetSuite, RecognizerSuite, ...
 
 class TestMine(FlowSuite):
     def make(self):
@@ -12,9 +12,17 @@ class TestMine(FlowSuite):
 its profile, `decoding` makes scores of known expressions.
 """
 
+from aumer.testing.au_readers import AUReaderSuite, au_clips
 from aumer.testing.data_sets import DataSetSuite
 from aumer.testing.flows import FlowSuite
 from aumer.testing.recognizers import RecognizerSuite
 from aumer.testing.spotters import SpotterSuite
 
-__all__ = ["DataSetSuite", "FlowSuite", "RecognizerSuite", "SpotterSuite"]
+__all__ = [
+    "AUReaderSuite",
+    "DataSetSuite",
+    "FlowSuite",
+    "RecognizerSuite",
+    "SpotterSuite",
+    "au_clips",
+]

@@ -81,14 +81,12 @@ def read_all(method: str, workers: int, memory: Memory) -> Read:
 
 def precisions(shares: Floats, truth: BoolArray) -> Floats:
     """(K,): average precision; NaN of an AU that no clip holds."""
-    from sklearn.metrics import average_precision_score
-
-    return np.array(
-        [
-            average_precision_score(truth[:, k], shares[:, k]) if truth[:, k].any() else np.nan
-            for k in range(truth.shape[1])
-        ]
-    )
+    order = np.argsort(-shares, axis=0, kind="stable")
+    there = np.take_along_axis(truth, order, axis=0)
+    hits = np.cumsum(there, axis=0)
+    precision = hits / np.arange(1, len(truth) + 1)[:, None]
+    with np.errstate(invalid="ignore"):
+        return np.asarray((precision * there).sum(0) / hits[-1])
 
 
 def resampled(subjects: Sequence[str], seed: int = 0) -> list[np.ndarray[Any, Any]]:
