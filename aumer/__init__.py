@@ -33,6 +33,7 @@ _WHERE = {
     "AUGraph": "aumer.graph",
     "Interval": "aumer.types",
     "Expression": "aumer.types",
+    "ActingUnit": "aumer.types",
     "Frame": "aumer.types",
     "FaceTrack": "aumer.types",
     "Features": "aumer.types",
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from aumer.simulate.films import simulate_films
     from aumer.training.entry import train
     from aumer.types import (
+        ActingUnit,
         Counts,
         Expression,
         FaceTrack,
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUGraph",
+    "ActingUnit",
     "AumerError",
     "BackendUnavailable",
     "ConfigError",

@@ -221,6 +221,13 @@ def meaning(evidence: Floats, rows: Sequence[CodedRow], trust: float, slip: floa
     return np.stack(found, 1)
 
 
+@lru_cache(maxsize=1)
+def _reader_without(subject: str | None) -> GraphAUReader:
+    """One that has learnt from all coded clips but a subject's."""
+    clips = coded_clips()
+    return GraphAUReader(least=0).fit(clips.take(np.array([s != subject for s in clips.subjects])))
+
+
 def felt(subject: str) -> Felt:
     clips, coded_ = composite(test_data() / "megc2019"), coded_clips()
     own = clips.of_subject(subject)
@@ -231,7 +238,7 @@ def felt(subject: str) -> Felt:
         if r.label and (r.dataset not in ("casme2", "samm") or r.subject != subject)
     ]
     known = coded_.take(np.array([s != subject for s in coded_.subjects]))
-    reader = GraphAUReader(least=0).fit(known)
+    reader = _reader_without(subject if subject in coded_.subjects else None)
     choice = (reader.chosen["cost"], reader.chosen["simulated"])
     folds, evidence = parts_of(train.subjects), np.empty((len(train), len(AUS)))
     for fold in np.unique(folds):
