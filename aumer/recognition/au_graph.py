@@ -89,6 +89,8 @@ class GraphAUReader(AUReader):
 
     Attributes:
         chosen: what the last `fit` chose.
+        left_out: (N, K) the evidence of each clip that `fit` learnt from, by heads that never saw
+            its subject; for whoever learns from evidence in turn. It is in no file.
 
     Raises:
         UsageError: no such graph, or a ROI of it is no landmark.
@@ -111,6 +113,7 @@ class GraphAUReader(AUReader):
         self._choice, self._least, self._seed = choice, least, seed
         self.place = place or BY_LANDMARKS
         self.chosen: Mapping[str, Any] = {}
+        self.left_out: Floats | None = None
         self._affines: dict[str, Affine] = {}
         self._told: dict[int, float] = {}
         self._arrays: dict[str, Floats] = {}
@@ -169,7 +172,7 @@ class GraphAUReader(AUReader):
         setting = max(left_out, key=lambda s: mean_precision(left_out[s], acted))
         scores = left_out[setting]
         scale, offset = calibrated(scores, acted)
-        evidence = scale * scores + offset - logit(rates)
+        self.left_out = evidence = scale * scores + offset - logit(rates)
         strength = min(
             STRENGTHS if coupling.any() else (0.0,),
             key=lambda s: _log_loss(LabelPrior(rates, s * coupling).posterior(evidence), acted),
