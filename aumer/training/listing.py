@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aumer.data import load as load_data_set
@@ -21,6 +21,7 @@ class Example:
         label: index of the protocol's classes.
         onset, apex, offset: 0-based frames; `None` for an apex that the table does not give within
             the expression.
+        aus: the coders' action units, in their own words.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class Example:
     onset: int
     apex: int | None
     offset: int
+    aus: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def listed(
     *,
     kinds: Collection[str] = ("micro",),
     tables: Mapping[str, StrPath] | None = None,
+    of: Callable[[str, Annotation, Sequence[str]], str | None] | None = None,
 ) -> Listing:
     """The micro-expressions below the roots, by data set, whose emotion is one of `classes`.
 
@@ -74,6 +77,8 @@ def listed(
     Args:
         kinds: of expressions, instead of micro-expressions.
         tables: by data set, the table to read where its root holds several.
+        of: which class an annotation of a data set is of, `None` for none, instead of that of its
+            emotion.
 
     Raises:
         UsageError: a data set cannot be read, has clips without frames, or nothing of the classes.
@@ -96,7 +101,7 @@ def listed(
             )
         times: Counter[str] = Counter()
         for record, a in rows:
-            word = _class_of(dataset, a, classes)
+            word = (of or _class_of)(dataset, a, classes)
             if word is None:
                 left_out[f"{dataset} {a.emotion or 'without emotion'}"] += 1
                 continue
@@ -156,6 +161,7 @@ def _example(dataset: str, record: VideoRecord, a: Annotation, name: str, label:
         a.onset,
         a.apex if within else None,
         offset,
+        a.aus,
     )
 
 
