@@ -177,6 +177,8 @@ def _classified(
             ),
         )
         moments = [Moment(first, last, peak)]
+        if reading is not None:
+            kept.fill(clip, moments, track, fps=fps)
         found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept)[0]
         if found is None:
             raise NoFaceError(

@@ -20,6 +20,7 @@ from aumer.graph import AUGraph
 from aumer.motion.analysis import Analysis, analyse_all
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
+from aumer.recognition.clips import Keeper
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import SpotResult
@@ -239,12 +240,25 @@ class Spotter:
         run.tell("track", track)
         run.tell("features", analysis.features)
 
+        both: list[Keeper] = []  # for one pass over the frames, where both make flow maps of them
+
+        def kept(moving: list[Moment]) -> Keeper | None:
+            labeller = self._labeller
+            if self._reading is None or labeller is None or labeller.maker.reads != "flow-map":
+                return None
+            if not both:
+                both.append(labeller.maker.keeper(None, None, None))
+                both[0].fill(video, moving, track, fps=run.fps)
+            return both[0]
+
         def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
-            return labeller(video, moving, track, analysis.features, fps=run.fps)
+            features = analysis.features
+            return labeller(video, moving, track, features, fps=run.fps, kept=kept(moving))
 
         def acting(moving: list[Moment]) -> list[tuple[ActingUnit, ...] | None]:
             assert self._reading is not None
-            return self._reading(video, moving, track, analysis.features, fps=run.fps)
+            features = analysis.features
+            return self._reading(video, moving, track, features, fps=run.fps, kept=kept(moving))
 
         return self._found(
             analysis.features,

@@ -115,9 +115,11 @@ class Read:
     chosen: Mapping[str, Any]
 
 
-def by_reader(train: AUClips, test: AUClips, subject: str, *, prior: bool = False) -> Read:
-    counts = counts_without(subject) if prior else None
-    reader = GraphAUReader(counts, least=0).fit(train)
+def by_reader(train: AUClips, test: AUClips, subject: str) -> Read:
+    return _read(GraphAUReader(least=0).fit(train), test)
+
+
+def _read(reader: GraphAUReader, test: AUClips) -> Read:
     shares = reader.predict_proba(test.inputs, test.sources)
     return Read(
         shares,
@@ -171,10 +173,6 @@ def by_logistic_regression(train: AUClips, test: AUClips, subject: str) -> Read:
 METHODS: dict[str, tuple[str, Callable[..., Read]]] = {
     "logistic": ("one logistic regression per AU, 7 x 7 cells", by_logistic_regression),
     "reader": ("the AU reader that ships: AUs each for itself", by_reader),
-    "reader, prior": (
-        "the same with the prior of the 3,000 rows",
-        lambda *fold: by_reader(*fold, prior=True),
-    ),
 }
 
 
@@ -182,6 +180,14 @@ def left_out(method: str, subject: str) -> Read:
     clips = coded_clips()
     own = np.array([s == subject for s in clips.subjects])
     return METHODS[method][1](clips.take(~own), clips.take(own), subject)
+
+
+def with_prior(subject: str, cost: float, simulated: float) -> Read:
+    """What `by_reader` says with the prior of the coded rows, given what it chose of the rest."""
+    clips = coded_clips()
+    own = np.array([s == subject for s in clips.subjects])
+    reader = GraphAUReader(counts_without(subject), choice=(cost, simulated), least=0)
+    return _read(reader.fit(clips.take(~own)), clips.take(own))
 
 
 # -- emotions ---------------------------------------------------------------------------------

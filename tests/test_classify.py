@@ -203,7 +203,7 @@ def test_a_prediction_comes_back_from_json(tmp_path: Path) -> None:
     assert Prediction.load(tmp_path / "p.json") == found
     assert json.loads(found.to_json()) == found.to_dict()
     # It cannot be saved, so that only its code has a digest.
-    assert found.digests.keys() == {"content", "settings", "parts"}
+    assert found.digests.keys() == {"content", "settings", "parts", "aus"}
     assert {"aumer", "numpy"} <= found.versions.keys()
     with pytest.raises(UsageError, match="exists"):
         found.to_json(tmp_path / "p.json")

@@ -83,6 +83,7 @@ class Keeper:
         offset: int | None,
         frames: Container[int],
     ) -> None:
+        self._motion = maker.motion
         self._kept = Kept(frames, maker.motion, MAX_FRAMES)
         self.faces: Mapping[int, AlignedFace] = self._kept.faces
         self.sequence: KeptSequence | None = None
@@ -101,6 +102,26 @@ class Keeper:
         self._kept.see(frame, landmarks)
         if self.sequence is not None:
             self.sequence.see(frame, landmarks)
+
+    def fill(
+        self,
+        source: Source,
+        moments: Sequence[Moment],
+        track: FaceTrack,
+        *,
+        fps: float | None = None,
+    ) -> None:
+        """Read what flow maps of moments are made of and is not kept yet: one pass, for all who
+        will make some.
+
+        Raises:
+            UsageError: the source is a camera.
+            VideoError: the source cannot be read.
+        """
+        frames = {frame for m in moments for frame in map_frames(m.onset, m.apex)}
+        self._kept.faces.update(
+            aligned_faces(source, frames, track, self._motion, fps=fps, kept=self.faces)
+        )
 
 
 @dataclass(frozen=True)

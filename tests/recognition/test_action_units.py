@@ -343,3 +343,22 @@ def test_features_hold_no_maps(fitted: GraphAUReader) -> None:
 def test_a_camera_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spot", "camera:0", "--end", "1", "--aus"]) == 2
     assert "--classify and --aus" in capsys.readouterr().err
+
+
+def test_labels_and_action_units_take_one_pass(
+    monkeypatch: pytest.MonkeyPatch, fitted: GraphAUReader
+) -> None:
+    from aumer.recognition import frames as reading
+
+    opened: list[str] = []
+    really = reading.open_video
+
+    def counted(*args: Any, **options: Any) -> Any:
+        opened.append("once")
+        return really(*args, **options)
+
+    monkeypatch.setattr(reading, "open_video", counted)
+    result = aumer.spot(frames(SMILE), fps=FPS, aus=fitted, recognizer="graph")
+    assert result.expressions[0].aus is not None
+    assert result.expressions[0].label is not None
+    assert opened == ["once"]
