@@ -5,7 +5,7 @@ Beside the scripts, for worker processes look for functions under the name of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -208,18 +208,18 @@ class Felt:
     chosen: tuple[float, float, float]
 
 
-def meaning(evidence: Floats, rows: Sequence[CodedRow], trust: float, slip: float) -> Floats:
+def meaning(evidence: Floats, rows: _Rows, trust: float, slip: float) -> Floats:
     """(N, 3): log-likelihood of each class, by how often its rows hold which AUs.
 
     The mean over the class's coded sets of AUs, each AU of a set being absent with probability
     `slip`, and any other there with `slip` times its rate.
     """
-    acted, _ = coded_units([row.text for row in rows], AUS)
+    acted, labels = rows
     rates = acted.mean(0)
     ratio = np.exp(np.clip(trust * evidence, -30, 30))[:, None]
     found = []
     for label in MEGC_CLASSES:
-        own = acted[[row.label == label for row in rows]]
+        own = acted[[of == label for of in labels]]
         sets, counts = np.unique(own, axis=0, return_counts=True)
         share = np.where(sets, 1 - slip, slip * rates)
         log = np.log(share * ratio + 1 - share).sum(2) + np.log(counts / counts.sum())
@@ -227,15 +227,26 @@ def meaning(evidence: Floats, rows: Sequence[CodedRow], trust: float, slip: floa
     return np.stack(found, 1)
 
 
+#: Which AUs act in each row (n, K), and its class.
+_Rows = tuple[BoolArray, list[str | None]]
+
+
 @lru_cache(maxsize=1)
-def _reader_without(subject: str | None) -> GraphAUReader:
+def _reader_without(subject: str | None, choice: tuple[float, float] | None) -> GraphAUReader:
     """One that has learnt from all coded clips but a subject's."""
     clips = coded_clips()
-    return GraphAUReader(least=0).fit(clips.take(np.array([s != subject for s in clips.subjects])))
+    others = clips.take(np.array([s != subject for s in clips.subjects]))
+    return GraphAUReader(least=0, choice=choice).fit(others)
 
 
-def felt(subject: str) -> Felt:
-    clips, coded_ = composite(test_data() / "megc2019"), coded_clips()
+def felt(subject: str, choice: tuple[float, float] | None) -> Felt:
+    """What a fold says of its test subject.
+
+    Args:
+        choice: cost and weight of simulated maps that `by_reader` has chosen in the same fold; of a
+            subject without coded clips none, and they are chosen here.
+    """
+    clips = composite(test_data() / "megc2019")
     own = clips.of_subject(subject)
     train, test = clips.take(~own), clips.take(own)
     rows = [
@@ -243,7 +254,8 @@ def felt(subject: str) -> Felt:
         for r in coded_rows()
         if r.label and (r.dataset not in ("casme2", "samm") or r.subject != subject)
     ]
-    reader = _reader_without(subject if subject in coded_.subjects else None)
+    told = coded_units([row.text for row in rows], AUS)[0], [row.label for row in rows]
+    reader = _reader_without(subject if choice else None, choice)
     # Of clips with AUs the evidence by heads that never saw the subject; none saw SMIC's.
     evidence = reader.evidence(train.inputs, train.sources)
     assert reader.left_out is not None
@@ -266,7 +278,7 @@ def felt(subject: str) -> Felt:
     best, chosen = -1.0, (1.0, 0.1, 1.0)
     alone, chosen_alone = -1.0, (1.0, 0.1)
     for trust, slip in product(TRUSTS, SLIPS):
-        means = meaning(evidence, rows, trust, slip)
+        means = meaning(evidence, told, trust, slip)
         for weight in WEIGHTS:
             found = uf1(train.labels, (weight * by_others + (1 - weight) * means).argmax(1))
             if found > best or (found == best and weight > chosen[2]):
@@ -277,8 +289,8 @@ def felt(subject: str) -> Felt:
     trust, slip, weight = chosen
     svm = SvmCells().fit(train).predict_proba(test.inputs)
     return Felt(
-        weight * said + (1 - weight) * meaning(seen, rows, trust, slip),
-        meaning(seen, rows, *chosen_alone),
+        weight * said + (1 - weight) * meaning(seen, told, trust, slip),
+        meaning(seen, told, *chosen_alone),
         said,
         np.log(svm),
         chosen,

@@ -333,7 +333,16 @@ def videos(report: Report, reader: AUReader) -> None:
 def emotion(report: Report, workers: int, memory: Memory) -> None:
     clips = composite(test_data() / "megc2019")
     subjects = list(dict.fromkeys(clips.subjects))
-    folds = Parallel(workers)(delayed(memory.cache(felt))(s) for s in subjects)
+    coded_of = set(coded_clips().subjects)
+    first = memory.cache(left_out)
+    chosen_in = {s: first(SHIPS, s).chosen for s in subjects if s in coded_of}
+    choices = [
+        (c["cost"], c["simulated"]) if (c := chosen_in.get(s)) is not None else None
+        for s in subjects
+    ]
+    folds = Parallel(workers)(
+        delayed(memory.cache(felt))(s, c) for s, c in zip(subjects, choices, strict=True)
+    )
     names = {
         "svm-cells": "svm",
         "graph": "graph",
