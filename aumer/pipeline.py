@@ -24,11 +24,13 @@ from aumer.recognition.clips import Keeper
 from aumer.recognition.labeller import Labeller, Verdict
 from aumer.recognition.seam import Recognizer
 from aumer.results import SpotResult
+from aumer.results.schema import jsonable
 from aumer.said import gathered, once
 from aumer.session import (
     MIN_COVERAGE,
     Hook,
     HookedOptions,
+    RunOptions,
     SettingsLike,
     VideoRun,
     as_settings,
@@ -83,6 +85,15 @@ class _Facts(TypedDict, total=False):
     face: int | None
     notes: tuple[str, ...]
     track: FaceTrack
+
+
+class _Made(TypedDict):
+    """Of a `SpotResult`, what says how it was made."""
+
+    spotter: str
+    settings: dict[str, Any]
+    digests: dict[str, str]
+    versions: dict[str, str]
 
 
 class Spotter:
@@ -296,33 +307,49 @@ class Spotter:
         """
         scores, expressions = self._spotted(features)
         run.tell("scores", scores)
-        named = self._kinds()
         if labeller is not None:
             moments = [e.moment for e in expressions]
             said = iter(judged(labeller, [m for m in moments if m.onset < m.apex]))
             verdicts = [next(said) if m.onset < m.apex else None for m in moments]
             facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
             expressions = _labelled(expressions, verdicts)
-            named["recognition"] = {"recognizer": labeller.recognizer.name}
             run.tell("verdicts", verdicts)
         if acting is not None:
             units = iter(acting([e.moment for e in expressions if e.onset < e.apex]))
             expressions = tuple(
                 replace(e, aus=next(units)) if e.onset < e.apex else e for e in expressions
             )
-            named.update(told_of(self._reading))
-        if self._model.threshold is not None:
-            named["decision"] = {"threshold": self._model.threshold}
-        settings = _as_measured(self.settings, features).to_dict()
         limit, limits = noise.limits(features, self._rules)
         return SpotResult(
             **facts,
             expressions=expressions,
             scores=scores,
+            **self._made(_as_measured(self.settings, features), labeller, content, given),
+            limit=limit,
+            limits=limits,
+            features=features,
+        )
+
+    def _made(
+        self,
+        measured: Settings,
+        labeller: Labeller | None,
+        content: str | None,
+        given: Mapping[str, Any],
+    ) -> _Made:
+        """How a result came to be; the arguments as in `_found`, and the settings of the motion."""
+        named = self._kinds()
+        if labeller is not None:
+            named["recognition"] = {"recognizer": labeller.recognizer.name}
+        named.update(told_of(self._reading))
+        if self._model.threshold is not None:
+            named["decision"] = {"threshold": self._model.threshold}
+        settings = measured.to_dict()
+        return _Made(
             spotter=self._model.name,
             settings={**settings, **named, **given},
             digests={
-                **digests_of(settings, content, labeller, self._reading if acting else None),
+                **digests_of(settings, content, labeller, self._reading),
                 **self._model.digests,
                 **parts_used(
                     self.settings if content else None,
@@ -332,9 +359,24 @@ class Spotter:
                 ),
             },
             versions=versions(),
-            limit=limit,
-            limits=limits,
-            features=features,
+        )
+
+    def repeats(self, stored: SpotResult, video: Source, **options: Unpack[RunOptions]) -> bool:
+        """Whether a stored result is of this very video, and made as this spotter would make it.
+
+        Settings, weights, code of others, aumer's version and the part of the video are compared;
+        the video is read for its digest, and not analysed. Options are those of a call.
+        """
+        run = VideoRun(**options)
+        content = content_digest(video, fps=run.fps)
+        if content is None:  # a camera shows something else
+            return False
+        made = self._made(self.settings, self._labeller, content, {"input": run.ranges})
+        return (
+            stored.spotter == made["spotter"]
+            and stored.settings == jsonable(made["settings"], "settings")
+            and stored.digests == made["digests"]
+            and stored.versions == made["versions"]
         )
 
     def _spotted(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:

@@ -96,6 +96,7 @@ _parts: dict[str, dict[str, Any]] = {
         "png": "aumer.results.formats:TimelinePicture",
         "pdf": "aumer.results.formats:TimelinePicture",
         "svg": "aumer.results.formats:TimelinePicture",
+        "html": "aumer.report.video:Html",
         "eaf": "aumer.results.eaf:Eaf",
         "vtt": "aumer.results.exchange:WebVtt",
         "srt": "aumer.results.exchange:SubRip",

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 #: What the help says of them, and of how it ends but for 0.
 INPUTS = """\
 inputs:
-  VIDEO is a file, a folder of frames (needs --fps), or camera:0 (needs --end). Several are done one
-  after the other; one that fails does not stop the rest.
+  VIDEO is a file, a folder of frames (needs --fps), a folder of videos (--recursive: and those in
+  the folders in it), or camera:0 (needs --end). Several are done one after the other; one that
+  fails does not stop the rest.
 """
 EXIT_CODES = """\
     1  internal error: please report it
@@ -42,10 +43,18 @@ EXIT_CODES = """\
 """
 
 
-def add_batch(parser: argparse.ArgumentParser, formats: Sequence[str], format_help: str) -> None:
-    """The videos, which part of each, and where what is found in them goes."""
+def add_batch(
+    parser: argparse.ArgumentParser,
+    formats: Sequence[str],
+    format_help: str,
+    *,
+    several: str = "+",
+) -> None:
+    """The videos (`several` as argparse counts them), which part of each, and where what is found
+    in them goes."""
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="file, folder of frames, or camera:0")
+    add("videos", nargs=several, metavar="VIDEO", help="file, folder, or camera:0")
+    add("--recursive", action="store_true", help="search the folders in a folder, too")
     add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
     add("--format", action="append", default=[], choices=formats, help=format_help)
     add("--overwrite", action="store_true", help="replace existing files")

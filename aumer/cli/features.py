@@ -90,7 +90,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from aumer.cli.inputs import parse_inputs
 
     check_range(args)
-    inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
+    inputs = parse_inputs(
+        args.videos, fps=args.fps, end=args.end, recursive=args.recursive, note=console.note
+    )
     if (args.crop or args.flow_video) and any(isinstance(i.source, int) for i in inputs):
         raise UsageError(
             "--crop and --flow-video read the input a second time, and a camera cannot be read "

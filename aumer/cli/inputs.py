@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +14,22 @@ _CAMERA = "camera:"
 
 @dataclass(frozen=True)
 class Input:
-    """One input: as it was written, as `aumer.video.open_video` takes it, and its output's stem."""
+    """One input: as it was written, as `aumer.video.open_video` takes it, and its output's stem.
+
+    Attributes:
+        stem: of its output's name; with folders before it where a folder was searched.
+        start, end, fps, face: as a manifest says of it; None as the command line says of all.
+        about: column and cell of a manifest, all but the file's.
+    """
 
     text: str
     source: str | int
     stem: str
+    start: float | None = None
+    end: float | None = None
+    fps: float | None = None
+    face: str | None = None
+    about: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_folder(self) -> bool:
@@ -39,7 +50,7 @@ def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
     except ValueError:  # on different drives
         return plain
     return tuple(
-        (folders[given].relative_to(common) / given.stem).as_posix()
+        (folders[given].relative_to(common) / Path(given.stem).name).as_posix()
         if given in folders
         else given.stem
         for given in inputs
@@ -47,28 +58,115 @@ def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
 
 
 def parse_inputs(
-    texts: Sequence[str], *, fps: float | None = None, end: float | None = None
+    texts: Sequence[str],
+    *,
+    fps: float | None = None,
+    end: float | None = None,
+    recursive: bool = False,
+    note: Callable[[str], object] | None = None,
 ) -> tuple[Input, ...]:
     """The inputs, with what can be known to be wrong before any of them is read.
 
+    A folder that holds videos stands for these, in the order of their names; one of images is a
+    video itself.
+
+    Args:
+        recursive: search the folders in a folder, too.
+        note: told what a folder was taken for.
+
     Raises:
-        UsageError: a camera without a number or without `end`, or a folder without `fps`.
+        UsageError: a camera without a number or without `end`, a folder without `fps`, or one in
+            which there is nothing to take, or which could be either.
     """
-    inputs = tuple(_parse(text) for text in texts)
+    inputs = tuple(one for text in texts for one in _meant(text, fps, recursive, note))
     for given in inputs:
-        if isinstance(given.source, int) and end is None:
-            raise UsageError(
-                f"{given.text} runs for ever: say with --end after how many seconds to stop"
-            )
-        if given.is_folder and fps is None:
-            raise UsageError(
-                f"{given.text} is a folder of images, which says nothing of time: give --fps, its "
-                "frames per second"
-            )
+        check_input(given, fps=fps, end=end)
     return inputs
 
 
-def _parse(text: str) -> Input:
+def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
+    """What can be known to be wrong of one input.
+
+    Raises:
+        UsageError: a camera without `end`, or a folder without `fps`.
+    """
+    if isinstance(given.source, int) and (given.end or end) is None:
+        raise UsageError(
+            f"{given.text} runs for ever: say with --end after how many seconds to stop"
+        )
+    if given.is_folder and (given.fps or fps) is None:
+        raise UsageError(
+            f"{given.text} is a folder of images, which says nothing of time: give --fps, its "
+            "frames per second"
+        )
+
+
+# -- folders -------------------------------------------------------------------------------------
+
+
+def _meant(
+    text: str, fps: float | None, recursive: bool, note: Callable[[str], object] | None
+) -> Iterator[Input]:
+    """The input that a text names, or those in the folder that it names."""
+    given = parse_input(text)
+    if not given.is_folder:
+        yield given
+        return
+    found = list(_searched(Path(text), fps, recursive))
+    if not found:
+        if recursive:
+            raise UsageError(
+                f"{text}: neither this folder nor those in it hold a video (*.mp4, *.avi, ...)"
+                + ("" if fps else "; folders of images are taken with --fps")
+            )
+        yield given  # of images, or what opening it says
+        return
+    if found == [Path(text)]:
+        yield given
+        return
+    if note is not None:
+        folders = sum(path.is_dir() for path in found)
+        videos = f"{len(found) - folders} videos" + f" and {folders} folders of frames" * bool(
+            folders
+        )
+        note(f"{text} is a folder of videos: {videos} are taken from it")
+    for path in found:
+        one = parse_input(str(path))
+        yield replace(one, stem=(path.relative_to(text).parent / one.stem).as_posix())
+
+
+def _searched(folder: Path, fps: float | None, recursive: bool) -> Iterator[Path]:
+    """Videos in a folder, and folders of frames where their rate is known; sorted by name."""
+    from aumer.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    try:
+        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be searched: {error.strerror}") from error
+    videos = [p for p in entries if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+    images = [p for p in entries if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    if len(images) > len(videos) > 0 and fps is None:
+        raise UsageError(
+            f"{folder} holds {len(images)} images and {len(videos)} videos: it may be a folder of "
+            "frames or one of videos. Give the videos by name, or --fps, the frames per second of "
+            "the images"
+        )
+    if len(videos) >= len(images):
+        yield from videos
+    elif fps is not None:
+        yield folder
+    if recursive:
+        for entry in entries:
+            if entry.is_dir() and not entry.is_symlink():  # a link may lead back here
+                yield from _searched(entry, fps, recursive)
+
+
+def parse_input(text: str) -> Input:
+    """What one text names, without a look into it but whether it is a folder.
+
+    Raises:
+        UsageError: a camera without a number, or a number that is no file.
+    """
     if text.startswith(_CAMERA):
         number = text.removeprefix(_CAMERA)
         if not (number.isdecimal() and len(number) <= 4):

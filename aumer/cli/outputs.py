@@ -7,14 +7,15 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
 from aumer.errors import AumerError, UsageError
-from aumer.files import atomic_write, check_target
+from aumer.files import atomic_write, check_target, exists
 from aumer.results import (
     InputRow,
     SpotResult,
@@ -23,10 +24,10 @@ from aumer.results import (
     inputs_csv,
     suffixes,
     thumbnails,
-    timeline_frames,
 )
 from aumer.results.drawing import IMAGE_SUFFIXES
 from aumer.results.formats import format_of
+from aumer.results.totals import Tally, Totals, totals, totals_csv, totals_table
 from aumer.types import ImageArray, au_text
 
 #: Formats of stdout; "table" is for reading and the default.
@@ -70,8 +71,11 @@ class Plan:
         files: for each input, the files that hold its result alone.
         collected: CSV files that hold the expressions of all inputs.
         listed: CSV files beside those, of what became of each input: ``all.inputs.csv``.
+        totalled: CSV files beside those, of totals by group: ``all.totals.csv``.
+        indexes: pages that lead to those of all inputs, ``index.html`` in a folder of pages.
         overwrite: replace existing files.
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
+        resume: keep the files that fit, see `Outputs.kept`.
     """
 
     stream: str | None
@@ -80,6 +84,9 @@ class Plan:
     overwrite: bool
     faces: bool = False
     listed: tuple[Path, ...] = ()
+    totalled: tuple[Path, ...] = ()
+    indexes: tuple[Path, ...] = ()
+    resume: bool = False
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
         """The files of the input with this number: of this face, if each has its own."""
@@ -104,6 +111,8 @@ def plan(
     overwrite: bool = False,
     faces: bool = False,
     kinds: Kinds | None = None,
+    totals: bool = False,
+    resume: bool = False,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
 
@@ -112,6 +121,8 @@ def plan(
 
     Args:
         kinds: by default `spotted`.
+        totals: beside a table of all inputs, one of totals.
+        resume: existing files of inputs are no fault; see `Outputs.kept`.
 
     Raises:
         UsageError: a suffix, a folder or a combination that does not work, a file that is in the
@@ -154,8 +165,15 @@ def plan(
             place = folder / f"{stem}{kinds.ending}"
             missing |= {place.parent} if not place.parent.exists() else set()
             own += [place.with_name(f"{place.name}.{n}") for n in formats or kinds.files[:1]]
-    listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in collected if kinds.listed]
-    _check_targets(inputs, files, [*collected, *listed], overwrite, missing)
+    if resume:
+        _check_resume(files, folders, faces)
+    tables = collected if kinds.listed else []
+    listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in tables]
+    totalled = [p.with_name(f"{p.stem}.totals{p.suffix}") for p in tables if totals]
+    pages = len(inputs) > 1 and "html" in formats
+    indexes = [folder / "index.html" for folder in folders if pages]
+    own = [*collected, *listed, *totalled, *indexes]
+    _check_targets(inputs, files, own, overwrite or resume, missing)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
             for there in _of_faces(path):
@@ -172,7 +190,23 @@ def plan(
         overwrite=overwrite,
         faces=faces,
         listed=tuple(listed),
+        totalled=tuple(totalled),
+        indexes=tuple(indexes),
+        resume=resume,
     )
+
+
+def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], faces: bool) -> None:
+    if faces:
+        raise UsageError(
+            "--resume cannot tell whether all faces of a video are there: leave --face all out, or "
+            "--resume; what was analyzed is kept in the cache and not analyzed again"
+        )
+    if not folders or not all(any(p.suffix == ".json" for p in own) for own in files):
+        raise UsageError(
+            "--resume goes on in a folder that holds a .json for each video, as only that says "
+            "what it was made with: give -o FOLDER, and --format json among others"
+        )
 
 
 def _of_faces(path: Path) -> list[Path]:
@@ -234,7 +268,7 @@ def _check_targets(
     takers: dict[str, str] = {}
     for path, taker in [
         *((path, given.text) for own, given in zip(files, inputs, strict=True) for path in own),
-        *((path, "the table of all videos") for path in collected),
+        *((path, "the table or page of all videos") for path in collected),
     ]:
         if os.path.realpath(path) in videos:
             raise UsageError(
@@ -263,40 +297,91 @@ class Outputs:
         planned: see `plan`.
         inputs: the inputs it was planned for.
         fps: frame rate given for the inputs; needed to read their frames again.
+        show_faces: pictures and pages show the face.
+        by: columns of a manifest that part the totals.
     """
 
     def __init__(
-        self, planned: Plan, inputs: Sequence[Input], console: Console, fps: float | None
+        self,
+        planned: Plan,
+        inputs: Sequence[Input],
+        console: Console,
+        fps: float | None,
+        *,
+        show_faces: bool = True,
+        by: Sequence[str] = (),
     ) -> None:
         self._plan, self._inputs, self._console, self._fps = planned, inputs, console, fps
+        self._show_faces, self._by = show_faces, tuple(by)
         self._labels = distinct(inputs)
         self._table: list[str] = []
+        self._tallies: list[Tally] = []
         self._printed = False
         names = zip(inputs, self._labels, strict=True)
         self._listed = [
-            [InputRow.of(given.text, None, video=label or Path(given.text).name)]
+            [
+                InputRow.of(
+                    given.text,
+                    None,
+                    video=label or Path(given.text).name,
+                    about=dict(given.about),
+                )
+            ]
             for given, label in names
         ]
         self._began = False
+        self._keeps: set[int] = set()
+
+    def kept(
+        self, number: int, fits: Callable[[SpotResult], bool]
+    ) -> tuple[SpotResult, ...] | None:
+        """What an earlier run has left of an input, where all of its files are there.
+
+        Args:
+            fits: whether a stored result is what this run would find.
+
+        Raises:
+            UsageError: it is not; or the file is damaged.
+        """
+        paths = self._plan.files[number]
+        if not (self._plan.resume and all(map(exists, paths))):
+            return None
+        path = next(p for p in paths if p.suffix == ".json")
+        stored = SpotResult.load(path)
+        if not fits(stored):
+            raise UsageError(
+                f"{path} is of another video of this name, or was made with other settings or "
+                "another version",
+                fixes=("use `overwrite=True`", "give another folder with -o"),
+            )
+        self._keeps.add(number)
+        return (stored,)
 
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
+        self._tallies.append(Tally.of(result))
+        if self._plan.collected:
+            self._collect(self._labelled(number, result))
+        if number in self._keeps:
+            return []
         paths = self._plan.of(number, result.face)
         # Quick formats first: a picture needs the video a second time, which may fail.
         written = sorted(paths, key=lambda path: format_of(path).pictures)
-        faces = None
+        shown = [path for path in written if format_of(path).pictures]
+        frames = {frame for path in shown for frame in format_of(path).frames(result)}
+        faces: dict[int, ImageArray] | None = None
         for path in written:
-            if faces is None and format_of(path).pictures:
-                faces = self._faces(self._inputs[number], result)
-            result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
-        if self._plan.collected:
-            self._collect(self._labelled(number, result))
+            if faces is None and path in shown:
+                faces = self._faces(self._inputs[number], result, frames)
+            # Of an earlier run that was interrupted, some may be there.
+            overwrite = self._plan.overwrite or self._plan.resume
+            result.save(path, overwrite=overwrite, thumbnails=faces)
         return [*written, *self._plan.collected]
 
     @property
     def listed(self) -> tuple[Path, ...]:
         """The files that say what became of each input."""
-        return self._plan.listed
+        return (*self._plan.listed, *self._plan.indexes)
 
     def list_inputs(
         self, number: int | None = None, outcome: Sequence[SpotResult] | Exception = ()
@@ -311,15 +396,40 @@ class Outputs:
             outcomes = [outcome] if isinstance(outcome, Exception) else outcome
             name = self._listed[number][0].video
             said = self._console.worded(outcome) if isinstance(outcome, AumerError) else None
+            about = dict(self._inputs[number].about)
             self._listed[number] = [
-                InputRow.of(text, one, video=name, reason=said) for one in outcomes
+                InputRow.of(text, one, video=name, reason=said, about=about) for one in outcomes
             ]
-        content = inputs_csv(row for rows in self._listed for row in rows)
-        for path in self._plan.listed:
+        plan = self._plan
+        contents: dict[Path, Callable[[], str]] = {
+            **dict.fromkeys(
+                plan.listed, lambda: inputs_csv(r for own in self._listed for r in own)
+            ),
+            **dict.fromkeys(plan.totalled, lambda: totals_csv(self.totals())),
+            **{path: partial(self._index, path) for path in plan.indexes},
+        }
+        for path, content in contents.items():
             # The file is there after the first time, and is ours.
-            atomic_write(path, content, overwrite=self._plan.overwrite or self._began)
+            overwrite = plan.overwrite or plan.resume or self._began
+            atomic_write(path, content(), overwrite=overwrite)
         self._began = True
-        return list(self._plan.listed)
+        return list(contents)
+
+    def totals(self) -> tuple[Totals, ...]:
+        """Of all that was saved so far."""
+        return totals(self._tallies, self._by)
+
+    def _index(self, path: Path) -> str:
+        from aumer.report.video import Entry, index_page
+
+        entries = []
+        for number, own in enumerate(self._listed):
+            for told in own:
+                pages = self._plan.of(number, told.face) if told.status == "ok" else ()
+                mine = [p for p in pages if p.suffix == ".html" and p.is_relative_to(path.parent)]
+                address = mine[0].relative_to(path.parent).as_posix() if mine else None
+                entries.append(Entry(told, address))
+        return index_page(entries, self.totals())
 
     def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:
         """Files of an earlier run, of faces that this one has not found in the input."""
@@ -341,14 +451,18 @@ class Outputs:
         self._printed = True
 
     def close(self, summary: str) -> None:
-        """End a readable listing of several videos with a line about all of them."""
+        """End a readable listing of several videos with a line about all of them, and totals."""
         if self._plan.stream == "table" and len(self._inputs) > 1:
             self._console.data(("\n" if self._printed else "") + f"{summary}\n")
+            if self._by:
+                self._console.data(f"\n{totals_table(self.totals())}")
 
-    def _faces(self, given: Input, result: SpotResult) -> dict[int, ImageArray]:
-        if isinstance(given.source, int) or result.track is None:
+    def _faces(
+        self, given: Input, result: SpotResult, frames: Collection[int]
+    ) -> dict[int, ImageArray]:
+        if isinstance(given.source, int) or result.track is None or not self._show_faces:
             return {}  # a camera cannot be read a second time
-        return thumbnails(given.source, timeline_frames(result), result.track, fps=self._fps)
+        return thumbnails(given.source, frames, result.track, fps=given.fps or self._fps)
 
     def _collect(self, result: SpotResult) -> None:
         header, rows = _csv(result)
@@ -356,7 +470,7 @@ class Outputs:
         self._table += [rows] if self._table else [header, rows]
         for path in self._plan.collected:
             # The file is there after the first video, and is ours.
-            overwrite = self._plan.overwrite or not first
+            overwrite = self._plan.overwrite or self._plan.resume or not first
             atomic_write(path, "".join(self._table), overwrite=overwrite)
 
     def _labelled(self, number: int, result: SpotResult) -> SpotResult:

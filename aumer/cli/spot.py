@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from aumer import registry
 from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
@@ -34,13 +36,22 @@ outputs:
     -o out.json|.csv|.png|.pdf|.svg   one video: everything, the expressions, or a timeline
     -o all.csv                        several videos: the expressions of all; and all.inputs.csv:
                                       what became of each, failures and empty ones too
-    -o FOLDER                         NAME.json for each video; --format csv, png, ... (repeatable)
+    -o FOLDER                         NAME.json for each video; --format csv, html, ... (repeatable)
                                       chooses other formats. The folder must exist; inputs of
-                                      one name in several folders keep these folders below it
+                                      one name in several folders keep these folders below it.
+                                      With html, index.html leads to the pages of all
+    -o out.html                       a page that can be mailed: faces, curves, quality, settings
     -o -                              stdout as well
   With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; the
   one table of several videos holds all, its column `face` saying whose. Files of more faces that an
   earlier run has left are named on stderr, and stay.
+
+manifest:
+  --manifest TABLE lists videos in a column `file` (relative to the table's folder), one a row, and
+  may say `start`, `end` (seconds), `fps` and `face` of each; a file may stand in several rows. All
+  columns are carried into the results. With `subject` or `condition` among them (--by names
+  others), totals are told by these: expressions a minute of measured time and their durations; at
+  the end of the table on stdout, in all.totals.csv beside all.csv, and in index.html.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
@@ -69,8 +80,21 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run, parser=parser)
     formats = (_TABLE, *registry.names("format"))
     told = "of stdout (table, json, csv) and of the files in a folder (all but table)"
-    add_batch(parser, formats, told)
+    add_batch(parser, formats, told, several="*")
     add = parser.add_argument
+    add("--manifest", metavar="TABLE", help="videos, and what is known of them, from a table")
+    add(
+        "--by",
+        action="append",
+        metavar="COLUMN",
+        help="column of the manifest that parts the totals (repeatable)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="leave out videos whose files in the folder of -o are of this very run",
+    )
+    add("--no-faces", action="store_true", help="pictures and pages without any face")
     add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
     add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
     add("--classify", action="store_true", help="label every expression: a second pass over it")
@@ -103,11 +127,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Check everything that can be checked, then spot in one video after the other."""
-    from aumer.cli.inputs import parse_inputs
     from aumer.cli.outputs import Outputs, plan
 
     check_range(args)
-    inputs = parse_inputs(args.videos, fps=args.fps, end=args.end)
+    inputs = _inputs(args, console)
     recognizer = args.recognizer or ("default" if args.classify else None)
     aus = args.au_reader or args.aus
     if (recognizer or aus) and any(isinstance(given.source, int) for given in inputs):
@@ -115,37 +138,113 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--classify and --aus read frames a second time, and a camera cannot be read "
             "twice: record it to a file, and give that"
         )
+    by = _groups(args, inputs)
     settings = read_settings(args)
     every = settings.face.follow == "all"
-    planned = plan(inputs, args.output, args.format, overwrite=args.overwrite, faces=every)
+    planned = plan(
+        inputs,
+        args.output,
+        args.format,
+        overwrite=args.overwrite,
+        faces=every,
+        totals=bool(by),
+        resume=args.resume,
+    )
     cache = cache_folder(args)
 
     from aumer.pipeline import Spotter
 
-    spotter = Spotter(
-        settings=settings,
-        recognizer=recognizer,
-        aus=aus,
-        **options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s"),
-    )
+    options = options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s")
+    # A manifest may ask for another face of some videos: what follows it has another tracker.
+    spotters = {
+        face: Spotter(settings=settings, recognizer=recognizer, aus=aus, face=face, **options)
+        for face in dict.fromkeys(given.face for given in inputs)
+    }
+    numbers = {id(given): number for number, given in enumerate(inputs)}
 
     def work(given: Input) -> tuple[SpotResult, ...]:
-        return spotter.each_face(
+        spotter, part = spotters[given.face], _part(args, given)
+
+        def fits(stored: SpotResult) -> bool:
+            same = dict(stored.about) == dict(given.about)
+            return same and spotter.repeats(stored, given.source, **part)
+
+        if (kept := outputs.kept(numbers[id(given)], fits)) is not None:
+            console.note(f"{given.text}: kept, as an earlier run has left it")
+            return kept
+        found = spotter.each_face(
             given.source,
-            start=args.start,
-            end=args.end,
-            fps=args.fps,
             cache=cache,
             progress=console.progress,
             workers=args.workers,
+            **part,
             **options_given(args, "min_coverage"),
         )
+        return tuple(replace(one, about=dict(given.about)) for one in found)
 
-    batch = VideoBatch(inputs, work, Outputs(planned, inputs, console, args.fps), console)
+    outputs = Outputs(planned, inputs, console, args.fps, show_faces=not args.no_faces, by=by)
+    batch = VideoBatch(inputs, work, outputs, console)
     try:
-        with spotter:
+        with ExitStack() as stack:
+            for spotter in spotters.values():
+                stack.enter_context(spotter)
             batch.run()
     except KeyboardInterrupt:
         batch.tell_interrupted(cache, overwrite=args.overwrite)
         return EXIT_INTERRUPTED
     return batch.tell()
+
+
+def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
+    """The videos of the command line, or of the manifest."""
+    from aumer.cli.inputs import check_input, parse_inputs
+
+    if args.manifest is None:
+        if not args.videos:
+            raise UsageError(
+                "no VIDEO is given: name one, a folder of them, or --manifest TABLE. See "
+                "`aumer spot --help`"
+            )
+        return parse_inputs(
+            args.videos, fps=args.fps, end=args.end, recursive=args.recursive, note=console.note
+        )
+    if args.videos:
+        raise UsageError(
+            f"--manifest names the videos, and {args.videos[0]} is given beside it: give one or "
+            "the other"
+        )
+    from aumer.cli.manifest import read_manifest
+
+    inputs = read_manifest(args.manifest)
+    for given in inputs:
+        check_input(given, fps=args.fps, end=args.end)
+    return inputs
+
+
+def _groups(args: argparse.Namespace, inputs: tuple[Input, ...]) -> tuple[str, ...]:
+    """The columns that part the totals."""
+    columns = list(dict.fromkeys(name for given in inputs for name, _ in given.about))
+    if args.by is None:
+        return tuple(name for name in columns if name.casefold() in ("subject", "condition"))
+    for name in args.by:
+        if name not in columns:
+            raise UsageError(
+                f"--by {name}: there is no such column; the manifest has "
+                f"{', '.join(columns) or 'none, as none is given'}"
+            )
+    return tuple(dict.fromkeys(args.by))
+
+
+class _Part(TypedDict):
+    start: float | None
+    end: float | None
+    fps: float | None
+
+
+def _part(args: argparse.Namespace, given: Input) -> _Part:
+    """Which part of a video is read, and at which rate: a manifest's word comes first."""
+    return _Part(
+        start=args.start if given.start is None else given.start,
+        end=args.end if given.end is None else given.end,
+        fps=args.fps if given.fps is None else given.fps,
+    )

@@ -31,6 +31,12 @@ class Format(ABC):
 
     pictures: ClassVar[bool] = False
 
+    def frames(self, result: SpotResult) -> tuple[int, ...]:
+        """The frame ordinals whose faces it shows, if it gets them: by default the timeline's."""
+        from aumer.results.plots import timeline_frames
+
+        return timeline_frames(result) if self.pictures else ()
+
     @abstractmethod
     def write(
         self,

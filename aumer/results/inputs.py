@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from aumer.errors import NoFaceError, NoMotionError
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
+from aumer.results.writers import about_columns
 from aumer.tables.cells import csv_line
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class InputRow:
         frames: that were analysed.
         fps: frames per second of the video, as far as it says so.
         micro, macro: numbers of expressions.
+        about: what else is known of it, text by column.
     """
 
     input: str
@@ -58,6 +60,7 @@ class InputRow:
     fps: float | None = None
     micro: int | None = None
     macro: int | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -67,6 +70,7 @@ class InputRow:
         *,
         video: str | None = None,
         reason: str | None = None,
+        about: Mapping[str, str] | None = None,
     ) -> InputRow:
         """The row of an input.
 
@@ -75,8 +79,10 @@ class InputRow:
             outcome: its result; or the error that it ended with; None if it was not analysed.
             video: its name in the table of expressions, if not the result's.
             reason: the error in other words than its own, such as a command's.
+            about: what else is known of it.
         """
         text = printable(str(given))
+        about = about or {}
         if isinstance(outcome, SpotResult):
             return cls(
                 text,
@@ -88,12 +94,13 @@ class InputRow:
                 fps=outcome.video.fps,
                 micro=len(outcome.micro),
                 macro=len(outcome.macro),
+                about=about,
             )
         name = printable(video or text)
         if outcome is None:
-            return cls(text, name)
+            return cls(text, name, about=about)
         reason = " ".join((reason or str(outcome)).split()) or type(outcome).__name__
-        return cls(text, name, _status(outcome), printable(reason))
+        return cls(text, name, _status(outcome), printable(reason), about=about)
 
 
 def _status(error: BaseException) -> Status:
@@ -111,10 +118,11 @@ def _frames(result: SpotResult) -> int:
 
 def inputs_csv(rows: Iterable[InputRow]) -> str:
     """A header and the rows, in their order; see `COLUMNS`. What is not known is empty."""
+    columns, cells = _cells(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(csv_line(getattr(row, name) for name in COLUMNS) for row in rows)
+    writer.writerow(columns)
+    writer.writerows(map(csv_line, cells))
     return text.getvalue()
 
 
@@ -122,5 +130,16 @@ def inputs_dataframe(rows: Iterable[InputRow]) -> pd.DataFrame:
     """The same as a DataFrame, the dtypes the same with and without rows."""
     import pandas as pd
 
-    cells = [[getattr(row, name) for name in COLUMNS] for row in rows]
-    return cast("pd.DataFrame", pd.DataFrame(cells, columns=list(COLUMNS)).astype(COLUMNS))
+    columns, cells = _cells(rows)
+    return cast("pd.DataFrame", pd.DataFrame(cells, columns=list(columns)).astype(columns))
+
+
+def _cells(rows: Iterable[InputRow]) -> tuple[dict[str, str], list[list[Any]]]:
+    """Columns with their dtypes, and the cells."""
+    rows = list(rows)
+    more = about_columns((row.about for row in rows), COLUMNS)
+    cells = [
+        [*(getattr(row, name) for name in COLUMNS), *(row.about.get(name) for name in more)]
+        for row in rows
+    ]
+    return COLUMNS | dict.fromkeys(more, "string"), cells

@@ -66,6 +66,8 @@ class SpotResult:
             (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing
             found does not mean that nothing was there. None where it is not known.
         limits: the same by region, "brow" and "mouth"; empty where it is not known.
+        about: what else is known of the video, text by column: subject, condition, ... (those of a
+            manifest, as `aumer spot` reads it); columns of its tables.
         features: the motion the scores came from, for plots; neither saved nor compared.
         track: the face through the video, for plots; neither saved nor compared.
 
@@ -87,6 +89,7 @@ class SpotResult:
     notes: tuple[str, ...] = ()
     limit: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
+    about: Mapping[str, str] = field(default_factory=dict)
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
 
@@ -103,7 +106,7 @@ class SpotResult:
             if limit is not None and not limit > 0:
                 raise ValueError(f"limits must be > 0 outer-eye distances; found {limit}")
         object.__setattr__(self, "expressions", tuple(self.expressions))
-        for name in ("settings", "digests", "versions", "limits"):
+        for name in ("settings", "digests", "versions", "limits", "about"):
             # A copy of our own: the caller may go on changing the dict that was handed over.
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
         object.__setattr__(self, "notes", tuple(map(str, self.notes)))
@@ -146,6 +149,7 @@ class SpotResult:
             "notes": self.notes,
             "limit": self.limit,
             "limits": self.limits,
+            "about": self.about,
             "expressions": [{**vars(e), "aus": units_told(e.aus)} for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
@@ -209,6 +213,7 @@ class SpotResult:
                 notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
                 limit=root["limit"].optional(Node.number) if "limit" in data else None,
                 limits=root["limits"].mapping(Node.number) if "limits" in data else {},
+                about=root["about"].mapping(Node.text) if "about" in data else {},
             )
         )
 
@@ -282,7 +287,8 @@ class SpotResult:
         [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
         spotter (string: whose the score is); aus (string: the action units that act, as coders
         write them, "6+L12"; NA where none were read); au_probs (string: a JSON object, probability
-        by action unit, of all that were read).
+        by action unit, of all that were read); and the columns of `about` (string), but those whose
+        name is taken.
         """
         from aumer.results.writers import dataframe
 

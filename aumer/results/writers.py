@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aumer.results.schema import printable
@@ -47,23 +47,34 @@ def csv_text(results: Iterable[SpotResult]) -> str:
     Seconds and scores are written in full, so that they read back as the same float64; `probs` and
     `au_probs` are JSON objects, probability by class and by action unit.
     """
+    results = list(results)
+    more = about_columns((result.about for result in results), COLUMNS)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(csv_line, _rows(results)))
+    writer.writerow((*COLUMNS, *more))
+    writer.writerows(map(csv_line, _rows(results, more)))
     return text.getvalue()
+
+
+def about_columns(abouts: Iterable[Mapping[str, str]], taken: Collection[str]) -> tuple[str, ...]:
+    """The columns that tables get from what is known of videos, but those whose name is taken."""
+    names = dict.fromkeys(name for about in abouts for name in about)
+    return tuple(name for name in names if name not in taken)
 
 
 def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
     """One row an expression, in the order of `results`; see `SpotResult.to_dataframe`."""
     import pandas as pd
 
-    rows = pd.DataFrame(list(_rows(results)), columns=list(COLUMNS))
-    table: pd.DataFrame = rows.astype(COLUMNS)
+    results = list(results)
+    more = about_columns((result.about for result in results), COLUMNS)
+    dtypes = COLUMNS | dict.fromkeys(more, "string")
+    rows = pd.DataFrame(list(_rows(results, more)), columns=list(dtypes))
+    table: pd.DataFrame = rows.astype(dtypes)
     return table
 
 
-def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
+def _rows(results: Iterable[SpotResult], more: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     for result in results:
         name = printable(result.video.name)
         for e in result.expressions:
@@ -85,4 +96,5 @@ def _rows(results: Iterable[SpotResult]) -> Iterator[tuple[Any, ...]]:
                 *sure,
                 au_text(e.aus),
                 None if units is None else json.dumps(units),
+                *(result.about.get(column) for column in more),
             )

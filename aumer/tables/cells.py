@@ -132,11 +132,15 @@ def read(
     *,
     sheet: str | None = None,
     optional: Sequence[str] = (),
+    others: bool = False,
 ) -> Table:
     """The table that has these columns: a CSV file, or a sheet of a workbook.
 
     Columns are found by name, wherever they stand and however they are spaced and capitalised, and
     the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
+
+    Args:
+        others: keep all further columns that have a name, by the name that they have.
 
     Raises:
         UsageError: the file is missing or is not what its suffix says, has no rows, or lacks a
@@ -145,7 +149,7 @@ def read(
     found = {one.name: one for one in sheets(path)}
     named = {sheet: found[sheet]} if sheet is not None and sheet in found else found
     best = max(named.values(), key=lambda one: _header(one.lines, columns)[1])
-    return _table(best, columns, optional)
+    return _table(best, columns, optional, others)
 
 
 def read_sheet(path: StrPath, sheet: str, columns: Sequence[str], *, header: int = 1) -> Table:
@@ -172,7 +176,9 @@ def read_sheet(path: StrPath, sheet: str, columns: Sequence[str], *, header: int
     return _rows(one, header, dict(zip(columns, range(width), strict=False)))
 
 
-def _table(sheet: Sheet, columns: Sequence[str], optional: Sequence[str]) -> Table:
+def _table(
+    sheet: Sheet, columns: Sequence[str], optional: Sequence[str], others: bool = False
+) -> Table:
     lines = sheet.lines
     if not lines:
         raise UsageError(f"{sheet.where}: is empty; needs columns {', '.join(columns)}")
@@ -187,6 +193,11 @@ def _table(sheet: Sheet, columns: Sequence[str], optional: Sequence[str]) -> Tab
         )
     wanted = [*columns, *(column for column in optional if plain(column) in names)]
     places = {column: names.index(plain(column)) for column in wanted}
+    if others:
+        known = set(places.values())
+        for place, cell in enumerate(lines[at]):
+            if names[place] and place not in known:
+                places.setdefault(str(cell).strip(), place)
     return _rows(sheet, at + 1, places, needed=columns)
 
 

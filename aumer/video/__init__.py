@@ -3,12 +3,13 @@
 from aumer.video.camera import CameraSource
 from aumer.video.clock import Clock
 from aumer.video.digest import content_digest
-from aumer.video.images import IMAGE_SUFFIXES, ArraySource
+from aumer.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ArraySource
 from aumer.video.reader import VideoReader, open_video
 from aumer.video.sources import FrameSource, Source
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "VIDEO_SUFFIXES",
     "ArraySource",
     "CameraSource",
     "Clock",

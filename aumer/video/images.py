@@ -33,6 +33,15 @@ IMAGE_SUFFIXES = frozenset((
 ))
 # fmt: on
 
+#: File names that are taken for videos where a folder is searched; any other file may be given by
+#: its own name.
+# fmt: off
+VIDEO_SUFFIXES = frozenset((
+    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".mxf", ".ogv", ".ts", ".webm", ".wmv",
+))
+# fmt: on
+
 
 class ArraySource:
     """An array (T, H, W, 3) uint8 RGB. Its frames are copies: they are the consumer's to change."""

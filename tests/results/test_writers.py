@@ -60,6 +60,7 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
         ".png": b"\x89PNG",
         ".pdf": b"%PDF",
         ".svg": b"<?xml",
+        ".html": b"<!DOCTYPE html>",
         ".eaf": b"<?xml",
         ".vtt": b"WEBVTT\n",
         ".srt": b"1\n00:",

@@ -1,0 +1,172 @@
+"""Totals over videos: how many expressions a minute, and how long, by subject and condition."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import TYPE_CHECKING
+
+from aumer.results.schema import printable
+from aumer.results.spot_result import SpotResult
+from aumer.tables.cells import csv_line
+from aumer.types import KINDS, Kind, by_kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What totals need of one result.
+
+    Attributes:
+        about: what is known of the video, by column.
+        minutes: in which motion was measured.
+        lengths: durations in seconds, by kind.
+    """
+
+    about: Mapping[str, str]
+    minutes: float
+    lengths: Mapping[Kind, tuple[float, ...]]
+
+    @classmethod
+    def of(cls, result: SpotResult) -> Tally:
+        lengths = {
+            kind: tuple(e.duration_s for e in by_kind(result.expressions, kind)) for kind in KINDS
+        }
+        return cls(result.about, measured_minutes(result), lengths)
+
+
+@dataclass(frozen=True)
+class KindTotal:
+    """Of one kind of expression in a group.
+
+    Attributes:
+        per_minute: count over the minutes in which motion was measured; None where there are none.
+        mean_s, median_s: of the durations, in seconds; None where there is no expression.
+    """
+
+    count: int
+    per_minute: float | None
+    mean_s: float | None
+    median_s: float | None
+
+    @classmethod
+    def of(cls, lengths: Sequence[float], minutes: float) -> KindTotal:
+        return cls(
+            len(lengths),
+            len(lengths) / minutes if minutes > 0 else None,
+            mean(lengths) if lengths else None,
+            median(lengths) if lengths else None,
+        )
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of the videos of one group.
+
+    Attributes:
+        group: value by column, such as ``{"condition": "rest"}``; "all" where nothing parts them.
+        videos: results in the group: one a video, or one a face.
+        minutes: in which motion was measured.
+    """
+
+    group: Mapping[str, str]
+    videos: int
+    minutes: float
+    micro: KindTotal
+    macro: KindTotal
+
+
+def totals(tallies: Iterable[Tally], by: Sequence[str] = ()) -> tuple[Totals, ...]:
+    """Totals by group, in the order of the groups' names.
+
+    Args:
+        by: the columns that part the groups; where a video lacks one, its value is "".
+    """
+    groups: dict[tuple[str, ...], list[Tally]] = {}
+    for tally in tallies:
+        groups.setdefault(tuple(tally.about.get(name, "") for name in by), []).append(tally)
+    found = []
+    for key, own in sorted(groups.items()):
+        minutes = sum(tally.minutes for tally in own)
+        micro, macro = (
+            KindTotal.of([s for tally in own for s in tally.lengths[kind]], minutes)
+            for kind in KINDS
+        )
+        names = dict(zip(by, key, strict=True)) if by else {"group": "all"}
+        found.append(Totals(names, len(own), minutes, micro, macro))
+    return tuple(found)
+
+
+def measured_minutes(result: SpotResult) -> float:
+    """Minutes of the video in which motion was measured."""
+    times = result.scores.times
+    if len(times) < 2:
+        return 0.0
+    # A row stands for the time to the next.
+    span = float(times[-1] - times[0]) * len(times) / (len(times) - 1)
+    return result.coverage * span / 60
+
+
+def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
+    return [
+        {
+            **{name: printable(value) for name, value in one.group.items()},
+            "videos": one.videos,
+            "minutes": one.minutes,
+            **{
+                f"{kind}{ending}": value
+                for kind, total in (("micro", one.micro), ("macro", one.macro))
+                for ending, value in (
+                    ("", total.count),
+                    ("_per_minute", total.per_minute),
+                    ("_mean_s", total.mean_s),
+                    ("_median_s", total.median_s),
+                )
+            },
+        }
+        for one in found
+    ]
+
+
+def totals_csv(found: Sequence[Totals]) -> str:
+    """A header and a row a group. What is not known is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    records = _records(found)
+    if records:
+        writer.writerow(records[0])
+        writer.writerows(csv_line(record.values()) for record in records)
+    return text.getvalue()
+
+
+def totals_table(found: Sequence[Totals]) -> str:
+    """The same for reading, columns of equal width, without the medians."""
+    records = [
+        {name: v for name, v in record.items() if not name.endswith("_median_s")}
+        for record in _records(found)
+    ]
+    if not records:
+        return ""
+    rows = [list(records[0])]
+    for record in records:
+        rows.append(["-" if v is None else _short(v) for v in record.values()])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def totals_dataframe(found: Sequence[Totals]) -> pd.DataFrame:
+    """The same as a DataFrame."""
+    import pandas as pd
+
+    table: pd.DataFrame = pd.DataFrame(_records(found))
+    return table
