@@ -16,7 +16,7 @@ from aumer.recognition.features import ROI_CENTRES
 from aumer.recognition.seam import Clips
 from aumer.recognition.svm_cells import SvmCells
 from aumer.results import Prediction, SpotResult
-from aumer.types import FloatArray
+from aumer.types import FloatArray, au_text
 
 CLASSES = ("brows", "smile")
 
@@ -70,11 +70,17 @@ def test_a_table(run: Any, weights: Path, videos: Path) -> None:
     ran = run(f"classify @smile.mp4 --recognizer {weights} --onset 18 --apex 30 --offset 42")
     assert ran.code == 0, ran.err
     header, row = ran.out.splitlines()
-    assert header.split() == ["clip", "label", *CLASSES, "frames", "regions", "that", "decided"]
+    columns = ["clip", "label", *CLASSES, "frames", "regions", "that", "decided"]
+    assert header.split() == [*columns, "AUs"]
     clip, label, brows, smile, frames, *_ = row.split()
     expected = aumer.classify(videos / "smile.mp4", model=weights, onset=18, apex=30, offset=42)
     assert (clip, label, frames) == ("smile.mp4", expected.label, "18-30-42")
     assert [brows, smile] == [f"{expected.probs[name]:.2f}" for name in CLASSES]
+    assert row.split()[-1] == (au_text(expected.aus) or "-")
+    without = run(
+        f"classify @smile.mp4 --recognizer {weights} --onset 18 --apex 30 --offset 42 --no-aus"
+    )
+    assert without.out.splitlines()[0].split() == columns
 
 
 def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
@@ -86,7 +92,7 @@ def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
     assert found.label in CLASSES
     assert 24 <= found.apex <= 36
     assert found.recognizer == "svm-cells"
-    assert found.digests.keys() == {"content", "settings", "recognizer"}
+    assert found.digests.keys() == {"content", "settings", "recognizer", "aus"}
     assert "empty.mp4" in ran.err
     assert "grey.avi" in ran.err
 
