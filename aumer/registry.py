@@ -114,6 +114,7 @@ _parts: dict[str, dict[str, Any]] = {
         "graph": "aumer.cli.graph:add_parser",
         "data": "aumer.cli.data:add_parser",
         "convert": "aumer.cli.convert:add_parser",
+        "export": "aumer.cli.export:add_parser",
         "simulate": "aumer.cli.simulate:add_parser",
         "demo": "aumer.cli.simulate:add_demo_parser",
         "train": "aumer.cli.train:add_parser",
