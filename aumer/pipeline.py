@@ -166,6 +166,11 @@ class Spotter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def false_alarms(self) -> tuple[float, float, float] | None:
+        """See `aumer.spotting.seam.SpotterModel.false_alarms`."""
+        return self._model.false_alarms
+
     def close(self) -> None:
         """Give back what detectors and landmarkers hold; a later video has them made anew."""
         self._trackers.close()

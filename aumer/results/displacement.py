@@ -27,16 +27,22 @@ def displacement(features: Features) -> dict[str, npt.NDArray[np.float64]]:
         ``brow``, ``nose``, ``mouth`` and ``other``, as far as there are such ROIs: (T,) in pixels
         of the canonical crop, row i after the motion of row i, NaN in invalid rows.
     """
-    distance = np.full((len(features), len(features.rois)), np.nan)
-    for begin, end in runs(features.valid):
-        path = np.cumsum(features.values[begin:end], axis=0, dtype=np.float64)
-        distance[begin:end] = np.hypot(*np.moveaxis(path - _rest(path, features.rate), 2, 0))
+    distance = distances(features)
     groups = np.array([group_of(name) for name in features.rois])
     return {
         group: distance[:, groups == group].mean(axis=1)
         for group in GROUP_COLOURS
         if (groups == group).any()
     }
+
+
+def distances(features: Features) -> npt.NDArray[np.float64]:
+    """(T, R) how far each ROI is from where it rests, as `displacement` has it."""
+    found = np.full((len(features), len(features.rois)), np.nan)
+    for begin, end in runs(features.valid):
+        path = np.cumsum(features.values[begin:end], axis=0, dtype=np.float64)
+        found[begin:end] = np.hypot(*np.moveaxis(path - _rest(path, features.rate), 2, 0))
+    return found
 
 
 def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]:

@@ -1,0 +1,94 @@
+"""Two files of intervals of one video, compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from aumer.arguments import number
+from aumer.errors import UsageError
+from aumer.evaluation.agreement import Agreement, agreement
+from aumer.files import StrPath
+from aumer.results import SpotResult
+from aumer.results.annotations import AnnotationFile, moments, of_result, placed, read_any
+from aumer.types import TimeArray
+from aumer.video import content_digest
+
+#: Frames that two files can be compared over.
+_MOST = 10_000_000
+
+
+def compare(
+    first: StrPath,
+    second: StrPath,
+    *,
+    video: StrPath | None = None,
+    fps: float | None = None,
+    end: float | None = None,
+    iou: float = 0.5,
+) -> dict[str, Agreement]:
+    """How far two coders of one video agree, or a coder and a result.
+
+    Args:
+        first, second: annotations of any format, or results.
+        video: whose frames and length are meant.
+        fps, end: in place of the video: frames per second, and its length in seconds. Files of
+            `aumer view` know both.
+        iou: the overlap from which two intervals are of one expression.
+
+    Returns:
+        ``all``, ``micro`` and ``macro``; see `aumer.evaluation.agreement`.
+
+    Raises:
+        UsageError: a file cannot be read; the two are of different editions of the video, or of
+            another one than `video`; or frames and length are not known.
+        VideoError: the video cannot be read.
+    """
+    if not 0 < number("iou", iou) <= 1:
+        raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")
+    read = [_read(path) for path in (first, second)]
+    content = None
+    if video is not None:
+        from aumer.data.own import frame_times
+
+        times, content = frame_times(video), content_digest(video)
+    else:
+        times = _times(read, fps, end)
+    digests = {file.content for file in read if file.content}
+    if len(digests | ({content} if content else set())) > 1:
+        raise UsageError(
+            f"{first} and {second} are of different videos, or editions of one, as their digests "
+            "say; frames of one are not those of the other"
+        )
+    late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
+    if late > times[-1] + 1.0:
+        raise UsageError(
+            f"an expression ends at {late:.3f} s, and the video at {times[-1]:.3f} s",
+            fixes=("give another `end`", "give the `video`"),
+        )
+    a, b = (moments(placed(file.expressions, times)) for file in read)
+    return agreement(a, b, times, iou=iou)
+
+
+def _read(path: StrPath) -> AnnotationFile:
+    if Path(path).suffix.lower() == ".json":
+        return of_result(SpotResult.load(path))
+    return read_any(path)
+
+
+def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> TimeArray:
+    known = next((f for f in read if f.frames and f.duration_s is not None), None)
+    if fps is not None and end is not None:
+        count = round(number("end", end) * number("fps", fps))
+        if not 1 <= count <= _MOST:
+            raise UsageError(
+                f"`fps` times `end` must be from 1 to {_MOST} frames; found {fps:g} times {end:g}"
+            )
+        return np.arange(count) / fps
+    if known is None or known.frames is None or known.duration_s is None:
+        raise UsageError(
+            "neither file says how many frames its video has, which kappa counts",
+            fixes=("give the `video`", "give `fps` and `end`"),
+        )
+    return np.linspace(0.0, known.duration_s, known.frames)
