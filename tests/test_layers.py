@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "face motion",
         "spotting recognition simulate results report",
         "session pipeline classification measure data scoring",
-        "training bench demo testing",
+        "training bench demo testing view",
         "aumer",  # imports them all, but on first use only
         "cli doctor",
         "__main__",

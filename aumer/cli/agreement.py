@@ -62,7 +62,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def table(found: dict[str, Agreement]) -> str:
     """What `compare` found, as text."""
-    rows = [("", "kappa", "F1", "both", "first", "second", "onset (s)", "offset (s)")]
+    rows: list[tuple[str, ...]] = [
+        ("", "kappa", "F1", "both", "first", "second", "onset (s)", "offset (s)")
+    ]
     for name, one in found.items():
         d = one.to_dict()
         kappa = "-" if one.kappa is None else f"{one.kappa:.3f}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aumer.evaluation.matching import match
-from aumer.types import KINDS, Counts, Interval, IntArray, Kind, TimeArray
+from aumer.types import KINDS, Counts, IntArray, Interval, Kind, TimeArray
 
 #: An interval of a kind, as a coder set it.
 Coded = tuple[Kind, Interval]

@@ -196,9 +196,7 @@ class AnnotationFile:
                 parts = ({n: side[n] for n in names if n in side} for side in (old, new))
                 made.append(Change(who, when, what, one, *parts))
         order = sorted(after.values(), key=lambda e: (e.onset_s, e.offset_s, e.id))
-        return replace(
-            self, coder=who, expressions=tuple(order), history=(*self.history, *made)
-        )
+        return replace(self, coder=who, expressions=tuple(order), history=(*self.history, *made))
 
 
 def read_any(path: StrPath) -> AnnotationFile:
@@ -266,11 +264,12 @@ def timed_by(e: Annotated, times: TimeArray) -> Annotated:
 
 def moments(expressions: Iterable[Annotated]) -> list[tuple[Kind, Moment]]:
     """Kind and frames of expressions that have frames; an apex that is missing is the onset."""
-    return [
-        (e.kind, Moment(e.onset, e.offset, e.onset if e.apex is None else e.apex))
-        for e in expressions
-        if e.onset is not None and e.offset is not None
-    ]
+    found = []
+    for e in expressions:
+        if e.onset is not None and e.offset is not None:
+            apex = e.onset if e.apex is None else e.apex
+            found.append((e.kind, Moment(e.onset, e.offset, apex)))
+    return found
 
 
 def path_for(video: Path, coder: str) -> Path:
@@ -279,7 +278,7 @@ def path_for(video: Path, coder: str) -> Path:
     Raises:
         UsageError: the coder's name is empty, too long, or no text.
     """
-    name = coder.strip() if isinstance(coder, str) else ""
+    name = coder.strip()
     if not 0 < len(name) <= _NAME or not name.isprintable():
         raise UsageError(
             f"a coder's name has 1 to {_NAME} letters, and no line breaks; found {coder!r}"
@@ -295,10 +294,9 @@ class Annotations(Exchange):
     """
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
-        found = tuple(e if isinstance(e, Annotated) else None for e in timed)
-        if any(e is None for e in found):
-            found = tuple(marked(timed))
-        return AnnotationFile(name, cast(tuple[Annotated, ...], found)).to_json()
+        own = tuple(e for e in timed if isinstance(e, Annotated))
+        found = own if len(own) == len(timed) else tuple(marked(timed))
+        return AnnotationFile(name, found).to_json()
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         return AnnotationFile.from_json(text).expressions
@@ -366,9 +364,11 @@ def _expression(node: Node) -> Annotated:
 
 
 def _change(node: Node) -> Change:
-    texts = {name: node[name].text() for name in ("who", "when", "what", "id")}
-    sides = {name: node[name].mapping(lambda n: n.value) for name in ("before", "after")}
-    return Change(**texts, **sides)
+    def side(name: str) -> dict[str, Any]:
+        return node[name].mapping(lambda n: n.value)
+
+    who, when, what, one = (node[name].text() for name in ("who", "when", "what", "id"))
+    return Change(who, when, what, one, side("before"), side("after"))
 
 
 def _flag(node: Node) -> bool:

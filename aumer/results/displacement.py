@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,8 +29,14 @@ def displacement(features: Features) -> dict[str, npt.NDArray[np.float64]]:
         ``brow``, ``nose``, ``mouth`` and ``other``, as far as there are such ROIs: (T,) in pixels
         of the canonical crop, row i after the motion of row i, NaN in invalid rows.
     """
-    distance = distances(features)
-    groups = np.array([group_of(name) for name in features.rois])
+    return by_group(distances(features), features.rois)
+
+
+def by_group(
+    distance: npt.NDArray[np.float64], rois: Sequence[str]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """(T, R) averaged over the ROIs of each group, (T,) by its name."""
+    groups = np.array([group_of(name) for name in rois])
     return {
         group: distance[:, groups == group].mean(axis=1)
         for group in GROUP_COLOURS

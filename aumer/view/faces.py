@@ -64,10 +64,8 @@ def face(
         magnifier = EulerianMagnifier(1 / float(np.median(steps)), settings)
     except ConfigError as error:
         raise UsageError(f"its motion cannot be magnified: {error}") from error
-    last: npt.NDArray[np.uint8] | None = None
     for k in range(since, number + 1):
-        last = cv2.cvtColor(crop_face(frames[k], box, size), cv2.COLOR_RGB2YCrCb)
-        bright = magnifier(last[..., 0])
-    assert last is not None, "there is a frame at least"
-    last[..., 0] = np.clip(np.round(bright), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(last, cv2.COLOR_YCrCb2RGB), np.uint8)
+        colours = np.asarray(cv2.cvtColor(crop_face(frames[k], box, size), cv2.COLOR_RGB2YCrCb))
+        bright = magnifier(colours[..., 0])
+    colours[..., 0] = np.clip(np.round(bright), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_YCrCb2RGB), np.uint8)

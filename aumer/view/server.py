@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -56,25 +57,29 @@ class Site:
         self.token = secrets.token_urlsafe(32)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.bind((HOST, 0))
+        self._socket.listen()  # who comes before the server does waits
         self.port: int = self._socket.getsockname()[1]
         self.address = f"http://{HOST}:{self.port}/?token={self.token}"
-        self.app = application(shown, self.token, self.port)
-        self._server: Any = None
+        config = uvicorn.Config(
+            application(shown, self.token, self.port),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,  # a film may be on its way for hours
+        )
+        self._server = uvicorn.Server(config)
 
     def run(self) -> None:
         """Serve until `stop`, or an interrupt."""
-        import uvicorn
-
-        config = uvicorn.Config(
-            self.app, log_level="warning", access_log=False, lifespan="off", ws="none"
-        )
-        self._server = uvicorn.Server(config)
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
 
     def stop(self) -> None:
         """End `run`, from another thread."""
-        if self._server is not None:
-            self._server.should_exit = True
+        self._server.should_exit = True
 
 
 def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
@@ -165,9 +170,7 @@ def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
         Route(f"{one}/agreement", compared),
         Route(one + "/{what}", post, methods=["POST"]),
     ]
-    app = Starlette(
-        routes=routes, exception_handlers={AumerError: _said, HTTPException: _refused}
-    )
+    app = Starlette(routes=routes, exception_handlers={AumerError: _said, HTTPException: _refused})
     return _Guard(app, token, port)
 
 
@@ -274,4 +277,3 @@ def _adding(send: Send) -> Send:
         await send(message)
 
     return sending
-

@@ -31,9 +31,10 @@ from aumer.results.annotations import (
     path_for,
     placed,
     read_any,
+    timed_by,
 )
-from aumer.results.displacement import displacement, distances
-from aumer.results.exchange import Exchange
+from aumer.results.displacement import by_group, distances
+from aumer.results.exchange import Exchange, annotation_suffixes
 from aumer.results.formats import format_of, suffixes
 from aumer.results.schema import Node, printable
 from aumer.session import as_settings, cache_of
@@ -147,8 +148,9 @@ class Shown:
         fits = known and all(
             e.offset is not None and e.offset < len(self.frames) for e in file.expressions
         )
-        if fits:
-            return file, changed
+        if fits:  # a result's times are those of its rows
+            exact = tuple(timed_by(e, self.frames.times) for e in file.expressions)
+            return replace(file, expressions=exact), changed
         return replace(file, expressions=placed(file.expressions, self.frames.times)), changed
 
     def use_kept(self, cache: Path | None) -> None:
@@ -360,7 +362,7 @@ class Shown:
 
 def exports() -> tuple[str, ...]:
     """Suffixes of the formats that intervals alone fill, but for our own."""
-    return tuple(s for s in suffixes() if s != SUFFIX and isinstance(format_of(f"x{s}"), Exchange))
+    return tuple(s for s in annotation_suffixes() if s != SUFFIX)
 
 
 def gather(
@@ -385,19 +387,16 @@ def gather(
         if kind == "video":
             videos.setdefault(path, [])
         elif kind == "result":
-            result = SpotResult.load(path)
-            given.append((path, result, result.video.name))
+            loaded = SpotResult.load(path)
+            given.append((path, loaded, loaded.video.name))
         else:
             given.append((path, None, read_any(path).video))
     for path, result, name in given:
         videos.setdefault(_video_of(path, name, list(videos)), []).append((path, result))
+    kept = None if cache is None else str(cache)
     shown = []
     for video, files in videos.items():
-        one = Shown(
-            video,
-            AnyFrame(video, fps=fps, cache=None if cache is None else str(cache), progress=progress),
-            fps,
-        )
+        one = Shown(video, AnyFrame(video, fps=fps, cache=kept, progress=progress), fps)
         named = [path for path, _ in files]
         for path, result in files or _beside(video):
             if result is None:
@@ -518,10 +517,10 @@ def _curves(
     if features is not None and len(features):
         at = features.times + 1 / features.rate  # a row's motion is done at its end
         share = 100 / features.eye_distance
-        groups = {k: v * share for k, v in displacement(features).items()}
-        yield "displacement", "% of eye distance", at, groups
-        rois = distances(features).T * share
-        yield "displacement by ROI", "% of eye distance", at, dict(zip(features.rois, rois, strict=True))
+        each = distances(features) * share
+        unit = "% of eye distance"
+        yield "displacement", unit, at, by_group(each, features.rois)
+        yield "displacement by ROI", unit, at, dict(zip(features.rois, each.T, strict=True))
     if result is not None and len(result.scores):
         scores = result.scores
         yield "scores", "", scores.times, {n: scores.channel(n) for n in scores.channels}

@@ -31,7 +31,8 @@ def numbered(number: int) -> npt.NDArray[np.uint8]:
 READ = f"""
 const c = document.getElementById("frame");
 const p = c.getContext("2d").getImageData(0, 0, c.width, c.height);
-const at = (k, row) => p.data[4 * ((16 + row * {2 * SIDE} + {SIDE // 2}) * c.width + 8 + k * {SIDE} + {SIDE // 2})];
+const y = (row) => 16 + row * {2 * SIDE} + {SIDE // 2};
+const at = (k, row) => p.data[4 * (y(row) * c.width + 8 + k * {SIDE} + {SIDE // 2})];
 let n = 0;
 for (let k = 0; k < {BITS}; k++) {{
   const [a, b] = [at(k, 0) > 127, at(k, 1) > 127];

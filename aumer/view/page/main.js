@@ -2,7 +2,7 @@
 
 import { Player, picture } from "/assets/player.js";
 import { Sheet } from "/assets/sheet.js";
-import { KINDS, Timeline, clock, said } from "/assets/timeline.js";
+import { Timeline, clock } from "/assets/timeline.js";
 
 const $ = (id) => document.getElementById(id);
 const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2];
@@ -85,7 +85,7 @@ async function start() {
   for (const suffix of session.exports) option($("export"), suffix, suffix);
   for (const speed of SPEEDS) option($("speed"), String(speed), `${speed}×`);
   $("speed").value = "1";
-  $("video").hidden = session.videos.length < 2;
+  $("which").hidden = session.videos.length < 2;
   await open(0);
 }
 
@@ -97,6 +97,7 @@ async function open(k) {
   about = session.videos[k];
   base = `/api/${k}`;
   document.title = `${about.name} – aumer view`;
+  $("title").textContent = session.videos.length < 2 ? about.name : "aumer view";
   tracks = new Map();
   preview = null;
   ({ times, groups } = parts(await (await get(`${base}/data`)).arrayBuffer()));
@@ -104,7 +105,6 @@ async function open(k) {
     frame: atFrame,
     drawn: drawOverlay,
     playing: (on) => {
-      $("play").textContent = on ? "⏸" : "▶";
       $("play").setAttribute("aria-label", on ? "Pause" : "Play");
       $("play").setAttribute("aria-pressed", String(on));
     },
@@ -481,33 +481,41 @@ function dial() {
   if (!layer) return;
   const [least, now, most] = layer.alarms;
   $("alarms").value = String((100 * Math.log(now / least)) / Math.log(most / least));
-  said_expected(layer.alarms, layer.expressions);
+  tellExpected(layer.alarms, layer.expressions);
   $("take").disabled = $("drop").disabled = true;
 }
 
-function said_expected(alarms, expressions) {
+function tellExpected(alarms, expressions) {
   $("expected").textContent = rate(alarms);
   const micro = expressions.filter((e) => e.kind === "micro").length;
   $("found").textContent = `${micro} micro, ${expressions.length - micro} macro`;
   $("alarms").setAttribute("aria-valuetext", `${rate(alarms)} a minute`);
 }
 
-let turning = 0;
+// One request at a time: while one is under way, the slider may move on.
+let turning = false;
 async function turn() {
+  if (turning) return;
+  turning = true;
+  const mine = about;
   const layer = dialled();
-  const mine = ++turning;
   const [least, , most] = layer.alarms;
-  const asked = least * Math.pow(most / least, Number($("alarms").value) / 100);
   try {
-    const answer = await post(`${base}/again`, { layer: layer.id, sensitivity: Number(asked.toPrecision(6)) });
-    const found = await answer.json();
-    if (mine !== turning) return;
-    preview = found;
-    said_expected(found.alarms, found.expressions);
-    $("take").disabled = $("drop").disabled = false;
-    changed();
+    for (let asked = null; asked !== $("alarms").value; ) {
+      asked = $("alarms").value;
+      const rate = least * Math.pow(most / least, Number(asked) / 100);
+      const answer = await post(`${base}/again`, { layer: layer.id, sensitivity: Number(rate.toPrecision(6)) });
+      const found = await answer.json();
+      if (mine !== about) return;
+      preview = found;
+      tellExpected(found.alarms, found.expressions);
+      $("take").disabled = $("drop").disabled = false;
+      changed();
+    }
   } catch (error) {
     complain(error);
+  } finally {
+    turning = false;
   }
 }
 
@@ -808,10 +816,7 @@ on("zoomall", "click", () => timeline.whole());
 on("curves", "change", showCurves);
 on("alpha", "change", crops);
 on("flicker", "change", crops);
-on("alarms", "input", () => {
-  clearTimeout(turning.timer);
-  turn();
-});
+on("alarms", "input", turn);
 on("take", "click", () => {
   if (!preview) return;
   sheet.replace(preview.expressions);

@@ -202,8 +202,10 @@ export class Timeline {
         c.strokeStyle = "#ffffff";
         c.lineWidth = 2;
         c.beginPath();
-        c.moveTo(x, y + 3);
-        c.lineTo(x, y + height - 3);
+        for (const from of [y + 2, y + height - 2 - height / 4]) {
+          c.moveTo(x, from);
+          c.lineTo(x, from + height / 4);
+        }
         c.stroke();
       }
       if (chosen) {
@@ -222,6 +224,7 @@ export class Timeline {
         c.restore();
       }
     }
+    if (!lane.name) return;
     const width = c.measureText(lane.name).width;
     c.fillStyle = "#ffffffd0";
     c.fillRect(2, y + height / 2 - 8, width + 6, 16);
@@ -242,7 +245,8 @@ export class Timeline {
     });
     if (this.groups.some((g) => g.title.startsWith("scores"))) most = 1;
     if (!(most > 0)) most = 1;
-    const y = (v) => bottom - (v / most) * (bottom - top);
+    const first = top + 14; // below the scale's number
+    const y = (v) => bottom - (v / most) * (bottom - first);
     c.strokeStyle = "#cccccc";
     c.lineWidth = 1;
     c.beginPath();
