@@ -181,7 +181,7 @@ async function begin(id) {
 }
 
 function lanes() {
-  const own = { name: "", items: sheet.items };
+  const own = { name: "in hand", items: sheet.items };
   const others = about.layers
     .filter((one) => one.id !== begun || sheet.items !== one.expressions)
     .filter((one) => !one.changed || one.accepted)
@@ -254,10 +254,10 @@ async function trackAt(k) {
 async function drawOverlay(k) {
   const canvas = $("overlay");
   const c = canvas.getContext("2d");
+  const found = await trackAt(k).catch(() => null);
+  if ($("frame").dataset.frame !== String(k)) return; // another one by now
   const box = $("showbox").checked;
   const marks = $("showmarks").checked;
-  const found = box || marks ? await trackAt(k).catch(() => null) : null;
-  if ($("frame").dataset.frame !== String(k)) return;
   c.clearRect(0, 0, canvas.width, canvas.height);
   canvas.dataset.frame = String(k);
   canvas.dataset.face = found ? "yes" : "no";
@@ -691,7 +691,7 @@ const CONTROLLED = [
   ["Ctrl+S", "save"],
   ["Ctrl+Z", "undo"],
   ["Ctrl+Shift+Z, Ctrl+Y", "redo"],
-  ["Esc", "leave a field"],
+  ["Enter, Esc", "leave a field"],
 ];
 
 function toPart(part) {
@@ -757,7 +757,10 @@ document.addEventListener("keydown", (event) => {
     event.target.blur?.();
     return;
   }
-  if (typing) return;
+  if (typing) {
+    if (key === "Enter") event.target.blur(); // which takes over what was written
+    return;
+  }
   if (control) {
     if (key.toLowerCase() === "z") event.shiftKey ? redo() : undo();
     else if (key.toLowerCase() === "y") redo();
@@ -850,10 +853,7 @@ for (const part of PARTS) {
     } else if (selected && part === "apex") edit({ apex: null });
   });
 }
-on("editor", "submit", (event) => {
-  event.preventDefault();
-  document.activeElement.blur();
-});
+on("editor", "submit", (event) => event.preventDefault());
 on("base", "change", async () => {
   if (sheet.dirty && !(await ask("What is not saved will be lost. Go on?"))) {
     $("base").value = begun;

@@ -21,6 +21,7 @@ export class Timeline {
     this.lanes = [];
     this.groups = [];
     this.frame = 0;
+    this.left = 0;
     this.selected = null;
     this.range = [0, 1];
     this.stale = true;
@@ -97,7 +98,22 @@ export class Timeline {
   // -- drawing --------------------------------------------------------------------------------
 
   x(time) {
-    return ((time - this.range[0]) / (this.range[1] - this.range[0])) * this.width;
+    return this.left + ((time - this.range[0]) / (this.range[1] - this.range[0])) * this.span;
+  }
+
+  time(x) {
+    return this.range[0] + ((x - this.left) / this.span) * (this.range[1] - this.range[0]);
+  }
+
+  get span() {
+    return Math.max(1, this.width - this.left);
+  }
+
+  // Names of lanes stand beside them, where there are several.
+  margin(c) {
+    if (this.lanes.length < 2) return 0;
+    const widest = Math.max(...this.lanes.map((lane) => c.measureText(lane.name).width));
+    return Math.ceil(Math.min(widest + 10, 0.3 * this.width, 130));
   }
 
   // A frame lasts until the next one comes.
@@ -151,6 +167,12 @@ export class Timeline {
     c.fillRect(0, 0, this.width, this.height);
     c.font = "12px system-ui, sans-serif";
     c.textBaseline = "middle";
+    this.left = this.margin(c);
+    this.canvas.dataset.left = String(this.left);
+    c.save();
+    c.beginPath();
+    c.rect(this.left, 0, this.span, this.height);
+    c.clip();
     this.drawRuler(c);
     let y = RULER;
     this.lanes.forEach((lane, k) => {
@@ -158,14 +180,21 @@ export class Timeline {
       this.drawLane(c, lane, y, height, k === 0);
       y += height + 2;
     });
-    this.lanesEnd = y;
     this.drawCurves(c, y + 4);
+    c.restore();
+    y = RULER;
+    this.lanes.forEach((lane, k) => {
+      const height = k === 0 ? OWN : LANE;
+      c.fillStyle = "#333";
+      c.fillText(short(c, lane.name, this.left - 6), 3, y + height / 2);
+      y += height + 2;
+    });
   }
 
   drawRuler(c) {
     const [a, b] = this.range;
     const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
-    const step = steps.find((s) => (s / (b - a)) * this.width >= 64) ?? 7200;
+    const step = steps.find((s) => (s / (b - a)) * this.span >= 64) ?? 7200;
     c.fillStyle = "#444";
     c.strokeStyle = "#e3e3e3";
     c.lineWidth = 1;
@@ -185,7 +214,7 @@ export class Timeline {
     c.fillRect(0, y, this.width, height);
     for (const e of lane.items) {
       const [x0, x1] = this.ends(e);
-      if (x1 < 0 || x0 > this.width) continue;
+      if (x1 < this.left || x0 > this.width) continue;
       const chosen = own && e.id === this.selected;
       const colour = KINDS[e.kind];
       c.globalAlpha = own ? 1 : 0.75;
@@ -220,16 +249,10 @@ export class Timeline {
         c.rect(x0, y, x1 - x0 - 3, height);
         c.clip();
         c.fillStyle = "#ffffff";
-        c.fillText(text, Math.max(x0, 0) + 5, y + height / 2 - (own ? 2 : 0));
+        c.fillText(text, Math.max(x0, this.left) + 5, y + height / 2 - (own ? 2 : 0));
         c.restore();
       }
     }
-    if (!lane.name) return;
-    const width = c.measureText(lane.name).width;
-    c.fillStyle = "#ffffffd0";
-    c.fillRect(2, y + height / 2 - 8, width + 6, 16);
-    c.fillStyle = "#333";
-    c.fillText(lane.name, 5, y + height / 2);
   }
 
   drawCurves(c, top) {
@@ -239,7 +262,7 @@ export class Timeline {
     const curves = this.groups.flatMap((g) => g.curves.map((one) => ({ ...one, times: g.times })));
     let most = 0;
     const drawn = curves.map((curve, k) => {
-      const columns = thinned(curve.times, curve.values, this.range, Math.ceil(this.width));
+      const columns = thinned(curve.times, curve.values, this.range, Math.ceil(this.span));
       for (let x = 0; x < columns.high.length; x++) if (columns.high[x] > most) most = columns.high[x];
       return { columns, colour: COLOURS[k % COLOURS.length], name: curve.name };
     });
@@ -250,7 +273,7 @@ export class Timeline {
     c.strokeStyle = "#cccccc";
     c.lineWidth = 1;
     c.beginPath();
-    c.moveTo(0, bottom + 0.5);
+    c.moveTo(this.left, bottom + 0.5);
     c.lineTo(this.width, bottom + 0.5);
     c.stroke();
     for (const { columns, colour, name } of drawn) {
@@ -264,9 +287,9 @@ export class Timeline {
           if (columns.gap[x]) pen = false; // where nothing was measured; else between two rows
           continue;
         }
-        if (pen) c.lineTo(x, y(low));
-        else c.moveTo(x, y(low));
-        if (high > low) c.lineTo(x, y(high));
+        if (pen) c.lineTo(this.left + x, y(low));
+        else c.moveTo(this.left + x, y(low));
+        if (high > low) c.lineTo(this.left + x, y(high));
         pen = true;
       }
       c.stroke();
@@ -276,9 +299,9 @@ export class Timeline {
     if (drawn.length) {
       const text = `${most.toPrecision(2)} ${unit}`;
       c.fillStyle = "#ffffffd0";
-      c.fillRect(2, top - 2, c.measureText(text).width + 6, 16);
+      c.fillRect(this.left + 2, top - 2, c.measureText(text).width + 6, 16);
       c.fillStyle = "#444";
-      c.fillText(text, 5, top + 6);
+      c.fillText(text, this.left + 5, top + 6);
     }
     this.on.legend(this.legend);
   }
@@ -287,11 +310,11 @@ export class Timeline {
 
   place(event) {
     const box = this.canvas.getBoundingClientRect();
-    const x = event.clientX - box.left;
-    const time = this.range[0] + (x / this.width) * (this.range[1] - this.range[0]);
+    const x = event.clientX - box.left - this.canvas.clientLeft;
+    const time = this.time(x);
     return {
       x,
-      y: event.clientY - box.top,
+      y: event.clientY - box.top - this.canvas.clientTop,
       frame: nearest(this.times, time),
       under: before(this.times, time),
       touch: event.pointerType === "touch",
@@ -352,8 +375,7 @@ export class Timeline {
   }
 
   last(place) {
-    const time = this.range[0] + (place.x / this.width) * (this.range[1] - this.range[0]);
-    const k = nearest(this.times, time);
+    const k = nearest(this.times, this.time(place.x));
     return Math.max(0, k - 1);
   }
 
@@ -367,12 +389,12 @@ export class Timeline {
     event.preventDefault();
     const [a, b] = this.range;
     if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
-      const by = (event.deltaX || event.deltaY) / this.width;
+      const by = (event.deltaX || event.deltaY) / this.span;
       this.look(a + by * (b - a), b - a);
       return;
     }
     const place = this.place(event);
-    this.zoom(Math.exp(event.deltaY / 400), a + (place.x / this.width) * (b - a));
+    this.zoom(Math.exp(event.deltaY / 400), this.time(place.x));
   }
 }
 
@@ -401,6 +423,13 @@ export function thinned(times, values, [from, to], columns) {
     if (times[i] > to) break;
   }
   return { low, high, gap };
+}
+
+function short(c, text, most) {
+  if (c.measureText(text).width <= most) return text;
+  let cut = text;
+  while (cut && c.measureText(`${cut}…`).width > most) cut = cut.slice(0, -1);
+  return `${cut}…`;
 }
 
 export function said(e) {
