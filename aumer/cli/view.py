@@ -72,6 +72,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         if not args.no_spot and all(layer.result is None for layer in one.layers):
             _spot(one, args, settings, cache, console)
 
+    for one in shown:
+        one.data()  # so that the page has not to wait for it
+
     from aumer.view.server import Site
 
     site = Site(shown)

@@ -58,6 +58,8 @@ class Layer:
         revision: digest of the file as it was read.
         result: whose intervals they are; None for a coder's.
         features, track: of the result, where they are kept.
+        alarms: false alarms a minute that can be asked for, and are in force; see
+            `aumer.spotting.seam.SpotterModel.false_alarms`.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Layer:
     result: SpotResult | None = None
     features: Features | None = None
     track: FaceTrack | None = None
+    alarms: tuple[float, float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -76,11 +79,6 @@ class Layer:
             face = "" if self.result.face is None else f", face {self.result.face}"
             return f"{self.path.name if self.path else 'spotted now'}{face}"
         return self.file.coder or (self.path.name if self.path else "")
-
-    @property
-    def sensitive(self) -> bool:
-        """Whether it can be spotted again with another sensitivity."""
-        return self.features is not None and self.result is not None
 
 
 @dataclass
@@ -97,6 +95,7 @@ class Shown:
     frames: AnyFrame
     fps: float | None = None
     layers: list[Layer] = field(default_factory=list)
+    _curves: tuple[tuple[str, ...], bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -128,6 +127,7 @@ class Shown:
                 result=result,
                 features=result.features,
                 track=result.track,
+                alarms=None if result.features is None else _alarms(result),
             ),
         )
 
@@ -163,7 +163,9 @@ class Shown:
             except AumerError:  # settings of parts that are not here: it is shown without
                 continue
             if kept is not None:
-                self.layers[k] = replace(layer, features=kept[0], track=kept[1])
+                features, track = kept
+                alarms = _alarms(layer.result)
+                self.layers[k] = replace(layer, features=features, track=track, alarms=alarms)
 
     # -- what the page asks for --------------------------------------------------------------------
 
@@ -183,13 +185,6 @@ class Shown:
 
     def _about(self, layer: Layer) -> dict[str, Any]:
         result = layer.result
-        alarms = None
-        if layer.sensitive:
-            assert result is not None
-            try:
-                alarms = _again(result, None).false_alarms
-            except AumerError:  # a spotter of a plugin that is not here now
-                alarms = None
         return {
             "id": layer.id,
             "name": printable(layer.name),
@@ -201,7 +196,7 @@ class Shown:
             "revision": layer.revision,
             "history": len(layer.file.history),
             "track": layer.track is not None,
-            "alarms": alarms,
+            "alarms": layer.alarms,
             "notes": [] if result is None else list(result.notes),
             "summary": None if result is None else result.summary(),
             "expressions": [_for_page(e) for e in layer.file.expressions],
@@ -209,7 +204,14 @@ class Shown:
 
     def data(self) -> bytes:
         """Times of all frames, and curves: a JSON head, its length before it (uint32), padded to 8
-        bytes; then arrays in little endian, at the places that the head names."""
+        bytes; then arrays in little endian, at the places that the head names. Made once: an hour
+        takes a second."""
+        results = tuple(one.id for one in self.layers if one.result is not None)
+        if self._curves is None or self._curves[0] != results:
+            self._curves = results, self._packed()
+        return self._curves[1]
+
+    def _packed(self) -> bytes:
         parts: list[bytes] = []
         size = 0
 
@@ -487,6 +489,13 @@ def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
     return Spotter(
         model=result.spotter, settings=settings, sensitivity=sensitivity, micro_max_s=micro
     )
+
+
+def _alarms(result: SpotResult) -> tuple[float, float, float] | None:
+    try:
+        return _again(result, None).false_alarms
+    except AumerError:  # the spotter of a plugin, or weights, that are not here now
+        return None
 
 
 def _kept(

@@ -334,15 +334,15 @@ def test_by_mouse(films: Path, serve: Serve, page: Any, motion: Any, tmp_path: P
 
         y = p.timeline()[1] + 35
         _drag(p, x(onset), x(onset - 5), y)
+        p.until(lambda: p.drawn() == onset - 5)  # the frame of what is dragged is shown
         p.until(lambda: p.rows()[1] == [onset - 5, apex, offset])
-        assert p.drawn() == onset - 5  # the frame of what is dragged is shown
         _drag(p, x(offset + 1), x(offset + 9), y)
         p.until(lambda: p.rows()[1] == [onset - 5, apex, offset + 8])
         _drag(p, x(apex), x(apex + 2), y)
         p.until(lambda: p.rows()[1] == [onset - 5, apex + 2, offset + 8])
         middle = (onset - 5 + apex + 2) / 2
-        _drag(p, x(middle), x(middle + 1), y)
-        p.until(lambda: p.rows()[1] == [onset - 4, apex + 3, offset + 9])
+        _drag(p, x(middle), x(middle + 4), y)
+        p.until(lambda: p.rows()[1] == [onset - 1, apex + 6, offset + 12])
         for _ in range(4):  # each drag is one step
             p.click("undo")
         assert p.rows() == before

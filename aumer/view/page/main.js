@@ -182,10 +182,9 @@ async function begin(id) {
 
 function lanes() {
   const own = { name: "in hand", items: sheet.items };
+  // What was begun with stays in sight, too: it says what was changed.
   const others = about.layers
-    .filter((one) => one.id !== begun || sheet.items !== one.expressions)
     .filter((one) => !one.changed || one.accepted)
-    .filter((one) => !(one.id === begun && !sheet.dirty))
     .map((one) => ({ name: one.name, items: one.expressions }));
   if (preview) others.push({ name: `at ${rate(preview.alarms)} a minute`, items: preview.expressions });
   return [own, ...others];

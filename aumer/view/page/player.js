@@ -1,7 +1,8 @@
 // Shows frames by their number. At rest every frame comes from the server, which knows its frames;
-// while it plays, the browser's own player is used where it can play the film, and the time of each
-// frame that it presents says which frame that is. Where it cannot, or is found to present frames
-// at other times, frames come from the server then, too.
+// while it plays, the browser's own player is used where it can play the film. What is drawn then is
+// a copy of the picture that carries its own time (VideoFrame), which says which frame it is: what
+// requestVideoFrameCallback tells may be of the picture before. Where the browser cannot, or is
+// found to present frames at other times, frames come from the server then, too.
 
 const KEPT = 24;
 
@@ -97,9 +98,15 @@ export class Player {
     film.preload = "auto";
     film.playsInline = true;
     try {
-      if (!film.requestVideoFrameCallback) throw new Error("this browser does not tell its frames");
+      if (!film.requestVideoFrameCallback || !window.VideoFrame) {
+        throw new Error("this browser does not tell its frames");
+      }
       const first = new Promise((resolve, reject) => {
-        film.requestVideoFrameCallback((_, meta) => resolve(meta.mediaTime));
+        film.requestVideoFrameCallback(() => {
+          const taken = new VideoFrame(film);
+          resolve(taken.timestamp / 1e6);
+          taken.close();
+        });
         film.addEventListener("error", () => reject(new Error("the browser cannot play this film")));
         setTimeout(() => reject(new Error("the browser shows no frame of this film")), 5000);
       });
@@ -165,9 +172,17 @@ export class Player {
     const seek = (k) => {
       film.currentTime = this.times[k] - this.shift + this.gap(k) / 2;
     };
-    const seen = (_, meta) => {
+    const seen = () => {
       if (!going()) return;
-      const time = meta.mediaTime + this.shift;
+      const taken = new VideoFrame(film);
+      try {
+        present(taken);
+      } finally {
+        taken.close();
+      }
+    };
+    const present = (taken) => {
+      const time = taken.timestamp / 1e6 + this.shift;
       const k = nearest(this.times, time);
       if (Math.abs(this.times[k] - time) > 0.3 * this.gap(k) + 0.002) this.misses++;
       if (this.misses > 3) {
@@ -184,7 +199,7 @@ export class Player {
         return;
       }
       this.frame = k;
-      this.draw(film, k);
+      this.draw(taken, k);
       this.on.frame(k);
     };
     film.onended = () => {
