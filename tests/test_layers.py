@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "learning flow",
         "face motion",
         "spotting recognition simulate results report",
-        "session pipeline classification measure data scoring",
+        "session pipeline classification measure data scoring coders",
         "training bench demo testing view",
         "aumer",  # imports them all, but on first use only
         "cli doctor",

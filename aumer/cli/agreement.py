@@ -45,9 +45,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    from aumer.view.coders import compare
+    from aumer.coders import agreement
 
-    found = compare(
+    found = agreement(
         args.first, args.second, video=args.video, fps=args.fps, end=args.end, iou=args.iou
     )
     if args.json:
@@ -61,7 +61,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def table(found: dict[str, Agreement]) -> str:
-    """What `compare` found, as text."""
+    """What was found, as text."""
     rows: list[tuple[str, ...]] = [
         ("", "kappa", "F1", "both", "first", "second", "onset (s)", "offset (s)")
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
         # Some browsers come back only when they end.
         threading.Thread(target=webbrowser.open, args=(site.address,), daemon=True).start()
-    site.run()
+    # The server hands the interrupt on once it has ended; here it is how one leaves.
+    with contextlib.suppress(KeyboardInterrupt):
+        site.run()
     for one in shown:
         one.frames.close()
     return EXIT_OK

@@ -30,7 +30,7 @@ _WALK = 48
 #: Frames kept that lie before one that was sought: who steps back once does so again.
 _BEFORE = 12
 #: Bytes of frames that are kept.
-_KEPT = 192 << 20
+_KEPT = 64 << 20
 #: How far before a frame a seek aims, in decoder's ms; each is tried where the one before it landed
 #: behind the frame.
 _MARGINS = (400.0, 3000.0, 20000.0)

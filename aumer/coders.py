@@ -1,4 +1,4 @@
-"""Two files of intervals of one video, compared."""
+"""How far two coders of one video agree, by their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from aumer.arguments import number
 from aumer.errors import UsageError
-from aumer.evaluation.agreement import Agreement, agreement
+from aumer.evaluation import agreement as frames
 from aumer.files import StrPath
 from aumer.results import SpotResult
 from aumer.results.annotations import AnnotationFile, moments, of_result, placed, read_any
@@ -17,9 +17,11 @@ from aumer.video import content_digest
 
 #: Frames that two files can be compared over.
 _MOST = 10_000_000
+#: By how much an interval may end after its video: other programs round, or count to its end.
+_LATE_S = 0.25
 
 
-def compare(
+def agreement(
     first: StrPath,
     second: StrPath,
     *,
@@ -27,7 +29,7 @@ def compare(
     fps: float | None = None,
     end: float | None = None,
     iou: float = 0.5,
-) -> dict[str, Agreement]:
+) -> dict[str, frames.Agreement]:
     """How far two coders of one video agree, or a coder and a result.
 
     Args:
@@ -38,7 +40,9 @@ def compare(
         iou: the overlap from which two intervals are of one expression.
 
     Returns:
-        ``all``, ``micro`` and ``macro``; see `aumer.evaluation.agreement`.
+        ``all``, ``micro`` and ``macro``: Cohen's kappa over the frames, counts of intervals with
+        F1, and by how many seconds onsets and offsets of matched ones differ; see
+        `aumer.evaluation.agreement.Agreement`.
 
     Raises:
         UsageError: a file cannot be read; the two are of different editions of the video, or of
@@ -62,13 +66,13 @@ def compare(
             "say; frames of one are not those of the other"
         )
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
-    if late > times[-1] + 1.0:
+    if late > times[-1] + _LATE_S:
         raise UsageError(
             f"an expression ends at {late:.3f} s, and the video at {times[-1]:.3f} s",
             fixes=("give another `end`", "give the `video`"),
         )
     a, b = (moments(placed(file.expressions, times)) for file in read)
-    return agreement(a, b, times, iou=iou)
+    return frames.agreement(a, b, times, iou=iou)
 
 
 def _read(path: StrPath) -> AnnotationFile:
