@@ -95,7 +95,7 @@ class Shown:
     frames: AnyFrame
     fps: float | None = None
     layers: list[Layer] = field(default_factory=list)
-    _curves: tuple[tuple[str, ...], bytes] | None = None
+    _curves: tuple[tuple[str, ...], bytes] | None = field(default=None, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -430,13 +430,12 @@ def _kind(path: Path) -> str:
 
 def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
     """The video that a result or annotations are of: one that is given too, or lies beside it."""
-    found = [video for video in videos if name and video.name == name]
-    found = found or [video for video in videos if not name and video.stem == path.stem]
-    if not found and not name and len(videos) == 1:
-        found = list(videos)
+    found = [video for video in videos if (video.name == name if name else video.stem == path.stem)]
     beside = path.with_name(name) if name and Path(name).name == name else None
     if not found and beside is not None and exists(beside):
         found = [beside]
+    if not found and len(videos) == 1:  # it may have got another name since
+        found = list(videos)
     if not found and not name:
         found = [p for p in sorted(path.parent.glob(f"{_escaped(path.stem)}.*")) if _is_film(p)]
     if len(found) != 1:

@@ -28,6 +28,7 @@ from aumer.types import FaceTrack, VideoInfo
 from aumer.video import content_digest
 from aumer.view.server import Site
 from aumer.view.shown import Shown, gather
+from tests.video.conftest import turn
 from tests.view import film
 
 COUNT = 250
@@ -40,6 +41,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     film.write(folder / "constant.mp4", COUNT)
     film.write(folder / "variable.mp4", COUNT, times_ms=film.uneven(COUNT))
     film.write(folder / "lossless.avi", 120, codec="ffv1")
+    # As a phone held upright records it.
+    turn(film.write(folder / "turned.mp4", 120, turns=1), 90)
     return folder
 
 

@@ -198,7 +198,7 @@ def _drag(p: Page, x0: float, x1: float, y: float) -> None:
     event("mouseReleased", x1)
 
 
-@pytest.mark.parametrize("name", ["constant.mp4", "variable.mp4", "lossless.avi"])
+@pytest.mark.parametrize("name", ["constant.mp4", "variable.mp4", "lossless.avi", "turned.mp4"])
 def test_while_it_plays_too(films: Path, serve: Serve, page: Any, name: str) -> None:
     """What the page says is shown is what is in the picture, whoever decodes it."""
     with serve(films / name) as served:

@@ -405,6 +405,11 @@ def test_what_belongs_to_a_video(films: Path, motion: Any, tmp_path: Path) -> No
     (shown,) = gather([video], fps=None, cache=None)  # found.json is not of its name
     assert shown.layers == []
     shown.frames.close()
+    # A film that got another name is the one that is given.
+    renamed = video.rename(tmp_path / "renamed.mp4")
+    (shown,) = gather([renamed, tmp_path / "found.json"], fps=None, cache=None)
+    assert (shown.path, [one.changed for one in shown.layers]) == (renamed, [False])
+    shown.frames.close()
     result.save(tmp_path / "constant.png")
     for given, message in (
         ("constant.png", "cannot be shown"),

@@ -19,7 +19,7 @@ export class Player {
     this.closed = false;
     canvas.width = about.width;
     canvas.height = about.height;
-    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    this.context = canvas.getContext("2d");
     this.film = null;
     this.shift = 0;
     this.misses = 0;

@@ -4,7 +4,8 @@
 
 import { before, nearest } from "/assets/player.js";
 
-export const KINDS = { micro: "#d55e00", macro: "#0072b2" };
+// Dark enough for white letters, and apart for the color-blind.
+const KINDS = { micro: "#b34a00", macro: "#0062a3" };
 const COLOURS = ["#009e73", "#9c4f96", "#6a6a6a", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
 const RULER = 20;
 const OWN = 30;
@@ -217,10 +218,8 @@ export class Timeline {
       if (x1 < this.left || x0 > this.width) continue;
       const chosen = own && e.id === this.selected;
       const colour = KINDS[e.kind];
-      c.globalAlpha = own ? 1 : 0.75;
       c.fillStyle = colour;
       c.fillRect(x0, y + 2, x1 - x0, height - 4);
-      c.globalAlpha = 1;
       if (own && !e.confirmed && e.score !== null) {
         // What nobody has confirmed is hatched at its foot.
         c.fillStyle = "#ffffff99";
