@@ -397,10 +397,14 @@ def gather(
         videos.setdefault(_video_of(path, name, list(videos)), []).append((path, result))
     kept = None if cache is None else str(cache)
     shown = []
-    for video, files in videos.items():
-        one = Shown(video, AnyFrame(video, fps=fps, cache=kept, progress=progress), fps)
+    for video, given_files in videos.items():
+        files = given_files or list(_beside(video))
+        # Frames and times are those of the result.
+        rates = (r.settings.get("input", {}).get("fps") for _, r in files if r is not None)
+        rate = next(rates, None) if fps is None else fps
+        one = Shown(video, AnyFrame(video, fps=rate, cache=kept, progress=progress), rate)
         named = [path for path, _ in files]
-        for path, result in files or _beside(video):
+        for path, result in files:
             if result is None:
                 one.add_annotations(path)
             else:

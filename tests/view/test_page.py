@@ -391,6 +391,23 @@ def test_a_changed_video_is_said_before_times_are_applied(
             assert len(p.rows()) == count
 
 
+def test_several_videos(films: Path, serve: Serve, page: Any) -> None:
+    with serve(films / "constant.mp4", films / "variable.mp4") as served:
+        p = page(served)
+        p.open()
+        p.go(31)
+        p.keys("m")
+        p.choose("video", "1")  # what is not saved is asked about
+        p.until(lambda: p.run("return document.getElementById('ask').open"))
+        p.click("yes")
+        p.until(lambda: p.run("return document.title").startswith("variable.mp4"))
+        p.until(lambda: p.drawn() == 0)
+        p.go(99)
+        assert p.number() == 99 and p.rows() == []
+        said = p.run("return document.getElementById('clock').textContent")
+        assert said.startswith(f"{served.shown[1].frames.times[99]:.3f} s of")
+
+
 # -- what moves with it ---------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from aumer.errors import UsageError
 from aumer.results import SpotResult
 from aumer.results.annotations import AnnotationFile, of_result
 from aumer.results.exchange import WebVtt, read_annotations
+from aumer.types import Scores, VideoInfo
 from aumer.video import open_video
 from aumer.view.server import Site
 from aumer.view.shown import gather
@@ -437,3 +438,13 @@ def test_a_folder_of_images(tmp_path: Path, serve: Serve) -> None:
     shown.save(asked(entry(onset=1, apex=2, offset=3)))
     assert (tmp_path / "images.anna.annotations").is_file()
     shown.frames.close()
+    # A result knows the rate that it was made with.
+    empty = Scores(np.empty((0, 0), np.float32), *(np.empty(0, t) for t in (float, int, bool)), ())
+    info = VideoInfo("images", "folder", film.WIDTH, film.HEIGHT, 10.0, 5)
+    known = {"content": shown.frames.content}
+    made = {"settings": {"input": {"fps": 10.0}}, "digests": known}
+    SpotResult(info, (), empty, 0.0, "rules", **made).save(tmp_path / "images.json")
+    (again,) = gather([tmp_path / "images.json"], fps=None, cache=None)
+    assert again.frames.times.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [one.changed for one in again.layers] == [False, False]
+    again.frames.close()

@@ -241,16 +241,13 @@ export class Timeline {
         c.lineWidth = 2;
         c.strokeRect(x0 + 0.5, y + 1.5, x1 - x0 - 1, height - 3);
       }
+      // A word that is cut off after two letters says nothing.
+      const from = Math.max(x0, this.left) + 5;
+      const room = Math.min(x1, this.width) - from - 4;
       const text = said(e);
-      if (x1 - x0 > 26 && height >= LANE) {
-        c.save();
-        c.beginPath();
-        c.rect(x0, y, x1 - x0 - 3, height);
-        c.clip();
-        c.fillStyle = "#ffffff";
-        c.fillText(text, Math.max(x0, this.left) + 5, y + height / 2 - (own ? 2 : 0));
-        c.restore();
-      }
+      if (room < Math.min(40, c.measureText(text).width)) continue;
+      c.fillStyle = "#ffffff";
+      c.fillText(short(c, text, room), from, y + height / 2 - (own ? 2 : 0));
     }
   }
 
