@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="the extra `view` is not installed")
-pytest.importorskip("uvicorn", reason="the extra `view` is not installed")
-
 import aumer
 from aumer.results import SpotResult
 from aumer.simulate.features import simulate_features
 from aumer.types import FaceTrack, VideoInfo
 from aumer.video import content_digest
-from aumer.view.server import Site
 from aumer.view.shown import Shown, gather
 from tests.video.conftest import turn
 from tests.view import film
@@ -50,10 +46,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Served:
     """A server at work, and a client that has its cookie."""
 
-    site: Site
+    site: Any
     shown: list[Shown]
     cookie: str = ""
-    opener: Any = field(default=None)
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.site.port}{path}"
@@ -95,6 +90,10 @@ def _opener() -> urllib.request.OpenerDirector:
 
 @contextlib.contextmanager
 def serving(shown: list[Shown]) -> Iterator[Served]:
+    for name in ("starlette", "uvicorn"):
+        pytest.importorskip(name, reason="the extra `view` is not installed")
+    from aumer.view.server import Site
+
     site = Site(shown)
     # uvicorn may set signal handlers in the main thread alone.
     thread = threading.Thread(target=site.run, daemon=True)

@@ -18,7 +18,6 @@ from aumer.results.annotations import AnnotationFile, of_result
 from aumer.results.exchange import WebVtt, read_annotations
 from aumer.types import Scores, VideoInfo
 from aumer.video import open_video
-from aumer.view.server import Site
 from aumer.view.shown import gather
 from tests.view import film
 from tests.view.conftest import COUNT, Serve, Served, result_of
@@ -85,6 +84,9 @@ def test_the_address_gives_a_cookie_and_loses_the_token(films: Path, serve: Serv
 
 
 def test_two_servers_have_other_ports_and_tokens() -> None:
+    pytest.importorskip("starlette", reason="the extra `view` is not installed")
+    from aumer.view.server import Site
+
     one, other = Site([]), Site([])
     assert one.port != other.port and one.token != other.token
     assert len(one.token) >= 43
