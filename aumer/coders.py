@@ -11,7 +11,7 @@ from aumer.errors import UsageError
 from aumer.evaluation import agreement as frames
 from aumer.files import StrPath
 from aumer.results import SpotResult
-from aumer.results.annotations import AnnotationFile, moments, of_result, placed, read_any
+from aumer.results.annotations import AnnotationFile, in_frames, moments, of_result, read_any
 from aumer.types import TimeArray
 from aumer.video import content_digest
 
@@ -52,26 +52,27 @@ def agreement(
     if not 0 < number("iou", iou) <= 1:
         raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")
     read = [_read(path) for path in (first, second)]
-    content = None
+    digests = {file.content for file in read if file.content}
     if video is not None:
         from aumer.data.own import frame_times
 
-        times, content = frame_times(video), content_digest(video)
+        times = frame_times(video)
+        digests.add(content_digest(video) or "")
     else:
         times = _times(read, fps, end)
-    digests = {file.content for file in read if file.content}
-    if len(digests | ({content} if content else set())) > 1:
+    if len(digests) > 1:
         raise UsageError(
             f"{first} and {second} are of different videos, or editions of one, as their digests "
             "say; frames of one are not those of the other"
         )
+    content = next(iter(digests), None) if fps is None else None
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
     if late > times[-1] + _LATE_S:
         raise UsageError(
             f"an expression ends at {late:.3f} s, and the video at {times[-1]:.3f} s",
             fixes=("give another `end`", "give the `video`"),
         )
-    a, b = (moments(placed(file.expressions, times)) for file in read)
+    a, b = (moments(in_frames(file, times, content)[0].expressions) for file in read)
     return frames.agreement(a, b, times, iou=iou)
 
 
@@ -95,4 +96,10 @@ def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> 
             "neither file says how many frames its video has, which kappa counts",
             fixes=("give the `video`", "give `fps` and `end`"),
         )
-    return np.linspace(0.0, known.duration_s, known.frames)
+    # What was saved says the very times of its frames; between them the rate may vary.
+    seconds = {0: 0.0, known.frames - 1: known.duration_s}
+    for e in (e for file in read if file.frames for e in file.expressions):
+        ends = ((e.onset, e.onset_s), (e.apex, e.apex_s), (e.offset, e.offset_s))
+        seconds |= {k: s for k, s in ends if k is not None and s is not None}
+    at = sorted(seconds)
+    return np.interp(np.arange(known.frames), at, [seconds[k] for k in at])

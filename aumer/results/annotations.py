@@ -251,6 +251,26 @@ def placed(expressions: Iterable[Annotated], times: TimeArray) -> tuple[Annotate
     return tuple(found)
 
 
+def in_frames(
+    file: AnnotationFile, times: TimeArray, content: str | None
+) -> tuple[AnnotationFile, bool]:
+    """A file's expressions in frames of a video, and whether it was made for another one.
+
+    Where it was made for this very video its frames count, and else its times: the nearest frames.
+
+    Args:
+        times: (T,) seconds of the video's frames.
+        content: the video's digest.
+    """
+    ours = content is not None and file.content == content
+    fits = all(e.offset is not None and e.offset < len(times) for e in file.expressions)
+    if ours and fits:  # the times of a result are those of its rows, not of its frames
+        found = tuple(timed_by(e, times) for e in file.expressions)
+    else:
+        found = placed(file.expressions, times)
+    return replace(file, expressions=found), file.content is not None and not ours
+
+
 def timed_by(e: Annotated, times: TimeArray) -> Annotated:
     """The same with the times of its frames."""
     assert e.onset is not None and e.offset is not None, "it has frames"

@@ -26,12 +26,11 @@ from aumer.results.annotations import (
     Annotated,
     AnnotationFile,
     expression_of,
+    in_frames,
     moments,
     of_result,
     path_for,
-    placed,
     read_any,
-    timed_by,
 )
 from aumer.results.displacement import by_group, distances
 from aumer.results.exchange import Exchange, annotation_suffixes
@@ -113,9 +112,7 @@ class Shown:
 
     def add_result(self, result: SpotResult, path: Path | None) -> None:
         """Show a result."""
-        content = result.digests.get("content")
-        # Frames of a part of the video are those of the whole.
-        file, changed = self._in_frames(of_result(result), content)
+        file, changed = in_frames(of_result(result), self.frames.times, self.frames.content)
         results = sum(one.result is not None for one in self.layers)
         self.layers.insert(
             results,
@@ -138,20 +135,8 @@ class Shown:
             UsageError: it cannot be read.
         """
         file = read_any(path)
-        file, changed = self._in_frames(file, file.content)
+        file, changed = in_frames(file, self.frames.times, self.frames.content)
         self.layers.append(Layer(f"a{len(self.layers)}", path, file, changed, _revision(path)))
-
-    def _in_frames(self, file: AnnotationFile, content: str | None) -> tuple[AnnotationFile, bool]:
-        """The file's expressions in frames of this video, and whether it is of another one."""
-        changed = content is not None and content != self.frames.content
-        known = content is not None and not changed
-        fits = known and all(
-            e.offset is not None and e.offset < len(self.frames) for e in file.expressions
-        )
-        if fits:  # a result's times are those of its rows
-            exact = tuple(timed_by(e, self.frames.times) for e in file.expressions)
-            return replace(file, expressions=exact), changed
-        return replace(file, expressions=placed(file.expressions, self.frames.times)), changed
 
     def use_kept(self, cache: Path | None) -> None:
         """Take up motion and track of results, where they are kept."""
@@ -276,7 +261,7 @@ class Shown:
             raise UsageError("its motion is not kept: open the video instead of the result")
         spotter = _again(layer.result, sensitivity)
         found = spotter(layer.features)
-        file, _ = self._in_frames(of_result(found), None)
+        file, _ = in_frames(of_result(found), self.frames.times, self.frames.content)
         return {
             "expressions": [_for_page(e) for e in file.expressions],
             "alarms": spotter.false_alarms,
@@ -403,14 +388,14 @@ def gather(
         rates = (r.settings.get("input", {}).get("fps") for _, r in files if r is not None)
         rate = next(rates, None) if fps is None else fps
         one = Shown(video, AnyFrame(video, fps=rate, cache=kept, progress=progress), rate)
-        named = [path for path, _ in files]
+        named = [path.resolve() for path, _ in files]
         for path, result in files:
             if result is None:
                 one.add_annotations(path)
             else:
                 one.add_result(result, path)
         for path in _coders(video):
-            if path not in named and not any(layer.path == path for layer in one.layers):
+            if path.resolve() not in named:
                 one.add_annotations(path)
         one.use_kept(cache)
         shown.append(one)

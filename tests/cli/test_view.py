@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,14 @@ def test_agreement(run: Run, tmp_path: Path, videos: Path) -> None:
         assert run(f"convert {name}.annotations {name}.eaf").code == 0
     assert run("agreement a.eaf b.eaf --fps 25 --end 4").out == ran.out
     assert run("agreement a.eaf b.eaf --video @smile.mp4").code == 2  # it is shorter
+    # Of a variable rate the frames count, whose times the files know.
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.annotations"
+        file = AnnotationFile.load(path)
+        moved = [replace(e, onset_s=e.onset_s / 2) for e in file.expressions]
+        replace(file, expressions=tuple(moved)).save(path, overwrite=True)
+    total = run("agreement a.annotations b.annotations").out.splitlines()[1].split()
+    assert total[2:8] == ["0.667", "1", "1", "0", "+0.040", "|0.040|"]
     other = coder(tmp_path / "other.annotations", (12, 19), content="decaf")
     with pytest.raises(aumer.UsageError, match="of different videos"):
         aumer.agreement(a, other)
