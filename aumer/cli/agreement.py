@@ -74,6 +74,7 @@ def table(found: dict[str, Agreement]) -> str:
         ]
         counts = one.counts
         numbers = [str(n) for n in (counts.tp, counts.fn, counts.fp)]
-        rows.append((name, kappa, f"{counts.f1:.3f}", *numbers, *ends))
+        f1 = f"{counts.f1:.3f}" if counts.tp + counts.fp + counts.fn else "-"  # neither has any
+        rows.append((name, kappa, f1, *numbers, *ends))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join("  ".join(map(str.rjust, row, widths)).rstrip() + "\n" for row in rows)

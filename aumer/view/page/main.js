@@ -548,15 +548,16 @@ async function compare() {
         tr.append(cell);
       }
     };
-    row("th", ["", "κ per frame", "F1", "both", "first alone", "second alone", "onset, mean |Δ|", "offset, mean |Δ|"]);
+    row("th", ["", "κ per frame", "F1", "both", "first alone", "second alone", "onsets apart", "offsets apart"]);
     for (const [name, one] of Object.entries(found)) {
       const ms = (d) => (d.mean_abs === null ? "–" : `${Math.round(1000 * d.mean_abs)} ms`);
       const kappa = one.kappa === null ? "–" : one.kappa.toFixed(2);
-      row("td", [name, kappa, one.f1.toFixed(2), one.tp, one.fn, one.fp, ms(one.onset_s), ms(one.offset_s)]);
+      const f1 = one.tp + one.fp + one.fn ? one.f1.toFixed(2) : "–"; // neither has any
+      row("td", [name, kappa, f1, one.tp, one.fn, one.fp, ms(one.onset_s), ms(one.offset_s)]);
     }
     const note = document.createElement("p");
     note.className = "quiet";
-    note.textContent = "Of what is saved. Intervals are of one expression from an overlap (IoU) of .5 on.";
+    note.textContent = "Of what is saved. Intervals are of one expression from an overlap (IoU) of .5 on; how far apart is in the mean.";
     const wide = document.createElement("div");
     wide.className = "wide";
     wide.append(table);
