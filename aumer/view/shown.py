@@ -481,7 +481,9 @@ def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
 
 def _alarms(result: SpotResult) -> tuple[float, float, float] | None:
     try:
-        return _again(result, None).false_alarms
+        spotter = _again(result, None)
+        # Another network, graph or version would find something else at the same sensitivity.
+        return spotter.false_alarms if spotter.made(result) else None
     except AumerError:  # the spotter of a plugin, or weights, that are not here now
         return None
 

@@ -365,6 +365,26 @@ def test_without_motion_there_is_no_dial(films: Path, serve: Serve, motion: Any)
         assert status == 400 and "motion is not kept" in answer["error"]
 
 
+def test_another_spotters_result_is_not_turned_at(films: Path, serve: Serve, motion: Any) -> None:
+    """Else the slider would show what another network finds, as if it were a sensitivity."""
+    import aumer
+
+    video = films / "constant.mp4"
+    graph = "samm-lv-facs"
+    for given, dial in ((None, True), (graph, False)):
+        found = aumer.spot(motion, graph=given)
+        like = result_of(video, motion)
+        result = replace(
+            like,
+            spotter=found.spotter,
+            settings=found.settings,
+            digests={**found.digests, "content": like.digests["content"]},
+        )
+        with serve(video, result=result) as served:
+            (layer,) = json.loads(served.get("/api/session")[2])["videos"][0]["layers"]
+            assert (layer["alarms"] is not None) == dial
+
+
 def test_two_coders(films: Path, serve: Serve) -> None:
     with serve(films / "constant.mp4") as served:
         saved(served, asked(entry()))

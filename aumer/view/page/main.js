@@ -476,7 +476,7 @@ function dial() {
   $("dial").hidden = !layer;
   $("nodial").textContent = layer
     ? ""
-    : "The motion of this video is not kept here, or its spotter has no sensitivity: open the video itself (aumer view VIDEO).";
+    : "The motion of this video is not kept here, or its spotter has no sensitivity, or is another one by now: open the video itself (aumer view VIDEO).";
   if (!layer) return;
   const [least, now, most] = layer.alarms;
   $("alarms").value = String((100 * Math.log(now / least)) / Math.log(most / least));
