@@ -104,8 +104,13 @@ def ms(seconds: float) -> int:
     return math.floor(seconds * 1000 + 1e-6)
 
 
+def annotation_suffixes() -> tuple[str, ...]:
+    """Those of the formats that hold annotations, whatever else is registered."""
+    return tuple(s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange))
+
+
 def _suffixes() -> str:
-    return ", ".join(s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange))
+    return ", ".join(annotation_suffixes())
 
 
 def tiers(timed: Sequence[Timed]) -> Iterator[tuple[str, list[Timed]]]:
