@@ -18,6 +18,7 @@ _WHERE = {
     "classify": "aumer.classification",
     "features": "aumer.measure",
     "evaluate": "aumer.scoring",
+    "agreement": "aumer.coders",
     "train": "aumer.training.entry",
     "simulate_features": "aumer.simulate.features",
     "simulate_films": "aumer.simulate.films",
@@ -52,6 +53,7 @@ _WHERE = {
 
 if TYPE_CHECKING:
     from aumer.classification import classify
+    from aumer.coders import agreement
     from aumer.config import Settings, load_settings
     from aumer.errors import (
         AumerError,
@@ -109,6 +111,7 @@ __all__ = [
     "UsageError",
     "VideoError",
     "WeightsError",
+    "agreement",
     "classify",
     "evaluate",
     "features",

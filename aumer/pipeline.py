@@ -175,6 +175,18 @@ class Spotter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def false_alarms(self) -> tuple[float, float, float] | None:
+        """See `aumer.spotting.seam.SpotterModel.false_alarms`."""
+        return self._model.false_alarms
+
+    def made(self, result: SpotResult) -> bool:
+        """Whether a result's spotter was this one: its name, weights, graph and constants."""
+        known = self._model.digests.items()
+        return result.spotter == self._model.name and all(
+            result.digests.get(name) == digest for name, digest in known
+        )
+
     def close(self) -> None:
         """Give back what detectors and landmarkers hold; a later video has them made anew."""
         self._trackers.close()

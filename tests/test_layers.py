@@ -28,8 +28,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "learning flow",
         "face motion",
         "spotting recognition simulate results report",
-        "session pipeline classification measure data scoring",
-        "training bench demo testing",
+        "session pipeline classification measure data scoring coders",
+        "training bench demo testing export view",
         "aumer",  # imports them all, but on first use only
         "cli doctor",
         "__main__",

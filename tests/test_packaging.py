@@ -105,6 +105,21 @@ def test_wheel_ships_the_face_networks_with_their_notice(wheel: Path) -> None:
     assert copied.read_text(encoding="utf-8") == notice
 
 
+def test_wheel_ships_the_page(wheel: Path) -> None:
+    """`aumer view` loads nothing from elsewhere."""
+    page = files(wheel / "aumer" / "view" / "page")
+    assert page == files(ROOT / "aumer" / "view" / "page")
+    asked = {
+        name.decode()
+        for content in page.values()
+        for name in re.findall(rb"[\"'](?:https?:/)?/?(?:/assets/)([\w.]+)[\"']", content)
+    }
+    assert asked and asked <= set(page)
+    for name, content in page.items():
+        addresses = set(re.findall(rb"(?:https?:)?//[\w.]+\.\w+", content))
+        assert addresses <= {b"http://www.w3.org"}, name  # a name space, in the icon
+
+
 def test_editable_install_copies_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
     with zipfile.ZipFile(tmp_path / build.build_editable(str(tmp_path))) as archive:

@@ -16,10 +16,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="write results for ELAN, Praat or a player, and annotations from one to another",
         description="Writes the expressions of SOURCE in the format that TARGET's suffix names. "
-        "SOURCE is a result (.json), or annotations: .eaf (ELAN), .textgrid (Praat), .vtt or .srt "
-        "(subtitles), .rttm. A result goes to every format of `aumer spot -o`, annotations to each "
-        "other's. Times keep to a millisecond; what a format cannot hold (frames, probabilities; "
-        "in .rttm the apex) is lost.",
+        "SOURCE is a result (.json), or annotations: .annotations (what `aumer view` saves), .eaf "
+        "(ELAN), .textgrid (Praat), .vtt or .srt (subtitles), .rttm. A result goes to every format "
+        "of `aumer spot -o`, annotations to each other's. Times keep to a millisecond; what a "
+        "format cannot hold (frames, probabilities; in .rttm the apex) is lost.",
     )
     parser.add_argument("source", metavar="SOURCE", help="a result or a file of annotations")
     parser.add_argument("target", metavar="TARGET", help="the file to write")

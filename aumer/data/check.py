@@ -51,6 +51,7 @@ FAULTS: Mapping[str, FaultKind] = {
     "unannotated-video": FaultKind("a video that no row names"),
     "several-videos": FaultKind("one video lies in several places"),
     "unjoinable-row": FaultKind("a row whose frames are not in its video"),
+    "changed-video": FaultKind("annotations were made for another edition of the video"),
     "missing-frames": FaultKind("images are missing between others"),
     "repeated-frames": FaultKind("two images have one number"),
     "unknown-rate": FaultKind("a video whose frame rate is not known"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +24,8 @@ from aumer.types import Annotation
 if TYPE_CHECKING:
     from aumer.data.folders import Media
     from aumer.types import TimeArray
+
+_log = logging.getLogger("aumer")
 
 NAME = "own"
 _TIMES = ("onset", "apex", "offset")
@@ -49,8 +53,10 @@ class Own(JoinedDataSet):
     - if wanted, ``subject`` (else each video is its own), ``fps`` (needed for a folder of images),
       ``n_frames``, ``au`` and ``emotion``.
 
-    What ``aumer spot`` and ``aumer simulate`` write is such a table. A record's name is the video's
-    path below the root.
+    What ``aumer spot`` and ``aumer simulate`` write is such a table. Without one, coders'
+    annotations beside the videos are read, what ``aumer view`` saves and other programs' files
+    (`aumer.results.exchange`), one of each video; then the folder that a video lies in below the
+    root is its subject. A record's name is the video's path below the root.
     """
 
     name: ClassVar[str] = NAME
@@ -66,17 +72,23 @@ class Own(JoinedDataSet):
         """Join the CSV and the videos. A video that the CSV does not name is left out.
 
         Args:
-            table: the table; looked for below the root if not given.
+            table: the table; looked for below the root if not given. Or a file of annotations
+                (.annotations, .eaf, ...), or a pattern of several below the root, such as
+                ``*.anna.annotations``.
 
         Raises:
-            UsageError: `root` is no folder, the table cannot be read, or there are several.
+            UsageError: `root` is no folder, the table cannot be read, or there are several; or
+                two files of annotations are of one video.
             VideoError: a video whose times are needed cannot be read.
         """
         root = checked_root(root)
-        path, faults = find_table(root, _listed, table)
-        read = _read(path)
-        read.tell()
         media = {one.path.relative_to(root).as_posix(): one for one in scan(root)}
+        if coded := _annotation_files(root, table):
+            read, faults = _of_files(root, coded, media)
+        else:
+            path, faults = find_table(root, _listed, table)
+            read = _read(path)
+        read.tell()
         names: dict[str, str] = {}
 
         def named(row: IntervalRow) -> str:
@@ -93,7 +105,7 @@ class Own(JoinedDataSet):
             if relative in rows:
                 found[_key(rows[relative], named)] = one
             elif one.path != root:
-                message = f"{one.path}: no row of {path.name} names it"
+                message = f"{one.path}: no row of {read.path.name} names it"
                 faults.append(Fault("unannotated-video", message, video=relative))
         keys = {_key(row, named): row for row in rows.values()}
         rates = {key: _rate(read, row, found.get(key), clocks) for key, row in keys.items()}
@@ -123,6 +135,92 @@ def _listed(path: Path) -> None:
     """Raise if the file has not the columns of such a table. No row is judged, lest a slip in one
     makes another table be taken."""
     intervals.check_columns(path)
+
+
+def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
+    """Coders' files that `table` names; if it names none, all there are where there is no table."""
+    from aumer.results.annotations import SUFFIX
+    from aumer.results.exchange import annotation_suffixes
+
+    if table is not None:
+        path = Path(table)
+        if path.suffix.lower() in annotation_suffixes() and exists(path):
+            return [path]
+        if "*" in path.name and path.suffix.lower() in annotation_suffixes():
+            if found := sorted(root.glob(f"**/{path.name}")):
+                return found
+            raise UsageError(f"{root}: no file is called {path.name}, here or below")
+        return []
+    found = [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in annotation_suffixes() and not path.name.startswith(".")
+    ]
+    # What was given to other programs is there as aumer's own, too.
+    found = [path for path in found if path.suffix.lower() == SUFFIX] or found
+    tables = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
+    if tables and found:
+        _log.warning(
+            "%s: %d files of annotations are left aside, since there is %s; to use them, name them "
+            "with `table`, such as %s",
+            root,
+            len(found),
+            tables[0].name,
+            f"*{found[0].suffix}",
+        )
+    return [] if tables else found
+
+
+def _of_files(
+    root: Path, paths: Sequence[Path], media: Mapping[str, Media]
+) -> tuple[IntervalTable, list[Fault]]:
+    """Files of annotations as one table, a row for each expression, in their order.
+
+    Frames stand where a file is of this very video, else seconds.
+    """
+    from aumer.results.annotations import read_any
+    from aumer.video import content_digest
+
+    rows: list[IntervalRow] = []
+    faults, whose = [], dict[str, Path]()
+    for path in paths:
+        file = read_any(path)
+        name = _video_of(path, file.video, root, media)
+        if name in whose:
+            raise UsageError(
+                f"{whose[name]} and {path} are both of {name}: say which is meant with `table`, by "
+                "a pattern such as *.anna.annotations (in a training file data.table)"
+            )
+        whose[name] = path
+        one = media.get(name)
+        fps = None
+        if one is not None and one.numbers is not None and file.frames and file.duration_s:
+            fps = (file.frames - 1) / file.duration_s
+        same = one is not None and file.content == content_digest(one.path, fps=fps)
+        if file.content and one is not None and not same:
+            message = (
+                f"{path} was made for another edition of {name}: the video was changed or encoded "
+                "anew since; its times are applied, each to the nearest frame"
+            )
+            faults.append(Fault("changed-video", message, video=name))
+            _log.warning("%s", message)
+        folder = Path(name).parent.as_posix()
+        about = IntervalRow(0, video=name, subject="" if folder == "." else folder, fps=fps)
+        for e in file.expressions:
+            row = replace(about, line=len(rows) + 1, kind=e.kind, label=e.label or "")
+            row = replace(row, onset_s=e.onset_s, apex_s=e.apex_s, offset_s=e.offset_s)
+            rows.append(replace(row, onset=e.onset, apex=e.apex, offset=e.offset) if same else row)
+        if not file.expressions:
+            rows.append(replace(about, line=len(rows) + 1, kind="none"))
+    columns = {role: role for role in ("video", "subject", "kind", "fps", *_TIMES)}
+    return IntervalTable(root, "", tuple(rows), columns, place="expression {}"), faults
+
+
+def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) -> str:
+    """The video below the root that a file of annotations is of."""
+    beside = path.parent.relative_to(root) if path.is_relative_to(root) else Path()
+    name = (beside / (video or path.stem)).as_posix()
+    return intervals.named_like(name, media) or intervals.named_like(Path(name).name, media) or name
 
 
 def _report(table: IntervalTable, nearest: Nearest | None, named: Named) -> TableReport:

@@ -29,8 +29,10 @@ from aumer.recognition.place import Floats as Floats
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Self
 
+    from aumer.learning.portable import Portable
     from aumer.recognition.sequences.inputs import SequenceSettings
 
 _FORMAT = weights.ArrayFormat(
@@ -217,6 +219,19 @@ class Recognizer(ABC):
         """What decides when `fit` ends: ``epochs``, if it counts them; the ``inner_share`` of its
         subjects on which the epoch is chosen, and the ``patience`` in epochs."""
         return {"epochs": None, "patience": 0, "inner_share": 0.0}
+
+    def portable(self) -> Portable | None:
+        """Its network as other programs take it, see `aumer.export`; `None`: it is none.
+
+        Raises:
+            UsageError: it is not fitted.
+        """
+        return None
+
+    def examples(self, subjects: int) -> list[dict[str, Tensor]] | None:
+        """What `portable` reads of simulated clips, three of each of so many subjects, a batch a
+        subject; `None`: it is no network."""
+        return None
 
     @classmethod
     def has_file(cls) -> bool:

@@ -19,6 +19,7 @@ from aumer.foreign import foreign
 from aumer.learning import engine
 from aumer.learning.engine import LearningTask, Loss
 from aumer.learning.machine import Machine
+from aumer.learning.portable import Portable, Shares
 from aumer.learning.settings import LearningSettings
 from aumer.recognition.features import ROI_CENTRES, min_max, occlusion
 from aumer.recognition.seam import (
@@ -32,6 +33,8 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
+from aumer.recognition.sequences.maps import flow_maps_of
+from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
@@ -140,6 +143,27 @@ class StstNetRecognizer(Recognizer):
         fitted(self)
         shares = torch.softmax(self.net(_tensor(inputs)).double(), 1)
         return np.asarray(shares.numpy(), np.float64)
+
+    def portable(self) -> Portable:
+        """See `aumer.recognition.seam.Recognizer`."""
+        fitted(self)
+        (inputs,) = self.examples(1)
+        return Portable(
+            Shares(self.net.eval()),
+            {"x": inputs["x"][:2]},
+            {"x": {0: "batch"}},
+            "probabilities",
+            {
+                "holds": "aumer recogniser ststnet",
+                "x": "flow map (u, v, strain), 28 x 28, each channel from 0 to 1 over the map",
+                "columns": list(self.classes),
+            },
+        )
+
+    def examples(self, subjects: int) -> list[dict[str, Tensor]]:
+        """See `aumer.recognition.seam.Recognizer`."""
+        drawn = (simulated_clips(Simulation(1, 1), seed=seed) for seed in range(subjects))
+        return [{"x": _tensor(flow_maps_of(clips, "farneback").inputs)} for clips in drawn]
 
     def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
         """(12,): see `aumer.recognition.features.occlusion`."""

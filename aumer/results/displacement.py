@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,16 +29,28 @@ def displacement(features: Features) -> dict[str, npt.NDArray[np.float64]]:
         ``brow``, ``nose``, ``mouth`` and ``other``, as far as there are such ROIs: (T,) in pixels
         of the canonical crop, row i after the motion of row i, NaN in invalid rows.
     """
-    distance = np.full((len(features), len(features.rois)), np.nan)
-    for begin, end in runs(features.valid):
-        path = np.cumsum(features.values[begin:end], axis=0, dtype=np.float64)
-        distance[begin:end] = np.hypot(*np.moveaxis(path - _rest(path, features.rate), 2, 0))
-    groups = np.array([group_of(name) for name in features.rois])
+    return by_group(distances(features), features.rois)
+
+
+def by_group(
+    distance: npt.NDArray[np.float64], rois: Sequence[str]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """(T, R) averaged over the ROIs of each group, (T,) by its name."""
+    groups = np.array([group_of(name) for name in rois])
     return {
         group: distance[:, groups == group].mean(axis=1)
         for group in GROUP_COLOURS
         if (groups == group).any()
     }
+
+
+def distances(features: Features) -> npt.NDArray[np.float64]:
+    """(T, R) how far each ROI is from where it rests, as `displacement` has it."""
+    found = np.full((len(features), len(features.rois)), np.nan)
+    for begin, end in runs(features.valid):
+        path = np.cumsum(features.values[begin:end], axis=0, dtype=np.float64)
+        found[begin:end] = np.hypot(*np.moveaxis(path - _rest(path, features.rate), 2, 0))
+    return found
 
 
 def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]:

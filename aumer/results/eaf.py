@@ -153,7 +153,7 @@ class Eaf(Exchange):
                         apex,
                         label,
                         None if score is None else float(score),
-                        said.get(("aus", own)),
+                        aus=said.get(("aus", own)),
                     )
                 )
         return tuple(sorted(found, key=lambda e: (e.onset_s, e.offset_s)))

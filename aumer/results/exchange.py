@@ -14,7 +14,7 @@ import math
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote
@@ -48,7 +48,7 @@ class Timed:
     apex_s: float | None = None
     label: str | None = None
     score: float | None = None
-    aus: str | None = None
+    aus: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -106,8 +106,13 @@ def ms(seconds: float) -> int:
     return math.floor(seconds * 1000 + 1e-6)
 
 
+def annotation_suffixes() -> tuple[str, ...]:
+    """Those of the formats that hold annotations, whatever else is registered."""
+    return tuple(s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange))
+
+
 def _suffixes() -> str:
-    return ", ".join(s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange))
+    return ", ".join(annotation_suffixes())
 
 
 def tiers(timed: Sequence[Timed]) -> Iterator[tuple[str, list[Timed]]]:
@@ -164,7 +169,15 @@ class Exchange(Format):
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
         timed = [
-            Timed(e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, au_text(e.aus) or None)
+            Timed(
+                e.kind,
+                e.onset_s,
+                e.offset_s,
+                e.apex_s,
+                e.label,
+                e.score,
+                aus=au_text(e.aus) or None,
+            )
             for e in result.expressions
         ]
         atomic_write(path, self.text(printable(result.video.name), timed), overwrite=overwrite)
@@ -308,7 +321,7 @@ class TextGrid(Exchange):
                 max(begin, after - 1) / 1000,
                 None if apex is None else apex / 1000,
             )
-            expressions.append(Timed(kind, *times, label, score, aus))
+            expressions.append(Timed(kind, *times, label, score, aus=aus))
         return tuple(sorted(expressions, key=lambda e: (e.onset_s, e.offset_s)))
 
 
@@ -365,4 +378,4 @@ def _cues(lines: Iterable[str]) -> Iterable[Timed]:
         label, score, aus = (json.loads(said[k]) if k in said else None for k in _SAID)
         apex = _seconds(said["apex"]) if "apex" in said else None
         end = round(_seconds(times[2]) - 0.001, 3)
-        yield Timed(cast(Kind, kind), _seconds(times[1]), end, apex, label, score, aus)
+        yield Timed(cast(Kind, kind), _seconds(times[1]), end, apex, label, score, aus=aus)

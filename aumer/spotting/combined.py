@@ -115,6 +115,12 @@ class CombinedSpotter(SpotterModel):
         return self._settings.sensitivity
 
     @property
+    def false_alarms(self) -> tuple[float, float, float]:
+        """As they were measured of the judge."""
+        rates = [rate for _, rate in self._judge.false_alarms]
+        return min(rates), self._judge.alarms(self._threshold), max(rates)
+
+    @property
     def threshold(self) -> float:
         """The judge's, a probability."""
         return self._threshold

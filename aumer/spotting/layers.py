@@ -31,6 +31,12 @@ _KRONECKER_NODES = 24
 _NODES_AT_ONCE = 65536
 
 
+def exporting() -> bool:
+    """Whether what runs is written down for another program: no branch may hang on numbers."""
+    tracing: bool = torch._C._get_tracing_state() is not None
+    return torch.compiler.is_compiling() or tracing
+
+
 class Adjacency(nn.Module):
     """The matrix that graph layers read: a fixed prior, and where asked a learned correction.
 

@@ -23,10 +23,11 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
-from aumer.spotting.channels import CHANNELS
+from aumer.learning.portable import Portable
+from aumer.spotting.channels import CHANNELS, classes
 from aumer.spotting.decode import probabilities
 from aumer.spotting.interface import Architecture
-from aumer.types import Features, FloatArray, Scores
+from aumer.types import KINDS, Features, FloatArray, Scores
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -153,6 +154,37 @@ class SpottingNetwork(nn.Module, ABC):
         values[~features.valid] = np.nan
         return Scores(values, features.times, features.frames, features.valid, CHANNELS)
 
+    def portable(self) -> Portable:
+        """The network from inputs to the ten tracks, as other programs take it; see `aumer.export`.
+
+        Shapes:
+            x (batch, rows, N, 2) float32 as `Architecture.inputs` makes it; valid (batch, rows)
+            bool; returns (batch, rows, 10).
+        """
+        nodes = (*self.graph.rois, *self.config.beside)
+        # Of its own generator: what is drawn here must not move the caller's random numbers.
+        generator = torch.Generator().manual_seed(0)
+        shape = (2, 2 * self.half_width + 90, len(nodes), 2)
+        valid = torch.ones(shape[:2], dtype=torch.bool)
+        valid[0, 40:50] = False
+        return Portable(
+            _Tracks(self.eval().to("cpu")),
+            {"x": 0.01 * torch.randn(shape, generator=generator), "valid": valid},
+            {"x": {0: "batch", 1: "rows"}, "valid": {0: "batch", 1: "rows"}},
+            "scores",
+            {
+                "holds": "aumer spotting network",
+                "nodes": list(nodes),
+                "x": "motion of each node from one row to the next, to the right and down, in "
+                "outer-eye distances (eyelids alike, head in radians); 0 where not valid",
+                "columns": list(CHANNELS),
+                "rows_per_second": self.config.rate,
+                "rows_of_context": self.half_width,
+                "config": self.config.to_dict(),
+                "graph_digest": self.graph.digest,
+            },
+        )
+
     def _check(self, features: Features, chunk_s: float | None) -> None:
         if features.rois != self.graph.rois:
             raise UsageError(
@@ -220,6 +252,24 @@ class SpottingNetwork(nn.Module, ABC):
         weights.fill(net, state, f"{path} holds other weights than its network has")
         net.card = card
         return net.eval()
+
+
+class _Tracks(nn.Module):
+    """A network's logits as `aumer.spotting.decode.probabilities` has them."""
+
+    def __init__(self, net: SpottingNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        logits = self.net(x, valid)
+        tracks = list(torch.sigmoid(logits).unbind(-1))
+        for kind in KINDS:
+            three = classes(kind)
+            shares = torch.softmax(torch.stack([logits[..., k] for k in three], -1), -1)
+            for place, k in enumerate(three):
+                tracks[k] = shares[..., place]
+        return torch.stack(tracks, -1)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -36,7 +36,16 @@ from aumer.config import RuleSettings, Settings
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
-from aumer.spotting.noise import DURATION_BIAS_S, NORMAL, Followed, duration_sd, factor, followed
+from aumer.spotting.noise import (
+    DURATION_BIAS_S,
+    FALSE_ALARMS,
+    NORMAL,
+    Followed,
+    duration_sd,
+    factor,
+    false_alarms,
+    followed,
+)
 from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, FloatArray, Moment, Scores
 
@@ -139,6 +148,12 @@ class RuleSpotter(SpotterModel):
     def sensitivity(self) -> str:
         """What its threshold was set by."""
         return self._settings.sensitivity
+
+    @property
+    def false_alarms(self) -> tuple[float, float, float]:
+        """As they were measured of the rules."""
+        rates = [rate for _, rate in FALSE_ALARMS]
+        return min(rates), false_alarms(self._factor), max(rates)
 
     @property
     def threshold(self) -> float:

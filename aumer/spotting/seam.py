@@ -107,6 +107,12 @@ class SpotterModel(ABC):
         return None
 
     @property
+    def false_alarms(self) -> tuple[float, float, float] | None:
+        """False alarms a minute of rest: the fewest that can be asked for, what was measured at the
+        sensitivity in force, and the most; None where nobody measured any."""
+        return None
+
+    @property
     def threshold(self) -> float | None:
         """The least score, in [0, 1], of an expression that it gives; None where there is none."""
         return None
@@ -248,6 +254,10 @@ class _Given(SpotterModel):
     @property
     def sensitivity(self) -> str | None:
         return self._part.sensitivity if "sensitivity" in self._offers else None
+
+    @property
+    def false_alarms(self) -> tuple[float, float, float] | None:
+        return self._part.false_alarms if "false_alarms" in self._offers else None
 
     @property
     def digests(self) -> Mapping[str, str]:

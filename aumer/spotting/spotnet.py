@@ -19,7 +19,7 @@ from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.layers import Adjacency, graph_layer, multi_scale_motion
+from aumer.spotting.layers import Adjacency, exporting, graph_layer, multi_scale_motion
 from aumer.spotting.net import SpottingNetwork, like
 from aumer.spotting.net_config import SIGNS, NetConfig
 
@@ -161,7 +161,7 @@ class SpotNet(SpottingNetwork):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """As `SpottingNetwork.forward`."""
-        if valid is not None and bool(valid.all()):
+        if valid is not None and not exporting() and bool(valid.all()):
             valid = None
         x = self.normalised(x, valid)
         x = multi_scale_motion(x, self.config.motion_rows)

@@ -3,7 +3,7 @@
 A column is known by its name, however it is spaced and capitalised; what a name means is in
 `COLUMNS`, and nothing else is guessed: frames and seconds have columns of their own. Files are text
 tables and workbooks as `aumer.tables.cells` reads them, and JSON: ``{"rows": [...]}`` with the same
-names, or what ``aumer spot`` writes.
+names, or what ``aumer spot`` and ``aumer view`` write.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ _OURS = (
     *("micro_probability", "limit", "spotter", "row"),  # results
     *("event", "confidence", "note", "release_s", "intensity", "displacement", "rate"),  # simulator
     *("input", "status", "reason", "coverage", "micro", "macro"),  # lists of inputs
+    *("id", "comment", "confirmed"),  # coders' annotations
 )
 _ROLES = {plain(name): role for role, names in COLUMNS.items() for name in names}
 _QUIET = frozenset(map(plain, _OURS))
@@ -226,7 +227,7 @@ def check_columns(path: StrPath) -> None:
 
 def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _Lines:
     """The lines of the one sheet that has the columns."""
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() in (".json", ".annotations"):
         candidates = [_of_json(path)]
     else:
         candidates = [found for one in sheets(path) if (found := _Lines.of(one))]
@@ -620,6 +621,9 @@ def _rows_of(path: Path, document: Any) -> list[dict[str, Any]]:
         name = "expressions"
         if isinstance(document.get("video"), dict):
             video = {"video": document["video"].get("name")}
+        # A coder who leaves a video empty says so of it.
+        if document.get("schema") == "aumer.annotations" and document["expressions"] == []:
+            return [{**video, "kind": "none", "onset": None, "offset": None}]
     rows = document.get(name) if isinstance(document, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{path}: needs an object with a list {name!r} of objects")

@@ -122,9 +122,34 @@ class FileSource:
     def _image(self, time_s: float) -> ImageArray:
         image = retrieved(self._capture, str(self._path))
         self._watch.see(time_s, image)
+        return self._squared(image)
+
+    def _squared(self, image: ImageArray) -> ImageArray:
         if self._square is not None:
             image = np.asarray(cv2.resize(image, self._square, interpolation=cv2.INTER_CUBIC))
         return image
+
+    # What `aumer.video.access` goes about with. A decoder's own times are no frame's time, but they
+    # tell its frames apart.
+
+    @property
+    def position_ms(self) -> float:
+        """The decoder's own time of the frame where it stands."""
+        return float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+
+    def jump(self, position_ms: float) -> bool:
+        """Go somewhere near a time of the decoder's; whether there is a frame at all."""
+        with quiet():
+            self._capture.set(cv2.CAP_PROP_POS_MSEC, position_ms)
+            return self._capture.grab()
+
+    def step(self) -> bool:
+        """Go to the next frame; whether there is one."""
+        return any(self._capture.grab() for _ in range(_TRIES))
+
+    def here(self) -> ImageArray:
+        """The frame where it stands, as `frames` gives it."""
+        return self._squared(retrieved(self._capture, str(self._path)))
 
     @property
     def _tracks(self) -> tuple[Track, ...]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "config show": "",
     "bench run": "sim-casme-sq --data x",
     "train": "run.toml",
+    "view": "@still.avi",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,11 +26,14 @@ from aumer.data.megc2019 import Megc2019, action_units
 from aumer.data.report import DataReport, Fault, TableReport
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
+from aumer.results.annotations import Annotated, AnnotationFile
+from aumer.results.exchange import Timed, WebVtt
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
 from aumer.tables.cells import read
 from aumer.testing import DataSetSuite
 from aumer.types import Annotation, VideoRecord
+from aumer.video import content_digest
 
 Find = Callable[[str], Path]
 
@@ -475,6 +478,54 @@ def test_own_in_seconds(tmp_path: Path) -> None:
     assert [(x.onset, x.apex, x.offset) for x in a.annotations] == [(2, 5, 10)]
     assert [(x.onset, x.apex, x.offset) for x in b.annotations] == [(1, None, 6)]
     assert (a.subject, b.subject) == ("a.avi", "b")  # nobody said who
+
+
+def coded(path: Path, video: Path, coder: str, found: Sequence[Annotated]) -> None:
+    file = AnnotationFile(video.name, content=content_digest(video), frames=30, duration_s=1.45)
+    file.changed(found, coder).save(path)
+
+
+def test_own_by_files_of_annotations(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What `aumer view` saved is trained on as it is; other programs' files, too."""
+    (tmp_path / "bert").mkdir()
+    film(tmp_path / "a.avi", 30, fps=20.0)
+    film(tmp_path / "bert" / "b.avi", 30, fps=20.0)
+    film(tmp_path / "bert" / "c.avi", 30, fps=20.0)
+    # Its frames count, where it is of this video; its times are another's on purpose.
+    found = [Annotated("micro", 9.0, 9.2, None, "joy", None, "e1", 3, None, 9)]
+    coded(tmp_path / "a.avi.ann.annotations", tmp_path / "a.avi", "Ann", found)
+    coded(tmp_path / "bert" / "c.avi.ann.annotations", tmp_path / "bert" / "c.avi", "Ann", [])
+    times = [Timed("macro", 0.11, 0.5, 0.24)]
+    text = WebVtt().text("b.avi", times)
+    (tmp_path / "bert" / "b.vtt").write_text(text)
+    with pytest.raises(UsageError, match="no file is called"):
+        load("own", tmp_path, table="*.nobody.annotations")
+    a, b = load("own", tmp_path).records()  # aumer's own alone, where there are some
+    assert [(r.subject, r.name) for r in (a, b)] == [("a.avi", "a.avi"), ("bert", "bert/c.avi")]
+    assert [(x.onset, x.apex, x.offset, x.emotion) for x in a.annotations] == [(3, None, 9, "joy")]
+    assert b.annotations == ()  # looked through, and empty
+    (only,) = load("own", tmp_path, table="*.vtt").records()
+    assert [(x.kind, x.onset, x.apex, x.offset) for x in only.annotations] == [("macro", 2, 5, 10)]
+    (named,) = load("own", tmp_path, table=tmp_path / "bert" / "b.vtt").records()
+    assert named == only
+    assert not caplog.records
+
+    # Of another edition of the video the times count, and it is told.
+    film(tmp_path / "a.avi", 40, fps=20.0)
+    again = load("own", tmp_path, table="*.ann.annotations")
+    assert [x.onset for x in again.records()[0].annotations] == [39]
+    assert [f.code for f in again.report.faults if f.video == "a.avi"] == ["changed-video"]
+    assert "another edition of a.avi" in caplog.text
+
+    coded(tmp_path / "a.avi.bob.annotations", tmp_path / "a.avi", "Bob", found)
+    with pytest.raises(UsageError, match=r"both of a\.avi: say which is meant"):
+        load("own", tmp_path)
+    assert load("own", tmp_path, table="*.bob.annotations").records()[0].annotations
+    caplog.clear()
+    (tmp_path / "t.csv").write_text("file,kind,onset,offset\na.avi,micro,1,2\n")
+    assert [x.onset for x in load("own", tmp_path).records()[0].annotations] == [1]
+    assert "4 files of annotations are left aside" not in caplog.text
+    assert "3 files of annotations are left aside, since there is t.csv" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ UNITS = st.none() | st.sampled_from(["12", "6+L12", "R2"])
 def timed(draw: st.DrawFn) -> Timed:
     onset, apex, offset = sorted(draw(st.floats(0, 7300)) for _ in range(3))
     kind, score = draw(st.sampled_from(KINDS)), draw(st.floats(0, 1))
-    return Timed(kind, onset, offset, apex, draw(LABELS), score, draw(UNITS))
+    return Timed(kind, onset, offset, apex, draw(LABELS), score, aus=draw(UNITS))
 
 
 @pytest.mark.parametrize("kind", [SubRip(), WebVtt(), Rttm()], ids=lambda k: type(k).__name__)

@@ -61,6 +61,7 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
         ".pdf": b"%PDF",
         ".svg": b"<?xml",
         ".html": b"<!DOCTYPE html>",
+        ".annotations": b'{\n "schema": "aumer.annotations"',
         ".eaf": b"<?xml",
         ".vtt": b"WEBVTT\n",
         ".srt": b"1\n00:",

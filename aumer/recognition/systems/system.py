@@ -22,6 +22,7 @@ from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.learning.machine import device_named, device_of
+from aumer.learning.portable import Portable, Shares
 from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.seam import (
     Callback,
@@ -35,6 +36,7 @@ from aumer.recognition.seam import (
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
+from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.sequences.windows import Window, WindowPlace, balanced_places
 from aumer.recognition.systems.precision import (
     Precision,
@@ -269,6 +271,38 @@ class SequenceSystem(Recognizer, Generic[C]):
                 round_activations(net)
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made
+
+    def portable(self) -> Portable:
+        """See `aumer.recognition.seam.Recognizer`."""
+        fitted(self)
+        assert self.net is not None
+        (inputs,) = self.examples(1)
+        return Portable(
+            Shares(self.net.to("cpu").eval()),
+            {name: x[:2] for name, x in inputs.items()},
+            {name: {0: "batch"} for name in inputs},
+            "probabilities",
+            {
+                "holds": f"aumer recogniser {self.name}",
+                "columns": list(self.classes),
+                "config": strict.plain(self.config),
+                "clips": settings_table(self.inputs),
+            },
+        )
+
+    def examples(self, subjects: int) -> list[dict[str, Tensor]]:
+        """See `aumer.recognition.seam.Recognizer`."""
+        size = self.inputs.size
+        drawn = [
+            simulated_clips(Simulation(subjects=1, per_class=1, size=size), seed=seed)
+            for seed in range(subjects)
+        ]
+        found = []
+        for clips in drawn:
+            places = self.places(clips.inputs)
+            samples = [(place.clip, place.start) for place in places]
+            found.append(_ClipMaterial(self, clips).load(samples, None))
+        return found
 
     @torch.no_grad()
     def _run(self, clips: Sequence[ClipSequence], *, embed: bool) -> Tensor:

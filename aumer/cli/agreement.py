@@ -1,0 +1,80 @@
+"""`aumer agreement`: two coders of one video compared."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.cli.options import IOU, POSITIVE
+from aumer.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from aumer.evaluation.agreement import Agreement
+
+_EPILOG = """\
+FIRST and SECOND are annotations (.annotations, .eaf, .textgrid, ...) or results (.json). Frames and
+length are the video's; a file of `aumer view` knows them, else give --video, or --fps and --end.
+
+Printed are, of all expressions and of each kind: Cohen's kappa over the frames (micro, macro or
+neither), F1 of the intervals, matched one to one where they overlap by --iou or more, how many both
+have and each alone, and by how much onsets and offsets of the matched ones differ in the mean,
+SECOND less FIRST and without their signs.
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``agreement`` to the command's parsers."""
+    parser = commands.add_parser(
+        "agreement",
+        parents=[common],
+        help="compare two coders' annotations of one video",
+        description="Says how far two coders of one video agree.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("first", metavar="FIRST", help="a coder's file, or a result")
+    add("second", metavar="SECOND", help="another one's")
+    add("--video", metavar="FILE", help="the video: whose frames and length are meant")
+    add("--fps", type=POSITIVE, metavar="N", help="frames per second, where there is no video")
+    add("--end", type=POSITIVE, metavar="S", help="length in seconds, where there is no video")
+    add("--iou", type=IOU, default=0.5, metavar="X", help="overlap of a pair (default: 0.5)")
+    add("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    from aumer.coders import agreement
+
+    found = agreement(
+        args.first, args.second, video=args.video, fps=args.fps, end=args.end, iou=args.iou
+    )
+    if args.json:
+        import json
+
+        text = json.dumps({name: one.to_dict() for name, one in found.items()}, indent=1)
+        console.data(f"{text}\n")
+    else:
+        console.data(table(found))
+    return EXIT_OK
+
+
+def table(found: dict[str, Agreement]) -> str:
+    """What was found, as text."""
+    rows: list[tuple[str, ...]] = [
+        ("", "kappa", "F1", "both", "first", "second", "onset (s)", "offset (s)")
+    ]
+    for name, one in found.items():
+        d = one.to_dict()
+        kappa = "-" if one.kappa is None else f"{one.kappa:.3f}"
+        ends = [
+            "-" if d[end]["mean"] is None else f"{d[end]['mean']:+.3f} |{d[end]['mean_abs']:.3f}|"
+            for end in ("onset_s", "offset_s")
+        ]
+        counts = one.counts
+        numbers = [str(n) for n in (counts.tp, counts.fn, counts.fp)]
+        f1 = f"{counts.f1:.3f}" if counts.tp + counts.fp + counts.fn else "-"  # neither has any
+        rows.append((name, kappa, f1, *numbers, *ends))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join("  ".join(map(str.rjust, row, widths)).rstrip() + "\n" for row in rows)

@@ -1,0 +1,87 @@
+"""`aumer export`: a trained network for other programs, beside the network itself."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from aumer.export import Report
+
+_PRECISIONS = ("single", "half", "int8")
+_EPILOG = """\
+outputs:
+  net.onnx          for onnxruntime and others; needs `pip install "aumer[export]"`
+  net.pt            TorchScript (single or half)
+  net.safetensors   aumer's own, of a recogniser of sequences in half or int8
+
+A whole-precision file is written only if its numbers are those of the network within 1e-5. What the
+inputs are, and the columns of the output, stands in the file: `metadata_props` of ONNX, the extra
+file aumer.json of TorchScript. What comes before, the motion or the aligned faces, is aumer's.
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``export`` to the command's parsers."""
+    parser = commands.add_parser(
+        "export",
+        parents=[common],
+        help="write a trained network as ONNX or TorchScript, or in fewer bits",
+        description="Writes a trained network for other programs, and prints its size, time and "
+        "numbers beside the network's own.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("weights", metavar="WEIGHTS", help="a file of `aumer train`, or network: what ships")
+    add("-o", "--output", required=True, metavar="PATH", help="see below")
+    add(
+        "--precision",
+        choices=_PRECISIONS,
+        default="single",
+        help="of the numbers: 32 bits (default), 16, or weights of 8",
+    )
+    add(
+        "--evaluate",
+        type=int,
+        default=0,
+        metavar="N",
+        help="compare on N simulated subjects, too: F1 of a spotting network, agreement of a "
+        "recogniser's labels",
+    )
+    add("--overwrite", action="store_true", help="replace an existing file")
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    from aumer.export import export
+
+    report = export(
+        args.weights,
+        args.output,
+        precision=args.precision,
+        evaluate=args.evaluate,
+        overwrite=args.overwrite,
+    )
+    console.data(table(report))
+    console.note(f"{report.made.path}: written; times are of {report.per}, here")
+    return EXIT_OK
+
+
+def table(report: Report) -> str:
+    """The network and the file, a line each."""
+    rows = [["", "precision", "bytes", "ms", "largest difference"]]
+    for one in (report.original, report.made):
+        numbers = f"{one.size:,}", f"{one.milliseconds:.2f}", f"{one.difference:.1e}"
+        rows.append([one.path, one.precision, *numbers])
+    if report.made.score is not None:
+        rows[0].append(report.what)
+        for row, one in zip(rows[1:], (report.original, report.made), strict=True):
+            row.append(f"{one.score:.3f}")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join(
+        f"{row[0]:<{widths[0]}}  {'  '.join(map(str.rjust, row[1:], widths[1:]))}\n" for row in rows
+    )

@@ -1,0 +1,129 @@
+"""`aumer view`: look at results beside the video, and correct them, in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.cli.options import (
+    add_cache,
+    add_fps,
+    add_sensitivity,
+    add_settings,
+    cache_folder,
+    read_settings,
+)
+from aumer.errors import EXIT_OK, NoFaceError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aumer.view.shown import Shown
+
+_EPILOG = """\
+INPUT is a video (or, with --fps, a folder of images), a result of `aumer spot` (.json), or
+annotations (.annotations, .eaf, ...). Give several to see them together: two coders' files of one
+video are compared. Of a video, NAME.json and coders' annotations beside it are shown, too; where
+there is no result, it is spotted now, and its motion kept for the next time.
+
+A page of its own opens in the browser; nothing leaves this machine, and only the address that is
+printed gets in. What is corrected there is saved as VIDEO.CODER.annotations beside the video, never
+over a result. `aumer train` and `aumer bench` take that file, `aumer convert` gives it to ELAN, and
+`aumer agreement` compares two. Press ? on the page for the keys. Ctrl-C ends it.
+"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``view`` to the command's parsers."""
+    parser = commands.add_parser(
+        "view",
+        parents=[common],
+        help="look at results beside the video, and correct them, in the browser",
+        description="Shows videos with face, curves and intervals, moving together, and lets them "
+        "be corrected.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="video, result or annotations")
+    add("--no-browser", action="store_true", help="print the address, and open nothing")
+    add("--no-spot", action="store_true", help="show a video without a result as it is")
+    add("--model", metavar="NAME", help="spotter for a video without a result, as of `aumer spot`")
+    add_sensitivity(parser)
+    add_fps(parser)
+    add_settings(parser, several=True)
+    add_cache(parser)
+    parser.set_defaults(run=_run, parser=parser)
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    require_starlette()
+    settings = read_settings(args)
+    cache = cache_folder(args)
+
+    from aumer.view.shown import gather
+
+    console.start("reading the times of the frames")
+    shown = gather(args.inputs, fps=args.fps, cache=cache, progress=console.progress)
+    console.finish()
+    for one in shown:
+        if not args.no_spot and all(layer.result is None for layer in one.layers):
+            _spot(one, args, settings, cache, console)
+
+    for one in shown:
+        one.data()  # so that the page has not to wait for it
+
+    from aumer.view.server import Site
+
+    site = Site(shown)
+    console.data(f"{site.address}\n")
+    console.note("Ctrl-C ends it")
+    if not args.no_browser:
+        import webbrowser
+
+        # Some browsers come back only when they end.
+        threading.Thread(target=webbrowser.open, args=(site.address,), daemon=True).start()
+    # The server hands the interrupt on once it has ended; here it is how one leaves.
+    with contextlib.suppress(KeyboardInterrupt):
+        site.run()
+    for one in shown:
+        one.frames.close()
+    return EXIT_OK
+
+
+def require_starlette() -> None:
+    """Raises UsageError: the extra `view` is not installed."""
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f'the page needs {error.name}, an extra: pip install "aumer[view]"'
+        ) from error
+
+
+def _spot(
+    one: Shown, args: argparse.Namespace, settings: Any, cache: Path | None, console: Console
+) -> None:
+    """Spot in a video that has no result."""
+    from aumer.cli.batch import options_given
+    from aumer.pipeline import Spotter
+
+    console.start(f"spotting in {one.name}")
+    try:
+        with Spotter(settings=settings, **options_given(args, "model", "sensitivity")) as spotter:
+            found = spotter.each_face(
+                one.path, fps=args.fps, cache=cache, progress=console.progress
+            )
+    except NoFaceError as error:  # there is a video to be looked at all the same
+        console.finish()
+        console.note(f"{one.name} is shown without a result: {console.worded(error)}")
+        return
+    finally:
+        console.finish()
+    for result in found:
+        one.add_result(result, None)
+        console.notes(one.name, result.notes)

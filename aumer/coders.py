@@ -1,0 +1,105 @@
+"""How far two coders of one video agree, by their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from aumer.arguments import number
+from aumer.errors import UsageError
+from aumer.evaluation import agreement as frames
+from aumer.files import StrPath
+from aumer.results import SpotResult
+from aumer.results.annotations import AnnotationFile, in_frames, moments, of_result, read_any
+from aumer.types import TimeArray
+from aumer.video import content_digest
+
+#: Frames that two files can be compared over.
+_MOST = 10_000_000
+#: By how much an interval may end after its video: other programs round, or count to its end.
+_LATE_S = 0.25
+
+
+def agreement(
+    first: StrPath,
+    second: StrPath,
+    *,
+    video: StrPath | None = None,
+    fps: float | None = None,
+    end: float | None = None,
+    iou: float = 0.5,
+) -> dict[str, frames.Agreement]:
+    """How far two coders of one video agree, or a coder and a result.
+
+    Args:
+        first, second: annotations of any format, or results.
+        video: whose frames and length are meant.
+        fps, end: in place of the video: frames per second, and its length in seconds. Files of
+            `aumer view` know both.
+        iou: the overlap from which two intervals are of one expression.
+
+    Returns:
+        ``all``, ``micro`` and ``macro``: Cohen's kappa over the frames, counts of intervals with
+        F1, and by how many seconds onsets and offsets of matched ones differ; see
+        `aumer.evaluation.agreement.Agreement`.
+
+    Raises:
+        UsageError: a file cannot be read; the two are of different editions of the video, or of
+            another one than `video`; or frames and length are not known.
+        VideoError: the video cannot be read.
+    """
+    if not 0 < number("iou", iou) <= 1:
+        raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")
+    read = [_read(path) for path in (first, second)]
+    digests = {file.content for file in read if file.content}
+    if video is not None:
+        from aumer.data.own import frame_times
+
+        times = frame_times(video)
+        digests.add(content_digest(video) or "")
+    else:
+        times = _times(read, fps, end)
+    if len(digests) > 1:
+        raise UsageError(
+            f"{first} and {second} are of different videos, or editions of one, as their digests "
+            "say; frames of one are not those of the other"
+        )
+    content = next(iter(digests), None) if fps is None else None
+    late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
+    if late > times[-1] + _LATE_S:
+        raise UsageError(
+            f"an expression ends at {late:.3f} s, and the video at {times[-1]:.3f} s",
+            fixes=("give another `end`", "give the `video`"),
+        )
+    a, b = (moments(in_frames(file, times, content)[0].expressions) for file in read)
+    return frames.agreement(a, b, times, iou=iou)
+
+
+def _read(path: StrPath) -> AnnotationFile:
+    if Path(path).suffix.lower() == ".json":
+        return of_result(SpotResult.load(path))
+    return read_any(path)
+
+
+def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> TimeArray:
+    known = next((f for f in read if f.frames and f.duration_s is not None), None)
+    if fps is not None and end is not None:
+        count = round(number("end", end) * number("fps", fps))
+        if not 1 <= count <= _MOST:
+            raise UsageError(
+                f"`fps` times `end` must be from 1 to {_MOST} frames; found {fps:g} times {end:g}"
+            )
+        return np.arange(count) / fps
+    if known is None or known.frames is None or known.duration_s is None:
+        raise UsageError(
+            "neither file says how many frames its video has, which kappa counts",
+            fixes=("give the `video`", "give `fps` and `end`"),
+        )
+    # What was saved says the very times of its frames; between them the rate may vary.
+    seconds = {0: 0.0, known.frames - 1: known.duration_s}
+    for e in (e for file in read if file.frames for e in file.expressions):
+        ends = ((e.onset, e.onset_s), (e.apex, e.apex_s), (e.offset, e.offset_s))
+        seconds |= {k: s for k, s in ends if k is not None and s is not None}
+    at = sorted(seconds)
+    return np.interp(np.arange(known.frames), at, [seconds[k] for k in at])

@@ -1,0 +1,118 @@
+"""How far two coders of one video agree: frame by frame, interval by interval, and about onsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from aumer.evaluation.matching import match
+from aumer.types import KINDS, Counts, IntArray, Interval, Kind, TimeArray
+
+#: An interval of a kind, as a coder set it.
+Coded = tuple[Kind, Interval]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of one kind, or of both together.
+
+    Attributes:
+        kappa: Cohen's kappa over the video's frames: 1 is full agreement, 0 what chance gives.
+            None where chance alone would agree fully: both leave all frames empty.
+        frames: share of the frames about which they agree.
+        counts: intervals of both (`tp`), of the second alone (`fp`), of the first alone (`fn`),
+            matched one to one; of both kinds together only where the kind is the same.
+        onset_s, offset_s: second less first of every matched pair, in seconds.
+    """
+
+    kappa: float | None
+    frames: float
+    counts: Counts
+    onset_s: tuple[float, ...]
+    offset_s: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with f1, and of the differences the mean, the mean of what they are without
+        their sign, and the largest."""
+        return {
+            "kappa": self.kappa,
+            "frames": self.frames,
+            **asdict(self.counts),
+            "f1": self.counts.f1,
+            **{name: _summary(getattr(self, name)) for name in ("onset_s", "offset_s")},
+        }
+
+
+def agreement(
+    first: Sequence[Coded], second: Sequence[Coded], times: TimeArray, *, iou: float = 0.5
+) -> dict[str, Agreement]:
+    """Two coders' intervals of one video compared.
+
+    A frame is micro, macro or neither; one that is in intervals of both kinds is micro, since it is
+    the rarer and lies within the other. Which coder is the first changes signs alone.
+
+    Args:
+        times: (T,) seconds of the video's frames.
+        iou: the overlap that makes a pair.
+
+    Returns:
+        ``all``, ``micro`` and ``macro``.
+
+    Raises:
+        ValueError: an interval beyond the frames, no frame, or `iou` is not in (0, 1].
+    """
+    if not len(times):
+        raise ValueError("agreement needs a video with frames")
+    if beyond := [i for _, i in (*first, *second) if i.offset >= len(times)]:
+        raise ValueError(f"{beyond[0]} lies beyond the {len(times)} frames")
+    coded = [_frames(one, len(times)) for one in (first, second)]
+    found = {}
+    for name, kinds in (("all", KINDS), *((k, (k,)) for k in KINDS)):
+        counts, pairs = Counts(), []
+        for kind in kinds:
+            a, b = ([i for k, i in one if k == kind] for one in (first, second))
+            matched = match(b, a, iou=iou)
+            counts += Counts(len(matched), len(b) - len(matched), len(a) - len(matched))
+            pairs += [(a[j], b[i]) for i, j in matched]
+        # Of one kind: is a frame of this kind or not?
+        labels = coded if name == "all" else [(c == 1 + KINDS.index(kinds[0])) for c in coded]
+        same, kappa = _kappa(*(np.asarray(one, np.int64) for one in labels))
+        found[name] = Agreement(
+            kappa,
+            same,
+            counts,
+            tuple(float(times[b.onset] - times[a.onset]) for a, b in pairs),
+            tuple(float(times[b.offset] - times[a.offset]) for a, b in pairs),
+        )
+    return found
+
+
+def _frames(coded: Sequence[Coded], count: int) -> IntArray:
+    labels = np.zeros(count, np.int64)
+    for kind in reversed(KINDS):  # micro last, and over the other
+        for one, interval in coded:
+            if one == kind:
+                labels[interval.onset : interval.offset + 1] = 1 + KINDS.index(kind)
+    return labels
+
+
+def _kappa(a: IntArray, b: IntArray) -> tuple[float, float | None]:
+    """Share of equal labels, and how far it is above chance."""
+    same = float((a == b).mean())
+    chance = sum(float((a == k).mean() * (b == k).mean()) for k in range(len(KINDS) + 1))
+    return same, None if chance > 1 - 1e-12 else (same - chance) / (1 - chance)
+
+
+def _summary(differences: Sequence[float]) -> dict[str, float | None]:
+    if not differences:
+        return {"mean": None, "mean_abs": None, "max_abs": None}
+    d = np.array(differences)
+    sizes = np.abs(d)
+    return {
+        "mean": float(d.mean()),
+        "mean_abs": float(sizes.mean()),
+        "max_abs": float(sizes.max()),
+    }

@@ -1,0 +1,235 @@
+"""Any frame of a video, by its number: the one that a pass over the video gives under it.
+
+A seek lands where container and decoder please. So all frames are counted once, with the decoder's
+own time of each; a seek goes to before the frame that is asked for, the decoder's times say at
+which frame it landed, and every step from there must be the next one's. Where these times do not
+tell frames apart, or a step is another than expected, the video is walked from its first frame.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from aumer.arguments import whole
+from aumer.cache import FeatureCache
+from aumer.config import digest
+from aumer.errors import UsageError, VideoError
+from aumer.progress import Progress
+from aumer.types import ImageArray, TimeArray, VideoInfo
+from aumer.video.digest import content_digest
+from aumer.video.file import FileSource
+from aumer.video.reader import positive
+from aumer.video.sources import FrameSource, Source, is_camera, open_source
+
+#: Frames ahead that are walked to rather than sought.
+_WALK = 48
+#: Frames kept that lie before one that was sought: who steps back once does so again.
+_BEFORE = 12
+#: Bytes of frames that are kept.
+_KEPT = 64 << 20
+#: How far before a frame a seek aims, in decoder's ms; each is tried where the one before it landed
+#: behind the frame.
+_MARGINS = (400.0, 3000.0, 20000.0)
+#: Version of the kept tables of times.
+_VERSION = 1
+
+
+class AnyFrame:
+    """A video whose frames are had by number, in any order and from any thread.
+
+    Args:
+        source, fps: as for `aumer.video.open_video`, but no camera.
+        cache: a folder where the times of the frames are kept for the next time.
+        progress: called with the number of frames counted and the container's estimate, if any.
+
+    Attributes:
+        info: of the video.
+        content: its `content_digest`.
+        times: (T,) float64 seconds, the presentation time of every frame: as `open_video` gives
+            them.
+
+    Raises:
+        UsageError, VideoError: as `open_video`; or a camera.
+    """
+
+    info: VideoInfo
+    content: str
+    times: TimeArray
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        fps: float | None = None,
+        cache: str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if is_camera(source):
+            raise UsageError("a camera's frames cannot be read twice; record it to a file")
+        self._source, self._fps = source, positive("fps", fps)
+        content = content_digest(source, fps=fps)
+        assert content is not None, "only a camera has none"
+        self.content = content
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, ImageArray] = OrderedDict()
+        self._walk: _Walk | None = None
+        self._jumps: _Jumps | None = None
+        opened = open_source(source, self._fps)
+        try:
+            self.info = opened.info
+            known = FeatureCache(cache, digest({"times": _VERSION, "content": content}))
+            arrays = known.whole()
+            if arrays is None:
+                times, marks = _counted(opened, progress)
+                arrays = {"times": times, "marks": marks}
+                known.finish(arrays)
+        finally:
+            opened.close()
+        self.times, self._marks = arrays["times"], arrays["marks"]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, number: int) -> ImageArray:
+        """(H, W, 3) uint8 RGB, read-only: frame `number`, from 0.
+
+        Raises:
+            UsageError: there is no such frame.
+            VideoError: it cannot be decoded any more, because the file changed.
+        """
+        if not 0 <= whole("frame", number) < len(self):
+            raise UsageError(f"there is no frame {number}: the video has {len(self)}, from 0")
+        with self._lock:
+            if number not in self._kept:
+                self._fetch(number)
+            self._kept.move_to_end(number)
+            return self._kept[number]
+
+    def at(self, time_s: float) -> int:
+        """The number of the frame nearest to a time."""
+        return int(np.abs(self.times - time_s).argmin())
+
+    def close(self) -> None:
+        """Release the video; harmless when repeated."""
+        with self._lock:
+            for one in (self._walk, self._jumps):
+                if one is not None:
+                    one.close()
+            self._walk = self._jumps = None
+            self._kept.clear()
+
+    def _fetch(self, number: int) -> None:
+        if self._walk is not None and self._walk.at < number <= self._walk.at + _WALK:
+            self._walk.to(number, self._keep)
+            return
+        jumps = self._jumps
+        if jumps is None and len(np.unique(self._marks)) == len(self) > _WALK:
+            source = open_source(self._source, self._fps)
+            assert isinstance(source, FileSource), "no other has marks"
+            self._jumps = jumps = _Jumps(source, self._marks)
+        if jumps is not None:
+            ahead = jumps.at < number <= jumps.at + _WALK
+            if jumps.to(number, number if ahead else max(0, number - _BEFORE), self._keep):
+                return
+        if self._walk is None or self._walk.at >= number:
+            if self._walk is not None:
+                self._walk.close()
+            self._walk = _Walk(open_source(self._source, self._fps))
+        self._walk.to(number, self._keep)
+
+    def _keep(self, number: int, image: ImageArray) -> None:
+        image.flags.writeable = False
+        self._kept[number] = image
+        most = max(_BEFORE + 2, _KEPT // max(1, image.nbytes))
+        while len(self._kept) > most:
+            self._kept.popitem(last=False)
+
+
+Keep = Callable[[int, ImageArray], None]
+
+
+def _counted(source: FrameSource, progress: Progress | None) -> tuple[TimeArray, TimeArray]:
+    """Times of all frames, and the decoder's own ones; none of these where it has none."""
+    times, marks = [], []
+    file = source if isinstance(source, FileSource) else None
+    for time_s, _ in source.frames():
+        times.append(time_s)
+        if file is not None:
+            marks.append(file.position_ms)
+        if progress and len(times) % 64 == 0:
+            progress(len(times), source.info.frames_estimate)
+    if not times:
+        raise VideoError(f"{source.info.name} gives no frame")
+    return np.array(times), np.array(marks if marks else [0.0] * len(times))
+
+
+class _Walk:
+    """A pass over a video from its first frame."""
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._frames: Iterator[tuple[float, Callable[[], ImageArray]]] = source.frames()
+        self.at = -1
+
+    def to(self, number: int, keep: Keep) -> None:
+        for _, image in self._frames:
+            self.at += 1
+            if self.at == number:
+                keep(number, image())
+                return
+        raise VideoError(f"{self._source.info.name} ends before frame {number}: it has changed")
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Jumps:
+    """A file in which is sought, each landing and each step checked by the decoder's times."""
+
+    def __init__(self, source: FileSource, marks: TimeArray) -> None:
+        self._source, self._marks = source, marks
+        self._order = np.argsort(marks)
+        self.at = -1 if self._here() != 0 else 0
+
+    def to(self, number: int, first: int, keep: Keep) -> bool:
+        """Go to a frame, and keep those from `first` on; False where it cannot be told for sure."""
+        if not self.at < number or not self.at >= 0 or number > self.at + _WALK:
+            for margin in _MARGINS:
+                aim = self._marks[first] - margin
+                if not self._source.jump(max(aim, 0.0)):
+                    continue
+                self.at = self._here()
+                # The frame on which a seek lands may have been made of others that are not there.
+                if 0 <= self.at < first or self.at == first == 0:
+                    break
+            else:
+                self.at = -1
+                return False
+        if self.at == first:
+            keep(self.at, self._source.here())
+        while self.at < number:
+            if not self._source.step() or self._here() != self.at + 1:
+                self.at = -1
+                return False
+            self.at += 1
+            if self.at >= first:
+                keep(self.at, self._source.here())
+        return True
+
+    def _here(self) -> int:
+        """The frame where the decoder stands; -1 for none that was counted."""
+        mark = self._source.position_ms
+        place = int(np.searchsorted(self._marks, mark, sorter=self._order))
+        for near in (place - 1, place):
+            if 0 <= near < len(self._order):
+                found = int(self._order[near])
+                if abs(self._marks[found] - mark) < 1e-3:
+                    return found
+        return -1
+
+    def close(self) -> None:
+        self._source.close()

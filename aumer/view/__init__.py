@@ -1,0 +1,1 @@
+"""A local web page on which results are looked at beside the video, and corrected."""

@@ -1,0 +1,279 @@
+"""The server behind the page: on the loopback alone, for whoever has the token.
+
+Every path but the first asks for a cookie that the address with the token has set. What is read of
+the disk are the files that the server was started with, each by its number; no path comes from the
+browser. Other pages that are open in the same browser can neither read nor write here.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import socket
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aumer.errors import AumerError
+from aumer.view.faces import face, jpeg, png
+from aumer.view.shown import Shown, exports
+
+HOST = "127.0.0.1"
+#: Bytes of a request.
+_LARGEST = 32 << 20
+_KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class Site:
+    """A server for some videos.
+
+    Attributes:
+        token: what the address must hold.
+        port: chosen by the system.
+        address: to open in a browser.
+    """
+
+    def __init__(self, shown: Sequence[Shown]) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.bind((HOST, 0))
+        self._socket.listen()  # who comes before the server does waits
+        self.port: int = self._socket.getsockname()[1]
+        self.address = f"http://{HOST}:{self.port}/?token={self.token}"
+        config = uvicorn.Config(
+            application(shown, self.token, self.port),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,  # a film may be on its way for hours
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Serve until `stop`, or an interrupt."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        self._server.should_exit = True
+
+
+def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
+    """The server's application: see the module."""
+    pages = {
+        entry.name: entry.read_bytes()
+        for entry in (resources.files("aumer.view") / "page").iterdir()
+        if entry.name.rpartition(".")[2] in _KINDS
+    }
+
+    def video(request: Request) -> Shown:
+        number = int(request.path_params["video"])
+        if number >= len(shown):
+            raise HTTPException(404, "there is no such video")
+        return shown[number]
+
+    def page(request: Request) -> Response:
+        return _asset(pages, "index.html")
+
+    def asset(request: Request) -> Response:
+        return _asset(pages, request.path_params["name"])
+
+    def session(request: Request) -> Response:
+        return JSONResponse({"videos": [one.about() for one in shown], "exports": exports()})
+
+    def data(request: Request) -> Response:
+        return Response(video(request).data(), media_type="application/octet-stream")
+
+    def track(request: Request) -> Response:
+        ask = request.query_params
+        first, after = _whole(ask, "first"), _whole(ask, "after")
+        return JSONResponse(video(request).track(ask.get("layer", ""), first, after))
+
+    def film(request: Request) -> Response:
+        path = video(request).path
+        if not path.is_file():
+            raise HTTPException(404, "a folder of images is no film")
+        return FileResponse(path)
+
+    def frame(request: Request) -> Response:
+        form = request.path_params["form"]
+        if form not in ("png", "jpg"):
+            raise HTTPException(404, "frames are png or jpg")
+        image = video(request).frames[int(request.path_params["frame"])]
+        if form == "png":
+            return Response(png(image), media_type="image/png")
+        return Response(jpeg(image), media_type="image/jpeg")
+
+    def crop(request: Request) -> Response:
+        one, ask = video(request), request.query_params
+        at = _whole(ask, "at")
+        image = face(
+            one.frames,
+            int(request.path_params["frame"]),
+            one.box(ask.get("layer"), at),
+            min(max(_whole(ask, "size"), 16), 1024),
+            since=at,
+            alpha=_number(ask, "alpha"),
+        )
+        return Response(png(image), media_type="image/png")
+
+    def compared(request: Request) -> Response:
+        ask = request.query_params
+        return JSONResponse(video(request).compared(ask.get("a", ""), ask.get("b", "")))
+
+    async def post(request: Request) -> Response:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _LARGEST:
+                raise HTTPException(413, "too much at once")
+        try:
+            asked = json.loads(body)
+        except (ValueError, RecursionError):
+            raise HTTPException(400, "no JSON") from None
+        return await run_in_threadpool(_posted, video(request), request.path_params["what"], asked)
+
+    one = "/api/{video:int}"
+    routes = [
+        Route("/", page),
+        Route("/assets/{name}", asset),
+        Route("/api/session", session),
+        Route(f"{one}/data", data),
+        Route(f"{one}/track", track),
+        Route(f"{one}/film", film),
+        Route(one + "/frame/{frame:int}.{form}", frame),
+        Route(one + "/face/{frame:int}.png", crop),
+        Route(f"{one}/agreement", compared),
+        Route(one + "/{what}", post, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes, exception_handlers={AumerError: _said, HTTPException: _refused})
+    return _Guard(app, token, port)
+
+
+def _asset(pages: dict[str, bytes], name: str) -> Response:
+    if name not in pages:
+        raise HTTPException(404, "there is no such file")
+    return Response(pages[name], media_type=_KINDS[name.rpartition(".")[2]])
+
+
+def _posted(video: Shown, what: str, asked: Any) -> Response:
+    if what == "save":
+        saved = video.save(asked)
+        return JSONResponse(saved, 409 if "conflict" in saved else 200)
+    if what == "again":
+        from aumer.results.schema import Node
+
+        root = Node(asked)
+        return JSONResponse(video.again(root["layer"].text(), root["sensitivity"].number()))
+    if what == "export":
+        name, text = video.exported(asked)
+        said = f"attachment; filename*=UTF-8''{quote(name)}"
+        return Response(text, media_type="text/plain", headers={"content-disposition": said})
+    raise HTTPException(404, "there is nothing of that name")
+
+
+async def _said(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)
+
+
+def _whole(ask: Any, name: str) -> int:
+    text = ask.get(name, "")
+    if not text.isdecimal() or len(text) > 12:
+        raise HTTPException(400, f"{name} must be a whole number; found {text!r}")
+    return int(text)
+
+
+def _number(ask: Any, name: str) -> float:
+    try:
+        return float(ask.get(name, "0"))
+    except ValueError:
+        raise HTTPException(400, f"{name} must be a number; found {ask[name]!r}") from None
+
+
+class _Guard:
+    """Lets in whoever has the token, or the cookie that it gave, from this very address."""
+
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+        self._app, self._token = app, token
+        # Cookies know no ports, and another server of ours may be open in the same browser.
+        self._cookie = f"aumer-view-{port}"
+        self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        send = _adding(send)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        host = request.headers.get("host", "")
+        if host not in self._hosts:  # a name that somebody's DNS leads here
+            return JSONResponse({"error": "wrong host"}, 403)
+        given = parse_qs(request.url.query).get("token", [""])[0]
+        if request.url.path == "/" and given and self._right(given):
+            # The token leaves the address, and so the history and every picture of the screen.
+            response = RedirectResponse("/", 303)
+            response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+            return response
+        if not self._right(request.cookies.get(self._cookie, "")):
+            return Response(
+                "Open the address that `aumer view` printed: it holds the token that this page "
+                "asks for.\n",
+                403,
+                media_type="text/plain",
+            )
+        if request.method not in ("GET", "HEAD"):
+            # Pages of other ports are of the same site to a cookie, not of the same origin.
+            origin = request.headers.get("origin", "")
+            kind = request.headers.get("content-type", "").partition(";")[0].strip()
+            if origin != f"http://{host}" or kind != "application/json":
+                return JSONResponse({"error": "wrong origin"}, 403)
+        return None
+
+    def _right(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+
+
+def _adding(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
+            own.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": [*message["headers"], *own]}
+        await send(message)
+
+    return sending

@@ -1,0 +1,530 @@
+"""What the page shows of a video: its frames, curves, the face's track, and sets of intervals."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aumer.errors import AumerError, UsageError
+from aumer.evaluation.agreement import agreement
+from aumer.files import exists
+from aumer.motion.analysis import analyse_all
+from aumer.pipeline import Spotter
+from aumer.progress import Progress
+from aumer.results import SpotResult
+from aumer.results.annotations import (
+    SUFFIX,
+    Annotated,
+    AnnotationFile,
+    expression_of,
+    in_frames,
+    moments,
+    of_result,
+    path_for,
+    read_any,
+)
+from aumer.results.displacement import by_group, distances
+from aumer.results.exchange import Exchange, annotation_suffixes
+from aumer.results.formats import format_of, suffixes
+from aumer.results.schema import Node, printable
+from aumer.session import as_settings, cache_of
+from aumer.types import FaceTrack, Features
+from aumer.video.access import AnyFrame
+
+#: Of a result's settings, those that are a `Settings`.
+_SECTIONS = ("face", "motion", "rules")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A set of intervals: a result's, or a coder's.
+
+    Attributes:
+        id: tells it from the others of its video.
+        path: its file; None for what was spotted now.
+        file: its content, all of it in frames of this video.
+        changed: the file is of another edition of the video, so that its frames are those nearest
+            to its times.
+        revision: digest of the file as it was read.
+        result: whose intervals they are; None for a coder's.
+        features, track: of the result, where they are kept.
+        alarms: false alarms a minute that can be asked for, and are in force; see
+            `aumer.spotting.seam.SpotterModel.false_alarms`.
+    """
+
+    id: str
+    path: Path | None
+    file: AnnotationFile
+    changed: bool = False
+    revision: str | None = None
+    result: SpotResult | None = None
+    features: Features | None = None
+    track: FaceTrack | None = None
+    alarms: tuple[float, float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """As the page calls it."""
+        if self.result is not None:
+            face = "" if self.result.face is None else f", face {self.result.face}"
+            return f"{self.path.name if self.path else 'spotted now'}{face}"
+        return self.file.coder or (self.path.name if self.path else "")
+
+
+@dataclass
+class Shown:
+    """A video on the page.
+
+    Attributes:
+        path: of the file, or of a folder of images.
+        fps: as it was given; needed for a folder.
+        layers: by their order on the page; the first is what a coder begins with.
+    """
+
+    path: Path
+    frames: AnyFrame
+    fps: float | None = None
+    layers: list[Layer] = field(default_factory=list)
+    _curves: tuple[tuple[str, ...], bytes] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The video's."""
+        return printable(self.path.name)
+
+    def layer(self, id: str) -> Layer:
+        """Raises UsageError: there is none of that id."""
+        for one in self.layers:
+            if one.id == id:
+                return one
+        raise UsageError(f"there is no set of intervals {id!r}")
+
+    # -- sets of intervals -------------------------------------------------------------------------
+
+    def add_result(self, result: SpotResult, path: Path | None) -> None:
+        """Show a result."""
+        file, changed = in_frames(of_result(result), self.frames.times, self.frames.content)
+        results = sum(one.result is not None for one in self.layers)
+        self.layers.insert(
+            results,
+            Layer(
+                f"r{len(self.layers)}",
+                path,
+                file,
+                changed,
+                result=result,
+                features=result.features,
+                track=result.track,
+                alarms=None if result.features is None else _alarms(result),
+            ),
+        )
+
+    def add_annotations(self, path: Path) -> None:
+        """Show a coder's file.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        file = read_any(path)
+        file, changed = in_frames(file, self.frames.times, self.frames.content)
+        self.layers.append(Layer(f"a{len(self.layers)}", path, file, changed, _revision(path)))
+
+    def use_kept(self, cache: Path | None) -> None:
+        """Take up motion and track of results, where they are kept."""
+        for k, layer in enumerate(self.layers):
+            if layer.result is None or layer.features is not None or layer.changed:
+                continue
+            try:
+                kept = _kept(self.path, layer.result, self.frames.content, cache)
+            except AumerError:  # settings of parts that are not here: it is shown without
+                continue
+            if kept is not None:
+                features, track = kept
+                alarms = _alarms(layer.result)
+                self.layers[k] = replace(layer, features=features, track=track, alarms=alarms)
+
+    # -- what the page asks for --------------------------------------------------------------------
+
+    def about(self) -> dict[str, Any]:
+        """The video and its sets of intervals, as JSON has them."""
+        info = self.frames.info
+        return {
+            "name": self.name,
+            "content": self.frames.content,
+            "width": info.width,
+            "height": info.height,
+            "fps": info.fps,
+            "count": len(self.frames),
+            "playable": self.path.is_file() and self.fps is None,
+            "layers": [self._about(layer) for layer in self.layers],
+        }
+
+    def _about(self, layer: Layer) -> dict[str, Any]:
+        result = layer.result
+        return {
+            "id": layer.id,
+            "name": printable(layer.name),
+            "source": "annotations" if result is None else "result",
+            "file": printable(layer.path.name) if layer.path else None,
+            "coder": layer.file.coder,
+            "began": layer.file.source,
+            "changed": layer.changed,
+            "revision": layer.revision,
+            "history": len(layer.file.history),
+            "track": layer.track is not None,
+            "alarms": layer.alarms,
+            "notes": [] if result is None else list(result.notes),
+            "summary": None if result is None else result.summary(),
+            "expressions": [_for_page(e) for e in layer.file.expressions],
+        }
+
+    def data(self) -> bytes:
+        """Times of all frames, and curves: a JSON head, its length before it (uint32), padded to 8
+        bytes; then arrays in little endian, at the places that the head names. Made once: an hour
+        takes a second."""
+        results = tuple(one.id for one in self.layers if one.result is not None)
+        if self._curves is None or self._curves[0] != results:
+            self._curves = results, self._packed()
+        return self._curves[1]
+
+    def _packed(self) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+
+        def put(array: npt.NDArray[Any], kind: str) -> dict[str, int]:
+            nonlocal size
+            data = np.ascontiguousarray(array, kind).tobytes()
+            data += b"\0" * (-len(data) % 8)
+            parts.append(data)
+            size += len(data)
+            return {"at": size - len(data), "count": len(array)}
+
+        head: dict[str, Any] = {"times": put(self.frames.times, "<f8"), "groups": []}
+        for layer in self.layers:
+            for title, unit, times, curves in _curves(layer):
+                head["groups"].append(
+                    {
+                        "layer": layer.id,
+                        "title": title,
+                        "unit": unit,
+                        "times": put(times, "<f8"),
+                        "curves": [
+                            {"name": name, "values": put(values, "<f4")}
+                            for name, values in curves.items()
+                        ],
+                    }
+                )
+        text = json.dumps(head).encode()
+        text += b" " * (-(len(text) + 4) % 8)
+        return b"".join((struct.pack("<I", len(text)), text, *parts))
+
+    def track(self, id: str, first: int, after: int) -> dict[str, Any]:
+        """Box and landmarks of the analysed frames from `first` to before `after`."""
+        track = self.layer(id).track
+        if track is None:
+            raise UsageError("the face's track is not kept")
+        rows = np.flatnonzero((track.frames >= first) & (track.frames < after) & track.valid)
+        return {
+            "frames": track.frames[rows].tolist(),
+            "boxes": np.round(track.boxes[rows], 1).tolist(),
+            "landmarks": np.round(track.landmarks[rows], 1).reshape(len(rows), -1).tolist(),
+        }
+
+    def box(self, id: str | None, frame: int) -> npt.NDArray[np.float32] | None:
+        """The face's box in the frame nearest to this one that has it."""
+        tracks = [one.track for one in self.layers if one.track and id in (None, one.id)]
+        if not tracks or not tracks[0].valid.any():
+            return None
+        rows = np.flatnonzero(tracks[0].valid)
+        found: npt.NDArray[np.float32] = tracks[0].boxes[
+            rows[np.abs(tracks[0].frames[rows] - frame).argmin()]
+        ]
+        return found
+
+    def again(self, id: str, sensitivity: float) -> dict[str, Any]:
+        """A result's motion spotted in with another sensitivity.
+
+        Raises:
+            UsageError: its motion is not kept, or the spotter has no such sensitivity.
+        """
+        layer = self.layer(id)
+        if layer.features is None or layer.result is None:
+            raise UsageError("its motion is not kept: open the video instead of the result")
+        spotter = _again(layer.result, sensitivity)
+        found = spotter(layer.features)
+        file, _ = in_frames(of_result(found), self.frames.times, self.frames.content)
+        return {
+            "expressions": [_for_page(e) for e in file.expressions],
+            "alarms": spotter.false_alarms,
+        }
+
+    def save(self, asked: Any) -> dict[str, Any]:
+        """Save a coder's intervals beside the video.
+
+        Args:
+            asked: ``coder``, ``base`` (the set that was begun with), ``revision`` (of the coder's
+                file as the page knows it, or None), ``expressions``, and ``replace`` (the user said
+                that another's changes may go).
+
+        Returns:
+            The set of intervals, as `about` has it; or ``{"conflict": why}``.
+
+        Raises:
+            UsageError: something in it is wrong.
+        """
+        root = Node(asked)
+        coder = root["coder"].text().strip()
+        path = path_for(self.path, coder)
+        expressions = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
+        before = self._begun(root["base"].text(), path)
+        if exists(path) and _revision(path) != root["revision"].value:
+            if root["replace"].value is not True:
+                other = AnnotationFile.load(path)
+                last = f", last changed {other.history[-1].when}" if other.history else ""
+                return {
+                    "conflict": f"{path.name} was not loaded here, or was changed since: it holds "
+                    f"{len(other.expressions)} expressions of {other.coder or 'somebody'}{last}"
+                }
+            before = replace(before, history=AnnotationFile.load(path).history)
+        saved = replace(
+            before.changed(expressions, coder),
+            video=self.path.name,
+            content=self.frames.content,
+            frames=len(self.frames),
+            duration_s=float(self.frames.times[-1]),
+        )
+        saved.save(path, overwrite=True)
+        made = Layer(f"a{len(self.layers)}", path, saved, False, _revision(path))
+        for k, one in enumerate(self.layers):
+            if one.path == path:
+                made = replace(made, id=one.id)
+                self.layers[k] = made
+                break
+        else:
+            self.layers.append(made)
+        return self._about(made)
+
+    def _begun(self, id: str, path: Path) -> AnnotationFile:
+        """What a coder's changes are told from: their own file, or what they began with."""
+        if not id:
+            return AnnotationFile(self.path.name)
+        base = self.layer(id)
+        if base.path == path:
+            return base.file
+        source = base.path.name if base.path else base.name
+        return replace(base.file, source=source, history=(), coder="")
+
+    def exported(self, asked: Any) -> tuple[str, str]:
+        """A set of intervals in another format: the file's name, and its text.
+
+        Args:
+            asked: ``suffix``, ``expressions``.
+
+        Raises:
+            UsageError: no such format, or something in it is wrong.
+        """
+        root = Node(asked)
+        suffix = root["suffix"].text()
+        made = format_of(f"x{suffix}") if suffix in exports() else None
+        if not isinstance(made, Exchange):
+            root["suffix"].fail(f"one of {', '.join(exports())}")
+        found = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
+        return f"{Path(self.name).stem}{suffix}", made.text(self.name, found)
+
+    def compared(self, first: str, second: str) -> dict[str, Any]:
+        """Two sets of intervals: see `aumer.evaluation.agreement`."""
+        a, b = (moments(self.layer(id).file.expressions) for id in (first, second))
+        found = agreement(a, b, self.frames.times)
+        return {name: one.to_dict() for name, one in found.items()}
+
+
+def exports() -> tuple[str, ...]:
+    """Suffixes of the formats that intervals alone fill, but for our own."""
+    return tuple(s for s in annotation_suffixes() if s != SUFFIX)
+
+
+def gather(
+    paths: Sequence[str | Path],
+    *,
+    fps: float | None,
+    cache: Path | None,
+    progress: Progress | None = None,
+) -> list[Shown]:
+    """The videos that are named, or that named results and annotations are of.
+
+    Beside a video its result (``NAME.json``, or the stem's) and coders' annotations are looked for.
+
+    Raises:
+        UsageError: a file cannot be read or is of no video that can be found.
+        VideoError: a video cannot be read.
+    """
+    videos: dict[Path, list[tuple[Path, SpotResult | None]]] = {}
+    given: list[tuple[Path, SpotResult | None, str]] = []
+    for path in map(Path, paths):
+        kind = _kind(path)
+        if kind == "video":
+            videos.setdefault(path, [])
+        elif kind == "result":
+            loaded = SpotResult.load(path)
+            given.append((path, loaded, loaded.video.name))
+        else:
+            given.append((path, None, read_any(path).video))
+    for path, result, name in given:
+        videos.setdefault(_video_of(path, name, list(videos)), []).append((path, result))
+    kept = None if cache is None else str(cache)
+    shown = []
+    for video, given_files in videos.items():
+        files = given_files or list(_beside(video))
+        # Frames and times are those of the result.
+        rates = (r.settings.get("input", {}).get("fps") for _, r in files if r is not None)
+        rate = next(rates, None) if fps is None else fps
+        one = Shown(video, AnyFrame(video, fps=rate, cache=kept, progress=progress), rate)
+        named = [path.resolve() for path, _ in files]
+        for path, result in files:
+            if result is None:
+                one.add_annotations(path)
+            else:
+                one.add_result(result, path)
+        for path in _coders(video):
+            if path.resolve() not in named:
+                one.add_annotations(path)
+        one.use_kept(cache)
+        shown.append(one)
+    return shown
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if not path.is_dir() and suffix in suffixes():
+        made = format_of(path)
+        if isinstance(made, Exchange):
+            return "annotations"
+        if suffix == ".json":
+            return "result"
+        raise UsageError(
+            f"{path} cannot be shown: it holds no times that are read back. Give the video, a "
+            f"result (.json), or annotations ({', '.join((SUFFIX, *exports()))})"
+        )
+    return "video"
+
+
+def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
+    """The video that a result or annotations are of: one that is given too, or lies beside it."""
+    found = [video for video in videos if (video.name == name if name else video.stem == path.stem)]
+    beside = path.with_name(name) if name and Path(name).name == name else None
+    if not found and beside is not None and exists(beside):
+        found = [beside]
+    if not found and len(videos) == 1:  # it may have got another name since
+        found = list(videos)
+    if not found and not name:
+        found = [p for p in sorted(path.parent.glob(f"{_escaped(path.stem)}.*")) if _is_film(p)]
+    if len(found) != 1:
+        what = f"the video {name}" if name else "a video of its name"
+        raise UsageError(f"{path}: {what} is not beside it; give the video as well")
+    return found[0]
+
+
+def _is_film(path: Path) -> bool:
+    from aumer.data.folders import VIDEO_SUFFIXES
+
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _beside(video: Path) -> Iterable[tuple[Path, SpotResult | None]]:
+    """The result beside a video, if there is one of this very name."""
+    for path in dict.fromkeys((video.with_name(f"{video.name}.json"), video.with_suffix(".json"))):
+        if not path.is_file():
+            continue
+        try:
+            result = SpotResult.load(path)
+        except UsageError:  # some other JSON
+            continue
+        if result.video.name == video.name:
+            return [(path, result)]
+    return []
+
+
+def _coders(video: Path) -> list[Path]:
+    return sorted(video.parent.glob(f"{_escaped(video.name)}.*{SUFFIX}"))
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _revision(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _settings(result: SpotResult) -> Mapping[str, Any]:
+    return {name: result.settings[name] for name in _SECTIONS if name in result.settings}
+
+
+def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
+    """The spotter of a result, with its settings and, if given, another sensitivity."""
+    micro = result.settings.get("kind", {}).get("micro_max_s")
+    settings = as_settings(_settings(result))
+    settings = replace(settings, face=replace(settings.face, follow="largest"))
+    return Spotter(
+        model=result.spotter, settings=settings, sensitivity=sensitivity, micro_max_s=micro
+    )
+
+
+def _alarms(result: SpotResult) -> tuple[float, float, float] | None:
+    try:
+        spotter = _again(result, None)
+        # Another network, graph or version would find something else at the same sensitivity.
+        return spotter.false_alarms if spotter.made(result) else None
+    except AumerError:  # the spotter of a plugin, or weights, that are not here now
+        return None
+
+
+def _kept(
+    video: Path, result: SpotResult, content: str, cache: Path | None
+) -> tuple[Features, FaceTrack] | None:
+    """Motion and track of a result, where an earlier run has kept them."""
+    given = result.settings.get("input", {})
+    start, end, fps = (given.get(name) for name in ("start", "end", "fps"))
+    if result.digests.get("content") != content:
+        return None
+    settings = as_settings(_settings(result))
+    kept = cache_of(str(cache) if cache else None, content, settings, start, end)
+    if kept is None or kept.whole() is None:
+        return None
+    found = analyse_all(video, settings, fps=fps, start=start, end=end, cache=kept)
+    for one in found:
+        if result.face in (None, one.track.number):
+            motion = result.settings["motion"]
+            return replace(one.features, motion=motion), one.track
+    return None
+
+
+def _curves(
+    layer: Layer,
+) -> Iterable[tuple[str, str, npt.NDArray[np.float64], dict[str, npt.NDArray[Any]]]]:
+    """Title, unit, times and named curves of each group."""
+    features, result = layer.features, layer.result
+    if features is not None and len(features):
+        at = features.times + 1 / features.rate  # a row's motion is done at its end
+        share = 100 / features.eye_distance
+        each = distances(features) * share
+        unit = "% of eye distance"
+        yield "displacement", unit, at, by_group(each, features.rois)
+        yield "displacement by ROI", unit, at, dict(zip(features.rois, each.T, strict=True))
+    if result is not None and len(result.scores):
+        scores = result.scores
+        yield "scores", "", scores.times, {n: scores.channel(n) for n in scores.channels}
+
+
+def _for_page(e: Annotated) -> dict[str, Any]:
+    names = ("id", "kind", "onset", "apex", "offset", "label", "score", "comment", "confirmed")
+    return {name: getattr(e, name) for name in names}

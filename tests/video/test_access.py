@@ -1,0 +1,90 @@
+"""Any frame by its number is the one that a pass over the video gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aumer.errors import UsageError, VideoError
+from aumer.video import open_video
+from aumer.video.access import AnyFrame
+
+COUNT = 120
+UNEVEN = np.cumsum(np.random.default_rng(0).choice([20, 33, 40, 80, 120], COUNT)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("constant.mp4", {}),
+        ("variable.mp4", {"times_ms": UNEVEN}),
+        ("variable.mkv", {"times_ms": UNEVEN}),
+        # Frames before a key frame that are made of it, and key frames far apart.
+        ("open.mp4", {"options": {"x264-params": "open-gop=1:keyint=24:bframes=3"}}),
+        ("long.mp4", {"options": {"x264-params": "keyint=300:bframes=3:scenecut=0"}}),
+        ("old.avi", {"codec": "mpeg4"}),
+        ("program.mpg", {"codec": "mpeg2video"}),  # in which a seek cannot be trusted
+        ("web.webm", {"codec": "libvpx-vp9", "times_ms": UNEVEN}),
+    ],
+)
+def test_every_frame_of_a_file(tmp_path: Path, make: Any, name: str, how: dict[str, Any]) -> None:
+    path = make.video(tmp_path / name, make.pictures(COUNT), **how)
+    with open_video(path) as video:
+        wanted = list(video)
+    frames = AnyFrame(path)
+    assert len(frames) == len(wanted) == COUNT
+    np.testing.assert_array_equal(frames.times, [f.time_s for f in wanted])
+    order = [0, COUNT - 1, 1, COUNT - 2, *np.random.default_rng(1).permutation(COUNT)]
+    wrong = [int(k) for k in order if not np.array_equal(frames[int(k)], wanted[int(k)].image)]
+    assert wrong == []
+    assert frames.at(frames.times[57] + 0.002) == 57
+    frames.close()
+    assert np.array_equal(frames[3], wanted[3].image)  # it opens itself again
+    frames.close()
+
+
+def test_a_seek_is_used_and_checked(tmp_path: Path, make: Any) -> None:
+    """Else the test above would pass by walking from the first frame alone."""
+    path = make.video(tmp_path / "a.mp4", make.pictures(COUNT))
+    frames = AnyFrame(path)
+    assert frames[100] is not None
+    assert frames._jumps is not None and frames._walk is None
+    frames._kept.clear()
+    frames._marks[60] += 5.0  # now the decoder's time of it is another than was counted
+    wanted = AnyFrame(path)[62]
+    assert np.array_equal(frames[62], wanted)
+    assert frames._walk is not None
+    frames.close()
+
+
+def test_a_folder_and_its_errors(tmp_path: Path, make: Any) -> None:
+    images = make.pictures(9)
+    folder = make.folder(tmp_path / "images", images)
+    with pytest.raises(UsageError, match="fps"):
+        AnyFrame(folder)
+    frames = AnyFrame(folder, fps=10)
+    assert [np.array_equal(frames[k], images[k]) for k in (8, 0, 4)] == [True] * 3
+    assert not frames[4].flags.writeable
+    for wrong in (-1, 9):
+        with pytest.raises(UsageError, match=rf"no frame {wrong}: the video has 9, from 0"):
+            frames[wrong]
+    frames.close()
+    with pytest.raises(UsageError, match="camera"):
+        AnyFrame(0)
+    with pytest.raises(VideoError):
+        AnyFrame(tmp_path / "none.mp4")
+
+
+def test_times_are_kept(tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make.video(tmp_path / "a.mp4", make.pictures(60), times_ms=UNEVEN[:60])
+    told: list[int] = []
+    first = AnyFrame(path, cache=str(tmp_path / "kept"))
+    again = AnyFrame(path, cache=str(tmp_path / "kept"), progress=lambda k, _: told.append(k))
+    assert not told
+    np.testing.assert_array_equal(first.times, again.times)
+    assert np.array_equal(first[50], again[50])
+    first.close()
+    again.close()

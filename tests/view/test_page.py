@@ -1,0 +1,598 @@
+"""The page in a real browser: the frame shown is the frame meant, and what is edited is saved.
+
+``AUMER_VIEW_SEEKS=200`` seeks and steps more often than CI does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aumer.results.annotations import AnnotationFile, of_result
+from aumer.results.eaf import Eaf
+from tests.view import film
+from tests.view.conftest import COUNT, Serve, Served, result_of
+
+SEEKS = int(os.environ.get("AUMER_VIEW_SEEKS", "60"))
+
+
+class Page:
+    """The page, as a person at a keyboard and a mouse has it."""
+
+    def __init__(self, browser: Any, served: Served) -> None:
+        self.browser, self.served = browser, served
+
+    def open(self, size: tuple[int, int] = (1280, 800)) -> None:
+        width, height = size
+        how = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", how)
+        self.browser.get(self.served.site.address)
+        self.until(
+            lambda: self.drawn() >= 0 or self.run("return !!document.querySelector('dialog[open]')")
+        )
+
+    def run(self, code: str, *arguments: Any) -> Any:
+        return self.browser.execute_script(code, *arguments)
+
+    def until(self, true: Callable[[], Any], patience: float = 15.0) -> Any:
+        end = time.monotonic() + patience
+        while not (found := true()):
+            assert time.monotonic() < end, f"waited in vain; the page says {self.notice()!r}"
+            time.sleep(0.01)
+        return found
+
+    def notice(self) -> str:
+        return str(self.run("return document.getElementById('notice').textContent"))
+
+    def status(self) -> str:
+        return str(self.run("return document.getElementById('status').textContent"))
+
+    def drawn(self) -> int:
+        """The frame that the canvas says it shows."""
+        return int(self.run("return document.getElementById('frame').dataset.frame ?? -1"))
+
+    def number(self) -> int:
+        """The number in the picture itself."""
+        return int(self.run(film.READ))
+
+    def keys(self, *keys: str, on: str = "body") -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        chain = ActionChains(self.browser, duration=0)
+        for key in keys:
+            *held, last = key.split("+") if len(key) > 1 and key != "+" else [key]
+            for name in held:
+                chain.key_down(getattr(Keys, name.upper()))
+            chain.send_keys(getattr(Keys, last.upper(), last) if len(last) > 1 else last)
+            for name in held:
+                chain.key_up(getattr(Keys, name.upper()))
+        chain.perform()
+
+    def write(self, id: str, text: str) -> None:
+        box = self.browser.find_element("id", id)
+        box.clear()
+        box.send_keys(text)
+
+    def click(self, id: str) -> None:
+        self.browser.find_element("id", id).click()
+
+    def choose(self, id: str, value: str) -> None:
+        self.run(
+            "const b = document.getElementById(arguments[0]); b.value = arguments[1];"
+            "b.dispatchEvent(new Event('change'));", id, value,
+        )  # fmt: skip
+
+    def go(self, frame: int) -> None:
+        self.choose("number", str(frame))
+        self.until(lambda: self.drawn() == frame)
+
+    def rows(self) -> list[list[int]]:
+        """Of each expression in the list the fields of the editor, once it is chosen."""
+        count = self.run("return document.querySelectorAll('[role=option]').length")
+        found = []
+        for k in range(count):
+            self.run("document.querySelectorAll('[role=option]')[arguments[0]].click()", k)
+            found.append([int(self.value(part)) for part in ("onset", "apex", "offset")])
+        return found
+
+    def timeline(self) -> list[float]:
+        """Left, top, width and height of what is drawn in it."""
+        found: list[float] = self.run(
+            "const c = document.getElementById('timeline'), b = c.getBoundingClientRect();"
+            "const left = Number(c.dataset.left);"
+            "return [b.left + c.clientLeft + left, b.top + c.clientTop, c.clientWidth - left,"
+            "  c.clientHeight];"
+        )
+        return found
+
+    def value(self, id: str) -> str:
+        return str(self.run("return document.getElementById(arguments[0]).value", id))
+
+    def log(self) -> list[str]:
+        """What the browser complains of, but for what the tests ask for: a conflict, a server that
+        ends, pixels read back."""
+        said = [e["message"] for e in self.browser.get_log("browser")]
+        usual = ("409", "ERR_CONNECTION_REFUSED", "willReadFrequently")
+        return [line for line in said if not any(word in line for word in usual)]
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Callable[[Served], Page]]:
+    pages = []
+
+    def made(served: Served) -> Page:
+        pages.append(Page(browser, served))
+        return pages[-1]
+
+    yield made
+    # Else it would ask whether what was edited shall be lost.
+    browser.execute_script("window.onbeforeunload = null;")
+    browser.get("about:blank")
+    assert [line for one in pages for line in one.log()] == []
+
+
+@pytest.mark.parametrize("name", ["constant.mp4", "variable.mp4"])
+def test_the_frame_shown_is_the_frame_meant(
+    films: Path, serve: Serve, page: Any, name: str
+) -> None:
+    """By seeks and steps, each frame's number read back from its pixels."""
+    with serve(films / name) as served:
+        p = page(served)
+        p.open()
+        rng = np.random.default_rng(2)
+        now = p.drawn()
+        wrong = []
+        for k in range(SEEKS):
+            if k % 3 == 0:  # a click on a frame in the timeline
+                left, top, width, height = p.timeline()
+                x = int(rng.integers(left + 8, left + width - 8))
+                times = served.shown[0].frames.times
+                now = int(np.searchsorted(times, _time(times, (x - left) / width), "right")) - 1
+                _click(p, x, top + height - 20)
+            elif k % 3 == 1:
+                now = int(rng.integers(COUNT))
+                p.choose("number", str(now))
+            else:
+                key, by = [("ARROW_RIGHT", 1), ("ARROW_LEFT", -1), ("SHIFT+ARROW_RIGHT", 10)][
+                    int(rng.integers(3))
+                ]
+                now = min(max(now + by, 0), COUNT - 1)
+                p.keys(key)
+            p.until(lambda now=now: p.drawn() == now)
+            if p.number() != now:
+                wrong.append((now, p.number()))
+        assert wrong == []
+
+
+def _time(times: Any, share: float) -> float:
+    """The time at a share of the timeline's width, while it shows the whole video."""
+    length = float(times[-1] - times[0])
+    return float(times[0]) + (1.02 * share - 0.01) * length
+
+
+def _click(p: Page, x: float, y: float) -> None:
+    for kind in ("mousePressed", "mouseReleased"):
+        p.browser.execute_cdp_cmd(
+            "Input.dispatchMouseEvent",
+            {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1},
+        )
+
+
+def _drag(p: Page, x0: float, x1: float, y: float) -> None:
+    def event(kind: str, x: float) -> None:
+        how = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
+        p.browser.execute_cdp_cmd("Input.dispatchMouseEvent", how)
+
+    event("mousePressed", x0)
+    for share in (0.3, 0.7, 1.0):
+        event("mouseMoved", x0 + share * (x1 - x0))
+    event("mouseReleased", x1)
+
+
+@pytest.mark.parametrize("name", ["constant.mp4", "variable.mp4", "lossless.avi", "turned.mp4"])
+def test_while_it_plays_too(films: Path, serve: Serve, page: Any, name: str) -> None:
+    """What the page says is shown is what is in the picture, whoever decodes it."""
+    with serve(films / name) as served:
+        p = page(served)
+        p.open()
+        said = "return document.getElementById('source').textContent"
+        if name == "lossless.avi":
+            p.until(lambda: "frames come from the server" in p.run(said))
+        else:
+            p.until(lambda: p.run(said) == "")
+        p.choose("speed", "0.5")
+        p.go(20)
+        p.run(
+            "window.seen = []; const c = document.getElementById('frame');"
+            f"const read = () => {{ {film.READ} }};"
+            "new MutationObserver(() => seen.push([Number(c.dataset.frame), read()]))"
+            ".observe(c, { attributes: true, attributeFilter: ['data-frame'] });"
+        )
+        p.keys(" ")
+        p.until(lambda: p.run("return seen.length") > 12)
+        p.keys(" ")
+        p.until(lambda: p.run("return document.getElementById('play').ariaPressed") == "false")
+        time.sleep(0.2)
+        seen = p.run("return seen")
+        assert [one for one in seen if one[0] != one[1]] == []
+        assert [one[0] for one in seen] == sorted(one[0] for one in seen)
+        assert p.number() == p.drawn() == seen[-1][0]
+
+
+def test_a_loop_stays_within_its_interval(
+    films: Path, serve: Serve, page: Any, motion: Any
+) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        e = served.shown[0].layers[0].file.expressions[0]
+        p = page(served)
+        p.open()
+        p.until(lambda: p.run("return document.getElementById('source').textContent") == "")
+        p.choose("speed", "2")
+        p.run(
+            "window.seen = []; const c = document.getElementById('frame');"
+            "new MutationObserver(() => seen.push(Number(c.dataset.frame)))"
+            ".observe(c, { attributes: true, attributeFilter: ['data-frame'] });"
+        )
+        p.keys("l", " ")
+        assert e.onset is not None and e.offset is not None
+        p.until(lambda: sum(b < a for a, b in itertools.pairwise(p.run("return seen"))) >= 2)
+        p.keys(" ")
+        seen = p.run("return seen")
+        assert min(seen) >= e.onset and max(seen) <= e.offset
+
+
+# -- correcting -----------------------------------------------------------------------------------
+
+
+def test_by_keys_alone(films: Path, serve: Serve, page: Any, tmp_path: Path) -> None:
+    """Add, move, relabel, comment, confirm, undo, save, load again, export: no mouse."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        assert p.rows() == []
+        p.go(40)
+        p.keys("m")
+        assert p.rows() == [[40, 43, 47]]  # .3 s from here
+        p.keys("ARROW_RIGHT", "ARROW_RIGHT", "i")
+        p.until(lambda: p.rows() == [[42, 43, 47]])
+        p.go(46)
+        p.keys("a")
+        p.go(55)
+        p.keys("o", "k", "c")
+        p.until(lambda: p.rows() == [[42, 46, 55]])
+        assert p.value("kind") == "macro"
+        p.keys("r")
+        p.keys(*"joy", "ENTER")
+        p.keys("t")
+        p.keys(*"so so", "ENTER")
+        # What else the keys do when a field has them: nothing.
+        assert (p.value("label"), p.value("comment")) == ("joy", "so so")
+        p.go(100)
+        p.keys("M")
+        assert len(p.rows()) == 2
+        p.keys("CONTROL+z")
+        assert len(p.rows()) == 1
+        p.keys("CONTROL+SHIFT+z")
+        assert len(p.rows()) == 2
+        p.keys("DELETE")
+        assert len(p.rows()) == 1
+        for _ in range(12):
+            p.keys("CONTROL+z")
+        assert p.rows() == []  # everything undone
+        for _ in range(12):
+            p.keys("CONTROL+y")
+        assert p.rows() == [[42, 46, 55]]
+        p.keys("CONTROL+s")
+        assert "coder" in p.notice().lower()  # nobody has said who they are; the field has the keys
+        p.keys(*"anna", "CONTROL+s")
+        p.until(lambda: "saved constant.mp4.anna.annotations" in p.status())
+        (e,) = AnnotationFile.load(tmp_path / "constant.mp4.anna.annotations").expressions
+        assert (e.kind, e.onset, e.apex, e.offset) == ("macro", 42, 46, 55)
+        assert (e.label, e.comment, e.confirmed) == ("joy", "so so", True)
+        assert (e.onset_s, e.offset_s) == (42 / 25, 55 / 25)
+
+        p.open()  # loaded again
+        assert p.rows() == [[42, 46, 55]]
+        assert p.value("coder") == "anna"
+        # What goes out is what stands on the page.
+        text = p.browser.execute_async_script(
+            "const done = arguments[0]; const make = URL.createObjectURL;"
+            "URL.createObjectURL = (blob) => { blob.text().then(done); return make(blob); };"
+            "HTMLAnchorElement.prototype.click = function () { window.named = this.download; };"
+            "const b = document.getElementById('export'); b.value = '.eaf';"
+            "b.dispatchEvent(new Event('change'));"
+        )
+        assert p.run("return window.named") == "constant.eaf"
+        (out,) = Eaf().parse(text)
+        assert (out.kind, out.label) == ("macro", "joy")
+        assert out.onset_s == pytest.approx(42 / 25, abs=0.001)
+
+
+def test_by_mouse(films: Path, serve: Serve, page: Any, motion: Any, tmp_path: Path) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        p = page(served)
+        p.open()
+        before = p.rows()
+        onset, apex, offset = before[1]
+        p.run("document.querySelectorAll('[role=option]')[1].click()")
+        length = (COUNT - 1) / 25
+
+        def x(frame: float) -> float:
+            left, _, width, _ = p.timeline()  # a second lane comes once something is changed
+            return left + width * (frame / 25 + 0.01 * length) / (1.02 * length)
+
+        y = p.timeline()[1] + 35
+        _drag(p, x(onset), x(onset - 5), y)
+        p.until(lambda: p.drawn() == onset - 5)  # the frame of what is dragged is shown
+        p.until(lambda: p.rows()[1] == [onset - 5, apex, offset])
+        _drag(p, x(offset + 1), x(offset + 9), y)
+        p.until(lambda: p.rows()[1] == [onset - 5, apex, offset + 8])
+        _drag(p, x(apex), x(apex + 2), y)
+        p.until(lambda: p.rows()[1] == [onset - 5, apex + 2, offset + 8])
+        middle = (onset - 5 + apex + 2) / 2
+        _drag(p, x(middle), x(middle + 4), y)
+        p.until(lambda: p.rows()[1] == [onset - 1, apex + 6, offset + 12])
+        for _ in range(4):  # each drag is one step
+            p.click("undo")
+        assert p.rows() == before
+        assert not p.run("return document.getElementById('save').classList.contains('due')")
+        assert p.run("return document.getElementById('undo').disabled")
+
+
+def test_what_another_saved_is_asked_about(
+    films: Path, serve: Serve, page: Any, tmp_path: Path
+) -> None:
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.go(10)
+        p.keys("m")
+        path = tmp_path / "constant.mp4.anna.annotations"
+        AnnotationFile("constant.mp4").changed([], "Anna").save(path)
+        p.write("coder", "Anna")
+        p.click("save")
+        p.until(lambda: p.run("return document.getElementById('ask').open"))
+        assert "Save over it?" in p.run("return document.getElementById('asktext').textContent")
+        p.click("no")
+        assert AnnotationFile.load(path).expressions == ()
+        p.click("save")
+        p.until(lambda: p.run("return document.getElementById('ask').open"))
+        p.click("yes")
+        p.until(lambda: "saved" in p.status())
+        assert len(AnnotationFile.load(path).expressions) == 1
+
+
+def test_a_changed_video_is_said_before_times_are_applied(
+    films: Path, serve: Serve, page: Any, motion: Any, tmp_path: Path
+) -> None:
+    file = replace(of_result(result_of(films / "constant.mp4", motion)), content="0" * 64)
+    file.changed(file.expressions, "Ann").save(tmp_path / "constant.mp4.ann.annotations")
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        for answer, count in (("no", 0), ("yes", len(file.expressions))):
+            p.open()
+            p.until(lambda: p.run("return document.getElementById('ask').open"))
+            assert "another edition" in p.run(
+                "return document.getElementById('asktext').textContent"
+            )
+            p.click(answer)
+            p.until(lambda: p.drawn() >= 0)
+            assert len(p.rows()) == count
+
+
+def test_several_videos(films: Path, serve: Serve, page: Any) -> None:
+    with serve(films / "constant.mp4", films / "variable.mp4") as served:
+        p = page(served)
+        p.open()
+        p.go(31)
+        p.keys("m")
+        p.choose("video", "1")  # what is not saved is asked about
+        p.until(lambda: p.run("return document.getElementById('ask').open"))
+        p.click("yes")
+        p.until(lambda: p.run("return document.title").startswith("variable.mp4"))
+        p.until(lambda: p.drawn() == 0)
+        p.go(99)
+        assert p.number() == 99 and p.rows() == []
+        said = p.run("return document.getElementById('clock').textContent")
+        assert said.startswith(f"{served.shown[1].frames.times[99]:.3f} s of")
+
+
+# -- what moves with it ---------------------------------------------------------------------------
+
+
+def test_face_curves_and_crops_follow(films: Path, serve: Serve, page: Any, motion: Any) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        e = served.shown[0].layers[0].file.expressions[0]
+        p = page(served)
+        p.open()
+        p.until(lambda: p.run("return document.getElementById('overlay').dataset.face") == "yes")
+        shown = "return document.getElementById(arguments[0]).dataset.frame"
+        for part in ("onset", "apex", "offset"):
+            p.until(lambda part=part: p.run(shown, f"crop-{part}") == str(getattr(e, part)))
+        assert p.run("return document.getElementById('legend').textContent") == "brownosemouth"
+        p.choose("alpha", "10")
+        p.keys("f")  # now the onset is shown in the apex's place, and the apex again
+        p.until(lambda: p.run(shown, "crop-apex") == str(e.onset))
+        p.until(lambda: p.run(shown, "crop-apex") == str(e.apex))
+        p.keys("f")
+        p.keys("b")
+        p.until(
+            lambda: p.run(
+                "const c = document.getElementById('overlay'), d = c.getContext('2d');"
+                "return !d.getImageData(0, 0, c.width, c.height).data.some(Boolean)"
+            )
+        )
+        p.keys("3")
+        p.until(lambda: p.drawn() == e.offset)
+        p.keys("n", "1")
+        second = served.shown[0].layers[0].file.expressions[1]
+        p.until(lambda: p.drawn() == second.onset)
+
+
+def test_the_sensitivity_spots_at_once(films: Path, serve: Serve, page: Any, motion: Any) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        p = page(served)
+        p.open()
+        count = len(p.rows())
+        p.click("tab-sensitivity")
+        expected = "return document.getElementById('expected').textContent"
+        assert p.run(expected) == "6.7"
+        p.run(
+            "const a = document.getElementById('alarms'); a.value = 0;"
+            "a.dispatchEvent(new Event('input'));"
+        )
+        p.until(lambda: p.run(expected) == "0.45")
+        found = p.run("return document.getElementById('found').textContent")
+        fewer = sum(int(word) for word in found.replace(",", "").split() if word.isdigit())
+        assert fewer < count == len(p.rows())  # only shown beside, until it is taken over
+        p.click("take")
+        assert len(p.rows()) == fewer
+        p.keys("CONTROL+z")
+        assert len(p.rows()) == count
+
+
+def test_two_coders_in_the_page(films: Path, serve: Serve, page: Any, motion: Any) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        p = page(served)
+        p.open()
+        p.keys("DELETE")
+        p.write("coder", "Bob")
+        p.click("save")
+        p.until(lambda: "saved" in p.status())
+        p.click("tab-agreement")
+        rows = p.until(
+            lambda: p.run(
+                "return [...document.querySelectorAll('#agreed tr')]"
+                ".map((r) => [...r.cells].map((c) => c.textContent))"
+            )
+        )
+        count = len(served.shown[0].layers[0].file.expressions)
+        assert rows[0][1:3] == ["κ per frame", "F1"]
+        assert rows[1][0] == "all" and rows[1][3:6] == [str(count - 1), "1", "0"]
+
+
+def test_curves_are_thinned_without_losing_a_peak(films: Path, serve: Serve, page: Any) -> None:
+    """An hour of one curve in 700 columns: each column's least and greatest value."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        found = p.browser.execute_async_script(
+            """
+            const done = arguments[0];
+            import("/assets/timeline.js").then(({ thinned }) => {
+              const n = 108000, times = new Float64Array(n), values = new Float32Array(n);
+              let state = 1;
+              for (let i = 0; i < n; i++) {
+                times[i] = i / 30;
+                state = (state * 48271) % 2147483647;
+                values[i] = i >= 50000 && i < 54000 ? NaN : state / 2147483647;
+              }
+              values[77777] = 9;
+              const { low, high, gap } = thinned(times, values, [0, 3600], 700);
+              done([[...values].map((v) => Number.isNaN(v) ? null : v),
+                [...low].map((v) => Number.isNaN(v) ? null : v),
+                [...high].map((v) => Number.isNaN(v) ? null : v), [...gap]]);
+            });
+            """
+        )
+        values, low, high = (np.array(x, float) for x in found[:3])
+        column = np.floor(np.arange(108000) / 30 * 700 / 3600).astype(int)
+        for k in range(700):
+            own = values[column == k]
+            own = own[~np.isnan(own)]
+            if len(own):
+                assert (low[k], high[k]) == (own.min(), own.max())
+            else:
+                assert np.isnan(low[k]) and found[3][k]
+        assert high[column[77777]] == 9
+
+
+# -- for everybody --------------------------------------------------------------------------------
+
+#: In the browser: controls without a name, and texts whose contrast is below WCAG's 4.5.
+AUDIT = """
+const names = [], contrasts = [];
+const visible = (e) => e.getClientRects().length && getComputedStyle(e).visibility !== "hidden";
+const named = (e) => e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length ||
+  e.getAttribute("aria-labelledby");
+for (const e of document.querySelectorAll("button, input, select, [role=tab], canvas, dialog")) {
+  if (e.getAttribute("aria-hidden") !== "true" && !(e.matches("input, select") ? e.labels.length
+      || e.getAttribute("aria-label") : named(e))) names.push(e.id);
+}
+const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const bright = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+for (const e of document.querySelectorAll("body *")) {
+  const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+  if (!own || !visible(e) || e.disabled || e.closest(".sr")) continue;
+  let under = e, ground = null;
+  for (; under && !ground; under = under.parentElement) {
+    const c = rgb(getComputedStyle(under).backgroundColor);
+    if (c.length < 4 || c[3] > 0.99) ground = c;
+  }
+  const [a, b] = [bright(rgb(getComputedStyle(e).color)), bright(ground ?? [255, 255, 255])];
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) contrasts.push([e.id || e.className || e.tagName, ratio]);
+}
+return { names, contrasts };
+"""
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_labels_contrast_and_width(
+    films: Path, serve: Serve, page: Any, motion: Any, size: tuple[int, int]
+) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        p = page(served)
+        p.open(size)
+        for tab in ("faces", "sensitivity", "agreement"):
+            p.click(f"tab-{tab}")
+            assert p.run(AUDIT) == {"names": [], "contrasts": []}
+        p.keys("?")
+        assert p.run(AUDIT) == {"names": [], "contrasts": []}
+        listed = p.run("return document.getElementById('keylist').textContent")
+        for word in ("onset", "undo", "save", "loop", "confirm"):
+            assert word in listed
+        p.keys("ESCAPE")
+        width = p.run("return document.documentElement.scrollWidth")
+        assert width <= size[0]  # nothing is cut off, and nobody scrolls sideways
+        if folder := os.environ.get("AUMER_VIEW_PICTURES"):
+            p.click("tab-faces")
+            time.sleep(1)
+            p.browser.save_screenshot(f"{folder}/page-{size[0]}.png")
+
+
+def test_every_control_is_reached_by_tab(films: Path, serve: Serve, page: Any, motion: Any) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        p = page(served)
+        p.open()
+        wanted = set(
+            p.run(
+                "return [...document.querySelectorAll('button, input, select')].filter((e) =>"
+                "e.getClientRects().length && !e.disabled && e.tabIndex >= 0).map((e) => e.id)"
+            )
+        )
+        assert {"save", "play", "onset", "timeline"} - wanted == {"timeline"}
+        reached: set[str] = set()
+        for _ in range(len(wanted) + 8):
+            p.keys("TAB")
+            reached.add(p.run("return document.activeElement.id"))
+        assert wanted <= reached
+        outline = p.run("return getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none"
