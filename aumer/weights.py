@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+#: What a file of another of aumer's formats is for.
+_KNOWN = {
+    "aumer-spotnet-1": "it holds a spotting network, which `aumer spot --model` takes",
+    "aumer-recognizer-1": "it holds a recogniser, which `aumer classify --recognizer` and "
+    "`aumer spot --recognizer` take",
+    "aumer-checkpoint-1": "it holds the state of a training, which goes on when the same command "
+    "is given again",
+}
+
 
 @dataclass(frozen=True)
 class ArrayFormat:
@@ -99,13 +108,35 @@ class ArrayFormat:
         found = about.get("format") if isinstance(about, dict) else None
         if found not in (self.name, *self.earlier):
             told = "" if found is None else f", but one of {found!r}"
+            why = "it was not written by this version of aumer"
             raise WeightsError(
                 f"{path} is a safetensors file without the card of {self.holds} "
-                f"({self.name}){told}; it was not written by this version of aumer. Give "
-                f"{self.remedy}"
+                f"({self.name}){told}; {_KNOWN.get(str(found), why)}. Give {self.remedy}"
             )
         card: dict[str, Any] = about
         return card
+
+
+def card_of(path: StrPath) -> dict[str, Any]:
+    """All that a file of aumer's weights, of whatever kind, says beside its numbers.
+
+    Raises:
+        WeightsError: no such file, damaged, or not one of aumer's.
+    """
+    from safetensors import safe_open
+
+    require_path("path", path, "the path of a file of weights")
+    advice = "Give a file that `aumer train` or `aumer bench` wrote"
+    if not is_file(path):
+        raise WeightsError(f"no weights at {path}: give a file that `aumer train` wrote")
+    with (
+        foreign(path, "weights", WeightsError, advice),
+        safe_open(path, framework="numpy") as file,
+    ):
+        card: dict[str, Any] = json.loads((file.metadata() or {})["aumer"])
+        if not isinstance(card, dict):
+            raise ValueError("its card is no table")
+    return card
 
 
 def require_finite(arrays: Mapping[str, Any], where: str, remedy: str) -> None:
