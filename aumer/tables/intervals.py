@@ -46,7 +46,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 #: What aumer itself writes beside them; it is left aside without a word.
 _OURS = (
-    *("duration_s", "probs", "face", "peak", "duration_sd_s", "duration_bias_s", "micro_max_s"),
+    *(
+        "duration_s",
+        "probs",
+        "au_probs",
+        "face",
+        "peak",
+        "duration_sd_s",
+        "duration_bias_s",
+        "micro_max_s",
+    ),
     *("micro_probability", "limit", "spotter", "row"),  # results
     *("event", "confidence", "note", "release_s", "intensity", "displacement", "rate"),  # simulator
     *("input", "status", "reason", "coverage", "micro", "macro"),  # lists of inputs

@@ -96,7 +96,8 @@ def listed(
     left_out: Counter[str] = Counter()
     notes: list[str] = []
     read = {
-        name: _read(name, root, kinds, (tables or {}).get(name)) for name, root in roots.items()
+        name: _read(name, root, kinds, (tables or {}).get(name), labelled=of is None)
+        for name, root in roots.items()
     }
     every = [a for _, rows, _ in read.values() for _, a in rows]
     classes = tuple(classes) or _words(a.emotion for a in every)
@@ -173,7 +174,12 @@ def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
 
 
 def _read(
-    dataset: str, root: StrPath, kinds: Collection[str], table: StrPath | None
+    dataset: str,
+    root: StrPath,
+    kinds: Collection[str],
+    table: StrPath | None,
+    *,
+    labelled: bool,
 ) -> tuple[DataSet, list[tuple[VideoRecord, Annotation]], Counter[str]]:
     """A data set, its expressions of these kinds, and how many there are of others."""
     options: dict[str, Any] = {} if table is None else {"table": table}
@@ -183,7 +189,7 @@ def _read(
     every = [(r, a) for r in data.records() for a in r.annotations]
     kinds = kinds or (_OWN if dataset == OWN else _USUAL)
     rows = [(r, a) for r, a in every if a.kind in kinds]
-    if rows and not any(a.emotion.strip() for _, a in rows):
+    if labelled and rows and not any(a.emotion.strip() for _, a in rows):
         tables = ", ".join(str(one.path) for one in data.report.tables)
         raise UsageError(
             f"{dataset}: none of its {len(rows)} clips has a label ({tables}), so that there is "

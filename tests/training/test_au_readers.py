@@ -67,7 +67,7 @@ def test_it_learns_from_a_table_of_aus(root: Path, tmp_path: Path) -> None:
     [
         ({"out": "mine.txt"}, r"\.safetensors"),
         ({"aus": (12, 12)}, "different action units"),
-        ({"kinds": ("micro",)}, "no clip is of the classes coded"),
+        ({"kinds": ("micro",)}, "of other kinds are left out"),
         ({"exclude_subjects": ("a", "b", "c")}, "no clip is of the classes coded"),
     ],
 )
