@@ -71,7 +71,7 @@ class ClipReading:
     settings: Settings
     sequences: SequenceSettings | None = None
     to: Literal["apex", "offset"] = "offset"
-    apex: str = "flow-peak"
+    apex: str = apexes.DEFAULT
     rois: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ def reading_of(
     Raises:
         ConfigError: an unknown key, or a value that is not allowed.
     """
-    kind, inputs, apex = resolve(model), table.get("inputs", {}), table.get("apex", "flow-peak")
+    kind, inputs, apex = resolve(model), table.get("inputs", {}), table.get("apex", apexes.DEFAULT)
     if not isinstance(inputs, Mapping):
         raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
     if kind.reads[0] == "sequence":
