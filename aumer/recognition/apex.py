@@ -7,7 +7,7 @@ name. `benchmarks/accuracy/apex.py` measures ours on simulated films.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ _AWAY = 0.25
 
 #: The way that is taken where nobody names one.
 DEFAULT = "rise-and-fall"
+#: The way that takes a lag, after a colon.
+_LAGGING = "roi-difference"
 
 #: `rise_and_fall`: knots of its courses, and points of the interval at which they are compared.
 _KNOTS, _POINTS = 20, 65
@@ -57,28 +59,49 @@ class Span:
         motion: makes the features from onset to offset.
         pictures: makes the frames (N,) from onset to offset that show a face, the aligned faces in
             grey (N, H, W) uint8, and their landmarks (N, 68, 2) px.
+        lag: frames; see `roi_difference`. "roi-difference:3" asks for 3.
     """
 
     onset: int
     offset: int
     motion: Callable[[], Features]
     pictures: Callable[[], Pictures]
+    lag: int = 1
 
 
 Pictures = tuple[IntArray, ImageArray, FloatArray]
 
 
 def check(way: str) -> None:
-    """Complain of a name that there is not before anything is read.
+    """Complain of a name that there is not, or a lag, before anything is read.
 
     Raises:
-        UsageError: no way is called so; the message lists them and the nearest.
+        UsageError: no way is called so; the message lists them and the nearest. Or a lag that is
+            no frame count, or that the way does not have.
     """
-    if way not in (known := names()):
+    parted(way)
+
+
+def parted(way: str) -> tuple[str, int]:
+    """The name, and the lag after the colon.
+
+    Raises:
+        UsageError: as `check`.
+    """
+    name, colon, lag = way.partition(":")
+    if name not in (known := names()):
         raise UsageError(
             f"apex is a frame or one of {', '.join(known)}; found {way!r}."
-            + did_you_mean(way, known)
+            + did_you_mean(name, known)
         )
+    if not colon:
+        return name, 1
+    if name != _LAGGING or not (lag.isascii() and lag.isdigit() and int(lag) >= 1):
+        raise UsageError(
+            f"only {_LAGGING!r} takes a number, its lag of 1 frame or more, as in "
+            f"'{_LAGGING}:3'; found {way!r}"
+        )
+    return name, int(lag)
 
 
 def names() -> tuple[str, ...]:
@@ -93,9 +116,10 @@ def find(way: str, where: Span) -> int:
         UsageError: there is no such way, it cannot be had here, or gives no frame of the interval.
     """
     onset, offset = where.onset, where.offset
+    name, lag = parted(way)
     if offset <= onset + 1:
         return offset
-    found = int(registry.resolve("apex", way)(where))
+    found = int(registry.resolve("apex", name)(replace(where, lag=lag)))
     if not onset <= found <= offset:
         raise UsageError(
             f"the apex by {way!r} must lie from the onset {onset} to the offset {offset}; found "
@@ -132,7 +156,7 @@ def by_roi_difference(where: Span) -> int:
             f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, too few "
             "to find an apex among; give `apex`"
         )
-    return int(frames[roi_difference(greys, landmarks[0]).argmax()])
+    return int(frames[roi_difference(greys, landmarks[0], where.lag).argmax()])
 
 
 def midpoint(onset: int, offset: int) -> int:

@@ -236,6 +236,28 @@ def test_a_way_of_one_s_own_is_asked_by_name(monkeypatch: pytest.MonkeyPatch) ->
         apexes.check("gven")
 
 
+@pytest.mark.parametrize(
+    "way", ["roi-difference:0", "roi-difference:", "roi-difference:x", "midpoint:3"]
+)
+def test_a_lag_that_there_is_not(way: str) -> None:
+    with pytest.raises(UsageError, match="only 'roi-difference' takes a number"):
+        apexes.check(way)
+
+
+def test_a_lag_is_asked_for_by_name() -> None:
+    levels = np.array([10, 10, 20, 50, 52, 30, 12], np.float64)
+    greys = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
+    marks = np.stack([landmarks()] * 7)
+
+    def none() -> Any:
+        raise AssertionError("nobody asked for this")
+
+    where = apexes.Span(20, 26, none, lambda: (np.arange(20, 27), greys, marks))
+    found = {n: apexes.find(f"roi-difference{n}", where) for n in ("", ":1", ":3")}
+    assert found[""] == found[":1"] == 24
+    assert found[":3"] == 20 + roi_difference(greys, marks[0], 3).argmax() != 24
+
+
 @pytest.mark.parametrize("way", apexes.names())
 def test_the_shortest_intervals_peak_at_their_end(way: str) -> None:
     assert apexes.find(way, span(4, 5)) == 5
