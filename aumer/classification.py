@@ -70,8 +70,9 @@ def classify(
             `aumer.recognition.action_units.AUReader`. Features hold no flow map, and none are read
             off them.
         onset, offset: frames (0-based); by default the first and the last with a face.
-        apex: a frame, or how it is to be found: "flow-peak" (the default), "roi-difference",
-            "midpoint", or a registered way; see `aumer.recognition.apex`.
+        apex: a frame, or how it is to be found: "rise-and-fall" (the default), "flow-peak",
+            "both-ends", "roi-difference", "midpoint", or a registered way; see
+            `aumer.recognition.apex`.
         fps: frames per second; needed for folders and arrays.
         device: as in `spot`.
         cache, progress, settings, workers: as in `spot`.
@@ -263,7 +264,7 @@ def _apex(
     pictures: Callable[[], apexes.Pictures] | None,
 ) -> int:
     """The apex's frame, given or found; after the onset and not after the offset."""
-    way = apex if isinstance(apex, str) else "flow-peak"
+    way = apex if isinstance(apex, str) else apexes.DEFAULT
     apexes.check(way)
     if apex is not None and not isinstance(apex, str):
         if not onset < apex <= offset:
@@ -276,7 +277,7 @@ def _apex(
     def none() -> apexes.Pictures:
         raise UsageError(
             f"`apex={way!r}` looks at pictures, which features do not hold",
-            fixes=("use `apex='flow-peak'`", "`apex='midpoint'`"),
+            fixes=(f"use `apex='{apexes.DEFAULT}'`", "`apex='midpoint'`"),
         )
 
     return apexes.find(way, apexes.Span(onset, offset, lambda: features, pictures or none))

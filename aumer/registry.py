@@ -83,7 +83,9 @@ _parts: dict[str, dict[str, Any]] = {
     "graph": {},
     "roi-set": {},
     "apex": {
+        "rise-and-fall": "aumer.recognition.apex:by_rise_and_fall",
         "flow-peak": "aumer.recognition.apex:by_flow_peak",
+        "both-ends": "aumer.recognition.apex:by_both_ends",
         "roi-difference": "aumer.recognition.apex:by_roi_difference",
         "midpoint": "aumer.recognition.apex:by_midpoint",
     },

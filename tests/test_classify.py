@@ -125,7 +125,7 @@ def test_frames_given_are_the_frames_used() -> None:
     assert earlier.probs["positive"] < found.probs["positive"]
 
 
-@pytest.mark.parametrize("apex", ["flow-peak", "roi-difference", "midpoint"])
+@pytest.mark.parametrize("apex", ["flow-peak", "roi-difference:3", "midpoint"])
 def test_ways_to_the_apex(apex: str) -> None:
     found = classify(SMILE, onset=ONSET, offset=30, apex=apex)
     assert found.settings["input"]["apex"] == apex
@@ -216,6 +216,7 @@ def test_a_prediction_comes_back_from_json(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"apex": "flowpeak"}, "Did you mean 'flow-peak'"),
+        ({"apex": "flow-peak:3"}, "only 'roi-difference' takes a number"),
         ({"onset": 99}, "frames 0 to 35; found onset 99"),
         ({"offset": -1}, "found offset -1"),
         ({"onset": 9, "offset": 9}, "two frames or more"),

@@ -127,8 +127,12 @@ def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tupl
     if listing.left_out:
         told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
         notes.append(f"left out, as of no class of the protocol: {told}")
-    found = [s for s in seen if s.example.apex is None]
-    if found:
+    found = [s for s in seen if reading.given(s.example) is None]
+    if reading.apexes == "found":
+        notes.append(
+            f"the apex of every clip was found by {reading.apex}, also where the table gives one"
+        )
+    elif found:
         notes.append(
             f"the apex of {len(found)} clips, which the table does not give within the "
             f"expression, was found by {reading.apex}"

@@ -81,7 +81,8 @@ class Protocol:
             2019 are made of the coders' words (`aumer.data.labels`); others are those words.
         models: by name: `NetModel` as a table.
         recognition: by model, a table of the recogniser's options, of ``inputs`` (how clips are
-            made of frames) and ``apex`` (how one is found); see `aumer.bench.tasks.recognition`.
+            made of frames), ``apex`` (how one is found) and ``apexes`` (coded or found); see
+            `aumer.bench.tasks.recognition`.
     """
 
     name: str
@@ -162,6 +163,8 @@ class Protocol:
         from aumer.bench.sources import require_source
         from aumer.graph import AUGraph
         from aumer.graph.au import require_map
+        from aumer.recognition import apex as apexes
+        from aumer.training.clips import OWN_KEYS
         from aumer.training.settings import TrainSettings
 
         for dataset in (*self.datasets, *self.train_datasets):
@@ -176,9 +179,9 @@ class Protocol:
                     registry.require("decoder", net.decoder)
         for name, table in self.recognition.items():
             require(isinstance(table, Mapping), f"recognition.{name}", table, "a table")
-            factory(name, {k: v for k, v in table.items() if k not in ("inputs", "apex")})
+            factory(name, {k: v for k, v in table.items() if k not in OWN_KEYS})
             if "apex" in table:
-                registry.require("apex", table["apex"])
+                apexes.check(table["apex"])
         if self.published:
             require_rows(self.published)
 

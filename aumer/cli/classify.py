@@ -96,7 +96,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--apex",
         type=_apex,
         metavar="N|HOW",
-        help="frame, or how to find it: flow-peak (default), roi-difference, midpoint",
+        help="frame, or how to find it: rise-and-fall (default), flow-peak, both-ends, "
+        "roi-difference, midpoint",
     )
     add("--offset", type=_frame, metavar="N", help="frame (default: the last with a face)")
     add_fps(parser)

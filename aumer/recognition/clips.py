@@ -352,7 +352,7 @@ def pictures_between(
         raise UsageError(
             f"the apex by the pictures is looked for within one expression of at most {MAX_FRAMES} "
             f"frames; found {offset - onset + 1}. Give `onset` and `offset`, or use "
-            "`apex='flow-peak'`"
+            "`apex='rise-and-fall'`"
         )
     faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)
     frames = sorted(faces)

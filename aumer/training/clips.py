@@ -25,7 +25,7 @@ from aumer.errors import ConfigError, NoFaceError, UsageError, VideoError
 from aumer.files import StrPath
 from aumer.flow import resolve as resolve_flow
 from aumer.identity import recorded
-from aumer.recognition import apex as apexes
+from aumer.recognition import apex as ways
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips, MotionClips, Reads, Recognizer, resolve
@@ -62,21 +62,34 @@ class ClipReading:
         sequences: of a recogniser that reads sequences; else `None`.
         to: the last frame that sequences hold.
         rois: of a recogniser that reads their motion alone; else none.
-        apex: how an apex is found that the table does not give: `aumer.recognition.apex.names`.
+        apex: how an apex is found: `aumer.recognition.apex.names`.
+        apexes: which count: "coded", those that the table gives, and others are found; or "found",
+            none of the table's.
 
     Raises:
-        ConfigError: there is no such way to find an apex.
+        ConfigError: there is no such way to find an apex, or no such choice.
     """
 
     settings: Settings
     sequences: SequenceSettings | None = None
     to: Literal["apex", "offset"] = "offset"
-    apex: str = "flow-peak"
+    apex: str = ways.DEFAULT
     rois: tuple[str, ...] = ()
+    apexes: Literal["coded", "found"] = "coded"
 
     def __post_init__(self) -> None:
-        known = apexes.names()
-        strict.require(self.apex in known, "apex", self.apex, f"one of {', '.join(known)}")
+        known = ways.names()
+        allowed = f"one of {', '.join(known)}; roi-difference may have a lag, as roi-difference:3"
+        strict.require(isinstance(self.apex, str), "apex", self.apex, allowed)
+        try:
+            ways.check(self.apex)
+        except UsageError:
+            strict.require(False, "apex", self.apex, allowed)
+        strict.require(self.apexes in APEXES, "apexes", self.apexes, f"one of {', '.join(APEXES)}")
+
+    def given(self, example: Example) -> int | None:
+        """The apex that is not looked for."""
+        return example.apex if self.apexes == "coded" else None
 
     def to_dict(self) -> dict[str, Any]:
         """All that the numbers depend on."""
@@ -88,6 +101,8 @@ class ClipReading:
             values["to"] = self.to
         if self.rois:
             values["rois"] = list(self.rois)
+        if self.apexes != "coded":
+            values["apexes"] = self.apexes
         return values
 
     def tell(self, recognizer: Recognizer) -> None:
@@ -110,26 +125,29 @@ def reading_of(
 
     Args:
         table: of the recogniser: ``inputs`` changes keys of `SequenceSettings` for one of
-            sequences, else of ``motion``; ``apex`` is how one is found that nobody gave.
+            sequences, else of ``motion``; ``apex`` is how one is found, and ``apexes``
+            which are: see `ClipReading`.
         where: for messages.
         rois: its own.
 
     Raises:
         ConfigError: an unknown key, or a value that is not allowed.
     """
-    kind, inputs, apex = resolve(model), table.get("inputs", {}), table.get("apex", "flow-peak")
+    kind, inputs, apex = resolve(model), table.get("inputs", {}), table.get("apex", ways.DEFAULT)
+    which = table.get("apexes", "coded")
     if not isinstance(inputs, Mapping):
         raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
     if kind.reads[0] == "sequence":
         made = sequence_settings(kind.default_inputs, inputs, settings)
-        return ClipReading(settings, made, kind.reads_to, apex)
+        return ClipReading(settings, made, kind.reads_to, apex, apexes=which)
     motion = strict.build(MotionSettings, {**asdict(settings.motion), **inputs}, f"{where}.inputs")
     of_motion = rois if kind.reads[0] == "motion" else ()
-    return ClipReading(replace(settings, motion=motion), apex=apex, rois=of_motion)
+    return ClipReading(replace(settings, motion=motion), apex=apex, rois=of_motion, apexes=which)
 
 
 #: Keys of a recogniser's table that are no options of its constructor.
-OWN_KEYS = ("inputs", "apex")
+OWN_KEYS = ("inputs", "apex", "apexes")
+APEXES = ("coded", "found")
 
 
 def options_of(model: str, table: Mapping[str, Any], *, of_frames: bool) -> dict[str, Any]:
@@ -226,7 +244,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
 
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
-    given = example.apex if reading.reads != "motion" else None
+    given = reading.given(example) if reading.reads != "motion" else None
     kept = maker.keeper(example.onset, reading.apex if given is None else given, example.offset)
     track = _track(example, reading, maker.margin, content, job, kept)
     inside = (track.frames >= example.onset) & (track.frames <= example.offset)
@@ -236,7 +254,9 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     if not track.valid[inside].any():
         raise NoFaceError("no face in any of its frames")
     facts = {"coverage": np.array(track.valid[inside].mean())}
-    peak = example.apex if example.apex is not None else _apex(example, reading, track, kept)
+    peak = reading.given(example)
+    if peak is None:
+        peak = _apex(example, reading, track, kept)
     facts["peak"] = np.array(peak)
     moment = Moment(example.onset, example.offset, peak)
     features = _motion(example, reading, track, kept) if reading.reads == "motion" else None
@@ -290,7 +310,7 @@ def _apex(example: Example, reading: ClipReading, track: FaceTrack, kept: Keeper
     from aumer.recognition.clips import pictures_between
 
     onset, offset, settings = example.onset, example.offset, reading.settings.motion
-    where = apexes.Span(
+    where = ways.Span(
         onset,
         offset,
         lambda: _motion(example, reading, track, kept),
@@ -298,7 +318,7 @@ def _apex(example: Example, reading: ClipReading, track: FaceTrack, kept: Keeper
             example.path, onset, offset, track, settings, fps=example.fps, kept=kept.faces
         ),
     )
-    return apexes.find(reading.apex, where)
+    return ways.find(reading.apex, where)
 
 
 def _motion(example: Example, reading: ClipReading, track: FaceTrack, kept: Keeper) -> Features:
@@ -334,7 +354,7 @@ def parts_of(reading: ClipReading) -> dict[str, str]:
     `aumer.identity.recorded`."""
     from aumer.motion.analysis import used
 
-    parts: list[tuple[str, str]] = [*used(reading.settings), ("apex", reading.apex)]
+    parts: list[tuple[str, str]] = [*used(reading.settings), ("apex", ways.parted(reading.apex)[0])]
     if reading.sequences is not None and reading.sequences.flow != "none":
         parts.append(("flow", reading.sequences.flow))
     return recorded(parts)

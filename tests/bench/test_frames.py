@@ -333,7 +333,7 @@ def test_smic_has_no_apex_and_samm_counts_from_the_recording(
     shown = ("happiness", "surprise", "disgust")
     few = [a for a in acts if a.subject != 2 and a.emotion in shown]
     smic = trees.smic_acted(tmp_path, few)
-    for apex in ("flow-peak", "roi-difference", "midpoint"):
+    for apex in ("rise-and-fall", "roi-difference:3", "midpoint"):
         made = small("smic-3class", "svm-cells")
         made = made.changed({"recognition.svm-cells.apex": apex})
         result = run(made, smic, "svm-cells", folder=tmp_path / apex, cache=cache)
@@ -356,6 +356,20 @@ def test_smic_has_no_apex_and_samm_counts_from_the_recording(
     )
     assert result.mean("accuracy") >= 0.8 and not result.unseen
     assert "anger 2, happiness 2, contempt 2, surprise 2, other 2" in result.to_markdown()
+    assert "the apex of" not in result.to_markdown()
+    found = small("samm-5class", "svm-cells").changed({"recognition.svm-cells.apexes": "found"})
+    result = run(found, samm, "svm-cells", folder=tmp_path / "f", cache=cache)
+    assert (
+        "the apex of every clip was found by rise-and-fall, also where the table gives one"
+        in result.to_markdown()
+    )
+    with pytest.raises(ConfigError, match="apexes must be one of coded, found"):
+        run(
+            small("samm-5class", "svm-cells").changed({"recognition.svm-cells.apexes": "guessed"}),
+            samm,
+            "svm-cells",
+            folder=tmp_path / "g",
+        )
     # The three of the composite together: subjects of all sets, and a line for each.
     both = small("megc2019-frames", "svm-cells", datasets=("smic-hs", "samm"))
     result = run(

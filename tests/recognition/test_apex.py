@@ -12,9 +12,11 @@ from aumer import registry
 from aumer.errors import UsageError
 from aumer.recognition import apex as apexes
 from aumer.recognition.apex import (
+    both_ends,
     difference_cells,
     flow_peak,
     midpoint,
+    rise_and_fall,
     roi_difference,
     rows_between,
 )
@@ -28,7 +30,7 @@ def features(steps: FloatArray, frames_per_row: int = 1) -> Features:
         times=np.arange(rows) / 30,
         frames=np.arange(rows, dtype=np.int64) * frames_per_row,
         valid=np.isfinite(steps).all(axis=(1, 2)),
-        rois=("a", "b"),
+        rois=tuple("abcdefghijkl"[: steps.shape[1]]),
         rate=30.0,
     )
 
@@ -79,6 +81,77 @@ def test_no_motion_known(interval: tuple[int, int]) -> None:
     motion = features(there_and_back(4, 9))
     with pytest.raises(UsageError, match=r"frames 0 to 22, 30 rows a second"):
         rows_between(motion, *interval)
+
+
+def course(knots: tuple[float, float, float, float], rows: int, frames_per_row: int) -> Features:
+    """Rest, rise, hold, fall and rest of two ROIs; knots are shares of the `rows` steps."""
+    level = np.interp(np.linspace(0, 1, rows + 1), knots, [0, 1, 1, 0])
+    steps = np.append(np.diff(level), 0)
+    return features(np.stack([np.stack([steps, -2 * steps], -1)] * 2, axis=1), frames_per_row)
+
+
+@pytest.mark.parametrize(("rows", "frames_per_row"), [(20, 1), (20, 7), (140, 1)])
+@pytest.mark.parametrize(
+    ("knots", "middle"),
+    [
+        ((0.0, 0.35, 0.35, 1.0), 0.35),  # a triangle's tip
+        ((0.0, 0.2, 0.6, 1.0), 0.4),  # a trapezoid's middle
+        ((0.2, 0.3, 0.9, 1.0), 0.6),
+        ((0.0, 0.15, 0.15, 0.5), 0.15),
+    ],
+)
+def test_the_middle_of_a_hold(
+    knots: tuple[float, float, float, float], middle: float, rows: int, frames_per_row: int
+) -> None:
+    """Whatever the rates: to 2 % of the interval, or the nearest frame."""
+    motion = course(knots, rows, frames_per_row)
+    last = rows * frames_per_row
+    near = max(0.5, 0.02 * last) + 1e-9
+    assert abs(rise_and_fall(motion, 0, last) - middle * last) <= near
+    small = features(motion.values * 1e-3, frames_per_row)
+    assert rise_and_fall(small, 0, last) == rise_and_fall(motion, 0, last)
+    reach = (knots[2] - knots[1]) / 2 * last
+    assert abs(both_ends(motion, 0, last) - middle * last) <= max(1, reach)
+
+
+def test_both_ends_takes_the_middle_of_a_plateau() -> None:
+    assert both_ends(course((0, 0.2, 0.6, 1), 20, 5), 0, 100) == 40
+    assert both_ends(features(np.zeros((21, 2, 2)), 5), 0, 100) == 50
+
+
+def test_a_ripple_of_a_hold_is_not_its_apex() -> None:
+    rows, ripple = 100, np.zeros((101, 2, 2))
+    ripple[74], ripple[75] = (0.2, -0.4), (-0.2, 0.4)  # the highest frame, late in the hold
+    motion = course((0, 0.2, 0.8, 1), rows, 1)
+    late = features(motion.values + ripple)
+    assert abs(rise_and_fall(late, 0, rows) - 50) <= 2
+    assert flow_peak(late, 0, rows) >= 70
+
+
+def test_without_signal_the_apex_is_the_middle() -> None:
+    assert rise_and_fall(features(np.zeros((21, 2, 2)), 5), 0, 100) == 50
+    rng = np.random.default_rng(0)
+    shaken = [
+        rise_and_fall(features(np.diff(noise, axis=0, append=noise[-1:]), 1), 0, 60)
+        for noise in rng.normal(size=(40, 61, 12, 2))
+    ]
+    assert abs(np.mean(shaken) - 30) <= 1
+    assert np.abs(np.array(shaken) - 30).max() <= 6
+
+
+def test_a_clip_played_backwards_peaks_at_the_same_instant() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        path = np.interp(np.arange(61), [0, 12, 20, 60], [0, 1, 1, 0])[:, None, None]
+        path = path + rng.normal(0, 0.2, (61, 12, 2))
+        there, back = (features(np.diff(p, axis=0, append=p[-1:]), 1) for p in (path, path[::-1]))
+        assert abs(rise_and_fall(there, 0, 60) + rise_and_fall(back, 0, 60) - 60) <= 1
+
+
+def test_a_clip_that_ends_at_its_apex() -> None:
+    motion = features(there_and_back(rise=4, fall=9))
+    assert rise_and_fall(motion, 5, 9) == 9
+    assert rise_and_fall(motion, 2, 9) == 9
 
 
 def landmarks() -> FloatArray:
@@ -161,6 +234,28 @@ def test_a_way_of_one_s_own_is_asked_by_name(monkeypatch: pytest.MonkeyPatch) ->
     apexes.check("given")
     with pytest.raises(UsageError, match="Did you mean 'given'"):
         apexes.check("gven")
+
+
+@pytest.mark.parametrize(
+    "way", ["roi-difference:0", "roi-difference:", "roi-difference:x", "midpoint:3"]
+)
+def test_a_lag_that_there_is_not(way: str) -> None:
+    with pytest.raises(UsageError, match="only 'roi-difference' takes a number"):
+        apexes.check(way)
+
+
+def test_a_lag_is_asked_for_by_name() -> None:
+    levels = np.array([10, 10, 20, 50, 52, 30, 12], np.float64)
+    greys = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
+    marks = np.stack([landmarks()] * 7)
+
+    def none() -> Any:
+        raise AssertionError("nobody asked for this")
+
+    where = apexes.Span(20, 26, none, lambda: (np.arange(20, 27), greys, marks))
+    found = {n: apexes.find(f"roi-difference{n}", where) for n in ("", ":1", ":3")}
+    assert found[""] == found[":1"] == 24
+    assert found[":3"] == 20 + roi_difference(greys, marks[0], 3).argmax() != 24
 
 
 @pytest.mark.parametrize("way", apexes.names())

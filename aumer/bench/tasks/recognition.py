@@ -150,7 +150,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
 
     A protocol's ``recognition`` holds, by model, a table of the recognizer's options; ``inputs`` in
     it changes how its clips are made of frames (keys of `SequenceSettings` for a recognizer of
-    sequences, else of ``motion``), and ``apex`` how one is found that the table does not give.
+    sequences, else of ``motion``), ``apex`` how one is found that the table does not give, and
+    ``apexes = "found"`` has all found, none taken from the table.
     """
 
     kind: ClassVar[str] = "recognition"

@@ -128,7 +128,8 @@ def sequence_inputs(
         source, fps: as in `aumer.video.open_video`.
         onset, offset: decode ordinals; by default the first and the last frame.
         apex: another, or how it is to be found where nobody gave it: one of
-            `aumer.recognition.apex.names`; by default "midpoint". "flow-peak" reads the flow.
+            `aumer.recognition.apex.names`; by default "midpoint". "rise-and-fall",
+            "both-ends" and "flow-peak" read the flow.
         landmarks: (T, 68, 2) px of the source's frames, by decode ordinal; found if `None`.
         cache: folder in which the result is kept and found.
 
@@ -427,7 +428,7 @@ def find_apex(
         a frame after the onset, unless the clip is one frame long.
 
     Raises:
-        UsageError: "flow-peak", and there is no flow.
+        UsageError: a way that reads the flow, and there is none.
     """
     size = grey.shape[1]
     pixels = np.asarray((landmarks + 0.5) * size - 0.5, np.float32)
