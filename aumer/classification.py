@@ -158,7 +158,7 @@ def _classified(
             last,
             analysis.features,
             lambda: pictures_between(
-                clip, first, last, track, chosen.motion, fps=fps, kept=kept.faces
+                clip, first, last, track, labeller.maker.motion, fps=fps, kept=kept.faces
             ),
         )
         moments = [Moment(first, last, peak)]

@@ -13,10 +13,11 @@ from typing import Any
 from aumer.bench.code import code_of, code_of_part, machine
 from aumer.bench.result import versions
 from aumer.bench.split import Fold
-from aumer.bench.store import FOLD_FORMAT, Store
+from aumer.bench.store import FOLD_FORMAT, WEIGHTS, Store, weights_record
 from aumer.bench.task import Items_, Progress, Task, Work
 from aumer.bench.workers import Workers
 from aumer.config import digest
+from aumer.errors import UsageError
 from aumer.process import Momentary
 
 _log = logging.getLogger("aumer")
@@ -29,6 +30,7 @@ class Job:
     Attributes:
         depends: digests of all that its result depends on, by name.
         checkpoint: from which a killed training goes on; `None` keeps none.
+        weights: where its model is kept; `None` for nowhere.
     """
 
     fold: str
@@ -37,6 +39,7 @@ class Job:
     work: Work
     depends: Mapping[str, str]
     checkpoint: Path | None = None
+    weights: Path | None = None
 
 
 def job(
@@ -48,12 +51,14 @@ def job(
     run: str = "",
     store: Store | None = None,
     workers: Workers | None = None,
+    keep_weights: bool = False,
 ) -> Job:
     """A fold's work. Its result depends on `Job.depends`, and on nothing else.
 
     Args:
         run: digest of what all folds have in common.
         store: for the state of a training that is killed; `None` keeps none.
+        keep_weights: keep the fold's model there, too.
     """
     workers = workers or Workers()
     made_by = [code_of_part(part) for part in (type(task), *task.parts())]
@@ -69,7 +74,8 @@ def job(
         # By all it depends on, so that the state of another run is never found.
         checkpoint = store.state_path(seed, fold.name, digest(depends)).absolute()
     work = task.work(fold, items, workers)
-    return Job(fold.name, fold.dataset, seed, work, depends, checkpoint)
+    kept = store.weights_path(seed, fold.name).absolute() if store and keep_weights else None
+    return Job(fold.name, fold.dataset, seed, work, depends, checkpoint, kept)
 
 
 def run_folds(
@@ -82,16 +88,31 @@ def run_folds(
     store: Store,
     workers: Workers,
     progress: Progress | None = None,
+    keep_weights: bool = False,
 ) -> None:
     """Run what is not there yet, and with a word what is no longer what would be made now.
 
     Each result is written as it comes.
+
+    Args:
+        keep_weights: keep each fold's model, too; a fold without is run again.
     """
     jobs, stale = [], Counter[str]()
     for seed in seeds:
         for fold in folds:
-            one = job(task, fold, items, seed, run=run, store=store, workers=workers)
+            one = job(
+                task,
+                fold,
+                items,
+                seed,
+                run=run,
+                store=store,
+                workers=workers,
+                keep_weights=keep_weights,
+            )
             why = store.stale(seed, fold.name, one.depends)
+            if why == "" and keep_weights and not store.has_weights(seed, fold.name):
+                why = "without their weights"
             if why != "":
                 store.fold_path(seed, fold.name).parent.mkdir(parents=True, exist_ok=True)
                 jobs.append(one)
@@ -113,11 +134,33 @@ def run_folds(
             progress("folds", total - len(jobs) + done, total)
 
 
+def check_keeps(task: Task[Any, Any, Any], workers: Workers) -> None:
+    """Complain where folds' models cannot be kept.
+
+    Raises:
+        UsageError: there are none, they have no file, or the workers do not see it.
+    """
+    if not task.keeps:
+        raise UsageError(
+            f"the weights of {task.name!r} cannot be kept: it is not trained on the folds, or "
+            "defines no save and load. Leave `keep_weights` out"
+        )
+    if not workers.share_files:
+        raise UsageError(
+            "weights are kept by workers that see this machine's files; use local ones, or leave "
+            "`keep_weights` out"
+        )
+
+
 def run_fold(one: Job) -> dict[str, Any]:
     """Fit, then predict what was left out; the result as its file has it."""
     begun = time.perf_counter()
     with _one_thread():
-        found = one.work.predict(one.seed, one.checkpoint)
+        if one.weights is None:
+            found = one.work.predict(one.seed, one.checkpoint)
+        else:
+            found = one.work.predict(one.seed, one.checkpoint, one.weights)
+            found = {**found, WEIGHTS: weights_record(one.weights)}
     return {
         "format": FOLD_FORMAT,
         "fold": one.fold,

@@ -15,7 +15,7 @@ from aumer import strict
 from aumer.arguments import as_path, require_path, wrong
 from aumer.bench import protocol as protocols
 from aumer.bench.code import agreed
-from aumer.bench.folds import run_folds
+from aumer.bench.folds import check_keeps, run_folds
 from aumer.bench.protocol import Protocol
 from aumer.bench.result import Result, Run
 from aumer.bench.split import plan
@@ -43,6 +43,7 @@ def run(
     workers: Workers | None = None,
     progress: Progress | None = None,
     command: str = "",
+    keep_weights: bool = False,
 ) -> Result[Any]:
     """Run what of a protocol has not been run yet, score all of it, and write both.
 
@@ -58,6 +59,8 @@ def run(
         score_only: run nothing. Without `roots` the truth is that of the last run.
         progress: called with what is being done, how much of it is done, and how much there is.
         command: as it was typed, for the table.
+        keep_weights: keep the model of each fold as ``seed-N/FOLD.safetensors``, for `aumer.spot`
+            or `aumer.classify`; folds that are there without are run again.
 
     Raises:
         UsageError: data that cannot be read, a folder that holds another run, or a missing fold,
@@ -75,6 +78,10 @@ def run(
     about = json.loads(json.dumps(task.about()))  # as the file gives it back
     store = Store(_folder(folder, protocol, model, about))
     store.check(about, overwrite=overwrite, score_only=score_only)
+    if keep_weights and score_only:
+        raise UsageError("`score_only` runs nothing, so that there are no weights to keep")
+    if keep_weights:
+        check_keeps(task, workers)  # before the data are read
     try:
         if given or not score_only:
             truth = task.open(given, workers, progress)
@@ -94,6 +101,7 @@ def run(
                 store=store,
                 workers=workers,
                 progress=progress,
+                keep_weights=keep_weights,
             )
     finally:
         task.close()

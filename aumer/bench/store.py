@@ -1,7 +1,8 @@
 """A run's folder: one layout for every task, written whole or not at all.
 
 ``run.json`` is what all of the run depends on, ``data.json`` what it is scored over,
-``seed-0/FOLD.json`` the result of each fold, and ``result.json`` and ``result.md`` the score. The
+``seed-0/FOLD.json`` the result of each fold, ``seed-0/FOLD.safetensors`` its model where that is
+kept, and ``result.json`` and ``result.md`` the score. The
 same command goes on where it was killed. A fold's file says what made it (settings, data, code,
 versions of packages) and bears a digest of itself: one that does not fit is made again.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -29,6 +31,8 @@ OLD = "about.json"
 FORMAT, FOLD_FORMAT = "aumer-bench/1", "aumer-bench-fold/1"
 #: Of all else in a file. Files of before have none.
 SEAL = "sha256"
+#: What a fold says of its file of weights, where it has one.
+WEIGHTS = "weights"
 
 Parsed = TypeVar("Parsed")
 
@@ -160,6 +164,16 @@ class Store:
         """
         return self.folder / f"seed-{seed}" / f"{file_name(name)}.{made_by[:12]}.checkpoint"
 
+    def weights_path(self, seed: int, name: str) -> Path:
+        """Where a fold's model is kept, if it is."""
+        return self.fold_path(seed, name).with_suffix(".safetensors")
+
+    def has_weights(self, seed: int, name: str) -> bool:
+        """Whether the model that gave a fold's result is there, as it was written."""
+        path = self.weights_path(seed, name)
+        said = read_fold(self.fold_path(seed, name), lambda values: values.get(WEIGHTS))
+        return path.is_file() and said == weights_record(path)
+
     def write_fold(self, result: Mapping[str, Any]) -> None:
         """Keep a fold's result, and delete the state of its training."""
         path = self.fold_path(result["seed"], result["fold"])
@@ -169,6 +183,8 @@ class Store:
             f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in sealed(result).items()
         )
         atomic_write(path, f"{{\n{lines}\n}}\n", overwrite=True)
+        if WEIGHTS not in result:  # those of an earlier run gave another result
+            self.weights_path(result["seed"], result["fold"]).unlink(missing_ok=True)
         self._forget_states(result["seed"], result["fold"])
 
     def stale(self, seed: int, name: str, depends: Mapping[str, str]) -> str | None:
@@ -214,6 +230,11 @@ class Store:
         if (kept["fold"], kept["seed"], kept["depends"]["run"]) != (name, seed, run):
             raise UsageError(f"{path} is of another run or fold; delete it, and run it anew")
         return found
+
+
+def weights_record(path: Path) -> dict[str, str]:
+    """What a fold says of its file of weights."""
+    return {"file": path.name, SEAL: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def write_json(path: Path, value: Any) -> None:

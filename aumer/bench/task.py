@@ -98,11 +98,15 @@ class Work(ABC):
     def trained(self) -> tuple[str, ...]: ...
 
     @abstractmethod
-    def predict(self, seed: int, checkpoint: Path | None) -> dict[str, Any]:
+    def predict(
+        self, seed: int, checkpoint: Path | None, weights: Path | None = None
+    ) -> dict[str, Any]:
         """Fit and predict; the result in what JSON can hold.
 
         Args:
             checkpoint: from which a killed training goes on; `None` keeps none.
+            weights: where the fold's model is to be kept, over one that is there; given to those
+                alone whose task `keeps` one.
         """
 
 
@@ -136,6 +140,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         protocol: as it is run: a model that draws nothing at random has one seed.
         name: the model's, for people.
         resumes: whether a killed fold goes on from a file.
+        keeps: whether a fold's model can be kept in a file of weights.
     """
 
     kind: ClassVar[str]
@@ -147,6 +152,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     protocol: BenchProtocol
     name: str
     resumes: bool
+    keeps: bool = False
 
     @abstractmethod
     def __init__(self, protocol: BenchProtocol, model: str, options: Options) -> None:

@@ -37,6 +37,12 @@ made again, with a word:
         --set net_overrides.residual_edges=false --folds 5
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --set learning.epochs=80
     aumer bench compare FOLDER FOLDER
+
+--keep-weights keeps what a fold has learnt, for subjects whom it has not seen (of recognition;
+of spotting `aumer spot --model`):
+
+    aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --keep-weights -o runs/c2
+    aumer classify sub01/EP02_01 --fps 200 --recognizer runs/c2/seed-0/sub01.safetensors
 """
 
 
@@ -122,6 +128,11 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--model", metavar="NAME", help="see below; default: rules, of recognition graph")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
     add("--overwrite", action="store_true", help="take a folder that holds another run")
+    add(
+        "--keep-weights",
+        action="store_true",
+        help="keep the model of each fold as seed-N/FOLD.safetensors in that folder",
+    )
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in that folder, too")
@@ -246,6 +257,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         workers=workers,
         progress=_Reporter(console),
         command=_command(),
+        keep_weights=args.keep_weights,
     )
     console.finish()
     text = result.to_markdown()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
@@ -17,25 +18,47 @@ from aumer.cli.options import (
     read_settings,
 )
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
+from aumer.files import atomic_write
 from aumer.foreign import shown
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
+    from aumer.cli.outputs import Plan
     from aumer.results import Prediction
 
 _EPILOG = """\
 CLIP is a file or a folder of frames (needs --fps) that holds one expression, all of it or from
 --onset to --offset. For long videos with many use `aumer spot --classify`.
+CLIP may also be a table of clips (.csv, .tsv, .xlsx), as `aumer train` learns from: columns file
+(below the table's folder), and if wanted subject, onset, apex, offset (frames from 0; or onset_s,
+... in seconds), fps. Its labels are not looked at.
+
+--recognizer takes what `aumer train` wrote (runs/mine/model.safetensors), what `aumer bench
+--keep-weights` kept of a fold, or the name of one that ships. Its classes are those it was trained
+on. What it reads of a clip (flow, size of the crop) is made as it was for its training.
+
+outputs:
+  Without -o a table is printed, or with --format json one JSON document a line for each clip
+  (JSON Lines), or with --format csv the table with all numbers. -o (repeatable) names where to
+  write instead:
+    -o all.csv    all clips in one table, those that failed with the reason
+    -o one.json   one clip: everything, the regions of the face and the settings too
+    -o FOLDER     NAME.json for each clip; the folder must exist
+    -o -          stdout as well
 
 exit codes:
     0  done
-    2  an option, a setting or a frame cannot be used
+    2  an option, a setting, a frame or an output cannot be used
     3  a clip cannot be read
     4  no face, or no motion of one, at the onset or the apex
     5  the recogniser's weights are missing or damaged
     6  some clips failed, or all did for different reasons
   130  interrupted
 """
+#: Formats of stdout, and of files.
+_STREAMS, _FILES = ("table", "json", "csv"), ("json", "csv")
+#: Suffixes of tables of clips.
+_TABLES = (".csv", ".tsv", ".xlsx")
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -51,12 +74,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=run, parser=parser)
     add = parser.add_argument
-    add("clips", nargs="+", metavar="CLIP", help="file or folder of frames")
+    add("clips", nargs="+", metavar="CLIP", help="file, folder of frames, or table of clips")
     add(
         "--recognizer",
         default="default",
         metavar="NAME",
-        help="by name, or a file of weights (default: the one that ships)",
+        help="a file of weights, as `aumer train` writes them, or the name of one that ships: "
+        "graph (default), graph-motion",
     )
     add("--onset", type=_frame, metavar="N", help="frame, from 0 (default: the first with a face)")
     add(
@@ -67,12 +91,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add("--offset", type=_frame, metavar="N", help="frame (default: the last with a face)")
     add_fps(parser)
+    add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
     add(
         "--format",
-        choices=("table", "json"),
-        default="table",
-        help="table, or json: one document a line for each clip (JSON Lines)",
+        choices=_STREAMS,
+        help="of stdout: table (default), json (JSON Lines) or csv; or of the files in a folder",
     )
+    add("--overwrite", action="store_true", help="replace existing files")
     add_device(parser)
     add_settings(parser)
     add_cache(parser)
@@ -90,33 +115,37 @@ def _apex(text: str) -> int | str:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Classify one clip after the other; one that fails does not stop the rest."""
-    from aumer.cli.inputs import parse_inputs
+    from aumer.cli.outputs import Kinds, called, plan
 
     if any(text.startswith("camera:") for text in args.clips):
         raise UsageError(
             "a camera cannot be classified: its frames are read a second time. Record it to a file"
         )
-    inputs = parse_inputs(args.clips, fps=args.fps)
+    clips = _clips(args)
+    inputs = [one.given for one in clips]
+    formats = [args.format] if args.format else []
+    kinds = Kinds(_STREAMS, _FILES)
+    planned = plan(inputs, args.output, formats, overwrite=args.overwrite, kinds=kinds)
     settings = read_settings(args)
     cache = cache_folder(args)
 
     from aumer.classification import classify
-    from aumer.cli.outputs import called, distinct
     from aumer.session import load_recognizer
 
     recognizer = load_recognizer(args.recognizer)
-    rows: list[Prediction] = []
+    outputs = _Outputs(planned, console)
     codes: list[int] = []
-    for given, name in zip(inputs, distinct(inputs), strict=True):
+    for number, one in enumerate(clips):
+        given, name = one.given, one.name
         console.start(called(given, name))
         try:
             found = classify(
                 given.source,
                 model=recognizer,
-                onset=args.onset,
-                apex=args.apex,
-                offset=args.offset,
-                fps=args.fps,
+                onset=one.onset,
+                apex=one.apex,
+                offset=one.offset,
+                fps=one.fps,
                 device=args.device,
                 cache=cache,
                 progress=console.progress,
@@ -124,21 +153,143 @@ def run(args: argparse.Namespace, console: Console) -> int:
             )
         except Exception as error:
             codes.append(_failed(given, name, error, console))
+            outputs.failed(called(given, name), error)
             continue
         finally:
             console.finish()
         console.notes(given.text, found.notes)
-        if name is not None:
-            found = replace(found, clip=name)
-        if args.format == "json":
-            line = json.dumps(found.to_dict(), allow_nan=False, separators=(",", ":"))
-            console.data(f"{line}\n")
-        rows.append(found)
-    if args.format == "table" and rows:
-        console.data(table(rows))
+        outputs.save(number, found if name is None else replace(found, clip=name))
+    outputs.close()
     if not codes:
         return EXIT_OK
     return codes[0] if len(codes) == len(inputs) and len(set(codes)) == 1 else EXIT_PARTIAL
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """One expression to name.
+
+    Attributes:
+        name: what it is called in a table; `None` for its video's.
+        onset, apex, offset, fps: as `aumer.classify` takes them.
+    """
+
+    given: Input
+    name: str | None
+    onset: int | None
+    apex: int | str | None
+    offset: int | None
+    fps: float | None
+
+
+def _clips(args: argparse.Namespace) -> list[_Clip]:
+    """What is to be named: each input, of a table each of its rows.
+
+    Raises:
+        UsageError: a table that cannot be read, one beside frames that are given for all clips,
+            clips that are not there, or as `parse_inputs`.
+    """
+    from aumer.cli.inputs import parse_inputs
+    from aumer.cli.outputs import distinct
+
+    def is_table(text: str) -> bool:
+        return text.lower().endswith(_TABLES)
+
+    given = parse_inputs([text for text in args.clips if not is_table(text)], fps=args.fps)
+    frames = args.onset, args.apex, args.offset
+    found = [
+        _Clip(one, name, *frames, args.fps)
+        for one, name in zip(given, distinct(given), strict=True)
+    ]
+    tables = [text for text in args.clips if is_table(text)]
+    said = {"--onset": args.onset, "--offset": args.offset}
+    said |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
+    if tables and (wrong := [option for option, value in said.items() if value is not None]):
+        raise UsageError(f"`{wrong[0]}` is of one clip, and {tables[0]} has the frames of its own")
+    for text in tables:
+        found += _rows(text, args.apex)
+    return found
+
+
+def _rows(table: str, how: str | None) -> Iterator[_Clip]:
+    """The clips of a table.
+
+    Args:
+        how: an apex is found that it does not give.
+    """
+    from aumer.cli.inputs import Input
+    from aumer.data.own import Own
+    from aumer.names import expanded
+
+    path = expanded(table)
+    records = Own.from_root(path.parent, table=path, clips=True).records()
+    if missing := [r.name for r in records if r.annotations and r.path is None]:
+        raise UsageError(
+            f"{table}: {len(missing)} of its clips are not there, {', '.join(missing[:5])}; paths "
+            f"are looked for below {path.parent}"
+        )
+    for record in records:
+        for number, a in enumerate(record.annotations, start=1):
+            name = record.name if len(record.annotations) == 1 else f"{record.name}-{number}"
+            stem = name.replace("/", "_")
+            fps = record.fps if record.frames is not None else None  # a folder says none itself
+            given = Input(str(record.path), str(record.path), stem)
+            apex = how if a.apex is None else a.apex
+            yield _Clip(given, name, a.onset, apex, a.offset, fps)
+
+
+def _csv(rows: list[Prediction], failures: Mapping[str, str] | None = None) -> str:
+    from aumer.results import predictions_csv
+
+    return predictions_csv(rows, failures or {})
+
+
+class _Outputs:
+    """Writes each prediction as it comes, so that a batch that is interrupted keeps what is done.
+
+    Args:
+        planned: where to; see `aumer.cli.outputs.plan`.
+    """
+
+    def __init__(self, planned: Plan, console: Console) -> None:
+        self._plan, self._console = planned, console
+        self._rows: list[Prediction] = []
+        self._failures: dict[str, str] = {}
+        self._begun = False
+
+    def save(self, number: int, found: Prediction) -> None:
+        """Keep what the clip of this number is."""
+        self._rows.append(found)
+        for path in self._plan.files[number]:
+            if path.suffix.lower() == ".csv":
+                text = _csv([found])
+                atomic_write(path, text, overwrite=self._plan.overwrite)
+            else:
+                found.to_json(path, overwrite=self._plan.overwrite)
+        self._collect()
+        if self._plan.stream == "json":
+            line = json.dumps(found.to_dict(), allow_nan=False, separators=(",", ":"))
+            self._console.data(f"{line}\n")
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Keep why a clip has no prediction."""
+        worded = self._console.worded(error) if isinstance(error, AumerError) else repr(error)
+        self._failures[name] = worded
+        self._collect()
+
+    def _collect(self) -> None:
+        for path in self._plan.collected:
+            text = _csv(self._rows, self._failures)
+            # The file is there after the first clip, and is ours.
+            atomic_write(path, text, overwrite=self._plan.overwrite or self._begun)
+        self._begun = True
+
+    def close(self) -> None:
+        """Print what is printed at the end."""
+        if self._plan.stream == "csv":
+            self._console.data(_csv(self._rows, self._failures))
+        elif self._plan.stream == "table" and self._rows:
+            self._console.data(table(self._rows))
 
 
 def _failed(given: Input, name: str | None, error: Exception, console: Console) -> int:

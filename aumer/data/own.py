@@ -15,11 +15,11 @@ from aumer.data.frames import MISSING_OFFSET
 from aumer.data.report import DataReport, Fault, Key, Log, TableReport
 from aumer.errors import UsageError
 from aumer.files import StrPath, exists
-from aumer.names import inside
+from aumer.names import inside, is_file
 from aumer.tables import intervals
 from aumer.tables.cells import text_of
 from aumer.tables.intervals import IntervalRow, IntervalTable
-from aumer.types import Annotation
+from aumer.types import Annotation, Kind
 
 if TYPE_CHECKING:
     from aumer.data.folders import Media
@@ -29,6 +29,9 @@ _log = logging.getLogger("aumer")
 
 NAME = "own"
 _TIMES = ("onset", "apex", "offset")
+#: What a row of a labelled clip need not say, and what it is where no column says its kind.
+_ENDS: tuple[str, ...] = ("onset", "offset")
+_CLIP: Kind = "micro"
 #: A row's video, as the data set calls it.
 Named = Callable[[IntervalRow], str]
 
@@ -51,7 +54,10 @@ class Own(JoinedDataSet):
       ``offset_s``: seconds from the first frame, of which the nearest frame is taken by the
       video's own times. The apex may be left out, and an empty offset is a missing one;
     - if wanted, ``subject`` (else each video is its own), ``fps`` (needed for a folder of images),
-      ``n_frames``, ``au`` and ``emotion``.
+      ``n_frames``, ``au`` and ``label`` (or ``emotion``), the expression's class.
+
+    A table of labelled clips, from which recognisers learn, needs no more than ``file`` and
+    ``label``; see `from_root`.
 
     What ``aumer spot`` and ``aumer simulate`` write is such a table. Without one, coders'
     annotations beside the videos are read, what ``aumer view`` saves and other programs' files
@@ -63,18 +69,21 @@ class Own(JoinedDataSet):
     layout: ClassVar[str] = (
         "videos (files, or folders of images) and one table with the columns file, kind (micro, "
         "macro, none) and onset, apex, offset (frames, 0-based) or onset_s, apex_s, offset_s "
-        "(seconds); optional: subject, fps, n_frames, au, emotion"
+        "(seconds); optional: subject, fps, n_frames, au, label"
     )
     expected: ClassVar[Mapping[str, int]] = {}
 
     @classmethod
-    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> Own:
+    def from_root(cls, root: StrPath, *, table: StrPath | None = None, clips: bool = False) -> Own:
         """Join the CSV and the videos. A video that the CSV does not name is left out.
 
         Args:
             table: the table; looked for below the root if not given. Or a file of annotations
                 (.annotations, .eaf, ...), or a pattern of several below the root, such as
                 ``*.anna.annotations``.
+            clips: take a table of labelled clips, too: without a column ``kind`` each of its rows
+                is a micro-expression, and one without an onset begins with its video's first frame,
+                one without offset and apex ends with the last.
 
         Raises:
             UsageError: `root` is no folder, the table cannot be read, or there are several; or
@@ -86,8 +95,8 @@ class Own(JoinedDataSet):
         if coded := _annotation_files(root, table):
             read, faults = _of_files(root, coded, media)
         else:
-            path, faults = find_table(root, _listed, table)
-            read = _read(path)
+            path, faults = find_table(root, _labelled if clips else _listed, table)
+            read = _read(path, clips=clips)
         read.tell()
         names: dict[str, str] = {}
 
@@ -98,7 +107,7 @@ class Own(JoinedDataSet):
             return names[name]
 
         clocks = _Clocks(root)
-        report = _report(read, clocks.nearest, named)
+        report = _report(read, clocks.nearest, named, clocks.last if clips else None)
         rows = _first_rows(read, named)
         found: dict[Key, Media] = {}
         for relative, one in media.items():
@@ -127,7 +136,9 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
     return _report(table, nearest, _name)
 
 
-def _read(path: StrPath) -> IntervalTable:
+def _read(path: StrPath, *, clips: bool = False) -> IntervalTable:
+    if clips:
+        return intervals.read(path, optional=_ENDS, unnamed_kind=_CLIP, rows_needed=True)
     return intervals.read(path, optional=("offset",), rows_needed=True)
 
 
@@ -135,6 +146,11 @@ def _listed(path: Path) -> None:
     """Raise if the file has not the columns of such a table. No row is judged, lest a slip in one
     makes another table be taken."""
     intervals.check_columns(path)
+
+
+def _labelled(path: Path) -> None:
+    """The same of a table of labelled clips."""
+    intervals.check_columns(path, optional=_ENDS, unnamed_kind=_CLIP)
 
 
 def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
@@ -223,7 +239,17 @@ def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) ->
     return intervals.named_like(name, media) or intervals.named_like(Path(name).name, media) or name
 
 
-def _report(table: IntervalTable, nearest: Nearest | None, named: Named) -> TableReport:
+def _report(
+    table: IntervalTable,
+    nearest: Nearest | None,
+    named: Named,
+    last: Callable[[str], int | None] | None = None,
+) -> TableReport:
+    """What the table says.
+
+    Args:
+        last: gives the last frame of a video file, where a row may be of a whole one.
+    """
     log = Log()
     found = []
     lengths = {}
@@ -235,11 +261,16 @@ def _report(table: IntervalTable, nearest: Nearest | None, named: Named) -> Tabl
         if (kind := row.expression) is None:
             continue
         onset, apex, offset = (_frame(table, row, name, nearest, named) for name in _TIMES)
+        whole = last is not None and row.onset is None and row.onset_s is None
+        if whole:
+            onset = 0
+        if last is not None and offset is None and apex is None:
+            offset = last(named(row))
         if onset is None:
             column = table.columns["video"]
             log.refuse(row.line, column, row.video, "seconds need the video: it is missing")
             continue
-        if offset is None:
+        if offset is None and not whole:
             log.correct(MISSING_OFFSET, row.line, "offset", "", None)
         subject, video = _key(row, named)
         found.append(
@@ -344,9 +375,17 @@ class _Clocks:
         path = inside(self._root, name, links=True)
         if not exists(path):
             return None
+        return int(np.argmin(np.abs(self._times(name) - seconds)))
+
+    def last(self, name: str) -> int | None:
+        """The last frame of a video file; `None` where it is none, or not there."""
+        path = inside(self._root, name, links=True)
+        return len(self._times(name)) - 1 if is_file(path) else None
+
+    def _times(self, name: str) -> TimeArray:
         if name not in self._known:
-            self._known[name] = frame_times(path)
-        return int(np.argmin(np.abs(self._known[name] - seconds)))
+            self._known[name] = frame_times(inside(self._root, name, links=True))
+        return self._known[name]
 
 
 def frame_times(path: StrPath) -> TimeArray:

@@ -122,10 +122,14 @@ class ClipMaker:
 
     @classmethod
     def of(cls, recognizer: Recognizer, motion: MotionSettings) -> Self:
-        """That of a recogniser."""
+        """That of a recogniser: as what it has learnt from was made, where that is known.
+
+        Args:
+            motion: of flow maps, where it is not known.
+        """
         return cls(
             recognizer.reads[0],
-            motion,
+            recognizer.motion or motion,
             recognizer.place,
             recognizer.rois,
             recognizer.inputs or recognizer.default_inputs,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,12 +20,14 @@ import numpy.typing as npt
 
 from aumer import registry, weights
 from aumer.arguments import require_path
+from aumer.config import MotionSettings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS, SIDE, Place
 from aumer.recognition.place import Floats as Floats
+from aumer.strict import build
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
@@ -121,6 +123,8 @@ class Recognizer(ABC):
         card: what the file it was loaded from says of it; empty for one just fitted.
         place: of flow maps, where they must show the face.
         inputs: of sequences, how those were made that it has learnt from.
+        motion: of flow maps, the same: they are made so again, whatever the settings of the motion
+            that is spotted in. `None` where nobody knows: then as the settings say.
         chosen: what `fit` chose of its settings.
         log: a record of each epoch of `fit`.
     """
@@ -136,6 +140,7 @@ class Recognizer(ABC):
     card: Mapping[str, Any] = _NOTHING
     place: Place = BY_LANDMARKS
     inputs: SequenceSettings | None = None
+    motion: MotionSettings | None = None
     chosen: Mapping[str, Any] = _NOTHING
     log: tuple[dict[str, Any], ...] = ()
 
@@ -345,6 +350,8 @@ def write_weights(
         "about": dict(about),
         "card": dict(card),
     }
+    if recognizer.motion is not None:
+        text["motion"] = asdict(recognizer.motion)
     _FORMAT.write(path, arrays, text, overwrite=overwrite)
 
 
@@ -357,6 +364,7 @@ class SavedWeights:
     about: dict[str, Any]
     card: dict[str, Any]
     arrays: dict[str, npt.NDArray[Any]]
+    motion: MotionSettings | None = None
 
 
 def read_weights(path: StrPath, name: str | None = None) -> SavedWeights:
@@ -376,6 +384,7 @@ def read_weights(path: StrPath, name: str | None = None) -> SavedWeights:
             dict(text["about"]),
             dict(text["card"]),
             arrays,
+            build(MotionSettings, text["motion"], "motion") if "motion" in text else None,
         )
     if name is not None and found.recognizer != name:
         raise WeightsError(
@@ -411,6 +420,9 @@ def load(which: StrPath | Recognizer = "graph") -> Recognizer:
                 ".safetensors file of your own"
             )
         path = _SHIPPED / f"{which}.safetensors"
+    kept = read_weights(path)
     with foreign(path, "the card of a recogniser", WeightsError):
-        kind = resolve(read_weights(path).recognizer)
-    return kind.load(path)
+        kind = resolve(kept.recognizer)
+    made = kind.load(path)
+    made.motion = kept.motion
+    return made

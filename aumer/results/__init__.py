@@ -12,6 +12,7 @@ from aumer.results.formats import Format, check_suffix, suffixes
 from aumer.results.inputs import InputRow, inputs_csv, inputs_dataframe
 from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.prediction import Prediction
+from aumer.results.predictions import predictions_csv, predictions_dataframe
 from aumer.results.spot_result import SCHEMA, SCHEMA_VERSION, SpotResult
 from aumer.results.writers import csv_text, dataframe
 
@@ -28,6 +29,8 @@ __all__ = [
     "inputs_csv",
     "inputs_dataframe",
     "plot_timeline",
+    "predictions_csv",
+    "predictions_dataframe",
     "suffixes",
     "thumbnails",
     "timeline_frames",

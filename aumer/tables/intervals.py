@@ -203,7 +203,8 @@ def read(
     are left aside, and named in the notes.
 
     Args:
-        optional: ``offset``, where a row need not have one.
+        optional: ``offset``, where a row need not have one; with ``onset``, where it need not have
+            either, nor the table a column for them: then it is of a whole video.
         only: roles to read instead of all; ``video`` alone makes it a list of videos.
         negative: whether frames below 0 are allowed, as published methods predict them.
         unnamed_kind: of the rows of a table of emotions without a column for the kind, as
@@ -216,16 +217,20 @@ def read(
             column, what was found and what is allowed.
     """
     wanted = tuple(COLUMNS) if only is None else tuple(only)
-    lines = _found(as_path("path", path, "the path of a table"), wanted, unnamed_kind)
+    lines = _found(as_path("path", path, "the path of a table"), wanted, unnamed_kind, optional)
     return _Reader(lines, wanted, frozenset(optional), negative, unnamed_kind).table(rows_needed)
 
 
-def check_columns(path: StrPath) -> None:
+def check_columns(
+    path: StrPath, *, optional: Collection[str] = (), unnamed_kind: Kind | None = None
+) -> None:
     """Raise what `read` would of the file and its header; its rows are not judged."""
-    _found(as_path("path", path, "the path of a table"), tuple(COLUMNS), None)
+    _found(as_path("path", path, "the path of a table"), tuple(COLUMNS), unnamed_kind, optional)
 
 
-def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _Lines:
+def _found(
+    path: Path, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
+) -> _Lines:
     """The lines of the one sheet that has the columns."""
     if path.suffix.lower() in (".json", ".annotations"):
         candidates = [_of_json(path)]
@@ -233,7 +238,7 @@ def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _L
         candidates = [found for one in sheets(path) if (found := _Lines.of(one))]
     if not candidates:
         raise UsageError(f"{path} is empty; its first line must name the columns")
-    fitting = [one for one in candidates if not one.lacks(wanted, unnamed_kind)]
+    fitting = [one for one in candidates if not one.lacks(wanted, unnamed_kind, optional)]
     if len(fitting) > 1:
         names = ", ".join(repr(one.sheet.name) for one in fitting)
         raise UsageError(
@@ -241,7 +246,7 @@ def _found(path: Path, wanted: Collection[str], unnamed_kind: Kind | None) -> _L
             "that is meant as CSV"
         )
     lines = fitting[0] if fitting else max(candidates, key=lambda one: len(one.known))
-    lines.check(wanted, unnamed_kind)
+    lines.check(wanted, unnamed_kind, optional)
     return lines
 
 
@@ -331,14 +336,16 @@ class _Lines:
         head = "" if self.header < 0 else f", {self.place.format(self.header + 1)}"
         return f"{self.sheet.where}{head}"
 
-    def lacks(self, wanted: Collection[str], unnamed_kind: Kind | None) -> list[str]:
+    def lacks(
+        self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
+    ) -> list[str]:
         """What a table must have and this one has not."""
         known = self.known
         missing = [] if "video" in known else ["video"]
         kinds = {"kind", "code", *(["label"] if unnamed_kind else [])}
         if "kind" in wanted and not kinds & set(known):
             missing.append("kind")
-        if "onset" in wanted:
+        if "onset" in wanted and "onset" not in optional:
             pairs = [("onset", "offset"), ("onset_s", "offset_s")]
             # What lacks least says what was meant.
             lacking = [[name for name in pair if name not in known] for pair in pairs]
@@ -346,7 +353,9 @@ class _Lines:
             missing += least
         return missing
 
-    def check(self, wanted: Collection[str], unnamed_kind: Kind | None) -> None:
+    def check(
+        self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
+    ) -> None:
         """Raise what is wrong with the header."""
         found = ", ".join(name or "(no name)" for name in self.names)
         problems = []
@@ -357,14 +366,16 @@ class _Lines:
             elif role in wanted and len(names) > 1:
                 told = " and ".join(map(repr, names))
                 problems.append(f"columns {told} mean the same; rename or delete one of them")
-        missing = self.lacks(wanted, unnamed_kind)
+        missing = self.lacks(wanted, unnamed_kind, optional)
         for role in missing:
             known_as = ", ".join(COLUMNS[role])
             problems.append(f"no column {role!r} (or {known_as.partition(', ')[2]})")
         if not problems:
             return
         needed = "video"
-        if "onset" in wanted:
+        if "onset" in wanted and "onset" in optional:
+            needed += ", and kind or label"
+        elif "onset" in wanted:
             needed += ", kind, onset and offset (frames), or onset_s and offset_s (seconds)"
         text = "; ".join(problems)
         if missing:
@@ -570,8 +581,7 @@ class _Reader:
     def _interval(self, number: int, found: Mapping[str, Any]) -> None:
         """What no cell can tell alone: what is missing, and the order of the ends."""
         unit = "_s" if found["onset"] is None and "onset_s" in self.known else ""
-        needed = ["onset", *([] if "offset" in self.optional else ["offset"])]
-        for role in needed:
+        for role in (role for role in ("onset", "offset") if role not in self.optional):
             if found[role] is None and found[f"{role}_s"] is None:
                 name = f"{role}{unit}"
                 self._fault(number, name, "the cell is empty; it must hold a number")

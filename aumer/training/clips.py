@@ -28,7 +28,7 @@ from aumer.identity import recorded
 from aumer.recognition import apex as apexes
 from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Clips, MotionClips, Reads, resolve
+from aumer.recognition.seam import Clips, MotionClips, Reads, Recognizer, resolve
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.training.listing import Example, Listing, Unseen
 from aumer.types import FaceTrack, Features, Moment
@@ -50,7 +50,7 @@ _TRACK = ("frames", "times", "boxes", "landmarks")
 _FOLLOWS = ("detector", "landmarker", "run")
 
 #: Raise when the numbers that the same settings give change: no older cache is read then.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ class ClipReading:
         if self.rois:
             values["rois"] = list(self.rois)
         return values
+
+    def tell(self, recognizer: Recognizer) -> None:
+        """Let a recogniser know how what it learns from is made, so that its file says it."""
+        recognizer.inputs = self.sequences
+        recognizer.motion = self.settings.motion
 
     @property
     def reads(self) -> Reads:
@@ -248,13 +253,16 @@ def _track(
 ) -> FaceTrack:
     """The face on every frame from `margin` before the onset to as much after the offset.
 
+    And on one more at either end, as `aumer.motion.analysis.FrameRange` adds a step: landmarks
+    follow from where the face was before, and `aumer.classify` is to see what is learnt here.
+
     Args:
         keeper: gets what it keeps of them, unless the track was kept.
     """
     from aumer.recognition.frames import follow
 
     face = reading.settings.face
-    first, last = max(0, example.onset - margin), example.offset + margin
+    first, last = max(0, example.onset - margin - 1), example.offset + margin + 1
     about = {"content": content, "face": asdict(face), "frames": [first, last]}
     parts = {k: v for k, v in job.parts.items() if k in _FOLLOWS}
     store = FeatureCache(job.cache, f"track-{_digest(face, parts, **about)}")

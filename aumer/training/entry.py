@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aumer import strict
 from aumer.cache import default_folder
+from aumer.data.labels import LABEL_SETS
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.graph import AUGraph
@@ -45,7 +46,7 @@ def train(
     out: StrPath | None = None,
     source: str | None = None,
     recognizer: str | None = None,
-    classes: Sequence[str] = (),
+    classes: str | Sequence[str] = (),
     graph: AUGraph | StrPath | None = None,
     exclude_subjects: Sequence[str] = (),
     seed: int | None = None,
@@ -74,7 +75,8 @@ def train(
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
             name, or "features" for a folder that `aumer simulate features` wrote.
         recognizer: train this one, by name, instead of a spotting network.
-        classes: of a recogniser: "negative", "positive", "surprise", or words of the coders.
+        classes: of a recogniser: "negative", "positive", "surprise", or words of the coders, or the
+            name of a set ("megc", "casme2", "samm", "seven"); by default all that the table has.
         graph: AU prior of a spotting network: one, its name or file, or "from-data" to count it in
             the annotations; by default the one that the preset names.
         exclude_subjects: kept out of everything, to be tested on.
@@ -101,7 +103,7 @@ def train(
         "data.table": None if labels is None else str(labels),
         "data.source": source,
         "recognizer": recognizer,
-        "classes": _several("classes", classes) or None,
+        "classes": (classes if classes in LABEL_SETS else _several("classes", classes)) or None,
         "graph": None if graph is None or isinstance(graph, AUGraph) else str(graph),
         "data.exclude_subjects": _several("exclude_subjects", exclude_subjects) or None,
         "seed": seed,
@@ -206,7 +208,7 @@ def _is_recognizer(data: StrPath | Config | InMemory, changes: Mapping[str, Any]
         return isinstance(data, recognizers.RecognizerConfig)
     if isinstance(data, (str, PathLike)) and not is_folder(expanded(data)):
         return recognizers.of_recognizer(data, changes)
-    asked = "recognizer" in changes
+    asked = recognizers.recognizes(changes)
     if _in_memory(data) is not None and asked != isinstance(data, LabelledClips):
         raise UsageError(
             "a recogniser learns from clips, and this is a sequence of videos: give `LabelledClips`"

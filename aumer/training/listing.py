@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from aumer.data import load as load_data_set
-from aumer.data.labels import MEGC_CLASSES, composite_class
-from aumer.errors import UsageError
+from aumer.data.dataset import DataSet
+from aumer.data.labels import MEGC_CLASSES, composite_class, word_of
+from aumer.data.own import NAME as OWN
+from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.types import Annotation, VideoRecord
+
+#: Kinds of expressions that are clips where nobody says: of one's own table every row.
+_USUAL, _OWN = ("micro",), ("micro", "macro")
 
 
 @dataclass(frozen=True)
@@ -61,32 +67,39 @@ class Listing:
 
 def listed(
     roots: Mapping[str, StrPath],
-    classes: Sequence[str],
+    classes: Sequence[str] = (),
     *,
-    kinds: Collection[str] = ("micro",),
+    kinds: Collection[str] = (),
     tables: Mapping[str, StrPath] | None = None,
 ) -> Listing:
-    """The micro-expressions below the roots, by data set, whose emotion is one of `classes`.
+    """The expressions below the roots, by data set, whose emotion is one of `classes`.
 
     MEGC 2019's three classes are made of the coders' words as `aumer.data.labels` does it; any
-    other class is a word of the coders.
+    other class is a word of the coders, whatever its case.
 
     Args:
-        kinds: of expressions, instead of micro-expressions.
+        classes: by default every word of the tables, in the order of the alphabet.
+        kinds: of expressions; by default micro-expressions, and of one's own table ("own") all.
         tables: by data set, the table to read where its root holds several.
 
     Raises:
-        UsageError: a data set cannot be read, has clips without frames, or nothing of the classes.
+        UsageError: a data set cannot be read, has clips without frames or without labels, or
+            nothing of the classes.
     """
     found: list[Example] = []
     cut: list[str] = []
     left_out: Counter[str] = Counter()
     notes: list[str] = []
+    read = {
+        name: _read(name, root, kinds, (tables or {}).get(name)) for name, root in roots.items()
+    }
+    every = [a for _, rows, _ in read.values() for _, a in rows]
+    classes = tuple(classes) or _words(a.emotion for a in every)
     for dataset, root in roots.items():
-        table = {name: path for name, path in (tables or {}).items() if name == dataset}
-        data = load_data_set(dataset, root, **({"table": table[dataset]} if table else {}))
-        records = data.records()
-        rows = [(r, a) for r in records for a in r.annotations if a.kind in kinds]
+        data, rows, unread = read[dataset]
+        if unread:
+            told = ", ".join(f"{kind} {n}" for kind, n in sorted(unread.items()))
+            notes.append(f"{dataset}: expressions of other kinds are left out (`kinds`): {told}")
         lacking = [f"{r.subject}/{r.name}" for r, a in rows if r.path is None]
         if lacking:
             raise UsageError(
@@ -111,9 +124,14 @@ def listed(
         if faults:
             told = ", ".join(f"{code} {n}" for code, n in sorted(faults.items()))
             notes.append(f"{dataset}: faults found while reading (`aumer data check`): {told}")
+    if not any(rows for _, rows, _ in read.values()) and notes:
+        raise UsageError(f"there is no clip to learn from. {'. '.join(notes)}")
     if not found:
         words = ", ".join(sorted(left_out)) or "none"
-        raise UsageError(f"no clip is of the classes {', '.join(classes)}; the tables have {words}")
+        raise UsageError(
+            f"no clip is of the classes {', '.join(classes) or '(none)'}; the tables have {words}"
+            + "".join(f". {note}" for note in notes if "(`kinds`)" in note)
+        )
     if cut:
         notes.append(
             f"the offset lies beyond the last frame, which stands for it: {', '.join(cut)}"
@@ -123,13 +141,68 @@ def listed(
     )
 
 
+def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
+    """Complain of what nothing can be learnt from.
+
+    Args:
+        labels: of the clips that are left.
+        where: what the message begins with.
+
+    Raises:
+        UsageError: a class has no clip, or all clips are of one class.
+    """
+    classes, counts = listing.classes, Counter(labels)
+    told = ", ".join(f"{name} {counts[k]}" for k, name in enumerate(classes))
+    if len(classes) < 2:
+        raise UsageError(
+            f"{where}: all clips are of one class ({told}); a recogniser needs two or more to tell "
+            "apart"
+        )
+    if empty := [name for k, name in enumerate(classes) if not counts[k]]:
+        words = [word.partition(" ")[2] for word in listing.left_out]
+        raise UsageError(
+            f"{where}: no clip is of the class {', '.join(empty)}; there are {told}; and in the "
+            f"table, of no class: {', '.join(words) or 'none'}. Leave the class out, or give it "
+            f"clips to learn from.{did_you_mean(empty[0], words)}"
+        )
+
+
+def _read(
+    dataset: str, root: StrPath, kinds: Collection[str], table: StrPath | None
+) -> tuple[DataSet, list[tuple[VideoRecord, Annotation]], Counter[str]]:
+    """A data set, its expressions of these kinds, and how many there are of others."""
+    options: dict[str, Any] = {} if table is None else {"table": table}
+    if dataset == OWN:
+        options["clips"] = True
+    data = load_data_set(dataset, root, **options)
+    every = [(r, a) for r in data.records() for a in r.annotations]
+    kinds = kinds or (_OWN if dataset == OWN else _USUAL)
+    rows = [(r, a) for r, a in every if a.kind in kinds]
+    if rows and not any(a.emotion.strip() for _, a in rows):
+        tables = ", ".join(str(one.path) for one in data.report.tables)
+        raise UsageError(
+            f"{dataset}: none of its {len(rows)} clips has a label ({tables}), so that there is "
+            "nothing to learn. Give the table a column `label` (or emotion) with the class of each"
+        )
+    return data, rows, Counter(a.kind for _, a in every if a.kind not in kinds)
+
+
+def _words(emotions: Iterable[str]) -> tuple[str, ...]:
+    """The classes of a table, each as it is spelled first."""
+    spelled: dict[str, str] = {}
+    for emotion in emotions:
+        if word := word_of(emotion):
+            spelled.setdefault(word, emotion.strip())
+    if set(spelled) <= set(MEGC_CLASSES):
+        return tuple(spelled[word] for word in MEGC_CLASSES if word in spelled)
+    return tuple(spelled[word] for word in sorted(spelled))
+
+
 def _class_of(dataset: str, a: Annotation, classes: Sequence[str]) -> str | None:
-    if set(classes) <= set(MEGC_CLASSES):
-        word = composite_class(dataset, a)
-    else:
-        word = a.emotion.strip().casefold()
-        word = {"happy": "happiness", "sad": "sadness"}.get(word, word)
-    return word if word in classes else None
+    spelled = {word_of(name): name for name in classes}
+    if set(spelled) <= set(MEGC_CLASSES):
+        return spelled.get(composite_class(dataset, a) or "")
+    return spelled.get(word_of(a.emotion))
 
 
 def _example(dataset: str, record: VideoRecord, a: Annotation, name: str, label: int) -> Example:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from aumer import strict
 from aumer.config import Settings, load_settings
-from aumer.data.labels import MEGC_CLASSES
+from aumer.data.labels import MEGC_CLASSES, label_set
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
@@ -29,7 +29,7 @@ from aumer.recognition.seam import Callback, Clips, MotionClips, Recognizer, res
 from aumer.session import versions
 from aumer.training.clips import ClipReading, Progress, extract, options_of, reading_of
 from aumer.training.composite import composite
-from aumer.training.listing import listed
+from aumer.training.listing import check_counts, listed
 from aumer.training.run import Beside, prepared
 
 _log = logging.getLogger("aumer")
@@ -44,14 +44,15 @@ class ClipSource:
             "memory" for clips that are given as objects (`aumer.train`).
         root: the folder.
         table: the data set's table, where its root holds several.
-        kinds: of expressions: "micro", "macro", or both.
+        kinds: of expressions: "micro", "macro", or both; by default "micro", and of one's own
+            table every row.
         exclude_subjects: left out of everything, to be tested on.
     """
 
     source: str
     root: str
     table: str | None = None
-    kinds: tuple[str, ...] = ("micro",)
+    kinds: tuple[str, ...] = ()
     exclude_subjects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -64,10 +65,12 @@ class RecognizerConfig:
     """One training run. Paths are relative to the folder of the TOML file.
 
     Attributes:
-        recognizer: of the registry, by name.
         output: folder for weights, log and checkpoint; made if it is missing.
-        classes: MEGC 2019's three, or words of the data set's coders; of "megc2019" and
-            of clips in memory none, which have their own.
+        task: what tells it from the run of a spotting network.
+        recognizer: of the registry, by name.
+        classes: MEGC 2019's three, or words of the data set's coders; or the name of a set of
+            `aumer.data.labels.LABEL_SETS`. By default all words of the table, and of "megc2019" and
+            of clips in memory their own.
         device: where it trains.
         options: of the recogniser, as in the table of a protocol: its constructor's, ``inputs`` for
             how clips are made, ``apex`` for how one is found that the table does not give.
@@ -76,10 +79,11 @@ class RecognizerConfig:
         card: what the weights' card should say beside what aumer knows: licence, purpose, ...
     """
 
-    recognizer: str
     data: ClipSource
     output: str
-    classes: tuple[str, ...] = ()
+    task: Literal["recognition"] = "recognition"
+    recognizer: str = "graph"
+    classes: tuple[str, ...] | str = ()
     seed: int = 0
     device: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -89,15 +93,37 @@ class RecognizerConfig:
 
     def __post_init__(self) -> None:
         strict.require(self.seed >= 0, "seed", self.seed, ">= 0")
+        label_set(self.classes)  # which complains
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, each by its name; none for those of the data."""
+        return label_set(self.classes)
 
 
 def of_recognizer(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> bool:
     """Whether a training file is one of a recogniser, and not of a spotting network.
 
     Raises:
-        ConfigError: the file is missing or not TOML.
+        ConfigError: the file is missing or not TOML, or its task is neither.
     """
-    return "recognizer" in {**strict.read_toml(expanded(path)), **(overrides or {})}
+    with named(path):
+        return recognizes({**strict.read_toml(expanded(path)), **(overrides or {})})
+
+
+def recognizes(values: Mapping[str, Any]) -> bool:
+    """The same of the keys of a file: what its ``task`` says, or whether it names a recogniser.
+
+    Raises:
+        ConfigError: its task is neither.
+    """
+    if "task" not in values:
+        return "recognizer" in values
+    task, known = values["task"], ("spotting", "recognition")
+    if task not in known:
+        near = did_you_mean(str(task), known)
+        raise ConfigError(f"task must be 'spotting' or 'recognition'; found {task!r}.{near}")
+    return bool(task == "recognition")
 
 
 def read_config(
@@ -161,7 +187,8 @@ def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
         options.setdefault("seed", config.seed)
     made = kind(**options)
     reading = reading_of(name, config.options, _settings(config), "options", made.rois)
-    made.inputs = reading.sequences
+    if not images:  # of whose flow nobody knows
+        reading.tell(made)
     return made, reading
 
 
@@ -199,7 +226,7 @@ def run(
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
     learnt: LabelledClips[Any]
-    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = {}
     with torchrun(asked if can else "cpu") as device:
         machine = Machine(device)
         made.to(str(device))
@@ -208,50 +235,72 @@ def run(
                 learnt = given_clips(config, clips)
             elif cache is None:
                 with TemporaryFolder() as kept:
-                    learnt, notes = read_clips(config, reading, kept, progress)
+                    learnt, facts = read_clips(config, reading, kept, progress)
             else:
-                learnt, notes = read_clips(config, reading, cache, progress)
-        for note in () if machine.rank else notes:
+                learnt, facts = read_clips(config, reading, cache, progress)
+        for note in () if machine.rank else facts.get("notes", ()):
             _log.warning("%s", note)
         made.fit(learnt, checkpoint=checkpoint, callbacks=callbacks)
     if machine.rank:
         return weights
     if made.log:
         write_log(folder, made.log)
-    made.save(weights, card(config, learnt, notes, made), overwrite=overwrite)
+    about = {"source": config.data.source, **facts}
+    excluded = config.data.exclude_subjects
+    told = card(made, learnt, about, excluded, config.options, config.seed)
+    made.save(weights, {**config.card, **told}, overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
     return weights
 
 
 def read_clips(
     config: RecognizerConfig, reading: ClipReading, cache: StrPath, progress: Progress | None = None
-) -> tuple[LabelledClips[Any], tuple[str, ...]]:
-    """The clips that a run learns from, without the excluded subjects; and what to know of them.
+) -> tuple[LabelledClips[Any], dict[str, Any]]:
+    """The clips that a run learns from, without the excluded subjects.
+
+    Returns:
+        The clips; and what to know of them: ``notes``, labels that are ``left_out`` with how often
+        each is there, how ``inputs`` were made.
 
     Raises:
-        UsageError: there are none, of these classes or at all.
-        ConfigError: an excluded subject is not among them, or classes are missing.
+        UsageError: there are none, of these classes or at all, or none of one class.
+        ConfigError: an excluded subject is not among them, or other classes than the data have.
     """
     data = config.data
     if data.source == MEGC2019:
         _check_classes(config, MEGC_CLASSES, MEGC2019)
-        return _left(data, composite(data.root)), ()
-    if len(config.classes) < 2:
-        raise ConfigError(
-            'classes must name two or more, such as classes = ["negative", "positive", "surprise"]'
-        )
+        return _left(data, composite(data.root)), {}
     tables = {} if data.table is None else {data.source: data.table}
-    listing = listed({data.source: data.root}, config.classes, kinds=data.kinds, tables=tables)
+    listing = listed({data.source: data.root}, config.labels, kinds=data.kinds, tables=tables)
     out = _excluded(data, tuple(e.subject for e in listing.examples))
     listing = replace(listing, examples=tuple(e for e in listing.examples if e.subject not in out))
     if not listing.examples:
         raise UsageError(f"{data.root}: no clip is left to train on")
+    check_counts(listing, (e.label for e in listing.examples), data.root)
     stored, _, unseen = extract(listing, reading, cache=cache, progress=progress)
     notes = list(listing.notes)
+    if listing.left_out:
+        told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
+        notes.append(
+            f"left out, as of none of the classes {', '.join(listing.classes)}: {told}"
+            + _near(listing.left_out, listing.classes)
+        )
     if unseen:
         told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
         notes.append(f"{len(unseen)} clips cannot be learnt from: {told}")
-    return stored.load(), tuple(notes)
+        check_counts(listing, stored.labels, f"{data.root}: {notes[-1]}")
+    facts = {
+        "notes": notes,
+        "left_out": dict(listing.left_out),
+        "inputs": reading.to_dict(),
+    }
+    return stored.load(), facts
+
+
+def _near(words: Iterable[str], classes: Sequence[str]) -> str:
+    """What a label that is left out may have been meant as."""
+    hints = (did_you_mean(word.partition(" ")[2].casefold(), classes) for word in words)
+    return next(filter(None, (f".{hint}" for hint in hints if hint)), "")
 
 
 def given_clips(config: RecognizerConfig, clips: LabelledClips[Any]) -> LabelledClips[Any]:
@@ -283,29 +332,42 @@ def _left(data: ClipSource, clips: LabelledClips[Any]) -> LabelledClips[Any]:
 
 
 def _check_classes(config: RecognizerConfig, classes: tuple[str, ...], of: str) -> None:
-    if config.classes not in ((), classes):
+    if config.labels not in ((), classes):
         raise ConfigError(f"the classes of {of} are {', '.join(classes)}")
 
 
 def card(
-    config: RecognizerConfig, clips: LabelledClips[Any], notes: Sequence[str], made: Recognizer
+    made: Recognizer,
+    clips: LabelledClips[Any],
+    data: Mapping[str, Any],
+    excluded: Sequence[str],
+    options: Mapping[str, Any],
+    seed: int,
 ) -> dict[str, Any]:
-    """What the weights say of themselves."""
+    """What the weights of a recogniser say of themselves.
+
+    Args:
+        made: the recogniser, which has learnt.
+        clips: what it has learnt from.
+        data: what else is to be known of these: their source, how they were made, notes.
+        excluded: subjects that were kept out of all of it.
+        options: that it was trained with.
+    """
     counts = Counter(clips.classes[k] for k in clips.labels)
     return {
-        **config.card,
         "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "classes": list(clips.classes),
         "data": {
-            "source": config.data.source,
+            **data,
             "subjects": len(set(clips.subjects)),
-            "excluded_subjects": list(config.data.exclude_subjects),
+            "excluded_subjects": list(excluded),
             "clips": {name: counts[name] for name in clips.classes},
-            "notes": list(notes),
         },
-        "options": dict(config.options),
+        "options": dict(options),
         "stopping": made.stopping(),
-        "seed": config.seed,
+        "seed": seed,
         "chosen": dict(made.chosen),
+        **({"epochs": len(made.log), "last_epoch": dict(made.log[-1])} if made.log else {}),
         "versions": versions(),
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aumer import strict
 from aumer.config import Settings, load_settings
@@ -71,6 +71,7 @@ class RunConfig:
     """One training run. Paths are relative to the folder of the TOML file.
 
     Attributes:
+        task: what tells it from the run of a recogniser.
         output: folder for weights, checkpoint, log and loss curve; made if it is missing.
         preset: of training (`aumer.training.settings`), `train` its keys to change, with
             ``[train.net_overrides]`` for the network's.
@@ -99,6 +100,7 @@ class RunConfig:
     card: Mapping[str, Any] = field(default_factory=dict)
     augment_neutral: tuple[str, ...] = ()
     augment: Augment = field(default_factory=Augment)
+    task: Literal["spotting"] = "spotting"
 
     def __post_init__(self) -> None:
         strict.within("seed", self.seed, 0, 2**63 - 1)

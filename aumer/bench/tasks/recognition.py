@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,6 +36,7 @@ from aumer.recognition.labelled import LabelledClips
 from aumer.recognition.seam import Clips, MotionClips, Recognizer, resolve
 from aumer.training.clips import (
     OWN_KEYS,
+    ClipReading,
     StoredClips,
     forget,
     options_of,
@@ -44,6 +45,7 @@ from aumer.training.clips import (
 )
 from aumer.training.composite import composite
 from aumer.training.listing import Unseen, listed
+from aumer.training.recognizers import card
 
 #: What of a protocol predictions depend on, besides the model's own table.
 _PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection", "classes")
@@ -67,6 +69,8 @@ class ClipWork(Work):
         name: the fold's.
         test, train: which of the clips.
         unseen: further clips to test, of which there is no input.
+        reading: how the inputs were made of frames; `None` for what was none.
+        about: what the weights say of themselves, beside what a fold knows.
     """
 
     name: str
@@ -75,6 +79,8 @@ class ClipWork(Work):
     train: tuple[int, ...]
     unseen: tuple[Unseen, ...]
     factory: Factory
+    reading: ClipReading | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tested(self) -> tuple[str, ...]:
@@ -90,7 +96,9 @@ class ClipWork(Work):
         seen = (self.clips.subjects[k] for k in self.test)
         return (*seen, *(u.subject for u in self.unseen))
 
-    def predict(self, seed: int, checkpoint: Path | None) -> dict[str, Any]:
+    def predict(
+        self, seed: int, checkpoint: Path | None, weights: Path | None = None
+    ) -> dict[str, Any]:
         clips = self.clips.load() if isinstance(self.clips, StoredClips) else self.clips
         train, test = (clips.take(_mask(rows, len(clips))) for rows in (self.train, self.test))
         shares = np.zeros((0, len(clips.classes)))
@@ -99,12 +107,19 @@ class ClipWork(Work):
         seconds, model = 0.0, None
         chosen: Mapping[str, Any] = {}
         log: Sequence[Mapping[str, Any]] = ()
-        if len(test):
+        if len(test) or weights is not None:
             begin = time.perf_counter()
             model = self.factory(seed)
+            if self.reading is not None:
+                self.reading.tell(model)
             model.fit(train, checkpoint=checkpoint)
             seconds = time.perf_counter() - begin
             chosen, log = model.chosen, model.log
+            if weights is not None:
+                about = {**self.about["data"], "fold": self.name}
+                told = card(model, train, about, self.tested, self.about["options"], seed)
+                model.save(weights, told, overwrite=True)
+        if model is not None and len(test):
             shares = model.predict_proba(test.inputs, test.sources)
             embeddings, attribution = _embedded(model, test), _attributed(model, test)
         rest = len(self.unseen)
@@ -188,6 +203,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         if "seed" not in resolve(model).options:
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
+        self.keeps = resolve(model).has_file()
         self._cache = options.cache
         self._kept: TemporaryFolder | None = None
 
@@ -274,7 +290,16 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             tuple(k for k in fold.trained if k < seen),
             tuple(items.unseen[k - seen] for k in fold.tested if k >= seen),
             self.factory,
+            *self._of_weights(),
         )
+
+    def _of_weights(self) -> tuple[ClipReading | None, Mapping[str, Any]]:
+        """`ClipWork.reading` and `ClipWork.about`."""
+        data = {"source": ", ".join(self.protocol.datasets), "protocol": self.protocol.name}
+        if NAME in self.protocol.datasets:  # of whose flow nobody knows
+            return None, {"data": data, "options": self._options}
+        made = {**data, "inputs": self.reading.to_dict()}
+        return self.reading, {"data": made, "options": self._options}
 
     def close(self) -> None:
         forget()
@@ -336,6 +361,9 @@ class _AtHand(Recognition):
 
     def in_force(self) -> Any:
         return {}
+
+    def _of_weights(self) -> tuple[ClipReading | None, Mapping[str, Any]]:
+        return None, {}
 
 
 def loso(

@@ -120,8 +120,12 @@ class SpottingWork(Work):
     def trained(self) -> tuple[str, ...]:
         return tuple(sorted({v.subject for v in self.train}))
 
-    def predict(self, seed: int, checkpoint: Path | None) -> dict[str, Any]:
+    def predict(
+        self, seed: int, checkpoint: Path | None, weights: Path | None = None
+    ) -> dict[str, Any]:
         fitted = self.model.fit(self.train, seed, checkpoint, every=self.oracle is not None)
+        if weights is not None:
+            _keep(fitted, weights, self, seed)
         found = [_spot(fitted.spotter, self.test)]
         best: dict[str, Any] | None = None
         if self.oracle is not None:
@@ -177,6 +181,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.settings, self.cache = settings, options.cache
         self.protocol, self.name, self.resumes = protocol, self.model.name, self.model.trains
+        self.keeps = self.model.trains
 
     @property
     def learns(self) -> bool:
@@ -340,6 +345,20 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
     ) -> tuple[SpottingReport, StrsReport | None]:
         """The score of one data set with one seed."""
         return evaluate(predictions, truths, videos, protocol.scoring), None
+
+
+def _keep(fitted: Fitted, path: Path, work: SpottingWork, seed: int) -> None:
+    """Write the weights of a fold's network."""
+    from aumer.spotting.network import NetSpotter
+
+    assert isinstance(fitted.spotter, NetSpotter), "what is trained on folds is a network"
+    data = {
+        "subjects": len(work.trained),
+        "excluded_subjects": list(work.tested),
+        "videos": len(work.train),
+    }
+    about = {**fitted.about, "data": data, "training": work.model.to_dict(), "seed": seed}
+    fitted.spotter.save(path, about, overwrite=True)
 
 
 def predictions_of(fold: Mapping[str, Any]) -> list[PredictedInterval]:

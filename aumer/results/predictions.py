@@ -1,0 +1,85 @@
+"""Predictions of many clips as one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from aumer.results.prediction import Prediction
+from aumer.results.schema import printable
+from aumer.tables.cells import csv_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The columns of a table of predictions and their pandas dtypes; after them one for each class,
+#: ``p_CLASS``, its probability.
+COLUMNS = {
+    "clip": "string",
+    "status": "string",
+    "label": "string",
+    "probability": "float64",
+    "onset": "Int64",
+    "apex": "Int64",
+    "offset": "Int64",
+    "onset_s": "float64",
+    "apex_s": "float64",
+    "offset_s": "float64",
+    "recognizer": "string",
+    "doubt": "string",
+    "reason": "string",
+}
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+def predictions_csv(predictions: Iterable[Prediction], failures: Mapping[str, str] = _NONE) -> str:
+    """A header and one row a clip; see `COLUMNS`. Numbers are written in full.
+
+    Args:
+        failures: by clip, why there is no prediction of it: rows of status "failed" after the
+            others, which are "ok".
+    """
+    known = list(predictions)
+    names = _classes(known)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, *(f"p_{name}" for name in names)))
+    writer.writerows(map(csv_line, _rows(known, failures, names)))
+    return text.getvalue()
+
+
+def predictions_dataframe(
+    predictions: Iterable[Prediction], failures: Mapping[str, str] = _NONE
+) -> pd.DataFrame:
+    """The same as a table of pandas."""
+    import pandas as pd
+
+    known = list(predictions)
+    names = _classes(known)
+    kinds = {**COLUMNS, **{f"p_{name}": "float64" for name in names}}
+    rows = pd.DataFrame(list(_rows(known, failures, names)), columns=list(kinds))
+    table: pd.DataFrame = rows.astype(kinds)
+    return table
+
+
+def _classes(predictions: Iterable[Prediction]) -> list[str]:
+    """Of all recognisers, each class once."""
+    return list(dict.fromkeys(name for p in predictions for name in p.probs))
+
+
+def _rows(
+    predictions: Iterable[Prediction], failures: Mapping[str, str], names: Iterable[str]
+) -> Iterator[tuple[Any, ...]]:
+    for p in predictions:
+        sure = None if p.label is None else float(p.probs[p.label])
+        frames = (int(p.onset), int(p.apex), int(p.offset))
+        seconds = (float(p.onset_s), float(p.apex_s), float(p.offset_s))
+        about = (p.recognizer, p.doubt, None)
+        shares = (p.probs.get(name) for name in names)
+        yield (printable(p.clip), "ok", p.label, sure, *frames, *seconds, *about, *shares)
+    empty = (None,) * (len(COLUMNS) - 3)
+    for clip, why in failures.items():
+        yield (printable(clip), "failed", *empty, printable(why), *(None for _ in names))
