@@ -103,7 +103,7 @@ def train(
         "data.table": None if labels is None else str(labels),
         "data.source": source,
         "recognizer": recognizer,
-        "classes": (classes if classes in LABEL_SETS else _several("classes", classes)) or None,
+        "classes": _classes(classes),
         "graph": None if graph is None or isinstance(graph, AUGraph) else str(graph),
         "data.exclude_subjects": _several("exclude_subjects", exclude_subjects) or None,
         "seed": seed,
@@ -137,6 +137,13 @@ def train(
         callbacks=callbacks,
         progress=progress and (lambda done, total, name: progress("features", done, total)),
     )
+
+
+def _classes(classes: str | Sequence[str]) -> str | list[str] | None:
+    """As a file's ``classes`` says them: a set by its name, or a list; `None` for nothing."""
+    if isinstance(classes, str) and classes in LABEL_SETS:
+        return classes
+    return _several("classes", classes) or None
 
 
 def _several(name: str, texts: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 from data import trees
 from recognition.test_conformance import NearestMean
 
+import aumer
 from aumer import registry
 from aumer.bench import protocol as protocols
 from aumer.bench.clips import ClipSet, clip_set
@@ -30,6 +31,7 @@ from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.learning import engine
+from aumer.recognition import seam
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
@@ -39,6 +41,7 @@ from aumer.tables.cells import read
 from aumer.training import clips as clips_module
 from aumer.training.clips import ClipReading, StoredClips, sequence_settings
 from aumer.training.listing import listed
+from aumer.video.writer import VideoFile
 
 #: Networks that learn in a second; frames as published but for the size of the crop.
 SMALL: dict[str, dict[str, Any]] = {
@@ -192,6 +195,61 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
     other = made.changed({"recognition.mfem-mffm.learning.epochs": 3})
     with pytest.raises(UsageError, match=r"holds another run: model\.options\.learning\.epochs"):
         run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
+
+
+@pytest.mark.parametrize("model", ["svm-cells", "cnn-lstm", "graph-motion"])
+def test_kept_weights_say_of_their_fold_what_the_bench_said(
+    acts: list[trees.Act], cache: Path, tmp_path: Path, model: str
+) -> None:
+    """By `aumer.classify`, from the film, whatever it is asked to measure other motion with."""
+    lines = ["file,subject,onset,apex,offset,label"]
+    for act in acts:
+        if act.emotion in ("happiness", "surprise"):
+            path = tmp_path / f"{act.subject}-{act.emotion}.avi"
+            with VideoFile(path, fps=30, size=act.frames.shape[2:0:-1], codec="FFV1") as file:
+                for image in act.frames:
+                    file.write(image)
+            lines.append(f"{path.name},{act.subject},2,6,10,{act.emotion}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    made = Protocol(
+        name="ours",
+        title="",
+        kind="recognition",
+        datasets=("own",),
+        split="loso",
+        classes=("happiness", "surprise"),
+        recognition={model: SMALL.get(model, {})},
+    )
+    folder = tmp_path / "run"
+    result = run(made, tmp_path, model, folder=folder, cache=cache, keep_weights=True)
+    other = {"motion": {"crop": 96}} if model == "svm-cells" else {}
+    for fold in result.folds:
+        weights = folder / "seed-0" / f"{fold.subject}.safetensors"
+        card = seam.load(weights).card
+        assert card["data"]["excluded_subjects"] == [fold.subject]
+        assert card["data"]["protocol"] == "ours" and card["data"]["subjects"] == 2
+        for name, shares in zip(fold.clips, fold.probabilities, strict=True):
+            frames = {"onset": 2, "apex": 6, "offset": 10}
+            said = aumer.classify(tmp_path / name, model=weights, settings=other, **frames)
+            assert list(said.probs.values()) == pytest.approx(shares, abs=2e-6)
+    before = [path.read_bytes() for path in sorted(folder.glob("seed-0/*"))]
+    run(made, tmp_path, model, folder=folder, cache=cache, keep_weights=True)
+    assert [path.read_bytes() for path in sorted(folder.glob("seed-0/*"))] == before
+    (folder / "seed-0" / "1.safetensors").unlink()
+    run(made, tmp_path, model, folder=folder, cache=cache)  # which needs none
+    assert not (folder / "seed-0" / "1.safetensors").exists()
+    run(made, tmp_path, model, folder=folder, cache=cache, keep_weights=True)
+    assert (folder / "seed-0" / "1.safetensors").exists()
+
+
+def test_weights_that_cannot_be_kept(
+    casme2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._parts["recognizer"], "nearest-mean", NearestMean)
+    with pytest.raises(UsageError, match="of 'nearest-mean' cannot be kept"):
+        run("casme2-5class", casme2, "nearest-mean", folder=tmp_path, keep_weights=True)
+    with pytest.raises(UsageError, match="runs nothing"):
+        run("casme2-5class", None, folder=tmp_path, score_only=True, keep_weights=True)
 
 
 def test_a_fold_that_is_killed_goes_on_from_its_last_epoch(

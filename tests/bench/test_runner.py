@@ -321,7 +321,16 @@ def test_the_oracle_is_printed_beside_the_honest_figure(tmp_path: Path, tables: 
 
 
 def test_the_inner_epoch_is_chosen_on_other_subjects(tmp_path: Path, tables: Path) -> None:
-    result = bench(tmp_path / "run", tables, protocol=small(selection="inner"))
+    """And the network of each fold is kept, if it is asked for."""
+    with pytest.raises(UsageError, match="of 'rules' cannot be kept"):
+        bench(tmp_path / "rules", tables, "rules", keep_weights=True)
+    result = bench(tmp_path / "run", tables, protocol=small(selection="inner"), keep_weights=True)
+    for fold in result.folds:
+        (who,) = fold["tested"]
+        spotter = NetSpotter.load(tmp_path / "run" / "seed-0" / fold["weights"]["file"])
+        assert spotter.digests["weights"] == fold["model"]["weights"]
+        assert spotter.threshold == fold["model"]["threshold"]
+        assert spotter.card["data"]["excluded_subjects"] == [who]
     assert [s.selection for s in result.scored] == ["inner"]
     for fold in result.folds:
         inner = fold["model"]["inner_subjects"]

@@ -91,6 +91,38 @@ def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
     assert "grey.avi" in ran.err
 
 
+def test_many_clips_go_into_one_table(
+    run: Any, weights: Path, videos: Path, tmp_path: Path
+) -> None:
+    words = f"classify @smile.mp4 @grey.avi @still.avi --recognizer {weights}"
+    assert run(f"{words} -o all.csv").code == 6
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "all.csv").read_text())))
+    assert [(r["clip"], r["status"]) for r in rows] == [
+        ("smile.mp4", "ok"),
+        ("still.avi", "ok"),
+        ("grey.avi", "failed"),
+    ]
+    assert list(rows[0])[-2:] == ["p_brows", "p_smile"]
+    assert rows[0]["label"] and "usable face" in rows[2]["reason"]
+    ran = run(f"{words} --format csv")
+    assert ran.out == (tmp_path / "all.csv").read_text()
+    again = run(f"{words} -o all.csv")
+    assert again.code == 2 and "exists" in again.err
+    assert run(f"classify @smile.mp4 --recognizer {weights} -o one.json").code == 0
+    assert Prediction.load(tmp_path / "one.json").label == rows[0]["label"]
+    (tmp_path / "each").mkdir()
+    assert run(f"{words} -o each").code == 6
+    assert {p.name for p in (tmp_path / "each").iterdir()} == {"smile.json", "still.json"}
+    ran = run(f"{words} -o two.json")
+    assert ran.code == 2 and "one video only" in ran.err
+
+
+def test_clips_of_a_table_that_are_not_there(run: Any, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("file,label\nnowhere.mp4,a\n")
+    ran = run(f"classify clips.csv --recognizer {weights}")
+    assert ran.code == 2 and "1 of its clips are not there, nowhere.mp4" in ran.err
+
+
 def test_clips_of_one_name_are_told_apart(
     run: Any, weights: Path, videos: Path, tmp_path: Path
 ) -> None:

@@ -467,6 +467,30 @@ def test_own_in_frames(tmp_path: Path) -> None:
     assert (refused.row, refused.text) == (6, "ignore")
 
 
+def test_own_clips_need_a_file_and_a_label(tmp_path: Path) -> None:
+    """For those who spot, a table without kinds and onsets stays an error."""
+    film(tmp_path / "a.avi", 30)
+    trees.images(tmp_path / "b", "{}.png", range(10))
+    (tmp_path / "mine.csv").write_text(
+        "file,fps,label,onset,apex,offset\na.avi,,Smile,,,\na.avi,,Frown,3,,\na.avi,,Smile,,5,\n"
+        "b,25,Frown,,,\n"
+    )
+    with pytest.raises(UsageError, match="no column 'kind'"):
+        load("own", tmp_path)
+    a, b = load("own", tmp_path, clips=True).records()
+    found = [(x.kind, x.emotion, x.onset, x.apex, x.offset) for x in a.annotations]
+    assert found == [
+        ("micro", "Smile", 0, None, 29),
+        ("micro", "Frown", 3, None, 29),
+        ("micro", "Smile", 0, 5, None),
+    ]
+    (one,) = b.annotations
+    assert (one.onset, one.offset, b.frames) == (0, None, 10)  # which its images tell
+    (tmp_path / "mine.csv").write_text("video,label\na.avi,Smile\n")
+    (bare,) = load("own", tmp_path, clips=True).records()
+    assert [(x.onset, x.offset) for x in bare.annotations] == [(0, 29)]
+
+
 def test_own_in_seconds(tmp_path: Path) -> None:
     """The nearest frame, by the video's own times or by the rate that is given."""
     film(tmp_path / "a.avi", 30, fps=20.0)

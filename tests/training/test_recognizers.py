@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from data import trees
 
 import aumer
 from aumer import cli, registry
-from aumer.errors import ConfigError, UsageError
+from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.recognition import seam
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.seam import Recognizer
+from aumer.spotting.network import SHIPPED
 from aumer.training.recognizers import read_config, run
+from aumer.video.writer import VideoFile
 
 SHOWN = ("happiness", "surprise", "disgust")
 #: Networks that learn in a second.
@@ -90,19 +94,36 @@ def test_every_recogniser_can_be_trained() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_from_frames_to_a_named_clip(
-    name: str, root: Path, acts: list[trees.Act], tmp_path: Path, capsys: Any
+def test_from_frames_to_weights_to_a_named_clip(
+    name: str,
+    root: Path,
+    acts: list[trees.Act],
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = config(root, name)
+    """Trained by the command, kept, loaded: it says of a new film what it said before; and a
+    training that was interrupted gives the weights of one that was not."""
+    path, kept = config(root, name), list[Recognizer]()
+    kind = seam.resolve(name)
+    save = kind.save
+
+    def keep(self: Recognizer, *args: Any, **options: Any) -> None:
+        kept.append(self)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(kind, "save", keep)
     words = ["train", str(path), "-o", str(tmp_path), "--cache", str(root / "cache")]
     assert cli.main(words) == 0
     weights = Path(capsys.readouterr().out.strip())
     assert weights == tmp_path / "model.safetensors"
+    monkeypatch.undo()
     model = seam.load(weights)
     assert model.classes == SHOWN
     data = model.card["data"]
     assert data["clips"] == dict.fromkeys(SHOWN, 2) and data["excluded_subjects"] == ["sub03"]
-    assert model.card["licence"] == "CC0-1.0"
+    assert model.card["licence"] == "CC0-1.0" and model.card["classes"] == list(SHOWN)
+    assert data["inputs"]["motion"]["flow"] == "tvl1" and model.motion is not None
     if model.reads[0] == "sequence":
         assert model.inputs is not None and model.inputs.size == 48
         lines = (tmp_path / "log.jsonl").read_text().splitlines()
@@ -111,13 +132,38 @@ def test_from_frames_to_a_named_clip(
         assert model.place == BY_LANDMARKS
     assert not list(tmp_path.glob("checkpoint*"))
     unseen = [a for a in acts if a.subject == 3]
-    found = [
-        aumer.classify(a.frames, model=weights, onset=2, apex=6, offset=10, fps=200) for a in unseen
-    ]
+    frames = {"onset": 2, "apex": 6, "offset": 10, "fps": 200}
+    found = [aumer.classify(a.frames, model=weights, **frames) for a in unseen]
     assert {p.recognizer for p in found} == {name}
     assert all(tuple(p.probs) == SHOWN and len(p.digests["recognizer"]) == 64 for p in found)
     if name in ("svm-cells", "graph"):
         assert [p.label for p in found] == [a.emotion for a in unseen]
+    (fitted,) = kept
+    before = [aumer.classify(a.frames, model=fitted, **frames) for a in unseen]
+    assert [p.label for p in found] == [p.label for p in before]
+    for one, other in zip(found, before, strict=True):
+        assert one.probs == pytest.approx(other.probs, abs=1e-6)
+    if model.stopping()["epochs"]:
+        again = interrupted(path, root, tmp_path / "killed")
+        one, two = (seam.read_weights(file).arrays for file in (weights, again))
+        assert one.keys() == two.keys()
+        assert all(np.array_equal(one[key], two[key]) for key in one)
+
+
+def interrupted(path: Path, root: Path, folder: Path) -> Path:
+    """The weights of a run that is killed after its first epoch and begun again."""
+
+    def kill(record: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    again = read_config(path, {"output": str(folder)})
+    with pytest.raises(KeyboardInterrupt):
+        run(again, cache=root / "cache", callbacks=[kill])
+    assert (folder / "checkpoint.safetensors").exists()
+    records: list[dict[str, Any]] = []
+    weights = run(again, cache=root / "cache", callbacks=[records.append])
+    assert records[0]["epoch"] == 2
+    return weights
 
 
 def test_the_command_names_what_it_trained(root: Path, acts: list[trees.Act], capsys: Any) -> None:
@@ -133,22 +179,6 @@ def test_the_command_names_what_it_trained(root: Path, acts: list[trees.Act], ca
     assert cli.main(["spot", str(clip), "--model", "rules", *given]) == 0
     assert cli.main(words) == 2
     assert "exists already" in capsys.readouterr().err
-
-
-def test_an_interrupted_run_goes_on(root: Path, tmp_path: Path) -> None:
-    changes = {"output": str(tmp_path / "whole")}
-    whole = run(read_config(config(root, "se-resnext50"), changes), cache=root / "cache")
-
-    def kill(record: dict[str, Any]) -> None:
-        raise KeyboardInterrupt
-
-    killed = read_config(config(root, "se-resnext50"), {"output": str(tmp_path / "killed")})
-    with pytest.raises(KeyboardInterrupt):
-        run(killed, cache=root / "cache", callbacks=[kill])
-    assert (tmp_path / "killed" / "checkpoint.safetensors").exists()
-    again = run(killed, cache=root / "cache")
-    one, two = (seam.read_weights(path).arrays for path in (whole, again))
-    assert all((one[key] == two[key]).all() for key in one)
 
 
 class OfMotion(Recognizer):
@@ -186,6 +216,127 @@ def test_motion_alone_is_learnt_by_one_without_a_file(
     unseen = [a for a in acts if a.subject == 3]
     named = [aumer.classify(a.frames, model=model, onset=2, apex=6, fps=30) for a in unseen]
     assert [p.label for p in named] == [a.emotion for a in unseen]
+
+
+# -- a table of one's own --------------------------------------------------------------------------
+
+OWN = """
+output = "out"
+task = "recognition"
+recognizer = "svm-cells"
+[data]
+source = "own"
+root = "own"
+table = "{table}"
+exclude_subjects = ["s3"]
+"""
+#: What users may call the three.
+WORDS = {"happiness": "Smile", "surprise": "Brows up", "disgust": "Nose"}
+
+
+@pytest.fixture(scope="module")
+def own(root: Path, acts: list[trees.Act]) -> Path:
+    """A folder beside own/, which has the clips; its tables say file, subject and label alone."""
+    (root / "own").mkdir()
+    lines = []
+    for act in acts:
+        path = root / "own" / f"{act.subject}-{act.emotion}.avi"
+        with VideoFile(path, fps=30, size=act.frames.shape[2:0:-1], codec="FFV1") as file:
+            for image in act.frames:
+                file.write(image)
+        lines.append(f"{path.name},s{act.subject},{WORDS[act.emotion]}")
+    for name, changed in {
+        "clips": lines,
+        "one": [line.rpartition(",")[0] + ",Smile" for line in lines],
+        "slip": [line.replace("Nose", "Noze") if "s1" in line else line for line in lines],
+        "none": [line.rpartition(",")[0] + "," for line in lines],
+    }.items():
+        (root / f"{name}.csv").write_text("file,subject,label\n" + "\n".join(changed) + "\n")
+    for table in ("clips", "one", "slip", "none"):
+        (root / f"{table}.toml").write_text(OWN.format(table=f"{table}.csv"))
+    told = (
+        "file,subject,kind,onset,offset\n1-disgust.avi,s1,micro,2,10\n3-disgust.avi,s3,micro,2,10"
+    )
+    (root / "bare.csv").write_text(told)
+    (root / "bare.toml").write_text(OWN.format(table="bare.csv"))
+    (root / "own" / "left.csv").write_text(
+        "file,label,onset,apex,offset\n"
+        + "".join(f"3-{emotion}.avi,,2,6,10\n" for emotion in WORDS)
+    )
+    return root
+
+
+def test_labels_of_ones_own_become_weights_and_a_table_of_names(
+    own: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """Whole clips with labels as they are spelled; and clips of a table named in one command."""
+    words = ["train", str(own / "clips.toml"), "-o", str(tmp_path), "--cache", str(own / "cache")]
+    assert cli.main(words) == 0
+    weights = capsys.readouterr().out.strip()
+    card = seam.load(weights).card
+    assert card["classes"] == ["Brows up", "Nose", "Smile"]  # as nobody gave an order
+    assert card["data"]["clips"] == dict.fromkeys(card["classes"], 2)
+    words = ["classify", str(own / "own" / "left.csv"), "--recognizer", weights, "--no-cache"]
+    assert cli.main([*words, "-o", str(tmp_path / "all.csv")]) == 0
+    rows = list(csv.DictReader((tmp_path / "all.csv").open()))
+    assert {row["clip"]: row["label"] for row in rows} == {
+        f"3-{emotion}.avi": word for emotion, word in WORDS.items()
+    }
+    for row in rows:
+        shares = [float(row[f"p_{word}"]) for word in card["classes"]]
+        assert sum(shares) == pytest.approx(1) and max(shares) == float(row["probability"])
+        assert [row[k] for k in ("status", "onset", "apex", "offset")] == ["ok", "2", "6", "10"]
+    assert cli.main([*words, "-o", str(tmp_path / "all.csv")]) == 2  # it is there
+    assert cli.main([*words, "--offset", "9"]) == 2
+    assert "`--offset` is of one clip, and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "said"),
+    [
+        ("bare", {}, r"none of its 2 clips has a label .*a column `label`"),
+        ("none", {}, r"none of its 9 clips has a label"),
+        ("one", {}, r"all clips are of one class \(Smile 6\)"),
+        ("clips", {"classes": ["Smile", "noes"]}, r"no clip is of the class noes.*'Nose'\?"),
+        ("clips", {"classes": ["Smile"]}, r"two or more, .*found \['Smile'\]"),
+        ("clips", {"classes": ["Happy", "happiness"]}, "all different"),
+        ("clips", {"classes": "sevn"}, r"seven \(happiness, .*Did you mean 'seven'"),
+        ("clips", {"data.kinds": ["macro"]}, r"no clip to learn from\. own: .*`kinds`.*micro 9"),
+        ("clips", {"task": "recogniton"}, "found 'recogniton'. Did you mean 'recognition'"),
+        ("clips", {"task": "spotting"}, "unknown key recognizer"),
+    ],
+)
+def test_labels_that_nothing_can_be_learnt_from(
+    table: str, changes: dict[str, Any], said: str, own: Path, tmp_path: Path
+) -> None:
+    with pytest.raises((UsageError, ConfigError), match=said):
+        aumer.train(own / f"{table}.toml", out=tmp_path, changes=changes, cache=own / "cache")
+
+
+def test_labels_of_no_class_are_left_out_with_a_word(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The classes' case does not matter, and their order is the one given."""
+    classes = ["SMILE", "brows up", "nose"]
+    weights = aumer.train(own / "slip.toml", out=tmp_path, classes=classes, cache=own / "cache")
+    assert "of none of the classes SMILE, brows up, nose: own Noze 1. Did you mean 'nose'" in (
+        caplog.text
+    )
+    card = seam.load(weights).card
+    assert card["classes"] == classes and card["data"]["left_out"] == {"own Noze": 1}
+    assert card["data"]["clips"] == {"SMILE": 2, "brows up": 2, "nose": 1}
+
+
+def test_weights_of_something_else(own: Path, tmp_path: Path) -> None:
+    film = str(own / "own" / "3-disgust.avi")
+    with pytest.raises(WeightsError, match="'aumer-spotnet-1'"):
+        aumer.classify(film, model=SHIPPED)
+    weights = aumer.train(own / "clips.toml", out=tmp_path, cache=own / "cache")
+    with pytest.raises(WeightsError, match="holds a recogniser 'svm-cells', not 'graph'"):
+        seam.resolve("graph").load(weights)
+    (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
+    with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
+        aumer.classify(video.features, model=weights)
 
 
 @pytest.mark.parametrize(
