@@ -108,6 +108,28 @@ class ArrayFormat:
         return card
 
 
+def card_of(path: StrPath) -> dict[str, Any]:
+    """All that a file of aumer's weights, of whatever kind, says beside its numbers.
+
+    Raises:
+        WeightsError: no such file, damaged, or not one of aumer's.
+    """
+    from safetensors import safe_open
+
+    require_path("path", path, "the path of a file of weights")
+    advice = "Give a file that `aumer train` or `aumer bench` wrote"
+    if not is_file(path):
+        raise WeightsError(f"no weights at {path}: give a file that `aumer train` wrote")
+    with (
+        foreign(path, "weights", WeightsError, advice),
+        safe_open(path, framework="numpy") as file,
+    ):
+        card: dict[str, Any] = json.loads((file.metadata() or {})["aumer"])
+        if not isinstance(card, dict):
+            raise ValueError("its card is no table")
+    return card
+
+
 def require_finite(arrays: Mapping[str, Any], where: str, remedy: str) -> None:
     """Complain of numbers that are none: what is computed with them is silently nothing.
 

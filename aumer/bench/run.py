@@ -67,6 +67,8 @@ def run(
             whose misses would go uncounted.
         ConfigError: settings that do not fit.
     """
+    if keep_weights and score_only:
+        raise UsageError("`score_only` runs nothing, so that there are no weights to keep")
     protocol, workers = protocols.load(protocol), workers or Workers()
     require_path("model", model, "a name, or the path of weights or of training settings")
     if not isinstance(settings, Settings | None):
@@ -78,8 +80,6 @@ def run(
     about = json.loads(json.dumps(task.about()))  # as the file gives it back
     store = Store(_folder(folder, protocol, model, about))
     store.check(about, overwrite=overwrite, score_only=score_only)
-    if keep_weights and score_only:
-        raise UsageError("`score_only` runs nothing, so that there are no weights to keep")
     if keep_weights:
         check_keeps(task, workers)  # before the data are read
     try:

@@ -1,8 +1,9 @@
-"""`aumer models`: the networks that ship, and other people's weights and their download."""
+"""`aumer models`: what weights there are, what a file of them says, and other people's download."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from aumer.cli.console import Console
@@ -10,10 +11,10 @@ from aumer.errors import EXIT_OK, WeightsError
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add ``models list`` and ``models fetch`` to the command's parsers."""
+    """Add ``models list``, ``show`` and ``fetch`` to the command's parsers."""
     parser = commands.add_parser(
         "models",
-        help="list the networks' weights, or download other people's",
+        help="list the networks' weights, show the card of a file, or download other people's",
         description="The default back ends need only those that ship. Nothing is ever downloaded "
         "but by `aumer models fetch`.",
     )
@@ -22,6 +23,15 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "list", parents=[common], help="what there is, whether it is here, and where it belongs"
     )
     listing.set_defaults(run=_list, parser=listing)
+    showing = actions.add_parser(
+        "show",
+        parents=[common],
+        help="print what a file of weights says of itself",
+        description="Prints the card of weights that `aumer train` or `aumer bench --keep-weights` "
+        "wrote, as JSON: what it is, its classes, what it has learnt from, settings, versions.",
+    )
+    showing.add_argument("file", metavar="FILE", help="file of weights (.safetensors)")
+    showing.set_defaults(run=_show, parser=showing)
     fetching = actions.add_parser(
         "fetch",
         parents=[common],
@@ -60,6 +70,13 @@ def _list(args: argparse.Namespace, console: Console) -> int:
             f"  file     {status.path}\n"
             + ("" if status.present else f"  get it   aumer models fetch {w.name}\n")
         )
+    return EXIT_OK
+
+
+def _show(args: argparse.Namespace, console: Console) -> int:
+    from aumer.weights import card_of
+
+    console.data(json.dumps(card_of(args.file), indent=1, ensure_ascii=False) + "\n")
     return EXIT_OK
 
 

@@ -101,7 +101,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add(
         "--recognizer",
         metavar="NAME",
-        help="what labels, by name or file of weights (implies --classify)",
+        help="what labels: a file of weights of `aumer train`, or the name of one that ships, "
+        "graph (default) or graph-motion (implies --classify)",
     )
     add_device(parser)
     add_sensitivity(parser)

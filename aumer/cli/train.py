@@ -14,6 +14,7 @@ _EPILOG = """\
 CONFIG is a TOML file; paths in it are relative to its folder:
 
     output = "runs/mine"
+    task = "spotting"           # or "recognition", below
     preset = "aumer"            # or "published": AUW-GCN's training; or a file of your own
     graph = "from-data"         # AU prior; or a name (`aumer graph list`), a file, or the preset's
 
@@ -30,25 +31,35 @@ expressions into recordings of neutral faces, each a subject of its own; [augmen
 each, seconds = 30, rate_per_min = 12, strength = 1, held = 0.2 (share of the micro-expressions that
 begin while a macro-expression is held). Nobody whom the network is tested on may be among them.
 
-A file with recognizer = "cnn-lstm" (or another; `aumer bench list` prints them) trains that:
+A recogniser names the expressions of clips. Any of those that `aumer bench list` prints is trained:
 
     output = "runs/names"
-    recognizer = "cnn-lstm"
-    classes = ["negative", "positive", "surprise"]  # or words of the data set's coders
+    task = "recognition"
+    recognizer = "cnn-lstm"     # or graph, mfem-mffm, mobilevit-v3, se-resnext50, ststnet, ...
+    classes = ["negative", "positive", "surprise"]  # see below
 
     [data]
-    source = "casme2"           # a data set of clips; "own"; or "megc2019", flow images
-    root = "/data/CASME2"
-    kinds = ["micro"]           # and "macro"
-    exclude_subjects = ["sub07"]
+    source = "own"              # a data set of clips (casme2, samm, ...); "megc2019", flow images
+    root = "my_clips"           # of "own": clips beside one table: file, label; if wanted subject,
+                                # onset, apex, offset (frames from 0; or onset_s, ...), kind
+    exclude_subjects = ["s07"]  # kept out of everything, to be tested on
+    kinds = ["micro"]           # of expressions (default; of "own" every labelled row)
 
     [options]                   # of the recogniser, as `aumer bench --set` changes them
     learning = { epochs = 60 }
     inputs = { size = 96 }
 
-Then: aumer classify CLIP --recognizer runs/names/model.safetensors
+classes are words of the table, whatever their case, in the order in which their probabilities are
+given; other clips are left out, with a word. The three of MEGC 2019 are made of the coders' words
+(disgust, anger, ... are negative). A set may be given by name: "megc" (three), "casme2" and "samm"
+(five), "seven" (happiness, anger, contempt, disgust, fear, sadness, surprise). Without classes all
+words of the table are. The weights keep classes, card, and how their input is made of a film.
 
-The folder gets model.safetensors, log.jsonl and loss.png. A run that is interrupted, or killed
+Then: aumer classify CLIP --recognizer runs/names/model.safetensors
+      aumer spot VIDEO --recognizer runs/names/model.safetensors
+
+The folder gets model.safetensors (`aumer models show` prints its card), log.jsonl and loss.png (of
+what is trained by epochs). A run that is interrupted, or killed
 (SIGTERM and SIGKILL end it at once: exit codes 143, 137), goes on where it was when the same
 command is given again; on a CPU its weights are those of an unbroken run.
 By several processes, each with its share of every batch (and its GPU, with --device cuda):

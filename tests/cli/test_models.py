@@ -10,11 +10,15 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from aumer import doctor
 from aumer.errors import EXIT_WEIGHTS
 from aumer.face import weights
+from aumer.recognition import seam
+from aumer.spotting.network import SHIPPED
 
 CONTENT = b"weights" * 1000
 
@@ -25,6 +29,18 @@ class Answer(io.BytesIO):
         self.headers = Message()
         self.headers["Content-Type"] = "application/octet-stream"
         self.headers["Content-Length"] = str(len(CONTENT))
+
+
+def test_show_prints_a_card(run: Any, tmp_path: Path) -> None:
+    ran = run(f"models show {SHIPPED}")
+    assert ran.code == 0 and json.loads(ran.out)["format"] == "aumer-spotnet-1"
+    recognizer = Path(seam.__file__).parent / "weights" / "graph.safetensors"
+    card = json.loads(run(f"models show {recognizer}").out)
+    assert card["classes"] == ["negative", "positive", "surprise"] and card["card"]["licence"]
+    (tmp_path / "other.safetensors").write_bytes(save({"x": np.zeros(2)}))
+    for file in ("other.safetensors", "nowhere.safetensors"):
+        ran = run(f"models show {file}")
+        assert ran.code == EXIT_WEIGHTS and file in ran.err
 
 
 def test_list_says_what_is_missing_and_where(run: Any, tmp_path: Path) -> None:
