@@ -292,6 +292,21 @@ def test_labels_of_ones_own_become_weights_and_a_table_of_names(
 
 
 @pytest.mark.parametrize(
+    ("name", "number", "first"),
+    [("megc", 3, "negative"), ("casme2", 5, "happiness"), ("seven", 7, "")],
+)
+def test_classes_by_the_name_of_their_set(name: str, number: int, first: str, root: Path) -> None:
+    text = CONFIG.replace('["happiness", "surprise", "disgust"]', f'"{name}"')
+    labels = read_config(config(root, "svm-cells", text)).labels
+    assert len(set(labels)) == number and labels[0].startswith(first)
+    if name == "casme2":  # of which these clips show three
+        with pytest.raises(
+            UsageError, match="of the class repression, others; there are happiness 2"
+        ):
+            aumer.train(root / "svm-cells.toml", out=root / "sets", cache=root / "cache")
+
+
+@pytest.mark.parametrize(
     ("table", "changes", "said"),
     [
         ("bare", {}, r"none of its 2 clips has a label .*a column `label`"),
