@@ -43,6 +43,11 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     checking.add_argument("root", metavar="ROOT", help="the folder it was unpacked into")
     checking.add_argument("--table", metavar="FILE", help="the table to use (default: found)")
     checking.add_argument(
+        "--clips",
+        action="store_true",
+        help="of own: a table of labelled clips, which need no kind and no onset",
+    )
+    checking.add_argument(
         "--policy",
         action="append",
         default=[],
@@ -76,6 +81,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
         check_target(args.json, overwrite=args.overwrite)
     console.start(f"checking {args.root}", unit="videos")
     options = {} if args.table is None else {"table": args.table}
+    options |= {"clips": True} if args.clips else {}
     found = check.check(
         data.load(args.dataset, args.root, **options),
         root=args.root,
