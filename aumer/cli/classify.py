@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 CLIP is a file or a folder of frames (needs --fps) that holds one expression, all of it or from
---onset to --offset. For long videos with many use `aumer spot --classify`.
-CLIP may also be a table of clips (.csv, .tsv, .xlsx), as `aumer train` learns from: columns file
+--onset to --offset; or a folder of such files (--recursive: and those in its folders). For long
+videos with many expressions use `aumer spot --classify`.
+--manifest TABLE lists expressions instead, one a row, as `aumer train` learns from: a column file
 (below the table's folder), and if wanted subject, onset, apex, offset (frames from 0; or onset_s,
 ... in seconds), fps. Its labels are not looked at.
 
@@ -57,8 +58,6 @@ exit codes:
 """
 #: Formats of stdout, and of files.
 _STREAMS, _FILES = ("table", "json", "csv"), ("json", "csv")
-#: Suffixes of tables of clips.
-_TABLES = (".csv", ".tsv", ".xlsx")
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -74,7 +73,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=run, parser=parser)
     add = parser.add_argument
-    add("clips", nargs="+", metavar="CLIP", help="file, folder of frames, or table of clips")
+    add("clips", nargs="*", metavar="CLIP", help="file, folder of frames, or folder of files")
+    add("--manifest", metavar="TABLE", help="expressions from a table, with their frames")
+    add("--recursive", action="store_true", help="search the folders in a folder, too")
     add(
         "--recognizer",
         default="default",
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise UsageError(
             "a camera cannot be classified: its frames are read a second time. Record it to a file"
         )
-    clips = _clips(args)
+    clips = _clips(args, console)
     inputs = [one.given for one in clips]
     formats = [args.format] if args.format else []
     kinds = Kinds(_STREAMS, _FILES)
@@ -182,37 +183,40 @@ class _Clip:
     fps: float | None
 
 
-def _clips(args: argparse.Namespace) -> list[_Clip]:
-    """What is to be named: each input, of a table each of its rows.
+def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
+    """What is to be named: each input, or each row of a table.
 
     Raises:
-        UsageError: a table that cannot be read, one beside frames that are given for all clips,
-            clips that are not there, or as `parse_inputs`.
+        UsageError: neither or both are given, a table that cannot be read, frames that are given
+            for all of its clips, or as `parse_inputs`.
     """
     from aumer.cli.inputs import parse_inputs
     from aumer.cli.outputs import distinct
 
-    def is_table(text: str) -> bool:
-        return text.lower().endswith(_TABLES)
-
-    given = parse_inputs([text for text in args.clips if not is_table(text)], fps=args.fps)
     frames = args.onset, args.apex, args.offset
-    found = [
-        _Clip(one, name, *frames, args.fps)
-        for one, name in zip(given, distinct(given), strict=True)
-    ]
-    tables = [text for text in args.clips if is_table(text)]
+    if args.manifest is None:
+        if not args.clips:
+            raise UsageError("no CLIP is given: name one, a folder of them, or `--manifest TABLE`")
+        given = parse_inputs(args.clips, fps=args.fps, recursive=args.recursive, note=console.note)
+        names = distinct(given)
+        return [_Clip(g, name, *frames, args.fps) for g, name in zip(given, names, strict=True)]
+    if args.clips:
+        raise UsageError(
+            f"`--manifest` names the clips, and {args.clips[0]} is given beside it: give one or "
+            "the other"
+        )
     said = {"--onset": args.onset, "--offset": args.offset}
     said |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
-    if tables and (wrong := [option for option, value in said.items() if value is not None]):
-        raise UsageError(f"`{wrong[0]}` is of one clip, and {tables[0]} has the frames of its own")
-    for text in tables:
-        found += _rows(text, args.apex)
-    return found
+    if wrong := [option for option, value in said.items() if value is not None]:
+        raise UsageError(
+            f"`{wrong[0]}` is of one clip, and {args.manifest} has the frames of its own"
+        )
+    return list(_rows(args.manifest, args.apex))
 
 
 def _rows(table: str, how: str | None) -> Iterator[_Clip]:
-    """The clips of a table.
+    """The clips of a table of one's own data; a manifest of `aumer.cli.manifest` has parts of
+    videos, and knows no onsets.
 
     Args:
         how: an apex is found that it does not give.

@@ -119,7 +119,7 @@ def test_many_clips_go_into_one_table(
 
 def test_clips_of_a_table_that_are_not_there(run: Any, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("file,label\nnowhere.mp4,a\n")
-    ran = run(f"classify clips.csv --recognizer {weights}")
+    ran = run(f"classify --manifest clips.csv --recognizer {weights}")
     assert ran.code == 2 and "1 of its clips are not there, nowhere.mp4" in ran.err
 
 
@@ -140,6 +140,8 @@ def test_clips_of_one_name_are_told_apart(
         ("@smile.mp4 --onset -3", 2, "must be a frame, 0 or more; found '-3'"),
         ("@smile.mp4 --onset 99", 2, "frames 0 to 59; found onset 99"),
         ("@frames", 2, "give --fps"),
+        ("--format csv", 2, "no CLIP is given"),
+        ("@smile.mp4 --manifest clips.csv", 2, "names the clips, and"),
         ("camera:0", 2, "Record it to a file"),
         ("@empty.mp4", 3, "empty.mp4"),
         ("@grey.avi", 4, "usable face"),
