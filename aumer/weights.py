@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+#: What a file of another of aumer's formats is for.
+_KNOWN = {
+    "aumer-spotnet-1": "it holds a spotting network, which `aumer spot --model` takes",
+    "aumer-recognizer-1": "it holds a recogniser, which `aumer classify --recognizer` and "
+    "`aumer spot --recognizer` take",
+    "aumer-checkpoint-1": "it holds the state of a training, which goes on when the same command "
+    "is given again",
+}
+
 
 @dataclass(frozen=True)
 class ArrayFormat:
@@ -99,10 +108,10 @@ class ArrayFormat:
         found = about.get("format") if isinstance(about, dict) else None
         if found not in (self.name, *self.earlier):
             told = "" if found is None else f", but one of {found!r}"
+            why = "it was not written by this version of aumer"
             raise WeightsError(
                 f"{path} is a safetensors file without the card of {self.holds} "
-                f"({self.name}){told}; it was not written by this version of aumer. Give "
-                f"{self.remedy}"
+                f"({self.name}){told}; {_KNOWN.get(str(found), why)}. Give {self.remedy}"
             )
         card: dict[str, Any] = about
         return card

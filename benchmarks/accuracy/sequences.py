@@ -254,6 +254,8 @@ def on_simulated(report: Report, asked: argparse.Namespace) -> None:
 
 # -- for keeps -------------------------------------------------------------------------------------
 
+#: How strong the expressions of films are: traces, at which some miss, and plain ones.
+KEPT = {"traces": STRENGTHS["traces"], "plain": (0.3, 0.8)}
 #: Of people, of which one at a time is left out.
 PAIRS = 4
 #: Side of the crops that systems of sequences read, px.
@@ -272,23 +274,19 @@ def options_for(name: str) -> dict[str, Any]:
     }
 
 
-def for_keeps(report: Report, asked: argparse.Namespace, folder: Path) -> None:
+def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength: str) -> None:
     """Train, keep, use: what each recogniser says of films through its file of weights."""
-    rows = labelled_films(folder / "films", asked.takes)
+    low, high = KEPT[strength]
+    rows = labelled_films(folder / "films", asked.takes, intensity=(low, high))
     whose = list(dict.fromkeys(row["subject"] for row in rows))
     classes = tuple(dict.fromkeys(row["label"] for row in rows))
     last = f"-{asked.takes - 1}.avi"
     learnt = [row for row in rows if not row["file"].endswith(last)]
     write_rows(folder / "learnt.csv", learnt)
     report.line(
-        f"Films: {len(rows)} of {len(whose)} people, {len(classes)} classes, 60 frames/s, 400 x "
-        f"300, intensity .3 to .8; each system learns {len(learnt) * (PAIRS - 1) // PAIRS} of six"
+        f"{strength}, {low:g} to {high:g} of full intensity: {len(rows)} films of {len(whose)} "
+        f"people, {len(classes)} classes; learnt from {len(learnt) * (PAIRS - 1) // PAIRS}"
     )
-    report.line("people's through `aumer.train`, is written, and read by `aumer.classify`.")
-    report.line(
-        f"Accuracy with its 95 % interval over resampled people; chance is {1 / len(classes):.3f}."
-    )
-    report.line("frames: onset, apex and offset given; none: the whole film, apex by flow-peak.")
     cases = [(who, frames) for who in ("new films", "new people") for frames in ("frames", "none")]
     report.line(f"{'':14}" + "".join(f"{f'{who}, {frames}':>26}" for who, frames in cases))
     for name in registry.names("recognizer"):
@@ -361,13 +359,24 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=registry.names("recognizer"))
     parser.add_argument("--kept", action="store_true", help="on films, through files of weights")
     parser.add_argument("--films", type=Path, metavar="FOLDER", help="keep films and weights there")
+    parser.add_argument("--strength", nargs="+", choices=list(KEPT), default=list(KEPT))
     parser.add_argument("--takes", type=int, default=4, help="films of each person and class")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.kept:
         report = Report("Recognisers from films to weights to names")
+        report.line(
+            "Films of 60 frames/s, 400 x 300 px. Accuracy with its 95 % interval over people"
+        )
+        report.line(
+            "resampled; by chance 0.333. frames: onset, apex and offset are given; none: the"
+        )
+        report.line("whole film, its apex found. Networks and epochs: SMALL in this file.")
         with tempfile.TemporaryDirectory() as temporary:
-            for_keeps(report, asked, asked.films or Path(temporary))
+            for strength in asked.strength:
+                report.line()
+                where = (asked.films or Path(temporary)) / strength
+                for_keeps(report, asked, where, strength)
         if asked.save:
             report.save("sequences-kept.txt")
         return

@@ -351,9 +351,11 @@ def test_labels_of_no_class_are_left_out_with_a_word(
 
 def test_weights_of_something_else(own: Path, tmp_path: Path) -> None:
     film = str(own / "own" / "3-disgust.avi")
-    with pytest.raises(WeightsError, match="'aumer-spotnet-1'"):
+    with pytest.raises(WeightsError, match="it holds a spotting network, which `aumer spot --mod"):
         aumer.classify(film, model=SHIPPED)
     weights = aumer.train(own / "clips.toml", out=tmp_path, cache=own / "cache")
+    with pytest.raises(WeightsError, match="it holds a recogniser, which `aumer classify --rec"):
+        aumer.spot(film, model=weights)
     with pytest.raises(WeightsError, match="holds a recogniser 'svm-cells', not 'graph'"):
         seam.resolve("graph").load(weights)
     (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
