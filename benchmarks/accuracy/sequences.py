@@ -41,7 +41,6 @@ from aumer.bench.recognizers import factory
 from aumer.errors import NoFaceError
 from aumer.evaluation.recognition import (
     Recognised,
-    RecognitionReport,
     evaluate_recognition,
     uf1_of,
 )
@@ -288,7 +287,8 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
         f"people, {len(classes)} classes; learnt from {len(learnt) * (PAIRS - 1) // PAIRS}"
     )
     cases = [(who, frames) for who in ("new films", "new people") for frames in ("frames", "none")]
-    report.line(f"{'':14}" + "".join(f"{f'{who}, {frames}':>26}" for who, frames in cases))
+    heads = "".join(f"{f'{who}, {frames}':>26}" for who, frames in cases)
+    report.line(f"{'':14}{heads}{'least above chance':>20}")
     for name in registry.names("recognizer"):
         if not wanted(name, asked):
             continue
@@ -320,11 +320,13 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
                         found[who, frames].append(
                             Recognised(row["subject"], row["label"], said, row["file"])
                         )
-        cells = []
-        for case in cases:
-            score = evaluate_recognition(found[case], classes=(*classes, NONE))
-            cells.append(told(score))
-        report.line(f"{name:14}" + "".join(f"{cell:>26}" for cell in cells))
+        scores = [
+            evaluate_recognition(found[case], classes=(*classes, NONE)).bootstrap("accuracy")
+            for case in cases
+        ]
+        cells = "".join(f"{f'{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]':>26}" for s in scores)
+        margin = min(s.low for s in scores) - 1 / len(classes)
+        report.line(f"{name:14}{cells}{margin:+20.3f}")
         print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
 
 
@@ -341,11 +343,6 @@ def named(folder: Path, row: Mapping[str, str], weights: Path, given: bool) -> s
     except NoFaceError:
         return NONE
     return said.label or NONE
-
-
-def told(score: RecognitionReport) -> str:
-    found = score.bootstrap("accuracy")
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def main() -> None:
@@ -371,7 +368,10 @@ def main() -> None:
         report.line(
             "resampled; by chance 0.333. frames: onset, apex and offset are given; none: the"
         )
-        report.line("whole film, its apex found. Networks and epochs: SMALL in this file.")
+        report.line(
+            "whole film, its apex found. Least above chance: the lowest end of the four intervals"
+        )
+        report.line("less chance. Networks and epochs: SMALL in this file.")
         with tempfile.TemporaryDirectory() as temporary:
             for strength in asked.strength:
                 report.line()
