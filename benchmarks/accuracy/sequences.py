@@ -4,7 +4,7 @@
     python -m benchmarks.accuracy.sequences --published   # as published: a GPU, or a day
     python -m benchmarks.accuracy.sequences --only cnn-lstm mfem-mffm
     python -m benchmarks.accuracy.sequences --kept        # from films to weights to names
-    python -m benchmarks.accuracy.sequences --kept --films FOLDER   # films and weights stay there
+    python -m benchmarks.accuracy.sequences --kept --films FOLDER   # goes on where it was stopped
 
 The stored ``benchmarks/results/sequences.txt`` is of before ``cnn-lstm``, ``mfem-mffm`` and
 ``se-resnext50`` were brought in line with their publications, and has not been measured again.
@@ -24,6 +24,7 @@ the table's, or none is given. Nothing was tuned on these figures: networks and 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -311,15 +312,23 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
                     changes={"options": options_for(name)},
                     cache=folder / "cache",
                 )
-            for row in rows:
-                new = row["subject"] in seen and row["file"].endswith(last)
-                if new or row["subject"] in out:
-                    who = "new films" if new else "new people"
-                    for frames in ("frames", "none"):
-                        said = named(folder, row, weights, frames == "frames")
-                        found[who, frames].append(
-                            Recognised(row["subject"], row["label"], said, row["file"])
-                        )
+            kept = weights.with_name("said.json")
+            if not kept.exists():
+                mine = [
+                    ("new people" if row["subject"] in out else "new films", row)
+                    for row in rows
+                    if row["subject"] in out
+                    or (row["subject"] in seen and row["file"].endswith(last))
+                ]
+                said = [
+                    (who, frames, row, named(folder, row, weights, frames == "frames"))
+                    for who, row in mine
+                    for frames in ("frames", "none")
+                ]
+                kept.write_text(json.dumps(said))
+            for who, frames, row, label in json.loads(kept.read_text()):
+                truth = Recognised(row["subject"], row["label"], label, row["file"])
+                found[who, frames].append(truth)
         scores = [
             evaluate_recognition(found[case], classes=(*classes, NONE)).bootstrap("accuracy")
             for case in cases
