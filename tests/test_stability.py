@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
+from aumer.simulate.features import simulate_features
+from aumer.types import Features
+
 stability = pytest.importorskip("benchmarks.accuracy.stability", reason="no checkout")
 Film, Spotted = stability.Film, stability.Spotted
 CHANGES, compared, cut = stability.CHANGES, stability.compared, stability.cut
+differs = stability.differs
 
 
 def test_what_survives_a_harmless_change() -> None:
@@ -43,3 +49,31 @@ def test_a_harmless_change_keeps_the_time_of_its_frames(name: str) -> None:
     assert np.abs(seen - source).mean() < 6  # and the frames differ by one grey level each
     assert abs(seen.mean() - source.mean()) < 3
     assert made.start_s <= 0.2 and made.end_s >= film.end_s - 0.1 - 1e-9
+
+
+def test_by_how_much_the_motion_of_two_films_differs() -> None:
+    (video,) = simulate_features(1, minutes=0.5, seed=3)
+    motion = video.features
+    assert differs(motion, motion, 0.0) == pytest.approx(0, abs=1e-9)
+    assert differs(motion, replace(motion, values=1.1 * motion.values), 0.0) == pytest.approx(0.1)
+    first = 6
+    later = Features(
+        motion.values[first:],
+        motion.times[:-first],
+        motion.frames[:-first],
+        motion.valid[first:],
+        motion.rois,
+        motion.rate,
+    )
+    start_s = first / motion.rate
+    assert differs(motion, later, start_s) == pytest.approx(0, abs=1e-3)
+    assert differs(motion, later, 0.0) > 0.3  # the same movements, .2 s too early
+    # What only one of the two has measured says nothing of the other.
+    lost = motion.valid.copy()
+    lost[200:260] = False
+    holes = np.where(lost[:, None, None], motion.values, np.nan).astype(np.float32)
+    assert differs(motion, replace(motion, values=holes, valid=lost), 0.0) == pytest.approx(
+        0, abs=1e-9
+    )
+    still = replace(motion, values=np.zeros_like(motion.values))
+    assert np.isnan(differs(still, motion, 0.0))
