@@ -68,9 +68,12 @@ def classify(
         cache, progress, settings, workers: as in `spot`.
 
     Returns:
-        A prediction whose label is `None`, and whose probabilities are equal, where no movement
-        from onset to apex reaches two fifths of the setting rules.min_height; its `doubt` says so,
-        and where a clip is unlike all but one in a hundred of those the recogniser learnt from.
+        A prediction. Its label is `None` and its outcome "no expression", all classes being equally
+        probable, where no movement from onset to apex reaches two units of the face's noise
+        (`Expression.peak` is told in them; one is a fifth of rules.min_height or more); and its
+        outcome is "uncertain" where the most probable class is less probable than the setting
+        recognition.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
+        hundred of those the recogniser learnt from.
 
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
@@ -184,6 +187,7 @@ def _classified(
         apex_s=seconds[1],
         offset_s=seconds[2],
         attribution=verdict.attribution,
+        outcome=verdict.outcome,
         doubt=verdict.doubt or (None if isinstance(apex, int) else _away(motion, chosen, span)),
         recognizer=labeller.recognizer.name,
         settings={

@@ -18,6 +18,11 @@ import numpy.typing as npt
 
 Kind = Literal["micro", "macro"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: What a recogniser's answer comes to: a label; or none, since nothing moves from onset to apex by
+#: more than the face's noise, or since no class is probable enough.
+Outcome = Literal["named", "no expression", "uncertain"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+NAMED, NO_EXPRESSION, UNCERTAIN = OUTCOMES
 #: Longest micro-expression, by definition; seconds.
 MICRO_MAX_S = 0.5
 

@@ -235,9 +235,6 @@ def moved(
 ) -> list[float | None]:
     """By how much the movement that moves most has moved, from one frame to another.
 
-    It is compared with `settings.min_height`, the least that a motion stage can be held to, and not
-    with units of noise: a clip of one expression holds no rest to tell them by.
-
     Args:
         spans: the two frames of each, as `Features.frames` counts them.
 
@@ -245,16 +242,30 @@ def moved(
         Outer-eye distances, low-passed; None where no unbroken run shows both frames, or where ROIs
         that the movements are made of are missing.
     """
-    found: list[float | None] = [None] * len(spans)
+    return [None if way is None else way[0] for way in _ways(features, settings, spans)]
+
+
+def moved_units(
+    features: Features, settings: RuleSettings, spans: Sequence[tuple[int, int]]
+) -> list[float | None]:
+    """The same as `moved`, of the movement that moves by most units of its own noise.
+
+    What the features show before and after a span tells the noise. In less than `5 * drift_s` there
+    is no rest to tell the slow noise by: then a unit is what the quick noise and `min_height` say.
+    """
+    return [None if way is None else way[1] for way in _ways(features, settings, spans)]
+
+
+def _ways(
+    features: Features, settings: RuleSettings, spans: Sequence[tuple[int, int]]
+) -> list[tuple[float, float] | None]:
+    """Of each span the most that a movement moves: in outer-eye distances, and in units."""
+    found: list[tuple[float, float] | None] = [None] * len(spans)
     if not (spans and readable(features.rois)):
         return found
-    weights = np.stack(list(columns(features.rois).values()), axis=1)
-    values = features.trusted(settings.trust).astype(np.float64)
-    for begin, end in runs(features.valid):
-        steps = values[begin:end].reshape(end - begin, -1)
-        path = np.concatenate([np.zeros((1, steps.shape[1])), np.cumsum(steps, axis=0)])
-        sigma = settings.smooth_s * features.rate
-        smooth = gaussian_filter1d(path @ weights, sigma, axis=0, mode="nearest")
+    for begin, end, movements in followed(features, settings):
+        smooth = np.stack([m.smooth for m in movements])
+        unit = np.stack([m.unit for m in movements])
         frames = features.frames[begin:end]
         step = max(1, int(np.diff(frames).max(initial=1)))
         frames = np.append(frames, frames[-1] + step)  # where the last motion leads
@@ -262,8 +273,10 @@ def moved(
             # The grid of rows may begin and end a row from frames that were asked for.
             if span[0] >= frames[0] - step and span[1] <= frames[-1] + step:
                 first, last = (int(np.abs(frames - frame).argmin()) for frame in span)
-                most = np.abs(smooth[last] - smooth[first]).max() / features.eye_distance
-                found[k] = max(float(most), found[k] or 0.0)
+                way = np.abs(smooth[:, last] - smooth[:, first])
+                units = way / np.maximum(unit[:, first], unit[:, last])
+                before = found[k] or (0.0, 0.0)
+                found[k] = max(float(way.max()), before[0]), max(float(units.max()), before[1])
     return found
 
 
