@@ -69,8 +69,9 @@ def classify(
 
     Returns:
         A prediction. Its label is `None` and its outcome "no expression", all classes being equally
-        probable, where no movement from onset to apex reaches two units of the face's noise
-        (`Expression.peak` is told in them; one is a fifth of rules.min_height or more); and its
+        probable, where nothing moves more from onset to apex than that face does at rest: by five
+        standard deviations of its noise, as the frames that were read show it, or by two fifths of
+        the setting rules.min_height, whichever is more; in less than some 5 s the latter. Its
         outcome is "uncertain" where the most probable class is less probable than the setting
         recognition.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
         hundred of those the recogniser learnt from.

@@ -29,11 +29,6 @@ from aumer.video import Source
 
 #: Why a verdict may mean little.
 STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recogniser was trained on"
-#: Units of this face's noise (`aumer.spotting.noise`; 5 are the rules' threshold at "normal"): what
-#: moves less from onset to apex does not move. A unit is .0016 outer-eye distances or more. Of
-#: pairs of frames of still faces 98 in 100 lie below .0032; micro-expressions of .5 to 1.4 u in
-#: neutral films (quarter, median) at .0034, .0045 and above. At 5 most real ones had no name.
-_MOVES = 2.0
 #: Of the clips that a recogniser was trained on, so many are as strange to the others.
 _STRANGE = 0.01
 
@@ -65,8 +60,8 @@ class Labeller:
     """Judges moments of videos with one recogniser, whatever it reads of them.
 
     Args:
-        rules: of the noise of a face; what moves less than two units of it from onset to apex
-            does not move. By default everything does.
+        rules: what from onset to apex moves no more than a face at rest (`noise.over_rest`) does
+            not move. By default everything does.
         asked: below which probability there is no label; by default there is one at any.
 
     Attributes:
@@ -122,8 +117,8 @@ class Labeller:
         """Whether it is known of each moment that nothing moves."""
         if self._rules is None:
             return [False] * len(moments)
-        ways = noise.moved_units(features, self._rules, [(m.onset, m.apex) for m in moments])
-        return [way is not None and way < _MOVES for way in ways]
+        ways = noise.over_rest(features, self._rules, [(m.onset, m.apex) for m in moments])
+        return [way is not None and way < 1 for way in ways]
 
     def judge(self, clip: Clip) -> Verdict:
         """A verdict on what the recogniser reads of one clip.
