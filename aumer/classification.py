@@ -78,9 +78,13 @@ def classify(
         cache, progress, settings, workers: as in `spot`.
 
     Returns:
-        A prediction whose label is `None`, and whose probabilities are equal, where no movement
-        from onset to apex reaches two fifths of the setting rules.min_height; its `doubt` says so,
-        and where a clip is unlike all but one in a hundred of those the recogniser learnt from.
+        A prediction. Its label is `None` and its outcome "no expression", all classes being equally
+        probable, where nothing moves more from onset to apex than that face does at rest: by five
+        standard deviations of its noise, as the frames that were read show it, or by two fifths of
+        the setting rules.min_height, whichever is more; in less than some 5 s the latter. Its
+        outcome is "uncertain" where the most probable class is less probable than the setting
+        recognition.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
+        hundred of those the recogniser learnt from.
 
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
@@ -205,6 +209,7 @@ def _classified(
         offset_s=seconds[2],
         attribution=verdict.attribution,
         aus=units,
+        outcome=verdict.outcome,
         doubt=verdict.doubt or (None if isinstance(apex, int) else _away(motion, chosen, span)),
         recognizer=labeller.recognizer.name,
         settings={

@@ -190,6 +190,21 @@ class RuleSettings:
             require(0 <= value <= 1, f"rules.{name}", value, "between 0 and 1")
 
 
+@dataclass(frozen=True)
+class RecognitionSettings:
+    """What is asked of a recogniser's answers.
+
+    Attributes:
+        abstain_below: an expression whose most probable class is less probable than this gets no
+            label: it is "uncertain". 0 abstains from nothing.
+    """
+
+    abstain_below: float
+
+    def __post_init__(self) -> None:
+        within("recognition.abstain_below", self.abstain_below, 0, 1)
+
+
 def _sensitivity(given: object) -> str:
     """As `RuleSettings` keeps it: numbers in one way only, as they go into digests."""
     if given in SENSITIVITIES:
@@ -214,6 +229,7 @@ class Settings:
     face: FaceSettings
     motion: MotionSettings
     rules: RuleSettings
+    recognition: RecognitionSettings
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return asdict(self)

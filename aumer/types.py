@@ -21,6 +21,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Of the subject's face.
 Side = Literal["both", "left", "right"]
 SIDES: tuple[Side, ...] = get_args(Side)
+#: What a recogniser's answer comes to: a label; or none, since nothing moves from onset to apex by
+#: more than the face's noise, or since no class is probable enough.
+Outcome = Literal["named", "no expression", "uncertain"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+NAMED, NO_EXPRESSION, UNCERTAIN = OUTCOMES
 #: Longest micro-expression, by definition; seconds.
 MICRO_MAX_S = 0.5
 

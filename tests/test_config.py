@@ -28,7 +28,7 @@ def changed(value: Any) -> Any:
         return "flow" if value == "windows" else value + "-other"
     if isinstance(value, bool):
         return not value
-    return value - 1 if isinstance(value, int) else value * 0.9
+    return value - 1 if isinstance(value, int) else value * 0.9 or 0.1
 
 
 @pytest.fixture
@@ -311,6 +311,7 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
         ("rules", "lookahead_s", [-0.1]),
         ("rules", "noise_window_s", [-1, 0.1, 5.0]),
         ("rules", "sensitivity", ["", "hi", "Low", "0", "-1", "nan", "inf", "1e999", "0.0"]),
+        ("recognition", "abstain_below", [-0.01, 1.01]),
         *[("rules", k, [-0.01, 1.01]) for k in ("foot", "slow", "complete", "hold", "overlap")],
     ],
 )

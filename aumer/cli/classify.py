@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console, interrupted
 from aumer.cli.options import (
+    add_abstain,
     add_cache,
     add_device,
     add_fps,
@@ -109,6 +110,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     add("--overwrite", action="store_true", help="replace existing files")
     add_device(parser)
+    add_abstain(parser)
     add_settings(parser)
     add_cache(parser)
 
@@ -321,8 +323,9 @@ def _failed(given: Input, name: str | None, error: Exception, console: Console) 
 
 
 def table(predictions: list[Prediction]) -> str:
-    """A line for each clip: its label, every class's probability, its frames, what decided, which
-    action units act if they were read, and where there is any doubt, why."""
+    """A line for each clip: its label, or in its place "no expression" or "uncertain", every
+    class's probability, its frames, what decided, which action units act if they were read, and
+    where there is any doubt, why."""
     classes = list(dict.fromkeys(name for p in predictions for name in p.probs))
     doubted = any(p.doubt for p in predictions)
     units = any(p.aus is not None for p in predictions)
@@ -333,7 +336,7 @@ def table(predictions: list[Prediction]) -> str:
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
         spoke = [name for name in order[:3] if p.attribution[name] > 0]
         frames = f"{p.onset}-{p.apex}-{p.offset}"
-        row = [shown(p.clip), p.label or "-", *probs, frames, ", ".join(spoke) or "-"]
+        row = [shown(p.clip), p.said, *probs, frames, ", ".join(spoke) or "-"]
         row += [au_text(p.aus) or "-"] if units else []
         rows.append([*row, p.doubt or "-"] if doubted else row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("aumer")
 
 #: Tables of `aumer.config.Settings`, which help must not import.
-SECTIONS = ("face", "motion", "rules")
+SECTIONS = ("face", "motion", "rules", "recognition")
 
 
 def real(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
@@ -76,6 +76,23 @@ def add_sensitivity(parser: argparse.ArgumentParser) -> None:
         metavar="HOW",
         help="low, normal (the default), high, or a number: false alarms a minute of rest",
     )
+
+
+def add_abstain(parser: argparse.ArgumentParser) -> None:
+    """``--abstain-below``, a short way to a setting, as those of `add_settings` are."""
+    parser.add_argument(
+        "--abstain-below",
+        dest="settings",
+        action="append",
+        type=_abstain,
+        metavar="P",
+        help="no label where the most probable class is less probable, the same as "
+        "--set recognition.abstain_below=P (default: 0, which names every expression)",
+    )
+
+
+def _abstain(text: str) -> tuple[str, Any]:
+    return "recognition.abstain_below", SHARE(text)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

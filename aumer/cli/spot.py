@@ -11,6 +11,7 @@ from aumer import registry
 from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
 from aumer.cli.console import Console
 from aumer.cli.options import (
+    add_abstain,
     add_device,
     add_measuring,
     add_sensitivity,
@@ -112,6 +113,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="what reads them, by name or file of weights (implies --aus)",
     )
     add_device(parser)
+    add_abstain(parser)
     add_sensitivity(parser)
     add(
         "--micro-max",

@@ -12,6 +12,11 @@ a walk of one step on the product of the two clips' graphs (Gärtner, Flach and 
 with weights), A being the AU prior, or the identity. A face and its mirror image are the same: K is
 averaged over both. The head is ridge regression on the classes; see `kernel_ridge`.
 
+With `landmarks` no clip is kept: K(a, b) is replaced by what simulated flow maps L can tell of it,
+K(a, L) (K(L, L) + eps)^-1 K(L, b) (Nyström's approximation; Williams and Seeger, NIPS 2000, whose
+landmarks are samples), so that the fitted recogniser is a linear function of K(a, L): the maps are
+of simulated faces (`simulated_maps`), and what the clips taught is one weight for each and class.
+
 Everything is chosen within the training clips, by leaving out each of their subjects: over whose
 crops the others' are put; for each structure (cells along a side, prior or identity) gamma, ridge
 and balance; and over how many of the structures, the most promising first, scores are averaged.
@@ -28,16 +33,19 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
 from scipy.spatial.distance import cdist
 
 from aumer import strict
+from aumer.arguments import whole
 from aumer.errors import UsageError, WeightsError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.recognition import place as places
+from aumer.recognition.calibration import sharpness, soft_max
 from aumer.recognition.features import cell_means, mirrored, of_one_size
-from aumer.recognition.kernel_ridge import BALANCES, RIDGES, RidgeGoals, soft_max
+from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, RidgeGoals
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.recognition.seam import (
@@ -52,6 +60,7 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
+from aumer.recognition.simulated_maps import simulated_maps
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
@@ -62,6 +71,12 @@ PRIOR, IDENTITY = "prior", "identity"
 #: Targets of registration are these and every source of the training clips.
 TARGETS = (NONE, MEAN)
 GAMMAS = (0.15, 0.3, 0.6, 1.2)
+#: What is added to the diagonal of K(L, L): maps that are all but the same give no large weights.
+_JITTER = 1e-3
+#: Quantiles of the likenesses of the clips that were learnt from, which `familiarity` keeps.
+_QUANTILES = 51
+#: More would take the memory that clips do, and say no more of them.
+_MOST_LANDMARKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,8 @@ class GraphRecognizer(Recognizer):
             the MEGC 2019 composite is in it.
         registered: whether crops of several data sets may be put over one another.
         choice: fixes what is else chosen.
+        landmarks: so many simulated flow maps take the place of the clips, and the file that `save`
+            writes then holds nothing of any clip; 0, the default, keeps what is read of each.
         place: where the face lies in the maps, if that is known; for maps of
             `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
             in the training clips where MEGC's classes are among theirs.
@@ -122,12 +139,12 @@ class GraphRecognizer(Recognizer):
         place: where maps must show the face to be judged.
 
     Raises:
-        UsageError: no such graph, or a ROI of it is no landmark.
+        UsageError: no such graph, a ROI of it is no landmark, or a wrong number of landmarks.
         ConfigError: a key or a value of `choice` or `place` that is none.
     """
 
     name: ClassVar[str] = "graph"
-    options = ("graph", "choice", "registered", "place")
+    options = ("graph", "choice", "registered", "place", "landmarks")
     #: Cells along a side: 4, 3.1 and 2.8 px, about the 12 ROIs' distance from one another.
     SCALES: ClassVar[tuple[int, ...]] = (7, 9, 10)
 
@@ -138,7 +155,11 @@ class GraphRecognizer(Recognizer):
         *,
         registered: bool = True,
         place: Place | Mapping[str, Any] | None = None,
+        landmarks: int = 0,
     ) -> None:
+        self.landmarks = whole("landmarks", landmarks, "a number of simulated flow maps, or 0")
+        if not 0 <= self.landmarks <= _MOST_LANDMARKS:
+            raise UsageError(f"landmarks must be 0 to {_MOST_LANDMARKS}; found {landmarks}")
         self.graph = AUGraph.identity() if graph == IDENTITY else AUGraph.load(graph)
         self.registered = registered
         self.choice = (
@@ -193,9 +214,11 @@ class GraphRecognizer(Recognizer):
         # Of equals the longest: a mean of more is the steadier.
         count = max(range(1, len(tried) + 1), key=lambda k: (scores[k - 1], k))
         self._members = tuple(t[1] for t in tried[:count])
-        self._sharpness = task.sharpness(several[count - 1])
+        self._sharpness = sharpness(several[count - 1], task.labels)
         self._affines, self.place = view.affines, view.place
         self._learn(view, task)
+        if self.landmarks:
+            self._arrays["likeness"] = view.likeness(self._members)
         self.chosen = {
             "target": view.target,
             "place": asdict(view.place),
@@ -204,6 +227,7 @@ class GraphRecognizer(Recognizer):
                 for score, member, _ in tried[:count]
             ],
             "uf1_left_out": round(scores[count - 1], 4),
+            "sharpness": round(self._sharpness, 4),
         }
         self.classes = clips.classes
         return self
@@ -264,13 +288,20 @@ class GraphRecognizer(Recognizer):
         self.__dict__.pop("_nearest", None)
         for scale in dict.fromkeys(m.scale for m in self._members):
             rows, _, (mean, deviation) = view.rows(scale)
+            kept = view.landmarks(scale)[0] if self.landmarks else rows
             # Rounded as the file holds them, so that a loaded recogniser is the same to the bit.
-            self._arrays[f"rows_{scale}"] = rows.astype(np.float16).astype(float)
+            self._arrays[f"rows_{scale}"] = kept.astype(np.float16).astype(float)
             self._arrays[f"mean_{scale}"] = mean.astype(np.float32).astype(float)
             self._arrays[f"deviation_{scale}"] = deviation.astype(np.float32).astype(float)
         for k, m in enumerate(self._members):
-            weights = task.learnt(view.gram(m.scale, m.edges, m.gamma), m.ridge, m.balance)
+            gram = view.gram(m.scale, m.edges, m.gamma)
+            whole = gram.gram() if isinstance(gram, Factor) else gram
+            weights = task.learnt(whole, m.ridge, m.balance)
+            bias = weights.sum(0)
+            if self.landmarks:
+                weights = view.spread(m.scale, m.edges, m.gamma) @ weights
             self._arrays[f"weights_{k}"] = weights.astype(np.float32).astype(float)
+            self._arrays[f"bias_{k}"] = bias.astype(np.float32).astype(float)
 
     # Judging
 
@@ -294,13 +325,18 @@ class GraphRecognizer(Recognizer):
 
     def familiarity(self, flow_map: FloatArray) -> float:
         """See `aumer.recognition.seam.Recognizer`: likeness is K, the mean over structures, of the
-        face or of its mirror image, whichever is the more like.
+        face or of its mirror image, whichever is the more like. Without clips it is the likeness
+        to the simulated map that is most like, and `fit` kept the quantiles of that.
         """
         return self._familiar(self._inputs(flow_map[None], ()))
 
     def _familiar(self, inputs: Mapping[int, _Rows]) -> float:
         alike = [np.maximum(*(x.sum(0) for x in both)) for both in self._kernels(inputs)]
-        return float((self._nearest < np.mean(alike, axis=0).max()).mean())
+        nearest = np.mean(alike, axis=0).max()
+        if "likeness" in self._arrays:
+            shares = np.linspace(0, 1, len(self._arrays["likeness"]))
+            return float(np.interp(nearest, self._arrays["likeness"], shares))
+        return float((self._nearest < nearest).mean())
 
     @cached_property
     def _nearest(self) -> Floats:
@@ -346,7 +382,8 @@ class GraphRecognizer(Recognizer):
     def _judged(self, inputs: Mapping[int, _Rows]) -> Floats:
         """(N, C) probabilities."""
         scores = [
-            ((face.sum(0) + mirror.sum(0)) / 2 + 1) @ self._arrays[f"weights_{k}"]
+            (face.sum(0) + mirror.sum(0)) / 2 @ self._arrays[f"weights_{k}"]
+            + self._arrays[f"bias_{k}"]
             for k, (face, mirror) in enumerate(self._kernels(inputs))
         ]
         return soft_max(self._sharpness * np.mean(scores, axis=0))
@@ -374,6 +411,7 @@ class GraphRecognizer(Recognizer):
             "place": asdict(self.place),
             "members": [asdict(member) for member in self._members],
             "sharpness": self._sharpness,
+            "landmarks": self.landmarks,
             "affines": {name: list(affine) for name, affine in self._affines.items()},
             "chosen": self.chosen,
         }
@@ -394,10 +432,16 @@ class GraphRecognizer(Recognizer):
             made._sharpness = float(about["sharpness"])
             made._affines = {k: (v[0], v[1], v[2]) for k, v in about["affines"].items()}
             made.chosen = dict(about["chosen"])
+            made.landmarks = int(about.get("landmarks", 0))
+            if made.landmarks:
+                made._arrays["likeness"] = arrays["likeness"].astype(np.float64)
             for k, member in enumerate(made._members):
                 names = [f"{name}_{member.scale}" for name in ("mean", "deviation", "rows")]
                 for name in (*names, f"weights_{k}"):
                     made._arrays[name] = arrays[name].astype(np.float64)
+                # Files of before there were landmarks: K + 1 of each clip has the clip's weight.
+                bias = arrays.get(f"bias_{k}", made._arrays[f"weights_{k}"].sum(0))
+                made._arrays[f"bias_{k}"] = bias.astype(np.float64)
                 if len(made._arrays[names[2]]) != len(made._arrays[f"weights_{k}"]):
                     raise ValueError("rows and weights differ in length")
                 if member.edges not in made._edges:
@@ -420,6 +464,7 @@ class _View:
     place: Place
     maps: FloatArray
     _distances: dict[int, list[Floats]] = field(default_factory=dict)
+    _own: dict[int, list[Floats]] = field(default_factory=dict)
 
     @cached_property
     def _mirrored(self) -> FloatArray:
@@ -432,13 +477,63 @@ class _View:
         mean, deviation = both.mean(0), both.std(0) + 1e-8
         return (rows - mean) / deviation, (mirror - mean) / deviation, (mean, deviation)
 
-    def gram(self, scale: int, edges: str, gamma: float) -> Floats:
-        """(n, n): K."""
+    @cached_property
+    def _simulated(self) -> FloatArray:
+        return of_one_size(simulated_maps(self.place, self.of.landmarks))
+
+    def landmarks(self, scale: int) -> tuple[Floats, Floats]:
+        """Rows of the simulated maps, as a file holds them, and of their mirror images."""
+        _, _, (mean, deviation) = self.rows(scale)
+        own, mirror = (
+            (self.of._read(m, scale, self.place) - mean) / deviation
+            for m in (self._simulated, mirrored(self._simulated))
+        )
+        return own.astype(np.float16).astype(float), mirror
+
+    def _compared(self, scale: int) -> list[Floats]:
+        """Node distances of clips and their mirror images: to the clips, or to the landmarks."""
         if scale not in self._distances:
             rows, mirror, _ = self.rows(scale)
             shares = self.of._parts(scale, self.place)
-            self._distances[scale] = [node_distances(shares, rows, x) for x in (rows, mirror)]
-        return gram_of(self._distances[scale], self.of._edges[edges], gamma)
+            if self.of.landmarks:
+                own, own_mirror = self.landmarks(scale)
+                found = [node_distances(shares, x, own) for x in (rows, mirror)]
+                self._own[scale] = [node_distances(shares, x, own) for x in (own, own_mirror)]
+            else:
+                found = [node_distances(shares, rows, x) for x in (rows, mirror)]
+            self._distances[scale] = found
+        return self._distances[scale]
+
+    def gram(self, scale: int, edges: str, gamma: float) -> Floats | Factor:
+        """K of the clips: (n, n), or what the landmarks tell of it."""
+        to = gram_of(self._compared(scale), self.of._edges[edges], gamma)
+        if not self.of.landmarks:
+            return to
+        return Factor(solve_triangular(self._factor(scale, edges, gamma), to.T, lower=True).T)
+
+    def _factor(self, scale: int, edges: str, gamma: float) -> Floats:
+        """(M, M): the lower Cholesky factor of K(L, L) + eps."""
+        self._compared(scale)
+        own = gram_of(self._own[scale], self.of._edges[edges], gamma)
+        factor: Floats = np.linalg.cholesky((own + own.T) / 2 + _JITTER * np.eye(len(own)))
+        return factor
+
+    def spread(self, scale: int, edges: str, gamma: float) -> Floats:
+        """(M, n): what a weight on each clip is as weights on the landmarks."""
+        to = gram_of(self._compared(scale), self.of._edges[edges], gamma)
+        spread: Floats = cho_solve((self._factor(scale, edges, gamma), True), to.T)
+        return spread
+
+    def likeness(self, members: Sequence[Member]) -> Floats:
+        """Quantiles over the clips, from 0 to 1: how like each is to the landmark most like it."""
+        alike = []
+        for m in members:
+            edges = self.of._edges[m.edges]
+            by = [shares_of(np.exp(-m.gamma * d), edges).sum(0) for d in self._compared(m.scale)]
+            alike.append(np.maximum(*by))
+        nearest = np.mean(alike, axis=0).max(1)
+        quantiles = np.quantile(nearest, np.linspace(0, 1, _QUANTILES))
+        return np.asarray(quantiles.astype(np.float32).astype(float))
 
 
 # The kernel

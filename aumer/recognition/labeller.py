@@ -8,22 +8,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aumer.config import MotionSettings, RuleSettings
+from aumer.config import MotionSettings, RecognitionSettings, RuleSettings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import TemporaryFolder
 from aumer.process import use_threads
 from aumer.recognition.clips import Clip, ClipMaker, Keeper
 from aumer.recognition.seam import Floats, Recognizer
 from aumer.spotting import noise
-from aumer.types import FaceTrack, Features, FloatArray, Moment
+from aumer.types import (
+    NAMED,
+    NO_EXPRESSION,
+    UNCERTAIN,
+    FaceTrack,
+    Features,
+    FloatArray,
+    Moment,
+    Outcome,
+)
 from aumer.video import Source
 
 #: Why a verdict may mean little.
 STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recogniser was trained on"
-#: Of `rules.min_height`: what moves less than this from onset to apex does not move. Of pairs of
-#: frames of still faces 98 in 100 lie below; micro-expressions of .5 to 1.4 u in neutral films
-#: (quarter, median) at .0034, .0045 and above. At 1.0 most real ones would have no name.
-_MOVES = 0.4
 #: Of the clips that a recogniser was trained on, so many are as strange to the others.
 _STRANGE = 0.01
 
@@ -33,12 +38,14 @@ class Verdict:
     """What a recogniser says of one expression.
 
     Attributes:
-        label: the most probable class; `None` where nothing moves that could be named.
+        label: the most probable class; `None` where nothing moves that could be named, or where it
+            is less probable than `recognition.abstain_below`.
         probs: of every class; they sum to 1, and are equal where nothing moves.
         attribution: how much each ROI spoke for the label; empty where it does not say.
         flow_map: (28, 28, 3) float32 that it judged; `None` where it judged something else.
-        doubt: why it may mean little: nothing moves, or it is unlike what the recogniser was
-            trained on.
+        doubt: why it may mean little: nothing moves, no class is probable enough, or it is unlike
+            what the recogniser was trained on.
+        outcome: see `aumer.types.Outcome`.
     """
 
     label: str | None
@@ -46,14 +53,16 @@ class Verdict:
     attribution: Mapping[str, float]
     flow_map: FloatArray | None = None
     doubt: str | None = None
+    outcome: Outcome = NAMED
 
 
 class Labeller:
     """Judges moments of videos with one recogniser, whatever it reads of them.
 
     Args:
-        rules: what moves less than two fifths of their `min_height` from onset to apex does not
-            move; by default everything does.
+        rules: what from onset to apex moves no more than a face at rest (`noise.over_rest`) does
+            not move. By default everything does.
+        asked: below which probability there is no label; by default there is one at any.
 
     Attributes:
         maker: what makes clips of moments.
@@ -65,9 +74,14 @@ class Labeller:
     """
 
     def __init__(
-        self, recognizer: Recognizer, settings: MotionSettings, rules: RuleSettings | None = None
+        self,
+        recognizer: Recognizer,
+        settings: MotionSettings,
+        rules: RuleSettings | None = None,
+        asked: RecognitionSettings | None = None,
     ) -> None:
         self.recognizer, self._rules = recognizer, rules
+        self._least = 0.0 if asked is None else asked.abstain_below
         self.maker = ClipMaker.of(recognizer, settings)
         self.maker.check()
         self.digest = _digest(recognizer)
@@ -159,12 +173,20 @@ class Labeller:
         probs = _named(self.recognizer.classes, shares)
         label = max(probs, key=probs.__getitem__)
         spoke = attribution(label)
-        return Verdict(
+        verdict = Verdict(
             label,
             probs,
             {} if spoke is None else _named(self.recognizer.rois, spoke),
             doubt=UNLIKE if familiar is not None and familiar < _STRANGE else None,
         )
+        if probs[label] >= self._least:
+            return verdict
+        unsure = (
+            f"the most probable class, {label}, has {probs[label]:.2f}, less than "
+            f"recognition.abstain_below, {self._least:g}"
+        )
+        doubt = "; ".join(filter(None, (unsure, verdict.doubt)))
+        return replace(verdict, label=None, doubt=doubt, outcome=UNCERTAIN)
 
 
 def at_rest(
@@ -174,14 +196,16 @@ def at_rest(
     fifths of the rules' `min_height`. Without features or rules nothing is known."""
     if features is None or rules is None:
         return [False] * len(moments)
-    ways = noise.moved(features, rules, [(m.onset, m.apex) for m in moments])
-    return [way is not None and way < _MOVES * rules.min_height for way in ways]
+    ways = noise.over_rest(features, rules, [(m.onset, m.apex) for m in moments])
+    return [way is not None and way < 1 for way in ways]
 
 
 def _of_rest(verdict: Verdict) -> Verdict:
     """What is said where nothing moves: what recognisers make of noise, scaled up, is no answer."""
     equal = dict.fromkeys(verdict.probs, 1 / len(verdict.probs))
-    return replace(verdict, label=None, probs=equal, attribution={}, doubt=STILL)
+    return replace(
+        verdict, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION
+    )
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:

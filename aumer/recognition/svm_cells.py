@@ -1,6 +1,7 @@
 """``svm-cells``: an RBF SVM on cell means of the centred flow; the deterministic reference.
 
-The machine is scikit-learn's; what it learned is kept and evaluated as plain arrays.
+The machine is scikit-learn's; what it learned is kept and evaluated as plain arrays: the support
+vectors among them, which are cells of clips that it was trained on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
+from aumer.recognition.calibration import groups_left_out, sharpness, soft_max
 from aumer.recognition.features import ROI_CENTRES, cell_means, centred, occlusion
 from aumer.recognition.seam import (
     Callback,
@@ -26,7 +28,7 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
-from aumer.types import FloatArray
+from aumer.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,6 +57,7 @@ class SvmCells(Recognizer):
         self.c, self.cells = c, cells
         self.gamma = 1 / (3 * cells * cells) if gamma is None else gamma
         self._state: dict[str, Floats] = {}
+        self._sharpness = 1.0
 
     def _features(self, inputs: FloatArray) -> Floats:
         return cell_means(centred(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
@@ -66,26 +69,42 @@ class SvmCells(Recognizer):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Learn; nothing is drawn at random.
+        """Learn; nothing is drawn at random. How sure its votes are is learnt on groups of these
+        subjects that are left out in turn; it stays at one a vote where a class is left without.
 
         Raises:
             UsageError: a class without a clip.
         """
-        from sklearn.svm import SVC
-
         missing = set(range(len(clips.classes))) - set(clips.labels.tolist())
         if missing:
             without = ", ".join(clips.classes[k] for k in sorted(missing))
             raise UsageError(f"every class needs a clip to learn from; without one: {without}")
         x = self._features(clips.inputs)
+        self.classes = clips.classes
+        rounds = list(groups_left_out(clips.subjects))
+        scores = np.empty((len(clips), len(clips.classes)))
+        able = len(rounds) > 1
+        for out in rounds if able else ():
+            able = len(np.unique(clips.labels[~out])) == len(clips.classes)
+            if not able:
+                break
+            self._state = self._learnt(x[~out], clips.labels[~out])
+            scores[out] = self._scores(clips.inputs[out])
+        self._sharpness = sharpness(scores, clips.labels) if able else 1.0
+        self._state = self._learnt(x, clips.labels)
+        return self
+
+    def _learnt(self, x: Floats, labels: IntArray) -> dict[str, Floats]:
+        from sklearn.svm import SVC
+
         mean, deviation = x.mean(0), x.std(0) + 1e-8
         machine = SVC(C=self.c, gamma=self.gamma, class_weight="balanced")
-        machine.fit((x - mean) / deviation, clips.labels)
+        machine.fit((x - mean) / deviation, labels)
         pairwise = np.atleast_1d(machine.intercept_).astype(np.float64)
         dual = machine.dual_coef_.astype(np.float64)
-        if len(clips.classes) == 2:  # of two classes scikit-learn turns the sign
+        if len(self.classes) == 2:  # of two classes scikit-learn turns the sign
             pairwise, dual = -pairwise, -dual
-        self._state = {
+        return {
             "mean": mean,
             "deviation": deviation,
             "support": machine.support_vectors_.astype(np.float64),
@@ -93,8 +112,6 @@ class SvmCells(Recognizer):
             "intercept": pairwise,
             "counts": machine.n_support_.astype(np.float64),
         }
-        self.classes = clips.classes
-        return self
 
     def margins(self, inputs: FloatArray) -> Floats:
         """(N, C (C - 1) / 2) float64, pairs (0, 1), (0, 2), ...: above 0 for the first of a pair.
@@ -117,7 +134,9 @@ class SvmCells(Recognizer):
         return margins
 
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
-        """(N, C): soft-max of the votes of the pairs, less than a vote being given by margins.
+        """(N, C): soft-max of the votes of the pairs, less than a vote being given by margins,
+        times the least margin by which the class that won has won, times what makes them as sure as
+        they are right (`aumer.recognition.calibration`).
 
         Its maximum is libsvm's prediction, except that the margins decide a tie of votes, where
         libsvm takes the class that comes first.
@@ -125,6 +144,9 @@ class SvmCells(Recognizer):
         Raises:
             UsageError: it is not fitted, or wrong inputs.
         """
+        return soft_max(self._sharpness * self._scores(inputs))
+
+    def _scores(self, inputs: FloatArray) -> Floats:
         margins = self.margins(inputs)
         votes = np.zeros((len(margins), len(self.classes)))
         sums = np.zeros_like(votes)
@@ -133,10 +155,14 @@ class SvmCells(Recognizer):
             votes[:, j] += margins[:, k] <= 0
             sums[:, i] += margins[:, k]
             sums[:, j] -= margins[:, k]
-        scores = votes + sums / (3 * (abs(sums) + 1))
-        raised = np.exp(scores)
-        shares: Floats = raised / raised.sum(1, keepdims=True)
-        return shares
+        scores: Floats = votes + sums / (3 * (abs(sums) + 1))
+        best = scores.argmax(1)
+        own = np.full_like(margins, np.inf)
+        for k, (i, j) in enumerate(combinations(range(len(self.classes)), 2)):
+            with_it = (best == i) | (best == j)
+            own[with_it, k] = abs(margins[with_it, k])
+        won: Floats = scores * own.min(1, keepdims=True)
+        return won
 
     def attribution(self, flow_map: FloatArray, label: str | None = None) -> Floats:
         """(12,): see `aumer.recognition.features.occlusion`."""
@@ -145,7 +171,10 @@ class SvmCells(Recognizer):
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """See `aumer.recognition.seam.Recognizer`."""
-        about = {"c": self.c, "gamma": self.gamma, "cells": self.cells}
+        about = {
+            "options": {"c": self.c, "gamma": self.gamma, "cells": self.cells},
+            "sharpness": self._sharpness,
+        }
         write_weights(path, self, self._state, about, card, overwrite=overwrite)
 
     @classmethod
@@ -153,7 +182,9 @@ class SvmCells(Recognizer):
         """See `aumer.recognition.seam.Recognizer`."""
         found = read_weights(path, cls.name)
         with foreign(path, "a whole svm-cells", WeightsError):
-            made = cls(**found.about)
+            # Files of before probabilities were calibrated hold the options alone.
+            made = cls(**found.about.get("options", found.about))
+            made._sharpness = float(found.about.get("sharpness", 1.0))
             made._state = {name: found.arrays[name] for name in _ARRAYS}
         made.classes, made.card = found.classes, found.card
         return made

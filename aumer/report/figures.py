@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from aumer.evaluation.calibration import Coverage, Reliability
 from aumer.face.mean_face import MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
 from aumer.report.curves import PrecisionRecall, Roc
@@ -144,6 +145,66 @@ def roc_curves(curves: Mapping[str, Roc]) -> Figure:
         bbox_to_anchor=(1.02, 0.5),
         title="area [95 % interval]",
         handlelength=3.5,
+    )
+    return figure
+
+
+def calibration(found: Reliability, kept: Coverage) -> Figure:
+    """The reliability curve, each point with its clips; and accuracy against coverage."""
+    figure = _new(_WIDTH, 3.9)
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color="0.5", linewidth=1, linestyle="--")
+    some = found.counts > 0
+    left.bar(
+        (found.edges[:-1] + found.edges[1:])[some] / 2,
+        found.accuracy[some],
+        width=0.94 * (found.edges[1] - found.edges[0]),
+        color=COLOURS[4],
+        alpha=0.55,
+    )
+    left.plot(
+        found.confidence[some],
+        found.accuracy[some],
+        color=COLOURS[0],
+        marker="o",
+        markersize=4,
+        linewidth=1.6,
+    )
+    for low, n, share in zip(
+        found.edges[:-1][some], found.counts[some], found.accuracy[some], strict=True
+    ):
+        at = low + (found.edges[1] - found.edges[0]) / 2
+        left.text(at, max(0.02, share - 0.03), str(n), ha="center", va="top", fontsize=8)
+    left.set_aspect("equal")
+    left.grid(alpha=0.25)
+    _style(
+        left,
+        xlim=(0, 1),
+        ylim=(0, 1.04),
+        xlabel="probability of the class that was named",
+        ylabel="share that is right (in bars: clips)",
+    )
+    right.plot(kept.coverage, kept.accuracy, color=COLOURS[0], linewidth=1.8, drawstyle="steps-mid")
+    for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
+        k = int(np.searchsorted(kept.thresholds, threshold))
+        if 0 < k < len(kept.thresholds):
+            right.plot(kept.coverage[k], kept.accuracy[k], "o", color=COLOURS[5], markersize=5)
+            right.annotate(
+                f"{threshold:g}",
+                (kept.coverage[k], kept.accuracy[k]),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
+    right.grid(alpha=0.25)
+    lowest = float(np.nanmin(kept.accuracy))
+    _style(
+        right,
+        xlim=(0, 1.02),
+        ylim=(max(0.0, np.floor(10 * lowest - 0.5) / 10), 1.04),
+        xlabel="share of clips that keep a label (dots: threshold)",
+        ylabel="share of these that is right",
     )
     return figure
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Estimate, interval
+from aumer.evaluation.calibration import THRESHOLDS, coverage, reliability
 from aumer.evaluation.recognition import (
     METRICS,
     Recognised,
@@ -58,6 +59,7 @@ def recognition_sections(run: RecognitionRun) -> list[Section]:
         Section("Scores", _scores(run, whole, curves)),
         Section("Confusion matrix", [_confusion(run, whole)]),
         Section("ROC curves", [_roc(run, curves, len(whole.seeds)) if curves else LeftOut(why)]),
+        Section("Calibration", _calibration(run, len(whole.seeds)) if curves else [LeftOut(why)]),
         Section("Embeddings (t-SNE)", _embeddings(run, whole.seeds[0])),
         Section("Attribution on the face", _attribution(run)),
         Section("Loss curves", [_losses(run.training)]),
@@ -305,6 +307,60 @@ def _roc(run: RecognitionRun, curves: dict[str, Roc], seeds: int) -> Drawing:
         + (f" Without clips to compare: {', '.join(without)}." if without else ""),
         f"ROC curves. Areas: {areas}.",
     )
+
+
+# -- calibration ----------------------------------------------------------------------------------
+
+
+def _calibration(run: RecognitionRun, seeds: int) -> list[Block]:
+    clips = [c for c in run.clips if c.seen]
+    if not clips or not all(np.isfinite(c.probabilities).all() for c in clips):
+        return [LeftOut("the run kept no probabilities of clips that were seen.")]
+    sure = [c.probabilities[run.classes.index(c.predicted)] for c in clips]
+    right = [c.predicted == c.truth for c in clips]
+    found = reliability(sure, right, [c.subject for c in clips])
+    kept = coverage(sure, right, THRESHOLDS)
+    pooled = f" The {seeds} seeds are pooled." if seeds > 1 else ""
+    drawing = Drawing(
+        "calibration",
+        figures.calibration(found, coverage(sure, right)),
+        "Left: of clips that got their class with such a probability, the share that is right, and "
+        "how many they are; on the dashed line a probability means what it says, below it the "
+        "model is too sure. Right: what is left, and how right it is, where answers below a "
+        "threshold are withheld (the setting recognition.abstain_below). The expected calibration "
+        f"error is {found}: the mean distance from the line, over {len(clips)} clips; interval: "
+        f"2000 resamples of the subjects. Chance alone makes it more than 0.{pooled}",
+        f"Reliability curve, and accuracy against coverage. Expected calibration error {found}.",
+    )
+    bins: list[list[Cell]] = [
+        [f"{low:.1f} to {high:.1f}", int(n), float(p), float(share)]
+        for low, high, n, p, share in zip(
+            found.edges[:-1],
+            found.edges[1:],
+            found.counts,
+            found.confidence,
+            found.accuracy,
+            strict=True,
+        )
+        if n
+    ]
+    withheld: list[list[Cell]] = [
+        [f"{at:g}", f"{share:.1%}", None if np.isnan(hits) else float(hits)]
+        for at, share, hits in zip(kept.thresholds, kept.coverage, kept.accuracy, strict=True)
+    ]
+    return [
+        drawing,
+        TableBlock(
+            ("probability", "clips", "mean probability", "share right"),
+            bins,
+            "The reliability curve as numbers. Bins of few clips say little.",
+        ),
+        TableBlock(
+            ("abstain below", "clips that keep a label", "accuracy of these"),
+            withheld,
+            "What abstaining buys. A threshold that is chosen by this table flatters itself.",
+        ),
+    ]
 
 
 # -- embeddings -----------------------------------------------------------------------------------

@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import read_json
 from aumer.results.schema import Node, jsonable, printable, units_read, units_told
-from aumer.types import ActingUnit, FloatArray, Moment, au_text
+from aumer.types import (
+    NAMED,
+    NO_EXPRESSION,
+    OUTCOMES,
+    UNCERTAIN,
+    ActingUnit,
+    FloatArray,
+    Moment,
+    Outcome,
+    au_text,
+)
 
 SCHEMA = "aumer.prediction"
-#: 2: the label may be null, and `doubt` says why.
-SCHEMA_VERSION = 2
+#: 2: the label may be null, and `doubt` says why. 3: `outcome`.
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,8 @@ class Prediction:
 
     Attributes:
         clip: name of the video, or "features".
-        label: the most probable class; None where nothing moves that could be named.
+        label: the most probable class; None where nothing moves that could be named, or where it
+            is less probable than was asked for (the setting recognition.abstain_below).
         probs: of every class, in the recogniser's order; they sum to 1.
         onset, apex, offset: frames (0-based, closed), as given or as found.
         onset_s, apex_s, offset_s: seconds from the first frame.
@@ -37,15 +48,17 @@ class Prediction:
         versions: of aumer and of the packages whose version can change the numbers.
         notes: what a reader should know: whatever was warned of on the way, several faces, a
             turned picture.
-        doubt: why label and probabilities may mean little: nothing moves, or the clip is unlike
-            what the recogniser was trained on; else None.
+        doubt: why label and probabilities may mean little: nothing moves, no class is probable
+            enough, or the clip is unlike what the recogniser was trained on; else None.
+        outcome: "named"; or where the label is None "no expression" (nothing moves, and the
+            probabilities are equal) or "uncertain" (they are the recogniser's).
         aus: every action unit that an AU reader reads, by number, with its probability, whether it
             is said to act, and on which side; empty where nothing moves, None where none were read.
         flow_map: (28, 28, 3) float32 that was judged; neither saved nor compared.
 
     Raises:
-        ValueError: the label is none of the classes, onset <= apex <= offset is violated, or a
-            value that JSON cannot hold.
+        ValueError: the label is none of the classes, label and outcome disagree,
+            onset <= apex <= offset is violated, or a value that JSON cannot hold.
     """
 
     clip: str
@@ -65,6 +78,7 @@ class Prediction:
     notes: tuple[str, ...] = ()
     doubt: str | None = None
     aus: tuple[ActingUnit, ...] | None = None
+    outcome: Outcome = NAMED
     flow_map: FloatArray | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +86,11 @@ class Prediction:
             raise ValueError("a prediction without a label says why, as its doubt")
         if self.label is not None and self.label not in self.probs:
             raise ValueError(f"label {self.label!r} is none of {', '.join(self.probs)}")
+        if self.outcome not in OUTCOMES or (self.outcome == NAMED) != (self.label is not None):
+            raise ValueError(
+                f"the outcome is {NAMED!r} where there is a label, {NO_EXPRESSION!r} or "
+                f"{UNCERTAIN!r} where there is none; found {self.outcome!r} and {self.label!r}"
+            )
         _ = self.moment  # which complains
         for name in ("probs", "attribution", "settings", "digests", "versions"):
             object.__setattr__(self, name, jsonable(getattr(self, name), name))
@@ -81,6 +100,11 @@ class Prediction:
     def moment(self) -> Moment:
         """The expression's frames."""
         return Moment(self.onset, self.offset, self.apex)
+
+    @property
+    def said(self) -> str:
+        """The label, or in its place what the outcome is."""
+        return self.outcome if self.label is None else self.label
 
     def __repr__(self) -> str:
         return f"Prediction {self.summary()}"
@@ -123,6 +147,7 @@ class Prediction:
                 # Predictions of before these members came lack them.
                 doubt=root["doubt"].optional(Node.text) if "doubt" in data else None,
                 aus=units_read(root),
+                outcome=_outcome(root, data),
                 notes=tuple(n.text() for n in root["notes"].elements()) if "notes" in data else (),
             )
         )
@@ -165,4 +190,10 @@ class Prediction:
         most = f"; most by {spoke}" if spoke else ""
         units = f"; AUs {au_text(self.aus)}" if au_text(self.aus) else ""
         doubt = f"; {self.doubt}" if self.doubt else ""
-        return f"{printable(self.clip)}: {self.label or 'no label'} ({probs}{most}{units}{doubt})"
+        return f"{printable(self.clip)}: {self.said} ({probs}{most}{units}{doubt})"
+
+
+def _outcome(root: Node, data: Mapping[str, Any]) -> Outcome:
+    if "outcome" not in data:  # before there were outcomes, a label was missing for one reason
+        return NAMED if data.get("label") is not None else NO_EXPRESSION
+    return cast(Outcome, root["outcome"].text())

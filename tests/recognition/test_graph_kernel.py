@@ -14,6 +14,7 @@ from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition import seam
+from aumer.recognition.calibration import soft_max
 from aumer.recognition.features import centred, mirrored
 from aumer.recognition.graph_kernel import (
     GAMMAS,
@@ -24,7 +25,7 @@ from aumer.recognition.graph_kernel import (
     node_distances,
     parts,
 )
-from aumer.recognition.kernel_ridge import BALANCES, RIDGES, soft_max, without_each
+from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, without_each
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.registration import (
     IDENTITY,
@@ -35,6 +36,7 @@ from aumer.recognition.registration import (
     register,
     resampled,
 )
+from aumer.recognition.simulated_maps import simulated_maps
 from aumer.testing.clips import CLASSES, clips
 from aumer.types import FloatArray
 
@@ -120,6 +122,74 @@ def test_leaving_out_is_exact(seed: int) -> None:
         kept = gram[np.ix_(~own, ~own)] + 1 + np.diag(noise[~own])
         again = (gram[np.ix_(own, ~own)] + 1) @ np.linalg.solve(kept, goals[~own])
         np.testing.assert_allclose(found[own], again, atol=1e-9)
+
+
+def test_a_kernel_of_low_rank_is_the_same_kernel() -> None:
+    rng = np.random.default_rng(0)
+    features, goals, noise = (
+        rng.normal(size=(30, 4)),
+        rng.normal(size=(30, 3)),
+        rng.random(30) + 0.1,
+    )
+    groups = [str(k % 7) for k in range(30)]
+    whole = Factor(features)
+    np.testing.assert_allclose(
+        whole.without_each(goals, noise, groups),
+        without_each(whole.gram(), goals, noise, groups),
+        atol=1e-9,
+    )
+
+
+# Without clips
+
+
+@pytest.fixture(scope="module")
+def parametric() -> GraphRecognizer:
+    return GraphRecognizer(choice=CHOICE, landmarks=24).fit(clips(0, subjects=8))
+
+
+def test_what_is_learnt_without_clips_says_the_same(
+    fitted: GraphRecognizer, parametric: GraphRecognizer, tmp_path: Path
+) -> None:
+    """As right as with them; the file holds none of them, and nothing of their number."""
+    test = clips(1)
+    shares = parametric.predict_proba(test.inputs)
+    assert (shares.argmax(1) == test.labels).mean() > 0.9
+    path = tmp_path / "parameters.safetensors"
+    parametric.save(path, {})
+    arrays = seam.read_weights(path).arrays
+    assert all(len(clips(0, subjects=8)) not in array.shape for array in arrays.values())
+    again = GraphRecognizer.load(path)
+    assert again.landmarks == 24
+    assert np.array_equal(again.predict_proba(test.inputs), shares)
+    assert again.familiarity(test.inputs[0]) == parametric.familiarity(test.inputs[0])
+    spoken = parametric.attribution(test.inputs[0])
+    assert spoken.shape == (12,) and spoken.any()
+
+
+def test_landmarks_are_the_same_whatever_the_clips() -> None:
+    """They hang on the place and the cells' scale, and on no clip: other clips, the same maps."""
+    maps = simulated_maps(BY_LANDMARKS, 12)
+    assert maps.shape == (12, 28, 28, 3) and np.isfinite(maps).all() and maps[..., 2].min() >= 0
+    assert np.array_equal(maps, simulated_maps(BY_LANDMARKS, 12))
+    assert np.array_equal(maps[:5], simulated_maps(BY_LANDMARKS, 5))
+    assert not np.array_equal(maps, simulated_maps(BY_LANDMARKS, 12, seed=1))
+    made = [
+        GraphRecognizer(choice=CHOICE, place=BY_LANDMARKS, landmarks=12).fit(clips(k, subjects=6))
+        for k in (0, 2)
+    ]
+    scale = made[0]._members[0].scale
+    shown = [
+        m._arrays[f"rows_{scale}"] * m._arrays[f"deviation_{scale}"] + m._arrays[f"mean_{scale}"]
+        for m in made
+    ]
+    np.testing.assert_allclose(shown[0], shown[1], atol=0.02)  # rounded to half precision
+
+
+@pytest.mark.parametrize("landmarks", [-1, 1.5, True, 20_000])
+def test_numbers_of_landmarks_that_are_none(landmarks: object) -> None:
+    with pytest.raises(UsageError, match="landmarks must be"):
+        GraphRecognizer(landmarks=landmarks)  # type: ignore[arg-type]
 
 
 def test_what_is_chosen_is_the_best_on_training_subjects_left_out() -> None:

@@ -10,6 +10,7 @@ import pytest
 from results.pages import Page
 
 from aumer.errors import UsageError
+from aumer.evaluation.calibration import reliability
 from aumer.evaluation.recognition import Recognised, RecognitionReport, evaluate_recognition
 from aumer.report import page as html
 from aumer.report.curves import roc
@@ -24,6 +25,7 @@ TITLES = [
     "Scores",
     "Confusion matrix",
     "ROC curves",
+    "Calibration",
     "Embeddings (t-SNE)",
     "Attribution on the face",
     "Loss curves",
@@ -98,7 +100,9 @@ def whole() -> tuple[RecognitionRun, ReportPage, Page]:
 def test_every_section_and_every_figure(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
     _, done, found = whole
     assert found.headings == TITLES and "Left out" not in found.text
-    assert list(done.figures) == ["confusion", "roc", "embeddings", "attribution", "losses"]
+    assert list(done.figures) == [
+        *("confusion", "roc", "calibration", "embeddings", "attribution", "losses"),
+    ]
     assert len([alt for alt, _ in found.images if alt]) == len(done.figures)
     assert min(len(source) for _, source in found.images) > 10_000
     assert all(len(caption) > 30 for caption in found.captions)
@@ -137,6 +141,24 @@ def test_scores_are_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, Pa
     assert len(rows_of) == 5 and [r[3] for r in rows_of] == sorted(r[3] for r in rows_of)
     for row in rows_of:
         assert row[2:4] == [str(table.clips[row[0]]), f"{table.accuracy[row[0]]:.4f}"]
+
+
+def test_calibration_is_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
+    run, _, found = whole
+    sure = [max(c.probabilities) for c in run.clips]
+    right = [c.truth == c.predicted for c in run.clips]
+    expected = reliability(sure, right, [c.subject for c in run.clips])
+    assert any(str(expected) in caption for caption in found.captions)
+    rows = found.table("probability", "clips")
+    assert sum(int(row[1]) for row in rows) == len(run.clips)
+    assert [float(row[3]) for row in rows] == pytest.approx(
+        expected.accuracy[expected.counts > 0], abs=1e-4
+    )
+    for row in found.table("abstain below", "clips that keep a label"):
+        kept = [hit for p, hit in zip(sure, right, strict=True) if p >= float(row[0])]
+        assert row[1] == f"{len(kept) / len(sure):.1%}"
+        if kept:
+            assert float(row[2]) == pytest.approx(np.mean(kept), abs=1e-4)
 
 
 def test_mistakes_begin_with_the_surest(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
@@ -212,7 +234,7 @@ def test_more_that_may_be_missing() -> None:
     )
     done = report(bare)
     found = Page(done.html)
-    assert list(done.figures) == ["confusion", "roc"]
+    assert list(done.figures) == ["confusion", "roc", "calibration"]
     for why in ("different lengths: [3, 4]", "'a' is no landmark", "kept no losses"):
         assert why in found.text
     assert found.table("ROI") and not any(t[0][0] == "setting" for t in found.tables)

@@ -203,7 +203,9 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             "format": FORMAT,
             "protocol": kept,
             "model": self.model.to_dict(),
-            "features": {k: v for k, v in self.settings.to_dict().items() if k != "rules"},
+            "features": {
+                k: v for k, v in self.settings.to_dict().items() if k in ("face", "motion")
+            },
             **({"parts": parts} if (parts := recorded(used(self.settings))) else {}),
         }
 
