@@ -26,9 +26,9 @@ from aumer.recognition.au_graph import (
     parts_of,
 )
 from aumer.recognition.au_prior import PairCounts
+from aumer.recognition.calibration import soft_max
 from aumer.recognition.features import cell_means, centred, of_one_size
 from aumer.recognition.graph_kernel import GraphRecognizer
-from aumer.recognition.calibration import soft_max
 from aumer.recognition.kernel_ridge import RidgeGoals
 from aumer.recognition.svm_cells import SvmCells
 from aumer.training.composite import composite

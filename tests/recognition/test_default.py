@@ -14,7 +14,8 @@ from aumer.bench.recognizers import factory
 from aumer.errors import WeightsError
 from aumer.flow import resolve
 from aumer.recognition import seam
-from aumer.recognition.graph_kernel import GraphRecognizer, _scaled
+from aumer.recognition.features import of_one_size
+from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.registration import applied
 from aumer.recognition.seam import Recognizer
 from aumer.recognition.simulated_maps import simulated_maps
@@ -76,8 +77,8 @@ def test_it_holds_parameters_and_no_sample(
         *(f"{what}_{m.scale}" for m in made._members for what in ("rows", "mean", "deviation")),
         *(f"{what}_{k}" for k in range(len(made._members)) for what in ("weights", "bias")),
     }
-    maps = _scaled(simulated_maps(made.place, made.landmarks))
-    clips_read = applied(_scaled(data.inputs), data.sources, made._affines)
+    maps = of_one_size(simulated_maps(made.place, made.landmarks))
+    clips_read = applied(of_one_size(data.inputs), data.sources, made._affines)
     for scale in {m.scale for m in made._members}:
         mean, deviation = arrays[f"mean_{scale}"], arrays[f"deviation_{scale}"]
         rows = arrays[f"rows_{scale}"].astype(float)
