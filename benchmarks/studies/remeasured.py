@@ -24,9 +24,9 @@ from aumer.simulate.features import simulate_features
 from aumer.spotting.combined import CombinedSpotter
 from aumer.training.videos import from_simulation
 from aumer.types import Counts, Expression, Features
-from benchmarks.accuracy.stability import QUICK_S, SLOW_S, Film, Spotted, compared, differs
 from benchmarks.report import Report, options
 from benchmarks.simulated import counts
+from benchmarks.survival import QUICK_S, SLOW_S, Film, Spotted, compared, differs
 
 #: Subjects of each level, minutes of each, and the seed.
 SUBJECTS, MINUTES, SEED = 6, 3.0, 912_000
