@@ -74,7 +74,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Report:
+class Comparison:
     """A file beside the network that it was made of.
 
     Attributes:
@@ -96,7 +96,7 @@ def export(
     precision: Precision = "single",
     evaluate: int = 0,
     overwrite: bool = False,
-) -> Report:
+) -> Comparison:
     """Write a trained network for other programs, and compare the file with it.
 
     Args:
@@ -146,7 +146,7 @@ def export(
     atomic_write(path, content, overwrite=overwrite)
     own = _own(portable)
     kept = sum(t.numel() * t.element_size() for t in portable.net.state_dict().values())
-    return Report(
+    return Comparison(
         Exported(f"{model.name}", "single", kept, _time(own, portable.inputs), 0.0, scores[0]),
         Exported(
             os.fspath(path),

@@ -9,7 +9,7 @@ from aumer.cli.console import Console
 from aumer.errors import EXIT_OK
 
 if TYPE_CHECKING:
-    from aumer.export import Report
+    from aumer.export import Comparison
 
 _PRECISIONS = ("single", "half", "int8")
 _EPILOG = """\
@@ -71,7 +71,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     return EXIT_OK
 
 
-def table(report: Report) -> str:
+def table(report: Comparison) -> str:
     """The network and the file, a line each."""
     rows = [["", "precision", "bytes", "ms", "largest difference"]]
     for one in (report.original, report.made):

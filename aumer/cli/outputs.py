@@ -27,7 +27,7 @@ from aumer.results import (
 )
 from aumer.results.drawing import IMAGE_SUFFIXES
 from aumer.results.formats import format_of
-from aumer.results.totals import Tally, Totals, totals, totals_csv, totals_table
+from aumer.results.totals import Totals, VideoTally, totals, totals_csv, totals_table
 from aumer.types import ImageArray, au_text
 
 #: Formats of stdout; "table" is for reading and the default.
@@ -315,7 +315,7 @@ class Outputs:
         self._show_faces, self._by = show_faces, tuple(by)
         self._labels = distinct(inputs)
         self._table: list[str] = []
-        self._tallies: list[Tally] = []
+        self._tallies: list[VideoTally] = []
         self._printed = False
         names = zip(inputs, self._labels, strict=True)
         self._listed = [
@@ -359,7 +359,7 @@ class Outputs:
 
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
-        self._tallies.append(Tally.of(result))
+        self._tallies.append(VideoTally.of(result))
         if self._plan.collected:
             self._collect(self._labelled(number, result))
         if number in self._keeps:
@@ -420,7 +420,7 @@ class Outputs:
         return totals(self._tallies, self._by)
 
     def _index(self, path: Path) -> str:
-        from aumer.report.video import Entry, index_page
+        from aumer.report.video import IndexRow, index_page
 
         entries = []
         for number, own in enumerate(self._listed):
@@ -428,7 +428,7 @@ class Outputs:
                 pages = self._plan.of(number, told.face) if told.status == "ok" else ()
                 mine = [p for p in pages if p.suffix == ".html" and p.is_relative_to(path.parent)]
                 address = mine[0].relative_to(path.parent).as_posix() if mine else None
-                entries.append(Entry(told, address))
+                entries.append(IndexRow(told, address))
         return index_page(entries, self.totals())
 
     def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:

@@ -256,7 +256,7 @@ def _made(result: SpotResult) -> list[Block]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexRow:
     """A row of the index.
 
     Attributes:
@@ -268,7 +268,7 @@ class Entry:
     page: str | None
 
 
-def index_page(entries: Iterable[Entry], totals: Sequence[Totals] = ()) -> str:
+def index_page(entries: Iterable[IndexRow], totals: Sequence[Totals] = ()) -> str:
     """A page that leads to those of many videos, with a table that can be sorted."""
     entries = list(entries)
     done = [e for e in entries if e.outcome.status == "ok"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tally:
+class VideoTally:
     """What totals need of one result.
 
     Attributes:
@@ -33,7 +33,7 @@ class Tally:
     lengths: Mapping[Kind, tuple[float, ...]]
 
     @classmethod
-    def of(cls, result: SpotResult) -> Tally:
+    def of(cls, result: SpotResult) -> VideoTally:
         lengths = {
             kind: tuple(e.duration_s for e in by_kind(result.expressions, kind)) for kind in KINDS
         }
@@ -81,13 +81,13 @@ class Totals:
     macro: KindTotal
 
 
-def totals(tallies: Iterable[Tally], by: Sequence[str] = ()) -> tuple[Totals, ...]:
+def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> tuple[Totals, ...]:
     """Totals by group, in the order of the groups' names.
 
     Args:
         by: the columns that part the groups; where a video lacks one, its value is "".
     """
-    groups: dict[tuple[str, ...], list[Tally]] = {}
+    groups: dict[tuple[str, ...], list[VideoTally]] = {}
     for tally in tallies:
         groups.setdefault(tuple(tally.about.get(name, "") for name in by), []).append(tally)
     found = []

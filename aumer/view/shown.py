@@ -45,7 +45,7 @@ _SECTIONS = ("face", "motion", "rules")
 
 
 @dataclass(frozen=True)
-class Layer:
+class CoderLayer:
     """A set of intervals: a result's, or a coder's.
 
     Attributes:
@@ -93,7 +93,7 @@ class Shown:
     path: Path
     frames: AnyFrame
     fps: float | None = None
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[CoderLayer] = field(default_factory=list)
     _curves: tuple[tuple[str, ...], bytes] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -101,7 +101,7 @@ class Shown:
         """The video's."""
         return printable(self.path.name)
 
-    def layer(self, id: str) -> Layer:
+    def layer(self, id: str) -> CoderLayer:
         """Raises UsageError: there is none of that id."""
         for one in self.layers:
             if one.id == id:
@@ -116,7 +116,7 @@ class Shown:
         results = sum(one.result is not None for one in self.layers)
         self.layers.insert(
             results,
-            Layer(
+            CoderLayer(
                 f"r{len(self.layers)}",
                 path,
                 file,
@@ -136,7 +136,7 @@ class Shown:
         """
         file = read_any(path)
         file, changed = in_frames(file, self.frames.times, self.frames.content)
-        self.layers.append(Layer(f"a{len(self.layers)}", path, file, changed, _revision(path)))
+        self.layers.append(CoderLayer(f"a{len(self.layers)}", path, file, changed, _revision(path)))
 
     def use_kept(self, cache: Path | None) -> None:
         """Take up motion and track of results, where they are kept."""
@@ -168,7 +168,7 @@ class Shown:
             "layers": [self._about(layer) for layer in self.layers],
         }
 
-    def _about(self, layer: Layer) -> dict[str, Any]:
+    def _about(self, layer: CoderLayer) -> dict[str, Any]:
         result = layer.result
         return {
             "id": layer.id,
@@ -303,7 +303,7 @@ class Shown:
             duration_s=float(self.frames.times[-1]),
         )
         saved.save(path, overwrite=True)
-        made = Layer(f"a{len(self.layers)}", path, saved, False, _revision(path))
+        made = CoderLayer(f"a{len(self.layers)}", path, saved, False, _revision(path))
         for k, one in enumerate(self.layers):
             if one.path == path:
                 made = replace(made, id=one.id)
@@ -509,7 +509,7 @@ def _kept(
 
 
 def _curves(
-    layer: Layer,
+    layer: CoderLayer,
 ) -> Iterable[tuple[str, str, npt.NDArray[np.float64], dict[str, npt.NDArray[Any]]]]:
     """Title, unit, times and named curves of each group."""
     features, result = layer.features, layer.result

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from aumer.report.page import Section, TableBlock, page
-from aumer.report.video import Entry, Html, index_page, video_page
+from aumer.report.video import Html, IndexRow, index_page, video_page
 from aumer.results import InputRow, SpotResult
-from aumer.results.totals import Tally, totals
+from aumer.results.totals import VideoTally, totals
 from aumer.types import ActingUnit, Expression, Features, Scores, VideoInfo
 
 NASTY = "<b>\"Anna\" & 'Ben'</b><script>alert(1)</script>"
@@ -100,8 +100,8 @@ def test_the_format_writes_whole_files_and_no_existing_one(
 def test_the_index_leads_to_pages_and_names_failures(result: SpotResult) -> None:
     done = InputRow.of("a/ä 1.mp4", result, about={"subject": "s1"})
     failed = InputRow.of("b.mp4", ValueError("torn"), about={"subject": "s2"})
-    entries = [Entry(done, "a/ä 1.html"), Entry(failed, None)]
-    text = index_page(entries, totals([Tally.of(result)], ["subject"]))
+    entries = [IndexRow(done, "a/ä 1.html"), IndexRow(failed, None)]
+    text = index_page(entries, totals([VideoTally.of(result)], ["subject"]))
     assert 'href="a/%C3%A4%201.html"' in text
     assert text.count("<a href") == 1 + 2  # and the two of the contents
     assert "torn" in text and "1 of 2 gave no result" in text

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from aumer.results.totals import Tally, totals, totals_csv, totals_dataframe, totals_table
+from aumer.results.totals import VideoTally, totals, totals_csv, totals_dataframe, totals_table
 
 REST = {"subject": "a", "condition": "rest"}
 FILM = {"subject": "a", "condition": "film"}
 TALLIES = [
-    Tally(REST, 2.0, {"micro": (0.2, 0.4), "macro": ()}),
-    Tally(FILM, 0.5, {"micro": (0.3,), "macro": (1.0, 2.0, 6.0)}),
-    Tally(REST, 1.0, {"micro": (), "macro": ()}),
-    Tally({"subject": "b"}, 0.0, {"micro": (), "macro": ()}),
+    VideoTally(REST, 2.0, {"micro": (0.2, 0.4), "macro": ()}),
+    VideoTally(FILM, 0.5, {"micro": (0.3,), "macro": (1.0, 2.0, 6.0)}),
+    VideoTally(REST, 1.0, {"micro": (), "macro": ()}),
+    VideoTally({"subject": "b"}, 0.0, {"micro": (), "macro": ()}),
 ]
 
 
