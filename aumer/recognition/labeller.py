@@ -192,8 +192,8 @@ class Labeller:
 def at_rest(
     features: Features | None, rules: RuleSettings | None, moments: Sequence[Moment]
 ) -> list[bool]:
-    """Whether it is known of each moment that nothing moves from onset to apex: no more than a face
-    at rest does (`noise.over_rest`). Without features or rules nothing is known."""
+    """Whether it is known of each moment that nothing moves from onset to apex by more than this
+    face at rest (`noise.over_rest`). Without features or rules nothing is known."""
     if features is None or rules is None:
         return [False] * len(moments)
     ways = noise.over_rest(features, rules, [(m.onset, m.apex) for m in moments])
