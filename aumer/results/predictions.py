@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     "clip": "string",
     "status": "string",
+    "outcome": "string",
     "label": "string",
     "probability": "float64",
     "onset": "Int64",
@@ -79,7 +80,8 @@ def _rows(
         seconds = (float(p.onset_s), float(p.apex_s), float(p.offset_s))
         about = (p.recognizer, p.doubt, None)
         shares = (p.probs.get(name) for name in names)
-        yield (printable(p.clip), "ok", p.label, sure, *frames, *seconds, *about, *shares)
+        said = (printable(p.clip), "ok", p.outcome, p.label, sure)
+        yield (*said, *frames, *seconds, *about, *shares)
     empty = (None,) * (len(COLUMNS) - 3)
     for clip, why in failures.items():
         yield (printable(clip), "failed", *empty, printable(why), *(None for _ in names))

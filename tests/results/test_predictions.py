@@ -9,8 +9,11 @@ from aumer.results import Prediction, predictions_csv, predictions_dataframe
 
 
 def one(clip: str, label: str | None, **probs: float) -> Prediction:
-    doubt = None if label else "nothing moves"
-    return Prediction(clip, label, probs, 1, 2, 3, 0.1, 0.2, 0.3, {}, "mine", doubt=doubt)
+    frames = 1, 2, 3, 0.1, 0.2, 0.3
+    if label:
+        return Prediction(clip, label, probs, *frames, {}, "mine")
+    why = {"outcome": "no expression", "doubt": "nothing moves"}
+    return Prediction(clip, None, probs, *frames, {}, "mine", **why)
 
 
 def test_a_row_for_each_clip_and_a_column_for_each_class() -> None:
@@ -24,6 +27,7 @@ def test_a_row_for_each_clip_and_a_column_for_each_class() -> None:
         ("0.75", "0.25", ""),
         ("", "0.5", "0.5"),
     ]
+    assert [r["outcome"] for r in rows] == ["named", "no expression", ""]
     assert rows[1]["doubt"] == "nothing moves" and rows[2]["reason"] == "no face"
     table = predictions_dataframe(found, {"d.mp4": "no face"})
     assert list(table.columns) == list(rows[0]) and len(table) == 3
