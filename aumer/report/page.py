@@ -229,7 +229,7 @@ def _cell(cell: Cell) -> str:
         return f'<a href="{escape(quote(cell.href))}">{_text(cell.text)}</a>'
     if isinstance(cell, Picture) and not cell.pixels:
         image = _uri("image/jpeg", _jpeg(cell.image))
-        width = round(84 * cell.image.shape[1] / cell.image.shape[0])  # all of one height
+        width = round(76 * cell.image.shape[1] / cell.image.shape[0])  # all of one height
         return f'<img class="photo" src="{image}" width="{width}" alt="{_text(cell.alt)}">'
     if isinstance(cell, Picture):
         image = _uri("image/png", _png(cell.image))

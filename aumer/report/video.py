@@ -167,7 +167,7 @@ def _curve(
     assert features is not None
     begin, end = e.onset_s - _AROUND_S, e.offset_s + _AROUND_S
     near = slice(*np.searchsorted(features.times, (begin, end)))
-    figure = Figure(figsize=(2.8, 1.4))
+    figure = Figure(figsize=(2.2, 1.4))
     axes = figure.add_axes((0.02, 0.04, 0.96, 0.92))
     axes.axvspan(e.onset_s, e.offset_s, color=KIND_COLOURS[e.kind], alpha=0.2, lw=0)
     axes.axvline(e.apex_s, color=KIND_COLOURS[e.kind], lw=1)
