@@ -74,7 +74,7 @@ GAMMAS = (0.15, 0.3, 0.6, 1.2)
 #: What is added to the diagonal of K(L, L): maps that are all but the same give no large weights.
 _JITTER = 1e-3
 #: Quantiles of the likenesses of the clips that were learnt from, which `familiarity` keeps.
-_QUANTILES = 51
+_QUANTILES = 101
 #: More would take the memory that clips do, and say no more of them.
 _MOST_LANDMARKS = 10_000
 

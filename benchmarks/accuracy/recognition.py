@@ -190,7 +190,7 @@ def make_default(root: Path, folds: Path, workers: int, target: Path) -> None:
             "holds": f"parameters alone: a weight for each of {model.landmarks} simulated flow "
             "maps and each class, those maps (aumer.recognition.simulated_maps: no clip of anybody "
             "is in them), a mean and a deviation for each cell, an affine for each data set, and "
-            "51 quantiles of how like the clips are to the maps. No clip, nothing computed from "
+            "101 quantiles of how like the clips are to the maps. No clip, nothing computed from "
             "a single one",
             "reads": reads,
             "graph": f"{model.graph.name}, counted on DFME: no subject of the composite",

@@ -130,7 +130,9 @@ def test_features_of_real_smiles(shared_data: Callable[[str], Path]) -> None:
     features = analyse(path, load_settings(), end=end).features
     known = {name: int(row[name]) for name in ("onset", "apex", "offset")}
     assert aumer.classify(features, **known).label == "positive"
-    assert aumer.classify(replace(features, values=-features.values), **known).label != "positive"
+    # What moves the other way is nothing that it learnt: it must not be sure of the smile.
+    backwards = aumer.classify(replace(features, values=-features.values), **known)
+    assert backwards.probs["positive"] < 0.45
 
 
 def test_spotted_in_features_and_named() -> None:
