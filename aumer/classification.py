@@ -83,7 +83,7 @@ def classify(
         standard deviations of its noise, as the frames that were read show it, or by two fifths of
         the setting rules.min_height, whichever is more; in less than some 5 s the latter. Its
         outcome is "uncertain" where the most probable class is less probable than the setting
-        recognition.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
+        classify.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
         hundred of those the recogniser learnt from.
 
     Raises:

@@ -191,7 +191,7 @@ class RuleSettings:
 
 
 @dataclass(frozen=True)
-class RecognitionSettings:
+class ClassifySettings:
     """What is asked of a recogniser's answers.
 
     Attributes:
@@ -202,7 +202,7 @@ class RecognitionSettings:
     abstain_below: float
 
     def __post_init__(self) -> None:
-        within("recognition.abstain_below", self.abstain_below, 0, 1)
+        within("classify.abstain_below", self.abstain_below, 0, 1)
 
 
 def _sensitivity(given: object) -> str:
@@ -229,7 +229,7 @@ class Settings:
     face: FaceSettings
     motion: MotionSettings
     rules: RuleSettings
-    recognition: RecognitionSettings
+    classify: ClassifySettings
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return asdict(self)

@@ -352,10 +352,7 @@ class Spotter:
         """How a result came to be; the arguments as in `_found`, and the settings of the motion."""
         named = self._kinds()
         if labeller is not None:
-            named["recognition"] = {
-                **measured.to_dict()["recognition"],
-                "recognizer": labeller.recognizer.name,
-            }
+            named["recognition"] = {"recognizer": labeller.recognizer.name}
         named.update(told_of(self._reading))
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}

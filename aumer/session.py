@@ -111,7 +111,7 @@ def labeller_of(
     """
     recognizer = load_recognizer(which)
     place(recognizer, "recogniser", device)
-    return Labeller(recognizer, settings.motion, settings.rules, settings.recognition)
+    return Labeller(recognizer, settings.motion, settings.rules, settings.classify)
 
 
 def reading_of(

@@ -493,7 +493,7 @@ def test_spotted_expressions_are_labelled() -> None:
     for expression, verdict in zip(found.expressions, seen["verdicts"], strict=True):
         assert expression.probs == verdict.probs
         assert set(verdict.attribution) == {"mouth", "brows"}
-    assert found.settings["recognition"] == {"abstain_below": 0.0, "recognizer": "by-signs"}
+    assert found.settings["recognition"] == {"recognizer": "by-signs"}
     assert aumer.SpotResult.from_json(found.to_json()) == found
     assert "positive" in repr(found)
 
@@ -610,19 +610,19 @@ def test_an_answer_that_is_not_sure_enough_is_withheld() -> None:
     sure = classify(SMILE)
     most = max(sure.probs.values())
     assert sure.outcome == "named" and 0.34 < most < 1
-    found = classify(SMILE, settings={"recognition": {"abstain_below": most + 1e-6}})
+    found = classify(SMILE, settings={"classify": {"abstain_below": most + 1e-6}})
     assert found.label is None and found.outcome == found.said == "uncertain"
     assert found.probs == sure.probs and found.attribution == sure.attribution
-    assert found.doubt is not None and "recognition.abstain_below" in found.doubt
+    assert found.doubt is not None and "classify.abstain_below" in found.doubt
     assert "uncertain" in table([found]) and "uncertain" in found.summary()
     assert Prediction.from_dict(found.to_dict()) == found
-    assert classify(SMILE, settings={"recognition.abstain_below": most}).label == sure.label
+    assert classify(SMILE, settings={"classify.abstain_below": most}).label == sure.label
     spotted = aumer.spot(
-        performance(), fps=FPS, recognizer=BySigns(), settings={"recognition.abstain_below": 1.0}
+        performance(), fps=FPS, recognizer=BySigns(), settings={"classify.abstain_below": 1.0}
     )
     assert spotted.expressions and all(e.label is None for e in spotted.expressions)
     assert all(e.probs for e in spotted.expressions)
-    assert any("recognition.abstain_below" in note for note in spotted.notes)
+    assert any("classify.abstain_below" in note for note in spotted.notes)
 
 
 @pytest.mark.parametrize("loudness", [1.0, 3.0])
@@ -745,7 +745,7 @@ def test_spotted_expressions_are_labelled_by_sequences(sequence_weights: Path) -
     found = aumer.spot(performance(), fps=FPS, recognizer=sequence_weights, device="auto")
     assert len(found.expressions) >= 2
     assert all(e.label in ("negative", "positive", "surprise") for e in found.expressions)
-    assert found.settings["recognition"] == {"abstain_below": 0.0, "recognizer": "cnn-lstm"}
+    assert found.settings["recognition"] == {"recognizer": "cnn-lstm"}
     assert found.features is not None
     with pytest.raises(UsageError, match="'cnn-lstm' judges sequences of frames, which features"):
         aumer.spot(found.features, recognizer=sequence_weights)

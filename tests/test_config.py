@@ -311,7 +311,7 @@ def test_no_number_is_infinite(section: str, key: str, value: float) -> None:
         ("rules", "lookahead_s", [-0.1]),
         ("rules", "noise_window_s", [-1, 0.1, 5.0]),
         ("rules", "sensitivity", ["", "hi", "Low", "0", "-1", "nan", "inf", "1e999", "0.0"]),
-        ("recognition", "abstain_below", [-0.01, 1.01]),
+        ("classify", "abstain_below", [-0.01, 1.01]),
         *[("rules", k, [-0.01, 1.01]) for k in ("foot", "slow", "complete", "hold", "overlap")],
     ],
 )

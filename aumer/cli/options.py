@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("aumer")
 
 #: Tables of `aumer.config.Settings`, which help must not import.
-SECTIONS = ("face", "motion", "rules", "recognition")
+SECTIONS = ("face", "motion", "rules", "classify")
 
 
 def real(allowed: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
@@ -87,12 +87,12 @@ def add_abstain(parser: argparse.ArgumentParser) -> None:
         type=_abstain,
         metavar="P",
         help="no label where the most probable class is less probable, the same as "
-        "--set recognition.abstain_below=P (default: 0, which names every expression)",
+        "--set classify.abstain_below=P (default: 0, which names every expression)",
     )
 
 
 def _abstain(text: str) -> tuple[str, Any]:
-    return "recognition.abstain_below", SHARE(text)
+    return "classify.abstain_below", SHARE(text)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

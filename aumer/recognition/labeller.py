@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aumer.config import MotionSettings, RecognitionSettings, RuleSettings
+from aumer.config import ClassifySettings, MotionSettings, RuleSettings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import TemporaryFolder
 from aumer.process import use_threads
@@ -39,7 +39,7 @@ class Verdict:
 
     Attributes:
         label: the most probable class; `None` where nothing moves that could be named, or where it
-            is less probable than `recognition.abstain_below`.
+            is less probable than `classify.abstain_below`.
         probs: of every class; they sum to 1, and are equal where nothing moves.
         attribution: how much each ROI spoke for the label; empty where it does not say.
         flow_map: (28, 28, 3) float32 that it judged; `None` where it judged something else.
@@ -78,7 +78,7 @@ class Labeller:
         recognizer: Recognizer,
         settings: MotionSettings,
         rules: RuleSettings | None = None,
-        asked: RecognitionSettings | None = None,
+        asked: ClassifySettings | None = None,
     ) -> None:
         self.recognizer, self._rules = recognizer, rules
         self._least = 0.0 if asked is None else asked.abstain_below
@@ -183,7 +183,7 @@ class Labeller:
             return verdict
         unsure = (
             f"the most probable class, {label}, has {probs[label]:.2f}, less than "
-            f"recognition.abstain_below, {self._least:g}"
+            f"classify.abstain_below, {self._least:g}"
         )
         doubt = "; ".join(filter(None, (unsure, verdict.doubt)))
         return replace(verdict, label=None, doubt=doubt, outcome=UNCERTAIN)

@@ -327,7 +327,7 @@ def _calibration(run: RecognitionRun, seeds: int) -> list[Block]:
         "Left: of clips that got their class with such a probability, the share that is right, and "
         "how many they are; on the dashed line a probability means what it says, below it the "
         "model is too sure. Right: what is left, and how right it is, where answers below a "
-        "threshold are withheld (the setting recognition.abstain_below). The expected calibration "
+        "threshold are withheld (the setting classify.abstain_below). The expected calibration "
         f"error is {found}: the mean distance from the line, over {len(clips)} clips; interval: "
         f"2000 resamples of the subjects. Chance alone makes it more than 0.{pooled}",
         f"Reliability curve, and accuracy against coverage. Expected calibration error {found}.",

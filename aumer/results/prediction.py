@@ -36,7 +36,7 @@ class Prediction:
     Attributes:
         clip: name of the video, or "features".
         label: the most probable class; None where nothing moves that could be named, or where it
-            is less probable than was asked for (the setting recognition.abstain_below).
+            is less probable than was asked for (the setting classify.abstain_below).
         probs: of every class, in the recogniser's order; they sum to 1.
         onset, apex, offset: frames (0-based, closed), as given or as found.
         onset_s, apex_s, offset_s: seconds from the first frame.

@@ -174,7 +174,7 @@ def test_spot_and_classify(run: Any, weights: Path, tmp_path: Path) -> None:
     (cells,) = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text()))
     assert cells["label"] == expression.label
     assert json.loads(cells["probs"]) == expression.probs
-    assert result.settings["recognition"] == {"abstain_below": 0.0, "recognizer": "svm-cells"}
+    assert result.settings["recognition"] == {"recognizer": "svm-cells"}
 
 
 def test_spot_alone_labels_nothing(run: Any) -> None:

@@ -148,7 +148,7 @@ def test_spotted_in_features_and_named() -> None:
     result = aumer.spot(features, recognizer="default")
     assert {e.label for e in result.expressions if e.onset_s < 6} == {"positive"}
     assert {e.label for e in result.expressions if e.onset_s >= 6} == {"surprise"}
-    assert result.settings["recognition"] == {"abstain_below": 0.0, "recognizer": "graph-motion"}
+    assert result.settings["recognition"] == {"recognizer": "graph-motion"}
     assert result.video.source == "features" and result.coverage == 1
     assert aumer.SpotResult.from_json(result.to_json()) == result
     bare = aumer.spot(features)
