@@ -21,7 +21,6 @@ from aumer.cli.options import (
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
 from aumer.files import atomic_write
 from aumer.foreign import shown
-from aumer.types import au_text
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
@@ -326,6 +325,8 @@ def table(predictions: list[Prediction]) -> str:
     """A line for each clip: its label, or in its place "no expression" or "uncertain", every
     class's probability, its frames, what decided, which action units act if they were read, and
     where there is any doubt, why."""
+    from aumer.types import au_text
+
     classes = list(dict.fromkeys(name for p in predictions for name in p.probs))
     doubted = any(p.doubt for p in predictions)
     units = any(p.aus is not None for p in predictions)

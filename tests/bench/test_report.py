@@ -93,7 +93,8 @@ def test_losses_embeddings_and_unseen_clips_of_a_network(copied: Path) -> None:
     assert [len(t.log) for t in drawn.training] == [3] * 4 and drawn.chosen[0] == {"gamma": 0.3}
     assert sum(not c.seen for c in drawn.clips) == 4
     done = draw(copied)
-    assert list(done.figures) == ["confusion", "roc", "embeddings", "attribution", "losses"]
+    shown = ["confusion", "roc", "calibration", "embeddings", "attribution", "losses"]
+    assert list(done.figures) == shown
     assert ["gamma", "0.3 (4)"] in Page(done.html).table("of each fold")
 
 

@@ -249,7 +249,10 @@ def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) ->
         ("protocol casme-sq --set models.aumer.train.net_overrides.layer=foo", "no graph layer"),
         ("protocol casme2-5class --set recognition.foo.x=1", "no recognizer is called 'foo'"),
         ("protocol casme2-5class --set recognition.graph.x=1", "has no option 'x'; it has"),
-        ("protocol casme2-5class --set recognition.graph.apex=foo", "no apex is called 'foo'"),
+        (
+            "protocol casme2-5class --set recognition.graph.apex=foo",
+            "apex is a frame or one of both-ends",
+        ),
         ("--set motion.flow=foo", "no flow is called 'foo'; there are dis,"),
         ("--set motion.rois=foo", "no ROI or landmark is called 'foo'; sets are"),
         ("--set face.detector=foo", "no detector is called 'foo'; there are blazeface,"),
