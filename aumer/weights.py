@@ -96,6 +96,10 @@ class ArrayFormat:
             metadata = file.metadata() or {}
             about = self._checked(metadata, path)  # before the numbers, which may be anything
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Unless some package has taught numpy: what is read must not hang on what is imported.
+            for name, value in arrays.items():
+                if value.dtype.kind not in "fiub":
+                    raise TypeError(f"{name} is of the type {value.dtype}, which numpy has not")
         require_finite(arrays, os.fspath(path), f"Give {self.remedy}")
         return about, arrays
 

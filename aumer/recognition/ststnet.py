@@ -33,8 +33,6 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
-from aumer.recognition.sequences.maps import flow_maps_of
-from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
@@ -162,6 +160,10 @@ class StstNetRecognizer(Recognizer):
 
     def examples(self, subjects: int) -> list[dict[str, Tensor]]:
         """See `aumer.recognition.seam.Recognizer`."""
+        # Flow is compiled code, which no training of maps needs.
+        from aumer.recognition.sequences.maps import flow_maps_of
+        from aumer.recognition.sequences.simulated import Simulation, simulated_clips
+
         drawn = (simulated_clips(Simulation(1, 1), seed=seed) for seed in range(subjects))
         return [{"x": _tensor(flow_maps_of(clips, "farneback").inputs)} for clips in drawn]
 
