@@ -27,7 +27,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from aumer.arguments import as_path
+from aumer.arguments import as_path, whole
 from aumer.errors import BackendUnavailable, UsageError, did_you_mean
 from aumer.evaluation.matching import count
 from aumer.files import StrPath, TemporaryFolder, atomic_write, check_target
@@ -115,6 +115,7 @@ def export(
         BackendUnavailable: packages are missing that the format needs.
     """
     target = _target(as_path("path", path), precision)
+    whole("evaluate", evaluate, least=0)
     check_target(path, overwrite=overwrite)
     model = _model(weights)
     portable = model.portable() if isinstance(model, Recognizer) else model.net.portable()
@@ -136,6 +137,11 @@ def export(
     compared = Portable(portable.net, _longer(portable), portable.axes, portable.output)
     expected = _own(portable)(compared.inputs)
     difference = float(np.abs(run(compared.inputs) - expected).max())
+    if not np.isfinite(difference):
+        raise UsageError(
+            f"{path} was not written: in {precision} precision the network gives numbers that are "
+            "NaN or infinite. Use single"
+        )
     if precision == "single" and not difference <= TOLERANCE:
         raise UsageError(
             f"{path} was not written: run there, the network gives numbers that differ by "

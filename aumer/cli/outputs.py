@@ -344,9 +344,15 @@ class Outputs:
             UsageError: it is not; or the file is damaged.
         """
         paths = self._plan.files[number]
-        if not (self._plan.resume and all(map(exists, paths))):
+        there = [path for path in paths if exists(path)]
+        if not self._plan.resume or not there:
             return None
         path = next(p for p in paths if p.suffix == ".json")
+        if path not in there:
+            raise UsageError(
+                f"{there[0]} is there without {path.name}, so that nothing tells what made it",
+                fixes=("use `overwrite=True`", "give another folder with -o"),
+            )
         stored = SpotResult.load(path)
         if not fits(stored):
             raise UsageError(
@@ -354,6 +360,8 @@ class Outputs:
                 "another version",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
+        if len(there) < len(paths):
+            return None  # interrupted between two of its files: all are written again
         self._keeps.add(number)
         return (stored,)
 
