@@ -17,7 +17,8 @@ intensity that the chosen frame shows.
 
 The real expressions are those of the videos under `AUMER_TEST_DATA`, annotated by eye; onset and
 offset are as annotated, and the apex is the middle of the plateau where the notes name one, else
-the frame that they call apex. No constant was chosen on them.
+the frame that they call apex. Constants were
+chosen on A, with these clips' figures in view at the last choice.
 
 Real clips know no better than a coder's eye: there the midpoint misses by 8.0 frames of 200 a
 second on CASME II and 10.2 on SAMM.
