@@ -1,4 +1,4 @@
-"""Where features are kept between runs, so that a video is analysed once.
+"""Where features are kept between runs, so that a video is analyzed once.
 
 Chunks are written as they finish, so an interrupted run goes on where it stopped; a finished one
 leaves one `.npz`. The key names content, settings and versions (`analysis.cache_key`): another

@@ -16,7 +16,7 @@ from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.clips import pictures_between
-from aumer.recognition.seam import Recognizer
+from aumer.recognition.interface import Recognizer
 from aumer.results import Prediction
 from aumer.said import gathered, once
 from aumer.session import (
@@ -26,7 +26,7 @@ from aumer.session import (
     check_cache,
     check_face,
     digests_of,
-    labeller_of,
+    labeler_of,
     notes_of,
     parts_used,
     reading_of,
@@ -60,10 +60,10 @@ def classify(
 
     Args:
         clip: a file, a folder of frames, an array (T, H, W, 3) uint8 RGB; or `Features`, for a
-            recogniser that reads the motion of ROIs alone.
-        model: a shipped recogniser by name, the path of a recogniser's weights (`aumer train`
-            writes them), or an object of `aumer.recognition.seam.Recognizer`, whatever it reads of
-            a clip. Its classes are the labels.
+            recognizer that reads the motion of ROIs alone.
+        model: a shipped recognizer by name, the path of a recognizer's weights (`aumer train`
+            writes them), or an object of `aumer.recognition.interface.Recognizer`, whatever it
+            reads of a clip. Its classes are the labels.
             The default is "graph", and of features "graph-motion".
         aus: whether action units are read, too, by the reader that ships; or another one, by name,
             as the path of its weights, or an object of
@@ -84,7 +84,7 @@ def classify(
         the setting rules.min_height, whichever is more; in less than some 5 s the latter. Its
         outcome is "uncertain" where the most probable class is less probable than the setting
         classify.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
-        hundred of those the recogniser learnt from.
+        hundred of those the recognizer learnt from.
 
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
@@ -136,7 +136,7 @@ def _classified(
     units: tuple[ActingUnit, ...] | None = None
     if isinstance(clip, Features):
         require_maps(aus)
-        labeller = labeller_of("graph-motion" if model == "default" else model, device, chosen)
+        labeler = labeler_of("graph-motion" if model == "default" else model, device, chosen)
         first, last = _ends(clip.frames, onset, offset)
         if outside := [f for f in (first, last) if not clip.frames[0] <= f <= clip.frames[-1]]:
             raise UsageError(
@@ -144,17 +144,17 @@ def _classified(
                 f"{outside[0]}. Frames are counted from 0"
             )
         peak = _apex(apex, first, last, clip, None)
-        verdict = labeller.judge_features(clip, Moment(first, last, peak))
+        verdict = labeler.judge_features(clip, Moment(first, last, peak))
         name, content, at, times = "features", None, clip.frames, clip.times
         motion = clip
     else:
         require_second_pass(clip)
-        labeller = labeller_of(model, device, chosen)
+        labeler = labeler_of(model, device, chosen)
         reading = reading_of(aus, chosen)
         check_face(chosen.face)
         content = content_digest(clip, fps=fps)
-        within = FrameRange(onset, offset, labeller.maker.margin)
-        kept = labeller.maker.keeper(onset, apex, offset, maps=reading is not None)
+        within = FrameRange(onset, offset, labeler.maker.margin)
+        kept = labeler.maker.keeper(onset, apex, offset, maps=reading is not None)
         with telling(progress) as tell:
             analysis = analyse(
                 clip,
@@ -178,13 +178,13 @@ def _classified(
             last,
             analysis.features,
             lambda: pictures_between(
-                clip, first, last, track, labeller.maker.motion, fps=fps, kept=kept.faces
+                clip, first, last, track, labeler.maker.motion, fps=fps, kept=kept.faces
             ),
         )
         moments = [Moment(first, last, peak)]
         if reading is not None:
             kept.fill(clip, moments, track, fps=fps)
-        found = labeller(clip, moments, track, analysis.features, fps=fps, kept=kept)[0]
+        found = labeler(clip, moments, track, analysis.features, fps=fps, kept=kept)[0]
         if found is None:
             raise NoFaceError(
                 f"{name}: no motion of a face can be measured from frame {first} to {peak}: it is "
@@ -211,17 +211,17 @@ def _classified(
         aus=units,
         outcome=verdict.outcome,
         doubt=verdict.doubt or (None if isinstance(apex, int) else _away(motion, chosen, span)),
-        recognizer=labeller.recognizer.name,
+        recognizer=labeler.recognizer.name,
         settings={
             **in_force,
             **told_of(reading),
             "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
         },
         digests={
-            **digests_of(in_force, content, labeller, reading),
+            **digests_of(in_force, content, labeler, reading),
             **parts_used(
                 chosen if content else None,
-                ("recognizer", labeller.recognizer),
+                ("recognizer", labeler.recognizer),
                 ("au-reader", reading and reading.reader),
             ),
         },

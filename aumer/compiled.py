@@ -21,5 +21,5 @@ def compiled(function: _F) -> _F:
 
 
 def inlined(function: _F) -> _F:
-    """For what loops call for each pixel: a call would keep the loop from being vectorised."""
+    """For what loops call for each pixel: a call would keep the loop from being vectorized."""
     return cast(_F, _njit(forceinline=True, fastmath=True, error_model="numpy")(function))

@@ -82,7 +82,7 @@ class MotionSettings:
 
     Attributes:
         preset: how ROIs' motion is measured, one of `PRESETS`.
-        flow: dense optical flow by name, for all presets but "windows", and for recognisers' maps.
+        flow: dense optical flow by name, for all presets but "windows", and for recognizers' maps.
             Given without a preset it asks for "flow".
         rate: analysis rate, rows per second, whatever the video's frame rate.
         crop: side of the square canonical crop; the outer eye corners lie crop / 2 apart.
@@ -192,7 +192,7 @@ class RuleSettings:
 
 @dataclass(frozen=True)
 class ClassifySettings:
-    """What is asked of a recogniser's answers.
+    """What is asked of a recognizer's answers.
 
     Attributes:
         abstain_below: an expression whose most probable class is less probable than this gets no

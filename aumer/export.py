@@ -32,8 +32,8 @@ from aumer.errors import BackendUnavailable, UsageError, did_you_mean
 from aumer.evaluation.matching import count
 from aumer.files import StrPath, TemporaryFolder, atomic_write, check_target
 from aumer.learning.portable import Portable
-from aumer.recognition import seam
-from aumer.recognition.seam import Recognizer
+from aumer.recognition import interface
+from aumer.recognition.interface import Recognizer
 from aumer.recognition.systems.precision import PRECISIONS, Precision
 from aumer.recognition.systems.system import SequenceSystem
 from aumer.simulate.features import simulate_features
@@ -79,7 +79,7 @@ class Comparison:
 
     Attributes:
         what: the figure in `score`: "F1" of a spotting network on simulated faces, "agreement" of a
-            recogniser's labels with its own.
+            recognizer's labels with its own.
         per: what one call holds.
     """
 
@@ -101,7 +101,7 @@ def export(
 
     Args:
         weights: a file that `aumer train` wrote, the name "network" for the one that ships, or a
-            spotter or recogniser in memory.
+            spotter or recognizer in memory.
         path: ends in .onnx, .pt (TorchScript), or .safetensors (aumer's own, in a lower precision).
         precision: "single"; "half", 16 bits; or "int8": weights in 8 bits, what they are multiplied
             with rounded as it comes (dynamic).
@@ -121,7 +121,7 @@ def export(
     portable = model.portable() if isinstance(model, Recognizer) else model.net.portable()
     if portable is None:
         raise UsageError(
-            f"the recogniser {model.name!r} is no network: it compares a clip with what it keeps, "
+            f"the recognizer {model.name!r} is no network: it compares a clip with what it keeps, "
             "and cannot be exported",
             fixes=("train one that is a network, such as mobilevit-v3 or ststnet",),
         )
@@ -209,9 +209,9 @@ def _model(weights: StrPath | NetSpotter | Recognizer) -> NetSpotter | Recognize
         return weights
     if os.fspath(weights) == "network":
         return NetSpotter.load(SHIPPED)
-    if os.fspath(weights) in seam.shipped():
-        return seam.load(weights)
-    return NetSpotter.load(weights) if _spots(weights) else seam.load(weights)
+    if os.fspath(weights) in interface.shipped():
+        return interface.load(weights)
+    return NetSpotter.load(weights) if _spots(weights) else interface.load(weights)
 
 
 def _spots(path: StrPath) -> bool:
@@ -274,7 +274,7 @@ def _written(
         if not isinstance(model, SequenceSystem):
             raise UsageError(
                 f"{model.name} has no file of lower precision: .safetensors of half or int8 is for "
-                "recognisers of sequences; use .onnx, or .pt with half"
+                "recognizers of sequences; use .onnx, or .pt with half"
             )
         with TemporaryFolder() as folder:
             small = Path(folder) / "small.safetensors"

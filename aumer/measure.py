@@ -13,7 +13,7 @@ from aumer.progress import Progress
 from aumer.results import SpotResult
 from aumer.results.motion import Motion
 from aumer.session import MIN_COVERAGE, RunOptions, SettingsLike
-from aumer.spotting.seam import SpotterModel
+from aumer.spotting.interface import SpotterModel
 from aumer.types import Expression, Features, Scores
 from aumer.video import Source
 

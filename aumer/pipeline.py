@@ -21,8 +21,8 @@ from aumer.motion.analysis import Analysis, analyse_all
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
 from aumer.recognition.clips import Keeper
-from aumer.recognition.labeller import Labeller, Verdict
-from aumer.recognition.seam import Recognizer
+from aumer.recognition.interface import Recognizer
+from aumer.recognition.labeler import Labeler, Verdict
 from aumer.results import SpotResult
 from aumer.results.schema import jsonable
 from aumer.said import gathered, once
@@ -37,7 +37,7 @@ from aumer.session import (
     cache_of,
     check_face,
     digests_of,
-    labeller_of,
+    labeler_of,
     names_a_file,
     notes_of,
     parts_used,
@@ -51,8 +51,8 @@ from aumer.session import (
     versions,
 )
 from aumer.spotting import noise
-from aumer.spotting.seam import SpotterModel, code_of, spotted
-from aumer.spotting.seam import resolve as resolve_spotter
+from aumer.spotting.interface import SpotterModel, code_of, spotted
+from aumer.spotting.interface import resolve as resolve_spotter
 from aumer.types import ActingUnit, Expression, FaceTrack, Features, Moment, Scores, VideoInfo
 from aumer.video import Source, content_digest
 
@@ -153,8 +153,8 @@ class Spotter:
         with gathered() as said:
             self._model: SpotterModel = _model(model, graph, device, self.settings)
             self._model.check(self.settings)
-            self._labeller = (
-                None if recognizer is None else labeller_of(recognizer, device, self.settings)
+            self._labeler = (
+                None if recognizer is None else labeler_of(recognizer, device, self.settings)
             )
             self._reading = reading_of(aus, self.settings)
         self._said = once(said)
@@ -164,9 +164,9 @@ class Spotter:
         if sensitivity is not None:
             _require_dial(self._model, self.settings.rules.sensitivity)
         self._of_motion = (
-            labeller_of("graph-motion", "auto", self.settings)
+            labeler_of("graph-motion", "auto", self.settings)
             if isinstance(recognizer, str) and recognizer == "default"
-            else self._labeller
+            else self._labeler
         )
 
     def __enter__(self) -> Self:
@@ -177,7 +177,7 @@ class Spotter:
 
     @property
     def false_alarms(self) -> tuple[float, float, float] | None:
-        """See `aumer.spotting.seam.SpotterModel.false_alarms`."""
+        """See `aumer.spotting.interface.SpotterModel.false_alarms`."""
         return self._model.false_alarms
 
     def made(self, result: SpotResult) -> bool:
@@ -231,7 +231,7 @@ class Spotter:
                     "features have their own times; leave `start`, `end` and `fps` out"
                 )
             return (self._in_features(video, run),)
-        if self._labeller is not None or self._reading is not None:
+        if self._labeler is not None or self._reading is not None:
             require_second_pass(video)
         check_face(self.settings.face)
         content = content_digest(video, fps=run.fps)
@@ -266,17 +266,17 @@ class Spotter:
         both: list[Keeper] = []  # for one pass over the frames, where both make flow maps of them
 
         def kept(moving: list[Moment]) -> Keeper | None:
-            labeller = self._labeller
-            if self._reading is None or labeller is None or labeller.maker.reads != "flow-map":
+            labeler = self._labeler
+            if self._reading is None or labeler is None or labeler.maker.reads != "flow-map":
                 return None
             if not both:
-                both.append(labeller.maker.keeper(None, None, None))
+                both.append(labeler.maker.keeper(None, None, None))
                 both[0].fill(video, moving, track, fps=run.fps)
             return both[0]
 
-        def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
+        def judged(labeler: Labeler, moving: list[Moment]) -> list[Verdict | None]:
             features = analysis.features
-            return labeller(video, moving, track, features, fps=run.fps, kept=kept(moving))
+            return labeler(video, moving, track, features, fps=run.fps, kept=kept(moving))
 
         def acting(moving: list[Moment]) -> list[tuple[ActingUnit, ...] | None]:
             assert self._reading is not None
@@ -286,7 +286,7 @@ class Spotter:
         return self._found(
             analysis.features,
             run,
-            self._labeller,
+            self._labeler,
             judged,
             None if self._reading is None else acting,
             content,
@@ -302,8 +302,8 @@ class Spotter:
         self,
         features: Features,
         run: VideoRun,
-        labeller: Labeller | None,
-        judged: Callable[[Labeller, list[Moment]], list[Verdict | None]],
+        labeler: Labeler | None,
+        judged: Callable[[Labeler, list[Moment]], list[Verdict | None]],
         acting: Callable[[list[Moment]], list[tuple[ActingUnit, ...] | None]] | None,
         content: str | None,
         given: Mapping[str, Any],
@@ -312,19 +312,19 @@ class Spotter:
         """Spot in features, name what is found, and say how it came to be.
 
         Args:
-            judged: what a labeller says of moments that have an apex after their onset.
+            judged: what a labeler says of moments that have an apex after their onset.
             acting: the action units of such moments; `None` to read none.
             given: what the settings say of the input.
             facts: of the result, where they depend on whether a video was read.
         """
         scores, expressions = self._spotted(features)
         run.tell("scores", scores)
-        if labeller is not None:
+        if labeler is not None:
             moments = [e.moment for e in expressions]
-            said = iter(judged(labeller, [m for m in moments if m.onset < m.apex]))
+            said = iter(judged(labeler, [m for m in moments if m.onset < m.apex]))
             verdicts = [next(said) if m.onset < m.apex else None for m in moments]
             facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
-            expressions = _labelled(expressions, verdicts)
+            expressions = _labeled(expressions, verdicts)
             run.tell("verdicts", verdicts)
         if acting is not None:
             units = iter(acting([e.moment for e in expressions if e.onset < e.apex]))
@@ -336,7 +336,7 @@ class Spotter:
             **facts,
             expressions=expressions,
             scores=scores,
-            **self._made(_as_measured(self.settings, features), labeller, content, given),
+            **self._made(_as_measured(self.settings, features), labeler, content, given),
             limit=limit,
             limits=limits,
             features=features,
@@ -345,14 +345,14 @@ class Spotter:
     def _made(
         self,
         measured: Settings,
-        labeller: Labeller | None,
+        labeler: Labeler | None,
         content: str | None,
         given: Mapping[str, Any],
     ) -> _Made:
         """How a result came to be; the arguments as in `_found`, and the settings of the motion."""
         named = self._kinds()
-        if labeller is not None:
-            named["recognition"] = {"recognizer": labeller.recognizer.name}
+        if labeler is not None:
+            named["recognition"] = {"recognizer": labeler.recognizer.name}
         named.update(told_of(self._reading))
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}
@@ -361,12 +361,12 @@ class Spotter:
             spotter=self._model.name,
             settings={**settings, **named, **given},
             digests={
-                **digests_of(settings, content, labeller, self._reading),
+                **digests_of(settings, content, labeler, self._reading),
                 **self._model.digests,
                 **parts_used(
                     self.settings if content else None,
                     ("spotter", code_of(self._model)),
-                    ("recognizer", labeller and labeller.recognizer),
+                    ("recognizer", labeler and labeler.recognizer),
                     ("au-reader", self._reading and self._reading.reader),
                 ),
             },
@@ -377,13 +377,13 @@ class Spotter:
         """Whether a stored result is of this very video, and made as this spotter would make it.
 
         Settings, weights, code of others, aumer's version and the part of the video are compared;
-        the video is read for its digest, and not analysed. Options are those of a call.
+        the video is read for its digest, and not analyzed. Options are those of a call.
         """
         run = VideoRun(**options)
         content = content_digest(video, fps=run.fps)
         if content is None:  # a camera shows something else
             return False
-        made = self._made(self.settings, self._labeller, content, {"input": run.ranges})
+        made = self._made(self.settings, self._labeler, content, {"input": run.ranges})
         return (
             stored.spotter == made["spotter"]
             and stored.settings == jsonable(made["settings"], "settings")
@@ -425,8 +425,8 @@ class Spotter:
         if settings != self.settings:
             self._model.check(settings)
 
-        def judged(labeller: Labeller, moving: list[Moment]) -> list[Verdict | None]:
-            return [labeller.judge_features(features, moment) for moment in moving]
+        def judged(labeler: Labeler, moving: list[Moment]) -> list[Verdict | None]:
+            return [labeler.judge_features(features, moment) for moment in moving]
 
         return self._found(
             features,
@@ -504,7 +504,7 @@ def spot(
             motion; "default" is then "graph-motion".
         aus: whether the action units of each expression are read, in a second pass over its
             frames: True for the reader that ships, or another one; as `classify`'s.
-        start, end: seconds; frames with start <= time < end are analysed.
+        start, end: seconds; frames with start <= time < end are analyzed.
         fps: frames per second; needed for folders and arrays.
         face: which face: "largest" (the default: the largest one of the first frame that shows
             any), "left" or "right" (as the picture shows them), a number (1 is the first face that
@@ -513,7 +513,7 @@ def spot(
             movement, never by looks.
         device: where networks run, as torch names it; what can run on the CPU alone does so and
             says it. With "auto" each runs where it runs best: one that spots is small and takes
-            the CPU, a recogniser of sequences takes a GPU if there is one.
+            the CPU, a recognizer of sequences takes a GPU if there is one.
         sensitivity: "low", "normal", "high", or false alarms a minute of rest that the spotter may
             raise on simulated faces, the same as the setting rules.sensitivity. Of "rules" it moves
             the threshold in units of noise (`aumer.spotting.noise`), of "combined" the probability
@@ -574,7 +574,7 @@ def _doubts(moments: Sequence[Moment], verdicts: Sequence[Verdict | None]) -> It
         yield f"labels of the expressions at frames {', '.join(whose)}: {doubt}"
 
 
-def _labelled(
+def _labeled(
     expressions: tuple[Expression, ...], verdicts: list[Verdict | None]
 ) -> tuple[Expression, ...]:
     return tuple(

@@ -295,7 +295,7 @@ def _of(kind: str) -> dict[str, Any]:
     if kind in _renamed:
         raise UsageError(
             f"the kind {kind!r} is {_renamed[kind]!r} now: a part says itself what it reads "
-            "(aumer.recognition.seam.Recognizer)"
+            "(aumer.recognition.interface.Recognizer)"
         )
     if kind not in _parts:
         raise UsageError(

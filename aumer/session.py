@@ -23,12 +23,12 @@ from aumer.face import weights as face_weights
 from aumer.identity import identity
 from aumer.motion.analysis import Analysis, FrameRange, cache_key, check_workers, used
 from aumer.progress import Progress
-from aumer.recognition import action_units, seam
+from aumer.recognition import action_units, interface
 from aumer.recognition.action_units import ActionUnits, AUReader
-from aumer.recognition.labeller import Labeller
-from aumer.recognition.seam import Recognizer
+from aumer.recognition.interface import Recognizer
+from aumer.recognition.labeler import Labeler
 from aumer.said import once
-from aumer.spotting.seam import SpotterModel
+from aumer.spotting.interface import SpotterModel
 from aumer.video import Source
 from aumer.video.sources import is_camera
 
@@ -39,7 +39,7 @@ _NUMERIC = ("aumer", "mediapipe", "numpy", "opencv-contrib-python", "scipy")
 #: Least share of frames with a usable face, by default.
 MIN_COVERAGE = 0.1
 
-#: Analysed frames further apart hold two of a micro-expression of a quarter of a second, or fewer.
+#: Analyzed frames further apart hold two of a micro-expression of a quarter of a second, or fewer.
 _SPARSE_S = 0.11
 
 #: Called with the name of each intermediate value and the value.
@@ -101,17 +101,15 @@ class VideoRun:
             self.hook(name, value)
 
 
-def labeller_of(
-    which: str | PathLike[str] | Recognizer, device: str, settings: Settings
-) -> Labeller:
-    """What names expressions by a recogniser, in its place.
+def labeler_of(which: str | PathLike[str] | Recognizer, device: str, settings: Settings) -> Labeler:
+    """What names expressions by a recognizer, in its place.
 
     Raises:
         UsageError, WeightsError: as `load_recognizer` and `place`.
     """
     recognizer = load_recognizer(which)
-    place(recognizer, "recogniser", device)
-    return Labeller(recognizer, settings.motion, settings.rules, settings.classify)
+    place(recognizer, "recognizer", device)
+    return Labeler(recognizer, settings.motion, settings.rules, settings.classify)
 
 
 def reading_of(
@@ -161,7 +159,7 @@ def check_face(face: FaceSettings) -> None:
 
 
 def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
-    """A trained recogniser, as `classify` takes it.
+    """A trained recognizer, as `classify` takes it.
 
     Raises:
         WeightsError: no weights of that name ship, or the file is missing or damaged.
@@ -169,8 +167,8 @@ def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
     """
     if isinstance(which, (str, PathLike)):
         name = os.fspath(which)
-        return seam.load() if name == "default" else seam.load(name)
-    seam.fitted(which)
+        return interface.load() if name == "default" else interface.load(name)
+    interface.fitted(which)
     return which
 
 
@@ -182,7 +180,7 @@ def require_second_pass(video: Source) -> None:
     """
     if is_camera(video):
         raise UsageError(
-            "expressions of a camera cannot be labelled: their frames are read a second time. "
+            "expressions of a camera cannot be labeled: their frames are read a second time. "
             "Record it to a file, and give that"
         )
 
@@ -190,14 +188,14 @@ def require_second_pass(video: Source) -> None:
 def digests_of(
     settings: Mapping[str, Any],
     content: str | None,
-    labeller: Labeller | None,
+    labeler: Labeler | None,
     reading: ActionUnits | None = None,
 ) -> dict[str, str]:
     """What a result was made of, by digest."""
     found = {
         "settings": digest(settings),
         "content": content,
-        "recognizer": labeller.digest if labeller else None,
+        "recognizer": labeler.digest if labeler else None,
         "aus": reading.reader.digest if reading else None,
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -304,10 +302,10 @@ def require_motion(
     steps = np.diff(track.times)
     apart = float(np.median(steps)) if len(steps) else 0.0
     if not apart:
-        why = "one frame was analysed, and motion takes two; choose a wider range"
+        why = "one frame was analyzed, and motion takes two; choose a wider range"
     elif (steps > most).mean() >= 0.5:
         why = (
-            f"the analysed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
+            f"the analyzed frames lie {apart:.3g} s apart, and motion is measured over {most:g} s "
             "at most (motion.max_gap_s). Expressions are over in less; give a video of more frames "
             f"per second, or set `motion.max_gap_s` above {apart:.3g}"
         )
@@ -351,7 +349,7 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
         )
     if track.turned:
         notes.append(
-            f"the picture is turned by {track.turned} degrees clockwise; it was analysed upright, "
+            f"the picture is turned by {track.turned} degrees clockwise; it was analyzed upright, "
             "and boxes and landmarks are those of the picture as it came"
         )
     if follow.isdecimal() and analysis.numbers > 1:
@@ -389,7 +387,7 @@ def require_face(analysis: Analysis, settings: Settings, min_coverage: float) ->
     if track.coverage < min_coverage or not track.valid.any():
         least = f"at least {min_coverage:.0%} and one frame are" if min_coverage else "one is"
         raise NoFaceError(
-            f"{name}: {int(track.valid.sum())} of {len(track)} analysed frames hold a usable face "
+            f"{name}: {int(track.valid.sum())} of {len(track)} analyzed frames hold a usable face "
             f"({track.coverage:.0%}), and {least} needed. "
             "Nothing is said about expressions",
             fixes=(

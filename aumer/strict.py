@@ -31,6 +31,14 @@ else:
 T = TypeVar("T")
 Table = dict[str, Any]
 
+#: Keys and values that were written in British English, by what they are now: settings, runs and
+#: weights of before are read as they are.
+_RESPELLED = {
+    "normalisation": "normalization",
+    "quantisation": "quantization",
+    "spot-then-recognise": "spot-then-recognize",
+}
+
 #: ``field(metadata={ALSO: int})`` may be given as an int too; its class makes of it what it is.
 ALSO = "also"
 #: ``field(default=..., metadata={KEEPS: True})``: what a table leaves out stays as in that default.
@@ -193,12 +201,14 @@ def layered(cls: type[T], *layers: Layer) -> T:
         ConfigError: as for `build`; it names the layer whose fault it is.
     """
     values: Table = {}
-    for layer in layers:
+    for i, layer in enumerate(layers):
+        last = i == len(layers) - 1
         require(isinstance(layer.values, Mapping), layer.source, layer.values, "a table")
+        layer = Layer(layer.source, _respelled(layer.values))
         each = (nested({key: value}) for key, value in layer.values.items())
         wrong, source = [fault for one in each for fault in _faults(cls, one, "")], layer.source
         _merge(cls, values, layer.values)
-        if layer is layers[-1]:
+        if last:
             source = source if wrong else layers[0].source
             wrong += _missing(cls, values, "")
         if wrong:
@@ -208,6 +218,19 @@ def layered(cls: type[T], *layers: Layer) -> T:
     except ConfigError as error:
         raise ConfigError(f"{_whose(str(error), layers)}{error}") from error
     return made
+
+
+def _respelled(values: Any) -> Any:
+    if isinstance(values, str):
+        return _RESPELLED.get(values, values)
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        ".".join(_RESPELLED.get(part, part) for part in key.split("."))
+        if isinstance(key, str)
+        else key: _respelled(value)
+        for key, value in values.items()
+    }
 
 
 def _whose(said: str, layers: Sequence[Layer]) -> str:
@@ -223,7 +246,7 @@ def origins(cls: type, *layers: Layer) -> dict[str, str]:
     """Which layer each value of `layered` comes from, by its path; none has what is built in."""
     found: Table = {}
     for layer in layers:
-        _merge(cls, found, _marked(layer.values, layer.source))
+        _merge(cls, found, _marked(_respelled(layer.values), layer.source))
     return paths(found)
 
 

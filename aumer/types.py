@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 #: Of the subject's face.
 Side = Literal["both", "left", "right"]
 SIDES: tuple[Side, ...] = get_args(Side)
-#: What a recogniser's answer comes to: a label; or none, since nothing moves from onset to apex by
+#: What a recognizer's answer comes to: a label; or none, since nothing moves from onset to apex by
 #: more than the face's noise, or since no class is probable enough.
 Outcome = Literal["named", "no expression", "uncertain"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -138,7 +138,7 @@ class Expression:
 
     Attributes:
         score: the spotter's confidence in [0, 1].
-        label, probs: from a recogniser.
+        label, probs: from a recognizer.
         aus: every action unit that an AU reader reads, by number; empty where nothing moves, None
             where nobody read them or no motion of the face was seen.
         peak: height in units of its movement's noise, as `aumer.spotting.noise` defines them;

@@ -30,7 +30,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 #: What a file of another of aumer's formats is for.
 _KNOWN = {
     "aumer-spotnet-1": "it holds a spotting network, which `aumer spot --model` takes",
-    "aumer-recognizer-1": "it holds a recogniser, which `aumer classify --recognizer` and "
+    "aumer-recognizer-1": "it holds a recognizer, which `aumer classify --recognizer` and "
     "`aumer spot --recognizer` take",
     "aumer-checkpoint-1": "it holds the state of a training, which goes on when the same command "
     "is given again",
@@ -192,7 +192,7 @@ def fill(net: nn.Module, found: Mapping[str, Any], complaint: str, remedy: str =
 
     wanted = net.state_dict()
     state = {name: torch.as_tensor(value) for name, value in found.items()}
-    for name in state:  # older files of recognisers give a single number an axis
+    for name in state:  # older files of recognizers give a single number an axis
         if state[name].shape == (1,) and name in wanted and not wanted[name].ndim:
             state[name] = state[name][0]
     # Files older than torch 0.4.1 lack these counters; torch supplies them and never reads them.

@@ -27,7 +27,7 @@ from aumer.recognition.au_graph import (
 )
 from aumer.recognition.au_prior import PairCounts
 from aumer.recognition.calibration import soft_max
-from aumer.recognition.features import cell_means, centred, of_one_size
+from aumer.recognition.features import cell_means, centerd, of_one_size
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.kernel_ridge import RidgeGoals
 from aumer.recognition.svm_cells import SvmCells
@@ -135,7 +135,7 @@ def by_logistic_regression(train: AUClips, test: AUClips, subject: str) -> Read:
     from sklearn.linear_model import LogisticRegression
 
     def features(clips: AUClips) -> Floats:
-        return cell_means(centred(clips.inputs), 7).reshape(len(clips), -1)
+        return cell_means(centerd(clips.inputs), 7).reshape(len(clips), -1)
 
     x, folds = features(train), parts_of(train.subjects)
     shares, limits = np.zeros((len(test), len(AUS))), np.ones(len(AUS))
@@ -194,7 +194,7 @@ def with_prior(subject: str, cost: float, simulated: float) -> Read:
 # -- emotions ---------------------------------------------------------------------------------
 
 #: What is chosen from, within training subjects: how far evidence counts, how often a coded AU is
-#: absent or one more is there, and the weight of the recogniser beside the AUs.
+#: absent or one more is there, and the weight of the recognizer beside the AUs.
 TRUSTS, SLIPS, WEIGHTS = (0.5, 1.0, 2.0), (0.02, 0.1, 0.3), (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

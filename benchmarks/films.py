@@ -77,7 +77,7 @@ def people() -> dict[str, ImageArray | None]:
     return {"astronaut": None, **shared}
 
 
-def labelled_films(
+def labeled_films(
     folder: Path,
     takes: int,
     *,
@@ -130,7 +130,7 @@ def labelled_films(
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    """Rows of `labelled_films` as a table."""
+    """Rows of `labeled_films` as a table."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -28,7 +28,7 @@ def length(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def face_pairs(per_video: int) -> dict[int, list[Pair]]:
-    """Neighbouring frames of the real videos, aligned on crops of each size."""
+    """Neighboring frames of the real videos, aligned on crops of each size."""
     settings = load_settings()
     found: dict[int, list[Pair]] = {size: [] for size in SIZES}
     for path in sorted((test_data() / "videos").iterdir()):

@@ -157,14 +157,14 @@ def clip(name: str, first: int, last: int, person: str) -> Clip:
 
 def bump(where: Clip, roi: int, sigma: float, angle: float) -> Field:
     """A Gaussian of height 1 u round a ROI's landmark."""
-    centre = where.mean[_ROI[roi]]
+    center = where.mean[_ROI[roi]]
     height = np.array([np.cos(angle), np.sin(angle)]) / U
 
     def shift(points: Array) -> Array:
-        square = ((points - centre) ** 2).sum(axis=-1, keepdims=True)
+        square = ((points - center) ** 2).sum(axis=-1, keepdims=True)
         return np.exp(-square / (2 * sigma**2)) * height
 
-    (x0, y0), (x1, y1) = centre - 4 * sigma, centre + 4 * sigma
+    (x0, y0), (x1, y1) = center - 4 * sigma, center + 4 * sigma
     return Field(shift, (x0, y0, x1, y1), shift(where.mean[_ROI]))
 
 
@@ -382,9 +382,9 @@ def lights() -> Mapping[str, Light]:
         "auto-exposure: dips of 10 %": lambda c: _lit(c, dip),
         "flicker, every other frame": lambda c: _lit(c, lambda t, k: (0.9 if k % 2 else 1.0, 0.0)),
         "flicker, bands that roll": lambda c: _lit(c, _bands(c)),
-        "coloured light sweeps, 1 Hz": lambda c: _lit(c, _sweep(c, 1.0)),
-        "coloured light sweeps, 3 Hz": lambda c: _lit(c, _sweep(c, 3.0)),
-        "coloured light jumps (a film)": lambda c: _lit(c, _cuts(c)),
+        "colored light sweeps, 1 Hz": lambda c: _lit(c, _sweep(c, 1.0)),
+        "colored light sweeps, 3 Hz": lambda c: _lit(c, _sweep(c, 3.0)),
+        "colored light jumps (a film)": lambda c: _lit(c, _cuts(c)),
     }
 
 
@@ -413,33 +413,33 @@ def _bands(where: Clip) -> Gain:
 
 
 def _sweep(where: Clip, hz: float) -> Gain:
-    """A soft edge of coloured light, a third of an outer-eye distance wide, crosses the face."""
+    """A soft edge of colored light, a third of an outer-eye distance wide, crosses the face."""
     x = _upright(where) @ (0.9, 0.436)
 
     def gain(t: float, k: int) -> tuple[npt.NDArray[Any], float]:
         number, share = divmod(t * hz, 1.0)
-        colour = np.array(_COLOURS[int(number) % len(_COLOURS)])
+        color = np.array(_COLORS[int(number) % len(_COLORS)])
         edge = 1 / (1 + np.exp((x - (3.0 * share - 1.5)) / 0.08))
-        before = np.array(_COLOURS[int(number - 1) % len(_COLOURS)])
-        return 1 + 0.1 * (edge[..., None] * colour + (1 - edge[..., None]) * before), 0.0
+        before = np.array(_COLORS[int(number - 1) % len(_COLORS)])
+        return 1 + 0.1 * (edge[..., None] * color + (1 - edge[..., None]) * before), 0.0
 
     return gain
 
 
 def _cuts(where: Clip) -> Gain:
-    """The light of a film's pictures, another every .4 s: a colour, stronger on one side."""
+    """The light of a film's pictures, another every .4 s: a color, stronger on one side."""
     points = _upright(where)
 
     def gain(t: float, k: int) -> tuple[npt.NDArray[Any], float]:
         rng = np.random.default_rng([8, int(t / 0.4)])
-        colour, angle = rng.uniform(-1, 1, 3), rng.uniform(0, 2 * np.pi)
+        color, angle = rng.uniform(-1, 1, 3), rng.uniform(0, 2 * np.pi)
         along = np.clip(points @ (np.cos(angle), np.sin(angle)), -1, 1)
-        return 1 + 0.05 * colour * (1 + along)[..., None], 0.0
+        return 1 + 0.05 * color * (1 + along)[..., None], 0.0
 
     return gain
 
 
-_COLOURS = ((-0.2, 0.1, 1.0), (1.0, 0.3, -0.4), (-0.6, -0.6, -0.4), (0.3, 1.0, 0.2), (0, 0, 0))
+_COLORS = ((-0.2, 0.1, 1.0), (1.0, 0.3, -0.4), (-0.6, -0.6, -0.4), (0.3, 1.0, 0.2), (0, 0, 0))
 
 
 # -- simulated -------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Report:
 
 
 def save_picture(figure: Figure, name: str, dpi: int) -> None:
-    """Keep a figure under ``benchmarks/results/``, in 256 colours: a third of the bytes in git."""
+    """Keep a figure under ``benchmarks/results/``, in 256 colors: a third of the bytes in git."""
     from PIL import Image
 
     drawn = io.BytesIO()

@@ -11,9 +11,9 @@ from aumer.types import Features
 from benchmarks.simulated import Spots
 from benchmarks.truth import Truth
 
-_COLOURS = {"micro": "#d55e00", "macro": "#0072b2"}
+_COLORS = {"micro": "#d55e00", "macro": "#0072b2"}
 _GROUPS = {"brows": slice(0, 6), "nose": slice(6, 8), "mouth": slice(8, 12)}
-_GROUP_COLOURS = {"brows": "#0072b2", "nose": "#999999", "mouth": "#d55e00"}
+_GROUP_COLORS = {"brows": "#0072b2", "nose": "#999999", "mouth": "#d55e00"}
 
 
 def score_curves(
@@ -36,11 +36,11 @@ def score_curves(
     for group, nodes in _GROUPS.items():
         size = np.linalg.norm(path[:, nodes], axis=-1).max(axis=1) / features.eye_distance
         shown = np.where(features.valid, size, np.nan)
-        motion.plot(x, shown, label=group, color=_GROUP_COLOURS[group], linewidth=1)
+        motion.plot(x, shown, label=group, color=_GROUP_COLORS[group], linewidth=1)
     motion.set_ylabel("displacement\n(outer-eye distances)")
     rules = spotters["rules"](features)[0]
-    for channel, colour in (("brow", "#0072b2"), ("mouth", "#d55e00")):
-        levels.plot(x, rules.channel(channel), label=f"rules: {channel}", color=colour, linewidth=1)
+    for channel, color in (("brow", "#0072b2"), ("mouth", "#d55e00")):
+        levels.plot(x, rules.channel(channel), label=f"rules: {channel}", color=color, linewidth=1)
     levels.axhline(0.5, color="#999999", linewidth=0.6, linestyle=":")
     scores = spotters["network"](features)[0]
     for axes, kind in ((micro, "micro"), (macro, "macro")):
@@ -49,7 +49,7 @@ def score_curves(
                 x,
                 scores.channel(f"{kind}_{part}"),
                 label=f"network: {kind} {part}",
-                color=_COLOURS[kind],
+                color=_COLORS[kind],
                 linestyle=dash,
                 linewidth=0.8 if part == "action" else 1.1,
                 alpha=0.5 if part == "action" else 1.0,
@@ -63,7 +63,7 @@ def score_curves(
     ]
     for k, (_, found) in enumerate(rows):
         for kind, onset, offset in found:
-            spans.barh(k, offset - onset, left=onset, color=_COLOURS[kind], alpha=0.75, height=0.6)
+            spans.barh(k, offset - onset, left=onset, color=_COLORS[kind], alpha=0.75, height=0.6)
     for region in truth.unsure:
         spans.axvspan(region.onset, region.offset, color="#999999", alpha=0.2, linewidth=0)
     spans.set_yticks(range(len(rows)), [who for who, _ in rows])

@@ -18,7 +18,7 @@ from aumer.simulate.population import Population
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.video import truth as performed
 from aumer.training.samples import truth_intervals
-from aumer.training.videos import LabelledVideo
+from aumer.training.videos import LabeledVideo
 from aumer.types import KINDS, Annotation, Counts, Expression, Features, Scores
 
 Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
@@ -32,7 +32,7 @@ TRAINING = Population(160, 500_000, strength=(0.5, 6.0), rate_per_min=(3.0, 40.0
 FILMS = range(100, 116)
 
 
-def counts(spotted: Iterable[Expression], video: LabelledVideo) -> Counts:
+def counts(spotted: Iterable[Expression], video: LabeledVideo) -> Counts:
     """Kinds must agree."""
     truth, spotted = truth_intervals(video), list(spotted)
     return Counts.total(
@@ -40,11 +40,11 @@ def counts(spotted: Iterable[Expression], video: LabelledVideo) -> Counts:
     )
 
 
-def judged(spot: Spots, videos: Sequence[LabelledVideo]) -> Counts:
+def judged(spot: Spots, videos: Sequence[LabeledVideo]) -> Counts:
     return Counts.total(counts(spot(v.features)[1], v) for v in videos)
 
 
-def films(seeds: Iterable[int], settings: Settings | None = None) -> list[LabelledVideo]:
+def films(seeds: Iterable[int], settings: Settings | None = None) -> list[LabeledVideo]:
     """The demo's films, measured as any video is; a film a subject."""
     settings, made = settings or load_settings(), []
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def films(seeds: Iterable[int], settings: Settings | None = None) -> list[Labell
                 for e in performed(timeline, demo.FPS)
             )
             features = analyse(path, settings).features
-            made.append(LabelledVideo(path.stem, path.stem, features, annotations))
+            made.append(LabeledVideo(path.stem, path.stem, features, annotations))
             print(f"{path.stem}: {len(annotations)} expressions", flush=True)
     return made
 

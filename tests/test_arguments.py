@@ -17,7 +17,7 @@ from aumer.errors import AumerError
 from aumer.evaluation import tables
 from aumer.files import atomic_write
 from aumer.graph.rois import roi_set
-from aumer.recognition import seam
+from aumer.recognition import interface
 from aumer.results.formats import check_suffix
 from aumer.simulate.features import read_features, write_features
 from aumer.spotting import SpotNet
@@ -63,7 +63,7 @@ TAKING: dict[str, Taking] = {
     "SpotNet.load": SpotNet.load,
     "SpotNet.from_preset": SpotNet.from_preset,
     "load_checkpoint": load_checkpoint,
-    "recognizer": seam.load,
+    "recognizer": interface.load,
     "TrainSettings.preset": TrainSettings.preset,
     "TrainSettings.preset overrides": lambda x: TrainSettings.preset("aumer", x),
     "protocol": load_protocol,

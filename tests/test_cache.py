@@ -485,7 +485,7 @@ def test_key_changes_with_whatever_changes_the_features() -> None:
 
 
 def test_key_does_not_change_with_the_spotters_constants() -> None:
-    """Tuning them must not analyse every video again."""
+    """Tuning them must not analyze every video again."""
     for name, value in DEFAULT["rules"].items():
         other = "high" if name == "sensitivity" else value * 0.9
         assert key(overrides={"rules": {name: other}}) == key()

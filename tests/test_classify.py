@@ -22,13 +22,13 @@ from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
 from aumer.motion.analysis import FrameRange, analyse
-from aumer.recognition import seam
+from aumer.recognition import interface
 from aumer.recognition.clips import ClipMaker
-from aumer.recognition.features import ROI_CENTRES
+from aumer.recognition.features import ROI_CENTERS
 from aumer.recognition.frames import Kept, aligned_faces
 from aumer.recognition.graph_kernel import GraphRecognizer
-from aumer.recognition.labeller import UNLIKE, Labeller
-from aumer.recognition.seam import Clips, Floats, Recognizer
+from aumer.recognition.interface import Clips, Floats, Recognizer
+from aumer.recognition.labeler import UNLIKE, Labeler
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings, sequence_inputs
 from aumer.results import Prediction
@@ -48,7 +48,7 @@ ONSET, APEX = round(ONSET_S * FPS), round(APEX_S * FPS)
 
 def at(maps: FloatArray, roi: str) -> Floats:
     """(N, 2): mean motion of 5 x 5 px round a ROI."""
-    x, y = (round(c) for c in ROI_CENTRES[roi])
+    x, y = (round(c) for c in ROI_CENTERS[roi])
     patch = maps[:, max(0, y - 2) : y + 3, max(0, x - 2) : x + 3, :2]
     return np.asarray(patch.mean(axis=(1, 2)), np.float64)
 
@@ -164,13 +164,13 @@ def test_file_folder_and_array_are_one(tmp_path: Path) -> None:
     assert (in_folder.probs, in_folder.apex) == (array.probs, array.apex)
     assert in_folder.clip == "clip"
     in_file = aumer.classify(tmp_path / "clip.avi", model=BySigns())
-    # FFV1 holds YUV: colours are rounded.
+    # FFV1 holds YUV: colors are rounded.
     assert in_file.label == array.label
     assert in_file.probs == pytest.approx(array.probs, abs=0.05)
 
 
 def test_a_fast_video_is_read_at_the_very_frames_asked_for() -> None:
-    """150 fps, analysed at 30: the apex lies between two analysed frames."""
+    """150 fps, analyzed at 30: the apex lies between two analyzed frames."""
     film = frames(SMILE, fps=150)
     fast = aumer.classify(film, model=BySigns(), fps=150, onset=30, apex=77, offset=140)
     slow = classify(SMILE, onset=6, apex=15, offset=28)
@@ -180,7 +180,7 @@ def test_a_fast_video_is_read_at_the_very_frames_asked_for() -> None:
     assert one_off.probs != fast.probs
 
 
-def test_features_for_a_recogniser_that_reads_motion() -> None:
+def test_features_for_a_recognizer_that_reads_motion() -> None:
     motion = aumer.spot(frames(BROWS_UP), fps=FPS).features
     assert motion is not None
     found = aumer.classify(motion, model=ByMotion(), onset=ONSET, apex=APEX)
@@ -301,7 +301,7 @@ def test_spot_and_classify_take_a_device_alike(sequence_weights: Path) -> None:
         said.append(str(caught.value))
     assert said[0] == said[1]
     best = "cuda" if torch.cuda.is_available() else "cpu"
-    recognizer: Any = seam.load(sequence_weights)
+    recognizer: Any = interface.load(sequence_weights)
     assert recognizer.to("auto") and recognizer.device.type == best
 
 
@@ -309,12 +309,12 @@ def test_an_object_that_keeps_no_contract_is_refused() -> None:
     class Duck:
         name, classes = "duck", ("a", "b")
 
-    with pytest.raises(UsageError, match=r"derive from aumer\.recognition\.seam\.Recognizer"):
+    with pytest.raises(UsageError, match=r"derive from aumer\.recognition\.interface\.Recognizer"):
         classify(SMILE, model=Duck())
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no trained recogniser is called 'nope'"):
+    with pytest.raises(WeightsError, match=r"no trained recognizer is called 'nope'"):
         classify(SMILE, model="nope")
     with pytest.raises(WeightsError, match=r"mine\.safetensors"):
         classify(SMILE, model=tmp_path / "mine.safetensors")
@@ -471,7 +471,7 @@ def test_so_are_the_frames_of_a_sequence(
     assert len(passes) == len(others)
 
 
-# -- spot, then recognise --------------------------------------------------------------------------
+# -- spot, then recognize --------------------------------------------------------------------------
 
 
 def performance() -> np.ndarray[Any, Any]:
@@ -479,7 +479,7 @@ def performance() -> np.ndarray[Any, Any]:
     return np.concatenate([frames(SMILE, 0.8), frames(BROWS_UP, 0.8)])
 
 
-def test_spotted_expressions_are_labelled() -> None:
+def test_spotted_expressions_are_labeled() -> None:
     seen: dict[str, Any] = {}
     bare = aumer.spot(performance(), fps=FPS)
     found = aumer.spot(performance(), fps=FPS, recognizer=BySigns(), hook=seen.__setitem__)
@@ -521,7 +521,7 @@ def test_a_camera_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> 
         aumer.classify(0, model=BySigns())
 
 
-def test_spot_then_recognise_is_scored_on_a_simulated_video() -> None:
+def test_spot_then_recognize_is_scored_on_a_simulated_video() -> None:
     """STRS: the video's truth on one side, what `spot` says on the other."""
     truths = [
         rows.Truth(
@@ -540,19 +540,19 @@ def test_spot_then_recognise_is_scored_on_a_simulated_video() -> None:
     assert evaluate_strs(wrong, truths, kind=None).strs == 0
 
 
-# -- the recogniser that ships ---------------------------------------------------------------------
+# -- the recognizer that ships ---------------------------------------------------------------------
 
 
 def shipped() -> str:
-    if not seam.shipped():
-        pytest.skip("no recogniser's weights ship yet")
+    if not interface.shipped():
+        pytest.skip("no recognizer's weights ship yet")
     return "default"
 
 
 @pytest.mark.parametrize(
     ("aus", "label"), [(SMILE, "positive"), (BROWS_UP, "surprise"), (BROWS_DOWN, "negative")]
 )
-def test_the_shipped_recogniser_names_known_action_units(aus: tuple[int, ...], label: str) -> None:
+def test_the_shipped_recognizer_names_known_action_units(aus: tuple[int, ...], label: str) -> None:
     found = classify(aus, model=shipped(), onset=ONSET, apex=APEX)
     assert found.label == label
     assert len(found.digests["recognizer"]) == 64
@@ -606,7 +606,7 @@ def test_predictions_of_before_there_was_doubt_are_read() -> None:
 
 
 def test_an_answer_that_is_not_sure_enough_is_withheld() -> None:
-    """The probabilities stay the recogniser's; the limit itself is sure enough."""
+    """The probabilities stay the recognizer's; the limit itself is sure enough."""
     sure = classify(SMILE)
     most = max(sure.probs.values())
     assert sure.outcome == "named" and 0.34 < most < 1
@@ -665,16 +665,16 @@ def test_a_real_face_at_rest_has_no_expression(shared_data: Callable[[str], Path
 
 
 def test_what_is_unlike_all_training_is_doubted() -> None:
-    """A map of coarse noise, to a recogniser of faces; and one that it compares with is not."""
-    recognizer = seam.load("graph")
+    """A map of coarse noise, to a recognizer of faces; and one that it compares with is not."""
+    recognizer = interface.load("graph")
     assert isinstance(recognizer, GraphRecognizer)
     rng = np.random.default_rng(0)
     coarse = [rng.normal(size=(10, 10, 3)).astype(np.float32) for _ in range(12)]
     maps = [c.repeat(3, axis=0).repeat(3, axis=1)[:28, :28] for c in coarse]
     like = [recognizer.familiarity(one) for one in maps]
     assert max(like) < 0.05 and np.mean([x < 0.01 for x in like]) >= 0.5
-    labeller = Labeller(recognizer, load_settings().motion)
-    assert labeller.judge(maps[int(np.argmin(like))]).doubt == UNLIKE
+    labeler = Labeler(recognizer, load_settings().motion)
+    assert labeler.judge(maps[int(np.argmin(like))]).doubt == UNLIKE
     (member,) = recognizer._members
     shown = (
         recognizer._arrays[f"rows_{member.scale}"] * recognizer._arrays[f"deviation_{member.scale}"]
@@ -685,7 +685,7 @@ def test_what_is_unlike_all_training_is_doubted() -> None:
     assert recognizer.familiarity(known) > 0.5
 
 
-def test_a_labelled_spot_that_does_not_move_keeps_no_label(
+def test_a_labeled_spot_that_does_not_move_keeps_no_label(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     moving = aumer.spot(performance(), fps=FPS, recognizer=BySigns())
@@ -697,14 +697,14 @@ def test_a_labelled_spot_that_does_not_move_keeps_no_label(
     assert any("nothing moves from onset to apex" in note for note in still.notes)
 
 
-def test_the_shipped_recogniser_on_real_smiles(shared_data: Callable[[str], Path]) -> None:
+def test_the_shipped_recognizer_on_real_smiles(shared_data: Callable[[str], Path]) -> None:
     found = aumer.classify(
         shared_data("videos/fex_smile_still.mov"), model=shipped(), onset=63, apex=76, offset=112
     )
     assert found.label == "positive"
 
 
-# -- recognisers of sequences and of motion --------------------------------------------------------
+# -- recognizers of sequences and of motion --------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -724,10 +724,10 @@ def sequence_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(
+def test_a_recognizer_of_sequences_is_given_what_it_learnt_from(
     sequence_weights: Path, passes: list[str]
 ) -> None:
-    model = seam.load(sequence_weights)
+    model = interface.load(sequence_weights)
     assert model.inputs == SequenceSettings(size=48, flow="farneback", margin=4)
     found = classify(SMILE, model=sequence_weights, onset=ONSET, apex=APEX, offset=25)
     assert (found.recognizer, found.onset, found.apex, found.offset) == ("cnn-lstm", 6, APEX, 25)
@@ -741,7 +741,7 @@ def test_a_recogniser_of_sequences_is_given_what_it_learnt_from(
     assert len(found.digests["recognizer"]) == 64
 
 
-def test_spotted_expressions_are_labelled_by_sequences(sequence_weights: Path) -> None:
+def test_spotted_expressions_are_labeled_by_sequences(sequence_weights: Path) -> None:
     found = aumer.spot(performance(), fps=FPS, recognizer=sequence_weights, device="auto")
     assert len(found.expressions) >= 2
     assert all(e.label in ("negative", "positive", "surprise") for e in found.expressions)
@@ -766,7 +766,7 @@ class OfMotion(ByMotion):
         return None
 
 
-def test_a_recogniser_of_motion_alone_names_what_a_video_shows() -> None:
+def test_a_recognizer_of_motion_alone_names_what_a_video_shows() -> None:
     found = classify(BROWS_UP, model=OfMotion(), onset=ONSET, apex=APEX, offset=25)
     assert (found.label, found.attribution, found.flow_map) == ("surprise", {}, None)
     labels = {

@@ -18,8 +18,8 @@ from aumer import registry
 from aumer.cli import main
 from aumer.errors import BackendUnavailable, UsageError, WeightsError
 from aumer.export import TOLERANCE, export
-from aumer.recognition import seam
-from aumer.recognition.seam import Recognizer
+from aumer.recognition import interface
+from aumer.recognition.interface import Recognizer
 from aumer.recognition.ststnet import StstNet, StstNetRecognizer
 from aumer.recognition.systems.system import SequenceSystem
 from aumer.spotting.channels import CHANNELS
@@ -37,7 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def untrained(name: str) -> Recognizer:
-    made: Any = seam.resolve(name)
+    made: Any = interface.resolve(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         if made is StstNetRecognizer:
@@ -51,11 +51,11 @@ def untrained(name: str) -> Recognizer:
 
 
 def is_network(name: str) -> bool:
-    kind = seam.resolve(name)
+    kind = interface.resolve(name)
     return issubclass(kind, (SequenceSystem, StstNetRecognizer))
 
 
-def test_every_recogniser_that_is_a_network_is_tried() -> None:
+def test_every_recognizer_that_is_a_network_is_tried() -> None:
     ours = {name for name in registry.names("recognizer") if is_network(name)}
     assert ours == {*SMALL, "ststnet"}
 
@@ -142,12 +142,12 @@ def test_the_network_itself_is_left_as_it_was(tmp_path: Path) -> None:
     )
 
 
-# -- recognisers -----------------------------------------------------------------------------------
+# -- recognizers -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [*SMALL, "ststnet"])
 @pytest.mark.parametrize("suffix", [".onnx", ".pt"])
-def test_a_recogniser_gives_its_own_probabilities(name: str, suffix: str, tmp_path: Path) -> None:
+def test_a_recognizer_gives_its_own_probabilities(name: str, suffix: str, tmp_path: Path) -> None:
     made = untrained(name)
     path = tmp_path / f"net{suffix}"
     assert export(made, path).made.difference <= TOLERANCE
@@ -181,7 +181,7 @@ def test_fewer_bits_are_told_by_what_they_cost(
     assert 0 < report.made.difference < 0.2
     if suffix == ".safetensors":
         assert report.made.size < (0.6 if precision == "half" else 0.35) * report.original.size
-        assert seam.load(tmp_path / "net.safetensors").classes[0] == "negative"
+        assert interface.load(tmp_path / "net.safetensors").classes[0] == "negative"
 
 
 # -- the command, and what is refused --------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_the_command_prints_the_network_beside_the_file(
         ("net.onnx", "quarter", "precision must be one of"),
         ("net.pt", "int8", "use .onnx or .safetensors"),
         ("net.safetensors", "single", "the file that you have"),
-        ("net.safetensors", "half", "recognisers of sequences"),
+        ("net.safetensors", "half", "recognizers of sequences"),
     ],
 )
 def test_what_cannot_be_written_is_said_before(

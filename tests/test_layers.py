@@ -118,7 +118,11 @@ def test_the_imports_are_seen() -> None:
     """Otherwise nothing here could fail."""
     seen = {(i.importer, i.imported, i.at_import) for i in IMPORTS}
     assert ("aumer.spotting.rules", "aumer.types", True) in seen
-    assert ("aumer.spotting.seam", "aumer.registry", True) in seen  # from aumer import registry
+    assert (
+        "aumer.spotting.interface",
+        "aumer.registry",
+        True,
+    ) in seen  # from aumer import registry
     assert ("aumer", "aumer.pipeline", False) in seen  # under TYPE_CHECKING
     assert any(not i.at_import for i in IMPORTS)
 

@@ -244,7 +244,7 @@ def test_a_gap_without_a_face_is_nan_and_no_expression_crosses_it() -> None:
 
 def test_no_motion_is_not_no_expression() -> None:
     frames = performance()
-    with pytest.raises(NoMotionError, match="one frame was analysed"):
+    with pytest.raises(NoMotionError, match="one frame was analyzed"):
         aumer.spot(frames[:1], fps=30)
     # At 4 frames a second they lie further apart than motion is measured over.
     with pytest.raises(NoMotionError, match=r"0\.25 s apart.*motion\.max_gap_s.*above 0\.25"):
@@ -289,7 +289,7 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
     first = aumer.spot(performance(), fps=30, cache=tmp_path)
 
     def never(*args: object, **kwargs: object) -> None:
-        raise AssertionError("analysed again")
+        raise AssertionError("analyzed again")
 
     monkeypatch.setattr(FaceTracker, "from_settings", never)
     second = aumer.spot(performance(), fps=30, cache=tmp_path)
@@ -300,11 +300,11 @@ def test_a_second_run_reads_the_cache_and_follows_no_face(
     found = aumer.spot(performance(), model="rules", fps=30, cache=tmp_path, settings=strict)
     assert found.expressions == ()
     for changed in ({"motion": {"roi_radius": 6}}, {"face": {"restart_s": 5.0}}):
-        with pytest.raises(AssertionError, match="analysed again"):
+        with pytest.raises(AssertionError, match="analyzed again"):
             aumer.spot(performance(), fps=30, cache=tmp_path, settings=changed)
-    with pytest.raises(AssertionError, match="analysed again"):
+    with pytest.raises(AssertionError, match="analyzed again"):
         aumer.spot(performance(), fps=30, end=2.0, cache=tmp_path)
-    with pytest.raises(AssertionError, match="analysed again"):
+    with pytest.raises(AssertionError, match="analyzed again"):
         aumer.spot(performance()[:-1], fps=30, cache=tmp_path)
 
 

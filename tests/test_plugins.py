@@ -68,7 +68,7 @@ def test_a_file_is_imported_once(plugin: Path) -> None:
     assert "plugged" in registry.names("roi-set")
 
 
-def test_a_module_is_loaded_by_its_name_and_a_file_finds_its_neighbours(tmp_path: Path) -> None:
+def test_a_module_is_loaded_by_its_name_and_a_file_finds_its_neighbors(tmp_path: Path) -> None:
     assert plugins.load("json").__name__ == "json"
     (tmp_path / "helper.py").write_text("ANSWER = 42\n")
     (tmp_path / "mine.py").write_text("from helper import ANSWER\n")

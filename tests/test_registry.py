@@ -14,7 +14,7 @@ from aumer.graph import SHIPPED, AUGraph
 from aumer.graph.rois import RoiSet
 from aumer.registry import names, register, resolve
 
-#: The seams that others may rely on (design.md, section 4).
+#: The interfaces that others may rely on (design.md, section 4).
 KINDS = (
     "flow",
     "detector",
@@ -65,7 +65,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_seam_is_there(kind: str) -> None:
+def test_every_interface_is_there(kind: str) -> None:
     assert list(names(kind)) == sorted(set(names(kind)))
 
 
@@ -169,7 +169,7 @@ def test_nothing_is_guessed_where_nothing_is_near() -> None:
     assert "Did you mean" not in str(caught.value)
 
 
-def test_a_seam_without_parts_says_so() -> None:
+def test_a_kind_without_parts_says_so() -> None:
     registry._parts["dataset"].clear()
     with pytest.raises(UsageError, match="no dataset is called 'casme'; there are none yet"):
         resolve("dataset", "casme")

@@ -69,7 +69,7 @@ def test_interval_is_closed_at_both_ends() -> None:
     assert 5 in Interval(5, 7)
     assert 7 in Interval(5, 7)
     assert 8 not in Interval(5, 7)
-    assert Interval(0, 5).overlap(Interval(5, 9)) == 1  # neighbours that share a frame overlap
+    assert Interval(0, 5).overlap(Interval(5, 9)) == 1  # neighbors that share a frame overlap
     assert Interval(0, 4).overlap(Interval(5, 9)) == 0
     # Half-open arithmetic would say 4/8 or 5/10 for these.
     assert Interval(0, 9).iou(Interval(5, 14)) == pytest.approx(5 / 15)

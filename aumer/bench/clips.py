@@ -13,7 +13,7 @@ from aumer.bench.task import TaskTruth
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
-from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.labeled import LabeledClips
 from aumer.training.clips import ClipReading, Progress, Seen, StoredClips, extract
 from aumer.training.listing import Listing, Unseen
 
@@ -25,7 +25,7 @@ __getattr__ = moved(
 )
 
 #: Clips at hand, or in a cache.
-AnyClips = LabelledClips[Any] | StoredClips
+AnyClips = LabeledClips[Any] | StoredClips
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,12 @@ from aumer.files import TemporaryFolder
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.identity import recorded
-from aumer.spotting import seam
-from aumer.spotting.interface import TrackDecoder
-from aumer.spotting.seam import SpotterModel
+from aumer.spotting import interface
+from aumer.spotting.interface import SpotterModel
+from aumer.spotting.parts import TrackDecoder
 from aumer.strict import plain, presets
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo
+from aumer.training.videos import LabeledVideo
 
 #: Of selection "inner", where a preset keeps no subjects out of the training ones.
 INNER_SHARE, PATIENCE = 0.2, 10
@@ -66,7 +66,7 @@ class Ready:
         return {**about, "rules": self.settings.to_dict()["rules"]}
 
     def fit(
-        self, videos: Sequence[LabelledVideo], seed: int, checkpoint: Path | None, *, every: bool
+        self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
     ) -> Fitted:
         """The spotter itself, whatever the fold."""
         return Fitted(self.spotter, dict(self.spotter.digests))
@@ -116,7 +116,7 @@ class Trainable:
         }
 
     def fit(
-        self, videos: Sequence[LabelledVideo], seed: int, checkpoint: Path | None, *, every: bool
+        self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
     ) -> Fitted:
         """The network of a fold, from its training videos alone.
 
@@ -165,7 +165,7 @@ class Trainable:
         preset = self.prior == FROM_PRESET
         return AUGraph.load(self.settings.net_config().graph if preset else self.prior)
 
-    def _graph(self, videos: Sequence[LabelledVideo]) -> AUGraph:
+    def _graph(self, videos: Sequence[LabeledVideo]) -> AUGraph:
         if self.prior != FROM_TRAINING:
             return self._named(videos[0].features.rois)
         annotations = [a for v in videos for a in v.annotations]
@@ -268,5 +268,5 @@ def find(
             f"no model is called {name!r}; there are {', '.join(choices)}, and files of weights "
             f"(.safetensors) or of training settings (.toml).{did_you_mean(name, choices)}"
         )
-    made = seam.resolve(name, settings)
+    made = interface.resolve(name, settings)
     return Ready(name, made, settings, made.rate)

@@ -80,7 +80,7 @@ class Protocol:
         classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
             2019 are made of the coders' words (`aumer.data.labels`); others are those words.
         models: by name: `NetModel` as a table.
-        recognition: by model, a table of the recogniser's options, of ``inputs`` (how clips are
+        recognition: by model, a table of the recognizer's options, of ``inputs`` (how clips are
             made of frames), ``apex`` (how one is found) and ``apexes`` (coded or found); see
             `aumer.bench.tasks.recognition`.
     """
@@ -124,7 +124,7 @@ class Protocol:
             self.kind != "spotting" or not self.classes,
             "classes",
             list(self.classes),
-            'empty where kind is "spotting"; "spot-then-recognise" names what is spotted',
+            'empty where kind is "spotting"; "spot-then-recognize" names what is spotted',
         )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":

@@ -10,8 +10,8 @@ from aumer import registry
 from aumer.bench.protocol import Protocol
 from aumer.data.megc2019 import NAME
 from aumer.errors import UsageError, did_you_mean
-from aumer.recognition import seam
-from aumer.recognition.seam import Recognizer
+from aumer.recognition import interface
+from aumer.recognition.interface import Recognizer
 
 #: From a seed to an untrained recognizer. It travels to other processes.
 Factory = Callable[[int], Recognizer]
@@ -22,25 +22,25 @@ def recognizers(protocol: Protocol) -> tuple[str, ...]:
     names = registry.names("recognizer")
     if NAME not in protocol.datasets:
         return names
-    return tuple(name for name in names if seam.resolve(name).reads[0] == "flow-map")
+    return tuple(name for name in names if interface.resolve(name).reads[0] == "flow-map")
 
 
 def factory(model: str, options: Mapping[str, Any] | None = None) -> Factory:
-    """The recogniser of a name with options; given the seed where it has one.
+    """The recognizer of a name with options; given the seed where it has one.
 
     Raises:
-        UsageError: no such recogniser, or it has no such option.
+        UsageError: no such recognizer, or it has no such option.
     """
-    known = seam.resolve(model).options
+    known = interface.resolve(model).options
     for option in options or {}:
         if option not in known:
             raise UsageError(
-                f"the recogniser {model!r} has no option {option!r}; it has "
+                f"the recognizer {model!r} has no option {option!r}; it has "
                 f"{', '.join(known) or 'none'}.{did_you_mean(option, known)}"
             )
     return partial(_make, model, dict(options or {}))
 
 
 def _make(model: str, options: Mapping[str, Any], seed: int) -> Recognizer:
-    kind = seam.resolve(model)
+    kind = interface.resolve(model)
     return kind(**options, **({"seed": seed} if "seed" in kind.options else {}))

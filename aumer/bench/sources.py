@@ -21,7 +21,7 @@ from aumer.files import StrPath
 from aumer.simulate.features import code_of, simulate_features
 from aumer.simulate.tables import read_lengths, read_table
 from aumer.simulate.timeline import Timeline, replay
-from aumer.training.videos import LabelledVideo, extract
+from aumer.training.videos import LabeledVideo, extract
 from aumer.types import Annotation, Features, VideoRecord
 
 #: Called with what is being done, how much of it is done, and how much there is.
@@ -41,7 +41,7 @@ class Source(Protocol):
 
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
-    ) -> tuple[LabelledVideo, ...]:
+    ) -> tuple[LabeledVideo, ...]:
         """Their features at ``settings.motion.rate``, in the order of the records."""
         ...
 
@@ -116,10 +116,10 @@ class Videos:
 
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
-    ) -> tuple[LabelledVideo, ...]:
+    ) -> tuple[LabeledVideo, ...]:
         if self._dataset.comes_as == "features":
             return tuple(
-                LabelledVideo(r.subject, r.name, self._dataset.features(r), r.annotations)
+                LabeledVideo(r.subject, r.name, self._dataset.features(r), r.annotations)
                 for r in self._records
             )
         if missing := [f"{r.subject}/{r.name}" for r in self._records if r.path is None]:
@@ -129,7 +129,7 @@ class Videos:
                 "would go uncounted; `aumer data check` lists all faults"
             )
         jobs = [_Extraction(k, r, settings, cache) for k, r in enumerate(self._records)]
-        made: dict[int, LabelledVideo] = {}
+        made: dict[int, LabeledVideo] = {}
         for k, video in workers.run(_extracted, jobs):
             made[k] = video
             if progress:
@@ -145,7 +145,7 @@ class _Extraction:
     cache: StrPath | None
 
 
-def _extracted(job: _Extraction) -> tuple[int, LabelledVideo]:
+def _extracted(job: _Extraction) -> tuple[int, LabeledVideo]:
     # A video without a face is not left out: what is in it counts as missed.
     (video,) = extract([job.record], job.settings, cache=job.cache, min_coverage=0.0)
     return job.number, video
@@ -203,7 +203,7 @@ class Simulated:
 
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
-    ) -> tuple[LabelledVideo, ...]:
+    ) -> tuple[LabeledVideo, ...]:
         made = {}
         rate = settings.motion.rate
         every = simulate_features(
@@ -214,7 +214,7 @@ class Simulated:
             if progress:
                 progress("features", len(made), len(self._timelines))
         return tuple(
-            LabelledVideo(r.subject, r.name, _in_frames(made[r.name], r), r.annotations)
+            LabeledVideo(r.subject, r.name, _in_frames(made[r.name], r), r.annotations)
             for r in self.records()
         )
 

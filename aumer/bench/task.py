@@ -31,7 +31,7 @@ class Options:
     """What may differ between runs of a protocol, besides the model.
 
     Attributes:
-        overrides: keys of the model's training preset, or of the recogniser's options.
+        overrides: keys of the model's training preset, or of the recognizer's options.
         decoder: instead of the protocol's.
         settings: of features, rules, faces and motion; `None` for the default ones.
         cache: folder for what is made of frames; `None` keeps nothing for another run.

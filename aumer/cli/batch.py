@@ -36,7 +36,7 @@ EXIT_CODES = """\
     4  too few frames show a usable face
     5  weights are missing or do not fit
     6  some inputs failed, or all did for different reasons; a table on stderr says why
-  130  interrupted; what was analysed is kept (see --cache) and the same command goes on from there
+  130  interrupted; what was analyzed is kept (see --cache) and the same command goes on from there
   141  whoever read stdout stopped reading
   143  ended by SIGTERM, at once, as by SIGKILL (137): nothing that was written is damaged, and the
        same command goes on as after an interrupt
@@ -193,7 +193,7 @@ class VideoBatch(Generic[F]):
             f"interrupted; {self._done} of {total} videos are done. "
             + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
             + (
-                f"What was analysed is kept in {cache}: the same command"
+                f"What was analyzed is kept in {cache}: the same command"
                 + (" with --overwrite" if self._written and not overwrite else "")
                 + " goes on from there"
                 if cache and not camera

@@ -133,7 +133,7 @@ def _add_more(more: Any) -> None:
     more.add_argument(
         "--strs",
         action="store_true",
-        help="the spot-then-recognise score of the micro-expressions; needs labels",
+        help="the spot-then-recognize score of the micro-expressions; needs labels",
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rules`, `published`
 (AUW-GCN and its decoder), `aumer` (ours), a registered spotter, a network's weights
-(.safetensors), or a file of training settings (.toml); of recognition it is a recogniser's name
+(.safetensors), or a file of training settings (.toml); of recognition it is a recognizer's name
 (`aumer bench list`).
 
 The same command goes on where it was killed (SIGTERM, which batch systems send, ends it at once, as
@@ -162,7 +162,7 @@ def _add_changes(rules: Any) -> None:
     rules.add_argument("--decoder", metavar="NAME", help="aumer, casme-sq or samm-lv (published)")
     add_set(
         rules,
-        "a key of the training preset or the recogniser, such as epochs=10 or "
+        "a key of the training preset or the recognizer, such as epochs=10 or "
         "net_overrides.layer=none, or a setting as `aumer spot` has, such as motion.rate=60",
         others=True,
     )
@@ -242,7 +242,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     workers = Workers(args.workers, args.backend, args.scheduler)
     if wrong := [name for name in task_of(protocol.kind).no_use_for if getattr(args, name)]:
         option = wrong[0].replace("_", "-")
-        raise UsageError(f"--{option} is of spotting; {protocol.name} recognises")
+        raise UsageError(f"--{option} is of spotting; {protocol.name} recognizes")
     result = run(
         protocol,
         roots,

@@ -53,7 +53,7 @@ exit codes:
     2  an option, a setting, a frame or an output cannot be used
     3  a clip cannot be read
     4  no face, or no motion of one, at the onset or the apex
-    5  the recogniser's weights are missing or damaged
+    5  the recognizer's weights are missing or damaged
     6  some clips failed, or all did for different reasons
   130  interrupted
 """

@@ -115,7 +115,7 @@ def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]
 def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     from aumer.bench.protocol import Protocol
     from aumer.bench.protocol import load as load_protocol
-    from aumer.spotting.interface import Architecture
+    from aumer.spotting.parts import Architecture
     from aumer.training.settings import TrainSettings
 
     kind, *names = args.preset

@@ -45,7 +45,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     checking.add_argument(
         "--clips",
         action="store_true",
-        help="of own: a table of labelled clips, which need no kind and no onset",
+        help="of own: a table of labeled clips, which need no kind and no onset",
     )
     checking.add_argument(
         "--policy",

@@ -16,7 +16,7 @@ _EPILOG = """\
 outputs:
   net.onnx          for onnxruntime and others; needs `pip install "aumer[export]"`
   net.pt            TorchScript (single or half)
-  net.safetensors   aumer's own, of a recogniser of sequences in half or int8
+  net.safetensors   aumer's own, of a recognizer of sequences in half or int8
 
 A whole-precision file is written only if its numbers are those of the network within 1e-5. What the
 inputs are, and the columns of the output, stands in the file: `metadata_props` of ONNX, the extra
@@ -50,7 +50,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         default=0,
         metavar="N",
         help="compare on N simulated subjects, too: F1 of a spotting network, agreement of a "
-        "recogniser's labels",
+        "recognizer's labels",
     )
     add("--overwrite", action="store_true", help="replace an existing file")
     parser.set_defaults(run=_run, parser=parser)

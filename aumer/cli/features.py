@@ -236,7 +236,7 @@ class _Outputs:
         """Print the table, if stdout is to have it."""
         if self._targets.data is None or self._targets.data.stream is None:
             return
-        motion = self._labelled(number, measured.motion)
+        motion = self._labeled(number, measured.motion)
         for chunk in motion.csv_chunks(self._unit, header=not self._printed):
             self._console.data(chunk)
         self._printed = True
@@ -269,7 +269,7 @@ class _Outputs:
             motion.save(path, unit=self._unit, overwrite=data.overwrite)
         if data.collected:
             header = not self._table.tell()
-            for chunk in self._labelled(number, motion).csv_chunks(self._unit, header=header):
+            for chunk in self._labeled(number, motion).csv_chunks(self._unit, header=header):
                 self._table.write(chunk.encode())
         return [*paths, *data.collected]
 
@@ -289,6 +289,6 @@ class _Outputs:
             )
         return wanted
 
-    def _labelled(self, number: int, motion: Motion) -> Motion:
+    def _labeled(self, number: int, motion: Motion) -> Motion:
         label = self._labels[number]
         return replace(motion, video=replace(motion.video, name=label)) if label else motion

@@ -43,7 +43,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     show.add_argument("graph", metavar="GRAPH")
     show.add_argument("-o", "--output", metavar="FILE", help="draw it: .png, .pdf or .svg")
     show.add_argument(
-        "--normalisation",
+        "--normalization",
         default="none",
         metavar="NAME",
         help="weights as a network reads them: l1-rows, symmetric or none (raw, the default)",
@@ -152,7 +152,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 
         plot_graph(
             graph,
-            normalisation=args.normalisation,
+            normalization=args.normalization,
             path=args.output,
             overwrite=args.overwrite,
         )
@@ -162,12 +162,12 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         "name": graph.name,
         "digest": graph.digest,
         "ROIs": graph.rois,
-        "normalisation": args.normalisation,
+        "normalization": args.normalization,
         **graph.source,
     }
     width = max(map(len, facts))
     lines = [f"{key:{width}}  {_text(value)}" for key, value in facts.items()]
-    console.data("\n".join([*lines, "", *_edge_lines(graph, args.normalisation, args.all), ""]))
+    console.data("\n".join([*lines, "", *_edge_lines(graph, args.normalization, args.all), ""]))
     return EXIT_OK
 
 
@@ -181,10 +181,10 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _edge_lines(graph: AUGraph, normalisation: str, everything: bool) -> list[str]:
+def _edge_lines(graph: AUGraph, normalization: str, everything: bool) -> list[str]:
     from aumer.graph import AUGraph
 
-    shown = AUGraph(graph.rois, graph.normalised(normalisation))
+    shown = AUGraph(graph.rois, graph.normalized(normalization))
     edges = shown.edges()
     if not shown.directed:
         order = {roi: k for k, roi in enumerate(graph.rois)}

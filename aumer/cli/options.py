@@ -108,7 +108,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_range(parser: argparse.ArgumentParser) -> None:
     """``--start``, ``--end`` and ``--fps``; `check_range` complains of them."""
     add = parser.add_argument
-    add("--start", type=SECONDS, metavar="S", help="analyse from this time on, in seconds")
+    add("--start", type=SECONDS, metavar="S", help="analyze from this time on, in seconds")
     add("--end", type=SECONDS, metavar="S", help="... and before this time")
     add_fps(parser)
 

@@ -369,7 +369,7 @@ class Outputs:
         """Write the files of the input with this number; returns those written."""
         self._tallies.append(VideoTally.of(result))
         if self._plan.collected:
-            self._collect(self._labelled(number, result))
+            self._collect(self._labeled(number, result))
         if number in self._keeps:
             return []
         paths = self._plan.of(number, result.face)
@@ -447,7 +447,7 @@ class Outputs:
         """Print the result, if stdout is to have it."""
         if self._plan.stream is None:
             return
-        result = self._labelled(number, result)
+        result = self._labeled(number, result)
         if self._plan.stream == "json":
             line = json.dumps(result.to_dict(), allow_nan=False, separators=(",", ":"))
             self._console.data(f"{line}\n")
@@ -481,7 +481,7 @@ class Outputs:
             overwrite = self._plan.overwrite or self._plan.resume or not first
             atomic_write(path, "".join(self._table), overwrite=overwrite)
 
-    def _labelled(self, number: int, result: SpotResult) -> SpotResult:
+    def _labeled(self, number: int, result: SpotResult) -> SpotResult:
         label = self._labels[number]
         return replace(result, video=replace(result.video, name=label)) if label else result
 

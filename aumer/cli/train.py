@@ -1,4 +1,4 @@
-"""`aumer train`: weights of a spotting network or a recogniser from annotated videos."""
+"""`aumer train`: weights of a spotting network or a recognizer from annotated videos."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ expressions into recordings of neutral faces, each a subject of its own; [augmen
 each, seconds = 30, rate_per_min = 12, strength = 1, held = 0.2 (share of the micro-expressions that
 begin while a macro-expression is held). Nobody whom the network is tested on may be among them.
 
-A recogniser names the expressions of clips. Any of those that `aumer bench list` prints is trained:
+A recognizer names the expressions of clips. Any of those that `aumer bench list` prints is trained:
 
     output = "runs/names"
     task = "recognition"
@@ -43,9 +43,9 @@ A recogniser names the expressions of clips. Any of those that `aumer bench list
     root = "my_clips"           # of "own": clips beside one table: file, label; if wanted subject,
                                 # onset, apex, offset (frames from 0; or onset_s, ...), kind
     exclude_subjects = ["s07"]  # kept out of everything, to be tested on
-    kinds = ["micro"]           # of expressions (default; of "own" every labelled row)
+    kinds = ["micro"]           # of expressions (default; of "own" every labeled row)
 
-    [options]                   # of the recogniser, as `aumer bench --set` changes them
+    [options]                   # of the recognizer, as `aumer bench --set` changes them
     learning = { epochs = 60 }
     inputs = { size = 96 }
 
@@ -73,8 +73,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "train",
         parents=[common],
-        help="train a spotting network or a recogniser on annotated videos",
-        description="Trains a spotting network, or a recogniser of clips, and prints the path of "
+        help="train a spotting network or a recognizer on annotated videos",
+        description="Trains a spotting network, or a recognizer of clips, and prints the path of "
         "its weights.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         },
     }
     if args.augment_neutral and of_recognizer(args.config, overrides):
-        raise UsageError("--augment-neutral is of spotting networks; this file trains a recogniser")
+        raise UsageError("--augment-neutral is of spotting networks; this file trains a recognizer")
     config = configured(args.config, overrides)
     begun: list[str] = []
 

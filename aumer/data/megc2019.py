@@ -125,14 +125,14 @@ class Megc2019(JoinedDataSet):
         """
         root = Path(root)
         tables, faults = find_tables(root, read_table, table)
-        labelled = tables[0]
+        labeled = tables[0]
         if clips is None:
-            videos, problems = _images(root, labelled)
+            videos, problems = _images(root, labeled)
         else:
             missing = [name for name in SOURCES if name not in clips]
             if missing:
                 raise UsageError(f"clips needs {', '.join(SOURCES)}; {', '.join(missing)} missing")
-            videos, problems = _clips(labelled, clips)
+            videos, problems = _clips(labeled, clips)
         return cls(root, videos, DataReport(tables, (*faults, *problems)))
 
     def images(self) -> ImageArray:

@@ -29,7 +29,7 @@ _log = logging.getLogger("aumer")
 
 NAME = "own"
 _TIMES = ("onset", "apex", "offset")
-#: What a row of a labelled clip need not say, and what it is where no column says its kind.
+#: What a row of a labeled clip need not say, and what it is where no column says its kind.
 _ENDS: tuple[str, ...] = ("onset", "offset")
 _CLIP: Kind = "micro"
 #: A row's video, as the data set calls it.
@@ -56,7 +56,7 @@ class Own(JoinedDataSet):
     - if wanted, ``subject`` (else each video is its own), ``fps`` (needed for a folder of images),
       ``n_frames``, ``au`` and ``label`` (or ``emotion``), the expression's class.
 
-    A table of labelled clips, from which recognisers learn, needs no more than ``file`` and
+    A table of labeled clips, from which recognizers learn, needs no more than ``file`` and
     ``label``; see `from_root`.
 
     What ``aumer spot`` and ``aumer simulate`` write is such a table. Without one, coders'
@@ -81,7 +81,7 @@ class Own(JoinedDataSet):
             table: the table; looked for below the root if not given. Or a file of annotations
                 (.annotations, .eaf, ...), or a pattern of several below the root, such as
                 ``*.anna.annotations``.
-            clips: take a table of labelled clips, too: without a column ``kind`` each of its rows
+            clips: take a table of labeled clips, too: without a column ``kind`` each of its rows
                 is a micro-expression, and one without an onset begins with its video's first frame,
                 one without offset and apex ends with the last.
 
@@ -95,7 +95,7 @@ class Own(JoinedDataSet):
         if coded := _annotation_files(root, table):
             read, faults = _of_files(root, coded, media)
         else:
-            path, faults = find_table(root, _labelled if clips else _listed, table)
+            path, faults = find_table(root, _labeled if clips else _listed, table)
             read = _read(path, clips=clips)
         read.tell()
         names: dict[str, str] = {}
@@ -234,8 +234,8 @@ def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) ->
     return intervals.named_like(name, media) or intervals.named_like(Path(name).name, media) or name
 
 
-def _labelled(path: Path) -> None:
-    """The same of a table of labelled clips."""
+def _labeled(path: Path) -> None:
+    """The same of a table of labeled clips."""
     intervals.check_columns(path, optional=_ENDS, unnamed_kind=_CLIP)
 
 

@@ -327,7 +327,7 @@ EVALUATORS: dict[str, Legacy] = {
         Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
         Legacy(
             "strs-official",
-            "MEGC 2024/2025, the organisers' script",
+            "MEGC 2024/2025, the organizers' script",
             ">=",
             "closed",
             "unmatchable",
@@ -478,7 +478,7 @@ def _by_length(frames: int) -> Kind:
 
 @dataclass(frozen=True)
 class OfficialStrs:
-    """What the organisers' script prints. Its "UAR" is the mean of precisions."""
+    """What the organizers' script prints. Its "UAR" is the mean of precisions."""
 
     spotting: Tally
     strs: float
@@ -497,7 +497,7 @@ def strs_official(
     *,
     kind: Kind = "micro",
 ) -> OfficialStrs:
-    """The spot-then-recognise score as the organisers' script counts it.
+    """The spot-then-recognize score as the organizers' script counts it.
 
     F1 of recognition is the harmonic mean of mean precision and mean recall over the emotions of
     all truths. An emotion scores 0 where all or none of the spotted pairs have it on both sides:
@@ -512,7 +512,7 @@ def strs_official(
     for row in rows:
         if row.kind == kind and not row.label:
             raise UsageError(
-                f"an expression of video {row.video!r} has no label; the spot-then-recognise score "
+                f"an expression of video {row.video!r} has no label; the spot-then-recognize score "
                 "needs a column label on both sides"
             )
     emotions = sorted({t.label for t in truths if t.kind == kind})

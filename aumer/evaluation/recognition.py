@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Recognised:
+class Recognized:
     """One clip: whose it is, its class, and the class that was predicted for it.
 
     Attributes:
@@ -74,7 +74,7 @@ def mean_precision_of(confusion: IntArray) -> Floats:
 
 
 def accuracy_of(confusion: IntArray) -> Floats:
-    """(N, C, C) -> (N,) share of clips that were recognised."""
+    """(N, C, C) -> (N,) share of clips that were recognized."""
     return _shares(_diagonal(confusion).sum(1), confusion.sum((1, 2)))
 
 
@@ -121,7 +121,7 @@ class RecognitionReport:
 
     @property
     def accuracy(self) -> float:
-        """Share of clips that were recognised."""
+        """Share of clips that were recognized."""
         return self._score("accuracy")
 
     @property
@@ -220,7 +220,7 @@ class RecognitionReport:
 
 
 def evaluate_recognition(
-    rows: Iterable[Recognised],
+    rows: Iterable[Recognized],
     *,
     classes: Sequence[str] | None = None,
     subjects: Sequence[str] | None = None,
@@ -237,7 +237,7 @@ def evaluate_recognition(
     """
     rows = list(rows)
     if not rows:
-        raise UsageError("there is nothing to score: no clip was recognised")
+        raise UsageError("there is nothing to score: no clip was recognized")
     times = Counter((row.subject, row.clip) for row in rows if row.clip)
     for (subject, clip), n in times.items():
         if n > 1:

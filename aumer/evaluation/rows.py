@@ -121,7 +121,7 @@ def rows_of(records: Iterable[VideoRecord]) -> tuple[list[Video], list[Truth]]:
 
 @dataclass(frozen=True)
 class SpottingSettings:
-    """The rules of a comparison. The organisers fixed `iou` alone; so all are printed.
+    """The rules of a comparison. The organizers fixed `iou` alone; so all are printed.
 
     Attributes:
         iou: the overlap that makes a hit.

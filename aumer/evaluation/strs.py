@@ -1,4 +1,4 @@
-"""Spot-then-recognise score, MEGC 2024/2025: F1 of spotting x F1 of recognition.
+"""Spot-then-recognize score, MEGC 2024/2025: F1 of spotting x F1 of recognition.
 
 Recognition is scored on the true positives of spotting only: what was not spotted is a miss of the
 first factor already. F1 of recognition is UF1 over the classes that were spotted. The official
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aumer.errors import UsageError
-from aumer.evaluation.recognition import Recognised, RecognitionReport, evaluate_recognition
+from aumer.evaluation.recognition import RecognitionReport, Recognized, evaluate_recognition
 from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import SpottingReport, evaluate
 from aumer.types import Kind
@@ -92,9 +92,9 @@ def evaluate_strs(
             if not row.label:
                 raise UsageError(
                     f"the {what} of frame {row.onset} in video {row.video!r} has no label; the "
-                    "spot-then-recognise score needs a column label on both sides"
+                    "spot-then-recognize score needs a column label on both sides"
                 )
         if classes is None or t.label in classes:
-            rows.append(Recognised(t.subject, t.label, p.label))
+            rows.append(Recognized(t.subject, t.label, p.label))
     recognition = evaluate_recognition(rows, classes=classes) if rows else None
     return StrsReport(report, recognition, kind)

@@ -6,7 +6,7 @@ what the face moves. What that leaves to do is to know when the picture no longe
 
 - Every frame is first put on the references' crop by the points that no expression moves, so that
   Lucas-Kanade sees only what is left: with a turned or grown crop it would answer for the middle of
-  the window's texture, not for its centre.
+  the window's texture, not for its center.
 - Points go in groups (a brow, an eye's lids, a lip ...). Each group has a reference: a crop, and
   where in it the points are. While the reference fits, errors do not add up, however long that is.
 - Where it does not fit, the frame before becomes the reference; where that does not fit either (a

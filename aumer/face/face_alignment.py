@@ -21,7 +21,7 @@ _MAX_CROP = 4.0
 class FaceAlignmentLandmarker(Landmarker):
     """2D FAN-4. Interface: `aumer.face.interface.Landmarker`. Keeps no state between frames.
 
-    **Box.** FAN sees a square 2.05 times as wide as the box (the mean of its sides), its centre
+    **Box.** FAN sees a square 2.05 times as wide as the box (the mean of its sides), its center
     12 % of the box's height above the box's. The authors' own evaluation builds this square from
     the extent of the 68 points, brows to chin, which is the box the face tracker hands over from
     one frame to the next; so boxes are used as they come. A detector's box on a first frame (from
@@ -97,13 +97,13 @@ class FaceAlignmentLandmarker(Landmarker):
             scale * utils.SCALE_FACTOR > _MAX_CROP * max(image.shape[:2])
         ):
             return None
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - utils.CENTER_Y_OFFSET * height])
+        center = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - utils.CENTER_Y_OFFSET * height])
         res = utils.CROP_RESOLUTION
         # `crop` computes these corners in the same way: whole pixels, the second one excluded.
-        first, last = (utils.transform([p, p], centre, scale, res, True).numpy() for p in (1, res))
+        first, last = (utils.transform([p, p], center, scale, res, True).numpy() for p in (1, res))
         if (last < 1).any() or (first >= image.shape[1::-1]).any():
             return None
-        heatmaps = self._heatmaps(utils.crop(image, centre, scale, res))
+        heatmaps = self._heatmaps(utils.crop(image, center, scale, res))
         if not heatmaps.max(axis=(1, 2)).mean() >= self._min_score:
             return None
         cells = _peaks(heatmaps) / np.float32(utils.HEATMAP_RESOLUTION)
@@ -127,10 +127,10 @@ class FaceAlignmentLandmarker(Landmarker):
 
 
 def _peaks(heatmaps: FloatArray) -> FloatArray:
-    """(K, H, W) float32 -> (K, 2) float32 x, y of the peaks in cells; a cell's centre is at .5.
+    """(K, H, W) float32 -> (K, 2) float32 x, y of the peaks in cells; a cell's center is at .5.
 
-    The peak is that of the parabola through the highest cell and its two neighbours, along x and y
-    each; at the edge it is the cell's centre.
+    The peak is that of the parabola through the highest cell and its two neighbors, along x and y
+    each; at the edge it is the cell's center.
     """
     count, height, width = heatmaps.shape
     y, x = np.divmod(heatmaps.reshape(count, -1).argmax(axis=1), width)

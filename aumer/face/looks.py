@@ -27,8 +27,8 @@ _MADE_UP = 0.03
 def is_usable(landmarks: FloatArray, shape: tuple[int, ...], min_eye_distance: float) -> bool:
     """Whether a face lies in a picture of that shape, is large enough and not turned too far."""
     right, left = landmarks[list(EYES)].astype(np.float64)
-    centre = landmarks.mean(axis=0)
-    if not ((centre >= 0).all() and centre[0] < shape[1] and centre[1] < shape[0]):
+    center = landmarks.mean(axis=0)
+    if not ((center >= 0).all() and center[0] < shape[1] and center[1] < shape[0]):
         return False
     wide = float(np.hypot(*(left - right))) >= min_eye_distance
     return wide and turned_aside(landmarks) <= _ASIDE

@@ -94,12 +94,12 @@ class _BlazeFace:
     ) -> None:
         self._network = _Network(name, outputs)
         self._size = size
-        centres = []
+        centers = []
         for stride, count in anchors:
             cells = (np.arange(size // stride) + 0.5) * stride
             grid = np.stack(np.meshgrid(cells, cells), axis=-1).reshape(-1, 2)
-            centres.append(np.repeat(grid, count, axis=0))
-        self._anchors = np.concatenate(centres)
+            centers.append(np.repeat(grid, count, axis=0))
+        self._anchors = np.concatenate(centers)
 
     def __call__(self, image: ImageArray, threshold: float) -> FloatArray:
         """(H, W, 3) uint8 RGB -> (N, 5) float32: boxes in px of the image, and their scores."""
@@ -118,9 +118,9 @@ class _BlazeFace:
         scores, raw = self._network.run(_blob(square, 2.0, -1.0))
         scores = 1 / (1 + np.exp(-scores.astype(np.float64).clip(-80, 80)))
         good = scores >= threshold
-        centre = raw[good, 0:2] + self._anchors[good]
+        center = raw[good, 0:2] + self._anchors[good]
         half = np.abs(raw[good, 2:4]) / 2
-        corners = np.concatenate([centre - half, centre + half], axis=1)
+        corners = np.concatenate([center - half, center + half], axis=1)
         corners = (corners - (left, top, left, top)) * np.tile(
             (width / shown.shape[1], height / shown.shape[0]), 2
         )

@@ -1,7 +1,7 @@
 """Faces followed through a video: which one, as long as it is seen, and never another in its name.
 
 Identity is geometric. A face is the one that was there in the frame before, or the one that is
-where it was going; nobody is recognised by looks. So a person who leaves the picture and comes back
+where it was going; nobody is recognized by looks. So a person who leaves the picture and comes back
 elsewhere is a new face, unless only one is followed and nobody else can be meant.
 
 The others are known, too, by their boxes alone: who passes in front of a face is told from it by

@@ -7,7 +7,7 @@ IJCV 2004: gradients and normal equations belong to the first picture and are ma
 many pictures the window is looked for in. Light that changes by a gain and an offset in the window
 does not move it: both are projected out of the gradients ("project out", ibidem, part 3).
 
-Nothing pulls a window towards its neighbours or towards zero, so no share of a movement is lost.
+Nothing pulls a window towards its neighbors or towards zero, so no share of a movement is lost.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ The method is Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-
 DAGM 2007, with the numerical scheme of Sanchez, Meinhardt-Llopis and Facciolo, "TV-L1 Optical Flow
 Estimation", IPOL 2013 (equation numbers below are theirs in meaning: V is the thresholding step, U
 the primal and P the dual one). Of images I0, I1 with grey values in [0, 255] it finds the flow u
-that minimises the sum over pixels of
+that minimizes the sum over pixels of
 
     |grad u1| + |grad u2| + lambda |I1(x + u) - I0(x)|.
 
-I1(x + u) is linearised round the present u (a *warp*), and the two terms are coupled through an
+I1(x + u) is linearized round the present u (a *warp*), and the two terms are coupled through an
 auxiliary v by (u - v)^2 / (2 theta), after which v has a closed form at each pixel and u follows
 from the dual variables p by gradient steps.
 
@@ -24,7 +24,7 @@ Where the time goes, and what is done about it:
 - An iteration is two sweeps over ten planes, V with U and P, without a branch: thresholding is a
   clamp, planes have a rim of one pixel, and the two divisions of P share one. At 128 x 128 px the
   planes stay in the second-level cache.
-- The warp's 4 x 4 taps start at any pixel, which no vector unit likes. Neighbours move alike, so
+- The warp's 4 x 4 taps start at any pixel, which no vector unit likes. Neighbors move alike, so
   for a stretch of a row whose motion spans less than two pixels the taps of all its pixels lie in
   one 5 x 5 window, and the weights outside a pixel's own taps are 0.
 - Of a face only the part round its ROIs is asked for (`Tvl1.within`): the flow of every level is
@@ -320,7 +320,7 @@ def _solve_level(
     columns = np.empty((5, w + 4), np.float32)
     data = np.zeros((4, h + 2, w + 2), np.float32)
     for _ in range(WARPS):
-        _linearise(moving, still, u, data, top, left)
+        _linearize(moving, still, u, data, top, left)
         change = np.float32(np.inf)
         for _ in range(OUTER_ITERATIONS):
             _median5(u[0], spare[0], columns)
@@ -467,7 +467,7 @@ def _with_gradient(image: FloatArray) -> FloatArray:
 
 
 @compiled
-def _linearise(
+def _linearize(
     moving: FloatArray, still: FloatArray, u: FloatArray, data: FloatArray, top: int, left: int
 ) -> None:
     """I1(x + u) to first order round the present u, in a box that begins at pixel (top, left).

@@ -2,7 +2,7 @@
 
 Equations, constants and choices are those of `aumer.flow.tvl1`, whose result this gives up to
 rounding, on any device. Pairs of a batch stop one by one, where `aumer.flow.tvl1` would stop: what
-has converged is kept as it is while the others go on, so no pair's flow depends on its neighbours.
+has converged is kept as it is while the others go on, so no pair's flow depends on its neighbors.
 Whether all have stopped is asked only now and then, because the question makes a GPU wait for the
 answer.
 """
@@ -215,7 +215,7 @@ def _solve_level(
     moving = _with_gradient(following)
     p = u.new_zeros((n, 4, h, w))  # p11, p12, p21, p22
     for _ in range(WARPS):
-        data = _linearise(moving, still, u, top, left)
+        data = _linearize(moving, still, u, top, left)
         active = torch.ones(n, dtype=torch.bool, device=u.device)
         for _ in range(OUTER_ITERATIONS):
             u = torch.where(active[:, None, None, None], _median5(u), u)
@@ -232,7 +232,7 @@ def _solve_level(
 
 
 def _step(u: Tensor, p: Tensor, data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Steps V, U and P once: u (N, 2, h, w), p (N, 4, h, w), data of `_linearise`."""
+    """Steps V, U and P once: u (N, 2, h, w), p (N, 4, h, w), data of `_linearize`."""
     gradient, rho, inverse = data[:, :2], data[:, 2:3], data[:, 3:]
     residual = rho + (gradient * u).sum(1, keepdim=True)
     d = (-residual * inverse).clamp(-LAMBDA * THETA, LAMBDA * THETA)
@@ -261,7 +261,7 @@ def _with_gradient(image: Tensor) -> Tensor:
     return torch.stack([image, gx, gy], 1)
 
 
-def _linearise(moving: Tensor, still: Tensor, u: Tensor, top: int, left: int) -> Tensor:
+def _linearize(moving: Tensor, still: Tensor, u: Tensor, top: int, left: int) -> Tensor:
     """gx, gy, the part of rho that u has no share in, and 1 / |g|^2: (N, 4, h, w).
 
     `moving` is the whole image, `still` and `u` its box that begins at (top, left).

@@ -14,7 +14,7 @@ from typing import Literal
 from aumer.errors import UsageError, did_you_mean
 from aumer.types import Annotation, Side
 
-#: Action unit, action descriptor, gaze, head, visibility of a part of the face, gross behaviour.
+#: Action unit, action descriptor, gaze, head, visibility of a part of the face, gross behavior.
 CodeKind = Literal["AU", "AD", "eye", "head", "visibility", "gross"]
 
 _CODES: dict[CodeKind, tuple[int, ...]] = {

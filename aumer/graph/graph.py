@@ -1,7 +1,7 @@
 """Graphs over facial ROIs, weighted by how action units (AUs) occur together. numpy only.
 
-`AUGraph` is a value: names of the nodes and raw weights. How a network normalises the weights is
-the network's choice, made by name (`NORMALISATIONS`).
+`AUGraph` is a value: names of the nodes and raw weights. How a network normalizes the weights is
+the network's choice, made by name (`NORMALIZATIONS`).
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ WEIGHTINGS = {
 
 
 def _l1_rows(a: Matrix) -> Matrix:
-    normalised: Matrix = a / (a.sum(axis=1, keepdims=True) + 1e-6)
-    return normalised
+    normalized: Matrix = a / (a.sum(axis=1, keepdims=True) + 1e-6)
+    return normalized
 
 
 def _symmetric(a: Matrix) -> Matrix:
     looped = a + np.eye(len(a))
     rows, columns = looped.sum(axis=1), looped.sum(axis=0)
-    normalised: Matrix = looped / np.sqrt(rows[:, None] * columns)
-    return normalised
+    normalized: Matrix = looped / np.sqrt(rows[:, None] * columns)
+    return normalized
 
 
 def _none(a: Matrix) -> Matrix:
@@ -78,7 +78,7 @@ def _none(a: Matrix) -> Matrix:
 #: - ``symmetric``: D^-1/2 (A + I) D^-1/2, D the sums of A + I (Kipf and Welling, ICLR 2017). Of a
 #:   directed graph the left D is of the rows and the right one of the columns.
 #: - ``none``: A.
-NORMALISATIONS: dict[str, Callable[[Matrix], Matrix]] = {
+NORMALIZATIONS: dict[str, Callable[[Matrix], Matrix]] = {
     "l1-rows": _l1_rows,
     "symmetric": _symmetric,
     "none": _none,
@@ -150,18 +150,18 @@ class AUGraph:
         known.update(self.weights.astype("<f8").tobytes())
         return known.hexdigest()
 
-    def normalised(self, kind: str = "l1-rows") -> Matrix:
-        """The (R, R) float64 propagation matrix, by a name of `NORMALISATIONS`.
+    def normalized(self, kind: str = "l1-rows") -> Matrix:
+        """The (R, R) float64 propagation matrix, by a name of `NORMALIZATIONS`.
 
         Raises:
-            UsageError: there is no such normalisation.
+            UsageError: there is no such normalization.
         """
-        if kind not in NORMALISATIONS:
+        if kind not in NORMALIZATIONS:
             raise UsageError(
-                f"no normalisation is called {kind!r}; there are {', '.join(NORMALISATIONS)}."
-                + did_you_mean(kind, NORMALISATIONS)
+                f"no normalization is called {kind!r}; there are {', '.join(NORMALIZATIONS)}."
+                + did_you_mean(kind, NORMALIZATIONS)
             )
-        return NORMALISATIONS[kind](self.weights)
+        return NORMALIZATIONS[kind](self.weights)
 
     def edges(self) -> dict[tuple[str, str], float]:
         """Weight by (from, to) for every weight that is not 0, both directions, self-loops too."""

@@ -18,7 +18,7 @@ _FORMAT = ArrayFormat(
     "aumer-checkpoint-1",
     "the checkpoint of a training",
     "another file, or delete it to begin anew",
-    # Of spotting networks and of recognisers, whose checkpoints were two things once.
+    # Of spotting networks and of recognizers, whose checkpoints were two things once.
     earlier=("aumer-training-1", "aumer-learning-1"),
 )
 _GENERATOR = "generator"
@@ -75,7 +75,7 @@ def load_state(path: StrPath) -> State:
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             # Spelled so in runs that an earlier aumer began and this one goes on with.
-            if name.startswith(("optimizer.", "optimiser.")):
+            if name.startswith(("optimizer.", "optimizer.")):
                 _, number, key = name.split(".")
                 slots.setdefault(int(number), {})[key] = value
         return State(

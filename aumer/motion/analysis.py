@@ -1,7 +1,7 @@
 """The streaming stage: a video in, `FaceTrack` and `Features` out, one chunk after another.
 
 Frames are decoded in one thread, faces are followed in the caller's, and motion is measured in a
-pool, so no stage waits for another. A chunk is a stretch of analysed frames that ends on the frame
+pool, so no stage waits for another. A chunk is a stretch of analyzed frames that ends on the frame
 the next one begins with. What the next one must know of it (who is where) is kept with it and read
 back, whether the run was interrupted there or not: so a cached chunk is as good as a computed one,
 bit for bit.
@@ -87,14 +87,14 @@ class Analysis:
 
 
 class Watch(Protocol):
-    """Sees frames go by while they are analysed, so that nobody must decode them again."""
+    """Sees frames go by while they are analyzed, so that nobody must decode them again."""
 
     def wants(self, index: int) -> bool:
-        """Whether to be shown that frame, analysed or not. Called ahead, in another thread."""
+        """Whether to be shown that frame, analyzed or not. Called ahead, in another thread."""
         ...
 
     def see(self, frame: Frame, landmarks: FloatArray | None) -> None:
-        """Take the next frame that is analysed or wanted.
+        """Take the next frame that is analyzed or wanted.
 
         Args:
             landmarks: (68, 2) px of the face that is followed; `None` where it is not seen, or no
@@ -233,7 +233,7 @@ def analyse_all(
     done = cache.chunks()
     skip = done * per_chunk
     motions = Motions(settings.motion)  # or complain now, not once motion is measured
-    looked: set[int] = set()  # frames that are analysed; the others are kept for the watch
+    looked: set[int] = set()  # frames that are analyzed; the others are kept for the watch
 
     def keep(index: int, time_s: float) -> bool:
         asked = frames is not None and lead.asks(index, time_s)
@@ -399,7 +399,7 @@ class _Lead:
         self._over = -1
 
     def asks(self, index: int, time_s: float) -> bool:
-        """Whether a frame must be decoded that may not be analysed: to be held, or as the end."""
+        """Whether a frame must be decoded that may not be analyzed: to be held, or as the end."""
         if index < self._frames.first:
             return True
         if time_s >= self._end - _SAME_TIME_S and self._over < 0:
@@ -459,7 +459,7 @@ class _Stretch:
 
 
 class _Chunk:
-    """Collects the analysed frames of one chunk; motion is measured while the next are tracked."""
+    """Collects the analyzed frames of one chunk; motion is measured while the next are tracked."""
 
     def __init__(self, pool: Executor, motions: Motions, settings: Settings) -> None:
         self._pool, self._motions, self._settings = pool, motions, settings

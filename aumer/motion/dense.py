@@ -97,8 +97,8 @@ def roi_motions(
         if still is None:
             found.append(None)
             continue
-        centres = np.rint(following.landmarks[landmarks]).astype(np.int64)
-        windows = mdmo.boxes(still, centres - radius, centres + radius)
+        centers = np.rint(following.landmarks[landmarks]).astype(np.int64)
+        windows = mdmo.boxes(still, centers - radius, centers + radius)
         found.append(mdmo.main_direction_mean(*windows, mdmo.ROI_BINS))
     return found
 
@@ -134,9 +134,9 @@ def _fields(
 def _needs_region_only(face: AlignedFace, settings: MotionSettings) -> bool:
     left, top, right, bottom = flow_region(settings)
     margin = settings.roi_radius + round(_LEAST_MARGIN * settings.crop)
-    centres = np.rint(face.landmarks[list(roi_set(settings.rois).landmarks)])
-    low = np.maximum(centres.min(axis=0) - margin, 0)
-    high = np.minimum(centres.max(axis=0) + margin + 1, settings.crop)
+    centers = np.rint(face.landmarks[list(roi_set(settings.rois).landmarks)])
+    low = np.maximum(centers.min(axis=0) - margin, 0)
+    high = np.minimum(centers.max(axis=0) + margin + 1, settings.crop)
     return bool((low >= (left, top)).all() and (high <= (right, bottom)).all())
 
 

@@ -200,7 +200,7 @@ class WindowMotion:
 
 
 def _backs(rate: float) -> tuple[int, ...]:
-    """How many frames back each frame is measured against, at so many analysed frames a second."""
+    """How many frames back each frame is measured against, at so many analyzed frames a second."""
     return tuple(sorted({max(1, round(s * rate)) for s in _BACK_S}))
 
 

@@ -1,8 +1,8 @@
 """Which action units act from onset to apex: what an AU reader takes, says, and keeps in a file.
 
-An AU reader stands beside the recognisers (`aumer.recognition.seam`): it reads the same flow maps,
-and says of each action unit (AU) how probable it is that it acts, and on which side of the face
-where that can be told.
+An AU reader stands beside the recognizers (`aumer.recognition.interface`): it reads the same
+flow maps, and says of each action unit (AU) how probable it is that it acts, and on which side of
+the face where that can be told.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from aumer.foreign import foreign
 from aumer.graph import au
 from aumer.process import use_threads
 from aumer.recognition.clips import ClipMaker, Keeper
-from aumer.recognition.labeller import at_rest
+from aumer.recognition.interface import as_inputs
+from aumer.recognition.labeler import at_rest
 from aumer.recognition.place import BY_LANDMARKS, Floats, Place
-from aumer.recognition.seam import as_inputs
 from aumer.types import SIDES, ActingUnit, BoolArray, FaceTrack, Features, FloatArray, Moment, Side
 from aumer.video import Source
 
@@ -50,8 +50,8 @@ class AUClips:
     """Flow maps of which coders say which AUs act.
 
     Shapes:
-        inputs (N, 28, 28, 3) float32, as `aumer.recognition.seam.Clips`; acted (N, K) bool; sides
-        (N, K) int64: `BOTH`, `LEFT` or `RIGHT`, the subject's; `BOTH` where it does not act.
+        inputs (N, 28, 28, 3) float32, as `aumer.recognition.interface.Clips`; acted (N, K) bool;
+        sides (N, K) int64: `BOTH`, `LEFT` or `RIGHT`, the subject's; `BOTH` where it does not act.
 
     Attributes:
         aus: numbers of the AUs, in the order of the columns.
@@ -175,7 +175,7 @@ class AUReader(ABC):
         """(N, 28, 28, 3) maps -> (N, K) float64: how probable it is that each AU acts.
 
         Args:
-            sources: as `aumer.recognition.seam.Recognizer.predict_proba`.
+            sources: as `aumer.recognition.interface.Recognizer.predict_proba`.
         """
 
     @abstractmethod
@@ -360,7 +360,7 @@ class ActionUnits:
     """The stage that reads AUs off moments of videos.
 
     Args:
-        rules: what moves less than they ask for (`aumer.recognition.labeller.at_rest`) does not
+        rules: what moves less than they ask for (`aumer.recognition.labeler.at_rest`) does not
             move, and no AU acts in it; by default everything moves.
 
     Raises:

@@ -185,7 +185,7 @@ def flow_peak(features: Features, onset: int, offset: int) -> int:
     drift = path - np.linspace(0, 1, len(path))[:, None, None] * path[-1]
     back = _comes_back(path, drift, _BACK)
     height = np.pad(_distance(drift if back else path).max(axis=1) ** 2, 1, mode="edge")
-    # A row's noise moves the maximum of a plateau; its neighbours know better.
+    # A row's noise moves the maximum of a plateau; its neighbors know better.
     smooth = height[:-2] + 2 * height[1:-1] + height[2:]
     peak = 1 + int(smooth[1:].argmax())
     return int(np.clip(features.frames[rows[peak]], onset + 1, offset))
@@ -400,7 +400,7 @@ def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
     side = (p[_MOUTH_L, 0] - p[_MOUTH_R, 0]) / 2
     half = side / 2
     brows = (p[_BROW_R] + p[_BROW_L]) / 2
-    centres = np.array(
+    centers = np.array(
         [
             p[_MOUTH_R],
             p[_MOUTH_L],
@@ -414,7 +414,7 @@ def difference_cells(landmarks: FloatArray, shape: tuple[int, ...]) -> IntArray:
             brows + np.array([side, 0]),
         ]
     )
-    corners = np.rint(np.concatenate([centres - half, centres + half], axis=1)).astype(np.int64)
+    corners = np.rint(np.concatenate([centers - half, centers + half], axis=1)).astype(np.int64)
     limit = np.array([shape[1], shape[0]] * 2)
     low = np.clip(corners[:, :2], 0, limit[:2] - 1)
     return np.concatenate([low, np.clip(corners[:, 2:], low + 1, limit[2:])], axis=1)

@@ -47,9 +47,9 @@ from aumer.recognition.action_units import (
 from aumer.recognition.au_prior import LabelPrior, PairCounts
 from aumer.recognition.features import cell_means, mirrored, of_one_size
 from aumer.recognition.graph_kernel import edge_weights, parts
+from aumer.recognition.interface import as_inputs
 from aumer.recognition.place import BY_LANDMARKS, Floats, Place
 from aumer.recognition.registration import Affine, applied, register
-from aumer.recognition.seam import as_inputs
 from aumer.types import SIDES, BoolArray, FloatArray, IntArray, Side
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""Probabilities that mean what they say: one factor of a recogniser's scores, found on clips that
+"""Probabilities that mean what they say: one factor of a recognizer's scores, found on clips that
 it did not learn from (temperature scaling; Guo et al., ICML 2017, whose temperature is 1 / factor).
 
-The order of the classes stays as it is, so that nothing is recognised better or worse.
+The order of the classes stays as it is, so that nothing is recognized better or worse.
 """
 
 from __future__ import annotations

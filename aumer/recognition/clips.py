@@ -1,4 +1,4 @@
-"""The clip maker: what a recogniser reads of moments of a video, of whatever kind it is."""
+"""The clip maker: what a recognizer reads of moments of a video, of whatever kind it is."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from aumer.recognition.frames import (
     landmarks_in,
     read,
 )
+from aumer.recognition.interface import Reads, Recognizer
 from aumer.recognition.place import BY_LANDMARKS, Place
-from aumer.recognition.seam import Reads, Recognizer
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import KeptSequence, SequencePart, SequenceSettings
 from aumer.types import FaceTrack, Features, FloatArray, Frame, Moment, VideoInfo
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 #: Most frames of one expression that are held at once: 50 s at 200 frames a second, 160 MB.
 MAX_FRAMES = 10_000
-#: What a recogniser reads: a flow map or motion as an array, or a sequence.
+#: What a recognizer reads: a flow map or motion as an array, or a sequence.
 Clip = FloatArray | ClipSequence
 
 
@@ -48,7 +48,7 @@ class Made:
 
     Attributes:
         number: the moment's.
-        clip: what the recogniser reads of it; `None` where it cannot be seen.
+        clip: what the recognizer reads of it; `None` where it cannot be seen.
         why: what cannot be seen.
     """
 
@@ -126,10 +126,10 @@ class Keeper:
 
 @dataclass(frozen=True)
 class ClipMaker:
-    """Makes of moments what a recogniser reads.
+    """Makes of moments what a recognizer reads.
 
     Attributes:
-        reads: see `aumer.recognition.seam.Recognizer`, as are place, rois and to (`reads_to`).
+        reads: see `aumer.recognition.interface.Recognizer`, as are place, rois and to (`reads_to`).
         motion: of flow maps.
         sequences: how sequences are made; `None` for the usual way.
     """
@@ -143,7 +143,7 @@ class ClipMaker:
 
     @classmethod
     def of(cls, recognizer: Recognizer, motion: MotionSettings) -> Self:
-        """That of a recogniser: as what it has learnt from was made, where that is known.
+        """That of a recognizer: as what it has learnt from was made, where that is known.
 
         Args:
             motion: of flow maps, where it is not known.
@@ -214,7 +214,7 @@ class ClipMaker:
         Args:
             source, fps: as given to `aumer.video.open_video`, but no camera.
             track: the face through the source.
-            features: its motion, for a recogniser that reads motion alone.
+            features: its motion, for a recognizer that reads motion alone.
             kept: what was kept while the face was followed, of one of the moments.
 
         Raises:
@@ -224,7 +224,7 @@ class ClipMaker:
         """
         if self.reads == "motion":
             if features is None:
-                raise UsageError("a recogniser of motion judges features, and there are none")
+                raise UsageError("a recognizer of motion judges features, and there are none")
             self._check_rois(features)
             for number, moment in enumerate(moments):
                 try:
@@ -252,7 +252,7 @@ class ClipMaker:
     def _check_rois(self, features: Features) -> None:
         if missing := [roi for roi in self.rois if roi not in features.rois]:
             raise UsageError(
-                f"the recogniser reads the ROIs {', '.join(self.rois)}; the features lack "
+                f"the recognizer reads the ROIs {', '.join(self.rois)}; the features lack "
                 f"{', '.join(missing)}"
             )
 

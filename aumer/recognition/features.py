@@ -1,4 +1,4 @@
-"""Flow maps as recognisers read them: centred channels, cells, mirror images, nodes. numpy only."""
+"""Flow maps as recognizers read them: centerd channels, cells, mirror images, nodes. numpy only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.graph.rois import DEFAULT_ROIS
+from aumer.recognition.interface import INPUT_SHAPE, Floats
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import INPUT_SHAPE, Floats
 from aumer.types import FloatArray
 
 _SIDE = INPUT_SHAPE[0]
@@ -29,7 +29,7 @@ def min_max(inputs: FloatArray) -> FloatArray:
     return np.asarray(scaled, np.float32)
 
 
-def centred(inputs: FloatArray) -> FloatArray:
+def centerd(inputs: FloatArray) -> FloatArray:
     """The min-max view less each channel's median: most of a face is at rest.
 
     Because it starts from the min-max view, a flow in pixels and its 8-bit image give the same up
@@ -44,12 +44,12 @@ def centred(inputs: FloatArray) -> FloatArray:
 
 
 def of_one_size(inputs: FloatArray) -> FloatArray:
-    """`centred`, each channel of each map of root mean square 1 (0 where nothing moves).
+    """`centerd`, each channel of each map of root mean square 1 (0 where nothing moves).
 
     Shapes:
         inputs (N, H, W, 3); returns the like, float32.
     """
-    view = centred(inputs)
+    view = centerd(inputs)
     size = np.sqrt((view.astype(np.float64) ** 2).mean((1, 2), keepdims=True))
     return np.asarray(view / (size + 1e-6), np.float32)
 
@@ -58,7 +58,7 @@ def mirrored(inputs: FloatArray) -> FloatArray:
     """What the mirror image of the face would give: columns reversed and u negated.
 
     Shapes:
-        inputs (N, H, W, 3) about zero (`centred`, or a flow in pixels); returns the like.
+        inputs (N, H, W, 3) about zero (`centerd`, or a flow in pixels); returns the like.
     """
     mirror: FloatArray = inputs[:, :, ::-1].copy()
     mirror[..., 0] *= -1
@@ -84,8 +84,8 @@ def cell_means(inputs: FloatArray, cells: int) -> Floats:
 
 
 #: Where the 12 ROIs lie in a map that is cut by landmarks: (x, y) in its pixels, the first pixel's
-#: centre being 0, 0.
-ROI_CENTRES: dict[str, tuple[float, float]] = {
+#: center being 0, 0.
+ROI_CENTERS: dict[str, tuple[float, float]] = {
     name: BY_LANDMARKS.landmarks()[name] for name in DEFAULT_ROIS.names
 }
 
@@ -106,9 +106,9 @@ def occlusion(
         returns (12,) float64, in the order of `aumer.graph.rois.DEFAULT_ROIS`.
     """
     rest = np.median(flow_map, axis=(0, 1))
-    variants = np.repeat(flow_map[None], len(ROI_CENTRES) + 1, axis=0)
+    variants = np.repeat(flow_map[None], len(ROI_CENTERS) + 1, axis=0)
     rows, columns = np.mgrid[:_SIDE, :_SIDE]
-    for variant, (x, y) in zip(variants[1:], ROI_CENTRES.values(), strict=True):
+    for variant, (x, y) in zip(variants[1:], ROI_CENTERS.values(), strict=True):
         near: npt.NDArray[np.bool_] = np.maximum(abs(columns - x), abs(rows - y)) <= side / 2
         variant[near] = rest
     found = probability(variants)

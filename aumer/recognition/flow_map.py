@@ -1,4 +1,4 @@
-"""Flow maps: what moved between onset and apex, as recognisers take it.
+"""Flow maps: what moved between onset and apex, as recognizers take it.
 
 A map holds u (to the image's right), v (down) and optical strain on an aligned crop of the face,
 head motion out, at 28 x 28 like the inputs of MEGC 2019 (Liong et al., STSTNet, FG 2019).
@@ -16,8 +16,8 @@ from aumer.errors import UsageError
 from aumer.flow import FlowFunction
 from aumer.motion import AlignedFace, without_head
 from aumer.recognition.features import min_max
+from aumer.recognition.interface import INPUT_SHAPE
 from aumer.recognition.place import BY_LANDMARKS, Place
-from aumer.recognition.seam import INPUT_SHAPE
 from aumer.types import FloatArray, ImageArray
 
 #: Side of a map in px.
@@ -43,7 +43,7 @@ def flow_map(
         flow: optical flow; `aumer.flow.tvl1.tvl1` is the field's.
         via: faces between the two, in order, that lead the flow over long distances; see `motion`.
         max_head_residual: see `aumer.motion.without_head`.
-        place: where the map shall show the face: a recogniser's own, if it has one.
+        place: where the map shall show the face: a recognizer's own, if it has one.
 
     Returns:
         (28, 28, 3) float32: u and v in px of the canonical crop, and strain (px per px), each the
@@ -135,7 +135,7 @@ def min_max_view(maps: FloatArray) -> ImageArray:
 
 
 def where(points: FloatArray, crop: int, place: Place = BY_LANDMARKS) -> FloatArray:
-    """Points (N, 2) on the canonical crop (px) -> in the map's px, 0 the first pixel's centre."""
+    """Points (N, 2) on the canonical crop (px) -> in the map's px, 0 the first pixel's center."""
     left, top, right, bottom = (share * crop for share in place.region())
     scale = np.array([SIDE / (right - left), SIDE / (bottom - top)])
     return np.asarray((points + 0.5 - (left, top)) * scale - 0.5, np.float32)

@@ -70,7 +70,7 @@ class Faces(FramePart):
 
 
 class Kept:
-    """Aligned faces kept while their video was analysed: an `aumer.motion.analysis.Watch`.
+    """Aligned faces kept while their video was analyzed: an `aumer.motion.analysis.Watch`.
 
     They are those that `aligned_faces` would give, so that nobody needs to decode them again; but
     not all of them, perhaps: none of a video whose analysis was kept, no more than `most`, and none
@@ -245,7 +245,7 @@ def landmarks_at(
 ) -> dict[int, FloatArray]:
     """Landmarks (68, 2) px in some frames, by frame.
 
-    A video is analysed at most at motion.rate, so a frame may lie between two that were: there the
+    A video is analyzed at most at motion.rate, so a frame may lie between two that were: there the
     landmarks are interpolated, as what rests of the head's motion is found in the flow. Less than
     such a step beyond the first or last face its landmarks stand.
 

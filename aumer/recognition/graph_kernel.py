@@ -14,7 +14,7 @@ averaged over both. The head is ridge regression on the classes; see `kernel_rid
 
 With `landmarks` no clip is kept: K(a, b) is replaced by what simulated flow maps L can tell of it,
 K(a, L) (K(L, L) + eps)^-1 K(L, b) (Nyström's approximation; Williams and Seeger, NIPS 2000, whose
-landmarks are samples), so that the fitted recogniser is a linear function of K(a, L): the maps are
+landmarks are samples), so that the fitted recognizer is a linear function of K(a, L): the maps are
 of simulated faces (`simulated_maps`), and what the clips taught is one weight for each and class.
 
 Everything is chosen within the training clips, by leaving out each of their subjects: over whose
@@ -45,10 +45,7 @@ from aumer.graph import AUGraph
 from aumer.recognition import place as places
 from aumer.recognition.calibration import sharpness, soft_max
 from aumer.recognition.features import cell_means, mirrored, of_one_size
-from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, RidgeGoals
-from aumer.recognition.place import BY_LANDMARKS, Place
-from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
-from aumer.recognition.seam import (
+from aumer.recognition.interface import (
     INPUT_SHAPE,
     Callback,
     Clips,
@@ -60,6 +57,9 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
+from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, RidgeGoals
+from aumer.recognition.place import BY_LANDMARKS, Place
+from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.recognition.simulated_maps import simulated_maps
 from aumer.types import FloatArray
 
@@ -87,7 +87,7 @@ class Member:
         gamma: of the node kernels.
         ridge: of the head.
         balance: clips of class c weigh (n / (C n_c)) ** balance.
-        scale: of a recogniser's `SCALES`.
+        scale: of a recognizer's `SCALES`.
         edges: "prior" or "identity".
     """
 
@@ -206,8 +206,8 @@ class GraphRecognizer(Recognizer):
         maps = of_one_size(clips.inputs)
         structures = self._structures()
         views = (self._view(maps, clips, target) for target in self._targets(clips))
-        view = max(views, key=lambda v: self._promise(v, structures, task))
-        tried = [self._settled(view, *structure, task) for structure in structures]
+        view = max(views, key=lambda v: self._mean_uf1(v, structures, task))
+        tried = [self._best_member(view, *structure, task) for structure in structures]
         tried.sort(key=lambda t: -t[0])  # a stable sort: equals stay in their order
         several = [np.mean([t[2] for t in tried[:k]], axis=0) for k in range(1, len(tried) + 1)]
         scores = [task.uf1(left_out) for left_out in several]
@@ -253,7 +253,7 @@ class GraphRecognizer(Recognizer):
         place = self._place or places.find(read, clips.labels, clips.classes) or BY_LANDMARKS
         return _View(self, target, affines, place, read)
 
-    def _promise(
+    def _mean_uf1(
         self, view: _View, structures: Sequence[tuple[int, str]], task: RidgeGoals
     ) -> float:
         """Mean UF1 of the structures on subjects left out, with usual settings."""
@@ -262,7 +262,7 @@ class GraphRecognizer(Recognizer):
             np.mean([task.uf1(task.left_out(view.gram(*s, gamma), *head)) for s in structures])
         )
 
-    def _settled(
+    def _best_member(
         self, view: _View, scale: int, edges: str, task: RidgeGoals
     ) -> tuple[float, Member, Floats]:
         """A structure with the best of its settings, after its UF1 and its scores left out."""
@@ -289,7 +289,7 @@ class GraphRecognizer(Recognizer):
         for scale in dict.fromkeys(m.scale for m in self._members):
             rows, _, (mean, deviation) = view.rows(scale)
             kept = view.landmarks(scale)[0] if self.landmarks else rows
-            # Rounded as the file holds them, so that a loaded recogniser is the same to the bit.
+            # Rounded as the file holds them, so that a loaded recognizer is the same to the bit.
             self._arrays[f"rows_{scale}"] = kept.astype(np.float16).astype(float)
             self._arrays[f"mean_{scale}"] = mean.astype(np.float32).astype(float)
             self._arrays[f"deviation_{scale}"] = deviation.astype(np.float32).astype(float)
@@ -306,7 +306,7 @@ class GraphRecognizer(Recognizer):
     # Judging
 
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
-        """See `aumer.recognition.seam.Recognizer`.
+        """See `aumer.recognition.interface.Recognizer`.
 
         Raises:
             UsageError: it is not fitted, or wrong inputs.
@@ -321,12 +321,12 @@ class GraphRecognizer(Recognizer):
         """
         probabilities = self.predict_proba(flow_map[None])[0]
         maps = np.stack([flow_map, np.zeros_like(flow_map)])
-        return self._spoken(self._inputs(maps, ()), column(self, label, probabilities))
+        return self._labeled(self._inputs(maps, ()), column(self, label, probabilities))
 
     def familiarity(self, flow_map: FloatArray) -> float:
-        """See `aumer.recognition.seam.Recognizer`: likeness is K, the mean over structures, of the
-        face or of its mirror image, whichever is the more like. Without clips it is the likeness
-        to the simulated map that is most like, and `fit` kept the quantiles of that.
+        """See `aumer.recognition.interface.Recognizer`: likeness is K, the mean over structures, of
+        the face or of its mirror image, whichever is the more like. Without clips it is the
+        likeness to the simulated map that is most like, and `fit` kept the quantiles of that.
         """
         return self._familiar(self._inputs(flow_map[None], ()))
 
@@ -388,7 +388,7 @@ class GraphRecognizer(Recognizer):
         ]
         return soft_max(self._sharpness * np.mean(scores, axis=0))
 
-    def _spoken(self, inputs: Mapping[int, _Rows], k: int) -> Floats:
+    def _labeled(self, inputs: Mapping[int, _Rows], k: int) -> Floats:
         """(R,) for class k, of the first of two inputs less the second."""
         twins, found = _twins(self.rois), []
         for number, shares in enumerate(self._kernels(inputs)):
@@ -404,7 +404,7 @@ class GraphRecognizer(Recognizer):
     # Files
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         about = {
             "graph": self.graph.to_dict(),
             "graph_digest": self.graph.digest,
@@ -423,10 +423,10 @@ class GraphRecognizer(Recognizer):
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         found = read_weights(path, cls.name)
         about, arrays = found.about, found.arrays
-        with foreign(path, f"a whole {cls.name} recogniser", WeightsError):
+        with foreign(path, f"a whole {cls.name} recognizer", WeightsError):
             made = cls(AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
             made._members = tuple(Member(**member) for member in about["members"])
             made._sharpness = float(about["sharpness"])
@@ -541,7 +541,7 @@ class _View:
 
 def edge_weights(graph: AUGraph) -> Floats:
     """(R, R) symmetric, sum 1: how much two ROIs that move alike in two clips say together."""
-    propagation = graph.normalised("symmetric")
+    propagation = graph.normalized("symmetric")
     both = propagation + propagation.T  # a kernel is symmetric; so is an undirected graph
     weights: Floats = both / both.sum()
     return weights

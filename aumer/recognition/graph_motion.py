@@ -1,4 +1,4 @@
-"""``graph-motion``: the graph recogniser on the motion of the ROIs alone, as `Features` hold it.
+"""``graph-motion``: the graph recognizer on the motion of the ROIs alone, as `Features` hold it.
 
 It learns from flow maps like any other: each ROI's u and v there are means over a small square. Of
 a clip whose `Features` are known, the displacements from onset to apex take their place. Both are
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.recognition.graph_kernel import GraphRecognizer, _twins
+from aumer.recognition.interface import Floats, column, fitted
 from aumer.recognition.place import SIDE, Place
-from aumer.recognition.seam import Floats, column, fitted
 from aumer.types import FloatArray
 
 
@@ -30,7 +30,7 @@ class GraphMotionRecognizer(GraphRecognizer):
     def _read(self, maps: FloatArray, scale: int, place: Place) -> Floats:
         landmarks = place.landmarks()
         at = np.array([landmarks[roi] for roi in self.rois])
-        across, down = (_shares(centres, scale) for centres in at.T)
+        across, down = (_shares(centers, scale) for centers in at.T)
         moved = np.einsum("ry,nyxk,rx->nrk", down, maps[..., :2], across, optimize=True)
         return _level(moved)
 
@@ -52,7 +52,7 @@ class GraphMotionRecognizer(GraphRecognizer):
     def motion_attribution(self, motion: FloatArray, label: str | None = None) -> Floats:
         """(R,): what each ROI's motion (R, 2) adds to the score of the class; see `attribution`."""
         k = column(self, label, self.predict_motion(motion[None])[0])
-        return self._spoken(self._motions(np.stack([motion, np.zeros_like(motion)])), k)
+        return self._labeled(self._motions(np.stack([motion, np.zeros_like(motion)])), k)
 
     def motion_familiarity(self, motion: FloatArray) -> float:
         """`familiarity` of (R, 2) motion."""
@@ -80,9 +80,9 @@ def _level(moved: npt.NDArray[np.float64]) -> Floats:
     return level
 
 
-def _shares(centres: npt.NDArray[np.float64], side: int) -> Floats:
-    """(R, 28): each pixel's share in the mean over `side` px about each centre, within the map."""
-    low = np.clip(centres + 0.5 - side / 2, 0, SIDE - side)[:, None]
+def _shares(centers: npt.NDArray[np.float64], side: int) -> Floats:
+    """(R, 28): each pixel's share in the mean over `side` px about each center, within the map."""
+    low = np.clip(centers + 0.5 - side / 2, 0, SIDE - side)[:, None]
     pixel = np.arange(SIDE)
     inside = np.clip(np.minimum(low + side, pixel + 1) - np.maximum(low, pixel), 0, 1)
     shares: Floats = inside / inside.sum(1, keepdims=True)

@@ -1,7 +1,7 @@
 """Ridge regression on classes over a kernel: its settings, and what it says of subjects left out.
 
 The head is a function of the kernel alone, so that leaving out each training subject in turn is
-exact and costs one inverse. By that the settings of kernel recognisers are chosen within the
+exact and costs one inverse. By that the settings of kernel recognizers are chosen within the
 training clips.
 """
 
@@ -15,7 +15,7 @@ from scipy.linalg import lapack, solve_triangular
 
 from aumer.errors import UsageError
 from aumer.evaluation.recognition import uf1_of
-from aumer.recognition.seam import Clips, Floats
+from aumer.recognition.interface import Clips, Floats
 from aumer.types import IntArray
 
 #: All that there is to choose from.
@@ -41,7 +41,7 @@ class RidgeGoals:
 
     @classmethod
     def of(cls, clips: Clips) -> RidgeGoals:
-        """Of labelled clips.
+        """Of labeled clips.
 
         Raises:
             UsageError: a class without a clip, or fewer than two subjects.

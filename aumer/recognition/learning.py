@@ -1,4 +1,4 @@
-"""The training of a recogniser of clips: its loss, its samples, its task for the common engine."""
+"""The training of a recognizer of clips: its loss, its samples, its task for the common engine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Sample = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Learning(LearningSettings):
-    """How a recogniser is trained.
+    """How a recognizer is trained.
 
     Attributes:
         loss: cross-entropy, or the focal loss (Lin et al. 2017), which weighs a sample by
@@ -132,7 +132,7 @@ def learn(
         net: called with what `Material.load` gives; returns (n, classes) logits.
         checkpoint: a file; written after every epoch and, where it is there, gone on from.
         about: further plain values that a checkpoint must agree in (the network's configuration).
-        parts: kind and part of further code that it must agree in (the recogniser's class), where
+        parts: kind and part of further code that it must agree in (the recognizer's class), where
             that is not aumer's own; see `aumer.identity`. Network and material are among them.
 
     Raises:
@@ -189,7 +189,7 @@ class _Batch:
 
 
 class _Recognition(LearningTask[_Batch]):
-    """A recogniser's network and the clips that it learns from."""
+    """A recognizer's network and the clips that it learns from."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class Place:
     Attributes:
         across: px of the map per outer-eye distance, along x.
         down: the same along y; crops that were higher than wide have been pressed.
-        row: of the mean face's origin, the middle of the nose; 0 is the first row's centre.
+        row: of the mean face's origin, the middle of the nose; 0 is the first row's center.
     """
 
     across: float
@@ -79,11 +79,11 @@ def _by_landmarks() -> Place:
     )
 
 
-#: Where maps show the face unless a recogniser asks for another place. No clip has been looked at.
+#: Where maps show the face unless a recognizer asks for another place. No clip has been looked at.
 BY_LANDMARKS = _by_landmarks()
 
 #: What moves in the mean of a class, for `find`: the AUs that MEGC 2019's classes are mostly of,
-#: each as a share of its strongest (`anatomy`). The shares are those that the recognisers which
+#: each as a share of its strongest (`anatomy`). The shares are those that the recognizers which
 #: ship were made with: cheeks and lids move more beside mouth and brows than in a posed face.
 KNOWN: dict[str, dict[int, float]] = {
     "positive": {6: 1.0, 12: 1 / 1.3},

@@ -1,4 +1,4 @@
-"""Flow maps of simulated faces: what a recogniser compares clips with where it may keep none.
+"""Flow maps of simulated faces: what a recognizer compares clips with where it may keep none.
 
 Faces move as the AUs of `aumer.simulate.anatomy` move them: one to three at a time, drawn without
 regard to any data set or class, of one side or of both, and over that what a motion stage leaves

@@ -21,8 +21,8 @@ from aumer.learning.engine import LearningTask, Loss
 from aumer.learning.machine import Machine
 from aumer.learning.portable import Portable, Shares
 from aumer.learning.settings import LearningSettings
-from aumer.recognition.features import ROI_CENTRES, min_max, occlusion
-from aumer.recognition.seam import (
+from aumer.recognition.features import ROI_CENTERS, min_max, occlusion
+from aumer.recognition.interface import (
     Callback,
     Clips,
     Floats,
@@ -82,7 +82,7 @@ class StstNetRecognizer(Recognizer):
 
     name: ClassVar[str] = "ststnet"
     options = ("epochs", "batch", "rate", "seed")
-    rois = tuple(ROI_CENTRES)
+    rois = tuple(ROI_CENTERS)
 
     def __init__(
         self, *, epochs: int = 100, batch: int = 64, rate: float = 1e-3, seed: int = 0
@@ -143,7 +143,7 @@ class StstNetRecognizer(Recognizer):
         return np.asarray(shares.numpy(), np.float64)
 
     def portable(self) -> Portable:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         fitted(self)
         (inputs,) = self.examples(1)
         return Portable(
@@ -152,14 +152,14 @@ class StstNetRecognizer(Recognizer):
             {"x": {0: "batch"}},
             "probabilities",
             {
-                "holds": "aumer recogniser ststnet",
+                "holds": "aumer recognizer ststnet",
                 "x": "flow map (u, v, strain), 28 x 28, each channel from 0 to 1 over the map",
                 "columns": list(self.classes),
             },
         )
 
     def examples(self, subjects: int) -> list[dict[str, Tensor]]:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         # Flow is compiled code, which no training of maps needs.
         from aumer.recognition.sequences.maps import flow_maps_of
         from aumer.recognition.sequences.simulated import Simulation, simulated_clips
@@ -173,17 +173,17 @@ class StstNetRecognizer(Recognizer):
         return occlusion(lambda maps: self.predict_proba(maps)[:, k], flow_map)
 
     def stopping(self) -> dict[str, Any]:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         return {**super().stopping(), "epochs": self.epochs}
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         about = {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "seed": self.seed}
         write_weights(path, self, weights.arrays_of(self.net), about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         found = read_weights(path, cls.name)
         with foreign(path, "a whole ststnet", WeightsError):
             made = cls(**found.about)

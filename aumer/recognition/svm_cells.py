@@ -1,4 +1,4 @@
-"""``svm-cells``: an RBF SVM on cell means of the centred flow; the deterministic reference.
+"""``svm-cells``: an RBF SVM on cell means of the centerd flow; the deterministic reference.
 
 The machine is scikit-learn's; what it learned is kept and evaluated as plain arrays: the support
 vectors among them, which are cells of clips that it was trained on.
@@ -16,8 +16,8 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.recognition.calibration import groups_left_out, sharpness, soft_max
-from aumer.recognition.features import ROI_CENTRES, cell_means, centred, occlusion
-from aumer.recognition.seam import (
+from aumer.recognition.features import ROI_CENTERS, cell_means, centerd, occlusion
+from aumer.recognition.interface import (
     Callback,
     Clips,
     Floats,
@@ -47,7 +47,7 @@ class SvmCells(Recognizer):
 
     name: ClassVar[str] = "svm-cells"
     options = ("c", "gamma", "cells")
-    rois = tuple(ROI_CENTRES)
+    rois = tuple(ROI_CENTERS)
 
     def __init__(self, c: float = 1.0, gamma: float | None = None, cells: int = 7) -> None:
         if not c > 0 or not (gamma is None or gamma > 0):
@@ -60,7 +60,7 @@ class SvmCells(Recognizer):
         self._sharpness = 1.0
 
     def _features(self, inputs: FloatArray) -> Floats:
-        return cell_means(centred(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
+        return cell_means(centerd(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
 
     def fit(
         self,
@@ -170,7 +170,7 @@ class SvmCells(Recognizer):
         return occlusion(lambda maps: self.predict_proba(maps)[:, k], flow_map)
 
     def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         about = {
             "options": {"c": self.c, "gamma": self.gamma, "cells": self.cells},
             "sharpness": self._sharpness,
@@ -179,7 +179,7 @@ class SvmCells(Recognizer):
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         found = read_weights(path, cls.name)
         with foreign(path, "a whole svm-cells", WeightsError):
             # Files of before probabilities were calibrated hold the options alone.

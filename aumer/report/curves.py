@@ -165,7 +165,7 @@ def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
     if x.ndim != 2 or len(x) < 4 or not np.isfinite(x).all():
         raise UsageError(f"t-SNE needs four finite points or more, (N, D); found {x.shape}")
     made = TSNE(
-        # Neighbours that a point is compared with: the usual 30, fewer where there are few points.
+        # Neighbors that a point is compared with: the usual 30, fewer where there are few points.
         perplexity=min(30.0, (len(x) - 1) / 3),
         init="pca" if x.shape[1] > 1 and np.ptp(x, axis=0).any() else "random",
         method="exact" if len(x) <= 500 else "barnes_hut",
@@ -174,7 +174,7 @@ def embed(points: npt.ArrayLike, *, seed: int = 0) -> Floats:
     return np.asarray(made.fit_transform(x), np.float64)
 
 
-def neighbours_alike(points: npt.ArrayLike, labels: Sequence[Hashable]) -> tuple[float, float]:
+def neighbors_alike(points: npt.ArrayLike, labels: Sequence[Hashable]) -> tuple[float, float]:
     """Share of points whose nearest other point bears their label, and the share that labels dealt
     out at random would give.
 
@@ -185,7 +185,7 @@ def neighbours_alike(points: npt.ArrayLike, labels: Sequence[Hashable]) -> tuple
 
     x = np.asarray(points, np.float64)
     if len(x) < 2:
-        raise UsageError("a nearest neighbour needs two points or more")
+        raise UsageError("a nearest neighbor needs two points or more")
     far = cdist(x, x)
     np.fill_diagonal(far, np.inf)
     place = {label: k for k, label in enumerate(dict.fromkeys(labels))}

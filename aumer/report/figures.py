@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-#: Okabe and Ito's colours, which stay apart for the colour-blind; shapes and dashes say the same.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+#: Okabe and Ito's colors, which stay apart for the color-blind; shapes and dashes say the same.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 #: As in the timeline of a video.
-KIND_COLOURS: Mapping[str, str] = {"micro": "#D55E00", "macro": "#0072B2", "overall": "#000000"}
+KIND_COLORS: Mapping[str, str] = {"micro": "#D55E00", "macro": "#0072B2", "overall": "#000000"}
 KIND_HATCHES: Mapping[str, str] = {"micro": "////", "macro": "\\\\\\\\"}
 _GREY = "0.35"
 _WIDTH = 9.0
@@ -122,8 +122,8 @@ def roc_curves(curves: Mapping[str, Roc]) -> Figure:
         axes.plot(
             curve.false,
             curve.true,
-            color=_nth(COLOURS, k),
-            linestyle=_nth(DASHES, k + k // len(COLOURS)),
+            color=_nth(COLORS, k),
+            linestyle=_nth(DASHES, k + k // len(COLORS)),
             linewidth=1.8,
             label=f"{_cut(name)}: {curve.area:.3f}{between}",
         )
@@ -159,13 +159,13 @@ def calibration(found: Reliability, kept: Coverage) -> Figure:
         (found.edges[:-1] + found.edges[1:])[some] / 2,
         found.accuracy[some],
         width=0.94 * (found.edges[1] - found.edges[0]),
-        color=COLOURS[4],
+        color=COLORS[4],
         alpha=0.55,
     )
     left.plot(
         found.confidence[some],
         found.accuracy[some],
-        color=COLOURS[0],
+        color=COLORS[0],
         marker="o",
         markersize=4,
         linewidth=1.6,
@@ -184,11 +184,11 @@ def calibration(found: Reliability, kept: Coverage) -> Figure:
         xlabel="probability of the class that was named",
         ylabel="share that is right (in bars: clips)",
     )
-    right.plot(kept.coverage, kept.accuracy, color=COLOURS[0], linewidth=1.8, drawstyle="steps-mid")
+    right.plot(kept.coverage, kept.accuracy, color=COLORS[0], linewidth=1.8, drawstyle="steps-mid")
     for threshold in (0.5, 0.6, 0.7, 0.8, 0.9):
         k = int(np.searchsorted(kept.thresholds, threshold))
         if 0 < k < len(kept.thresholds):
-            right.plot(kept.coverage[k], kept.accuracy[k], "o", color=COLOURS[5], markersize=5)
+            right.plot(kept.coverage[k], kept.accuracy[k], "o", color=COLORS[5], markersize=5)
             right.annotate(
                 f"{threshold:g}",
                 (kept.coverage[k], kept.accuracy[k]),
@@ -227,7 +227,7 @@ def scatter(
     tall = float(np.clip(height / max(width, 1e-9), 0.5, 1.0))  # a unit is as long up as across
     figure = _new(_WIDTH if groups else 0.65 * _WIDTH, (4.3 if groups else 5.6) * tall + 0.8)
     hit = np.array(right, bool)
-    panels = [("True class; hollow: recognised wrongly", list(classes), list(truths))]
+    panels = [("True class; hollow: recognized wrongly", list(classes), list(truths))]
     if groups:
         panels.append((f"The same points by {what}", list(dict.fromkeys(groups)), list(groups)))
     for k, (title, names, labels) in enumerate(panels):
@@ -235,15 +235,15 @@ def scatter(
         handles, said = [], []
         for c, name in enumerate(names):
             own = np.array([label == name for label in labels], bool)
-            colour, marker = _nth(COLOURS, c), _nth(MARKERS, c + c // len(COLOURS))
+            color, marker = _nth(COLORS, c), _nth(MARKERS, c + c // len(COLORS))
             full = own & hit if k == 0 else own
             style = {"s": 22, "marker": marker, "linewidths": 0.9}
             axes.scatter(
-                *places[full].T, color=colour, edgecolors="white", **style | {"linewidths": 0.3}
+                *places[full].T, color=color, edgecolors="white", **style | {"linewidths": 0.3}
             )
             if k == 0:
-                axes.scatter(*places[own & ~hit].T, facecolors="none", edgecolors=colour, **style)
-            handles.append(axes.scatter([], [], color=colour, **style))
+                axes.scatter(*places[own & ~hit].T, facecolors="none", edgecolors=color, **style)
+            handles.append(axes.scatter([], [], color=color, **style))
             said.append(f"{_cut(name)} ({own.sum()})")
         _legend(
             axes, handles, said, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3,
@@ -268,7 +268,7 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
     columns = 2 if len(means) == 4 else min(3, len(means))
     rows = -(-len(means) // columns)
     figure = _new(3.1 * columns, 4.05 * rows + 0.75)
-    colours = _diverging()
+    colors = _diverging()
     places = MEAN_FACE[[LANDMARK_NAMES.index(roi) for roi in rois], :2]
     panels = []
     for k, (name, values) in enumerate(means.items()):
@@ -290,7 +290,7 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
                 [x],
                 [y],
                 s=25 + 260 * abs(share),
-                c=[colours(0.5 + share / 2)],
+                c=[colors(0.5 + share / 2)],
                 edgecolors="0.25",
                 linewidths=0.6,
                 # What speaks against is a square, in black and white too.
@@ -303,7 +303,7 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
     from matplotlib.colors import Normalize
 
     bar = figure.colorbar(
-        ScalarMappable(Normalize(-100, 100), colours),
+        ScalarMappable(Normalize(-100, 100), colors),
         ax=panels,
         location="bottom",
         shrink=0.5,
@@ -367,13 +367,13 @@ def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) ->
     axes = figure.add_subplot()
     everything = np.concatenate([c.values for own in curves.values() for c in own])
     for k, (name, own) in enumerate(curves.items()):
-        colour, dash = _nth(COLOURS, 5 * k), _nth(DASHES, k)
+        color, dash = _nth(COLORS, 5 * k), _nth(DASHES, k)
         for curve in own:
             one = len(curve.epochs) == 1  # a line of one point is not seen
             axes.plot(
                 curve.epochs,
                 curve.values,
-                color=colour,
+                color=color,
                 linewidth=0.6,
                 alpha=max(0.12, min(0.6, 6 / len(own))),
                 marker="." if one else "",
@@ -382,7 +382,7 @@ def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) ->
         axes.plot(
             mean.epochs,
             mean.values,
-            color=colour,
+            color=color,
             linestyle=dash,
             linewidth=2.6,
             marker="o" if len(mean.epochs) == 1 else "",
@@ -412,10 +412,10 @@ def precision_recall_curves(curves: Mapping[str, Sequence[PrecisionRecall]]) -> 
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="0.82", linewidth=0.8, zorder=0)
         axes.text(1.012, f1 / (2 - f1), f"F1 {f1}", fontsize=7, color=_GREY, va="center")
     for name, seeds in curves.items():
-        k = list(KIND_COLOURS).index(name)  # the same shape where another kind has no curve
+        k = list(KIND_COLORS).index(name)  # the same shape where another kind has no curve
         for s, curve in enumerate(seeds):
             style: dict[str, Any] = {
-                "color": KIND_COLOURS[name],
+                "color": KIND_COLORS[name],
                 "alpha": 1.0 if len(seeds) == 1 else 0.55,
             }
             axes.plot(
@@ -468,11 +468,11 @@ def overlaps(
     _style(left, xlabel="IoU with the best prediction of its kind", ylabel="truths", xlim=(0, 1))
     _legend(left, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, columnspacing=1)
     for name, values in sweep.items():
-        k = list(KIND_COLOURS).index(name)
+        k = list(KIND_COLORS).index(name)
         right.plot(
             list(values),
             list(values.values()),
-            color=KIND_COLOURS[name],
+            color=KIND_COLORS[name],
             linestyle=_nth(DASHES, k),
             marker=_nth(MARKERS, k),
             markersize=4.5,
@@ -499,8 +499,8 @@ def _stacked(axes: Axes, edges: Floats, parts: Sequence[tuple[str, Floats, Kind,
             width=np.diff(edges),
             bottom=below,
             align="edge",
-            facecolor=KIND_COLOURS[kind] if full else "white",
-            edgecolor="white" if full else KIND_COLOURS[kind],
+            facecolor=KIND_COLORS[kind] if full else "white",
+            edgecolor="white" if full else KIND_COLORS[kind],
             hatch="" if full else KIND_HATCHES[kind],
             linewidth=0.6,
             label=f"{label} ({len(values)})",
@@ -575,8 +575,8 @@ def errors(by_end: Mapping[str, Mapping[Kind, Floats]], unit: str, frame: float)
                 values,
                 edges,
                 histtype="stepfilled",
-                facecolor=KIND_COLOURS[kind] + "40",
-                edgecolor=KIND_COLOURS[kind],
+                facecolor=KIND_COLORS[kind] + "40",
+                edgecolor=KIND_COLORS[kind],
                 hatch=KIND_HATCHES[kind],
                 linewidth=1.2,
                 label=f"{kind} ({len(own[kind])}): median {signed(middle)}, half within "
@@ -626,15 +626,15 @@ def strips(videos: Sequence[Strip], unit: str) -> Figure:
         axes.plot([0, last], [k, k], color="0.8", linewidth=0.6, zorder=0)
         for bars, up in ((video.truths, -1), (video.predictions, 1)):
             for bar in bars:
-                # Below, micro-expressions are taller: they are told from the others without colour.
+                # Below, micro-expressions are taller: they are told from the others without color.
                 tall = 0.3 if bar.kind == "micro" else 0.17
                 axes.add_patch(
                     Rectangle(
                         (bar.begin, k if up > 0 else k - tall),
                         bar.end - bar.begin,
                         tall,
-                        facecolor=KIND_COLOURS[bar.kind],
-                        edgecolor=KIND_COLOURS[bar.kind],
+                        facecolor=KIND_COLORS[bar.kind],
+                        edgecolor=KIND_COLORS[bar.kind],
                         linewidth=0.8,  # a fifth of a second of two minutes must be seen
                     )
                 )
@@ -657,7 +657,7 @@ def strips(videos: Sequence[Strip], unit: str) -> Figure:
     cross = Line2D([], [], color="black", marker="x", markersize=4, linewidth=0)
     _legend(
         axes,
-        [*(Patch(color=KIND_COLOURS[k]) for k in reversed(KINDS)), cross],
+        [*(Patch(color=KIND_COLORS[k]) for k in reversed(KINDS)), cross],
         ["macro (low bar)", "micro (tall bar)", "missed (above), false (below)"],
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),

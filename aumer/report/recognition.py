@@ -15,13 +15,13 @@ from aumer.evaluation.bootstrap import Estimate, interval
 from aumer.evaluation.calibration import THRESHOLDS, coverage, reliability
 from aumer.evaluation.recognition import (
     METRICS,
-    Recognised,
     RecognitionReport,
+    Recognized,
     evaluate_recognition,
 )
 from aumer.graph.rois import LANDMARK_NAMES
 from aumer.report import figures as figures
-from aumer.report.curves import Roc, embed, neighbours_alike, roc
+from aumer.report.curves import Roc, embed, neighbors_alike, roc
 from aumer.report.page import Block, Cell, Drawing, LeftOut, Picture, Section, TableBlock, Text
 from aumer.report.parts import between, made_of, published
 from aumer.report.runs import Clip, RecognitionRun, Training
@@ -31,8 +31,8 @@ Floats = npt.NDArray[np.float64]
 
 #: So many mistakes are shown at once; the others on a click.
 _MISTAKES = 20
-#: Groups with more members than colours can be told apart are not drawn.
-_GROUPS = len(figures.COLOURS)
+#: Groups with more members than colors can be told apart are not drawn.
+_GROUPS = len(figures.COLORS)
 
 
 def recognition_facts(run: RecognitionRun) -> list[str]:
@@ -79,14 +79,14 @@ class ClipScores:
     @cached_property
     def reports(self) -> dict[int, RecognitionReport]:
         """By seed."""
-        found: dict[int, list[Recognised]] = {}
+        found: dict[int, list[Recognized]] = {}
         # One order of subjects for all seeds.
         for c in sorted(self.rows, key=lambda c: (c.seed, c.subject, c.name)):
             found.setdefault(c.seed, []).append(
-                Recognised(c.subject, c.truth, c.predicted, f"{c.source}/{c.name}")
+                Recognized(c.subject, c.truth, c.predicted, f"{c.source}/{c.name}")
             )
         if not found:
-            raise UsageError("there is nothing to report: no clip was recognised")
+            raise UsageError("there is nothing to report: no clip was recognized")
         subjects = tuple(dict.fromkeys(row.subject for row in next(iter(found.values()))))
         return {
             seed: evaluate_recognition(rows, classes=self.classes, subjects=subjects)
@@ -244,7 +244,7 @@ def _by_subject(run: RecognitionRun, whole: ClipScores) -> TableBlock:
     return TableBlock(
         ("subject", *(["data set"] if known else []), "clips", "accuracy", *whole.classes),
         rows,
-        "By subject, the worst first; below each class how many of its clips were recognised"
+        "By subject, the worst first; below each class how many of its clips were recognized"
         + (", mean over seeds." if seeds > 1 else "."),
         folded=f"By subject ({len(rows)})",
     )
@@ -271,7 +271,7 @@ def _confusion(run: RecognitionRun, whole: ClipScores) -> Drawing:
         "Left: number of clips; right: share of the row, so that the diagonal is each class's "
         f"recall. Darker is a larger share of the row.{most}"
         + (f" Each clip counts once for each of {seeds} seeds." if seeds > 1 else ""),
-        f"Confusion matrix. Recognised: {diagonal}.{most}",
+        f"Confusion matrix. Recognized: {diagonal}.{most}",
     )
 
 
@@ -383,8 +383,8 @@ def _embeddings(run: RecognitionRun, seed: int) -> list[Block]:
         what, groups = "fold", folds
     if not 1 < len(set(groups)) <= _GROUPS:
         groups = []
-    same, chance = neighbours_alike(points, truths)
-    own, own_chance = neighbours_alike(points, folds)
+    same, chance = neighbors_alike(points, truths)
+    own, own_chance = neighbors_alike(points, folds)
     drawing = Drawing(
         "embeddings",
         figures.scatter(
@@ -396,13 +396,13 @@ def _embeddings(run: RecognitionRun, seed: int) -> list[Block]:
             what,
         ),
         f"What the last layer reads of each clip ({points.shape[1]} numbers), laid out by t-SNE so "
-        "that near neighbours stay near; distances between clusters, their sizes and the axes mean "
+        "that near neighbors stay near; distances between clusters, their sizes and the axes mean "
         "nothing. Each fold has a network of its own, whose numbers need not mean what another's "
         "do: clusters may be folds rather than classes. Before the lay-out, "
-        f"{same:.0%} of clips have a nearest neighbour of their class (dealt at random: "
+        f"{same:.0%} of clips have a nearest neighbor of their class (dealt at random: "
         f"{chance:.0%}), and {own:.0%} one of their own fold (at random: {own_chance:.0%})."
         + (f" Seed {seed} alone is shown." if len({c.seed for c in run.clips}) > 1 else ""),
-        f"t-SNE of {len(clips)} clips. {same:.0%} have a nearest neighbour of their own class, "
+        f"t-SNE of {len(clips)} clips. {same:.0%} have a nearest neighbor of their own class, "
         f"{own:.0%} one of their own fold.",
     )
     return [drawing]
@@ -501,7 +501,7 @@ def _mistakes(run: RecognitionRun, seeds: int) -> list[Block]:
         if clip.predicted != clip.truth:
             wrong.setdefault((clip.source, clip.subject, clip.name), []).append(clip)
     if not wrong:
-        return [Text("None: every clip was recognised.")]
+        return [Text("None: every clip was recognized.")]
     probable = all(len(c.probabilities) == len(run.classes) for c in run.clips)
     sources = len({c.source for c in run.clips}) > 1
     unseen = not all(c.seen for c in run.clips)
@@ -534,7 +534,7 @@ def _mistakes(run: RecognitionRun, seeds: int) -> list[Block]:
         *((f"P({name})" for name in run.classes) if probable else ()),
     ]
     total = len({(c.source, c.subject, c.name) for c in run.clips})
-    caption = f"{len(rows)} of {total} clips were recognised wrongly" + (
+    caption = f"{len(rows)} of {total} clips were recognized wrongly" + (
         " in one seed or more" if seeds > 1 else ""
     )
     if probable:

@@ -100,8 +100,8 @@ class Spotted:
         honest: False where it was chosen on the test subject.
         report: `None` where the truth is not known.
         truths, predictions: all rows that the report was made of.
-        recognition: of what was spotted; `None` where it was not recognised.
-        strs: the spot-then-recognise score.
+        recognition: of what was spotted; `None` where it was not recognized.
+        strs: the spot-then-recognize score.
     """
 
     dataset: str

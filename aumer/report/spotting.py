@@ -75,7 +75,7 @@ def spotting_sections(run: SpottingRun) -> list[Section]:
             Section(f"The videos with the most mistakes{name}", [_strips(group, key)]),
         ]
     if any(one.recognition or one.strs is not None for one in run.spotted):
-        sections.append(Section("Recognition of what was spotted", list(_recognised(run.spotted))))
+        sections.append(Section("Recognition of what was spotted", list(_recognized(run.spotted))))
     return [*sections, *published(run.about), made_of(run.about, run.chosen)]
 
 
@@ -478,10 +478,10 @@ def _bar(made: PredictedInterval, scale: float, *, matched: bool) -> figures.Bar
     return figures.Bar(made.kind, begin * scale, max(begin + 1, made.offset + 1) * scale, matched)
 
 
-# -- spot, then recognise -------------------------------------------------------------------------
+# -- spot, then recognize -------------------------------------------------------------------------
 
 
-def _recognised(spotted: Sequence[Spotted]) -> Iterator[Block]:
+def _recognized(spotted: Sequence[Spotted]) -> Iterator[Block]:
     rows: list[list[Cell]] = []
     for one in spotted:
         r = one.recognition
@@ -490,8 +490,8 @@ def _recognised(spotted: Sequence[Spotted]) -> Iterator[Block]:
     yield TableBlock(
         ("data set", "seed", "selection", "STRS", "UF1", "UAR", "expressions"),
         rows,
-        "The spot-then-recognise score (STRS) is the F1 of spotting times the UF1 of recognition. "
-        "Only what was spotted is recognised: the number of those stands last.",
+        "The spot-then-recognize score (STRS) is the F1 of spotting times the UF1 of recognition. "
+        "Only what was spotted is recognized: the number of those stands last.",
     )
     for one in spotted:
         if one.recognition is None or not one.honest:
@@ -503,5 +503,5 @@ def _recognised(spotted: Sequence[Spotted]) -> Iterator[Block]:
             figures.confusion(r.classes, r.confusion),
             f"{one.dataset}, seed {one.seed}: true classes by row, predicted ones by column, of "
             "what was spotted. Left: counts; right: share of the row.",
-            f"Confusion matrix of the spotted expressions. Recognised: {diagonal}.",
+            f"Confusion matrix of the spotted expressions. Recognized: {diagonal}.",
         )

@@ -25,7 +25,7 @@ from aumer.report.page import (
     page,
 )
 from aumer.results.displacement import displacement
-from aumer.results.drawing import GROUP_COLOURS, KIND_COLOURS, png
+from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, png
 from aumer.results.formats import Format
 from aumer.results.gallery import key_frames
 from aumer.results.inputs import InputRow
@@ -169,12 +169,12 @@ def _curve(
     near = slice(*np.searchsorted(features.times, (begin, end)))
     figure = Figure(figsize=(2.2, 1.4))
     axes = figure.add_axes((0.02, 0.04, 0.96, 0.92))
-    axes.axvspan(e.onset_s, e.offset_s, color=KIND_COLOURS[e.kind], alpha=0.2, lw=0)
-    axes.axvline(e.apex_s, color=KIND_COLOURS[e.kind], lw=1)
+    axes.axvspan(e.onset_s, e.offset_s, color=KIND_COLORS[e.kind], alpha=0.2, lw=0)
+    axes.axvline(e.apex_s, color=KIND_COLORS[e.kind], lw=1)
     top = 0.0
     for group, values in curves.items():
         shown = values[near]
-        axes.plot(features.times[near], shown, color=GROUP_COLOURS[group], lw=1.2)
+        axes.plot(features.times[near], shown, color=GROUP_COLORS[group], lw=1.2)
         top = max([top, *shown[np.isfinite(shown)]])
     bar = features.eye_distance / 100
     axes.plot([begin, begin], [0, bar], color="black", lw=3, solid_capstyle="butt")

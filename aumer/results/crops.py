@@ -14,8 +14,8 @@ from aumer.types import FaceTrack, FloatArray, ImageArray
 if TYPE_CHECKING:
     from aumer.video import Source
 
-#: Side of a crop in sides of the landmarks' box, and how far the centre is moved up: the box ends
-#: at the brows, and a face needs its forehead and some air to be recognised.
+#: Side of a crop in sides of the landmarks' box, and how far the center is moved up: the box ends
+#: at the brows, and a face needs its forehead and some air to be recognized.
 _SIDE, _UP = 1.35, 0.08
 
 
@@ -81,14 +81,14 @@ def crop_face(image: ImageArray, box: FloatArray | None, size: int) -> ImageArra
     height, width = image.shape[:2]
     if box is None:
         side = min(height, width)
-        centre = np.array([width / 2, height / 2])
+        center = np.array([width / 2, height / 2])
     else:
         x0, y0, x1, y1 = (float(v) for v in box)
         side = max(2, round(_SIDE * max(x1 - x0, y1 - y0)))
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - _UP * side])
+        center = np.array([(x0 + x1) / 2, (y0 + y1) / 2 - _UP * side])
     rows, columns = (
         np.clip(_inside(round(middle - side / 2), side, limit) + np.arange(side), 0, limit - 1)
-        for middle, limit in ((centre[1], height), (centre[0], width))
+        for middle, limit in ((center[1], height), (center[0], width))
     )
     square = image[rows[:, None], columns]
     # Averaging shrinks without aliasing; it does not enlarge.
@@ -97,7 +97,7 @@ def crop_face(image: ImageArray, box: FloatArray | None, size: int) -> ImageArra
 
 
 def _inside(start: int, side: int, limit: int) -> int:
-    """The start nearest to `start` at which `side` fits into 0..limit; centred where it cannot."""
+    """The start nearest to `start` at which `side` fits into 0..limit; centerd where it cannot."""
     return min(max(start, 0), limit - side) if side <= limit else (limit - side) // 2
 
 

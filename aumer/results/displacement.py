@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aumer.results.drawing import GROUP_COLOURS, group_of
+from aumer.results.drawing import GROUP_COLORS, group_of
 from aumer.types import Features, runs
 
 #: ROI motion is shown relative to its median over so long a stretch (s), twice the longest
@@ -39,7 +39,7 @@ def by_group(
     groups = np.array([group_of(name) for name in rois])
     return {
         group: distance[:, groups == group].mean(axis=1)
-        for group in GROUP_COLOURS
+        for group in GROUP_COLORS
         if (groups == group).any()
     }
 

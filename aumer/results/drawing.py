@@ -1,4 +1,4 @@
-"""What all drawings share: where they go, their colours, and what fits."""
+"""What all drawings share: where they go, their colors, and what fits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 #: The formats that a figure is written in.
 IMAGE_SUFFIXES = (".png", ".pdf", ".svg")
 
-#: Okabe and Ito's colours, which stay apart for the colour-blind; the shapes do so in black on
+#: Okabe and Ito's colors, which stay apart for the color-blind; the shapes do so in black on
 #: white. Those of the kinds are used for nothing else.
-KIND_COLOURS: dict[Kind, str] = {"micro": "#D55E00", "macro": "#0072B2"}
-GROUP_COLOURS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
+KIND_COLORS: dict[Kind, str] = {"micro": "#D55E00", "macro": "#0072B2"}
+GROUP_COLORS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
 GREY = "0.35"
 
 _DPI, _SCREEN_DPI = 200, 100
@@ -59,7 +59,7 @@ def png(figure: Figure) -> bytes:
 
 
 def group_of(roi: str) -> str:
-    """The group of a ROI by its name, a key of `GROUP_COLOURS`."""
+    """The group of a ROI by its name, a key of `GROUP_COLORS`."""
     part = roi.split("_")[0]
     return {"brow": "brow", "nose": "nose", "mouth": "mouth", "lip": "mouth"}.get(part, "other")
 

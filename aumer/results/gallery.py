@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aumer.results.drawing import GREY, KIND_COLOURS, cut
+from aumer.results.drawing import GREY, KIND_COLORS, cut
 from aumer.results.time_axis import PLOT, TimeAxis, clock
 from aumer.types import Expression, ImageArray
 
@@ -67,16 +67,16 @@ def draw(
     axes.set_axis_off()
     width = 3 * side + _FACE_GAP
     wanted = [axis.share(e.apex_s) * PLOT for e in shown]
-    for e, centre in zip(shown, spread(wanted, width, PLOT), strict=True):
-        colour = KIND_COLOURS[e.kind]
-        left = centre - 1.5 * side
+    for e, center in zip(shown, spread(wanted, width, PLOT), strict=True):
+        color = KIND_COLORS[e.kind]
+        left = center - 1.5 * side
         when = clock(e.apex_s, 2 if axis.end < 60 else 1, axis.end)
         caption = f"{e.kind} {when}{' s' if axis.end < 60 else ''} ({e.score:.2f}) {e.label or ''}"
         axes.text(
-            centre,
+            center,
             tall - 0.05,
             cut(caption.strip(), int(width / 0.052), tail=0),
-            color=colour,
+            color=color,
             fontsize=7,
             ha="center",
             va="top",
@@ -105,7 +105,7 @@ def draw(
             axes.plot(
                 [middle, middle, axis.share(seconds) * PLOT],
                 [_LEADER - 0.15, _LEADER - 0.19, 0.07],
-                color=colour,
+                color=color,
                 linewidth=0.9 if moment == "apex" else 0.5,
                 alpha=0.9 if moment == "apex" else 0.6,
                 solid_capstyle="butt",
@@ -122,14 +122,14 @@ def draw(
 
 
 def spread(wanted: Sequence[float], width: float, room: float) -> list[float]:
-    """Centres nearest to `wanted` (sorted) of things `width` wide that fit in 0..`room`.
+    """Centers nearest to `wanted` (sorted) of things `width` wide that fit in 0..`room`.
 
-    Least squares: with k * width taken off, centres need only not decrease, which is what pooling
-    neighbours that collide (isotonic regression) gives.
+    Least squares: with k * width taken off, centers need only not decrease, which is what pooling
+    neighbors that collide (isotonic regression) gives.
     """
     pools: list[list[float]] = []
-    for k, centre in enumerate(wanted):
-        pools.append([centre - k * width])
+    for k, center in enumerate(wanted):
+        pools.append([center - k * width])
         while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
             last = pools.pop()
             pools[-1] += last

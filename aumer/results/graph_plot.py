@@ -30,7 +30,7 @@ _LINES = (
     (range(48, 60), True),
     (range(60, 68), True),
 )
-_COLOURS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "lip": "#9C4F96"}
+_COLORS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "lip": "#9C4F96"}
 _OTHER = "#000000"
 _LINE = "#0072B2"
 _WIDEST = 9.0  # points, for the largest weight between two
@@ -41,7 +41,7 @@ _NAMES_FIT = 20
 def plot_graph(
     graph: AUGraph,
     *,
-    normalisation: str = "none",
+    normalization: str = "none",
     path: StrPath | None = None,
     overwrite: bool = False,
 ) -> Figure:
@@ -53,19 +53,19 @@ def plot_graph(
     Args:
         graph: each ROI is called as a landmark (`aumer.graph.rois.LANDMARK_NAMES`), or has no
             place.
-        normalisation: which weights to draw, "none" for the raw ones.
+        normalization: which weights to draw, "none" for the raw ones.
         path: where to write the figure (.png, .pdf or .svg), whole or not at all.
         overwrite: replace an existing file.
 
     Raises:
-        UsageError: a ROI that is no landmark, an unknown normalisation, or what `plot_timeline`
+        UsageError: a ROI that is no landmark, an unknown normalization, or what `plot_timeline`
             raises for a path.
     """
     places = _places(graph)
-    weights = graph.normalised(normalisation)
+    weights = graph.normalized(normalization)
     if path is not None:
         check_picture(path, overwrite=overwrite)
-    figure = _draw(graph, places, weights, normalisation)
+    figure = _draw(graph, places, weights, normalization)
     if path is not None:
         write_picture(figure, path, overwrite=overwrite)
     return figure
@@ -86,7 +86,7 @@ def _draw(
     graph: AUGraph,
     places: npt.NDArray[np.float64],
     weights: npt.NDArray[np.float64],
-    normalisation: str,
+    normalization: str,
 ) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -103,7 +103,7 @@ def _draw(
     between = weights - np.diag(itself)
     _edges(axes, places, between / (between.max() or 1.0))
     _nodes(axes, graph, places, itself / (itself.max() or 1.0))
-    kind = "raw weights" if normalisation == "none" else f"weights by {normalisation}"
+    kind = "raw weights" if normalization == "none" else f"weights by {normalization}"
     scale = f"{kind}; widest line {between.max():.3g}, largest disc {itself.max():.3g}"
     for text, y, size in ((f"{graph.name}, {len(graph)} ROIs", 0.965, 12), (scale, 0.935, 9)):
         figure.text(0.5, y, text, ha="center", va="center", fontsize=size, parse_math=False)
@@ -160,8 +160,8 @@ def _nodes(
     for roi, (x, y), share in zip(graph.rois, places, itself, strict=True):
         region, number = roi.split("_")[0], LANDMARK_NAMES.index(roi)
         size = 30 + 380 * float(share)
-        colour = _COLOURS.get(region, _OTHER)
-        axes.scatter([x], [y], s=size, c=colour, edgecolors="white", linewidths=1, zorder=2)
+        color = _COLORS.get(region, _OTHER)
+        axes.scatter([x], [y], s=size, c=color, edgecolors="white", linewidths=1, zorder=2)
         gap = 3 + np.sqrt(size / np.pi)
         across, down = (0.0, 1.0)
         if region == "brow" or "upper" in roi:

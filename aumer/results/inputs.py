@@ -17,7 +17,7 @@ from aumer.tables.cells import csv_line
 if TYPE_CHECKING:
     import pandas as pd
 
-Status: TypeAlias = Literal["ok", "no face", "no motion", "failed", "not analysed"]
+Status: TypeAlias = Literal["ok", "no face", "no motion", "failed", "not analyzed"]
 
 #: The columns of a table of inputs and their pandas dtypes.
 COLUMNS = {
@@ -36,7 +36,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class InputRow:
-    """What became of one input, or of one face in it; None where it was not analysed.
+    """What became of one input, or of one face in it; None where it was not analyzed.
 
     Attributes:
         input: as it was given.
@@ -44,7 +44,7 @@ class InputRow:
         face: the face's number, where each has its own result.
         reason: why it is not "ok".
         coverage: share of the time in which motion was measured.
-        frames: that were analysed.
+        frames: that were analyzed.
         fps: frames per second of the video, as far as it says so.
         micro, macro: numbers of expressions.
         about: what else is known of it, text by column.
@@ -52,7 +52,7 @@ class InputRow:
 
     input: str
     video: str
-    status: Status = "not analysed"
+    status: Status = "not analyzed"
     reason: str = ""
     face: int | None = None
     coverage: float | None = None
@@ -76,7 +76,7 @@ class InputRow:
 
         Args:
             given: the input, as `aumer.spot` takes it.
-            outcome: its result; or the error that it ended with; None if it was not analysed.
+            outcome: its result; or the error that it ended with; None if it was not analyzed.
             video: its name in the table of expressions, if not the result's.
             reason: the error in other words than its own, such as a command's.
             about: what else is known of it.

@@ -60,7 +60,7 @@ class Motion:
     Attributes:
         video: what is known of the source.
         features: the motion, as the spotters read it.
-        track: the face: boxes and landmarks in every analysed frame.
+        track: the face: boxes and landmarks in every analyzed frame.
         settings: the settings in force, nested.
         digests: what it was computed from: ``settings``, and ``content`` but of a camera.
         versions: of aumer and of the packages whose version can change the numbers.

@@ -46,7 +46,7 @@ def write_films(
 
     Both films have a picture for each row of the features, the side of the crop that motion was
     measured on, and the features' rate. The flow is that from the row's frame to the next one that
-    was analysed, by the flow that the settings name, on the whole crop, less the head's motion;
+    was analyzed, by the flow that the settings name, on the whole crop, less the head's motion;
     `flow_picture` says how it is drawn. A row without a face is black and says "no face"; in the
     flow's film a row whose motion could not be measured is black and says "no motion".
 
@@ -79,7 +79,7 @@ def write_films(
     features, track = motion.features, motion.track
     if not len(features):
         raise UsageError(
-            f"{motion.video.name}: there is no motion to film, which takes two analysed frames or "
+            f"{motion.video.name}: there is no motion to film, which takes two analyzed frames or "
             "more; choose a wider range with `start` and `end`"
         )
     settings = load_settings(overrides={"motion": motion.settings["motion"]}).motion

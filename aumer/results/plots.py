@@ -19,9 +19,9 @@ from aumer.results import gallery
 from aumer.results.displacement import displacement
 from aumer.results.drawing import (
     GREY,
-    GROUP_COLOURS,
+    GROUP_COLORS,
     IMAGE_SUFFIXES,
-    KIND_COLOURS,
+    KIND_COLORS,
     check_picture,
     cut,
     group_of,
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _KIND_MARKERS: dict[Kind, str] = {"micro": "v", "macro": "D"}
-_CHANNEL_COLOURS = ("#222222", "#E69F00", "#56B4E9", "#CC79A7")
+_CHANNEL_COLORS = ("#222222", "#E69F00", "#56B4E9", "#CC79A7")
 _DASHES = ("-", "--", ":", "-.")
 
 #: Tracks of our spotters, of which one each says enough, by the name of a reader who knows neither
@@ -61,7 +61,7 @@ _PLAIN = {
 }
 _PARTS = {"expression": ("brow", "mouth")} | {
     f"{kind}_action": tuple(f"{kind}_{part}" for part in ("apex", "onset", "offset", "neither"))
-    for kind in KIND_COLOURS
+    for kind in KIND_COLORS
 }
 
 # Inches.
@@ -105,7 +105,7 @@ def plot_timeline(
 
     Raises:
         UsageError: another suffix, an existing file without `overwrite`, no such folder, nothing
-            analysed from `start` to `end`, or the system refuses to write.
+            analyzed from `start` to `end`, or the system refuses to write.
     """
     if path is not None:
         check_picture(path, overwrite=overwrite)
@@ -197,9 +197,9 @@ def _title(figure: Figure, result: SpotResult, axis: TimeAxis, height: float, no
         figure.text(LEFT / WIDTH, 1 - down / height, text, va="top", parse_math=False, **style)
 
     facts = [
-        f"{length(axis.span)} {'shown' if axis.part else 'analysed'}"
+        f"{length(axis.span)} {'shown' if axis.part else 'analyzed'}"
         if axis.rows
-        else "no frames analysed",
+        else "no frames analyzed",
         f"{len(result.micro)} micro",
         f"{len(result.macro)} macro",
         f"motion in {100 * result.coverage:.3g} % of the time",
@@ -218,8 +218,8 @@ def _truth(axes: Axes, truth: Sequence[Expression], axis: TimeAxis) -> None:
     axes.axhline(0.5, color="0.85", linewidth=0.7, zorder=0)
     for e in truth:
         if axis.holds(e.onset_s, e.offset_s):
-            colour = KIND_COLOURS[e.kind]
-            axes.axvspan(e.onset_s, e.offset_s, 0.15, 0.85, facecolor=colour, edgecolor="black")
+            color = KIND_COLORS[e.kind]
+            axes.axvspan(e.onset_s, e.offset_s, 0.15, 0.85, facecolor=color, edgecolor="black")
     axes.set_ylabel("truth", fontsize=8, rotation=0, ha="right", va="center")
 
 
@@ -241,7 +241,7 @@ def _motion(
         axes.plot(
             features.times[rows] + 1 / features.rate,
             values[rows],
-            color=GROUP_COLOURS[group],
+            color=GROUP_COLORS[group],
             linewidth=axis.line_width,
             label=group,
         )
@@ -272,22 +272,22 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
     used: dict[str, int] = {}
     rows = axis.rows_in(scores.times)
     for k, name in enumerate(_drawn(scores.channels)):
-        kind = next((kind for kind in KIND_COLOURS if name.startswith(kind)), None)
+        kind = next((kind for kind in KIND_COLORS if name.startswith(kind)), None)
         group = group_of(name)
-        # A channel of a kind or of a group of ROIs has the colour it has elsewhere in the figure.
+        # A channel of a kind or of a group of ROIs has the color it has elsewhere in the figure.
         family = kind or group
         values = np.where(scores.valid[rows], scores.channel(name)[rows], np.nan)
         nth = used[family] = used.get(family, -1) + 1
         if kind or group != "other":
-            colour = KIND_COLOURS[kind] if kind else GROUP_COLOURS[group]
+            color = KIND_COLORS[kind] if kind else GROUP_COLORS[group]
             dash = _DASHES[nth % len(_DASHES)]
         else:
-            colour = _CHANNEL_COLOURS[nth % len(_CHANNEL_COLOURS)]
-            dash = _DASHES[nth // len(_CHANNEL_COLOURS) % len(_DASHES)]
+            color = _CHANNEL_COLORS[nth % len(_CHANNEL_COLORS)]
+            dash = _DASHES[nth // len(_CHANNEL_COLORS) % len(_DASHES)]
         axes.plot(
             scores.times[rows],
             values,
-            color=colour,
+            color=color,
             linestyle=dash,
             linewidth=axis.line_width,
             # They are what the spotter went by; what it decided lies over them.
@@ -299,7 +299,7 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
         axes.plot(
             [e.onset_s, max(e.offset_s, e.onset_s + axis.step)],
             [e.score, e.score],
-            color=KIND_COLOURS[e.kind],
+            color=KIND_COLORS[e.kind],
             linewidth=3,
             solid_capstyle="butt",
             zorder=3,
@@ -330,12 +330,12 @@ def _intervals(
     for e in expressions:
         if not axis.holds(e.onset_s, e.offset_s):
             continue
-        colour = KIND_COLOURS[e.kind]
+        color = KIND_COLORS[e.kind]
         # The edge keeps a fifth of a second visible in ten minutes.
-        axes.axvspan(e.onset_s, e.offset_s, color=colour, alpha=0.2, linewidth=0.5, zorder=0.5)
+        axes.axvspan(e.onset_s, e.offset_s, color=color, alpha=0.2, linewidth=0.5, zorder=0.5)
         if e not in axis.peaking([e]):
             continue
-        axes.axvline(e.apex_s, color=colour, zorder=1, **apex)
+        axes.axvline(e.apex_s, color=color, zorder=1, **apex)
         if markers:
             axes.plot(
                 [e.apex_s],
@@ -343,7 +343,7 @@ def _intervals(
                 transform=axes.get_xaxis_transform(),
                 marker=_KIND_MARKERS[e.kind],
                 markersize=4.5 if e.kind == "micro" else 3.5,
-                color=colour,
+                color=color,
                 clip_on=False,
                 linestyle="none",
                 zorder=4,
@@ -366,7 +366,7 @@ def _no_face(axes: Axes, times: TimeArray, missing: BoolArray, axis: TimeAxis) -
         axes.text(
             0.5,
             0.5,
-            "no face found" if len(times) else "no frames analysed",
+            "no face found" if len(times) else "no frames analyzed",
             transform=axes.transAxes,
             ha="center",
             va="center",
@@ -398,10 +398,10 @@ def _kinds_legend(axes: Axes, result: SpotResult) -> None:
 
     handles: list[Any] = []
     labels: list[str] = []
-    for kind, colour in KIND_COLOURS.items():
+    for kind, color in KIND_COLORS.items():
         handle = (
-            Patch(facecolor=colour, alpha=0.25),
-            Line2D([], [], color=colour, marker=_KIND_MARKERS[kind], markersize=4, linewidth=0),
+            Patch(facecolor=color, alpha=0.25),
+            Line2D([], [], color=color, marker=_KIND_MARKERS[kind], markersize=4, linewidth=0),
         )
         handles.append(handle)
         labels.append(kind)

@@ -1,4 +1,4 @@
-"""`Prediction`: what a recogniser says of one expression, and how it came to it."""
+"""`Prediction`: what a recognizer says of one expression, and how it came to it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Prediction:
         clip: name of the video, or "features".
         label: the most probable class; None where nothing moves that could be named, or where it
             is less probable than was asked for (the setting classify.abstain_below).
-        probs: of every class, in the recogniser's order; they sum to 1.
+        probs: of every class, in the recognizer's order; they sum to 1.
         onset, apex, offset: frames (0-based, closed), as given or as found.
         onset_s, apex_s, offset_s: seconds from the first frame.
         attribution: how much each ROI spoke for the label; below 0 against it. Empty where the
-            recogniser does not say.
+            recognizer does not say.
         recognizer: its name.
         settings: the settings in force, and under ``input`` what was given.
         digests: of the ``content``, the ``settings`` and the ``recognizer``.
@@ -49,9 +49,9 @@ class Prediction:
         notes: what a reader should know: whatever was warned of on the way, several faces, a
             turned picture.
         doubt: why label and probabilities may mean little: nothing moves, no class is probable
-            enough, or the clip is unlike what the recogniser was trained on; else None.
+            enough, or the clip is unlike what the recognizer was trained on; else None.
         outcome: "named"; or where the label is None "no expression" (nothing moves, and the
-            probabilities are equal) or "uncertain" (they are the recogniser's).
+            probabilities are equal) or "uncertain" (they are the recognizer's).
         aus: every action unit that an AU reader reads, by number, with its probability, whether it
             is said to act, and on which side; empty where nothing moves, None where none were read.
         flow_map: (28, 28, 3) float32 that was judged; neither saved nor compared.

@@ -67,7 +67,7 @@ def predictions_dataframe(
 
 
 def _classes(predictions: Iterable[Prediction]) -> list[str]:
-    """Of all recognisers, each class once."""
+    """Of all recognizers, each class once."""
     return list(dict.fromkeys(name for p in predictions for name in p.probs))
 
 

@@ -50,7 +50,7 @@ class TimeAxis:
         """That of all there is, or of the part from `start` to `end`.
 
         Raises:
-            UsageError: nothing was analysed there.
+            UsageError: nothing was analyzed there.
         """
         whole = cls._of(result)
         if start is None and end is None:
@@ -59,7 +59,7 @@ class TimeAxis:
         high = whole.end if end is None else min(float(end), whole.end)
         if not low < high:
             raise UsageError(
-                f"nothing was analysed from `start={low:g}` to `end={high:g}` s; the result "
+                f"nothing was analyzed from `start={low:g}` to `end={high:g}` s; the result "
                 f"reaches from {whole.begin:.3g} to {whole.end:.3g} s"
             )
         return cls(low, high, whole.step, whole.rows, part=True)

@@ -2,7 +2,7 @@
 
 An action unit (AU) is a few pushes on the mean face. A push moves skin the way its muscle pulls
 (Ekman, Friesen and Hager, *Facial Action Coding System*, 2002, names the muscle and the direction
-of every AU); the displacement falls off as a Gaussian round its centre, so that the sum is smooth.
+of every AU); the displacement falls off as a Gaussian round its center, so that the sum is smooth.
 
 **Amplitudes** are those of a strong expression, FACS level E. The unit is the distance of the outer
 eye corners, about 90 mm in adults. Measured on aumer's shared real videos, where it is posed: six
@@ -197,7 +197,7 @@ def displacement(aus: Mapping[Action, float], points: Points) -> Points:
 
 @lru_cache(maxsize=256)
 def _pushes(action: Action) -> tuple[Points, Points, Points]:
-    """Centres (P, 2), shifts (P, 2) and radii (P,) of one action."""
+    """Centers (P, 2), shifts (P, 2) and radii (P,) of one action."""
     au, side = action
     pushes = []
     for push in ACTION_UNITS[au]:

@@ -46,9 +46,9 @@ def roi_displacement(action: Action) -> Signal:
     """
     side = 5 / _PX * 2 / 3
     offsets = np.array([(x, y) for x in (-side, 0, side) for y in (-side, 0, side)])
-    centres = MEAN_FACE[list(ROIS.values()), :2]
-    points = (centres[:, None] + offsets).reshape(-1, 2)
-    shown: Signal = displacement({action: 1.0}, points).reshape(len(centres), -1, 2).mean(axis=1)
+    centers = MEAN_FACE[list(ROIS.values()), :2]
+    points = (centers[:, None] + offsets).reshape(-1, 2)
+    shown: Signal = displacement({action: 1.0}, points).reshape(len(centers), -1, 2).mean(axis=1)
     shown.flags.writeable = False
     return shown
 
@@ -450,7 +450,7 @@ def there_and_back(t: At, there_s: float, stay_s: float, back_s: float) -> At:
 
 
 def _depth_errors(rng: np.random.Generator) -> Signal:
-    """How wrong the depth is that stabilisation assumes, by ROI, sd 1: what a turn leaves.
+    """How wrong the depth is that stabilization assumes, by ROI, sd 1: what a turn leaves.
 
     Brows, nose and mouth go together as measured: four fifths of the variance is the region's.
     """

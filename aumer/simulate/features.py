@@ -230,13 +230,13 @@ def render(
         rng = _rng(seed, name, key)
         if isinstance(cause, nuisance.LostFaces):
             lost |= cause.lost(rng, times)
-        elif not isinstance(cause, nuisance.Quantisation):
+        elif not isinstance(cause, nuisance.Quantization):
             assert isinstance(cause, nuisance.Moving)
             path += loudness * subject.noise * cause.path(rng, times)
     values = np.diff(path, axis=0) * EYE_DISTANCE
-    quantisation = causes.get("quantisation")
-    if isinstance(quantisation, nuisance.Quantisation):
-        values = quantisation.rounded(values)
+    quantization = causes.get("quantization")
+    if isinstance(quantization, nuisance.Quantization):
+        values = quantization.rounded(values)
     valid = ~(lost[:-1] | lost[1:])  # motion needs a face in both frames
     values[~valid] = np.nan
     return Features(

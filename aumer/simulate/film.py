@@ -7,7 +7,7 @@ down. A point p of the skin is carried to
     G(p) = p + d(p) + w(p) [head(p + d(p), depth(p)) - p - d(p)]
 
 where d is the expression (`aumer.simulate.anatomy` on this face) and w is 1 on the head and fades
-to 0 on what stands behind it. A frame shows at q the portrait's colour at the p with G(p) = q, met
+to 0 on what stands behind it. A frame shows at q the portrait's color at the p with G(p) = q, met
 to .002 px. Three things a rubber sheet cannot do are done apart: the lips are two sheets, which
 part over the inside of a mouth; a blink unfolds the upper lid over the eye; the eyeball stays with
 the skull while the skin round it moves, and turns.
@@ -148,7 +148,7 @@ class Film:
     def _carry(self, points: Points, depth: Array | float, t: float) -> Array:
         """Where the head's pose takes points (..., 2) px of given depth (px)."""
         face, pose = self.face, self.performance.pose(t)
-        x, y = np.moveaxis(points - face.centre, -1, 0)
+        x, y = np.moveaxis(points - face.center, -1, 0)
         z = depth * self.performance.depth
         x, z = (
             x * math.cos(pose.yaw) - z * math.sin(pose.yaw),
@@ -156,7 +156,7 @@ class Film:
         )
         y = y * math.cos(pose.pitch) - z * math.sin(pose.pitch)
         cos, sin = ((1 + pose.growth) * f(pose.roll) for f in (math.cos, math.sin))
-        shift = face.centre + face.eye * np.array([pose.x, pose.y])
+        shift = face.center + face.eye * np.array([pose.x, pose.y])
         carried: Array = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1) + shift
         return carried
 
@@ -164,16 +164,16 @@ class Film:
         """Where at rest what the head carries to `points` (the mouth's inside) belongs."""
         depth = float(MEAN_FACE[60:68, 2].mean()) * self.face.eye
         # At one depth the pose is affine: three points tell it.
-        corners = self.face.centre + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+        corners = self.face.center + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
         o, a, b = self._carry(corners, depth, t)
         linear = np.column_stack([a - o, b - o])
-        return np.asarray((points - o) @ np.linalg.inv(linear).T + self.face.centre)
+        return np.asarray((points - o) @ np.linalg.inv(linear).T + self.face.center)
 
     def _around(self, eye: Curves) -> tuple[slice, slice]:
         """The pixels an eye and its lid may cover while the head sways."""
         reach = 2.4 * eye.half + 0.1 * self.face.eye
         pose = self.face.size
-        x, y = eye.centre
+        x, y = eye.center
         rows = slice(int(max(0, y - reach)), int(min(pose[1], y + reach)))
         return rows, slice(int(max(0, x - reach)), int(min(pose[0], x + reach)))
 
@@ -181,7 +181,7 @@ class Film:
         """Light, noise, 8 bits, compression."""
         gain, slope = self.performance.light(t)
         if gain != 1 or slope != 0:
-            across = (np.arange(self.face.size[0]) - self.face.centre[0]) / self.face.eye
+            across = (np.arange(self.face.size[0]) - self.face.center[0]) / self.face.eye
             image = image * (gain + slope * np.clip(across, -2, 2))[:, None].astype(np.float32)
         if self.nuisance.noise:
             variance = np.maximum(image, 0) * np.float32(NOISE_GAIN) + np.float32(NOISE_READ**2)
@@ -197,7 +197,7 @@ class Film:
         """(H, W, 3) of the nuisance's spread: a window of one sheet of noise, shifted at random.
 
         Drawing every frame afresh would take longer than warping the face. A million windows and
-        turns: neighbouring frames never share one in practice.
+        turns: neighboring frames never share one in practice.
         """
         if self._grain is None:
             rng = np.random.default_rng([self._seed, 98])

@@ -50,7 +50,7 @@ __all__ = [
     "LostFaces",
     "MotionNoise",
     "Moving",
-    "Quantisation",
+    "Quantization",
     "load",
     "roi_displacement",
     "settings",
@@ -171,7 +171,7 @@ class LostFaces:
 
 
 @dataclass(frozen=True)
-class Quantisation:
+class Quantization:
     """Motion stored in steps, as 8-bit images of flow are."""
 
     step_px: float
@@ -195,10 +195,10 @@ NUISANCES: dict[str, type] = {
     "remarks": Remarks,
     "lighting_drift": LightingDrift,
     "lost_faces": LostFaces,
-    "quantisation": Quantisation,
+    "quantization": Quantization,
 }
 #: Those that are on unless others are asked for: all that aumer's own features show.
-USUAL = tuple(name for name in NUISANCES if name != "quantisation")
+USUAL = tuple(name for name in NUISANCES if name != "quantization")
 #: Those that a face shows which is held still and does not blink.
 STILL = ("motion_noise", "head_sway", "gaze_shifts", "lighting_drift")
 

@@ -2,7 +2,7 @@
 
 Displacement is smooth and lives on a coarse lattice; it is inverted there and refined to pixels by
 cubic splines. `cv2.remap` rounds coordinates to 1/32 px, more than a micro-expression moves between
-two frames; here coordinates stay floating point from the lattice to the sampled colour.
+two frames; here coordinates stay floating point from the lattice to the sampled color.
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ class Lattice:
         )
         p: FloatArray = self.refine(at_nodes - q, block) + grid.astype(np.float32)
 
-        # The middle of a cell is where its spline is worst; a neighbour's fault reaches it.
-        centres = spline_middles(at_nodes - q)
-        there = (q[:-1, :-1] + self.step / 2 + centres).reshape(-1, 2)
-        missed = self.at(coefficients, there) + centres.reshape(-1, 2)
-        rough = (np.abs(missed).max(axis=1) > TOLERANCE).reshape(centres.shape[:2])
+        # The middle of a cell is where its spline is worst; a neighbor's fault reaches it.
+        centers = spline_middles(at_nodes - q)
+        there = (q[:-1, :-1] + self.step / 2 + centers).reshape(-1, 2)
+        missed = self.at(coefficients, there) + centers.reshape(-1, 2)
+        rough = (np.abs(missed).max(axis=1) > TOLERANCE).reshape(centers.shape[:2])
         rough = binary_dilation(rough, np.ones((3, 3), bool))
         y, x = (
             ((axis[part] - nodes[0]) // self.step).astype(int).clip(0, size - 1)
@@ -186,7 +186,7 @@ def _spline(nodes: Array, pixels: slice) -> csr_array:
 
 
 def sample(texture: FloatArray, where: npt.NDArray[Any]) -> FloatArray:
-    """Bilinear colours at floating-point texel coordinates: (h, w, 2) -> (h, w, 3) float32."""
+    """Bilinear colors at floating-point texel coordinates: (h, w, 2) -> (h, w, 3) float32."""
     import torch
 
     height, width = texture.shape[:2]
@@ -230,9 +230,9 @@ _MOUTH_RGB = (58.0, 24.0, 22.0)
 _TEETH = 0.04
 #: A mouth whose inner lips are nearer than this (outer-eye distances) is closed.
 _CLOSED = 0.03
-#: The head with its hair on the mean face: centre and half-axes of the ellipse inside which all
+#: The head with its hair on the mean face: center and half-axes of the ellipse inside which all
 #: moves with it, and how many times as far out nothing does.
-_HEAD_CENTRE, _HEAD_AXES, _HEAD_FADE = (0.0, 0.1), (1.05, 1.35), 1.9
+_HEAD_CENTER, _HEAD_AXES, _HEAD_FADE = (0.0, 0.1), (1.05, 1.35), 1.9
 
 
 #: Where `Curves` are tabulated.
@@ -247,7 +247,7 @@ class Curves:
 
     def __init__(self, upper: Array, lower: Array) -> None:
         """Points (N, 2) px from the left corner of the image to the right one, both included."""
-        self.centre = (upper[0] + upper[-1]) / 2
+        self.center = (upper[0] + upper[-1]) / 2
         axis = (upper[-1] - upper[0]) / 2
         self.half = float(np.hypot(*axis))
         self._along = axis / self.half
@@ -268,7 +268,7 @@ class Curves:
 
     def frame(self, points: Points) -> tuple[Array, Array]:
         """(..., 2) px -> u and v."""
-        moved = points - self.centre
+        moved = points - self.center
         return moved @ self._along / self.half, moved @ self._across
 
     def vector(self, u: Array, v: Array) -> Array:
@@ -327,11 +327,11 @@ class Face:
         flat = depth(self.on_mean.reshape(-1, 2)).clip(low, high)
         #: (Ny, Nx) px away from the viewer; 0 is the mean depth of `RIGID`.
         self.depth: Array = flat.reshape(nodes.shape[:2]) * self.eye
-        out = np.linalg.norm((self.on_mean - _HEAD_CENTRE) / _HEAD_AXES, axis=-1)
+        out = np.linalg.norm((self.on_mean - _HEAD_CENTER) / _HEAD_AXES, axis=-1)
         fade = np.clip((_HEAD_FADE - out) / (_HEAD_FADE - 1), 0, 1)
         #: (Ny, Nx): 1 on the head, 0 behind it.
         self.head: Array = fade**2 * (3 - 2 * fade)
-        self.centre: Array = self.landmarks[list(RIGID)].mean(axis=0)
+        self.center: Array = self.landmarks[list(RIGID)].mean(axis=0)
         self._turn = turn
         self._fields: dict[Action, tuple[Array, Array]] = {}
 
@@ -351,7 +351,7 @@ class Face:
             ..., None
         ]
         reach = self.eye
-        x, y = self.mouth.centre
+        x, y = self.mouth.center
         #: The nodes where the lower lip's sheet may differ from the upper's.
         self.jaw = self.lattice.block(
             x - 0.6 * reach, y - 0.5 * reach, x + 0.6 * reach, y + 1.6 * reach
@@ -450,7 +450,7 @@ class Face:
 
 
 def soft(distance: Array) -> Array:
-    """Coverage of a pixel whose centre lies `distance` px inside an edge."""
+    """Coverage of a pixel whose center lies `distance` px inside an edge."""
     return np.clip(distance + 0.5, 0.0, 1.0)
 
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from aumer.config import RuleSettings, Settings, digest
 from aumer.graph import AUGraph
 from aumer.spotting import judge
+from aumer.spotting.interface import SpotterModel
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
-from aumer.spotting.seam import SpotterModel
 from aumer.strict import plain
 from aumer.types import Expression, Features, Scores
 

@@ -14,7 +14,7 @@ from scipy.signal import find_peaks
 from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
-from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.parts import TrackDecoder
 from aumer.strict import KEEPS, require, within
 from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
 

@@ -1,261 +1,268 @@
-"""What a new spotting network is made of, beside the network itself: base classes. No torch.
-
-`Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
-one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
-whose key `network` is its name. `Objective` ("targets") is what a network is trained towards, with
-the loss that it is trained by, `TrackDecoder` ("decoder") makes expressions of what it gives; the
-keys `targets` and `decoder` of a training preset name them.
-"""
+"""What every spotter takes and gives."""
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from aumer import registry
-from aumer.errors import ConfigError
-from aumer.strict import Layer, build, layered, plain, preset, read_toml, require
-from aumer.types import Expression, Features, FloatArray, Scores
+from aumer.config import RuleSettings, Settings
+from aumer.errors import UsageError
+from aumer.graph import AUGraph
+from aumer.types import Expression, Features, Scores
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from typing_extensions import Self
 
-    from aumer.graph import AUGraph
-    from aumer.spotting.net import SpottingNetwork
-    from aumer.spotting.targets import TargetEvent, Targets
-
-#: Of a sum over a share of a batch, that over the whole one.
-Across = Callable[["Tensor"], "Tensor"]
-
-#: Motion of an ROI that is measured with less confidence counts as none, as for the rules.
-_TRUST = 0.5
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: What a spotter gives: scores on the features' time axis, and expressions.
+Spotted = tuple[Scores, tuple[Expression, ...]]
 
 
-class Part:
-    """A frozen dataclass, registered by name, that files keep as plain values.
+class SpotterModel(ABC):
+    """One way to spot. The same features give the same numbers.
 
-    These say its name, under the key `KIND`; but the usual one is left out, as it was before there
-    was a choice, so that files and digests from then hold.
-    """
-
-    # Without annotations, which would make settings of them.
-    KIND = ""
-    USUAL = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON and TOML have them.
-
-        Raises:
-            UsageError: its class is not registered.
-        """
-        name = registry.name_of(self.KIND, type(self))
-        return {**({} if name == self.USUAL else {self.KIND: name}), **plain(self)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str = "") -> Self:
-        """The inverse of `to_dict`, strict; what has a default may be left out.
-
-        Args:
-            source: whose values they are, as a message calls it.
-
-        Raises:
-            ConfigError: names every unknown, missing and mistyped key at once.
-            UsageError: none is registered under the name.
-        """
-        made, (settings,) = cls.chosen(values)
-        return build(made, settings, source or f"{cls.KIND} settings")
-
-    @classmethod
-    def chosen(cls, *tables: Mapping[str, Any]) -> tuple[type[Self], tuple[dict[str, Any], ...]]:
-        """The class that the last of `tables` with a name names, and the tables without names.
-
-        Raises:
-            ConfigError: it names something else than a class of this one.
-            UsageError: none is registered under the name.
-        """
-        names = [table[cls.KIND] for table in tables if cls.KIND in table]
-        found: Any = cls
-        if names or inspect.isabstract(cls):
-            found = registry.resolve(cls.KIND, names[-1] if names else cls.USUAL)
-        if not (inspect.isclass(found) and issubclass(found, cls)):
-            raise ConfigError(
-                f"{cls.KIND} must be the name of a registered {cls.__name__}; found {names[-1:]}"
-            )
-        rest = tuple({k: v for k, v in table.items() if k != cls.KIND} for table in tables)
-        return found, rest
-
-
-@dataclass(frozen=True)
-class Architecture(Part, ABC):
-    """The shape of a spotting network, read strictly from TOML.
-
-    A subclass adds its own settings as fields, and is made known by ``@register("network", NAME)``.
+    A spotter of your own derives from this class, defines `name` and the call, and overrides what
+    else it can do; it is registered as a class (``@aumer.register("spotter", "mine")``) or handed
+    over as an object. `aumer.testing.SpotterSuite` checks that it keeps this contract. A function
+    or an object that has the call alone will do as well.
 
     Attributes:
-        graph: the prior over ROIs, by the name or path that `AUGraph.load` takes.
-        rate: rows per second of the features it reads.
-
-    Raises:
-        ConfigError: a value out of range.
+        name: as results state it.
+        uses_graph: whether `from_settings` can be given a graph.
+        notes: what a reader of its results should know, such as that it was trained otherwise than
+            it is used.
     """
 
-    graph: str
-    rate: float
+    name: str
+    notes: tuple[str, ...] = ()
+    uses_graph: ClassVar[bool] = False
 
-    KIND = "network"
-    USUAL = "spotnet"
-
-    def __post_init__(self) -> None:
-        require(1 <= self.rate <= 1000, "rate", self.rate, "from 1 to 1000 rows per second")
+    # -- required ----------------------------------------------------------------------------------
 
     @abstractmethod
-    def network(self, graph: AUGraph | None = None) -> SpottingNetwork:
-        """A network of this shape with new weights, drawn by torch's generator.
-
-        Args:
-            graph: over the ROIs of the features it will read; None takes `graph`'s.
-        """
-
-    def require_parts(self) -> None:
-        """Complain of a part that it names and that there is not, before a network is made.
-
-        Stored settings are read without: what a plugin brought may be absent today.
+    def __call__(self, features: Features) -> Spotted:
+        """Scores on the time axis of the features, and the expressions in order of onset.
 
         Raises:
-            UsageError: there is none; the message lists the choices.
+            UsageError: features that it cannot read.
         """
-        from aumer.graph import AUGraph
 
-        AUGraph.load(self.graph)
+    # -- optional ----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> Self:
+        """As a name makes it, from all settings in force; by default without any.
+
+        Args:
+            graph: in place of its own; given only where it says `uses_graph`.
+
+        Raises:
+            UsageError: settings that it cannot work with.
+        """
+        del settings, graph
+        return cls()
+
+    def check(self, settings: Settings) -> None:
+        """Refuse, before a video is analyzed, settings whose features it cannot read.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        del settings
+
+    def to(self, device: str) -> bool:
+        """Run there from now on.
+
+        Args:
+            device: as torch names it, or "auto": where it runs best.
+
+        Returns:
+            False for one that runs on the CPU alone, whatever is asked.
+
+        Raises:
+            UsageError: it could run there, and there is no such device here.
+        """
+        del device
+        return False
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """Names of the nodes that `inputs` has after the ROIs; sides are told by `r` and `l`."""
-        return ()
+    def rate(self) -> float | None:
+        """Rows per second of the features that it reads; None for any."""
+        return None
 
-    def inputs(self, features: Features) -> FloatArray:
-        """What the network reads of a whole video: (T, R + len(`beside`), 2) float32.
+    @property
+    def rules(self) -> RuleSettings | None:
+        """The constants that a result's limit and peaks are told by; None for the settings'."""
+        return None
 
-        Motion in outer-eye distances per row, x and y; invalid rows are 0.
-        """
-        return eye_motion(features).astype(np.float32)
+    @property
+    def sensitivity(self) -> str | None:
+        """What its threshold was set by; None where it has no such dial."""
+        return None
 
-    @classmethod
-    def preset(cls, name: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> Self:
-        """A shipped preset by name, or the TOML file at a path, changed by `overrides`.
-
-        Raises:
-            ConfigError: no such preset or file, not TOML, or as for `from_dict`.
-            UsageError: as for `from_dict`.
-        """
-        values = read_toml(preset("spotnet", name, "network preset or file"))
-        made, (file, changes) = cls.chosen(values, overrides or {})
-        return layered(made, Layer(str(name), file), Layer(f"{name} with overrides", changes))
-
-
-def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
-    """(T, R, 2): motion that is trusted, in outer-eye distances per row; 0 where invalid."""
-    values = features.trusted(_TRUST)
-    found: npt.NDArray[np.floating[Any]] = (
-        np.where(features.valid[:, None, None], values, 0) / features.eye_distance
-    )
-    return found
-
-
-def alone(share: Tensor) -> Tensor:
-    """The `Across` of a share that is the whole."""
-    return share
-
-
-@dataclass(frozen=True)
-class Objective(ABC):
-    """Targets, and the loss that leads towards them.
-
-    A subclass is made known by ``@register("targets", NAME)``.
-
-    Attributes:
-        macro_weight: what a training preset says under this name; a loss may have no use for it.
-    """
-
-    macro_weight: float = 1.0
-
-    @abstractmethod
-    def targets(self, found: Iterable[TargetEvent], length: int, rate: float) -> Targets:
-        """What the tracks should be of a whole video of `length` rows at `rate` rows a second.
-
-        Raises:
-            UsageError: an event reaches beyond the last row.
-        """
-
-    @abstractmethod
-    def loss(
-        self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
-    ) -> dict[str, Tensor]:
-        """Scalars: "total", which is made less, and the terms to be logged beside it.
-
-        The samples may be a share of a batch, of which other processes have the rest, or one whose
-        rows all weigh 0; the losses of all shares then add up to the batch's.
-
-        Args:
-            across: of a sum over these samples, that over the whole batch.
-
-        Shapes:
-            logits, targets (B, T, 10) in the order of `CHANNELS`; weight (B, T), 0 where a row is
-            context or nothing is known of it.
-        """
-
-
-class TrackDecoder(Part, ABC):
-    """From the ten tracks of a whole video to expressions.
-
-    A subclass is a frozen dataclass whose settings all have defaults, made known by
-    ``@register("decoder", NAME)``: a name is then enough to ask for it.
-    """
-
-    KIND = "decoder"
-    USUAL = "aumer"
-
-    @classmethod
-    def named(cls, name: str) -> Self:
-        """The decoder registered as `name`, with its defaults.
-
-        Raises:
-            UsageError: none is.
-        """
-        return cls.from_dict({cls.KIND: name})
-
-    @abstractmethod
-    def __call__(self, scores: Scores) -> tuple[Expression, ...]:
-        """Expressions of one whole video, in order of onset.
-
-        Raises:
-            UsageError: the scores are not the ten tracks, or as `check`.
-        """
-
-    def check(self, rate: float) -> None:
-        """Refuse scores of so many rows a second, if it cannot read them; by default it can any.
-
-        Raises:
-            ConfigError: it cannot.
-        """
-        del rate
+    @property
+    def false_alarms(self) -> tuple[float, float, float] | None:
+        """False alarms a minute of rest: the fewest that can be asked for, what was measured at the
+        sensitivity in force, and the most; None where nobody measured any."""
+        return None
 
     @property
     def threshold(self) -> float | None:
-        """The least score of what it finds, which training chooses; None where it has none such.
-
-        A subclass that has one has a field of this name.
-        """
+        """The least score, in [0, 1], of an expression that it gives; None where there is none."""
         return None
 
-    def at(self, threshold: float) -> Self:
-        """The same decoder with another threshold; itself where it has none."""
-        return self if self.threshold is None else replace(self, threshold=threshold)  # type: ignore[type-var]
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """What its expressions depend on besides the features, by name."""
+        return {}
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What the file it was loaded from says of it."""
+        return _NOTHING
+
+
+def resolve(
+    model: Any, settings: Settings, *, graph: AUGraph | None = None, device: str = "auto"
+) -> SpotterModel:
+    """The spotter of a name, made for these settings, or an object as it is.
+
+    Args:
+        model: a name, a class of `SpotterModel`, an object of one, or a function or an object that
+            has its call alone.
+        graph: for one that uses a graph.
+        device: for the ``from_settings`` of a class that does not derive from `SpotterModel` and
+            takes it; others are told by `SpotterModel.to`.
+
+    Raises:
+        UsageError: none is called so, it is no spotter, or it uses no graph; or as its
+            `from_settings`.
+    """
+    part: Any = registry.resolve("spotter", model)
+    given: dict[str, Any] = {"graph": graph, "device": "cpu" if device == "auto" else device}
+    if inspect.isclass(part) and issubclass(part, SpotterModel):
+        if lacking := sorted(part.__abstractmethods__):
+            raise _unfit(part, f"it does not define {', '.join(lacking)}")
+        _require_graph(part, graph, takes=part.uses_graph)
+        return part.from_settings(settings, **({"graph": graph} if part.uses_graph else {}))
+    # An object is used as it is, with what it was made with.
+    make: Any = None
+    taken: tuple[str, ...] = ()
+    made = not isinstance(part, (type, ModuleType))
+    if not made and "from_settings" in registry.offered(part, SpotterModel):
+        make = part.from_settings
+        taken = registry.arguments(make)
+    _require_graph(part, graph, takes="graph" in taken)
+    if make is not None:
+        part = make(settings, **{k: v for k, v in given.items() if k in taken})
+    elif isinstance(part, type):
+        part = part()
+    if isinstance(part, SpotterModel):
+        return part
+    if not callable(part):
+        raise _unfit(part, "it cannot be called")
+    return _Given(part, placed="device" in taken)
+
+
+def spotted(model: SpotterModel, features: Features) -> Spotted:
+    """What a spotter says, looked at, as it may be code that aumer has not seen.
+
+    Raises:
+        UsageError: it gives something else; or as it does.
+    """
+    found: Any = model(features)
+    good = isinstance(found, (tuple, list)) and len(found) == 2 and isinstance(found[0], Scores)
+    if good and isinstance(found[1], (tuple, list)):
+        wrong = next((e for e in found[1] if not isinstance(e, Expression)), None)
+        scores = found[0]
+        if not np.isfinite(scores.values[scores.valid]).all():
+            raise UsageError(
+                f"the spotter {model.name!r} must give finite scores in the rows that it calls "
+                "valid; found NaN or infinity"
+            )
+        if wrong is None:
+            return found[0], tuple(found[1])
+        found = wrong
+    raise UsageError(
+        f"the spotter {model.name!r} must return (Scores, tuple of Expression); found "
+        f"{repr(found)[:80]}"
+    )
+
+
+def code_of(model: SpotterModel) -> Any:
+    """Whose code a spotter runs: the part that `resolve` was given, where that is another's."""
+    return model._part if isinstance(model, _Given) else model
+
+
+def _require_graph(part: Any, graph: AUGraph | None, *, takes: bool) -> None:
+    if graph is not None and not takes:
+        raise UsageError(
+            f"the spotter {registry.called(part)!r} uses no graph. Give `graph` together "
+            "with `model='combined'`, `model='network'`, or a network's weights, "
+            "`model='PATH.safetensors'` (`aumer train` writes them)"
+        )
+
+
+def _unfit(part: Any, why: str) -> UsageError:
+    return UsageError(
+        f"the spotter {registry.called(part)!r} cannot be used: {why}. Spotters derive from "
+        "aumer.spotting.interface.SpotterModel and define name and __call__(self, features) -> "
+        "(Scores, tuple of Expression); a function that does this will do. What else they may do "
+        "is inherited; aumer.testing.SpotterSuite checks them"
+    )
+
+
+class _Given(SpotterModel):
+    """A function, or an object that has what a `SpotterModel` has without deriving from it.
+
+    Args:
+        placed: it was told its device when it was made.
+    """
+
+    def __init__(self, part: Any, *, placed: bool) -> None:
+        self.name = registry.called(part)
+        self._part, self._offers = part, registry.offered(part, SpotterModel)
+        self._placed = placed
+
+    def __call__(self, features: Features) -> Spotted:
+        found: Spotted = self._part(features)
+        return found
+
+    def check(self, settings: Settings) -> None:
+        if "check" in self._offers:
+            self._part.check(settings)
+
+    def to(self, device: str) -> bool:
+        return self._placed
+
+    @property
+    def rate(self) -> float | None:
+        return self._part.rate if "rate" in self._offers else None
+
+    @property
+    def rules(self) -> RuleSettings | None:
+        # Something else may be called so.
+        own = self._part.rules if "rules" in self._offers else None
+        return own if isinstance(own, RuleSettings) else None
+
+    @property
+    def sensitivity(self) -> str | None:
+        return self._part.sensitivity if "sensitivity" in self._offers else None
+
+    @property
+    def false_alarms(self) -> tuple[float, float, float] | None:
+        return self._part.false_alarms if "false_alarms" in self._offers else None
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        return self._part.digests if "digests" in self._offers else {}
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        return self._part.card if "card" in self._offers else _NOTHING

@@ -133,8 +133,8 @@ class PyGLayer(nn.Module):
     """Any message-passing layer of torch-geometric, by class name.
 
     It sees our edges and, where it takes weights (`edge_weight`, or one number per edge in
-    `edge_attr`), our weights. The graph is normalised and given self-loops by `AUGraph`, so the
-    layer's own normalisation and self-loops are off unless `options` ask for them.
+    `edge_attr`), our weights. The graph is normalized and given self-loops by `AUGraph`, so the
+    layer's own normalization and self-loops are off unless `options` ask for them.
 
     Args:
         options: further arguments of its constructor.

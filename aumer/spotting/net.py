@@ -1,6 +1,6 @@
 """A spotting network, whatever its architecture: what it gives, and how it is kept in a file.
 
-A new one is a subclass of `SpottingNetwork` and of `aumer.spotting.interface.Architecture`; the
+A new one is a subclass of `SpottingNetwork` and of `aumer.spotting.parts.Architecture`; the
 latter is registered, and made by whoever trains or loads a network. `aumer.spotting.spotnet` is
 one such.
 """
@@ -26,7 +26,7 @@ from aumer.graph import AUGraph
 from aumer.learning.portable import Portable
 from aumer.spotting.channels import CHANNELS, classes
 from aumer.spotting.decode import probabilities
-from aumer.spotting.interface import Architecture
+from aumer.spotting.parts import Architecture
 from aumer.types import KINDS, Features, FloatArray, Scores
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class SpottingNetwork(nn.Module, ABC):
         Shapes:
             x (B, T, N, 2) as `Architecture.inputs` makes it, the ROIs and what it has beside them;
             valid (B, T) bool, None where all rows are; returns (B, T, 10). What stands in invalid
-            rows of x, NaN too, changes nothing (see `normalised`); the logits there mean nothing.
+            rows of x, NaN too, changes nothing (see `normalized`); the logits there mean nothing.
         """
 
     @classmethod
@@ -97,7 +97,7 @@ class SpottingNetwork(nn.Module, ABC):
     def set_input_statistics(
         self, mean: Sequence[float] | FloatArray, std: Sequence[float] | FloatArray
     ) -> None:
-        """Normalise inputs by (x - mean) / std, each for the x and the y axis.
+        """Normalize inputs by (x - mean) / std, each for the x and the y axis.
 
         Raises:
             UsageError: not two finite numbers each, or a deviation that is not above 0.
@@ -111,7 +111,7 @@ class SpottingNetwork(nn.Module, ABC):
         self.input_mean.copy_(torch.from_numpy(both[0]))
         self.input_std.copy_(torch.from_numpy(both[1]))
 
-    def normalised(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+    def normalized(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Inputs by the statistics that were set, 0 in rows that are not valid."""
         x = (x - self.input_mean) / self.input_std
         return x if valid is None else torch.where(like(valid, x), x, 0.0)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aumer import registry
-from aumer.graph import NORMALISATIONS
-from aumer.spotting.interface import Architecture, eye_motion
+from aumer.graph import NORMALIZATIONS
+from aumer.spotting.parts import Architecture, eye_motion
 from aumer.strict import require, within
 from aumer.types import Features, FloatArray
 
@@ -33,7 +33,7 @@ class NetConfig(Architecture):
     """The shape of a `SpotNet`. `graph` and `rate` are as in `Architecture`.
 
     Attributes:
-        normalisation: of the prior, by a name of `aumer.graph.NORMALISATIONS`.
+        normalization: of the prior, by a name of `aumer.graph.NORMALIZATIONS`.
         residual_edges: learn a bounded correction of every edge on top of the prior.
         layer: the graph layer: "dense", "dense-self" or another name registered as "graph-layer", a
             message-passing layer of torch-geometric, or "none" for no graph at all.
@@ -54,7 +54,7 @@ class NetConfig(Architecture):
         ConfigError: a value out of range, or tuples of unequal length.
     """
 
-    normalisation: str
+    normalization: str
     residual_edges: bool
     layer: str
     layer_options: Mapping[str, Any]
@@ -74,10 +74,10 @@ class NetConfig(Architecture):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
-            self.normalisation in NORMALISATIONS,
-            "normalisation",
-            self.normalisation,
-            f"one of {', '.join(NORMALISATIONS)}",
+            self.normalization in NORMALIZATIONS,
+            "normalization",
+            self.normalization,
+            f"one of {', '.join(NORMALIZATIONS)}",
         )
         within("graph_width", self.graph_width, 1, 4096)
         require(

@@ -22,9 +22,9 @@ from aumer.learning.machine import device_of
 from aumer.process import use_threads
 from aumer.said import gathered
 from aumer.spotting.decode import Decoder
-from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.interface import SpotterModel
 from aumer.spotting.net import SpottingNetwork
-from aumer.spotting.seam import SpotterModel
+from aumer.spotting.parts import TrackDecoder
 from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, changes no score.
@@ -174,7 +174,7 @@ class NetSpotter(SpotterModel):
         return {"graph": self.net.graph.digest, "weights": known}
 
     def check(self, settings: Settings) -> None:
-        """Refuse, before an hour of video is analysed, settings whose features it cannot read.
+        """Refuse, before an hour of video is analyzed, settings whose features it cannot read.
 
         Raises:
             UsageError: motion.rois, motion.rate or how motion is measured (`motion_record`) differ

@@ -35,6 +35,7 @@ from scipy.signal import find_peaks, peak_prominences
 from aumer.config import RuleSettings, Settings
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
+from aumer.spotting.interface import SpotterModel
 from aumer.spotting.movements import MOVEMENTS, REGIONS, Signal, columns
 from aumer.spotting.noise import (
     DURATION_BIAS_S,
@@ -46,7 +47,6 @@ from aumer.spotting.noise import (
     false_alarms,
     followed,
 )
-from aumer.spotting.seam import SpotterModel
 from aumer.types import Expression, Features, FloatArray, Moment, Scores
 
 __all__ = ["MOVEMENTS", "RuleSpotter"]
@@ -107,7 +107,7 @@ class _Signs:
 
 
 @dataclass(frozen=True, eq=False)
-class _Analysed:
+class _Analyzed:
     """One movement through one run, the threshold in force, and what may be expressions in it."""
 
     movement: Followed
@@ -168,7 +168,7 @@ class RuleSpotter(SpotterModel):
             UsageError: an ROI that the movements are made of is not in `settings.motion.rois`.
         """
         del graph
-        columns(roi_set(settings.motion.rois).names)  # now, not once a video is analysed
+        columns(roi_set(settings.motion.rois).names)  # now, not once a video is analyzed
         return cls(settings.rules)
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -181,14 +181,14 @@ class RuleSpotter(SpotterModel):
         found: list[Expression] = []
         for begin, end, movements in followed(features, self._settings):
             signs = _Signs(features.eyelids[begin:end], features.head[begin:end])
-            analysed = [self._analysed(movement, signs, features.rate) for movement in movements]
-            kept = self._select(analysed, features.rate)
+            analyzed = [self._analyzed(movement, signs, features.rate) for movement in movements]
+            kept = self._select(analyzed, features.rate)
             found += [self._expression(c, begin, end, features) for c in kept]
             for k, region in enumerate(REGIONS):
                 busy = [c for c in kept if c.region == region]
                 levels = [
                     self._level(m, busy, features.rate)
-                    for m in analysed
+                    for m in analyzed
                     if m.movement.region == region
                 ]
                 tracks[begin:end, k] = np.max(levels, axis=0)[:-1]
@@ -201,7 +201,7 @@ class RuleSpotter(SpotterModel):
         )
         return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
 
-    def _analysed(self, movement: Followed, signs: _Signs, rate: float) -> _Analysed:
+    def _analyzed(self, movement: Followed, signs: _Signs, rate: float) -> _Analyzed:
         """What may be expressions in one movement through one unbroken run."""
         threshold = movement.base * (self._factor / NORMAL)
         # A peak may stand at the very ends, where a run was cut: zeros lie before and after.
@@ -232,7 +232,7 @@ class RuleSpotter(SpotterModel):
                     beyond = direction * (movement.smooth[apex] - rest[apex]) / candidate.height
                     left_over = 1 - self._settings.at_rest * (1 - float(np.clip(beyond, 0, 1)))
                     candidates.append(replace(candidate, weight=candidate.weight * left_over))
-        return _Analysed(movement, threshold, candidates)
+        return _Analyzed(movement, threshold, candidates)
 
     def _doubted(
         self, candidate: _Candidate, threshold: float, signs: _Signs, rate: float
@@ -293,7 +293,7 @@ class RuleSpotter(SpotterModel):
             weight=float(strength * weight * min(drops) / max(drops)),
         )
 
-    def _level(self, movement: _Analysed, busy: list[_Candidate], rate: float) -> Signal:
+    def _level(self, movement: _Analyzed, busy: list[_Candidate], rate: float) -> Signal:
         """Distance from rest in [0, 1]; rest is a slow mean that bridges the expressions found."""
         resting = np.ones(len(movement.smooth), np.bool_)
         for candidate in busy:
@@ -306,11 +306,11 @@ class RuleSpotter(SpotterModel):
         level: Signal = distance / (distance + movement.threshold)
         return level
 
-    def _select(self, analysed: list[_Analysed], rate: float) -> list[_Candidate]:
+    def _select(self, analyzed: list[_Analyzed], rate: float) -> list[_Candidate]:
         """The strongest candidates that leave one another room."""
         kept: list[_Candidate] = []
-        mouth = [m for m in analysed if m.movement.region == "mouth"]
-        candidates = [c for m in analysed for c in m.candidates]
+        mouth = [m for m in analyzed if m.movement.region == "mouth"]
+        candidates = [c for m in analyzed for c in m.candidates]
         for candidate in sorted(candidates, key=lambda c: -c.weight):
             if any(other.claims(candidate, self._settings.overlap) for other in kept):
                 continue
@@ -319,7 +319,7 @@ class RuleSpotter(SpotterModel):
             kept.append(candidate)
         return kept
 
-    def _talking(self, candidate: _Candidate, mouth: list[_Analysed], rate: float) -> bool:
+    def _talking(self, candidate: _Candidate, mouth: list[_Analyzed], rate: float) -> bool:
         """Whether the mouth moves on before or after; with a hold in between it may do one."""
         holds = candidate.held >= self._settings.hold and candidate.held_s >= self._settings.hold_s
         reach = max(1, round(self._settings.rest_s * rate))
@@ -362,7 +362,7 @@ def _standing_out(height: Signal, peaks: npt.NDArray[np.intp]) -> npt.NDArray[np
 
 
 def _valleys(height: Signal, peaks: npt.NDArray[np.intp]) -> tuple[list[int], list[int], list[int]]:
-    """For each peak the lowest point between it and its neighbours, or the end of the run."""
+    """For each peak the lowest point between it and its neighbors, or the end of the run."""
     cuts = [int(a + height[a : b + 1].argmin()) for a, b in pairwise(peaks)]
     return [0, *cuts][: len(peaks)], [int(p) for p in peaks], [*cuts, len(height) - 1][: len(peaks)]
 

@@ -129,7 +129,7 @@ class SpotNet(SpottingNetwork):
 
         self.adjacency: Adjacency | None = None
         if config.layer != "none":
-            prior = torch.from_numpy(self.graph.normalised(config.normalisation)).float()
+            prior = torch.from_numpy(self.graph.normalized(config.normalization)).float()
             self.adjacency = Adjacency(prior, residual=config.residual_edges)
             self.graph_layer = graph_layer(
                 config.layer, channels, config.graph_width, self.adjacency, **config.layer_options
@@ -163,7 +163,7 @@ class SpotNet(SpottingNetwork):
         """As `SpottingNetwork.forward`."""
         if valid is not None and not exporting() and bool(valid.all()):
             valid = None
-        x = self.normalised(x, valid)
+        x = self.normalized(x, valid)
         x = multi_scale_motion(x, self.config.motion_rows)
         if self.config.signs:
             x, signs = torch.split(x, [x.shape[2] - len(SIGNS), len(SIGNS)], dim=2)

@@ -19,7 +19,7 @@ import numpy as np
 from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
-from aumer.spotting.interface import Across, Objective, alone
+from aumer.spotting.parts import Across, Objective, alone
 from aumer.types import KINDS, Annotation, Expression, FloatArray, IntArray, Kind, Moment
 
 if TYPE_CHECKING:
@@ -233,10 +233,10 @@ class AumerObjective(Objective):
         return spot_loss(logits, targets, weight, across=across)
 
 
-def _raise_bump(track: FloatArray, centre: int, sigma: float) -> None:
+def _raise_bump(track: FloatArray, center: int, sigma: float) -> None:
     reach = int(3 * sigma)
-    rows = np.arange(max(0, centre - reach), min(len(track), centre + reach + 1))
-    bump = np.exp(-((rows - centre) ** 2) / (2 * sigma**2)).astype(np.float32)
+    rows = np.arange(max(0, center - reach), min(len(track), center + reach + 1))
+    bump = np.exp(-((rows - center) ** 2) / (2 * sigma**2)).astype(np.float32)
     track[rows] = np.maximum(track[rows], bump)
 
 
@@ -260,6 +260,6 @@ if not TYPE_CHECKING:  # a name that there is not stays an error
             "published_segments": _NOW,
             "published_labels": _NOW,
             "published_targets": _NOW,
-            "published_normalisation": "aumer.spotting.auwgcn.features",
+            "published_normalization": "aumer.spotting.auwgcn.features",
         },
     )

@@ -217,7 +217,7 @@ def read(
         only: roles to read instead of all; ``video`` alone makes it a list of videos.
         negative: whether frames below 0 are allowed, as published methods predict them.
         unnamed_kind: of the rows of a table of emotions without a column for the kind, as
-            spot-then-recognise submissions are.
+            spot-then-recognize submissions are.
         rows_needed: whether a table without a row is an error.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Labelled clips of made-up faces: brows together, corners of the mouth out and up, brows up.
+"""Labeled clips of made-up faces: brows together, corners of the mouth out and up, brows up.
 
-Of each kind that a recogniser may read; small, and quickly made.
+Of each kind that a recognizer may read; small, and quickly made.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from aumer.graph.rois import DEFAULT_ROIS
-from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.interface import Clips, MotionClips, Recognizer
+from aumer.recognition.labeled import LabeledClips
 from aumer.recognition.place import BY_LANDMARKS, Place
-from aumer.recognition.seam import Clips, MotionClips, Recognizer
 from aumer.types import FloatArray
 
 CLASSES = ("negative", "positive", "surprise")
@@ -75,8 +75,8 @@ def motions(rois: tuple[str, ...], seed: int, subjects: int = 4, each: int = 3) 
     )
 
 
-def clips_for(recognizer: Recognizer, seed: int, subjects: int = 4) -> LabelledClips[Any]:
-    """Clips of what a recogniser reads, of every class of every subject.
+def clips_for(recognizer: Recognizer, seed: int, subjects: int = 4) -> LabeledClips[Any]:
+    """Clips of what a recognizer reads, of every class of every subject.
 
     Sequences are 32 px wide and last a quarter of a second to half of one at 50 frames a second.
     """

@@ -21,13 +21,13 @@ HeadMotion = Callable[[float], tuple[float, float, float, float]]
 
 @dataclass(frozen=True)
 class Bump:
-    """A patch of skin that moves: the displacement falls off as a Gaussian round its centre.
+    """A patch of skin that moves: the displacement falls off as a Gaussian round its center.
 
     Lengths are in px of the 512 px portrait, in which the face is about 95 px wide and the outer
     eye corners lie 63 px apart; `course` gives the share of `shift` at a time in seconds.
     """
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     shift: tuple[float, float]
     course: Callable[[float], float]
     width: float = 9.0
@@ -101,7 +101,7 @@ def film(
             course = bump.course(float(t))
             for _ in range(3):
                 near = np.exp(
-                    -((moved_x - bump.centre[0]) ** 2 + (moved_y - bump.centre[1]) ** 2)
+                    -((moved_x - bump.center[0]) ** 2 + (moved_y - bump.center[1]) ** 2)
                     / (2 * bump.width**2)
                 )
                 moved_x = x - course * bump.shift[0] * near

@@ -1,4 +1,4 @@
-"""What every recogniser must do, whatever it reads."""
+"""What every recognizer must do, whatever it reads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from aumer.recognition import seam
-from aumer.recognition.labelled import LabelledClips
-from aumer.recognition.seam import Reads, Recognizer
+from aumer.recognition import interface
+from aumer.recognition.interface import Reads, Recognizer
+from aumer.recognition.labeled import LabeledClips
 from aumer.testing.clips import clips_for
 from aumer.testing.refusing import refuses
 from aumer.types import FloatArray
@@ -21,10 +21,10 @@ CLOSE = 1e-5
 
 
 class RecognizerSuite:
-    """The contract of `aumer.recognition.seam.Recognizer`, a test for each part of it.
+    """The contract of `aumer.recognition.interface.Recognizer`, a test for each part of it.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`, and `clips`
-    where the recogniser cannot learn from what `aumer.testing.clips.clips_for` makes.
+    where the recognizer cannot learn from what `aumer.testing.clips.clips_for` makes.
     """
 
     #: What `fitted` has made; one for each subclass.
@@ -34,8 +34,8 @@ class RecognizerSuite:
     def make(self) -> Recognizer:
         """A new one, not trained, that learns in seconds; every call with the same settings."""
 
-    def clips(self, seed: int) -> LabelledClips[Any]:
-        """Labelled clips of what it reads: of three classes and some subjects."""
+    def clips(self, seed: int) -> LabeledClips[Any]:
+        """Labeled clips of what it reads: of three classes and some subjects."""
         return clips_for(self.make(), seed)
 
     def fitted(self) -> Recognizer:
@@ -46,7 +46,7 @@ class RecognizerSuite:
 
     def test_it_says_what_it_is(self) -> None:
         made = self.make()
-        assert isinstance(made, Recognizer), "derive it from aumer.recognition.seam.Recognizer"
+        assert isinstance(made, Recognizer), "derive it from aumer.recognition.interface.Recognizer"
         assert made.name
         assert made.reads and set(made.reads) <= set(get_args(Reads))
         assert made.reads_to in ("apex", "offset")
@@ -137,5 +137,7 @@ class RecognizerSuite:
             assert again.place == made.place and again.inputs == made.inputs
             shares = again.predict_proba(inputs)
             assert np.allclose(shares, made.predict_proba(inputs), atol=CLOSE)
-            if seam.read_weights(path).recognizer != made.name:
-                raise AssertionError("write the file with aumer.recognition.seam.write_weights")
+            if interface.read_weights(path).recognizer != made.name:
+                raise AssertionError(
+                    "write the file with aumer.recognition.interface.write_weights"
+                )

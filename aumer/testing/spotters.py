@@ -12,7 +12,7 @@ from aumer.config import RuleSettings, Settings, load_settings
 from aumer.errors import UsageError
 from aumer.graph import AUGraph
 from aumer.simulate.features import simulate_features
-from aumer.spotting.seam import Spotted, SpotterModel, resolve, spotted
+from aumer.spotting.interface import Spotted, SpotterModel, resolve, spotted
 from aumer.types import KINDS, Features
 
 #: How far scores may move with the device.
@@ -20,7 +20,7 @@ CLOSE = 1e-5
 
 
 class SpotterSuite:
-    """The contract of `aumer.spotting.seam.SpotterModel`, a test for each part of it.
+    """The contract of `aumer.spotting.interface.SpotterModel`, a test for each part of it.
 
     A subclass whose name begins with "Test" is collected by pytest. It defines `make`, and
     `settings` where the usual ones will not do.

@@ -14,8 +14,8 @@ from aumer.graph import au
 from aumer.recognition.action_units import AUClips, AUReader
 from aumer.recognition.au_graph import GraphAUReader
 from aumer.recognition.au_prior import MOST
+from aumer.recognition.interface import Clips
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Clips
 from aumer.session import SettingsLike, as_settings, versions
 from aumer.training.clips import ClipReading, Progress, extract
 from aumer.training.listing import listed

@@ -1,4 +1,4 @@
-"""Labelled clips of data sets' frames: the inputs that a recogniser reads.
+"""Labeled clips of data sets' frames: the inputs that a recognizer reads.
 
 The face is followed from before the onset to after the offset, once; its landmarks serve the apex,
 where the table gives none, the flow map, and the sequences. Each of the three is kept in the cache
@@ -26,9 +26,9 @@ from aumer.files import StrPath
 from aumer.flow import resolve as resolve_flow
 from aumer.identity import recorded
 from aumer.recognition import apex as ways
-from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.interface import Clips, MotionClips, Reads, Recognizer, resolve
+from aumer.recognition.labeled import LabeledClips
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Clips, MotionClips, Reads, Recognizer, resolve
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.training.listing import Example, Listing, Unseen
 from aumer.types import FaceTrack, Features, Moment
@@ -59,9 +59,9 @@ class ClipReading:
 
     Attributes:
         settings: of the face and its motion; ``motion`` is that of flow maps and of the apex.
-        sequences: of a recogniser that reads sequences; else `None`.
+        sequences: of a recognizer that reads sequences; else `None`.
         to: the last frame that sequences hold.
-        rois: of a recogniser that reads their motion alone; else none.
+        rois: of a recognizer that reads their motion alone; else none.
         apex: how an apex is found: `aumer.recognition.apex.names`.
         apexes: which count: "coded", those that the table gives, and others are found; or "found",
             none of the table's.
@@ -106,13 +106,13 @@ class ClipReading:
         return values
 
     def tell(self, recognizer: Recognizer) -> None:
-        """Let a recogniser know how what it learns from is made, so that its file says it."""
+        """Let a recognizer know how what it learns from is made, so that its file says it."""
         recognizer.inputs = self.sequences
         recognizer.motion = self.settings.motion
 
     @property
     def reads(self) -> Reads:
-        """What it makes; see `aumer.recognition.seam.Recognizer`."""
+        """What it makes; see `aumer.recognition.interface.Recognizer`."""
         if self.sequences is not None:
             return "sequence"
         return "motion" if self.rois else "flow-map"
@@ -121,10 +121,10 @@ class ClipReading:
 def reading_of(
     model: str, table: Mapping[str, Any], settings: Settings, where: str, rois: tuple[str, ...]
 ) -> ClipReading:
-    """How a recogniser's inputs are made.
+    """How a recognizer's inputs are made.
 
     Args:
-        table: of the recogniser: ``inputs`` changes keys of `SequenceSettings` for one of
+        table: of the recognizer: ``inputs`` changes keys of `SequenceSettings` for one of
             sequences, else of ``motion``; ``apex`` is how one is found, and ``apexes``
             which are: see `ClipReading`.
         where: for messages.
@@ -145,13 +145,13 @@ def reading_of(
     return ClipReading(replace(settings, motion=motion), apex=apex, rois=of_motion, apexes=which)
 
 
-#: Keys of a recogniser's table that are no options of its constructor.
+#: Keys of a recognizer's table that are no options of its constructor.
 OWN_KEYS = ("inputs", "apex", "apexes")
 APEXES = ("coded", "found")
 
 
 def options_of(model: str, table: Mapping[str, Any], *, of_frames: bool) -> dict[str, Any]:
-    """The options in a recogniser's table, for clips of frames or for MEGC 2019's flow images."""
+    """The options in a recognizer's table, for clips of frames or for MEGC 2019's flow images."""
     options = {k: v for k, v in table.items() if k not in OWN_KEYS}
     if of_frames and "place" in resolve(model).options:
         # Maps that are cut by landmarks need nobody to find out where the face is.
@@ -387,7 +387,7 @@ class StoredClips:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def load(self) -> LabelledClips[Any]:
+    def load(self) -> LabeledClips[Any]:
         """The clips with their inputs; what the cache has lost meanwhile is made anew.
 
         Raises:
@@ -400,7 +400,7 @@ class StoredClips:
             _loaded[which] = found
         return _loaded[which]
 
-    def _read(self) -> LabelledClips[Any]:
+    def _read(self) -> LabeledClips[Any]:
         from aumer.recognition.sequences.inputs import unpack
 
         arrays = [self._arrays(number) for number in range(len(self))]
@@ -429,7 +429,7 @@ class StoredClips:
 
 
 #: What `StoredClips.load` gave last.
-_loaded: dict[tuple[object, ...], LabelledClips[Any]] = {}
+_loaded: dict[tuple[object, ...], LabeledClips[Any]] = {}
 
 
 def forget() -> None:

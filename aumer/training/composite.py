@@ -7,7 +7,7 @@ import numpy as np
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import Megc2019
 from aumer.files import StrPath
-from aumer.recognition.seam import Clips
+from aumer.recognition.interface import Clips
 from aumer.tables.cells import read
 
 

@@ -1,4 +1,4 @@
-"""Weights from annotated videos, of a spotting network or a recogniser: `aumer.train`.
+"""Weights from annotated videos, of a spotting network or a recognizer: `aumer.train`.
 
 Videos and clips come from files, or as the objects that these are read into: one run takes either.
 """
@@ -19,18 +19,17 @@ from aumer.graph import AUGraph
 from aumer.names import expanded, is_folder
 
 if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
-    from aumer.recognition.labelled import LabelledClips
+    from aumer.recognition.labeled import LabeledClips
     from aumer.simulate.features import SimulatedVideo
     from aumer.training.recognizers import RecognizerConfig
     from aumer.training.run import RunConfig
-    from aumer.training.videos import LabelledVideo
+    from aumer.training.videos import LabeledVideo
     from aumer.types import VideoRecord
 
 Config: TypeAlias = "RunConfig | RecognizerConfig"
-#: What is learnt from, in memory: videos for a spotting network, clips for a recogniser.
+#: What is learnt from, in memory: videos for a spotting network, clips for a recognizer.
 InMemory: TypeAlias = (
-    "Sequence[LabelledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] "
-    "| LabelledClips[Any]"
+    "Sequence[LabeledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] | LabeledClips[Any]"
 )
 #: Called after every epoch with its record.
 Callback = Callable[[dict[str, Any]], object]
@@ -57,17 +56,17 @@ def train(
     callbacks: Sequence[Callback] = (),
     progress: TrainProgress | None = None,
 ) -> Path:
-    """Train a spotting network, or a recogniser, on annotated videos.
+    """Train a spotting network, or a recognizer, on annotated videos.
 
     A training that was interrupted goes on where it was when it is called again.
 
     Args:
         data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
             configuration. What is given beside a file replaces what it says. Or what is learnt
-            from, in memory: a sequence of `aumer.training.videos.LabelledVideo` (features with
+            from, in memory: a sequence of `aumer.training.videos.LabeledVideo` (features with
             annotations), of what `aumer.simulate_features` makes, or of `aumer.types.VideoRecord`
-            (videos with annotations); for a recogniser
-            `aumer.recognition.seam.Clips` or `MotionClips`, or
+            (videos with annotations); for a recognizer
+            `aumer.recognition.interface.Clips` or `MotionClips`, or
             `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
             ``options.inputs`` and ``options.place`` in `changes` say, or else as usual.
         labels: the table of the videos' expressions; by default the data set's own, in the folder.
@@ -75,13 +74,13 @@ def train(
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
             name, or "features" for a folder that `aumer simulate features` wrote.
         recognizer: train this one, by name, instead of a spotting network.
-        classes: of a recogniser: "negative", "positive", "surprise", or words of the coders, or the
+        classes: of a recognizer: "negative", "positive", "surprise", or words of the coders, or the
             name of a set ("megc", "casme2", "samm", "seven"); by default all that the table has.
         graph: AU prior of a spotting network: one, its name or file, or "from-data" to count it in
             the annotations; by default the one that the preset names.
         exclude_subjects: kept out of everything, to be tested on.
         changes: further keys of the TOML file, with dots: ``{"preset": "published",
-            "train.epochs": 10}``, of a recogniser ``{"options.learning.epochs": 10}``.
+            "train.epochs": 10}``, of a recognizer ``{"options.learning.epochs": 10}``.
         overwrite: replace the weights of an earlier run.
         cache: folder for what is made of the videos, for the next run; True for aumer's own, None
             or False for none.
@@ -112,7 +111,7 @@ def train(
     told = {name: value for name, value in given.items() if value is not None}
     told = {**(changes or {}), **told}
     if graph is not None and _is_recognizer(data, told):
-        raise UsageError("`graph` is of spotting networks; this trains a recogniser")
+        raise UsageError("`graph` is of spotting networks; this trains a recognizer")
     learnt_from = _in_memory(data)
     if learnt_from is not None and (labels is not None or source is not None):
         which = "source" if labels is None else "labels"
@@ -164,7 +163,7 @@ def configured(
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
-        UsageError: no place for the weights is given, or there is no such recogniser or option.
+        UsageError: no place for the weights is given, or there is no such recognizer or option.
     """
     from aumer.training import recognizers
     from aumer.training import run as networks
@@ -207,7 +206,7 @@ def epochs(config: Config) -> int:
 
 
 def _is_recognizer(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> bool:
-    from aumer.recognition.labelled import LabelledClips
+    from aumer.recognition.labeled import LabeledClips
     from aumer.training import recognizers
     from aumer.training import run as networks
 
@@ -216,11 +215,11 @@ def _is_recognizer(data: StrPath | Config | InMemory, changes: Mapping[str, Any]
     if isinstance(data, (str, PathLike)) and not is_folder(expanded(data)):
         return recognizers.of_recognizer(data, changes)
     asked = recognizers.recognizes(changes)
-    if _in_memory(data) is not None and asked != isinstance(data, LabelledClips):
+    if _in_memory(data) is not None and asked != isinstance(data, LabeledClips):
         raise UsageError(
-            "a recogniser learns from clips, and this is a sequence of videos: give `LabelledClips`"
+            "a recognizer learns from clips, and this is a sequence of videos: give `LabeledClips`"
             if asked
-            else "these are clips, from which a recogniser learns: give its name, recognizer="
+            else "these are clips, from which a recognizer learns: give its name, recognizer="
         )
     return asked
 
@@ -231,24 +230,24 @@ def _in_memory(data: object) -> Any:
     Raises:
         UsageError: it is neither.
     """
-    from aumer.recognition.labelled import LabelledClips
+    from aumer.recognition.labeled import LabeledClips
     from aumer.simulate.features import SimulatedVideo
     from aumer.training import recognizers
     from aumer.training import run as networks
-    from aumer.training.videos import LabelledVideo, from_simulation
+    from aumer.training.videos import LabeledVideo, from_simulation
     from aumer.types import VideoRecord
 
     if isinstance(data, (str, PathLike, networks.RunConfig, recognizers.RecognizerConfig)):
         return None
-    if isinstance(data, LabelledClips):
+    if isinstance(data, LabeledClips):
         return data
     if isinstance(data, Sequence) and data:
         if all(isinstance(one, SimulatedVideo) for one in data):
             return from_simulation(data)
-        for kind in (LabelledVideo, VideoRecord):
+        for kind in (LabeledVideo, VideoRecord):
             if all(isinstance(one, kind) for one in data):
                 return data
     raise UsageError(
-        "train takes a folder of videos or a TOML file; or, in memory, one or more LabelledVideo, "
-        f"SimulatedVideo or VideoRecord, or LabelledClips; found {data!r}"[:400]
+        "train takes a folder of videos or a TOML file; or, in memory, one or more LabeledVideo, "
+        f"SimulatedVideo or VideoRecord, or LabeledClips; found {data!r}"[:400]
     )

@@ -96,7 +96,7 @@ def listed(
     left_out: Counter[str] = Counter()
     notes: list[str] = []
     read = {
-        name: _read(name, root, kinds, (tables or {}).get(name), labelled=of is None)
+        name: _read(name, root, kinds, (tables or {}).get(name), labeled=of is None)
         for name, root in roots.items()
     }
     every = [a for _, rows, _ in read.values() for _, a in rows]
@@ -161,7 +161,7 @@ def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
     told = ", ".join(f"{name} {counts[k]}" for k, name in enumerate(classes))
     if len(classes) < 2:
         raise UsageError(
-            f"{where}: all clips are of one class ({told}); a recogniser needs two or more to tell "
+            f"{where}: all clips are of one class ({told}); a recognizer needs two or more to tell "
             "apart"
         )
     if empty := [name for k, name in enumerate(classes) if not counts[k]]:
@@ -179,7 +179,7 @@ def _read(
     kinds: Collection[str],
     table: StrPath | None,
     *,
-    labelled: bool,
+    labeled: bool,
 ) -> tuple[DataSet, list[tuple[VideoRecord, Annotation]], Counter[str]]:
     """A data set, its expressions of these kinds, and how many there are of others."""
     options: dict[str, Any] = {} if table is None else {"table": table}
@@ -189,7 +189,7 @@ def _read(
     every = [(r, a) for r in data.records() for a in r.annotations]
     kinds = kinds or (_OWN if dataset == OWN else _USUAL)
     rows = [(r, a) for r, a in every if a.kind in kinds]
-    if labelled and rows and not any(a.emotion.strip() for _, a in rows):
+    if labeled and rows and not any(a.emotion.strip() for _, a in rows):
         tables = ", ".join(str(one.path) for one in data.report.tables)
         raise UsageError(
             f"{dataset}: none of its {len(rows)} clips has a label ({tables}), so that there is "

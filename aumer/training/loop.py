@@ -20,8 +20,8 @@ from aumer.learning import engine
 from aumer.learning.engine import Callback, LearningTask, Loss
 from aumer.learning.inner import inner_subjects
 from aumer.learning.machine import Machine
-from aumer.spotting.interface import Across, TrackDecoder, alone
 from aumer.spotting.net import SpottingNetwork
+from aumer.spotting.parts import Across, TrackDecoder, alone
 from aumer.training.samples import (
     Batch,
     Samples,
@@ -31,7 +31,7 @@ from aumer.training.samples import (
     truth_intervals,
 )
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, observed, subjects_of
+from aumer.training.videos import LabeledVideo, observed, subjects_of
 from aumer.types import KINDS, Counts
 
 #: Lowest threshold that a decoder may be given, and the grid it is chosen from.
@@ -59,7 +59,7 @@ class Trained:
 
 
 def train(
-    videos: Sequence[LabelledVideo],
+    videos: Sequence[LabeledVideo],
     settings: TrainSettings,
     *,
     graph: AUGraph | None = None,
@@ -109,7 +109,7 @@ def train(
 
 
 def best_threshold(
-    net: SpottingNetwork, decoder: TrackDecoder, videos: Sequence[LabelledVideo]
+    net: SpottingNetwork, decoder: TrackDecoder, videos: Sequence[LabeledVideo]
 ) -> float | None:
     """The threshold with the highest overall F1 (IoU .5, kind required) on `videos`.
 
@@ -135,7 +135,7 @@ def best_threshold(
     )
     if not f1.max() > 0:
         return decoder.threshold
-    # One threshold of a flat top is luck; its neighbours' mean says which top is broad.
+    # One threshold of a flat top is luck; its neighbors' mean says which top is broad.
     smooth = np.convolve(np.pad(f1, 2, mode="edge"), np.full(5, 0.2), mode="valid")
     return THRESHOLDS[int(smooth.argmax())]
 
@@ -149,8 +149,8 @@ class _Spotting(LearningTask[Batch]):
         self,
         net: SpottingNetwork,
         settings: TrainSettings,
-        videos: Sequence[LabelledVideo],
-        inner: Sequence[LabelledVideo],
+        videos: Sequence[LabeledVideo],
+        inner: Sequence[LabeledVideo],
         seed: int,
         machine: Machine,
     ) -> None:
@@ -232,7 +232,7 @@ def _mixed(*numbers: int) -> int:
     return state
 
 
-def _digest(videos: Sequence[LabelledVideo], settings: TrainSettings) -> str:
+def _digest(videos: Sequence[LabeledVideo], settings: TrainSettings) -> str:
     known = hashlib.sha256(settings.missing_offset.encode())
     for v in videos:
         known.update(f"{v.subject}/{v.name}/{v.features.rate}/{v.annotations}".encode())

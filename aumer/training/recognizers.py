@@ -1,4 +1,4 @@
-"""`aumer train CONFIG` of a recogniser: a data set of clips in, weights for `classify` out."""
+"""`aumer train CONFIG` of a recognizer: a data set of clips in, weights for `classify` out."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from aumer.foreign import named
 from aumer.learning.log import write_log
 from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded
-from aumer.recognition.labelled import LabelledClips
-from aumer.recognition.seam import Callback, Clips, MotionClips, Recognizer, resolve
+from aumer.recognition.interface import Callback, Clips, MotionClips, Recognizer, resolve
+from aumer.recognition.labeled import LabeledClips
 from aumer.session import versions
 from aumer.training.clips import ClipReading, Progress, extract, options_of, reading_of
 from aumer.training.composite import composite
@@ -72,7 +72,7 @@ class RecognizerConfig:
             `aumer.data.labels.LABEL_SETS`. By default all words of the table, and of "megc2019" and
             of clips in memory their own.
         device: where it trains.
-        options: of the recogniser, as in the table of a protocol: its constructor's, ``inputs`` for
+        options: of the recognizer, as in the table of a protocol: its constructor's, ``inputs`` for
             how clips are made, ``apex`` for how one is found that the table does not give.
         settings: of faces and motion, as `aumer spot --config` takes them; empty for the defaults.
         overrides: changes of `settings`: ``{"motion": {"flow": "dis"}}``.
@@ -102,7 +102,7 @@ class RecognizerConfig:
 
 
 def of_recognizer(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> bool:
-    """Whether a training file is one of a recogniser, and not of a spotting network.
+    """Whether a training file is one of a recognizer, and not of a spotting network.
 
     Raises:
         ConfigError: the file is missing or not TOML, or its task is neither.
@@ -112,7 +112,7 @@ def of_recognizer(path: str | PathLike[str], overrides: Mapping[str, Any] | None
 
 
 def recognizes(values: Mapping[str, Any]) -> bool:
-    """The same of the keys of a file: what its ``task`` says, or whether it names a recogniser.
+    """The same of the keys of a file: what its ``task`` says, or whether it names a recognizer.
 
     Raises:
         ConfigError: its task is neither.
@@ -137,7 +137,7 @@ def read_config(
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
-        UsageError: there is no such recogniser, or it has no such option.
+        UsageError: there is no such recognizer, or it has no such option.
     """
     path, changes = expanded(path), overrides or {}
     file = strict.Layer(str(path), strict.read_toml(path))
@@ -157,7 +157,7 @@ def read_config(
 
 
 def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
-    """The recogniser, and how its inputs are made.
+    """The recognizer, and how its inputs are made.
 
     Raises:
         UsageError: there is none of that name, it has no such option, it cannot be kept in a file,
@@ -168,7 +168,7 @@ def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
     kind = resolve(name)
     if not kind.has_file():
         raise UsageError(
-            f"the recogniser {name!r} cannot be kept in a file, and training it would be in vain: "
+            f"the recognizer {name!r} cannot be kept in a file, and training it would be in vain: "
             "it defines no save and load"
         )
     images = config.data.source == MEGC2019
@@ -180,7 +180,7 @@ def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
     options = options_of(name, config.options, of_frames=not images)
     if wrong := [option for option in options if option not in kind.options]:
         raise UsageError(
-            f"the recogniser {name!r} has no option {wrong[0]!r}; it has "
+            f"the recognizer {name!r} has no option {wrong[0]!r}; it has "
             f"{', '.join(kind.options) or 'none'}.{did_you_mean(wrong[0], kind.options)}"
         )
     if "seed" in kind.options:
@@ -195,7 +195,7 @@ def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
 def run(
     config: RecognizerConfig,
     *,
-    clips: LabelledClips[Any] | None = None,
+    clips: LabeledClips[Any] | None = None,
     overwrite: bool = False,
     cache: StrPath | None = None,
     callbacks: Sequence[Callback] = (),
@@ -215,7 +215,7 @@ def run(
 
     Raises:
         UsageError: weights are there already and `overwrite` is False, no clips, or as the
-            recogniser's `fit`.
+            recognizer's `fit`.
     """
     made, reading = untrained(config)
     folder = Path(config.output)
@@ -225,7 +225,7 @@ def run(
         _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
-    learnt: LabelledClips[Any]
+    learnt: LabeledClips[Any]
     facts: Mapping[str, Any] = {}
     with torchrun(asked if can else "cpu") as device:
         machine = Machine(device)
@@ -255,7 +255,7 @@ def run(
 
 def read_clips(
     config: RecognizerConfig, reading: ClipReading, cache: StrPath, progress: Progress | None = None
-) -> tuple[LabelledClips[Any], dict[str, Any]]:
+) -> tuple[LabeledClips[Any], dict[str, Any]]:
     """The clips that a run learns from, without the excluded subjects.
 
     Returns:
@@ -303,11 +303,11 @@ def _near(words: Iterable[str], classes: Sequence[str]) -> str:
     return next(filter(None, (f".{hint}" for hint in hints if hint)), "")
 
 
-def given_clips(config: RecognizerConfig, clips: LabelledClips[Any]) -> LabelledClips[Any]:
+def given_clips(config: RecognizerConfig, clips: LabeledClips[Any]) -> LabeledClips[Any]:
     """Clips in memory, without the excluded subjects.
 
     Raises:
-        UsageError: they are not what the recogniser reads, or none is left.
+        UsageError: they are not what the recognizer reads, or none is left.
         ConfigError: an excluded subject is not among them, or other classes are asked for.
     """
     kinds: dict[type, str] = {Clips: "flow-map", MotionClips: "motion"}
@@ -315,7 +315,7 @@ def given_clips(config: RecognizerConfig, clips: LabelledClips[Any]) -> Labelled
     reads = resolve(config.recognizer).reads[0]
     if what != reads:
         raise UsageError(
-            f"the recogniser {config.recognizer!r} learns from clips of the kind {reads!r}; found "
+            f"the recognizer {config.recognizer!r} learns from clips of the kind {reads!r}; found "
             f"{type(clips).__name__}, of the kind {what!r}"
         )
     _check_classes(config, clips.classes, "the clips")
@@ -325,7 +325,7 @@ def given_clips(config: RecognizerConfig, clips: LabelledClips[Any]) -> Labelled
     return left
 
 
-def _left(data: ClipSource, clips: LabelledClips[Any]) -> LabelledClips[Any]:
+def _left(data: ClipSource, clips: LabeledClips[Any]) -> LabeledClips[Any]:
     """Those of the subjects that are not excluded."""
     out = _excluded(data, clips.subjects)
     return clips.take(np.array([s not in out for s in clips.subjects], np.bool_))
@@ -338,16 +338,16 @@ def _check_classes(config: RecognizerConfig, classes: tuple[str, ...], of: str) 
 
 def card(
     made: Recognizer,
-    clips: LabelledClips[Any],
+    clips: LabeledClips[Any],
     data: Mapping[str, Any],
     excluded: Sequence[str],
     options: Mapping[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    """What the weights of a recogniser say of themselves.
+    """What the weights of a recognizer say of themselves.
 
     Args:
-        made: the recogniser, which has learnt.
+        made: the recognizer, which has learnt.
         clips: what it has learnt from.
         data: what else is to be known of these: their source, how they were made, notes.
         excluded: subjects that were kept out of all of it.

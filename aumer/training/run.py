@@ -27,7 +27,7 @@ from aumer.training.loop import Trained, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import (
     Augment,
-    LabelledVideo,
+    LabeledVideo,
     NeutralFilms,
     extract,
     observed,
@@ -71,7 +71,7 @@ class RunConfig:
     """One training run. Paths are relative to the folder of the TOML file.
 
     Attributes:
-        task: what tells it from the run of a recogniser.
+        task: what tells it from the run of a recognizer.
         output: folder for weights, checkpoint, log and loss curve; made if it is missing.
         preset: of training (`aumer.training.settings`), `train` its keys to change, with
             ``[train.net_overrides]`` for the network's.
@@ -186,7 +186,7 @@ def check(config: RunConfig) -> None:
 def run(
     config: RunConfig,
     *,
-    videos: Sequence[LabelledVideo] | Sequence[VideoRecord] | None = None,
+    videos: Sequence[LabeledVideo] | Sequence[VideoRecord] | None = None,
     graph: AUGraph | None = None,
     overwrite: bool = False,
     cache: str | PathLike[str] | None = None,
@@ -263,11 +263,11 @@ def prepared(folder: Path, *, overwrite: bool) -> tuple[Path, Path]:
 
 def read_videos(
     config: RunConfig,
-    videos: Sequence[LabelledVideo] | Sequence[VideoRecord] | None = None,
+    videos: Sequence[LabeledVideo] | Sequence[VideoRecord] | None = None,
     *,
     cache: str | PathLike[str] | None = None,
     progress: Callable[[int, int, str], object] | None = None,
-) -> tuple[LabelledVideo, ...]:
+) -> tuple[LabeledVideo, ...]:
     """The data set's videos that a run learns from, without the excluded subjects.
 
     Args:
@@ -291,13 +291,13 @@ def read_videos(
             f"exclude_subjects names {', '.join(unknown)}; the subjects are {', '.join(subjects)}"
         )
     left = [v for v in videos if v.subject not in data.exclude_subjects]
-    made = tuple(v for v in left if isinstance(v, LabelledVideo))
+    made = tuple(v for v in left if isinstance(v, LabeledVideo))
     records = [v for v in left if isinstance(v, VideoRecord)]
     if features is not None:
         said = config.settings or config.overrides
         motion = _settings(config).motion if said else None
         made = tuple(
-            LabelledVideo(r.subject, r.name, features(r), r.annotations, motion) for r in records
+            LabeledVideo(r.subject, r.name, features(r), r.annotations, motion) for r in records
         )
     elif records:
         made = extract(records, _extraction(config), cache=cache, progress=progress)
@@ -333,7 +333,7 @@ def _settings(config: RunConfig, usual: Mapping[str, Any] | None = None) -> Sett
 
 
 def card(
-    config: RunConfig, settings: TrainSettings, videos: Sequence[LabelledVideo], trained: Trained
+    config: RunConfig, settings: TrainSettings, videos: Sequence[LabeledVideo], trained: Trained
 ) -> dict[str, Any]:
     """What the weights say of themselves."""
     annotations = [a for v in videos for a in v.annotations]
@@ -359,7 +359,7 @@ def card(
 
 
 def _graph(
-    config: RunConfig, settings: TrainSettings, videos: Sequence[LabelledVideo]
+    config: RunConfig, settings: TrainSettings, videos: Sequence[LabeledVideo]
 ) -> AUGraph | None:
     if not config.graph:
         return None

@@ -1,4 +1,4 @@
-"""Labelled videos as batches: whole videos in windows, or the published segments."""
+"""Labeled videos as batches: whole videos in windows, or the published segments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from aumer.spotting.auwgcn.targets import (
     PUBLISHED_SEGMENT,
     published_segments,
 )
-from aumer.spotting.interface import Architecture
 from aumer.spotting.network import motion_record, told
+from aumer.spotting.parts import Architecture
 from aumer.spotting.targets import TargetEvent, events
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo
+from aumer.training.videos import LabeledVideo
 from aumer.types import FloatArray, Interval
 
 #: Batches among whose windows those of like length are put together.
@@ -67,7 +67,7 @@ class Samples(Protocol):
 
 
 def make_samples(
-    videos: Sequence[LabelledVideo], config: Architecture, halo: int, settings: TrainSettings
+    videos: Sequence[LabeledVideo], config: Architecture, halo: int, settings: TrainSettings
 ) -> Samples:
     """The samples that `settings` asks for; `halo` rows of context are what the network sees.
 
@@ -93,7 +93,7 @@ def make_samples(
     return SampleWindows(videos, config, halo, settings)
 
 
-def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
+def measured_with(videos: Sequence[LabeledVideo]) -> dict[str, Any] | None:
     """`motion_record` of all videos' features; None where it is not known of each.
 
     Raises:
@@ -112,7 +112,7 @@ def measured_with(videos: Sequence[LabelledVideo]) -> dict[str, Any] | None:
 
 
 def input_statistics(
-    videos: Sequence[LabelledVideo], config: Architecture
+    videos: Sequence[LabeledVideo], config: Architecture
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and deviation of the x and the y of ROIs in valid rows, (2,) each.
 
@@ -131,7 +131,7 @@ def input_statistics(
     return mean.astype(np.float32), np.maximum(std, 1e-8).astype(np.float32)
 
 
-def events_of(video: LabelledVideo, settings: TrainSettings) -> tuple[TargetEvent, ...]:
+def events_of(video: LabeledVideo, settings: TrainSettings) -> tuple[TargetEvent, ...]:
     """The video's annotations in rows of its features."""
     return events(
         video.annotations, video.features.frames, missing_offset_policy=settings.missing_offset
@@ -148,7 +148,7 @@ class SampleWindows:
 
     def __init__(
         self,
-        videos: Sequence[LabelledVideo],
+        videos: Sequence[LabeledVideo],
         config: Architecture,
         halo: int,
         settings: TrainSettings,
@@ -206,7 +206,7 @@ class Segments:
     """The published segments: 256 rows with 7 of context, those that hold a whole expression."""
 
     def __init__(
-        self, videos: Sequence[LabelledVideo], config: Architecture, settings: TrainSettings
+        self, videos: Sequence[LabeledVideo], config: Architecture, settings: TrainSettings
     ) -> None:
         self._batch = settings.batch
         x, aims = [], []
@@ -262,7 +262,7 @@ def mirrored_rois(rois: Sequence[str]) -> list[int]:
     return [list(rois).index(other(name)) for name in rois]
 
 
-def truth_intervals(video: LabelledVideo) -> dict[str, list[Interval]]:
+def truth_intervals(video: LabeledVideo) -> dict[str, list[Interval]]:
     """Annotated intervals by kind, without those whose offset is missing."""
     found: dict[str, list[Interval]] = {"micro": [], "macro": []}
     for a in video.annotations:

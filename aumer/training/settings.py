@@ -13,7 +13,7 @@ from typing import Any, Literal
 from aumer import registry
 from aumer.errors import ConfigError, UsageError
 from aumer.learning.settings import LearningSettings, Optimizer
-from aumer.spotting.interface import Architecture, Objective
+from aumer.spotting.parts import Architecture, Objective
 from aumer.spotting.targets import filled_offset
 from aumer.strict import Layer, layered, preset, read_toml, require, within
 

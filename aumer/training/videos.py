@@ -32,7 +32,7 @@ logger = logging.getLogger("aumer")
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledVideo:
+class LabeledVideo:
     """One video's features and what its coders saw in it; annotations count the video's frames.
 
     Attributes:
@@ -49,12 +49,12 @@ class LabelledVideo:
     played: bool = False
 
 
-def subjects_of(videos: Iterable[LabelledVideo]) -> tuple[str, ...]:
+def subjects_of(videos: Iterable[LabeledVideo]) -> tuple[str, ...]:
     """Every subject once, sorted."""
     return tuple(sorted({v.subject for v in videos}))
 
 
-def observed(videos: Sequence[LabelledVideo]) -> tuple[LabelledVideo, ...]:
+def observed(videos: Sequence[LabeledVideo]) -> tuple[LabeledVideo, ...]:
     """Those whose expressions nobody played in; all, where there are no two subjects of these.
 
     What is chosen on videos, as a threshold is, is chosen on these.
@@ -63,11 +63,11 @@ def observed(videos: Sequence[LabelledVideo]) -> tuple[LabelledVideo, ...]:
     return real if len(subjects_of(real)) > 1 else tuple(videos)
 
 
-def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ...]:
+def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabeledVideo, ...]:
     """Simulated videos with their truth as annotations, AUs included."""
     motion = load_settings(overrides={"motion": IMITATED}).motion
     return tuple(
-        LabelledVideo(
+        LabeledVideo(
             v.subject,
             v.name,
             v.features,
@@ -81,7 +81,7 @@ def from_simulation(videos: Iterable[SimulatedVideo]) -> tuple[LabelledVideo, ..
     )
 
 
-def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
+def read_folder(folder: StrPath) -> tuple[LabeledVideo, ...]:
     """What `aumer simulate features` wrote: ``SUBJECT/VIDEO.npz`` and ``truth.csv``.
 
     A file may say what its motion was measured with by an array ``settings``, as those of `aumer
@@ -105,7 +105,7 @@ def read_folder(folder: StrPath) -> tuple[LabelledVideo, ...]:
             f"{'/'.join(lost[0])}.npz ({len(lost)} such videos)"
         )
     return tuple(
-        LabelledVideo(*key, read_features(path)[0], tuple(truth.get(key, ())), _measured_with(path))
+        LabeledVideo(*key, read_features(path)[0], tuple(truth.get(key, ())), _measured_with(path))
         for key, path in paths.items()
     )
 
@@ -126,7 +126,7 @@ def extract(
     cache: StrPath | None = None,
     progress: Callable[[int, int, str], object] | None = None,
     min_coverage: float = 0.1,
-) -> tuple[LabelledVideo, ...]:
+) -> tuple[LabeledVideo, ...]:
     """Features of every record's video; with a cache folder an interrupted run goes on.
 
     Args:
@@ -152,7 +152,7 @@ def _extracted(
     cache: StrPath | None,
     min_coverage: float,
     trackers: Trackers,
-) -> LabelledVideo:
+) -> LabeledVideo:
     if record.path is None:
         raise UsageError(f"{record.dataset} {record.subject}/{record.name}: no video file is known")
     # Only a folder of frames lacks times of its own; a file's are its own word.
@@ -161,7 +161,7 @@ def _extracted(
     if cache is not None and (content := content_digest(record.path, fps=fps)):
         store = FeatureCache(cache, cache_key(content, settings, None, None))
     found = analyse(record.path, settings, fps=fps, cache=store, trackers=trackers)
-    return LabelledVideo(
+    return LabeledVideo(
         record.subject,
         record.name,
         _usable(found, str(record.path), min_coverage),
@@ -211,7 +211,7 @@ class Augment:
 
 
 class NeutralFilms:
-    """Labelled videos made of neutral recordings: each recording a subject, ``neutral:STEM``.
+    """Labeled videos made of neutral recordings: each recording a subject, ``neutral:STEM``.
 
     What cannot be used is told when this is made: each face is followed through its recording then.
 
@@ -268,7 +268,7 @@ class NeutralFilms:
         cache: StrPath | None = None,
         progress: Callable[[int, int, str], object] | None = None,
         min_coverage: float = 0.1,
-    ) -> tuple[LabelledVideo, ...]:
+    ) -> tuple[LabeledVideo, ...]:
         """Film and measure. Args and errors as `extract`; one film at a time is on the disk."""
         with closing(Trackers(self._settings.face)) as trackers:
             return self._extracted(trackers, cache, progress, min_coverage)
@@ -279,8 +279,8 @@ class NeutralFilms:
         cache: StrPath | None,
         progress: Callable[[int, int, str], object] | None,
         min_coverage: float,
-    ) -> tuple[LabelledVideo, ...]:
-        made: list[LabelledVideo] = []
+    ) -> tuple[LabeledVideo, ...]:
+        made: list[LabeledVideo] = []
         for place, (subject, path, neutral) in enumerate(self._recordings):
             content = content_digest(path)
             for number in range(self._augment.films):
@@ -305,7 +305,7 @@ class NeutralFilms:
                 features = _usable(found, str(path), min_coverage)
                 motion = self._settings.motion
                 made.append(
-                    LabelledVideo(subject, str(number + 1), features, annotations, motion, True)
+                    LabeledVideo(subject, str(number + 1), features, annotations, motion, True)
                 )
         return tuple(made)
 

@@ -56,7 +56,7 @@ class FileSource:
     def __init__(self, path: Path, fps: float | None) -> None:
         self._path, self._fps = path, fps
         self._watch = _FreezeWatch(printable(path.name))
-        self._promised: float | None = None
+        self._declared_s: float | None = None
         with readable(str(path)):
             self._container = read_container(path)
         self._capture, self._link = _open_capture(path)
@@ -74,9 +74,9 @@ class FileSource:
         # Where there is no index the count is made up, and may be hugely negative.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         estimate = int(count) if 0 < count < 1e9 else None
-        self._promised = self._promise(estimate)
-        if estimate and self._own_fps and self._promised:
-            alone = round(self._promised * self._own_fps)
+        self._declared_s = self._length_of(estimate)
+        if estimate and self._own_fps and self._declared_s:
+            alone = round(self._declared_s * self._own_fps)
             estimate = alone if len(self._tracks) > 1 and estimate > 1.2 * alone else estimate
         rate = fps or self._own_fps
         self.info = VideoInfo(printable(path.name), "file", width, height, rate, estimate)
@@ -115,7 +115,7 @@ class FileSource:
     def _grab(self, time_s: float) -> bool:
         if any(self._capture.grab() for _ in range(_TRIES)):
             return True
-        if self._promised is None or time_s > self._promised - _REST_S:
+        if self._declared_s is None or time_s > self._declared_s - _REST_S:
             return False
         return any(self._capture.grab() for _ in range(self._TRIES_IN_A_HOLE))
 
@@ -155,7 +155,7 @@ class FileSource:
     def _tracks(self) -> tuple[Track, ...]:
         return self._container.tracks if self._container else ()
 
-    def _promise(self, estimate: int | None) -> float | None:
+    def _length_of(self, estimate: int | None) -> float | None:
         """Seconds of picture that the file promises, as far as it can be believed."""
         if self._container and self._container.pictures:
             length = self._container.pictures[0].length_s
@@ -237,11 +237,11 @@ class FileSource:
     def _warn_if_short(self, frames: int, last_time: float) -> None:
         # Counts alone cry wolf: a Matroska file of variable rate says 237 for 150 whole frames.
         # Its length in seconds is right, so a file is short only if that is short, too.
-        estimate, rate, promised = self.info.frames_estimate, self._own_fps, self._promised
-        if estimate is None or rate is None or promised is None:
+        estimate, rate, declared = self.info.frames_estimate, self._own_fps, self._declared_s
+        if estimate is None or rate is None or declared is None:
             return
         length = last_time + 1 / rate
-        if frames < 0.9 * estimate and length < 0.9 * promised:
+        if frames < 0.9 * estimate and length < 0.9 * declared:
             logger.warning(
                 "%s: %d frames (%.2f s) decoded of about %d (%.2f s) that the file promises; it "
                 "may be cut short or damaged, and then the rest is missing from the result",
@@ -249,7 +249,7 @@ class FileSource:
                 frames,
                 length,
                 estimate,
-                promised,
+                declared,
             )
 
     def close(self) -> None:
@@ -407,7 +407,7 @@ def _square_size(capture: cv2.VideoCapture, image: ImageArray, name: str) -> tup
     height, width = image.shape[:2]
     size = (round(width * max(aspect, 1)), round(height * max(1 / aspect, 1)))
     logger.info(
-        "%s: its pixels are %.4g times as wide as high; its pictures of %dx%d px are analysed, as "
+        "%s: its pixels are %.4g times as wide as high; its pictures of %dx%d px are analyzed, as "
         "players show them, at %dx%d",
         name,
         aspect,

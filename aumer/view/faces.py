@@ -65,7 +65,7 @@ def face(
     except ConfigError as error:
         raise UsageError(f"its motion cannot be magnified: {error}") from error
     for k in range(since, number + 1):
-        colours = np.asarray(cv2.cvtColor(crop_face(frames[k], box, size), cv2.COLOR_RGB2YCrCb))
-        bright = magnifier(colours[..., 0])
-    colours[..., 0] = np.clip(np.round(bright), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_YCrCb2RGB), np.uint8)
+        colors = np.asarray(cv2.cvtColor(crop_face(frames[k], box, size), cv2.COLOR_RGB2YCrCb))
+        bright = magnifier(colors[..., 0])
+    colors[..., 0] = np.clip(np.round(bright), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(colors, cv2.COLOR_YCrCb2RGB), np.uint8)

@@ -58,7 +58,7 @@ class CoderLayer:
         result: whose intervals they are; None for a coder's.
         features, track: of the result, where they are kept.
         alarms: false alarms a minute that can be asked for, and are in force; see
-            `aumer.spotting.seam.SpotterModel.false_alarms`.
+            `aumer.spotting.interface.SpotterModel.false_alarms`.
     """
 
     id: str
@@ -228,7 +228,7 @@ class Shown:
         return b"".join((struct.pack("<I", len(text)), text, *parts))
 
     def track(self, id: str, first: int, after: int) -> dict[str, Any]:
-        """Box and landmarks of the analysed frames from `first` to before `after`."""
+        """Box and landmarks of the analyzed frames from `first` to before `after`."""
         track = self.layer(id).track
         if track is None:
             raise UsageError("the face's track is not kept")

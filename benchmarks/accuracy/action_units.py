@@ -12,7 +12,7 @@ sides    of those coded on one side: whether the side is told.
 films    simulated films of faces that the reader has not seen, every AU known.
 videos   the shared real videos, by their annotated column `au`.
 emotion  the 442 maps of MEGC 2019: whether AUs and what they mean in 3,000 coded rows improve the
-         recogniser `graph`; all chosen within the training subjects of each of the 68 folds.
+         recognizer `graph`; all chosen within the training subjects of each of the 68 folds.
 
 Whatever is chosen in a fold (cost, weight of the simulated maps, strength of the prior, thresholds)
 is chosen within its training subjects, and rows of the test subject are in no table. But the

@@ -1,4 +1,4 @@
-"""Whether the shipped recogniser names expressions that are known, and how long that takes.
+"""Whether the shipped recognizer names expressions that are known, and how long that takes.
 
     python -m benchmarks.accuracy.classify [--seeds N] [--save]
 
@@ -6,11 +6,11 @@
 sways and turns, at three intensities; onset and apex given, and found (whole film).
 (b) The smiles and raised brows of the shared real videos, at the annotated frames, by the video and
 by its features alone (motion of the 12 ROIs).
-(c) CPU time of a clip after features: flow map (TV-L1, one face between) and recogniser; on one
+(c) CPU time of a clip after features: flow map (TV-L1, one face between) and recognizer; on one
 core, so that it does not depend on what else the machine does.
 (d) Simulated features of the same AUs with all nuisances, 20 subjects: onset and apex given.
 
-Recognisers are not chosen by these. But the place of the face in their maps is found with the same
+Recognizers are not chosen by these. But the place of the face in their maps is found with the same
 table of AUs that (a) and (d) act by, and the noise floor of flow maps (`_REST`) was set while (a)
 and (b) were looked at: none is a held-out test. The figure that counts is the cross-validated one
 of ``aumer bench megc2019-recognition``.
@@ -29,7 +29,7 @@ from aumer.flow.tvl1 import tvl1
 from aumer.motion import align
 from aumer.motion.analysis import analyse
 from aumer.recognition.flow_map import flow_map
-from aumer.recognition.labeller import Labeller
+from aumer.recognition.labeler import Labeler
 from aumer.session import load_recognizer
 from aumer.simulate import nuisance
 from aumer.simulate.features import Subject, render
@@ -126,15 +126,15 @@ def speed(report: Report, repeats: int = 40) -> None:
         align(acted.frame(t), acted.landmarks(t).astype(np.float32), 128)
         for t in (ONSET_S, (ONSET_S + APEX_S) / 2, APEX_S)
     ]
-    labeller = Labeller(load_recognizer("default"), aumer.load_settings().motion)
-    place = labeller.recognizer.place
+    labeler = Labeler(load_recognizer("default"), aumer.load_settings().motion)
+    place = labeler.recognizer.place
     seconds = []
     for _ in range(repeats):
         begun = time.process_time()
         found = flow_map(faces[0], faces[2], tvl1, via=faces[1:2], place=place)
         assert found is not None
         mapped = time.process_time()
-        labeller.judge(found)
+        labeler.judge(found)
         seconds.append((mapped - begun, time.process_time() - mapped))
     first, last = np.median(np.array(seconds[3:]) * 1e3, axis=0)
     report.line(
@@ -147,7 +147,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--seeds", type=int, default=4)
     arguments = parser.parse_args()
-    report = Report("The shipped recogniser on known expressions")
+    report = Report("The shipped recognizer on known expressions")
     speed(report)
     report.line()
     real(report)

@@ -22,7 +22,7 @@ import numpy as np
 from aumer.spotting.auwgcn.decoder import CasmeSqDecoder
 from aumer.spotting.auwgcn.targets import published_segments
 from aumer.spotting.decode import Decoder
-from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.parts import TrackDecoder
 from aumer.spotting.targets import TargetEvent, targets
 from aumer.testing.decoding import as_scores, counts, length_of, noisy, read_events
 from aumer.types import Counts, Expression, FloatArray, Kind, Scores

@@ -204,12 +204,12 @@ def usable_flows(names: Sequence[str] | None, report: Report) -> dict[str, Flow]
 READINGS = ("mean", "MDMO", "head, MDMO")
 
 
-def readings(field: npt.NDArray[Any], centres: npt.NDArray[Any], settings: Settings) -> list[Array]:
+def readings(field: npt.NDArray[Any], centers: npt.NDArray[Any], settings: Settings) -> list[Array]:
     """(12, 2) px by each of `READINGS`."""
     radius = settings.motion.roi_radius
 
     def windows(of: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return mdmo.boxes(of, centres - radius, centres + radius)
+        return mdmo.boxes(of, centers - radius, centers + radius)
 
     vectors, inside = windows(field)
     mean = (vectors * inside[..., None]).sum(axis=1) / inside.sum(axis=1)[:, None]
@@ -243,7 +243,7 @@ def bare_flows(report: Report, settings: Settings, flows: Mapping[str, Flow], qu
             a = align(plain[BEFORE - 1], first, crop)
             still = align(plain[BEFORE], second, crop)
             there = align(pair.moved_frame(BEFORE), second, crop)
-            centres = np.rint(still.landmarks[list(ROIS.landmarks)]).astype(np.int64)
+            centers = np.rint(still.landmarks[list(ROIS.landmarks)]).astype(np.int64)
             true, middle = pair.truth[-1][k], pair.middle[-1][k]
             ratios.append(float(share(true, middle)))
             count += 1
@@ -252,8 +252,8 @@ def bare_flows(report: Report, settings: Settings, flows: Mapping[str, Flow], qu
                 field = flow(a.grey, there.grey)
                 spent[name] += time.perf_counter() - begin
                 if (name, k) not in before:
-                    before[name, k] = readings(flow(a.grey, still.grey), centres, settings)
-                now = readings(field, centres, settings)
+                    before[name, k] = readings(flow(a.grey, still.grey), centers, settings)
+                now = readings(field, centers, settings)
                 for reading, x, y in zip(READINGS, now, before[name, k], strict=True):
                     found = (x[k] - y[k]) * (128 / crop)
                     for gains, of in zip(

@@ -4,7 +4,7 @@
     python -m benchmarks.accuracy.recognition --default aumer/recognition/weights --folds FOLDER
 
 Models are the names in `MODELS`, by default those that draw nothing at random. Folds are kept in
-FOLDER, so that a run that was stopped goes on. What a recogniser chooses it chooses within the
+FOLDER, so that a run that was stopped goes on. What a recognizer chooses it chooses within the
 training subjects of each fold; what was tried out on the outer folds is in recognition_log.md.
 """
 
@@ -24,12 +24,12 @@ from aumer.bench.tasks.recognition_result import RecognitionResult
 from aumer.bench.workers import Workers
 from aumer.evaluation.calibration import Reliability, coverage, reliability
 from aumer.recognition.graph_kernel import GraphRecognizer
-from aumer.recognition.seam import resolve
+from aumer.recognition.interface import resolve
 from aumer.training.composite import composite
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
 
-#: Recogniser, options and what is measured by it.
+#: Recognizer, options and what is measured by it.
 MODELS: dict[str, tuple[str, dict[str, Any], str]] = {
     "svm-cells": ("svm-cells", {}, "the reference"),
     "graph-shipped": ("graph", {"landmarks": 128}, "as it ships: no clip is kept"),
@@ -161,11 +161,11 @@ def chosen_values(chosen: list[Mapping[str, Any]]) -> dict[str, list[str]]:
 #: What ships, and what its card says of its input and of its limits.
 SHIPPED = {
     "graph": (
-        "graph recogniser of micro-expressions, three classes",
+        "graph recognizer of micro-expressions, three classes",
         "reads u, v and optical strain from onset to apex on a face crop",
     ),
     "graph-motion": (
-        "graph recogniser of micro-expressions by the motion of 12 ROIs, three classes",
+        "graph recognizer of micro-expressions by the motion of 12 ROIs, three classes",
         "reads u and v of 12 ROIs from onset to apex, as aumer's features hold them, and nothing "
         "of the face between them",
     ),

@@ -1,4 +1,4 @@
-"""The recognisers of clips: what they cost, and what they learn of simulated clips.
+"""The recognizers of clips: what they cost, and what they learn of simulated clips.
 
     python -m benchmarks.accuracy.sequences               # networks cut down, minutes on two cores
     python -m benchmarks.accuracy.sequences --published   # as published: a GPU, or a day
@@ -15,7 +15,7 @@ it says that a system learns motion, and nothing of how good it is on real faces
 in two strengths: traces, which only motion shows, and strong ones, which a picture shows as well.
 
 ``--kept`` goes the users' way: films of eight people's portraits with one known expression each
-(`benchmarks.films.labelled_films`) and their table, `aumer.train` on six of the people, and what it
+(`benchmarks.films.labeled_films`) and their table, `aumer.train` on six of the people, and what it
 wrote through `aumer.classify`: on new films of these six, and on all films of the two others, whom
 it has never seen; four pairs in turn, so that each film is judged once. Onset, apex and offset are
 the table's, or none is given. Nothing was tuned on these figures: networks and epochs are `SMALL`.
@@ -41,13 +41,13 @@ from aumer import registry
 from aumer.bench.recognizers import factory
 from aumer.errors import NoFaceError
 from aumer.evaluation.recognition import (
-    Recognised,
+    Recognized,
     evaluate_recognition,
     uf1_of,
 )
+from aumer.recognition.interface import Clips, read_weights
 from aumer.recognition.learning import multiply_adds, parameter_count
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Clips, read_weights
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.maps import flow_maps_of
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
@@ -58,7 +58,7 @@ from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
 from aumer.recognition.systems.mobilevit_v3 import MobileVitV3
 from aumer.recognition.systems.se_resnext50 import SeResNext50
 from aumer.recognition.systems.system import SequenceSystem
-from benchmarks.films import labelled_films, write_rows
+from benchmarks.films import labeled_films, write_rows
 from benchmarks.report import Report, options
 
 SYSTEMS: tuple[type[SequenceSystem[Any]], ...] = (
@@ -69,7 +69,7 @@ SYSTEMS: tuple[type[SequenceSystem[Any]], ...] = (
 )
 #: Seconds, from any moment on.
 Clock = Callable[[], float]
-#: Recognisers of flow maps, with their options.
+#: Recognizers of flow maps, with their options.
 OF_MAPS: dict[str, dict[str, Any]] = {
     "graph": {"place": BY_LANDMARKS},
     "svm-cells": {},
@@ -110,24 +110,24 @@ def cost(system: SequenceSystem[Any], clip: ClipSequence, classes: int) -> tuple
     return parameter_count(net), multiply_adds(net, inputs), 1e3 * min(seconds[1:])
 
 
-def cost_of_maps(recogniser: Any) -> tuple[int, int]:
-    """Numbers kept, and multiply-adds of one map, of a fitted recogniser of flow maps.
+def cost_of_maps(recognizer: Any) -> tuple[int, int]:
+    """Numbers kept, and multiply-adds of one map, of a fitted recognizer of flow maps.
 
     A kernel compares a map with each training clip that it keeps: with a support vector by its
     numbers; over a graph, for the map and its mirror image, by each cell's channels, each cell's
     share in each ROI, and ROI by ROI.
     """
-    if isinstance(recogniser, StstNetRecognizer):
-        net = recogniser.net
+    if isinstance(recognizer, StstNetRecognizer):
+        net = recognizer.net
         return parameter_count(net), multiply_adds(net, {"x": torch.zeros(1, 3, 28, 28)})
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recogniser.safetensors"
-        recogniser.save(path, {})
+        path = Path(folder) / "recognizer.safetensors"
+        recognizer.save(path, {})
         kept = read_weights(path)
     numbers = sum(int(array.size) for array in kept.arrays.values())
-    if recogniser.name != "graph":
+    if recognizer.name != "graph":
         return numbers, numbers
-    rois, adds = len(recogniser.rois), 0
+    rois, adds = len(recognizer.rois), 0
     for name, array in kept.arrays.items():
         if name.startswith("rows"):
             clips, cells, channels = array.shape
@@ -139,7 +139,7 @@ def cost_of_maps(recogniser: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one recogniser on clips of one strength.
+    """Of one recognizer on clips of one strength.
 
     Attributes:
         training: s a fold.
@@ -201,8 +201,8 @@ def wanted(name: str, asked: argparse.Namespace) -> bool:
 
 
 def on_simulated(report: Report, asked: argparse.Namespace) -> None:
-    """What all recognisers learn."""
-    # On one thread of a machine with other work, only CPU time says what a recogniser takes.
+    """What all recognizers learn."""
+    # On one thread of a machine with other work, only CPU time says what a recognizer takes.
     clock = time.process_time if asked.device == "cpu" else time.perf_counter
     size = asked.size or (128 if asked.published else 48)
     sets = {
@@ -275,9 +275,9 @@ def options_for(name: str) -> dict[str, Any]:
 
 
 def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength: str) -> None:
-    """Train, keep, use: what each recogniser says of films through its file of weights."""
+    """Train, keep, use: what each recognizer says of films through its file of weights."""
     low, high = KEPT[strength]
-    rows = labelled_films(folder / "films", asked.takes, intensity=(low, high))
+    rows = labeled_films(folder / "films", asked.takes, intensity=(low, high))
     whose = list(dict.fromkeys(row["subject"] for row in rows))
     classes = tuple(dict.fromkeys(row["label"] for row in rows))
     last = f"-{asked.takes - 1}.avi"
@@ -293,7 +293,7 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
     for name in registry.names("recognizer"):
         if not wanted(name, asked):
             continue
-        found: dict[tuple[str, str], list[Recognised]] = {case: [] for case in cases}
+        found: dict[tuple[str, str], list[Recognized]] = {case: [] for case in cases}
         begun = time.perf_counter()
         for pair in range(PAIRS):
             out = [w for k, w in enumerate(whose) if k % PAIRS == pair]
@@ -327,7 +327,7 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
                 ]
                 kept.write_text(json.dumps(said))
             for who, frames, row, label in json.loads(kept.read_text()):
-                truth = Recognised(row["subject"], row["label"], label, row["file"])
+                truth = Recognized(row["subject"], row["label"], label, row["file"])
                 found[who, frames].append(truth)
         scores = [
             evaluate_recognition(found[case], classes=(*classes, NONE)).bootstrap("accuracy")
@@ -370,7 +370,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.kept:
-        report = Report("Recognisers from films to weights to names")
+        report = Report("Recognizers from films to weights to names")
         report.line(
             "Films of 60 frames/s, 400 x 300 px. Accuracy with its 95 % interval over people"
         )
@@ -389,7 +389,7 @@ def main() -> None:
         if asked.save:
             report.save("sequences-kept.txt")
         return
-    report = Report("Recognisers of clips")
+    report = Report("Recognizers of clips")
     as_published(report)
     report.line()
     on_simulated(report, asked)

@@ -102,7 +102,7 @@ def make(path: Path, overwrite: bool, measured: Settings) -> None:
     card: dict[str, Any] = {
         "made_by": "python -m benchmarks.accuracy.spotters --train PATH",
         "licence": "Apache-2.0",
-        "purpose": "aumer's spotting network for users who have no labelled videos of their own",
+        "purpose": "aumer's spotting network for users who have no labeled videos of their own",
         "data": {
             "what": "simulated features (aumer.simulate): no real face is in them",
             "population": dict(vars(TRAINING)),

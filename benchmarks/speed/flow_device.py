@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.flow_device [--device NAME] [--batches N ...] [--repeats N] [--save]
 
-The bound is what memory alone allows: an iteration must read u, p and the linearised data and write
+The bound is what memory alone allows: an iteration must read u, p and the linearized data and write
 u and p, 16 floats a pixel, at the speed at which the device copies a large array; counted as if
 every iteration ran, so that the early stop can beat it.
 """

@@ -124,7 +124,7 @@ def training(report: Report) -> None:
 
 def layers(report: Report) -> None:
     graph = AUGraph.load("casme-sq-published")
-    prior = torch.from_numpy(graph.normalised("l1-rows")).float()
+    prior = torch.from_numpy(graph.normalized("l1-rows")).float()
     for channels in (2, 18):
         x = torch.randn(SEGMENTS * SEGMENT, 12, channels)
         adjacency = Adjacency(prior)

@@ -179,7 +179,7 @@ def margin(px: int | None) -> Iterator[None]:
 
 
 def real_sequences(count: int) -> list[list[Pair]]:
-    """Pairs of neighbouring frames in order, from each real video that none other repeats."""
+    """Pairs of neighboring frames in order, from each real video that none other repeats."""
     found = []
     for path in sorted((test_data() / "videos").iterdir()):
         if path.suffix == ".csv" or path.name in SAME:

@@ -29,7 +29,7 @@ from aumer.config import load_settings
 from aumer.graph import AUGraph
 from aumer.motion.mdmo import ROIS
 from aumer.training.samples import truth_intervals
-from aumer.training.videos import LabelledVideo
+from aumer.training.videos import LabeledVideo
 from aumer.types import KINDS
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
@@ -48,7 +48,7 @@ WAYS = ("ROIs as they are", "through the graph, itself kept", "through the graph
 BOTH = "both side by side"
 
 
-def motion(video: LabelledVideo) -> Rows:
+def motion(video: LabeledVideo) -> Rows:
     """Displacement over the last and over the next `REACH` rows: (T, R, 4) outer-eye distances."""
     values = np.nan_to_num(video.features.values.astype(np.float64)) / video.features.eye_distance
     path = np.concatenate([np.zeros((1, *values.shape[1:])), values.cumsum(axis=0)])
@@ -58,7 +58,7 @@ def motion(video: LabelledVideo) -> Rows:
     return np.concatenate([before, after], axis=-1)
 
 
-def inside(video: LabelledVideo) -> npt.NDArray[np.bool_]:
+def inside(video: LabeledVideo) -> npt.NDArray[np.bool_]:
     shown = np.zeros(len(video.features), np.bool_)
     for intervals in (truth_intervals(video)[kind] for kind in KINDS):
         for interval in intervals:
@@ -67,8 +67,8 @@ def inside(video: LabelledVideo) -> npt.NDArray[np.bool_]:
 
 
 def through(graph: AUGraph, x: Rows, *, keep: bool) -> Rows:
-    """Of every ROI the weighted mean of its neighbours; with `keep`, half of it is its own."""
-    a = graph.normalised("l1-rows")
+    """Of every ROI the weighted mean of its neighbors; with `keep`, half of it is its own."""
+    a = graph.normalized("l1-rows")
     if keep:
         a = (a + np.eye(len(a))) / 2
     return np.asarray(np.einsum("ij,tjc->tic", a, x))
@@ -79,14 +79,14 @@ def one_by_one(x: Rows, y: npt.NDArray[np.bool_]) -> Rows:
     return np.array([roc_auc_score(y, column) for column in size.T])
 
 
-def rows(some: Sequence[LabelledVideo], graph: AUGraph) -> dict[str, Rows]:
+def rows(some: Sequence[LabeledVideo], graph: AUGraph) -> dict[str, Rows]:
     """Of every `STEP`-th row the motion (T, R, 4), by each of `WAYS`."""
     x = np.concatenate([motion(v)[::STEP] for v in some])
     kept, alone = (through(graph, x, keep=keep) for keep in (True, False))
     return dict(zip(WAYS, (x, kept, alone), strict=True))
 
 
-def labels(some: Sequence[LabelledVideo]) -> npt.NDArray[np.bool_]:
+def labels(some: Sequence[LabeledVideo]) -> npt.NDArray[np.bool_]:
     return np.concatenate([inside(v)[::STEP] for v in some])
 
 
@@ -103,7 +103,7 @@ def all_at_once(
     return float(roc_auc_score(true, told))
 
 
-def measured(videos: Sequence[LabelledVideo]) -> tuple[Single, Every]:
+def measured(videos: Sequence[LabeledVideo]) -> tuple[Single, Every]:
     """What each ROI tells by itself, and all at once, in every fold."""
     order = np.random.default_rng(0).permutation(sorted({v.subject for v in videos}))
     single: Single = {name: [] for name in WAYS}

@@ -33,7 +33,7 @@ from aumer.simulate.timeline import MICRO_S
 from aumer.spotting import judge
 from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.network import SHIPPED, NetSpotter
-from aumer.training.videos import LabelledVideo, from_simulation
+from aumer.training.videos import LabeledVideo, from_simulation
 from aumer.types import Annotation, Expression, Features
 from benchmarks.report import options
 from benchmarks.simulated import rest
@@ -64,7 +64,7 @@ NAMED = {"low": 0.1, "normal": 0.2, "high": 0.5}
 RIDGE = 1e-3
 
 
-def unlike(video: LabelledVideo, rng: np.random.Generator) -> LabelledVideo:
+def unlike(video: LabeledVideo, rng: np.random.Generator) -> LabeledVideo:
     """The same expressions on a face that moves unlike the simulator's, with their truth."""
     features = video.features
     count, rois = features.values.shape[:2]
@@ -110,7 +110,7 @@ def _paced(a: Annotation, pace: float, rate: float) -> Annotation:
     return replace(a, kind=kind, onset=onset, apex=None, offset=offset)
 
 
-def right(proposals: Sequence[Expression], video: LabelledVideo) -> Array:
+def right(proposals: Sequence[Expression], video: LabeledVideo) -> Array:
     """(N,) 1 where a proposal overlaps an expression by half or more, else 0; kind ignored."""
     truth = [a.interval for a in video.annotations if a.interval is not None]
     return np.array(

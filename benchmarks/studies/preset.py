@@ -26,7 +26,7 @@ from aumer.simulate.features import simulate_features
 from aumer.spotting.network import NetSpotter
 from aumer.training.loop import best_threshold, train
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, from_simulation, subjects_of
+from aumer.training.videos import LabeledVideo, from_simulation, subjects_of
 from benchmarks.report import Report, options
 from benchmarks.simulated import FILMS, TRAINING, films, judged
 
@@ -70,18 +70,18 @@ ON_FILMS = {
 
 
 @cache
-def population() -> tuple[LabelledVideo, ...]:
+def population() -> tuple[LabeledVideo, ...]:
     drawn = simulate_features(SUBJECTS, videos=VIDEOS, minutes=MINUTES, seed=SEED, level="medium")
     return from_simulation(drawn)
 
 
 @cache
-def training() -> tuple[LabelledVideo, ...]:
+def training() -> tuple[LabeledVideo, ...]:
     """What the weights that ship are trained on."""
     return from_simulation(TRAINING.draw())
 
 
-def made(some: Sequence[LabelledVideo], variant: Variant, seed: int) -> NetSpotter:
+def made(some: Sequence[LabeledVideo], variant: Variant, seed: int) -> NetSpotter:
     torch.set_num_threads(1)
     counted = AUGraph.from_annotations([a for v in some for a in v.annotations], au_map="facs")
     graph = counted if variant.prior else AUGraph.identity()
@@ -99,7 +99,7 @@ def of_few(count: int, variant: Variant, seed: int) -> float:
     return judged(made(some, variant, seed), tested).f1
 
 
-def on_films(filmed: Sequence[LabelledVideo], variant: Variant, seed: int) -> float:
+def on_films(filmed: Sequence[LabeledVideo], variant: Variant, seed: int) -> float:
     """Trained as the weights that ship: F1 on films at the threshold that suits them."""
     network = made(training(), variant, seed)
     threshold = best_threshold(network.net, network.decoder, filmed)

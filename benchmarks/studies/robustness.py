@@ -41,7 +41,7 @@ from aumer.errors import AumerError
 from aumer.face import weights as face_weights
 from aumer.graph import AUGraph, au
 from aumer.names import FileNames, file_name, inside
-from aumer.recognition.seam import load as load_recognizer
+from aumer.recognition.interface import load as load_recognizer
 from aumer.results import Prediction, SpotResult
 from aumer.results.motion import Motion, load_features
 from aumer.simulate.features import read_features, simulate_features, write_features
@@ -332,7 +332,7 @@ def written(folder: Path) -> Iterator[tuple[str, Kind]]:
     )
     yield "training run", of_file(run.read_config, of_toml, training, "case.toml")
     recognizing = b'recognizer = "svm-cells"\noutput = "y"\n[data]\nsource = "own"\nroot = "x"\n'
-    yield "recogniser's run", of_file(recognizers.read_config, of_toml, recognizing, "case.toml")
+    yield "recognizer's run", of_file(recognizers.read_config, of_toml, recognizing, "case.toml")
 
     about = json.dumps(sealed({"format": "aumer-bench/1", "model": {"name": "rules"}})).encode()
 
@@ -364,11 +364,11 @@ def written(folder: Path) -> Iterator[tuple[str, Kind]]:
     )
     network = SHIPPED.with_name("network.safetensors").read_bytes()
     yield "network", of_file(NetSpotter.load, of_tensors, network, "case.safetensors")
-    from aumer.recognition import seam
+    from aumer.recognition import interface
 
-    shipped = sorted((Path(seam.__file__).parent / "weights").glob("*.safetensors"))[0]
+    shipped = sorted((Path(interface.__file__).parent / "weights").glob("*.safetensors"))[0]
     yield (
-        "recogniser",
+        "recognizer",
         of_file(
             lambda path: load_recognizer(Path(path)),
             of_tensors,

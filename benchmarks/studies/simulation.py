@@ -475,7 +475,7 @@ def picture(groups: dict[str, tuple[list[Rows], list[Rows]]]) -> None:
 
     figure, axes = plt.subplots(len(groups), 3, figsize=(13, 4 * len(groups)), squeeze=False)
     for row, (title, (real, made)) in zip(axes, groups.items(), strict=True):
-        for stretches, colour, name in ((real, "C0", "real"), (made, "C1", "simulated")):
+        for stretches, color, name in ((real, "C0", "real"), (made, "C1", "simulated")):
             for roi, style in ((1, "-"), (8, "--"), (11, ":")):
                 spectra = []
                 for s in stretches:
@@ -486,7 +486,7 @@ def picture(groups: dict[str, tuple[list[Rows], list[Rows]]]) -> None:
                 hz = np.linspace(0, 15, n)
                 mean = np.mean([s[:n] for s in spectra], axis=0)
                 row[0].semilogy(
-                    hz[1:], mean[1:], colour + style, label=f"{name} {list(mdmo.ROIS)[roi]}"
+                    hz[1:], mean[1:], color + style, label=f"{name} {list(mdmo.ROIS)[roi]}"
                 )
             brows = np.concatenate([s[:, :6].ravel() for s in stretches])
             mouth = np.concatenate([s[:, 8:].ravel() for s in stretches])
@@ -494,7 +494,7 @@ def picture(groups: dict[str, tuple[list[Rows], list[Rows]]]) -> None:
                 edge = 0.3 if title == "still" else 1.5
                 axis.hist(
                     values, np.linspace(-edge, edge, 61), density=True, histtype="step",
-                    color=colour, label=name, log=True,
+                    color=color, label=name, log=True,
                 )  # fmt: skip
         row[0].set(
             title=f"{title}: spectrum of vertical motion", xlabel="Hz", ylabel="px^2 per row"

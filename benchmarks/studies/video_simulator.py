@@ -9,7 +9,7 @@ pair, so that the true motion holds head motion and expression together. Pixels 
 only (the landmarks' hull); eyes and the inside of the mouth, which move otherwise than skin, are
 left out.
 
-(b) How far the flows lie from one another (mean distance, px of the crop) on pairs of neighbouring
+(b) How far the flows lie from one another (mean distance, px of the crop) on pairs of neighboring
 frames of simulated film and of the shared real videos, by their mean amplitude: where real film
 makes two flows disagree, simulated film should, too.
 """
@@ -115,7 +115,7 @@ def end_point_errors(report: Report, pairs: int, noise: float, crop: int) -> Non
 def agreement(
     path: Path, pairs: int, crop: int
 ) -> list[tuple[float, dict[tuple[str, str], float]]]:
-    """For pairs of neighbouring frames spread over a film: mean amplitude and flows' distances."""
+    """For pairs of neighboring frames spread over a film: mean amplitude and flows' distances."""
     tracker = FaceTracker.from_settings(load_settings().face)
     faces: list[AlignedFace | None] = []
     with closing(tracker), closing(open_video(path)) as video:
@@ -140,7 +140,7 @@ def agreement(
 
 def agreements(report: Report, pairs: int, crop: int) -> None:
     couples = list(combinations(FLOWS, 2))
-    report.line("(b) mean distance between flows on neighbouring frames, px of the crop")
+    report.line("(b) mean distance between flows on neighboring frames, px of the crop")
     report.line(
         f"{'film':24} {'amplitude':>9}"
         + "".join(f" {'-'.join(c):>15}" for c in couples)

@@ -1,4 +1,4 @@
-"""CASME II, SAMM and SMIC-HS from the frames of their owners' layouts to recognised clips."""
+"""CASME II, SAMM and SMIC-HS from the frames of their owners' layouts to recognized clips."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.learning import engine
-from aumer.recognition import seam
+from aumer.recognition import interface
+from aumer.recognition.interface import Clips
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Clips
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
@@ -131,7 +131,7 @@ def test_systems_of_sequences_on_casme2(
 
 
 @pytest.mark.parametrize("model", ["svm-cells", "graph", "ststnet"])
-def test_recognisers_of_flow_maps_on_casme2(
+def test_recognizers_of_flow_maps_on_casme2(
     casme2: Path, cache: Path, tmp_path: Path, model: str
 ) -> None:
     result = run(small("casme2-5class", model), casme2, model, folder=tmp_path, cache=cache)
@@ -142,7 +142,7 @@ def test_recognisers_of_flow_maps_on_casme2(
         assert result.mean("accuracy") >= 12 / 15
 
 
-def test_a_recogniser_of_motion_of_one_s_own_on_casme2(
+def test_a_recognizer_of_motion_of_one_s_own_on_casme2(
     casme2: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(registry._parts["recognizer"], "nearest-mean", NearestMean)
@@ -225,7 +225,7 @@ def test_kept_weights_say_of_their_fold_what_the_bench_said(
     other = {"motion": {"crop": 96}} if model == "svm-cells" else {}
     for fold in result.folds[1:]:
         weights = folder / "seed-0" / f"{fold.subject}.safetensors"
-        card = seam.load(weights).card
+        card = interface.load(weights).card
         assert card["data"]["excluded_subjects"] == [fold.subject]
         assert card["data"]["protocol"] == "ours" and card["data"]["subjects"] == 2
         for name, shares in zip(fold.clips, fold.probabilities, strict=True):

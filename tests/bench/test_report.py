@@ -32,14 +32,14 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def recognised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `aumer bench` leaves of a recogniser of flow maps."""
-    return recognize(tmp_path_factory.mktemp("recognised") / "run").folder
+def recognized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `aumer bench` leaves of a recognizer of flow maps."""
+    return recognize(tmp_path_factory.mktemp("recognized") / "run").folder
 
 
 @pytest.fixture
-def copied(recognised: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(recognised, tmp_path / "run"))
+def copied(recognized: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recognized, tmp_path / "run"))
 
 
 def test_nothing_that_can_be_mailed_says_where_it_lies(copied: Path) -> None:
@@ -53,10 +53,10 @@ def test_nothing_that_can_be_mailed_says_where_it_lies(copied: Path) -> None:
     assert "aumer bench run --data own=clips --model mine.safetensors -o run" in page
 
 
-def test_a_recognition_run(recognised: Path) -> None:
+def test_a_recognition_run(recognized: Path) -> None:
     data = clips(0, subjects=4, each=2)
-    before = {p.name: p.stat().st_mtime_ns for p in recognised.iterdir()}
-    drawn = read(recognised)
+    before = {p.name: p.stat().st_mtime_ns for p in recognized.iterdir()}
+    drawn = read(recognized)
     assert isinstance(drawn, RecognitionRun) and drawn.classes == CLASSES
     at = dict(
         zip(data.names, zip(data.subjects, data.labels, data.sources, strict=True), strict=True)
@@ -67,18 +67,18 @@ def test_a_recognition_run(recognised: Path) -> None:
         assert (c.subject, c.truth, c.source) == (subject, CLASSES[label], source)
         assert sum(c.probabilities) == pytest.approx(1, abs=1e-5)
         assert len(c.attribution) == len(drawn.rois) > 1
-    found = Page(draw(recognised).html)
-    result = json.loads((recognised / "result.json").read_text())
+    found = Page(draw(recognized).html)
+    result = json.loads((recognized / "result.json").read_text())
     assert found.table("", "value")[0][1] == f"{result['uf1']['value']:.4f}"
     for row in found.table("data set", "clips"):
         assert row[3].startswith(f"{result['parts'][row[0]]['uf1']:.4f} [")
     assert "aumer bench <x>" in found.text and "STSTNet" in found.text
     assert "SIMULATED" not in found.text
-    assert {p.name: p.stat().st_mtime_ns for p in recognised.iterdir()} == before
+    assert {p.name: p.stat().st_mtime_ns for p in recognized.iterdir()} == before
 
 
 def test_losses_embeddings_and_unseen_clips_of_a_network(copied: Path) -> None:
-    """As folds of recognisers of sequences keep them."""
+    """As folds of recognizers of sequences keep them."""
     for path in copied.glob("seed-0/*.json"):
         n = len(json.loads(path.read_text())["clips"])
         rewritten(
@@ -122,7 +122,7 @@ def test_what_a_run_says_of_its_scores_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["gone", "altered", "relabelled", "another class", "damaged", "no result"]
+    "how", ["gone", "altered", "relabeled", "another class", "damaged", "no result"]
 )
 def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
     path = copied / "seed-0" / "s1.json"
@@ -153,19 +153,19 @@ def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
 
 
 def test_flow_images_beside_the_mistakes(
-    recognised: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+    recognized: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = clips(0, subjects=4, each=2)
     scaled = replace(data, inputs=(data.inputs - data.inputs.min()) / np.ptp(data.inputs))
     monkeypatch.setattr(reports, "composite", lambda root: scaled)
-    drawn = read(recognised, data="root")
+    drawn = read(recognized, data="root")
     assert isinstance(drawn, RecognitionRun) and len(drawn.images) == len(data)
     assert drawn.images["s0", data.names[0]].shape == (28, 28, 3)
     monkeypatch.setattr(
         reports, "composite", lambda root: replace(data, labels=(data.labels + 1) % 3)
     )
     with pytest.raises(UsageError, match="root is not the data of this run: clip"):
-        read(recognised, data="root")
+        read(recognized, data="root")
     result = json.loads((copied / "result.json").read_text())
     protocol = {**result["protocol"], "datasets": ["casme2"]}
     rewritten(copied / "result.json", protocol=protocol)

@@ -42,7 +42,7 @@ from aumer.evaluation.tables import as_dicts, read_predictions
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.spotting.spotnet import SpotNet
-from aumer.training.videos import LabelledVideo
+from aumer.training.videos import LabeledVideo
 from aumer.types import Counts, Expression, Scores, VideoRecord
 
 
@@ -429,7 +429,7 @@ def test_a_prior_by_name_and_the_training_one_differ(tmp_path: Path, tables: Pat
 class Fixed:
     """A data set that is at hand."""
 
-    def __init__(self, videos: Sequence[LabelledVideo], fps: float = 30.0) -> None:
+    def __init__(self, videos: Sequence[LabeledVideo], fps: float = 30.0) -> None:
         self._videos, self._fps = tuple(videos), fps
 
     def records(self) -> tuple[VideoRecord, ...]:
@@ -438,7 +438,7 @@ class Fixed:
             for v in self._videos
         )
 
-    def videos(self, *_: Any) -> tuple[LabelledVideo, ...]:
+    def videos(self, *_: Any) -> tuple[LabeledVideo, ...]:
         return self._videos
 
     def notes(self) -> tuple[str, ...]:
@@ -475,7 +475,7 @@ def test_unseen_videos_give_a_submission_and_no_score(
     assert trained.folds[0]["trained"] == sorted(SUBJECTS[2:])
 
 
-def test_spot_then_recognise(tmp_path: Path, tables: Path, at_hand: dict[str, Fixed]) -> None:
+def test_spot_then_recognize(tmp_path: Path, tables: Path, at_hand: dict[str, Fixed]) -> None:
     words = {"12": "positive", "1+2": "surprise", "25+4": "negative", "4+25": "negative"}
     videos = [e.video for e in entries(tables)]
     named = [
@@ -493,11 +493,11 @@ def test_spot_then_recognise(tmp_path: Path, tables: Path, at_hand: dict[str, Fi
     assert scored.strs is not None and scored.strs.strs <= scored.strs.spotting_f1
     assert f"{scored.strs.strs:.4f}" in result.to_markdown()
     # Two movements as large and as different as the macros' are told apart.
-    recogniser = DisplacementSvm.fit(named[1:], protocol.classes)
+    recognizer = DisplacementSvm.fit(named[1:], protocol.classes)
     for a in named[0].annotations:
         if a.kind == "macro":
             p = PredictedInterval(a.subject, a.video, a.kind, a.onset, a.offset or 0, a.apex)
-            assert recogniser(named[0].features, p) == a.emotion
+            assert recognizer(named[0].features, p) == a.emotion
     with pytest.raises(UsageError, match="two classes"):
         DisplacementSvm.fit(videos, protocol.classes)
 

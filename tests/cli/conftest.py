@@ -54,7 +54,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One cache for all tests, so that each video is analysed once; never the user's own."""
+    """One cache for all tests, so that each video is analyzed once; never the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUMER_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

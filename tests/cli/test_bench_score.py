@@ -133,7 +133,7 @@ def test_json_holds_everything(run: Any) -> None:
     assert ours["boundary_errors"]["micro"]["ms"]["onset"]["bias"] == pytest.approx(1000 / 30)
     assert [row["subject"] for row in told["per_subject"]] == ["a", "b", "c"]
     assert told["bootstrap"]["overall"]["replicates"] == 50
-    # Micro: F1 1/2; the one that was spotted is recognised. The script loses b and c.
+    # Micro: F1 1/2; the one that was spotted is recognized. The script loses b and c.
     assert told["strs"]["aumer"]["strs"] == 0.5
     assert told["strs"]["strs-official"]["spotting"]["f1"] == 1.0
 

@@ -1,4 +1,4 @@
-"""`aumer classify` and `aumer spot --classify`, with a small recogniser of the test's own."""
+"""`aumer classify` and `aumer spot --classify`, with a small recognizer of the test's own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import aumer
-from aumer.recognition.features import ROI_CENTRES
-from aumer.recognition.seam import Clips
+from aumer.recognition.features import ROI_CENTERS
+from aumer.recognition.interface import Clips
 from aumer.recognition.svm_cells import SvmCells
 from aumer.results import Prediction, SpotResult
 from aumer.types import FloatArray, au_text
@@ -26,7 +26,7 @@ def bumps(*moves: tuple[str, float, float]) -> FloatArray:
     rows, columns = np.mgrid[:28, :28]
     found = np.zeros((28, 28, 3))
     for roi, u, v in moves:
-        x, y = ROI_CENTRES[roi]
+        x, y = ROI_CENTERS[roi]
         near = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2))
         found += near[..., None] * np.array([u, v, abs(u) + abs(v)])
     return found.astype(np.float32)
@@ -151,7 +151,7 @@ def test_clips_of_one_name_are_told_apart(
         ("camera:0", 2, "Record it to a file"),
         ("@empty.mp4", 3, "empty.mp4"),
         ("@grey.avi", 4, "usable face"),
-        ("@smile.mp4 --recognizer nope", 5, "no trained recogniser is called 'nope'"),
+        ("@smile.mp4 --recognizer nope", 5, "no trained recognizer is called 'nope'"),
     ],
 )
 def test_what_cannot_be_done(words: str, code: int, said: str, run: Any, weights: Path) -> None:

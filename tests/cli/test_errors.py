@@ -134,7 +134,7 @@ def test_failing_elsewhere(line: str, code: int, part: str, run: Any) -> None:
     assert part in ran.err
 
 
-def test_nothing_is_analysed_before_the_outputs_are_checked(
+def test_nothing_is_analyzed_before_the_outputs_are_checked(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen = []

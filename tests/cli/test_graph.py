@@ -117,7 +117,7 @@ def test_show_prints_origin_and_strongest_edges(run: Any) -> None:
     every = run("graph show casme-sq-facs --all").out
     shown = [line for line in every.splitlines() if " -- " in line]
     assert len(shown) == np.count_nonzero(np.triu(graph.weights))
-    assert " -> " in run("graph show casme-sq-facs --normalisation l1-rows").out
+    assert " -> " in run("graph show casme-sq-facs --normalization l1-rows").out
 
 
 def test_show_draws(run: Any, tmp_path: Path) -> None:

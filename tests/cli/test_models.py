@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from aumer import doctor
 from aumer.errors import EXIT_WEIGHTS
 from aumer.face import weights
-from aumer.recognition import seam
+from aumer.recognition import interface
 from aumer.spotting.network import SHIPPED
 
 CONTENT = b"weights" * 1000
@@ -34,7 +34,7 @@ class Answer(io.BytesIO):
 def test_show_prints_a_card(run: Any, tmp_path: Path) -> None:
     ran = run(f"models show {SHIPPED}")
     assert ran.code == 0 and json.loads(ran.out)["format"] == "aumer-spotnet-1"
-    recognizer = Path(seam.__file__).parent / "weights" / "graph.safetensors"
+    recognizer = Path(interface.__file__).parent / "weights" / "graph.safetensors"
     card = json.loads(run(f"models show {recognizer}").out)
     assert card["classes"] == ["negative", "positive", "surprise"] and card["card"]["licence"]
     (tmp_path / "other.safetensors").write_bytes(save({"x": np.zeros(2)}))

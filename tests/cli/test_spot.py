@@ -171,7 +171,7 @@ def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_pat
     assert (tmp_path / "one.inputs.csv").read_text() == "mine"
 
 
-def test_an_interrupted_batch_says_what_was_not_analysed(
+def test_an_interrupted_batch_says_what_was_not_analyzed(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     original = pipeline.Spotter.each_face
@@ -184,7 +184,7 @@ def test_an_interrupted_batch_says_what_was_not_analysed(
     monkeypatch.setattr(pipeline.Spotter, "each_face", call)
     assert run("spot @smile.mp4 @still.avi -o all.csv").code == 130
     told = rows((tmp_path / "all.inputs.csv").read_text())
-    assert [row["status"] for row in told] == ["ok", "not analysed"]
+    assert [row["status"] for row in told] == ["ok", "not analyzed"]
 
 
 def test_videos_of_one_name_keep_their_folders_below_a_folder(

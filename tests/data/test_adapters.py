@@ -305,7 +305,7 @@ def test_the_composite_follows_from_the_workbooks(
     shared_data: Find, smic: tuple[TableReport, dict[str, int]]
 ) -> None:
     """Its classes are those that the emotions give, and its clips those that have a class."""
-    labelled = {
+    labeled = {
         (a.subject, a.video): a.emotion
         for a in read_table_report("megc2019", shared_data("megc2019/labels.csv")).annotations
     }
@@ -318,9 +318,9 @@ def test_the_composite_follows_from_the_workbooks(
         for a in read_table_report(name, shared_data(f"annotations/{file}")).annotations:
             found[a.subject, a.video] = labels.composite_class(name, a)
     assert {key: value for key, value in found.items() if value} == {
-        key: value for key, value in labelled.items() if key in found
+        key: value for key, value in labeled.items() if key in found
     }
-    assert len(labelled.keys() - found.keys()) == 7  # of SMIC: clips that share a row, or have none
+    assert len(labeled.keys() - found.keys()) == 7  # of SMIC: clips that share a row, or have none
 
 
 def test_five_classes(shared_data: Find) -> None:
@@ -611,10 +611,10 @@ def test_hidden_files_are_left_out_and_links_are_followed_once(tmp_path: Path) -
     assert (media.parts, media.numbers) == (("link", "v"), (0, 1, 2))
 
 
-# The seam
+# The interface
 
 
-def test_every_data_set_keeps_to_the_seam() -> None:
+def test_every_data_set_keeps_to_the_interface() -> None:
     for name in names("dataset"):
         kind = resolve("dataset", name)
         assert kind.name == name

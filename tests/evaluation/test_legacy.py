@@ -381,10 +381,10 @@ def test_rules_and_counts_are_told() -> None:
     assert json.loads(json.dumps(told)) == told
 
 
-# -- the organisers' spot-then-recognise score ----------------------------------------------------
+# -- the organizers' spot-then-recognize score ----------------------------------------------------
 
 
-def labelled(rows: list[tuple[str, str]]) -> tuple[list[PredictedInterval], list[Truth]]:
+def labeled(rows: list[tuple[str, str]]) -> tuple[list[PredictedInterval], list[Truth]]:
     """Pairs (truth, prediction) that all match."""
     ps = [
         PredictedInterval("s", "v", "micro", 100 * k, 100 * k + 9, label=p)
@@ -397,7 +397,7 @@ def labelled(rows: list[tuple[str, str]]) -> tuple[list[PredictedInterval], list
 def test_the_official_uar_is_a_mean_of_precisions() -> None:
     # Of 4 negatives 2 are called positive; of 2 positives both are.
     rows = [("neg", "neg")] * 2 + [("neg", "pos")] * 2 + [("pos", "pos")] * 2
-    found = legacy.strs_official(*labelled(rows))
+    found = legacy.strs_official(*labeled(rows))
     precision, recall = (1 + 2 / 4) / 2, (2 / 4 + 1) / 2
     assert found.uar == precision == 0.75
     assert found.f1 == pytest.approx(2 * precision * recall / (precision + recall))
@@ -407,10 +407,10 @@ def test_the_official_uar_is_a_mean_of_precisions() -> None:
 
 
 def test_an_emotion_that_none_or_all_of_the_pairs_have_counts_as_zero() -> None:
-    found = legacy.strs_official(*labelled([("neg", "neg")] * 3))
+    found = legacy.strs_official(*labeled([("neg", "neg")] * 3))
     assert (found.f1, found.uar, found.strs, found.spotting.f1) == (0.0, 0.0, 0.0, 1.0)
     # An emotion among the truths that was never spotted pulls the means down.
-    ps, ts = labelled([("neg", "neg"), ("pos", "pos"), ("sur", "sur")])
+    ps, ts = labeled([("neg", "neg"), ("pos", "pos"), ("sur", "sur")])
     found = legacy.strs_official(ps[:2], ts)
     assert found.uar == pytest.approx(2 / 3)
     with pytest.raises(UsageError, match="no label"):

@@ -1,4 +1,4 @@
-"""UF1, UAR and accuracy from one confusion matrix, and the spot-then-recognise score."""
+"""UF1, UAR and accuracy from one confusion matrix, and the spot-then-recognize score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from aumer.errors import UsageError
-from aumer.evaluation.recognition import METRICS, Recognised, evaluate_recognition
+from aumer.evaluation.recognition import METRICS, Recognized, evaluate_recognition
 from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.strs import evaluate_strs
 from aumer.types import Counts
@@ -17,24 +17,24 @@ from aumer.types import Counts
 CLASSES = ("negative", "positive", "surprise")
 
 
-def drawn(seed: int, subjects: int = 12, clips: int = 10, skill: float = 0.6) -> list[Recognised]:
+def drawn(seed: int, subjects: int = 12, clips: int = 10, skill: float = 0.6) -> list[Recognized]:
     rng = np.random.default_rng(seed)
     rows = []
     for s in range(subjects):
         for _ in range(clips):
             truth = str(rng.choice(CLASSES, p=[0.6, 0.25, 0.15]))
             predicted = truth if rng.random() < skill else str(rng.choice(CLASSES))
-            rows.append(Recognised(f"s{s:02d}", truth, predicted))
+            rows.append(Recognized(f"s{s:02d}", truth, predicted))
     return rows
 
 
 #: Truth by row: negative 3 1 0, positive 0 2 0, surprise 1 0 1.
 BY_HAND = [
-    *[Recognised("a", "negative", "negative")] * 3,
-    Recognised("b", "negative", "positive"),
-    *[Recognised("b", "positive", "positive")] * 2,
-    Recognised("c", "surprise", "negative"),
-    Recognised("c", "surprise", "surprise"),
+    *[Recognized("a", "negative", "negative")] * 3,
+    Recognized("b", "negative", "positive"),
+    *[Recognized("b", "positive", "positive")] * 2,
+    Recognized("c", "surprise", "negative"),
+    Recognized("c", "surprise", "surprise"),
 ]
 
 
@@ -69,7 +69,7 @@ def test_swapping_truth_and_prediction_makes_precision_of_uar() -> None:
     """The published slip: UF1 and accuracy do not show it, UAR does."""
     report = evaluate_recognition(BY_HAND, classes=CLASSES)
     swapped = evaluate_recognition(
-        [Recognised(r.subject, r.predicted, r.truth) for r in BY_HAND], classes=CLASSES
+        [Recognized(r.subject, r.predicted, r.truth) for r in BY_HAND], classes=CLASSES
     )
     assert swapped.uar == report.mean_precision != report.uar
     assert (swapped.uf1, swapped.accuracy) == pytest.approx((report.uf1, report.accuracy))
@@ -85,7 +85,7 @@ def test_pooled_is_not_the_mean_of_folds() -> None:
 
 
 def test_a_class_without_a_truth_is_left_out_of_the_means() -> None:
-    rows = [Recognised("a", "negative", "negative"), Recognised("a", "negative", "surprise")]
+    rows = [Recognized("a", "negative", "negative"), Recognized("a", "negative", "surprise")]
     report = evaluate_recognition(rows, classes=CLASSES)
     assert (report.uf1, report.uar) == (2 / 3, 1 / 2)
 
@@ -99,15 +99,15 @@ def test_every_subject_needs_its_fold() -> None:
 
 
 def test_a_clip_that_two_folds_scored_is_refused() -> None:
-    once = [Recognised("a", "x", "x", "clip1"), Recognised("b", "x", "x", "clip1")]
+    once = [Recognized("a", "x", "x", "clip1"), Recognized("b", "x", "x", "clip1")]
     assert evaluate_recognition(once).accuracy == 1.0
     with pytest.raises(UsageError, match="'clip1' of subject b is there 2 times"):
-        evaluate_recognition([*once, Recognised("b", "x", "y", "clip1")])
+        evaluate_recognition([*once, Recognized("b", "x", "y", "clip1")])
 
 
 def test_labels_that_are_no_class_are_refused() -> None:
     with pytest.raises(UsageError, match=r"'positve' is none of .*Did you mean 'positive'"):
-        evaluate_recognition([Recognised("a", "negative", "positve")], classes=CLASSES)
+        evaluate_recognition([Recognized("a", "negative", "positve")], classes=CLASSES)
     with pytest.raises(UsageError, match="nothing to score"):
         evaluate_recognition([])
 
@@ -122,7 +122,7 @@ def test_the_bootstrap_draws_subjects(metric: str) -> None:
 
 
 def test_subjects_that_are_alike_leave_no_doubt() -> None:
-    rows = [Recognised(s, r.truth, r.predicted) for s in "abcdef" for r in BY_HAND]
+    rows = [Recognized(s, r.truth, r.predicted) for s in "abcdef" for r in BY_HAND]
     e = evaluate_recognition(rows).bootstrap("uar")
     assert e.low == pytest.approx(e.value) == e.high
 
@@ -135,7 +135,7 @@ def test_paired_differences() -> None:
     better_rows = []
     for r in rows:
         wrong = r.truth != r.predicted and r.subject not in seen
-        better_rows.append(Recognised(r.subject, r.truth, r.truth) if wrong else r)
+        better_rows.append(Recognized(r.subject, r.truth, r.truth) if wrong else r)
         seen |= {r.subject} if wrong else set()
     better = evaluate_recognition(better_rows[::-1], classes=CLASSES)  # subjects in another order
     d = better.compare(report, "accuracy")
@@ -162,7 +162,7 @@ def test_what_is_told() -> None:
     assert list(table["clips"]) == [3, 3, 2] and list(table["hits"]) == [3, 2, 1]
 
 
-# -- spot, then recognise -------------------------------------------------------------------------
+# -- spot, then recognize -------------------------------------------------------------------------
 
 
 def micro(make: type, onset: int, label: str, video: str = "v") -> object:
@@ -192,7 +192,7 @@ def test_strs_is_the_product_over_the_spotted_only() -> None:
     assert report.strs == pytest.approx(6 / 8 * 2 / 3)
     assert report.to_dict()["strs"] == report.strs
     assert f"STRS {report.strs:.4f}" in report.to_markdown()
-    # Classes that were not asked for are spotted but not recognised.
+    # Classes that were not asked for are spotted but not recognized.
     only = evaluate_strs(predictions[:1], truths, classes=["positive", "surprise"])  # type: ignore[arg-type]
     assert only.recognition is None and only.strs == 0.0 and only.spotting_f1 == 2 / 5
 

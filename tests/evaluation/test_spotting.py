@@ -391,7 +391,7 @@ def test_counts_that_do_not_add_up_are_never_returned() -> None:
         check(dataclasses.replace(good, pairs=()), predictions, truths)
 
 
-def test_the_check_is_not_optimised_away() -> None:
+def test_the_check_is_not_optimized_away() -> None:
     code = (
         "import dataclasses\n"
         "from aumer.evaluation.rows import Truth\n"

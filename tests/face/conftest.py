@@ -1,8 +1,8 @@
 """Weights made for the tests: the packages' own networks, set so that what they see is known.
 
 Real weights cannot be had without a network, and random ones answer nonsense. These make
-RetinaFace a finder of skin (red above blue) and FAN a finder of coloured light, each through all
-of its layers, so that colour order, scaling, cropping and decoding show in the answers.
+RetinaFace a finder of skin (red above blue) and FAN a finder of colored light, each through all
+of its layers, so that color order, scaling, cropping and decoding show in the answers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import nn
 from aumer.face import retinaface
 
 #: Points of FAN that answer to red, green and blue light. Each group is its own mirror image.
-COLOUR_POINTS = (range(17), range(17, 48), range(48, 68))
+COLOR_POINTS = (range(17), range(17, 48), range(48, 68))
 
 
 def _clear(network: nn.Module) -> None:
-    """Convolutions give nothing, normalisations give what they get."""
+    """Convolutions give nothing, normalizations give what they get."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.zeros_(module.weight)
@@ -76,7 +76,7 @@ def light_finder(stacks: int = 4) -> nn.Module:
         _pass(block.downsample[2], 3)
     last = stacks - 1
     _pass(getattr(network, f"conv_last{last}"), 3)
-    for c, points in enumerate(COLOUR_POINTS):
+    for c, points in enumerate(COLOR_POINTS):
         getattr(network, f"l{last}").weight[list(points), c] = 1.0
     return network
 

@@ -147,12 +147,12 @@ def test_five_frames_a_second_are_five_whatever_rounding_says(
 
 def test_a_photograph_says_nothing(takes: tuple[ImageArray, ImageArray], tmp_path: Path) -> None:
     first = takes[0][0]
-    assert "one frame was analysed" in unmeasured(takes[0][:1], fps=30)
+    assert "one frame was analyzed" in unmeasured(takes[0][:1], fps=30)
     for name in ("photo.jpg", "photo.png"):
         cv2.imwrite(str(tmp_path / name), cv2.cvtColor(first, cv2.COLOR_RGB2BGR))
-        assert "one frame was analysed" in unmeasured(tmp_path / name)
+        assert "one frame was analyzed" in unmeasured(tmp_path / name)
     (tmp_path / "photo.png").unlink()
-    assert "one frame was analysed" in unmeasured(tmp_path, fps=30)
+    assert "one frame was analyzed" in unmeasured(tmp_path, fps=30)
 
 
 def test_a_recording_that_drops_to_four_frames_counts_what_it_measured(

@@ -1,4 +1,4 @@
-"""FAN: the package's own network, cropping and mirroring, with weights that find coloured light."""
+"""FAN: the package's own network, cropping and mirroring, with weights that find colored light."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def one_warp(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
     still = np.pad(a, 1)
     data, p = np.zeros((4, h + 2, w + 2), np.float32), np.zeros((4, h + 2, w + 2), np.float32)
     spare, columns = np.zeros_like(u), np.empty((5, w + 4), np.float32)
-    kernels._linearise(kernels._with_gradient(b), still, u, data, 0, 0)
+    kernels._linearize(kernels._with_gradient(b), still, u, data, 0, 0)
     for _ in range(kernels.OUTER_ITERATIONS):
         for k in range(2):
             kernels._median5(u[k], spare[k], columns)
@@ -123,7 +123,7 @@ def test_the_warp_is_opencvs(most: float) -> None:
     u[:, 1:-1, 1:-1] = np.round(rng.uniform(-most, most, (2, 72, 72)) * 32) / 32
     still, data = np.zeros((74, 74), np.float32), np.zeros((4, 74, 74), np.float32)
     moving = kernels._with_gradient(image)
-    kernels._linearise(moving, still, u, data, 0, 0)
+    kernels._linearize(moving, still, u, data, 0, 0)
     y, x = np.mgrid[:72, :72].astype(np.float32)
     inner = u[:, 1:-1, 1:-1]
     m = kernels._MARGIN
@@ -146,11 +146,11 @@ def test_a_box_is_warped_as_in_the_whole_image() -> None:
         u = np.zeros((2, 74, 74), np.float32)
         u[:, 1:-1, 1:-1] = rng.uniform(-most, most, (2, 72, 72))
         data = np.zeros((4, 74, 74), np.float32)
-        kernels._linearise(moving, still, u, data, 0, 0)
+        kernels._linearize(moving, still, u, data, 0, 0)
         top, left = 9, 14
         box = (slice(None), slice(top, top + 42), slice(left, left + 52))
         part = np.zeros((4, 42, 52), np.float32)
-        kernels._linearise(moving, still[box[1:]].copy(), u[box].copy(), part, top, left)
+        kernels._linearize(moving, still[box[1:]].copy(), u[box].copy(), part, top, left)
         inner = (slice(None), slice(1, -1), slice(1, -1))
         np.testing.assert_allclose(part[inner], data[box][inner], rtol=1e-4, atol=1e-4)
 
@@ -350,9 +350,9 @@ def test_torch_takes_the_same_steps() -> None:
     inner = (slice(None), slice(1, -1), slice(1, -1))
     tu, tp = torch.from_numpy(u[inner].copy())[None], torch.from_numpy(p[inner].copy())[None]
 
-    kernels._linearise(kernels._with_gradient(b), np.pad(a, 1), u, data, 0, 0)
+    kernels._linearize(kernels._with_gradient(b), np.pad(a, 1), u, data, 0, 0)
     moving = tvl1_torch._with_gradient(torch.from_numpy(b.copy())[None])
-    tdata = tvl1_torch._linearise(moving, torch.from_numpy(a.copy())[None], tu, 0, 0)
+    tdata = tvl1_torch._linearize(moving, torch.from_numpy(a.copy())[None], tu, 0, 0)
     np.testing.assert_allclose(tdata[0, :3], data[inner][:3], atol=2e-2)
 
     tdata = torch.from_numpy(data[inner].copy())[None]

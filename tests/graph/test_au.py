@@ -307,7 +307,7 @@ def test_one_sided_actions_move_one_side() -> None:
     assert FACS.moved(parse("AD31")[0]) == FACS.moved(parse("62")[0]) == ()
 
 
-#: What the simulator's smooth pushes do not show at an ROI's centre; README.md of au_priors argues.
+#: What the simulator's smooth pushes do not show at an ROI's center; README.md of au_priors argues.
 _BY_ANATOMY = {
     4: {"nose_bridge"},
     7: {"nose_bridge"},

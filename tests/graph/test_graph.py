@@ -17,7 +17,7 @@ import aumer
 from aumer import registry
 from aumer.data import read_table
 from aumer.errors import EXIT_USAGE, UsageError
-from aumer.graph import NORMALISATIONS, SHIPPED, WEIGHTINGS, AUGraph, published_counts
+from aumer.graph import NORMALIZATIONS, SHIPPED, WEIGHTINGS, AUGraph, published_counts
 from aumer.graph.au import PUBLISHED, AUMap
 from aumer.graph.rois import DEFAULT_ROIS, RoiSet
 from aumer.types import Annotation
@@ -91,12 +91,12 @@ def test_what_is_no_graph_is_named(rois: tuple[str, ...], weights: object, says:
     assert caught.value.exit_code == EXIT_USAGE
 
 
-# Normalisations
+# Normalizations
 
 
 @given(matrices)
 def test_l1_rows_is_the_published_formula(a: np.ndarray) -> None:
-    found = AUGraph(FOUR, a).normalised("l1-rows")
+    found = AUGraph(FOUR, a).normalized("l1-rows")
     for i, j in product(range(4), repeat=2):
         assert found[i, j] == pytest.approx(a[i, j] / (abs(a[i]).sum() + 1e-6), abs=1e-15)
 
@@ -104,12 +104,12 @@ def test_l1_rows_is_the_published_formula(a: np.ndarray) -> None:
 @given(matrices)
 def test_symmetric_is_kipf_and_wellings(a: np.ndarray) -> None:
     a = a + a.T
-    found = AUGraph(FOUR, a).normalised("symmetric")
+    found = AUGraph(FOUR, a).normalized("symmetric")
     looped = a + np.eye(4)
     half = np.diag(looped.sum(axis=1) ** -0.5)
     np.testing.assert_allclose(found, half @ looped @ half, rtol=1e-12)
     assert np.abs(np.linalg.eigvalsh(found)).max() <= 1 + 1e-9  # repeated steps do not grow
-    np.testing.assert_allclose(AUGraph(FOUR, 0 * a).normalised("symmetric"), np.eye(4))
+    np.testing.assert_allclose(AUGraph(FOUR, 0 * a).normalized("symmetric"), np.eye(4))
 
 
 def test_symmetric_equals_torch_geometrics_gcn_norm() -> None:
@@ -120,29 +120,29 @@ def test_symmetric_equals_torch_geometrics_gcn_norm() -> None:
     index, weight = norm(data.edge_index, data.edge_weight, num_nodes=12)
     found = torch.zeros(12, 12, dtype=torch.float64)
     found[index[1], index[0]] = weight.double()
-    np.testing.assert_allclose(found.numpy(), graph.normalised("symmetric"), atol=1e-7)
+    np.testing.assert_allclose(found.numpy(), graph.normalized("symmetric"), atol=1e-7)
 
 
 def test_none_is_the_raw_weights_and_a_copy() -> None:
     graph = AUGraph.from_edges(SMILE)
-    raw = graph.normalised("none")
+    raw = graph.normalized("none")
     np.testing.assert_array_equal(raw, graph.weights)
     raw[0, 0] = 9
     assert graph.weights[0, 0] == 0
 
 
-def test_an_unknown_normalisation_is_named() -> None:
+def test_an_unknown_normalization_is_named() -> None:
     with pytest.raises(UsageError, match="Did you mean 'l1-rows'"):
-        AUGraph.empty().normalised("l1_rows")
+        AUGraph.empty().normalized("l1_rows")
 
 
 @given(matrices, st.permutations(range(4)))
-def test_permuting_rois_permutes_every_normalisation(a: np.ndarray, order: list[int]) -> None:
+def test_permuting_rois_permutes_every_normalization(a: np.ndarray, order: list[int]) -> None:
     graph = AUGraph(FOUR, a)
     other = AUGraph(tuple(FOUR[k] for k in order), a[np.ix_(order, order)])
-    for kind in NORMALISATIONS:
+    for kind in NORMALIZATIONS:
         np.testing.assert_allclose(
-            other.normalised(kind), graph.normalised(kind)[np.ix_(order, order)], rtol=1e-12
+            other.normalized(kind), graph.normalized(kind)[np.ix_(order, order)], rtol=1e-12
         )
 
 
@@ -538,7 +538,7 @@ def test_micro_and_macro_add_up_to_both() -> None:
 )
 def test_the_published_matrices(name: str, file: str, shared_data: Callable[[str], Path]) -> None:
     shipped = np.load(shared_data(f"annotations/{file}"))
-    found = AUGraph.load(name).normalised("l1-rows")
+    found = AUGraph.load(name).normalized("l1-rows")
     np.testing.assert_allclose(found, shipped, atol=1e-6, rtol=0)
 
 
@@ -550,7 +550,7 @@ def test_the_published_rule_on_the_published_table(shared_data: Callable[[str], 
         rows = read_table("auwgcn-csv", shared_data(f"annotations/{table}"))
         graph = AUGraph.from_annotations(rows, au_map="published")
         shipped = np.load(shared_data(f"annotations/{matrix}"))
-        assert np.abs(graph.normalised() - shipped).max() == pytest.approx(off, abs=1e-4)
+        assert np.abs(graph.normalized() - shipped).max() == pytest.approx(off, abs=1e-4)
 
 
 def test_the_shipped_samm_matrix_is_counted_from_its_rows() -> None:
@@ -572,6 +572,6 @@ def test_your_own_graph_in_five_lines(tmp_path: Path) -> None:
     eyes = aumer.AUGraph.from_edges({(36, 45): 1.0, (48, 54): 0.5}, rois="36 45 48 54")
     mine.save(tmp_path / "mine.json")
     assert aumer.AUGraph.load(tmp_path / "mine.json").digest == mine.digest
-    assert mine.normalised("symmetric").shape == (12, 12) and eyes.normalised().shape == (4, 4)
+    assert mine.normalized("symmetric").shape == (12, 12) and eyes.normalized().shape == (4, 4)
     assert mine.to_pyg().num_nodes == 12 and eyes.to_pyg().num_nodes == 4
     assert eyes.rois == ("eye_r_outer", "eye_l_outer", "mouth_r", "mouth_l")

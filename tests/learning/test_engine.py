@@ -140,7 +140,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(format: str, tmp_pat
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()["aumer"])
         tensors = {
-            k.replace("optimizer.", "optimiser.") if "training" in format else k: file.get_tensor(k)
+            k.replace("optimizer.", "optimizer.") if "training" in format else k: file.get_tensor(k)
             for k in file.keys()  # noqa: SIM118
             if k != "generator"
         }

@@ -15,7 +15,7 @@ from training.conftest import simulated, small
 
 from aumer.learning.engine import Callback
 from aumer.learning.log import CURVES, LOG, tensorboard, write_log
-from aumer.recognition.seam import Clips
+from aumer.recognition.interface import Clips
 from aumer.recognition.ststnet import StstNetRecognizer
 from aumer.training.loop import train
 

@@ -131,7 +131,7 @@ def test_a_face_at_the_edge_of_the_image_or_beyond(
         assert shows.mean() > 0.2
 
 
-def test_colours_become_grey_as_the_eye_weighs_them() -> None:
+def test_colors_become_grey_as_the_eye_weighs_them() -> None:
     """RGB, not BGR: red is brighter than blue."""
     _, landmarks = shown(np.zeros((1200, 1200, 3), np.uint8), 80)
     grey = {}
@@ -646,7 +646,7 @@ def test_a_row_is_valid_where_motion_was_measured_throughout(
             np.testing.assert_allclose(value, fps / rate, rtol=5e-3)
 
 
-def test_a_gap_does_not_leak_into_its_neighbours() -> None:
+def test_a_gap_does_not_leak_into_its_neighbors() -> None:
     times = np.arange(31) / 30
     steps = np.ones((30, 12, 2), np.float32)
     steps[10] = np.nan

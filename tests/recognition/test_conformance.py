@@ -1,4 +1,4 @@
-"""Every recogniser that ships passes the suite that users run on their own; and it sees faults."""
+"""Every recognizer that ships passes the suite that users run on their own; and it sees faults."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from recognition.systems.conftest import REDUCED
 
 from aumer import registry
-from aumer.recognition import seam
-from aumer.recognition.seam import Floats, MotionClips, Recognizer
+from aumer.recognition import interface
+from aumer.recognition.interface import Floats, MotionClips, Recognizer
 from aumer.testing import RecognizerSuite
 from aumer.types import FloatArray
 
@@ -41,13 +41,13 @@ def one_thread() -> Iterator[None]:
 def suite(name: str) -> type[RecognizerSuite]:
     class Suite(RecognizerSuite):
         def make(self) -> Recognizer:
-            return seam.resolve(name)(**QUICK[name])
+            return interface.resolve(name)(**QUICK[name])
 
     return Suite
 
 
 class NearestMean(Recognizer):
-    """The least that a recogniser can be."""
+    """The least that a recognizer can be."""
 
     name = "nearest-mean"
     reads = ("motion",)
@@ -59,7 +59,7 @@ class NearestMean(Recognizer):
         return self
 
     def predict_proba(self, inputs: FloatArray, sources: Any = ()) -> Floats:
-        seam.fitted(self)
+        interface.fitted(self)
         far = np.array([[((x - m) ** 2).sum() for m in self.means] for x in inputs], np.float64)
         near = np.exp(-1e3 * far)
         return np.asarray(near / near.sum(1, keepdims=True))
@@ -76,7 +76,7 @@ TestCnnLstm, TestMfemMffm = suite("cnn-lstm"), suite("mfem-mffm")
 TestMobileVit, TestSeResNext = suite("mobilevit-v3"), suite("se-resnext50")
 
 
-def test_every_recogniser_is_tested() -> None:
+def test_every_recognizer_is_tested() -> None:
     assert set(QUICK) == set(registry.names("recognizer"))
 
 
@@ -132,4 +132,4 @@ def test_a_class_that_keeps_no_contract_is_refused(monkeypatch: pytest.MonkeyPat
     for part, said in ((Half, "does not define fit"), (object, "not a class derived from it")):
         monkeypatch.setitem(parts, "half", part)
         with pytest.raises(UsageError, match=said):
-            seam.resolve("half")
+            interface.resolve("half")

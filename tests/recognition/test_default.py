@@ -13,11 +13,11 @@ from scipy.spatial.distance import cdist
 from aumer.bench.recognizers import factory
 from aumer.errors import WeightsError
 from aumer.flow import resolve
-from aumer.recognition import seam
+from aumer.recognition import interface
 from aumer.recognition.features import of_one_size
 from aumer.recognition.graph_kernel import GraphRecognizer
+from aumer.recognition.interface import Recognizer
 from aumer.recognition.registration import applied
-from aumer.recognition.seam import Recognizer
 from aumer.recognition.simulated_maps import simulated_maps
 from aumer.session import load_recognizer
 from aumer.testing.clips import CLASSES, MOVES, clips
@@ -26,18 +26,18 @@ from aumer.training.composite import composite
 
 @pytest.fixture(scope="module")
 def shipped() -> Recognizer:
-    return seam.load()
+    return interface.load()
 
 
 def test_what_ships() -> None:
-    assert seam.shipped() == ("graph", "graph-motion")
+    assert interface.shipped() == ("graph", "graph-motion")
     with pytest.raises(WeightsError, match="called 'svm-cells'; there are graph, graph-motion"):
-        seam.load("svm-cells")
+        interface.load("svm-cells")
 
 
 @pytest.mark.parametrize("name", ["graph", "graph-motion"])
 def test_its_card(name: str) -> None:
-    made = seam.load(name)
+    made = interface.load(name)
     card = made.card
     assert {
         "fitted_on",
@@ -64,11 +64,11 @@ def test_it_holds_parameters_and_no_sample(
 ) -> None:
     """No array has a row for each clip; what has rows at all is of simulated faces, and made anew
     from the place alone; and none of them is a clip."""
-    made = seam.load(name)
+    made = interface.load(name)
     assert isinstance(made, GraphRecognizer)
     path = tmp_path / "shipped.safetensors"
     made.save(path, made.card)
-    arrays = seam.read_weights(path).arrays
+    arrays = interface.read_weights(path).arrays
     data = composite(shared_data("megc2019"))
     for number in (len(data), len(data) - 1, 2 * len(data)):
         assert all(number not in array.shape for array in arrays.values())
@@ -90,8 +90,8 @@ def test_it_holds_parameters_and_no_sample(
 
 
 def test_it_is_the_default() -> None:
-    assert load_recognizer("default").card == seam.load("graph").card
-    assert load_recognizer("default")._arrays.keys() == seam.load("graph")._arrays.keys()  # type: ignore[attr-defined]
+    assert load_recognizer("default").card == interface.load("graph").card
+    assert load_recognizer("default")._arrays.keys() == interface.load("graph")._arrays.keys()  # type: ignore[attr-defined]
 
 
 def test_it_is_small_and_quick(shipped: Recognizer, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_it_is_small_and_quick(shipped: Recognizer, tmp_path: Path) -> None:
     assert path.stat().st_size < 500_000
     flow_map = clips(0).inputs[:1]
     frames = np.random.default_rng(0).integers(0, 255, (2, 256, 256)).astype(np.uint8)
-    flow = resolve("farneback")  # the quickest one, of a face as large as it is analysed at
+    flow = resolve("farneback")  # the quickest one, of a face as large as it is analyzed at
 
     def cost(work: Callable[[], object]) -> float:
         """Of the quickest of some runs, which whatever else runs here slows down least."""

@@ -11,9 +11,9 @@ import pytest
 
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition.features import (
-    ROI_CENTRES,
+    ROI_CENTERS,
     cell_means,
-    centred,
+    centerd,
     min_max,
     mirrored,
     occlusion,
@@ -38,14 +38,14 @@ def test_min_max_is_stst_net_s_view(maps: FloatArray) -> None:
 
 def test_a_channel_at_rest_is_zero(maps: FloatArray) -> None:
     maps[2, ..., 1] = 7
-    assert not centred(maps)[2, ..., 1].any()
-    assert np.isfinite(centred(maps)).all()
+    assert not centerd(maps)[2, ..., 1].any()
+    assert np.isfinite(centerd(maps)).all()
 
 
-def test_centred(maps: FloatArray) -> None:
-    view = centred(maps)
+def test_centerd(maps: FloatArray) -> None:
+    view = centerd(maps)
     np.testing.assert_allclose(np.median(view, axis=(1, 2)), 0, atol=1e-7)
-    np.testing.assert_allclose(centred(3 * maps - 2), view, atol=1e-6)
+    np.testing.assert_allclose(centerd(3 * maps - 2), view, atol=1e-6)
 
 
 def test_mirrored_twice_is_the_same(maps: FloatArray) -> None:
@@ -63,7 +63,7 @@ def test_cells_are_those_of_opencv_s_area_resize(maps: FloatArray, cells: int) -
 
 
 def test_occlusion_finds_what_the_probability_rests_on(maps: FloatArray) -> None:
-    x, y = (round(c) for c in ROI_CENTRES["mouth_l"])
+    x, y = (round(c) for c in ROI_CENTERS["mouth_l"])
 
     def probability(inputs: FloatArray) -> np.ndarray:
         return inputs[:, y, x, 1].astype(np.float64)
@@ -77,8 +77,8 @@ def test_occlusion_finds_what_the_probability_rests_on(maps: FloatArray) -> None
 
 def test_the_rois_lie_as_on_a_face() -> None:
     """In the map and mirror-symmetric, the subject's right on the image's left."""
-    assert tuple(ROI_CENTRES) == DEFAULT_ROIS.names
-    at = {name: np.array(centre) for name, centre in ROI_CENTRES.items()}
+    assert tuple(ROI_CENTERS) == DEFAULT_ROIS.names
+    at = {name: np.array(center) for name, center in ROI_CENTERS.items()}
     for name, (x, y) in at.items():
         assert 0 <= x <= 27 and 0 <= y <= 27
         twin = name.replace("_r", "_*").replace("_l", "_r").replace("_*", "_l")
@@ -98,11 +98,11 @@ def test_the_composite_s_class_means(shared_data: Callable[[str], Path]) -> None
         "casme2": 145,
         "samm": 133,
     }
-    view = centred(clips.inputs)
+    view = centerd(clips.inputs)
     mean = {c: view[clips.labels == k].mean(0) for k, c in enumerate(clips.classes)}
 
     def at(label: str, roi: str) -> tuple[float, float]:
-        x, y = (round(c) for c in ROI_CENTRES[roi])
+        x, y = (round(c) for c in ROI_CENTERS[roi])
         u, v, _ = mean[label][max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean((0, 1))
         return float(u), float(v)
 

@@ -1,4 +1,4 @@
-"""The graph recogniser: its kernel and head by their definitions, registration by known crops."""
+"""The graph recognizer: its kernel and head by their definitions, registration by known crops."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
-from aumer.recognition import seam
+from aumer.recognition import interface
 from aumer.recognition.calibration import soft_max
-from aumer.recognition.features import centred, mirrored
+from aumer.recognition.features import centerd, mirrored
 from aumer.recognition.graph_kernel import (
     GAMMAS,
     Choice,
@@ -75,7 +75,7 @@ def test_kernel_by_its_definition() -> None:
     gamma = 0.4
     a, b = rows(0, 4), rows(1, 3)
     shares = parts(graph.rois, 9)
-    weights = graph.normalised("symmetric")
+    weights = graph.normalized("symmetric")
     weights = weights / weights.sum()
     expected = np.zeros((4, 3))
     for i in range(4):
@@ -157,7 +157,7 @@ def test_what_is_learnt_without_clips_says_the_same(
     assert (shares.argmax(1) == test.labels).mean() > 0.9
     path = tmp_path / "parameters.safetensors"
     parametric.save(path, {})
-    arrays = seam.read_weights(path).arrays
+    arrays = interface.read_weights(path).arrays
     assert all(len(clips(0, subjects=8)) not in array.shape for array in arrays.values())
     again = GraphRecognizer.load(path)
     assert again.landmarks == 24
@@ -245,12 +245,12 @@ def test_subjects_left_out_are_in_nothing_that_is_learnt() -> None:
 
 
 def _noisy(inputs: FloatArray) -> FloatArray:
-    view = centred(inputs)
+    view = centerd(inputs)
     return (view + np.random.default_rng(5).normal(0, 1.5, view.shape)).astype(np.float32)
 
 
 def test_a_mirror_image_is_the_same_face(fitted: GraphRecognizer) -> None:
-    maps = centred(clips(1).inputs)
+    maps = centerd(clips(1).inputs)
     np.testing.assert_allclose(
         fitted.predict_proba(mirrored(maps)), fitted.predict_proba(maps), atol=1e-5
     )
@@ -302,7 +302,7 @@ def test_resampling_by_its_definition() -> None:
 
 def test_crops_that_differ_are_put_over_one_another() -> None:
     data = clips(0, subjects=20)
-    maps = centred(data.inputs)
+    maps = centerd(data.inputs)
     other = np.array(data.sources) == "two"
     maps[other] = resampled(maps[other], (1.0, 1.1, 1.5))
     found = register(maps, data.sources, "one")
@@ -319,7 +319,7 @@ def test_crops_that_differ_are_put_over_one_another() -> None:
 
 def test_one_crop_or_none_asked_for_is_left_alone() -> None:
     data = clips(0)
-    maps = centred(data.inputs)
+    maps = centerd(data.inputs)
     assert set(register(maps, ["one"] * len(data), MEAN).values()) == {IDENTITY}
     assert set(register(maps, data.sources, NONE).values()) == {IDENTITY}
     assert np.array_equal(applied(maps, (), {"one": AFFINE}), maps)
@@ -377,10 +377,10 @@ def test_too_little_to_learn_from() -> None:
 def test_a_file_that_lacks_an_array(fitted: GraphRecognizer, tmp_path: Path) -> None:
     whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
     fitted.save(whole, {})
-    found = seam.read_weights(whole)
+    found = interface.read_weights(whole)
     arrays = {k: v for k, v in found.arrays.items() if k != "rows_9"}
-    seam.write_weights(half, fitted, arrays, found.about, {}, overwrite=False)
-    with pytest.raises(WeightsError, match=r"cannot read a whole graph recogniser .*: .rows_9"):
+    interface.write_weights(half, fitted, arrays, found.about, {}, overwrite=False)
+    with pytest.raises(WeightsError, match=r"cannot read a whole graph recognizer .*: .rows_9"):
         GraphRecognizer.load(half)
     again = GraphRecognizer.load(whole)
     assert again.graph.digest == fitted.graph.digest and again.chosen == fitted.chosen

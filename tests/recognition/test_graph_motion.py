@@ -1,4 +1,4 @@
-"""The recogniser of ROI motion: what it reads of maps and of features, and that the two agree."""
+"""The recognizer of ROI motion: what it reads of maps and of features, and that the two agree."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_it_learns(optimizer: Any, loss: Any) -> None:
     assert learned.log[-1]["accuracy"] > 0.7 and len(learned.log) == 30
 
 
-def test_schedules_of_any_training_serve_recognisers() -> None:
+def test_schedules_of_any_training_serve_recognizers() -> None:
     settings = Learning(schedule="exponential", decay=0.5, lr=0.08, epochs=3)
     assert [r["lr"] for r in learn(Line(), Points(), 2, settings).log] == [0.08, 0.04, 0.02]
     warm = Learning(schedule="cosine", warmup=0.5, lr=0.1, epochs=2, batch=24)
@@ -177,7 +177,7 @@ def test_a_killed_run_goes_on(optimizer: Any, tmp_path: Path) -> None:
         learn(Line(), Points(), 2, replace(settings, lr=0.2), checkpoint=path)
 
 
-@pytest.mark.parametrize("which", ["network", "material", "recogniser"])
+@pytest.mark.parametrize("which", ["network", "material", "recognizer"])
 def test_a_checkpoint_knows_whose_code_made_it(which: str, tmp_path: Path) -> None:
     """Its user changes the code under the same name, and gives the command again."""
 
@@ -192,7 +192,7 @@ def test_a_checkpoint_knows_whose_code_made_it(which: str, tmp_path: Path) -> No
             2,
             Learning(epochs=2),
             checkpoint=tmp_path / "checkpoint",
-            parts=[("recognizer", mine)] if which == "recogniser" else [],
+            parts=[("recognizer", mine)] if which == "recognizer" else [],
             **options,
         )
 

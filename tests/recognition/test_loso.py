@@ -20,7 +20,7 @@ from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import scored
 from aumer.bench.workers import Workers
 from aumer.errors import UsageError
-from aumer.recognition.seam import Clips, Recognizer
+from aumer.recognition.interface import Clips, Recognizer
 from aumer.recognition.svm_cells import SvmCells
 from aumer.testing.clips import CLASSES, clips
 from aumer.training.composite import composite
@@ -142,7 +142,7 @@ def test_what_cannot_be_run() -> None:
         factory("svm-cells", {"cels": 3})
 
 
-def test_options_and_seeds_reach_the_recogniser() -> None:
+def test_options_and_seeds_reach_the_recognizer() -> None:
     assert factory("svm-cells", {"cells": 3})(7).cells == 3  # type: ignore[attr-defined]
     assert factory("ststnet", {"epochs": 2})(7).seed == 7  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ import pytest
 
 from aumer.face.mean_face import MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
-from aumer.recognition.features import centred
+from aumer.recognition.features import centerd
 from aumer.recognition.flow_map import where
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.place import BY_LANDMARKS, KNOWN, Place, find
@@ -33,7 +33,7 @@ def acted(place: Place, label: str) -> np.ndarray:
 
 @pytest.mark.parametrize("place", [BY_LANDMARKS, ELSEWHERE], ids=["landmarks", "elsewhere"])
 def test_maps_are_cut_where_the_place_says(place: Place) -> None:
-    """`flow_map` crops a user's face so that its landmarks lie where recognisers look for them."""
+    """`flow_map` crops a user's face so that its landmarks lie where recognizers look for them."""
     from aumer.face.mean_face import CROP_ORIGIN
 
     crop = 128
@@ -57,7 +57,7 @@ def test_by_landmarks() -> None:
 def test_faces_are_found_where_they_were_put(place: Place) -> None:
     maps = np.stack([acted(place, label) for label in CLASSES for _ in range(5)])
     maps += np.random.default_rng(0).normal(0, 0.1, maps.shape) * maps.std((1, 2), keepdims=True)
-    found = find(centred(maps.astype(np.float32)), np.repeat([0, 1, 2], 5), CLASSES)
+    found = find(centerd(maps.astype(np.float32)), np.repeat([0, 1, 2], 5), CLASSES)
     assert found is not None
     assert found.across == pytest.approx(place.across, abs=1.5)
     assert found.down == pytest.approx(place.down, abs=0.75)
@@ -66,13 +66,13 @@ def test_faces_are_found_where_they_were_put(place: Place) -> None:
 
 def test_some_known_classes_will_do_and_none_will_not() -> None:
     maps = np.stack([acted(ELSEWHERE, label) for label in ("positive", "surprise")])
-    view = centred(maps.astype(np.float32))
+    view = centerd(maps.astype(np.float32))
     found = find(view, np.array([1, 2]), ("other", "positive", "surprise"))
     assert found is not None and abs(found.row - ELSEWHERE.row) < 0.5
     assert find(view, np.array([0, 1]), ("happiness", "fear")) is None
 
 
-def test_a_recogniser_finds_it_in_its_training_clips_and_keeps_it() -> None:
+def test_a_recognizer_finds_it_in_its_training_clips_and_keeps_it() -> None:
     data = clips(0, subjects=6)
     moved = replace(data, inputs=resampled(data.inputs, (1.0, 1.0, 1.5)), sources=())
     choice = {"target": "none", "gamma": 0.3, "ridge": 0.2, "balance": 1.0}

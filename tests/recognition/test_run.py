@@ -100,7 +100,7 @@ def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
         ({"split": "unseen"}, "svm-cells", "recognition is run with split loso, k-fold"),
         ({"split": "cross-data-set", "datasets": ("a", "b")}, "svm-cells", "root of each"),
         ({"selection": "oracle"}, "svm-cells", "none on the test subjects"),
-        ({"selection": "inner"}, "svm-cells", "a recogniser of sequences can choose its epoch"),
+        ({"selection": "inner"}, "svm-cells", "a recognizer of sequences can choose its epoch"),
         ({}, "cnn-lstm", "holds flow maps and no frames.*it takes graph"),
         ({}, "cnn-lstn", "no recognizer is called 'cnn-lstn'; there are .*Did you mean 'cnn-lstm"),
         ({"recognition": {"svm-cells": {"cell": 3}}}, "svm-cells", "no option 'cell'"),
@@ -151,7 +151,7 @@ def test_the_folder_is_enough_to_score_again(root: Path, tmp_path: Path) -> None
     assert run(PROTOCOL, root, "svm-cells", folder=tmp_path, score_only=True).folds == first.folds
 
 
-def test_a_score_says_what_its_recogniser_was_designed_on(root: Path, tmp_path: Path) -> None:
+def test_a_score_says_what_its_recognizer_was_designed_on(root: Path, tmp_path: Path) -> None:
     fixed = {"target": "none", "gamma": 0.3, "ridge": 0.2, "balance": 0.75}
     plain = replace(PROTOCOL, recognition={"graph": {"choice": fixed}})
     told = run(plain, root, "graph", folder=tmp_path / "graph").to_markdown()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from aumer.errors import UsageError
-from aumer.recognition.seam import Clips
+from aumer.recognition.interface import Clips
 from aumer.recognition.ststnet import StstNetRecognizer
 
 

@@ -10,7 +10,7 @@ import pytest
 from aumer.errors import UsageError
 from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, prepare
 from aumer.evaluation.spotting import evaluate
-from aumer.report.curves import embed, neighbours_alike, precision_recall, roc
+from aumer.report.curves import embed, neighbors_alike, precision_recall, roc
 
 # ROC
 
@@ -131,15 +131,15 @@ def test_no_curve_of_nothing() -> None:
 
 def clusters(apart: float, each: int = 20) -> tuple[np.ndarray, list[int]]:
     rng = np.random.default_rng(0)
-    centres = apart * np.eye(3, 10)
+    centers = apart * np.eye(3, 10)
     labels = [k for k in range(3) for _ in range(each)]
-    return centres[labels] + rng.normal(0, 1, (3 * each, 10)), labels
+    return centers[labels] + rng.normal(0, 1, (3 * each, 10)), labels
 
 
 def test_clusters_stay_apart_and_a_seed_fixes_the_places() -> None:
     points, labels = clusters(apart=15)
     places = embed(points, seed=1)
-    assert places.shape == (60, 2) and neighbours_alike(places, labels)[0] == 1.0
+    assert places.shape == (60, 2) and neighbors_alike(places, labels)[0] == 1.0
     means = np.array([places[np.array(labels) == k].mean(0) for k in range(3)])
     spread = max(
         np.linalg.norm(places[np.array(labels) == k] - means[k], axis=1).max() for k in range(3)
@@ -151,7 +151,7 @@ def test_clusters_stay_apart_and_a_seed_fixes_the_places() -> None:
 
 def test_what_has_no_clusters_gets_none() -> None:
     points, labels = clusters(apart=0)
-    assert neighbours_alike(embed(points), labels)[0] < 0.6
+    assert neighbors_alike(embed(points), labels)[0] < 0.6
 
 
 @pytest.mark.parametrize("points", [np.zeros((3, 5)), np.full((9, 2), np.nan), np.zeros(9)])
@@ -164,8 +164,8 @@ def test_points_that_are_all_alike_are_laid_out_too() -> None:
     assert np.isfinite(embed(np.ones((6, 3)))).all()
 
 
-def test_nearest_neighbours() -> None:
+def test_nearest_neighbors() -> None:
     points = np.array([[0.0], [1.0], [10.0], [11.0]])
-    assert neighbours_alike(points, list("aabb")) == (1.0, pytest.approx(1 / 3))
-    assert neighbours_alike(points, list("abab"))[0] == 0.0
-    assert neighbours_alike(points, list("aabc")) == (0.5, pytest.approx(1 / 6))
+    assert neighbors_alike(points, list("aabb")) == (1.0, pytest.approx(1 / 3))
+    assert neighbors_alike(points, list("abab"))[0] == 0.0
+    assert neighbors_alike(points, list("aabc")) == (0.5, pytest.approx(1 / 6))

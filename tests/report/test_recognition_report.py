@@ -11,7 +11,7 @@ from results.pages import Page
 
 from aumer.errors import UsageError
 from aumer.evaluation.calibration import reliability
-from aumer.evaluation.recognition import Recognised, RecognitionReport, evaluate_recognition
+from aumer.evaluation.recognition import RecognitionReport, Recognized, evaluate_recognition
 from aumer.report import page as html
 from aumer.report.curves import roc
 from aumer.report.figures import Curve
@@ -82,7 +82,7 @@ def made(seeds: int = 1, *, sources: bool = True, embeddings: bool = False) -> R
 
 def scored(run: RecognitionRun, seed: int = 0, source: str = "") -> RecognitionReport:
     rows = [
-        Recognised(c.subject, c.truth, c.predicted, c.name)
+        Recognized(c.subject, c.truth, c.predicted, c.name)
         for c in run.clips
         if c.seed == seed and source in ("", c.source)
     ]
@@ -273,7 +273,7 @@ def test_all_right_and_one_subject() -> None:
     run = made()
     one = tuple(replace(c, subject="s0", predicted=c.truth, source="one") for c in run.clips)
     found = Page(report(replace(run, clips=one)).html)
-    assert "None: every clip was recognised." in found.text
+    assert "None: every clip was recognized." in found.text
     assert found.table("", "value")[0][1:] == ["1.0000", "–"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from results.pages import Page
 
 from aumer.errors import UsageError
-from aumer.evaluation.recognition import Recognised, evaluate_recognition
+from aumer.evaluation.recognition import Recognized, evaluate_recognition
 from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video
 from aumer.evaluation.spotting import evaluate
 from aumer.report import figures as report_figures
@@ -147,7 +147,7 @@ def test_frames_where_no_rate_is_known() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_oracle_s_figure_is_labelled_and_not_drawn() -> None:
+def test_the_oracle_s_figure_is_labeled_and_not_drawn() -> None:
     perfect = one(
         [
             PredictedInterval(t.subject, t.video, t.kind, t.onset, t.offset or 0, score=k / 9)
@@ -234,8 +234,8 @@ def test_rows_of_another_report_are_refused() -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_what_was_spotted_and_recognised() -> None:
-    rows = [Recognised("s0", "a", "a"), Recognised("s1", "b", "a")]
+def test_what_was_spotted_and_recognized() -> None:
+    rows = [Recognized("s0", "a", "a"), Recognized("s1", "b", "a")]
     made = one(recognition=evaluate_recognition(rows, classes=("a", "b")), strs=0.25)
     done = report(run(made))
     found = Page(done.html)

@@ -68,13 +68,13 @@ def test_a_graph_of_two_directions_has_an_arrow_each_way() -> None:
     assert len(lines(plot_graph(AUGraph.from_edges({(48, 54): 1.0})))) == 1
 
 
-def test_normalised_weights_can_be_drawn() -> None:
+def test_normalized_weights_can_be_drawn() -> None:
     graph = AUGraph.load("samm-lv-facs")
-    raw, rows = plot_graph(graph), plot_graph(graph, normalisation="l1-rows")
+    raw, rows = plot_graph(graph), plot_graph(graph, normalization="l1-rows")
     assert len(lines(raw)) == 66 and len(lines(rows)) == 132
     assert "l1-rows" in "".join(t.get_text() for t in rows.texts)
-    with pytest.raises(UsageError, match="no normalisation"):
-        plot_graph(graph, normalisation="rows")
+    with pytest.raises(UsageError, match="no normalization"):
+        plot_graph(graph, normalization="rows")
 
 
 def test_another_graph_is_another_picture() -> None:

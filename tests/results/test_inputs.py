@@ -19,7 +19,7 @@ def test_a_row_for_every_outcome(result: SpotResult) -> None:
     rows = [InputRow.of(f"in/{k}.mp4", outcome) for k, outcome in enumerate(outcomes)]
     table = inputs_dataframe(rows)
     assert dict(table.dtypes.astype(str)) == COLUMNS
-    assert list(table["status"]) == ["ok", "ok", "no face", "no motion", "failed", "not analysed"]
+    assert list(table["status"]) == ["ok", "ok", "no face", "no motion", "failed", "not analyzed"]
     assert list(table["reason"]) == ["", "", "no face", "NoMotionError", "x", ""]
     assert list(table["micro"][:2]) == [len(result.micro), 0]
     assert table["micro"][2:].isna().all() and table["coverage"][2:].isna().all()
@@ -30,7 +30,7 @@ def test_a_row_for_every_outcome(result: SpotResult) -> None:
 
 
 @pytest.mark.parametrize("tracked", [True, False])
-def test_frames_that_were_analysed(result: SpotResult, tracked: bool) -> None:
+def test_frames_that_were_analyzed(result: SpotResult, tracked: bool) -> None:
     """A result that was saved has no track."""
     if not tracked:
         result = replace(result, track=None)

@@ -23,7 +23,7 @@ import aumer.files
 from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.results import SpotResult, plot_timeline, timeline_frames
-from aumer.results.drawing import KIND_COLOURS
+from aumer.results.drawing import KIND_COLORS
 from aumer.results.gallery import FACES_SHOWN, spread
 from aumer.results.plots import displacement
 from aumer.results.time_axis import TimeAxis, clock, tick_step
@@ -46,9 +46,9 @@ def pixels(figure: Figure) -> ImageArray:
     return np.asarray(decoded[..., ::-1])
 
 
-def count(image: ImageArray, colour: Any) -> int:
-    """Pixels of about that colour."""
-    return int((np.abs(image - 255.0 * np.array(to_rgb(colour))).max(axis=2) < 12).sum())
+def count(image: ImageArray, color: Any) -> int:
+    """Pixels of about that color."""
+    return int((np.abs(image - 255.0 * np.array(to_rgb(color))).max(axis=2) < 12).sum())
 
 
 def texts(figure: Figure) -> str:
@@ -79,8 +79,8 @@ def test_an_interval_more_is_seen(make_result: MakeResult) -> None:
         )
     )
     shown = [pixels(plot_timeline(r)) for r in (none, micro, both)]
-    orange = [count(image, KIND_COLOURS["micro"]) for image in shown]
-    blue = [count(image, KIND_COLOURS["macro"]) for image in shown]
+    orange = [count(image, KIND_COLORS["micro"]) for image in shown]
+    blue = [count(image, KIND_COLORS["macro"]) for image in shown]
     assert orange[1] - orange[0] > 100
     assert blue[2] - blue[1] > 100
 
@@ -88,15 +88,14 @@ def test_an_interval_more_is_seen(make_result: MakeResult) -> None:
 def test_the_faces_are_shown_over_their_times(make_result: MakeResult) -> None:
     result = make_result(90, [expression("macro", 10, 20, 40)])
     assert timeline_frames(result) == (10, 20, 40)
-    colours = {10: (250, 0, 250), 20: (0, 250, 0), 40: (250, 250, 0)}
+    colors = {10: (250, 0, 250), 20: (0, 250, 0), 40: (250, 250, 0)}
     faces = {
-        f: np.full((64, 64, 3), colour, np.uint8)
-        for f, colour in {**colours, 99: (1, 2, 3)}.items()
+        f: np.full((64, 64, 3), color, np.uint8) for f, color in {**colors, 99: (1, 2, 3)}.items()
     }
     image = pixels(plot_timeline(result, thumbnails=faces))
     columns = [
-        np.flatnonzero((np.abs(image - np.array(colour)).max(axis=2) < 3).any(axis=0)).mean()
-        for colour in colours.values()
+        np.flatnonzero((np.abs(image - np.array(color)).max(axis=2) < 3).any(axis=0)).mean()
+        for color in colors.values()
     ]
     assert columns == sorted(columns)
     # One face missing (the video was cut meanwhile): the others are still shown.
@@ -171,7 +170,7 @@ def test_missing_faces_are_told_apart_from_missing_expressions(make_result: Make
     figure = plot_timeline(make_result(missing=slice(0, 60)))
     assert "no face found" in texts(figure)
     assert "motion in 0 % of the time" in texts(figure)
-    assert "no frames analysed" in texts(plot_timeline(make_result(0)))
+    assert "no frames analyzed" in texts(plot_timeline(make_result(0)))
 
 
 def test_pyplot_is_left_alone(tmp_path: Path) -> None:
@@ -314,8 +313,8 @@ def test_the_score_that_decides_and_its_threshold(make_result: MakeResult) -> No
         for line in scores.get_lines()
         if len(line.get_ydata()) == 2
     }
-    assert flat[(KIND_COLOURS["micro"], 0.61, 0.61)] == [0.1, 0.4]
-    assert flat[(KIND_COLOURS["macro"], 0.87, 0.87)] == [1.0, 1.83]
+    assert flat[(KIND_COLORS["micro"], 0.61, 0.61)] == [0.1, 0.4]
+    assert flat[(KIND_COLORS["macro"], 0.87, 0.87)] == [1.0, 1.83]
     assert ("black", 0.134, 0.134) in flat
 
 
@@ -380,7 +379,7 @@ def test_truth_and_note(make_result: MakeResult) -> None:
     lane = next(axes for axes in figure.axes if axes.get_ylabel() == "truth")
     (bar,) = lane.patches
     assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((1, 2))
-    assert to_rgb(bar.get_facecolor()) == to_rgb(KIND_COLOURS["macro"])
+    assert to_rgb(bar.get_facecolor()) == to_rgb(KIND_COLORS["macro"])
 
 
 def test_a_pause_between_two_smiles_is_rest() -> None:

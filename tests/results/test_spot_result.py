@@ -367,13 +367,13 @@ def test_by_kind_and_the_look_in_a_notebook(
     assert "0 micro, 0 macro" in repr(make_result())
     many = dataclasses.replace(result, expressions=result.expressions * 30)
     assert repr(many).splitlines()[-1] == "  ... and 30 more"
-    labelled = dataclasses.replace(
+    labeled = dataclasses.replace(
         result,
         video=dataclasses.replace(result.video, name="<b>\udcff"),
         expressions=[dataclasses.replace(result.micro[0], label="x & y")],
     )
-    assert "label" in repr(labelled)
-    page = labelled._repr_html_()
+    assert "label" in repr(labeled)
+    page = labeled._repr_html_()
     assert "&lt;b&gt;\\udcff" in page
     assert "<td>x &amp; y</td>" in page
     assert page.count("<tr>") == 2

@@ -43,7 +43,7 @@ def test_rois_go_where_the_face_goes_and_come_back() -> None:
     path = np.cumsum(of(12).values, axis=0, dtype=np.float64) / 64
     at = MEAN_FACE[list(ROIS.values()), :2]
     expected = displacement({(12, "both"): 1.0}, np.asarray(at))
-    # An ROI shows the mean over its square, which moves a little less than its centre.
+    # An ROI shows the mean over its square, which moves a little less than its center.
     np.testing.assert_allclose(path[44], expected, atol=0.012)
     np.testing.assert_allclose(path[-1], 0, atol=1e-5)
     assert not path[:29].any()

@@ -163,11 +163,11 @@ def test_lost_faces_are_nan_and_invalid() -> None:
     assert np.isnan(made.values[~made.valid]).all() and np.isfinite(made.values[made.valid]).all()
 
 
-def test_quantisation_leaves_whole_steps() -> None:
-    made = alone("motion_noise", "quantisation")
-    step = nuisance.load(["quantisation"])["quantisation"].step_px
+def test_quantization_leaves_whole_steps() -> None:
+    made = alone("motion_noise", "quantization")
+    step = nuisance.load(["quantization"])["quantization"].step_px
     np.testing.assert_allclose(made.values / step, np.rint(made.values / step), atol=1e-3)
-    assert "quantisation" not in nuisance.USUAL
+    assert "quantization" not in nuisance.USUAL
 
 
 def test_an_unknown_nuisance_is_named() -> None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from aumer import register
 from aumer.graph import AUGraph
 from aumer.spotting.channels import CHANNELS
-from aumer.spotting.interface import Architecture
 from aumer.spotting.net import SpottingNetwork
+from aumer.spotting.parts import Architecture
 
 
 @register("network", "own")
@@ -34,7 +34,7 @@ class OwnNetwork(SpottingNetwork):
 
     def __init__(self, config: OwnArchitecture, graph: AUGraph | None = None) -> None:
         super().__init__(config, graph)
-        prior = torch.from_numpy(self.graph.normalised("l1-rows")).float()
+        prior = torch.from_numpy(self.graph.normalized("l1-rows")).float()
         self.register_buffer("mixed", prior, persistent=False)  # the file keeps the graph itself
         self.rows = nn.Linear(2 * len(self.graph.rois), config.width)
         kernel = config.kernel
@@ -45,7 +45,7 @@ class OwnNetwork(SpottingNetwork):
         return self.config.kernel // 2
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        x = self.mixed @ self.normalised(x, valid)
+        x = self.mixed @ self.normalized(x, valid)
         x = torch.relu(self.rows(x.flatten(2)))
         if valid is not None:  # a gap parts a video: not even the bias may tell of it
             x = x * valid[..., None]

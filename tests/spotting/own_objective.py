@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from aumer import register
 from aumer.spotting.channels import CHANNELS, column
 from aumer.spotting.decode import expression_at, in_order, ten_tracks
-from aumer.spotting.interface import Across, Objective, TrackDecoder, alone
+from aumer.spotting.parts import Across, Objective, TrackDecoder, alone
 from aumer.spotting.targets import TargetEvent, Targets, TargetSettings, targets
 from aumer.types import KINDS, Expression, Scores, runs
 

@@ -50,7 +50,7 @@ def prior(nodes: int = 5, seed: int = 0, density: float = 0.6) -> Tensor:
     else:
         weights += np.eye(nodes)
     graph = AUGraph.from_matrix(weights, rois=[f"roi_{i}" for i in range(nodes)])
-    return torch.from_numpy(graph.normalised("l1-rows")).float()
+    return torch.from_numpy(graph.normalized("l1-rows")).float()
 
 
 def made(name: str, adjacency: Adjacency, width: tuple[int, int] = (3, 4)) -> nn.Module:
@@ -61,7 +61,7 @@ def made(name: str, adjacency: Adjacency, width: tuple[int, int] = (3, 4)) -> nn
 @pytest.fixture
 def scratch_layer() -> Iterator[str]:
     """A layer that a user registers, and that is forgotten afterwards."""
-    name = "sum-of-neighbours"
+    name = "sum-of-neighbors"
 
     @registry.register("graph-layer", name)
     class Sum(nn.Module):
@@ -89,7 +89,7 @@ def test_dense_is_a_x_w_plus_b(nodes: int) -> None:
 
 @pytest.mark.parametrize("nodes", [1, 5, 12])
 def test_dense_equals_torch_geometric(nodes: int) -> None:
-    """GCNConv without normalisation of its own is A X W + b on the same graph."""
+    """GCNConv without normalization of its own is A X W + b on the same graph."""
     adjacency = Adjacency(prior(nodes))
     ours, theirs = made("dense", adjacency), made("GCNConv", adjacency)
     assert isinstance(ours, DenseLayer) and isinstance(theirs, PyGLayer)

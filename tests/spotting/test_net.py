@@ -57,7 +57,7 @@ CONFIGS = {
     "small": SMALL,
     "no graph": replace(SMALL, layer="none", residual_edges=False),
     "GATv2": replace(SMALL, layer="GATv2Conv", layer_options={"heads": 2}),
-    "GCN": replace(SMALL, layer="GCNConv", normalisation="symmetric"),
+    "GCN": replace(SMALL, layer="GCNConv", normalization="symmetric"),
     "plain": replace(SMALL, motion_scales_s=(), apex_branch=False, residual=False),
 }
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -129,7 +129,7 @@ def test_the_published_network_gives_the_golden_scores(
     assert loaded.half_width == 5
     mean, std = torch.tensor([0.003463, 0.003873]), torch.tensor([0.548588, 0.645621])
     with torch.no_grad():
-        # The golden inputs are normalised already; a loaded checkpoint takes what the files hold.
+        # The golden inputs are normalized already; a loaded checkpoint takes what the files hold.
         scores = loaded(golden["forward/x"] * std + mean)
     torch.testing.assert_close(scores.transpose(1, 2), golden["forward/scores"], rtol=0, atol=2e-6)
 
@@ -470,7 +470,7 @@ def test_a_configuration_of_before_signs_reads_none() -> None:
     assert NetConfig.from_dict(values) == SMALL
 
 
-def test_input_statistics_normalise() -> None:
+def test_input_statistics_normalize() -> None:
     made, x = net(PUBLISHED), rows(30)
     before = made(x)
     made.set_input_statistics([0.5, -1.0], [2.0, 0.1])
@@ -658,7 +658,7 @@ def test_a_preset_of_ones_own(tmp_path: Path) -> None:
         ({"head_kernel": 2}, "head_kernel must be odd"),
         ({"dilations": [1, 0, 1]}, "dilations must be from 1"),
         ({"widths": [], "kernels": [], "dilations": []}, "widths must be at least one"),
-        ({"normalisation": "l2"}, "one of l1-rows, symmetric, none"),
+        ({"normalization": "l2"}, "one of l1-rows, symmetric, none"),
         ({"motion_scales_s": [0.0]}, "motion_scales_s"),
         ({"dropout": 1.0}, "dropout"),
         ({"rate": 0}, "rate"),

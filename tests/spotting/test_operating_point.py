@@ -25,7 +25,7 @@ from aumer.simulate.anatomy import Action
 from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Timeline
 from aumer.spotting import judge, noise
-from aumer.spotting.seam import SpotterModel
+from aumer.spotting.interface import SpotterModel
 from aumer.types import Features
 
 SPOTTERS = ("rules", "combined")

@@ -22,10 +22,10 @@ from aumer.bench.run import run
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.decode import Decoder
-from aumer.spotting.interface import Architecture, TrackDecoder
 from aumer.spotting.net import SpottingNetwork
 from aumer.spotting.net_config import NetConfig
 from aumer.spotting.network import NetSpotter
+from aumer.spotting.parts import Architecture, TrackDecoder
 from aumer.spotting.spotnet import SpotNet
 from aumer.training.loop import Trained, train
 from aumer.training.settings import TrainSettings

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aumer.errors import UsageError
-from aumer.spotting.auwgcn.features import published_normalisation
+from aumer.spotting.auwgcn.features import published_normalization
 from aumer.spotting.auwgcn.targets import (
     published_labels,
     published_segments,
@@ -69,8 +69,8 @@ def test_published_labels_are_the_golden_ones(golden: Golden) -> None:
         assert (published_labels(inside, 0) == labels).all()
 
 
-def test_published_normalisation_is_the_golden_one(golden: Golden) -> None:
-    assert np.allclose(published_normalisation(golden["raw_feature"]), golden["feature"], atol=1e-6)
+def test_published_normalization_is_the_golden_one(golden: Golden) -> None:
+    assert np.allclose(published_normalization(golden["raw_feature"]), golden["feature"], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_published_cutting_loses_what_lies_across(
     assert rows - kept == lost
 
 
-def test_published_segments_have_context_and_normalised_padding() -> None:
+def test_published_segments_have_context_and_normalized_padding() -> None:
     values = np.arange(300 * 2, dtype=np.float64).reshape(300, 1, 2)
     inside = (TargetEvent(10, 40, 20, "macro"), TargetEvent(258, 266, 262, "micro"))
     first, second = published_segments(values, inside)
     assert (first.first, second.first) == (0, 256)
     assert first.events == inside[:1] and second.events == inside[1:]
-    padding, normal = published_normalisation(np.zeros((1, 1, 2))), published_normalisation(values)
+    padding, normal = published_normalization(np.zeros((1, 1, 2))), published_normalization(values)
     assert (first.features[:7] == padding).all()
     assert np.array_equal(first.features[7:], normal[:263])
     assert np.array_equal(second.features[:51], normal[249:])

@@ -10,11 +10,11 @@ import torch
 
 from aumer.simulate.features import simulate_features
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, from_simulation
+from aumer.training.videos import LabeledVideo, from_simulation
 
 
 @lru_cache(maxsize=4)
-def simulated(subjects: int = 4, minutes: float = 1.0, seed: int = 5) -> tuple[LabelledVideo, ...]:
+def simulated(subjects: int = 4, minutes: float = 1.0, seed: int = 5) -> tuple[LabeledVideo, ...]:
     """One easy video of each subject."""
     return from_simulation(simulate_features(subjects, minutes=minutes, seed=seed, level="easy"))
 

@@ -61,10 +61,10 @@ def test_what_the_cache_has_lost_is_made_again(tmp_path: Path, made: list[str]) 
     found = stored(tmp_path)
     assert made == ["c0", "c1", "c2"]
     (tmp_path / "cache" / f"{found.keys[1]}.npz").unlink()
-    labelled = found.load()
+    labeled = found.load()
     assert made == ["c0", "c1", "c2", "c1"]
-    np.testing.assert_array_equal(labelled.inputs[:, 0, 0, 0], [0, 1, 0])
-    assert found.load() is labelled
+    np.testing.assert_array_equal(labeled.inputs[:, 0, 0, 0], [0, 1, 0])
+    assert found.load() is labeled
     assert (tmp_path / "cache" / f"{found.keys[1]}.npz").is_file()
 
 

@@ -12,7 +12,7 @@ import torch
 
 import aumer
 from aumer.errors import ConfigError, UsageError, VideoError
-from aumer.recognition import seam
+from aumer.recognition import interface
 from aumer.recognition.svm_cells import SvmCells
 from aumer.spotting.network import NetSpotter
 from aumer.testing.clips import clips
@@ -150,10 +150,10 @@ def test_videos_of_records_are_measured(tmp_path: Path) -> None:
         aumer.train([record], out=tmp_path / "out", changes=SMALL)
 
 
-def test_a_recogniser_learns_from_clips_in_memory(tmp_path: Path) -> None:
+def test_a_recognizer_learns_from_clips_in_memory(tmp_path: Path) -> None:
     few = clips(0, subjects=4, each=2)
     path = aumer.train(few, out=tmp_path, recognizer="svm-cells", exclude_subjects=["s3"])
-    made = seam.load(path)
+    made = interface.load(path)
     assert made.classes == few.classes
     assert made.card["data"]["subjects"] == 3 and made.card["data"]["source"] == "memory"
     left = few.take(~few.of_subject("s3"))
@@ -181,6 +181,6 @@ def test_clips_that_cannot_be_learnt_from_are_named(
         aumer.train(clips(0, 2, 1), out=tmp_path, **arguments)
 
 
-def test_a_recogniser_does_not_learn_from_videos(features: Path, tmp_path: Path) -> None:
+def test_a_recognizer_does_not_learn_from_videos(features: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="learns from clips"):
         aumer.train(read_folder(features), out=tmp_path, recognizer="graph")

@@ -25,7 +25,7 @@ from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import Trained, _Spotting, best_threshold, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
-from aumer.training.videos import LabelledVideo, from_simulation
+from aumer.training.videos import LabeledVideo, from_simulation
 from aumer.types import KINDS, Annotation, Counts, Expression
 
 
@@ -58,7 +58,7 @@ def test_the_callers_generator_is_left_alone() -> None:
     [
         ("aumer", {"patience": 3}),
         ("published", {}),
-        # What recognisers are trained by as well.
+        # What recognizers are trained by as well.
         ("aumer", {"optimizer": "sgd", "momentum": 0.9, "schedule": "plateau", "plateau": 0}),
     ],
 )
@@ -94,8 +94,8 @@ def test_a_run_goes_on_that_was_begun_before_its_optimizer_was_spelled_so(tmp_pa
     new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
     train(simulated(), small(epochs=1), checkpoint=new)
     with safe_open(new, framework="pt") as file:
-        tensors = {k.replace("optimizer.", "optimiser."): file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-        assert any(name.startswith("optimiser.") for name in tensors)
+        tensors = {k.replace("optimizer.", "optimizer."): file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        assert any(name.startswith("optimizer.") for name in tensors)
         safetensors.save_file(tensors, old, file.metadata())
     slots = [load_state(path).optimizer["state"] for path in (new, old)]
     assert slots[0].keys() == slots[1].keys() != set()
@@ -175,7 +175,7 @@ def test_it_learns_what_rules_do_not_find() -> None:
     trained = train(taught, settings)
     rules = RuleSpotter(load_settings().rules)
 
-    def f1(spotted: Callable[[LabelledVideo], Sequence[Expression]]) -> float:
+    def f1(spotted: Callable[[LabeledVideo], Sequence[Expression]]) -> float:
         return Counts.total(
             count([e.interval for e in spotted(v) if e.kind == k], truth_intervals(v)[k])
             for v in tested
@@ -220,7 +220,7 @@ def test_the_threshold_is_the_one_that_scores_best() -> None:
         (simulated()[:1], "inner_share"),
     ],
 )
-def test_what_cannot_be_trained_on_is_said(videos: tuple[LabelledVideo, ...], said: str) -> None:
+def test_what_cannot_be_trained_on_is_said(videos: tuple[LabeledVideo, ...], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         train(videos, small())
 

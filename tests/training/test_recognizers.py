@@ -1,4 +1,4 @@
-"""`aumer train` of a recogniser: every one that is registered, from frames to a named clip."""
+"""`aumer train` of a recognizer: every one that is registered, from frames to a named clip."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from data import trees
 import aumer
 from aumer import cli, registry
 from aumer.errors import ConfigError, UsageError, WeightsError
-from aumer.recognition import seam
+from aumer.recognition import interface
+from aumer.recognition.interface import Recognizer
 from aumer.recognition.place import BY_LANDMARKS
-from aumer.recognition.seam import Recognizer
 from aumer.spotting.network import SHIPPED
 from aumer.training.recognizers import read_config, run
 from aumer.video.writer import VideoFile
@@ -89,7 +89,7 @@ def config(root: Path, name: str, text: str = CONFIG) -> Path:
     return path
 
 
-def test_every_recogniser_can_be_trained() -> None:
+def test_every_recognizer_can_be_trained() -> None:
     assert set(SMALL) == set(registry.names("recognizer"))
 
 
@@ -105,7 +105,7 @@ def test_from_frames_to_weights_to_a_named_clip(
     """Trained by the command, kept, loaded: it says of a new film what it said before; and a
     training that was interrupted gives the weights of one that was not."""
     path, kept = config(root, name), list[Recognizer]()
-    kind = seam.resolve(name)
+    kind = interface.resolve(name)
     save = kind.save
 
     def keep(self: Recognizer, *args: Any, **options: Any) -> None:
@@ -118,7 +118,7 @@ def test_from_frames_to_weights_to_a_named_clip(
     weights = Path(capsys.readouterr().out.strip())
     assert weights == tmp_path / "model.safetensors"
     monkeypatch.undo()
-    model = seam.load(weights)
+    model = interface.load(weights)
     assert model.classes == SHOWN
     data = model.card["data"]
     assert data["clips"] == dict.fromkeys(SHOWN, 2) and data["excluded_subjects"] == ["sub03"]
@@ -145,7 +145,7 @@ def test_from_frames_to_weights_to_a_named_clip(
         assert one.probs == pytest.approx(other.probs, abs=1e-6)
     if model.stopping()["epochs"]:
         again = interrupted(path, root, tmp_path / "killed")
-        one, two = (seam.read_weights(file).arrays for file in (weights, again))
+        one, two = (interface.read_weights(file).arrays for file in (weights, again))
         assert one.keys() == two.keys()
         assert all(np.array_equal(one[key], two[key]) for key in one)
 
@@ -182,7 +182,7 @@ def test_the_command_names_what_it_trained(root: Path, acts: list[trees.Act], ca
 
 
 class OfMotion(Recognizer):
-    """A nearest mean of motion; the least that a recogniser of one's own can be."""
+    """A nearest mean of motion; the least that a recognizer of one's own can be."""
 
     name = "of-motion"
     reads = ("motion",)
@@ -273,7 +273,7 @@ def test_labels_of_ones_own_become_weights_and_a_table_of_names(
     words = ["train", str(own / "clips.toml"), "-o", str(tmp_path), "--cache", str(own / "cache")]
     assert cli.main(words) == 0
     weights = capsys.readouterr().out.strip()
-    card = seam.load(weights).card
+    card = interface.load(weights).card
     assert card["classes"] == ["Brows up", "Nose", "Smile"]  # as nobody gave an order
     assert card["data"]["clips"] == dict.fromkeys(card["classes"], 2)
     words = [
@@ -344,7 +344,7 @@ def test_labels_of_no_class_are_left_out_with_a_word(
     assert "of none of the classes SMILE, brows up, nose: own Noze 1. Did you mean 'nose'" in (
         caplog.text
     )
-    card = seam.load(weights).card
+    card = interface.load(weights).card
     assert card["classes"] == classes and card["data"]["left_out"] == {"own Noze": 1}
     assert card["data"]["clips"] == {"SMILE": 2, "brows up": 2, "nose": 1}
 
@@ -354,10 +354,10 @@ def test_weights_of_something_else(own: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="it holds a spotting network, which `aumer spot --mod"):
         aumer.classify(film, model=SHIPPED)
     weights = aumer.train(own / "clips.toml", out=tmp_path, cache=own / "cache")
-    with pytest.raises(WeightsError, match="it holds a recogniser, which `aumer classify --rec"):
+    with pytest.raises(WeightsError, match="it holds a recognizer, which `aumer classify --rec"):
         aumer.spot(film, model=weights)
-    with pytest.raises(WeightsError, match="holds a recogniser 'svm-cells', not 'graph'"):
-        seam.resolve("graph").load(weights)
+    with pytest.raises(WeightsError, match="holds a recognizer 'svm-cells', not 'graph'"):
+        interface.resolve("graph").load(weights)
     (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
     with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
         aumer.classify(video.features, model=weights)
@@ -390,7 +390,7 @@ def test_what_cannot_be_trained(
         run(read_config(path, {"output": str(root / "none")}), cache=root / "cache")
 
 
-def test_flow_images_are_for_recognisers_of_flow_maps(root: Path) -> None:
+def test_flow_images_are_for_recognizers_of_flow_maps(root: Path) -> None:
     text = CONFIG.replace('"casme2"', '"megc2019"')
     with pytest.raises(UsageError, match="holds flow maps and no frames, and cnn-lstm reads seq"):
         read_config(config(root, "cnn-lstm", text))

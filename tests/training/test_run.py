@@ -20,7 +20,7 @@ from aumer.errors import ConfigError, UsageError
 from aumer.simulate.features import IMITATED, simulate_features, write_features
 from aumer.spotting.network import NetSpotter
 from aumer.training.run import _extraction, read_config, read_videos, run
-from aumer.training.videos import LabelledVideo, extract, read_folder
+from aumer.training.videos import LabeledVideo, extract, read_folder
 from aumer.types import VideoRecord
 
 CONFIG = """
@@ -221,9 +221,9 @@ def test_a_published_network_is_one_on_published_motion(
         def records(self) -> tuple[VideoRecord, ...]:
             return (VideoRecord("own", "s1", "v1", 30.0),)
 
-    def measure(records: Any, settings: Settings, **options: Any) -> tuple[LabelledVideo, ...]:
+    def measure(records: Any, settings: Settings, **options: Any) -> tuple[LabeledVideo, ...]:
         asked.append(settings)
-        return (LabelledVideo("s1", "v1", simulated(1)[0].features, (), settings.motion),)
+        return (LabeledVideo("s1", "v1", simulated(1)[0].features, (), settings.motion),)
 
     monkeypatch.setattr("aumer.training.run.load_data_set", lambda *a, **k: Films())
     monkeypatch.setattr("aumer.training.run.extract", measure)

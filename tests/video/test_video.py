@@ -174,7 +174,7 @@ def test_constant_rate(name: str, make: Any, tmp_path: Path) -> None:
     assert seconds(frames) == pytest.approx([i / rate for i in range(count)], abs=1e-3)
     for frame, image in zip(frames, images, strict=True):
         assert frame.image.shape == image.shape
-        # Another frame or another order of the colours differs by 30 and more.
+        # Another frame or another order of the colors differs by 30 and more.
         assert np.abs(frame.image.astype(int) - image).mean() < 12
 
 

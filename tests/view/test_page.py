@@ -528,7 +528,7 @@ AUDIT = """
 const names = [], contrasts = [];
 const visible = (e) => e.getClientRects().length && getComputedStyle(e).visibility !== "hidden";
 const named = (e) => e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length ||
-  e.getAttribute("aria-labelledby");
+  e.getAttribute("aria-labeledby");
 for (const e of document.querySelectorAll("button, input, select, [role=tab], canvas, dialog")) {
   if (e.getAttribute("aria-hidden") !== "true" && !(e.matches("input, select") ? e.labels.length
       || e.getAttribute("aria-label") : named(e))) names.push(e.id);

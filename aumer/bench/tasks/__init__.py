@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TASKS = {
     "spotting": "aumer.bench.tasks.spotting:Spotting",
     "recognition": "aumer.bench.tasks.recognition:Recognition",
-    "spot-then-recognise": "aumer.bench.tasks.spot_then_recognize:SpotThenRecognize",
+    "spot-then-recognize": "aumer.bench.tasks.spot_then_recognize:SpotThenRecognize",
 }
 
 

@@ -32,8 +32,8 @@ from aumer.data.megc2019 import NAME
 from aumer.errors import UsageError
 from aumer.files import StrPath, TemporaryFolder
 from aumer.identity import recorded
-from aumer.recognition.labelled import LabelledClips
-from aumer.recognition.seam import Clips, MotionClips, Recognizer, resolve
+from aumer.recognition.interface import Clips, MotionClips, Recognizer, resolve
+from aumer.recognition.labeled import LabeledClips
 from aumer.training.clips import (
     OWN_KEYS,
     ClipReading,
@@ -53,11 +53,11 @@ _SPLITS = ("loso", "k-fold", "hold-out", "cross-data-set")
 #: Of selection "inner", where a system keeps no subjects out of the training ones.
 INNER_SHARE, PATIENCE = 0.2, 10
 _SEEN = (
-    "the design of this recogniser was made with the clips of this very data set in view "
+    "the design of this recognizer was made with the clips of this very data set in view "
     "(benchmarks/recognition_log.md): leaving a subject out vouches for what a fold learns and "
     "chooses, not for the design"
 )
-#: By recogniser and data set, what its scores there are not free of.
+#: By recognizer and data set, what its scores there are not free of.
 DESIGNED_ON = {("graph", NAME): _SEEN, ("graph-motion", NAME): _SEEN}
 
 
@@ -178,7 +178,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
         reads = resolve(model).reads[0]
         if options.decoder is not None:
-            raise UsageError(f"`decoder` is of spotting; {protocol.name} recognises")
+            raise UsageError(f"`decoder` is of spotting; {protocol.name} recognizes")
         require_keys(options.overrides, (*resolve(model).options, *OWN_KEYS), model)
         if options.overrides:
             protocol = protocol.changed(
@@ -210,7 +210,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
 
     @classmethod
     def models(cls, protocol: Protocol) -> str:
-        return f"recognisers: {', '.join(recognizers(protocol))}"
+        return f"recognizers: {', '.join(recognizers(protocol))}"
 
     def about(self) -> dict[str, Any]:
         protocol = self.protocol.to_dict()
@@ -421,7 +421,7 @@ def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
         return table
     if protocol.selection == "oracle" or "learning" not in resolve(model).options:
         raise UsageError(
-            f"selection {protocol.selection!r}: a recogniser of sequences can choose its epoch on "
+            f"selection {protocol.selection!r}: a recognizer of sequences can choose its epoch on "
             "inner subjects (inner), and none on the test subjects; leave it at fixed"
         )
     usual = factory(model, _without_own(table))(0).stopping()
@@ -488,12 +488,12 @@ def _mask(rows: Sequence[int], number: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _embedded(model: Recognizer, clips: LabelledClips[Any]) -> tuple[tuple[float, ...], ...]:
+def _embedded(model: Recognizer, clips: LabeledClips[Any]) -> tuple[tuple[float, ...], ...]:
     rows = model.embeddings(clips.inputs)
     return () if rows is None else _rounded(rows, 5)
 
 
-def _attributed(model: Recognizer, clips: LabelledClips[Any]) -> tuple[tuple[float, ...], ...]:
+def _attributed(model: Recognizer, clips: LabeledClips[Any]) -> tuple[tuple[float, ...], ...]:
     rows = [spoke for clip in clips.inputs if (spoke := model.attribution(clip)) is not None]
     return _rounded(rows, 5) if len(rows) == len(clips) else ()
 

@@ -15,8 +15,8 @@ from aumer.bench.result import Result, Run
 from aumer.evaluation.bootstrap import Difference, Estimate
 from aumer.evaluation.recognition import (
     METRICS,
-    Recognised,
     RecognitionReport,
+    Recognized,
     evaluate_recognition,
 )
 from aumer.training.listing import Unseen
@@ -66,10 +66,10 @@ class RecognitionFold:
         """The subject of each clip."""
         return self.subjects or (self.subject,) * len(self.clips)
 
-    def rows(self) -> list[Recognised]:
+    def rows(self) -> list[Recognized]:
         """What is scored."""
         return [
-            Recognised(subject, truth, predicted, clip)
+            Recognized(subject, truth, predicted, clip)
             for subject, clip, truth, predicted in zip(
                 self.whose, self.clips, self.truths, self.predicted, strict=True
             )

@@ -25,7 +25,7 @@ from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.evaluation.spotting import SpottingReport
 from aumer.evaluation.strs import StrsReport, evaluate_strs
 from aumer.strict import require
-from aumer.training.videos import LabelledVideo
+from aumer.training.videos import LabeledVideo
 from aumer.types import Features
 
 Vector = npt.NDArray[np.float64]
@@ -48,7 +48,7 @@ class NamingWork(SpottingWork):
 class SpotThenRecognize(Spotting):
     """Spotting whose expressions are named; scored by STRS, too."""
 
-    kind: ClassVar[str] = "spot-then-recognise"
+    kind: ClassVar[str] = "spot-then-recognize"
     learns_labels = True
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
@@ -79,7 +79,7 @@ class DisplacementSvm:
     machine: Any
 
     @classmethod
-    def fit(cls, videos: Sequence[LabelledVideo], classes: Sequence[str]) -> DisplacementSvm:
+    def fit(cls, videos: Sequence[LabeledVideo], classes: Sequence[str]) -> DisplacementSvm:
         """Learn from the annotated expressions, of both kinds, whose emotion is one of `classes`.
 
         Raises:

@@ -33,8 +33,8 @@ from aumer.evaluation.tables import as_dicts
 from aumer.files import StrPath
 from aumer.identity import recorded
 from aumer.motion.analysis import used
-from aumer.spotting.seam import SpotterModel, code_of, spotted
-from aumer.training.videos import LabelledVideo
+from aumer.spotting.interface import SpotterModel, code_of, spotted
+from aumer.training.videos import LabeledVideo
 
 #: Keys of a protocol that change a score but no prediction: a run may be scored again by others.
 _ONLY_SCORED = ("name", "title", "published", "scoring", "seeds", "submission_first_frame")
@@ -75,11 +75,11 @@ class Entry:
     """A video, the data set that it is of, and digests of what a spotter reads and learns of it."""
 
     dataset: str
-    video: LabelledVideo
+    video: LabeledVideo
     digests: tuple[str, str]
 
     @classmethod
-    def of(cls, dataset: str, video: LabelledVideo) -> Entry:
+    def of(cls, dataset: str, video: LabeledVideo) -> Entry:
         return cls(
             dataset,
             video,
@@ -108,8 +108,8 @@ class SpottingWork(Work):
     """
 
     model: Model
-    train: tuple[LabelledVideo, ...]
-    test: tuple[LabelledVideo, ...]
+    train: tuple[LabeledVideo, ...]
+    test: tuple[LabeledVideo, ...]
     oracle: SpottingSettings | None
 
     @property
@@ -381,12 +381,12 @@ def _named(entries: Iterable[Entry], parts: int) -> str:
     return digest([[e.dataset, e.video.subject, e.video.name, *e.digests[:parts]] for e in entries])
 
 
-def _coverage(video: LabelledVideo) -> float:
+def _coverage(video: LabeledVideo) -> float:
     """Share of rows with a usable face."""
     return round(float(video.features.valid.mean()), 4) if len(video.features) else 0.0
 
 
-def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[PredictedInterval]:
+def _spot(spotter: SpotterModel, videos: Sequence[LabeledVideo]) -> list[PredictedInterval]:
     return [
         PredictedInterval.of(v.subject, v.name, e)
         for v in videos
@@ -395,7 +395,7 @@ def _spot(spotter: SpotterModel, videos: Sequence[LabelledVideo]) -> list[Predic
 
 
 def _oracle(
-    fitted: Fitted, test: Sequence[LabelledVideo], rules: SpottingSettings
+    fitted: Fitted, test: Sequence[LabeledVideo], rules: SpottingSettings
 ) -> dict[str, Any]:
     """The epoch with the highest overall F1 on the test videos; the first of equals."""
     videos = [Video(v.subject, v.name) for v in test]

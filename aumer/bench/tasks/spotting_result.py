@@ -36,7 +36,7 @@ class Scored:
     Attributes:
         selection: one of `SELECTIONS`.
         report: `None` where there is no truth.
-        strs: of spot-then-recognise.
+        strs: of spot-then-recognize.
     """
 
     dataset: str

@@ -1,4 +1,4 @@
-"""A clip as a sequence, and labelled clips to learn from. numpy only."""
+"""A clip as a sequence, and labeled clips to learn from. numpy only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError
-from aumer.recognition.labelled import LabelledClips
+from aumer.recognition.labeled import LabeledClips
 from aumer.types import FloatArray, ImageArray, Moment
 
 
@@ -77,18 +77,18 @@ class ClipSequence:
         """
         if self.flow is None:
             raise UsageError(
-                "this recogniser reads optical flow, and the clip was made without; make it with "
+                "this recognizer reads optical flow, and the clip was made without; make it with "
                 "flow = a name (`sequence_inputs`)"
             )
         return self.flow
 
 
 @dataclass(frozen=True, eq=False)
-class SequenceClips(LabelledClips[tuple[ClipSequence, ...]]):
-    """Labelled sequences; what is not said here is said of `LabelledClips`.
+class SequenceClips(LabeledClips[tuple[ClipSequence, ...]]):
+    """Labeled sequences; what is not said here is said of `LabeledClips`.
 
     Raises:
-        UsageError: as `LabelledClips`, or crops of different sizes.
+        UsageError: as `LabeledClips`, or crops of different sizes.
     """
 
     def __post_init__(self) -> None:

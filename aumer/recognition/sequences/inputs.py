@@ -118,7 +118,7 @@ def sequence_inputs(
     landmarks: FloatArray | None = None,
     cache: str | PathLike[str] | None = None,
 ) -> ClipSequence:
-    """Everything that a recogniser of sequences reads of one expression.
+    """Everything that a recognizer of sequences reads of one expression.
 
     One similarity for the whole clip, fitted to the landmarks at the onset, puts the face upright:
     a fit for every frame would make motion of the landmarks' jitter, and magnification would make

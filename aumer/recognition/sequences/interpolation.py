@@ -34,7 +34,7 @@ def positions(frames: int, length: int) -> Floats:
 def weights(frames: int, at: npt.ArrayLike, method: Method = "linear") -> Floats:
     """(len(at), frames) float64: row i makes the value at position `at[i]` of the frames' values.
 
-    - linear: between neighbours;
+    - linear: between neighbors;
     - cubic: the not-a-knot cubic spline through all frames (exact for cubics; fewer than 4 frames:
       the polynomial through them);
     - tim: the temporal interpolation model (Zhou, Zhao, Pietikainen, CVPR 2011). Its curve runs in

@@ -1,4 +1,4 @@
-"""Flow maps of clips that are aligned already: what recognisers of flow maps read of sequences."""
+"""Flow maps of clips that are aligned already: what recognizers of flow maps read of sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aumer.flow import Flow, FlowFunction
 from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace
 from aumer.recognition.flow_map import flow_map
-from aumer.recognition.seam import Clips
+from aumer.recognition.interface import Clips
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 
 

@@ -76,7 +76,7 @@ class Simulation:
 
 
 def simulated_clips(simulation: Simulation | None = None, seed: int = 0) -> SequenceClips:
-    """Labelled clips of every subject and class; the same seed gives the same clips.
+    """Labeled clips of every subject and class; the same seed gives the same clips.
 
     Raises:
         UsageError: there is no such flow.

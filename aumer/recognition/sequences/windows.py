@@ -38,7 +38,7 @@ class WindowPlace:
     start: int
 
 
-def centred_start(clip: ClipSequence, length: int) -> int:
+def centerd_start(clip: ClipSequence, length: int) -> int:
     """First frame of the window round the apex, moved to lie inside the clip where it fits."""
     return _clamped(clip.apex - length // 2, clip, length)
 
@@ -46,7 +46,7 @@ def centred_start(clip: ClipSequence, length: int) -> int:
 def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> int:
     """First frame of one more window of a clip.
 
-    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centred
+    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centerd
     window moved by at most `JITTER` frames, onset and offset staying inside.
     """
     if clip.offset - clip.onset + 1 >= length:
@@ -81,7 +81,7 @@ def balanced_places(
     places = []
     for k, (clip, label) in enumerate(zip(clips, labels, strict=True)):
         rounds = max(1, math.ceil(target / counts[label]))
-        places.append(WindowPlace(k, centred_start(clip, length)))
+        places.append(WindowPlace(k, centerd_start(clip, length)))
         places += [WindowPlace(k, further_start(clip, length, rng)) for _ in range(rounds - 1)]
     return places
 

@@ -1,1 +1,1 @@
-"""The published recognisers of whole clips, one file each, behind one class (`system`)."""
+"""The published recognizers of whole clips, one file each, behind one class (`system`)."""

@@ -26,7 +26,7 @@ from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
-from aumer.recognition.sequences.windows import Window, WindowPlace, centred_start, cut
+from aumer.recognition.sequences.windows import Window, WindowPlace, centerd_start, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
@@ -229,7 +229,7 @@ class CnnLstm(nn.Module):
 
 
 class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
-    """The recogniser. `inner_share` .2: the publication stops early on windows that share clips
+    """The recognizer. `inner_share` .2: the publication stops early on windows that share clips
     with the training ones; here on subjects kept out of the gradient."""
 
     name: ClassVar[str] = "cnn-lstm"
@@ -261,7 +261,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
 
     def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         length = self.config.length
-        return [WindowPlace(k, centred_start(clip, length)) for k, clip in enumerate(clips)]
+        return [WindowPlace(k, centerd_start(clip, length)) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
         if "flow" in self.config.modalities:

@@ -93,7 +93,7 @@ class SpatialAttention(nn.Module):
         return x * torch.sigmoid(self.conv(seen))
 
 
-class GeneralisedMean(nn.Module):
+class GeneralizedMean(nn.Module):
     """Mean of x^p over the picture, to the power 1 / p, with a learned p for each channel.
 
     Shapes:
@@ -126,7 +126,7 @@ class ComplementaryChannelAttention(nn.Module):
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
-        self.pool, self.second_pool = GeneralisedMean(channels), GeneralisedMean(channels)
+        self.pool, self.second_pool = GeneralizedMean(channels), GeneralizedMean(channels)
         self.main, self.second = _gate(channels, reduction), _gate(channels, reduction)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -272,7 +272,7 @@ class MfemMffm(nn.Module):
 
 
 class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
-    """The recogniser; 50 epochs as for CASME II (3.1.4; for SAMM it takes 80)."""
+    """The recognizer; 50 epochs as for CASME II (3.1.4; for SAMM it takes 80)."""
 
     name: ClassVar[str] = "mfem-mffm"
     config_type = MfemMffmConfig

@@ -27,7 +27,7 @@ from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings, displacement
 from aumer.recognition.sequences.windows import Window, WindowPlace
-from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
+from aumer.recognition.systems.system import Inputs, SequenceSystem, standardized
 from aumer.strict import require
 
 #: Expansion of the inverted residuals; channels after layers 1 to 5; widths d of the transformers.
@@ -203,8 +203,8 @@ class MobileVit(nn.Module):
 
 
 class MobileVitV3(SequenceSystem[MobileVitConfig]):
-    """The recogniser. Chosen here: AdamW 1e-3, cosine over 50 epochs, batch 16, weighted
-    cross-entropy; the pictures standardised, the flow by one factor for its three channels."""
+    """The recognizer. Chosen here: AdamW 1e-3, cosine over 50 epochs, batch 16, weighted
+    cross-entropy; the pictures standardized, the flow by one factor for its three channels."""
 
     name: ClassVar[str] = "mobilevit-v3"
     config_type = MobileVitConfig
@@ -232,7 +232,7 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
 
     def arrays(self, window: Window) -> Inputs:
         if window.flow is None:
-            return {"image": np.repeat(standardised(window.grey[0])[None], 3, axis=0)}
+            return {"image": np.repeat(standardized(window.grey[0])[None], 3, axis=0)}
         motion = with_strain(window.flow[0])
         # One factor for all: signs, zero and the ratio of the axes are what motion means.
         scale = float(np.sqrt(np.mean(motion**2))) + 1e-3

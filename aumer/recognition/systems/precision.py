@@ -78,7 +78,7 @@ def round_activations(net: nn.Module) -> None:
 
 
 def _eight_bits(x: Tensor) -> Tensor:
-    # One scale for each clip of a batch, so that no clip's numbers depend on its neighbours.
+    # One scale for each clip of a batch, so that no clip's numbers depend on its neighbors.
     largest = x.abs().flatten(1).amax(1) if x.ndim > 1 else x.abs().amax()[None]
     scale = (largest / _LARGEST).clamp(min=1e-12).reshape(-1, *[1] * (x.ndim - 1))
     return torch.round(x / scale) * scale
@@ -133,7 +133,7 @@ def export(
         raise UsageError("the change in accuracy is measured on clips, and there is none")
     if clips.classes != recognizer.classes:
         raise UsageError(
-            f"the clips are of {', '.join(clips.classes)}; the recogniser knows "
+            f"the clips are of {', '.join(clips.classes)}; the recognizer knows "
             f"{', '.join(recognizer.classes) or 'no class yet'}"
         )
     check_target(path, overwrite=overwrite)

@@ -4,7 +4,7 @@ As published for micro-expressions by Ren et al.: the network of section 2.3, ta
 C 32, width 4); grey, flip and rotation up to 15 degrees (3.3); focal loss, Adam 1e-4, 100 epochs of
 batches of 2 (3.4). Choices that section 3.4 leaves open: gamma 2, no class weights beside the focal
 loss, no schedule, He's initial weights (no pretraining is mentioned); and section 3.3: the grey
-frame fills the three channels of the stem, standardised picture by picture.
+frame fills the three channels of the stem, standardized picture by picture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.recognition.sequences.windows import Window, WindowPlace, cut
 from aumer.recognition.systems.residual import Residual
-from aumer.recognition.systems.system import Inputs, SequenceSystem, standardised
+from aumer.recognition.systems.system import Inputs, SequenceSystem, standardized
 from aumer.strict import require
 
 FRAMES = ("apex", "middle", "rise")
@@ -165,7 +165,7 @@ class SeResNext(nn.Module):
 
 
 class SeResNext50(SequenceSystem[SeResNextConfig]):
-    """The recogniser: see the module."""
+    """The recognizer: see the module."""
 
     name: ClassVar[str] = "se-resnext50"
     config_type = SeResNextConfig
@@ -201,5 +201,5 @@ class SeResNext50(SequenceSystem[SeResNextConfig]):
         return self.config.augmentation
 
     def arrays(self, window: Window) -> Inputs:
-        frame = standardised(window.grey[0])
+        frame = standardized(window.grey[0])
         return {"frame": np.repeat(frame[None], 3, axis=0)}

@@ -1,4 +1,4 @@
-"""What the published systems share: `aumer.recognition.seam.Recognizer`, with clips as sequences.
+"""What the published systems share: recognizers (`aumer.recognition.interface`) of sequences.
 
 A system says which windows it reads of a clip, what its network gets of a window, and which network
 that is; fitting, predicting, attribution and files are here.
@@ -23,8 +23,7 @@ from aumer.foreign import foreign
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.learning.machine import device_named, device_of
 from aumer.learning.portable import Portable, Shares
-from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
-from aumer.recognition.seam import (
+from aumer.recognition.interface import (
     Callback,
     Floats,
     Recognizer,
@@ -33,6 +32,7 @@ from aumer.recognition.seam import (
     read_weights,
     write_weights,
 )
+from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
@@ -58,7 +58,7 @@ _HIDDEN = 0.1
 
 
 class SequenceSystem(Recognizer, Generic[C]):
-    """A recogniser of whole clips. The same clips and the same seed give the same numbers.
+    """A recognizer of whole clips. The same clips and the same seed give the same numbers.
 
     Args:
         config: of the network; a mapping changes the published configuration.
@@ -133,7 +133,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         """Target of `balanced_places`; 0 for one window a clip."""
         return 0
 
-    # -- the seam ----------------------------------------------------------------------------------
+    # -- as a recognizer ---------------------------------------------------------------------------
 
     def fit(
         self: S,
@@ -206,7 +206,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         return np.asarray(shares[0, k] - shares[1:, k], np.float64)
 
     def to(self, device: str) -> bool:
-        """See `aumer.recognition.seam.Recognizer`.
+        """See `aumer.recognition.interface.Recognizer`.
 
         Raises:
             UsageError: no such device, or it is not here.
@@ -215,7 +215,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         return True
 
     def stopping(self) -> dict[str, Any]:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         learning = self.learning
         return {
             "epochs": learning.epochs,
@@ -256,7 +256,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         """Read what `save` wrote, on the CPU. No code in the file is run.
 
         Raises:
-            WeightsError: no such file, damaged, or not of this recogniser.
+            WeightsError: no such file, damaged, or not of this recognizer.
         """
         found = read_weights(path, cls.name)
         with foreign(path, f"a whole {cls.name}", WeightsError):
@@ -273,7 +273,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         return made
 
     def portable(self) -> Portable:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         fitted(self)
         assert self.net is not None
         (inputs,) = self.examples(1)
@@ -283,7 +283,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             {name: {0: "batch"} for name in inputs},
             "probabilities",
             {
-                "holds": f"aumer recogniser {self.name}",
+                "holds": f"aumer recognizer {self.name}",
                 "columns": list(self.classes),
                 "config": strict.plain(self.config),
                 "clips": settings_table(self.inputs),
@@ -291,7 +291,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         )
 
     def examples(self, subjects: int) -> list[dict[str, Tensor]]:
-        """See `aumer.recognition.seam.Recognizer`."""
+        """See `aumer.recognition.interface.Recognizer`."""
         size = self.inputs.size
         drawn = [
             simulated_clips(Simulation(subjects=1, per_class=1, size=size), seed=seed)
@@ -369,7 +369,7 @@ class _ClipMaterial:
         return content_hash(arrays, *facts, *self.subjects)
 
 
-def standardised(image: ImageArray) -> FloatArray:
+def standardized(image: ImageArray) -> FloatArray:
     """(S, S) float32 of mean 0 and deviation 1; a picture of one grey is 0."""
     values = image.astype(np.float32)
     values = values - values.mean()

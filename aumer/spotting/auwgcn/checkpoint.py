@@ -57,7 +57,7 @@ def load_checkpoint(path: StrPath) -> SpotNet:
     except UsageError as error:
         raise WeightsError(f"{path}: its graph_embedding.0.gc1.adj: {error}") from error
     # The file holds the matrix as the layer uses it.
-    net = SpotNet(replace(NetConfig.preset("published"), normalisation="none"), graph)
+    net = SpotNet(replace(NetConfig.preset("published"), normalization="none"), graph)
     net.set_input_statistics(PUBLISHED_MEAN, PUBLISHED_DEVIATION)
     weights.require_finite(ours, str(path), "Copy or download it again")
     ours |= {"input_mean": net.input_mean, "input_std": net.input_std}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from aumer.errors import ConfigError
 from aumer.spotting.channels import column
 from aumer.spotting.decode import expression_at, in_order, rate_of, ten_tracks
-from aumer.spotting.interface import TrackDecoder
+from aumer.spotting.parts import TrackDecoder
 from aumer.types import KINDS, Expression, Kind, Moment, Scores
 
 

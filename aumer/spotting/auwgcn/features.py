@@ -1,4 +1,4 @@
-"""How the features of AUW-GCN's files are normalised."""
+"""How the features of AUW-GCN's files are normalized."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PUBLISHED_MEAN = np.array([0.003463, 0.003873], np.float32)
 PUBLISHED_DEVIATION = np.array([0.548588, 0.645621], np.float32)
 
 
-def published_normalisation(values: npt.NDArray[np.floating[Any]]) -> FloatArray:
+def published_normalization(values: npt.NDArray[np.floating[Any]]) -> FloatArray:
     """(..., 2) features by AUW-GCN's mean and deviation, padding included."""
-    normalised: FloatArray = (values.astype(np.float32) - PUBLISHED_MEAN) / PUBLISHED_DEVIATION
-    return normalised
+    normalized: FloatArray = (values.astype(np.float32) - PUBLISHED_MEAN) / PUBLISHED_DEVIATION
+    return normalized

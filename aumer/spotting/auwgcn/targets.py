@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError
-from aumer.spotting.auwgcn.features import published_normalisation
+from aumer.spotting.auwgcn.features import published_normalization
 from aumer.spotting.channels import CHANNELS, column
-from aumer.spotting.interface import Across, alone
+from aumer.spotting.parts import Across, alone
 from aumer.spotting.targets import AumerObjective, TargetEvent
 from aumer.types import KINDS, FloatArray, Kind
 
@@ -39,7 +39,7 @@ class PublishedSegment:
     """One training sample: 256 rows from `first`, with 7 rows of context at either side.
 
     Shapes:
-        features (270, R, 2) float32, normalised; targets (256, 10) float32.
+        features (270, R, 2) float32, normalized; targets (256, 10) float32.
     """
 
     first: int
@@ -63,7 +63,7 @@ def published_segments(
     count = -(-len(values) // PUBLISHED_SEGMENT)
     after = count * PUBLISHED_SEGMENT - len(values) + PUBLISHED_CONTEXT
     padded = np.pad(values, ((PUBLISHED_CONTEXT, after), (0, 0), (0, 0)))
-    features = published_normalisation(padded)
+    features = published_normalization(padded)
     samples = []
     for number, members in sorted(inside.items()):
         first = number * PUBLISHED_SEGMENT

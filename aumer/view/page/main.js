@@ -235,7 +235,7 @@ async function trackAt(k) {
   const chunk = Math.floor(k / CHUNK);
   const key = `${layer.id} ${chunk}`;
   if (!tracks.has(key)) {
-    // A few frames more on both sides: not every frame need be analysed.
+    // A few frames more on both sides: not every frame need be analyzed.
     const first = Math.max(0, chunk * CHUNK - 16);
     const url = `${base}/track?layer=${layer.id}&first=${first}&after=${(chunk + 1) * CHUNK + 16}`;
     tracks.set(key, get(url).then((answer) => answer.json()));
@@ -589,10 +589,10 @@ function showCurves() {
 
 function drawLegend(entries) {
   $("legend").replaceChildren(
-    ...entries.map(({ name, colour }) => {
+    ...entries.map(({ name, color }) => {
       const item = document.createElement("span");
       const dash = document.createElement("i");
-      dash.style.background = colour;
+      dash.style.background = color;
       item.append(dash, name.replaceAll("_", " "));
       return item;
     }),

@@ -6,7 +6,7 @@ import { before, nearest } from "/assets/player.js";
 
 // Dark enough for white letters, and apart for the color-blind.
 const KINDS = { micro: "#b34a00", macro: "#0062a3" };
-const COLOURS = ["#009e73", "#9c4f96", "#6a6a6a", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
+const COLORS = ["#009e73", "#9c4f96", "#6a6a6a", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
 const RULER = 20;
 const OWN = 30;
 const LANE = 18;
@@ -217,8 +217,8 @@ export class Timeline {
       const [x0, x1] = this.ends(e);
       if (x1 < this.left || x0 > this.width) continue;
       const chosen = own && e.id === this.selected;
-      const colour = KINDS[e.kind];
-      c.fillStyle = colour;
+      const color = KINDS[e.kind];
+      c.fillStyle = color;
       c.fillRect(x0, y + 2, x1 - x0, height - 4);
       if (own && !e.confirmed && e.score !== null) {
         // What nobody has confirmed is hatched at its foot.
@@ -260,7 +260,7 @@ export class Timeline {
     const drawn = curves.map((curve, k) => {
       const columns = thinned(curve.times, curve.values, this.range, Math.ceil(this.span));
       for (let x = 0; x < columns.high.length; x++) if (columns.high[x] > most) most = columns.high[x];
-      return { columns, colour: COLOURS[k % COLOURS.length], name: curve.name };
+      return { columns, color: COLORS[k % COLORS.length], name: curve.name };
     });
     if (this.groups.some((g) => g.title.startsWith("scores"))) most = 1;
     if (!(most > 0)) most = 1;
@@ -272,8 +272,8 @@ export class Timeline {
     c.moveTo(this.left, bottom + 0.5);
     c.lineTo(this.width, bottom + 0.5);
     c.stroke();
-    for (const { columns, colour, name } of drawn) {
-      c.strokeStyle = colour;
+    for (const { columns, color, name } of drawn) {
+      c.strokeStyle = color;
       c.lineWidth = 1.25;
       c.beginPath();
       let pen = false;
@@ -289,7 +289,7 @@ export class Timeline {
         pen = true;
       }
       c.stroke();
-      this.legend.push({ name, colour });
+      this.legend.push({ name, color });
     }
     const unit = this.groups[0]?.unit;
     if (drawn.length) {

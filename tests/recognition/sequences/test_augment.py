@@ -88,9 +88,9 @@ def test_landmarks_turn_with_the_picture() -> None:
     for degrees, growth in ((90, 1.0), (-15, 1.2), (10, 0.9)):
         other = turned(Window(grey, landmarks, None), degrees, growth)
         mass = other.grey[0].astype(float)
-        centre = np.array([(mass * columns).sum(), (mass * rows).sum()]) / mass.sum()
+        center = np.array([(mass * columns).sum(), (mass * rows).sum()]) / mass.sum()
         seen = (other.landmarks[0, 0] + 0.5) * side - 0.5
-        np.testing.assert_allclose(seen, centre, atol=0.2)
+        np.testing.assert_allclose(seen, center, atol=0.2)
     quarter = turned(Window(grey, landmarks, None), 90).landmarks[0, 0]
     np.testing.assert_allclose(quarter, landmarks[0, 0][::-1] * (-1, 1), atol=1e-6)
 

@@ -15,7 +15,7 @@ from aumer.recognition.sequences.splits import check_apart, hold_out, k_fold
 from aumer.recognition.sequences.windows import (
     JITTER,
     balanced_places,
-    centred_start,
+    centerd_start,
     cut,
     further_start,
 )
@@ -46,10 +46,10 @@ def clips(draw: st.DrawFn) -> ClipSequence:
 def test_starts_keep_the_rules(one: ClipSequence, length: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     low, high = sorted((0, len(one) - length))
-    centred, further = centred_start(one, length), further_start(one, length, rng)
-    assert low <= centred <= high and low <= further <= high
+    centerd, further = centerd_start(one, length), further_start(one, length, rng)
+    assert low <= centerd <= high and low <= further <= high
     middle = one.apex - length // 2
-    assert centred == middle or middle < low or middle > high
+    assert centerd == middle or middle < low or middle > high
     if one.offset - one.onset + 1 >= length:
         assert one.onset <= further <= one.offset - length + 1
     else:
@@ -58,7 +58,7 @@ def test_starts_keep_the_rules(one: ClipSequence, length: int, seed: int) -> Non
 
 @given(clips(), st.integers(1, 64), st.integers(0, 99))
 def test_jitter_is_at_most_eight_frames(one: ClipSequence, length: int, seed: int) -> None:
-    inside = centred_start(one, length)
+    inside = centerd_start(one, length)
     fits = inside <= one.onset and one.offset <= inside + length - 1
     if fits and one.offset - one.onset + 1 < length:
         further = further_start(one, length, np.random.default_rng(seed))
@@ -91,7 +91,7 @@ def test_classes_are_balanced() -> None:
     per_clip = np.bincount([p.clip for p in places], minlength=10)
     assert per_clip.tolist() == [math.ceil(20 / 7)] * 7 + [math.ceil(20 / 3)] * 3
     first = {p.clip: p.start for p in reversed(places)}
-    assert set(first.values()) == {centred_start(some[0], 32)}
+    assert set(first.values()) == {centerd_start(some[0], 32)}
     assert len(balanced_places(some, labels, 32, 0, np.random.default_rng(0))) == 10
     with pytest.raises(ConfigError, match="target"):
         balanced_places(some, labels, 32, -1, np.random.default_rng(0))

@@ -14,7 +14,7 @@ from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.cnn_lstm import MODALITIES, CnnLstm, CnnLstmConfig, TimeModel
 from aumer.recognition.systems.mfem_mffm import (
     ComplementaryChannelAttention,
-    GeneralisedMean,
+    GeneralizedMean,
     Mfem,
     MfemMffm,
     MfemMffmConfig,
@@ -156,9 +156,9 @@ def test_ccam_keeps_the_suppressed_part() -> None:
     torch.testing.assert_close(attention(x), torch.zeros_like(x))
 
 
-def test_generalised_mean() -> None:
+def test_generalized_mean() -> None:
     """p = 1 is the mean; a large p tends to the maximum; each channel has its own."""
-    pool = GeneralisedMean(2)
+    pool = GeneralizedMean(2)
     pool.power.copy_(torch.tensor([1.0, 200.0]))
     x = torch.rand(3, 2, 6, 6)
     out = pool(x)

@@ -90,7 +90,7 @@ def test_save_and_load(fitted: Any, reduced: Make, eight: SequenceClips, tmp_pat
     with pytest.raises(UsageError, match="exists already"):
         fitted.save(path, {})
     other = type(reduced(next(n for n in NAMES if n != fitted.name)))
-    with pytest.raises(WeightsError, match=f"holds a recogniser '{fitted.name}'"):
+    with pytest.raises(WeightsError, match=f"holds a recognizer '{fitted.name}'"):
         other.load(path)
 
 
@@ -209,7 +209,7 @@ def test_it_knows_expressions_of_unseen_subjects(
 
 
 @pytest.mark.parametrize("name", ["graph", "svm-cells", "ststnet"])
-def test_recognisers_of_flow_maps_know_the_same_clips(name: str, strong: Any) -> None:
+def test_recognizers_of_flow_maps_know_the_same_clips(name: str, strong: Any) -> None:
     clips, train, test = strong
     maps = flow_maps_of(clips, "farneback")
     assert maps.subjects == clips.subjects and maps.names == clips.names

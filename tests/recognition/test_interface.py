@@ -1,4 +1,4 @@
-"""What holds for every recogniser of flow maps, beside what `aumer.testing` asks of all."""
+"""What holds for every recognizer of flow maps, beside what `aumer.testing` asks of all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from aumer import registry
 from aumer.errors import UsageError, WeightsError
-from aumer.recognition import seam
-from aumer.recognition.seam import Clips, Recognizer
+from aumer.recognition import interface
+from aumer.recognition.interface import Clips, Recognizer
 from aumer.testing.clips import CLASSES, clips
 
 #: Small enough to train in a second; of "ststnet" only the epochs matter for that.
@@ -46,8 +46,10 @@ def fitted(request: pytest.FixtureRequest, train: Clips) -> Recognizer:
     return made
 
 
-def test_every_recogniser_of_flow_maps_is_tested() -> None:
-    of_maps = {n for n in registry.names("recognizer") if seam.resolve(n).reads[0] == "flow-map"}
+def test_every_recognizer_of_flow_maps_is_tested() -> None:
+    of_maps = {
+        n for n in registry.names("recognizer") if interface.resolve(n).reads[0] == "flow-map"
+    }
     assert set(MAKE) == of_maps
 
 
@@ -69,7 +71,7 @@ def test_pixels_or_the_min_max_view_give_the_same(fitted: Recognizer) -> None:
 def test_files(fitted: Recognizer, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     fitted.save(path, {"data": "simulated"})
-    again = seam.load(path)
+    again = interface.load(path)
     assert type(again) is type(fitted)
     assert again.classes == fitted.classes == CLASSES and again.card == {"data": "simulated"}
     test = clips(1)
@@ -142,15 +144,15 @@ def test_foreign_files(fitted: Recognizer, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"nothing")
     with pytest.raises(WeightsError, match="cannot read weights"):
-        seam.load(damaged)
+        interface.load(damaged)
     with pytest.raises(WeightsError, match="no weights at"):
-        seam.load(tmp_path / "absent.safetensors")
+        interface.load(tmp_path / "absent.safetensors")
     from safetensors.numpy import save_file
 
     other = tmp_path / "other.safetensors"
     save_file({"x": np.zeros(3)}, other)
-    with pytest.raises(WeightsError, match="without the card of a recogniser"):
-        seam.load(other)
+    with pytest.raises(WeightsError, match="without the card of a recognizer"):
+        interface.load(other)
     of_another = tmp_path / "kind.safetensors"
     fitted.save(of_another, {})
     strange = next(k for k in MAKE if k != fitted.name)
@@ -159,8 +161,8 @@ def test_foreign_files(fitted: Recognizer, tmp_path: Path) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(WeightsError, match="no trained recogniser is called 'grpah'"):
-        seam.load("grpah")
+    with pytest.raises(WeightsError, match="no trained recognizer is called 'grpah'"):
+        interface.load("grpah")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import TemporaryFolder
 from aumer.process import use_threads
 from aumer.recognition.clips import Clip, ClipMaker, Keeper
-from aumer.recognition.seam import Floats, Recognizer
+from aumer.recognition.interface import Floats, Recognizer
 from aumer.spotting import noise
 from aumer.types import (
     NAMED,
@@ -28,14 +28,14 @@ from aumer.types import (
 from aumer.video import Source
 
 #: Why a verdict may mean little.
-STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recogniser was trained on"
-#: Of the clips that a recogniser was trained on, so many are as strange to the others.
+STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recognizer was trained on"
+#: Of the clips that a recognizer was trained on, so many are as strange to the others.
 _STRANGE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a recogniser says of one expression.
+    """What a recognizer says of one expression.
 
     Attributes:
         label: the most probable class; `None` where nothing moves that could be named, or where it
@@ -44,7 +44,7 @@ class Verdict:
         attribution: how much each ROI spoke for the label; empty where it does not say.
         flow_map: (28, 28, 3) float32 that it judged; `None` where it judged something else.
         doubt: why it may mean little: nothing moves, no class is probable enough, or it is unlike
-            what the recogniser was trained on.
+            what the recognizer was trained on.
         outcome: see `aumer.types.Outcome`.
     """
 
@@ -56,8 +56,8 @@ class Verdict:
     outcome: Outcome = NAMED
 
 
-class Labeller:
-    """Judges moments of videos with one recogniser, whatever it reads of them.
+class Labeler:
+    """Judges moments of videos with one recognizer, whatever it reads of them.
 
     Args:
         rules: what from onset to apex moves no more than a face at rest (`noise.over_rest`) does
@@ -66,7 +66,7 @@ class Labeller:
 
     Attributes:
         maker: what makes clips of moments.
-        digest: SHA-256 (hex) of the file that the recogniser's `save` writes, which holds all that
+        digest: SHA-256 (hex) of the file that the recognizer's `save` writes, which holds all that
             its numbers depend on; `None` for one that cannot be saved.
 
     Raises:
@@ -118,7 +118,7 @@ class Labeller:
         return at_rest(features, self._rules, moments)
 
     def judge(self, clip: Clip) -> Verdict:
-        """A verdict on what the recogniser reads of one clip.
+        """A verdict on what the recognizer reads of one clip.
 
         Raises:
             WeightsError: what its weights make of the clip is no number.
@@ -139,7 +139,7 @@ class Labeller:
         """A verdict on the motion of ROIs from onset to apex.
 
         Raises:
-            UsageError: the recogniser does not read motion alone, or reads ROIs that the features
+            UsageError: the recognizer does not read motion alone, or reads ROIs that the features
                 do not have, or no motion is known at that moment.
         """
         use_threads()
@@ -147,8 +147,8 @@ class Labeller:
         if "motion" not in recognizer.reads:
             what = "flow maps" if recognizer.reads[0] == "flow-map" else "sequences of frames"
             raise UsageError(
-                f"the recogniser {recognizer.name!r} judges {what}, which features do not hold: "
-                "give the video that they were made from, or a recogniser with predict_motion"
+                f"the recognizer {recognizer.name!r} judges {what}, which features do not hold: "
+                "give the video that they were made from, or a recognizer with predict_motion"
             )
         moved = self.maker.motion_of(features, moment)
         verdict = self._verdict(
@@ -166,7 +166,7 @@ class Labeller:
     ) -> Verdict:
         if not np.isfinite(shares).all():
             raise WeightsError(
-                f"the recogniser {self.recognizer.name!r} gives probabilities that are NaN or "
+                f"the recognizer {self.recognizer.name!r} gives probabilities that are NaN or "
                 "infinite: its weights are damaged, or its training failed. Train it again, or "
                 "give other weights"
             )
@@ -201,7 +201,7 @@ def at_rest(
 
 
 def _of_rest(verdict: Verdict) -> Verdict:
-    """What is said where nothing moves: what recognisers make of noise, scaled up, is no answer."""
+    """What is said where nothing moves: what recognizers make of noise, scaled up, is no answer."""
     equal = dict.fromkeys(verdict.probs, 1 / len(verdict.probs))
     return replace(
         verdict, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION

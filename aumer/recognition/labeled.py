@@ -1,4 +1,4 @@
-"""Labelled clips, whatever a clip is: a flow map, or an aligned face frame by frame. numpy only."""
+"""Labeled clips, whatever a clip is: a flow map, or an aligned face frame by frame. numpy only."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Inputs = TypeVar("Inputs", bound=Sized)
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledClips(ABC, Generic[Inputs]):
-    """Labelled clips to learn from.
+class LabeledClips(ABC, Generic[Inputs]):
+    """Labeled clips to learn from.
 
     Shapes:
         labels (N,) int64, indices of `classes`.

@@ -15,8 +15,8 @@ from aumer import registry
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError
 from aumer.graph import AUGraph
+from aumer.spotting.interface import Spotted, SpotterModel, resolve, spotted
 from aumer.spotting.rules import RuleSpotter
-from aumer.spotting.seam import Spotted, SpotterModel, resolve, spotted
 from aumer.testing import SpotterSuite
 from aumer.types import Expression, Features, Scores
 
