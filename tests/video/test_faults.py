@@ -180,8 +180,8 @@ def test_a_long_hole_does_not_end_a_video(monkeypatch: pytest.MonkeyPatch) -> No
             return self.bad < 0
 
     source = FileSource.__new__(FileSource)
-    for promised, time_s, goes_on in ((10.0, 5.0, True), (10.0, 9.9, False), (None, 5.0, False)):
-        source._promised = promised
+    for declared, time_s, goes_on in ((10.0, 5.0, True), (10.0, 9.9, False), (None, 5.0, False)):
+        source._declared_s = declared
         source._capture = Broken(5000)  # type: ignore[assignment]
         assert source._grab(time_s) is goes_on
     source._capture = Broken(100)  # type: ignore[assignment]
