@@ -17,8 +17,9 @@ from aumer.simulate import nuisance
 from aumer.simulate.population import Population
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.video import truth as performed
+from aumer.training.recordings import Span, by_camera, interrupted, spans
 from aumer.training.samples import truth_intervals
-from aumer.training.videos import LabeledVideo
+from aumer.training.videos import LabeledVideo, from_simulation
 from aumer.types import KINDS, Annotation, Counts, Expression, Features, Scores
 
 Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
@@ -28,6 +29,11 @@ Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
 #: second and a half, or the rest between two is taken for a third: of micro-expressions of .3 and
 #: .5/64 in neutral films `combined` finds 12 and 21 of 21 so, with at most 15 a minute 8 and 17.
 TRAINING = Population(160, 500_000, strength=(0.5, 6.0), rate_per_min=(3.0, 40.0))
+#: Frames a second of the cameras of `SLOW` of these subjects' videos, the others have 30; and of
+#: `CUT` of them nothing is seen but pieces of so many seconds, with such gaps between them. Users'
+#: clips are short and begin within expressions, and their cameras differ.
+CAMERAS, SLOW, CUT = (10.0, 12.5, 15.0, 20.0, 24.0, 25.0), 0.4, 0.6
+PIECES: dict[str, tuple[float, float]] = {"seconds": (1.5, 15.0), "gap_s": (0.5, 4.0)}
 #: Seeds of the films that the threshold is chosen on; `accuracy/demo.py` judges on others.
 FILMS = range(100, 116)
 
@@ -42,6 +48,26 @@ def counts(spotted: Iterable[Expression], video: LabeledVideo) -> Counts:
 
 def judged(spot: Spots, videos: Sequence[LabeledVideo]) -> Counts:
     return Counts.total(counts(spot(v.features)[1], v) for v in videos)
+
+
+def recorded(
+    videos: Iterable[LabeledVideo], seed: int
+) -> Iterator[tuple[LabeledVideo, tuple[Span, ...]]]:
+    """Each video as some camera gave it, and the pieces that are seen of it; () is all of it."""
+    rng = np.random.default_rng(seed)
+    for video in videos:
+        kept: tuple[Span, ...] = ()
+        if rng.random() < CUT:
+            kept = spans(video, rng, **PIECES)
+        if rng.random() < SLOW:
+            video = by_camera(video, float(rng.choice(CAMERAS)), float(rng.random()))
+        yield video, kept
+
+
+def training_videos() -> tuple[LabeledVideo, ...]:
+    """What the network that ships is trained on."""
+    videos = recorded(from_simulation(TRAINING.draw()), TRAINING.seed)
+    return tuple(interrupted(video, kept) if kept else video for video, kept in videos)
 
 
 def films(seeds: Iterable[int], settings: Settings | None = None) -> list[LabeledVideo]:

@@ -51,7 +51,19 @@ from aumer.types import Counts, Features
 from benchmarks.data import test_data
 from benchmarks.report import Report, options, save_picture
 from benchmarks.score_curves import score_curves
-from benchmarks.simulated import FILMS, TRAINING, Spots, alone, films, judged
+from benchmarks.simulated import (
+    CAMERAS,
+    CUT,
+    FILMS,
+    PIECES,
+    SLOW,
+    TRAINING,
+    Spots,
+    alone,
+    films,
+    judged,
+    training_videos,
+)
 from benchmarks.truth import (
     FOLDERS,
     WHAT,
@@ -85,7 +97,7 @@ def spotters(settings: Settings, network: Path | None = None) -> dict[str, Spots
 def make(path: Path, overwrite: bool, measured: Settings) -> None:
     """Train, and write the weights with their card."""
     check_target(path, overwrite=overwrite)
-    videos = from_simulation(TRAINING.draw())
+    videos = training_videos()
     settings = TrainSettings.preset("aumer", SHAPE)
 
     def told(record: Mapping[str, Any]) -> None:
@@ -106,7 +118,9 @@ def make(path: Path, overwrite: bool, measured: Settings) -> None:
         "data": {
             "what": "simulated features (aumer.simulate): no real face is in them",
             "population": dict(vars(TRAINING)),
-            "minutes": round(sum(len(v.features) for v in videos) / 30 / 60, 1),
+            "slower_cameras": {"share": SLOW, "fps": list(CAMERAS)},
+            "cut_into_pieces": {"share": CUT, **{k: list(v) for k, v in PIECES.items()}},
+            "minutes": round(sum(int(v.features.valid.sum()) for v in videos) / 30 / 60, 1),
             "micro": sum(a.kind == "micro" for a in annotations),
             "macro": sum(a.kind == "macro" for a in annotations),
         },
