@@ -70,6 +70,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     shown = gather(args.inputs, fps=args.fps, cache=cache, progress=console.progress)
     console.finish()
     for one in shown:
+        console.notes(one.name, one.notes)
         if not args.no_spot and all(layer.result is None for layer in one.layers):
             _spot(one, args, settings, cache, console)
 

@@ -352,13 +352,13 @@ def expression_of(node: Node, times: TimeArray) -> Annotated:
             onset_s=float(times[onset]),
             offset_s=float(times[offset]),
             apex_s=None if apex is None else float(times[apex]),
-            label=node["label"].optional(Node.text) or None,
+            label=node["label"].optional(_words) or None,
             score=node["score"].optional(Node.number),
-            id=node["id"].text(),
+            id=_words(node["id"]),
             onset=onset,
             apex=apex,
             offset=offset,
-            comment=node["comment"].text(),
+            comment=_words(node["comment"]),
             confirmed=bool(_flag(node["confirmed"])),
         )
     )
@@ -371,13 +371,13 @@ def _expression(node: Node) -> Annotated:
             onset_s=node["onset_s"].number(),
             offset_s=node["offset_s"].number(),
             apex_s=node["apex_s"].optional(Node.number),
-            label=node["label"].optional(Node.text),
+            label=node["label"].optional(_words),
             score=node["score"].optional(Node.number),
-            id=node["id"].text(),
+            id=_words(node["id"]),
             onset=node["onset"].optional(Node.integer),
             apex=node["apex"].optional(Node.integer),
             offset=node["offset"].optional(Node.integer),
-            comment=node["comment"].text(),
+            comment=_words(node["comment"]),
             confirmed=_flag(node["confirmed"]),
         )
     )
@@ -391,6 +391,11 @@ def _change(node: Node) -> Change:
     return Change(who, when, what, one, side("before"), side("after"))
 
 
+def _words(node: Node) -> str:
+    """A text. JSON's escapes can tell of half a letter, which no file of text holds."""
+    return printable(node.text())
+
+
 def _flag(node: Node) -> bool:
     if not isinstance(node.value, bool):
         node.fail("true or false")
@@ -398,4 +403,7 @@ def _flag(node: Node) -> bool:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(jsonable(value, "annotations"), allow_nan=False, ensure_ascii=False)
+    # Of what UTF-8 cannot hold, `printable` makes the escape that JSON has for it.
+    return printable(
+        json.dumps(jsonable(value, "annotations"), allow_nan=False, ensure_ascii=False)
+    )

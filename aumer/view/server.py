@@ -115,8 +115,10 @@ def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
 
     def film(request: Request) -> Response:
         path = video(request).path
-        if not path.is_file():
+        if path.is_dir():
             raise HTTPException(404, "a folder of images is no film")
+        if not path.is_file():
+            raise HTTPException(404, f"{video(request).name} is not there any more")
         return FileResponse(path)
 
     def frame(request: Request) -> Response:

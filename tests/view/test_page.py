@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aumer.results.annotations import AnnotationFile, of_result
+from aumer.results.annotations import AnnotationFile, marked, of_result, path_for
 from aumer.results.eaf import Eaf
+from aumer.results.exchange import Timed
 from tests.view import film
 from tests.view.conftest import COUNT, Serve, Served, result_of
 
@@ -373,6 +375,77 @@ def test_what_another_saved_is_asked_about(
         assert len(AnnotationFile.load(path).expressions) == 1
 
 
+def test_a_key_held_down_saves_once(films: Path, serve: Serve, page: Any, tmp_path: Path) -> None:
+    """And does not ask whether one's own file shall be written over."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.keys("m")
+        p.write("coder", "Anna")
+        p.keys("CONTROL+s", "CONTROL+s", "CONTROL+s", "CONTROL+s")
+        p.until(lambda: "saved" in p.status())
+        time.sleep(0.3)
+        assert not p.run("return document.getElementById('ask').open")
+        p.keys("CONTROL+z", "CONTROL+s")  # and undo after it is saved like any change
+        p.until(lambda: not p.run("return document.getElementById('save').className"))
+        p.until(lambda: p.status().startswith("saved"))
+        file = AnnotationFile.load(tmp_path / "constant.mp4.anna.annotations")
+        assert (file.expressions, [c.what for c in file.history]) == ((), ["add", "delete"])
+
+
+def test_nothing_of_a_file_is_taken_for_html(
+    films: Path, serve: Serve, page: Any, tmp_path: Path
+) -> None:
+    """Labels, comments, coders, names of files and videos come from anybody."""
+    bad = "<img src=x onerror='window.bad=1'>\"'&`${1}"
+    video = Path(shutil.copy(films / "constant.mp4", tmp_path / "<b onclick=x>a%20#?'.mp4"))
+    annotated = marked([Timed("micro", 1.0, 2.0, 1.52, bad, 0.5), Timed("macro", 0.0, 9.96, 0.0)])
+    for coder in (bad, "Ben"):
+        file = AnnotationFile(video.name).changed([], coder)
+        file = replace(file, expressions=tuple(replace(e, comment=bad) for e in annotated))
+        file.save(path_for(video, coder))
+        annotated = file.expressions
+    path_for(video, "<i>damaged").write_text(bad)
+    with serve(video) as served:
+        p = page(served)
+        p.open()
+        assert p.run("return document.title").startswith(video.name)
+        assert "damaged" in p.notice()
+        assert p.rows() == [[0, 0, 249], [25, 38, 50]]  # the first frame and the last among them
+        assert (p.value("label"), p.value("comment")) == (bad, bad)
+        p.click("tab-agreement")
+        p.until(lambda: p.run("return document.querySelectorAll('#agreed tr').length") == 4)
+        p.keys("1", "c")
+        p.click("save")
+        p.until(lambda: "saved" in p.status())
+        p.keys("3")
+        p.until(lambda: p.drawn() == 50)
+        assert not p.run(
+            "return window.bad || document.querySelectorAll('img, b, i:not(#legend i)').length"
+        )
+
+
+def test_names_for_who_cannot_see_them(films: Path, serve: Serve, page: Any) -> None:
+    """As the browser tells them to a screen reader."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        for id in ("faces", "sensitivity", "agreement"):
+            p.click(f"tab-{id}")
+            assert p.browser.find_element("id", id).accessible_name == id.title()
+        p.keys("?")
+        assert p.browser.find_element("id", "keys").accessible_name == "Keys"
+        p.keys("ESCAPE")
+        known = {*(f"aria-{n}" for n in ARIA)}
+        assert {n for n in p.run(NAMES) if n.startswith("aria-")} <= known
+
+
+#: Those of WAI-ARIA 1.2 that the page uses.
+ARIA = ("activedescendant", "controls", "haspopup", "hidden", "label", "labelledby", "live")
+ARIA = (*ARIA, "pressed", "selected", "valuetext", "describedby")
+NAMES = "return [...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames())"
+
+
 def test_a_changed_video_is_said_before_times_are_applied(
     films: Path, serve: Serve, page: Any, motion: Any, tmp_path: Path
 ) -> None:
@@ -528,7 +601,7 @@ AUDIT = """
 const names = [], contrasts = [];
 const visible = (e) => e.getClientRects().length && getComputedStyle(e).visibility !== "hidden";
 const named = (e) => e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length ||
-  e.getAttribute("aria-labeledby");
+  e.getAttribute("aria-labelledby");
 for (const e of document.querySelectorAll("button, input, select, [role=tab], canvas, dialog")) {
   if (e.getAttribute("aria-hidden") !== "true" && !(e.matches("input, select") ? e.labels.length
       || e.getAttribute("aria-label") : named(e))) names.push(e.id);

@@ -123,6 +123,7 @@ async function open(k) {
   for (const name of ["onset", "apex", "offset"]) $(name).max = String(about.count - 1);
   timeline.video(times);
   listBases();
+  if (about.notes.length) complain(new Error(about.notes.join("\n")));
   await choose();
   listCurves();
   listCoders();
@@ -149,7 +150,9 @@ function parts(buffer) {
 
 function listBases() {
   $("base").replaceChildren();
-  for (const layer of about.layers) option($("base"), layer.id, `from ${layer.name}`);
+  for (const layer of about.layers) {
+    option($("base"), layer.id, `from ${layer.name}${layer.changed ? " (of another edition)" : ""}`);
+  }
   option($("base"), "", "from nothing");
 }
 
@@ -367,7 +370,8 @@ function drawEditor() {
   set("comment", e.comment);
   $("confirmed").checked = e.confirmed;
   for (const part of PARTS) set(part, e[part] === null ? "" : String(e[part]));
-  $("lasts").textContent = `${(times[e.offset] - times[e.onset]).toFixed(3)} s`;
+  const units = e.aus ? `, AU ${e.aus}` : ""; // as the result has them
+  $("lasts").textContent = `${(times[e.offset] - times[e.onset]).toFixed(3)} s${units}`;
   const labels = new Set(["negative", "positive", "surprise", "others"]);
   for (const one of sheet.items) if (one.label) labels.add(one.label);
   if ($("labels").childElementCount !== labels.size) {
@@ -523,8 +527,9 @@ async function turn() {
 function listCoders() {
   for (const [id, place] of [["first", 0], ["second", 1]]) {
     $(id).replaceChildren();
-    for (const layer of about.layers) option($(id), layer.id, layer.name);
-    $(id).selectedIndex = Math.min(place, about.layers.length - 1);
+    const usable = about.layers.filter((one) => !one.changed || one.accepted);
+    for (const layer of usable) option($(id), layer.id, layer.name);
+    $(id).selectedIndex = Math.min(place, usable.length - 1);
   }
   compare();
 }
@@ -601,8 +606,21 @@ function drawLegend(entries) {
 
 // -- saving -----------------------------------------------------------------------------------
 
-async function save(replacing = false) {
+// One at a time: a second one, of a key held down, would find the file changed by the first.
+let saving = false;
+async function save() {
+  if (saving) return;
+  saving = true;
+  try {
+    await keep(false);
+  } finally {
+    saving = false;
+  }
+}
+
+async function keep(replacing) {
   calm();
+  const mine = about;
   const coder = $("coder").value.trim();
   if (!coder) {
     complain(new Error("Who are you? A coder's name stands in the file: enter it beside “Coder”."));
@@ -620,9 +638,10 @@ async function save(replacing = false) {
     });
     const saved = await answer.json();
     if (answer.status === 409) {
-      if (await ask(`${saved.conflict}. Save over it?`)) await save(true);
+      if (await ask(`${saved.conflict}. Save over it?`)) await keep(true);
       return;
     }
+    if (mine !== about) return; // another video is shown by now
     const k = about.layers.findIndex((one) => one.id === saved.id);
     if (k >= 0) about.layers[k] = saved;
     else about.layers.push(saved);
@@ -860,6 +879,7 @@ on("base", "change", async () => {
     return;
   }
   await begin($("base").value);
+  listCoders(); // of another edition some may be accepted by now
   select(sheet.items[0]?.id ?? null);
 });
 on("video", "change", async () => {

@@ -6,7 +6,8 @@ import { before, nearest } from "/assets/player.js";
 
 // Dark enough for white letters, and apart for the color-blind.
 const KINDS = { micro: "#b34a00", macro: "#0062a3" };
-const COLORS = ["#009e73", "#9c4f96", "#6a6a6a", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
+// The first three are those of brow, nose and mouth in all other pictures.
+const COLORS = ["#009e73", "#6a6a6a", "#9c4f96", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
 const RULER = 20;
 const OWN = 30;
 const LANE = 18;
@@ -262,7 +263,7 @@ export class Timeline {
       for (let x = 0; x < columns.high.length; x++) if (columns.high[x] > most) most = columns.high[x];
       return { columns, color: COLORS[k % COLORS.length], name: curve.name };
     });
-    if (this.groups.some((g) => g.title.startsWith("scores"))) most = 1;
+    if (this.groups.some((g) => !g.unit)) most = 1; // scores and probabilities
     if (!(most > 0)) most = 1;
     const first = top + 14; // below the scale's number
     const y = (v) => bottom - (v / most) * (bottom - first);
