@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,8 +40,16 @@ class Input:
 
 def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
     """Where each input's output goes below a folder, without a suffix: its own stem, or, where
-    several inputs in different folders share one, its path below the folder common to all."""
+    several inputs in different folders share one, its path below the folder common to all. Files
+    that differ in their suffixes alone keep these: x.mp4 and x.mov."""
     plain = tuple(given.stem for given in inputs)
+    count = Counter((_folder(given), given.stem) for given in inputs)
+    names = {given.text for given in inputs if count[_folder(given), given.stem] > 1}
+    if len(names) > 1:
+        plain = tuple(
+            given.stem + Path(given.text).suffix if given.text in names else given.stem
+            for given in inputs
+        )
     files = [given for given in inputs if not isinstance(given.source, int)]
     if len(set(plain)) == len(plain):
         return plain
@@ -50,11 +59,15 @@ def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
     except ValueError:  # on different drives
         return plain
     return tuple(
-        (folders[given].relative_to(common) / Path(given.stem).name).as_posix()
+        (folders[given].relative_to(common) / Path(stem).name).as_posix()
         if given in folders
-        else given.stem
-        for given in inputs
+        else stem
+        for given, stem in zip(inputs, plain, strict=True)
     )
+
+
+def _folder(given: Input) -> str:
+    return os.path.dirname(os.path.abspath(given.text))  # noqa: PTH100, PTH120
 
 
 def parse_inputs(

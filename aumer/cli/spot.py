@@ -21,6 +21,7 @@ from aumer.cli.options import (
     real,
 )
 from aumer.errors import EXIT_INTERRUPTED, UsageError
+from aumer.foreign import shown
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
@@ -150,7 +151,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         args.format,
         overwrite=args.overwrite,
         faces=every,
-        totals=bool(by),
+        by=by,
         resume=args.resume,
     )
     cache = cache_folder(args)
@@ -173,7 +174,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return same and spotter.repeats(stored, given.source, **part)
 
         if (kept := outputs.kept(numbers[id(given)], fits)) is not None:
-            console.note(f"{given.text}: kept, as an earlier run has left it")
+            console.note(f"{shown(given.text)}: kept, as an earlier run has left it")
             return kept
         found = spotter.each_face(
             given.source,

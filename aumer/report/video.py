@@ -25,7 +25,7 @@ from aumer.report.page import (
     page,
 )
 from aumer.results.displacement import displacement
-from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, png
+from aumer.results.drawing import FACELESS, GROUP_COLORS, KIND_COLORS, png
 from aumer.results.formats import Format
 from aumer.results.gallery import key_frames
 from aumer.results.inputs import InputRow
@@ -88,6 +88,7 @@ def video_page(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> str:
             Section("How to read it", [ListBlock(_READING)]),
             Section("How it was made", _made(result)),
         ],
+        keywords="" if thumbnails else FACELESS,
     )
 
 
