@@ -188,8 +188,13 @@ class VideoBatch(Generic[F]):
         codes = {f.exit_code for f in failures}
         return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
 
-    def tell_interrupted(self, cache: Path | None, *, overwrite: bool) -> None:
-        """What is safe after Ctrl-C, and how to go on."""
+    def tell_interrupted(self, cache: Path | None, option: str) -> None:
+        """What is safe after Ctrl-C, and how to go on.
+
+        Args:
+            option: with which the same command goes on where files are written already; "" where
+                it has it.
+        """
         total = len(self._inputs)
         camera = any(isinstance(given.source, int) for given in self._inputs[self._tried :][:1])
         self._console.error(
@@ -197,7 +202,7 @@ class VideoBatch(Generic[F]):
             + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
             + (
                 f"What was analyzed is kept in {cache}: the same command"
-                + (" with --overwrite" if self._written and not overwrite else "")
+                + (f" with {option}" if self._written and option else "")
                 + " goes on from there"
                 if cache and not camera
                 else "The unfinished one will begin anew"

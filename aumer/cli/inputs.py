@@ -125,7 +125,8 @@ def _meant(
     if not given.is_folder:
         yield given
         return
-    found = list(_searched(Path(text), fps, recursive))
+    left: list[Path] = []
+    found = list(_searched(Path(text), fps, recursive, left))
     if not found:
         if recursive:
             raise UsageError(
@@ -135,6 +136,8 @@ def _meant(
         yield given  # of images, or what opening it says
         return
     if found == [Path(text)]:
+        if note is not None:
+            note(f"{text} is a folder of images: they are taken for one video")
         yield given
         return
     if note is not None:
@@ -143,13 +146,23 @@ def _meant(
             folders
         )
         note(f"{text} is a folder of videos: {videos} are taken from it")
+        if left:
+            more = ", ..." if len(left) > 3 else ""
+            note(
+                f"left out are {len(left)} folders of images ({', '.join(map(str, left[:3]))}"
+                f"{more}): with --fps, their frames per second, they are taken for videos"
+            )
     for path in found:
         one = parse_input(str(path))
         yield replace(one, stem=(path.relative_to(text).parent / one.stem).as_posix())
 
 
-def _searched(folder: Path, fps: float | None, recursive: bool) -> Iterator[Path]:
-    """Videos in a folder, and folders of frames where their rate is known; sorted by name."""
+def _searched(folder: Path, fps: float | None, recursive: bool, left: list[Path]) -> Iterator[Path]:
+    """Videos in a folder, and folders of frames where their rate is known; sorted by name.
+
+    Args:
+        left: gets the folders of frames whose rate is not known.
+    """
     from aumer.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     try:
@@ -168,10 +181,12 @@ def _searched(folder: Path, fps: float | None, recursive: bool) -> Iterator[Path
         yield from videos
     elif fps is not None:
         yield folder
+    else:
+        left.append(folder)
     if recursive:
         for entry in entries:
             if entry.is_dir() and not entry.is_symlink():  # a link may lead back here
-                yield from _searched(entry, fps, recursive)
+                yield from _searched(entry, fps, recursive, left)
 
 
 def parse_input(text: str) -> Input:

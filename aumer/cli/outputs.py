@@ -86,6 +86,7 @@ class Plan:
         overwrite: replace existing files.
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
         resume: keep the files that fit, see `Outputs.kept`.
+        resumable: `resume` could go on from what is written.
     """
 
     stream: str | None
@@ -97,6 +98,7 @@ class Plan:
     totalled: tuple[Path, ...] = ()
     indexes: tuple[Path, ...] = ()
     resume: bool = False
+    resumable: bool = False
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
         """The files of the input with this number: of this face, if each has its own."""
@@ -213,6 +215,7 @@ def plan(
         totalled=tuple(totalled),
         indexes=tuple(indexes),
         resume=resume,
+        resumable=not faces and _tell(files, folders),
     )
 
 
@@ -222,11 +225,16 @@ def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], face
             "--resume cannot tell whether all faces of a video are there: leave --face all out, or "
             "--resume; what was analyzed is kept in the cache and not analyzed again"
         )
-    if not folders or not all(any(p.suffix == ".json" for p in own) for own in files):
+    if not _tell(files, folders):
         raise UsageError(
             "--resume goes on in a folder that holds a .json for each video, as only that says "
             "what it was made with: give -o FOLDER, and --format json among others"
         )
+
+
+def _tell(files: Sequence[Sequence[Path]], folders: Sequence[Path]) -> bool:
+    """Whether files in a folder will say of each input what made them."""
+    return bool(folders) and all(any(p.suffix == ".json" for p in own) for own in files)
 
 
 def _check_ours(path: Path, header: str | None) -> None:

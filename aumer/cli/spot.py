@@ -194,7 +194,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 stack.enter_context(spotter)
             batch.run()
     except KeyboardInterrupt:
-        batch.tell_interrupted(cache, overwrite=args.overwrite)
+        option = "--resume" if planned.resumable else "--overwrite"
+        batch.tell_interrupted(cache, "" if args.overwrite or args.resume else option)
         return EXIT_INTERRUPTED
     return batch.tell()
 

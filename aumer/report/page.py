@@ -347,6 +347,8 @@ td .pixels{width:84px;height:84px;image-rendering:pixelated;display:block}
 pre{background:#f3f3f3;padding:.7em;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
 details{margin:.8em 0}
 summary{cursor:pointer;color:#00558c}
-@media print{table{font-size:.7rem}.photo{width:16mm;height:auto}}
+@media print{main{padding:0}.wide{overflow:visible}td{overflow-wrap:anywhere}}
+@media print{table{font-size:.65rem}td .photo{width:12mm;height:auto}}
+@media print{table:has(.photo) :is(td,th){padding:.2em .3em}}
 @media print{h2,tr,figure:not(.wide){break-inside:avoid}}
 """

@@ -62,6 +62,14 @@ def test_folders_of_frames_are_taken_where_their_rate_is_known(run: Any, study: 
     ran = run("spot rec/c --recursive --fps 30 --format csv")
     assert ran.code == 0
     assert "1 folders of frames" in ran.err
+    # Either is said, and so is what is left out.
+    assert (
+        "rec/c/frames is a folder of images: they are taken for one video"
+        in run("spot rec/c/frames --fps 30").err
+    )
+    ran = run("spot rec --recursive")
+    assert "rec is a folder of videos: 3 videos are taken from it" in ran.err
+    assert "left out are 1 folders of images (rec/c/frames): with --fps" in ran.err
     ran = run("spot rec/c --recursive")
     assert ran.code == 2
     assert "folders of images are taken with --fps" in ran.err

@@ -20,6 +20,7 @@ import pytest
 from aumer.results.annotations import AnnotationFile, marked, of_result, path_for
 from aumer.results.eaf import Eaf
 from aumer.results.exchange import Timed
+from aumer.types import ActingUnit
 from tests.view import film
 from tests.view.conftest import COUNT, Serve, Served, result_of
 
@@ -669,3 +670,28 @@ def test_every_control_is_reached_by_tab(films: Path, serve: Serve, page: Any, m
         assert wanted <= reached
         outline = p.run("return getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none"
+
+
+def test_a_videos_page_prints_whole(films: Path, browser: Any, motion: Any, tmp_path: Path) -> None:
+    """On A4 no column is cut off, with all columns that there may be."""
+    result = result_of(films / "constant.mp4", motion)
+    units = tuple(ActingUnit(n, 0.9, True) for n in (1, 2, 5, 20, 25, 26))
+    probs = {"surprise": 0.9}
+    found = tuple(replace(e, aus=units, label="surprise", probs=probs) for e in result.expressions)
+    result = replace(result, expressions=found)
+    face = np.full((64, 64, 3), 128, np.uint8)
+    frames = [f for e in found for f in (e.onset, e.apex, e.offset)]
+    result.save(tmp_path / "page.html", thumbnails=dict.fromkeys(frames, face))
+    how = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", how)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.get((tmp_path / "page.html").as_uri())
+        table, room = browser.execute_script(
+            "const t = document.querySelector('table'), b = t.getBoundingClientRect();"
+            "return [b.right, document.querySelector('.wide').getBoundingClientRect().right];"
+        )
+        assert table <= room
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        browser.get("about:blank")
