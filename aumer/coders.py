@@ -11,14 +11,19 @@ from aumer.errors import UsageError
 from aumer.evaluation import agreement as frames
 from aumer.files import StrPath
 from aumer.results import SpotResult
-from aumer.results.annotations import AnnotationFile, in_frames, moments, of_result, read_any
+from aumer.results.annotations import (
+    LATE_S,
+    AnnotationFile,
+    in_frames,
+    moments,
+    of_result,
+    read_any,
+)
 from aumer.types import TimeArray
 from aumer.video import content_digest
 
 #: Frames that two files can be compared over.
 _MOST = 10_000_000
-#: By how much an interval may end after its video: other programs round, or count to its end.
-_LATE_S = 0.25
 
 
 def agreement(
@@ -87,7 +92,7 @@ def agreement(
         )
     content = next(iter(digests), None) if fps is None else None
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
-    if late > times[-1] + _LATE_S:
+    if late > times[-1] + LATE_S:
         raise UsageError(
             f"an expression ends at {late:.3f} s, and the video at {times[-1]:.3f} s",
             fixes=("give another `end`", "give the `video`"),

@@ -101,8 +101,9 @@ class Plan:
     resumable: bool = False
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
-        """The files of the input with this number: of this face, if each has its own."""
-        if not self.faces:
+        """The files of the input with this number: of this face, if each has its own. A manifest
+        may ask for a single one, without a number, of some videos."""
+        if not self.faces or face is None:
             return self.files[number]
         return tuple(p.with_name(f"{p.stem}-face{face}{p.suffix}") for p in self.files[number])
 

@@ -31,6 +31,8 @@ SCHEMA = "aumer.annotations"
 SCHEMA_VERSION = 1
 SUFFIX = ".annotations"
 
+#: By how much an interval may end after its video: other programs round, or count to its end.
+LATE_S = 0.25
 #: Letters of a coder's name, and of a comment.
 _NAME, _COMMENT = 64, 10_000
 
@@ -254,7 +256,8 @@ def placed(expressions: Iterable[Annotated], times: TimeArray) -> tuple[Annotate
 def in_frames(
     file: AnnotationFile, times: TimeArray, content: str | None
 ) -> tuple[AnnotationFile, bool]:
-    """A file's expressions in frames of a video, and whether it was made for another one.
+    """A file's expressions in frames of a video, and whether it was made for another one: as its
+    digest says, or, where it has none, its length or an expression that ends after the video.
 
     Where it was made for this very video its frames count, and else its times: the nearest frames.
 
@@ -268,7 +271,10 @@ def in_frames(
         found = tuple(timed_by(e, times) for e in file.expressions)
     else:
         found = placed(file.expressions, times)
-    return replace(file, expressions=found), file.content is not None and not ours
+    late = max((e.offset_s for e in file.expressions), default=0.0) > times[-1] + LATE_S
+    longer = file.frames not in (None, len(times))
+    other = not ours if file.content is not None else late or longer
+    return replace(file, expressions=found), other
 
 
 def timed_by(e: Annotated, times: TimeArray) -> Annotated:

@@ -353,6 +353,13 @@ def test_a_cell_that_cannot_be_used_is_named(run: Any, manifest: Path, row: str,
     assert ran.out == ""
 
 
+def test_one_face_of_a_manifest_among_all(run: Any, manifest: Path) -> None:
+    manifest.write_text("file,face\nrec/smile.mp4,left\nrec/b/still.avi,\n", encoding="utf-8")
+    assert run("spot --manifest m.csv --face all -o out").code == 0
+    found = sorted(p.name for p in (manifest.parent / "out").iterdir())
+    assert found == ["smile.json", "still-face1.json"]
+
+
 def test_a_column_is_carried_whatever_it_is_called(run: Any, manifest: Path) -> None:
     """Also one that a table has itself."""
     text = "file,video,kind,status,micro,=x\nrec/smile.mp4,V,K,S,M,F\n"

@@ -394,6 +394,31 @@ def test_a_key_held_down_saves_once(films: Path, serve: Serve, page: Any, tmp_pa
         assert (file.expressions, [c.what for c in file.history]) == ((), ["add", "delete"])
 
 
+def test_keys_of_another_alphabet(films: Path, serve: Serve, page: Any) -> None:
+    """A Korean keyboard's key M writes another letter; an input method's Enter ends no field."""
+    press = (
+        "const [key, code, more] = arguments;"
+        "(document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown',"
+        "  { key, code, bubbles: true, cancelable: true, ...more }));"
+    )
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.run(press, "ㅡ", "KeyM", {})
+        p.run(press, "ㅡ", "KeyM", {"shiftKey": True})
+        kinds = "return [...document.querySelectorAll('.kind')].map((e) => e.textContent)"
+        assert sorted(p.run(kinds)) == ["macro", "micro"]
+        p.run(press, "ㅋ", "KeyZ", {"ctrlKey": True})
+        assert p.run(kinds) == ["micro"]
+        p.keys("n", "r")  # it lies at frame 0, and was chosen by none
+        p.run(press, "Enter", "Enter", {"isComposing": True})
+        assert p.run("return document.activeElement.id") == "label"
+        p.run(press, "Enter", "Enter", {})
+        assert p.run("return document.activeElement.id") != "label"
+        p.run(press, "+", "BracketRight", {})  # signs are what they are, wherever they stand
+        assert p.run(kinds) == ["micro"]
+
+
 def test_nothing_of_a_file_is_taken_for_html(
     films: Path, serve: Serve, page: Any, tmp_path: Path
 ) -> None:

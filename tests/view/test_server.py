@@ -608,6 +608,20 @@ def test_two_coders_of_one_name_are_told_apart(films: Path, serve: Serve, tmp_pa
     assert len(set(names)) == 2 and all(name.startswith("Anna (") for name in names)
 
 
+def test_times_beyond_the_video_are_of_another(films: Path, tmp_path: Path) -> None:
+    """Where no digest says so, either; they are not pressed into its last frame unasked."""
+    video = shutil.copy(films / "constant.mp4", tmp_path)
+    for end, changed in ((9.9, False), (10.1, False), (60.0, True)):
+        path = tmp_path / "x.vtt"
+        path.write_text(f"WEBVTT\n\n00:00:01.000 --> 00:00:{end:06.3f}\nmicro\n")
+        (shown,) = _gathered(video, path)
+        assert [layer.changed for layer in shown.layers] == [changed]
+    path = tmp_path / "x.annotations"
+    AnnotationFile("constant.mp4", frames=COUNT - 1).save(path)
+    (shown,) = _gathered(video, path)
+    assert shown.layers[0].changed
+
+
 def test_of_videos_of_one_name_the_one_beside_is_meant(films: Path, tmp_path: Path) -> None:
     for name in ("s01", "s02"):
         (tmp_path / name).mkdir()

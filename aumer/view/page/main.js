@@ -168,7 +168,7 @@ async function begin(id) {
   if (layer?.changed && !layer.accepted) {
     const name = layer.file ?? layer.name;
     layer.accepted = await ask(
-      `${name} was made for another edition of this video: the file was changed or encoded anew since. ` +
+      `${name} was made for another edition of this video, or another video: the file was changed or encoded anew since, or is of another length. ` +
         "Shall its times be applied to this one? Each goes to the frame that is nearest.",
     );
     if (!layer.accepted) layer = null;
@@ -297,8 +297,9 @@ function jump(by) {
   const here = items.findIndex((e) => e.id === selected);
   let k;
   if (here >= 0) k = here + by;
-  else if (by > 0) k = items.findIndex((e) => e.onset > player.frame);
-  else k = items.findLastIndex((e) => e.onset < player.frame);
+  // One that begins at this very frame is the nearest either way: at frame 0 nothing else leads to it.
+  else if (by > 0) k = items.findIndex((e) => e.onset >= player.frame);
+  else k = items.findLastIndex((e) => e.onset <= player.frame);
   if (k < 0 || k >= items.length) return;
   go(items[k].id);
 }
@@ -761,9 +762,16 @@ function redo() {
   if (sheet.redo()) tell("done again");
 }
 
+// The letter that stands on the key in the Latin alphabet, whatever alphabet the keyboard writes.
+function latin({ key, code, shiftKey }) {
+  const [, letter] = /^Key([A-Z])$/.exec(code) ?? [];
+  const foreign = key === "Process" || (key.length === 1 && key > "~");
+  return foreign && letter ? (shiftKey ? letter : letter.toLowerCase()) : key;
+}
+
 document.addEventListener("keydown", (event) => {
   if (!player || document.querySelector("dialog[open]")) return;
-  const key = event.key;
+  const key = latin(event);
   const control = event.ctrlKey || event.metaKey;
   const typing = event.target.matches("input:not([type=checkbox]):not([type=range]), textarea");
   if (control && key.toLowerCase() === "s") {
@@ -777,6 +785,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (typing) {
+    if (event.isComposing) return; // Enter chooses among what an input method offers
     if (key === "Enter") event.target.blur(); // which takes over what was written
     return;
   }
