@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from aumer.results.annotations import AnnotationFile, marked, of_result, path_for
+from aumer.results.drawing import GROUP_COLORS
 from aumer.results.eaf import Eaf
 from aumer.results.exchange import Timed
 from aumer.types import ActingUnit
@@ -367,6 +368,7 @@ def test_what_another_saved_is_asked_about(
         p.click("save")
         p.until(lambda: p.run("return document.getElementById('ask').open"))
         assert "Save over it?" in p.run("return document.getElementById('asktext').textContent")
+        assert p.run("return document.activeElement.id") == "no"  # what Enter would choose
         p.click("no")
         assert AnnotationFile.load(path).expressions == ()
         p.click("save")
@@ -521,6 +523,11 @@ def test_face_curves_and_crops_follow(films: Path, serve: Serve, page: Any, moti
         for part in ("onset", "apex", "offset"):
             p.until(lambda part=part: p.run(shown, f"crop-{part}") == str(getattr(e, part)))
         assert p.run("return document.getElementById('legend').textContent") == "brownosemouth"
+        colors = "return [...document.querySelectorAll('#legend i')].map((e) => e.style.background)"
+        # As everywhere: whoever has the page of the result beside it reads one legend.
+        wanted = [GROUP_COLORS[group] for group in ("brow", "mouth")]
+        told = p.run(colors)
+        assert [told[0], told[2]] == [f"rgb{rgb(color)}" for color in wanted]
         p.choose("alpha", "10")
         p.keys("f")  # now the onset is shown in the apex's place, and the apex again
         p.until(lambda: p.run(shown, "crop-apex") == str(e.onset))
@@ -538,6 +545,10 @@ def test_face_curves_and_crops_follow(films: Path, serve: Serve, page: Any, moti
         p.keys("n", "1")
         second = served.shown[0].layers[0].file.expressions[1]
         p.until(lambda: p.drawn() == second.onset)
+
+
+def rgb(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color[1:]))
 
 
 def test_the_sensitivity_spots_at_once(films: Path, serve: Serve, page: Any, motion: Any) -> None:

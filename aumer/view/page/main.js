@@ -652,7 +652,7 @@ async function keep(replacing) {
     $("base").value = begun;
     sheet.keep(items);
     listCoders();
-    tell(`saved ${saved.file}, ${saved.history} changes in its history`);
+    tell(`saved ${saved.file}, ${saved.history} change${saved.history === 1 ? "" : "s"} in its history`);
   } catch (error) {
     complain(error);
   }
