@@ -427,8 +427,8 @@ class Outputs:
         stored = SpotResult.load(path)
         if not fits(stored):
             raise UsageError(
-                f"{path} is of another video of this name, or was made with other settings or "
-                "another version",
+                f"{path} is of another video of this name, or was made with other settings, another "
+                "version or another row of a manifest",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         if not self._show_faces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -223,6 +224,13 @@ def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
     inputs = read_manifest(args.manifest)
     for given in inputs:
         check_input(given, fps=args.fps, end=args.end)
+    named = [one.text for one in inputs if isinstance(one.source, str)]
+    if missing := [shown(text) for text in dict.fromkeys(named) if not os.path.lexists(text)]:
+        more = ", ..." if len(missing) > 5 else ""
+        console.note(
+            f"{args.manifest} names {len(missing)} files that are not there: "
+            f"{', '.join(missing[:5])}{more}"
+        )
     return inputs
 
 

@@ -353,6 +353,13 @@ def test_a_cell_that_cannot_be_used_is_named(run: Any, manifest: Path, row: str,
     assert ran.out == ""
 
 
+def test_files_that_are_not_there_are_named_before_the_work(run: Any, manifest: Path) -> None:
+    manifest.write_text("file\nrec/none.mp4\nrec/smile.mp4\nrec/none.mp4\n", encoding="utf-8")
+    ran = run("spot --manifest m.csv")
+    assert ran.code == 6
+    assert ran.err.splitlines()[0] == "m.csv names 1 files that are not there: rec/none.mp4"
+
+
 def test_one_face_of_a_manifest_among_all(run: Any, manifest: Path) -> None:
     manifest.write_text("file,face\nrec/smile.mp4,left\nrec/b/still.avi,\n", encoding="utf-8")
     assert run("spot --manifest m.csv --face all -o out").code == 0
