@@ -687,6 +687,24 @@ def test_labels_contrast_and_width(
             p.browser.save_screenshot(f"{folder}/page-{size[0]}.png")
 
 
+def test_long_names_widen_nothing(films: Path, serve: Serve, page: Any, tmp_path: Path) -> None:
+    video = Path(shutil.copy(films / "constant.mp4", tmp_path / f"{'a long name ' * 9}.mp4"))
+    for coder in ("Anna-Maria Bartholomäus von und zu Hohenstein-Waldenburg", "W" * 64):
+        found = marked([Timed("micro", 1.0, 2.0, 1.52, "a label without an end " * 9, 0.5)])
+        AnnotationFile(video.name).changed(found, coder).save(path_for(video, coder))
+    with serve(video) as served:
+        p = page(served)
+        for size in ((1280, 800), (390, 844)):
+            p.open(size)
+            for tab in ("faces", "sensitivity", "agreement"):
+                p.click(f"tab-{tab}")
+                assert p.run("return document.documentElement.scrollWidth") <= size[0]
+            score = p.run(
+                "return document.querySelector('[role=option] :nth-child(4)').textContent"
+            )
+            assert score == "0.50"  # what is short is seen whatever is long
+
+
 def test_every_control_is_reached_by_tab(films: Path, serve: Serve, page: Any, motion: Any) -> None:
     video = films / "constant.mp4"
     with serve(video, result=result_of(video, motion)) as served:

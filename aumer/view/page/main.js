@@ -333,11 +333,13 @@ function drawList() {
     time.textContent = `${clock(times[e.onset])} – ${clock(times[e.offset])} (${long.toFixed(2)} s)`;
     const text = document.createElement("span");
     text.className = "what";
-    text.textContent = [e.label || "", e.score === null ? "" : e.score.toFixed(2), e.comment ? "✎" : ""].filter(Boolean).join("  ");
+    text.textContent = e.label || "";
+    const more = document.createElement("span"); // never cut off
+    more.textContent = [e.score === null ? "" : e.score.toFixed(2), e.comment ? "✎" : ""].filter(Boolean).join(" ");
     const sure = document.createElement("span");
     sure.textContent = e.confirmed ? "✓" : "";
     if (e.confirmed) sure.setAttribute("aria-label", "confirmed");
-    row.append(kind, time, text, sure);
+    row.append(kind, time, text, more, sure);
     row.addEventListener("click", () => go(e.id));
     return row;
   });
