@@ -246,9 +246,9 @@ def _check_ours(path: Path, header: str | None) -> None:
     """
     if not exists(path) or not path.is_file():
         return
-    from aumer.report.page import GENERATOR
+    from aumer.report.video import INDEX
 
-    wanted = f'<meta name="generator" content="{GENERATOR}">' if header is None else header
+    wanted = f'<meta name="keywords" content="{INDEX}">' if header is None else header
     with foreign(path, "a file of an earlier run"), path.open("rb") as file:
         head = file.read(len(wanted.encode()) + 4096)
     # Nothing is lost with an empty one, which a run leaves that ended before its first video did.
@@ -427,8 +427,8 @@ class Outputs:
         stored = SpotResult.load(path)
         if not fits(stored):
             raise UsageError(
-                f"{path} is of another video of this name, or was made with other settings, another "
-                "version or another row of a manifest",
+                f"{path} is of another video of this name, or was made with other settings, by "
+                "another version, or for another row of a manifest",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         if not self._show_faces:

@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         import webbrowser
 
         # Some browsers come back only when they end.
-        threading.Thread(target=webbrowser.open, args=(site.address,), daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=(site.opening,), daemon=True).start()
     # The server hands the interrupt on once it has ended; here it is how one leaves.
     with contextlib.suppress(KeyboardInterrupt):
         site.run()

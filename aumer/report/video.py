@@ -34,6 +34,9 @@ from aumer.results.spot_result import SpotResult
 from aumer.results.totals import Totals, measured_minutes
 from aumer.types import Expression, ImageArray, au_text, runs
 
+#: In the head of every index, so that aumer knows its own ones again.
+INDEX = "aumer:index"
+
 #: Seconds of motion that are shown on either side of an expression, at least.
 _AROUND_S = 1.0
 #: Stretches without motion that are named; shorter ones are counted.
@@ -301,6 +304,7 @@ def index_page(entries: Iterable[IndexRow], totals: Sequence[Totals] = ()) -> st
         [f"{micro} micro-expressions, {macro} macro-expressions in {len(done)} videos"],
         [f"{failed} of {len(entries)} gave no result: see their reason"] if failed else [],
         sections,
+        keywords=INDEX,
     )
 
 

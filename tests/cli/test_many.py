@@ -192,11 +192,16 @@ def test_resume_overwrites_no_table_or_page_that_it_cannot_tell(run: Any, study:
         for table in folder.glob("all.*"):
             table.unlink()
     run(words)
-    told = {p: p.read_bytes() for p in (*folder.glob("all.*"), folder / "out" / "index.html")}
+    index = folder / "out" / "index.html"
+    told = {p: p.read_bytes() for p in (*folder.glob("all.*"), index)}
     ran = run(words)
     assert "smile.mp4: kept" in ran.err and len(told) == 3
     # Its own are written anew, and are what they were.
     assert {p: p.read_bytes() for p in told} == told
+    # Another page of ours is none of these.
+    index.write_bytes((folder / "out" / "smile.html").read_bytes())
+    assert "index.html is there, and is no page" in run(words).err
+    index.unlink()
     # A column of the user's own tells that somebody has worked on it.
     lines = (folder / "all.csv").read_text().splitlines()
     (folder / "all.csv").write_text("\n".join([f"{lines[0]},checked", *lines[1:]]))

@@ -86,6 +86,23 @@ def test_the_address_gives_a_cookie_and_loses_the_token(films: Path, serve: Serv
         assert served.site._socket.getsockname()[0] == "127.0.0.1"
 
 
+def test_what_a_browser_is_started_with_opens_once(films: Path, serve: Serve) -> None:
+    """Every user of the machine sees it among the processes; what was printed stays good."""
+    with serve(films / "constant.mp4") as served:
+        once = served.site.opening.removeprefix(served.url(""))
+        assert once != served.site.address.removeprefix(served.url(""))
+        status, headers, _ = served.get(once, cookie=False)
+        assert status == 303
+        cookie = headers["set-cookie"].partition(";")[0]
+        assert served.get("/api/session", cookie=False, Cookie=cookie)[0] == 200
+        assert served.get(once, cookie=False)[0] == 403
+        name, _, _ = cookie.partition("=")
+        stolen = f"{name}={once.partition('=')[2]}"
+        assert served.get("/api/session", cookie=False, Cookie=stolen)[0] == 403
+        assert served.get("/?token=", cookie=False)[0] == 403
+        assert served.get(f"/?token={served.site.token}", cookie=False)[0] == 303
+
+
 def test_two_servers_have_other_ports_and_tokens() -> None:
     pytest.importorskip("starlette", reason="the extra `view` is not installed")
     from aumer.view.server import Site
