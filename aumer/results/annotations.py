@@ -225,8 +225,8 @@ def of_result(result: SpotResult) -> AnnotationFile:
     """A result's expressions, as a coder begins with them."""
     found = tuple(
         Annotated(
-            e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, f"e{k}", e.onset, e.apex,
-            e.offset,
+            e.kind, e.onset_s, e.offset_s, e.apex_s, e.label and printable(e.label), e.score,
+            f"e{k}", e.onset, e.apex, e.offset,
         )
         for k, e in enumerate(result.expressions, 1)
     )  # fmt: skip

@@ -407,7 +407,7 @@ def gather(
         if all(result is None for _, result in files):
             files = [*_beside(video), *files]
         # Frames and times are those of the result.
-        rates = (r.settings.get("input", {}).get("fps") for _, r in files if r is not None)
+        rates = (_section(r, "input").get("fps") for _, r in files if r is not None)
         rate = next(rates, None) if fps is None else fps
         one = Shown(video, AnyFrame(video, fps=rate, cache=kept, progress=progress), rate)
         named = [path.resolve() for path, _ in files]
@@ -493,13 +493,19 @@ def _revision(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
+def _section(result: SpotResult, name: str) -> Mapping[str, Any]:
+    """A section of a result's settings; empty where there is none, or something else."""
+    found = result.settings.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
 def _settings(result: SpotResult) -> Mapping[str, Any]:
     return {name: result.settings[name] for name in _SECTIONS if name in result.settings}
 
 
 def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
     """The spotter of a result, with its settings and, if given, another sensitivity."""
-    micro = result.settings.get("kind", {}).get("micro_max_s")
+    micro = _section(result, "kind").get("micro_max_s")
     settings = as_settings(_settings(result))
     settings = replace(settings, face=replace(settings.face, follow="largest"))
     return Spotter(
@@ -520,7 +526,7 @@ def _kept(
     video: Path, result: SpotResult, content: str, cache: Path | None
 ) -> tuple[Features, FaceTrack] | None:
     """Motion and track of a result, where an earlier run has kept them."""
-    given = result.settings.get("input", {})
+    given = _section(result, "input")
     start, end, fps = (given.get(name) for name in ("start", "end", "fps"))
     if result.digests.get("content") != content:
         return None

@@ -107,6 +107,14 @@ def test_files_that_differ_in_their_suffix_keep_it(run: Any, study: Path, videos
 ODD = ["-x", "a b", "ünï-日本", "100%25", "a#b?c", "new\nline", "<script>", "=1+1", "javascript:a"]
 
 
+def test_a_name_that_looks_like_an_option(run: Any, study: Path) -> None:
+    """As a shell's *.mp4 gives it."""
+    shutil.copy(study / "smile.mp4", study.parent / "-x.mp4")
+    ran = run("spot rec/smile.mp4 -x.mp4")
+    assert ran.code == 2 and "write ./-x.mp4" in ran.err
+    assert run("spot ./-x.mp4").out.startswith("-x.mp4")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
 def test_whatever_files_are_called(run: Any, study: Path) -> None:
     """Pages, links, tables and messages hold, bytes that are no text among them."""

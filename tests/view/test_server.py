@@ -639,6 +639,22 @@ def test_times_beyond_the_video_are_of_another(films: Path, tmp_path: Path) -> N
     assert shown.layers[0].changed
 
 
+@pytest.mark.parametrize("kind", ["input", "kind", "face"])
+@pytest.mark.parametrize("value", [None, [3], "x"])
+def test_a_result_whose_settings_are_damaged_is_shown_all_the_same(
+    films: Path, motion: Any, tmp_path: Path, kind: str, value: Any
+) -> None:
+    video = shutil.copy(films / "constant.mp4", tmp_path)
+    told = json.loads(result_of(Path(video), motion).to_json())
+    told["settings"][kind] = value
+    told["expressions"][0]["label"] = "half \ud83d"
+    (tmp_path / "constant.json").write_text(json.dumps(told))
+    (shown,) = gather([video], fps=None, cache=tmp_path)
+    shown.frames.close()
+    assert json.dumps(shown.about(), ensure_ascii=False).encode()
+    assert shown.layers[0].file.expressions[0].label == "half \\ud83d"
+
+
 def test_of_videos_of_one_name_the_one_beside_is_meant(films: Path, tmp_path: Path) -> None:
     for name in ("s01", "s02"):
         (tmp_path / name).mkdir()
