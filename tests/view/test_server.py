@@ -686,3 +686,44 @@ def test_action_units_are_a_curve_and_a_word(films: Path, serve: Serve, motion: 
     inside = (times >= e.onset_s - 1e-9) & (times <= e.offset_s + 1e-9)
     assert inside.any() and (values[inside] == np.float32(0.9)).all()
     assert np.isnan(values[~inside]).all()
+
+
+def test_the_history_tells_every_state(films: Path, motion: Any, tmp_path: Path) -> None:
+    """Played from what was begun with it gives what is saved: by two pages, one coder, in turns."""
+    video = Path(shutil.copy(films / "constant.mp4", tmp_path))
+    result_of(video, motion).save(tmp_path / "constant.json")
+    pages = []
+    for _ in range(2):
+        (shown,) = gather([video], fps=None, cache=None)
+        pages.append([shown, "r0", None])  # what each has in hand, and knows of the file
+    begun = {e.id: vars(e) for e in pages[0][0].layers[0].file.expressions}
+    rng = np.random.default_rng(7)
+    path = tmp_path / "constant.mp4.anna.annotations"
+    for turn in range(24):
+        page = pages[int(rng.integers(2))]
+        given = [
+            entry(
+                f"n{k}", onset=int(rng.integers(10)), apex=None, comment="x" * int(rng.integers(3))
+            )
+            for k in rng.permutation(4)[: int(rng.integers(5))]
+        ]
+        body = asked(*given, base=page[1], revision=page[2])
+        answer = page[0].save(body)
+        if "conflict" in answer:
+            answer = page[0].save({**body, "replace": True})
+        page[1:] = answer["id"], answer["revision"]
+        file = AnnotationFile.load(path)
+        state = dict(begun)
+        for change in file.history:
+            if change.what == "delete":
+                assert state.pop(change.id) == dict(change.before)
+            elif change.what == "add":
+                assert change.id not in state
+                state[change.id] = dict(change.after)
+            else:
+                assert change.before.items() <= state[change.id].items()
+                state[change.id] = {**state[change.id], **change.after}
+        assert state == {e.id: vars(e) for e in file.expressions}, turn
+        assert file.source == "constant.json"
+    for page in pages:
+        page[0].frames.close()
