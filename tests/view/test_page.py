@@ -421,6 +421,38 @@ def test_keys_of_another_alphabet(films: Path, serve: Serve, page: Any) -> None:
         assert p.run(kinds) == ["micro"]
 
 
+def test_a_field_shows_what_is_taken_of_it(films: Path, serve: Serve, page: Any) -> None:
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.go(40)
+        p.keys("m")
+        for given, taken in (("-5", 0), ("99999", COUNT - 1), ("12.7", 13), ("", 13)):
+            for id in ("onset", "number"):
+                p.run("const e = document.getElementById(arguments[0]); e.focus(); e.select();", id)
+                p.keys(*(given or ["BACKSPACE"]), "ENTER")
+                if given or id == "onset":
+                    p.until(lambda id=id, taken=taken: p.value(id) == str(taken))
+        assert p.rows() == [[13, COUNT - 1, COUNT - 1]]
+        p.run("apex.focus(); apex.select();")
+        p.keys("BACKSPACE", "ENTER", "f", "2", "n")  # it may be missing, and the rest works on
+        p.until(lambda: p.run("return document.getElementById('crop-apex').dataset.frame") == "")
+        assert p.notice() == ""
+
+
+def test_a_server_that_ended_is_said(films: Path, serve: Serve, page: Any) -> None:
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.keys("m")
+        p.write("coder", "Anna")
+        served.site.stop()
+        time.sleep(1.5)
+        p.click("save")
+        p.until(lambda: "does not answer" in p.notice())
+        assert p.run("return document.getElementById('save').className") == "due"
+
+
 def test_nothing_of_a_file_is_taken_for_html(
     films: Path, serve: Serve, page: Any, tmp_path: Path
 ) -> None:

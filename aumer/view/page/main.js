@@ -1,6 +1,6 @@
 // The page: what is where, what the keys do, and what goes to the server.
 
-import { Player, picture } from "/assets/player.js";
+import { Player, asked, picture } from "/assets/player.js";
 import { Sheet } from "/assets/sheet.js";
 import { Timeline, clock } from "/assets/timeline.js";
 
@@ -39,13 +39,13 @@ const timeline = new Timeline($("timeline"), {
 // -- talking with the server ------------------------------------------------------------------
 
 async function get(path) {
-  const answer = await fetch(path);
+  const answer = await asked(path);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? answer.statusText);
   return answer;
 }
 
 async function post(path, body) {
-  const answer = await fetch(path, {
+  const answer = await asked(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
@@ -834,7 +834,10 @@ on("forth", "click", () => step(1));
 on("play", "click", () => player.toggle());
 on("loop", "change", loop);
 on("speed", "change", () => player.setSpeed(Number($("speed").value)));
-on("number", "change", () => player.show(Number($("number").value)));
+on("number", "change", () => {
+  player.show(Number($("number").value));
+  $("number").value = String(player.frame); // whatever was written
+});
 on("showbox", "change", () => drawOverlay(player.frame));
 on("showmarks", "change", () => drawOverlay(player.frame));
 on("save", "click", () => save());
@@ -879,8 +882,11 @@ for (const part of PARTS) {
     const text = $(part).value;
     if (selected && text !== "") {
       sheet.move(selected, part, Number(text));
-      player.show(sheet.get(selected)[part]);
+      const frame = sheet.get(selected)[part];
+      $(part).value = String(frame); // whatever was written
+      player.show(frame);
     } else if (selected && part === "apex") edit({ apex: null });
+    else if (selected) $(part).value = String(sheet.get(selected)[part]); // these are needed
   });
 }
 on("editor", "submit", (event) => event.preventDefault());

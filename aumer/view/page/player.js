@@ -278,8 +278,17 @@ export class Player {
   }
 }
 
+// As `fetch`, and what it says where nobody answers.
+export async function asked(url, how) {
+  try {
+    return await fetch(url, how);
+  } catch {
+    throw new Error("aumer view does not answer: it was ended. What is not saved is on this page alone; without it the page can neither save nor export.");
+  }
+}
+
 export async function picture(url) {
-  const answer = await fetch(url);
+  const answer = await asked(url);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? answer.statusText);
   return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
 }
