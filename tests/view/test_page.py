@@ -232,6 +232,23 @@ def test_while_it_plays_too(films: Path, serve: Serve, page: Any, name: str) -> 
         assert p.number() == p.drawn() == seen[-1][0]
 
 
+def test_a_player_that_stops_is_left(films: Path, serve: Serve, page: Any) -> None:
+    """Some films Chromium opens, and then gives no frame of them after a seek."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        said = "return document.getElementById('source').textContent"
+        p.until(lambda: p.run(said) == "")
+        p.run("HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0;")
+        p.go(20)
+        p.keys(" ")
+        p.until(lambda: "the browser stops in this film" in p.run(said))
+        p.until(lambda: p.drawn() > 25)
+        p.keys(" ")
+        time.sleep(0.3)
+        assert p.number() == p.drawn()
+
+
 def test_a_loop_stays_within_its_interval(
     films: Path, serve: Serve, page: Any, motion: Any
 ) -> None:
