@@ -84,6 +84,7 @@ class _Facts(TypedDict, total=False):
     coverage: Required[float]
     face: int | None
     notes: tuple[str, ...]
+    frames: int
     track: FaceTrack
 
 
@@ -295,6 +296,7 @@ class Spotter:
             coverage=analysis.coverage,
             face=track.number if self._by_number else None,
             notes=notes_of(analysis, self.settings.face.follow),
+            frames=len(track),
             track=track,
         )
 

@@ -388,8 +388,9 @@ class _Clocks:
         return self._known[name]
 
 
-def frame_times(path: StrPath) -> TimeArray:
-    """(T,) float64 seconds: the presentation time of every frame of a video file.
+def frame_times(path: StrPath, *, fps: float | None = None) -> TimeArray:
+    """(T,) float64 seconds: the presentation time of every frame of a video file, or of a folder
+    of images with its `fps`.
 
     Raises:
         UsageError, VideoError: as `aumer.video.open_video`.
@@ -404,7 +405,7 @@ def frame_times(path: StrPath) -> TimeArray:
         times.append(time_s)
         return index == 0  # a pass that gives no frame at all is an error
 
-    with open_video(path, keep=skip) as video:
+    with open_video(path, fps=fps, keep=skip) as video:
         for _ in video:
             pass
     return np.array(times)

@@ -37,6 +37,19 @@ class Format(ABC):
 
         return timeline_frames(result) if self.pictures else ()
 
+    def faceless(self, path: StrPath) -> bool:
+        """Whether a file that `write` has written is known to show no face.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        from aumer.results.drawing import FACELESS
+
+        if not self.pictures:
+            return True
+        with foreign(path, "a picture"):
+            return FACELESS.encode() in Path(path).read_bytes()
+
     @abstractmethod
     def write(
         self,

@@ -66,6 +66,7 @@ class SpotResult:
             (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing
             found does not mean that nothing was there. None where it is not known.
         limits: the same by region, "brow" and "mouth"; empty where it is not known.
+        frames: how many were analyzed; None where it is not known.
         about: what else is known of the video, text by column: subject, condition, ... (those of a
             manifest, as `aumer spot` reads it); columns of its tables.
         features: the motion the scores came from, for plots; neither saved nor compared.
@@ -90,6 +91,7 @@ class SpotResult:
     limit: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    frames: int | None = None
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
 
@@ -150,6 +152,7 @@ class SpotResult:
             "limit": self.limit,
             "limits": self.limits,
             "about": self.about,
+            "frames": self.frames,
             "expressions": [{**vars(e), "aus": units_told(e.aus)} for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
@@ -214,6 +217,7 @@ class SpotResult:
                 limit=root["limit"].optional(Node.number) if "limit" in data else None,
                 limits=root["limits"].mapping(Node.number) if "limits" in data else {},
                 about=root["about"].mapping(Node.text) if "about" in data else {},
+                frames=root["frames"].optional(Node.integer) if "frames" in data else None,
             )
         )
 
@@ -287,8 +291,8 @@ class SpotResult:
         [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
         spotter (string: whose the score is); aus (string: the action units that act, as coders
         write them, "6+L12"; NA where none were read); au_probs (string: a JSON object, probability
-        by action unit, of all that were read); and the columns of `about` (string), but those whose
-        name is taken.
+        by action unit, of all that were read); and the columns of `about` (string), called
+        ``about_NAME`` where one of these has the name.
         """
         from aumer.results.writers import dataframe
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
+from aumer.results.writers import about_columns
 from aumer.tables.cells import csv_line
 from aumer.types import KINDS, Kind, by_kind
 
@@ -113,9 +114,9 @@ def measured_minutes(result: SpotResult) -> float:
 
 
 def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
-    return [
-        {
-            **{name: printable(value) for name, value in one.group.items()},
+    records = []
+    for one in found:
+        numbers: dict[str, object] = {
             "videos": one.videos,
             "minutes": one.minutes,
             **{
@@ -129,18 +130,26 @@ def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
                 )
             },
         }
-        for one in found
-    ]
+        titles = about_columns([one.group], numbers)
+        group = {titles[name]: printable(value) for name, value in one.group.items()}
+        records.append({**group, **numbers})
+    return records
 
 
 def totals_csv(found: Sequence[Totals]) -> str:
     """A header and a row a group. What is not known is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     records = _records(found)
-    if records:
-        writer.writerow(records[0])
-        writer.writerows(csv_line(record.values()) for record in records)
+    return _csv([records[0], *(record.values() for record in records)]) if records else ""
+
+
+def totals_header(by: Sequence[str]) -> str:
+    """The line with which `totals_csv` begins, by the columns that part the groups."""
+    return totals_csv(totals([VideoTally({}, 0.0, dict.fromkeys(KINDS, ()))], by)).split("\n")[0]
+
+
+def _csv(lines: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(map(csv_line, lines))
     return text.getvalue()
 
 
