@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
@@ -85,6 +86,7 @@ class _Facts(TypedDict, total=False):
     face: int | None
     notes: tuple[str, ...]
     track: FaceTrack
+    source: Path | None
 
 
 class _Made(TypedDict):
@@ -296,6 +298,7 @@ class Spotter:
             face=track.number if self._by_number else None,
             notes=notes_of(analysis, self.settings.face.follow),
             track=track,
+            source=Path(video).absolute() if isinstance(video, (str, PathLike)) else None,
         )
 
     def _found(

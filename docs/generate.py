@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the parsers, the settings and the docstrings.
+"""Writes docs/reference/, and the table of formats in docs/exchange.md, from the code.
 
     python docs/generate.py            # after a change of any of them
     python docs/generate.py --check    # exit code 1 if a page is stale
@@ -126,10 +126,26 @@ def _prose(text: str) -> list[str]:
     return lines
 
 
+def formats() -> str:
+    """The page on exchange, its table of formats made anew."""
+    from aumer.results.exchange import holds_annotations
+    from aumer.results.formats import table
+
+    lines = ["| name ends in | for | holds | read back |", "|---|---|---|---|"]
+    for endings, use, holds in table():
+        names = ", ".join(f"`{end}`" for end in endings)
+        read = "yes" if holds_annotations(f"x{endings[0]}") or endings == (".json",) else ""
+        lines.append(f"| {names} | {use} | {holds} | {read} |")
+    text = (PAGES.parent / "exchange.md").read_text("utf-8")
+    before, _, rest = text.partition("<!-- formats -->\n")
+    return f"{before}<!-- formats -->\n{chr(10).join(lines)}\n{rest[rest.index(chr(10) * 2) :][1:]}"
+
+
 WRITERS: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "settings.md": settings,
     "api.md": api,
+    "../exchange.md": formats,
 }
 
 

@@ -70,6 +70,8 @@ class SpotResult:
             manifest, as `aumer spot` reads it); columns of its tables.
         features: the motion the scores came from, for plots; neither saved nor compared.
         track: the face through the video, for plots; neither saved nor compared.
+        source: the video's file, or its folder of frames, for links to it and films of faces;
+            neither saved nor compared. None where it came from elsewhere, or was loaded.
 
     Raises:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
@@ -92,6 +94,7 @@ class SpotResult:
     about: Mapping[str, str] = field(default_factory=dict)
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
+    source: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.coverage <= 1.0:
@@ -324,7 +327,8 @@ class SpotResult:
 
         Args:
             path: ends in .json (everything), .csv (the expressions), .png, .pdf or .svg (the
-                timeline), or in what is registered as a "format" (`aumer.results.formats`).
+                timeline), .html, .eaf, ...: what is registered as a "format"
+                (`aumer.results.formats`). Of some more files are written beside it.
             overwrite: replace an existing file.
             thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
 
