@@ -391,18 +391,21 @@ class SpotResult:
         return png(self.plot())
 
     def _repr_html_(self) -> str:
-        """The same for a notebook, over the timeline: it shows one of all that an object has."""
+        """The same for a notebook, with the table, and films of the expressions.
+
+        Films where `source` and `track` are known: ``dataclasses.replace(result, source=None)``
+        shows no face.
+        """
+        from aumer.results.notebook import clips, table_html
+
         picture = base64.b64encode(self._repr_png_()).decode("ascii")
         head = f"<p><b>SpotResult</b> {html.escape(self.summary())}</p>"
         head += f'<img style="max-width:100%" alt="timeline" src="data:image/png;base64,{picture}">'
         if not self.expressions:
             return head
         rows, more = self._table()
-        body = "".join(
-            "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
-            for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
-        )
-        return f"{head}<table>{body}</table>{more}"
+        films = "".join(clip.html for clip in clips(self))
+        return f"{head}{table_html(rows)}{more}{f'<div>{films}</div>' if films else ''}"
 
 
 def _dumps(value: Any) -> str:
