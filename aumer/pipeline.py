@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
@@ -86,6 +87,7 @@ class _Facts(TypedDict, total=False):
     notes: tuple[str, ...]
     frames: int
     track: FaceTrack
+    source: Path | None
 
 
 class _Made(TypedDict):
@@ -298,6 +300,7 @@ class Spotter:
             notes=notes_of(analysis, self.settings.face.follow),
             frames=len(track),
             track=track,
+            source=Path(video).absolute() if isinstance(video, (str, PathLike)) else None,
         )
 
     def _found(

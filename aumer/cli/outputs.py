@@ -27,7 +27,7 @@ from aumer.results import (
     thumbnails,
 )
 from aumer.results.drawing import IMAGE_SUFFIXES
-from aumer.results.formats import format_of
+from aumer.results.formats import ending, format_of
 from aumer.results.inputs import inputs_header
 from aumer.results.totals import (
     Totals,
@@ -54,6 +54,8 @@ class Kinds:
         option: as it is written on the command line.
         ending: what is added to a video's name for a file in a folder.
         listed: whether a table of all inputs gets one of what became of each beside it.
+        results: the files are of `aumer.results.formats`, which may ask for names of their own and
+            write files beside them.
     """
 
     streams: tuple[str, ...]
@@ -61,6 +63,7 @@ class Kinds:
     option: str = "-o"
     ending: str = ""
     listed: bool = False
+    results: bool = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ class Kinds:
 
 def spotted() -> Kinds:
     """What `aumer spot` writes; into a folder JSON, if nothing else is said."""
-    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()), listed=True)
+    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()), listed=True, results=True)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,9 @@ def plan(
         for own, stem in zip(files, stems(inputs), strict=True):
             place = folder / f"{stem}{kinds.ending}"
             missing |= {place.parent} if not place.parent.exists() else set()
-            own += [place.with_name(f"{place.name}.{n}") for n in formats or kinds.files[:1]]
+            for name in formats or kinds.files[:1]:
+                ends = ending(name) if kinds.results else f".{name}"
+                own.append(place.with_name(f"{place.name}{ends}"))
     if resume:
         _check_resume(files, folders, faces)
     tables = collected if kinds.listed else []
@@ -196,7 +201,8 @@ def plan(
         }
         for path in own:
             _check_ours(path, heads.get(path))
-    _check_targets(inputs, files, own, overwrite or resume, missing)
+    taken = [[*group, *(_beside(group) if kinds.results else ())] for group in files]
+    _check_targets(inputs, taken, own, overwrite or resume, missing)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
             for there in _of_faces(path):
@@ -218,6 +224,11 @@ def plan(
         resume=resume,
         resumable=not faces and _tell(files, folders),
     )
+
+
+def _beside(files: Iterable[Path]) -> list[Path]:
+    """What results' formats write beside these files."""
+    return [there for path in files for there in format_of(path).beside(path)]
 
 
 def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], faces: bool) -> None:
@@ -276,7 +287,10 @@ def _is_folder(text: str) -> bool:
 
 def _suffix(path: Path, kinds: Kinds) -> str:
     try:
-        return check_suffix(path, kinds.suffixes)
+        suffix = check_suffix(path, kinds.suffixes)
+        if kinds.results:
+            format_of(path)  # which asks more of some names
+        return suffix
     except UsageError as error:
         if path.suffix:
             raise

@@ -36,7 +36,7 @@ _EPILOG = f"""\
 outputs:
   Without -o a table is printed, or with --format json one JSON document a line for each video
   (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
-    -o out.json|.csv|.png|.pdf|.svg   one video: everything, the expressions, or a timeline
+    -o out.json|.csv|.png|.eaf|...    one video; `aumer convert --help` lists all formats
     -o all.csv                        several videos: the expressions of all; and all.inputs.csv:
                                       what became of each, failures and empty ones too
     -o FOLDER                         NAME.json for each video; --format csv, html, ... (repeatable)

@@ -151,13 +151,13 @@ def _listed(path: Path) -> None:
 def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     """Coders' files that `table` names; if it names none, all there are where there is no table."""
     from aumer.results.annotations import SUFFIX
-    from aumer.results.exchange import annotation_suffixes
+    from aumer.results.exchange import holds_annotations
 
     if table is not None:
         path = Path(table)
-        if path.suffix.lower() in annotation_suffixes() and exists(path):
+        if holds_annotations(path) and exists(path):
             return [path]
-        if "*" in path.name and path.suffix.lower() in annotation_suffixes():
+        if "*" in path.name and holds_annotations(path):
             if found := sorted(root.glob(f"**/{path.name}")):
                 return found
             raise UsageError(f"{root}: no file is called {path.name}, here or below")
@@ -165,11 +165,12 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     found = [
         path
         for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in annotation_suffixes() and not path.name.startswith(".")
+        if holds_annotations(path) and not path.name.startswith(".")
     ]
     # What was given to other programs is there as aumer's own, too.
     found = [path for path in found if path.suffix.lower() == SUFFIX] or found
-    tables = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
+    places = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
+    tables = [path for path in places if not holds_annotations(path)]
     if tables and found:
         _log.warning(
             "%s: %d files of annotations are left aside, since there is %s; to use them, name them "

@@ -48,6 +48,8 @@ class Html(Format):
     """A page that needs nothing else: what was found, with faces, quality, settings, versions."""
 
     pictures = True
+    use = "people"
+    holds = "a page that loads nothing: timeline, faces, curves, quality, settings"
 
     def frames(self, result: SpotResult) -> tuple[int, ...]:
         own = {frame for e in result.expressions for frame in key_frames(e)}

@@ -319,6 +319,9 @@ class Annotations(Exchange):
     Of a result it is made with the video's digest; of other formats, with times alone.
     """
 
+    use = "`aumer view`"
+    holds = "a coder's intervals, comments, history, the video's digest"
+
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         own = tuple(e for e in timed if isinstance(e, Annotated))
         found = own if len(own) == len(timed) else tuple(marked(timed))

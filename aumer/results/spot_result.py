@@ -71,6 +71,8 @@ class SpotResult:
             manifest, as `aumer spot` reads it); columns of its tables.
         features: the motion the scores came from, for plots; neither saved nor compared.
         track: the face through the video, for plots; neither saved nor compared.
+        source: the video's file, or its folder of frames, for links to it and films of faces;
+            neither saved nor compared. None where it came from elsewhere, or was loaded.
 
     Raises:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
@@ -94,6 +96,7 @@ class SpotResult:
     frames: int | None = None
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
+    source: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.coverage <= 1.0:
@@ -328,7 +331,8 @@ class SpotResult:
 
         Args:
             path: ends in .json (everything), .csv (the expressions), .png, .pdf or .svg (the
-                timeline), or in what is registered as a "format" (`aumer.results.formats`).
+                timeline), .html, .eaf, ...: what is registered as a "format"
+                (`aumer.results.formats`). Of some more files are written beside it.
             overwrite: replace an existing file.
             thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
 
@@ -391,18 +395,21 @@ class SpotResult:
         return png(self.plot())
 
     def _repr_html_(self) -> str:
-        """The same for a notebook, over the timeline: it shows one of all that an object has."""
+        """The same for a notebook, with the table, and films of the expressions.
+
+        Films where `source` and `track` are known: ``dataclasses.replace(result, source=None)``
+        shows no face.
+        """
+        from aumer.results.notebook import clips, table_html
+
         picture = base64.b64encode(self._repr_png_()).decode("ascii")
         head = f"<p><b>SpotResult</b> {html.escape(self.summary())}</p>"
         head += f'<img style="max-width:100%" alt="timeline" src="data:image/png;base64,{picture}">'
         if not self.expressions:
             return head
         rows, more = self._table()
-        body = "".join(
-            "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
-            for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
-        )
-        return f"{head}<table>{body}</table>{more}"
+        films = "".join(clip.html for clip in clips(self))
+        return f"{head}{table_html(rows)}{more}{f'<div>{films}</div>' if films else ''}"
 
 
 def _dumps(value: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
+from aumer.results.notebook import table_html
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.results.writers import about_columns
@@ -82,7 +83,16 @@ class Totals:
     macro: KindTotal
 
 
-def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> tuple[Totals, ...]:
+class TotalsTable(tuple[Totals, ...]):
+    """Totals by group, which a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return table_html(_rows(self)) if self else "<p>no video</p>"
+
+
+def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> TotalsTable:
     """Totals by group, in the order of the groups' names.
 
     Args:
@@ -100,7 +110,7 @@ def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> tuple[Total
         )
         names = dict(zip(by, key, strict=True)) if by else {"group": "all"}
         found.append(Totals(names, len(own), minutes, micro, macro))
-    return tuple(found)
+    return TotalsTable(found)
 
 
 def measured_minutes(result: SpotResult) -> float:
@@ -155,18 +165,21 @@ def _csv(lines: Iterable[Iterable[object]]) -> str:
 
 def totals_table(found: Sequence[Totals]) -> str:
     """The same for reading, columns of equal width, without the medians."""
+    if not (rows := _rows(found)):
+        return ""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _rows(found: Sequence[Totals]) -> list[list[str]]:
+    """Head and rows as texts."""
     records = [
         {name: v for name, v in record.items() if not name.endswith("_median_s")}
         for record in _records(found)
     ]
-    if not records:
-        return ""
-    rows = [list(records[0])]
-    for record in records:
-        rows.append(["-" if v is None else _short(v) for v in record.values()])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
-    return "".join(f"{line}\n" for line in lines)
+    rows = [list(records[0])] if records else []
+    return rows + [["-" if v is None else _short(v) for v in r.values()] for r in records]
 
 
 def _short(value: object) -> str:

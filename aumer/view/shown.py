@@ -34,7 +34,7 @@ from aumer.results.annotations import (
     read_any,
 )
 from aumer.results.displacement import by_group, distances
-from aumer.results.exchange import Exchange, annotation_suffixes
+from aumer.results.exchange import Exchange, annotation_endings
 from aumer.results.formats import format_of, suffixes
 from aumer.results.schema import Node, printable
 from aumer.session import as_settings, cache_of
@@ -354,7 +354,7 @@ class Shown:
         """
         root = Node(asked)
         suffix = root["suffix"].text()
-        made = format_of(f"x{suffix}") if suffix in exports() else None
+        made = format_of(f"x{suffix}") if suffix in exports() else None  # one text, nothing beside
         if not isinstance(made, Exchange):
             root["suffix"].fail(f"one of {', '.join(exports())}")
         found = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
@@ -368,8 +368,8 @@ class Shown:
 
 
 def exports() -> tuple[str, ...]:
-    """Suffixes of the formats that intervals alone fill, but for our own."""
-    return tuple(s for s in annotation_suffixes() if s != SUFFIX)
+    """How files of the formats end that intervals alone fill, but for our own."""
+    return tuple(s for s in annotation_endings() if s != SUFFIX)
 
 
 def gather(
