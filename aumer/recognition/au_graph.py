@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from itertools import product
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -119,6 +120,8 @@ class GraphAUReader(AUReader):
         self.graph = AUGraph.load(graph)
         check_rois(self.graph.rois)
         given = strict.build(Place, place, "place") if isinstance(place, Mapping) else place
+        if not isinstance(given, (Place, NoneType)):
+            raise UsageError(f"`place` is a table of across, down and row; found {place!r}")
         self._counts, self._given = counts, given
         self._choice = None if choice is None else _chosen(choice)
         self._least = whole("least", least, "a number of clips", least=0)
@@ -243,6 +246,10 @@ class GraphAUReader(AUReader):
     def _ready(self) -> None:
         self.thresholds = self._arrays["thresholds"]
         self._prior = LabelPrior(self._arrays["rates"], self._arrays["coupling"])
+
+    def subjects_needed(self) -> int:
+        """See `aumer.recognition.trained.Trained`: settings are chosen on subjects left out."""
+        return 2
 
     # Reading
 

@@ -303,6 +303,10 @@ class GraphRecognizer(Recognizer):
             self._arrays[f"weights_{k}"] = weights.astype(np.float32).astype(float)
             self._arrays[f"bias_{k}"] = bias.astype(np.float32).astype(float)
 
+    def subjects_needed(self) -> int:
+        """See `aumer.recognition.trained.Trained`: settings are chosen on subjects left out."""
+        return 2
+
     # Judging
 
     def predict_proba(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:

@@ -116,6 +116,10 @@ class Trained(ABC):
         subjects on which the epoch is chosen, and the ``patience`` in epochs."""
         return {"epochs": None, "patience": 0, "inner_share": 0.0}
 
+    def subjects_needed(self) -> int:
+        """Of how many subjects it needs clips to learn from, at least."""
+        return 2 if self.stopping()["inner_share"] else 1
+
     @classmethod
     def has_file(cls) -> bool:
         """Whether it defines `save` and `load`."""

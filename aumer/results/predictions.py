@@ -9,14 +9,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aumer.results.prediction import Prediction
-from aumer.results.schema import printable
+from aumer.results.schema import printable, unit_shares
 from aumer.tables.cells import csv_line
+from aumer.types import au_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: The columns of a table of predictions and their pandas dtypes; after them one for each class,
-#: ``p_CLASS``, its probability.
+#: ``p_CLASS``, its probability. `aus` and `au_probs` are as in tables of expressions.
 COLUMNS = {
     "clip": "string",
     "status": "string",
@@ -30,6 +31,8 @@ COLUMNS = {
     "apex_s": "float64",
     "offset_s": "float64",
     "recognizer": "string",
+    "aus": "string",
+    "au_probs": "string",
     "doubt": "string",
     "reason": "string",
 }
@@ -78,7 +81,7 @@ def _rows(
         sure = None if p.label is None else float(p.probs[p.label])
         frames = (int(p.onset), int(p.apex), int(p.offset))
         seconds = (float(p.onset_s), float(p.apex_s), float(p.offset_s))
-        about = (p.recognizer, p.doubt, None)
+        about = (p.recognizer, au_text(p.aus), unit_shares(p.aus), p.doubt, None)
         shares = (p.probs.get(name) for name in names)
         said = (printable(p.clip), "ok", p.outcome, p.label, sure)
         yield (*said, *frames, *seconds, *about, *shares)
