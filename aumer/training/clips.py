@@ -252,6 +252,8 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     from aumer.recognition.clips import ClipMaker
     from aumer.recognition.sequences.inputs import pack
 
+    if example.offset <= example.onset:
+        raise UsageError("it is one frame long, and motion takes two")
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
     given = reading.given(example) if reading.reads != "motion" else None

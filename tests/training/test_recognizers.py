@@ -335,6 +335,29 @@ def test_labels_that_nothing_can_be_learnt_from(
         aumer.train(own / f"{table}.toml", out=tmp_path, changes=changes, cache=own / "cache")
 
 
+def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Frames beyond the film, one frame alone, the same row twice: the rest is learnt from."""
+    rows = (own / "clips.csv").read_text().splitlines()
+    table = own / "slips.csv"
+
+    def written(*more: str) -> Path:
+        lines = [f"{rows[0]},onset,offset", *(f"{row},," for row in rows[1:]), *more]
+        table.write_text("\n".join(lines) + "\n")
+        return table
+
+    run: dict[str, Any] = {"recognizer": "svm-cells", "cache": own / "cache"}
+    slips = ["1-disgust.avi,s1,Nose,900,910", "1-disgust.avi,s1,Nose,5,5", f"{rows[1]},,"]
+    weights = aumer.train(own / "own", written(*slips), out=tmp_path, **run)
+    clips = interface.load(weights).card["data"]["clips"]
+    assert clips == {"Brows up": 3, "Nose": 3, "Smile": 3}
+    assert "2 clips cannot be learnt from: " in caplog.text
+    assert "no frame 899, nor a later one" in caplog.text and "it is one frame long" in caplog.text
+    assert f"two rows are taken once: s1/{rows[1].split(',')[0]}" in caplog.text
+    whose, word = rows[1].rpartition(",")[0], "Nose" if "Nose" not in rows[1] else "Smile"
+    with pytest.raises(UsageError, match=f"two rows are of frames .* and '{word}' .row 11."):
+        aumer.train(own / "own", written(f"{whose},{word},,"), out=tmp_path / "other", **run)
+
+
 @pytest.mark.parametrize("name", ["graph", "graph-motion", "cnn-lstm"])
 def test_one_subject_alone_is_told_before_its_clips_are_made(
     name: str, own: Path, tmp_path: Path
