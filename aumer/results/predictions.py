@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aumer.results.prediction import Prediction
@@ -36,15 +35,15 @@ COLUMNS = {
     "doubt": "string",
     "reason": "string",
 }
-_NONE: Mapping[str, str] = MappingProxyType({})
+Failures = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-def predictions_csv(predictions: Iterable[Prediction], failures: Mapping[str, str] = _NONE) -> str:
+def predictions_csv(predictions: Iterable[Prediction], failures: Failures = ()) -> str:
     """A header and one row a clip; see `COLUMNS`. Numbers are written in full.
 
     Args:
-        failures: by clip, why there is no prediction of it: rows of status "failed" after the
-            others, which are "ok".
+        failures: clips of which there is no prediction, and why, by clip or as pairs (a clip may
+            hold several expressions): rows of status "failed" after the others, which are "ok".
     """
     known = list(predictions)
     names = _classes(known)
@@ -56,7 +55,7 @@ def predictions_csv(predictions: Iterable[Prediction], failures: Mapping[str, st
 
 
 def predictions_dataframe(
-    predictions: Iterable[Prediction], failures: Mapping[str, str] = _NONE
+    predictions: Iterable[Prediction], failures: Failures = ()
 ) -> pd.DataFrame:
     """The same as a table of pandas."""
     import pandas as pd
@@ -75,7 +74,7 @@ def _classes(predictions: Iterable[Prediction]) -> list[str]:
 
 
 def _rows(
-    predictions: Iterable[Prediction], failures: Mapping[str, str], names: Iterable[str]
+    predictions: Iterable[Prediction], failures: Failures, names: Iterable[str]
 ) -> Iterator[tuple[Any, ...]]:
     for p in predictions:
         sure = None if p.label is None else float(p.probs[p.label])
@@ -86,5 +85,5 @@ def _rows(
         said = (printable(p.clip), "ok", p.outcome, p.label, sure)
         yield (*said, *frames, *seconds, *about, *shares)
     empty = (None,) * (len(COLUMNS) - 3)
-    for clip, why in failures.items():
+    for clip, why in failures.items() if isinstance(failures, Mapping) else failures:
         yield (printable(clip), "failed", *empty, printable(why), *(None for _ in names))

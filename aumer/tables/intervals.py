@@ -214,7 +214,8 @@ def read(
 
     Args:
         optional: ``offset``, where a row need not have one; with ``onset``, where it need not have
-            either, nor the table a column for them: then it is of a whole video.
+            either, nor the table a column for them: then it is of a whole video. ``kind``, where
+            no column need say what its rows are: then all are of `unnamed_kind`.
         only: roles to read instead of all; ``video`` alone makes it a list of videos.
         negative: whether frames below 0 are allowed, as published methods predict them.
         unnamed_kind: of the rows of a table of emotions or action units without a column for the
@@ -353,7 +354,7 @@ class _Lines:
         known = self.known
         missing = [] if "video" in known else ["video"]
         kinds = {"kind", "code", *(["label", "aus"] if unnamed_kind else [])}
-        if "kind" in wanted and not kinds & set(known):
+        if "kind" in wanted and "kind" not in optional and not kinds & set(known):
             missing.append("kind")
         if "onset" in wanted and "onset" not in optional:
             pairs = [("onset", "offset"), ("onset_s", "offset_s")]

@@ -367,7 +367,8 @@ def run(
     if made.log:
         write_log(folder, made.log)
     made.save(weights, {**config.card, **config.told(made, learnt, facts)}, overwrite=overwrite)
-    checkpoint.unlink(missing_ok=True)
+    if made.log:  # else it is of another run, which was interrupted
+        checkpoint.unlink(missing_ok=True)
     return weights
 
 

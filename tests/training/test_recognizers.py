@@ -335,6 +335,20 @@ def test_labels_that_nothing_can_be_learnt_from(
         aumer.train(own / f"{table}.toml", out=tmp_path, changes=changes, cache=own / "cache")
 
 
+def test_the_checkpoint_of_another_run_is_left_alone(own: Path, root: Path, tmp_path: Path) -> None:
+    """One that learns at once needs none, and must not take away what was interrupted."""
+
+    def kill(record: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    config(root, "cnn-lstm")
+    with pytest.raises(KeyboardInterrupt):
+        aumer.train(root / "cnn-lstm.toml", out=tmp_path, cache=root / "cache", callbacks=[kill])
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    aumer.train(own / "clips.toml", out=tmp_path, cache=own / "cache")
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
 def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Frames beyond the film, one frame alone, the same row twice: the rest is learnt from."""
     rows = (own / "clips.csv").read_text().splitlines()
