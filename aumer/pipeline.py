@@ -274,6 +274,9 @@ class Spotter:
                 return None
             if not both:
                 both.append(labeler.maker.keeper(None, None, None))
+            if not both[0].serves(self._reading.maker):
+                return None
+            if not both[0].faces:
                 both[0].fill(video, moving, track, fps=run.fps)
             return both[0]
 

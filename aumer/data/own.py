@@ -83,7 +83,8 @@ class Own(JoinedDataSet):
                 ``*.anna.annotations``.
             clips: take a table of labeled clips, too: without a column ``kind`` each of its rows
                 is a micro-expression, and one without an onset begins with its video's first frame,
-                one without offset and apex ends with the last.
+                one without offset and apex ends with the last. Where `table` is given it needs a
+                column ``file`` alone.
 
         Raises:
             UsageError: `root` is no folder, the table cannot be read, or there are several; or
@@ -96,7 +97,7 @@ class Own(JoinedDataSet):
             read, faults = _of_files(root, coded, media)
         else:
             path, faults = find_table(root, _labeled if clips else _listed, table)
-            read = _read(path, clips=clips)
+            read = _read(path, clips=clips, meant=table is not None)
         read.tell()
         names: dict[str, str] = {}
 
@@ -136,10 +137,16 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
     return _report(table, nearest, _name)
 
 
-def _read(path: StrPath, *, clips: bool = False) -> IntervalTable:
-    if clips:
-        return intervals.read(path, optional=_ENDS, unnamed_kind=_CLIP, rows_needed=True)
-    return intervals.read(path, optional=("offset",), rows_needed=True)
+def _read(path: StrPath, *, clips: bool = False, meant: bool = False) -> IntervalTable:
+    """The lines of a table.
+
+    Args:
+        meant: it was named, so that nothing need tell it from other tables.
+    """
+    if not clips:
+        return intervals.read(path, optional=("offset",), rows_needed=True)
+    optional = (*_ENDS, "kind") if meant else _ENDS
+    return intervals.read(path, optional=optional, unnamed_kind=_CLIP, rows_needed=True)
 
 
 def _listed(path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aumer.results.schema import printable
+from aumer.results.schema import printable, unit_shares
 from aumer.results.spot_result import SpotResult
 from aumer.tables.cells import csv_line
 from aumer.types import au_text
@@ -96,7 +96,6 @@ def _rows(results: Iterable[SpotResult], more: Iterable[str]) -> Iterator[tuple[
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            units = None if e.aus is None else {str(u.number): u.probability for u in e.aus}
             # Whose score it is, too: of a judge, rules and a network they are not to be compared.
             sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit, result.spotter)
             yield (
@@ -110,6 +109,6 @@ def _rows(results: Iterable[SpotResult], more: Iterable[str]) -> Iterator[tuple[
                 result.face,
                 *sure,
                 au_text(e.aus),
-                None if units is None else json.dumps(units),
+                unit_shares(e.aus),
                 *(result.about.get(column) for column in more),
             )
