@@ -30,9 +30,6 @@ from aumer.types import ImageArray
 if TYPE_CHECKING:
     from aumer.report.report import ReportPage
 
-#: The page's name in a run's folder.
-REPORT = "report.html"
-
 
 def draw(folder: StrPath, *, data: StrPath | None = None) -> ReportPage:
     """The report of a finished run of `aumer bench`.

@@ -225,6 +225,11 @@ class Recognizer(ABC):
         subjects on which the epoch is chosen, and the ``patience`` in epochs."""
         return {"epochs": None, "patience": 0, "inner_share": 0.0}
 
+    def parameters(self, classes: int) -> int | None:
+        """Learned numbers of its network with so many classes, fitted or not; `None`: it is no
+        network."""
+        return None
+
     def portable(self) -> Portable | None:
         """Its network as other programs take it, see `aumer.export`; `None`: it is none.
 

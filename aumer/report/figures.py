@@ -400,6 +400,51 @@ def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) ->
     return figure
 
 
+# -- studies --------------------------------------------------------------------------------------
+
+#: A value and the ends of its interval; `None` where they are not known.
+_Spread = tuple["float | None", "float | None", "float | None"]
+
+
+def forest(
+    values: Mapping[str, _Spread], differences: Mapping[str, _Spread], base: str, score: str
+) -> Figure:
+    """Rows of a study below each other: their scores, and what each is less the base row.
+
+    Args:
+        values, differences: by row; a row without a difference has an empty place on the right.
+    """
+    names = list(values)
+    figure = _new(_WIDTH, 1.3 + 0.34 * len(names))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, found in ((left, values), (right, differences)):
+        for k, name in enumerate(names):
+            middle, low, high = found.get(name, (None, None, None))
+            if middle is None:
+                continue
+            # What is clear of zero is filled; by color alone it would be lost in print.
+            clear = axes is left or (low is not None and high is not None and low * high > 0)
+            color = COLORS[0] if name != base else "black"
+            if low is not None and high is not None:
+                axes.plot([low, high], [k, k], color=color, linewidth=1.8, solid_capstyle="butt")
+            axes.plot(
+                [middle],
+                [k],
+                marker="s" if name == base else "o",
+                color=color,
+                markerfacecolor=color if clear else "white",
+                markersize=6.5,
+                linestyle="",
+            )
+        axes.grid(axis="x", alpha=0.25)
+    right.axvline(0, color="black", linewidth=0.9)
+    left.set_yticks(range(len(names)), [_cut(name) for name in names])
+    left.set_ylim(len(names) - 0.4, -0.6)
+    _style(left, xlabel=score)
+    _style(right, xlabel=f"{score}: row less {_cut(base)} (filled: clear of 0)")
+    return figure
+
+
 # -- spotting -------------------------------------------------------------------------------------
 
 

@@ -32,7 +32,14 @@ from aumer.recognition.interface import (
     read_weights,
     write_weights,
 )
-from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
+from aumer.recognition.learning import (
+    Learned,
+    Learning,
+    Sample,
+    content_hash,
+    learn,
+    parameter_count,
+)
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
@@ -213,6 +220,11 @@ class SequenceSystem(Recognizer, Generic[C]):
         """
         self.device = device_of(device)
         return True
+
+    def parameters(self, classes: int) -> int:
+        """See `aumer.recognition.interface.Recognizer`."""
+        with torch.device("meta"):  # shapes alone
+            return parameter_count(self.build(classes))
 
     def stopping(self) -> dict[str, Any]:
         """See `aumer.recognition.interface.Recognizer`."""
