@@ -35,25 +35,36 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
         help="the folder of MEGC 2019's composite: the flow images of misclassified clips are "
         "shown (of recognition)",
     )
+    add(
+        "--tensorboard",
+        metavar="FOLDER",
+        help="each fold's losses, accuracies and rates as event files, too (of recognition; extra "
+        "tensorboard)",
+    )
     add("--overwrite", action="store_true", help="replace files that are no reports of aumer's")
     parser.set_defaults(run=_report, parser=parser)
 
 
 def _report(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.report import draw
+    from aumer.bench.report import draw, events
     from aumer.bench.store import REPORT
     from aumer.bench.studied import PAGE
     from aumer.bench.study import is_study, stored_study
 
     if is_study(args.folder):
-        if args.data is not None:
-            raise UsageError("a study's page needs no data; leave --data out")
+        if args.data is not None or args.tensorboard is not None:
+            raise UsageError(
+                "a study's page takes --figures alone; the others are of its rows' runs"
+            )
         report, usual = stored_study(args.folder).page(), PAGE
     else:
         report, usual = draw(args.folder, data=args.data), REPORT
+    told: tuple[Path, ...] = ()
+    if args.tensorboard is not None:
+        told = events(args.folder, args.tensorboard, overwrite=args.overwrite)
     path = Path(args.output) if args.output else Path(args.folder) / usual
     written = report.save(path, figures=args.figures, overwrite=args.overwrite)
-    console.data("".join(f"{one}\n" for one in written))
+    console.data("".join(f"{one}\n" for one in (*written, *told)))
     return EXIT_OK
 
 

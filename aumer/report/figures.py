@@ -353,17 +353,19 @@ def _name_roi(axes: Axes, roi: str, x: float, y: float, text: str, share: float)
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A loss by epoch."""
+    """A figure by epoch."""
 
     epochs: Floats
     values: Floats
 
 
-def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) -> Figure:
-    """By name ("training", "inner") every fold's loss, thin, and their mean, thick."""
+def by_epoch(
+    curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve], what: str
+) -> Figure:
+    """By name ("training", "inner") every fold's curve, thin, and their mean, thick."""
     from matplotlib.ticker import MaxNLocator, NullFormatter
 
-    figure = _new(_WIDTH, 4.0)
+    figure = _new(_WIDTH, 3.6)
     axes = figure.add_subplot()
     everything = np.concatenate([c.values for own in curves.values() for c in own])
     for k, (name, own) in enumerate(curves.items()):
@@ -395,8 +397,8 @@ def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) ->
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
-    _style(axes, xlabel="epoch", ylabel="loss")
-    _legend(axes, loc="upper right", handlelength=3.5)
+    _style(axes, xlabel="epoch", ylabel=what)
+    _legend(axes, loc="best", handlelength=3.5)
     return figure
 
 
