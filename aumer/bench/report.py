@@ -137,6 +137,8 @@ def _clips(fold: RecognitionFold, sources: Mapping[tuple[str, str], str]) -> Ite
             probabilities=row(fold.probabilities, k),
             embedding=row(fold.embeddings, k),
             attribution=row(fold.attribution, k),
+            space=row(fold.space, k),
+            time=row(fold.time, k),
             seed=fold.seed,
             source=sources.get((subject, name), ""),
             fold=fold.subject,

@@ -98,6 +98,22 @@ class MotionClips(LabeledClips[FloatArray]):
         return chosen
 
 
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """Where in the picture and when a clip spoke for a class.
+
+    Shapes:
+        space (GRID, GRID) float64: by square of the aligned crop, rows from the top; time
+        (2 * PHASES,) float64: quarters of the way from onset to apex, then from apex to offset.
+    """
+
+    GRID: ClassVar[int] = 7
+    PHASES: ClassVar[int] = 4
+
+    space: Floats
+    time: Floats
+
+
 class Recognizer(ABC):
     """One way to recognize. The same clips and the same seed give the same numbers.
 
@@ -176,6 +192,14 @@ class Recognizer(ABC):
 
     def attribution(self, clip: Any, label: str | None = None) -> Floats | None:
         """(R,) float64: how much each ROI of one clip spoke for a class; `None`: it does not say.
+
+        Args:
+            label: by default the most probable class.
+        """
+        return None
+
+    def saliency(self, clip: Any, label: str | None = None) -> Saliency | None:
+        """Where in the picture and when one clip spoke for a class; `None`: it does not say.
 
         Args:
             label: by default the most probable class.

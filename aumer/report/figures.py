@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.evaluation.calibration import Coverage, Reliability
-from aumer.face.mean_face import MEAN_FACE
+from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
 from aumer.report.curves import PrecisionRecall, Roc
 from aumer.results.graph_plot import draw_face
@@ -311,6 +311,48 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
         pad=0.02,
     )
     bar.set_label("% of the class's largest: against (square) – for (circle)", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def saliency(
+    space: Mapping[str, Floats], time: Mapping[str, Floats], clips: Mapping[str, int]
+) -> Figure:
+    """By class how much each square (G, G) of the aligned crop, on the mean face, and each phase
+    (2 P,) spoke for it; one scale for all classes.
+
+    Args:
+        clips: by class, how many the mean is over.
+    """
+    columns = len(space)
+    figure = _new(max(4.5, 2.5 * columns + 0.9), 4.3)
+    most = max(float(np.abs(one).max()) for one in space.values()) or 1e-9
+    highest = max(max(float(one.max()) for one in time.values()), 0.0)
+    lowest = min(min(float(one.min()) for one in time.values()), 0.0)
+    room = 0.08 * ((highest - lowest) or 1.0)
+    (x, y), colors = CROP_ORIGIN, _diverging()
+    # A crop's side is two outer-eye half distances, in which the mean face is told.
+    extent = (-2 * x, 2 * (1 - x), 2 * (1 - y), -2 * y)
+    upper, lower = figure.subplots(2, columns, squeeze=False, height_ratios=(2.2, 1))
+    for k, name in enumerate(space):
+        axes = upper[k]
+        axes.imshow(space[name], cmap=colors, vmin=-most, vmax=most, extent=extent)
+        draw_face(axes)
+        for line in axes.lines:  # over the squares
+            line.set(zorder=3, color="0.25", linewidth=1.0, alpha=0.8)
+        axes.set(xlim=extent[:2], ylim=extent[2:])
+        axes.set_axis_off()
+        axes.set_title(f"{_cut(name, 18)} ({clips[name]} clips)", fontsize=9.5, parse_math=False)
+        axes, half = lower[k], len(time[name]) // 2
+        places = np.arange(2 * half)
+        axes.bar(places, time[name], width=0.85, color=[COLORS[0]] * half + [COLORS[1]] * half)
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.axvline(half - 0.5, color="0.4", linewidth=1, linestyle="--")
+        axes.set_xticks([-0.5, half - 0.5, 2 * half - 0.5], ["onset", "apex", "offset"])
+        axes.set_ylim(lowest - room, highest + room)
+        _style(axes, ylabel="fall of probability" if k == 0 else "")
+    bar = figure.colorbar(upper[0].images[0], ax=list(upper), shrink=0.85, aspect=25)
+    bar.set_label("fall of probability", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return figure
 

@@ -28,6 +28,7 @@ TITLES = [
     "Calibration",
     "Embeddings (t-SNE)",
     "Attribution on the face",
+    "Attribution in the picture and in time",
     "Training curves",
     "Misclassified clips",
     "How this was made",
@@ -63,6 +64,8 @@ def made(seeds: int = 1, *, sources: bool = True, embeddings: bool = False) -> R
                     if embeddings
                     else (),
                     attribution=tuple((0.1 * np.eye(3)[predicted]).tolist()),
+                    space=tuple((0.1 * np.eye(49)[10 + predicted]).tolist()) if embeddings else (),
+                    time=tuple((0.2 * np.eye(8)[2 + predicted]).tolist()) if embeddings else (),
                     seed=seed,
                     source=("one", "two")[number % 5 % 2] if sources else "",
                 )
@@ -111,8 +114,8 @@ def test_every_section_and_every_figure(whole: tuple[RecognitionRun, ReportPage,
     _, done, found = whole
     assert found.headings == TITLES and "Left out" not in found.text
     assert list(done.figures) == [
-        *("confusion", "roc", "calibration", "embeddings", "attribution", "losses"),
-        *("accuracies", "rates"),
+        *("confusion", "roc", "calibration", "embeddings", "attribution", "saliency"),
+        *("losses", "accuracies", "rates"),
     ]
     assert len([alt for alt, _ in found.images if alt]) == len(done.figures)
     assert min(len(source) for _, source in found.images) > 10_000
@@ -165,6 +168,22 @@ def test_averages_are_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, 
     }
     for name, metrics in names.items():
         assert of[name] == [name, *(str(evaluated.bootstrap(metric)) for metric in metrics)]
+
+
+def test_where_and_when_is_the_mean_of_the_clips(
+    whole: tuple[RecognitionRun, ReportPage, Page],
+) -> None:
+    _, done, found = whole
+    text = " ".join(found.captions)
+    said = "negative: 3/4 to apex; positive: 4/4 to apex; surprise: 1/4 to offset"
+    assert f"Most for it: {said}." in text
+    pictures = [axes.images[0].get_array() for axes in done.figures["saliency"].axes if axes.images]
+    for k, picture in enumerate(pictures[:3]):
+        expected = np.zeros(49)
+        expected[10 + k] = 0.1
+        assert np.allclose(picture, expected.reshape(7, 7))
+    without = Page(report(made()).html).text
+    assert "recognizers of sequences say where and when" in without
 
 
 def test_training_curves_say_where_they_begin_and_end(
@@ -269,7 +288,7 @@ def test_more_that_may_be_missing() -> None:
     )
     done = report(bare)
     found = Page(done.html)
-    assert list(done.figures) == ["confusion", "roc", "calibration"]
+    assert list(done.figures) == ["confusion", "roc", "calibration", "saliency"]
     for why in ("different lengths: [3, 4]", "'a' is no landmark", "kept no losses"):
         assert why in found.text
     assert found.table("ROI") and not any(t[0][0] == "setting" for t in found.tables)

@@ -105,6 +105,8 @@ class ClipWork(Work):
         shares = np.zeros((0, len(clips.classes)))
         embeddings: tuple[tuple[float, ...], ...] = ()
         attribution: tuple[tuple[float, ...], ...] = ()
+        space: tuple[tuple[float, ...], ...] = ()
+        phases: tuple[tuple[float, ...], ...] = ()
         seconds, model = 0.0, None
         chosen: Mapping[str, Any] = {}
         log: Sequence[Mapping[str, Any]] = ()
@@ -123,6 +125,7 @@ class ClipWork(Work):
         if model is not None and len(test):
             shares = model.predict_proba(test.inputs, test.sources)
             embeddings, attribution = _embedded(model, test), _attributed(model, test)
+            space, phases = _salient(model, test)
         rest = len(self.unseen)
         frequency = np.bincount(train.labels, minlength=len(clips.classes)) / max(len(train), 1)
         shares = np.concatenate([shares, np.repeat(frequency[None], rest, axis=0)])
@@ -140,6 +143,8 @@ class ClipWork(Work):
             _filled(embeddings, rest),
             _filled(attribution, rest),
             tuple(model.rois) if model is not None and attribution else (),
+            _filled(space, rest),
+            _filled(phases, rest),
             () if self.tested == (self.name,) else self._whose,
             rest,
         )
@@ -496,6 +501,15 @@ def _embedded(model: Recognizer, clips: LabeledClips[Any]) -> tuple[tuple[float,
 def _attributed(model: Recognizer, clips: LabeledClips[Any]) -> tuple[tuple[float, ...], ...]:
     rows = [spoke for clip in clips.inputs if (spoke := model.attribution(clip)) is not None]
     return _rounded(rows, 5) if len(rows) == len(clips) else ()
+
+
+def _salient(
+    model: Recognizer, clips: LabeledClips[Any]
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    found = [one for clip in clips.inputs if (one := model.saliency(clip)) is not None]
+    if len(found) < len(clips):
+        return (), ()
+    return _rounded([o.space.ravel() for o in found], 5), _rounded([o.time for o in found], 5)
 
 
 def _rounded(rows: Iterable[npt.ArrayLike], digits: int) -> tuple[tuple[float, ...], ...]:

@@ -49,6 +49,10 @@ class RecognitionFold:
         log: by epoch: "epoch", "loss", and where inner subjects were kept out "inner_loss".
         embeddings: by clip, what the network's last layer reads; empty where it has none.
         attribution: by clip, how much each of `rois` spoke for the predicted class.
+        space: by clip, how much each square of the picture spoke for the predicted class: rows of
+            `aumer.recognition.interface.Saliency.space`, one after another; empty where its
+            recognizer does not say.
+        time: by clip, how much each phase did: `Saliency.time`.
         subjects: of each clip; empty where all are `subject`'s.
         unseen: how many clips at the end of the list no face could be seen of. They got the
             training clips' most frequent class; their embeddings and attribution are 0.
@@ -66,6 +70,8 @@ class RecognitionFold:
     embeddings: tuple[tuple[float, ...], ...] = ()
     attribution: tuple[tuple[float, ...], ...] = ()
     rois: tuple[str, ...] = ()
+    space: tuple[tuple[float, ...], ...] = ()
+    time: tuple[tuple[float, ...], ...] = ()
     subjects: tuple[str, ...] = ()
     unseen: int = 0
 
