@@ -122,7 +122,7 @@ class Recognizer(ABC):
         rois: what the numbers of `attribution` stand for, and of motion the rows.
         card: what the file it was loaded from says of it; empty for one just fitted.
         place: of flow maps, where they must show the face.
-        inputs: of sequences, how those were made that it has learnt from.
+        inputs: of sequences, how those were made that it has learned from.
         motion: of flow maps, the same: they are made so again, whatever the settings of the motion
             that is spotted in. `None` where nobody knows: then as the settings say.
         chosen: what `fit` chose of its settings.

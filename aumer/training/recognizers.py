@@ -225,29 +225,29 @@ def run(
         _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
-    learnt: LabeledClips[Any]
+    learned: LabeledClips[Any]
     facts: Mapping[str, Any] = {}
     with torchrun(asked if can else "cpu") as device:
         machine = Machine(device)
         made.to(str(device))
         with machine.in_turn():  # the others find the clips in the cache
             if clips is not None:
-                learnt = given_clips(config, clips)
+                learned = given_clips(config, clips)
             elif cache is None:
                 with TemporaryFolder() as kept:
-                    learnt, facts = read_clips(config, reading, kept, progress)
+                    learned, facts = read_clips(config, reading, kept, progress)
             else:
-                learnt, facts = read_clips(config, reading, cache, progress)
+                learned, facts = read_clips(config, reading, cache, progress)
         for note in () if machine.rank else facts.get("notes", ()):
             _log.warning("%s", note)
-        made.fit(learnt, checkpoint=checkpoint, callbacks=callbacks)
+        made.fit(learned, checkpoint=checkpoint, callbacks=callbacks)
     if machine.rank:
         return weights
     if made.log:
         write_log(folder, made.log)
     about = {"source": config.data.source, **facts}
     excluded = config.data.exclude_subjects
-    told = card(made, learnt, about, excluded, config.options, config.seed)
+    told = card(made, learned, about, excluded, config.options, config.seed)
     made.save(weights, {**config.card, **told}, overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
     return weights
@@ -287,7 +287,7 @@ def read_clips(
         )
     if unseen:
         told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
-        notes.append(f"{len(unseen)} clips cannot be learnt from: {told}")
+        notes.append(f"{len(unseen)} clips cannot be learned from: {told}")
         check_counts(listing, stored.labels, f"{data.root}: {notes[-1]}")
     facts = {
         "notes": notes,
@@ -347,8 +347,8 @@ def card(
     """What the weights of a recognizer say of themselves.
 
     Args:
-        made: the recognizer, which has learnt.
-        clips: what it has learnt from.
+        made: the recognizer, which has learned.
+        clips: what it has learned from.
         data: what else is to be known of these: their source, how they were made, notes.
         excluded: subjects that were kept out of all of it.
         options: that it was trained with.
