@@ -627,8 +627,9 @@ def _worth_a_result(
     if not found:
         name = os.fspath(video) if isinstance(video, (str, PathLike)) else "the video"
         raise NoFaceError(
-            f"{name}: no frame holds a usable face. Nothing is said about expressions. Check that "
-            "a face is in view and large enough (face.min_eye_distance)"
+            f"{name}: no frame holds a usable face. Nothing is said about expressions. Look at the "
+            "frames with `aumer view --no-spot VIDEO`: is a face in view, and are its outer eye "
+            f"corners {settings.face.min_eye_distance:g} px apart or more (face.min_eye_distance)"
         )
     best = max(found, key=lambda one: one.track.coverage)
     require_face(best, settings, min_coverage)

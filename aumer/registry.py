@@ -124,6 +124,7 @@ _parts: dict[str, dict[str, Any]] = {
         "simulate": "aumer.cli.simulate:add_parser",
         "demo": "aumer.cli.simulate:add_demo_parser",
         "train": "aumer.cli.train:add_parser",
+        "completion": "aumer.cli.completion:add_parser",
     },
     "graph-layer": {
         "dense": "aumer.spotting.layers:DenseLayer",

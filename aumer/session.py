@@ -391,7 +391,9 @@ def require_face(analysis: Analysis, settings: Settings, min_coverage: float) ->
             f"({track.coverage:.0%}), and {least} needed. "
             "Nothing is said about expressions",
             fixes=(
-                "check that a face is in view and large enough (`face.min_eye_distance`)",
+                "look at the frames with `aumer view --no-spot VIDEO`: is a face in view, and are "
+                f"its outer eye corners {settings.face.min_eye_distance:g} px apart or more "
+                "(`face.min_eye_distance`)",
                 "choose a range with `start` and `end`",
                 "lower `min_coverage`",
             ),

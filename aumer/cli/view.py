@@ -73,6 +73,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         if not args.no_spot and all(layer.result is None for layer in one.layers):
             _spot(one, args, settings, cache, console)
 
+    serve(shown, console, browser=not args.no_browser)
+    return EXIT_OK
+
+
+def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None:
+    """Show videos on the page until Ctrl-C, and close them."""
     for one in shown:
         one.data()  # so that the page has not to wait for it
 
@@ -81,7 +87,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     site = Site(shown)
     console.data(f"{site.address}\n")
     console.note("Ctrl-C ends it")
-    if not args.no_browser:
+    if browser:
         import webbrowser
 
         # Some browsers come back only when they end.
@@ -91,7 +97,6 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         site.run()
     for one in shown:
         one.frames.close()
-    return EXIT_OK
 
 
 def require_starlette() -> None:

@@ -1,4 +1,4 @@
-"""Flow maps centered channels, cells, mirror images, nodes. numpy only."""
+"""Flow maps for recognizers: centered channels, cells, mirror images, nodes. numpy only."""
 
 from __future__ import annotations
 
