@@ -91,6 +91,13 @@ def classify(
         VideoError: the clip cannot be read.
         NoFaceError: no face at the onset or the apex, or no motion of one between them.
         WeightsError: the weights are missing or damaged.
+
+    Example:
+        >>> named = aumer.classify("interview.mp4", onset=18, offset=42)
+        >>> named.label
+        'positive'
+        >>> round(sum(named.probs.values()), 6)
+        1.0
     """
     chosen = as_settings(settings)
     check_workers(workers)

@@ -48,6 +48,13 @@ def agreement(
         UsageError: a file cannot be read; the two are of different editions of the video, or of
             another one than `video`; or frames and length are not known.
         VideoError: the video cannot be read.
+
+    Example:
+        >>> aumer.spot("interview.mp4").save("anna.eaf")
+        >>> aumer.spot("interview.mp4", sensitivity="high").save("ben.eaf")
+        >>> both = aumer.agreement("anna.eaf", "ben.eaf", fps=30, end=2)
+        >>> both["all"].counts
+        Counts(tp=1, fp=0, fn=0)
     """
     if not 0 < number("iou", iou) <= 1:
         raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")

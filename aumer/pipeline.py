@@ -120,6 +120,12 @@ class Spotter:
             false alarms were not measured, settings that are unknown, mistyped or out of range, or
             that the network cannot work with.
         WeightsError: the weights are missing or damaged, or are for other ROIs.
+
+    Example:
+        >>> with aumer.Spotter(model="rules") as spotter:
+        ...     for video in ["interview.mp4"]:
+        ...         print(spotter(video).summary())
+        interview.mp4: 0 micro, 1 macro; coverage 100 %; spotter rules
     """
 
     def __init__(
@@ -537,6 +543,13 @@ def spot(
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
         NoMotionError: a face is there, but its motion could be measured in no more of the time.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
+
+    Example:
+        >>> result = aumer.spot("interview.mp4")
+        >>> [(e.kind, e.onset, e.offset) for e in result.expressions]
+        [('macro', 18, 42)]
+        >>> result.coverage
+        1.0
     """
     with Spotter(
         model=model,

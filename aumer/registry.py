@@ -149,6 +149,15 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     Raises:
         UsageError: unknown kind, no name, or the name is taken by another object.
+
+    Example:
+        >>> @aumer.register("flow", "still")
+        ... def still(previous, following):
+        ...     return np.zeros((*previous.shape, 2), np.float32)
+        >>> settings = {"motion": {"flow": "still"}}
+        >>> motion = aumer.features("interview.mp4", settings=settings)
+        >>> float(abs(motion.displacement()).max())
+        0.0
     """
     known, given = _of(kind), cast(object, name)
     if not (isinstance(given, str) and given.strip() == given != ""):

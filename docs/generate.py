@@ -107,15 +107,21 @@ def _described(name: str, thing: Any) -> list[str]:
 def _prose(text: str) -> list[str]:
     """A docstring as Markdown: its sections as bold words, their entries as lists."""
     lines: list[str] = []
-    entries = False
+    entries = example = False
     for line in text.splitlines():
         title = re.fullmatch(r"(\w+):", line)
+        if example and (line.startswith("    ") or not line.strip()):
+            lines.append(line[4:])  # a session of Python, as it was typed
+            continue
+        if example:
+            lines += ["```", ""]
+            example = False
         if title and title[1] in SECTIONS:
             lines += [f"**{title[1]}**", ""]
-            entries = True
-        elif entries and (
-            entry := re.match(r"    (?! )([\w*., ]+?)(?: (\(.*?\).*?))?: (.*)", line)
-        ):
+            entries = title[1] != "Example"
+            if example := not entries:
+                lines.append("```python")
+        elif entries and (entry := ENTRY.match(line)):
             name, shape, what = entry.groups()
             lines.append(f"- `{name}`{f' {shape}' if shape else ''}: {what}")
         elif entries and line.startswith("    "):
@@ -123,7 +129,7 @@ def _prose(text: str) -> list[str]:
         else:
             entries = entries and not line.strip()
             lines.append(line)
-    return lines
+    return [*lines, "```"] if example else lines
 
 
 WRITERS: dict[str, Callable[[], str]] = {

@@ -101,6 +101,15 @@ class AUGraph:
     Raises:
         UsageError: names and weights do not fit one another, or a weight is negative, NaN or
             infinite.
+
+    Example:
+        >>> edges = {("mouth_r", "mouth_l"): 1.0, ("brow_l_mid", "lip_upper"): 0.3}
+        >>> mine = aumer.AUGraph.from_edges(edges)
+        >>> mine.weights.shape, float(mine.weights.max())
+        ((12, 12), 1.0)
+        >>> mine.save("mine.json")
+        >>> aumer.AUGraph.load("mine.json").digest == mine.digest
+        True
     """
 
     rois: tuple[str, ...]

@@ -150,6 +150,14 @@ class AUReader(ABC):
         place: where maps must show the face.
         card: what the file it was loaded from says of it; empty for one just fitted.
         digest: SHA-256 (hex) of that file; `None` for one just fitted.
+
+    Example:
+        >>> from aumer.recognition import action_units
+        >>> reader = action_units.load("graph")  # the one that ships
+        >>> isinstance(reader, AUReader)
+        True
+        >>> reader.predict_proba(np.zeros((1, 28, 28, 3), np.float32)).shape == (1, len(reader.aus))
+        True
     """
 
     name: ClassVar[str]

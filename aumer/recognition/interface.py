@@ -127,6 +127,14 @@ class Recognizer(ABC):
             that is spotted in. `None` where nobody knows: then as the settings say.
         chosen: what `fit` chose of its settings.
         log: a record of each epoch of `fit`.
+
+    Example:
+        >>> from aumer.recognition.svm_cells import SvmCells
+        >>> from aumer.testing.clips import clips_for
+        >>> clips = clips_for(SvmCells(), seed=0)
+        >>> trained = SvmCells().fit(clips)
+        >>> trained.predict_proba(clips.inputs[:2]).shape, trained.classes
+        ((2, 3), ('negative', 'positive', 'surprise'))
     """
 
     name: ClassVar[str]

@@ -27,6 +27,17 @@ class Format(ABC):
 
     Attributes:
         pictures: it shows `thumbnails`, for which the video is read a second time.
+
+    Example:
+        >>> from aumer.files import atomic_write
+        >>> @aumer.register("format", "onsets")
+        ... class Onsets(Format):
+        ...     def write(self, result, path, *, overwrite=False, thumbnails=None):
+        ...         lines = [f"{e.onset_s}\\n" for e in result.expressions]
+        ...         atomic_write(path, "".join(lines), overwrite=overwrite)
+        >>> aumer.spot("interview.mp4").save("interview.onsets")
+        >>> open("interview.onsets").read().split()
+        ['0.6']
     """
 
     pictures: ClassVar[bool] = False

@@ -68,6 +68,13 @@ class Motion:
             asked for; else None.
         notes: what a reader should know: whatever was warned of on the way, several faces, a
             turned picture.
+
+    Example:
+        >>> motion = aumer.features("interview.mp4")
+        >>> motion
+        Motion interview.mp4: 12 ROIs, 30 rows a second; 59 of 59 rows hold motion; coverage 100 %
+        >>> motion.displacement(unit="px").shape  # (T, R, 2)
+        (59, 12, 2)
     """
 
     video: VideoInfo
@@ -291,6 +298,12 @@ def load_features(path: StrPath) -> Features:
     Raises:
         UsageError: the file cannot be read, is not such a file, or holds motion of another version
             of aumer, whose numbers are not those of this one.
+
+    Example:
+        >>> aumer.features("interview.mp4").save("interview.npz")
+        >>> features = aumer.load_features("interview.npz")
+        >>> aumer.spot(features).expressions[0].kind
+        'macro'
     """
     require_path("path", path)
     arrays = _read(path)

@@ -59,6 +59,13 @@ class Prediction:
     Raises:
         ValueError: the label is none of the classes, label and outcome disagree,
             onset <= apex <= offset is violated, or a value that JSON cannot hold.
+
+    Example:
+        >>> named = aumer.classify("interview.mp4", onset=18, offset=42)
+        >>> named.onset, named.offset, named.recognizer
+        (18, 42, 'graph')
+        >>> sorted(named.probs)
+        ['negative', 'positive', 'surprise']
     """
 
     clip: str

@@ -75,6 +75,15 @@ class SpotResult:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
             cannot hold (an infinite number, an object among the settings), or a limit that is not
             positive.
+
+    Example:
+        >>> aumer.spot("interview.mp4").save("interview.json")
+        >>> result = aumer.SpotResult.load("interview.json")
+        >>> len(result.micro), len(result.macro)
+        (0, 1)
+        >>> result.to_dataframe()[["kind", "onset", "offset"]]
+            kind  onset  offset
+        0  macro     18      42
     """
 
     video: VideoInfo

@@ -105,6 +105,14 @@ class Architecture(Part, ABC):
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> from aumer.spotting.net_config import NetConfig
+        >>> shape = NetConfig.preset("aumer")
+        >>> isinstance(shape, Architecture), shape.rate
+        (True, 30.0)
+        >>> shape.network().half_width  # rows before and after a row that its scores depend on
+        126
     """
 
     graph: str
@@ -183,6 +191,14 @@ class Objective(ABC):
 
     Attributes:
         macro_weight: what a training preset says under this name; a loss may have no use for it.
+
+    Example:
+        >>> from aumer import registry
+        >>> from aumer.spotting.targets import TargetEvent
+        >>> ours = registry.resolve("targets", "aumer")()
+        >>> smile = TargetEvent(18, 42, 30, "macro")
+        >>> ours.targets([smile], length=60, rate=30.0).values.shape
+        (60, 10)
     """
 
     macro_weight: float = 1.0
@@ -218,6 +234,14 @@ class TrackDecoder(Part, ABC):
 
     A subclass is a frozen dataclass whose settings all have defaults, made known by
     ``@register("decoder", NAME)``: a name is then enough to ask for it.
+
+    Example:
+        >>> decoder = TrackDecoder.named("aumer")
+        >>> scores = aumer.spot("interview.mp4", model="network").scores
+        >>> [e.kind for e in decoder(scores)]
+        ['macro']
+        >>> decoder.at(1.0)(scores)
+        ()
     """
 
     KIND = "decoder"

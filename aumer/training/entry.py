@@ -93,6 +93,14 @@ def train(
         UsageError: an argument cannot be used, there are no videos, or weights are there already.
         ConfigError: a key or a value is not allowed.
         VideoError, NoFaceError: a video cannot be read, or shows no face.
+
+    Example:
+        >>> from aumer.testing.clips import clips_for
+        >>> from aumer.recognition.svm_cells import SvmCells
+        >>> clips = clips_for(SvmCells(), seed=0)  # 12 clips or so of three classes
+        >>> weights = aumer.train(clips, out="weights", recognizer="svm-cells")
+        >>> weights.name
+        'model.safetensors'
     """
     from aumer.training import recognizers
     from aumer.training import run as networks
