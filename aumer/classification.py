@@ -288,7 +288,7 @@ def _apex(
 
     def none() -> apexes.Pictures:
         raise UsageError(
-            f"`apex={way!r}` looks at pictures, which features do not hold",
+            f"`apex={way!r}` needs the video's frames, which features do not hold",
             fixes=(f"use `apex='{apexes.DEFAULT}'`", "`apex='midpoint'`"),
         )
 

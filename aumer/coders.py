@@ -69,8 +69,8 @@ def agreement(
         times = _times(read, fps, end)
     if len(digests) > 1:
         raise UsageError(
-            f"{first} and {second} are of different videos, or editions of one, as their digests "
-            "say; frames of one are not those of the other"
+            f"{first} and {second} belong to different videos, or to different versions of "
+            "one: their digests differ, so their frames cannot be compared"
         )
     content = next(iter(digests), None) if fps is None else None
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)

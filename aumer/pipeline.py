@@ -424,7 +424,7 @@ class Spotter:
             raise NoFaceError(
                 f"{coverage:.0%} of the {len(features)} rows of the features hold motion, and at "
                 f"least {run.min_coverage:.0%} and one row are needed",
-                fixes=("give others", "lower `min_coverage`"),
+                fixes=("give other features", "lower `min_coverage`"),
             )
 
         settings = _as_measured(self.settings, features)
@@ -618,8 +618,8 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
     own = model.sensitivity
     if own is None:
         raise UsageError(
-            f"how many false alarms the threshold of {model.name} raises was not measured: it has "
-            "no sensitivity to be set",
+            f"{model.name} has no sensitivity setting: nobody measured how many false "
+            "alarms its threshold gives",
             fixes=("leave `sensitivity` out", "use `model='combined'` or `model='rules'`"),
         )
     if own != asked:
@@ -640,9 +640,9 @@ def _worth_a_result(
     if not found:
         name = os.fspath(video) if isinstance(video, (str, PathLike)) else "the video"
         raise NoFaceError(
-            f"{name}: no frame holds a usable face. Nothing is said about expressions. Look at the "
-            "frames with `aumer view --no-spot VIDEO`: is a face in view, and are its outer eye "
-            f"corners {settings.face.min_eye_distance:g} px apart or more (face.min_eye_distance)"
+            f"{name}: no frame holds a usable face. Whether there are expressions is not known. "
+            "Look at the frames with `aumer view --no-spot VIDEO` (the outer eye corners of a usable "
+            f"face are {settings.face.min_eye_distance:g} px apart or more, face.min_eye_distance)"
         )
     best = max(found, key=lambda one: one.track.coverage)
     require_face(best, settings, min_coverage)

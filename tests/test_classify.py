@@ -190,7 +190,7 @@ def test_features_for_a_recognizer_that_reads_motion() -> None:
     assert found.attribution == {}
     with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
         aumer.classify(motion, model=BySigns())
-    with pytest.raises(UsageError, match="'roi-difference'` looks at pictures"):
+    with pytest.raises(UsageError, match="'roi-difference'` needs the video's frames"):
         aumer.classify(motion, model=ByMotion(), apex="roi-difference")
     few = replace(
         motion,

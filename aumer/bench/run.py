@@ -68,7 +68,7 @@ def run(
         ConfigError: settings that do not fit.
     """
     if keep_weights and score_only:
-        raise UsageError("`score_only` runs nothing, so that there are no weights to keep")
+        raise UsageError("`score_only` runs nothing, so there are no weights to keep")
     protocol, workers = protocols.load(protocol), workers or Workers()
     require_path("model", model, "a name, or the path of weights or of training settings")
     if not isinstance(settings, Settings | None):

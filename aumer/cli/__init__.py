@@ -129,7 +129,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         # Left to argparse, the main parser would complain, which knows no option of the command.
         parser: argparse.ArgumentParser = args.parser
         near = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
-        parser.error(f"there is no {unknown[0]!r} here.{near}")
+        parser.error(f"unrecognized argument {unknown[0]!r}.{near}")
     return args
 
 

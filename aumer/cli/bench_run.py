@@ -29,7 +29,7 @@ The same command goes on where it was killed (SIGTERM, which batch systems send,
 SIGKILL does: exit codes 143, 137; nothing that was written is damaged). Folds are kept in the
 output folder, and those that are there are not run again, so that more seeds may be asked for
 later. One that other code, data, settings or versions of packages made, or that was altered, is
-made again, with a word:
+made again, and a note says so:
 
     aumer bench casme-sq --data /data/CASME_sq --model aumer --workers 4
     aumer bench casme-sq --model aumer --score-only --scoring ends=open

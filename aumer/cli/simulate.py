@@ -304,7 +304,7 @@ def _demo(args: argparse.Namespace, console: Console) -> int:
 
     film = expanded(args.output or demo.FOLDER) / demo.FILM
     if args.open and film.is_file() and not args.overwrite:
-        console.note(f"{film} is there already and is shown; --overwrite films it anew")
+        console.note(f"{film} is there already and is shown; --overwrite makes it again")
         return _show(film, console)
     jobs = {"film": "filming", "spot": "spotting"}
     begun: set[str] = set()

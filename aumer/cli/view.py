@@ -106,7 +106,8 @@ def require_starlette() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f'the page needs {error.name}, an extra: pip install "aumer[view]"'
+            f"the page needs the package {error.name}, which is not installed: run "
+            '`pip install "aumer[view]"`'
         ) from error
 
 

@@ -50,9 +50,9 @@ class _Network:
             self._net = cv2.dnn.readNetFromTFLite(str(path))
         except (cv2.error, AttributeError) as error:
             raise BackendUnavailable(
-                f"the face networks cannot run: OpenCV {cv2.__version__} does not read {path} "
-                f"({str(error).splitlines()[0]}). `aumer doctor` prints how to put OpenCV 4.11 in "
-                "place"
+                f"the face networks cannot run: OpenCV {cv2.__version__} does not read "
+                f"{path} ({str(error).splitlines()[0]}). `aumer doctor` prints the command "
+                "that installs OpenCV 4.11"
             ) from error
         self._outputs = outputs
         self._lock = Lock()  # OpenCV's networks keep their input and output in themselves

@@ -153,8 +153,8 @@ def by_roi_difference(where: Span) -> int:
     frames, grays, landmarks = where.pictures()
     if len(frames) < 2:
         raise UsageError(
-            f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, too few "
-            "to find an apex among; give `apex`"
+            f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, "
+            "too few to find the apex; give `apex`"
         )
     return int(frames[roi_difference(grays, landmarks[0], where.lag).argmax()])
 

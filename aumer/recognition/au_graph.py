@@ -371,7 +371,7 @@ def parts_of(subjects: Sequence[str]) -> IntArray:
     """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
     counts = Counter(subjects)
     if len(counts) < 2:
-        raise UsageError("to choose by leaving out subjects, clips of two or more are needed")
+        raise UsageError("leaving subjects out needs clips of two subjects or more")
     sizes = [0] * min(_FOLDS, len(counts))
     where = {}
     for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):

@@ -224,7 +224,7 @@ class ClipMaker:
         """
         if self.reads == "motion":
             if features is None:
-                raise UsageError("a recognizer of motion judges features, and there are none")
+                raise UsageError("this recognizer reads motion, and there are no features")
             self._check_rois(features)
             for number, moment in enumerate(moments):
                 try:
@@ -350,7 +350,7 @@ def pictures_between(
     """
     if offset - onset >= MAX_FRAMES:
         raise UsageError(
-            f"the apex by the pictures is looked for within one expression of at most {MAX_FRAMES} "
+            f"the apex is sought in the frames of one expression, at most {MAX_FRAMES} "
             f"frames; found {offset - onset + 1}. Give `onset` and `offset`, or use "
             "`apex='rise-and-fall'`"
         )
@@ -358,7 +358,8 @@ def pictures_between(
     frames = sorted(faces)
     if not frames:
         raise UsageError(
-            f"no frame from {onset} to {offset} shows a face, to find an apex among; give `apex`"
+            f"no frame from {onset} to {offset} shows a face, so the apex cannot be found; "
+            "give `apex`"
         )
     grays = np.stack([faces[frame].gray for frame in frames])
     return np.array(frames), grays, np.stack([faces[frame].landmarks for frame in frames])

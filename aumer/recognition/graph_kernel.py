@@ -594,8 +594,8 @@ def _check_rois(rois: Sequence[str]) -> None:
     for roi in rois:
         if roi not in known:
             raise UsageError(
-                f"the place of ROI {roi!r} in a flow map is not known; a graph for recognition is "
-                f"over landmarks.{did_you_mean(roi, known)}"
+                f"the position of ROI {roi!r} in a flow map is not known; a graph for "
+                f"recognition is over landmarks.{did_you_mean(roi, known)}"
             )
 
 

@@ -285,7 +285,7 @@ def resolve(name: str | type[Recognizer]) -> type[Recognizer]:
 
 
 def _no_file(name: str) -> UsageError:
-    return UsageError(f"the recognizer {name!r} has no file: it defines no save and load")
+    return UsageError(f"the recognizer {name!r} cannot be saved: it defines no save and load")
 
 
 def _none(what: str, why: str) -> UsageError:

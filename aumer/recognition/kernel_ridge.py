@@ -51,7 +51,7 @@ class RidgeGoals:
             without = ", ".join(c for c, n in zip(clips.classes, counts, strict=True) if not n)
             raise UsageError(f"every class needs a clip to learn from; without one: {without}")
         if len(set(clips.subjects)) < 2:
-            raise UsageError("to choose by leaving out a subject, clips of two or more are needed")
+            raise UsageError("leaving a subject out needs clips of two subjects or more")
         return cls(
             clips.labels,
             clips.subjects,

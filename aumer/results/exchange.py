@@ -71,7 +71,7 @@ def read_annotations(path: StrPath) -> tuple[Timed, ...]:
     """
     kind = format_of(path)
     if not isinstance(kind, Exchange):
-        raise UsageError(f"{path} is not read for annotations; allowed are {_suffixes()}")
+        raise UsageError(f"{path} cannot be read as annotations; allowed are {_suffixes()}")
     with foreign(path, "annotations"):
         data = Path(path).read_bytes()
         # Praat writes UTF-16 as soon as a letter is no ASCII.

@@ -75,8 +75,8 @@ class Format(ABC):
                 something else.
         """
         raise UsageError(
-            f"{path} is no spot result: a file of this format does not hold all of one, and cannot "
-            "be read back; save results as .json to load them again"
+            f"{path} is not a spot result: a file of this format does not hold all of one, "
+            "and cannot be read back; save results as .json to load them again"
         )
 
 
@@ -101,7 +101,7 @@ class Json(Format):
         try:
             return SpotResult.from_json(text)
         except UsageError as error:
-            raise UsageError(f"{path} is no spot result aumer can read: {error}") from error
+            raise UsageError(f"{path} is not a spot result that aumer can read: {error}") from error
 
 
 class Csv(Format):

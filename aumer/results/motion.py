@@ -344,7 +344,7 @@ def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> Non
     for name, wanted in (("version", FORMAT_VERSION), ("motion_version", FEATURES_VERSION)):
         found = arrays.get(name)
         if found is not None and not (found.shape == () and found.dtype.kind in "iu"):
-            raise UsageError(f"{path} is damaged: its {name} is no whole number. {_anew(path)}")
+            raise UsageError(f"{path} is damaged: its {name} is not a whole number. {_anew(path)}")
         if found is None or int(found) != wanted:
             raise UsageError(
                 f"{path} was written by another aumer ({arrays.get('aumer', 'unknown')}): its "

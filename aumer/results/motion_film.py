@@ -79,8 +79,8 @@ def write_films(
     features, track = motion.features, motion.track
     if not len(features):
         raise UsageError(
-            f"{motion.video.name}: there is no motion to film, which takes two analyzed frames or "
-            "more; choose a wider range with `start` and `end`"
+            f"{motion.video.name}: there is no motion to film, which needs two analyzed "
+            "frames or more; choose a wider range with `start` and `end`"
         )
     settings = load_settings(overrides={"motion": motion.settings["motion"]}).motion
     side = settings.crop

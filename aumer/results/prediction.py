@@ -187,7 +187,7 @@ class Prediction:
         try:
             return cls.from_dict(data)
         except ValueError as error:
-            raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
+            raise UsageError(f"{path} is not a prediction that aumer can read: {error}") from error
 
     def summary(self) -> str:
         """One line: the clip, its label, the probabilities, the ROI that decided most and the

@@ -96,8 +96,8 @@ class NetSpotter(SpotterModel):
             net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
-                f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
-                "which is no table of settings"
+                f"{path}: its card says that it was trained on the motion "
+                f"{net.card['motion']!r}, which is not a table of settings"
             )
         advice = "If it is registered, import the module that does"
         with foreign(path, "a decoder that there is here", WeightsError, advice):

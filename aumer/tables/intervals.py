@@ -620,7 +620,7 @@ def _of_json(path: Path) -> _Lines:
                 document, at = decoder.raw_decode(text, at)
             except json.JSONDecodeError as error:
                 raise UsageError(
-                    f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
+                    f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
                 ) from error
             documents.append(document)
     rows: list[dict[str, Any]] = []

@@ -170,7 +170,7 @@ def sequence_settings(
     from aumer.recognition.sequences.inputs import read_settings
 
     if wrong := [key for key in ("detector", "landmarker") if key in changes]:
-        raise ConfigError(f"inputs.{wrong[0]}: the face is followed as face.{wrong[0]} says")
+        raise ConfigError(f"inputs.{wrong[0]}cannot be set here; set face.{wrong[0]}")
     return read_settings(
         {**changes, "detector": settings.face.detector, "landmarker": settings.face.landmarker},
         default,
@@ -423,8 +423,8 @@ class StoredClips:
             if again == key:
                 return found
         raise UsageError(
-            f"{Path(self.cache) / key}.npz was removed while it was needed, and what it was made "
-            "of has changed; run again"
+            f"{Path(self.cache) / key}.npz was deleted while it was needed, and its source "
+            "has changed; run again"
         )
 
 

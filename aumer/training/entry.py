@@ -119,11 +119,13 @@ def train(
     told = {name: value for name, value in given.items() if value is not None}
     told = {**(changes or {}), **told}
     if graph is not None and _is_recognizer(data, told):
-        raise UsageError("`graph` is of spotting networks; this trains a recognizer")
+        raise UsageError("`graph` applies to spotting networks, and this trains a recognizer")
     learnt_from = _in_memory(data)
     if learnt_from is not None and (labels is not None or source is not None):
         which = "source" if labels is None else "labels"
-        raise UsageError(f"`{which}` is of files; here the data are in memory, labels and all")
+        raise UsageError(
+            f"`{which}` applies to data in files, and these data are in memory; leave it out"
+        )
     config = configured(data, told)
     store = default_folder() if cache is True else cache or None
     if isinstance(config, recognizers.RecognizerConfig):

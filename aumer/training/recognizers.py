@@ -168,8 +168,8 @@ def untrained(config: RecognizerConfig) -> tuple[Recognizer, ClipReading]:
     kind = resolve(name)
     if not kind.has_file():
         raise UsageError(
-            f"the recognizer {name!r} cannot be kept in a file, and training it would be in vain: "
-            "it defines no save and load"
+            f"the recognizer {name!r} cannot be saved, so it is not trained: it defines no "
+            "save and load"
         )
     images = config.data.source == MEGC2019
     if images and kind.reads[0] != "flow-map":

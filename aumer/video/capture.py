@@ -34,7 +34,7 @@ class Capture(Protocol):
 def retrieved(capture: Capture, name: str) -> ImageArray:
     ok, image = capture.retrieve()
     if not ok or image is None:
-        raise VideoError(f"{name}: the image of a frame cannot be had; the video is damaged")
+        raise VideoError(f"{name}: a frame cannot be decoded; the video is damaged")
     return rgb(image)
 
 

@@ -242,12 +242,12 @@ def read_image(path: Path) -> npt.NDArray[Any]:
         raise VideoError(f"{path} cannot be read: {error}") from error
     if image is None:
         raise VideoError(
-            f"{path} is no image that OpenCV reads ({len(data)} bytes); repair or remove it"
+            f"{path} is not an image that OpenCV reads ({len(data)} bytes); repair or remove it"
         )
     if image.dtype not in (np.uint8, np.uint16):
         raise VideoError(
-            f"{path} holds {image.dtype} values, of which nothing says what is black and white; "
-            "write it as whole numbers of 8 or 16 bits"
+            f"{path} holds {image.dtype} values, whose black and white are unknown; save it "
+            "with 8 or 16 bits"
         )
     return image
 

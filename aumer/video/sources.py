@@ -90,5 +90,5 @@ def existing_path(source: object) -> Path:
 
 def required_fps(fps: float | None, what: str) -> float:
     if fps is None:
-        raise UsageError(f"{what} says nothing of time: give `fps`, its frames per second")
+        raise UsageError(f"{what} has no times: give `fps`, its frames per second")
     return fps

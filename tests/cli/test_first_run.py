@@ -57,7 +57,7 @@ def test_the_demo_is_shown_in_the_viewer(
     # The second time it is shown as it is, and not filmed again.
     before = (tmp_path / "new" / "face.mp4").stat().st_mtime_ns
     ran = run("demo --open -o new")
-    assert ran.code == 0 and "--overwrite films it anew" in ran.err and len(seen) == 2
+    assert ran.code == 0 and "--overwrite makes it again" in ran.err and len(seen) == 2
     assert (tmp_path / "new" / "face.mp4").stat().st_mtime_ns == before
     assert run("demo -o new").code == EXIT_USAGE
     assert opened == [Site.address] * 2

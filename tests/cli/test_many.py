@@ -61,7 +61,7 @@ def test_folders_of_frames_are_taken_where_their_rate_is_known(run: Any, study: 
     assert "1 folders of frames" in ran.err
     ran = run("spot rec/c --recursive")
     assert ran.code == 2
-    assert "folders of images are taken with --fps" in ran.err
+    assert "for a folder of images give --fps" in ran.err
     # Without --recursive a folder of frames is one video, as ever.
     assert run("spot rec/c/frames --fps 30").out.startswith("frames: no expression")
 

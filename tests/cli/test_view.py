@@ -145,7 +145,7 @@ def test_agreement(run: Run, tmp_path: Path, videos: Path) -> None:
     total = run("agreement a.annotations b.annotations").out.splitlines()[1].split()
     assert total[2:8] == ["0.667", "1", "1", "0", "+0.040", "|0.040|"]
     other = coder(tmp_path / "other.annotations", (12, 19), content="decaf")
-    with pytest.raises(aumer.UsageError, match="of different videos"):
+    with pytest.raises(aumer.UsageError, match="to different videos"):
         aumer.agreement(a, other)
 
 

@@ -186,5 +186,5 @@ def test_a_registered_set_is_found_and_another_thing_refused(
     with pytest.raises(UsageError, match=r"sets are .*mine"):
         roi_set("mien")
     registry.register("roi-set", "odd")(8)
-    with pytest.raises(UsageError, match="registered as 'odd' is no RoiSet"):
+    with pytest.raises(UsageError, match="registered as 'odd' is not a RoiSet"):
         roi_set("odd")

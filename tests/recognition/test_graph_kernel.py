@@ -349,7 +349,7 @@ def test_the_source_of_a_clip_puts_its_crop_right(fitted: GraphRecognizer) -> No
 
 def test_graphs_over_anything_but_landmarks() -> None:
     graph = AUGraph.from_edges({("cheek_r", "cheek_l"): 1.0}, rois=("cheek_r", "cheek_l"))
-    with pytest.raises(UsageError, match="place of ROI 'cheek_r'"):
+    with pytest.raises(UsageError, match="position of ROI 'cheek_r'"):
         GraphRecognizer(graph)
 
 
@@ -370,7 +370,7 @@ def test_too_little_to_learn_from() -> None:
     data = clips(0)
     with pytest.raises(UsageError, match="without one: surprise"):
         GraphRecognizer().fit(data.take(data.labels < 2))
-    with pytest.raises(UsageError, match="clips of two or more"):
+    with pytest.raises(UsageError, match="clips of two subjects or more"):
         GraphRecognizer().fit(data.take(data.of_subject("s0")))
 
 

@@ -283,7 +283,7 @@ def test_nothing_and_the_wrong_labels() -> None:
         report(replace(run, clips=()))
     with pytest.raises(UsageError, match="none of the classes"):
         report(replace(run, classes=("a", "b")))
-    with pytest.raises(UsageError, match="not once"):
+    with pytest.raises(UsageError, match="must be there once"):
         report(replace(run, clips=(*run.clips, run.clips[0])))
 
 

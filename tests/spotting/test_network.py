@@ -238,7 +238,7 @@ def test_what_it_was_trained_on_goes_with_it(tmp_path: Path) -> None:
 
 
 def test_a_card_whose_motion_is_no_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"a\.safetensors.*'windows', which is no table"):
+    with pytest.raises(WeightsError, match=r"a\.safetensors.*'windows', which is not a table"):
         NetSpotter.load(weights(tmp_path / "a.safetensors", motion="windows"))
 
 

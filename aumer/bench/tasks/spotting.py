@@ -262,7 +262,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         trained = self._trained(fold, items)
         if self.model.trains and not trained:
             raise UsageError(
-                f"fold {fold.name} has nobody to train on; it needs two subjects or more"
+                f"fold {fold.name} has no subject to train on; it needs two subjects or more"
             )
         tested = [items.entries[k].video for k in fold.tested]
         return SpottingWork(

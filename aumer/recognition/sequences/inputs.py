@@ -154,7 +154,7 @@ def sequence_inputs(
         "landmarks": None if landmarks is None else sha256(landmarks.tobytes()).hexdigest(),
     }
     if cache is not None and about["content"] is None:
-        raise UsageError("what a camera shows cannot be kept under its content; use `cache=None`")
+        raise UsageError("a camera's frames cannot be cached; use `cache=None`")
     store = FeatureCache(cache, None if cache is None else _key(about, settings, way))
     kept = store.whole()
     if kept is not None:
