@@ -53,7 +53,8 @@ classes are words of the table, whatever their case, in the order in which their
 given; other clips are left out, and a note says so. The three of MEGC 2019 are made of the coders'
 words (disgust, anger, ... are negative). A set may be given by name: "megc" (three), "casme2" and
 "samm" (five), "seven" (happiness, anger, contempt, disgust, fear, sadness, surprise). Without
-classes all words of the table are. The weights keep classes, card, and how their input is made of a film.
+classes all words of the table are. The weights keep classes, card, and how their input is made of a
+film.
 
 Then: aumer classify CLIP --recognizer runs/names/model.safetensors
       aumer spot VIDEO --recognizer runs/names/model.safetensors
