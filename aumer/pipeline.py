@@ -642,7 +642,8 @@ def _worth_a_result(
         raise NoFaceError(
             f"{name}: no frame holds a usable face. Whether there are expressions is not known. "
             "Look at the frames with `aumer view --no-spot VIDEO` (the outer eye corners of a "
-            f"usable face are {settings.face.min_eye_distance:g} px apart or more, face.min_eye_distance)"
+            f"usable face are {settings.face.min_eye_distance:g} px apart or more, "
+            "face.min_eye_distance)"
         )
     best = max(found, key=lambda one: one.track.coverage)
     require_face(best, settings, min_coverage)

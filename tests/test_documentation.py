@@ -141,3 +141,20 @@ def test_messages_are_in_plain_english() -> None:
         if line.startswith("- ") and any(word in line for word in DIALECT)
     ]
     assert found == []
+
+
+def test_the_picture_of_the_architecture_shows_the_layers() -> None:
+    """docs/pictures/architecture.svg stacks packages as tests/test_layers.py does."""
+    from test_layers import LAYERS
+
+    svg = (ROOT / "docs" / "pictures" / "architecture.svg").read_text("utf-8")
+    height = {
+        name: float(y) for y, name in re.findall(r'y="([\d.]+)"[^>]*fill="#263238">([^<]+)<', svg)
+    }
+    drawn = {one: y for names, y in height.items() for one in names.split(", ")}
+    assert len(drawn) > 25
+    level = {name: k for k, line in enumerate(LAYERS) for name in line}
+    for one, y in drawn.items():
+        for other, lower in drawn.items():
+            if level[one] > level[other]:
+                assert y <= lower, f"{one} imports {other} and stands below it"
