@@ -199,7 +199,11 @@ def _word(value: str) -> str:
     return shlex.quote(plain) if isinstance(plain, str) else value
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
-    near = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
+def did_you_mean(name: str, choices: Iterable[str], *, least: float = 0.5) -> str:
+    """`` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string.
+
+    Args:
+        least: the likeness that is asked for, 0 to 1.
+    """
+    near = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=least)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -238,7 +238,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     protocol = _protocol(args)
     roots = _roots(protocol, args.data)
     if not roots and not args.score_only:
-        raise UsageError(f"where is {' and '.join(protocol.datasets)}? Give its folder with --data")
+        sets = " and ".join(protocol.datasets)
+        raise UsageError(f"the folder of the data set {sets} is not given: name it with --data")
     workers = Workers(args.workers, args.backend, args.scheduler)
     if wrong := [name for name in task_of(protocol.kind).no_use_for if getattr(args, name)]:
         option = wrong[0].replace("_", "-")

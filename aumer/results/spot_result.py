@@ -358,9 +358,8 @@ class SpotResult:
         """One line: which movements could have been seen; None where that is not known."""
         if self.limit is None:
             return None
-        return (
-            f"movements from {100 * self.limit:.2g} % of the outer-eye distance stand out of noise"
-        )
+        percent = f"{100 * self.limit:.2g} %"
+        return f"smallest movement that stands out from noise: {percent} of the outer-eye distance"
 
     def title(self) -> str:
         """The video's name, and which face where there may be several."""

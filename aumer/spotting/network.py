@@ -199,10 +199,10 @@ class NetSpotter(SpotterModel):
                 f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
-                f"{self.name} was trained on motion measured with {told(self.motion)}; the "
-                f"settings say {told(found)}",
+                f"{self.name} was trained on motion measured with {told(self.motion)}, and these "
+                f"settings measure it with {told(found)}",
                 fixes=(
-                    f"set what it was trained on ({trained_on})",
+                    f"use the settings of its training ({trained_on})",
                     "spot with the rules (`model='rules'`)",
                     "train a network on features of these settings with `aumer train`",
                 ),

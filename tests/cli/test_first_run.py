@@ -90,6 +90,12 @@ def test_no_camera(
     assert part in ran.err
 
 
+def test_a_name_that_is_misspelled(run: Run) -> None:
+    ran = run("spot @smyle.mp4")
+    assert ran.code == EXIT_UNREADABLE and "Did you mean 'smile.mp4'?" in ran.err
+    assert "Did you mean" not in run("spot @interview.mp4").err
+
+
 def test_no_face_says_how_to_look(run: Run) -> None:
     ran = run("spot @gray.avi")
     assert "`aumer view --no-spot VIDEO`" in ran.err and "px apart or more" in ran.err

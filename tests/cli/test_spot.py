@@ -49,7 +49,7 @@ def test_the_table_of_one_video(run: Any) -> None:
     counts = "1 micro, 0 macro" if kind == "micro" else "0 micro, 1 macro"
     assert summary == f"smile.mp4: {counts}; coverage 100 %; spotter combined"
     assert re.fullmatch(
-        r"movements from [.\d]+ % of the outer-eye distance stand out of noise", seen
+        r"smallest movement that stands out from noise: [.\d]+ % of the outer-eye distance", seen
     )
     assert ran.err == "smile.mp4\n"
 
@@ -58,7 +58,7 @@ def test_nothing_found_is_said_and_is_no_failure(run: Any) -> None:
     ran = run("spot @still.avi")
     assert ran.code == 0
     assert ran.out.startswith("still.avi: no expression found; motion was measured in 100.0%")
-    assert "stand out of noise" in ran.out.splitlines()[1]
+    assert "stands out from noise" in ran.out.splitlines()[1]
     assert ran.out.count("\n") == 2
 
 
@@ -157,7 +157,7 @@ def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_pat
     assert [row["status"] for row in told] == ["failed", "ok", "ok", "no face"]
     assert "0 bytes" in found["empty.mp4"]["reason"] and not found["smile.mp4"]["reason"]
     said = found["gray.avi"]["reason"]
-    assert "--min-coverage" in said and "`" not in said  # in the words of the command
+    assert "--min-coverage" in said and "`min_coverage`" not in said  # in the words of the command
     assert (found["still.avi"]["micro"], found["still.avi"]["macro"]) == ("0", "0")
     assert float(found["still.avi"]["coverage"]) == 1 and float(found["still.avi"]["fps"]) == 30
     result = aumer.spot(videos / "smile.mp4", cache=True)
@@ -397,8 +397,8 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
     [
         ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
         ("--sensitivity 0", "found '0'"),
-        ("--sensitivity 0.01 --model rules", "can be asked for, is 0.45 to 29"),
-        ("--sensitivity 1000", "and can be asked for, is 0.00"),
+        ("--sensitivity 0.01 --model rules", "measured: 0.45 to 29"),
+        ("--sensitivity 1000", "measured of this spotter: 0.00"),
         ("--sensitivity high --model network", "threshold of network raises was not measured"),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
     ],

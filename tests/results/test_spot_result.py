@@ -329,7 +329,9 @@ def test_what_could_have_been_seen_is_kept(result: SpotResult) -> None:
     assert again == told
     assert again != result
     assert again.limits == {"brow": 0.008, "mouth": 0.0125}
-    assert told.seen() == "movements from 0.81 % of the outer-eye distance stand out of noise"
+    assert told.seen() == (
+        "smallest movement that stands out from noise: 0.81 % of the outer-eye distance"
+    )
     assert result.seen() is None
     table = told.to_dataframe()
     assert table["peak"].tolist()[0] == 7.25

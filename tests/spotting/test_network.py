@@ -206,7 +206,7 @@ def test_motion_it_was_not_trained_on_is_refused_before_the_work(
         aumer.Spotter(model=path, settings={"motion": found})
     said = str(caught.value)
     assert said.startswith("network mine.safetensors was trained on motion measured with ")
-    needed, there = said.split("; the settings say ")
+    needed, there = said.split(", and these settings measure it with ")
     assert f'motion.preset = "{trained["preset"]}"' in needed
     assert there.startswith(f'motion.preset = "{found["preset"]}"')
     assert f'`motion.preset="{trained["preset"]}"' in there and "aumer train" in there

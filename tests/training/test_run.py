@@ -187,7 +187,9 @@ def test_files_may_say_what_their_motion_was_measured_with(project: Path) -> Non
     weights = run(read_config(project))
     assert NetSpotter.load(weights).motion == {"preset": "flow", "flow": "dis"}
     aumer.Spotter(model=weights, settings={"motion": {"flow": "dis"}})
-    with pytest.raises(UsageError, match=r'motion\.flow = "dis"; the settings say.*windows'):
+    with pytest.raises(
+        UsageError, match=r'motion\.flow = "dis", and these settings measure it.*windows'
+    ):
         aumer.Spotter(model=weights, settings={"motion": {"preset": "windows"}})
 
 
