@@ -18,7 +18,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, analyse_all
+from aumer.motion.analysis import Analysis, analyze_all
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
 from aumer.recognition.clips import Keeper
@@ -239,7 +239,7 @@ class Spotter:
         check_face(self.settings.face)
         content = content_digest(video, fps=run.fps)
         with telling(run.progress) as tell:
-            found = analyse_all(
+            found = analyze_all(
                 video,
                 self.settings,
                 fps=run.fps,

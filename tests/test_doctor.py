@@ -231,7 +231,7 @@ def test_missing_system_library_is_repaired_with_the_headless_wheel() -> None:
 def told_without(*packages: str) -> tuple[dict[str, Any], dict[tuple[str, str], str | None], int]:
     """What the doctor finds where importing these packages fails, its back ends' errors by kind and
     name, and its exit code."""
-    # In a process of its own: nothing that is imported already gets in the way, or is spoilt.
+    # In a process of its own: nothing that is imported already gets in the way, or is spoiled.
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({packages!r}))

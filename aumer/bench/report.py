@@ -168,7 +168,7 @@ _READY = {
     "never": "The model has rules and no weights: nothing is trained, and it is the same in every "
     "fold. Which data its constants were set on, its own documentation says.",
     "elsewhere": "The model was trained elsewhere and is the same in every fold: whether tested "
-    "subjects were among those it learnt from, its card says (in the settings below).",
+    "subjects were among those it learned from, its card says (in the settings below).",
 }
 
 

@@ -143,7 +143,7 @@ def scored(
     Raises:
         UsageError: a fold is missing, damaged or of another run.
     """
-    # Whom a model learnt from does not matter to its score.
+    # Whom a model learned from does not matter to its score.
     planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []

@@ -38,7 +38,7 @@ made again, with a word:
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --set learning.epochs=80
     aumer bench compare FOLDER FOLDER
 
---keep-weights keeps what a fold has learnt, for subjects whom it has not seen (of recognition;
+--keep-weights keeps what a fold has learned, for subjects whom it has not seen (of recognition;
 of spotting `aumer spot --model`):
 
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --keep-weights -o runs/c2

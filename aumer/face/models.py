@@ -300,7 +300,7 @@ class MeshLandmarker(Landmarker):
 
     def _look(self, image: ImageArray, look: Matrix) -> tuple[Matrix, float]:
         """The whole mesh (468, 2) in the image, seen in the square that `look` maps it onto."""
-        square = cut_out(image, look, _MESH_PX, grey=False, black_outside=True)
+        square = cut_out(image, look, _MESH_PX, gray=False, black_outside=True)
         mesh, logit = self._network.run(_blob(square, 1.0, 0.0))
         points = applied(inverse(look), mesh.reshape(-1, 3)[:, :2].astype(np.float64))
         return points, float(1 / (1 + np.exp(-np.clip(float(logit), -80, 80))))

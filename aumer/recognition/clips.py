@@ -150,7 +150,7 @@ class ClipMaker:
 
     @classmethod
     def of(cls, part: Trained, motion: MotionSettings) -> Self:
-        """That of a trained part: as what it has learnt from was made, where that is known.
+        """That of a trained part: as what it has learned from was made, where that is known.
 
         Args:
             motion: of flow maps, where it is not known.
@@ -367,8 +367,8 @@ def pictures_between(
         raise UsageError(
             f"no frame from {onset} to {offset} shows a face, to find an apex among; give `apex`"
         )
-    greys = np.stack([faces[frame].grey for frame in frames])
-    return np.array(frames), greys, np.stack([faces[frame].landmarks for frame in frames])
+    grays = np.stack([faces[frame].gray for frame in frames])
+    return np.array(frames), grays, np.stack([faces[frame].landmarks for frame in frames])
 
 
 if not TYPE_CHECKING:  # a name that there is not stays an error

@@ -71,7 +71,7 @@ class RidgeGoals:
             return gram.without_each(self.goals, noise, self.subjects)
         return without_each(gram, self.goals, noise, self.subjects)
 
-    def learnt(self, gram: Floats, ridge: float, balance: float) -> Floats:
+    def learned(self, gram: Floats, ridge: float, balance: float) -> Floats:
         """(n, C) weights: the scores of other clips are (their kernel with these + 1) @ weights."""
         whole = gram + 1 + np.diag(self.noise(ridge, balance))
         return np.asarray(np.linalg.solve(whole, self.goals), np.float64)

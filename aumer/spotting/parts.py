@@ -2,7 +2,7 @@
 
 `Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
 one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
-whose key `network` is its name. `Objective` ("targets") is what a network is trained towards, with
+whose key `network` is its name. `Objective` ("targets") is what a network is trained toward, with
 the loss that it is trained by, `TrackDecoder` ("decoder") makes expressions of what it gives; the
 keys `targets` and `decoder` of a training preset name them.
 """
@@ -177,7 +177,7 @@ def alone(share: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Objective(ABC):
-    """Targets, and the loss that leads towards them.
+    """Targets, and the loss that leads toward them.
 
     A subclass is made known by ``@register("targets", NAME)``.
 

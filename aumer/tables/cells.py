@@ -136,7 +136,7 @@ def read(
 ) -> Table:
     """The table that has these columns: a CSV file, or a sheet of a workbook.
 
-    Columns are found by name, wherever they stand and however they are spaced and capitalised, and
+    Columns are found by name, wherever they stand and however they are spaced and capitalized, and
     the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
 
     Args:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is c
     from aumer.types import VideoRecord
 
 Config: TypeAlias = "RunConfig | ClipRun"
-#: What is learnt from, in memory: videos for a spotting network, clips for a recognizer or an AU
+#: What is learned from, in memory: videos for a spotting network, clips for a recognizer or an AU
 #: reader.
 InMemory: TypeAlias = (
     "Sequence[LabeledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] | LabeledClips[Any]"
@@ -67,7 +67,7 @@ def train(
 
     Args:
         data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
-            configuration. What is given beside a file replaces what it says. Or what is learnt
+            configuration. What is given beside a file replaces what it says. Or what is learned
             from, in memory: a sequence of `aumer.training.videos.LabeledVideo` (features with
             annotations), of what `aumer.simulate_features` makes, or of `aumer.types.VideoRecord`
             (videos with annotations); for a recognizer
@@ -264,7 +264,7 @@ def _task(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> Task
 
 
 def _in_memory(data: object) -> Any:
-    """What is learnt from; `None` where it lies in files.
+    """What is learned from; `None` where it lies in files.
 
     Raises:
         UsageError: it is neither.

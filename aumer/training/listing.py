@@ -160,7 +160,7 @@ def listed(
 
 
 def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
-    """Complain of what nothing can be learnt from.
+    """Complain of what nothing can be learned from.
 
     Args:
         labels: of the clips that are left.

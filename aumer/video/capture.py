@@ -39,7 +39,7 @@ def retrieved(capture: Capture, name: str) -> ImageArray:
 
 
 def rgb(image: npt.NDArray[Any]) -> ImageArray:
-    """OpenCV's blue-green-red or grey uint8 image as (H, W, 3) RGB; this conversion takes both."""
+    """OpenCV's blue-green-red or gray uint8 image as (H, W, 3) RGB; this conversion takes both."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -146,17 +146,17 @@ def test_one_csv_collects_all(run: Any, tmp_path: Path) -> None:
 
 
 def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_path: Path) -> None:
-    ran = run("spot @empty.mp4 @smile.mp4 @still.avi @grey.avi -o all.csv")
+    ran = run("spot @empty.mp4 @smile.mp4 @still.avi @gray.avi -o all.csv")
     assert ran.code == 6
     assert "what became of each video: all.inputs.csv" in ran.err
     told = rows((tmp_path / "all.inputs.csv").read_text())
     assert list(told[0]) == list(COLUMNS)
     assert [Path(row["input"]).name for row in told] == [row["video"] for row in told]
     found = {row["video"]: row for row in told}
-    assert list(found) == ["empty.mp4", "smile.mp4", "still.avi", "grey.avi"]
+    assert list(found) == ["empty.mp4", "smile.mp4", "still.avi", "gray.avi"]
     assert [row["status"] for row in told] == ["failed", "ok", "ok", "no face"]
     assert "0 bytes" in found["empty.mp4"]["reason"] and not found["smile.mp4"]["reason"]
-    said = found["grey.avi"]["reason"]
+    said = found["gray.avi"]["reason"]
     assert "--min-coverage" in said and "`" not in said  # in the words of the command
     assert (found["still.avi"]["micro"], found["still.avi"]["macro"]) == ("0", "0")
     assert float(found["still.avi"]["coverage"]) == 1 and float(found["still.avi"]["fps"]) == 30
@@ -210,7 +210,7 @@ def test_videos_of_one_name_keep_their_folders_below_a_folder(
 def test_videos_of_one_name_are_told_apart_as_they_go(
     run: Any, videos: Path, tmp_path: Path
 ) -> None:
-    for there, source in (("a/x.avi", "grey.avi"), ("b/x.avi", "still.avi")):
+    for there, source in (("a/x.avi", "gray.avi"), ("b/x.avi", "still.avi")):
         (tmp_path / there).parent.mkdir()
         (tmp_path / there).symlink_to(videos / source)
     ran = run("spot a/x.avi b/x.avi -o all.csv")

@@ -72,8 +72,8 @@ def test_a_video_is_spotted_and_a_result_finds_its_motion(
 def test_a_video_without_a_face_is_shown_all_the_same(
     run: Run, site: type[Kept], videos: Path
 ) -> None:
-    ran = run("view @grey.avi --no-browser")
-    assert ran.code == 0 and "grey.avi is shown without a result" in ran.err
+    ran = run("view @gray.avi --no-browser")
+    assert ran.code == 0 and "gray.avi is shown without a result" in ran.err
     assert site.shown[0].layers == []
     assert run("view @still.avi --no-browser --no-spot").code == 0
     assert site.shown[0].layers == []

@@ -1,4 +1,4 @@
-"""Leave-one-subject-out: nothing of a test subject is learnt, and folds resume from their files."""
+"""Leave-one-subject-out: nothing of a test subject is learned, and folds resume from their files."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Upside(Format):
-    """JSON, written backwards."""
+    """JSON, written backward."""
 
     def write(self, result: SpotResult, path: Any, *, overwrite: bool = False, **_: Any) -> None:  # type: ignore[override]
         atomic_write(path, json.dumps(result.to_dict())[::-1], overwrite=overwrite)

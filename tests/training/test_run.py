@@ -263,7 +263,7 @@ def test_extracted_features_say_what_they_were_measured_with(
 ) -> None:
     features = simulated(1)[0].features
     found = SimpleNamespace(features=features, track=SimpleNamespace(coverage=1.0))
-    monkeypatch.setattr("aumer.training.videos.analyse", lambda *a, **k: found)
+    monkeypatch.setattr("aumer.training.videos.analyze", lambda *a, **k: found)
     settings = load_settings(overrides={"motion": {"preset": "windows"}})
     film = VideoRecord("own", "s1", "v1", 30.0, tmp_path / "film.mp4")
     (video,) = extract([film], settings)

@@ -297,7 +297,7 @@ def test_numbers_in_names(
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-def test_images_of_many_bits_keep_their_grey_levels(
+def test_images_of_many_bits_keep_their_gray_levels(
     bits: int, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ramp = np.linspace(0, 2**bits - 1, 64 * 48).reshape(48, 64)

@@ -163,7 +163,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         "training",
         "types",
     )
-    #: Whether something is learnt even where the spotter is ready.
+    #: Whether something is learned even where the spotter is ready.
     learns_labels: ClassVar[bool] = False
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:

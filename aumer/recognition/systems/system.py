@@ -365,12 +365,12 @@ class _ClipMaterial:
         facts = [f"{c.onset} {c.apex} {c.offset} {c.fps!r}" for c in self._clips]
         arrays: list[npt.NDArray[Any]] = [self.labels]
         for clip in self._clips:
-            arrays += [clip.grey, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
+            arrays += [clip.gray, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
         return content_hash(arrays, *facts, *self.subjects)
 
 
 def standardized(image: ImageArray) -> FloatArray:
-    """(S, S) float32 of mean 0 and deviation 1; a picture of one grey is 0."""
+    """(S, S) float32 of mean 0 and deviation 1; a picture of one gray is 0."""
     values = image.astype(np.float32)
     values = values - values.mean()
     return np.asarray(values / max(float(values.std()), 1.0), np.float32)
@@ -382,8 +382,8 @@ def at_rest(clip: ClipSequence, landmark: int) -> ClipSequence:
     x, y = at[landmark]
     middles = (np.arange(clip.size) + 0.5) / clip.size - 0.5
     near = (np.abs(middles - y) <= _HIDDEN)[:, None] & (np.abs(middles - x) <= _HIDDEN)
-    grey = np.where(near, clip.grey[clip.onset], clip.grey)
+    gray = np.where(near, clip.gray[clip.onset], clip.gray)
     flow = None if clip.flow is None else np.where(near[..., None], np.float32(0), clip.flow)
     points = np.abs(at - at[landmark]).max(1) <= _HIDDEN
     landmarks = np.where(points[:, None], at, clip.landmarks)
-    return replace(clip, grey=grey, landmarks=landmarks, flow=flow)
+    return replace(clip, gray=gray, landmarks=landmarks, flow=flow)
