@@ -189,7 +189,7 @@ def _classified(
             ),
         )
         moments = [Moment(first, last, peak)]
-        if reading is not None:
+        if reading is not None and kept.serves(reading.maker):
             kept.fill(clip, moments, track, fps=fps)
         found = labeler(clip, moments, track, analysis.features, fps=fps, kept=kept)[0]
         if found is None:

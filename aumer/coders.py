@@ -11,14 +11,19 @@ from aumer.errors import UsageError
 from aumer.evaluation import agreement as frames
 from aumer.files import StrPath
 from aumer.results import SpotResult
-from aumer.results.annotations import AnnotationFile, in_frames, moments, of_result, read_any
+from aumer.results.annotations import (
+    LATE_S,
+    AnnotationFile,
+    in_frames,
+    moments,
+    of_result,
+    read_any,
+)
 from aumer.types import TimeArray
 from aumer.video import content_digest
 
 #: Frames that two files can be compared over.
 _MOST = 10_000_000
-#: By how much an interval may end after its video: other programs round, or count to its end.
-_LATE_S = 0.25
 
 
 def agreement(
@@ -34,7 +39,7 @@ def agreement(
 
     Args:
         first, second: annotations of any format, or results.
-        video: whose frames and length are meant.
+        video: whose frames and length are meant; a folder of images with its `fps`.
         fps, end: in place of the video: frames per second, and its length in seconds. Files of
             `aumer view` know both.
         iou: the overlap from which two intervals are of one expression.
@@ -46,7 +51,8 @@ def agreement(
 
     Raises:
         UsageError: a file cannot be read; the two are of different editions of the video, or of
-            another one than `video`; or frames and length are not known.
+            another one than `video`; frames and length are not known; or `fps` is given without
+            `end`, or `end` beside a video.
         VideoError: the video cannot be read.
 
     Example:
@@ -60,11 +66,24 @@ def agreement(
         raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")
     read = [_read(path) for path in (first, second)]
     digests = {file.content for file in read if file.content}
+    if end is not None and (video is not None or fps is None):
+        raise UsageError(
+            "`end` goes with `fps`, in place of a video; a video says its length itself",
+            fixes=("leave `end` out", "give `fps` and `end`, and no `video`"),
+        )
+    if fps is not None and end is None and not (video is not None and Path(video).is_dir()):
+        raise UsageError(
+            "`fps` goes with `end`, in place of a video; a video file says its rate itself",
+            fixes=("leave `fps` out", "give `end` as well"),
+        )
+    lengths = {file.frames for file in read if file.frames}
     if video is not None:
         from aumer.data.own import frame_times
 
-        times = frame_times(video)
-        digests.add(content_digest(video) or "")
+        times = frame_times(video, fps=fps)
+        digests.add(content_digest(video, fps=fps) or "")
+        lengths.add(len(times))
+        fps = None
     else:
         times = _times(read, fps, end)
     if len(digests) > 1:
@@ -72,9 +91,15 @@ def agreement(
             f"{first} and {second} belong to different videos, or to different versions of "
             "one: their digests differ, so their frames cannot be compared"
         )
+    if len(lengths) > 1 and fps is None:
+        raise UsageError(
+            f"{first} and {second} are of videos of different length: "
+            f"{' and '.join(map(str, sorted(lengths)))} frames; frames of one are not those of the "
+            "other"
+        )
     content = next(iter(digests), None) if fps is None else None
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
-    if late > times[-1] + _LATE_S:
+    if late > times[-1] + LATE_S:
         raise UsageError(
             f"an expression ends at {late:.3f} s, and the video at {times[-1]:.3f} s",
             fixes=("give another `end`", "give the `video`"),

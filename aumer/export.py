@@ -117,6 +117,11 @@ def export(
     target = _target(as_path("path", path), precision)
     whole("evaluate", evaluate, least=0)
     check_target(path, overwrite=overwrite)
+    if isinstance(weights, (str, os.PathLike)) and _same_file(weights, path):
+        raise UsageError(
+            f"{path} is the file of weights itself, and its numbers would be lost; choose another "
+            "name"
+        )
     model = _model(weights)
     portable = model.portable() if isinstance(model, Recognizer) else model.net.portable()
     if portable is None:
@@ -192,6 +197,10 @@ def _target(path: Path, precision: str) -> Target:
         )
     _require(found)
     return found
+
+
+def _same_file(one: StrPath, other: StrPath) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _require(target: Target) -> None:

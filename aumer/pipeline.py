@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
@@ -84,7 +85,9 @@ class _Facts(TypedDict, total=False):
     coverage: Required[float]
     face: int | None
     notes: tuple[str, ...]
+    frames: int
     track: FaceTrack
+    source: Path | None
 
 
 class _Made(TypedDict):
@@ -277,6 +280,9 @@ class Spotter:
                 return None
             if not both:
                 both.append(labeler.maker.keeper(None, None, None))
+            if not both[0].serves(self._reading.maker):
+                return None
+            if not both[0].faces:
                 both[0].fill(video, moving, track, fps=run.fps)
             return both[0]
 
@@ -301,7 +307,9 @@ class Spotter:
             coverage=analysis.coverage,
             face=track.number if self._by_number else None,
             notes=notes_of(analysis, self.settings.face.follow),
+            frames=len(track),
             track=track,
+            source=Path(video).absolute() if isinstance(video, (str, PathLike)) else None,
         )
 
     def _found(

@@ -1,4 +1,4 @@
-"""How far a long call is: whoever waits may be told in a line of text, in a notebook as well."""
+"""How far a long call is: whoever waits is told in a line of text, or in a bar of a notebook."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _EVERY_S = 0.5
 def telling(progress: Progress | bool | None, unit: str = "frames") -> Iterator[Progress | None]:
     """What to call: `progress` itself, or for True what keeps a line on stderr up to date.
 
-    The line is plain text with a carriage return, which terminals and notebooks (without
-    ipywidgets) overwrite; it ends with what was done last, and only if anything was.
+    The line is plain text with a carriage return; in a notebook it is a bar, without ipywidgets. It
+    ends with what was done last, and only if anything was.
     """
     if progress is None or callable(progress):
         yield progress
@@ -33,7 +33,7 @@ def telling(progress: Progress | bool | None, unit: str = "frames") -> Iterator[
     if not found:
         yield None
         return
-    line = _Line(unit)
+    line = _Bar(unit) if _in_notebook() else _Line(unit)
     try:
         yield line
     finally:
@@ -56,10 +56,13 @@ class _Line:
             self._write(*self._last)
             self._say("\n")
 
-    def _write(self, done: int, total: int | None) -> None:
+    def _text(self, done: int, total: int | None) -> str:
         # A total is an estimate, and may be passed.
         share = f" of about {total} ({done / total:.0%})" if total and done <= total else ""
-        text = f"{done}{share} {self._unit}"
+        return f"{done}{share} {self._unit}"
+
+    def _write(self, done: int, total: int | None) -> None:
+        text = self._text(done, total)
         self._say(f"\r{text:<{self._width}}")
         self._width = len(text)
 
@@ -68,3 +71,38 @@ class _Line:
         if sys.stderr is not None:  # closed by whoever started us
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+class _Bar(_Line):
+    """The same as an output of a notebook's cell that is replaced by the next."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(unit)
+        self._shown: Any = None
+
+    def end(self) -> None:
+        if self._last is not None:
+            done, total = self._last
+            # What is over has no rest: the estimate was the container's.
+            self._draw(self._text(done, total), done, done)
+
+    def _write(self, done: int, total: int | None) -> None:
+        self._draw(self._text(done, total), done, total if total and done <= total else None)
+
+    def _draw(self, text: str, done: int, total: int | None) -> None:
+        from IPython.display import display
+
+        place = "" if total is None else f' max="{max(1, total)}" value="{done}"'
+        page = f'<progress style="width:20em"{place}></progress> {text}'
+        data = {"text/plain": text, "text/html": page}
+        if self._shown is None:
+            self._shown = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._shown.update(data, raw=True)
+
+
+def _in_notebook() -> bool:
+    """Whether what is displayed goes to a kernel's front end."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None

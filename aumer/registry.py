@@ -105,6 +105,8 @@ _parts: dict[str, dict[str, Any]] = {
         "srt": "aumer.results.exchange:SubRip",
         "rttm": "aumer.results.exchange:Rttm",
         "textgrid": "aumer.results.exchange:TextGrid",
+        "tsv": "aumer.results.bids:Events",
+        "txt": "aumer.results.mne:MneText",
     },
     # What is registered adds the parser of the command.
     "command": {

@@ -166,8 +166,7 @@ def load_recognizer(which: str | PathLike[str] | Recognizer) -> Recognizer:
         UsageError: an object that is not trained.
     """
     if isinstance(which, (str, PathLike)):
-        name = os.fspath(which)
-        return interface.load() if name == "default" else interface.load(name)
+        return interface.load(which)
     interface.fitted(which)
     return which
 
@@ -196,7 +195,7 @@ def digests_of(
         "settings": digest(settings),
         "content": content,
         "recognizer": labeler.digest if labeler else None,
-        "aus": reading.reader.digest if reading else None,
+        "aus": reading.digest if reading else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

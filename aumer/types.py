@@ -109,7 +109,8 @@ class ActingUnit:
         side: the subject's; None where it cannot be told, or the AU does not act.
 
     Raises:
-        ValueError: a probability outside [0, 1], an unknown side, or one of an AU that rests.
+        ValueError: a number below 1, a probability outside [0, 1], an unknown side, or one of an AU
+            that rests.
 
     Example:
         >>> corner = aumer.ActingUnit(12, probability=0.9, acts=True, side="left")
@@ -123,6 +124,8 @@ class ActingUnit:
     side: Side | None = None
 
     def __post_init__(self) -> None:
+        if self.number < 1:
+            raise ValueError(f"action units are numbered from 1; found {self.number}")
         if not 0.0 <= self.probability <= 1.0:
             raise ValueError(f"probability must lie in [0, 1]; found {self.probability}")
         if self.side is not None and (self.side not in SIDES or not self.acts):

@@ -32,6 +32,8 @@ _KNOWN = {
     "aumer-spotnet-1": "it holds a spotting network, which `aumer spot --model` takes",
     "aumer-recognizer-1": "it holds a recognizer, which `aumer classify --recognizer` and "
     "`aumer spot --recognizer` take",
+    "aumer-au-reader-1": "it holds an AU reader, which `aumer classify --au-reader` and "
+    "`aumer spot --au-reader` take",
     "aumer-checkpoint-1": "it holds the state of a training, which goes on when the same command "
     "is given again",
 }

@@ -1,7 +1,8 @@
-"""Writes docs/reference/ from the parsers, the settings and the docstrings.
+"""Writes docs/reference/, the formats in docs/exchange.md, and pages of docs/notebooks/.
 
     python docs/generate.py            # after a change of any of them
     python docs/generate.py --check    # exit code 1 if a page is stale
+    python docs/generate.py --run      # docs/notebooks are run first, and their outputs kept
 
 Python 3.11, which CI runs, as argparse lays its help out differently in others.
 """
@@ -12,11 +13,14 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import json
 import os
 import re
 import sys
+import tempfile
 import typing
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,7 @@ from aumer.cli import command_parser
 from aumer.config import Settings
 
 PAGES = Path(__file__).resolve().parent / "reference"
+NOTEBOOKS = PAGES.parent / "notebooks"
 #: "    name (shape): what" of a section.
 ENTRY = re.compile(r"    (?! )([\w*., ]+?)(?: (\(.*?\).*?))?: (.*)")
 #: Sections of our docstrings.
@@ -206,11 +211,77 @@ def _prose(text: str) -> list[str]:
     return [*lines, "```"] if example else lines
 
 
+def formats() -> str:
+    """The page on exchange, its table of formats made anew."""
+    from aumer.results.exchange import holds_annotations
+    from aumer.results.formats import table
+
+    lines = ["| name ends in | for | holds | read back |", "|---|---|---|---|"]
+    for endings, use, holds in table():
+        names = ", ".join(f"`{end}`" for end in endings)
+        read = "yes" if holds_annotations(f"x{endings[0]}") or endings == (".json",) else ""
+        lines.append(f"| {names} | {use} | {holds} | {read} |")
+    text = (PAGES.parent / "exchange.md").read_text("utf-8")
+    before, _, rest = text.partition("<!-- formats -->\n")
+    return f"{before}<!-- formats -->\n{chr(10).join(lines)}\n{rest[rest.index(chr(10) * 2) :][1:]}"
+
+
+def notebook(name: str) -> str:
+    """A notebook with its outputs, as a page."""
+    path = NOTEBOOKS / name
+    lines = [f"<!-- made of {name} by docs/generate.py -->", ""]
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"]).rstrip()
+        if cell["cell_type"] == "markdown":
+            lines += [source, ""]
+            if source.startswith("# "):
+                lines += [f"This page is a notebook: [{name}]({name}).", ""]
+            continue
+        lines += ["```python", source, "```", ""]
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if html := "".join(data.get("text/html", "")):
+                html = re.sub(r"<style.*?</style>", "", html, flags=re.S)  # pandas'
+                # A blank line would end the HTML.
+                lines += ["<div>", re.sub(r"\n\s*", "\n", html).strip(), "</div>", ""]
+            elif markdown := "".join(data.get("text/markdown", "")):
+                lines += [re.sub(r"^#", "###", markdown, flags=re.M).strip(), ""]
+            else:
+                text = "".join(output.get("text", data.get("text/plain", "")))
+                lines += ["```text", text.rstrip(), "```", ""]
+    return "\n".join(lines)
+
+
+def run_notebooks() -> None:
+    """Run the notebooks, each in a folder of its own, and keep their outputs."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        found = nbformat.read(path, as_version=4)
+        with tempfile.TemporaryDirectory() as folder:
+            NotebookClient(found, resources={"metadata": {"path": folder}}).execute()
+        for cell in found.cells:
+            cell.metadata = {}
+            if "outputs" in cell:  # what else is on stderr is other packages' advice
+                cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            for output in cell.get("outputs", ()):
+                if "text/html" in (data := output.get("data", {})):  # which is what is shown
+                    output["data"] = {k: data[k] for k in ("text/html", "text/plain")}
+        found.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+        nbformat.write(found, path)
+
+
 WRITERS: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "settings.md": settings,
     "api.md": api,
     "messages.md": messages,
+    "../exchange.md": formats,
+    **{f"../notebooks/{p.stem}.md": partial(notebook, p.name) for p in NOTEBOOKS.glob("*.ipynb")},
 }
 
 
@@ -226,7 +297,11 @@ def stale() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
-    if parser.parse_args().check:
+    parser.add_argument("--run", action="store_true", help="run the notebooks first")
+    args = parser.parse_args()
+    if args.run:
+        run_notebooks()
+    if args.check:
         for name in (found := stale()):
             print(f"docs/reference/{name} is stale: run `python docs/generate.py`")
         return 1 if found else 0

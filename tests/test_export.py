@@ -261,3 +261,27 @@ def test_the_shortcut_of_whole_videos_changes_no_score() -> None:
     valid = torch.ones(x.shape[:2], dtype=torch.bool)
     with torch.no_grad():
         assert torch.equal(net(x), net(x, valid))
+
+
+def test_a_file_is_not_exported_over_itself(tmp_path: Path) -> None:
+    path, link = tmp_path / "net.safetensors", tmp_path / "link.safetensors"
+    untrained("mobilevit-v3").save(path, {})
+    before = path.read_bytes()
+    link.symlink_to(path)
+    for target in (path, link):
+        with pytest.raises(UsageError, match="is the file of weights itself"):
+            export(path, target, precision="half", overwrite=True)
+    assert path.read_bytes() == before
+
+
+def test_a_generalized_mean_has_room_in_16_bits() -> None:
+    """The cube of 41 has none; in 32 bits nothing is another number than it was."""
+    from aumer.recognition.systems.mfem_mffm import GeneralizedMean
+
+    pool = GeneralizedMean(2)
+    x = torch.stack([torch.full((3, 3), 60.0), torch.zeros(3, 3)])[None]
+    p = pool.power[:, None, None]
+    assert torch.equal(pool(x), x.clamp(min=1e-6).pow(p).mean((2, 3)).pow(1 / p[:, 0, 0]))
+    found = pool.half()(x.half())
+    assert found.dtype == torch.float16
+    assert found[0].tolist() == pytest.approx([60.0, 0.0], abs=0.1)

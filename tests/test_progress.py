@@ -53,3 +53,36 @@ def test_a_call_that_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
     frames = film(np.arange(12) / 30)
     aumer.features(frames, fps=30, settings={"motion": {"flow": "dis"}}, progress=True)
     assert capsys.readouterr().err.endswith("12 of about 12 (100%) frames\n")
+
+
+def test_a_bar_in_a_notebook(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], raw: bool) -> None:
+            shown[-1:] = [data]
+
+    def display(data: dict[str, str], raw: bool, display_id: bool) -> Handle:
+        shown.append(data)
+        return Handle()
+
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(module, "_in_notebook", lambda: True)
+    monkeypatch.setattr(module, "_EVERY_S", 0.0)
+    with telling(True) as told:
+        assert told is not None
+        told(50, 100)
+        assert 'max="100" value="50"' in shown[0]["text/html"]
+        assert shown[0]["text/plain"] == "50 of about 100 (50%) frames"
+        told(120, None)
+        assert "max" not in shown[0]["text/html"]  # how much there is is not known
+    assert 'max="120" value="120"' in shown[0]["text/html"] and len(shown) == 1
+    with telling(True):
+        pass
+    assert len(shown) == 1 and capsys.readouterr().err == ""
+
+
+def test_a_console_is_no_notebook() -> None:
+    assert not module._in_notebook()

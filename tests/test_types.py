@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from aumer.types import (
     KINDS,
+    ActingUnit,
     Counts,
     Expression,
     FaceTrack,
@@ -443,3 +444,16 @@ def test_motion_without_confidence_is_not_trusted() -> None:
     trusted = features(values=values, valid=valid, confidence=confidence).trusted(0.5)
     assert (trusted[1, 2] == 0).all() and np.isnan(trusted[2]).all()
     assert trusted[valid].sum() == 2 * (3 * 3 - 1)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ((0, 0.5, True), "numbered from 1; found 0"),
+        ((12, 1.5, True), "probability must lie"),
+        ((12, 0.5, False, "left"), "of an AU that acts"),
+    ],
+)
+def test_what_is_no_acting_unit(members: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ActingUnit(*members)

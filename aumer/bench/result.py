@@ -199,6 +199,10 @@ class Result(ABC, Generic[Fold]):
             "published": [row.to_dict() for row in self.published],
         }
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return self.to_markdown()
+
     def to_markdown(self) -> str:
         """The table with what it was made of under it."""
         found = ", ".join(f"{name} {number}" for name, number in self.run.versions.items())

@@ -7,6 +7,7 @@ imports what it needs when it runs.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError
@@ -129,6 +130,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         # Left to argparse, the main parser would complain, which knows no option of the command.
         parser: argparse.ArgumentParser = args.parser
         near = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
+        if os.path.lexists(unknown[0]):  # of a shell's *.mp4, say
+            near = f" For the file of that name write ./{unknown[0]}."
         parser.error(f"unrecognized argument {unknown[0]!r}.{near}")
     return args
 

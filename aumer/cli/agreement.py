@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 FIRST and SECOND are annotations (.annotations, .eaf, .textgrid, ...) or results (.json). Frames and
-length are the video's; a file of `aumer view` knows them, else give --video, or --fps and --end.
+length are the video's; a file of `aumer view` knows them, else give --video (a folder of images
+with its --fps), or --fps and --end.
 
 Printed are, of all expressions and of each kind: Cohen's kappa over the frames (micro, macro or
 neither), F1 of the intervals, matched one to one where they overlap by --iou or more, how many both
@@ -37,7 +38,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add("first", metavar="FIRST", help="a coder's file, or a result")
     add("second", metavar="SECOND", help="another one's")
     add("--video", metavar="FILE", help="the video: whose frames and length are meant")
-    add("--fps", type=POSITIVE, metavar="N", help="frames per second, where there is no video")
+    add(
+        "--fps",
+        type=POSITIVE,
+        metavar="N",
+        help="frames per second, of a folder or where no video is",
+    )
     add("--end", type=POSITIVE, metavar="S", help="length in seconds, where there is no video")
     add("--iou", type=IOU, default=0.5, metavar="X", help="overlap of a pair (default: 0.5)")
     add("--json", action="store_true", help="print JSON")

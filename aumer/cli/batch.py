@@ -18,6 +18,7 @@ from aumer.errors import (
     EXIT_UNREADABLE,
     AumerError,
 )
+from aumer.foreign import shown
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
@@ -150,13 +151,14 @@ class VideoBatch(Generic[F]):
                 self._console.finish()
             self._done += 1
             self._outputs.list_inputs(number, results)
-            self._console.notes(given.text, (n for result in results for n in result.notes))
+            self._console.notes(shown(given.text), (n for r in results for n in r.notes))
             for result, written in saved:
                 self._micro += len(result.micro)
                 self._macro += len(result.macro)
                 self._written += [path for path in written if path not in self._written]
                 if written:
-                    self._console.note(f"{result.summary()}; wrote {', '.join(map(str, written))}")
+                    places = ", ".join(shown(str(path)) for path in written)
+                    self._console.note(f"{result.summary()}; wrote {places}")
                 self._outputs.show(number, result)
             stale = self._outputs.stale(number, results)
             if stale:
@@ -179,14 +181,20 @@ class VideoBatch(Generic[F]):
         if total > 1:
             width = max(len(f.given.text) for f in failures)
             lines = [
-                f"  {f.given.text:<{width}}  exit code {f.exit_code}  {f.reason}" for f in failures
+                f"  {shown(f.given.text):<{width}}  exit code {f.exit_code}  {f.reason}"
+                for f in failures
             ]
             self._console.line("\n".join([f"{len(failures)} of {total} videos failed:", *lines]))
         codes = {f.exit_code for f in failures}
         return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
 
-    def tell_interrupted(self, cache: Path | None, *, overwrite: bool) -> None:
-        """What is safe after Ctrl-C, and how to go on."""
+    def tell_interrupted(self, cache: Path | None, option: str) -> None:
+        """What is safe after Ctrl-C, and how to go on.
+
+        Args:
+            option: with which the same command goes on where files are written already; "" where
+                it has it.
+        """
         total = len(self._inputs)
         camera = any(isinstance(given.source, int) for given in self._inputs[self._tried :][:1])
         self._console.error(
@@ -194,7 +202,7 @@ class VideoBatch(Generic[F]):
             + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
             + (
                 f"What was analyzed is kept in {cache}: the same command"
-                + (" with --overwrite" if self._written and not overwrite else "")
+                + (f" with {option}" if self._written and option else "")
                 + " goes on from there"
                 if cache and not camera
                 else "The unfinished one will begin anew"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aumer.cli import bench_report
+from aumer.cli import bench_power, bench_report
 from aumer.cli.console import Console
 from aumer.cli.options import add_set, assignment, changed_settings, whole
 from aumer.errors import EXIT_OK, UsageError
@@ -105,6 +105,7 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     converting.set_defaults(run=_convert, parser=converting)
     bench_report.add_parser(actions, common)
+    bench_power.add_parser(actions, common)
 
 
 def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
@@ -319,6 +320,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.power import power_notes
     from aumer.bench.result import comparison_notes, comparison_table
     from aumer.bench.run import stored
 
@@ -328,7 +330,8 @@ def _compare(args: argparse.Namespace, console: Console) -> int:
         console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     else:
         console.data(comparison_table(first, second, rows))
-        console.data("".join(f"- {note}\n" for note in comparison_notes(first, second)))
+        notes = [*power_notes(first, second), *comparison_notes(first, second)]
+        console.data("".join(f"- {note}\n" for note in notes))
     return EXIT_OK
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     outputs = _Outputs(planned, console)
     codes: list[int] = []
     for number, one in enumerate(clips):
-        given, name = one.given, one.name
+        given, name, video = one.given, one.name, one.video
         console.start(called(given, name))
         try:
             found = classify(
@@ -167,12 +167,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
             )
         except Exception as error:
             codes.append(_failed(given, name, error, console))
-            outputs.failed(called(given, name), error)
+            outputs.failed(called(given, video), error)
             continue
         finally:
             console.finish()
         console.notes(given.text, found.notes)
-        outputs.save(number, found if name is None else replace(found, clip=name))
+        outputs.save(number, found if video is None else replace(found, clip=video))
     outputs.close()
     if not codes:
         return EXIT_OK
@@ -184,12 +184,14 @@ class _Clip:
     """One expression to name.
 
     Attributes:
-        name: what it is called in a table; `None` for its video's.
+        name: what tells it from the others; `None` for its video's.
+        video: what it is called in a table; `None` for its video's name.
         onset, apex, offset, fps: as `aumer.classify` takes them.
     """
 
     given: Input
     name: str | None
+    video: str | None
     onset: int | None
     apex: int | str | None
     offset: int | None
@@ -212,7 +214,9 @@ def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
             raise UsageError("no CLIP is given: name one, a folder of them, or `--manifest TABLE`")
         given = parse_inputs(args.clips, fps=args.fps, recursive=args.recursive, note=console.note)
         names = distinct(given)
-        return [_Clip(g, name, *frames, args.fps) for g, name in zip(given, names, strict=True)]
+        return [
+            _Clip(g, name, name, *frames, args.fps) for g, name in zip(given, names, strict=True)
+        ]
     if args.clips:
         raise UsageError(
             f"`--manifest` names the clips, and {args.clips[0]} is given beside it: give one or "
@@ -253,13 +257,13 @@ def _rows(table: str, how: str | None) -> Iterator[_Clip]:
             fps = record.fps if record.frames is not None else None  # a folder says none itself
             given = Input(str(record.path), str(record.path), stem)
             apex = how if a.apex is None else a.apex
-            yield _Clip(given, name, a.onset, apex, a.offset, fps)
+            yield _Clip(given, name, record.name, a.onset, apex, a.offset, fps)
 
 
-def _csv(rows: list[Prediction], failures: Mapping[str, str] | None = None) -> str:
+def _csv(rows: list[Prediction], failures: Sequence[tuple[str, str]] = ()) -> str:
     from aumer.results import predictions_csv
 
-    return predictions_csv(rows, failures or {})
+    return predictions_csv(rows, failures)
 
 
 class _Outputs:
@@ -272,7 +276,7 @@ class _Outputs:
     def __init__(self, planned: Plan, console: Console) -> None:
         self._plan, self._console = planned, console
         self._rows: list[Prediction] = []
-        self._failures: dict[str, str] = {}
+        self._failures: list[tuple[str, str]] = []
         self._begun = False
 
     def save(self, number: int, found: Prediction) -> None:
@@ -292,7 +296,7 @@ class _Outputs:
     def failed(self, name: str, error: Exception) -> None:
         """Keep why a clip has no prediction."""
         worded = self._console.worded(error) if isinstance(error, AumerError) else repr(error)
-        self._failures[name] = worded
+        self._failures.append((name, worded))
         self._collect()
 
     def _collect(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import Any
 
 from aumer.cli.console import Console
@@ -14,17 +15,45 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "convert",
         parents=[common],
-        help="write results for ELAN, Praat or a player, and annotations from one to another",
-        description="Writes the expressions of SOURCE in the format that TARGET's suffix names. "
-        "SOURCE is a result (.json), or annotations: .annotations (what `aumer view` saves), .eaf "
-        "(ELAN), .textgrid (Praat), .vtt or .srt (subtitles), .rttm. A result goes to every format "
-        "of `aumer spot -o`, annotations to each other's. Times keep to a millisecond; what a "
-        "format cannot hold (frames, probabilities; in .rttm the apex) is lost.",
+        help="write results for ELAN, Praat, BIDS, ..., and annotations from one to another",
+        description="Writes the expressions of SOURCE in the format that the name of TARGET tells. "
+        "A result (.json) goes to every format below, annotations to each other's. Times keep to a "
+        "millisecond; what a format cannot hold (frames, probabilities) is lost.",
+        formatter_class=_Help,
     )
     parser.add_argument("source", metavar="SOURCE", help="a result or a file of annotations")
     parser.add_argument("target", metavar="TARGET", help="the file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.set_defaults(run=_run, parser=parser)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """The table of formats, which is made when help is printed: to list them imports them all."""
+
+    def start_section(self, heading: str | None) -> None:
+        if heading == "positional arguments":
+            self.add_text(_formats())
+        super().start_section(heading)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+def _formats() -> str:
+    from aumer.results.exchange import annotation_endings
+    from aumer.results.formats import table
+
+    lines = ["formats (* of annotations, which are read as well):"]
+    for endings, use, holds in table():
+        mark = "*" if set(endings) & set(annotation_endings()) else " "
+        words = textwrap.wrap(f"{use}: {holds}".replace("`", ""), 68)
+        lines += [
+            f"{mark} {', '.join(endings):<17}  {words[0]}",
+            *(f"{'':21}{w}" for w in words[1:]),
+        ]
+    return "\n".join(lines)
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:

@@ -129,7 +129,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             finally:
                 outputs.collect()
         except KeyboardInterrupt:
-            batch.tell_interrupted(cache, overwrite=args.overwrite)
+            batch.tell_interrupted(cache, "" if args.overwrite else "--overwrite")
             return EXIT_INTERRUPTED
     return batch.tell()
 

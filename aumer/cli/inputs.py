@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,8 +40,16 @@ class Input:
 
 def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
     """Where each input's output goes below a folder, without a suffix: its own stem, or, where
-    several inputs in different folders share one, its path below the folder common to all."""
+    several inputs in different folders share one, its path below the folder common to all. Files
+    that differ in their suffixes alone keep these: x.mp4 and x.mov."""
     plain = tuple(given.stem for given in inputs)
+    count = Counter((_folder(given), given.stem) for given in inputs)
+    names = {given.text for given in inputs if count[_folder(given), given.stem] > 1}
+    if len(names) > 1:
+        plain = tuple(
+            given.stem + Path(given.text).suffix if given.text in names else given.stem
+            for given in inputs
+        )
     files = [given for given in inputs if not isinstance(given.source, int)]
     if len(set(plain)) == len(plain):
         return plain
@@ -50,11 +59,15 @@ def stems(inputs: Sequence[Input]) -> tuple[str, ...]:
     except ValueError:  # on different drives
         return plain
     return tuple(
-        (folders[given].relative_to(common) / Path(given.stem).name).as_posix()
+        (folders[given].relative_to(common) / Path(stem).name).as_posix()
         if given in folders
-        else given.stem
-        for given in inputs
+        else stem
+        for given, stem in zip(inputs, plain, strict=True)
     )
+
+
+def _folder(given: Input) -> str:
+    return os.path.dirname(os.path.abspath(given.text))  # noqa: PTH100, PTH120
 
 
 def parse_inputs(
@@ -110,7 +123,8 @@ def _meant(
     if not given.is_folder:
         yield given
         return
-    found = list(_searched(Path(text), fps, recursive))
+    left: list[Path] = []
+    found = list(_searched(Path(text), fps, recursive, left))
     if not found:
         if recursive:
             raise UsageError(
@@ -120,6 +134,8 @@ def _meant(
         yield given  # of images, or what opening it says
         return
     if found == [Path(text)]:
+        if note is not None:
+            note(f"{text} is a folder of images: they are taken for one video")
         yield given
         return
     if note is not None:
@@ -128,13 +144,23 @@ def _meant(
             folders
         )
         note(f"{text} is a folder of videos: {videos} are taken from it")
+        if left:
+            more = ", ..." if len(left) > 3 else ""
+            note(
+                f"left out are {len(left)} folders of images ({', '.join(map(str, left[:3]))}"
+                f"{more}): with --fps, their frames per second, they are taken for videos"
+            )
     for path in found:
         one = parse_input(str(path))
         yield replace(one, stem=(path.relative_to(text).parent / one.stem).as_posix())
 
 
-def _searched(folder: Path, fps: float | None, recursive: bool) -> Iterator[Path]:
-    """Videos in a folder, and folders of frames where their rate is known; sorted by name."""
+def _searched(folder: Path, fps: float | None, recursive: bool, left: list[Path]) -> Iterator[Path]:
+    """Videos in a folder, and folders of frames where their rate is known; sorted by name.
+
+    Args:
+        left: gets the folders of frames whose rate is not known.
+    """
     from aumer.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     try:
@@ -153,10 +179,12 @@ def _searched(folder: Path, fps: float | None, recursive: bool) -> Iterator[Path
         yield from videos
     elif fps is not None:
         yield folder
+    else:
+        left.append(folder)
     if recursive:
         for entry in entries:
             if entry.is_dir() and not entry.is_symlink():  # a link may lead back here
-                yield from _searched(entry, fps, recursive)
+                yield from _searched(entry, fps, recursive, left)
 
 
 def parse_input(text: str) -> Input:

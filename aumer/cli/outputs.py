@@ -16,6 +16,7 @@ from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
 from aumer.errors import AumerError, UsageError
 from aumer.files import atomic_write, check_target, exists
+from aumer.foreign import foreign
 from aumer.results import (
     InputRow,
     SpotResult,
@@ -26,8 +27,17 @@ from aumer.results import (
     thumbnails,
 )
 from aumer.results.drawing import IMAGE_SUFFIXES
-from aumer.results.formats import format_of
-from aumer.results.totals import Totals, VideoTally, totals, totals_csv, totals_table
+from aumer.results.formats import ending, format_of
+from aumer.results.inputs import inputs_header
+from aumer.results.totals import (
+    Totals,
+    VideoTally,
+    totals,
+    totals_csv,
+    totals_header,
+    totals_table,
+)
+from aumer.results.writers import csv_header
 from aumer.types import ImageArray, au_text
 
 #: Formats of stdout; "table" is for reading and the default.
@@ -44,6 +54,8 @@ class Kinds:
         option: as it is written on the command line.
         ending: what is added to a video's name for a file in a folder.
         listed: whether a table of all inputs gets one of what became of each beside it.
+        results: the files are of `aumer.results.formats`, which may ask for names of their own and
+            write files beside them.
     """
 
     streams: tuple[str, ...]
@@ -51,6 +63,7 @@ class Kinds:
     option: str = "-o"
     ending: str = ""
     listed: bool = False
+    results: bool = False
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -59,7 +72,7 @@ class Kinds:
 
 def spotted() -> Kinds:
     """What `aumer spot` writes; into a folder JSON, if nothing else is said."""
-    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()), listed=True)
+    return Kinds(STREAMS, tuple(suffix[1:] for suffix in suffixes()), listed=True, results=True)
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ class Plan:
         overwrite: replace existing files.
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
         resume: keep the files that fit, see `Outputs.kept`.
+        resumable: `resume` could go on from what is written.
     """
 
     stream: str | None
@@ -87,10 +101,12 @@ class Plan:
     totalled: tuple[Path, ...] = ()
     indexes: tuple[Path, ...] = ()
     resume: bool = False
+    resumable: bool = False
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
-        """The files of the input with this number: of this face, if each has its own."""
-        if not self.faces:
+        """The files of the input with this number: of this face, if each has its own. A manifest
+        may ask for a single one, without a number, of some videos."""
+        if not self.faces or face is None:
             return self.files[number]
         return tuple(p.with_name(f"{p.stem}-face{face}{p.suffix}") for p in self.files[number])
 
@@ -111,7 +127,7 @@ def plan(
     overwrite: bool = False,
     faces: bool = False,
     kinds: Kinds | None = None,
-    totals: bool = False,
+    by: Sequence[str] = (),
     resume: bool = False,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
@@ -121,8 +137,9 @@ def plan(
 
     Args:
         kinds: by default `spotted`.
-        totals: beside a table of all inputs, one of totals.
-        resume: existing files of inputs are no fault; see `Outputs.kept`.
+        by: columns of a manifest that part the totals; none for no table of these.
+        resume: existing files of inputs are no fault, see `Outputs.kept`; nor are tables and pages
+            that an earlier run has left.
 
     Raises:
         UsageError: a suffix, a folder or a combination that does not work, a file that is in the
@@ -164,16 +181,28 @@ def plan(
         for own, stem in zip(files, stems(inputs), strict=True):
             place = folder / f"{stem}{kinds.ending}"
             missing |= {place.parent} if not place.parent.exists() else set()
-            own += [place.with_name(f"{place.name}.{n}") for n in formats or kinds.files[:1]]
+            for name in formats or kinds.files[:1]:
+                ends = ending(name) if kinds.results else f".{name}"
+                own.append(place.with_name(f"{place.name}{ends}"))
     if resume:
         _check_resume(files, folders, faces)
     tables = collected if kinds.listed else []
     listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in tables]
-    totalled = [p.with_name(f"{p.stem}.totals{p.suffix}") for p in tables if totals]
+    totalled = [p.with_name(f"{p.stem}.totals{p.suffix}") for p in tables if by]
     pages = len(inputs) > 1 and "html" in formats
     indexes = [folder / "index.html" for folder in folders if pages]
     own = [*collected, *listed, *totalled, *indexes]
-    _check_targets(inputs, files, own, overwrite or resume, missing)
+    if resume and not overwrite:
+        about = [dict(given.about) for given in inputs]
+        heads = {
+            **dict.fromkeys(collected, csv_header(about)),
+            **dict.fromkeys(listed, inputs_header(about)),
+            **dict.fromkeys(totalled, totals_header(by)),
+        }
+        for path in own:
+            _check_ours(path, heads.get(path))
+    taken = [[*group, *(_beside(group) if kinds.results else ())] for group in files]
+    _check_targets(inputs, taken, own, overwrite or resume, missing)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
             for there in _of_faces(path):
@@ -193,7 +222,13 @@ def plan(
         totalled=tuple(totalled),
         indexes=tuple(indexes),
         resume=resume,
+        resumable=not faces and _tell(files, folders),
     )
+
+
+def _beside(files: Iterable[Path]) -> list[Path]:
+    """What results' formats write beside these files."""
+    return [there for path in files for there in format_of(path).beside(path)]
 
 
 def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], faces: bool) -> None:
@@ -202,10 +237,39 @@ def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], face
             "--resume cannot tell whether all faces of a video are there: leave --face all out, or "
             "--resume; what was analyzed is kept in the cache and not analyzed again"
         )
-    if not folders or not all(any(p.suffix == ".json" for p in own) for own in files):
+    if not _tell(files, folders):
         raise UsageError(
             "--resume needs a .json for each video, which records how it was made: give -o "
             "FOLDER, and --format json among others"
+        )
+
+
+def _tell(files: Sequence[Sequence[Path]], folders: Sequence[Path]) -> bool:
+    """Whether files in a folder will say of each input what made them."""
+    return bool(folders) and all(any(p.suffix == ".json" for p in own) for own in files)
+
+
+def _check_ours(path: Path, header: str | None) -> None:
+    """Raise where what is there is no table or page that an earlier run like this one has left.
+
+    Args:
+        header: with which the table begins; None for a page.
+    """
+    if not exists(path) or not path.is_file():
+        return
+    from aumer.report.video import INDEX
+
+    wanted = f'<meta name="keywords" content="{INDEX}">' if header is None else header
+    with foreign(path, "a file of an earlier run"), path.open("rb") as file:
+        head = file.read(len(wanted.encode()) + 4096)
+    # Nothing is lost with an empty one, which a run leaves that ended before its first video did.
+    if head and not (
+        wanted.encode() in head if header is None else head.startswith(wanted.encode())
+    ):
+        what = "page" if header is None else "table with these columns"
+        raise UsageError(
+            f"{path} is there, and is no {what} of an earlier run of this command",
+            fixes=("use `overwrite=True` to replace it", "choose another name"),
         )
 
 
@@ -223,7 +287,10 @@ def _is_folder(text: str) -> bool:
 
 def _suffix(path: Path, kinds: Kinds) -> str:
     try:
-        return check_suffix(path, kinds.suffixes)
+        suffix = check_suffix(path, kinds.suffixes)
+        if kinds.results:
+            format_of(path)  # which asks more of some names
+        return suffix
     except UsageError as error:
         if path.suffix:
             raise
@@ -330,23 +397,41 @@ class Outputs:
             for given, label in names
         ]
         self._began = False
-        self._keeps: set[int] = set()
+        self._keeps: dict[int, tuple[Path, ...]] = {}
 
     def kept(
         self, number: int, fits: Callable[[SpotResult], bool]
     ) -> tuple[SpotResult, ...] | None:
         """What an earlier run has left of an input, where all of its files are there.
 
+        Of one that was interrupted between two files, `save` writes those that are missing.
+
         Args:
             fits: whether a stored result is what this run would find.
 
         Raises:
-            UsageError: it is not; or the file is damaged.
+            UsageError: it is not, or a picture may show a face where none is wanted; or a file is
+                damaged. Not where existing files may be replaced.
         """
         paths = self._plan.files[number]
-        there = [path for path in paths if exists(path)]
+        there = tuple(path for path in paths if exists(path))
         if not self._plan.resume or not there:
             return None
+        try:
+            stored = self._fitting(paths, there, fits)
+        except UsageError:
+            if self._plan.overwrite:
+                return None
+            raise
+        self._keeps[number] = there
+        return (stored,) if len(there) == len(paths) else None
+
+    def _fitting(
+        self,
+        paths: Sequence[Path],
+        there: Sequence[Path],
+        fits: Callable[[SpotResult], bool],
+    ) -> SpotResult:
         path = next(p for p in paths if p.suffix == ".json")
         if path not in there:
             raise UsageError(
@@ -356,35 +441,37 @@ class Outputs:
         stored = SpotResult.load(path)
         if not fits(stored):
             raise UsageError(
-                f"{path} is of another video of this name, or was made with other settings or "
-                "another version",
+                f"{path} is of another video of this name, or was made with other settings, by "
+                "another version, or for another row of a manifest",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
-        if len(there) < len(paths):
-            return None  # interrupted between two of its files: all are written again
-        self._keeps.add(number)
-        return (stored,)
+        if not self._show_faces:
+            for one in there:
+                if not format_of(one).faceless(one):
+                    raise UsageError(
+                        f"{one} is of an earlier run, and may show a face, which none is to",
+                        fixes=("use `overwrite=True`", "give another folder with -o"),
+                    )
+        return stored
 
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
         self._tallies.append(VideoTally.of(result))
         if self._plan.collected:
             self._collect(self._labeled(number, result))
-        if number in self._keeps:
-            return []
-        paths = self._plan.of(number, result.face)
-        # Quick formats first: a picture needs the video a second time, which may fail.
-        written = sorted(paths, key=lambda path: format_of(path).pictures)
+        kept = self._keeps.get(number, ())
+        paths = [path for path in self._plan.of(number, result.face) if path not in kept]
+        # What tells what the others were made with comes first. Then quick formats: a picture needs
+        # the video a second time, which may fail.
+        written = sorted(paths, key=lambda p: (p.suffix != ".json", format_of(p).pictures))
         shown = [path for path in written if format_of(path).pictures]
         frames = {frame for path in shown for frame in format_of(path).frames(result)}
         faces: dict[int, ImageArray] | None = None
         for path in written:
             if faces is None and path in shown:
                 faces = self._faces(self._inputs[number], result, frames)
-            # Of an earlier run that was interrupted, some may be there.
-            overwrite = self._plan.overwrite or self._plan.resume
-            result.save(path, overwrite=overwrite, thumbnails=faces)
-        return [*written, *self._plan.collected]
+            result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+        return [*written, *(self._plan.collected if written or not kept else ())]
 
     @property
     def listed(self) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -21,6 +22,7 @@ from aumer.cli.options import (
     real,
 )
 from aumer.errors import EXIT_INTERRUPTED, UsageError
+from aumer.foreign import shown
 
 if TYPE_CHECKING:
     from aumer.cli.inputs import Input
@@ -34,7 +36,7 @@ _EPILOG = f"""\
 outputs:
   Without -o a table is printed, or with --format json one JSON document a line for each video
   (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
-    -o out.json|.csv|.png|.pdf|.svg   one video: everything, the expressions, or a timeline
+    -o out.json|.csv|.png|.eaf|...    one video; `aumer convert --help` lists all formats
     -o all.csv                        several videos: the expressions of all; and all.inputs.csv:
                                       what became of each, failures and empty ones too
     -o FOLDER                         NAME.json for each video; --format csv, html, ... (repeatable)
@@ -150,7 +152,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         args.format,
         overwrite=args.overwrite,
         faces=every,
-        totals=bool(by),
+        by=by,
         resume=args.resume,
     )
     cache = cache_folder(args)
@@ -173,7 +175,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return same and spotter.repeats(stored, given.source, **part)
 
         if (kept := outputs.kept(numbers[id(given)], fits)) is not None:
-            console.note(f"{given.text}: kept, as an earlier run has left it")
+            console.note(f"{shown(given.text)}: kept, as an earlier run has left it")
             return kept
         found = spotter.each_face(
             given.source,
@@ -193,7 +195,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 stack.enter_context(spotter)
             batch.run()
     except KeyboardInterrupt:
-        batch.tell_interrupted(cache, overwrite=args.overwrite)
+        option = "--resume" if planned.resumable else "--overwrite"
+        batch.tell_interrupted(cache, "" if args.overwrite or args.resume else option)
         return EXIT_INTERRUPTED
     return batch.tell()
 
@@ -221,6 +224,13 @@ def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
     inputs = read_manifest(args.manifest)
     for given in inputs:
         check_input(given, fps=args.fps, end=args.end)
+    named = [one.text for one in inputs if isinstance(one.source, str)]
+    if missing := [shown(text) for text in dict.fromkeys(named) if not os.path.lexists(text)]:
+        more = ", ..." if len(missing) > 5 else ""
+        console.note(
+            f"{args.manifest} names {len(missing)} files that are not there: "
+            f"{', '.join(missing[:5])}{more}"
+        )
     return inputs
 
 

@@ -1,4 +1,4 @@
-"""`aumer train`: weights of a spotting network or a recognizer from annotated videos."""
+"""`aumer train`: weights of a network, a recognizer or an AU reader from annotated videos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPILOG = """\
 CONFIG is a TOML file; paths in it are relative to its folder:
 
     output = "runs/mine"
-    task = "spotting"           # or "recognition", below
+    task = "spotting"           # or "recognition" or "action-units", below
     preset = "aumer"            # or "published": AUW-GCN's training; or a file of your own
     graph = "from-data"         # AU prior; or a name (`aumer graph list`), a file, or the preset's
 
@@ -59,6 +59,23 @@ film.
 Then: aumer classify CLIP --recognizer runs/names/model.safetensors
       aumer spot VIDEO --recognizer runs/names/model.safetensors
 
+An AU reader says which action units act. The table has a column au, as coders write them (4+L7):
+
+    output = "runs/units"
+    task = "action-units"
+    au_reader = "graph"         # what ships, or one of your own
+    aus = [1, 2, 4, 12]         # which to read (default: 17 that are often coded)
+
+    [data]                      # as of a recognizer; rows without a code are left out, with a word
+    source = "own"              # or casme2, samm, ...
+    root = "my_clips"
+
+    [options]
+    least = 5                   # an AU coded in fewer clips is not read
+
+Then: aumer classify CLIP --au-reader runs/units/model.safetensors
+      aumer spot VIDEO --au-reader runs/units/model.safetensors
+
 The folder gets model.safetensors (`aumer models show` prints its card), log.jsonl and loss.png (of
 what is trained by epochs). A run that is interrupted, or killed
 (SIGTERM and SIGKILL end it at once: exit codes 143, 137), goes on where it was when the same
@@ -74,9 +91,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "train",
         parents=[common],
-        help="train a spotting network or a recognizer on annotated videos",
-        description="Trains a spotting network, or a recognizer of clips, and prints the path of "
-        "its weights.",
+        help="train a spotting network, a recognizer or an AU reader on annotated videos",
+        description="Trains a spotting network, a recognizer of clips, or a reader of action "
+        "units, and prints the path of its weights.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -108,8 +125,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Train, and print where the weights are."""
     import aumer
     from aumer.learning.machine import is_first
+    from aumer.training.clip_run import ClipRun, task_of_file
     from aumer.training.entry import configured, epochs
-    from aumer.training.recognizers import RecognizerConfig, of_recognizer
 
     overrides = {
         **dict(args.overrides),
@@ -120,9 +137,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             if (value := getattr(args, name)) is not None
         },
     }
-    if args.augment_neutral and of_recognizer(args.config, overrides):
+    if args.augment_neutral and task_of_file(args.config, overrides) != "spotting":
         raise UsageError(
-            "--augment-neutral applies to spotting networks, and this file trains a recognizer"
+            "`--augment-neutral` applies to spotting networks, and this file trains on clips: leave it "
+            "out"
         )
     config = configured(args.config, overrides)
     begun: list[str] = []
@@ -133,7 +151,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.start(what, unit="videos" if what == "features" else what)
         console.progress(done, total)
 
-    loss = "loss" if isinstance(config, RecognizerConfig) else "loss_total"
+    loss = "loss" if isinstance(config, ClipRun) else "loss_total"
     path = aumer.train(
         config,
         overwrite=args.overwrite,

@@ -70,6 +70,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     shown = gather(args.inputs, fps=args.fps, cache=cache, progress=console.progress)
     console.finish()
     for one in shown:
+        console.notes(one.name, one.notes)
         if not args.no_spot and all(layer.result is None for layer in one.layers):
             _spot(one, args, settings, cache, console)
 
@@ -91,7 +92,7 @@ def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None
         import webbrowser
 
         # Some browsers come back only when they end.
-        threading.Thread(target=webbrowser.open, args=(site.address,), daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=(site.opening,), daemon=True).start()
     # The server hands the interrupt on once it has ended; here it is how one leaves.
     with contextlib.suppress(KeyboardInterrupt):
         site.run()

@@ -83,7 +83,8 @@ class Own(JoinedDataSet):
                 ``*.anna.annotations``.
             clips: take a table of labeled clips, too: without a column ``kind`` each of its rows
                 is a micro-expression, and one without an onset begins with its video's first frame,
-                one without offset and apex ends with the last.
+                one without offset and apex ends with the last. Where `table` is given it needs a
+                column ``file`` alone.
 
         Raises:
             UsageError: `root` is no folder, the table cannot be read, or there are several; or
@@ -96,7 +97,7 @@ class Own(JoinedDataSet):
             read, faults = _of_files(root, coded, media)
         else:
             path, faults = find_table(root, _labeled if clips else _listed, table)
-            read = _read(path, clips=clips)
+            read = _read(path, clips=clips, meant=table is not None)
         read.tell()
         names: dict[str, str] = {}
 
@@ -136,10 +137,16 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
     return _report(table, nearest, _name)
 
 
-def _read(path: StrPath, *, clips: bool = False) -> IntervalTable:
-    if clips:
-        return intervals.read(path, optional=_ENDS, unnamed_kind=_CLIP, rows_needed=True)
-    return intervals.read(path, optional=("offset",), rows_needed=True)
+def _read(path: StrPath, *, clips: bool = False, meant: bool = False) -> IntervalTable:
+    """The lines of a table.
+
+    Args:
+        meant: it was named, so that nothing need tell it from other tables.
+    """
+    if not clips:
+        return intervals.read(path, optional=("offset",), rows_needed=True)
+    optional = (*_ENDS, "kind") if meant else _ENDS
+    return intervals.read(path, optional=optional, unnamed_kind=_CLIP, rows_needed=True)
 
 
 def _listed(path: Path) -> None:
@@ -151,13 +158,13 @@ def _listed(path: Path) -> None:
 def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     """Coders' files that `table` names; if it names none, all there are where there is no table."""
     from aumer.results.annotations import SUFFIX
-    from aumer.results.exchange import annotation_suffixes
+    from aumer.results.exchange import holds_annotations
 
     if table is not None:
         path = Path(table)
-        if path.suffix.lower() in annotation_suffixes() and exists(path):
+        if holds_annotations(path) and exists(path):
             return [path]
-        if "*" in path.name and path.suffix.lower() in annotation_suffixes():
+        if "*" in path.name and holds_annotations(path):
             if found := sorted(root.glob(f"**/{path.name}")):
                 return found
             raise UsageError(f"{root}: no file is called {path.name}, here or below")
@@ -165,11 +172,12 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     found = [
         path
         for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in annotation_suffixes() and not path.name.startswith(".")
+        if holds_annotations(path) and not path.name.startswith(".")
     ]
     # What was given to other programs is there as aumer's own, too.
     found = [path for path in found if path.suffix.lower() == SUFFIX] or found
-    tables = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
+    places = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
+    tables = [path for path in places if not holds_annotations(path)]
     if tables and found:
         _log.warning(
             "%s: %d files of annotations are left aside, since there is %s; to use them, name them "
@@ -388,8 +396,9 @@ class _Clocks:
         return self._known[name]
 
 
-def frame_times(path: StrPath) -> TimeArray:
-    """(T,) float64 seconds: the presentation time of every frame of a video file.
+def frame_times(path: StrPath, *, fps: float | None = None) -> TimeArray:
+    """(T,) float64 seconds: the presentation time of every frame of a video file, or of a folder
+    of images with its `fps`.
 
     Raises:
         UsageError, VideoError: as `aumer.video.open_video`.
@@ -404,7 +413,7 @@ def frame_times(path: StrPath) -> TimeArray:
         times.append(time_s)
         return index == 0  # a pass that gives no frame at all is an error
 
-    with open_video(path, keep=skip) as video:
+    with open_video(path, fps=fps, keep=skip) as video:
         for _ in video:
             pass
     return np.array(times)

@@ -74,9 +74,9 @@ def agreement(
         counts, pairs = Counts(), []
         for kind in kinds:
             a, b = ([i for k, i in one if k == kind] for one in (first, second))
-            matched = match(b, a, iou=iou)
+            matched = _pairs(a, b, iou)
             counts += Counts(len(matched), len(b) - len(matched), len(a) - len(matched))
-            pairs += [(a[j], b[i]) for i, j in matched]
+            pairs += matched
         # Of one kind: is a frame of this kind or not?
         labels = coded if name == "all" else [(c == 1 + KINDS.index(kinds[0])) for c in coded]
         same, kappa = _kappa(*(np.asarray(one, np.int64) for one in labels))
@@ -88,6 +88,21 @@ def agreement(
             tuple(float(times[b.offset] - times[a.offset]) for a, b in pairs),
         )
     return found
+
+
+def _pairs(
+    a: Sequence[Interval], b: Sequence[Interval], iou: float
+) -> list[tuple[Interval, Interval]]:
+    """Of both, matched one to one. Of several equally good matchings the same one is taken,
+    whichever coder is the first."""
+    one, other = (sorted(side, key=_place) for side in (a, b))
+    if list(map(_place, one)) > list(map(_place, other)):
+        return [(x, y) for y, x in _pairs(other, one, iou)]
+    return [(one[j], other[i]) for i, j in match(other, one, iou=iou)]
+
+
+def _place(interval: Interval) -> tuple[int, int]:
+    return interval.onset, interval.offset
 
 
 def _frames(coded: Sequence[Coded], count: int) -> IntArray:

@@ -25,6 +25,43 @@ _CODES: dict[CodeKind, tuple[int, ...]] = {
     "visibility": tuple(range(70, 75)),
     "gross": (40, 50, *range(80, 99)),
 }
+#: What FACS calls its action units.
+NAMES: Mapping[int, str] = {
+    1: "inner brow raiser",
+    2: "outer brow raiser",
+    4: "brow lowerer",
+    5: "upper lid raiser",
+    6: "cheek raiser",
+    7: "lid tightener",
+    8: "lips toward each other",
+    9: "nose wrinkler",
+    10: "upper lip raiser",
+    11: "nasolabial furrow deepener",
+    12: "lip corner puller",
+    13: "sharp lip puller",
+    14: "dimpler",
+    15: "lip corner depressor",
+    16: "lower lip depressor",
+    17: "chin raiser",
+    18: "lip pucker",
+    20: "lip stretcher",
+    21: "neck tightener",
+    22: "lip funneler",
+    23: "lip tightener",
+    24: "lip presser",
+    25: "lips part",
+    26: "jaw drop",
+    27: "mouth stretch",
+    28: "lips suck",
+    38: "nostril dilator",
+    39: "nostril compressor",
+    41: "lid droop",
+    42: "slit",
+    43: "eyes closed",
+    44: "squint",
+    45: "blink",
+    46: "wink",
+}
 _KIND: dict[int, CodeKind] = {n: kind for kind, numbers in _CODES.items() for n in numbers}
 
 

@@ -74,8 +74,8 @@ def load_state(path: StrPath) -> State:
         tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
-            # Spelled so in runs that an earlier aumer began and this one goes on with.
-            if name.startswith(("optimizer.", "optimizer.")):
+            # Spelled "optimiser" in runs that an earlier aumer began and this one goes on with.
+            if name.startswith(("optimizer.", "optimiser.")):
                 _, number, key = name.split(".")
                 slots.setdefault(int(number), {})[key] = value
         return State(

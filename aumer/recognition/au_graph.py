@@ -23,11 +23,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from itertools import product
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.special import logit
 
+from aumer import strict
+from aumer.arguments import number, whole
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
@@ -41,15 +44,17 @@ from aumer.recognition.action_units import (
     AUClips,
     AUReader,
     fitted,
-    read_reader,
-    write_reader,
+    read_weights,
+    write_weights,
 )
 from aumer.recognition.au_prior import LabelPrior, PairCounts
 from aumer.recognition.features import cell_means, mirrored, of_one_size
-from aumer.recognition.graph_kernel import edge_weights, parts
+from aumer.recognition.graph_kernel import check_rois, edge_weights, parts
 from aumer.recognition.interface import as_inputs
 from aumer.recognition.place import BY_LANDMARKS, Floats, Place
 from aumer.recognition.registration import Affine, applied, register
+from aumer.recognition.trained import Callback
+from aumer.simulate.anatomy import ACTION_UNITS
 from aumer.types import SIDES, BoolArray, FloatArray, IntArray, Side
 
 if TYPE_CHECKING:
@@ -80,11 +85,12 @@ class GraphAUReader(AUReader):
     Args:
         counts: which AUs are coded together, for the prior; without them AUs are independent.
         graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks.
-        place: where the face lies in the maps, if that is known: for maps of
-            `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
-            by where smiles, raised and lowered brows move the training clips.
+        place: where the face lies in the maps, or its table, if that is known: for maps that are
+            cut by landmarks (`aumer.recognition.clips`) it is `place.BY_LANDMARKS`. By default it
+            is found by where smiles, raised and lowered brows move the training clips.
         choice: cost and weight of the simulated maps, fixed instead of chosen.
-        least: an AU coded in fewer clips is not read.
+        least: an AU coded in fewer clips is not read; 1 or more. With 0 such AUs are, by simulated
+            maps alone.
         seed: of the simulated maps.
 
     Attributes:
@@ -93,26 +99,35 @@ class GraphAUReader(AUReader):
             its subject; for whoever learns from evidence in turn. It is in no file.
 
     Raises:
-        UsageError: no such graph, or a ROI of it is no landmark.
+        UsageError: no such graph, or a value that is not allowed.
+        ConfigError: a table of `place` that is none.
     """
 
     name: ClassVar[str] = "graph"
+    options: ClassVar[tuple[str, ...]] = ("graph", "place", "choice", "least", "seed")
+    known: ClassVar[frozenset[int] | None] = frozenset(ACTION_UNITS)
 
     def __init__(
         self,
         counts: PairCounts | None = None,
         graph: AUGraph | str = "dfme-facs-micro",
         *,
-        place: Place | None = None,
-        choice: tuple[float, float] | None = None,
+        place: Place | Mapping[str, Any] | None = None,
+        choice: Sequence[float] | None = None,
         least: int = 5,
         seed: int = 0,
     ) -> None:
         self.graph = AUGraph.load(graph)
-        self._counts, self._given = counts, place
-        self._choice, self._least, self._seed = choice, least, seed
-        self.place = place or BY_LANDMARKS
-        self.chosen: Mapping[str, Any] = {}
+        check_rois(self.graph.rois)
+        given = strict.build(Place, place, "place") if isinstance(place, Mapping) else place
+        if not isinstance(given, (Place, NoneType)):
+            raise UsageError(f"`place` is a table of across, down and row; found {place!r}")
+        self._counts, self._given = counts, given
+        self._choice = None if choice is None else _chosen(choice)
+        self._least = whole("least", least, "a number of clips", least=0)
+        self._seed = whole("seed", seed, least=0)
+        self.place = given or BY_LANDMARKS
+        self.chosen = {}
         self.left_out: Floats | None = None
         self._affines: dict[str, Affine] = {}
         self._told: dict[int, float] = {}
@@ -141,16 +156,35 @@ class GraphAUReader(AUReader):
 
     # Learning
 
-    def fit(self, clips: AUClips) -> Self:
-        """See `AUReader`.
+    def fit(
+        self,
+        clips: AUClips,
+        *,
+        checkpoint: StrPath | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Self:
+        """See `Trained`: it takes seconds, and needs neither checkpoint nor callbacks.
 
         Raises:
-            UsageError: no AU is coded in `least` clips, or fewer than two subjects.
+            UsageError: no AU is coded in `least` clips, one is coded in all, or fewer than two
+                subjects.
         """
-        keep = clips.acted.sum(0) >= self._least
+        self.check(clips.aus)
+        counts = clips.acted.sum(0)
+        told = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
+        keep = counts >= self._least
         if not keep.any():
             raise UsageError(
-                f"there is no AU to learn: none is coded in {self._least} clips or more"
+                f"there is no AU to learn: none is coded in {self._least} clips or more (`least`); "
+                f"of {len(clips)} clips, there are {told or 'none'}"
+            )
+        if (keep & (counts == len(clips))).any():
+            always = ", ".join(
+                f"AU{au}" for au, n in zip(clips.aus, counts, strict=True) if n == len(clips)
+            )
+            raise UsageError(
+                f"{always} acts in all of the {len(clips)} clips, so that nothing says how a face "
+                "moves without it: give clips of other expressions, too, or leave it out of `aus`"
             )
         folds = parts_of(clips.subjects)
         self.aus = tuple(au for au, there in zip(clips.aus, keep, strict=True) if there)
@@ -213,6 +247,10 @@ class GraphAUReader(AUReader):
         self.thresholds = self._arrays["thresholds"]
         self._prior = LabelPrior(self._arrays["rates"], self._arrays["coupling"])
 
+    def subjects_needed(self) -> int:
+        """See `aumer.recognition.trained.Trained`: settings are chosen on subjects left out."""
+        return 2
+
     # Reading
 
     def evidence(self, inputs: FloatArray, sources: Sequence[str] = ()) -> Floats:
@@ -270,12 +308,12 @@ class GraphAUReader(AUReader):
             "chosen": dict(self.chosen),
         }
         arrays = {name: value.astype(np.float32) for name, value in self._arrays.items()}
-        write_reader(path, self, arrays, about, card, overwrite=overwrite)
+        write_weights(path, self, arrays, about, card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
         """See `AUReader`."""
-        found = read_reader(path, cls.name)
+        found = read_weights(path, cls.name)
         about = found.about
         with foreign(path, f"a whole AU reader {cls.name!r}", WeightsError):
             made = cls(graph=AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
@@ -293,9 +331,19 @@ class GraphAUReader(AUReader):
             }
             if {name: a.shape for name, a in made._arrays.items()} != shapes:
                 raise ValueError("the arrays are of other shapes")
+            if strange := set(found.aus) - set(ACTION_UNITS):
+                raise ValueError(f"the simulator knows no AU{min(strange)}")
             made._ready()
         made.aus, made.card = found.aus, found.card
         return made
+
+
+def _chosen(choice: Sequence[float]) -> tuple[float, float]:
+    if len(choice) != 2 or not all(number("choice", one) > 0 for one in choice):
+        raise UsageError(
+            f"choice is the cost and the weight of the simulated maps, above 0; found {choice}"
+        )
+    return float(choice[0]), float(choice[1])
 
 
 class _Known:

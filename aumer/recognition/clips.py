@@ -26,10 +26,10 @@ from aumer.recognition.frames import (
     landmarks_in,
     read,
 )
-from aumer.recognition.interface import Reads, Recognizer
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import KeptSequence, SequencePart, SequenceSettings
+from aumer.recognition.trained import Reads, Trained
 from aumer.types import FaceTrack, Features, FloatArray, Frame, Moment, VideoInfo
 from aumer.video import Source
 
@@ -83,7 +83,7 @@ class Keeper:
         offset: int | None,
         frames: Container[int],
     ) -> None:
-        self._motion = maker.motion
+        self._maker, self._motion = maker, maker.motion
         self._kept = Kept(frames, maker.motion, MAX_FRAMES)
         self.faces: Mapping[int, AlignedFace] = self._kept.faces
         self.sequence: KeptSequence | None = None
@@ -91,6 +91,13 @@ class Keeper:
         if maker.reads == "sequence":
             size, most = (maker.sequences or SequenceSettings()).size, MAX_FRAMES + 2 * maker.margin
             self.sequence = KeptSequence(onset, offset, maker.margin, size, most)
+
+    def serves(self, maker: ClipMaker) -> bool:
+        """Whether what it keeps is what this maker would read: it may be another's than the one
+        that it was made by."""
+        own, motion = self._motion, maker.motion
+        same = (own.crop, own.max_gap_s) == (motion.crop, motion.max_gap_s)
+        return same and (maker.reads == "flow-map" or maker == self._maker)
 
     def wants(self, index: int) -> bool:
         """See `aumer.motion.analysis.Watch`."""
@@ -129,7 +136,7 @@ class ClipMaker:
     """Makes of moments what a recognizer reads.
 
     Attributes:
-        reads: see `aumer.recognition.interface.Recognizer`, as are place, rois and to (`reads_to`).
+        reads: see `aumer.recognition.trained.Trained`, as are place, rois and to (`reads_to`).
         motion: of flow maps.
         sequences: how sequences are made; `None` for the usual way.
     """
@@ -142,19 +149,19 @@ class ClipMaker:
     to: Literal["apex", "offset"] = "offset"
 
     @classmethod
-    def of(cls, recognizer: Recognizer, motion: MotionSettings) -> Self:
-        """That of a recognizer: as what it has learned from was made, where that is known.
+    def of(cls, part: Trained, motion: MotionSettings) -> Self:
+        """That of a trained part: as what it has learned from was made, where that is known.
 
         Args:
             motion: of flow maps, where it is not known.
         """
         return cls(
-            recognizer.reads[0],
-            recognizer.motion or motion,
-            recognizer.place,
-            recognizer.rois,
-            recognizer.inputs or recognizer.default_inputs,
-            recognizer.reads_to,
+            part.reads[0],
+            part.motion or motion,
+            part.place,
+            part.rois,
+            part.inputs or part.default_inputs,
+            part.reads_to,
         )
 
     @property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aumer.errors import UsageError
+from aumer.errors import UsageError, VideoError
 from aumer.motion import AlignedFace, align
 from aumer.types import FaceTrack, FloatArray, Frame, VideoInfo
 from aumer.video import Source, open_video
@@ -203,7 +203,8 @@ def follow(
             watch.see(frame, None if face is None else face.landmarks)
         seen = hidden if face is None else (face.box, face.landmarks)
         rows.append((frame.index, frame.time_s, *seen))
-    assert video is not None  # a video without any frame cannot be read
+    if video is None:
+        raise VideoError(f"the video has no frame {first}, nor a later one")
     boxes = np.array([r[2] for r in rows], np.float32).reshape(-1, 4)
     track = FaceTrack(
         np.array([r[1] for r in rows], np.float64),

@@ -43,6 +43,7 @@ from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.recognition import place as places
+from aumer.recognition.acted_maps import simulated_maps
 from aumer.recognition.calibration import sharpness, soft_max
 from aumer.recognition.features import cell_means, mirrored, of_one_size
 from aumer.recognition.interface import (
@@ -60,7 +61,6 @@ from aumer.recognition.interface import (
 from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, RidgeGoals
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
-from aumer.recognition.simulated_maps import simulated_maps
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class GraphRecognizer(Recognizer):
         self._place = strict.build(Place, place, "place") if isinstance(place, Mapping) else place
         self.place = self._place or BY_LANDMARKS
         self.rois = self.graph.rois
-        _check_rois(self.rois)
+        check_rois(self.rois)
         self._edges = {
             PRIOR: edge_weights(self.graph),
             IDENTITY: edge_weights(AUGraph.identity(self.rois)),
@@ -302,6 +302,10 @@ class GraphRecognizer(Recognizer):
                 weights = view.spread(m.scale, m.edges, m.gamma) @ weights
             self._arrays[f"weights_{k}"] = weights.astype(np.float32).astype(float)
             self._arrays[f"bias_{k}"] = bias.astype(np.float32).astype(float)
+
+    def subjects_needed(self) -> int:
+        """See `aumer.recognition.trained.Trained`: settings are chosen on subjects left out."""
+        return 2
 
     # Judging
 
@@ -444,6 +448,15 @@ class GraphRecognizer(Recognizer):
                 made._arrays[f"bias_{k}"] = bias.astype(np.float64)
                 if len(made._arrays[names[2]]) != len(made._arrays[f"weights_{k}"]):
                     raise ValueError("rows and weights differ in length")
+                if made._arrays[f"weights_{k}"].shape[1:] != (len(found.classes),):
+                    raise ValueError(f"its weights are not of {len(found.classes)} classes")
+                nothing = np.zeros((1, _SIDE, _SIDE, 3), np.float32)
+                read = made._read(nothing, member.scale, made.place).shape[1:]
+                mean, deviation, rows = (made._arrays[name] for name in names)
+                if {mean.shape, deviation.shape, rows.shape[1:]} != {read}:
+                    raise ValueError(f"its rows are of {mean.shape}, and maps are read as {read}")
+                if not (deviation > 0).all():
+                    raise ValueError("a deviation is not above 0")
                 if member.edges not in made._edges:
                     raise ValueError(f"edges {member.edges!r} are none")
         made.classes, made.card = found.classes, found.card
@@ -589,7 +602,12 @@ def parts(rois: Sequence[str], cells: int, place: Place = BY_LANDMARKS) -> Float
     return shares
 
 
-def _check_rois(rois: Sequence[str]) -> None:
+def check_rois(rois: Sequence[str]) -> None:
+    """Complain of ROIs of which nobody knows where a flow map shows them.
+
+    Raises:
+        UsageError: one is no landmark.
+    """
     known = BY_LANDMARKS.landmarks()
     for roi in rois:
         if roi not in known:

@@ -7,46 +7,33 @@ small aligned crop of the face), a sequence of aligned faces, or the motion of R
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer import registry, weights
-from aumer.arguments import require_path
-from aumer.config import MotionSettings
-from aumer.errors import UsageError, WeightsError
-from aumer.files import StrPath
-from aumer.foreign import foreign
+from aumer import weights
+from aumer.errors import UsageError
 from aumer.recognition.labeled import LabeledClips
-from aumer.recognition.place import BY_LANDMARKS, SIDE, Place
+from aumer.recognition.place import SIDE
 from aumer.recognition.place import Floats as Floats
-from aumer.strict import build
+from aumer.recognition.trained import Callback as Callback
+from aumer.recognition.trained import Reads as Reads
+from aumer.recognition.trained import Saved as Saved
+from aumer.recognition.trained import Sort, Trained
 from aumer.types import FloatArray
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from typing_extensions import Self
 
     from aumer.learning.portable import Portable
-    from aumer.recognition.sequences.inputs import SequenceSettings
 
-_FORMAT = weights.ArrayFormat(
-    "aumer-recognizer-1", "a recognizer", "a file that a recognizer's `save` wrote"
-)
 #: Rows, columns and channels (u, v, optical strain) of a flow map.
 INPUT_SHAPE = (SIDE, SIDE, 3)
-#: What a recognizer may read of a clip.
-Reads = Literal["flow-map", "sequence", "motion"]
-#: Called after every epoch with its record.
-Callback = Callable[[dict[str, Any]], object]
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +85,8 @@ class MotionClips(LabeledClips[FloatArray]):
         return chosen
 
 
-class Recognizer(ABC):
-    """One way to recognize. The same clips and the same seed give the same numbers.
+class Recognizer(Trained):
+    """One way to recognize; what is not said here is said of `Trained`.
 
     A recognizer of your own derives from this class, defines `name`, `fit` and `predict_proba`, and
     overrides what else it can do; it is registered as a class
@@ -107,26 +94,9 @@ class Recognizer(ABC):
     `aumer.testing.RecognizerSuite` checks that it keeps this contract.
 
     Attributes:
-        name: of the registry.
-        reads: what it reads of a clip, which `aumer.recognition.clips.ClipMaker` makes. The first
-            is what it learns from and what a video's clips are given as: "flow-map"
-            ((28, 28, 3) float32; see `Clips`), "sequence" (a `ClipSequence`), or "motion" ((R, 2)
-            float32, by how much each of `rois` moved from onset to apex, outer-eye distances).
-            "motion" beside another says that it has `predict_motion`, for `Features` alone.
-        options: the arguments of its constructor that users may set, by name. It is given a seed
-            where "seed" is among them.
-        default_inputs: of sequences, how they are made of frames; `None` for the usual way.
-        reads_to: of sequences, the last frame that is read; flow beyond it is not worth its time.
-
+        reads: "motion" beside another says that it has `predict_motion`, for `Features` alone.
         classes: what the columns of `predict_proba` stand for; empty before `fit`.
         rois: what the numbers of `attribution` stand for, and of motion the rows.
-        card: what the file it was loaded from says of it; empty for one just fitted.
-        place: of flow maps, where they must show the face.
-        inputs: of sequences, how those were made that it has learned from.
-        motion: of flow maps, the same: they are made so again, whatever the settings of the motion
-            that is spotted in. `None` where nobody knows: then as the settings say.
-        chosen: what `fit` chose of its settings.
-        log: a record of each epoch of `fit`.
 
     Example:
         >>> from aumer.recognition.svm_cells import SvmCells
@@ -137,39 +107,9 @@ class Recognizer(ABC):
         ((2, 3), ('negative', 'positive', 'surprise'))
     """
 
-    name: ClassVar[str]
-    reads: ClassVar[tuple[Reads, ...]] = ("flow-map",)
-    options: ClassVar[tuple[str, ...]] = ()
-    default_inputs: ClassVar[SequenceSettings | None] = None
-    reads_to: ClassVar[Literal["apex", "offset"]] = "offset"
-
     classes: tuple[str, ...] = ()
-    rois: tuple[str, ...] = ()
-    card: Mapping[str, Any] = _NOTHING
-    place: Place = BY_LANDMARKS
-    inputs: SequenceSettings | None = None
-    motion: MotionSettings | None = None
-    chosen: Mapping[str, Any] = _NOTHING
-    log: tuple[dict[str, Any], ...] = ()
 
     # -- required ----------------------------------------------------------------------------------
-
-    @abstractmethod
-    def fit(
-        self,
-        clips: Any,
-        *,
-        checkpoint: StrPath | None = None,
-        callbacks: Sequence[Callback] = (),
-    ) -> Self:
-        """Learn, and return itself. Whatever is chosen is chosen within these clips.
-
-        Args:
-            clips: `LabeledClips` of what it `reads`.
-            checkpoint: where a long training keeps how far it is, and goes on from if it is there.
-            callbacks: called after each epoch with its record. One that learns at once needs
-                neither.
-        """
 
     @abstractmethod
     def predict_proba(self, inputs: Any, sources: Sequence[str] = ()) -> Floats:
@@ -217,22 +157,6 @@ class Recognizer(ABC):
         """`familiarity` of (R, 2) motion."""
         return self.familiarity(motion) if self.reads[0] == "motion" else None
 
-    def to(self, device: str) -> bool:
-        """Run there from now on.
-
-        Args:
-            device: as torch names it, or "auto": a GPU if there is one.
-
-        Returns:
-            False for one that runs on the CPU alone, whatever is asked.
-        """
-        return False
-
-    def stopping(self) -> dict[str, Any]:
-        """What decides when `fit` ends: ``epochs``, if it counts them; the ``inner_share`` of its
-        subjects on which the epoch is chosen, and the ``patience`` in epochs."""
-        return {"epochs": None, "patience": 0, "inner_share": 0.0}
-
     def portable(self) -> Portable | None:
         """Its network as other programs take it, see `aumer.export`; `None`: it is none.
 
@@ -245,55 +169,6 @@ class Recognizer(ABC):
         """What `portable` reads of simulated clips, three of each of so many subjects, a batch a
         subject; `None`: it is no network."""
         return None
-
-    @classmethod
-    def has_file(cls) -> bool:
-        """Whether it defines `save` and `load`."""
-        return cls.save is not Recognizer.save
-
-    def save(self, path: StrPath, card: Mapping[str, Any], *, overwrite: bool = False) -> None:
-        """Everything that prediction needs, and the card, in one safetensors file.
-
-        Raises:
-            UsageError: it is not fitted, the card is not plain values, it cannot be saved, or as
-                for `aumer.files.atomic_write`.
-        """
-        raise _no_file(self.name)
-
-    @classmethod
-    def load(cls, path: StrPath) -> Self:
-        """Read what `save` wrote. No code in the file is run.
-
-        Raises:
-            WeightsError: no such file, damaged, or not of this recognizer.
-        """
-        raise _no_file(cls.name)
-
-
-def resolve(name: str | type[Recognizer]) -> type[Recognizer]:
-    """The registered recognizer of a name: a class that keeps the contract.
-
-    Raises:
-        UsageError: there is none of that name, or it is none.
-    """
-    part = registry.resolve("recognizer", name)
-    if not (inspect.isclass(part) and issubclass(part, Recognizer)):
-        raise _none(f"{name!r}", f"{part!r} is not a class derived from it")
-    if lacking := sorted(part.__abstractmethods__):
-        raise _none(f"{name!r}", f"{part!r} does not define {', '.join(lacking)}")
-    return part
-
-
-def _no_file(name: str) -> UsageError:
-    return UsageError(f"the recognizer {name!r} cannot be saved: it defines no save and load")
-
-
-def _none(what: str, why: str) -> UsageError:
-    return UsageError(
-        f"the recognizer {what} cannot be used: recognizers derive from "
-        f"aumer.recognition.interface.Recognizer and define name, fit and predict_proba, and "
-        f"{why}. What else they may do is inherited; aumer.testing.RecognizerSuite checks them"
-    )
 
 
 def as_inputs(inputs: npt.ArrayLike) -> FloatArray:
@@ -312,18 +187,6 @@ def as_inputs(inputs: npt.ArrayLike) -> FloatArray:
     return array
 
 
-def fitted(recognizer: Recognizer) -> None:
-    """Complain unless it is a recognizer that has been fitted or loaded.
-
-    Raises:
-        UsageError: it keeps another contract, or has no classes yet.
-    """
-    if not isinstance(recognizer, Recognizer):
-        raise _none(f"{recognizer!r}", "this one does not")
-    if not recognizer.classes:
-        raise UsageError(f"the recognizer {recognizer.name!r} is not trained: fit or load it first")
-
-
 def column(recognizer: Recognizer, label: str | None, probabilities: Floats) -> int:
     """The column of `label`, or of the most probable class of one row of probabilities (C,).
 
@@ -337,100 +200,20 @@ def column(recognizer: Recognizer, label: str | None, probabilities: Floats) -> 
     return recognizer.classes.index(label)
 
 
-def write_weights(
-    path: StrPath,
-    recognizer: Recognizer,
-    arrays: Mapping[str, npt.NDArray[Any]],
-    about: Mapping[str, Any],
-    card: Mapping[str, Any],
-    *,
-    overwrite: bool,
-) -> None:
-    """Arrays, settings and card in one safetensors file.
-
-    Raises:
-        UsageError: it is not fitted, the card is not plain values, or as for `atomic_write`.
-    """
-    fitted(recognizer)
-    text = {
-        "recognizer": recognizer.name,
-        "classes": list(recognizer.classes),
-        "about": dict(about),
-        "card": dict(card),
-    }
-    if recognizer.motion is not None:
-        text["motion"] = asdict(recognizer.motion)
-    _FORMAT.write(path, arrays, text, overwrite=overwrite)
-
-
-@dataclass(frozen=True)
-class SavedWeights:
-    """What `write_weights` wrote."""
-
-    recognizer: str
-    classes: tuple[str, ...]
-    about: dict[str, Any]
-    card: dict[str, Any]
-    arrays: dict[str, npt.NDArray[Any]]
-    motion: MotionSettings | None = None
-
-
-def read_weights(path: StrPath, name: str | None = None) -> SavedWeights:
-    """Read a file of `write_weights`.
-
-    Args:
-        name: the recognizer it must be of.
-
-    Raises:
-        WeightsError: no such file, damaged, or not of that recognizer.
-    """
-    text, arrays = _FORMAT.read(path)
-    with foreign(path, "the card of a recognizer", WeightsError):
-        found = SavedWeights(
-            str(text["recognizer"]),
-            tuple(text["classes"]),
-            dict(text["about"]),
-            dict(text["card"]),
-            arrays,
-            build(MotionSettings, text["motion"], "motion") if "motion" in text else None,
-        )
-    if name is not None and found.recognizer != name:
-        raise WeightsError(
-            f"{path} holds a recognizer {found.recognizer!r}, not {name!r}; load it by that name"
-        )
-    return found
-
-
-#: Where the weights lie that ship with aumer.
-_SHIPPED = Path(__file__).parent / "weights"
-
-
-def shipped() -> tuple[str, ...]:
-    """Names of the recognizers whose weights ship with aumer."""
-    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.safetensors")))
-
-
-def load(which: StrPath | Recognizer = "graph") -> Recognizer:
-    """A trained recognizer: shipped, by its name; from a file of `save`; or itself.
-
-    Raises:
-        WeightsError: no weights of that name ship, or the file is not a recognizer's.
-    """
-    if isinstance(which, Recognizer):
-        return which
-    require_path("which", which, "a recognizer, the name of one that ships or a file of weights")
-    path = Path(which)
-    if path.suffix != ".safetensors":
-        if str(which) not in shipped():
-            raise WeightsError(
-                f"no trained recognizer is called {str(which)!r}; there are "
-                f"{', '.join(shipped()) or 'none'}. Give one of them, or the path of a "
-                ".safetensors file of your own"
-            )
-        path = _SHIPPED / f"{which}.safetensors"
-    kept = read_weights(path)
-    with foreign(path, "the card of a recognizer", WeightsError):
-        kind = resolve(kept.recognizer)
-    made = kind.load(path)
-    made.motion = kept.motion
-    return made
+_SORT = Sort(
+    kind="recognizer",
+    base=Recognizer,  # type: ignore[type-abstract]
+    define="name, fit and predict_proba",
+    called="recognizer",
+    format=weights.ArrayFormat(
+        "aumer-recognizer-1", "a recognizer", "a file that a recognizer's `save` wrote"
+    ),
+    names="recognizer",
+    columns="classes",
+    of_column=str,
+    fewest=2,
+    folder=Path(__file__).parent / "weights",
+)
+resolve, fitted, checked = _SORT.resolve, _SORT.fitted, _SORT.checked
+write_weights, read_weights = _SORT.write, _SORT.read
+shipped, load = _SORT.shipped, _SORT.load

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,27 +9,26 @@ import numpy as np
 
 from aumer.config import ClassifySettings, MotionSettings, RuleSettings
 from aumer.errors import UsageError, WeightsError
-from aumer.files import TemporaryFolder
 from aumer.process import use_threads
-from aumer.recognition.clips import Clip, ClipMaker, Keeper
-from aumer.recognition.interface import Floats, Recognizer
-from aumer.spotting import noise
+from aumer.recognition.clips import Clip
+from aumer.recognition.interface import Floats, Recognizer, checked, fitted
+from aumer.recognition.stage import Stage, at_rest
 from aumer.types import (
     NAMED,
     NO_EXPRESSION,
     UNCERTAIN,
-    FaceTrack,
     Features,
     FloatArray,
     Moment,
     Outcome,
 )
-from aumer.video import Source
 
 #: Why a verdict may mean little.
 STILL, UNLIKE = "nothing moves from onset to apex", "unlike what the recognizer was trained on"
 #: Of the clips that a recognizer was trained on, so many are as strange to the others.
 _STRANGE = 0.01
+#: By how much rounding may take the sum of all probabilities from 1.
+_SUM = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +54,15 @@ class Verdict:
     outcome: Outcome = NAMED
 
 
-class Labeler:
+class Labeler(Stage[Recognizer, Verdict]):
     """Judges moments of videos with one recognizer, whatever it reads of them.
 
     Args:
-        rules: what from onset to apex moves no more than a face at rest (`noise.over_rest`) does
-            not move. By default everything does.
+        settings, rules: as `Stage`.
         asked: below which probability there is no label; by default there is one at any.
 
-    Attributes:
-        maker: what makes clips of moments.
-        digest: SHA-256 (hex) of the file that the recognizer's `save` writes, which holds all that
-            its numbers depend on; `None` for one that cannot be saved.
-
     Raises:
-        UsageError: there is no such flow.
+        UsageError: the recognizer is not trained, or there is no such flow.
     """
 
     def __init__(
@@ -80,54 +72,22 @@ class Labeler:
         rules: RuleSettings | None = None,
         asked: ClassifySettings | None = None,
     ) -> None:
-        self.recognizer, self._rules = recognizer, rules
+        fitted(recognizer)
+        super().__init__(recognizer, settings, rules)
         self._least = 0.0 if asked is None else asked.abstain_below
-        self.maker = ClipMaker.of(recognizer, settings)
-        self.maker.check()
-        self.digest = _digest(recognizer)
 
-    def __call__(
-        self,
-        source: Source,
-        moments: Sequence[Moment],
-        track: FaceTrack,
-        features: Features | None = None,
-        *,
-        fps: float | None = None,
-        kept: Keeper | None = None,
-    ) -> list[Verdict | None]:
-        """A verdict on each moment; `None` where no face or no motion of one was seen.
-
-        Args: as `aumer.recognition.clips.ClipMaker`.
-
-        Raises:
-            UsageError: the source is a camera.
-            VideoError: the source cannot be read.
-        """
-        found: list[Verdict | None] = [None] * len(moments)
-        for made in self.maker(source, moments, track, features, fps=fps, kept=kept):
-            if made.clip is not None:
-                found[made.number] = self.judge(made.clip)
-        if features is None:
-            return found
-        still = self._still(features, moments)
-        return [v and (_of_rest(v) if s else v) for v, s in zip(found, still, strict=True)]
-
-    def _still(self, features: Features, moments: Sequence[Moment]) -> list[bool]:
-        """Whether it is known of each moment that nothing moves."""
-        return at_rest(features, self._rules, moments)
+    @property
+    def recognizer(self) -> Recognizer:
+        """What judges."""
+        return self.part
 
     def judge(self, clip: Clip) -> Verdict:
-        """A verdict on what the recognizer reads of one clip.
-
-        Raises:
-            WeightsError: what its weights make of the clip is no number.
-        """
+        """A verdict on what the recognizer reads of one clip; see `Stage`."""
         use_threads()
         recognizer = self.recognizer
         inputs = clip[None] if isinstance(clip, np.ndarray) else [clip]
         verdict = self._verdict(
-            recognizer.predict_proba(inputs)[0],
+            recognizer.predict_proba(inputs),
             lambda label: recognizer.attribution(clip, label),
             recognizer.familiarity(clip),
         )
@@ -153,11 +113,19 @@ class Labeler:
             )
         moved = self.maker.motion_of(features, moment)
         verdict = self._verdict(
-            recognizer.predict_motion(moved[None])[0],
+            recognizer.predict_motion(moved[None]),
             lambda label: recognizer.motion_attribution(moved, label),
             recognizer.motion_familiarity(moved),
         )
-        return _of_rest(verdict) if self._still(features, [moment])[0] else verdict
+        (still,) = at_rest(features, self._rules, [moment])
+        return self.resting(verdict) if still else verdict
+
+    def resting(self, said: Verdict) -> Verdict:
+        """All classes are equally probable, and none is the label."""
+        equal = dict.fromkeys(said.probs, 1 / len(said.probs))
+        return replace(
+            said, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION
+        )
 
     def _verdict(
         self,
@@ -165,19 +133,20 @@ class Labeler:
         attribution: Callable[[str], Floats | None],
         familiar: float | None,
     ) -> Verdict:
-        if not np.isfinite(shares).all():
+        (row,) = checked(self.recognizer, shares, 1)
+        probs = _named(self.recognizer.classes, row)
+        if abs(sum(probs.values()) - 1) > _SUM:
             raise WeightsError(
-                f"the recognizer {self.recognizer.name!r} gives probabilities that are NaN or "
-                "infinite: its weights are damaged, or its training failed. Train it again, or "
-                "give other weights"
+                f"the recognizer {self.recognizer.name!r} gives probabilities whose sum is "
+                f"{sum(probs.values()):.4g} and not 1: its weights are damaged, or it does not "
+                "keep what recognizers promise. Train it again, or give other weights"
             )
-        probs = _named(self.recognizer.classes, shares)
         label = max(probs, key=probs.__getitem__)
         spoke = attribution(label)
         verdict = Verdict(
             label,
             probs,
-            {} if spoke is None else _named(self.recognizer.rois, spoke),
+            {} if spoke is None else _named(self.recognizer.rois, self._of_rois(spoke)),
             doubt=UNLIKE if familiar is not None and familiar < _STRANGE else None,
         )
         if probs[label] >= self._least:
@@ -189,34 +158,17 @@ class Labeler:
         doubt = "; ".join(filter(None, (unsure, verdict.doubt)))
         return replace(verdict, label=None, doubt=doubt, outcome=UNCERTAIN)
 
-
-def at_rest(
-    features: Features | None, rules: RuleSettings | None, moments: Sequence[Moment]
-) -> list[bool]:
-    """Whether it is known of each moment that nothing moves from onset to apex by more than this
-    face at rest (`noise.over_rest`). Without features or rules nothing is known."""
-    if features is None or rules is None:
-        return [False] * len(moments)
-    ways = noise.over_rest(features, rules, [(m.onset, m.apex) for m in moments])
-    return [way is not None and way < 1 for way in ways]
-
-
-def _of_rest(verdict: Verdict) -> Verdict:
-    """What is said where nothing moves: what recognizers make of noise, scaled up, is no answer."""
-    equal = dict.fromkeys(verdict.probs, 1 / len(verdict.probs))
-    return replace(
-        verdict, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION
-    )
+    def _of_rois(self, spoke: Floats) -> Floats:
+        """An attribution, if it is a number for each ROI."""
+        found, rois = np.asarray(spoke, np.float64), self.recognizer.rois
+        if found.shape != (len(rois),) or not np.isfinite(found).all():
+            raise WeightsError(
+                f"the recognizer {self.recognizer.name!r} must give a number for each of its "
+                f"{len(rois)} ROIs, how much it spoke for the label; found {found}"[:300]
+                + ". Its weights are damaged: train it again, or give other weights"
+            )
+        return found
 
 
 def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
-
-
-def _digest(recognizer: Recognizer) -> str | None:
-    if not recognizer.has_file():
-        return None
-    with TemporaryFolder() as folder:
-        path = folder / "recognizer.safetensors"
-        recognizer.save(path, recognizer.card)
-        return hashlib.sha256(path.read_bytes()).hexdigest()

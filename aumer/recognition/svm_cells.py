@@ -177,6 +177,25 @@ class SvmCells(Recognizer):
         }
         write_weights(path, self, self._state, about, card, overwrite=overwrite)
 
+    def _check(self, classes: int) -> None:
+        """Complain of arrays that are none of a machine of so many classes."""
+        s, (vectors, features) = self._state, self._state["support"].shape
+        shapes = {
+            "mean": (features,),
+            "deviation": (features,),
+            "support": (vectors, 3 * self.cells**2),
+            "dual": (classes - 1, vectors),
+            "intercept": (classes * (classes - 1) // 2,),
+            "counts": (classes,),
+        }
+        if wrong := [name for name in shapes if s[name].shape != shapes[name]]:
+            name = wrong[0]
+            raise ValueError(
+                f"{name} is of shape {s[name].shape}, and of {classes} classes {shapes[name]}"
+            )
+        if s["counts"].sum() != vectors or not (s["deviation"] > 0).all():
+            raise ValueError("counts do not sum to the support vectors, or a deviation is 0")
+
     @classmethod
     def load(cls, path: StrPath) -> Self:
         """See `aumer.recognition.interface.Recognizer`."""
@@ -186,5 +205,6 @@ class SvmCells(Recognizer):
             made = cls(**found.about.get("options", found.about))
             made._sharpness = float(found.about.get("sharpness", 1.0))
             made._state = {name: found.arrays[name] for name in _ARRAYS}
+            made._check(len(found.classes))
         made.classes, made.card = found.classes, found.card
         return made

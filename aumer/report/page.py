@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -123,12 +124,20 @@ class Section:
     blocks: Sequence[Block]
 
 
-def page(title: str, facts: Sequence[str], warnings: Sequence[str], body: Sequence[Section]) -> str:
+def page(
+    title: str,
+    facts: Sequence[str],
+    warnings: Sequence[str],
+    body: Sequence[Section],
+    *,
+    keywords: str = "",
+) -> str:
     """The page as HTML 5.
 
     Args:
         facts: short lines below the title.
         warnings: what must not be overlooked, in a frame above everything.
+        keywords: for programs, in its head.
     """
     contents = "".join(
         f'<li><a href="#s{k}">{_text(s.title)}</a></li>' for k, s in enumerate(body, start=1)
@@ -142,6 +151,7 @@ def page(title: str, facts: Sequence[str], warnings: Sequence[str], body: Sequen
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         f"img-src data:; style-src 'unsafe-inline'{_SCRIPT_ALLOWED * script}\">",
         f'<meta name="generator" content="{GENERATOR}">',
+        *([f'<meta name="keywords" content="{_text(keywords)}">'] if keywords else []),
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body><main>",
         f"<h1>{_text(title)}</h1>",
@@ -226,7 +236,9 @@ def _cell(cell: Cell) -> str:
     if cell is None:
         return "–"
     if isinstance(cell, Link):
-        return f'<a href="{escape(quote(cell.href))}">{_text(cell.text)}</a>'
+        # Bytes of a file name that are no UTF-8, too, as a browser asks for them.
+        href = quote(os.fsencode(cell.href))
+        return f'<a href="{escape(href)}">{_text(cell.text)}</a>'
     if isinstance(cell, Picture) and not cell.pixels:
         image = _uri("image/jpeg", _jpeg(cell.image))
         width = round(76 * cell.image.shape[1] / cell.image.shape[0])  # all of one height
@@ -308,7 +320,7 @@ _SCRIPT_ALLOWED = f"; script-src 'sha256-{_HASH}'"
 _STYLE = """
 :root{color-scheme:light}
 body{margin:0;background:#fff;color:#1a1a1a;font:16px/1.5 system-ui,sans-serif}
-main{max-width:62rem;margin:0 auto;padding:1.5rem}
+main{max-width:70rem;margin:0 auto;padding:1.5rem}
 h1{font-size:1.6rem;line-height:1.25;margin:.2em 0 .5em}
 h2{font-size:1.25rem;margin:2.2em 0 .5em;border-bottom:1px solid #bbb;padding-bottom:.2em}
 .fact{margin:.15em 0}
@@ -335,6 +347,8 @@ td .pixels{width:84px;height:84px;image-rendering:pixelated;display:block}
 pre{background:#f3f3f3;padding:.7em;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem}
 details{margin:.8em 0}
 summary{cursor:pointer;color:#00558c}
-@media print{table{font-size:.7rem}.photo{width:16mm;height:auto}}
+@media print{main{padding:0}.wide{overflow:visible}td{overflow-wrap:anywhere}}
+@media print{table{font-size:.65rem}td .photo{width:12mm;height:auto}}
+@media print{table:has(.photo) :is(td,th){padding:.2em .3em}}
 @media print{h2,tr,figure:not(.wide){break-inside:avoid}}
 """

@@ -25,7 +25,7 @@ from aumer.report.page import (
     page,
 )
 from aumer.results.displacement import displacement
-from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, png
+from aumer.results.drawing import FACELESS, GROUP_COLORS, KIND_COLORS, png
 from aumer.results.formats import Format
 from aumer.results.gallery import key_frames
 from aumer.results.inputs import InputRow
@@ -33,6 +33,9 @@ from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.spot_result import SpotResult
 from aumer.results.totals import Totals, measured_minutes
 from aumer.types import Expression, ImageArray, au_text, runs
+
+#: In the head of every index, so that aumer knows its own ones again.
+INDEX = "aumer:index"
 
 #: Seconds of motion that are shown on either side of an expression, at least.
 _AROUND_S = 1.0
@@ -45,6 +48,8 @@ class Html(Format):
     """A page that needs nothing else: what was found, with faces, quality, settings, versions."""
 
     pictures = True
+    use = "people"
+    holds = "a page that loads nothing: timeline, faces, curves, quality, settings"
 
     def frames(self, result: SpotResult) -> tuple[int, ...]:
         own = {frame for e in result.expressions for frame in key_frames(e)}
@@ -88,6 +93,7 @@ def video_page(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> str:
             Section("How to read it", [ListBlock(_READING)]),
             Section("How it was made", _made(result)),
         ],
+        keywords="" if thumbnails else FACELESS,
     )
 
 
@@ -300,6 +306,7 @@ def index_page(entries: Iterable[IndexRow], totals: Sequence[Totals] = ()) -> st
         [f"{micro} micro-expressions, {macro} macro-expressions in {len(done)} videos"],
         [f"{failed} of {len(entries)} gave no result: see their reason"] if failed else [],
         sections,
+        keywords=INDEX,
     )
 
 

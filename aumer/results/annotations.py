@@ -31,6 +31,8 @@ SCHEMA = "aumer.annotations"
 SCHEMA_VERSION = 1
 SUFFIX = ".annotations"
 
+#: By how much an interval may end after its video: other programs round, or count to its end.
+LATE_S = 0.25
 #: Letters of a coder's name, and of a comment.
 _NAME, _COMMENT = 64, 10_000
 
@@ -228,8 +230,8 @@ def of_expressions(expressions: Iterable[Expression], result: SpotResult) -> Ann
     """Expressions that are known of a result's video."""
     found = tuple(
         Annotated(
-            e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, f"e{k}", e.onset, e.apex,
-            e.offset,
+            e.kind, e.onset_s, e.offset_s, e.apex_s, e.label and printable(e.label), e.score,
+            f"e{k}", e.onset, e.apex, e.offset,
         )
         for k, e in enumerate(expressions, 1)
     )  # fmt: skip
@@ -259,7 +261,8 @@ def placed(expressions: Iterable[Annotated], times: TimeArray) -> tuple[Annotate
 def in_frames(
     file: AnnotationFile, times: TimeArray, content: str | None
 ) -> tuple[AnnotationFile, bool]:
-    """A file's expressions in frames of a video, and whether it was made for another one.
+    """A file's expressions in frames of a video, and whether it was made for another one: as its
+    digest says, or, where it has none, its length or an expression that ends after the video.
 
     Where it was made for this very video its frames count, and else its times: the nearest frames.
 
@@ -273,7 +276,10 @@ def in_frames(
         found = tuple(timed_by(e, times) for e in file.expressions)
     else:
         found = placed(file.expressions, times)
-    return replace(file, expressions=found), file.content is not None and not ours
+    late = max((e.offset_s for e in file.expressions), default=0.0) > times[-1] + LATE_S
+    longer = file.frames not in (None, len(times))
+    other = not ours if file.content is not None else late or longer
+    return replace(file, expressions=found), other
 
 
 def timed_by(e: Annotated, times: TimeArray) -> Annotated:
@@ -318,6 +324,9 @@ class Annotations(Exchange):
     Of a result it is made with the video's digest; of other formats, with times alone.
     """
 
+    use = "`aumer view`"
+    holds = "a coder's intervals, comments, history, the video's digest"
+
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         own = tuple(e for e in timed if isinstance(e, Annotated))
         found = own if len(own) == len(timed) else tuple(marked(timed))
@@ -357,13 +366,13 @@ def expression_of(node: Node, times: TimeArray) -> Annotated:
             onset_s=float(times[onset]),
             offset_s=float(times[offset]),
             apex_s=None if apex is None else float(times[apex]),
-            label=node["label"].optional(Node.text) or None,
+            label=node["label"].optional(_words) or None,
             score=node["score"].optional(Node.number),
-            id=node["id"].text(),
+            id=_words(node["id"]),
             onset=onset,
             apex=apex,
             offset=offset,
-            comment=node["comment"].text(),
+            comment=_words(node["comment"]),
             confirmed=bool(_flag(node["confirmed"])),
         )
     )
@@ -376,13 +385,13 @@ def _expression(node: Node) -> Annotated:
             onset_s=node["onset_s"].number(),
             offset_s=node["offset_s"].number(),
             apex_s=node["apex_s"].optional(Node.number),
-            label=node["label"].optional(Node.text),
+            label=node["label"].optional(_words),
             score=node["score"].optional(Node.number),
-            id=node["id"].text(),
+            id=_words(node["id"]),
             onset=node["onset"].optional(Node.integer),
             apex=node["apex"].optional(Node.integer),
             offset=node["offset"].optional(Node.integer),
-            comment=node["comment"].text(),
+            comment=_words(node["comment"]),
             confirmed=_flag(node["confirmed"]),
         )
     )
@@ -396,6 +405,11 @@ def _change(node: Node) -> Change:
     return Change(who, when, what, one, side("before"), side("after"))
 
 
+def _words(node: Node) -> str:
+    """A text. JSON's escapes can tell of half a letter, which no file of text holds."""
+    return printable(node.text())
+
+
 def _flag(node: Node) -> bool:
     if not isinstance(node.value, bool):
         node.fail("true or false")
@@ -403,4 +417,7 @@ def _flag(node: Node) -> bool:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(jsonable(value, "annotations"), allow_nan=False, ensure_ascii=False)
+    # Of what UTF-8 cannot hold, `printable` makes the escape that JSON has for it.
+    return printable(
+        json.dumps(jsonable(value, "annotations"), allow_nan=False, ensure_ascii=False)
+    )

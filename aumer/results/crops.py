@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ def thumbnails(
     *,
     size: int = 128,
     fps: float | None = None,
+    within_s: float | None = None,
 ) -> dict[int, ImageArray]:
     """The face in some frames of a video.
 
@@ -38,6 +41,7 @@ def thumbnails(
             nearest to it that has one, or in its middle where the track has none at all.
         size: side of the images in px.
         fps: as given to `aumer.video.open_video`.
+        within_s: seconds after which reading stops, with what was found by then.
 
     Returns:
         Frame ordinal -> (size, size, 3) uint8 RGB.
@@ -56,8 +60,17 @@ def thumbnails(
     found: dict[int, ImageArray] = {}
     if not wanted:
         return found
-    with closing(open_video(source, fps=fps, keep=lambda index, time_s: index in wanted)) as video:
+    late = math.inf if within_s is None else time.monotonic() + within_s
+    last = max(wanted)
+
+    def keep(index: int, time_s: float) -> bool:
+        # Of a frame that is given the loop below sees that it is late, or was the last.
+        return index in wanted or index > last or time.monotonic() > late
+
+    with closing(open_video(source, fps=fps, keep=keep)) as video:
         for frame in video:
+            if frame.index not in wanted or time.monotonic() > late:
+                break
             box = _box(frame.index, track)
             found[frame.index] = crop_face(frame.image, box, size)
             if len(found) == len(wanted):

@@ -22,6 +22,9 @@ KIND_COLORS: dict[Kind, str] = {"micro": "#D55E00", "macro": "#0072B2"}
 GROUP_COLORS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
 GRAY = "0.35"
 
+#: A word in files of pictures that were made without any face, which tells them from others.
+FACELESS = "aumer:no-faces"
+
 _DPI, _SCREEN_DPI = 200, 100
 
 
@@ -40,14 +43,20 @@ def check_picture(path: StrPath, *, overwrite: bool) -> None:
     check_target(path, overwrite=overwrite)
 
 
-def write_picture(figure: Figure, path: StrPath, *, overwrite: bool) -> None:
+def write_picture(
+    figure: Figure, path: StrPath, *, overwrite: bool, faceless: bool = False
+) -> None:
     """Write a figure in the format of the suffix, whole or not at all.
+
+    Args:
+        faceless: mark the file as one that shows no face.
 
     Raises:
         UsageError: an existing file without `overwrite`, or the system refuses to write.
     """
     image = io.BytesIO()
-    figure.savefig(image, format=Path(path).suffix.lower()[1:], dpi=_DPI)
+    marks = {"Keywords": FACELESS} if faceless else None  # a word that all three formats have
+    figure.savefig(image, format=Path(path).suffix.lower()[1:], dpi=_DPI, metadata=marks)
     atomic_write(path, image.getvalue(), overwrite=overwrite)
 
 

@@ -1,14 +1,27 @@
-"""Expressions as ELAN's annotation files, EAF 3.0."""
+"""Expressions as ELAN's annotation files, EAF 3.0, with the curves that its viewer shows.
+
+ELAN takes its links for paths after ``file://`` and decodes nothing, so that they are written as
+paths are.
+"""
 
 from __future__ import annotations
 
+import mimetypes
+import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from urllib.parse import quote
+from pathlib import Path
 
+import numpy as np
+
+from aumer.graph.au import NAMES
+from aumer.results.displacement import distances
+from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, group_of
 from aumer.results.exchange import Exchange, Timed, kinds_of, ms, tiers
+from aumer.results.spot_result import SpotResult
+from aumer.types import FloatArray, TimeArray
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 #: Child tiers and their types: what ELAN calls their constraint.
@@ -16,107 +29,81 @@ _CHILDREN = {
     "apex": "Included_In",
     "label": "Symbolic_Association",
     "score": "Symbolic_Association",
-    "aus": "Symbolic_Association",
+    "aus": "Symbolic_Subdivision",
 }
 _ABOUT = {
     "Included_In": "Time alignable annotations within the parent annotation's time interval",
     "Symbolic_Association": "1-1 association with a parent annotation",
+    "Symbolic_Subdivision": "Symbolic subdivision of a parent annotation. Annotations refering to "
+    "the same parent are ordered",
 }
+#: Types whose words come from a vocabulary, and its name.
+_WORDS = {"label": "labels", "aus": "action units"}
 #: What XML 1.0 cannot hold, and a carriage return, which it would turn into a line feed.
 _ILLEGAL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+_CSV = "mpi.eudico.client.annotator.timeseries.csv.CSVServiceProvider"
 
 
 class Eaf(Exchange):
     """Tiers micro and macro, and on each apex, label, score and action units.
 
     ELAN allows no overlap within a tier: what overlaps goes to "micro 2" and so on. The video is
-    linked by its name, beside the file. Control characters of a label are written as \\xNN.
+    linked absolute, where it is known where it lies, and relative; a name without a suffix is no
+    file's and is not linked. Each action unit of an expression is an annotation, a word of the
+    vocabulary "action units". Control characters of a label are written as \\xNN. A result's
+    curves lie beside the file: ``NAME_curves.csv``, and ``NAME_tsconf.xml``, which tells ELAN's
+    time series viewer of them.
     Of a coder's own file the tiers micro and macro are read, with or without the others; what is
     written in them is the label, where no tier has one.
     """
 
-    def text(self, name: str, timed: Sequence[Timed]) -> str:
-        root = ET.Element(
-            "ANNOTATION_DOCUMENT",
-            {
-                "AUTHOR": "aumer",
-                "DATE": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "FORMAT": "3.0",
-                "VERSION": "3.0",
-                "xmlns:xsi": _XSI,
-                "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
-            },
-        )
-        header = ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-        link = f"./{quote(name)}"
-        media = {"MEDIA_URL": link, "RELATIVE_MEDIA_URL": link, "MIME_TYPE": "video/*"}
-        ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
-        order = ET.SubElement(root, "TIME_ORDER")
-        labels = sorted({_legal(e.label) for e in timed if e.label is not None})
-        count = 0
+    use = "ELAN"
+    holds = (
+        "tiers `micro`, `macro`, apex, label and action units, linked to the video; beside it the "
+        "curves, `_curves.csv` and `_tsconf.xml`"
+    )
 
-        def add(tier: ET.Element, value: str, **where: str) -> str:
-            nonlocal count
-            count += 1
-            name = "REF_ANNOTATION" if "ANNOTATION_REF" in where else "ALIGNABLE_ANNOTATION"
-            where = {"ANNOTATION_ID": f"a{count}", **where}
-            one = ET.SubElement(ET.SubElement(tier, "ANNOTATION"), name, where)
-            ET.SubElement(one, "ANNOTATION_VALUE").text = value
-            return f"a{count}"
+    def beside(self, path: Path) -> tuple[Path, ...]:
+        return tuple(path.with_name(f"{path.stem}{end}") for end in ("_curves.csv", "_tsconf.xml"))
 
-        def slots(begin: int, end: int) -> dict[str, str]:
-            ids = []
-            for at in (begin, end):
-                ids.append(f"ts{len(order) + 1}")
-                ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=ids[-1], TIME_VALUE=str(at))
-            return {"TIME_SLOT_REF1": ids[0], "TIME_SLOT_REF2": ids[1]}
-
-        for main, lane in tiers(timed):
-            tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="expression", TIER_ID=main)
-            child = {
-                what: ET.SubElement(
-                    root,
-                    "TIER",
-                    LINGUISTIC_TYPE_REF=what,
-                    PARENT_REF=main,
-                    TIER_ID=f"{what}@{main}",
-                )
-                for what in _CHILDREN
+    def files(
+        self,
+        path: Path,
+        name: str,
+        timed: Sequence[Timed],
+        film: Path | None = None,
+        result: SpotResult | None = None,
+    ) -> dict[Path, str]:
+        root = _document(timed)
+        header = root.find("HEADER")
+        assert header is not None, "it was made above"
+        _link_video(header, path.parent, name, film)
+        curves = {} if result is None else _curves(result)
+        made: dict[Path, str] = {}
+        if result is not None and curves:
+            table, told = self.beside(path)
+            made = {
+                table: _table(result.scores.times, curves),
+                told: _written(_viewer(table, curves)),
             }
-            for e in lane:
-                own = add(tier, e.kind, **slots(ms(e.onset_s), ms(e.offset_s) + 1))
-                if e.apex_s is not None:
-                    add(child["apex"], "apex", **slots(ms(e.apex_s), ms(e.apex_s) + 1))
-                if e.label is not None:
-                    value = _legal(e.label)
-                    entry = f"label{labels.index(value) + 1}"
-                    add(child["label"], value, ANNOTATION_REF=own, CVE_REF=entry)
-                if e.score is not None:
-                    add(child["score"], repr(float(e.score)), ANNOTATION_REF=own)
-                if e.aus is not None:
-                    add(child["aus"], _legal(e.aus), ANNOTATION_REF=own)
-        common = {"GRAPHIC_REFERENCES": "false"}
-        ET.SubElement(
-            root,
-            "LINGUISTIC_TYPE",
-            {**common, "LINGUISTIC_TYPE_ID": "expression", "TIME_ALIGNABLE": "true"},
-        )
-        for what, constraint in _CHILDREN.items():
-            kept = {"CONTROLLED_VOCABULARY_REF": "labels"} if what == "label" else {}
-            alignable = str(constraint == "Included_In").lower()
-            about = {"LINGUISTIC_TYPE_ID": what, "TIME_ALIGNABLE": alignable}
-            ET.SubElement(
-                root, "LINGUISTIC_TYPE", {**common, **kept, **about, "CONSTRAINTS": constraint}
-            )
-        ET.SubElement(root, "LANGUAGE", LANG_ID="und", LANG_LABEL="undetermined (und)")
-        for constraint, about_it in _ABOUT.items():
-            ET.SubElement(root, "CONSTRAINT", STEREOTYPE=constraint, DESCRIPTION=about_it)
-        words = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID="labels")
-        ET.SubElement(words, "DESCRIPTION", LANG_REF="und")
-        for k, label in enumerate(labels, 1):
-            entry_ = ET.SubElement(words, "CV_ENTRY_ML", CVE_ID=f"label{k}")
-            ET.SubElement(entry_, "CVE_VALUE", LANG_REF="und").text = label
-        return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
+            for linked, kind in ((table, "unknown"), (told, "text/xml")):
+                ET.SubElement(
+                    header,
+                    "LINKED_FILE_DESCRIPTOR",
+                    {
+                        "LINK_URL": _url(linked),
+                        "RELATIVE_LINK_URL": _legal(f"./{linked.name}"),
+                        "MIME_TYPE": kind,
+                    },
+                )
+        return {**made, path: _written(root)}
+
+    def text(self, name: str, timed: Sequence[Timed]) -> str:
+        root = _document(timed)
+        header = root.find("HEADER")
+        assert header is not None, "it was made above"
+        _link_video(header, Path(), name, None)
+        return _written(root)
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         root = ET.fromstring(text)
@@ -131,9 +118,8 @@ class Eaf(Exchange):
         for name, kind in kinds_of(there).items():
             said: dict[tuple[str, str], str] = {}
             for what in ("label", "score", "aus"):
-                for ref in there.get(f"{what}@{name}", none).iter("REF_ANNOTATION"):
-                    key = what, ref.attrib["ANNOTATION_REF"]
-                    said[key] = ref.findtext("ANNOTATION_VALUE") or ""
+                for parent, words in _words(there.get(f"{what}@{name}", none)).items():
+                    said[what, parent] = "+".join(words)
             apexes = [
                 at[one.attrib["TIME_SLOT_REF1"]]
                 for one in there.get(f"apex@{name}", none).iter("ALIGNABLE_ANNOTATION")
@@ -157,6 +143,213 @@ class Eaf(Exchange):
                     )
                 )
         return tuple(sorted(found, key=lambda e: (e.onset_s, e.offset_s)))
+
+
+def _document(timed: Sequence[Timed]) -> ET.Element:
+    """The document, linked to nothing yet."""
+    root = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "aumer",
+            "DATE": _now(),
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            "xmlns:xsi": _XSI,
+            "xsi:noNamespaceSchemaLocation": "http://www.mpi.nl/tools/elan/EAFv3.0.xsd",
+        },
+    )
+    ET.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    order = ET.SubElement(root, "TIME_ORDER")
+    words = {"label": _labels(timed), "aus": _units(timed)}
+    ids = {
+        what: {word: f"{what}{k}" for k, word in enumerate(own, 1)} for what, own in words.items()
+    }
+    count = 0
+
+    def add(tier: ET.Element, value: str, **where: str) -> str:
+        nonlocal count
+        count += 1
+        name = "REF_ANNOTATION" if "ANNOTATION_REF" in where else "ALIGNABLE_ANNOTATION"
+        where = {"ANNOTATION_ID": f"a{count}", **where}
+        one = ET.SubElement(ET.SubElement(tier, "ANNOTATION"), name, where)
+        ET.SubElement(one, "ANNOTATION_VALUE").text = value
+        return f"a{count}"
+
+    def slots(begin: int, end: int) -> dict[str, str]:
+        made = []
+        for at in (begin, end):
+            made.append(f"ts{len(order) + 1}")
+            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=made[-1], TIME_VALUE=str(at))
+        return {"TIME_SLOT_REF1": made[0], "TIME_SLOT_REF2": made[1]}
+
+    for main, lane in tiers(timed):
+        tier = ET.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="expression", TIER_ID=main)
+        child = {
+            what: ET.SubElement(
+                root, "TIER", LINGUISTIC_TYPE_REF=what, PARENT_REF=main, TIER_ID=f"{what}@{main}"
+            )
+            for what in _CHILDREN
+        }
+        for e in lane:
+            own = add(tier, e.kind, **slots(ms(e.onset_s), ms(e.offset_s) + 1))
+            if e.apex_s is not None:
+                add(child["apex"], "apex", **slots(ms(e.apex_s), ms(e.apex_s) + 1))
+            if e.label is not None:
+                word = _legal(e.label)
+                add(child["label"], word, ANNOTATION_REF=own, CVE_REF=ids["label"][word])
+            if e.score is not None:
+                add(child["score"], repr(float(e.score)), ANNOTATION_REF=own)
+            before: dict[str, str] = {}
+            for word in [] if e.aus is None else _legal(e.aus).split("+"):
+                where = {"ANNOTATION_REF": own, "CVE_REF": ids["aus"][word], **before}
+                before = {"PREVIOUS_ANNOTATION": add(child["aus"], word, **where)}
+    _add_types(root)
+    for what, vocabulary in _WORDS.items():
+        listed = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID=vocabulary)
+        ET.SubElement(listed, "DESCRIPTION", LANG_REF="und")
+        for word, about in words[what].items():
+            entry = ET.SubElement(listed, "CV_ENTRY_ML", CVE_ID=ids[what][word])
+            more = {"DESCRIPTION": about} if about else {}
+            ET.SubElement(entry, "CVE_VALUE", {"LANG_REF": "und", **more}).text = word
+    return root
+
+
+def _add_types(root: ET.Element) -> None:
+    """The types of the tiers, and what these stand on."""
+    common = {"GRAPHIC_REFERENCES": "false"}
+    about = {"LINGUISTIC_TYPE_ID": "expression", "TIME_ALIGNABLE": "true"}
+    ET.SubElement(root, "LINGUISTIC_TYPE", {**common, **about})
+    for what, constraint in _CHILDREN.items():
+        kept = {"CONTROLLED_VOCABULARY_REF": _WORDS[what]} if what in _WORDS else {}
+        alignable = str(constraint == "Included_In").lower()
+        about = {"LINGUISTIC_TYPE_ID": what, "TIME_ALIGNABLE": alignable}
+        ET.SubElement(
+            root, "LINGUISTIC_TYPE", {**common, **kept, **about, "CONSTRAINTS": constraint}
+        )
+    ET.SubElement(root, "LANGUAGE", LANG_ID="und", LANG_LABEL="undetermined (und)")
+    for constraint, about_it in _ABOUT.items():
+        ET.SubElement(root, "CONSTRAINT", STEREOTYPE=constraint, DESCRIPTION=about_it)
+
+
+def _labels(timed: Iterable[Timed]) -> dict[str, str]:
+    return dict.fromkeys(sorted({_legal(e.label) for e in timed if e.label is not None}), "")
+
+
+def _units(timed: Iterable[Timed]) -> dict[str, str]:
+    """The action units of FACS, of both sides and of one, and what else coders wrote."""
+    found = {
+        f"{side}{number}": f"{name}{where}"
+        for number, name in NAMES.items()
+        for side, where in (("", ""), ("L", ", left"), ("R", ", right"))
+    }
+    used = {word for e in timed if e.aus is not None for word in _legal(e.aus).split("+")}
+    return found | dict.fromkeys(sorted(used - set(found)), "")
+
+
+def _words(tier: ET.Element) -> dict[str, list[str]]:
+    """By parent, what the annotations that refer to it say, each after the one that it names."""
+    refs: dict[str, dict[str | None, list[ET.Element]]] = {}
+    for one in tier.iter("REF_ANNOTATION"):
+        of = refs.setdefault(one.attrib["ANNOTATION_REF"], {})
+        of.setdefault(one.get("PREVIOUS_ANNOTATION"), []).append(one)
+    found = {}
+    for parent, after in refs.items():
+        left, said = after.pop(None, []), []
+        while left:
+            one = left.pop(0)
+            said.append(one.findtext("ANNOTATION_VALUE") or "")
+            left = after.pop(one.attrib["ANNOTATION_ID"], []) + left
+        found[parent] = said
+    return found
+
+
+def _link_video(header: ET.Element, folder: Path, name: str, film: Path | None) -> None:
+    """Where the video is, seen from the file's folder."""
+    if film is None and not Path(name).suffix:
+        return
+    if film is not None and film.is_dir():  # ELAN plays no folder of frames
+        return
+    link = f"./{name}" if film is None else _relative(film, folder)
+    media = {
+        "MEDIA_URL": _legal(link) if film is None else _url(film),
+        "RELATIVE_MEDIA_URL": _legal(link),
+        "MIME_TYPE": mimetypes.guess_type(name)[0] or "video/*",
+    }
+    ET.SubElement(header, "MEDIA_DESCRIPTOR", media)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        found = Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return f"./{path.name}"
+    return found if found.startswith("../") else f"./{found}"
+
+
+def _url(path: Path) -> str:
+    return _legal(f"file:///{path.resolve().as_posix().lstrip('/')}")
+
+
+def _curves(result: SpotResult) -> dict[str, tuple[FloatArray, str, str]]:
+    """How far each ROI is from where it rests, and the scores.
+
+    Returns:
+        By name (T,) values, their unit and their color.
+    """
+    scores, features = result.scores, result.features
+    found: dict[str, tuple[FloatArray, str, str]] = {}
+    if not len(scores.times):
+        return found
+    if features is not None and len(features) == len(scores.times):
+        moved = (100 / features.eye_distance * distances(features)).astype(np.float32)
+        for k, roi in enumerate(features.rois):
+            found[roi] = moved[:, k], "% of the outer-eye distance", GROUP_COLORS[group_of(roi)]
+    for name in scores.channels:
+        kind = next((kind for kind in KIND_COLORS if name.startswith(kind)), None)
+        color = GROUP_COLORS["other"] if kind is None else KIND_COLORS[kind]
+        found[f"score {name}"] = scores.channel(name), "0 to 1", color
+    return found
+
+
+def _table(times: TimeArray, curves: Mapping[str, tuple[FloatArray, str, str]]) -> str:
+    """Seconds and curves. ELAN leaves aside what follows a number sign, and a NaN undrawn."""
+    rows = np.column_stack([times, *(values for values, _, _ in curves.values())])
+    head = "# time," + ",".join(name.replace(",", ";").replace("\n", " ") for name in curves)
+    lines = (
+        ",".join([f"{row[0]:.6f}", *(f"{v:.4f}" if v == v else "NaN" for v in row[1:])])
+        for row in rows.tolist()
+    )
+    return "\n".join([head, *lines]) + "\n"
+
+
+def _viewer(table: Path, curves: Mapping[str, tuple[FloatArray, str, str]]) -> ET.Element:
+    """What tells ELAN's time series viewer which column is what."""
+    root = ET.Element("timeseries", date=_now(), version="1.0")
+    # Discontinuous: of a continuous one ELAN rounds the rate to a whole number.
+    about = {"source-url": _url(table), "sample-type": "Discontinuous Rate", "time-column": "0"}
+    source = ET.SubElement(root, "tracksource", about)
+    ET.SubElement(source, "property", key="provider", value=_CSV)
+    for column, (name, (values, unit, color)) in enumerate(curves.items(), 1):
+        track = ET.SubElement(source, "track", name=_legal(name), derivative="0")
+        ET.SubElement(track, "property", key="detect-range", value="false")
+        place = ET.SubElement(track, "sample-position")
+        ET.SubElement(place, "pos", row="0", col=str(column))
+        ET.SubElement(track, "description")
+        ET.SubElement(track, "units").text = unit
+        finite = values[np.isfinite(values)]
+        top = 1.0 if unit == "0 to 1" or not finite.size else max(1.0, float(finite.max()))
+        ET.SubElement(track, "range", min="0.0", max=f"{top:.4f}")
+        rgb = (int(color[k : k + 2], 16) for k in (1, 3, 5))
+        ET.SubElement(track, "color").text = ",".join(map(str, rgb))
+    return root
+
+
+def _written(root: ET.Element) -> str:
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _legal(label: str) -> str:

@@ -15,14 +15,15 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote
 
 from aumer.errors import UsageError
-from aumer.files import StrPath, atomic_write
+from aumer.files import StrPath, atomic_write, check_target
 from aumer.foreign import foreign
-from aumer.results.formats import Format, format_of, suffixes
+from aumer.results.formats import Format, ending, format_named, format_of, suffixes
 from aumer.results.schema import printable
 from aumer.types import KINDS, ImageArray, Kind, au_text
 
@@ -71,7 +72,7 @@ def read_annotations(path: StrPath) -> tuple[Timed, ...]:
     """
     kind = format_of(path)
     if not isinstance(kind, Exchange):
-        raise UsageError(f"{path} cannot be read as annotations; allowed are {_suffixes()}")
+        raise UsageError(f"{path} cannot be read as annotations; allowed are {_endings()}")
     with foreign(path, "annotations"):
         data = Path(path).read_bytes()
         # Praat writes UTF-16 as soon as a letter is no ASCII.
@@ -94,16 +95,61 @@ def convert(source: StrPath, target: StrPath, *, overwrite: bool = False) -> int
         from aumer.results.spot_result import SpotResult
 
         result = SpotResult.load(source)
-        result.save(target, overwrite=overwrite)
+        film = _film((source, target), result.video.name)
+        replace(result, source=film).save(target, overwrite=overwrite)
         return len(result.expressions)
     timed = read_annotations(source)
     if not isinstance(made, Exchange):
         raise UsageError(
             f"{source} holds times and no frames, and {target} would be a result of aumer; allowed "
-            f"are {_suffixes()}"
+            f"are {_endings()}"
         )
-    atomic_write(target, made.text(printable(Path(source).stem), timed), overwrite=overwrite)
+    film = _film((source, target), None)
+    name = _bare(Path(source).name) if film is None else film.name
+    _write(made.files(Path(target), printable(name), timed, film), overwrite)
     return len(timed)
+
+
+def _write(files: Mapping[Path, str], overwrite: bool) -> None:
+    """Write them all, the one that was asked for last; none where one is in the way."""
+    for path in files:
+        check_target(path, overwrite=overwrite)
+    for path, text in files.items():
+        atomic_write(path, text, overwrite=overwrite)
+
+
+def _bare(name: str) -> str:
+    """The name of a file of annotations without its ending."""
+    endings = sorted(annotation_endings(), key=len, reverse=True)
+    found = next((e for e in endings if name.lower().endswith(e)), Path(name).suffix)
+    return name[: len(name) - len(found)]
+
+
+def _film(places: Iterable[StrPath], name: str | None) -> Path | None:
+    """The video that lies beside one of these files: of this name, or of the first one's."""
+    bare = _bare(Path(next(iter(places := list(places)))).name)
+    for folder in dict.fromkeys(Path(place).parent for place in places):
+        for path in sorted(folder.glob("*")):
+            if name is not None:
+                fits = path.name == name
+            else:
+                is_film = (guess_type(path.name)[0] or "").startswith("video/")
+                fits = is_film and (path.stem == bare or bare.startswith(f"{path.name}."))
+            if fits:
+                return path
+    return None
+
+
+def described(e: Timed) -> str:
+    """The kind, and after a slash the label: what programs call an event that has one name."""
+    return e.kind if e.label is None else f"{e.kind}/{e.label}"
+
+
+def parted(text: str) -> tuple[Kind | None, str | None]:
+    """Kind and label of `described`, the kind upper case or not; None where it is none of ours."""
+    first, slash, label = text.partition("/")
+    kind = next((k for k in KINDS if k == first.strip().casefold()), None)
+    return kind, label if kind and slash else None
 
 
 def ms(seconds: float) -> int:
@@ -111,13 +157,23 @@ def ms(seconds: float) -> int:
     return math.floor(seconds * 1000 + 1e-6)
 
 
-def annotation_suffixes() -> tuple[str, ...]:
-    """Those of the formats that hold annotations, whatever else is registered."""
-    return tuple(s for s in suffixes() if isinstance(format_of(f"x{s}"), Exchange))
+def annotation_endings() -> tuple[str, ...]:
+    """How files of the formats that hold annotations end, whatever else is registered."""
+    names = [suffix[1:] for suffix in suffixes()]
+    return tuple(ending(n) for n in names if isinstance(format_named(n), Exchange))
 
 
-def _suffixes() -> str:
-    return ", ".join(annotation_suffixes())
+def holds_annotations(path: StrPath) -> bool:
+    """Whether a file is one of annotations, by its name."""
+    name = Path(path).name.lower()
+    if f".{name.rpartition('.')[2]}" not in suffixes():
+        return False
+    made = format_named(name.rpartition(".")[2])
+    return isinstance(made, Exchange) and (not made.endings or name.endswith(made.endings))
+
+
+def _endings() -> str:
+    return ", ".join(annotation_endings())
 
 
 def tiers(timed: Sequence[Timed]) -> Iterator[tuple[str, list[Timed]]]:
@@ -165,6 +221,23 @@ class Exchange(Format):
     def parse(self, text: str) -> tuple[Timed, ...]:
         """What `text` wrote; raises whatever it likes on other content."""
 
+    def files(
+        self,
+        path: Path,
+        name: str,
+        timed: Sequence[Timed],
+        film: Path | None = None,
+        result: SpotResult | None = None,
+    ) -> dict[Path, str]:
+        """Every file that is written, by its path, with its content; `path` is the last.
+
+        Args:
+            name: of the video.
+            film: the video's file, where it is known.
+            result: what the expressions are of, where they are a result's.
+        """
+        return {path: self.text(name, timed)}
+
     def write(
         self,
         result: SpotResult,
@@ -173,23 +246,23 @@ class Exchange(Format):
         overwrite: bool = False,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        timed = [
-            Timed(
-                e.kind,
-                e.onset_s,
-                e.offset_s,
-                e.apex_s,
-                e.label,
-                e.score,
-                aus=au_text(e.aus) or None,
-            )
-            for e in result.expressions
-        ]
-        atomic_write(path, self.text(printable(result.video.name), timed), overwrite=overwrite)
+        name, timed = printable(result.video.name), timed_of(result)
+        _write(self.files(Path(path), name, timed, result.source, result), overwrite)
+
+
+def timed_of(result: SpotResult) -> tuple[Timed, ...]:
+    """A result's expressions by their times."""
+    return tuple(
+        Timed(e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, aus=au_text(e.aus) or None)
+        for e in result.expressions
+    )
 
 
 class SubRip(Exchange):
     """Subtitles; apex, score, label and action units are lines of each."""
+
+    use = "players"
+    holds = "a subtitle for each expression"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         return "\n".join(
@@ -204,6 +277,9 @@ class SubRip(Exchange):
 
 class WebVtt(Exchange):
     """Subtitles of web pages; apex, score, label and action units are lines of each."""
+
+    use = "players and web pages"
+    holds = "a subtitle for each expression"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         return "WEBVTT\n" + "".join(
@@ -224,6 +300,9 @@ class Rttm(Exchange):
 
     The speaker's place holds the kind, and after a colon the label, its letters percent-encoded.
     """
+
+    use = "diarization tools"
+    holds = "kind, label, score, begin and duration; apex and action units are lost"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         file = _encoded(name) or "<NA>"
@@ -261,6 +340,9 @@ class TextGrid(Exchange):
 
     A tier holds no overlap: what overlaps goes to "micro 2" and so on.
     """
+
+    use = "Praat"
+    holds = "interval tiers, and a point tier for each one's apexes"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         end = max((ms(e.offset_s) + 1 for e in timed), default=1)

@@ -1,7 +1,8 @@
 """The formats of result files, by suffix: what writes a `SpotResult`, and what reads it back.
 
 A format ("format" in the registry, by its suffix without the dot) is a class derived from `Format`;
-`SpotResult.save`, `SpotResult.load` and `aumer spot -o` find it there.
+`SpotResult.save`, `SpotResult.load`, `aumer spot -o` and `aumer convert` find it there, and help
+and documentation say of it what its class does (`table`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Format(ABC):
 
     Attributes:
         pictures: it shows `thumbnails`, for which the video is read a second time.
+        use, holds: for whom it is, and what it holds: a line of `table`.
+        endings: how names of its files end, where the suffix alone does not tell them from others;
+            the first is what aumer writes.
 
     Example:
         >>> from aumer.files import atomic_write
@@ -41,12 +45,32 @@ class Format(ABC):
     """
 
     pictures: ClassVar[bool] = False
+    use: ClassVar[str] = "programs of your own"
+    holds: ClassVar[str] = ""
+    endings: ClassVar[tuple[str, ...]] = ()
+
+    def beside(self, path: Path) -> tuple[Path, ...]:
+        """The files that `write` may write beside `path`."""
+        return ()
 
     def frames(self, result: SpotResult) -> tuple[int, ...]:
         """The frame ordinals whose faces it shows, if it gets them: by default the timeline's."""
         from aumer.results.plots import timeline_frames
 
         return timeline_frames(result) if self.pictures else ()
+
+    def faceless(self, path: StrPath) -> bool:
+        """Whether a file that `write` has written is known to show no face.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        from aumer.results.drawing import FACELESS
+
+        if not self.pictures:
+            return True
+        with foreign(path, "a picture"):
+            return FACELESS.encode() in Path(path).read_bytes()
 
     @abstractmethod
     def write(
@@ -83,6 +107,9 @@ class Format(ABC):
 class Json(Format):
     """Everything, and the only one of ours that reads back."""
 
+    use = "aumer"
+    holds = "everything: intervals, scores, settings, versions, notes"
+
     def write(
         self,
         result: SpotResult,
@@ -107,6 +134,9 @@ class Json(Format):
 class Csv(Format):
     """The expressions."""
 
+    use = "tables"
+    holds = "a row for each expression"
+
     def write(
         self,
         result: SpotResult,
@@ -122,6 +152,8 @@ class TimelinePicture(Format):
     """The timeline as a picture; matplotlib knows its format by the suffix."""
 
     pictures = True
+    use = "people"
+    holds = "the timeline"
 
     def write(
         self,
@@ -160,13 +192,12 @@ def check_suffix(path: StrPath, allowed: Sequence[str] | None = None) -> str:
     return suffix
 
 
-def format_of(path: StrPath) -> Format:
-    """The format that the suffix of `path` names.
+def format_named(name: str) -> Format:
+    """The format registered under a name.
 
     Raises:
-        UsageError: as `check_suffix`, or what is registered under it is no `Format`.
+        UsageError: there is none, or what is registered under it is no `Format`.
     """
-    name = check_suffix(path)[1:]
     kind = registry.resolve("format", name)
     if not (isinstance(kind, type) and issubclass(kind, Format)):
         raise UsageError(
@@ -174,3 +205,37 @@ def format_of(path: StrPath) -> Format:
             f"aumer.results.formats.Format, and {kind!r} is none"
         )
     return kind()
+
+
+def format_of(path: StrPath) -> Format:
+    """The format that the name of `path` tells.
+
+    Raises:
+        UsageError: as `check_suffix` and `format_named`, or it must end in another way.
+    """
+    made = format_named(check_suffix(path)[1:])
+    name = Path(path).name
+    if made.endings and not name.lower().endswith(made.endings):
+        stem = Path(path).stem
+        raise UsageError(
+            f"{path} does not tell what it is: files of this format end in "
+            f"{' or '.join(made.endings)}. Call it {stem}{made.endings[0]}"
+        )
+    return made
+
+
+def ending(name: str) -> str:
+    """How aumer ends the names of files of a format: ".json", "_events.tsv"."""
+    endings = format_named(name).endings
+    return endings[0] if endings else f".{name}"
+
+
+def table() -> tuple[tuple[tuple[str, ...], str, str], ...]:
+    """Every format: how its files end, for whom they are, and what they hold.
+
+    What help and documentation say; `suffixes`' order, one line for those of one class.
+    """
+    lines: dict[type[Format], list[str]] = {}
+    for suffix in suffixes():
+        lines.setdefault(type(format_named(suffix[1:])), []).append(ending(suffix[1:]))
+    return tuple((tuple(own), kind.use, kind.holds) for kind, own in lines.items())

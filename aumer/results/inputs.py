@@ -110,19 +110,27 @@ def _status(error: BaseException) -> Status:
 
 
 def _frames(result: SpotResult) -> int:
-    if result.track is not None:
-        return len(result.track)
-    frames = result.scores.frames  # the nearest to each row; the track is not saved
+    if result.frames is not None:
+        return result.frames
+    frames = result.scores.frames  # of an earlier aumer; the nearest to each row
     return int(frames.max() - frames.min()) + 1 if len(frames) else 0
 
 
 def inputs_csv(rows: Iterable[InputRow]) -> str:
     """A header and the rows, in their order; see `COLUMNS`. What is not known is empty."""
-    columns, cells = _cells(rows)
+    rows = list(rows)
+    _, cells = _cells(rows)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(map(csv_line, cells))
+    text.write(inputs_header(row.about for row in rows))
+    csv.writer(text, lineterminator="\n").writerows(map(csv_line, cells))
+    return text.getvalue()
+
+
+def inputs_header(abouts: Iterable[Mapping[str, str]]) -> str:
+    """The line with which `inputs_csv` begins, by what is known of the inputs."""
+    text = io.StringIO()
+    columns = (*COLUMNS, *about_columns(abouts, COLUMNS).values())
+    csv.writer(text, lineterminator="\n").writerow(csv_line(columns))
     return text.getvalue()
 
 
@@ -142,4 +150,4 @@ def _cells(rows: Iterable[InputRow]) -> tuple[dict[str, str], list[list[Any]]]:
         [*(getattr(row, name) for name in COLUMNS), *(row.about.get(name) for name in more)]
         for row in rows
     ]
-    return COLUMNS | dict.fromkeys(more, "string"), cells
+    return COLUMNS | dict.fromkeys(more.values(), "string"), cells

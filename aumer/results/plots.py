@@ -111,7 +111,7 @@ def plot_timeline(
         check_picture(path, overwrite=overwrite)
     figure = _draw(result, thumbnails or {}, TimeAxis.of(result, start, end), truth, note)
     if path is not None:
-        write_picture(figure, path, overwrite=overwrite)
+        write_picture(figure, path, overwrite=overwrite, faceless=not thumbnails)
     return figure
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aumer.results.prediction import Prediction
-from aumer.results.schema import printable
+from aumer.results.schema import printable, unit_shares
 from aumer.tables.cells import csv_line
+from aumer.types import au_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: The columns of a table of predictions and their pandas dtypes; after them one for each class,
-#: ``p_CLASS``, its probability.
+#: ``p_CLASS``, its probability. `aus` and `au_probs` are as in tables of expressions.
 COLUMNS = {
     "clip": "string",
     "status": "string",
@@ -30,18 +30,20 @@ COLUMNS = {
     "apex_s": "float64",
     "offset_s": "float64",
     "recognizer": "string",
+    "aus": "string",
+    "au_probs": "string",
     "doubt": "string",
     "reason": "string",
 }
-_NONE: Mapping[str, str] = MappingProxyType({})
+Failures = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
-def predictions_csv(predictions: Iterable[Prediction], failures: Mapping[str, str] = _NONE) -> str:
+def predictions_csv(predictions: Iterable[Prediction], failures: Failures = ()) -> str:
     """A header and one row a clip; see `COLUMNS`. Numbers are written in full.
 
     Args:
-        failures: by clip, why there is no prediction of it: rows of status "failed" after the
-            others, which are "ok".
+        failures: clips of which there is no prediction, and why, by clip or as pairs (a clip may
+            hold several expressions): rows of status "failed" after the others, which are "ok".
     """
     known = list(predictions)
     names = _classes(known)
@@ -53,7 +55,7 @@ def predictions_csv(predictions: Iterable[Prediction], failures: Mapping[str, st
 
 
 def predictions_dataframe(
-    predictions: Iterable[Prediction], failures: Mapping[str, str] = _NONE
+    predictions: Iterable[Prediction], failures: Failures = ()
 ) -> pd.DataFrame:
     """The same as a table of pandas."""
     import pandas as pd
@@ -72,16 +74,16 @@ def _classes(predictions: Iterable[Prediction]) -> list[str]:
 
 
 def _rows(
-    predictions: Iterable[Prediction], failures: Mapping[str, str], names: Iterable[str]
+    predictions: Iterable[Prediction], failures: Failures, names: Iterable[str]
 ) -> Iterator[tuple[Any, ...]]:
     for p in predictions:
         sure = None if p.label is None else float(p.probs[p.label])
         frames = (int(p.onset), int(p.apex), int(p.offset))
         seconds = (float(p.onset_s), float(p.apex_s), float(p.offset_s))
-        about = (p.recognizer, p.doubt, None)
+        about = (p.recognizer, au_text(p.aus), unit_shares(p.aus), p.doubt, None)
         shares = (p.probs.get(name) for name in names)
         said = (printable(p.clip), "ok", p.outcome, p.label, sure)
         yield (*said, *frames, *seconds, *about, *shares)
     empty = (None,) * (len(COLUMNS) - 3)
-    for clip, why in failures.items():
+    for clip, why in failures.items() if isinstance(failures, Mapping) else failures:
         yield (printable(clip), "failed", *empty, printable(why), *(None for _ in names))

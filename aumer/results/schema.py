@@ -6,6 +6,7 @@ digits that give the same float32 back, which keeps an hour of scores at a few M
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -184,6 +185,11 @@ class Node:
 def units_told(aus: tuple[ActingUnit, ...] | None) -> list[dict[str, Any]] | None:
     """Action units as JSON holds them: an object each, with the members of `ActingUnit`."""
     return None if aus is None else [dict(vars(unit)) for unit in aus]
+
+
+def unit_shares(aus: tuple[ActingUnit, ...] | None) -> str | None:
+    """The cell ``au_probs`` of a table: a JSON object, probability by action unit."""
+    return None if aus is None else json.dumps({str(u.number): u.probability for u in aus})
 
 
 def units_read(holder: Node) -> tuple[ActingUnit, ...] | None:

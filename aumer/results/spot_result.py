@@ -66,10 +66,13 @@ class SpotResult:
             (`aumer.spotting.noise.limits`). A smaller one is missed by the rules, so that nothing
             found does not mean that nothing was there. None where it is not known.
         limits: the same by region, "brow" and "mouth"; empty where it is not known.
+        frames: how many were analyzed; None where it is not known.
         about: what else is known of the video, text by column: subject, condition, ... (those of a
             manifest, as `aumer spot` reads it); columns of its tables.
         features: the motion the scores came from, for plots; neither saved nor compared.
         track: the face through the video, for plots; neither saved nor compared.
+        source: the video's file, or its folder of frames, for links to it and films of faces;
+            neither saved nor compared. None where it came from elsewhere, or was loaded.
 
     Raises:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
@@ -99,8 +102,10 @@ class SpotResult:
     limit: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    frames: int | None = None
     features: Features | None = field(default=None, compare=False)
     track: FaceTrack | None = field(default=None, compare=False)
+    source: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.coverage <= 1.0:
@@ -159,6 +164,7 @@ class SpotResult:
             "limit": self.limit,
             "limits": self.limits,
             "about": self.about,
+            "frames": self.frames,
             "expressions": [{**vars(e), "aus": units_told(e.aus)} for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
@@ -223,6 +229,7 @@ class SpotResult:
                 limit=root["limit"].optional(Node.number) if "limit" in data else None,
                 limits=root["limits"].mapping(Node.number) if "limits" in data else {},
                 about=root["about"].mapping(Node.text) if "about" in data else {},
+                frames=root["frames"].optional(Node.integer) if "frames" in data else None,
             )
         )
 
@@ -296,8 +303,8 @@ class SpotResult:
         [0, 1], and outer-eye distances, the result's limit in each of its rows; NaN where unknown);
         spotter (string: whose the score is); aus (string: the action units that act, as coders
         write them, "6+L12"; NA where none were read); au_probs (string: a JSON object, probability
-        by action unit, of all that were read); and the columns of `about` (string), but those whose
-        name is taken.
+        by action unit, of all that were read); and the columns of `about` (string), called
+        ``about_NAME`` where one of these has the name.
         """
         from aumer.results.writers import dataframe
 
@@ -333,7 +340,8 @@ class SpotResult:
 
         Args:
             path: ends in .json (everything), .csv (the expressions), .png, .pdf or .svg (the
-                timeline), or in what is registered as a "format" (`aumer.results.formats`).
+                timeline), .html, .eaf, ...: what is registered as a "format"
+                (`aumer.results.formats`). Of some more files are written beside it.
             overwrite: replace an existing file.
             thumbnails: face images for the timeline, see `aumer.results.thumbnails`.
 
@@ -395,18 +403,21 @@ class SpotResult:
         return png(self.plot())
 
     def _repr_html_(self) -> str:
-        """The same for a notebook, over the timeline: it shows one of all that an object has."""
+        """The same for a notebook, with the table, and films of the expressions.
+
+        Films where `source` and `track` are known: ``dataclasses.replace(result, source=None)``
+        shows no face.
+        """
+        from aumer.results.notebook import clips, table_html
+
         picture = base64.b64encode(self._repr_png_()).decode("ascii")
         head = f"<p><b>SpotResult</b> {html.escape(self.summary())}</p>"
         head += f'<img style="max-width:100%" alt="timeline" src="data:image/png;base64,{picture}">'
         if not self.expressions:
             return head
         rows, more = self._table()
-        body = "".join(
-            "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
-            for tag, row in zip(["th"] + ["td"] * len(rows), rows, strict=False)
-        )
-        return f"{head}<table>{body}</table>{more}"
+        films = "".join(clip.html for clip in clips(self))
+        return f"{head}{table_html(rows)}{more}{f'<div>{films}</div>' if films else ''}"
 
 
 def _dumps(value: Any) -> str:

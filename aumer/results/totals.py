@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
+from aumer.results.notebook import table_html
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
+from aumer.results.writers import about_columns
 from aumer.tables.cells import csv_line
 from aumer.types import KINDS, Kind, by_kind
 
@@ -81,7 +83,16 @@ class Totals:
     macro: KindTotal
 
 
-def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> tuple[Totals, ...]:
+class TotalsTable(tuple[Totals, ...]):
+    """Totals by group, which a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return table_html(_rows(self)) if self else "<p>no video</p>"
+
+
+def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> TotalsTable:
     """Totals by group, in the order of the groups' names.
 
     Args:
@@ -99,7 +110,7 @@ def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> tuple[Total
         )
         names = dict(zip(by, key, strict=True)) if by else {"group": "all"}
         found.append(Totals(names, len(own), minutes, micro, macro))
-    return tuple(found)
+    return TotalsTable(found)
 
 
 def measured_minutes(result: SpotResult) -> float:
@@ -113,9 +124,9 @@ def measured_minutes(result: SpotResult) -> float:
 
 
 def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
-    return [
-        {
-            **{name: printable(value) for name, value in one.group.items()},
+    records = []
+    for one in found:
+        numbers: dict[str, object] = {
             "videos": one.videos,
             "minutes": one.minutes,
             **{
@@ -129,35 +140,46 @@ def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
                 )
             },
         }
-        for one in found
-    ]
+        titles = about_columns([one.group], numbers)
+        group = {titles[name]: printable(value) for name, value in one.group.items()}
+        records.append({**group, **numbers})
+    return records
 
 
 def totals_csv(found: Sequence[Totals]) -> str:
     """A header and a row a group. What is not known is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     records = _records(found)
-    if records:
-        writer.writerow(records[0])
-        writer.writerows(csv_line(record.values()) for record in records)
+    return _csv([records[0], *(record.values() for record in records)]) if records else ""
+
+
+def totals_header(by: Sequence[str]) -> str:
+    """The line with which `totals_csv` begins, by the columns that part the groups."""
+    return totals_csv(totals([VideoTally({}, 0.0, dict.fromkeys(KINDS, ()))], by)).split("\n")[0]
+
+
+def _csv(lines: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(map(csv_line, lines))
     return text.getvalue()
 
 
 def totals_table(found: Sequence[Totals]) -> str:
     """The same for reading, columns of equal width, without the medians."""
+    if not (rows := _rows(found)):
+        return ""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _rows(found: Sequence[Totals]) -> list[list[str]]:
+    """Head and rows as texts."""
     records = [
         {name: v for name, v in record.items() if not name.endswith("_median_s")}
         for record in _records(found)
     ]
-    if not records:
-        return ""
-    rows = [list(records[0])]
-    for record in records:
-        rows.append(["-" if v is None else _short(v) for v in record.values()])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
-    return "".join(f"{line}\n" for line in lines)
+    rows = [list(records[0])] if records else []
+    return rows + [["-" if v is None else _short(v) for v in r.values()] for r in records]
 
 
 def _short(value: object) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aumer.results.schema import printable
+from aumer.results.schema import printable, unit_shares
 from aumer.results.spot_result import SpotResult
 from aumer.tables.cells import csv_line
 from aumer.types import au_text
@@ -48,18 +48,33 @@ def csv_text(results: Iterable[SpotResult]) -> str:
     `au_probs` are JSON objects, probability by class and by action unit.
     """
     results = list(results)
-    more = about_columns((result.about for result in results), COLUMNS)
+    abouts = [result.about for result in results]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *more))
-    writer.writerows(map(csv_line, _rows(results, more)))
+    text.write(csv_header(abouts))
+    rows = _rows(results, about_columns(abouts, COLUMNS))
+    csv.writer(text, lineterminator="\n").writerows(map(csv_line, rows))
     return text.getvalue()
 
 
-def about_columns(abouts: Iterable[Mapping[str, str]], taken: Collection[str]) -> tuple[str, ...]:
-    """The columns that tables get from what is known of videos, but those whose name is taken."""
+def csv_header(abouts: Iterable[Mapping[str, str]]) -> str:
+    """The line with which `csv_text` begins, by what is known of the results' videos."""
+    text = io.StringIO()
+    columns = (*COLUMNS, *about_columns(abouts, COLUMNS).values())
+    csv.writer(text, lineterminator="\n").writerow(csv_line(columns))
+    return text.getvalue()
+
+
+def about_columns(abouts: Iterable[Mapping[str, str]], taken: Collection[str]) -> dict[str, str]:
+    """What tables call the columns that they get from what is known of videos: by their own name,
+    or ``about_NAME`` where the table has a column of this name."""
     names = dict.fromkeys(name for about in abouts for name in about)
-    return tuple(name for name in names if name not in taken)
+    titles: dict[str, str] = {}
+    for name in names:
+        title = name
+        while title in taken or title in titles.values() or (title != name and title in names):
+            title = f"about_{title}"
+        titles[name] = title
+    return titles
 
 
 def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
@@ -68,20 +83,19 @@ def dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:
 
     results = list(results)
     more = about_columns((result.about for result in results), COLUMNS)
-    dtypes = COLUMNS | dict.fromkeys(more, "string")
+    dtypes = COLUMNS | dict.fromkeys(more.values(), "string")
     rows = pd.DataFrame(list(_rows(results, more)), columns=list(dtypes))
     table: pd.DataFrame = rows.astype(dtypes)
     return table
 
 
-def _rows(results: Iterable[SpotResult], more: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _rows(results: Iterable[SpotResult], more: Iterable[str]) -> Iterator[tuple[Any, ...]]:
     for result in results:
         name = printable(result.video.name)
         for e in result.expressions:
             frames = (int(e.onset), int(e.apex), int(e.offset))
             seconds = (float(e.onset_s), float(e.apex_s), float(e.offset_s), float(e.duration_s))
             probs = None if e.probs is None else json.dumps(dict(e.probs))
-            units = None if e.aus is None else {str(u.number): u.probability for u in e.aus}
             # Whose score it is, too: of a judge, rules and a network they are not to be compared.
             sure = (e.peak, e.duration_sd_s, e.micro_probability, result.limit, result.spotter)
             yield (
@@ -95,6 +109,6 @@ def _rows(results: Iterable[SpotResult], more: Sequence[str]) -> Iterator[tuple[
                 result.face,
                 *sure,
                 au_text(e.aus),
-                None if units is None else json.dumps(units),
+                unit_shares(e.aus),
                 *(result.about.get(column) for column in more),
             )

@@ -140,7 +140,8 @@ def read(
     the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
 
     Args:
-        others: keep all further columns that have a name, by the name that they have.
+        others: keep all further columns that have a name, by the name that they have, and all
+            rows that say something in any of them.
 
     Raises:
         UsageError: the file is missing or is not what its suffix says, has no rows, or lacks a
@@ -197,8 +198,13 @@ def _table(
         known = set(places.values())
         for place, cell in enumerate(lines[at]):
             if names[place] and place not in known:
-                places.setdefault(str(cell).strip(), place)
-    return _rows(sheet, at + 1, places, needed=columns)
+                if (name := str(cell).strip()) in places:
+                    raise UsageError(
+                        f"{sheet.where}, {sheet.word} {at + 1}: two columns are called {name!r}; "
+                        "give one another name"
+                    )
+                places[name] = place
+    return _rows(sheet, at + 1, places, needed=() if others else columns)
 
 
 def _rows(sheet: Sheet, begin: int, places: Mapping[str, int], needed: Sequence[str] = ()) -> Table:

@@ -60,6 +60,7 @@ _OURS = (
     *("event", "confidence", "note", "release_s", "intensity", "displacement", "rate"),  # simulator
     *("input", "status", "reason", "coverage", "micro", "macro"),  # lists of inputs
     *("id", "comment", "confirmed"),  # coders' annotations
+    *("outcome", "probability", "recognizer", "doubt"),  # predictions
 )
 _ROLES = {plain(name): role for role, names in COLUMNS.items() for name in names}
 _QUIET = frozenset(map(plain, _OURS))
@@ -213,11 +214,12 @@ def read(
 
     Args:
         optional: ``offset``, where a row need not have one; with ``onset``, where it need not have
-            either, nor the table a column for them: then it is of a whole video.
+            either, nor the table a column for them: then it is of a whole video. ``kind``, where
+            no column need say what its rows are: then all are of `unnamed_kind`.
         only: roles to read instead of all; ``video`` alone makes it a list of videos.
         negative: whether frames below 0 are allowed, as published methods predict them.
-        unnamed_kind: of the rows of a table of emotions without a column for the kind, as
-            spot-then-recognize submissions are.
+        unnamed_kind: of the rows of a table of emotions or action units without a column for the
+            kind, as spot-then-recognize submissions are.
         rows_needed: whether a table without a row is an error.
 
     Raises:
@@ -351,8 +353,8 @@ class _Lines:
         """What a table must have and this one has not."""
         known = self.known
         missing = [] if "video" in known else ["video"]
-        kinds = {"kind", "code", *(["label"] if unnamed_kind else [])}
-        if "kind" in wanted and not kinds & set(known):
+        kinds = {"kind", "code", *(["label", "aus"] if unnamed_kind else [])}
+        if "kind" in wanted and "kind" not in optional and not kinds & set(known):
             missing.append("kind")
         if "onset" in wanted and "onset" not in optional:
             pairs = [("onset", "offset"), ("onset_s", "offset_s")]
@@ -383,7 +385,7 @@ class _Lines:
             return
         needed = "video"
         if "onset" in wanted and "onset" in optional:
-            needed += ", and kind or label"
+            needed += ", and kind, label or au"
         elif "onset" in wanted:
             needed += ", kind, onset and offset (frames), or onset_s and offset_s (seconds)"
         text = "; ".join(problems)
@@ -406,8 +408,9 @@ class _Lines:
     def aside(self, wanted: Collection[str]) -> str:
         """A note of the columns that are not read; nothing where there is none to name."""
         names, near = [], ""
+        ours = {"outcome", "probability"} <= set(self.names)  # predictions, and of each class one
         for name in self.names:
-            if plain(name) in _QUIET or plain(name) in _ROLES:
+            if plain(name) in _QUIET or plain(name) in _ROLES or (ours and name.startswith("p_")):
                 continue
             names.append(repr(name) if name else "one without a name")
             if name:

@@ -137,7 +137,7 @@ class RecognizerSuite:
             assert again.place == made.place and again.inputs == made.inputs
             shares = again.predict_proba(inputs)
             assert np.allclose(shares, made.predict_proba(inputs), atol=CLOSE)
-            if interface.read_weights(path).recognizer != made.name:
+            if interface.read_weights(path).name != made.name:
                 raise AssertionError(
                     "write the file with aumer.recognition.interface.write_weights"
                 )

@@ -1,115 +1,147 @@
-"""An AU reader from annotated clips: `train_au_reader`."""
+"""`aumer train CONFIG` of an AU reader: clips of which coders say which AUs act in, weights out."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+
+from aumer import strict
+from aumer._moved import moved
+from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import UsageError
-from aumer.files import StrPath, TemporaryFolder, check_target
+from aumer.files import StrPath
 from aumer.graph import au
-from aumer.recognition.action_units import AUClips, AUReader
-from aumer.recognition.au_graph import GraphAUReader
+from aumer.recognition.action_units import AUClips, AUReader, resolve
 from aumer.recognition.au_prior import MOST
 from aumer.recognition.interface import Clips
-from aumer.recognition.place import BY_LANDMARKS
-from aumer.session import SettingsLike, as_settings, versions
-from aumer.training.clips import ClipReading, Progress, extract
-from aumer.training.listing import listed
+from aumer.training import clip_run
+from aumer.training.clip_run import ClipRun, ClipSource, excluded, inputs_of
+from aumer.training.clips import ClipReading, Progress
+from aumer.training.listing import Example
 from aumer.types import Annotation
-
-_log = logging.getLogger("aumer")
 
 #: AUs that are looked for where nobody says which.
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25, 26)
 _CODED = ("coded", "not coded")
+#: Rows of which a note tells.
+_TOLD = 5
 
 
-def train_au_reader(
-    root: StrPath,
-    *,
-    out: StrPath,
-    source: str = "own",
-    table: StrPath | None = None,
-    kinds: Collection[str] = ("micro",),
-    aus: Sequence[int] = AUS,
-    exclude_subjects: Collection[str] = (),
-    reader: AUReader | None = None,
-    settings: SettingsLike = None,
-    card: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-    cache: StrPath | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Learn to read action units off clips whose table has a column of them.
+@dataclass(frozen=True)
+class AUReaderConfig(ClipRun):
+    """The run of an AU reader; what is not said here is said of `ClipRun`.
 
-    Args:
-        root: the folder of a data set.
-        out: the file of weights, ending in .safetensors; ``aumer classify --au-reader`` takes it.
-        source: the data set's name ("own", "casme2", "samm", ...).
-        table: its table, where the root holds several.
-        kinds: of expressions: "micro", "macro", or both.
+    Attributes:
+        au_reader: of the registry, by name.
         aus: the action units to read; those coded in too few clips are left out.
-        exclude_subjects: left out of everything, to be tested on.
-        reader: what learns, not trained; by default the kind that ships.
-        settings: of faces and motion, as `aumer.spot` takes them.
-        card: what the file should say beside what aumer knows: licence, purpose, ...
-        overwrite: replace a file that is there.
-        cache: folder for what is made of frames, for the next run.
-        progress: called with the clips that are made and all there are.
-
-    Returns:
-        The file of weights.
-
-    Raises:
-        UsageError: an argument cannot be used, no clip is coded, there are fewer than two subjects,
-            or the file exists and `overwrite` is False.
-        VideoError, NoFaceError: a clip cannot be read, or shows no face.
     """
-    path = check_target(out, overwrite=overwrite)
-    if path.suffix != ".safetensors":
-        raise UsageError(f"weights are kept in a .safetensors file; found `out` {str(path)!r}")
-    if not 1 <= len(set(aus)) == len(aus) <= MOST:
-        raise UsageError(f"`aus` are 1 to {MOST} different action units; found {tuple(aus)}")
-    learner = reader or GraphAUReader(place=BY_LANDMARKS)
 
-    def coded(dataset: str, a: Annotation, classes: Sequence[str]) -> str | None:
-        out_of = a.subject in exclude_subjects
-        return None if out_of or not au.read(a.aus).units else _CODED[0]
+    called: ClassVar[str] = "AU reader"
 
-    tables = {} if table is None else {source: table}
-    listing = listed({source: root}, _CODED, kinds=kinds, tables=tables, of=coded)
-    reading = ClipReading(as_settings(settings))
-    with TemporaryFolder() as kept:
-        stored, seen, unseen = extract(listing, reading, cache=cache or kept, progress=progress)
+    task: Literal["action-units"] = "action-units"
+    au_reader: str = "graph"
+    aus: tuple[int, ...] = AUS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        several = 1 <= len(set(self.aus)) == len(self.aus) <= MOST
+        strict.require(several, "aus", list(self.aus), f"1 to {MOST} different action units")
+
+    def kind(self) -> type[AUReader]:
+        """See `ClipRun`."""
+        found = resolve(self.au_reader)
+        found.check(self.aus)
+        if self.data.source == MEGC2019:
+            raise UsageError(
+                f"{MEGC2019} holds classes and no action units; give a data set whose table codes "
+                "them: own, casme2, samm, ..."
+            )
+        return found
+
+    def read(
+        self, reading: ClipReading, cache: StrPath, progress: Progress | None = None
+    ) -> tuple[AUClips, dict[str, Any]]:
+        """See `ClipRun`. A clip whose row codes nothing is left out; it is not one without AUs."""
+
+        def coded(dataset: str, a: Annotation, classes: Sequence[str]) -> str:
+            return _CODED[not au.read(a.aus).units]
+
+        listing = self.listing(_CODED, of=coded)
+        rest = [e for e in listing.examples if e.label]
+        listing = replace(listing, examples=tuple(e for e in listing.examples if not e.label))
+        if not listing.examples:
+            raise UsageError(
+                f"{self.data.root}: no clip has action units{_uncoded(rest)}, so that there is "
+                "nothing to learn. Give the table a column `au` with those of each clip as coders "
+                "write them, such as 4+L7"
+            )
+        self.check_subjects(listing)
+        stored, seen, unseen = inputs_of(listing, reading, cache, progress)
+        notes = list(listing.notes)
+        if rest:
+            many = "1 clip is" if len(rest) == 1 else f"{len(rest)} clips are"
+            notes.append(f"{many} left out, as without action units{_uncoded(rest)}")
+        notes += [*_half_read([one.example for one in seen]), *unseen]
         maps = stored.load()
-    assert isinstance(maps, Clips)
-    notes = list(listing.notes)
-    if unseen:
-        told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
-        notes.append(f"{len(unseen)} clips cannot be learned from: {told}")
-    for note in notes:
-        _log.warning("%s", note)
-    clips = AUClips.coded(
-        maps.inputs, [one.example.aus for one in seen], maps.subjects, aus=tuple(aus)
-    )
-    learner.fit(clips)
-    counts = clips.acted.sum(0)
-    about = {
-        **(card or {}),
-        "made": time.strftime("%Y-%m-%d", time.gmtime()),
-        "data": {
-            "source": source,
+        assert isinstance(maps, Clips)
+        texts = [one.example.aus for one in seen]
+        clips = AUClips.coded(maps.inputs, texts, maps.subjects, aus=self.aus)
+        return clips, {"notes": notes, "inputs": reading.to_dict()}
+
+    def given(self, clips: AUClips) -> AUClips:
+        """See `ClipRun`."""
+        out = excluded(self.data, clips.subjects)
+        left = clips.take(np.array([s not in out for s in clips.subjects], np.bool_))
+        if not len(left):
+            raise UsageError("no clip is left to train on")
+        return left
+
+    def counts(self, made: AUReader, clips: AUClips) -> dict[str, Any]:
+        """See `ClipRun`."""
+        counts = clips.acted.sum(0)
+        return {
             "subjects": len(set(clips.subjects)),
-            "excluded_subjects": sorted(exclude_subjects),
             "clips": len(clips),
-            "coded": {str(number): int(n) for number, n in zip(aus, counts, strict=True)},
-            "notes": notes,
-        },
-        "versions": versions(),
-    }
-    learner.save(path, about, overwrite=overwrite)
-    return path
+            "coded": {str(one): int(n) for one, n in zip(clips.aus, counts, strict=True)},
+            "not_read": [one for one in clips.aus if one not in made.aus],
+        }
+
+    def told(self, made: Any, clips: AUClips, about: Mapping[str, Any]) -> dict[str, Any]:
+        """See `ClipRun`."""
+        return {"aus": list(made.aus), **super().told(made, clips, about)}
+
+
+def _uncoded(rest: Sequence[Example]) -> str:
+    """Which they are, and what stands there."""
+    if not rest:
+        return ""
+    told = ", ".join(f"{e.subject}/{e.name} ({e.aus or 'empty'})" for e in rest[:_TOLD])
+    return f": {told}{', ...' if len(rest) > _TOLD else ''}"
+
+
+def _half_read(examples: Sequence[Example]) -> list[str]:
+    """What of coders' cells is no code; the rest of the cell counts."""
+    found = [(e, au.read(e.aus).unread) for e in examples]
+    wrong = [f"{e.subject}/{e.name} ({e.aus}: {unread[0][0]})" for e, unread in found if unread]
+    if not wrong:
+        return []
+    told = f"{', '.join(wrong[:_TOLD])}{', ...' if len(wrong) > _TOLD else ''}"
+    return [f"in the action units of some clips a piece is no code, and counts for nothing: {told}"]
+
+
+def read_config(
+    path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
+) -> AUReaderConfig:
+    """`clip_run.read_config` of an AU reader's run."""
+    return clip_run.read_config(AUReaderConfig, path, overrides)
+
+
+__getattr__ = moved(  # for one release
+    __name__, {"train_au_reader": "aumer.train, which takes au_reader='graph'"}
+)
+
+__all__ = ["AUS", "AUReaderConfig", "ClipSource", "read_config"]

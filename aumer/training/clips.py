@@ -26,10 +26,11 @@ from aumer.files import StrPath
 from aumer.flow import resolve as resolve_flow
 from aumer.identity import recorded
 from aumer.recognition import apex as ways
-from aumer.recognition.interface import Clips, MotionClips, Reads, Recognizer, resolve
+from aumer.recognition.interface import Clips, MotionClips, Reads, resolve
 from aumer.recognition.labeled import LabeledClips
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import SequenceClips
+from aumer.recognition.trained import Trained
 from aumer.training.listing import Example, Listing, Unseen
 from aumer.types import FaceTrack, Features, Moment
 
@@ -105,10 +106,10 @@ class ClipReading:
             values["apexes"] = self.apexes
         return values
 
-    def tell(self, recognizer: Recognizer) -> None:
-        """Let a recognizer know how what it learns from is made, so that its file says it."""
-        recognizer.inputs = self.sequences
-        recognizer.motion = self.settings.motion
+    def tell(self, part: Trained) -> None:
+        """Let a part know how what it learns from is made, so that its file says it."""
+        part.inputs = self.sequences
+        part.motion = self.settings.motion
 
     @property
     def reads(self) -> Reads:
@@ -119,11 +120,16 @@ class ClipReading:
 
 
 def reading_of(
-    model: str, table: Mapping[str, Any], settings: Settings, where: str, rois: tuple[str, ...]
+    model: str | type[Trained],
+    table: Mapping[str, Any],
+    settings: Settings,
+    where: str,
+    rois: tuple[str, ...],
 ) -> ClipReading:
-    """How a recognizer's inputs are made.
+    """How the inputs of what learns are made.
 
     Args:
+        model: a recognizer's name, or the class of what learns.
         table: of the recognizer: ``inputs`` changes keys of `SequenceSettings` for one of
             sequences, else of ``motion``; ``apex`` is how one is found, and ``apexes``
             which are: see `ClipReading`.
@@ -133,7 +139,8 @@ def reading_of(
     Raises:
         ConfigError: an unknown key, or a value that is not allowed.
     """
-    kind, inputs, apex = resolve(model), table.get("inputs", {}), table.get("apex", ways.DEFAULT)
+    kind = resolve(model) if isinstance(model, str) else model
+    inputs, apex = table.get("inputs", {}), table.get("apex", ways.DEFAULT)
     which = table.get("apexes", "coded")
     if not isinstance(inputs, Mapping):
         raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
@@ -150,10 +157,13 @@ OWN_KEYS = ("inputs", "apex", "apexes")
 APEXES = ("coded", "found")
 
 
-def options_of(model: str, table: Mapping[str, Any], *, of_frames: bool) -> dict[str, Any]:
+def options_of(
+    model: str | type[Trained], table: Mapping[str, Any], *, of_frames: bool
+) -> dict[str, Any]:
     """The options in a recognizer's table, for clips of frames or for MEGC 2019's flow images."""
     options = {k: v for k, v in table.items() if k not in OWN_KEYS}
-    if of_frames and "place" in resolve(model).options:
+    kind = resolve(model) if isinstance(model, str) else model
+    if of_frames and "place" in kind.options:
         # Maps that are cut by landmarks need nobody to find out where the face is.
         options.setdefault("place", asdict(BY_LANDMARKS))
     return options
@@ -242,6 +252,8 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     from aumer.recognition.clips import ClipMaker
     from aumer.recognition.sequences.inputs import pack
 
+    if example.offset <= example.onset:
+        raise UsageError("it is one frame long, and motion takes two")
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
     given = reading.given(example) if reading.reads != "motion" else None

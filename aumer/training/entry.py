@@ -1,4 +1,4 @@
-"""Weights from annotated videos, of a spotting network or a recognizer: `aumer.train`.
+"""Weights from annotated videos, of a network, a recognizer or an AU reader: `aumer.train`.
 
 Videos and clips come from files, or as the objects that these are read into: one run takes either.
 """
@@ -19,17 +19,20 @@ from aumer.graph import AUGraph
 from aumer.names import expanded, is_folder
 
 if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is called
+    from aumer.recognition.action_units import AUClips
     from aumer.recognition.labeled import LabeledClips
     from aumer.simulate.features import SimulatedVideo
-    from aumer.training.recognizers import RecognizerConfig
+    from aumer.training.clip_run import ClipRun, Task
     from aumer.training.run import RunConfig
     from aumer.training.videos import LabeledVideo
     from aumer.types import VideoRecord
 
-Config: TypeAlias = "RunConfig | RecognizerConfig"
-#: What is learned from, in memory: videos for a spotting network, clips for a recognizer.
+Config: TypeAlias = "RunConfig | ClipRun"
+#: What is learned from, in memory: videos for a spotting network, clips for a recognizer or an AU
+#: reader.
 InMemory: TypeAlias = (
     "Sequence[LabeledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] | LabeledClips[Any]"
+    " | AUClips"
 )
 #: Called after every epoch with its record.
 Callback = Callable[[dict[str, Any]], object]
@@ -46,6 +49,8 @@ def train(
     source: str | None = None,
     recognizer: str | None = None,
     classes: str | Sequence[str] = (),
+    au_reader: str | None = None,
+    aus: Sequence[int] = (),
     graph: AUGraph | StrPath | None = None,
     exclude_subjects: Sequence[str] = (),
     seed: int | None = None,
@@ -56,7 +61,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     progress: TrainProgress | None = None,
 ) -> Path:
-    """Train a spotting network, or a recognizer, on annotated videos.
+    """Train a spotting network, a recognizer, or an AU reader, on annotated videos.
 
     A training that was interrupted goes on where it was when it is called again.
 
@@ -68,7 +73,8 @@ def train(
             (videos with annotations); for a recognizer
             `aumer.recognition.interface.Clips` or `MotionClips`, or
             `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
-            ``options.inputs`` and ``options.place`` in `changes` say, or else as usual.
+            ``options.inputs`` and ``options.place`` in `changes` say, or else as usual; for an AU
+            reader `aumer.recognition.action_units.AUClips`.
         labels: the table of the videos' expressions; by default the data set's own, in the folder.
         out: folder for weights, log and loss curve; made if it is missing.
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
@@ -76,6 +82,10 @@ def train(
         recognizer: train this one, by name, instead of a spotting network.
         classes: of a recognizer: "negative", "positive", "surprise", or words of the coders, or the
             name of a set ("megc", "casme2", "samm", "seven"); by default all that the table has.
+        au_reader: train this one, by name ("graph" is what ships), to read action units, of which
+            the table has a column ``au``.
+        aus: of an AU reader: which to read, by number; by default 17 that are often coded. Those
+            coded in too few clips are left out.
         graph: AU prior of a spotting network: one, its name or file, or "from-data" to count it in
             the annotations; by default the one that the preset names.
         exclude_subjects: kept out of everything, to be tested on.
@@ -87,7 +97,8 @@ def train(
         callbacks: called after every epoch with its record.
 
     Returns:
-        the file of weights, for ``aumer.spot(video, model=path)`` or ``aumer.classify``.
+        the file of weights, for ``aumer.spot(video, model=path)`` or ``aumer.classify``; of an AU
+        reader for ``aus=path`` of either.
 
     Raises:
         UsageError: an argument cannot be used, there are no videos, or weights are there already.
@@ -102,7 +113,7 @@ def train(
         >>> weights.name
         'model.safetensors'
     """
-    from aumer.training import recognizers
+    from aumer.training import clip_run
     from aumer.training import run as networks
 
     given = {
@@ -111,6 +122,8 @@ def train(
         "data.source": source,
         "recognizer": recognizer,
         "classes": _classes(classes),
+        "au_reader": au_reader,
+        "aus": list(aus) or None,
         "graph": None if graph is None or isinstance(graph, AUGraph) else str(graph),
         "data.exclude_subjects": _several("exclude_subjects", exclude_subjects) or None,
         "seed": seed,
@@ -118,8 +131,8 @@ def train(
     }
     told = {name: value for name, value in given.items() if value is not None}
     told = {**(changes or {}), **told}
-    if graph is not None and _is_recognizer(data, told):
-        raise UsageError("`graph` applies to spotting networks, and this trains a recognizer")
+    if graph is not None and (task := _task(data, told)) != "spotting":
+        raise UsageError(f"`graph` applies to spotting networks, and this trains {_TRAINS[task]}")
     learnt_from = _in_memory(data)
     if learnt_from is not None and (labels is not None or source is not None):
         which = "source" if labels is None else "labels"
@@ -128,8 +141,8 @@ def train(
         )
     config = configured(data, told)
     store = default_folder() if cache is True else cache or None
-    if isinstance(config, recognizers.RecognizerConfig):
-        return recognizers.run(
+    if isinstance(config, clip_run.ClipRun):
+        return clip_run.run(
             config,
             clips=learnt_from,
             overwrite=overwrite,
@@ -173,21 +186,23 @@ def configured(
 
     Raises:
         ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
-        UsageError: no place for the weights is given, or there is no such recognizer or option.
+        UsageError: no place for the weights is given, or there is no such recognizer, AU reader or
+            option.
     """
-    from aumer.training import recognizers
+    from aumer.training import clip_run
     from aumer.training import run as networks
 
     changes = dict(changes or {})
-    of_recognizer = _is_recognizer(data, changes)
+    task = _task(data, changes)
     values: Mapping[str, Any]
-    if isinstance(data, (networks.RunConfig, recognizers.RecognizerConfig)):
+    if isinstance(data, (networks.RunConfig, clip_run.ClipRun)):
         if not changes:
             return data
         what, values = "the configuration", strict.plain(data)
     elif isinstance(data, (str, PathLike)) and not is_folder(expanded(data)):
-        read = recognizers.read_config if of_recognizer else networks.read_config
-        return read(expanded(data), changes)
+        if task == "spotting":
+            return networks.read_config(expanded(data), changes)
+        return clip_run.read_config(_kind(task), expanded(data), changes)
     else:
         if "output" not in changes:
             raise UsageError("train needs a folder for the weights: give out=")
@@ -197,9 +212,9 @@ def configured(
             what, source, root = "the data", networks.MEMORY, ""
         values = {"data": {"source": source, "root": root}}
     layers = strict.Layer(what, values), strict.Layer("the arguments", changes)
-    if of_recognizer:
-        config = strict.layered(recognizers.RecognizerConfig, *layers)
-        recognizers.untrained(config)  # what is wrong is told before the clips are made
+    if task != "spotting":
+        config = strict.layered(_kind(task), *layers)
+        config.untrained()  # what is wrong is told before the clips are made
         return config
     made = strict.layered(networks.RunConfig, *layers)
     networks.check(made)
@@ -208,29 +223,53 @@ def configured(
 
 def epochs(config: Config) -> int:
     """How many there will be at most; 0 where nobody knows."""
-    from aumer.training import recognizers
+    from aumer.training.clip_run import ClipRun
 
-    if isinstance(config, recognizers.RecognizerConfig):
-        return recognizers.untrained(config)[0].stopping()["epochs"] or 0
+    if isinstance(config, ClipRun):
+        return config.untrained()[0].stopping()["epochs"] or 0
     return config.train_settings().epochs
 
 
-def _is_recognizer(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> bool:
+#: What the runs of a task train, for messages.
+_TRAINS: Mapping[str, str] = {"recognition": "a recognizer", "action-units": "an AU reader"}
+
+
+def _kind(task: Task) -> type[ClipRun]:
+    from aumer.training.au_readers import AUReaderConfig
+    from aumer.training.recognizers import RecognizerConfig
+
+    return AUReaderConfig if task == "action-units" else RecognizerConfig
+
+
+def _task(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> Task:
+    from aumer.recognition.action_units import AUClips
     from aumer.recognition.labeled import LabeledClips
-    from aumer.training import recognizers
+    from aumer.training import clip_run
     from aumer.training import run as networks
 
-    if isinstance(data, (networks.RunConfig, recognizers.RecognizerConfig)):
-        return isinstance(data, recognizers.RecognizerConfig)
+    if isinstance(data, (networks.RunConfig, clip_run.ClipRun)):
+        return clip_run.task_of({"task": data.task})
     if isinstance(data, (str, PathLike)) and not is_folder(expanded(data)):
-        return recognizers.of_recognizer(data, changes)
-    asked = recognizers.recognizes(changes)
-    if _in_memory(data) is not None and asked != isinstance(data, LabeledClips):
+        return clip_run.task_of_file(data, changes)
+    asked = clip_run.task_of(changes)
+    if _in_memory(data) is None:
+        return asked
+    of_aus, of_classes = isinstance(data, AUClips), isinstance(data, LabeledClips)
+    if asked == "action-units" and not of_aus:
+        raise UsageError("an AU reader learns from `AUClips`, and these are none")
+    if asked == "recognition" and not of_classes:
         raise UsageError(
             "a recognizer learns from clips, and this is a sequence of videos: give `LabeledClips`"
-            if asked
-            else "these are clips, from which a recognizer learns: give its name, recognizer="
+            if not of_aus
+            else "a recognizer learns from `LabeledClips`, and these are `AUClips`"
         )
+    if asked == "spotting" and (of_aus or of_classes):
+        what = (
+            "an AU reader learns: give its name, au_reader="
+            if of_aus
+            else ("a recognizer learns: give its name, recognizer=")
+        )
+        raise UsageError(f"these are clips, from which {what}")
     return asked
 
 
@@ -240,16 +279,17 @@ def _in_memory(data: object) -> Any:
     Raises:
         UsageError: it is neither.
     """
+    from aumer.recognition.action_units import AUClips
     from aumer.recognition.labeled import LabeledClips
     from aumer.simulate.features import SimulatedVideo
-    from aumer.training import recognizers
+    from aumer.training import clip_run
     from aumer.training import run as networks
     from aumer.training.videos import LabeledVideo, from_simulation
     from aumer.types import VideoRecord
 
-    if isinstance(data, (str, PathLike, networks.RunConfig, recognizers.RecognizerConfig)):
+    if isinstance(data, (str, PathLike, networks.RunConfig, clip_run.ClipRun)):
         return None
-    if isinstance(data, LabeledClips):
+    if isinstance(data, (LabeledClips, AUClips)):
         return data
     if isinstance(data, Sequence) and data:
         if all(isinstance(one, SimulatedVideo) for one in data):
@@ -259,5 +299,5 @@ def _in_memory(data: object) -> Any:
                 return data
     raise UsageError(
         "train takes a folder of videos or a TOML file; or, in memory, one or more LabeledVideo, "
-        f"SimulatedVideo or VideoRecord, or LabeledClips; found {data!r}"[:400]
+        f"SimulatedVideo or VideoRecord, or LabeledClips or AUClips; found {data!r}"[:400]
     )

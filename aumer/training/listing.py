@@ -89,7 +89,7 @@ def listed(
 
     Raises:
         UsageError: a data set cannot be read, has clips without frames or without labels, or
-            nothing of the classes.
+            nothing of the classes; or two rows say different things of the same frames.
     """
     found: list[Example] = []
     cut: list[str] = []
@@ -114,10 +114,17 @@ def listed(
                 "would go uncounted; `aumer data check` lists all faults"
             )
         times: Counter[str] = Counter()
+        before: dict[tuple[Any, ...], Annotation] = {}
+        again: list[str] = []
         for record, a in rows:
             word = (of or _class_of)(dataset, a, classes)
             if word is None:
                 left_out[f"{dataset} {a.emotion or 'without emotion'}"] += 1
+                continue
+            first = before.setdefault((record.subject, record.name, a.onset, a.offset), a)
+            if first is not a:
+                _require_same(dataset, first, a, coded=of is not None)
+                again.append(f"{record.subject}/{record.name}")
                 continue
             times[f"{record.subject}/{record.name}"] += 1
             count = times[f"{record.subject}/{record.name}"]
@@ -125,6 +132,11 @@ def listed(
             found.append(_example(dataset, record, a, name, classes.index(word)))
             if a.offset is not None and found[-1].offset < a.offset:
                 cut.append(f"{record.subject}/{name}")
+        if again:
+            notes.append(
+                f"{dataset}: frames that stand in two rows are taken once: {', '.join(again[:5])}"
+                f"{', ...' if len(again) > 5 else ''}"
+            )
         notes += [f"{dataset}: {note}" for note in data.report.notes]
         faults = Counter(fault.code for fault in data.report.faults)
         if faults:
@@ -196,6 +208,27 @@ def _read(
             "nothing to learn. Give the table a column `label` (or emotion) with the class of each"
         )
     return data, rows, Counter(a.kind for _, a in every if a.kind not in kinds)
+
+
+def _require_same(dataset: str, one: Annotation, other: Annotation, *, coded: bool) -> None:
+    """Complain of two rows of the same frames that say different things of them.
+
+    Args:
+        coded: it is action units that are asked for, and not the emotion.
+    """
+    says = [a.aus if coded else word_of(a.emotion) for a in (one, other)]
+    if says[0] == says[1]:
+        return
+    shown = [a.aus if coded else a.emotion for a in (one, other)]
+    told = " and ".join(
+        f"{text!r}" + (f" (row {a.row})" if a.row else "")
+        for text, a in zip(shown, (one, other), strict=True)
+    )
+    frames = f"frames {one.onset} to {'the last' if one.offset is None else one.offset}"
+    raise UsageError(
+        f"{dataset}: two rows are of {frames} of {one.subject}/{one.video}, and say different "
+        f"things of them: {told}. Correct one of them or take it out"
+    )
 
 
 def _words(emotions: Iterable[str]) -> tuple[str, ...]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError
 from aumer.training.videos import LabeledVideo
-from aumer.types import Annotation, Features, FloatArray, runs
+from aumer.types import Annotation, BoolArray, Features, FloatArray, runs
 
 #: First row, and the row after the last.
 Span = tuple[int, int]
@@ -68,8 +69,9 @@ def by_camera(video: LabeledVideo, fps: float, phase: float = 0.0) -> LabeledVid
 
 
 def _between(
-    values: FloatArray, taken: npt.NDArray[np.float64], valid: npt.NDArray[np.bool_]
+    values: FloatArray, taken: npt.NDArray[np.floating[Any]], valid: BoolArray
 ) -> FloatArray:
+    """Columns (T, C) read off at the rows `taken`, and between these; NaN where invalid."""
     rows = np.arange(len(values))
     out = np.full_like(values, np.nan)
     for k, column in enumerate(values.T):
@@ -89,8 +91,8 @@ def spans(
 ) -> tuple[Span, ...]:
     """Pieces of a video, with gaps between them, of lengths drawn evenly on a logarithmic scale.
 
-    Of an expression that a piece begins or ends in at least half is in it, and its apex: what is
-    less nobody could name. Ends that would show less are moved out of it.
+    Of an expression that a piece begins or ends in at least half is in it, its apex, and its onset
+    or its offset: what is less nobody could name. Ends that would show less are moved out of it.
     """
     rate, count = video.features.rate, len(video.features)
 
@@ -102,7 +104,9 @@ def spans(
     while begin < count:
         end = begin + drawn(seconds)
         for a in sorted(truth, key=lambda a: a.onset, reverse=True):
-            if a.onset < end <= _shown(a):  # too little of it is before the end
+            if a.onset < begin < end <= (a.offset or 0):  # it was begun in: its end is seen
+                end = (a.offset or 0) + 1
+            elif a.onset < end <= _shown(a):  # too little of it is before the end
                 end = a.onset
         end = min(end, count)
         if end - begin >= rate * seconds[0] / 2:

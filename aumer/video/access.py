@@ -8,9 +8,12 @@ tell frames apart, or a step is another than expected, the video is walked from 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
@@ -71,6 +74,7 @@ class AnyFrame:
         if is_camera(source):
             raise UsageError("a camera's frames cannot be read twice; record it to a file")
         self._source, self._fps = source, positive("fps", fps)
+        self._state = _state(source)
         content = content_digest(source, fps=fps)
         assert content is not None, "only a camera has none"
         self.content = content
@@ -105,6 +109,7 @@ class AnyFrame:
             raise UsageError(f"there is no frame {number}: the video has {len(self)}, from 0")
         with self._lock:
             if number not in self._kept:
+                self._check()
                 self._fetch(number)
             self._kept.move_to_end(number)
             return self._kept[number]
@@ -121,6 +126,21 @@ class AnyFrame:
                     one.close()
             self._walk = self._jumps = None
             self._kept.clear()
+
+    def _check(self) -> None:
+        """Raise where the file holds something else by now, whose frames would be taken for ours.
+
+        One that is gone is no fault: what is open of it can be read on.
+        """
+        state = _state(self._source)
+        if state is None or state == self._state:
+            return
+        if content_digest(self._source, fps=self._fps) != self.content:
+            raise VideoError(
+                f"{self.info.name} was changed since it was opened: its frames are others now; "
+                "open it again"
+            )
+        self._state = state  # copied back, or touched
 
     def _fetch(self, number: int) -> None:
         if self._walk is not None and self._walk.at < number <= self._walk.at + _WALK:
@@ -147,6 +167,15 @@ class AnyFrame:
         most = max(_BEFORE + 2, _KEPT // max(1, image.nbytes))
         while len(self._kept) > most:
             self._kept.popitem(last=False)
+
+
+def _state(source: Source) -> tuple[int, ...] | None:
+    """What tells that a file was written since, without reading it; None of what is no file."""
+    if isinstance(source, (str, os.PathLike)):
+        with suppress(OSError):
+            found = Path(source).stat()
+            return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
 
 
 Keep = Callable[[int, ImageArray], None]

@@ -51,6 +51,8 @@ class Site:
         token: what the address must hold.
         port: chosen by the system.
         address: to open in a browser.
+        opening: the same, good for one use: whoever starts a browser with an address shows it to
+            all users of the machine, in the list of its processes.
     """
 
     def __init__(self, shown: Sequence[Shown]) -> None:
@@ -60,8 +62,10 @@ class Site:
         self._socket.listen()  # who comes before the server does waits
         self.port: int = self._socket.getsockname()[1]
         self.address = f"http://{HOST}:{self.port}/?token={self.token}"
+        once = secrets.token_urlsafe(32)
+        self.opening = f"http://{HOST}:{self.port}/?token={once}"
         config = uvicorn.Config(
-            application(shown, self.token, self.port),
+            application(shown, self.token, self.port, once),
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -82,8 +86,12 @@ class Site:
         self._server.should_exit = True
 
 
-def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
-    """The server's application: see the module."""
+def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -> ASGIApp:
+    """The server's application: see the module.
+
+    Args:
+        once: a token that is good for one use; empty for none.
+    """
     pages = {
         entry.name: entry.read_bytes()
         for entry in (resources.files("aumer.view") / "page").iterdir()
@@ -115,8 +123,10 @@ def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
 
     def film(request: Request) -> Response:
         path = video(request).path
-        if not path.is_file():
+        if path.is_dir():
             raise HTTPException(404, "a folder of images is no film")
+        if not path.is_file():
+            raise HTTPException(404, f"{video(request).name} is not there any more")
         return FileResponse(path)
 
     def frame(request: Request) -> Response:
@@ -171,7 +181,7 @@ def application(shown: Sequence[Shown], token: str, port: int) -> ASGIApp:
         Route(one + "/{what}", post, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers={AumerError: _said, HTTPException: _refused})
-    return _Guard(app, token, port)
+    return _Guard(app, token, port, once)
 
 
 def _asset(pages: dict[str, bytes], name: str) -> Response:
@@ -222,8 +232,8 @@ def _number(ask: Any, name: str) -> float:
 class _Guard:
     """Lets in whoever has the token, or the cookie that it gave, from this very address."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
-        self._app, self._token = app, token
+    def __init__(self, app: ASGIApp, token: str, port: int, once: str) -> None:
+        self._app, self._token, self._once = app, token, once
         # Cookies know no ports, and another server of ours may be open in the same browser.
         self._cookie = f"aumer-view-{port}"
         self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
@@ -244,7 +254,7 @@ class _Guard:
         if host not in self._hosts:  # a name that somebody's DNS leads here
             return JSONResponse({"error": "wrong host"}, 403)
         given = parse_qs(request.url.query).get("token", [""])[0]
-        if request.url.path == "/" and given and self._right(given):
+        if request.url.path == "/" and given and self._opens(given):
             # The token leaves the address, and so the history and every picture of the screen.
             response = RedirectResponse("/", 303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
@@ -264,8 +274,18 @@ class _Guard:
                 return JSONResponse({"error": "wrong origin"}, 403)
         return None
 
+    def _opens(self, given: str) -> bool:
+        if self._once and _same(given, self._once):
+            self._once = ""
+            return True
+        return self._right(given)
+
     def _right(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token.encode())
+        return _same(given, self._token)
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
 def _adding(send: Send) -> Send:

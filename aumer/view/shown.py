@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import struct
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,11 +34,11 @@ from aumer.results.annotations import (
     read_any,
 )
 from aumer.results.displacement import by_group, distances
-from aumer.results.exchange import Exchange, annotation_suffixes
+from aumer.results.exchange import Exchange, annotation_endings
 from aumer.results.formats import format_of, suffixes
 from aumer.results.schema import Node, printable
 from aumer.session import as_settings, cache_of
-from aumer.types import FaceTrack, Features
+from aumer.types import FaceTrack, Features, au_text
 from aumer.video.access import AnyFrame
 
 #: Of a result's settings, those that are a `Settings`.
@@ -88,13 +89,16 @@ class Shown:
         path: of the file, or of a folder of images.
         fps: as it was given; needed for a folder.
         layers: by their order on the page; the first is what a coder begins with.
+        notes: what the user should know.
     """
 
     path: Path
     frames: AnyFrame
     fps: float | None = None
     layers: list[CoderLayer] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _curves: tuple[tuple[str, ...], bytes] | None = field(default=None, init=False, repr=False)
+    _saving: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -165,14 +169,18 @@ class Shown:
             "fps": info.fps,
             "count": len(self.frames),
             "playable": self.path.is_file() and self.fps is None,
+            "notes": list(map(printable, self.notes)),
             "layers": [self._about(layer) for layer in self.layers],
         }
 
     def _about(self, layer: CoderLayer) -> dict[str, Any]:
         result = layer.result
+        # Two files of one coder, two coders of one name.
+        alike = [one for one in self.layers if one.name == layer.name and one.id != layer.id]
+        which = f" ({layer.path})" if alike and layer.path else ""
         return {
             "id": layer.id,
-            "name": printable(layer.name),
+            "name": printable(f"{layer.name}{which}"),
             "source": "annotations" if result is None else "result",
             "file": printable(layer.path.name) if layer.path else None,
             "coder": layer.file.coder,
@@ -184,7 +192,10 @@ class Shown:
             "alarms": layer.alarms,
             "notes": [] if result is None else list(result.notes),
             "summary": None if result is None else result.summary(),
-            "expressions": [_for_page(e) for e in layer.file.expressions],
+            "expressions": [
+                _for_page(e) | ({} if result is None else {"aus": aus})
+                for e, aus in zip(layer.file.expressions, _units(layer), strict=True)
+            ],
         }
 
     def data(self) -> bytes:
@@ -236,7 +247,7 @@ class Shown:
         return {
             "frames": track.frames[rows].tolist(),
             "boxes": np.round(track.boxes[rows], 1).tolist(),
-            "landmarks": np.round(track.landmarks[rows], 1).reshape(len(rows), -1).tolist(),
+            "landmarks": [one.ravel().tolist() for one in np.round(track.landmarks[rows], 1)],
         }
 
     def box(self, id: str | None, frame: int) -> npt.NDArray[np.float32] | None:
@@ -279,14 +290,22 @@ class Shown:
             The set of intervals, as `about` has it; or ``{"conflict": why}``.
 
         Raises:
-            UsageError: something in it is wrong.
+            UsageError: something in it is wrong, or the system refuses to write.
         """
+        with self._saving:  # of two pages that save at once, the second is told of the first
+            return self._save(asked)
+
+    def _save(self, asked: Any) -> dict[str, Any]:
         root = Node(asked)
         coder = root["coder"].text().strip()
         path = path_for(self.path, coder)
         expressions = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
         before = self._begun(root["base"].text(), path)
-        if exists(path) and _revision(path) != root["revision"].value:
+        try:
+            there = exists(path)
+        except OSError as error:
+            raise UsageError(f"cannot write {path.name}: {error.strerror or error}") from error
+        if there and _revision(path) != root["revision"].value:
             if root["replace"].value is not True:
                 other = AnnotationFile.load(path)
                 last = f", last changed {other.history[-1].when}" if other.history else ""
@@ -294,7 +313,8 @@ class Shown:
                     "conflict": f"{path.name} was not loaded here, or was changed since: it holds "
                     f"{len(other.expressions)} expressions of {other.coder or 'somebody'}{last}"
                 }
-            before = replace(before, history=AnnotationFile.load(path).history)
+            # What is lost of theirs is told, too.
+            before = in_frames(AnnotationFile.load(path), self.frames.times, self.frames.content)[0]
         saved = replace(
             before.changed(expressions, coder),
             video=self.path.name,
@@ -334,7 +354,7 @@ class Shown:
         """
         root = Node(asked)
         suffix = root["suffix"].text()
-        made = format_of(f"x{suffix}") if suffix in exports() else None
+        made = format_of(f"x{suffix}") if suffix in exports() else None  # one text, nothing beside
         if not isinstance(made, Exchange):
             root["suffix"].fail(f"one of {', '.join(exports())}")
         found = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
@@ -348,8 +368,8 @@ class Shown:
 
 
 def exports() -> tuple[str, ...]:
-    """Suffixes of the formats that intervals alone fill, but for our own."""
-    return tuple(s for s in annotation_suffixes() if s != SUFFIX)
+    """How files of the formats end that intervals alone fill, but for our own."""
+    return tuple(s for s in annotation_endings() if s != SUFFIX)
 
 
 def gather(
@@ -383,9 +403,11 @@ def gather(
     kept = None if cache is None else str(cache)
     shown = []
     for video, given_files in videos.items():
-        files = given_files or list(_beside(video))
+        files = given_files
+        if all(result is None for _, result in files):
+            files = [*_beside(video), *files]
         # Frames and times are those of the result.
-        rates = (r.settings.get("input", {}).get("fps") for _, r in files if r is not None)
+        rates = (_section(r, "input").get("fps") for _, r in files if r is not None)
         rate = next(rates, None) if fps is None else fps
         one = Shown(video, AnyFrame(video, fps=rate, cache=kept, progress=progress), rate)
         named = [path.resolve() for path, _ in files]
@@ -395,8 +417,12 @@ def gather(
             else:
                 one.add_result(result, path)
         for path in _coders(video):
-            if path.resolve() not in named:
+            if path.resolve() in named:
+                continue
+            try:
                 one.add_annotations(path)
+            except UsageError as error:  # nobody asked for it: the others are shown all the same
+                one.notes.append(f"{path.name} is left out: {error}")
         one.use_kept(cache)
         shown.append(one)
     return shown
@@ -421,6 +447,8 @@ def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
     """The video that a result or annotations are of: one that is given too, or lies beside it."""
     found = [video for video in videos if (video.name == name if name else video.stem == path.stem)]
     beside = path.with_name(name) if name and Path(name).name == name else None
+    if len(found) > 1 and beside in found:  # several of one name, in folders of their own
+        found = [beside]
     if not found and beside is not None and exists(beside):
         found = [beside]
     if not found and len(videos) == 1:  # it may have got another name since
@@ -465,13 +493,19 @@ def _revision(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
+def _section(result: SpotResult, name: str) -> Mapping[str, Any]:
+    """A section of a result's settings; empty where there is none, or something else."""
+    found = result.settings.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
 def _settings(result: SpotResult) -> Mapping[str, Any]:
     return {name: result.settings[name] for name in _SECTIONS if name in result.settings}
 
 
 def _again(result: SpotResult, sensitivity: float | None) -> Spotter:
     """The spotter of a result, with its settings and, if given, another sensitivity."""
-    micro = result.settings.get("kind", {}).get("micro_max_s")
+    micro = _section(result, "kind").get("micro_max_s")
     settings = as_settings(_settings(result))
     settings = replace(settings, face=replace(settings.face, follow="largest"))
     return Spotter(
@@ -492,7 +526,7 @@ def _kept(
     video: Path, result: SpotResult, content: str, cache: Path | None
 ) -> tuple[Features, FaceTrack] | None:
     """Motion and track of a result, where an earlier run has kept them."""
-    given = result.settings.get("input", {})
+    given = _section(result, "input")
     start, end, fps = (given.get(name) for name in ("start", "end", "fps"))
     if result.digests.get("content") != content:
         return None
@@ -523,6 +557,27 @@ def _curves(
     if result is not None and len(result.scores):
         scores = result.scores
         yield "scores", "", scores.times, {n: scores.channel(n) for n in scores.channels}
+    if result is not None and (units := _unit_curves(result)):
+        yield "AU probabilities", "", result.scores.times, units
+
+
+def _unit_curves(result: SpotResult) -> dict[str, npt.NDArray[np.float32]]:
+    """Probability of each action unit that was read, over each expression; NaN between them."""
+    times = result.scores.times
+    curves: dict[str, npt.NDArray[np.float32]] = {}
+    for e in result.expressions:
+        lasts = slice(*np.searchsorted(times, (e.onset_s - 1e-9, e.offset_s + 1e-9)))
+        for unit in e.aus or ():
+            curve = curves.setdefault(f"AU{unit.number}", np.full(len(times), np.nan, np.float32))
+            curve[lasts] = unit.probability
+    return dict(sorted(curves.items(), key=lambda one: int(one[0][2:])))
+
+
+def _units(layer: CoderLayer) -> list[str | None]:
+    """Action units of a layer's expressions, as coders write them; None where none were read."""
+    if layer.result is None:
+        return [None] * len(layer.file.expressions)
+    return [au_text(e.aus) for e in layer.result.expressions]
 
 
 def _for_page(e: Annotated) -> dict[str, Any]:

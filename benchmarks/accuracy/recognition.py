@@ -188,10 +188,10 @@ def make_default(root: Path, folds: Path, workers: int, target: Path) -> None:
             "fitted_on": "MEGC 2019 composite: 442 optical-flow images (28 x 28, min-max scaled) "
             "of SMIC-HS (164), CASME II (145) and SAMM (133), 68 subjects, all of them in training",
             "holds": f"parameters alone: a weight for each of {model.landmarks} simulated flow "
-            "maps and each class, those maps (aumer.recognition.simulated_maps: no clip of anybody "
-            "is in them), a mean and a deviation for each cell, an affine for each data set, and "
-            "101 quantiles of how like the clips are to the maps. No clip, nothing computed from "
-            "a single one",
+            "maps and each class, those maps (`simulated_maps` of aumer.recognition.acted_maps: no "
+            "clip of anybody is in them), a mean and a deviation for each cell, an affine for each "
+            "data set, and 101 quantiles of how like the clips are to the maps. No clip, nothing "
+            "computed from a single one",
             "reads": reads,
             "graph": f"{model.graph.name}, counted on DFME: no subject of the composite",
             "protocol": "leave-one-subject-out over 68 subjects, counts pooled; target crop, the "

@@ -112,6 +112,14 @@ def test_simulated_sets_run_like_any_other(run: Any, tmp_path: Path) -> None:
     compared = run(f"bench compare {folder} {next(f for f in folders if f != folder)}")
     assert compared.code == EXIT_OK
     assert "| sim-casme-sq | overall |" in compared.out
+    assert "a difference is found 80% of the time from" in compared.out
+    two = [str(f) for f in folders]
+    told = json.loads(run(f"bench power {' '.join(two)} --difference .1 --json").out)
+    assert [row["row"] for row in told] == ["macro", "micro", "overall"] and told[0]["paired"]
+    assert told[0]["clips"] == 8 and told[2]["clips"] == 12
+    alone = run(f"bench power {folder}")
+    assert alone.code == EXIT_OK and "nobody knows what another one gets right" in alone.out
+    assert run(f"bench power {folder} --difference 0").code == EXIT_USAGE
     wrong = run(line)
     assert wrong.code == EXIT_USAGE and "300 are expected" in wrong.err
 

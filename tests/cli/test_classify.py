@@ -129,6 +129,33 @@ def test_clips_of_a_table_that_are_not_there(run: Any, weights: Path, tmp_path: 
     assert ran.code == 2 and "1 of its clips are not there, nowhere.mp4" in ran.err
 
 
+def test_a_manifest_needs_files_alone_and_its_table_is_one(
+    run: Any, weights: Path, videos: Path, tmp_path: Path
+) -> None:
+    """Several expressions of a video keep its name, and their frames tell them apart."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "smile.mp4").symlink_to(videos / "smile.mp4")
+    (tmp_path / "clips.csv").write_text("file\na/smile.mp4\n")
+    words = f"--recognizer {weights} --no-aus"
+    assert run(f"classify --manifest clips.csv {words}").code == 0
+    frames = "a/smile.mp4,18,30,42", "a/smile.mp4,18,25,42", "a/smile.mp4,900,910,920"
+    (tmp_path / "parts.csv").write_text("\n".join(("file,onset,apex,offset", *frames)) + "\n")
+    assert run(f"classify --manifest parts.csv {words} -o all.csv").code == 6
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "all.csv").read_text())))
+    assert [(r["clip"], r["status"], r["apex"]) for r in rows] == [
+        ("a/smile.mp4", "ok", "30"),
+        ("a/smile.mp4", "ok", "25"),
+        ("a/smile.mp4", "failed", ""),
+    ]
+    (tmp_path / "seen.csv").write_text(
+        "".join((tmp_path / "all.csv").read_text().splitlines(keepends=True)[:3])
+    )
+    assert run(f"classify --manifest seen.csv {words} -o again.csv").code == 0
+    again = list(csv.DictReader(io.StringIO((tmp_path / "again.csv").read_text())))
+    members = ("label", "p_smile", "onset", "apex", "offset")
+    assert [[r[m] for m in members] for r in again] == [[r[m] for m in members] for r in rows[:2]]
+
+
 def test_clips_of_one_name_are_told_apart(
     run: Any, weights: Path, videos: Path, tmp_path: Path
 ) -> None:

@@ -182,7 +182,7 @@ def test_interrupted(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     ran = run("spot @still.avi @half.avi @smile.mp4 -o . --cache kept")
     assert (ran.code, ran.out) == (EXIT_INTERRUPTED, "")
     last = ran.err.splitlines()[-1]
-    for part in ("interrupted", "1 of 3", "still.json", "kept in kept", "with --overwrite"):
+    for part in ("interrupted", "1 of 3", "still.json", "kept in kept", "with --resume"):
         assert part in last
     assert (tmp_path / "still.json").is_file()
     ran = run("spot @half.avi --no-cache")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -59,6 +62,14 @@ def test_folders_of_frames_are_taken_where_their_rate_is_known(run: Any, study: 
     ran = run("spot rec/c --recursive --fps 30 --format csv")
     assert ran.code == 0
     assert "1 folders of frames" in ran.err
+    # Either is said, and so is what is left out.
+    assert (
+        "rec/c/frames is a folder of images: they are taken for one video"
+        in run("spot rec/c/frames --fps 30").err
+    )
+    ran = run("spot rec --recursive")
+    assert "rec is a folder of videos: 3 videos are taken from it" in ran.err
+    assert "left out are 1 folders of images (rec/c/frames): with --fps" in ran.err
     ran = run("spot rec/c --recursive")
     assert ran.code == 2
     assert "for a folder of images give --fps" in ran.err
@@ -82,6 +93,51 @@ def test_two_folders_with_a_video_of_one_name(run: Any, study: Path) -> None:
         "b/still.json",
         "d/still.json",
     ]
+
+
+def test_files_that_differ_in_their_suffix_keep_it(run: Any, study: Path, videos: Path) -> None:
+    """As a camera's own file and the one made of it; a folder is not refused for that."""
+    shutil.copy(videos / "still.avi", study / "smile.avi")
+    assert run("spot rec -o out").code == 0
+    out = study.parent / "out"
+    assert sorted(p.name for p in out.iterdir()) == ["smile.avi.json", "smile.mp4.json"]
+    assert SpotResult.load(out / "smile.avi.json").video.name == "smile.avi"
+
+
+ODD = ["-x", "a b", "ünï-日本", "100%25", "a#b?c", "new\nline", "<script>", "=1+1", "javascript:a"]
+
+
+def test_a_name_that_looks_like_an_option(run: Any, study: Path) -> None:
+    """As a shell's *.mp4 gives it."""
+    shutil.copy(study / "smile.mp4", study.parent / "-x.mp4")
+    ran = run("spot rec/smile.mp4 -x.mp4")
+    assert ran.code == 2 and "write ./-x.mp4" in ran.err
+    assert run("spot ./-x.mp4").out.startswith("-x.mp4")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that other systems refuse")
+def test_whatever_files_are_called(run: Any, study: Path) -> None:
+    """Pages, links, tables and messages hold, bytes that are no text among them."""
+    folder = study.parent / "odd"
+    folder.mkdir()
+    for name in ODD:
+        shutil.copy(study / "b" / "still.avi", folder / f"{name}.avi")
+    shutil.copy(study / "b" / "still.avi", os.fsencode(folder) + b"/bad\xff.avi")
+    ran = run("spot odd -o out --format json --format html -o all.csv")
+    assert ran.code == 0, ran.err
+    assert len(ran.err.splitlines()) == 1 + 2 * (len(ODD) + 1) + 2  # one each, whatever it holds
+    out = study.parent / "out"
+    index = (out / "index.html").read_text("utf-8")
+    links = [unquote_to_bytes(link) for link in re.findall(r'<a href="([^#"]+)"', index)]
+    assert len(links) == len(ODD) + 1
+    assert all((out / os.fsdecode(link)).is_file() for link in links)
+    assert all(not re.match(r"[a-z]+:", link) for link in re.findall(r'href="([^#"]+)"', index))
+    for path in out.glob("*.html"):
+        text = path.read_text("utf-8")
+        assert "&lt;script&gt;" in text or path.stem != "<script>"
+        assert text.count("<script>") <= 1  # the one that sorts
+    told = [row["video"] for row in rows(study.parent / "all.inputs.csv")]
+    assert {"'-x.avi", "'=1+1.avi", "new\nline.avi", "bad\\udcff.avi"} <= set(told)
 
 
 def test_features_take_folders_too(run: Any, study: Path) -> None:
@@ -128,6 +184,93 @@ def test_resume_overwrites_no_file_that_it_cannot_tell(run: Any, study: Path) ->
     ran = run("spot rec -o out --format json --format html --resume")
     assert ran.code == 2 and "is there without smile.json" in ran.err
     assert (out / "smile.html").read_text() == "mine"
+
+
+def test_resume_overwrites_no_table_or_page_that_it_cannot_tell(run: Any, study: Path) -> None:
+    folder = study.parent
+    words = "spot rec --recursive -o out --format json --format html -o all.csv --resume"
+    for name in ("all.csv", "all.inputs.csv", "out/index.html"):
+        (folder / name).write_text("mine\n1,2\n")
+        ran = run(words)
+        assert ran.code == 2 and f"{name} is there, and is no" in ran.err
+        assert (folder / name).read_text() == "mine\n1,2\n"
+        assert run(f"{words} --overwrite").code == 6
+        shutil.rmtree(folder / "out")
+        (folder / "out").mkdir()
+        for table in folder.glob("all.*"):
+            table.unlink()
+    run(words)
+    index = folder / "out" / "index.html"
+    told = {p: p.read_bytes() for p in (*folder.glob("all.*"), index)}
+    ran = run(words)
+    assert "smile.mp4: kept" in ran.err and len(told) == 3
+    # Its own are written anew, and are what they were.
+    assert {p: p.read_bytes() for p in told} == told
+    # Another page of ours is none of these.
+    index.write_bytes((folder / "out" / "smile.html").read_bytes())
+    assert "index.html is there, and is no page" in run(words).err
+    index.unlink()
+    # A column of the user's own tells that somebody has worked on it.
+    lines = (folder / "all.csv").read_text().splitlines()
+    (folder / "all.csv").write_text("\n".join([f"{lines[0]},checked", *lines[1:]]))
+    assert run(words).code == 2
+
+
+def test_resume_writes_what_is_missing_and_nothing_else(run: Any, study: Path) -> None:
+    """What lies there may have been corrected in another program since."""
+    out = study.parent / "out"
+    run("spot rec -o out --format json --format eaf")
+    (out / "smile.eaf").write_text("corrected in ELAN")
+    before = (out / "smile.json").stat().st_mtime_ns
+    ran = run("spot rec -o out --format html --format eaf --format json --resume")
+    assert ran.code == 0, ran.err
+    assert "wrote out/smile.html\n" in ran.err and (out / "smile.html").is_file()
+    assert (out / "smile.eaf").read_text() == "corrected in ELAN"
+    assert (out / "smile.json").stat().st_mtime_ns == before
+
+
+def test_the_result_that_tells_is_written_first(
+    run: Any, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an interruption would leave files of which nothing tells what made them."""
+    saved: list[str] = []
+    save = SpotResult.save
+
+    def noted(self: SpotResult, path: Any, **options: Any) -> None:
+        saved.append(Path(path).suffix)
+        save(self, path, **options)
+
+    monkeypatch.setattr(SpotResult, "save", noted)
+    run("spot rec -o out --format csv --format html --format json")
+    assert saved == [".json", ".csv", ".html"]
+
+
+def test_resume_may_be_told_to_replace_what_does_not_fit(run: Any, study: Path) -> None:
+    path = study.parent / "out" / "smile.json"
+    run("spot rec -o out")
+    words = "spot rec -o out --resume --set rules.min_s=0.3"
+    assert run(words).code == 2
+    ran = run(f"{words} --overwrite")
+    assert ran.code == 0, ran.err
+    assert SpotResult.load(path).settings["rules"]["min_s"] == 0.3
+    assert "smile.mp4: kept" in run(f"{words} --overwrite").err
+
+
+def test_resume_keeps_no_face_where_none_is_wanted(run: Any, study: Path) -> None:
+    out = study.parent / "out"
+    words = "spot rec -o out --format json --format html --format png --format svg --format pdf"
+    assert run(words).code == 0
+    for name in ("smile.html", "smile.png", "smile.svg", "smile.pdf"):
+        ran = run(f"{words} --resume --no-faces")
+        assert ran.code == 2 and f"{name} is of an earlier run, and may show a face" in ran.err
+        (out / name).unlink()
+    ran = run(f"{words} --resume --no-faces")
+    assert ran.code == 0, ran.err
+    # Those are told from others: an interrupted run without faces goes on.
+    ran = run(f"{words} --resume --no-faces")
+    assert ran.code == 0 and "kept" in ran.err
+    assert run(f"{words} --resume").code == 0
+    assert "Face at the" not in (out / "smile.html").read_text("utf-8")
 
 
 def test_resume_knows_another_video_of_the_same_name(run: Any, study: Path, videos: Path) -> None:
@@ -221,6 +364,45 @@ def test_a_cell_that_cannot_be_used_is_named(run: Any, manifest: Path, row: str,
     assert ran.code == 2
     assert said in ran.err
     assert ran.out == ""
+
+
+def test_files_that_are_not_there_are_named_before_the_work(run: Any, manifest: Path) -> None:
+    manifest.write_text("file\nrec/none.mp4\nrec/smile.mp4\nrec/none.mp4\n", encoding="utf-8")
+    ran = run("spot --manifest m.csv")
+    assert ran.code == 6
+    assert ran.err.splitlines()[0] == "m.csv names 1 files that are not there: rec/none.mp4"
+
+
+def test_one_face_of_a_manifest_among_all(run: Any, manifest: Path) -> None:
+    manifest.write_text("file,face\nrec/smile.mp4,left\nrec/b/still.avi,\n", encoding="utf-8")
+    assert run("spot --manifest m.csv --face all -o out").code == 0
+    found = sorted(p.name for p in (manifest.parent / "out").iterdir())
+    assert found == ["smile.json", "still-face1.json"]
+
+
+def test_a_column_is_carried_whatever_it_is_called(run: Any, manifest: Path) -> None:
+    """Also one that a table has itself."""
+    text = "file,video,kind,status,micro,=x\nrec/smile.mp4,V,K,S,M,F\n"
+    manifest.write_text(f"{text}rec/b/still.avi,V2,K,S,M,F\n", encoding="utf-8")
+    ran = run("spot --manifest m.csv -o all.csv --by micro --by =x")
+    assert ran.code == 0, ran.err
+    (row,) = rows(manifest.parent / "all.csv")
+    assert (row["video"], row["about_video"], row["about_kind"]) == ("smile.mp4", "V", "K")
+    assert (row["status"], row["'=x"]) == ("S", "F")
+    told = rows(manifest.parent / "all.inputs.csv")
+    assert [(r["status"], r["about_status"], r["about_micro"]) for r in told] == [
+        ("ok", "S", "M"),
+        ("ok", "S", "M"),
+    ]
+    (total,) = rows(manifest.parent / "all.totals.csv")
+    assert (total["about_micro"], total["'=x"], total["micro"]) == ("M", "F", "0")
+
+
+def test_no_row_and_no_column_of_a_manifest_is_lost(run: Any, manifest: Path) -> None:
+    manifest.write_text(f"{MANIFEST};s3;rest;;;;50\n", encoding="utf-8")
+    assert "line 5, column file: the cell is empty" in run("spot --manifest m.csv").err
+    manifest.write_text("file,age,age\nrec/smile.mp4,30,31\n", encoding="utf-8")
+    assert "two columns are called 'age'" in run("spot --manifest m.csv").err
 
 
 def test_a_manifest_and_videos_are_one_too_many(run: Any, manifest: Path) -> None:

@@ -91,6 +91,11 @@ def test_a_video_without_a_face_is_shown_all_the_same(
         ("agreement a.vtt a.vtt", 2, "give the --video, or give --fps and --end"),
         ("agreement a.vtt a.vtt --fps 30 --end 1", 2, "ends at"),
         ("agreement a.vtt a.vtt --iou 2", 2, "above 0 and at most 1"),
+        ("agreement a.vtt a.vtt --fps 30", 2, "--fps goes with --end"),
+        ("agreement a.vtt a.vtt --end 30", 2, "--end goes with --fps"),
+        ("agreement a.vtt a.vtt --video @smile.mp4 --end 30", 2, "says its length itself"),
+        ("agreement a.vtt a.vtt --video @smile.mp4 --fps 30", 2, "says its rate itself"),
+        ("agreement a.vtt a.vtt --video @frames --fps 2 --end 30", 2, "says its length itself"),
     ],
 )
 def test_what_cannot_be_shown(
@@ -147,6 +152,21 @@ def test_agreement(run: Run, tmp_path: Path, videos: Path) -> None:
     other = coder(tmp_path / "other.annotations", (12, 19), content="decaf")
     with pytest.raises(aumer.UsageError, match="to different videos"):
         aumer.agreement(a, other)
+
+
+def test_videos_of_different_length_are_not_compared(tmp_path: Path, videos: Path) -> None:
+    """Whichever is named first, and where no digest tells them apart."""
+    a = coder(tmp_path / "a.annotations", (10, 19), content=None)
+    b = tmp_path / "b.annotations"
+    replace(AnnotationFile.load(a), frames=200, duration_s=199 / 25).save(b)
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(aumer.UsageError, match="100 and 200 frames"):
+            aumer.agreement(*pair)
+    assert aumer.agreement(a, b, fps=25, end=9)["all"].counts.tp == 1
+    # A folder of images is a video, too.
+    found = tmp_path / "c.vtt"
+    found.write_text("WEBVTT\n\n00:00:01.000 --> 00:00:03.000\nmicro\n")
+    assert aumer.agreement(found, found, video=videos / "frames", fps=5)["all"].kappa == 1
 
 
 def test_a_result_agrees_with_itself(run: Run, videos: Path) -> None:

@@ -48,6 +48,9 @@ def test_kappa_is_the_usual_one(a: list[Coded], b: list[Coded]) -> None:
     assert back["all"].kappa == pytest.approx(found["all"].kappa) or found["all"].kappa is None
     assert back["all"].counts.tp == found["all"].counts.tp
     assert back["all"].counts.fp == found["all"].counts.fn
+    for name in ("onset_s", "offset_s"):
+        there, here = (sorted(getattr(one["all"], name)) for one in (found, back))
+        assert there == pytest.approx([-d for d in reversed(here)])
 
 
 @given(coder())
@@ -56,6 +59,16 @@ def test_with_oneself(a: list[Coded]) -> None:
     assert found.kappa in (None, pytest.approx(1))
     assert (found.counts.fp, found.counts.fn) == (0, 0)
     assert set(found.onset_s) <= {0.0}
+
+
+def test_of_equally_good_matchings_the_same_is_taken() -> None:
+    """Whoever is the first: here either of a's intervals could be b's."""
+    a: list[Coded] = [("macro", Interval(13, 15)), ("macro", Interval(7, 30))]
+    b: list[Coded] = [("macro", Interval(14, 29)), ("macro", Interval(13, 33))]
+    there, back = agreement(a, b, TIMES)["all"], agreement(b, a, TIMES)["all"]
+    assert there.counts.tp == 1
+    assert there.onset_s == tuple(-d for d in back.onset_s)
+    assert there.offset_s == tuple(-d for d in back.offset_s)
 
 
 def test_differences_are_second_less_first() -> None:

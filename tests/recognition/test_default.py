@@ -14,11 +14,11 @@ from aumer.bench.recognizers import factory
 from aumer.errors import WeightsError
 from aumer.flow import resolve
 from aumer.recognition import interface
+from aumer.recognition.acted_maps import simulated_maps
 from aumer.recognition.features import of_one_size
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.interface import Recognizer
 from aumer.recognition.registration import applied
-from aumer.recognition.simulated_maps import simulated_maps
 from aumer.session import load_recognizer
 from aumer.testing.clips import CLASSES, MOVES, clips
 from aumer.training.composite import composite

@@ -14,6 +14,7 @@ from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition import interface
+from aumer.recognition.acted_maps import simulated_maps
 from aumer.recognition.calibration import soft_max
 from aumer.recognition.features import centered, mirrored
 from aumer.recognition.graph_kernel import (
@@ -36,7 +37,6 @@ from aumer.recognition.registration import (
     register,
     resampled,
 )
-from aumer.recognition.simulated_maps import simulated_maps
 from aumer.testing.clips import CLASSES, clips
 from aumer.types import FloatArray
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import replace
-
-import pytest
 
 from aumer.errors import NoFaceError, NoMotionError, VideoError
 from aumer.results import InputRow, SpotResult, inputs_csv, inputs_dataframe
@@ -29,14 +28,16 @@ def test_a_row_for_every_outcome(result: SpotResult) -> None:
     assert read[2]["coverage"] == "" and float(read[0]["coverage"]) == result.coverage
 
 
-@pytest.mark.parametrize("tracked", [True, False])
-def test_frames_that_were_analyzed(result: SpotResult, tracked: bool) -> None:
-    """A result that was saved has no track."""
-    if not tracked:
-        result = replace(result, track=None)
+def test_frames_that_were_analyzed(result: SpotResult) -> None:
+    """A result that was saved knows them, and one of an earlier aumer nearly."""
+    counted = replace(result, frames=1234)
+    for one in (counted, SpotResult.from_json(counted.to_json())):
+        assert InputRow.of("x", one).frames == 1234
+    old = json.loads(result.to_json())
+    del old["frames"]
     frames = result.scores.frames
-    expected = len(result.track) if result.track else int(frames[-1] - frames[0]) + 1
-    assert InputRow.of("x", result).frames == expected
+    expected = int(frames[-1] - frames[0]) + 1
+    assert InputRow.of("x", SpotResult.from_dict(old)).frames == expected
 
 
 def test_no_row_at_all() -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from dataclasses import replace
+from pathlib import Path
 
 from aumer.results import Prediction, predictions_csv, predictions_dataframe
+from aumer.tables import intervals
+from aumer.types import ActingUnit
 
 
 def one(clip: str, label: str | None, **probs: float) -> Prediction:
@@ -32,3 +37,26 @@ def test_a_row_for_each_clip_and_a_column_for_each_class() -> None:
     table = predictions_dataframe(found, {"d.mp4": "no face"})
     assert list(table.columns) == list(rows[0]) and len(table) == 3
     assert table["onset"].tolist()[:2] == [1, 1] and table["p_x"].isna().tolist()[1:] == [True] * 2
+
+
+def test_action_units_have_columns_and_the_table_is_one_of_labels(tmp_path: Path) -> None:
+    """What `aumer classify -o` writes can be corrected, and then `aumer train` reads it."""
+    units = ActingUnit(6, 0.75, True), ActingUnit(12, 0.9, True, "left"), ActingUnit(4, 0.1, False)
+    found = [
+        replace(one("a.mp4", "x", x=1.0), aus=units),
+        replace(one("b.mp4", "x", x=1.0), aus=()),
+    ]
+    text = predictions_csv([*found, one("c.mp4", None, x=1.0)], {"d.mp4": "no face"})
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["aus"] for row in rows] == ["6+L12", "", "", ""]
+    assert json.loads(rows[0]["au_probs"]) == {"6": 0.75, "12": 0.9, "4": 0.1}
+    assert [row["au_probs"] for row in rows[1:]] == ["{}", "", ""]
+    assert rows[3]["reason"] == "no face"
+    assert predictions_dataframe(found)["aus"].tolist() == ["6+L12", ""]
+    path = tmp_path / "all.csv"
+    path.write_text(text)
+    table = intervals.read(path, optional=("onset", "offset"), unnamed_kind="micro")
+    assert table.notes == ("no column kind: every row is taken as a micro-expression",)
+    read = [(r.video, r.label, r.aus, r.onset, r.apex, r.offset) for r in table]
+    assert read[0] == ("a.mp4", "x", "6+L12", 1, 2, 3)
+    assert read[3] == ("d.mp4", "", "", None, None, None)

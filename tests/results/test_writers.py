@@ -10,6 +10,7 @@ import pytest
 
 from aumer.errors import UsageError
 from aumer.results import SpotResult, check_suffix, csv_text, dataframe, suffixes
+from aumer.results.formats import ending, format_of
 from aumer.results.writers import COLUMNS
 
 
@@ -51,7 +52,7 @@ def test_many_videos_in_one_table(result: SpotResult) -> None:
 def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
     result: SpotResult, tmp_path: Path, suffix: str
 ) -> None:
-    path = tmp_path / f"out{suffix.upper()}"
+    path = tmp_path / f"out{ending(suffix[1:]).upper()}"
     result.save(str(path))
     first = path.read_bytes()
     signs = {
@@ -67,6 +68,8 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
         ".srt": b"1\n00:",
         ".rttm": b"SPEAKER ",
         ".textgrid": b'File type = "ooTextFile"',
+        ".tsv": b"onset\tduration\ttrial_type\t",
+        ".txt": b"# MNE-Annotations\n",
     }
     assert first.startswith(signs[suffix])
     path.write_bytes(b"mine")
@@ -76,8 +79,9 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
     result.save(path, overwrite=True)
     assert path.read_bytes().startswith(signs[suffix])
     with pytest.raises(UsageError, match="does not exist"):
-        result.save(tmp_path / "absent" / f"out{suffix}")
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+        result.save(tmp_path / "absent" / path.name)
+    written = {path, *format_of(path).beside(path)}
+    assert set(tmp_path.iterdir()) == written
 
 
 def test_a_failing_write_leaves_the_old_file(

@@ -20,7 +20,8 @@ from aumer.recognition import interface
 from aumer.recognition.interface import Recognizer
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.spotting.network import SHIPPED
-from aumer.training.recognizers import read_config, run
+from aumer.training.clip_run import run
+from aumer.training.recognizers import read_config
 from aumer.video.writer import VideoFile
 
 SHOWN = ("happiness", "surprise", "disgust")
@@ -202,7 +203,6 @@ def test_motion_alone_is_learnt_by_one_without_a_file(
     root: Path, acts: list[trees.Act], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from aumer.training.clips import reading_of
-    from aumer.training.recognizers import read_clips
 
     monkeypatch.setitem(registry._parts["recognizer"], "of-motion", OfMotion)
     monkeypatch.setitem(SMALL, "of-motion", "")
@@ -210,7 +210,7 @@ def test_motion_alone_is_learnt_by_one_without_a_file(
         read_config(config(root, "of-motion"))
     read = read_config(config(root, "svm-cells"))
     reading = reading_of("of-motion", {}, aumer.load_settings(), "options", OfMotion.rois)
-    clips, _ = read_clips(read, reading, root / "cache")
+    clips, _ = read.read(reading, root / "cache")
     assert clips.inputs.shape == (6, 4, 2)
     model = OfMotion().fit(clips)
     unseen = [a for a in acts if a.subject == 3]
@@ -333,6 +333,61 @@ def test_labels_that_nothing_can_be_learnt_from(
 ) -> None:
     with pytest.raises((UsageError, ConfigError), match=said):
         aumer.train(own / f"{table}.toml", out=tmp_path, changes=changes, cache=own / "cache")
+
+
+def test_the_checkpoint_of_another_run_is_left_alone(own: Path, root: Path, tmp_path: Path) -> None:
+    """One that learns at once needs none, and must not take away what was interrupted."""
+
+    def kill(record: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    config(root, "cnn-lstm")
+    with pytest.raises(KeyboardInterrupt):
+        aumer.train(root / "cnn-lstm.toml", out=tmp_path, cache=root / "cache", callbacks=[kill])
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    aumer.train(own / "clips.toml", out=tmp_path, cache=own / "cache")
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Frames beyond the film, one frame alone, the same row twice: the rest is learned from."""
+    rows = (own / "clips.csv").read_text().splitlines()
+    table = own / "slips.csv"
+
+    def written(*more: str) -> Path:
+        lines = [f"{rows[0]},onset,offset", *(f"{row},," for row in rows[1:]), *more]
+        table.write_text("\n".join(lines) + "\n")
+        return table
+
+    run: dict[str, Any] = {"recognizer": "svm-cells", "cache": own / "cache"}
+    slips = ["1-disgust.avi,s1,Nose,900,910", "1-disgust.avi,s1,Nose,5,5", f"{rows[1]},,"]
+    weights = aumer.train(own / "own", written(*slips), out=tmp_path, **run)
+    clips = interface.load(weights).card["data"]["clips"]
+    assert clips == {"Brows up": 3, "Nose": 3, "Smile": 3}
+    assert "2 clips cannot be learned from: " in caplog.text
+    assert "no frame 899, nor a later one" in caplog.text and "it is one frame long" in caplog.text
+    assert f"two rows are taken once: s1/{rows[1].split(',')[0]}" in caplog.text
+    whose, word = rows[1].rpartition(",")[0], "Nose" if "Nose" not in rows[1] else "Smile"
+    with pytest.raises(UsageError, match=f"two rows are of frames .* and '{word}' .row 11."):
+        aumer.train(own / "own", written(f"{whose},{word},,"), out=tmp_path / "other", **run)
+
+
+@pytest.mark.parametrize("name", ["graph", "graph-motion", "cnn-lstm"])
+def test_one_subject_alone_is_told_before_its_clips_are_made(
+    name: str, own: Path, tmp_path: Path
+) -> None:
+    """Others learn from one, as nothing is chosen."""
+    lines = (own / "clips.csv").read_text().replace(",s2,", ",s1,")
+    (own / "alone.csv").write_text(lines)
+    made: list[int] = []
+    with pytest.raises(UsageError, match=f"all clips are of s1, and the recognizer '{name}' needs"):
+        aumer.train(
+            own / "clips.toml",
+            out=tmp_path,
+            changes={"data.table": str(own / "alone.csv"), "recognizer": name},
+            progress=lambda *step: made.append(1),
+        )
+    assert not made
 
 
 def test_labels_of_no_class_are_left_out_with_a_word(

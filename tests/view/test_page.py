@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,8 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aumer.results.annotations import AnnotationFile, of_result
+from aumer.results.annotations import AnnotationFile, marked, of_result, path_for
+from aumer.results.drawing import GROUP_COLORS
 from aumer.results.eaf import Eaf
+from aumer.results.exchange import Timed
+from aumer.types import ActingUnit
 from tests.view import film
 from tests.view.conftest import COUNT, Serve, Served, result_of
 
@@ -228,6 +232,23 @@ def test_while_it_plays_too(films: Path, serve: Serve, page: Any, name: str) -> 
         assert p.number() == p.drawn() == seen[-1][0]
 
 
+def test_a_player_that_stops_is_left(films: Path, serve: Serve, page: Any) -> None:
+    """Some films Chromium opens, and then gives no frame of them after a seek."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        said = "return document.getElementById('source').textContent"
+        p.until(lambda: p.run(said) == "")
+        p.run("HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0;")
+        p.go(20)
+        p.keys(" ")
+        p.until(lambda: "the browser stops in this film" in p.run(said))
+        p.until(lambda: p.drawn() > 25)
+        p.keys(" ")
+        time.sleep(0.3)
+        assert p.number() == p.drawn()
+
+
 def test_a_loop_stays_within_its_interval(
     films: Path, serve: Serve, page: Any, motion: Any
 ) -> None:
@@ -364,6 +385,7 @@ def test_what_another_saved_is_asked_about(
         p.click("save")
         p.until(lambda: p.run("return document.getElementById('ask').open"))
         assert "Save over it?" in p.run("return document.getElementById('asktext').textContent")
+        assert p.run("return document.activeElement.id") == "no"  # what Enter would choose
         p.click("no")
         assert AnnotationFile.load(path).expressions == ()
         p.click("save")
@@ -371,6 +393,134 @@ def test_what_another_saved_is_asked_about(
         p.click("yes")
         p.until(lambda: "saved" in p.status())
         assert len(AnnotationFile.load(path).expressions) == 1
+
+
+def test_a_key_held_down_saves_once(films: Path, serve: Serve, page: Any, tmp_path: Path) -> None:
+    """And does not ask whether one's own file shall be written over."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.keys("m")
+        p.write("coder", "Anna")
+        p.keys("CONTROL+s", "CONTROL+s", "CONTROL+s", "CONTROL+s")
+        p.until(lambda: "saved" in p.status())
+        time.sleep(0.3)
+        assert not p.run("return document.getElementById('ask').open")
+        p.keys("CONTROL+z", "CONTROL+s")  # and undo after it is saved like any change
+        p.until(lambda: not p.run("return document.getElementById('save').className"))
+        p.until(lambda: p.status().startswith("saved"))
+        file = AnnotationFile.load(tmp_path / "constant.mp4.anna.annotations")
+        assert (file.expressions, [c.what for c in file.history]) == ((), ["add", "delete"])
+
+
+def test_keys_of_another_alphabet(films: Path, serve: Serve, page: Any) -> None:
+    """A Korean keyboard's key M writes another letter; an input method's Enter ends no field."""
+    press = (
+        "const [key, code, more] = arguments;"
+        "(document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown',"
+        "  { key, code, bubbles: true, cancelable: true, ...more }));"
+    )
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.run(press, "ㅡ", "KeyM", {})
+        p.run(press, "ㅡ", "KeyM", {"shiftKey": True})
+        kinds = "return [...document.querySelectorAll('.kind')].map((e) => e.textContent)"
+        assert sorted(p.run(kinds)) == ["macro", "micro"]
+        p.run(press, "ㅋ", "KeyZ", {"ctrlKey": True})
+        assert p.run(kinds) == ["micro"]
+        p.keys("n", "r")  # it lies at frame 0, and was chosen by none
+        p.run(press, "Enter", "Enter", {"isComposing": True})
+        assert p.run("return document.activeElement.id") == "label"
+        p.run(press, "Enter", "Enter", {})
+        assert p.run("return document.activeElement.id") != "label"
+        p.run(press, "+", "BracketRight", {})  # signs are what they are, wherever they stand
+        assert p.run(kinds) == ["micro"]
+
+
+def test_a_field_shows_what_is_taken_of_it(films: Path, serve: Serve, page: Any) -> None:
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.go(40)
+        p.keys("m")
+        for given, taken in (("-5", 0), ("99999", COUNT - 1), ("12.7", 13), ("", 13)):
+            for id in ("onset", "number"):
+                p.run("const e = document.getElementById(arguments[0]); e.focus(); e.select();", id)
+                p.keys(*(given or ["BACKSPACE"]), "ENTER")
+                if given or id == "onset":
+                    p.until(lambda id=id, taken=taken: p.value(id) == str(taken))
+        assert p.rows() == [[13, COUNT - 1, COUNT - 1]]
+        p.run("apex.focus(); apex.select();")
+        p.keys("BACKSPACE", "ENTER", "f", "2", "n")  # it may be missing, and the rest works on
+        p.until(lambda: p.run("return document.getElementById('crop-apex').dataset.frame") == "")
+        assert p.notice() == ""
+
+
+def test_a_server_that_ended_is_said(films: Path, serve: Serve, page: Any) -> None:
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.keys("m")
+        p.write("coder", "Anna")
+        served.site.stop()
+        time.sleep(1.5)
+        p.click("save")
+        p.until(lambda: "does not answer" in p.notice())
+        assert p.run("return document.getElementById('save').className") == "due"
+
+
+def test_nothing_of_a_file_is_taken_for_html(
+    films: Path, serve: Serve, page: Any, tmp_path: Path
+) -> None:
+    """Labels, comments, coders, names of files and videos come from anybody."""
+    bad = "<img src=x onerror='window.bad=1'>\"'&`${1}"
+    video = Path(shutil.copy(films / "constant.mp4", tmp_path / "<b onclick=x>a%20#?'.mp4"))
+    annotated = marked([Timed("micro", 1.0, 2.0, 1.52, bad, 0.5), Timed("macro", 0.0, 9.96, 0.0)])
+    for coder in (bad, "Ben"):
+        file = AnnotationFile(video.name).changed([], coder)
+        file = replace(file, expressions=tuple(replace(e, comment=bad) for e in annotated))
+        file.save(path_for(video, coder))
+        annotated = file.expressions
+    path_for(video, "<i>damaged").write_text(bad)
+    with serve(video) as served:
+        p = page(served)
+        p.open()
+        assert p.run("return document.title").startswith(video.name)
+        assert "damaged" in p.notice()
+        assert p.rows() == [[0, 0, 249], [25, 38, 50]]  # the first frame and the last among them
+        assert (p.value("label"), p.value("comment")) == (bad, bad)
+        p.click("tab-agreement")
+        p.until(lambda: p.run("return document.querySelectorAll('#agreed tr').length") == 4)
+        p.keys("1", "c")
+        p.click("save")
+        p.until(lambda: "saved" in p.status())
+        p.keys("3")
+        p.until(lambda: p.drawn() == 50)
+        assert not p.run(
+            "return window.bad || document.querySelectorAll('img, b, i:not(#legend i)').length"
+        )
+
+
+def test_names_for_who_cannot_see_them(films: Path, serve: Serve, page: Any) -> None:
+    """As the browser tells them to a screen reader."""
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        for id in ("faces", "sensitivity", "agreement"):
+            p.click(f"tab-{id}")
+            assert p.browser.find_element("id", id).accessible_name == id.title()
+        p.keys("?")
+        assert p.browser.find_element("id", "keys").accessible_name == "Keys"
+        p.keys("ESCAPE")
+        known = {*(f"aria-{n}" for n in ARIA)}
+        assert {n for n in p.run(NAMES) if n.startswith("aria-")} <= known
+
+
+#: Those of WAI-ARIA 1.2 that the page uses.
+ARIA = ("activedescendant", "controls", "haspopup", "hidden", "label", "labelledby", "live")
+ARIA = (*ARIA, "pressed", "selected", "valuetext", "describedby")
+NAMES = "return [...document.querySelectorAll('*')].flatMap((e) => e.getAttributeNames())"
 
 
 def test_a_changed_video_is_said_before_times_are_applied(
@@ -422,6 +572,11 @@ def test_face_curves_and_crops_follow(films: Path, serve: Serve, page: Any, moti
         for part in ("onset", "apex", "offset"):
             p.until(lambda part=part: p.run(shown, f"crop-{part}") == str(getattr(e, part)))
         assert p.run("return document.getElementById('legend').textContent") == "brownosemouth"
+        colors = "return [...document.querySelectorAll('#legend i')].map((e) => e.style.background)"
+        # As everywhere: whoever has the page of the result beside it reads one legend.
+        wanted = [GROUP_COLORS[group] for group in ("brow", "mouth")]
+        told = p.run(colors)
+        assert [told[0], told[2]] == [f"rgb{rgb(color)}" for color in wanted]
         p.choose("alpha", "10")
         p.keys("f")  # now the onset is shown in the apex's place, and the apex again
         p.until(lambda: p.run(shown, "crop-apex") == str(e.onset))
@@ -439,6 +594,10 @@ def test_face_curves_and_crops_follow(films: Path, serve: Serve, page: Any, moti
         p.keys("n", "1")
         second = served.shown[0].layers[0].file.expressions[1]
         p.until(lambda: p.drawn() == second.onset)
+
+
+def rgb(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color[1:]))
 
 
 def test_the_sensitivity_spots_at_once(films: Path, serve: Serve, page: Any, motion: Any) -> None:
@@ -528,7 +687,7 @@ AUDIT = """
 const names = [], contrasts = [];
 const visible = (e) => e.getClientRects().length && getComputedStyle(e).visibility !== "hidden";
 const named = (e) => e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length ||
-  e.getAttribute("aria-labeledby");
+  e.getAttribute("aria-labelledby");
 for (const e of document.querySelectorAll("button, input, select, [role=tab], canvas, dialog")) {
   if (e.getAttribute("aria-hidden") !== "true" && !(e.matches("input, select") ? e.labels.length
       || e.getAttribute("aria-label") : named(e))) names.push(e.id);
@@ -577,6 +736,24 @@ def test_labels_contrast_and_width(
             p.browser.save_screenshot(f"{folder}/page-{size[0]}.png")
 
 
+def test_long_names_widen_nothing(films: Path, serve: Serve, page: Any, tmp_path: Path) -> None:
+    video = Path(shutil.copy(films / "constant.mp4", tmp_path / f"{'a long name ' * 9}.mp4"))
+    for coder in ("Anna-Maria Bartholomäus von und zu Hohenstein-Waldenburg", "W" * 64):
+        found = marked([Timed("micro", 1.0, 2.0, 1.52, "a label without an end " * 9, 0.5)])
+        AnnotationFile(video.name).changed(found, coder).save(path_for(video, coder))
+    with serve(video) as served:
+        p = page(served)
+        for size in ((1280, 800), (390, 844)):
+            p.open(size)
+            for tab in ("faces", "sensitivity", "agreement"):
+                p.click(f"tab-{tab}")
+                assert p.run("return document.documentElement.scrollWidth") <= size[0]
+            score = p.run(
+                "return document.querySelector('[role=option] :nth-child(4)').textContent"
+            )
+            assert score == "0.50"  # what is short is seen whatever is long
+
+
 def test_every_control_is_reached_by_tab(films: Path, serve: Serve, page: Any, motion: Any) -> None:
     video = films / "constant.mp4"
     with serve(video, result=result_of(video, motion)) as served:
@@ -596,3 +773,28 @@ def test_every_control_is_reached_by_tab(films: Path, serve: Serve, page: Any, m
         assert wanted <= reached
         outline = p.run("return getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none"
+
+
+def test_a_videos_page_prints_whole(films: Path, browser: Any, motion: Any, tmp_path: Path) -> None:
+    """On A4 no column is cut off, with all columns that there may be."""
+    result = result_of(films / "constant.mp4", motion)
+    units = tuple(ActingUnit(n, 0.9, True) for n in (1, 2, 5, 20, 25, 26))
+    probs = {"surprise": 0.9}
+    found = tuple(replace(e, aus=units, label="surprise", probs=probs) for e in result.expressions)
+    result = replace(result, expressions=found)
+    face = np.full((64, 64, 3), 128, np.uint8)
+    frames = [f for e in found for f in (e.onset, e.apex, e.offset)]
+    result.save(tmp_path / "page.html", thumbnails=dict.fromkeys(frames, face))
+    how = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", how)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        browser.get((tmp_path / "page.html").as_uri())
+        table, room = browser.execute_script(
+            "const t = document.querySelector('table'), b = t.getBoundingClientRect();"
+            "return [b.right, document.querySelector('.wide').getBoundingClientRect().right];"
+        )
+        assert table <= room
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        browser.get("about:blank")

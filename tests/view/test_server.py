@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from aumer.errors import UsageError
 from aumer.results import SpotResult
 from aumer.results.annotations import AnnotationFile, of_result
 from aumer.results.exchange import WebVtt, read_annotations
-from aumer.types import Scores, VideoInfo
+from aumer.types import ActingUnit, Scores, VideoInfo
 from aumer.video import open_video
 from aumer.view.shown import gather
 from tests.view import film
@@ -81,6 +84,23 @@ def test_the_address_gives_a_cookie_and_loses_the_token(films: Path, serve: Serv
             served.site.address == f"http://127.0.0.1:{served.site.port}/?token={served.site.token}"
         )
         assert served.site._socket.getsockname()[0] == "127.0.0.1"
+
+
+def test_what_a_browser_is_started_with_opens_once(films: Path, serve: Serve) -> None:
+    """Every user of the machine sees it among the processes; what was printed stays good."""
+    with serve(films / "constant.mp4") as served:
+        once = served.site.opening.removeprefix(served.url(""))
+        assert once != served.site.address.removeprefix(served.url(""))
+        status, headers, _ = served.get(once, cookie=False)
+        assert status == 303
+        cookie = headers["set-cookie"].partition(";")[0]
+        assert served.get("/api/session", cookie=False, Cookie=cookie)[0] == 200
+        assert served.get(once, cookie=False)[0] == 403
+        name, _, _ = cookie.partition("=")
+        stolen = f"{name}={once.partition('=')[2]}"
+        assert served.get("/api/session", cookie=False, Cookie=stolen)[0] == 403
+        assert served.get("/?token=", cookie=False)[0] == 403
+        assert served.get(f"/?token={served.site.token}", cookie=False)[0] == 303
 
 
 def test_two_servers_have_other_ports_and_tokens() -> None:
@@ -470,3 +490,240 @@ def test_a_folder_of_images(tmp_path: Path, serve: Serve) -> None:
     assert again.frames.times.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert [one.changed for one in again.layers] == [False, False]
     again.frames.close()
+
+
+# -- what goes wrong ------------------------------------------------------------------------------
+
+
+def test_a_stretch_without_a_face_has_no_track(films: Path, serve: Serve, motion: Any) -> None:
+    video = films / "constant.mp4"
+    with serve(video, result=result_of(video, motion)) as served:
+        status, _, body = served.get(f"/api/0/track?layer=r0&first={COUNT}&after={COUNT + 99}")
+        assert (status, json.loads(body)) == (200, {"frames": [], "boxes": [], "landmarks": []})
+
+
+def test_half_a_letter_is_saved_as_its_code(films: Path, serve: Serve, tmp_path: Path) -> None:
+    """A field of limited length may cut one in two; JSON can tell of that, UTF-8 cannot."""
+    with serve(films / "constant.mp4") as served:
+        given = entry(label="so\ud83d", comment="\ude00", id="\ud83d")
+        answer = saved(served, asked(given))
+        assert answer["expressions"][0]["label"] == "so\\ud83d"
+        assert served.post("/api/0/export", {"suffix": ".eaf", "expressions": [given]})[0] == 200
+        path = tmp_path / "constant.mp4.anna.annotations"
+        # From elsewhere such a file may come as well.
+        text = path.read_text("utf-8").replace("so\\\\ud83d", "so\\ud83d")
+        path.with_name("constant.mp4.ben.annotations").write_text(text, "utf-8")
+    with serve(films / "constant.mp4") as served:
+        assert served.get("/api/session")[0] == 200
+
+
+def test_a_name_that_the_disk_cannot_hold_is_said(films: Path, serve: Serve) -> None:
+    with serve(films / "constant.mp4") as served:
+        status, answer = served.post("/api/0/save", asked(entry(), coder="𓀀" * 64))
+        assert status == 400 and "too long" in answer["error"]
+
+
+def test_of_those_who_save_at_once_one_is_first(
+    films: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = AnnotationFile.save
+
+    def slowly(self: AnnotationFile, path: Any, *, overwrite: bool = False) -> None:
+        time.sleep(0.1)
+        save(self, path, overwrite=overwrite)
+
+    monkeypatch.setattr(AnnotationFile, "save", slowly)
+    with serve(films / "constant.mp4") as served, ThreadPoolExecutor(4) as pool:
+        bodies = [asked(entry(f"x{k}")) for k in range(4)]
+        found = list(pool.map(lambda body: served.post("/api/0/save", body), bodies))
+        assert sorted(status for status, _ in found) == [200, 409, 409, 409]
+
+
+def test_frames_of_another_edition_are_never_shown(
+    films: Path, serve: Serve, tmp_path: Path
+) -> None:
+    """A video that is encoded anew, or copied over, while it is looked at."""
+    with serve(films / "constant.mp4") as served:
+        path = tmp_path / "constant.mp4"
+        before = served.shown[0].frames.content
+        path.touch()  # the same, with another time
+        assert served.get("/api/0/frame/30.png")[0] == 200
+        shutil.copy(films / "turned.mp4", path)
+        status, _, body = served.get("/api/0/frame/200.png")
+        assert status == 400 and "was changed since it was opened" in json.loads(body)["error"]
+        # What was worked out so far is of the edition that was seen, and says so.
+        saved(served, asked(entry()))
+        file = AnnotationFile.load(tmp_path / "constant.mp4.anna.annotations")
+        assert file.content == before
+        path.unlink()
+        status, _, body = served.get("/api/0/film")
+        assert status == 404 and "not there any more" in json.loads(body)["error"]
+    (shown,) = _gathered(shutil.copy(films / "turned.mp4", path))
+    assert shown.layers[0].changed
+
+
+def _gathered(*paths: Any) -> Any:
+    shown = gather(paths, fps=None, cache=None)
+    for one in shown:
+        one.frames.close()
+    return shown
+
+
+def test_what_is_replaced_is_in_the_history(films: Path, serve: Serve, tmp_path: Path) -> None:
+    """So that the history says how each file came from the one before it."""
+    path = tmp_path / "constant.mp4.anna.annotations"
+    with serve(films / "constant.mp4") as served:
+        saved(served, asked(entry("theirs", comment="a day's work")))
+        saved(served, asked(entry("mine"), replace=True))
+    history = AnnotationFile.load(path).history
+    assert [(c.what, c.id) for c in history] == [
+        ("add", "theirs"),
+        ("add", "mine"),
+        ("delete", "theirs"),
+    ]
+    assert history[2].before["comment"] == "a day's work"
+
+
+def test_the_result_beside_is_shown_with_coders_files(
+    films: Path, motion: Any, tmp_path: Path
+) -> None:
+    video = shutil.copy(films / "constant.mp4", tmp_path)
+    result_of(Path(video), motion).save(tmp_path / "constant.json")
+    anna = tmp_path / "else.annotations"
+    AnnotationFile("constant.mp4").changed([], "Anna").save(anna)
+    (shown,) = _gathered(video, anna)
+    assert [layer.name for layer in shown.layers] == ["constant.json", "Anna"]
+
+
+def test_a_damaged_file_beside_a_video_hides_nothing(
+    films: Path, serve: Serve, tmp_path: Path
+) -> None:
+    half = AnnotationFile("constant.mp4").changed([], "Ben").to_json()[:-9]
+    path = tmp_path / "constant.mp4.ben.annotations"
+    path.write_text(half)
+    with serve(films / "constant.mp4") as served:
+        (video,) = json.loads(served.get("/api/session")[2])["videos"]
+        assert video["layers"] == [] and path.name in video["notes"][0]
+        # Nor is it written over.
+        status, answer = served.post("/api/0/save", asked(entry(), coder="Ben"))
+        assert status == 400 and path.name in answer["error"]
+        assert path.read_text() == half
+    with pytest.raises(UsageError, match=path.name):  # who names it is told
+        _gathered(tmp_path / "constant.mp4", path)
+
+
+def test_two_coders_of_one_name_are_told_apart(films: Path, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for path in (tmp_path, tmp_path / "old"):
+        AnnotationFile("constant.mp4").changed([], "Anna").save(
+            path / "constant.mp4.anna.annotations"
+        )
+    shutil.copy(films / "constant.mp4", tmp_path)
+    given = [tmp_path / "constant.mp4", tmp_path / "old" / "constant.mp4.anna.annotations"]
+    (shown,) = _gathered(*given)
+    names = [layer["name"] for layer in shown.about()["layers"]]
+    assert len(set(names)) == 2 and all(name.startswith("Anna (") for name in names)
+
+
+def test_times_beyond_the_video_are_of_another(films: Path, tmp_path: Path) -> None:
+    """Where no digest says so, either; they are not pressed into its last frame unasked."""
+    video = shutil.copy(films / "constant.mp4", tmp_path)
+    for end, changed in ((9.9, False), (10.1, False), (60.0, True)):
+        path = tmp_path / "x.vtt"
+        path.write_text(f"WEBVTT\n\n00:00:01.000 --> 00:00:{end:06.3f}\nmicro\n")
+        (shown,) = _gathered(video, path)
+        assert [layer.changed for layer in shown.layers] == [changed]
+    path = tmp_path / "x.annotations"
+    AnnotationFile("constant.mp4", frames=COUNT - 1).save(path)
+    (shown,) = _gathered(video, path)
+    assert shown.layers[0].changed
+
+
+@pytest.mark.parametrize("kind", ["input", "kind", "face"])
+@pytest.mark.parametrize("value", [None, [3], "x"])
+def test_a_result_whose_settings_are_damaged_is_shown_all_the_same(
+    films: Path, motion: Any, tmp_path: Path, kind: str, value: Any
+) -> None:
+    video = shutil.copy(films / "constant.mp4", tmp_path)
+    told = json.loads(result_of(Path(video), motion).to_json())
+    told["settings"][kind] = value
+    told["expressions"][0]["label"] = "half \ud83d"
+    (tmp_path / "constant.json").write_text(json.dumps(told))
+    (shown,) = gather([video], fps=None, cache=tmp_path)
+    shown.frames.close()
+    assert json.dumps(shown.about(), ensure_ascii=False).encode()
+    assert shown.layers[0].file.expressions[0].label == "half \\ud83d"
+
+
+def test_of_videos_of_one_name_the_one_beside_is_meant(films: Path, tmp_path: Path) -> None:
+    for name in ("s01", "s02"):
+        (tmp_path / name).mkdir()
+        shutil.copy(films / "constant.mp4", tmp_path / name)
+    anna = tmp_path / "s02" / "anna.annotations"
+    AnnotationFile("constant.mp4").changed([], "Anna").save(anna)
+    videos = [tmp_path / name / "constant.mp4" for name in ("s01", "s02")]
+    first, second = _gathered(*videos, anna)
+    assert (len(first.layers), len(second.layers)) == (0, 1)
+
+
+def test_action_units_are_a_curve_and_a_word(films: Path, serve: Serve, motion: Any) -> None:
+    video = films / "constant.mp4"
+    result = result_of(video, motion)
+    units = (ActingUnit(12, 0.9, True), ActingUnit(4, 0.2, False))
+    e, *others = result.expressions
+    result = replace(result, expressions=(replace(e, aus=units), *others))
+    with serve(video, result=result) as served:
+        (layer,) = json.loads(served.get("/api/session")[2])["videos"][0]["layers"]
+        assert layer["expressions"][0]["aus"] == "12" and layer["expressions"][1]["aus"] is None
+        body = served.get("/api/0/data")[2]
+    (length,) = struct.unpack_from("<I", body)
+    group = json.loads(body[4 : 4 + length])["groups"][-1]
+    assert group["title"] == "AU probabilities"
+    assert [curve["name"] for curve in group["curves"]] == ["AU4", "AU12"]
+    where = group["curves"][1]["values"]
+    values = np.frombuffer(body, "<f4", where["count"], 4 + length + where["at"])
+    times = result.scores.times
+    inside = (times >= e.onset_s - 1e-9) & (times <= e.offset_s + 1e-9)
+    assert inside.any() and (values[inside] == np.float32(0.9)).all()
+    assert np.isnan(values[~inside]).all()
+
+
+def test_the_history_tells_every_state(films: Path, motion: Any, tmp_path: Path) -> None:
+    """Played from what was begun with it gives what is saved: by two pages, one coder, in turns."""
+    video = Path(shutil.copy(films / "constant.mp4", tmp_path))
+    result_of(video, motion).save(tmp_path / "constant.json")
+    pages = []
+    for _ in range(2):
+        (shown,) = gather([video], fps=None, cache=None)
+        pages.append([shown, "r0", None])  # what each has in hand, and knows of the file
+    begun = {e.id: vars(e) for e in pages[0][0].layers[0].file.expressions}
+    rng = np.random.default_rng(7)
+    path = tmp_path / "constant.mp4.anna.annotations"
+    for turn in range(24):
+        page = pages[int(rng.integers(2))]
+        given = [
+            entry(
+                f"n{k}", onset=int(rng.integers(10)), apex=None, comment="x" * int(rng.integers(3))
+            )
+            for k in rng.permutation(4)[: int(rng.integers(5))]
+        ]
+        body = asked(*given, base=page[1], revision=page[2])
+        answer = page[0].save(body)
+        if "conflict" in answer:
+            answer = page[0].save({**body, "replace": True})
+        page[1:] = answer["id"], answer["revision"]
+        file = AnnotationFile.load(path)
+        state = dict(begun)
+        for change in file.history:
+            if change.what == "delete":
+                assert state.pop(change.id) == dict(change.before)
+            elif change.what == "add":
+                assert change.id not in state
+                state[change.id] = dict(change.after)
+            else:
+                assert change.before.items() <= state[change.id].items()
+                state[change.id] = {**state[change.id], **change.after}
+        assert state == {e.id: vars(e) for e in file.expressions}, turn
+        assert file.source == "constant.json"
+    for page in pages:
+        page[0].frames.close()

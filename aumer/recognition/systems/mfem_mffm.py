@@ -105,9 +105,10 @@ class GeneralizedMean(nn.Module):
         self.power = nn.Parameter(torch.full((channels,), 3.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        p = self.power.clamp(min=1.0)[:, None, None]
-        mean: Tensor = x.clamp(min=1e-6).pow(p).mean((2, 3))
-        return mean.pow(1 / p[:, 0, 0])
+        # Of 16 bits the cube of 41 is too large, and 1e-6 to any power nothing.
+        p = self.power.float().clamp(min=1.0)[:, None, None]
+        mean: Tensor = x.float().clamp(min=1e-6).pow(p).mean((2, 3))
+        return mean.pow(1 / p[:, 0, 0]).to(x.dtype)
 
 
 def _gate(channels: int, reduction: int) -> nn.Sequential:

@@ -1,6 +1,6 @@
 // The page: what is where, what the keys do, and what goes to the server.
 
-import { Player, picture } from "/assets/player.js";
+import { Player, asked, picture } from "/assets/player.js";
 import { Sheet } from "/assets/sheet.js";
 import { Timeline, clock } from "/assets/timeline.js";
 
@@ -39,13 +39,13 @@ const timeline = new Timeline($("timeline"), {
 // -- talking with the server ------------------------------------------------------------------
 
 async function get(path) {
-  const answer = await fetch(path);
+  const answer = await asked(path);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? answer.statusText);
   return answer;
 }
 
 async function post(path, body) {
-  const answer = await fetch(path, {
+  const answer = await asked(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
@@ -123,6 +123,7 @@ async function open(k) {
   for (const name of ["onset", "apex", "offset"]) $(name).max = String(about.count - 1);
   timeline.video(times);
   listBases();
+  if (about.notes.length) complain(new Error(about.notes.join("\n")));
   await choose();
   listCurves();
   listCoders();
@@ -149,7 +150,9 @@ function parts(buffer) {
 
 function listBases() {
   $("base").replaceChildren();
-  for (const layer of about.layers) option($("base"), layer.id, `from ${layer.name}`);
+  for (const layer of about.layers) {
+    option($("base"), layer.id, `from ${layer.name}${layer.changed ? " (of another edition)" : ""}`);
+  }
   option($("base"), "", "from nothing");
 }
 
@@ -165,7 +168,7 @@ async function begin(id) {
   if (layer?.changed && !layer.accepted) {
     const name = layer.file ?? layer.name;
     layer.accepted = await ask(
-      `${name} was made for another edition of this video: the file was changed or encoded anew since. ` +
+      `${name} was made for another edition of this video, or another video: the file was changed or encoded anew since, or is of another length. ` +
         "Shall its times be applied to this one? Each goes to the frame that is nearest.",
     );
     if (!layer.accepted) layer = null;
@@ -294,8 +297,9 @@ function jump(by) {
   const here = items.findIndex((e) => e.id === selected);
   let k;
   if (here >= 0) k = here + by;
-  else if (by > 0) k = items.findIndex((e) => e.onset > player.frame);
-  else k = items.findLastIndex((e) => e.onset < player.frame);
+  // One that begins at this very frame is the nearest either way: at frame 0 nothing else leads to it.
+  else if (by > 0) k = items.findIndex((e) => e.onset >= player.frame);
+  else k = items.findLastIndex((e) => e.onset <= player.frame);
   if (k < 0 || k >= items.length) return;
   go(items[k].id);
 }
@@ -329,11 +333,13 @@ function drawList() {
     time.textContent = `${clock(times[e.onset])} – ${clock(times[e.offset])} (${long.toFixed(2)} s)`;
     const text = document.createElement("span");
     text.className = "what";
-    text.textContent = [e.label || "", e.score === null ? "" : e.score.toFixed(2), e.comment ? "✎" : ""].filter(Boolean).join("  ");
+    text.textContent = e.label || "";
+    const more = document.createElement("span"); // never cut off
+    more.textContent = [e.score === null ? "" : e.score.toFixed(2), e.comment ? "✎" : ""].filter(Boolean).join(" ");
     const sure = document.createElement("span");
     sure.textContent = e.confirmed ? "✓" : "";
     if (e.confirmed) sure.setAttribute("aria-label", "confirmed");
-    row.append(kind, time, text, sure);
+    row.append(kind, time, text, more, sure);
     row.addEventListener("click", () => go(e.id));
     return row;
   });
@@ -367,7 +373,8 @@ function drawEditor() {
   set("comment", e.comment);
   $("confirmed").checked = e.confirmed;
   for (const part of PARTS) set(part, e[part] === null ? "" : String(e[part]));
-  $("lasts").textContent = `${(times[e.offset] - times[e.onset]).toFixed(3)} s`;
+  const units = e.aus ? `, AU ${e.aus}` : ""; // as the result has them
+  $("lasts").textContent = `${(times[e.offset] - times[e.onset]).toFixed(3)} s${units}`;
   const labels = new Set(["negative", "positive", "surprise", "others"]);
   for (const one of sheet.items) if (one.label) labels.add(one.label);
   if ($("labels").childElementCount !== labels.size) {
@@ -523,8 +530,9 @@ async function turn() {
 function listCoders() {
   for (const [id, place] of [["first", 0], ["second", 1]]) {
     $(id).replaceChildren();
-    for (const layer of about.layers) option($(id), layer.id, layer.name);
-    $(id).selectedIndex = Math.min(place, about.layers.length - 1);
+    const usable = about.layers.filter((one) => !one.changed || one.accepted);
+    for (const layer of usable) option($(id), layer.id, layer.name);
+    $(id).selectedIndex = Math.min(place, usable.length - 1);
   }
   compare();
 }
@@ -601,8 +609,21 @@ function drawLegend(entries) {
 
 // -- saving -----------------------------------------------------------------------------------
 
-async function save(replacing = false) {
+// One at a time: a second one, of a key held down, would find the file changed by the first.
+let saving = false;
+async function save() {
+  if (saving) return;
+  saving = true;
+  try {
+    await keep(false);
+  } finally {
+    saving = false;
+  }
+}
+
+async function keep(replacing) {
   calm();
+  const mine = about;
   const coder = $("coder").value.trim();
   if (!coder) {
     complain(new Error("Who are you? A coder's name stands in the file: enter it beside “Coder”."));
@@ -620,9 +641,10 @@ async function save(replacing = false) {
     });
     const saved = await answer.json();
     if (answer.status === 409) {
-      if (await ask(`${saved.conflict}. Save over it?`)) await save(true);
+      if (await ask(`${saved.conflict}. Save over it?`)) await keep(true);
       return;
     }
+    if (mine !== about) return; // another video is shown by now
     const k = about.layers.findIndex((one) => one.id === saved.id);
     if (k >= 0) about.layers[k] = saved;
     else about.layers.push(saved);
@@ -632,7 +654,7 @@ async function save(replacing = false) {
     $("base").value = begun;
     sheet.keep(items);
     listCoders();
-    tell(`saved ${saved.file}, ${saved.history} changes in its history`);
+    tell(`saved ${saved.file}, ${saved.history} change${saved.history === 1 ? "" : "s"} in its history`);
   } catch (error) {
     complain(error);
   }
@@ -742,9 +764,16 @@ function redo() {
   if (sheet.redo()) tell("done again");
 }
 
+// The letter that stands on the key in the Latin alphabet, whatever alphabet the keyboard writes.
+function latin({ key, code, shiftKey }) {
+  const [, letter] = /^Key([A-Z])$/.exec(code) ?? [];
+  const foreign = key === "Process" || (key.length === 1 && key > "~");
+  return foreign && letter ? (shiftKey ? letter : letter.toLowerCase()) : key;
+}
+
 document.addEventListener("keydown", (event) => {
   if (!player || document.querySelector("dialog[open]")) return;
-  const key = event.key;
+  const key = latin(event);
   const control = event.ctrlKey || event.metaKey;
   const typing = event.target.matches("input:not([type=checkbox]):not([type=range]), textarea");
   if (control && key.toLowerCase() === "s") {
@@ -758,6 +787,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (typing) {
+    if (event.isComposing) return; // Enter chooses among what an input method offers
     if (key === "Enter") event.target.blur(); // which takes over what was written
     return;
   }
@@ -804,7 +834,10 @@ on("forth", "click", () => step(1));
 on("play", "click", () => player.toggle());
 on("loop", "change", loop);
 on("speed", "change", () => player.setSpeed(Number($("speed").value)));
-on("number", "change", () => player.show(Number($("number").value)));
+on("number", "change", () => {
+  player.show(Number($("number").value));
+  $("number").value = String(player.frame); // whatever was written
+});
 on("showbox", "change", () => drawOverlay(player.frame));
 on("showmarks", "change", () => drawOverlay(player.frame));
 on("save", "click", () => save());
@@ -849,8 +882,11 @@ for (const part of PARTS) {
     const text = $(part).value;
     if (selected && text !== "") {
       sheet.move(selected, part, Number(text));
-      player.show(sheet.get(selected)[part]);
+      const frame = sheet.get(selected)[part];
+      $(part).value = String(frame); // whatever was written
+      player.show(frame);
     } else if (selected && part === "apex") edit({ apex: null });
+    else if (selected) $(part).value = String(sheet.get(selected)[part]); // these are needed
   });
 }
 on("editor", "submit", (event) => event.preventDefault());
@@ -860,6 +896,7 @@ on("base", "change", async () => {
     return;
   }
   await begin($("base").value);
+  listCoders(); // of another edition some may be accepted by now
   select(sheet.items[0]?.id ?? null);
 });
 on("video", "change", async () => {

@@ -147,6 +147,7 @@ export class Player {
     if (!this.playing) return;
     this.playing = false;
     this.run = null;
+    clearTimeout(this.watching);
     if (this.film) this.film.pause();
     this.on.playing(false);
     if (show) this.go(this.frame);
@@ -165,6 +166,17 @@ export class Player {
     return k + 1 < count ? times[k + 1] - times[k] : count > 1 ? times[k] - times[k - 1] : 0.04;
   }
 
+  // From here on without the browser's player.
+  leave(why) {
+    const film = this.film;
+    clearTimeout(this.watching);
+    this.why = `${why}: frames come from the server`;
+    this.film = null;
+    film.pause();
+    this.on.source(this.why);
+    this.playFrames();
+  }
+
   async playFilm() {
     const film = this.film;
     const run = (this.run = {});
@@ -172,8 +184,18 @@ export class Player {
     const seek = (k) => {
       film.currentTime = this.times[k] - this.shift + this.gap(k) / 2;
     };
+    // Of some films it finds no frame after a seek, and says nothing.
+    const watch = () => {
+      clearTimeout(this.watching);
+      this.watching = setTimeout(() => {
+        if (!going()) return;
+        if (document.hidden) watch(); // what nobody sees is not drawn
+        else this.leave("the browser stops in this film");
+      }, 1500 + (2000 * this.gap(this.frame)) / this.speed);
+    };
     const seen = () => {
       if (!going()) return;
+      watch();
       const taken = new VideoFrame(film);
       try {
         present(taken);
@@ -186,11 +208,7 @@ export class Player {
       const k = nearest(this.times, time);
       if (Math.abs(this.times[k] - time) > 0.3 * this.gap(k) + 0.002) this.misses++;
       if (this.misses > 3) {
-        this.why = "the browser presents frames at other times: they come from the server";
-        this.film = null;
-        film.pause();
-        this.on.source(this.why);
-        this.playFrames();
+        this.leave("the browser presents frames at other times");
         return;
       }
       film.requestVideoFrameCallback(seen);
@@ -215,15 +233,11 @@ export class Player {
     film.playbackRate = this.speed;
     seek(this.frame);
     film.requestVideoFrameCallback(seen);
+    watch();
     try {
       await film.play();
     } catch (error) {
-      if (going()) {
-        this.why = `the browser does not play: ${error.message}`;
-        this.film = null;
-        this.on.source(this.why);
-        this.playFrames();
-      }
+      if (going()) this.leave(`the browser does not play (${error.message})`);
     }
   }
 
@@ -278,8 +292,17 @@ export class Player {
   }
 }
 
+// As `fetch`, and what it says where nobody answers.
+export async function asked(url, how) {
+  try {
+    return await fetch(url, how);
+  } catch {
+    throw new Error("aumer view does not answer: it was ended. What is not saved is on this page alone; without it the page can neither save nor export.");
+  }
+}
+
 export async function picture(url) {
-  const answer = await fetch(url);
+  const answer = await asked(url);
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? answer.statusText);
   return createImageBitmap(await answer.blob(), { colorSpaceConversion: "none" });
 }

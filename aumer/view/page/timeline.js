@@ -7,6 +7,8 @@ import { before, nearest } from "/assets/player.js";
 // Dark enough for white letters, and apart for the color-blind.
 const KINDS = { micro: "#b34a00", macro: "#0062a3" };
 const COLORS = ["#009e73", "#9c4f96", "#6a6a6a", "#b8860b", "#0072b2", "#d55e00", "#117a8b", "#8b3a62", "#4b6a1f", "#3b3b98", "#7a4a21", "#000000"];
+// As in all other pictures of a result.
+const NAMED = { brow: "#009e73", nose: "#6a6a6a", mouth: "#9c4f96" };
 const RULER = 20;
 const OWN = 30;
 const LANE = 18;
@@ -257,12 +259,13 @@ export class Timeline {
     if (bottom - top < 20) return;
     const curves = this.groups.flatMap((g) => g.curves.map((one) => ({ ...one, times: g.times })));
     let most = 0;
+    const free = COLORS.filter((color) => !curves.some(({ name }) => NAMED[name] === color));
     const drawn = curves.map((curve, k) => {
       const columns = thinned(curve.times, curve.values, this.range, Math.ceil(this.span));
       for (let x = 0; x < columns.high.length; x++) if (columns.high[x] > most) most = columns.high[x];
-      return { columns, color: COLORS[k % COLORS.length], name: curve.name };
+      return { columns, color: NAMED[curve.name] ?? free[k % free.length], name: curve.name };
     });
-    if (this.groups.some((g) => g.title.startsWith("scores"))) most = 1;
+    if (this.groups.some((g) => !g.unit)) most = 1; // scores and probabilities
     if (!(most > 0)) most = 1;
     const first = top + 14; // below the scale's number
     const y = (v) => bottom - (v / most) * (bottom - first);

@@ -1,0 +1,178 @@
+"""Expressions as the annotations of MNE-Python, and in its text files.
+
+MNE is no dependency of aumer: `to_mne` needs it, `MneText` and `from_mne` do not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from aumer import registry
+from aumer.errors import BackendUnavailable
+from aumer.results.exchange import Exchange, Timed, described, parted, timed_of
+from aumer.results.spot_result import SpotResult
+
+if TYPE_CHECKING:
+    import mne
+
+#: What an annotation holds beside its times and its text.
+_EXTRAS = ("apex", "score", "aus")
+#: What MNE's text files cannot hold as it is: their separators, space at a text's ends, and what is
+#: no ASCII, which MNE (1.13) writes as UTF-8 and reads as Latin-1.
+_UNSAFE = re.compile(r"[%,#\"]|[^\x20-\x7e]|^ +| +$")
+
+
+def to_mne(
+    expressions: SpotResult | Iterable[Timed],
+    *,
+    begins_s: float = 0.0,
+    orig_time: float | str | datetime | tuple[int, int] | None = None,
+) -> mne.Annotations:
+    """Expressions as `mne.Annotations`: ``raw.set_annotations(raw.annotations + to_mne(result))``.
+
+    The description is the kind, and after a slash the label: "micro/surprise", so that
+    ``events["micro"]`` selects all of them. The extras (from MNE 1.11 on) hold apex, score and
+    action units.
+
+    Args:
+        expressions: a result's, or those of a file.
+        begins_s: when the video begins, in seconds of the recording.
+        orig_time: as `mne.Annotations` has it.
+
+    Raises:
+        BackendUnavailable: MNE is not installed.
+    """
+    try:
+        import mne
+    except ImportError as error:
+        raise BackendUnavailable(
+            "MNE-Python is not installed: pip install 'aumer[mne]', or save as -annot.txt, which "
+            "`mne.read_annotations` reads"
+        ) from error
+    timed = timed_of(expressions) if isinstance(expressions, SpotResult) else tuple(expressions)
+    more: dict[str, Any] = {}
+    if "extras" in registry.arguments(mne.Annotations):
+        more["extras"] = [
+            {
+                "apex": None if e.apex_s is None else float(begins_s + e.apex_s),
+                "score": None if e.score is None else float(e.score),
+                "aus": e.aus,
+            }
+            for e in timed
+        ]
+    return mne.Annotations(
+        onset=[begins_s + e.onset_s for e in timed],
+        duration=[e.offset_s - e.onset_s for e in timed],
+        description=[described(e) for e in timed],
+        orig_time=orig_time,
+        **more,
+    )
+
+
+def from_mne(annotations: mne.Annotations, *, begins_s: float = 0.0) -> tuple[Timed, ...]:
+    """The annotations that are expressions: those whose text is micro or macro up to a slash.
+
+    Args:
+        begins_s: when the video begins, in seconds of the recording.
+
+    Raises:
+        ValueError: one begins before the video.
+    """
+    found = []
+    extras = getattr(annotations, "extras", None) or [{}] * len(annotations)
+    texts = zip(annotations.onset, annotations.duration, annotations.description, strict=True)
+    for (onset, duration, text), extra in zip(texts, extras, strict=True):
+        kind, label = parted(str(text))
+        if kind is None:
+            continue
+        apex, score, aus = ((extra or {}).get(name) for name in _EXTRAS)
+        begin = float(onset) - begins_s
+        end = begin + float(duration)
+        at = None if apex in (None, "") else float(apex) - begins_s
+        found.append(
+            Timed(
+                kind,
+                begin,
+                end,
+                None if at is None else min(max(begin, at), end),
+                label,
+                None if score in (None, "") else float(score),
+                aus=None if aus in (None, "") else str(aus),
+            )
+        )
+    return tuple(found)
+
+
+class MneText(Exchange):
+    """The text file that `mne.read_annotations` reads, with columns of its own from MNE 1.11 on.
+
+    Commas, number signs, quotes and what is no ASCII are percent-encoded in labels, which MNE shows
+    as they stand. Annotations of another kind are left aside; action units that are an empty
+    text are none.
+    """
+
+    use = "MNE-Python"
+    holds = "annotations, with apex, score and action units as extras (MNE 1.11 or later)"
+    endings = ("-annot.txt", "_annot.txt")
+
+    def text(self, name: str, timed: Sequence[Timed]) -> str:
+        columns = ("onset", "duration", "description", *_EXTRAS)
+        lines = ["# MNE-Annotations", f"# {', '.join(columns)}"]
+        for e in timed:
+            cells = (
+                f"{e.onset_s:.6f}",
+                f"{e.offset_s - e.onset_s:.6f}",
+                _encoded(described(e)),
+                "" if e.apex_s is None else f"{e.apex_s:.6f}",
+                "" if e.score is None else repr(float(e.score)),
+                _encoded(e.aus or ""),
+            )
+            lines.append(",".join(cells))
+        return "\n".join(lines) + "\n"
+
+    def parse(self, text: str) -> tuple[Timed, ...]:
+        lines = text.replace("\r\n", "\n").split("\n")
+        if lines[0].strip() != "# MNE-Annotations":
+            raise ValueError("the first line is not '# MNE-Annotations'")
+        columns = ["onset", "duration", "description", "ch_names"]
+        found, others = [], set()
+        for line in lines[1:]:
+            if line.startswith("#"):
+                names = [name.strip() for name in line[1:].split(",")]
+                columns = names if names[:3] == columns[:3] else columns
+                continue
+            if not line.strip():
+                continue
+            said = dict(zip(columns, (cell.strip() for cell in line.split(",")), strict=False))
+            kind, label = parted(unquote(said["description"]))
+            if kind is None:
+                others.add(said["description"])
+                continue
+            begin = float(said["onset"])
+            end = begin + float(said["duration"])
+            apex, score, aus = (said.get(name) or None for name in _EXTRAS)
+            found.append(
+                Timed(
+                    kind,
+                    begin,
+                    end,
+                    None if apex is None else min(max(begin, float(apex)), end),
+                    label,
+                    None if score is None else float(score),
+                    aus=None if aus is None else unquote(aus),
+                )
+            )
+        if others and not found:
+            raise ValueError(
+                "no annotation is called micro or macro; its descriptions are "
+                + ", ".join(map(repr, sorted(others)))
+            )
+        return tuple(found)
+
+
+def _encoded(text: str) -> str:
+    return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), text)

@@ -1,0 +1,405 @@
+"""A training run on clips, whatever learns from them: its settings, and how it goes.
+
+`aumer.training.recognizers` and `aumer.training.au_readers` are the two that there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar, get_args
+
+import torch
+
+from aumer import strict
+from aumer.config import load_settings
+from aumer.data.megc2019 import NAME as MEGC2019
+from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.files import StrPath, TemporaryFolder
+from aumer.foreign import named
+from aumer.learning.log import write_log
+from aumer.learning.machine import Machine, torchrun
+from aumer.names import expanded
+from aumer.recognition.trained import Callback, Trained
+from aumer.session import versions
+from aumer.training.clips import (
+    ClipReading,
+    Progress,
+    Seen,
+    StoredClips,
+    extract,
+    options_of,
+    reading_of,
+)
+from aumer.training.listing import Listing, listed
+from aumer.training.run import Beside, prepared
+from aumer.types import Annotation
+
+_log = logging.getLogger("aumer")
+
+Task = Literal["spotting", "recognition", "action-units"]
+TASKS: tuple[Task, ...] = get_args(Task)
+#: The key of a file that says its task where ``task`` does not.
+_TELLING: Mapping[str, Task] = {"recognizer": "recognition", "au_reader": "action-units"}
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Where the clips come from.
+
+    Attributes:
+        source: a data set's name ("casme2", "own", ...), "megc2019" for its flow images, or
+            "memory" for clips that are given as objects (`aumer.train`).
+        root: the folder.
+        table: the data set's table, where its root holds several.
+        kinds: of expressions: "micro", "macro", or both; by default "micro", and of one's own
+            table every row.
+        exclude_subjects: left out of everything, to be tested on.
+    """
+
+    source: str
+    root: str
+    table: str | None = None
+    kinds: tuple[str, ...] = ()
+    exclude_subjects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {"micro", "macro"}
+        strict.require(set(self.kinds) <= known, "kinds", list(self.kinds), "of micro, macro")
+
+
+@dataclass(frozen=True)
+class ClipRun(ABC):
+    """One training run on clips. Paths are relative to the folder of the TOML file.
+
+    Attributes:
+        output: folder for weights, log and checkpoint; made if it is missing.
+        task: what tells it from other runs.
+        device: where it trains.
+        options: of what learns, as in the table of a protocol: its constructor's, ``inputs`` for
+            how clips are made, ``apex`` for how one is found that the table does not give.
+        settings: of faces and motion, as `aumer spot --config` takes them; empty for the defaults.
+        overrides: changes of `settings`: ``{"motion": {"flow": "dis"}}``.
+        card: what the weights' card should say beside what aumer knows: licence, purpose, ...
+    """
+
+    #: What learns, as messages call it.
+    called: ClassVar[str]
+
+    data: ClipSource
+    output: str
+    task: Task = "recognition"
+    seed: int = 0
+    device: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        strict.require(self.seed >= 0, "seed", self.seed, ">= 0")
+
+    @abstractmethod
+    def kind(self) -> type[Trained]:
+        """What learns.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+
+    @abstractmethod
+    def read(
+        self, reading: ClipReading, cache: StrPath, progress: Progress | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The clips that a run learns from, without the excluded subjects.
+
+        Returns:
+            The clips; and what to know of them: ``notes``, how ``inputs`` were made, and more for
+            the card.
+
+        Raises:
+            UsageError: there are none, or nothing to learn in them.
+            ConfigError: an excluded subject is not among them, or the file asks for what they do
+                not have.
+        """
+
+    @abstractmethod
+    def given(self, clips: Any) -> Any:
+        """Clips in memory, without the excluded subjects.
+
+        Raises:
+            UsageError, ConfigError: as `read`; or they are not what is learned from.
+        """
+
+    @abstractmethod
+    def counts(self, made: Any, clips: Any) -> dict[str, Any]:
+        """What the card says of how many clips there are of what."""
+
+    def untrained(self) -> tuple[Trained, ClipReading]:
+        """What learns, and how its inputs are made.
+
+        Raises:
+            UsageError: there is none of that name, it has no such option, it cannot be kept in a
+                file, or it reads no flow maps and the data set has nothing else.
+            ConfigError: an unknown key, or a value that is not allowed.
+        """
+        kind, images = self.kind(), self.data.source == MEGC2019
+        if not kind.has_file():
+            raise UsageError(
+                f"the {self.called} {kind.name!r} cannot be saved, so it is not trained: it "
+                "defines no save and load"
+            )
+        if images and kind.reads[0] != "flow-map":
+            raise UsageError(
+                f"{MEGC2019} holds flow maps and no frames, and {kind.name} reads "
+                f"{kind.reads[0]}s; give a data set of frames, such as casme2"
+            )
+        options = options_of(kind, self.options, of_frames=not images)
+        if wrong := [option for option in options if option not in kind.options]:
+            raise UsageError(
+                f"the {self.called} {kind.name!r} has no option {wrong[0]!r}; it has "
+                f"{', '.join(kind.options) or 'none'}.{did_you_mean(wrong[0], kind.options)}"
+            )
+        if "seed" in kind.options:
+            options.setdefault("seed", self.seed)
+        made = kind(**options)
+        settings = load_settings(self.settings or None, self.overrides)
+        reading = reading_of(kind, self.options, settings, "options", made.rois)
+        if not images:  # of whose flow nobody knows
+            reading.tell(made)
+        return made, reading
+
+    def listing(
+        self,
+        classes: Sequence[str] = (),
+        of: Callable[[str, Annotation, Sequence[str]], str | None] | None = None,
+    ) -> Listing:
+        """The expressions that are not of an excluded subject; see
+        `aumer.training.listing.listed`.
+
+        Raises:
+            UsageError: as `listed`, or none is left.
+            ConfigError: an excluded subject is not among them.
+        """
+        data = self.data
+        tables = {} if data.table is None else {data.source: data.table}
+        found = listed({data.source: data.root}, classes, kinds=data.kinds, tables=tables, of=of)
+        out = excluded(data, tuple(e.subject for e in found.examples))
+        found = replace(found, examples=tuple(e for e in found.examples if e.subject not in out))
+        if not found.examples:
+            raise UsageError(f"{data.root}: no clip is left to train on")
+        return found
+
+    def check_subjects(self, listing: Listing) -> None:
+        """Complain of too few people before their clips are made.
+
+        Raises:
+            UsageError: what learns needs more.
+        """
+        made, _ = self.untrained()
+        names = list(dict.fromkeys(e.subject for e in listing.examples))
+        if len(names) >= (needed := made.subjects_needed()):
+            return
+        raise UsageError(
+            f"{self.data.root}: all clips are of {', '.join(names)}, and the {self.called} "
+            f"{made.name!r} needs those of {needed} subjects or more, for it leaves some out to "
+            "choose on",
+            fixes=(
+                "say whose each clip is in a column `subject`",
+                "give clips of others",
+                *(
+                    ["set `options.learning` to { inner_share = 0.0, patience = 0 }"]
+                    if made.stopping()["inner_share"]
+                    else []
+                ),
+            ),
+        )
+
+    def told(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+        """The card of what has learned from these clips.
+
+        Args:
+            about: what else is to be known of these: how they were made, notes.
+        """
+        data = {"source": self.data.source, **about, **self.counts(made, clips)}
+        excluded = {"excluded_subjects": list(self.data.exclude_subjects)}
+        return card(made, {**data, **excluded}, self.options, self.seed)
+
+
+C = TypeVar("C", bound=ClipRun)
+
+
+def card(
+    made: Trained, data: Mapping[str, Any], options: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """What weights say of themselves, besides what their columns are.
+
+    Args:
+        made: what has learned.
+        data: what is to be known of what it has learned from.
+        options: that it was trained with.
+    """
+    return {
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "data": dict(data),
+        "options": dict(options),
+        "stopping": made.stopping(),
+        "seed": seed,
+        "chosen": dict(made.chosen),
+        **({"epochs": len(made.log), "last_epoch": dict(made.log[-1])} if made.log else {}),
+        "versions": versions(),
+    }
+
+
+def task_of(values: Mapping[str, Any]) -> Task:
+    """What the keys of a training file train: what its ``task`` says, or what it names.
+
+    Raises:
+        ConfigError: its task is none.
+    """
+    if "task" not in values:
+        return next((task for key, task in _TELLING.items() if key in values), "spotting")
+    for task in TASKS:
+        if values["task"] == task:
+            return task
+    found = values["task"]
+    raise ConfigError(
+        f"task must be one of {', '.join(map(repr, TASKS))}; found {found!r}."
+        f"{did_you_mean(str(found), TASKS)}"
+    )
+
+
+def task_of_file(path: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> Task:
+    """`task_of` of a file, with keys that replace its own.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or its task is none.
+    """
+    with named(path):
+        return task_of({**strict.read_toml(expanded(path)), **(overrides or {})})
+
+
+def read_config(
+    kind: type[C], path: str | PathLike[str], overrides: Mapping[str, Any] | None = None
+) -> C:
+    """A run's TOML file, its paths made absolute.
+
+    Args:
+        overrides: keys that replace the file's, with dots to reach into tables:
+            ``{"output": "there", "options.learning.epochs": 3}``. Their paths stay as they are.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a key or a value is not allowed.
+        UsageError: there is nothing that learns of that name, or it has no such option.
+    """
+    path, changes = expanded(path), overrides or {}
+    file = strict.Layer(str(path), strict.read_toml(path))
+    with named(path):
+        config = strict.layered(kind, file, strict.Layer("overrides", changes))
+    data, beside = config.data, Beside.of(path, changes)
+    table = None if data.table is None else beside.absolute("data.table", data.table)
+    config = replace(
+        config,
+        data=replace(data, root=beside.absolute("data.root", data.root), table=table),
+        output=beside.absolute("output", config.output),
+        settings=beside.found("settings", config.settings),
+    )
+    with named(path):
+        config.untrained()  # what is wrong with it is told now, not after the clips were made
+    return config
+
+
+def run(
+    config: ClipRun,
+    *,
+    clips: Any = None,
+    overwrite: bool = False,
+    cache: StrPath | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """Train as `config` says and write the weights; a run that was interrupted goes on.
+
+    Args:
+        clips: what to learn from, instead of what `config.data` names.
+        overwrite: replace the weights of an earlier run.
+        cache: folder for what is made of frames.
+        callbacks: called after every epoch with its record.
+        progress: called with the clips that are made and all there are.
+
+    Returns:
+        The file of weights.
+
+    Raises:
+        UsageError: weights are there already and `overwrite` is False, no clips, or as `fit` of
+            what learns.
+    """
+    made, reading = config.untrained()
+    folder = Path(config.output)
+    weights, checkpoint = prepared(folder, overwrite=overwrite)
+    can, asked = made.to(config.device), config.device
+    if not can and asked not in ("auto", "cpu"):
+        _log.warning("%s trains on the CPU alone: %s is not used", made.name, asked)
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    facts: Mapping[str, Any] = {}
+    with torchrun(asked if can else "cpu") as device:
+        machine = Machine(device)
+        made.to(str(device))
+        with machine.in_turn():  # the others find the clips in the cache
+            if clips is not None:
+                learned = config.given(clips)
+            elif cache is None:
+                with TemporaryFolder() as kept:
+                    learned, facts = config.read(reading, kept, progress)
+            else:
+                learned, facts = config.read(reading, cache, progress)
+        for note in () if machine.rank else facts.get("notes", ()):
+            _log.warning("%s", note)
+        made.fit(learned, checkpoint=checkpoint, callbacks=callbacks)
+    if machine.rank:
+        return weights
+    if made.log:
+        write_log(folder, made.log)
+    made.save(weights, {**config.card, **config.told(made, learned, facts)}, overwrite=overwrite)
+    if made.log:  # else it is of another run, which was interrupted
+        checkpoint.unlink(missing_ok=True)
+    return weights
+
+
+# -- clips of a data set ---------------------------------------------------------------------------
+
+
+def inputs_of(
+    listing: Listing, reading: ClipReading, cache: StrPath, progress: Progress | None
+) -> tuple[StoredClips, tuple[Seen, ...], list[str]]:
+    """The inputs of all that can be seen, the same as examples, and what to note of the others.
+
+    Raises:
+        UsageError: no clip can be seen.
+    """
+    stored, seen, unseen = extract(listing, reading, cache=cache, progress=progress)
+    if not unseen:
+        return stored, seen, []
+    told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
+    many = "1 clip" if len(unseen) == 1 else f"{len(unseen)} clips"
+    return stored, seen, [f"{many} cannot be learned from: {told}"]
+
+
+def excluded(data: ClipSource, subjects: Sequence[str]) -> set[str]:
+    """The subjects that are left out of everything.
+
+    Raises:
+        ConfigError: one is not among `subjects`.
+    """
+    if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
+        raise ConfigError(
+            f"exclude_subjects names {', '.join(unknown)}; the subjects are "
+            f"{', '.join(sorted(set(subjects)))}"
+        )
+    return set(data.exclude_subjects)
