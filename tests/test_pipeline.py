@@ -524,7 +524,7 @@ def test_a_gap_of_days_is_said_and_costs_nothing(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     found = aumer.spot(path)
     (said,) = (note for note in found.notes if "hours" in note)
-    assert "48 hours without pictures part it in 1 places" in said
+    assert "48 hours without frames lie in 1 gaps" in said
     assert found.features is not None
     assert len(found.features) == pytest.approx(len(frames) + 30, abs=2)
     gap = (found.features.times > 1.0) & (found.features.times < 1.9)

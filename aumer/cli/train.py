@@ -139,8 +139,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     }
     if args.augment_neutral and task_of_file(args.config, overrides) != "spotting":
         raise UsageError(
-            "`--augment-neutral` applies to spotting networks, and this file trains on clips: leave it "
-            "out"
+            "`--augment-neutral` applies to spotting networks, and this file trains on clips: "
+            "leave it out"
         )
     config = configured(args.config, overrides)
     begun: list[str] = []

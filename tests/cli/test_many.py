@@ -354,7 +354,7 @@ def test_totals_by_columns_of_choice(run: Any, manifest: Path) -> None:
         ("rec/smile.mp4;s1;rest;-1;;;", "must be at least 0"),
         ("rec/smile.mp4;s1;rest;;;all;", "each row has one face"),
         ("rec/smile.mp4;s1;rest;;;nobody;", "face.follow"),
-        ("camera:0;s1;rest;;;;", "runs for ever"),
+        ("camera:0;s1;rest;;;;", "never ends"),
         ("rec/c/frames;s1;rest;;;;", "--fps"),
     ],
 )

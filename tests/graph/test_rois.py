@@ -88,7 +88,7 @@ def test_names_of_ones_own() -> None:
         ([True], "from 0 to 67"),
         ([1.5], "from 0 to 67"),
         ("18 brow_r_mid_outer", "brow_r_mid_outer.* more often"),
-        ({"a": 4, "b": 4}, "4 is there more often"),
+        ({"a": 4, "b": 4}, "4 is given more often"),
         ({"": 4}, "not empty"),
         ("", "one ROI at least"),
         ([], "one ROI at least"),

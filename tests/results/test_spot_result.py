@@ -305,7 +305,7 @@ def test_files_that_hold_no_result(result: SpotResult, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"x\.json is no spot result .*not JSON: "):
             SpotResult.load(file)
     file.write_bytes(b"\x89PNG\xff")
-    with pytest.raises(UsageError, match=r"spot result from .*x\.json: it is no text"):
+    with pytest.raises(UsageError, match=r"spot result from .*x\.json: it is not a text file"):
         SpotResult.load(file)
     for path in (tmp_path / "absent.json", tmp_path):
         with pytest.raises(UsageError, match=f"cannot read .*{path.name}"):

@@ -206,7 +206,7 @@ def test_motion_alone_is_learnt_by_one_without_a_file(
 
     monkeypatch.setitem(registry._parts["recognizer"], "of-motion", OfMotion)
     monkeypatch.setitem(SMALL, "of-motion", "")
-    with pytest.raises(UsageError, match="'of-motion' cannot be kept in a file"):
+    with pytest.raises(UsageError, match="'of-motion' cannot be saved"):
         read_config(config(root, "of-motion"))
     read = read_config(config(root, "svm-cells"))
     reading = reading_of("of-motion", {}, aumer.load_settings(), "options", OfMotion.rois)

@@ -164,7 +164,7 @@ def test_a_hole_in_a_regular_video_is_said(
     found = times(path)
     assert found == pytest.approx([ms / 1000 for ms in shown], abs=1e-3)
     (warning,) = said(caplog)
-    assert "0.60 s of picture are missing in 1 places, the first at 0.76 s" in warning
+    assert "0.60 s of frames are missing, in 1 gaps, the first at 0.76 s" in warning
 
 
 def test_a_long_hole_does_not_end_a_video(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,7 @@ def test_a_stream_without_count_and_times(
     with open_video(path) as reader:
         assert reader.info.frames_estimate is None
         list(reader)
-    assert "v.h264 holds no times, 4 of 5 are missing" in caplog.text
+    assert "v.h264 lacks the times of 4 of 5 frames" in caplog.text
     caplog.clear()
     read(path, fps=50)
     assert not caplog.text
@@ -471,7 +471,7 @@ UNREADABLE: dict[str, tuple[Callable[[Any, Path], Any], str]] = {
     "empty folder": (_folder(), "d: no images .* found nothing"),
     "folder of others": (_folder("a.txt", "b.csv", "c", "e"), r"found a\.txt, b\.csv, c, \.\.\."),
     "folder of hidden": (_folder(".a.png"), "found nothing"),
-    "bad first image": (_folder("a.png"), r"a\.png is no image that OpenCV reads \(12 bytes\)"),
+    "bad first image": (_folder("a.png"), r"a\.png is not an image that OpenCV reads \(12 bytes\)"),
     "array without frames": (
         lambda make, folder: np.zeros((0, 4, 4, 3), np.uint8),
         r"no frame: found shape \(0, 4, 4, 3\)",
@@ -595,7 +595,7 @@ VIDEO = np.zeros((10, 4, 6, 3), np.uint8)
 RGB = r"\(T, H, W, 3\) uint8 RGB"
 
 MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "array without fps": (VIDEO, {}, "an array says nothing of time: give `fps`"),
+    "array without fps": (VIDEO, {}, "an array has no times: give `fps`"),
     "fps 0": (VIDEO, {"fps": 0}, "fps must be a number above 0.*found 0"),
     "fps negative": (VIDEO, {"fps": -5}, "fps must be a number above 0.*found -5"),
     "fps nan": (VIDEO, {"fps": float("nan")}, "fps must .* found nan"),
@@ -639,7 +639,7 @@ def test_mistakes_are_named_with_what_was_found(case: str) -> None:
 def test_a_folder_needs_fps(make: Any, tmp_path: Path) -> None:
     make.folder(tmp_path, make.pictures(2))
     for call in (open_video, content_digest):
-        with pytest.raises(UsageError, match="a folder of images says nothing of time: give `fps`"):
+        with pytest.raises(UsageError, match="a folder of images has no times: give `fps`"):
             call(tmp_path)
 
 
