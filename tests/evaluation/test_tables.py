@@ -169,7 +169,7 @@ def test_what_is_no_table_of_predictions(tmp_path: Path, text: str, message: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", r"rows.json, line 1, column 2: no JSON"),
+        ("{", r"rows.json, line 1, column 2: not JSON"),
         ("[]", "a list 'rows' of objects"),
         ('{"rows": [1]}', "a list 'rows' of objects"),
         ('{"rows": [{"video": "v", "kind": "macro", "onset": 1}]}', "no column 'offset'"),
