@@ -10,7 +10,19 @@ data whose expressions are known exactly. ``aumer.register`` adds parts of your 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+# pip refuses an older Python; a checkout on PYTHONPATH does not.
+if sys.version_info < (3, 10):  # noqa: UP036
+    raise ImportError(
+        "aumer needs Python 3.10 or newer, and this is Python "
+        + ".".join(map(str, sys.version_info[:3]))
+        + " ("
+        + sys.executable
+        + "). Make an environment of a newer one, such as python3.12 -m venv .venv, activate it "
+        "(. .venv/bin/activate), and install aumer in it"
+    )
 
 # Everything here is imported on first use: `import aumer` costs milliseconds, and no torch.
 _WHERE = {
@@ -133,7 +145,14 @@ def __getattr__(name: str) -> Any:
 
         return version("aumer")
     if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
+        try:
+            return getattr(importlib.import_module(_WHERE[name]), name)
+        except ImportError as error:
+            from aumer.missing import explained
+
+            if (known := explained(error)) is not None:
+                raise known from error
+            raise
     raise AttributeError(f"module 'aumer' has no attribute {name!r}")
 
 

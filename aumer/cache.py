@@ -45,7 +45,7 @@ def default_folder() -> Path:
 
 
 class FeatureCache:
-    """The features of one key: chunks while they are being made, one whole file afterwards.
+    """The features of one key: chunks while they are being made, one whole file afterward.
 
     A folder makes the next run fast and never fails this one: what cannot be written there is
     only not kept (one line of the log says so), and what another run removes is in memory.

@@ -11,7 +11,7 @@ import numpy as np
 from aumer.arguments import whole
 from aumer.config import Settings
 from aumer.errors import NoFaceError, UsageError
-from aumer.motion.analysis import FrameRange, analyse, check_workers
+from aumer.motion.analysis import FrameRange, analyze, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
 from aumer.recognition.action_units import ActionUnits, AUReader
@@ -84,13 +84,20 @@ def classify(
         the setting rules.min_height, whichever is more; in less than some 5 s the latter. Its
         outcome is "uncertain" where the most probable class is less probable than the setting
         classify.abstain_below. Its `doubt` says so, and where a clip is unlike all but one in a
-        hundred of those the recognizer learnt from.
+        hundred of those the recognizer learned from.
 
     Raises:
         UsageError: an argument or a setting cannot be used, or the clip has no such frame.
         VideoError: the clip cannot be read.
         NoFaceError: no face at the onset or the apex, or no motion of one between them.
         WeightsError: the weights are missing or damaged.
+
+    Example:
+        >>> named = aumer.classify("interview.mp4", onset=18, offset=42)
+        >>> named.label
+        'positive'
+        >>> round(sum(named.probs.values()), 6)
+        1.0
     """
     chosen = as_settings(settings)
     check_workers(workers)
@@ -156,7 +163,7 @@ def _classified(
         within = FrameRange(onset, offset, labeler.maker.margin)
         kept = labeler.maker.keeper(onset, apex, offset, maps=reading is not None)
         with telling(progress) as tell:
-            analysis = analyse(
+            analysis = analyze(
                 clip,
                 chosen,
                 fps=fps,
@@ -281,7 +288,7 @@ def _apex(
 
     def none() -> apexes.Pictures:
         raise UsageError(
-            f"`apex={way!r}` looks at pictures, which features do not hold",
+            f"`apex={way!r}` needs the video's frames, which features do not hold",
             fixes=(f"use `apex='{apexes.DEFAULT}'`", "`apex='midpoint'`"),
         )
 

@@ -54,6 +54,13 @@ def agreement(
             another one than `video`; frames and length are not known; or `fps` is given without
             `end`, or `end` beside a video.
         VideoError: the video cannot be read.
+
+    Example:
+        >>> aumer.spot("interview.mp4").save("anna.eaf")
+        >>> aumer.spot("interview.mp4", sensitivity="high").save("ben.eaf")
+        >>> both = aumer.agreement("anna.eaf", "ben.eaf", fps=30, end=2)
+        >>> both["all"].counts
+        Counts(tp=1, fp=0, fn=0)
     """
     if not 0 < number("iou", iou) <= 1:
         raise UsageError(f"`iou` must be above 0 and at most 1; found {iou}")
@@ -81,8 +88,8 @@ def agreement(
         times = _times(read, fps, end)
     if len(digests) > 1:
         raise UsageError(
-            f"{first} and {second} are of different videos, or editions of one, as their digests "
-            "say; frames of one are not those of the other"
+            f"{first} and {second} belong to different videos, or to different versions of "
+            "one: their digests differ, so their frames cannot be compared"
         )
     if len(lengths) > 1 and fps is None:
         raise UsageError(

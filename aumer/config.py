@@ -224,7 +224,15 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings in force; they go into every result."""
+    """All settings in force; they go into every result.
+
+    Example:
+        >>> settings = aumer.load_settings()
+        >>> settings.motion.rate, settings.face.detector
+        (30.0, 'blazeface')
+        >>> aumer.spot("interview.mp4", settings=settings).coverage
+        1.0
+    """
 
     face: FaceSettings
     motion: MotionSettings
@@ -249,6 +257,15 @@ def load_settings(
     Raises:
         ConfigError: the file is missing or not TOML, or any key is unknown, of the wrong type or
             out of range. Unknown and mistyped keys are reported all at once.
+
+    Example:
+        >>> settings = aumer.load_settings(overrides={"motion.rate": 60})
+        >>> settings.motion.rate
+        60.0
+        >>> aumer.load_settings(overrides={"motion.rte": 60})
+        Traceback (most recent call last):
+            ...
+        aumer.errors.ConfigError: overrides: unknown key motion.rte. Did you mean 'rate'? ...
     """
     return layered(Settings, *layers(path, overrides))
 

@@ -6,8 +6,8 @@ from there with the default settings.
 
 from __future__ import annotations
 
+import shlex
 import time
-import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +17,10 @@ import numpy as np
 from aumer import strict
 from aumer.errors import UsageError
 from aumer.evaluation.matching import match
-from aumer.files import StrPath, check_target
+from aumer.files import StrPath, atomic_write, check_target
 from aumer.pipeline import spot
 from aumer.results import SpotResult, plot_timeline, thumbnails, timeline_frames
+from aumer.results.annotations import of_expressions, path_for
 from aumer.simulate import amplitude
 from aumer.simulate.anatomy import Action
 from aumer.simulate.statistics import load
@@ -27,7 +28,7 @@ from aumer.simulate.timeline import Event, Timeline, draw_event
 from aumer.simulate.video import Nuisance, au_text, truth, write_truth, write_video
 from aumer.types import KINDS, Counts, Expression, Kind, by_kind
 
-FOLDER = "aumer-demo"
+FOLDER, FILM = "aumer-demo", "face.mp4"
 DURATION_S, FPS, SIZE = 20.0, 30.0, (640, 480)
 IOU = 0.5
 #: MEGC: a micro-expression lasts at most half a second.
@@ -97,18 +98,17 @@ def run(
     *,
     seed: int = 0,
     folder: StrPath | None = None,
-    open_: bool = False,
     overwrite: bool = False,
     progress: DemoProgress | None = None,
 ) -> DemoReport:
     """Make a 20-second film of a face, spot in it, and compare with the truth.
 
-    Writes ``face.mp4``, ``truth.csv``, ``predictions.csv`` and ``timeline.png``.
+    Writes ``face.mp4``, ``truth.csv``, ``predictions.csv`` and ``timeline.png``, and, for
+    `aumer view`, the result as ``face.json`` and the truth as ``face.mp4.truth.annotations``.
 
     Args:
         seed: draws the performance.
         folder: where to write, by default ``./aumer-demo``; made if it is missing.
-        open_: show the picture and the film with the system's programs.
         overwrite: replace files that exist.
         progress: see `DemoProgress`.
 
@@ -116,14 +116,15 @@ def run(
         UsageError: a negative seed, a file that exists, or a folder that cannot be written.
     """
     strict.require(seed >= 0, "seed", seed, "0 or more")
-    place = Path(FOLDER if folder is None else folder)
+    target = Path(FOLDER if folder is None else folder)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot make the folder {place}: {error.strerror or error}") from error
-    names = ("face.mp4", "truth.csv", "predictions.csv", "timeline.png")
-    video, truth_csv, predictions_csv, picture = (place / name for name in names)
-    for path in (video, truth_csv, predictions_csv, picture):
+        raise UsageError(f"cannot make the folder {target}: {error.strerror or error}") from error
+    names = (FILM, "truth.csv", "predictions.csv", "timeline.png", "face.json")
+    video, truth_csv, predictions_csv, picture, document = (target / name for name in names)
+    annotations = path_for(video, "truth")
+    for path in (video, truth_csv, predictions_csv, picture, document, annotations):
         check_target(path, overwrite=overwrite)
 
     def tell(what: str) -> Callable[[int, int | None], None]:
@@ -141,6 +142,9 @@ def run(
     spotted = time.perf_counter()
     result.to_csv(predictions_csv, overwrite=overwrite)
     known = truth(timeline, FPS)
+    result.save(document, overwrite=overwrite)
+    told = replace(of_expressions(known, result), coder="truth")
+    atomic_write(annotations, told.to_json(), overwrite=overwrite)
     faces = thumbnails(video, timeline_frames(result), result.track) if result.track else None
     plot_timeline(
         result,
@@ -150,10 +154,6 @@ def run(
         path=picture,
         overwrite=overwrite,
     )
-    if open_:
-        for path in (picture, video):
-            webbrowser.open(path.resolve().as_uri())
-
     hits = _hits(result.expressions, known)
     missed, false = len(known) - len(hits), len(result.expressions) - len(hits)
     return DemoReport(
@@ -290,6 +290,8 @@ def format_report(report: DemoReport) -> str:
         f"truth        {report.truth_csv}",
         f"predictions  {report.predictions_csv}",
         f"picture      {report.picture}",
+        "",
+        f"See them side by side: aumer view {shlex.quote(str(report.video))}",
     ]
     return "\n".join(line.rstrip() for line in lines)
 

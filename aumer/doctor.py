@@ -7,20 +7,26 @@ wrong stands in the report in one line.
 from __future__ import annotations
 
 import base64
+import contextlib
+import getpass
 import hashlib
 import importlib
 import json
 import os
 import platform
+import re
+import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aumer import registry
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_WEIGHTS, AumerError
+from aumer.missing import opencv_repair
 
 T = TypeVar("T")
 
@@ -32,8 +38,6 @@ PACKAGES = (
 )
 #: Back ends that come with an extra of that name: their package, and where it can be installed.
 _EXTRAS = {"mediapipe": ("mediapipe", "for Python 3.10 to 3.12, on x86-64 and macOS")}
-_CONTRIB = "opencv-contrib-python"
-_HEADLESS = "opencv-contrib-python-headless"
 
 
 @dataclass(frozen=True)
@@ -204,11 +208,98 @@ def report() -> DoctorReport:
     )
 
 
-def main(*, as_json: bool = False) -> int:
-    """Print the report on stdout; returns the exit code."""
+def main(*, as_json: bool = False, as_report: bool = False) -> int:
+    """Print the report on stdout; returns the exit code.
+
+    Args:
+        as_json: as JSON.
+        as_report: as `for_bug_report` gives it.
+    """
     found = report()
-    print(json.dumps(found.to_dict(), indent=2) if as_json else found)
+    if as_report:
+        print(for_bug_report(found))
+    else:
+        print(json.dumps(found.to_dict(), indent=2) if as_json else found)
     return found.exit_code
+
+
+_BUG_REPORT = """\
+**What I ran** (without names of people and videos)
+
+**What I expected, and what happened** (with the traceback that -v shows)
+
+**The installation** (`aumer doctor --report`)
+
+```text
+{installation}
+```"""
+
+
+def for_bug_report(found: DoctorReport) -> str:
+    """The report as Markdown to paste into an issue, with nothing private in it.
+
+    Paths are left out but for those in the folders of Python and aumer. Names of the user and the
+    host are left out too, and parts that are not aumer's, which are only counted.
+    """
+    own = tuple(b for b in found.backends if registry.built_in(b.kind, b.name))
+    others = len(found.backends) - len(own)
+    told = replace(
+        found,
+        backends=own,
+        weights=tuple(replace(w, path=Path(w.path).name) for w in found.weights),
+        cache="where AUMER_CACHE says" if os.environ.get("AUMER_CACHE") else "the default folder",
+    )
+    more = f"\nBack ends of others, not listed: {others}" if others else ""
+    return _BUG_REPORT.format(installation=anonymous(f"{told}{more}"))
+
+
+def anonymous(text: str) -> str:
+    """A text without folders, names of media files, and names of the user and the host."""
+    installed = [p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")]
+    python = [sys.prefix, sys.base_prefix, str(Path(sys.executable).parent), *installed]
+    code = dict.fromkeys([*python, *map(os.path.realpath, python)], "<python>")
+    code[str(Path(__file__).resolve().parents[1])] = "<aumer>"
+    # By name, as blanks in them would end what `_PATH` takes for a path.
+    known = {**dict.fromkeys(_folders(), "<folder>"), **code}
+    for place in sorted(known, key=len, reverse=True):
+        if len(place) > 1:
+            text = re.sub(rf"{re.escape(place)}(?![\w-])", known[place], text)
+    text = _MEDIA.sub("<file>", _PATH.sub("<folder>", text))
+    for name in sorted(_names(), key=len, reverse=True):
+        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "<name>", text)
+    return text
+
+
+#: A path below one of the places that `anonymous` has named, or an absolute one. What lies in a
+#: folder of code is no secret.
+_PATH = re.compile(
+    r"<folder>[\\/][^\s\"'`,;:()]*|(?<![\w>/\\.:])(?:[A-Za-z]:[\\/]|~?/)[^\s\"'`,;:()]*[\w-]"
+)
+_MEDIA = re.compile(
+    r"[^\s\"'`,;:()<>]+\.(?:mp4|m4v|mov|avi|mkv|webm|wmv|mpe?g|jpe?g|png|csv|json)\b"
+)
+
+
+def _folders() -> set[str]:
+    """Folders of the user's whose names may be anybody's."""
+    found = {str(Path("~").expanduser()), tempfile.gettempdir()}
+    with contextlib.suppress(OSError):  # it was deleted
+        found.add(str(Path.cwd()))
+    # Whatever a variable names, such as DEEPFACE_HOME: one that is no path is no harm.
+    found |= {
+        value for value in os.environ.values() if ":" not in value and Path(value).is_absolute()
+    }
+    found |= {place for place in sys.path if Path(place).is_absolute()}
+    return found | {os.path.realpath(place) for place in found}
+
+
+def _names() -> set[str]:
+    """Names of the user and the host."""
+    found = {os.environ.get(name, "") for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME")}
+    found |= {Path.home().name, platform.node(), socket.gethostname()}
+    with contextlib.suppress(Exception):  # nobody of that number is known to the system
+        found.add(getpass.getuser())
+    return {part for name in found for part in (name, name.partition(".")[0]) if len(part) > 1}
 
 
 def look_at_opencv() -> OpenCV:
@@ -260,17 +351,6 @@ def look_at_opencv() -> OpenCV:
         # Of a release that reads no networks, another wheel would not help.
         repair=opencv_repair(None, installed if reads_tflite else {}) if problem else None,
     )
-
-
-def opencv_repair(error: Exception | None, installed: dict[str, str]) -> str:
-    """The command that puts a whole cv2 in place of one that raised `error` or lacks modules."""
-    # Windows on a screen need system libraries that servers lack; the headless wheel does without.
-    wheel = (
-        _HEADLESS if error is not None and "cannot open shared object" in str(error) else _CONTRIB
-    )
-    release = installed.get(wheel)
-    target = f"{wheel}=={release}" if release else f"{wheel}>=4.11,<4.12"
-    return f'"{sys.executable}" -m pip install --force-reinstall --no-deps "{target}"'
 
 
 def owner_of_binary(wheels: Iterable[Distribution]) -> str | None:

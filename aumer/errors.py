@@ -36,6 +36,13 @@ class AumerError(Exception):
     Args:
         fixes: ways out, each a clause in the imperative. On the command line, those that a command
             has no option for are left out.
+
+    Example:
+        >>> try:
+        ...     aumer.spot("none.mp4")
+        ... except aumer.AumerError as error:
+        ...     print(error.exit_code, error)
+        3 none.mp4: no such file or folder (looked in ...).
     """
 
     exit_code = EXIT_BUG
@@ -54,37 +61,96 @@ class AumerError(Exception):
 
 
 class UsageError(AumerError, ValueError):
-    """An argument, an option or a setting is not one aumer can use."""
+    """An argument, an option or a setting is not one aumer can use.
+
+    Example:
+        >>> try:
+        ...     aumer.spot("interview.mp4", model="ruels")
+        ... except aumer.UsageError as error:
+        ...     print(error.exit_code, error)
+        2 no spotter is called 'ruels'; there are ... Did you mean 'rules'?
+    """
 
     exit_code = EXIT_USAGE
 
 
 class ConfigError(UsageError):
-    """A settings file or a setting has an unknown name, a wrong type or a value out of range."""
+    """A settings file or a setting has an unknown name, a wrong type or a value out of range.
+
+    Example:
+        >>> try:
+        ...     aumer.load_settings(overrides={"motion.rate": 0})
+        ... except aumer.ConfigError as error:
+        ...     print(error.exit_code, error)
+        2 overrides: motion.rate must be from 1 to 1000...; found 0.0
+    """
 
 
 class BackendUnavailable(UsageError):
-    """A named back end exists but cannot run here (a package or a build option is missing)."""
+    """A named back end exists but cannot run here (a package or a build option is missing).
+
+    Example:
+        >>> @aumer.register("flow", "mine")
+        ... def mine(previous, following):
+        ...     raise aumer.BackendUnavailable("the flow mine needs a license server")
+        >>> try:
+        ...     aumer.features("interview.mp4", settings={"motion": {"flow": "mine"}})
+        ... except aumer.BackendUnavailable as error:
+        ...     print(error.exit_code, error)
+        2 the flow mine needs a license server
+    """
 
 
 class VideoError(AumerError):
-    """The input is not a video aumer can read: absent, empty, without a video stream, ..."""
+    """The input is not a video aumer can read: absent, empty, without a video stream, ...
+
+    Example:
+        >>> try:
+        ...     aumer.open_video("none.mp4")
+        ... except aumer.VideoError as error:
+        ...     print(error.exit_code, error)
+        3 none.mp4: no such file or folder (looked in ...).
+    """
 
     exit_code = EXIT_UNREADABLE
 
 
 class NoFaceError(AumerError):
-    """Too few frames hold a usable face. No face is not the same as no expression."""
+    """Too few frames hold a usable face. No face is not the same as no expression.
+
+    Example:
+        >>> try:
+        ...     aumer.spot(np.zeros((10, 64, 64, 3), np.uint8), fps=30)
+        ... except aumer.NoFaceError as error:
+        ...     print(error.exit_code, error)
+        4 array: 0 of 10 analyzed frames hold a usable face...
+    """
 
     exit_code = EXIT_NO_FACE
 
 
 class NoMotionError(NoFaceError):
-    """A face is there, but nothing could be measured of it."""
+    """A face is there, but nothing could be measured of it.
+
+    Example:
+        >>> try:
+        ...     aumer.spot("interview.mp4", end=0.03)  # one frame
+        ... except aumer.NoMotionError as error:
+        ...     print(error.exit_code, error)
+        4 interview.mp4: a face is there, but no motion could be measured: ...
+    """
 
 
 class WeightsError(AumerError):
-    """A file of network weights is missing, or is not the one the network needs."""
+    """A file of network weights is missing, or is not the one the network needs.
+
+    Example:
+        >>> try:
+        ...     aumer.spot("interview.mp4", model="none.safetensors")
+        ... except aumer.WeightsError as error:
+        ...     print(error.exit_code, error)
+        5 no weights at none.safetensors: ...
+    """
 
     exit_code = EXIT_WEIGHTS
 
@@ -133,7 +199,11 @@ def _word(value: str) -> str:
     return shlex.quote(plain) if isinstance(plain, str) else value
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string."""
-    near = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
+def did_you_mean(name: str, choices: Iterable[str], *, least: float = 0.5) -> str:
+    """`` Did you mean 'x'?`` for the choice nearest to `name`, or an empty string.
+
+    Args:
+        least: the likeness that is asked for, 0 to 1.
+    """
+    near = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=least)
     return f" Did you mean {near[0]!r}?" if near else ""

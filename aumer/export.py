@@ -188,7 +188,7 @@ def _target(path: Path, precision: str) -> Target:
         )
     if found == ".pt" and precision == "int8":
         raise UsageError(
-            "TorchScript has no int8 that torch still keeps up: use .onnx or .safetensors for int8"
+            "torch no longer maintains int8 for TorchScript: use .onnx or .safetensors for int8"
         )
     if found == ".safetensors" and precision == "single":
         raise UsageError(

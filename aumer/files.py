@@ -106,8 +106,8 @@ def _check_rights(path: Path, folder: Path) -> None:
             refused = error.errno not in (errno.ENOSPC, errno.EDQUOT)  # there may be room by then
     if refused:
         raise UsageError(
-            f"cannot write {path}: there is no right to write in the folder {folder}, or its disk "
-            "is read-only; choose another folder"
+            f"cannot write {path}: you have no permission to write in the folder {folder}, "
+            "or its disk is read-only; choose another folder"
         )
 
 

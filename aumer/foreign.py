@@ -75,7 +75,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     if isinstance(error, UnicodeDecodeError):
-        return f"it is no text in {error.encoding.upper()}, as byte {error.start} shows"
+        return f"it is not a text file in {error.encoding.upper()}, as byte {error.start} shows"
     if "allow_pickle" in said:  # numpy's words would advise to unpickle whatever it is
         return "it holds something else than plain numbers"
     if isinstance(error, KeyError):

@@ -131,8 +131,8 @@ def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
         known = identity(kind, part)
         if known is None:
             _log.warning(
-                "the code of the %s %r cannot be told from another's, so that nothing that it "
-                "computes is kept for the next run. Give it an attribute `version`: a text that "
+                "the code of the %s %r cannot be identified, so nothing that it computes is "
+                "cached for the next run. Give it an attribute `version`: a text that "
                 "changes whenever its numbers do",
                 kind,
                 name,

@@ -83,6 +83,13 @@ def features(
         VideoError: the video cannot be read.
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
         WeightsError: weights of the face's networks are missing.
+
+    Example:
+        >>> motion = aumer.features("interview.mp4")
+        >>> motion.features.values.shape
+        (59, 12, 2)
+        >>> motion.displacement().shape
+        (59, 12, 2)
     """
     if isinstance(video, Features):
         raise UsageError("these are features already; give the video that they come from")

@@ -116,8 +116,7 @@ def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> P
         out = not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
     if out:
         raise UsageError(
-            f"{name!r} leads out of {root}: only names of what lies in it are taken, without '..' "
-            "and not absolute"
+            f"{name!r} leads out of {root}: give a relative name of something in it, without '..'"
         )
     return path
 

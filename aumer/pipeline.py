@@ -18,7 +18,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.motion.analysis import Analysis, analyse_all
+from aumer.motion.analysis import Analysis, analyze_all
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
 from aumer.recognition.clips import Keeper
@@ -123,6 +123,12 @@ class Spotter:
             false alarms were not measured, settings that are unknown, mistyped or out of range, or
             that the network cannot work with.
         WeightsError: the weights are missing or damaged, or are for other ROIs.
+
+    Example:
+        >>> with aumer.Spotter(model="rules") as spotter:
+        ...     for video in ["interview.mp4"]:
+        ...         print(spotter(video).summary())
+        interview.mp4: 0 micro, 1 macro; coverage 100 %; spotter rules
     """
 
     def __init__(
@@ -239,7 +245,7 @@ class Spotter:
         check_face(self.settings.face)
         content = content_digest(video, fps=run.fps)
         with telling(run.progress) as tell:
-            found = analyse_all(
+            found = analyze_all(
                 video,
                 self.settings,
                 fps=run.fps,
@@ -426,7 +432,7 @@ class Spotter:
             raise NoFaceError(
                 f"{coverage:.0%} of the {len(features)} rows of the features hold motion, and at "
                 f"least {run.min_coverage:.0%} and one row are needed",
-                fixes=("give others", "lower `min_coverage`"),
+                fixes=("give other features", "lower `min_coverage`"),
             )
 
         settings = _as_measured(self.settings, features)
@@ -545,6 +551,13 @@ def spot(
         NoFaceError: fewer than `min_coverage` of the frames hold a usable face.
         NoMotionError: a face is there, but its motion could be measured in no more of the time.
         WeightsError: weights are missing, damaged, or for other ROIs than the graph's.
+
+    Example:
+        >>> result = aumer.spot("interview.mp4")
+        >>> [(e.kind, e.onset, e.offset) for e in result.expressions]
+        [('macro', 18, 42)]
+        >>> result.coverage
+        1.0
     """
     with Spotter(
         model=model,
@@ -613,8 +626,8 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
     own = model.sensitivity
     if own is None:
         raise UsageError(
-            f"how many false alarms the threshold of {model.name} raises was not measured: it has "
-            "no sensitivity to be set",
+            f"{model.name} has no sensitivity setting: nobody measured how many false "
+            "alarms its threshold gives",
             fixes=("leave `sensitivity` out", "use `model='combined'` or `model='rules'`"),
         )
     if own != asked:
@@ -635,8 +648,10 @@ def _worth_a_result(
     if not found:
         name = os.fspath(video) if isinstance(video, (str, PathLike)) else "the video"
         raise NoFaceError(
-            f"{name}: no frame holds a usable face. Nothing is said about expressions. Check that "
-            "a face is in view and large enough (face.min_eye_distance)"
+            f"{name}: no frame holds a usable face. Whether there are expressions is not known. "
+            "Look at the frames with `aumer view --no-spot VIDEO` (the outer eye corners of a "
+            f"usable face are {settings.face.min_eye_distance:g} px apart or more, "
+            "face.min_eye_distance)"
         )
     best = max(found, key=lambda one: one.track.coverage)
     require_face(best, settings, min_coverage)

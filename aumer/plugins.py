@@ -97,8 +97,8 @@ def _file(path: Path) -> ModuleType:
     name, path = path.stem, path.resolve()
     if not name.isidentifier():
         raise UsageError(
-            f"the plugin {path} becomes a module of its name, and {name!r} is no name of one; "
-            "use letters, digits and _"
+            f"the plugin {path} must have the name of a Python module, and {name!r} is "
+            "none; use letters, digits and _"
         )
     folder = str(path.parent)
     if folder not in sys.path:

@@ -128,9 +128,9 @@ def use_threads() -> None:
     """
     if _orphaned.is_set():
         raise UsageError(
-            f"process {os.getpid()} was forked from one in which aumer was at work already: the "
-            "threads of its networks did not come along, and it would wait for them for ever. Use "
-            'spawn: multiprocessing.get_context("spawn"), or joblib, whose workers are fine; or '
+            f"process {os.getpid()} was forked from one in which aumer had already run. The "
+            "threads of its networks do not exist here, so it would hang. Use spawn: "
+            'multiprocessing.get_context("spawn"), or joblib, whose workers are fine; or '
             "fork before aumer's first call"
         )
     if not _registered.is_set() and hasattr(os, "register_at_fork"):

@@ -126,6 +126,7 @@ _parts: dict[str, dict[str, Any]] = {
         "simulate": "aumer.cli.simulate:add_parser",
         "demo": "aumer.cli.simulate:add_demo_parser",
         "train": "aumer.cli.train:add_parser",
+        "completion": "aumer.cli.completion:add_parser",
     },
     "graph-layer": {
         "dense": "aumer.spotting.layers:DenseLayer",
@@ -150,6 +151,15 @@ def register(kind: str, name: str) -> Callable[[T], T]:
 
     Raises:
         UsageError: unknown kind, no name, or the name is taken by another object.
+
+    Example:
+        >>> @aumer.register("flow", "still")
+        ... def still(previous, following):
+        ...     return np.zeros((*previous.shape, 2), np.float32)
+        >>> settings = {"motion": {"flow": "still"}}
+        >>> motion = aumer.features("interview.mp4", settings=settings)
+        >>> float(abs(motion.displacement()).max())
+        0.0
     """
     known, given = _of(kind), cast(object, name)
     if not (isinstance(given, str) and given.strip() == given != ""):

@@ -105,6 +105,13 @@ def evaluate(
 
     Raises:
         UsageError: no such evaluator, a file that cannot be read, or rows that do not fit.
+
+    Example:
+        >>> from aumer.evaluation.rows import PredictedInterval, Truth
+        >>> found = [PredictedInterval("s1", "talk", "micro", 3, 12)]
+        >>> report = aumer.evaluate(found, [Truth("s1", "talk", "micro", 2, 11)])
+        >>> report.f1()
+        1.0
     """
     score: Evaluator = registry.resolve("evaluator", evaluator)
     if not callable(score):

@@ -135,8 +135,8 @@ def require_maps(which: bool | str | PathLike[str] | AUReader) -> None:
     """
     if not isinstance(which, bool):
         raise UsageError(
-            "action units are read off flow maps, which features do not hold: give the video that "
-            "they were made from, or leave `aus` out"
+            "action units are read from flow maps, which features do not hold; give the "
+            "video that they were made from, or leave `aus` out"
         )
 
 
@@ -328,7 +328,7 @@ def require_motion(
     raise NoMotionError(
         f"{found[0].video.name}: a face is there, but "
         f"{f'its motion could be measured {little}' if measured else 'no motion could be measured'}"
-        f": {why}. Nothing is said about expressions"
+        f": {why}. Whether there are expressions is not known"
     )
 
 
@@ -388,9 +388,11 @@ def require_face(analysis: Analysis, settings: Settings, min_coverage: float) ->
         raise NoFaceError(
             f"{name}: {int(track.valid.sum())} of {len(track)} analyzed frames hold a usable face "
             f"({track.coverage:.0%}), and {least} needed. "
-            "Nothing is said about expressions",
+            "Whether there are expressions is not known",
             fixes=(
-                "check that a face is in view and large enough (`face.min_eye_distance`)",
+                "look at the frames with `aumer view --no-spot VIDEO` (the outer eye corners of a "
+                f"usable face are {settings.face.min_eye_distance:g} px apart or more, "
+                "`face.min_eye_distance`)",
                 "choose a range with `start` and `end`",
                 "lower `min_coverage`",
             ),

@@ -119,8 +119,8 @@ def assignment(text: str) -> tuple[str, Any]:
         if value and value[0] not in "[{\"'" and "\n" not in value:
             return path, value
         raise ConfigError(
-            f"{value!r} is no TOML value ({reason(error)}); write a number, true, false, a list or "
-            f"'a text'; found {text!r}"
+            f"{value!r} is not a TOML value ({reason(error)}); write a number, true, false, "
+            f"a list or 'a text'; found {text!r}"
         ) from None
     if parsed.keys() != {"value"}:
         raise ConfigError(f"must be one setting; found {text!r}")

@@ -47,6 +47,11 @@ class Interval:
 
     Raises:
         ValueError: `onset` is negative or `offset` lies before it.
+
+    Example:
+        >>> a, b = aumer.Interval(10, 20), aumer.Interval(15, 25)
+        >>> len(a), a.iou(b)
+        (11, 0.375)
     """
 
     onset: int
@@ -106,6 +111,11 @@ class ActingUnit:
     Raises:
         ValueError: a number below 1, a probability outside [0, 1], an unknown side, or one of an AU
             that rests.
+
+    Example:
+        >>> corner = aumer.ActingUnit(12, probability=0.9, acts=True, side="left")
+        >>> corner.number, corner.side
+        (12, 'left')
     """
 
     number: int
@@ -154,6 +164,11 @@ class Expression:
     Raises:
         ValueError: unknown kind, onset <= apex <= offset violated, a score outside [0, 1], a
             negative peak, or a deviation or limit that is not positive.
+
+    Example:
+        >>> smile = aumer.Expression("macro", 18, 30, 42, 0.6, 1.0, 1.4, score=0.9)
+        >>> smile.interval
+        Interval(onset=18, offset=42)
     """
 
     kind: Kind
@@ -226,7 +241,14 @@ class Expression:
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded frame: 0-based decode ordinal, presentation time (s), (H, W, 3) uint8 RGB."""
+    """One decoded frame: 0-based decode ordinal, presentation time (s), (H, W, 3) uint8 RGB.
+
+    Example:
+        >>> with aumer.open_video("interview.mp4") as video:
+        ...     frame = next(iter(video))
+        >>> frame.index, frame.time_s, frame.image.shape, frame.image.dtype
+        (0, 0.0, (256, 256, 3), dtype('uint8'))
+    """
 
     index: int
     time_s: float
@@ -276,6 +298,11 @@ class FaceTrack:
         turned: degrees clockwise by which the picture is turned (0, 90, 180 or 270): what shows
             the face upright is the picture turned back. Boxes and landmarks are of the picture as
             it came.
+
+    Example:
+        >>> track = aumer.features("interview.mp4").track
+        >>> track.landmarks.shape, track.boxes.shape, bool(track.valid.all())
+        ((60, 68, 2), (60, 4), True)
     """
 
     times: TimeArray
@@ -339,6 +366,11 @@ class Features:
         rate: rows per second.
         eye_distance: px between the outer eye corners in the crop: the unit of face size.
         motion: the settings `motion` that they were measured with; None where nobody says.
+
+    Example:
+        >>> (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
+        >>> video.features
+        Features of 12 ROIs at 30 rows a second: 0.00 to 11.97 s, ... of 360 rows hold motion
     """
 
     values: FloatArray
@@ -421,6 +453,13 @@ class Scores:
 
     Shapes:
         values (T, K) float32; times (T,) float64; frames (T,) int64; valid (T,) bool.
+
+    Example:
+        >>> scores = aumer.spot("interview.mp4", model="network").scores
+        >>> scores.values.shape == (len(scores.times), len(scores.channels))
+        True
+        >>> scores.channels[-2:]
+        ('micro_action', 'macro_action')
     """
 
     values: FloatArray
@@ -521,7 +560,13 @@ class VideoRecord:
 
 @dataclass(frozen=True)
 class Counts:
-    """Integer counts that add over videos, subjects and folds; divide once, at the end."""
+    """Integer counts that add over videos, subjects and folds; divide once, at the end.
+
+    Example:
+        >>> both = aumer.Counts(tp=3, fp=1, fn=1) + aumer.Counts(tp=1, fp=0, fn=2)
+        >>> both, round(both.f1, 3)
+        (Counts(tp=4, fp=1, fn=3), 0.667)
+    """
 
     tp: int = 0
     fp: int = 0

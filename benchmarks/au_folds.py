@@ -27,7 +27,7 @@ from aumer.recognition.au_graph import (
 )
 from aumer.recognition.au_prior import PairCounts
 from aumer.recognition.calibration import soft_max
-from aumer.recognition.features import cell_means, centerd, of_one_size
+from aumer.recognition.features import cell_means, centered, of_one_size
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.kernel_ridge import RidgeGoals
 from aumer.recognition.svm_cells import SvmCells
@@ -135,7 +135,7 @@ def by_logistic_regression(train: AUClips, test: AUClips, subject: str) -> Read:
     from sklearn.linear_model import LogisticRegression
 
     def features(clips: AUClips) -> Floats:
-        return cell_means(centerd(clips.inputs), 7).reshape(len(clips), -1)
+        return cell_means(centered(clips.inputs), 7).reshape(len(clips), -1)
 
     x, folds = features(train), parts_of(train.subjects)
     shares, limits = np.zeros((len(test), len(AUS))), np.ones(len(AUS))
@@ -234,7 +234,7 @@ _Rows = tuple[BoolArray, list[str | None]]
 
 @lru_cache(maxsize=1)
 def _reader_without(subject: str | None, choice: tuple[float, float] | None) -> GraphAUReader:
-    """One that has learnt from all coded clips but a subject's."""
+    """One that has learned from all coded clips but a subject's."""
     clips = coded_clips()
     others = clips.take(np.array([s != subject for s in clips.subjects]))
     return GraphAUReader(least=0, choice=choice).fit(others)

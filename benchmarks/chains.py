@@ -12,7 +12,7 @@ import numpy.typing as npt
 from aumer.config import Settings, load_settings
 from aumer.face.track import FaceTracker
 from aumer.motion import resample
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.simulate.neutral_motion import ROIS
 from aumer.types import Features, FloatArray, ImageArray
 
@@ -45,7 +45,7 @@ def chain_of(settings: Settings) -> Chain:
     """The whole of aumer, from frames to `Features`."""
 
     def run(frames: Sequence[ImageArray], fps: float) -> Features:
-        return analyse(np.stack(frames), settings, fps=fps).features
+        return analyze(np.stack(frames), settings, fps=fps).features
 
     return run
 

@@ -57,7 +57,7 @@ def truth_on_crop(motion: FloatArray, landmarks: FloatArray, aligned: AlignedFac
     """Film motion (H, W, 2) px -> crop motion (C, C, 2) px under the alignment of `landmarks`."""
     ones = np.ones((68, 1))
     transform = np.linalg.lstsq(np.hstack([landmarks, ones]), aligned.landmarks, rcond=None)[0].T
-    crop = aligned.grey.shape[0]
+    crop = aligned.gray.shape[0]
     inverse = cv2.invertAffineTransform(transform)
     y, x = np.mgrid[0:crop, 0:crop]
     at = np.stack([x, y, np.ones_like(x)], axis=-1) @ inverse.T

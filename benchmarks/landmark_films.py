@@ -72,7 +72,7 @@ def warped_film(
 
     Args:
         landmarks: roughly, to know where the face is.
-        noise: standard deviation, grey levels.
+        noise: standard deviation, gray levels.
 
     Returns:
         the frames, and each one's (2, 3) transform from the first frame's px to its own.
@@ -120,7 +120,7 @@ def to_and_fro(frames: int, count: int) -> npt.NDArray[np.int64]:
 
 
 def noisy(frames: Sequence[ImageArray], order: Sequence[int], seed: int) -> Iterator[ImageArray]:
-    """The frames in an order, with fresh noise of 1 grey level on each.
+    """The frames in an order, with fresh noise of 1 gray level on each.
 
     The noise is a window of one sheet, shifted at random: drawing it would take longer than all
     else.
@@ -253,7 +253,7 @@ def poor_cases(shape: tuple[int, ...], eye: float) -> list[Case]:
         Case("mirrored", "left is right",
              lambda i, _: np.ascontiguousarray(i[:, ::-1]),
              lambda p, _: (np.array([(width - 1, 0)]) + p * (-1, 1))[MIRRORED]),
-        _same_place("grey", "three equal channels",
+        _same_place("gray", "three equal channels",
                     lambda i, _: cv2.cvtColor(cv2.cvtColor(i, cv2.COLOR_RGB2GRAY),
                                               cv2.COLOR_GRAY2RGB)),
         _same_place("infrared-like", ".75 red + .25 inverted blue, 1st to 99th percentile "
@@ -289,10 +289,10 @@ def _exposed(image: ImageArray, gain: float, noise: float) -> ImageArray:
 
 def _infrared(image: ImageArray, _: Points) -> ImageArray:
     """Skin and lips bright, eyes dark, as near infrared shows them; nothing of its physics."""
-    grey = 0.75 * image[..., 0].astype(np.float32) + 0.25 * (255 - image[..., 2].astype(np.float32))
-    low, high = np.percentile(grey, (1, 99))
-    grey = (grey - low) * np.float32(255 / max(high - low, 1))
-    return _exposed(np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, 2), 1.0, 4.0)
+    gray = 0.75 * image[..., 0].astype(np.float32) + 0.25 * (255 - image[..., 2].astype(np.float32))
+    low, high = np.percentile(gray, (1, 99))
+    gray = (gray - low) * np.float32(255 / max(high - low, 1))
+    return _exposed(np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, 2), 1.0, 4.0)
 
 
 def _resized(name: str, what: str, scale: float, shape: tuple[int, ...]) -> Case:

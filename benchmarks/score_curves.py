@@ -68,7 +68,7 @@ def score_curves(
         spans.axvspan(region.onset, region.offset, color="#999999", alpha=0.2, linewidth=0)
     spans.set_yticks(range(len(rows)), [who for who, _ in rows])
     spans.invert_yaxis()
-    spans.set_xlabel("frame (grey: not judged; orange micro, blue macro)")
+    spans.set_xlabel("frame (gray: not judged; orange micro, blue macro)")
     for axes in (levels, micro, macro):
         axes.set_ylim(-0.03, 1.03)
     for axes in (motion, levels, micro, macro):

@@ -11,7 +11,7 @@ import numpy as np
 from aumer import demo
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.simulate import features as simulator
 from aumer.simulate import nuisance
 from aumer.simulate.population import Population
@@ -81,7 +81,7 @@ def films(seeds: Iterable[int], settings: Settings | None = None) -> list[Labele
                 Annotation(path.stem, path.stem, e.kind, e.onset, e.apex, e.offset)
                 for e in performed(timeline, demo.FPS)
             )
-            features = analyse(path, settings).features
+            features = analyze(path, settings).features
             made.append(LabeledVideo(path.stem, path.stem, features, annotations))
             print(f"{path.stem}: {len(annotations)} expressions", flush=True)
     return made

@@ -10,6 +10,7 @@ Python 3.11, which CI runs, as argparse lays its help out differently in others.
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import inspect
 import json
@@ -27,6 +28,7 @@ from typing import Any
 os.environ["COLUMNS"] = "100"
 
 import aumer
+import aumer.errors
 from aumer._data import data_dir
 from aumer.cli import command_parser
 from aumer.config import Settings
@@ -85,6 +87,78 @@ def api() -> str:
     return "\n".join(lines)
 
 
+#: Calls whose texts a user reads: errors and what makes them, log lines, notes of the console.
+_SAY = {
+    *("ArgumentTypeError", "wrong", "require", "refuse", "fail"),
+    *("warning", "error", "note", "NotImplementedError"),
+}
+
+
+def messages() -> str:
+    """Every message to a user, by module, for reading them all aloud."""
+    lines = [
+        "# Messages",
+        "",
+        "Errors, warnings and notes that users read, by module. What stands in braces is filled in",
+        "when the message is made. The page is for reviews: a message says what was wrong, what",
+        "was found, what is allowed, and what to do.",
+        "",
+    ]
+    package = Path(aumer.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        found = dict.fromkeys(_messages(ast.parse(path.read_text(encoding="utf-8"))))
+        if found:
+            lines += [f"## {path.relative_to(package).as_posix()}", ""]
+            lines += [f"- {kind}: `{text}`" for kind, text in found]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _messages(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    errors = {name for name in dir(aumer.errors) if name.endswith(("Error", "Unavailable"))}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        named = node.func
+        call = named.attr if isinstance(named, ast.Attribute) else getattr(named, "id", "")
+        if call not in errors and call not in _SAY:
+            continue
+        if call == "require" and len(node.args) == 4:  # of aumer.strict
+            name, found, allowed = (_text(v) or _code(v) for v in node.args[1:])
+            yield "require", f"{name} must be {allowed}; found {found}"
+            continue
+        values = [*node.args, *(k.value for k in node.keywords)]
+        for value in (v for part in values for v in getattr(part, "elts", [part])):
+            text = " ".join(_text(value).split()).replace("`", "'")
+            if " " in re.sub(r"\{.*?\}", "", text).strip():
+                yield call, text
+
+
+def _text(node: ast.expr) -> str:
+    """A text as it is written, with {expressions}; empty for what is none."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else _inserted(part)
+            for part in node.values
+        )
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _text(node.left), _text(node.right)
+        return (left or _code(node.left)) + (right or _code(node.right)) if left or right else ""
+    if isinstance(node, ast.IfExp):
+        return " | ".join(filter(None, (_text(node.body), _text(node.orelse))))
+    return ""
+
+
+def _code(node: ast.expr) -> str:
+    return f"{{{ast.unparse(node)}}}"
+
+
+def _inserted(part: ast.expr) -> str:
+    return _code(part.value) if isinstance(part, ast.FormattedValue) else ""
+
+
 def _members(cls: type) -> Iterator[tuple[str, Any]]:
     """Public methods and properties that the class itself documents."""
     for name, value in vars(cls).items():
@@ -112,15 +186,21 @@ def _described(name: str, thing: Any) -> list[str]:
 def _prose(text: str) -> list[str]:
     """A docstring as Markdown: its sections as bold words, their entries as lists."""
     lines: list[str] = []
-    entries = False
+    entries = example = False
     for line in text.splitlines():
         title = re.fullmatch(r"(\w+):", line)
+        if example and (line.startswith("    ") or not line.strip()):
+            lines.append(line[4:])  # a session of Python, as it was typed
+            continue
+        if example:
+            lines += ["```", ""]
+            example = False
         if title and title[1] in SECTIONS:
             lines += [f"**{title[1]}**", ""]
-            entries = True
-        elif entries and (
-            entry := re.match(r"    (?! )([\w*., ]+?)(?: (\(.*?\).*?))?: (.*)", line)
-        ):
+            entries = title[1] != "Example"
+            if example := not entries:
+                lines.append("```python")
+        elif entries and (entry := ENTRY.match(line)):
             name, shape, what = entry.groups()
             lines.append(f"- `{name}`{f' {shape}' if shape else ''}: {what}")
         elif entries and line.startswith("    "):
@@ -128,7 +208,7 @@ def _prose(text: str) -> list[str]:
         else:
             entries = entries and not line.strip()
             lines.append(line)
-    return lines
+    return [*lines, "```"] if example else lines
 
 
 def formats() -> str:
@@ -199,6 +279,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "settings.md": settings,
     "api.md": api,
+    "messages.md": messages,
     "../exchange.md": formats,
     **{f"../notebooks/{p.stem}.md": partial(notebook, p.name) for p in NOTEBOOKS.glob("*.ipynb")},
 }

@@ -21,7 +21,7 @@ from aumer.config import load_settings
 from aumer.errors import NoFaceError, UsageError, WeightsError
 from aumer.evaluation import rows
 from aumer.evaluation.strs import evaluate_strs
-from aumer.motion.analysis import FrameRange, analyse
+from aumer.motion.analysis import FrameRange, analyze
 from aumer.recognition import interface
 from aumer.recognition.clips import ClipMaker
 from aumer.recognition.features import ROI_CENTERS
@@ -190,7 +190,7 @@ def test_features_for_a_recognizer_that_reads_motion() -> None:
     assert found.attribution == {}
     with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
         aumer.classify(motion, model=BySigns())
-    with pytest.raises(UsageError, match="'roi-difference'` looks at pictures"):
+    with pytest.raises(UsageError, match="'roi-difference'` needs the video's frames"):
         aumer.classify(motion, model=ByMotion(), apex="roi-difference")
     few = replace(
         motion,
@@ -323,9 +323,9 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_no_face() -> None:
-    grey = np.full((9, 120, 160, 3), 90, np.uint8)
+    gray = np.full((9, 120, 160, 3), 90, np.uint8)
     with pytest.raises(NoFaceError, match="usable face"):
-        aumer.classify(grey, model=BySigns(), fps=FPS)
+        aumer.classify(gray, model=BySigns(), fps=FPS)
     film = frames(SMILE).copy()
     film[APEX - 1 : APEX + 2] = 90
     with pytest.raises(NoFaceError, match=f"from frame {ONSET} to {APEX}"):
@@ -399,8 +399,8 @@ def test_a_range_of_frames_is_the_range_of_their_times(
     path, k = film_of(tmp_path, fps), fps // FPS
     first, last = (None if f is None else f * k for f in (onset, offset))
     settings = aumer.load_settings()
-    by_frames = analyse(path, settings, frames=FrameRange(first, last))
-    by_times = analyse(
+    by_frames = analyze(path, settings, frames=FrameRange(first, last))
+    by_times = analyze(
         path,
         settings,
         start=None if not first else first / fps - 1 / 30,
@@ -421,16 +421,16 @@ def test_faces_that_were_kept_are_those_that_a_second_pass_gives() -> None:
     film[100:130] = 90
     settings = aumer.load_settings()
     kept = Kept(range(len(film)), settings.motion, 10_000)
-    track = analyse(film, settings, fps=150, watch=kept).track
+    track = analyze(film, settings, fps=150, watch=kept).track
     again = aligned_faces(film, range(len(film)), track, settings.motion, fps=150)
     assert 60 < len(kept.faces) <= len(again) < len(film) - 20
     for frame, face in kept.faces.items():
-        np.testing.assert_array_equal(face.grey, again[frame].grey)
+        np.testing.assert_array_equal(face.gray, again[frame].gray)
         np.testing.assert_array_equal(face.landmarks, again[frame].landmarks)
     missing = sorted(set(again) - set(kept.faces))
     assert all(frame < min(kept.faces) or frame > max(kept.faces) for frame in missing)
     few = Kept(range(10, 50), settings.motion, 7)
-    analyse(film, settings, fps=150, watch=few)
+    analyze(film, settings, fps=150, watch=few)
     assert sorted(few.faces) == list(range(10, 17))
 
 
@@ -446,7 +446,7 @@ def test_so_are_the_frames_of_a_sequence(
     maker = ClipMaker("sequence", settings.motion, sequences=SequenceSettings(48, "none", margin=4))
     kept = maker.keeper(ends[0], None, ends[1])
     within = FrameRange(*ends, maker.margin)
-    found = analyse(film, settings, fps=fps, frames=within, watch=kept)
+    found = analyze(film, settings, fps=fps, frames=within, watch=kept)
     seen = found.track.frames[found.track.valid]
     onset, offset = (
         int(seen[k]) if end is None else end for k, end in zip((0, -1), ends, strict=True)
@@ -459,7 +459,7 @@ def test_so_are_the_frames_of_a_sequence(
     (other,) = maker(film, [moment], found.track, fps=fps)
     assert len(passes) == 1
     assert isinstance(one.clip, ClipSequence) and isinstance(other.clip, ClipSequence)
-    np.testing.assert_array_equal(one.clip.grey, other.clip.grey)
+    np.testing.assert_array_equal(one.clip.gray, other.clip.gray)
     np.testing.assert_array_equal(one.clip.landmarks, other.clip.landmarks)
     assert (one.clip.onset, one.clip.offset) == (other.clip.onset, other.clip.offset)
     # Of another moment they are not those that it needs.

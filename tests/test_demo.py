@@ -56,7 +56,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> demo.DemoReport:
 
 def test_everything_is_written(report: demo.DemoReport) -> None:
     names = {p.name for p in report.video.parent.iterdir()}
-    assert names == {"face.mp4", "truth.csv", "predictions.csv", "timeline.png"}
+    assert names == {
+        *("face.mp4", "truth.csv", "predictions.csv", "timeline.png"),
+        *("face.json", "face.mp4.truth.annotations"),
+    }
     assert report.picture.read_bytes().startswith(b"\x89PNG")
     with report.truth_csv.open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from aumer import doctor, registry
+from aumer import doctor, missing, registry
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, EXIT_WEIGHTS, BackendUnavailable
 from aumer.face import weights
 
@@ -223,7 +224,7 @@ def test_hollow_cv2_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_missing_system_library_is_repaired_with_the_headless_wheel() -> None:
     error = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
-    assert f'"{HEADLESS}==4.11.0.86"' in doctor.opencv_repair(
+    assert f'"{HEADLESS}==4.11.0.86"' in missing.opencv_repair(
         error, {CONTRIB: "4.11.0.86", HEADLESS: "4.11.0.86"}
     )
 
@@ -231,7 +232,7 @@ def test_missing_system_library_is_repaired_with_the_headless_wheel() -> None:
 def told_without(*packages: str) -> tuple[dict[str, Any], dict[tuple[str, str], str | None], int]:
     """What the doctor finds where importing these packages fails, its back ends' errors by kind and
     name, and its exit code."""
-    # In a process of its own: nothing that is imported already gets in the way, or is spoilt.
+    # In a process of its own: nothing that is imported already gets in the way, or is spoiled.
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({packages!r}))
@@ -296,3 +297,60 @@ def test_missing_weights_are_no_failure_of_the_defaults(
     assert not missing.present
     assert str(tmp_path) in missing.path
     assert found.exit_code == EXIT_OK
+
+
+PLANTED = "zephyrine"
+
+
+def test_a_bug_report_holds_nothing_private(tmp_path: Path) -> None:
+    """Of an installation, a home, a host, a plugin and videos that are called by a name."""
+    home = tmp_path / "home" / f"Anna {PLANTED}"
+    folder = home / f"videos of {PLANTED}"
+    folder.mkdir(parents=True)
+    (folder / f"flow_{PLANTED}.py").write_text(
+        f"import aumer\n@aumer.register('flow', '{PLANTED}-flow')\n"
+        f"def flow(a, b): raise RuntimeError('no {folder}/interview_{PLANTED}.mp4')\n"
+    )
+    script = f"""
+import os, platform, socket, sys
+socket.gethostname = platform.node = lambda: "{PLANTED}-pc.lab.example"
+sys.executable = "{home}/my venv/bin/python"
+from aumer import doctor, plugins, registry
+plugins.load("flow_{PLANTED}.py")
+def broken(*_):
+    raise RuntimeError(
+        "{folder}/interview_{PLANTED}.mp4, D:\\\\{PLANTED}\\\\x.dat, interview_{PLANTED}.mov, "
+        "/mnt/{PLANTED}/data and {PLANTED}-pc cannot be read by {PLANTED}"
+    )
+registry._parts["flow"]["dis"] = broken
+doctor.registry.built_in = lambda kind, name, known=registry.built_in: (
+    name == "dis" or known(kind, name)
+)
+sys.exit(doctor.main(as_report=True))
+"""
+    env = {
+        **{k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LD_LIBRARY_PATH")},
+        "PYTHONPATH": str(Path(doctor.__file__).parents[1]),
+        "HOME": str(home),
+        "USER": PLANTED,
+        "AUMER_CACHE": str(folder / "cache"),
+        "DEEPFACE_HOME": str(home / "weights"),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, env=env
+    )
+    assert ran.returncode == EXIT_OK, ran.stderr
+    assert PLANTED not in ran.stdout.lower() and "Anna" not in ran.stdout
+    assert "videos of" not in ran.stdout and "interview" not in ran.stdout
+    # What helps is there: versions, and how a part fails.
+    for part in ("aumer ", "Python ", "numpy ", "flow dis: cannot run: RuntimeError:", "cannot be"):
+        assert part in ran.stdout
+    assert "Back ends of others, not listed: 1" in ran.stdout
+    assert "Feature cache: where AUMER_CACHE says" in ran.stdout
+
+
+def test_a_bug_report_is_markdown(real: doctor.DoctorReport) -> None:
+    text = doctor.for_bug_report(real)
+    assert text.count("```") == 2 and "What I ran" in text
+    assert f"aumer {real.aumer}, Python {real.python}" in text
+    assert "<python>/cv2/" in text or "<python>" in text

@@ -111,3 +111,50 @@ def test_the_reference_has_all_commands_settings_and_names() -> None:
         assert f"## aumer {name}\n" in text
     text = (pages / "api.md").read_text("utf-8")
     assert all(f"## {name}\n" in text for name in aumer.__all__)
+
+
+def test_messages_are_listed_for_review() -> None:
+    """docs/reference/messages.md, which `stale` keeps true, has those of every way to say one."""
+    text = generator().messages()
+    for listed in (
+        "- UsageError: `{os.fspath(path)} exists already`",  # raised
+        "- require: `motion.rate must be from 1 to 1000 per second; found {",  # of settings
+        "- warning: `features are not kept for the next run: %s`",  # logged
+        "- note: `Ctrl-C ends it`",  # printed by a command
+        "- ArgumentTypeError: `must be {allowed}; found {text}`",  # of an option
+    ):
+        assert listed.partition("{")[0] in text, listed
+    assert text.count("\n- ") > 700
+
+
+#: Private words for what has a usual one (docs/glossary.md), or German in English clothes.
+DIALECT = (
+    *("left the numbers", "without a word", "with a word", "for ever", "of before", "anew from"),
+    *("takes in vain", "wants to be", "is spoken", "promises", "no text, nor", "of somebody else"),
+)
+
+
+def test_messages_are_in_plain_english() -> None:
+    found = [
+        line
+        for line in generator().messages().splitlines()
+        if line.startswith("- ") and any(word in line for word in DIALECT)
+    ]
+    assert found == []
+
+
+def test_the_picture_of_the_architecture_shows_the_layers() -> None:
+    """docs/pictures/architecture.svg stacks packages as tests/test_layers.py does."""
+    from test_layers import LAYERS
+
+    svg = (ROOT / "docs" / "pictures" / "architecture.svg").read_text("utf-8")
+    height = {
+        name: float(y) for y, name in re.findall(r'y="([\d.]+)"[^>]*fill="#263238">([^<]+)<', svg)
+    }
+    drawn = {one: y for names, y in height.items() for one in names.split(", ")}
+    assert len(drawn) > 25
+    level = {name: k for k, line in enumerate(LAYERS) for name in line}
+    for one, y in drawn.items():
+        for other, lower in drawn.items():
+            if level[one] > level[other]:
+                assert y <= lower, f"{one} imports {other} and stands below it"

@@ -191,10 +191,10 @@ def test_a_folder_that_may_not_be_written_in_is_told_before_the_work(
     check_folder(tmp_path / "closed" / "new" / "folder")
     check_target(tmp_path / "closed" / "out", overwrite=overwrite)
     monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "closed")
-    with pytest.raises(UsageError, match=r"cannot write .*closed/out: .*no right to write"):
+    with pytest.raises(UsageError, match=r"cannot write .*closed/out: .*no permission to write"):
         check_target(tmp_path / "closed" / "out", overwrite=overwrite)
     for folder in (tmp_path / "closed", tmp_path / "closed" / "new" / "folder"):
-        with pytest.raises(UsageError, match="no right to write"):
+        with pytest.raises(UsageError, match="no permission to write"):
             check_folder(folder)
     with pytest.raises(UsageError, match="file is not a folder"):
         check_folder(tmp_path / "file" / "new")
@@ -204,9 +204,9 @@ def test_a_folder_that_may_not_be_written_in_is_told_before_the_work(
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="this system has no /proc")
 def test_a_file_system_that_refuses_what_its_rights_allow_is_told_before_the_work() -> None:
     """Root has every right of /proc, where no file can be made."""
-    with pytest.raises(UsageError, match="no right to write in the folder /proc"):
+    with pytest.raises(UsageError, match="no permission to write in the folder /proc"):
         check_target("/proc/out.json")
-    with pytest.raises(UsageError, match="no right to write in the folder /proc"):
+    with pytest.raises(UsageError, match="no permission to write in the folder /proc"):
         check_folder("/proc/new")
 
 

@@ -135,7 +135,7 @@ def test_deep_brackets_of_action_units_are_no_code() -> None:
 
 @pytest.mark.parametrize("text", ["a=" + "[" * 50_000, "a=[" + "9" * 5_000 + "]"])
 def test_endless_values_of_an_assignment(text: str) -> None:
-    with pytest.raises(ConfigError, match="no TOML value"):
+    with pytest.raises(ConfigError, match="not a TOML value"):
         strict.assignment(text)
 
 

@@ -197,7 +197,7 @@ def test_what_cannot_be_told_has_no_identity(
 
     assert identity("flow", part) is None
     assert identities([("flow", "dis"), ("flow", part)]) is None
-    assert "nothing that it computes is kept" in caplog.text and "version" in caplog.text
+    assert "nothing that it computes is cached" in caplog.text and "version" in caplog.text
 
 
 def test_code_of_packages_is_told_by_their_version() -> None:

@@ -22,7 +22,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors arguments progress _data _moved",
-        "foreign names registry identity said plugins strict files process weights compiled tables",
+        "foreign missing names registry identity said plugins strict files process weights "
+        "compiled tables",
         "graph",
         "config cache video evaluation",
         "learning flow",

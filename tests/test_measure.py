@@ -1,4 +1,4 @@
-"""`aumer.features`: what `analyse` measures, with all that belongs to it."""
+"""`aumer.features`: what `analyze` measures, with all that belongs to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import aumer
 from aumer.config import digest, load_settings
 from aumer.errors import NoFaceError, UsageError
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.testing.moving_face import film, smile
 
 SETTINGS = {"motion": {"flow": "dis"}}
@@ -28,7 +28,7 @@ def equal(a: np.ndarray, b: np.ndarray) -> bool:
 def test_the_numbers_are_those_of_the_analysis(frames: np.ndarray) -> None:
     motion = aumer.features(frames, fps=30, start=0.2, end=1.2, settings=SETTINGS)
     settings = load_settings(overrides=SETTINGS)
-    expected = analyse(frames, settings, fps=30, start=0.2, end=1.2)
+    expected = analyze(frames, settings, fps=30, start=0.2, end=1.2)
     assert equal(motion.features.values, expected.features.values)
     assert equal(motion.features.times, expected.features.times)
     assert equal(motion.track.landmarks, expected.track.landmarks)

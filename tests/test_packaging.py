@@ -92,7 +92,7 @@ def test_wheel_ships_the_face_networks_with_their_notice(wheel: Path) -> None:
     notice = networks.pop("NOTICE").decode()
     assert sum(map(len, networks.values())) <= 4e6
     shipped = {s.file: s for s in weights.SHIPPED.values()}
-    assert set(networks) == set(shipped)  # no file without its licence and source, and none missing
+    assert set(networks) == set(shipped)  # no file without its license and source, and none missing
     for name, content in networks.items():
         assert hashlib.sha256(content).hexdigest() == shipped[name].sha256
         package, release = re.findall(r"^(\S+) (\S+),", shipped[name].found_in)[0]

@@ -62,7 +62,7 @@ def write_folder(frames: npt.NDArray[np.uint8], folder: Path) -> Path:
 
 
 def magnitude(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    features = analysis.analyse(frames, load_settings(), fps=30).features
+    features = analysis.analyze(frames, load_settings(), fps=30).features
     assert features.valid.all()
     return np.hypot(features.values[..., 0], features.values[..., 1]).astype(np.float64)
 
@@ -154,7 +154,7 @@ def test_features_do_not_depend_on_the_size_of_the_face() -> None:
     sizes = []
     for width in (120, 600):  # of a face that is 95 px wide in the portrait
         frames = film(times, bumps=bumps, scale=width / 95, window=WINDOW)
-        sizes.append(analysis.analyse(frames, load_settings(), fps=30).features.values)
+        sizes.append(analysis.analyze(frames, load_settings(), fps=30).features.values)
     for rows, rois in ((slice(5, 31), [8, 10]), (slice(26, 43), range(6))):
         small, large = (np.linalg.norm(values[rows][:, list(rois)]) for values in sizes)
         assert small == pytest.approx(large, rel=0.15)
@@ -219,9 +219,9 @@ def test_a_range_keeps_the_ordinals_of_the_whole() -> None:
 
 
 def test_no_face_is_not_no_expression() -> None:
-    grey = np.full((20, 200, 200, 3), 128, np.uint8)
+    gray = np.full((20, 200, 200, 3), 128, np.uint8)
     with pytest.raises(NoFaceError, match="0 of 20"):
-        aumer.spot(grey, fps=30)
+        aumer.spot(gray, fps=30)
     with pytest.raises(NoFaceError, match=r"min_coverage"):
         aumer.spot(np.concatenate([performance()[:20], np.zeros_like(performance()[:40])]), fps=30,
                    min_coverage=0.5)  # fmt: skip
@@ -406,7 +406,7 @@ def test_a_flow_that_takes_pairs_together_gives_the_same_features() -> None:
     registry.register("flow", "together")(together := Together())
     try:
         both = [
-            analysis.analyse(
+            analysis.analyze(
                 frames,
                 replace(settings, motion=replace(settings.motion, preset="flow", flow=name)),
                 fps=30,
@@ -424,7 +424,7 @@ def test_dense_features_by_torch_are_those_of_the_default_flow() -> None:
     frames = performance()[28:44]
     settings = load_settings()
     ours, torchs = (
-        analysis.analyse(
+        analysis.analyze(
             frames,
             replace(settings, motion=replace(settings.motion, preset="flow", flow=name)),
             fps=30,
@@ -524,7 +524,7 @@ def test_a_gap_of_days_is_said_and_costs_nothing(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     found = aumer.spot(path)
     (said,) = (note for note in found.notes if "hours" in note)
-    assert "48 hours without pictures part it in 1 places" in said
+    assert "48 hours without frames lie in 1 gaps" in said
     assert found.features is not None
     assert len(found.features) == pytest.approx(len(frames) + 30, abs=2)
     gap = (found.features.times > 1.0) & (found.features.times < 1.9)

@@ -89,7 +89,7 @@ def test_a_module_is_loaded_by_its_name_and_a_file_finds_its_neighbors(tmp_path:
         ),
         ("json.py", "", r"becomes the module 'json', and there is another of that name"),
         ("sys.py", "", r"another of that name \(built in\); rename"),
-        ("not-a-name.py", "", "'not-a-name' is no name of one"),
+        ("not-a-name.py", "", "'not-a-name' is none; use letters"),
     ],
 )
 def test_what_is_wrong_with_a_plugin_is_told(

@@ -46,7 +46,7 @@ def test_a_harmless_change_keeps_the_time_of_its_frames(name: str) -> None:
     k = len(made.frames) // 2
     source = film.frames[round((made.start_s + k / made.rate) * film.rate)]
     seen = cv2.resize(made.frames[k], (64, 48)).astype(np.float64)
-    assert np.abs(seen - source).mean() < 6  # and the frames differ by one grey level each
+    assert np.abs(seen - source).mean() < 6  # and the frames differ by one gray level each
     assert abs(seen.mean() - source.mean()) < 3
     assert made.start_s <= 0.2 and made.end_s >= film.end_s - 0.1 - 1e-9
 

@@ -221,12 +221,12 @@ def test_path_and_value(text: str, expected: tuple[str, Any]) -> None:
         ("a..b=3", "PATH=VALUE"),
         (".a=3", "PATH=VALUE"),
         ("a b=3", "PATH=VALUE"),
-        ("a=", "no TOML value"),
-        ("a=[3", "'[3' is no TOML value"),
-        ("a={b", "no TOML value"),
-        ("a='x", "no TOML value"),
+        ("a=", "TOML value"),
+        ("a=[3", "'[3' is not a TOML value"),
+        ("a={b", "TOML value"),
+        ("a='x", "TOML value"),
         ("a=3\nb=4", "one setting"),
-        ("a=x\nb=4", "no TOML value"),
+        ("a=x\nb=4", "TOML value"),
     ],
 )
 def test_what_is_no_path_and_value(text: str, said: str) -> None:

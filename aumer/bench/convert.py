@@ -45,13 +45,15 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     """
     folder = as_path("folder", folder, "the path of a run's folder")
     if not (folder / OLD).exists():
-        raise UsageError(f"{folder} has no {OLD}: it is no run of before, and needs no conversion")
+        raise UsageError(
+            f"{folder} has no {OLD}: it is not a run of an earlier version, and needs no conversion"
+        )
     old = _json(folder / OLD)
     files = sorted(folder.glob("seed*-*.json"))
     if not files:
         raise UsageError(
-            f"{folder} was stopped before its first fold: nothing is in it to be converted. Delete "
-            "it and run the benchmark again"
+            f"{folder} was stopped before its first fold, so there is nothing to convert. "
+            "Delete it and run the benchmark again"
         )
     document = _json(folder / RESULT) if (folder / RESULT).exists() else None
     task = _task(folder, old, document, protocol)
@@ -63,7 +65,7 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     store = Store(folder)
     for path, fold in zip(files, folds, strict=True):
         if fold.subject not in planned:
-            raise UsageError(f"{path} is no fold of the protocol {task.protocol.name}")
+            raise UsageError(f"{path} is not a fold of the protocol {task.protocol.name}")
         part = planned[fold.subject]
         store.write_fold(
             {
@@ -102,7 +104,7 @@ def _task(
         found = strict.build(Protocol, document["protocol"], str(folder / RESULT))
         found = found.changed({"seeds": [int(seed) for seed in document["seeds"]]})
     else:
-        raise UsageError(f"{folder} has no {RESULT} to say its protocol: give `protocol`")
+        raise UsageError(f"{folder} has no {RESULT}, which names its protocol; give `protocol`")
     task = Recognition(found, str(old.get("model")), Options())
     about = json.loads(json.dumps(task.about()))
     split = None if found.split == "loso" else [found.split, found.folds]
@@ -118,7 +120,7 @@ def _task(
 def _fold(path: Path) -> RecognitionFold:
     found = _json(path)
     if found.get("format") != _OLD_FOLD:
-        raise UsageError(f"{path} is no fold of before; take it out of the folder")
+        raise UsageError(f"{path} is not a fold of an earlier version; move it out of the folder")
     with foreign(path, "a fold of before", advice="Delete it"):
         renamed = {"fold": found.pop("subject"), "training_seconds": found.pop("seconds", 0.0)}
         return RecognitionFold.of({**found, **renamed})
@@ -144,5 +146,5 @@ def _truth(folder: Path, protocol: Protocol, folds: Sequence[RecognitionFold]) -
 def _json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = read_json(path, "a run of before")
     if not isinstance(found, dict):
-        raise UsageError(f"{path} holds no table: it is damaged")
+        raise UsageError(f"{path} holds no JSON object: it is damaged")
     return found

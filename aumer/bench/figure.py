@@ -101,9 +101,11 @@ class Figure:
             raise UsageError(f"only one of the two runs has subject {', '.join(strange)}")
         order = [other.subjects.index(subject) for subject in self.subjects]
         if self.counts.shape[2:] != other.counts.shape[2:]:
-            raise UsageError("only models tested on the same classes compare")
+            raise UsageError(
+                "the two models were tested on different classes, and cannot be compared"
+            )
         if (self.truths != other.truths[order]).any():
-            raise UsageError("the two models were scored over different truths")
+            raise UsageError("the two models were scored against different truths")
         theirs = other.counts[order]
         return difference(
             self.counts, theirs, self._mean, replicates=replicates, level=0.95, seed=seed

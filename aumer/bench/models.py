@@ -271,7 +271,9 @@ def find(
     require_keys(overrides, (), name)
     if decoder or protocol.selection != "fixed":
         what = "--decoder" if decoder else f"selection {protocol.selection!r}"
-        raise UsageError(f"{what} is of networks that are trained; the model {name!r} is not")
+        raise UsageError(
+            f"{what} applies to networks that are trained here, and the model {name!r} is not"
+        )
     if name.endswith(".safetensors"):
         from aumer.spotting.network import NetSpotter
 

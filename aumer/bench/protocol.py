@@ -235,7 +235,7 @@ def load(which: str | PathLike[str] | Protocol) -> Protocol:
         return _read(strict.preset("bench", which, "protocol or file", known), which)
     found = registry.resolve("protocol", which)
     if not isinstance(found, Protocol):
-        raise UsageError(f"the protocol registered as {which!r} is no Protocol: {found!r}")
+        raise UsageError(f"the protocol registered as {which!r} is not a Protocol: {found!r}")
     return found
 
 

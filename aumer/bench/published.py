@@ -55,8 +55,8 @@ def require_rows(benchmark: str) -> None:
     known = tuple(dict.fromkeys(row.benchmark for row in every_row()))
     if benchmark not in known:
         raise UsageError(
-            f"no published figures are of the benchmark {benchmark!r}; there are those of "
-            f"{', '.join(known)}.{did_you_mean(benchmark, known)}"
+            f"there are no published figures for the benchmark {benchmark!r}; there are "
+            f"figures for {', '.join(known)}.{did_you_mean(benchmark, known)}"
         )
 
 

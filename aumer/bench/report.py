@@ -57,8 +57,8 @@ def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | Sp
         return _recognition(result, document, data)
     if data is not None:
         raise UsageError(
-            "the data are of no use to the report of a spotting run, which holds its truth; "
-            "leave `data` out"
+            "the report of a spotting run needs no data, as the run holds its truth; leave "
+            "`data` out"
         )
     assert isinstance(result, SpottingResult)
     return _spotting(result)
@@ -94,8 +94,9 @@ def _recognition(
     for seed, report in result.reports.items():
         if report.confusion.tolist() != document["seeds"].get(str(seed), {}).get("confusion"):
             raise UsageError(
-                f"the folds of seed {seed} in {result.folder} are not those that its {RESULT} was "
-                "made of: give the command of the run again, and it scores what is there"
+                f"the folds of seed {seed} in {result.folder} are not those from which its "
+                f"{RESULT} was computed. Run the benchmark's command again: it scores the "
+                "folds that are there"
             )
     folds = result.folds
     truth = Store(result.folder).read_data(Recognition.read)
@@ -158,7 +159,7 @@ def _composite(
     """Flow images and data sets by (subject, clip)."""
     if result.protocol.datasets != (MEGC2019,):
         raise UsageError(
-            f"pictures are taken from {MEGC2019}'s flow images alone, and this run is of "
+            f"only flow images of {MEGC2019} can be shown, and this run used "
             f"{', '.join(result.protocol.datasets)}; leave `data` out"
         )
     clips = composite(root)
@@ -189,7 +190,7 @@ _READY = {
     "never": "The model has rules and no weights: nothing is trained, and it is the same in every "
     "fold. Which data its constants were set on, its own documentation says.",
     "elsewhere": "The model was trained elsewhere and is the same in every fold: whether tested "
-    "subjects were among those it learnt from, its card says (in the settings below).",
+    "subjects were among those it learned from, its card says (in the settings below).",
 }
 
 

@@ -124,7 +124,7 @@ class Result(ABC, Generic[Fold]):
             UsageError: the folds are kept nowhere.
         """
         if self.run.folder is None:
-            raise UsageError("these folds were kept in no folder; give the run one")
+            raise UsageError("the folds were not saved, as the run had no folder; give it one")
         return self.run.folder
 
     @property

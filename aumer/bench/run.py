@@ -68,7 +68,7 @@ def run(
         ConfigError: settings that do not fit.
     """
     if keep_weights and score_only:
-        raise UsageError("`score_only` runs nothing, so that there are no weights to keep")
+        raise UsageError("`score_only` runs nothing, so there are no weights to keep")
     protocol, workers = protocols.load(protocol), workers or Workers()
     given = given_roots(protocol, roots)
     options = Options(overrides, decoder, settings, cache)
@@ -161,7 +161,7 @@ def scored(
     Raises:
         UsageError: a fold is missing, damaged or of another run.
     """
-    # Whom a model learnt from does not matter to its score.
+    # Whom a model learned from does not matter to its score.
     planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []

@@ -98,7 +98,7 @@ def _pooled_groups(
     datasets = tuple(dict.fromkeys(d for d, _ in whose))
     if protocol.split == "cross-data-set":
         if len(datasets) < 2:
-            raise UsageError(f"only two data sets or more can be crossed; found {datasets}")
+            raise UsageError(f"crossing needs two data sets or more; found {datasets}")
         return _groups(protocol, whose, datasets, _equal_in_items), whose
     whose = [("", subject) for _, subject in whose]
     if protocol.split == "hold-out":
@@ -125,8 +125,8 @@ def _held_out(whose: Sequence[Whose], folds: int) -> set[Whose]:
     if len(held) < 2:
         ((_, alone),) = held
         raise UsageError(
-            f"one of {folds} groups of {len(set(whose))} subjects is {alone} alone, of which no "
-            "interval over subjects can be given: take fewer folds"
+            f"one of {folds} groups of {len(set(whose))} subjects is {alone} alone, and one "
+            "subject alone gives no interval: use fewer folds"
         )
     return held
 

@@ -77,7 +77,7 @@ class Store:
             differ = ", ".join(differences(_unversioned(before), about))
             raise UsageError(
                 f"{self.folder} holds another run: {differ} differ",
-                fixes=("give another `folder`", "use `overwrite=True` to run it anew"),
+                fixes=("give another `folder`", "use `overwrite=True` to run it again"),
             )
 
     @property
@@ -93,9 +93,9 @@ class Store:
         """
         if (self.folder / OLD).exists():
             raise UsageError(
-                f"{self.folder} is a run of recognition with the files of before ({OLD}); "
-                f"`aumer bench convert {self.folder}` gives them their new names, and runs nothing "
-                "again"
+                f"{self.folder} is a recognition run in the layout of an earlier version "
+                f"({OLD}); `aumer bench convert {self.folder}` converts it, and runs "
+                "nothing again"
             )
 
     def claim(self, about: Mapping[str, Any]) -> None:
@@ -126,13 +126,13 @@ class Store:
             )
         found: dict[str, Any] = read_json(self.folder / name, "a run of `aumer bench`")
         if not isinstance(found, dict):
-            raise UsageError(f"{self.folder / name} holds no table: it is damaged")
+            raise UsageError(f"{self.folder / name} holds no JSON object: it is damaged")
         with foreign(self.folder / name, "a run of `aumer bench`"):  # no digest has 1e999
             whole = intact(found)
         if not whole:
             raise UsageError(
-                f"{self.folder / name} is not as it was written: its digest does not fit. The "
-                "command of the run writes it anew"
+                f"{self.folder / name} was changed after it was written: its digest does "
+                "not match. Run the benchmark's command again to rewrite it"
             )
         return found
 
@@ -230,12 +230,14 @@ class Store:
         path = self.fold_path(seed, name)
         if not path.exists():
             raise UsageError(
-                f"there is no fold of {name} with seed {seed} in {self.folder}, and its misses "
-                "would go uncounted; the same run without `score_only` makes it"
+                f"there is no fold of {name} with seed {seed} in {self.folder}, and its "
+                "misses would go uncounted; run it without `score_only` to compute it"
             )
         kept, found = read_fold(path, lambda values: (values, parse(values)))
         if (kept["fold"], kept["seed"], kept["depends"]["run"]) != (name, seed, run):
-            raise UsageError(f"{path} is of another run or fold; delete it, and run it anew")
+            raise UsageError(
+                f"{path} belongs to another run or fold; delete it, and run the benchmark again"
+            )
         return found
 
 

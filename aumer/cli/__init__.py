@@ -16,13 +16,25 @@ from typing import Any, NoReturn
 from aumer import plugins, registry
 from aumer.cli.console import Console, abandon_stdout, interrupted
 from aumer.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, AumerError, did_you_mean
+from aumer.missing import explained
 from aumer.process import keep_streams
 
 #: The commands in the order of the help; others come after them.
 COMMANDS = (
     *("spot", "classify", "features", "bench", "config", "doctor", "models", "graph", "data"),
-    *("view", "agreement", "convert", "simulate", "demo", "train", "export"),
+    *("view", "agreement", "convert", "simulate", "demo", "train", "export", "completion"),
 )
+
+#: What `aumer` alone answers.
+WELCOME = """\
+aumer finds micro- and macro-expressions of the face in video. Begin with one of
+
+  aumer spot VIDEO       find the expressions in a video, and print a table of them
+  aumer demo --open      no video at hand? make one, find its expressions, look at them
+  aumer doctor           check this installation
+
+`aumer COMMAND --help` describes a command; `aumer --help` lists all of them.
+"""
 
 #: Whoever read stdout stopped reading; what a shell reports of a program killed by SIGPIPE.
 EXIT_READER_GONE = 141
@@ -31,6 +43,10 @@ EXIT_READER_GONE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
     keep_streams()
+    if not (sys.argv[1:] if argv is None else argv):
+        if sys.stderr is not None:
+            sys.stderr.write(WELCOME)
+        return EXIT_USAGE
     try:
         return _main(argv)
     except BrokenPipeError:
@@ -73,9 +89,10 @@ def _main(argv: Sequence[str] | None) -> int:
             if interrupted(error):
                 console.error("interrupted")
                 return EXIT_INTERRUPTED
-            if isinstance(error, AumerError):
-                console.error(error)
-                return error.exit_code
+            known = error if isinstance(error, AumerError) else explained(error)
+            if known is not None:
+                console.error(known)
+                return known.exit_code
             console.bug(error)
             return EXIT_BUG
 
@@ -115,7 +132,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         near = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
         if os.path.lexists(unknown[0]):  # of a shell's *.mp4, say
             near = f" For the file of that name write ./{unknown[0]}."
-        parser.error(f"there is no {unknown[0]!r} here.{near}")
+        parser.error(f"unrecognized argument {unknown[0]!r}.{near}")
     return args
 
 

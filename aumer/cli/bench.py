@@ -153,7 +153,9 @@ def _settings(args: argparse.Namespace) -> SpottingSettings:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if given and args.evaluator not in (OURS, ALL):
         option = "--" + next(iter(given)).replace("_", "-")
-        raise UsageError(f"{option} is for our evaluator; {args.evaluator} has rules of its own")
+        raise UsageError(
+            f"{option} is for aumer's own evaluator; {args.evaluator} has rules of its own"
+        )
     return SpottingSettings(**given)
 
 
@@ -167,7 +169,7 @@ def _score(args: argparse.Namespace, console: Console) -> int:
         wanted = ("iou_sweep", "per_subject", "errors", "bootstrap", "strs")
         asked = [name for name in wanted if getattr(args, name)]
         if asked:
-            raise UsageError(f"--{asked[0].replace('_', '-')} is for our evaluator")
+            raise UsageError(f"--{asked[0].replace('_', '-')} is for aumer's own evaluator")
     settings = _settings(args)
     files = [(args.predictions, args.truth), *args.also]
     rows = scoring.rows(

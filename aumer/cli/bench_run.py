@@ -32,7 +32,7 @@ The same command goes on where it was killed (SIGTERM, which batch systems send,
 SIGKILL does: exit codes 143, 137; nothing that was written is damaged). Folds are kept in the
 output folder, and those that are there are not run again, so that more seeds may be asked for
 later. One that other code, data, settings or versions of packages made, or that was altered, is
-made again, with a word:
+made again, and a note says so:
 
     aumer bench casme-sq --data /data/CASME_sq --model aumer --workers 4
     aumer bench casme-sq --model aumer --score-only --scoring ends=open
@@ -41,7 +41,7 @@ made again, with a word:
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --set learning.epochs=80
     aumer bench compare FOLDER FOLDER
 
---keep-weights keeps what a fold has learnt, for subjects whom it has not seen (of recognition;
+--keep-weights keeps what a fold has learned, for subjects whom it has not seen (of recognition;
 of spotting `aumer spot --model`):
 
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --keep-weights -o runs/c2
@@ -249,7 +249,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     protocol = _protocol(args)
     roots = data_roots(protocol, args.data)
     if not roots and not args.score_only:
-        raise UsageError(f"where is {' and '.join(protocol.datasets)}? Give its folder with --data")
+        sets = " and ".join(protocol.datasets)
+        raise UsageError(f"the folder of the data set {sets} is not given: name it with --data")
     workers = Workers(args.workers, args.backend, args.scheduler)
     if wrong := [name for name in task_of(protocol.kind).no_use_for if getattr(args, name)]:
         option = wrong[0].replace("_", "-")

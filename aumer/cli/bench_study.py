@@ -32,8 +32,8 @@ STUDY is a name that `aumer bench list` prints, or a TOML file:
 
     [rows.all]
 
-    [rows.grey]
-    set = { "config.modalities" = ["grey"] }
+    [rows.gray]
+    set = { "config.modalities" = ["gray"] }
     published = { accuracy = 0.723 }    # stands beside; if there is any
 
     [rows.graph]

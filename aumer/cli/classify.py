@@ -226,7 +226,8 @@ def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
     said |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
     if wrong := [option for option, value in said.items() if value is not None]:
         raise UsageError(
-            f"`{wrong[0]}` is of one clip, and {args.manifest} has the frames of its own"
+            f"`{wrong[0]}` applies to one clip, and {args.manifest} gives the frames of "
+            "each; leave it out"
         )
     return list(_rows(args.manifest, args.apex))
 

@@ -122,8 +122,8 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     if kind not in _KINDS:
         known = (*_KINDS, _PARTS)
         raise UsageError(
-            f"nothing to show is called {kind!r}; there are {', '.join(known)}."
-            f"{did_you_mean(kind, known)}"
+            f"there is nothing to show that is called {kind!r}; there are "
+            f"{', '.join(known)}.{did_you_mean(kind, known)}"
         )
     # Protocols are parts, too: some ship as files, others are registered.
     of_files = strict.presets(_KINDS[kind])

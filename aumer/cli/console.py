@@ -155,8 +155,8 @@ class Console:
             self.error(f"{where}the plugin fails: {line}: {what}{more}")
             return
         self.error(
-            f"{where}internal error, {what}. Please report this, with what `aumer doctor` prints"
-            + ("." if self._verbose else " and the traceback that -v shows.")
+            f"{where}internal error, {what}. Please report this, with what `aumer doctor --report` "
+            + ("prints." if self._verbose else "prints and the traceback that -v shows.")
         )
 
     def line(self, text: str) -> None:

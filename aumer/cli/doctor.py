@@ -17,7 +17,14 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description="Prints versions, devices, which OpenCV is in place, which back ends can run "
         "and why the others cannot. Exit code 0 if `aumer spot` can run with its defaults.",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of text")
+    form.add_argument(
+        "--report",
+        action="store_true",
+        help="print text to paste into a bug report, without names of you, your machine, your "
+        "folders and your files",
+    )
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -25,6 +32,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Print what was found."""
     from aumer import doctor
 
-    code = doctor.main(as_json=args.json)
+    code = doctor.main(as_json=args.json, as_report=args.report)
     console.data("")  # flushes what was printed
     return code

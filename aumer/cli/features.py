@@ -80,7 +80,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     add_batch(parser, _FORMATS, "of the files in a folder (default: npz); stdout takes csv")
     add = parser.add_argument
     add("--unit", choices=_UNITS, default="eye", help="of lengths (default: eye); see below")
-    add("--crop", metavar="FILE", help="the aligned face, in grey, as a video")
+    add("--crop", metavar="FILE", help="the aligned face, in gray, as a video")
     add("--flow-video", metavar="FILE", help="the optical flow on it, in color, as a video")
     add_measuring(parser)
 

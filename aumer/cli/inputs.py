@@ -104,12 +104,10 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
         UsageError: a camera without `end`, or a folder without `fps`.
     """
     if isinstance(given.source, int) and (given.end or end) is None:
-        raise UsageError(
-            f"{given.text} runs for ever: say with --end after how many seconds to stop"
-        )
+        raise UsageError(f"{given.text} never ends: give --end, the seconds after which to stop")
     if given.is_folder and (given.fps or fps) is None:
         raise UsageError(
-            f"{given.text} is a folder of images, which says nothing of time: give --fps, its "
+            f"{given.text} is a folder of images, which have no times: give --fps, the "
             "frames per second"
         )
 
@@ -134,7 +132,7 @@ def meant(
         if recursive:
             raise UsageError(
                 f"{text}: neither this folder nor those in it hold a video (*.mp4, *.avi, ...)"
-                + ("" if fps else "; folders of images are taken with --fps")
+                + ("" if fps else "; for a folder of images give --fps")
             )
         yield given  # of images, or what opening it says
         return

@@ -28,7 +28,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="print what a file of weights says of itself",
         description="Prints the card of weights that `aumer train` or `aumer bench --keep-weights` "
-        "wrote, as JSON: what it is, its classes, what it has learnt from, settings, versions.",
+        "wrote, as JSON: what it is, its classes, what it has learned from, settings, versions.",
     )
     showing.add_argument("file", metavar="FILE", help="file of weights (.safetensors)")
     showing.set_defaults(run=_show, parser=showing)
@@ -55,7 +55,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
         console.data(
             f"{name}: ships with aumer, {state}\n"
             f"  what     {s.source}\n"
-            f"  licence  {s.licence}\n"
+            f"  license  {s.license}\n"
             f"  file     {s.path}\n"
             f"  sha256   {s.sha256}\n"
             f"  from     {s.found_in}\n"
@@ -66,7 +66,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
         console.data(
             f"{w.name}: {here}\n"
             f"  what     {w.source}\n"
-            f"  licence  {w.licence}\n"
+            f"  license  {w.license}\n"
             f"  file     {status.path}\n"
             + ("" if status.present else f"  get it   aumer models fetch {w.name}\n")
         )
@@ -92,7 +92,7 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
     if record.path.is_file():
         console.note(f"{record.name}: is here already, nothing downloaded")
     else:
-        console.note(f"{record.name}: {record.source}; licence: {record.licence}")
+        console.note(f"{record.name}: {record.source}; license: {record.license}")
         console.start(f"downloading {record.file}", unit="bytes")
     path = weights.fetch(args.name, progress=console.progress)
     console.finish()

@@ -263,8 +263,8 @@ def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], face
         )
     if not _tell(files, folders):
         raise UsageError(
-            "--resume goes on in a folder that holds a .json for each video, as only that says "
-            "what it was made with: give -o FOLDER, and --format json among others"
+            "--resume needs a .json for each video, which records how it was made: give -o "
+            "FOLDER, and --format json among others"
         )
 
 
@@ -369,8 +369,8 @@ def _check_targets(
         target = path if path.parent in missing else check_target(path, overwrite=overwrite)
         if os.path.realpath(target.parent) in frames and path.suffix.lower() in IMAGE_SUFFIXES:
             raise UsageError(
-                f"{path} would lie among the frames of {target.parent} and be taken for one the "
-                "next time; choose another folder"
+                f"{path} would lie among the frames of {target.parent} and be read as one "
+                "of them next time; choose another folder"
             )
         place = os.path.realpath(target)
         if place in takers:
@@ -461,7 +461,7 @@ class Outputs:
         path = next(p for p in paths if p.suffix == ".json")
         if path not in there:
             raise UsageError(
-                f"{there[0]} is there without {path.name}, so that nothing tells what made it",
+                f"{there[0]} is there without {path.name}, so nothing says what made it",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         stored = SpotResult.load(path)

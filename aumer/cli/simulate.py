@@ -50,7 +50,11 @@ def add_demo_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     demo.add_argument("--seed", type=seed, default=0, help="draws the performance (default: 0)")
     demo.add_argument("-o", "--output", metavar="DIR", help="folder (default: ./aumer-demo)")
-    demo.add_argument("--open", action="store_true", help="show picture and film when done")
+    demo.add_argument(
+        "--open",
+        action="store_true",
+        help="look at film, truth and what was found in the browser: `aumer view`",
+    )
     demo.add_argument("--overwrite", action="store_true", help="replace files that exist")
     demo.set_defaults(run=_demo, parser=demo)
 
@@ -292,8 +296,16 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _demo(args: argparse.Namespace, console: Console) -> int:
+    if args.open:
+        from aumer.cli.view import require_starlette
+
+        require_starlette()
     from aumer import demo
 
+    film = expanded(args.output or demo.FOLDER) / demo.FILM
+    if args.open and film.is_file() and not args.overwrite:
+        console.note(f"{film} is there already and is shown; --overwrite makes it again")
+        return _show(film, console)
     jobs = {"film": "filming", "spot": "spotting"}
     begun: set[str] = set()
 
@@ -306,10 +318,19 @@ def _demo(args: argparse.Namespace, console: Console) -> int:
     report = demo.run(
         seed=args.seed,
         folder=args.output,
-        open_=args.open,
         overwrite=args.overwrite,
         progress=progress,
     )
     console.finish()
     console.data(demo.format_report(report) + "\n")
+    return _show(report.video, console) if args.open else EXIT_OK
+
+
+def _show(film: Path, console: Console) -> int:
+    """The demo's film, with what was found and what is true, on the page of `aumer view`."""
+    from aumer.cache import default_folder
+    from aumer.cli.view import serve
+    from aumer.view.shown import gather
+
+    serve(gather([film], fps=None, cache=default_folder()), console)
     return EXIT_OK

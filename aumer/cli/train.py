@@ -50,10 +50,11 @@ A recognizer names the expressions of clips. Any of those that `aumer bench list
     inputs = { size = 96 }
 
 classes are words of the table, whatever their case, in the order in which their probabilities are
-given; other clips are left out, with a word. The three of MEGC 2019 are made of the coders' words
-(disgust, anger, ... are negative). A set may be given by name: "megc" (three), "casme2" and "samm"
-(five), "seven" (happiness, anger, contempt, disgust, fear, sadness, surprise). Without classes all
-words of the table are. The weights keep classes, card, and how their input is made of a film.
+given; other clips are left out, and a note says so. The three of MEGC 2019 are made of the coders'
+words (disgust, anger, ... are negative). A set may be given by name: "megc" (three), "casme2" and
+"samm" (five), "seven" (happiness, anger, contempt, disgust, fear, sadness, surprise). Without
+classes all words of the table are. The weights keep classes, card, and how their input is made of a
+film.
 
 Then: aumer classify CLIP --recognizer runs/names/model.safetensors
       aumer spot VIDEO --recognizer runs/names/model.safetensors
@@ -138,8 +139,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     }
     if args.augment_neutral and task_of_file(args.config, overrides) != "spotting":
         raise UsageError(
-            "`--augment-neutral` is of spotting networks, and this file trains on clips: leave it "
-            "out"
+            "`--augment-neutral` applies to spotting networks, and this file trains on clips: "
+            "leave it out"
         )
     config = configured(args.config, overrides)
     begun: list[str] = []

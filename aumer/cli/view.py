@@ -74,6 +74,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         if not args.no_spot and all(layer.result is None for layer in one.layers):
             _spot(one, args, settings, cache, console)
 
+    serve(shown, console, browser=not args.no_browser)
+    return EXIT_OK
+
+
+def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None:
+    """Show videos on the page until Ctrl-C, and close them."""
     for one in shown:
         one.data()  # so that the page has not to wait for it
 
@@ -82,7 +88,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     site = Site(shown)
     console.data(f"{site.address}\n")
     console.note("Ctrl-C ends it")
-    if not args.no_browser:
+    if browser:
         import webbrowser
 
         # Some browsers come back only when they end.
@@ -92,7 +98,6 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         site.run()
     for one in shown:
         one.frames.close()
-    return EXIT_OK
 
 
 def require_starlette() -> None:
@@ -102,7 +107,8 @@ def require_starlette() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f'the page needs {error.name}, an extra: pip install "aumer[view]"'
+            f"the page needs the package {error.name}, which is not installed: run "
+            '`pip install "aumer[view]"`'
         ) from error
 
 

@@ -60,8 +60,8 @@ def renamed(
         new = names(a.subject, a.video)
         if new is None:
             raise UsageError(
-                f"{report.path}, row {a.row}, column video_name: {a.video!r} is no video of "
-                f"{dataset}; read the table as {NAME}"
+                f"{report.path}, row {a.row}, column video_name: {a.video!r} is not a video "
+                f"of {dataset}; read the table as {NAME}"
             )
         annotations.append(replace(a, subject=new[0], video=new[1]))
     return replace(report, dataset=dataset, annotations=tuple(annotations))

@@ -33,6 +33,16 @@ class DataSet(ABC):
             has; what is not certain is left out.
         comes_as: "features" for one whose owners measured the motion, which `features` gives.
         report: tables and faults.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("labels.csv").write_text(
+        ...     "file,subject,kind,onset,apex,offset\\ninterview.mp4,anna,macro,18,30,42\\n"
+        ... )
+        >>> from aumer.data import load
+        >>> (record,) = load("own", ".", table="labels.csv").records()
+        >>> record.subject, [(a.kind, a.onset, a.offset) for a in record.annotations]
+        ('anna', [('macro', 18, 42)])
     """
 
     name: ClassVar[str]

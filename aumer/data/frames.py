@@ -10,7 +10,7 @@ from aumer.types import Annotation, Kind
 
 FRACTION = Rule(
     "fractional-frame",
-    "frames between two images (SAMM-LV, on another clock); the nearest is taken, halves upwards",
+    "frames between two images (SAMM-LV, on another clock); the nearest is taken, halves upward",
 )
 EARLY_ONSET = Rule(
     "onset-before-video",

@@ -54,7 +54,15 @@ def ratios(counts: Tallied) -> tuple[float | None, float | None, float | None]:
 
 
 class Report(ABC):
-    """What an evaluator makes of the rows."""
+    """What an evaluator makes of the rows.
+
+    Example:
+        >>> from aumer.evaluation.rows import PredictedInterval, Truth
+        >>> found = [PredictedInterval("s1", "talk", "micro", 3, 12)]
+        >>> report = aumer.evaluate(found, [Truth("s1", "talk", "micro", 2, 11)])
+        >>> isinstance(report, Report), report.counts("micro").tp
+        (True, 1)
+    """
 
     @abstractmethod
     def counts(self, kind: Kind | None = None) -> Tallied:

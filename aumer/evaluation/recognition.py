@@ -192,10 +192,13 @@ class RecognitionReport:
             UsageError: the two were not scored over the same subjects, classes and truths.
         """
         if self.classes != other.classes or set(self.subjects) != set(other.subjects):
-            raise UsageError("only methods scored over the same classes and subjects compare")
+            raise UsageError(
+                "the two methods were scored on different classes or subjects, "
+                "and cannot be compared"
+            )
         theirs = other.table[[other.subjects.index(s) for s in self.subjects]]
         if (self.table.sum(2) != theirs.sum(2)).any():
-            raise UsageError("the two methods were scored over different truths")
+            raise UsageError("the two methods were scored against different truths")
         return difference(
             self.table, theirs, _metric(metric), replicates=replicates, level=level, seed=seed
         )
@@ -271,7 +274,9 @@ def evaluate_recognition(
     times = Counter((row.subject, row.clip) for row in rows if row.clip)
     for (subject, clip), n in times.items():
         if n > 1:
-            raise UsageError(f"clip {clip!r} of subject {subject} is there {n} times, not once")
+            raise UsageError(
+                f"clip {clip!r} of subject {subject} is there {n} times, and must be there once"
+            )
     labels = {label for row in rows for label in (row.truth, row.predicted)}
     order = tuple(sorted(labels) if classes is None else classes)
     for label in sorted(labels - set(order)):

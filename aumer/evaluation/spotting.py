@@ -293,7 +293,8 @@ class SpottingReport(Report):
         if (truths[0] != truths[1]).any():
             one = self.subjects[int(np.flatnonzero(truths[0] != truths[1])[0])]
             raise UsageError(
-                f"the two methods were scored over different truths (subject {one}, for instance)"
+                f"the two methods were scored against different truths (subject {one}, for "
+                "instance)"
             )
         return difference(mine, theirs, f1_of, replicates=replicates, level=level, seed=seed)
 

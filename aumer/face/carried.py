@@ -13,7 +13,7 @@ what the face moves. What that leaves to do is to know when the picture no longe
   jaw that drops within one frame), the network says where the group is.
 - The first reference is kept as the group's home, and returned to as soon as it fits again, so that
   a turn of the head or a word leaves nothing behind.
-- The network looks in at times and pulls each group towards what it sees, the less, the more looks
+- The network looks in at times and pulls each group toward what it sees, the less, the more looks
   have gone into the group's place already. Pulls are spread over many frames.
 """
 
@@ -71,10 +71,10 @@ _LEVELS = 2
 _DEFORMED = 0.3
 #: The two agree to within this (outer-eye distances), or the narrow one has lost its picture.
 _SLIP = 0.04
-#: Grey level and contrast that every crop is brought to, so that light does not pass for motion.
-_GREY, _CONTRAST = 128.0, 45.0
-#: A point has lost its picture where the mean grey difference in its window exceeds this share of
-#: the window's contrast, and this many grey levels. (Of a mouth that opens the share passes .3
+#: Gray level and contrast that every crop is brought to, so that light does not pass for motion.
+_GRAY, _CONTRAST = 128.0, 45.0
+#: A point has lost its picture where the mean gray difference in its window exceeds this share of
+#: the window's contrast, and this many gray levels. (Of a mouth that opens the share passes .3
 #: where flow goes wrong by 1 % of the outer-eye distance; on still faces it is .05 to .15.)
 _MISFIT, _LEAST_MISFIT = 0.3, 6.0
 #: A group goes home if, as seen from there, it lies within this of where it is (outer-eye
@@ -127,7 +127,7 @@ class _Group:
         crop: the picture that they are carried from.
         variance: of their place, in squared outer-eye distances.
         home, home_starts, home_limits, home_variance: the picture to return to, where they are in
-            it, by how many grey levels each of its windows may differ, and that variance there.
+            it, by how many gray levels each of its windows may differ, and that variance there.
         away: frames since it was left; 0 at home.
     """
 
@@ -148,7 +148,7 @@ class CarriedLandmarker(Landmarker):
     at a cut, or where something comes in front.
 
     Args:
-        landmarker: looks at the first frame, about once in 30 afterwards, and wherever the picture
+        landmarker: looks at the first frame, about once in 30 afterward, and wherever the picture
             has changed.
     """
 
@@ -167,7 +167,7 @@ class CarriedLandmarker(Landmarker):
         self._groups = [_Group(*group) for group in _GROUPS]
         self._starts = np.zeros((68, 2))  # the landmarks in their groups' references ...
         self._goals = np.zeros((68, 2))  # ... where pulls take these ...
-        self._limits = np.ones(68)  # ... and the grey levels by which each window may differ
+        self._limits = np.ones(68)  # ... and the gray levels by which each window may differ
         self._pulls_left = 0
         self._looked = np.zeros((68, 2))  # where the landmarks were at the network's last look
         self._looks = 0
@@ -266,7 +266,7 @@ class CarriedLandmarker(Landmarker):
         self._homes.copy(self._wide, index)
 
     def _limits_of(self, crop: ImageArray, points: Points) -> Points:
-        """Grey levels by which the window round each point may differ from this one."""
+        """Gray levels by which the window round each point may differ from this one."""
         half = self._window // 2
         contrast = np.empty(len(points))
         for k, (x, y) in enumerate(np.rint(points).astype(int).clip(0, len(crop) - 1)):
@@ -522,7 +522,7 @@ def _levelled(crop: ImageArray) -> ImageArray:
     inner = crop[len(crop) // 5 : -len(crop) // 4, len(crop) // 4 : -len(crop) // 4]
     mean, deviation = (float(v.item()) for v in cv2.meanStdDev(inner))
     gain = _CONTRAST / max(deviation, 1.0)
-    return np.asarray(cv2.addWeighted(crop, gain, crop, 0.0, _GREY - gain * mean), np.uint8)
+    return np.asarray(cv2.addWeighted(crop, gain, crop, 0.0, _GRAY - gain * mean), np.uint8)
 
 
 def _as_large(moved: Points) -> bool:

@@ -57,7 +57,7 @@ class Cutting:
         side: of the square, px.
         room: the part is larger than the square by this share of it on every side, for squares that
             are cut a little off.
-        grey: turn it grey.
+        gray: turn it gray.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Cutting:
         side: int,
         *,
         room: float = 0.0,
-        grey: bool = True,
+        gray: bool = True,
     ) -> None:
         linear = transform[:, :2]
         low, high = -room * side, (1 + room) * side
@@ -79,14 +79,14 @@ class Cutting:
         x0, y0 = np.clip(first, 0, (width - 1, height - 1))
         x1, y1 = np.clip(last, (x0 + 1, y0 + 1), (width, height))
         patch: npt.NDArray[Any] = np.ascontiguousarray(image[y0:y1, x0:x1])
-        if grey:
+        if gray:
             patch = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
         scale = float(np.hypot(*linear[:, 0]))
         self._pixel = 1  # of the patch, in px of the image
-        if grey and scale < 1:
+        if gray and scale < 1:
             # Pixels that the crop averages over: a Gaussian as wide as the crop's own pixel.
             patch = cv2.GaussianBlur(patch, (0, 0), max(0.1, 0.5 * np.sqrt(scale**-2 - 1)))
-        while not grey and scale * self._pixel < 0.5 and min(patch.shape[:2]) > 1:
+        while not gray and scale * self._pixel < 0.5 and min(patch.shape[:2]) > 1:
             # For networks no pixel may be missed, and a fifth of the time is enough.
             high, wide = patch.shape[0] // 2, patch.shape[1] // 2
             even = patch[: 2 * high, : 2 * wide]
@@ -113,9 +113,9 @@ class Cutting:
 
 
 def cut_out(
-    image: ImageArray, transform: Matrix, side: int, *, grey: bool, black_outside: bool = False
+    image: ImageArray, transform: Matrix, side: int, *, gray: bool, black_outside: bool = False
 ) -> ImageArray:
     """One square cut out of an image; see `Cutting`."""
-    return Cutting(image, transform, side, grey=grey).cut(
+    return Cutting(image, transform, side, gray=gray).cut(
         transform, side, black_outside=black_outside
     )

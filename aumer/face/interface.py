@@ -26,7 +26,17 @@ def box_round(landmarks: FloatArray) -> FloatArray:
 
 
 class Detector(ABC):
-    """Finds faces in one image. Holds no state: equal images give equal boxes."""
+    """Finds faces in one image. Holds no state: equal images give equal boxes.
+
+    Example:
+        >>> class Middle(Detector):
+        ...     def __call__(self, image):
+        ...         height, width = image.shape[:2]
+        ...         box = (width / 4, height / 4, width * 3 / 4, height * 3 / 4, 0.9)
+        ...         return np.array([box], np.float32)
+        >>> Middle()(np.zeros((120, 160, 3), np.uint8))[0, :4].tolist()
+        [40.0, 30.0, 120.0, 90.0]
+    """
 
     @abstractmethod
     def __call__(self, image: ImageArray) -> FloatArray:
@@ -42,7 +52,18 @@ class Detector(ABC):
 
 
 class Landmarker(ABC):
-    """Finds the 68 landmarks of the face in a box. May use earlier frames until `reset`."""
+    """Finds the 68 landmarks of the face in a box. May use earlier frames until `reset`.
+
+    Example:
+        >>> from aumer.face.mean_face import MEAN_FACE
+        >>> class Mean(Landmarker):
+        ...     def __call__(self, image, box):
+        ...         middle, width = (box[:2] + box[2:]) / 2, box[2] - box[0]
+        ...         return (MEAN_FACE[:, :2] * width / 2 + middle).astype(np.float32)
+        >>> box = np.array([40, 30, 120, 90], np.float32)
+        >>> Mean()(np.zeros((120, 160, 3), np.uint8), box).shape
+        (68, 2)
+    """
 
     @abstractmethod
     def __call__(self, image: ImageArray, box: FloatArray) -> FloatArray | None:

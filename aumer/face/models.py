@@ -50,9 +50,9 @@ class _Network:
             self._net = cv2.dnn.readNetFromTFLite(str(path))
         except (cv2.error, AttributeError) as error:
             raise BackendUnavailable(
-                f"the face networks cannot run: OpenCV {cv2.__version__} does not read {path} "
-                f"({str(error).splitlines()[0]}). `aumer doctor` prints how to put OpenCV 4.11 in "
-                "place"
+                f"the face networks cannot run: OpenCV {cv2.__version__} does not read "
+                f"{path} ({str(error).splitlines()[0]}). `aumer doctor` prints the command "
+                "that installs OpenCV 4.11"
             ) from error
         self._outputs = outputs
         self._lock = Lock()  # OpenCV's networks keep their input and output in themselves
@@ -300,7 +300,7 @@ class MeshLandmarker(Landmarker):
 
     def _look(self, image: ImageArray, look: Matrix) -> tuple[Matrix, float]:
         """The whole mesh (468, 2) in the image, seen in the square that `look` maps it onto."""
-        square = cut_out(image, look, _MESH_PX, grey=False, black_outside=True)
+        square = cut_out(image, look, _MESH_PX, gray=False, black_outside=True)
         mesh, logit = self._network.run(_blob(square, 1.0, 0.0))
         points = applied(inverse(look), mesh.reshape(-1, 3)[:, :2].astype(np.float64))
         return points, float(1 / (1 + np.exp(-np.clip(float(logit), -80, 80))))

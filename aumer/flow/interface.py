@@ -38,6 +38,14 @@ class Flow(ABC):
 
     Attributes:
         batch: how many pairs it likes to be given together.
+
+    Example:
+        >>> class Still(Flow):
+        ...     def __call__(self, previous, following):
+        ...         return np.zeros((*previous.shape, 2), np.float32)
+        >>> image = np.zeros((48, 64), np.uint8)
+        >>> [flow.shape for flow in Still().many([(image, image)] * 2)]
+        [(48, 64, 2), (48, 64, 2)]
     """
 
     batch: int = 1

@@ -7,7 +7,7 @@ IJCV 2004: gradients and normal equations belong to the first picture and are ma
 many pictures the window is looked for in. Light that changes by a gain and an offset in the window
 does not move it: both are projected out of the gradients ("project out", ibidem, part 3).
 
-Nothing pulls a window towards its neighbors or towards zero, so no share of a movement is lost.
+Nothing pulls a window toward its neighbors or toward zero, so no share of a movement is lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Index = npt.NDArray[np.int64]
 
 #: Steps at most on each level; steps shorter than this (px) are the last.
 _STEPS, _SHORT = 20, 0.01
-#: Least eigenvalue of the normal equations, per pixel and squared grey level: below it the window
+#: Least eigenvalue of the normal equations, per pixel and squared gray level: below it the window
 #: has no texture that tells where it is.
 _LEAST_TEXTURE = 0.03
 # float32, so that no expression below turns into double precision.
@@ -40,7 +40,7 @@ _LONGEST = 0.5
 
 
 class Pyramid:
-    """A grey picture and smaller copies of it, with a rim, for windows that reach over the edge.
+    """A gray picture and smaller copies of it, with a rim, for windows that reach over the edge.
 
     Args:
         image: (H, W), uint8 or float32.
@@ -105,7 +105,7 @@ class Windows:
                 a[which] = b[which]
 
     def contrast(self, which: Index) -> FloatArray:
-        """(M,) the standard deviation of each window, in grey levels."""
+        """(M,) the standard deviation of each window, in gray levels."""
         return np.asarray(self._levels[0][0][which].std(axis=(1, 2)), np.float32)
 
     def find(
@@ -120,7 +120,7 @@ class Windows:
                 largest; left out, all are.
 
         Returns:
-            (M, 2) float64 px, and (M,) the mean absolute difference of each window, in grey levels:
+            (M, 2) float64 px, and (M,) the mean absolute difference of each window, in gray levels:
             infinite where the window has no texture or its middle left the picture, and the point
             is then where it was when the window was taken.
         """

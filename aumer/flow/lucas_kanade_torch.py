@@ -19,7 +19,7 @@ from aumer.flow.lucas_kanade import _BEYOND, _LEAST_TEXTURE, _LONGEST, _SHORT, _
 
 
 class Pyramids:
-    """Grey pictures and smaller copies of them, with a rim: as `aumer.flow.lucas_kanade.Pyramid`.
+    """Gray pictures and smaller copies of them, with a rim: as `aumer.flow.lucas_kanade.Pyramid`.
 
     Args:
         images: (F, H, W), uint8 or float32.

@@ -51,9 +51,9 @@ def has_tvl1(opencv: ModuleType = cv2) -> bool:
 def _tvl1() -> Any:
     if not has_tvl1():
         raise BackendUnavailable(
-            "flow 'tvl1-opencv' needs cv2.optflow, and the OpenCV in place "
-            f"({cv2.__version__}) was built without it. `aumer doctor` shows which wheel won; "
-            "repair it with `pip install --force-reinstall --no-deps "
+            "flow 'tvl1-opencv' needs cv2.optflow, and the installed OpenCV "
+            f"({cv2.__version__}) was built without it. `aumer doctor` shows which wheel is "
+            "in use; repair it with `pip install --force-reinstall --no-deps "
             f"opencv-contrib-python=={_wheel_version()}`, or use `motion.flow='dis'`."
         )
     return cv2.optflow.DualTVL1OpticalFlow.create()

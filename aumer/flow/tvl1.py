@@ -3,7 +3,7 @@
 The method is Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow",
 DAGM 2007, with the numerical scheme of Sanchez, Meinhardt-Llopis and Facciolo, "TV-L1 Optical Flow
 Estimation", IPOL 2013 (equation numbers below are theirs in meaning: V is the thresholding step, U
-the primal and P the dual one). Of images I0, I1 with grey values in [0, 255] it finds the flow u
+the primal and P the dual one). Of images I0, I1 with gray values in [0, 255] it finds the flow u
 that minimizes the sum over pixels of
 
     |grad u1| + |grad u2| + lambda |I1(x + u) - I0(x)|.
@@ -96,13 +96,13 @@ class Tvl1(Flow):
         """TV-L1 flow of one pair.
 
         Shapes:
-            previous, following (H, W) grey in [0, 255], uint8 or float; returns (H, W, 2) float32
+            previous, following (H, W) gray in [0, 255], uint8 or float; returns (H, W, 2) float32
             px, x to the right and y down, from `previous` to `following`; 0 outside the region.
 
         Raises:
             ValueError: the images are not two of one shape (H, W), or the region leaves them.
         """
-        a, b = _grey(previous), _grey(following)
+        a, b = _gray(previous), _gray(following)
         if a.shape != b.shape or a.ndim != 2:
             raise ValueError(
                 f"a flow needs two images of one shape (H, W), found {a.shape} and {b.shape}"
@@ -168,7 +168,7 @@ def checked_region(region: Region | None, height: int, width: int) -> Region:
     return region
 
 
-def _grey(image: npt.NDArray[Any]) -> FloatArray:
+def _gray(image: npt.NDArray[Any]) -> FloatArray:
     # A read-only array is another type to numba, to be compiled for anew: such a one is copied.
     return np.require(image, np.float32, ["C", "W"])
 

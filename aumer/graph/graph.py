@@ -101,6 +101,15 @@ class AUGraph:
     Raises:
         UsageError: names and weights do not fit one another, or a weight is negative, NaN or
             infinite.
+
+    Example:
+        >>> edges = {("mouth_r", "mouth_l"): 1.0, ("brow_l_mid", "lip_upper"): 0.3}
+        >>> mine = aumer.AUGraph.from_edges(edges)
+        >>> mine.weights.shape, float(mine.weights.max())
+        ((12, 12), 1.0)
+        >>> mine.save("mine.json")
+        >>> aumer.AUGraph.load("mine.json").digest == mine.digest
+        True
     """
 
     rois: tuple[str, ...]
@@ -418,7 +427,7 @@ class AUGraph:
         found = registry.resolve("graph", which)
         graph = found() if callable(found) else found
         if not isinstance(graph, AUGraph):
-            raise UsageError(f"the graph registered as {which!r} is no AUGraph: {graph!r}")
+            raise UsageError(f"the graph registered as {which!r} is not an AUGraph: {graph!r}")
         return graph
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> None:
@@ -632,7 +641,7 @@ SHIPPED: Mapping[str, AUGraph] = _Shipped()
 def _read_json(path: Path) -> AUGraph:
     content = read_json(path, "a graph")
     if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no graph: its JSON must be a table with rois and weights")
+        raise UsageError(f"{path} is not a graph: its JSON must be a table with rois and weights")
     with foreign(path, "a graph that fits"):
         return AUGraph.from_dict(content)
 

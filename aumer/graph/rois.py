@@ -113,7 +113,7 @@ def _registered(name: str) -> RoiSet | None:
     except UsageError:  # there is none
         return None
     if not isinstance(found, RoiSet):
-        raise UsageError(f"the ROI set registered as {name!r} is no RoiSet: {found!r}")
+        raise UsageError(f"the ROI set registered as {name!r} is not a RoiSet: {found!r}")
     return found
 
 
@@ -151,7 +151,7 @@ def _check_landmark(index: object) -> int:
 def _check_once(what: str, values: Sequence[object]) -> None:
     twice = [v for k, v in enumerate(values) if v in values[:k]]
     if twice:
-        raise UsageError(f"each {what} can be there once; {twice[0]!r} is there more often")
+        raise UsageError(f"each {what} may be given once; {twice[0]!r} is given more often")
 
 
 def _named(*landmarks: int) -> RoiSet:

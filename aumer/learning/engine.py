@@ -180,7 +180,7 @@ class _Run(Generic[B]):
         record["seconds"] = round(time.perf_counter() - begun, 3)
         if not all(math.isfinite(v) for v in record.values()):
             raise UsageError(
-                f"training left the numbers in epoch {epoch + 1}: {record}. Lower lr "
+                f"the loss became NaN or infinite in epoch {epoch + 1}: {record}. Lower lr "
                 f"(now {settings.lr:g}), or set clip = 1"
             )
         self.log.append(record)
@@ -222,8 +222,9 @@ class _Run(Generic[B]):
         state = load_state(path)
         if state.digest != known:
             raise UsageError(
-                f"{path} is the checkpoint of another run: data, settings, network, graph, seed or "
-                "code of yours differ. Give another file, or delete it to begin anew"
+                f"{path} is the checkpoint of another run: data, settings, network, graph, "
+                "seed or code of yours differ. Give another file, or delete it to start "
+                "again"
             )
         self.net.load_state_dict(state.weights)
         self.optimizer.load_state_dict(state.optimizer)

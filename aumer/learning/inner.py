@@ -20,7 +20,7 @@ def inner_subjects(subjects: Iterable[str], share: float, seed: int) -> tuple[st
     known = sorted(set(subjects))
     if len(known) < 2:
         raise UsageError(
-            f"inner_share = {share:g} keeps subjects out of the training ones, and there is only "
+            f"inner_share = {share:g} holds out training subjects, and there is only "
             f"{', '.join(known) or 'none'}; set inner_share = 0 and patience = 0"
         )
     count = min(len(known) - 1, max(1, round(share * len(known))))

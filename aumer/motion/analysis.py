@@ -105,7 +105,7 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class FrameRange:
-    """Which part of a video to analyse, in frames: an expression, and what lies round it.
+    """Which part of a video to analyze, in frames: an expression, and what lies round it.
 
     No `aumer.types.Interval`: either end may be left open, as nobody knows yet where a video ends.
     A step of the analysis is added at either end.
@@ -151,7 +151,7 @@ class FrameRange:
 
 
 class _Options(TypedDict, total=False):
-    """`analyse_all`'s arguments but for source and settings."""
+    """`analyze_all`'s arguments but for source and settings."""
 
     fps: float | None
     start: float | None
@@ -164,25 +164,25 @@ class _Options(TypedDict, total=False):
     trackers: Trackers | None
 
 
-def analyse(source: Source, settings: Settings, **options: Unpack[_Options]) -> Analysis:
+def analyze(source: Source, settings: Settings, **options: Unpack[_Options]) -> Analysis:
     """Follow one face through `source` and measure the motion of its ROIs.
 
-    Args: as `analyse_all`.
+    Args: as `analyze_all`.
 
     Raises:
-        UsageError: also if `settings.face.follow` is "all", which `analyse_all` is for.
-        VideoError, WeightsError: as `analyse_all`.
+        UsageError: also if `settings.face.follow` is "all", which `analyze_all` is for.
+        VideoError, WeightsError: as `analyze_all`.
     """
     if settings.face.follow == "all":
         raise UsageError(
             "`face.follow='all'` gives a result for each face, and one is needed here; say which: "
             "'largest', 'left', 'right', or a number"
         )
-    (found,) = analyse_all(source, settings, **options)
+    (found,) = analyze_all(source, settings, **options)
     return found
 
 
-def analyse_all(
+def analyze_all(
     source: Source,
     settings: Settings,
     *,
@@ -360,7 +360,7 @@ def _version(distribution: str) -> str | None:
 
 
 class _Clock:
-    """Sees every decoded frame; says which to analyse: at most one per step of the grid.
+    """Sees every decoded frame; says which to analyze: at most one per step of the grid.
 
     A frame is taken for the nearest instant of the grid, a little early on ties, so that the jitter
     of timestamps never drops a frame of a video as fast as the grid.

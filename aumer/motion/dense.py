@@ -42,9 +42,9 @@ _RIDGE = np.full(6, 1e-6)
 
 @dataclass(frozen=True, eq=False)
 class AlignedFace:
-    """A face on the canonical crop: grey (C, C) uint8 and landmarks (68, 2) float32 crop px."""
+    """A face on the canonical crop: gray (C, C) uint8 and landmarks (68, 2) float32 crop px."""
 
-    grey: ImageArray
+    gray: ImageArray
     landmarks: FloatArray
 
 
@@ -59,7 +59,7 @@ def align(image: ImageArray, landmarks: FloatArray, crop: int) -> AlignedFace:
     target = MEAN_FACE[list(RIGID), :2] * (crop / 2) + np.array(CROP_ORIGIN) * crop
     transform = similarity(landmarks[list(RIGID)].astype(np.float64), target)
     warped = applied(transform, landmarks).astype(np.float32)
-    return AlignedFace(cut_out(image, transform, crop, grey=True), warped)
+    return AlignedFace(cut_out(image, transform, crop, gray=True), warped)
 
 
 def roi_motion(
@@ -115,7 +115,7 @@ def _fields(
     fields: dict[int, FloatArray] = {}
 
     def measure(chosen: Flow, which: list[int]) -> None:
-        images = [(pairs[k][0].grey, pairs[k][1].grey) for k in which]
+        images = [(pairs[k][0].gray, pairs[k][1].gray) for k in which]
         fields.update(zip(which, chosen.many(images), strict=True))
 
     everywhere = list(range(len(pairs)))

@@ -78,13 +78,13 @@ class PublishedMotion:
             size = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))[:, 0]
             self._scale = self._settings.crop / 2 / float(np.hypot(*size))
         left, top, right, bottom = self._crop
-        grey = np.asarray(cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2GRAY), np.uint8)
+        gray = np.asarray(cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2GRAY), np.uint8)
         if self._last is not None:
             points = np.rint(landmarks).astype(np.int64) - (left, top)
-            self._pairs.append((self._last, grey, points))
+            self._pairs.append((self._last, gray, points))
             if len(self._pairs) >= self._size:
                 self._measure()
-        self._last = grey
+        self._last = gray
 
     def _measure(self) -> None:
         pairs, self._pairs = self._pairs, []
@@ -158,7 +158,7 @@ def _features(
 ) -> FloatArray:
     """(n, 12, 2) float32 in the published unit, px / 20; NaN where a face has left the crop."""
     found = np.full((len(pairs), len(DEFAULT_ROIS), 2), np.nan, np.float32)
-    held = [k for k, (_, grey, points) in enumerate(pairs) if _holds(grey, points)]
+    held = [k for k, (_, gray, points) in enumerate(pairs) if _holds(gray, points)]
     if not held:
         return found
     images = [pairs[k][:2] for k in held]
@@ -169,7 +169,7 @@ def _features(
     return found
 
 
-def _holds(grey: ImageArray, points: Points) -> bool:
+def _holds(gray: ImageArray, points: Points) -> bool:
     """Whether an image holds the landmarks that ROIs and nose are read round."""
     needed = points[_NEEDED]
-    return bool((needed >= 0).all() and (needed < grey.shape[::-1]).all())
+    return bool((needed >= 0).all() and (needed < gray.shape[::-1]).all())

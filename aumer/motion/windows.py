@@ -2,7 +2,7 @@
 
 Dense flow is smooth, and what makes it smooth shrinks what an ROI does by itself: of a
 micro-expression TV-L1 reports half (benchmarks/accuracy/motion.py). Here nothing pulls a movement
-towards its surroundings or towards zero:
+toward its surroundings or toward zero:
 
 - A window round each ROI's landmark is looked for by Lucas-Kanade, in crops as fine as the video
   is, gain and offset of light left out. It may stretch and bend (`aumer.flow.bent_windows`): along
@@ -57,10 +57,10 @@ _GIVE = 0.006
 #: An ROI moves no further than this (outer-eye distances) from its window as a whole, or bending
 #: has gone astray.
 _ASTRAY = 0.04
-#: A window that differs from itself by this share of its contrast, or by so many grey levels,
+#: A window that differs from itself by this share of its contrast, or by so many gray levels,
 #: weighs half.
 _MISFIT, _LEAST_MISFIT = 0.3, 3.0
-#: Where the head's windows differ by this share of their contrast and so many grey levels, they
+#: Where the head's windows differ by this share of their contrast and so many gray levels, they
 #: show something else: of what they do not resemble at all it is .8.
 _LOST, _LEAST_LOST = 0.5, 1.0
 #: How the rigid fit holds back shifts, growth, turn, and turns out of the plane: these are read

@@ -138,6 +138,14 @@ class AUReader(Trained):
         aus: what the columns of `predict_proba` stand for; empty before `fit`.
         thresholds: (K,) from which probability an AU is said to act.
         known: those that it can learn to read; `None` for any.
+
+    Example:
+        >>> from aumer.recognition import action_units
+        >>> reader = action_units.load("graph")  # the one that ships
+        >>> isinstance(reader, AUReader)
+        True
+        >>> reader.predict_proba(np.zeros((1, 28, 28, 3), np.float32)).shape == (1, len(reader.aus))
+        True
     """
 
     known: ClassVar[frozenset[int] | None] = None

@@ -58,7 +58,7 @@ class Span:
         onset, offset: 0-based frames, with one between at least.
         motion: makes the features from onset to offset.
         pictures: makes the frames (N,) from onset to offset that show a face, the aligned faces in
-            grey (N, H, W) uint8, and their landmarks (N, 68, 2) px.
+            gray (N, H, W) uint8, and their landmarks (N, 68, 2) px.
         lag: frames; see `roi_difference`. "roi-difference:3" asks for 3.
     """
 
@@ -150,13 +150,13 @@ def by_both_ends(where: Span) -> int:
 
 def by_roi_difference(where: Span) -> int:
     """The maximum of `roi_difference`, over the frames that show a face."""
-    frames, greys, landmarks = where.pictures()
+    frames, grays, landmarks = where.pictures()
     if len(frames) < 2:
         raise UsageError(
-            f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, too few "
-            "to find an apex among; give `apex`"
+            f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, "
+            "too few to find the apex; give `apex`"
         )
-    return int(frames[roi_difference(greys, landmarks[0], where.lag).argmax()])
+    return int(frames[roi_difference(grays, landmarks[0], where.lag).argmax()])
 
 
 def midpoint(onset: int, offset: int) -> int:
@@ -356,7 +356,7 @@ def rows_between(features: Features, onset: int, offset: int) -> IntArray:
 
 
 def roi_difference(
-    greys: ImageArray, landmarks: FloatArray, lag: int = 1
+    grays: ImageArray, landmarks: FloatArray, lag: int = 1
 ) -> npt.NDArray[np.float64]:
     """How far each frame is from onset and offset, against how fast the face changes in it.
 
@@ -365,7 +365,7 @@ def roi_difference(
     offset. The apex is the maximum.
 
     Args:
-        greys: (T, H, W) uint8 aligned faces from onset to offset.
+        grays: (T, H, W) uint8 aligned faces from onset to offset.
         landmarks: (68, 2) px of the first of them.
         lag: frames; 1 in the authors' code, 3 in a paper that uses it again.
 
@@ -375,15 +375,15 @@ def roi_difference(
     Raises:
         UsageError: a lag below 1, or no more frames than it.
     """
-    if not 1 <= lag < len(greys):
+    if not 1 <= lag < len(grays):
         raise UsageError(
-            f"lag must be 1 or more and less than the {len(greys)} frames from onset to offset; "
+            f"lag must be 1 or more and less than the {len(grays)} frames from onset to offset; "
             f"found {lag}"
         )
-    scores = np.zeros(len(greys))
-    boxes = difference_cells(landmarks, greys.shape[1:])
+    scores = np.zeros(len(grays))
+    boxes = difference_cells(landmarks, grays.shape[1:])
     for x0, y0, x1, y1 in boxes:
-        cell = greys[:, y0:y1, x0:x1].astype(np.float64)
+        cell = grays[:, y0:y1, x0:x1].astype(np.float64)
         changed = np.abs(cell[lag:] - cell[:-lag]) + 1
         far = np.abs(cell[lag:] - cell[0]) + np.abs(cell[lag:] - cell[-1]) + 2
         scores[lag:] += (far / changed).mean(axis=(1, 2))

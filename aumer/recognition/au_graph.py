@@ -2,7 +2,7 @@
 
 What the head reads of a map: the cells of a grid, and beside them the ROIs, each the mean of its
 part of the face, passed once along the edges of the AU graph. All AUs share that; each has weights
-of its own (logistic regression, both answers weighing the same), learnt from coded clips, their
+of its own (logistic regression, both answers weighing the same), learned from coded clips, their
 mirror images, and maps of known AUs (`acted_maps`). So a score is evidence, a log-likelihood ratio
 up to a scale that is found on subjects left out. `au_prior` then weighs all evidence together: an
 AU that is rarely made alone gains by what it is made with.
@@ -95,7 +95,7 @@ class GraphAUReader(AUReader):
 
     Attributes:
         chosen: what the last `fit` chose.
-        left_out: (N, K) the evidence of each clip that `fit` learnt from, by heads that never saw
+        left_out: (N, K) the evidence of each clip that `fit` learned from, by heads that never saw
             its subject; for whoever learns from evidence in turn. It is in no file.
 
     Raises:
@@ -213,7 +213,7 @@ class GraphAUReader(AUReader):
         )
         posterior = LabelPrior(rates, strength * coupling).posterior(evidence)
         best = [best_f1(posterior[:, k], acted[:, k]) for k in range(len(self.aus))]
-        weights, bias = task.learnt(np.ones(len(acted), bool), *setting)
+        weights, bias = task.learned(np.ones(len(acted), bool), *setting)
         # As the file holds them, so that a loaded reader is the same to the bit.
         self._arrays = {
             name: np.asarray(value, np.float32).astype(np.float64)
@@ -375,7 +375,7 @@ class _Task:
     def __init__(self, face: Floats, mirror: Floats, acted: BoolArray, known: _Known) -> None:
         self._face, self._mirror, self._acted, self._known = face, mirror, acted, known
 
-    def learnt(self, rows: BoolArray, cost: float, simulated: float) -> tuple[Floats, Floats]:
+    def learned(self, rows: BoolArray, cost: float, simulated: float) -> tuple[Floats, Floats]:
         """Weights (K, F) and bias (K,), of features as they are, by these rows."""
         from sklearn.linear_model import LogisticRegression
 
@@ -410,7 +410,7 @@ class _Task:
         for fold in range(_FOLDS):
             own = folds == fold
             if own.any():
-                weights, bias = self.learnt(~own, cost, simulated)
+                weights, bias = self.learned(~own, cost, simulated)
                 scores[own] = both[own] @ weights.T + bias
         return scores
 
@@ -419,7 +419,7 @@ def parts_of(subjects: Sequence[str]) -> IntArray:
     """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
     counts = Counter(subjects)
     if len(counts) < 2:
-        raise UsageError("to choose by leaving out subjects, clips of two or more are needed")
+        raise UsageError("leaving subjects out needs clips of two subjects or more")
     sizes = [0] * min(_FOLDS, len(counts))
     where = {}
     for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):

@@ -33,7 +33,7 @@ def sharpness(scores: Floats, labels: IntArray) -> float:
     """The factor by which the soft-max of scores (N, C) of known clips has the least log loss.
 
     Args:
-        scores: of clips whose subjects were not learnt from.
+        scores: of clips whose subjects were not learned from.
         labels: (N,).
     """
 

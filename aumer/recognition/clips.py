@@ -150,7 +150,7 @@ class ClipMaker:
 
     @classmethod
     def of(cls, part: Trained, motion: MotionSettings) -> Self:
-        """That of a trained part: as what it has learnt from was made, where that is known.
+        """That of a trained part: as what it has learned from was made, where that is known.
 
         Args:
             motion: of flow maps, where it is not known.
@@ -231,7 +231,7 @@ class ClipMaker:
         """
         if self.reads == "motion":
             if features is None:
-                raise UsageError("a recognizer of motion judges features, and there are none")
+                raise UsageError("this recognizer reads motion, and there are no features")
             self._check_rois(features)
             for number, moment in enumerate(moments):
                 try:
@@ -357,7 +357,7 @@ def pictures_between(
     """
     if offset - onset >= MAX_FRAMES:
         raise UsageError(
-            f"the apex by the pictures is looked for within one expression of at most {MAX_FRAMES} "
+            f"the apex is sought in the frames of one expression, at most {MAX_FRAMES} "
             f"frames; found {offset - onset + 1}. Give `onset` and `offset`, or use "
             "`apex='rise-and-fall'`"
         )
@@ -365,10 +365,11 @@ def pictures_between(
     frames = sorted(faces)
     if not frames:
         raise UsageError(
-            f"no frame from {onset} to {offset} shows a face, to find an apex among; give `apex`"
+            f"no frame from {onset} to {offset} shows a face, so the apex cannot be found; "
+            "give `apex`"
         )
-    greys = np.stack([faces[frame].grey for frame in frames])
-    return np.array(frames), greys, np.stack([faces[frame].landmarks for frame in frames])
+    grays = np.stack([faces[frame].gray for frame in frames])
+    return np.array(frames), grays, np.stack([faces[frame].landmarks for frame in frames])
 
 
 if not TYPE_CHECKING:  # a name that there is not stays an error

@@ -1,4 +1,4 @@
-"""Flow maps as recognizers read them: centerd channels, cells, mirror images, nodes. numpy only."""
+"""Flow maps for recognizers: centered channels, cells, mirror images, nodes. numpy only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def min_max(inputs: FloatArray) -> FloatArray:
     return np.asarray(scaled, np.float32)
 
 
-def centerd(inputs: FloatArray) -> FloatArray:
+def centered(inputs: FloatArray) -> FloatArray:
     """The min-max view less each channel's median: most of a face is at rest.
 
     Because it starts from the min-max view, a flow in pixels and its 8-bit image give the same up
@@ -44,12 +44,12 @@ def centerd(inputs: FloatArray) -> FloatArray:
 
 
 def of_one_size(inputs: FloatArray) -> FloatArray:
-    """`centerd`, each channel of each map of root mean square 1 (0 where nothing moves).
+    """`centered`, each channel of each map of root mean square 1 (0 where nothing moves).
 
     Shapes:
         inputs (N, H, W, 3); returns the like, float32.
     """
-    view = centerd(inputs)
+    view = centered(inputs)
     size = np.sqrt((view.astype(np.float64) ** 2).mean((1, 2), keepdims=True))
     return np.asarray(view / (size + 1e-6), np.float32)
 
@@ -58,7 +58,7 @@ def mirrored(inputs: FloatArray) -> FloatArray:
     """What the mirror image of the face would give: columns reversed and u negated.
 
     Shapes:
-        inputs (N, H, W, 3) about zero (`centerd`, or a flow in pixels); returns the like.
+        inputs (N, H, W, 3) about zero (`centered`, or a flow in pixels); returns the like.
     """
     mirror: FloatArray = inputs[:, :, ::-1].copy()
     mirror[..., 0] *= -1

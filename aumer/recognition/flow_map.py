@@ -70,16 +70,16 @@ def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
     Raises:
         UsageError: fewer than two faces, or crops of different sizes.
     """
-    sizes = {face.grey.shape for face in faces}
+    sizes = {face.gray.shape for face in faces}
     if len(faces) < 2 or len(sizes) > 1:
         raise UsageError(
             f"motion needs two faces or more on crops of one size; found {len(faces)} of the sizes "
             f"{sorted(sizes)}"
         )
-    first = faces[0].grey
-    found = flow(first, faces[1].grey)
+    first = faces[0].gray
+    found = flow(first, faces[1].gray)
     for face in faces[2:]:
-        rest = flow(first, np.asarray(_read(face.grey, found, cv2.INTER_CUBIC), np.uint8))
+        rest = flow(first, np.asarray(_read(face.gray, found, cv2.INTER_CUBIC), np.uint8))
         found = rest + _read(found, rest, cv2.INTER_LINEAR)
     return np.asarray(found, np.float32)
 

@@ -73,7 +73,7 @@ TARGETS = (NONE, MEAN)
 GAMMAS = (0.15, 0.3, 0.6, 1.2)
 #: What is added to the diagonal of K(L, L): maps that are all but the same give no large weights.
 _JITTER = 1e-3
-#: Quantiles of the likenesses of the clips that were learnt from, which `familiarity` keeps.
+#: Quantiles of the likenesses of the clips that were learned from, which `familiarity` keeps.
 _QUANTILES = 101
 #: More would take the memory that clips do, and say no more of them.
 _MOST_LANDMARKS = 10_000
@@ -296,7 +296,7 @@ class GraphRecognizer(Recognizer):
         for k, m in enumerate(self._members):
             gram = view.gram(m.scale, m.edges, m.gamma)
             whole = gram.gram() if isinstance(gram, Factor) else gram
-            weights = task.learnt(whole, m.ridge, m.balance)
+            weights = task.learned(whole, m.ridge, m.balance)
             bias = weights.sum(0)
             if self.landmarks:
                 weights = view.spread(m.scale, m.edges, m.gamma) @ weights
@@ -344,7 +344,7 @@ class GraphRecognizer(Recognizer):
 
     @cached_property
     def _nearest(self) -> Floats:
-        """(n,): how like each clip learnt from is to the one among the others most like it."""
+        """(n,): how like each clip learned from is to the one among the others most like it."""
         grams = []
         for m in self._members:
             rows, edges = self._arrays[f"rows_{m.scale}"], self._edges[m.edges]
@@ -612,8 +612,8 @@ def check_rois(rois: Sequence[str]) -> None:
     for roi in rois:
         if roi not in known:
             raise UsageError(
-                f"the place of ROI {roi!r} in a flow map is not known; a graph for recognition is "
-                f"over landmarks.{did_you_mean(roi, known)}"
+                f"the position of ROI {roi!r} in a flow map is not known; a graph for "
+                f"recognition is over landmarks.{did_you_mean(roi, known)}"
             )
 
 

@@ -113,6 +113,14 @@ class Recognizer(Trained):
         reads: "motion" beside another says that it has `predict_motion`, for `Features` alone.
         classes: what the columns of `predict_proba` stand for; empty before `fit`.
         rois: what the numbers of `attribution` stand for, and of motion the rows.
+
+    Example:
+        >>> from aumer.recognition.svm_cells import SvmCells
+        >>> from aumer.testing.clips import clips_for
+        >>> clips = clips_for(SvmCells(), seed=0)
+        >>> trained = SvmCells().fit(clips)
+        >>> trained.predict_proba(clips.inputs[:2]).shape, trained.classes
+        ((2, 3), ('negative', 'positive', 'surprise'))
     """
 
     classes: tuple[str, ...] = ()

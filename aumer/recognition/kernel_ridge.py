@@ -51,7 +51,7 @@ class RidgeGoals:
             without = ", ".join(c for c, n in zip(clips.classes, counts, strict=True) if not n)
             raise UsageError(f"every class needs a clip to learn from; without one: {without}")
         if len(set(clips.subjects)) < 2:
-            raise UsageError("to choose by leaving out a subject, clips of two or more are needed")
+            raise UsageError("leaving a subject out needs clips of two subjects or more")
         return cls(
             clips.labels,
             clips.subjects,
@@ -71,7 +71,7 @@ class RidgeGoals:
             return gram.without_each(self.goals, noise, self.subjects)
         return without_each(gram, self.goals, noise, self.subjects)
 
-    def learnt(self, gram: Floats, ridge: float, balance: float) -> Floats:
+    def learned(self, gram: Floats, ridge: float, balance: float) -> Floats:
         """(n, C) weights: the scores of other clips are (their kernel with these + 1) @ weights."""
         whole = gram + 1 + np.diag(self.noise(ridge, balance))
         return np.asarray(np.linalg.solve(whole, self.goals), np.float64)

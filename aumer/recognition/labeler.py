@@ -107,8 +107,9 @@ class Labeler(Stage[Recognizer, Verdict]):
         if "motion" not in recognizer.reads:
             what = "flow maps" if recognizer.reads[0] == "flow-map" else "sequences of frames"
             raise UsageError(
-                f"the recognizer {recognizer.name!r} judges {what}, which features do not hold: "
-                "give the video that they were made from, or a recognizer with predict_motion"
+                f"the recognizer {recognizer.name!r} reads {what}, which features do not "
+                "hold; give the video that they were made from, or a recognizer with "
+                "predict_motion"
             )
         moved = self.maker.motion_of(features, moment)
         verdict = self._verdict(

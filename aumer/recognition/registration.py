@@ -92,13 +92,13 @@ def _smooth(image: Floats) -> Floats:
 
 def _best(image: Floats, aim: Floats) -> Affine:
     """Where the correlation with `aim` is greatest, less what the change costs."""
-    centerd = aim - aim.mean((0, 1))
+    centered = aim - aim.mean((0, 1))
 
     def loss(p: Floats) -> float:
         moved = resampled(image, (p[0], p[1], p[2])).astype(np.float64)
         moved -= moved.mean((0, 1))
-        size = np.sqrt((moved**2).sum() * (centerd**2).sum())
-        likeness = (moved * centerd).sum() / max(size, 1e-12)
+        size = np.sqrt((moved**2).sum() * (centered**2).sum())
+        likeness = (moved * centered).sum() / max(size, 1e-12)
         return float(
             -likeness + _PENALTY * (((p[:2] - 1) / 0.1) ** 2).sum() + _PENALTY * (p[2] / 1.5) ** 2
         )

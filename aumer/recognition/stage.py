@@ -27,7 +27,7 @@ class Stage(ABC, Generic[P, Said]):
 
     Args:
         settings: how flow maps are made, where the part does not know how those were made that it
-            has learnt from.
+            has learned from.
         rules: what from onset to apex moves no more than a face at rest (`at_rest`) does not move.
             By default everything does.
 

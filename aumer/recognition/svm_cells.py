@@ -1,4 +1,4 @@
-"""``svm-cells``: an RBF SVM on cell means of the centerd flow; the deterministic reference.
+"""``svm-cells``: an RBF SVM on cell means of the centered flow; the deterministic reference.
 
 The machine is scikit-learn's; what it learned is kept and evaluated as plain arrays: the support
 vectors among them, which are cells of clips that it was trained on.
@@ -16,7 +16,7 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.recognition.calibration import groups_left_out, sharpness, soft_max
-from aumer.recognition.features import ROI_CENTERS, cell_means, centerd, occlusion
+from aumer.recognition.features import ROI_CENTERS, cell_means, centered, occlusion
 from aumer.recognition.interface import (
     Callback,
     Clips,
@@ -60,7 +60,7 @@ class SvmCells(Recognizer):
         self._sharpness = 1.0
 
     def _features(self, inputs: FloatArray) -> Floats:
-        return cell_means(centerd(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
+        return cell_means(centered(as_inputs(inputs)), self.cells).reshape(len(inputs), -1)
 
     def fit(
         self,
@@ -69,7 +69,7 @@ class SvmCells(Recognizer):
         checkpoint: StrPath | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> Self:
-        """Learn; nothing is drawn at random. How sure its votes are is learnt on groups of these
+        """Learn; nothing is drawn at random. How sure its votes are is learned on groups of these
         subjects that are left out in turn; it stays at one a vote where a class is left without.
 
         Raises:

@@ -59,7 +59,7 @@ class Trained(ABC):
         rois: of motion, the rows.
         card: what the file it was loaded from says of it; empty for one just fitted.
         place: of flow maps, where they must show the face.
-        inputs: of sequences, how those were made that it has learnt from.
+        inputs: of sequences, how those were made that it has learned from.
         motion: of flow maps, the same: they are made so again, whatever the settings of the motion
             that is spotted in. `None` where nobody knows: then as the settings say.
         chosen: what `fit` chose of its settings.
@@ -145,7 +145,7 @@ class Trained(ABC):
 
 
 def _no_file(name: str) -> UsageError:
-    return UsageError(f"{name!r} has no file: it defines no save and load")
+    return UsageError(f"{name!r} cannot be saved: it defines no save and load")
 
 
 def digest(part: Trained) -> str | None:
@@ -201,7 +201,7 @@ class Sort(Generic[P]):
         format: of their files; it holds "a recognizer".
         names: the key of a file under which the part's name stands.
         columns: the attribute that says what the columns of its probabilities stand for, empty
-            before it has learnt; and the key of it in a file.
+            before it has learned; and the key of it in a file.
         of_column: the type of one of these.
         fewest: how many of them there are at least.
         folder: where those lie that ship.

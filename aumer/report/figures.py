@@ -33,7 +33,7 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1
 #: As in the timeline of a video.
 KIND_COLORS: Mapping[str, str] = {"micro": "#D55E00", "macro": "#0072B2", "overall": "#000000"}
 KIND_HATCHES: Mapping[str, str] = {"micro": "////", "macro": "\\\\\\\\"}
-_GREY = "0.35"
+_GRAY = "0.35"
 _WIDTH = 9.0
 #: So many names of ROIs fit on a face.
 _NAMES_FIT = 20
@@ -369,7 +369,7 @@ def _name_roi(axes: Axes, roi: str, x: float, y: float, text: str, share: float)
     side = float(np.sign(x))
     style: dict[str, Any] = {"ha": "center", "va": "top"}
     across, down = 0.0, 1.0
-    if region == "brow":  # too close for names on a level: they lean outwards
+    if region == "brow":  # too close for names on a level: they lean outward
         down = -1.0
         style = {"ha": "right" if side < 0 else "left", "va": "center", "rotation": 62 * side}
     elif "upper" in roi:
@@ -499,7 +499,7 @@ def precision_recall_curves(curves: Mapping[str, Sequence[PrecisionRecall]]) -> 
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1) + 1e-6, 1, 200)
         axes.plot(recall, f1 * recall / (2 * recall - f1), color="0.82", linewidth=0.8, zorder=0)
-        axes.text(1.012, f1 / (2 - f1), f"F1 {f1}", fontsize=7, color=_GREY, va="center")
+        axes.text(1.012, f1 / (2 - f1), f"F1 {f1}", fontsize=7, color=_GRAY, va="center")
     for name, seeds in curves.items():
         k = list(KIND_COLORS).index(name)  # the same shape where another kind has no curve
         for s, curve in enumerate(seeds):

@@ -319,7 +319,7 @@ def _roc(run: RecognitionRun, curves: dict[str, Roc], seeds: int) -> Drawing:
         "roc",
         figures.roc_curves(curves),
         "Each class against the rest, by its probability. Along a curve the threshold falls: "
-        "upwards, more of the class's own clips pass; to the right, more of the others'. The area "
+        "upward, more of the class's own clips pass; to the right, more of the others'. The area "
         "is the share of pairs (a clip of the class, one of another) that are in the right order; "
         f"its mean over classes is {mean:.3f}. Intervals: 2000 resamples of the subjects. "
         "Probabilities of different folds come from different models and are pooled as they are."

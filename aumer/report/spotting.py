@@ -312,7 +312,7 @@ def _precision_recall(group: _Group, key: str) -> Block:
         "Precision and recall of the predictions whose score is at least a threshold; along a "
         "curve, from the left, the threshold falls. The mark at its end is the run itself, where "
         "all stored predictions count: what lay below the run's own threshold was never stored. "
-        "Grey lines join points of one F1. Thresholds on these curves were not chosen, and one "
+        "Gray lines join points of one F1. Thresholds on these curves were not chosen, and one "
         f"picked here would be picked on the test subjects. At the marks, precision and recall: "
         f"{ends}." + (" A curve for each seed." if len(group.seeds) > 1 else ""),
         f"Precision-recall curves by score threshold. At their ends: {ends}.",

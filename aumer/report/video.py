@@ -157,7 +157,7 @@ def _expressions(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> li
         caption += " AUs: the action units that act, as coders write them."
     if curves:
         caption += (
-            " Motion: how far brows (green), nose (grey) and mouth (violet) are from where they "
+            " Motion: how far brows (green), nose (gray) and mouth (violet) are from where they "
             "rest, from a second before the onset to a second after the offset; a bar is 1 % of "
             "the outer-eye distance."
         )

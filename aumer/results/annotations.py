@@ -22,7 +22,7 @@ from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign
 from aumer.results.exchange import Exchange, Timed, read_annotations
 from aumer.results.schema import Node, jsonable, printable
-from aumer.types import ImageArray, Kind, Moment, TimeArray
+from aumer.types import Expression, ImageArray, Kind, Moment, TimeArray
 
 if TYPE_CHECKING:
     from aumer.results.spot_result import SpotResult
@@ -223,12 +223,17 @@ def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
 
 def of_result(result: SpotResult) -> AnnotationFile:
     """A result's expressions, as a coder begins with them."""
+    return of_expressions(result.expressions, result)
+
+
+def of_expressions(expressions: Iterable[Expression], result: SpotResult) -> AnnotationFile:
+    """Expressions that are known of a result's video."""
     found = tuple(
         Annotated(
             e.kind, e.onset_s, e.offset_s, e.apex_s, e.label and printable(e.label), e.score,
             f"e{k}", e.onset, e.apex, e.offset,
         )
-        for k, e in enumerate(result.expressions, 1)
+        for k, e in enumerate(expressions, 1)
     )  # fmt: skip
     return AnnotationFile(
         video=result.video.name, expressions=found, content=result.digests.get("content")

@@ -110,7 +110,7 @@ def crop_face(image: ImageArray, box: FloatArray | None, size: int) -> ImageArra
 
 
 def _inside(start: int, side: int, limit: int) -> int:
-    """The start nearest to `start` at which `side` fits into 0..limit; centerd where it cannot."""
+    """The start nearest to `start` at which `side` fits into 0..limit; centered where it cannot."""
     return min(max(start, 0), limit - side) if side <= limit else (limit - side) // 2
 
 

@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = (".png", ".pdf", ".svg")
 #: white. Those of the kinds are used for nothing else.
 KIND_COLORS: dict[Kind, str] = {"micro": "#D55E00", "macro": "#0072B2"}
 GROUP_COLORS = {"brow": "#009E73", "nose": "#8C8C8C", "mouth": "#9C4F96", "other": "#000000"}
-GREY = "0.35"
+GRAY = "0.35"
 
 #: A word in files of pictures that were made without any face, which tells them from others.
 FACELESS = "aumer:no-faces"

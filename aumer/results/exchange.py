@@ -64,10 +64,15 @@ def read_annotations(path: StrPath) -> tuple[Timed, ...]:
 
     Raises:
         UsageError: the suffix is unknown, its format is not read, or the file is not of it.
+
+    Example:
+        >>> aumer.spot("interview.mp4").save("interview.eaf")
+        >>> [(e.kind, e.onset_s, e.offset_s) for e in aumer.read_annotations("interview.eaf")]
+        [('macro', 0.6, 1.4)]
     """
     kind = format_of(path)
     if not isinstance(kind, Exchange):
-        raise UsageError(f"{path} is not read for annotations; allowed are {_endings()}")
+        raise UsageError(f"{path} cannot be read as annotations; allowed are {_endings()}")
     with foreign(path, "annotations"):
         data = Path(path).read_bytes()
         # Praat writes UTF-16 as soon as a letter is no ASCII.

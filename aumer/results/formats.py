@@ -31,6 +31,17 @@ class Format(ABC):
         use, holds: for whom it is, and what it holds: a line of `table`.
         endings: how names of its files end, where the suffix alone does not tell them from others;
             the first is what aumer writes.
+
+    Example:
+        >>> from aumer.files import atomic_write
+        >>> @aumer.register("format", "onsets")
+        ... class Onsets(Format):
+        ...     def write(self, result, path, *, overwrite=False, thumbnails=None):
+        ...         lines = [f"{e.onset_s}\\n" for e in result.expressions]
+        ...         atomic_write(path, "".join(lines), overwrite=overwrite)
+        >>> aumer.spot("interview.mp4").save("interview.onsets")
+        >>> open("interview.onsets").read().split()
+        ['0.6']
     """
 
     pictures: ClassVar[bool] = False
@@ -88,8 +99,8 @@ class Format(ABC):
                 something else.
         """
         raise UsageError(
-            f"{path} is no spot result: a file of this format does not hold all of one, and cannot "
-            "be read back; save results as .json to load them again"
+            f"{path} is not a spot result: a file of this format does not hold all of one, "
+            "and cannot be read back; save results as .json to load them again"
         )
 
 
@@ -117,7 +128,7 @@ class Json(Format):
         try:
             return SpotResult.from_json(text)
         except UsageError as error:
-            raise UsageError(f"{path} is no spot result aumer can read: {error}") from error
+            raise UsageError(f"{path} is not a spot result that aumer can read: {error}") from error
 
 
 class Csv(Format):

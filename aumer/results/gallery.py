@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aumer.results.drawing import GREY, KIND_COLORS, cut
+from aumer.results.drawing import GRAY, KIND_COLORS, cut
 from aumer.results.time_axis import PLOT, TimeAxis, clock
 from aumer.types import Expression, ImageArray
 
@@ -101,7 +101,7 @@ def draw(
                     aspect="auto",
                     interpolation="antialiased",
                 )
-            axes.text(middle, _LEADER - 0.03, moment, fontsize=6, color=GREY, ha="center", va="top")
+            axes.text(middle, _LEADER - 0.03, moment, fontsize=6, color=GRAY, ha="center", va="top")
             axes.plot(
                 [middle, middle, axis.share(seconds) * PLOT],
                 [_LEADER - 0.15, _LEADER - 0.19, 0.07],
@@ -116,7 +116,7 @@ def draw(
             _LEADER + side / 2,
             f"{'top ' * (len(shown) == FACES_SHOWN)}{len(shown)} of {total}\nshown",
             fontsize=7.5,
-            color=GREY,
+            color=GRAY,
             va="center",
         )
 

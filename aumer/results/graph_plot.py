@@ -76,8 +76,8 @@ def _places(graph: AUGraph) -> npt.NDArray[np.float64]:
     unknown = [roi for roi in graph.rois if roi not in LANDMARK_NAMES]
     if unknown:
         raise UsageError(
-            f"{graph.name!r} cannot be drawn on a face: {unknown[0]!r} is no landmark's name "
-            "(aumer.graph.rois.LANDMARK_NAMES has all 68)"
+            f"{graph.name!r} cannot be drawn on a face: {unknown[0]!r} is not the name of a "
+            "landmark (aumer.graph.rois.LANDMARK_NAMES has all 68)"
         )
     return MEAN_FACE[[LANDMARK_NAMES.index(roi) for roi in graph.rois], :2]
 

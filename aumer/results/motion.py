@@ -68,6 +68,13 @@ class Motion:
             asked for; else None.
         notes: what a reader should know: whatever was warned of on the way, several faces, a
             turned picture.
+
+    Example:
+        >>> motion = aumer.features("interview.mp4")
+        >>> motion
+        Motion interview.mp4: 12 ROIs, 30 rows a second; 59 of 59 rows hold motion; coverage 100 %
+        >>> motion.displacement(unit="px").shape  # (T, R, 2)
+        (59, 12, 2)
     """
 
     video: VideoInfo
@@ -291,6 +298,12 @@ def load_features(path: StrPath) -> Features:
     Raises:
         UsageError: the file cannot be read, is not such a file, or holds motion of another version
             of aumer, whose numbers are not those of this one.
+
+    Example:
+        >>> aumer.features("interview.mp4").save("interview.npz")
+        >>> features = aumer.load_features("interview.npz")
+        >>> aumer.spot(features).expressions[0].kind
+        'macro'
     """
     require_path("path", path)
     arrays = _read(path)
@@ -331,7 +344,7 @@ def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> Non
     for name, wanted in (("version", FORMAT_VERSION), ("motion_version", FEATURES_VERSION)):
         found = arrays.get(name)
         if found is not None and not (found.shape == () and found.dtype.kind in "iu"):
-            raise UsageError(f"{path} is damaged: its {name} is no whole number. {_anew(path)}")
+            raise UsageError(f"{path} is damaged: its {name} is not a whole number. {_anew(path)}")
         if found is None or int(found) != wanted:
             raise UsageError(
                 f"{path} was written by another aumer ({arrays.get('aumer', 'unknown')}): its "

@@ -79,8 +79,8 @@ def write_films(
     features, track = motion.features, motion.track
     if not len(features):
         raise UsageError(
-            f"{motion.video.name}: there is no motion to film, which takes two analyzed frames or "
-            "more; choose a wider range with `start` and `end`"
+            f"{motion.video.name}: there is no motion to film, which needs two analyzed "
+            "frames or more; choose a wider range with `start` and `end`"
         )
     settings = load_settings(overrides={"motion": motion.settings["motion"]}).motion
     side = settings.crop
@@ -100,14 +100,14 @@ def write_films(
             rows = range(*np.searchsorted(shown, (k, k + 1)).tolist())
             moves = no_motion
             if measure and this and following and features.valid[rows.start : rows.stop].any():
-                still = without_head(measure(this.grey, following.grey), settings.max_head_residual)
+                still = without_head(measure(this.gray, following.gray), settings.max_head_residual)
                 if still is not None:
                     seconds = track.times[k + 1] - track.times[k]
                     moves = flow_picture(still / np.float32(features.eye_distance * seconds))
             for row in rows:
                 there = this is not None and not far[row]
                 if crops:
-                    crops.write(_rgb(this.grey) if this is not None and there else no_face)
+                    crops.write(_rgb(this.gray) if this is not None and there else no_face)
                 if flows:
                     measured = moves if features.valid[row] else no_motion
                     flows.write(measured if there else no_face)
@@ -169,8 +169,8 @@ def _video(path: StrPath, rate: float, side: int, overwrite: bool) -> VideoFile:
     return VideoFile(path, fps=rate, size=(side, side), codec=codec, overwrite=overwrite)
 
 
-def _rgb(grey: ImageArray) -> ImageArray:
-    return np.repeat(grey[..., None], 3, axis=-1)
+def _rgb(gray: ImageArray) -> ImageArray:
+    return np.repeat(gray[..., None], 3, axis=-1)
 
 
 def _saying(words: str, side: int) -> ImageArray:

@@ -18,7 +18,7 @@ from aumer.files import StrPath
 from aumer.results import gallery
 from aumer.results.displacement import displacement
 from aumer.results.drawing import (
-    GREY,
+    GRAY,
     GROUP_COLORS,
     IMAGE_SUFFIXES,
     KIND_COLORS,
@@ -208,7 +208,7 @@ def _title(figure: Figure, result: SpotResult, axis: TimeAxis, height: float, no
     name = cut(foreign.shown(printable(result.video.name)), 60 if note else 80, tail=25)
     title = f"{name} — {cut(note, 40, tail=0)}" if note else name
     write(title, 0.12, fontsize=11, fontweight="bold")
-    write("   ·   ".join(facts), 0.36, fontsize=8.5, color=GREY)
+    write("   ·   ".join(facts), 0.36, fontsize=8.5, color=GRAY)
 
 
 def _truth(axes: Axes, truth: Sequence[Expression], axis: TimeAxis) -> None:
@@ -371,7 +371,7 @@ def _no_face(axes: Axes, times: TimeArray, missing: BoolArray, axis: TimeAxis) -
             ha="center",
             va="center",
             fontsize=10,
-            color=GREY,
+            color=GRAY,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 4},
         )
 
@@ -405,7 +405,7 @@ def _kinds_legend(axes: Axes, result: SpotResult) -> None:
         )
         handles.append(handle)
         labels.append(kind)
-    handles.append(Line2D([], [], color=GREY, marker="|", markersize=8, linewidth=0))
+    handles.append(Line2D([], [], color=GRAY, marker="|", markersize=8, linewidth=0))
     labels.append("apex")
     if not result.scores.valid.all() or not _all_valid(result.features):
         handles.append(Patch(**_HATCHED))

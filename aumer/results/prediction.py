@@ -59,6 +59,13 @@ class Prediction:
     Raises:
         ValueError: the label is none of the classes, label and outcome disagree,
             onset <= apex <= offset is violated, or a value that JSON cannot hold.
+
+    Example:
+        >>> named = aumer.classify("interview.mp4", onset=18, offset=42)
+        >>> named.onset, named.offset, named.recognizer
+        (18, 42, 'graph')
+        >>> sorted(named.probs)
+        ['negative', 'positive', 'surprise']
     """
 
     clip: str
@@ -180,7 +187,7 @@ class Prediction:
         try:
             return cls.from_dict(data)
         except ValueError as error:
-            raise UsageError(f"{path} is no prediction aumer can read: {error}") from error
+            raise UsageError(f"{path} is not a prediction that aumer can read: {error}") from error
 
     def summary(self) -> str:
         """One line: the clip, its label, the probabilities, the ROI that decided most and the

@@ -78,6 +78,15 @@ class SpotResult:
         ValueError: a coverage outside [0, 1], two channels of one name, or a value that JSON
             cannot hold (an infinite number, an object among the settings), or a limit that is not
             positive.
+
+    Example:
+        >>> aumer.spot("interview.mp4").save("interview.json")
+        >>> result = aumer.SpotResult.load("interview.json")
+        >>> len(result.micro), len(result.macro)
+        (0, 1)
+        >>> result.to_dataframe()[["kind", "onset", "offset"]]
+            kind  onset  offset
+        0  macro     18      42
     """
 
     video: VideoInfo
@@ -357,9 +366,8 @@ class SpotResult:
         """One line: which movements could have been seen; None where that is not known."""
         if self.limit is None:
             return None
-        return (
-            f"movements from {100 * self.limit:.2g} % of the outer-eye distance stand out of noise"
-        )
+        percent = f"{100 * self.limit:.2g} %"
+        return f"smallest movement that stands out from noise: {percent} of the outer-eye distance"
 
     def title(self) -> str:
         """The video's name, and which face where there may be several."""

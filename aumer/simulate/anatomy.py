@@ -63,7 +63,7 @@ ACTION_UNITS: dict[int, tuple[Push, ...]] = {
     ),
     # Upper lid raiser. Levator palpebrae superioris: a third of the eye's opening.
     5: (Push((-0.35, -0.215), (0.0, -0.03), 0.06),),
-    # Cheek raiser. Orbicularis oculi, pars orbitalis: cheek up, skin outside the eye inwards, the
+    # Cheek raiser. Orbicularis oculi, pars orbitalis: cheek up, skin outside the eye inward, the
     # outer brow a little down.
     6: (
         Push((-0.38, 0.10), (0.010, -0.050), 0.14),
@@ -96,7 +96,7 @@ ACTION_UNITS: dict[int, tuple[Push, ...]] = {
     ),
     # Sharp lip puller. Levator anguli oris (caninus): the corner up at a steep angle.
     13: (Push((-0.28, 0.66), (-0.010, -0.060), 0.11),),
-    # Dimpler. Buccinator: the corner tightened, in towards the teeth, seen as a little out.
+    # Dimpler. Buccinator: the corner tightened, in toward the teeth, seen as a little out.
     14: (Push((-0.30, 0.66), (-0.056, -0.010), 0.10),),
     # Lip corner depressor. Depressor anguli oris (triangularis): the corner down.
     15: (Push((-0.28, 0.67), (-0.010, 0.055), 0.11),),

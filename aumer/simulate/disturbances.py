@@ -417,9 +417,9 @@ class LightingDrift:
 
     def path(self, rng: np.random.Generator, times: Signal) -> Signal:
         period, phase = rng.uniform(*self.period_s), rng.uniform(0, 2 * np.pi)
-        towards = rng.standard_normal((len(NAMES), 2)) / np.sqrt(2)
+        toward = rng.standard_normal((len(NAMES), 2)) / np.sqrt(2)
         light = np.sin(2 * np.pi * times / period + phase)
-        return np.asarray(self.size * light[:, None, None] * towards)
+        return np.asarray(self.size * light[:, None, None] * toward)
 
 
 def step_of(times: Signal) -> float:

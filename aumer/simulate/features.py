@@ -142,6 +142,13 @@ def simulate_features(
 
     Raises:
         UsageError: a number that is not positive, or a name that there is not.
+
+    Example:
+        >>> videos = list(aumer.simulate_features(2, minutes=0.2, seed=1))
+        >>> [video.subject for video in videos]
+        ['s001', 's002']
+        >>> videos[0].features.values.shape
+        (360, 12, 2)
     """
     whole("subjects", subjects, least=1)
     whole("videos", videos, least=1)

@@ -38,8 +38,8 @@ from aumer.simulate.warp import (
 )
 from aumer.types import FloatArray, ImageArray
 
-#: Noise of the sensor: variance read^2 + gain * level, in grey levels (Foi et al. 2008, Poisson and
-#: Gauss); at mid grey 1.8 grey levels, assumed for a webcam indoors.
+#: Noise of the sensor: variance read^2 + gain * level, in gray levels (Foi et al. 2008, Poisson and
+#: Gauss); at mid gray 1.8 gray levels, assumed for a webcam indoors.
 NOISE_READ, NOISE_GAIN = 0.8, 0.02
 #: Shifts of the sheet of noise, px each way.
 _NOISE_ROOM = 512

@@ -79,6 +79,11 @@ def simulate_films(
     Raises:
         UsageError: an argument cannot be used, or what is to be written is there already.
         VideoError, NoFaceError: a recording cannot be read, or shows no face.
+
+    Example:
+        >>> film, truth = aumer.simulate_films("film.mp4", seconds=1, size=(160, 120), seed=1)
+        >>> film.name, truth.name
+        ('film.mp4', 'film.csv')
     """
     require_path("out", out)
     out = Path(out)

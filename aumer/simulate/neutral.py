@@ -35,7 +35,7 @@ from aumer.video import Source, open_video
 VERSION = 1
 #: The least that a recording must show of its face, in seconds: a macro-expression at its median.
 LEAST_S = 1.0
-#: Bytes of frames held to play a part backwards, at most.
+#: Bytes of frames held to play a part backward, at most.
 _BACKWARDS = 2**28
 #: A container's frame rate counts where its frames' times have it to this share.
 _SAME_RATE = 0.01
@@ -261,7 +261,7 @@ class NeutralFilm:
     """A recording with a performance played into it; see `Neutral.film`.
 
     Args:
-        seed: draws how grey levels are rounded where skin moves, and of a film shorter than the
+        seed: draws how gray levels are rounded where skin moves, and of a film shorter than the
             recording the part that is shown.
 
     Raises:

@@ -5,9 +5,9 @@ is 64 px of the 128 px crop. (A person's own outer eye corners lie .96 to 1.11 o
 goes to the image's right and y down, in the face's upright frame. Images are (H, W, 3) uint8 RGB.
 
 Motion is played into a frame by inverting p -> p + d(p) and reading the frame at p by a cubic
-B-spline in floating point; what is between two grey levels is rounded up or down by chance, in
+B-spline in floating point; what is between two gray levels is rounded up or down by chance, in
 proportion, for plain rounding would return the frame unmoved wherever motion changes it by less
-than half a grey level. Pixels that do not move stay as they are. The skin is one sheet: lips and
+than half a gray level. Pixels that do not move stay as they are. The skin is one sheet: lips and
 lids stretch, and do not part.
 """
 
@@ -217,7 +217,7 @@ def moved(
 
 
 def dithered(values: npt.NDArray[Any], seed: Sequence[int]) -> ImageArray:
-    """Grey levels, rounded up or down by chance: their mean is what they were."""
+    """Gray levels, rounded up or down by chance: their mean is what they were."""
     chance = np.random.default_rng(list(seed)).random(values.shape, np.float32)
     # A millionth: a whole number that is met but for a rounding error stays itself.
     rounded = np.floor(values + chance * (1 - 2e-6) + 1e-6)

@@ -17,7 +17,7 @@ import numpy as np
 
 from aumer import strict
 from aumer.errors import UsageError
-from aumer.simulate import nuisance as catalogue
+from aumer.simulate import nuisance as catalog
 from aumer.simulate.anatomy import Action
 from aumer.simulate.disturbances import Move, moved
 from aumer.simulate.timeline import Timeline
@@ -132,7 +132,7 @@ class Performance:
         self._light = [
             _Drift(streams[2], LIGHT_HZ, s * nuisance.light) for s in (LIGHT, LIGHT_SLOPE)
         ]
-        lids = catalogue.load(["blinks"])["blinks"]
+        lids = catalog.load(["blinks"])["blinks"]
         self.blinks = replace(lids, per_min=lids.per_min * nuisance.blinks).drawn(
             streams[3], duration
         )
@@ -143,11 +143,11 @@ class Performance:
             ("head_turns", nuisance.aside, streams[7]),
             ("posture", nuisance.posture, streams[8]),
         ):
-            turning = catalogue.load([name])[name]
+            turning = catalog.load([name])[name]
             turning = replace(turning, per_min=turning.per_min * rate)
             self._head += turning.moves(stream, np.array([0.0, duration]))
         busy = [(e.onset_s, e.offset_s) for e in timeline.events]
-        remarks = catalogue.load(["remarks"])["remarks"]
+        remarks = catalog.load(["remarks"])["remarks"]
         self.talking = replace(remarks, per_min=REMARKS_PER_MIN * nuisance.talking).drawn(
             streams[5], duration, busy
         )

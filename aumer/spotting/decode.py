@@ -216,7 +216,7 @@ class Decoder(TrackDecoder):
 
 
 class _Side:
-    """The onsets (offsets) within reach of each apex, from the nearest outwards.
+    """The onsets (offsets) within reach of each apex, from the nearest outward.
 
     `rows` (apexes, n) is where they are, the apex itself where there are fewer.
     """

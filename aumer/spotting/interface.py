@@ -37,6 +37,17 @@ class SpotterModel(ABC):
         uses_graph: whether `from_settings` can be given a graph.
         notes: what a reader of its results should know, such as that it was trained otherwise than
             it is used.
+
+    Example:
+        >>> class Nothing(SpotterModel):
+        ...     name = "nothing"
+        ...
+        ...     def __call__(self, features):
+        ...         zeros = np.zeros((len(features), 1), np.float32)
+        ...         axis = features.times, features.frames, features.valid
+        ...         return aumer.Scores(zeros, *axis, ("micro",)), ()
+        >>> aumer.spot("interview.mp4", model=Nothing()).expressions
+        ()
     """
 
     name: str

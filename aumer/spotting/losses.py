@@ -64,7 +64,7 @@ def spot_loss(
 ) -> dict[str, Tensor]:
     """Our loss: scalars micro_apex ... macro_boundary, and "total"; 0 where no row counts.
 
-    A cross-entropy towards soft targets, focused on what is wrong, over the rows with `weight`
+    A cross-entropy toward soft targets, focused on what is wrong, over the rows with `weight`
     (B, T) above 0; logits there must be finite, elsewhere they may be anything. Positives are
     weighed up to a share of the whole (`LossSettings`), counted over the batch.
 

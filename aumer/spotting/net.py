@@ -54,6 +54,12 @@ class SpottingNetwork(nn.Module, ABC):
 
     Raises:
         UsageError: no such graph.
+
+    Example:
+        >>> from aumer.spotting.spotnet import SpotNet
+        >>> net = SpotNet.from_preset("aumer")
+        >>> isinstance(net, SpottingNetwork), net.graph.name
+        (True, 'casme-sq-published')
     """
 
     input_mean: Tensor

@@ -96,8 +96,8 @@ class NetSpotter(SpotterModel):
             net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
-                f"{path}: its card says that it was trained on the motion {net.card['motion']!r}, "
-                "which is no table of settings"
+                f"{path}: its card says that it was trained on the motion "
+                f"{net.card['motion']!r}, which is not a table of settings"
             )
         advice = "If it is registered, import the module that does"
         with foreign(path, "a decoder that there is here", WeightsError, advice):
@@ -199,10 +199,10 @@ class NetSpotter(SpotterModel):
                 f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
-                f"{self.name} was trained on motion measured with {told(self.motion)}; the "
-                f"settings say {told(found)}",
+                f"{self.name} was trained on motion measured with {told(self.motion)}, and these "
+                f"settings measure it with {told(found)}",
                 fixes=(
-                    f"set what it was trained on ({trained_on})",
+                    f"use the settings of its training ({trained_on})",
                     "spot with the rules (`model='rules'`)",
                     "train a network on features of these settings with `aumer train`",
                 ),

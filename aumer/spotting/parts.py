@@ -2,7 +2,7 @@
 
 `Architecture` ("network" in the registry) is the shape of a network, which makes it. A new one is
 one file, with this frozen dataclass and an `aumer.spotting.net.SpottingNetwork`, and one TOML file
-whose key `network` is its name. `Objective` ("targets") is what a network is trained towards, with
+whose key `network` is its name. `Objective` ("targets") is what a network is trained toward, with
 the loss that it is trained by, `TrackDecoder` ("decoder") makes expressions of what it gives; the
 keys `targets` and `decoder` of a training preset name them.
 """
@@ -105,6 +105,14 @@ class Architecture(Part, ABC):
 
     Raises:
         ConfigError: a value out of range.
+
+    Example:
+        >>> from aumer.spotting.net_config import NetConfig
+        >>> shape = NetConfig.preset("aumer")
+        >>> isinstance(shape, Architecture), shape.rate
+        (True, 30.0)
+        >>> shape.network().half_width  # rows before and after a row that its scores depend on
+        126
     """
 
     graph: str
@@ -177,12 +185,20 @@ def alone(share: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Objective(ABC):
-    """Targets, and the loss that leads towards them.
+    """Targets, and the loss that leads toward them.
 
     A subclass is made known by ``@register("targets", NAME)``.
 
     Attributes:
         macro_weight: what a training preset says under this name; a loss may have no use for it.
+
+    Example:
+        >>> from aumer import registry
+        >>> from aumer.spotting.targets import TargetEvent
+        >>> ours = registry.resolve("targets", "aumer")()
+        >>> smile = TargetEvent(18, 42, 30, "macro")
+        >>> ours.targets([smile], length=60, rate=30.0).values.shape
+        (60, 10)
     """
 
     macro_weight: float = 1.0
@@ -218,6 +234,14 @@ class TrackDecoder(Part, ABC):
 
     A subclass is a frozen dataclass whose settings all have defaults, made known by
     ``@register("decoder", NAME)``: a name is then enough to ask for it.
+
+    Example:
+        >>> decoder = TrackDecoder.named("aumer")
+        >>> scores = aumer.spot("interview.mp4", model="network").scores
+        >>> [e.kind for e in decoder(scores)]
+        ['macro']
+        >>> decoder.at(1.0)(scores)
+        ()
     """
 
     KIND = "decoder"

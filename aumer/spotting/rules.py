@@ -368,7 +368,7 @@ def _valleys(height: Signal, peaks: npt.NDArray[np.intp]) -> tuple[list[int], li
 
 
 def _foot(flank: Signal, foot: float, slow: float) -> int:
-    """How many rows a flank, given from the peak outwards, takes to come down.
+    """How many rows a flank, given from the peak outward, takes to come down.
 
     It ends where a share `foot` of the way to its lowest point is left, or, in its lower half,
     where it has slowed to a share `slow` of its fastest fall.

@@ -192,6 +192,6 @@ class SpotNet(SpottingNetwork):
             UsageError: always.
         """
         raise UsageError(
-            "SpotNet.load_published is no more: see load_checkpoint of "
+            "SpotNet.load_published was removed: use load_checkpoint of "
             "aumer.spotting.auwgcn.checkpoint"
         )

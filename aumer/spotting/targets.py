@@ -1,4 +1,4 @@
-"""What a spotting network is trained towards. numpy only.
+"""What a spotting network is trained toward. numpy only.
 
 Targets have the form of the network's output, ten tracks in the order of `CHANNELS`, so that they
 are also the scores that a perfect network would give. Rows are those of the feature grid.

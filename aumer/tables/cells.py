@@ -136,7 +136,7 @@ def read(
 ) -> Table:
     """The table that has these columns: a CSV file, or a sheet of a workbook.
 
-    Columns are found by name, wherever they stand and however they are spaced and capitalised, and
+    Columns are found by name, wherever they stand and however they are spaced and capitalized, and
     the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
 
     Args:
@@ -292,7 +292,9 @@ def decoded(path: StrPath, content: bytes) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
-            raise UsageError(f"{path} is no text, nor whole UTF-16: {error.reason}") from error
+            raise UsageError(
+                f"{path} is neither a text file in UTF-8 nor one in UTF-16: {error.reason}"
+            ) from error
         number = error.object[: error.start].count(b"\n") + 1
         line = error.object.split(b"\n")[number - 1].decode("cp1252", "replace").strip()
         raise UsageError(
@@ -300,7 +302,7 @@ def decoded(path: StrPath, content: bytes) -> str:
             "Windows-1252. If that is right, save the file as UTF-8 (Excel: 'CSV UTF-8')"
         ) from error
     if "\0" in text:
-        raise UsageError(f"{path} is no text: it holds null bytes")
+        raise UsageError(f"{path} is not a text file: it holds null bytes")
     return text
 
 
@@ -344,7 +346,7 @@ def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
             # A cell may hold line breaks: the next line keeps the number that an editor shows.
             lines += [[]] * (reader.line_num - len(lines))
     except csv.Error as error:
-        raise UsageError(f"{path}, line {reader.line_num}: no CSV: {error}") from error
+        raise UsageError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
     return lines, separator
 
 

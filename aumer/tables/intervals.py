@@ -1,6 +1,6 @@
 """Tables of intervals: one reader for labels, truths and predictions, ours and other people's.
 
-A column is known by its name, however it is spaced and capitalised; what a name means is in
+A column is known by its name, however it is spaced and capitalized; what a name means is in
 `COLUMNS`, and nothing else is guessed: frames and seconds have columns of their own. Files are text
 tables and workbooks as `aumer.tables.cells` reads them, and JSON: ``{"rows": [...]}`` with the same
 names, or what ``aumer spot`` and ``aumer view`` write.
@@ -623,7 +623,7 @@ def _of_json(path: Path) -> _Lines:
                 document, at = decoder.raw_decode(text, at)
             except json.JSONDecodeError as error:
                 raise UsageError(
-                    f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}"
+                    f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
                 ) from error
             documents.append(document)
     rows: list[dict[str, Any]] = []

@@ -45,7 +45,7 @@ class AUReaderSuite:
         """A new one, not trained, that learns in seconds; every call with the same settings."""
 
     def fitted(self) -> AUReader:
-        """One that has learnt from the clips of seed 0."""
+        """One that has learned from the clips of seed 0."""
         if type(self) not in self._fitted:
             self._fitted[type(self)] = self.make().fit(au_clips(0))
         return self._fitted[type(self)]

@@ -74,8 +74,8 @@ class FlowSuite:
 
     def test_images_without_texture_give_numbers(self) -> None:
         flow, image = self.flow, texture()[:48, :48]
-        for grey in (0, 7, 255):
-            flat = np.full((48, 48), grey, np.uint8)
+        for gray in (0, 7, 255):
+            flat = np.full((48, 48), gray, np.uint8)
             assert np.abs(flow(flat, flat)).max() < 1e-3
             for pair in ((flat, 255 - flat), (flat, image), (image, flat)):
                 _check(flow(*pair), (48, 48))

@@ -73,7 +73,7 @@ def film(
     Args:
         scale: px of the film per px of the portrait.
         window: part of the portrait that is filmed, x0, y0, x1, y1.
-        noise: standard deviation of the sensor's noise, grey levels.
+        noise: standard deviation of the sensor's noise, gray levels.
     """
     x0, y0, x1, y1 = window
     width, height = round((x1 - x0) * scale), round((y1 - y0) * scale)

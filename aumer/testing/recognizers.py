@@ -39,7 +39,7 @@ class RecognizerSuite:
         return clips_for(self.make(), seed)
 
     def fitted(self) -> Recognizer:
-        """One that has learnt from the clips of seed 0."""
+        """One that has learned from the clips of seed 0."""
         if type(self) not in self._fitted:
             self._fitted[type(self)] = self.make().fit(self.clips(0))
         return self._fitted[type(self)]
@@ -110,7 +110,7 @@ class RecognizerSuite:
 
     def test_one_that_is_not_trained_says_so(self) -> None:
         inputs = self.clips(1).inputs
-        refuses(lambda: self.make().predict_proba(inputs), "clips before it has learnt")
+        refuses(lambda: self.make().predict_proba(inputs), "clips before it has learned")
 
     def test_a_device_changes_no_number(self) -> None:
         made, inputs = self.fitted(), self.clips(1).inputs

@@ -1,4 +1,4 @@
-"""A real head turned towards its profile, from one picture and roughly its landmarks."""
+"""A real head turned toward its profile, from one picture and roughly its landmarks."""
 
 from __future__ import annotations
 

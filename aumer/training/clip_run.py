@@ -133,7 +133,7 @@ class ClipRun(ABC):
         """Clips in memory, without the excluded subjects.
 
         Raises:
-            UsageError, ConfigError: as `read`; or they are not what is learnt from.
+            UsageError, ConfigError: as `read`; or they are not what is learned from.
         """
 
     @abstractmethod
@@ -151,8 +151,8 @@ class ClipRun(ABC):
         kind, images = self.kind(), self.data.source == MEGC2019
         if not kind.has_file():
             raise UsageError(
-                f"the {self.called} {kind.name!r} cannot be kept in a file, and training it would "
-                "be in vain: it defines no save and load"
+                f"the {self.called} {kind.name!r} cannot be saved, so it is not trained: it "
+                "defines no save and load"
             )
         if images and kind.reads[0] != "flow-map":
             raise UsageError(
@@ -221,7 +221,7 @@ class ClipRun(ABC):
         )
 
     def told(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
-        """The card of what has learnt from these clips.
+        """The card of what has learned from these clips.
 
         Args:
             about: what else is to be known of these: how they were made, notes.
@@ -240,8 +240,8 @@ def card(
     """What weights say of themselves, besides what their columns are.
 
     Args:
-        made: what has learnt.
-        data: what is to be known of what it has learnt from.
+        made: what has learned.
+        data: what is to be known of what it has learned from.
         options: that it was trained with.
     """
     return {
@@ -353,20 +353,20 @@ def run(
         made.to(str(device))
         with machine.in_turn():  # the others find the clips in the cache
             if clips is not None:
-                learnt = config.given(clips)
+                learned = config.given(clips)
             elif cache is None:
                 with TemporaryFolder() as kept:
-                    learnt, facts = config.read(reading, kept, progress)
+                    learned, facts = config.read(reading, kept, progress)
             else:
-                learnt, facts = config.read(reading, cache, progress)
+                learned, facts = config.read(reading, cache, progress)
         for note in () if machine.rank else facts.get("notes", ()):
             _log.warning("%s", note)
-        made.fit(learnt, checkpoint=checkpoint, callbacks=callbacks)
+        made.fit(learned, checkpoint=checkpoint, callbacks=callbacks)
     if machine.rank:
         return weights
     if made.log:
         write_log(folder, made.log)
-    made.save(weights, {**config.card, **config.told(made, learnt, facts)}, overwrite=overwrite)
+    made.save(weights, {**config.card, **config.told(made, learned, facts)}, overwrite=overwrite)
     if made.log:  # else it is of another run, which was interrupted
         checkpoint.unlink(missing_ok=True)
     return weights
@@ -388,7 +388,7 @@ def inputs_of(
         return stored, seen, []
     told = "; ".join(f"{u.subject}/{u.name} ({u.reason})" for u in unseen)
     many = "1 clip" if len(unseen) == 1 else f"{len(unseen)} clips"
-    return stored, seen, [f"{many} cannot be learnt from: {told}"]
+    return stored, seen, [f"{many} cannot be learned from: {told}"]
 
 
 def excluded(data: ClipSource, subjects: Sequence[str]) -> set[str]:

@@ -180,7 +180,7 @@ def sequence_settings(
     from aumer.recognition.sequences.inputs import read_settings
 
     if wrong := [key for key in ("detector", "landmarker") if key in changes]:
-        raise ConfigError(f"inputs.{wrong[0]}: the face is followed as face.{wrong[0]} says")
+        raise ConfigError(f"inputs.{wrong[0]}cannot be set here; set face.{wrong[0]}")
     return read_settings(
         {**changes, "detector": settings.face.detector, "landmarker": settings.face.landmarker},
         default,
@@ -286,7 +286,7 @@ def _track(
     """The face on every frame from `margin` before the onset to as much after the offset.
 
     And on one more at either end, as `aumer.motion.analysis.FrameRange` adds a step: landmarks
-    follow from where the face was before, and `aumer.classify` is to see what is learnt here.
+    follow from where the face was before, and `aumer.classify` is to see what is learned here.
 
     Args:
         keeper: gets what it keeps of them, unless the track was kept.
@@ -435,8 +435,8 @@ class StoredClips:
             if again == key:
                 return found
         raise UsageError(
-            f"{Path(self.cache) / key}.npz was removed while it was needed, and what it was made "
-            "of has changed; run again"
+            f"{Path(self.cache) / key}.npz was deleted while it was needed, and its source "
+            "has changed; run again"
         )
 
 

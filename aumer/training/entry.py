@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # these load torch, which `aumer.train` is to do when it is c
     from aumer.types import VideoRecord
 
 Config: TypeAlias = "RunConfig | ClipRun"
-#: What is learnt from, in memory: videos for a spotting network, clips for a recognizer or an AU
+#: What is learned from, in memory: videos for a spotting network, clips for a recognizer or an AU
 #: reader.
 InMemory: TypeAlias = (
     "Sequence[LabeledVideo] | Sequence[SimulatedVideo] | Sequence[VideoRecord] | LabeledClips[Any]"
@@ -67,7 +67,7 @@ def train(
 
     Args:
         data: the folder of the videos; or the TOML file of a run, as `aumer train` takes it, or its
-            configuration. What is given beside a file replaces what it says. Or what is learnt
+            configuration. What is given beside a file replaces what it says. Or what is learned
             from, in memory: a sequence of `aumer.training.videos.LabeledVideo` (features with
             annotations), of what `aumer.simulate_features` makes, or of `aumer.types.VideoRecord`
             (videos with annotations); for a recognizer
@@ -104,6 +104,14 @@ def train(
         UsageError: an argument cannot be used, there are no videos, or weights are there already.
         ConfigError: a key or a value is not allowed.
         VideoError, NoFaceError: a video cannot be read, or shows no face.
+
+    Example:
+        >>> from aumer.testing.clips import clips_for
+        >>> from aumer.recognition.svm_cells import SvmCells
+        >>> clips = clips_for(SvmCells(), seed=0)  # 12 clips or so of three classes
+        >>> weights = aumer.train(clips, out="weights", recognizer="svm-cells")
+        >>> weights.name
+        'model.safetensors'
     """
     from aumer.training import clip_run
     from aumer.training import run as networks
@@ -124,11 +132,13 @@ def train(
     told = {name: value for name, value in given.items() if value is not None}
     told = {**(changes or {}), **told}
     if graph is not None and (task := _task(data, told)) != "spotting":
-        raise UsageError(f"`graph` is of spotting networks; this trains {_TRAINS[task]}")
+        raise UsageError(f"`graph` applies to spotting networks, and this trains {_TRAINS[task]}")
     learnt_from = _in_memory(data)
     if learnt_from is not None and (labels is not None or source is not None):
         which = "source" if labels is None else "labels"
-        raise UsageError(f"`{which}` is of files; here the data are in memory, labels and all")
+        raise UsageError(
+            f"`{which}` applies to data in files, and these data are in memory; leave it out"
+        )
     config = configured(data, told)
     store = default_folder() if cache is True else cache or None
     if isinstance(config, clip_run.ClipRun):
@@ -264,7 +274,7 @@ def _task(data: StrPath | Config | InMemory, changes: Mapping[str, Any]) -> Task
 
 
 def _in_memory(data: object) -> Any:
-    """What is learnt from; `None` where it lies in files.
+    """What is learned from; `None` where it lies in files.
 
     Raises:
         UsageError: it is neither.

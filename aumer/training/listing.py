@@ -160,7 +160,7 @@ def listed(
 
 
 def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
-    """Complain of what nothing can be learnt from.
+    """Complain of what nothing can be learned from.
 
     Args:
         labels: of the clips that are left.
@@ -179,9 +179,9 @@ def check_counts(listing: Listing, labels: Iterable[int], where: str) -> None:
     if empty := [name for k, name in enumerate(classes) if not counts[k]]:
         words = [word.partition(" ")[2] for word in listing.left_out]
         raise UsageError(
-            f"{where}: no clip is of the class {', '.join(empty)}; there are {told}; and in the "
-            f"table, of no class: {', '.join(words) or 'none'}. Leave the class out, or give it "
-            f"clips to learn from.{did_you_mean(empty[0], words)}"
+            f"{where}: no clip is of the class {', '.join(empty)}; there are {told}. Labels "
+            f"in the table without a class: {', '.join(words) or 'none'}. Leave the class "
+            f"out, or give it clips to learn from.{did_you_mean(empty[0], words)}"
         )
 
 

@@ -150,8 +150,8 @@ def card(
     """What the weights of a recognizer say of themselves.
 
     Args:
-        made: the recognizer, which has learnt.
-        clips: what it has learnt from.
+        made: the recognizer, which has learned.
+        clips: what it has learned from.
         data: what else is to be known of these: their source, how they were made, notes.
         out: subjects that were kept out of all of it.
         options: that it was trained with.

@@ -218,15 +218,15 @@ def run(
         machine = Machine(device)
         with machine.in_turn():  # the others find the features in the cache
             films = _neutral_films(config, progress)  # what is wrong is told before the work
-            learnt = read_videos(config, videos, cache=cache, progress=progress)
+            learned = read_videos(config, videos, cache=cache, progress=progress)
             if films is not None:
-                learnt += films.extract(cache=cache, progress=progress)
+                learned += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
             told = () if machine.rank else stack.enter_context(tensorboard(folder))
             trained = train(
-                learnt,
+                learned,
                 settings,
-                graph=graph or _graph(config, settings, learnt),
+                graph=graph or _graph(config, settings, learned),
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
@@ -238,7 +238,7 @@ def run(
     NetSpotter(trained.net, trained.decoder).save(
         weights,
         {
-            **card(config, settings, [v for v in learnt if not v.played], trained),
+            **card(config, settings, [v for v in learned if not v.played], trained),
             **({} if films is None else {"augment_neutral": films.to_dict()}),
         },
         overwrite=overwrite,

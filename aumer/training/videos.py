@@ -18,7 +18,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import foreign, read_arrays
-from aumer.motion.analysis import Analysis, analyse, cache_key
+from aumer.motion.analysis import Analysis, analyze, cache_key
 from aumer.names import expanded, file_name, is_folder, name_of
 from aumer.simulate.features import IMITATED, SimulatedVideo, code_of, read_features
 from aumer.simulate.neutral import LEAST_S, VERSION, Neutral, NeutralFilm, names_of
@@ -160,7 +160,7 @@ def _extracted(
     store = None
     if cache is not None and (content := content_digest(record.path, fps=fps)):
         store = FeatureCache(cache, cache_key(content, settings, None, None))
-    found = analyse(record.path, settings, fps=fps, cache=store, trackers=trackers)
+    found = analyze(record.path, settings, fps=fps, cache=store, trackers=trackers)
     return LabeledVideo(
         record.subject,
         record.name,
@@ -324,12 +324,12 @@ class NeutralFilms:
         self, film: NeutralFilm, path: Path, store: FeatureCache, trackers: Trackers
     ) -> Analysis:
         if store.whole() is not None:  # then the film itself is not needed
-            return analyse(path, self._settings, cache=store)
+            return analyze(path, self._settings, cache=store)
         with TemporaryFolder() as folder:
             made = folder / "film.avi"
             # Lossless: the recording's own compression is all that there shall be.
             write_shot(made, film.shot(), codec="FFV1")
-            return analyse(made, self._settings, cache=store, trackers=trackers)
+            return analyze(made, self._settings, cache=store, trackers=trackers)
 
 
 def _read_truth(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import cv2
 
@@ -25,7 +28,9 @@ class CameraSource:
         self._capture, self._now = capture, now
         if not capture.grab():
             capture.release()
-            raise VideoError(f"{name} opens but gives no frame; does another program use it?")
+            raise VideoError(
+                f"{name} opens but gives no frame. Close other programs that use it, and try again"
+            )
         height, width = retrieved(capture, name).shape[:2]
         fps = sane_fps(capture.get(cv2.CAP_PROP_FPS))
         self.info = VideoInfo(name, "camera", width, height, fps, None)
@@ -43,16 +48,47 @@ class CameraSource:
         self._capture.release()
 
 
+def _devices() -> list[Path]:
+    """The cameras that the system names; Linux alone does."""
+    return sorted(Path("/dev").glob("video*"))
+
+
+def _may_use(device: Path) -> bool:
+    return os.access(device, os.R_OK | os.W_OK)
+
+
+def _why_closed(index: int) -> str:
+    """What is known of a camera that does not open, and what to do."""
+    if not sys.platform.startswith("linux"):
+        return (
+            "connect it, and allow the terminal to use it (on macOS: System Settings, Privacy & "
+            "Security, Camera); the first camera is camera:0"
+        )
+    devices = _devices()
+    wanted = Path(f"/dev/video{index}")
+    if not devices:
+        return (
+            "no camera is connected, as there is no /dev/video*. Connect one (a container needs "
+            "`--device /dev/video0`), or give a video file"
+        )
+    if wanted in devices and not _may_use(wanted):
+        return (
+            f"you may not use {wanted}. Run `sudo usermod -aG video $USER`, log out and in, and "
+            "try again"
+        )
+    if wanted in devices:
+        return f"{wanted} is there, but does not answer. Close other programs that use it"
+    found = ", ".join(f"camera:{d.name.removeprefix('video')}" for d in devices)
+    return f"cameras found: {found}. Give one of these"
+
+
 def open_camera(index: int, fps: float | None) -> CameraSource:
     if not 0 <= index < 10_000:  # OpenCV's are C's int, and thousands choose a back end
         raise UsageError(f"a camera's index is 0 or more, found {index}; at most it is 9999")
     with quiet():
         capture = cv2.VideoCapture(index)
     if not capture.isOpened():
-        raise VideoError(
-            f"camera {index} cannot be opened; is one connected, and may this program use it? The "
-            "first camera is 0"
-        )
+        raise VideoError(f"camera {index} cannot be opened: {_why_closed(index)}")
     if fps is not None:
         capture.set(cv2.CAP_PROP_FPS, fps)
     return CameraSource(capture, f"camera {index}")

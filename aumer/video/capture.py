@@ -34,12 +34,12 @@ class Capture(Protocol):
 def retrieved(capture: Capture, name: str) -> ImageArray:
     ok, image = capture.retrieve()
     if not ok or image is None:
-        raise VideoError(f"{name}: the image of a frame cannot be had; the video is damaged")
+        raise VideoError(f"{name}: a frame cannot be decoded; the video is damaged")
     return rgb(image)
 
 
 def rgb(image: npt.NDArray[Any]) -> ImageArray:
-    """OpenCV's blue-green-red or grey uint8 image as (H, W, 3) RGB; this conversion takes both."""
+    """OpenCV's blue-green-red or gray uint8 image as (H, W, 3) RGB; this conversion takes both."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -184,8 +184,8 @@ class FileSource:
     def _say_filled(self, filled: int, frames: int) -> None:
         if filled and filled == frames - 1 and _is_bare(self._path):
             logger.warning(
-                "%s holds no times, %d of %d are missing: its frames are taken to follow at %.6g a "
-                "second, as it says or FFmpeg assumes; if that is not so, give `fps`",
+                "%s lacks the times of %d of %d frames: it is read at %.6g frames a second, "
+                "which it declares or FFmpeg assumes; if that is wrong, give `fps`",
                 self.info.name,
                 filled,
                 frames,
@@ -204,8 +204,9 @@ class FileSource:
         if clock.parts:
             missing = clock.parted_s + PART_S * len(clock.parts)
             logger.warning(
-                "%s: %.4g hours without pictures part it in %d places, the first at %.2f s; what "
-                "follows each is timed as if it came %g s later, and nothing is measured over them",
+                "%s: %.4g hours without frames lie in %d gaps, the first at %.2f s. What "
+                "follows a gap is timed as if it came %g s later, and no motion is measured "
+                "across gaps",
                 self.info.name,
                 missing / 3600,
                 len(clock.parts),
@@ -226,8 +227,9 @@ class FileSource:
         if len(holes):
             missing = float(steps[holes].sum() - len(holes) * usual)
             logger.warning(
-                "%s: %.2f s of picture are missing in %d places, the first at %.2f s; the file is "
-                "damaged there, or its recording stalled. Nothing is measured over them",
+                "%s: %.2f s of frames are missing, in %d gaps, the first at %.2f s; the "
+                "file is damaged there, or its recording stalled. No motion is measured "
+                "across gaps",
                 self.info.name,
                 missing,
                 len(holes),
@@ -243,8 +245,9 @@ class FileSource:
         length = last_time + 1 / rate
         if frames < 0.9 * estimate and length < 0.9 * declared:
             logger.warning(
-                "%s: %d frames (%.2f s) decoded of about %d (%.2f s) that the file promises; it "
-                "may be cut short or damaged, and then the rest is missing from the result",
+                "%s: %d frames (%.2f s) decoded of about %d (%.2f s) that the file "
+                "declares; it may be cut short or damaged, and then the rest is missing "
+                "from the result",
                 self.info.name,
                 frames,
                 length,
@@ -319,8 +322,7 @@ def _open_capture(path: Path) -> tuple[cv2.VideoCapture, TemporaryFolder | None]
         if link is not None:
             link.close()
         raise VideoError(
-            f"{path} is not a video: by its name FFmpeg takes it for a text file, and draws what "
-            "it holds, whatever that is"
+            f"{path} is not a video: FFmpeg reads files of this suffix as text, and draws the text"
         )
     # Off unless asked for: phones store portrait video lying on its side.
     capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)

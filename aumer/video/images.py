@@ -201,7 +201,7 @@ def checked_array(array: npt.NDArray[Any]) -> ImageArray:
         return array
     fix = "reorder or convert its axes"
     if array.ndim == 4 and array.shape[3] == 1:
-        fix = "it is grey: give np.repeat(a, 3, axis=3)"
+        fix = "it is gray: give np.repeat(a, 3, axis=3)"
     elif array.ndim == 4 and array.shape[3] == 4:
         fix = "drop the alpha channel: give a[..., :3]"
     elif array.ndim == 4 and array.shape[1] == 3:
@@ -209,7 +209,7 @@ def checked_array(array: npt.NDArray[Any]) -> ImageArray:
     elif array.ndim == 3 and array.shape[2] == 3:
         fix = "it is one image: give a[None]"
     elif array.ndim == 3:
-        fix = "it is grey: give np.repeat(a[..., None], 3, axis=3)"
+        fix = "it is gray: give np.repeat(a[..., None], 3, axis=3)"
     raise UsageError(f"{allowed}, {found}; {fix}")
 
 
@@ -232,7 +232,7 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 
 
 def read_image(path: Path) -> npt.NDArray[Any]:
-    """(H, W, 3) blue-green-red or (H, W) grey, uint8 or uint16 as it is stored."""
+    """(H, W, 3) blue-green-red or (H, W) gray, uint8 or uint16 as it is stored."""
     try:
         # cv2.imread cannot open every path that Python can (Windows, non-ASCII).
         data = np.fromfile(path, np.uint8)
@@ -242,12 +242,12 @@ def read_image(path: Path) -> npt.NDArray[Any]:
         raise VideoError(f"{path} cannot be read: {error}") from error
     if image is None:
         raise VideoError(
-            f"{path} is no image that OpenCV reads ({len(data)} bytes); repair or remove it"
+            f"{path} is not an image that OpenCV reads ({len(data)} bytes); repair or remove it"
         )
     if image.dtype not in (np.uint8, np.uint16):
         raise VideoError(
-            f"{path} holds {image.dtype} values, of which nothing says what is black and white; "
-            "write it as whole numbers of 8 or 16 bits"
+            f"{path} holds {image.dtype} values, whose black and white are unknown; save it "
+            "with 8 or 16 bits"
         )
     return image
 

@@ -59,6 +59,14 @@ def open_video(
         VideoError: the source cannot be read. A bad image of a folder is found, and raised, while
             iterating. A file that is cut short or damaged gives the frames that decode; a warning
             is logged where far fewer do than it promises.
+
+    Example:
+        >>> with aumer.open_video("interview.mp4", end=0.1) as video:
+        ...     for frame in video:
+        ...         print(frame.index, round(frame.time_s, 3), frame.image.shape)
+        0 0.0 (256, 256, 3)
+        1 0.033 (256, 256, 3)
+        2 0.067 (256, 256, 3)
     """
     fps = positive("fps", fps)
     start = _seconds("start", start)

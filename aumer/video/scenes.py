@@ -1,6 +1,6 @@
 """Where a film goes over to another picture: by a cut at once, or by a dissolve little by little.
 
-Both are told from small grey pictures. What light does to a picture, and what movement does, is
+Both are told from small gray pictures. What light does to a picture, and what movement does, is
 about a sum of its brightness and its slopes within a small block; what is left of a change after
 that (`_Block`) is small in any one take, however the face turns, blinks or is lit. At a cut all of
 it is left. In a dissolve what is left is the same from one moment to the next, all over the
@@ -30,7 +30,7 @@ _CUT, _OUTSTANDING, _RECENT_S = 0.29, 3.0, 0.35
 #: A block has changed that leaves so much, and at a cut such a share of them has: of the shared
 #: videos .58 to .9.
 _CHANGED, _MOST = 0.15, 0.5
-#: Grey levels squared that noise may leave.
+#: Gray levels squared that noise may leave.
 _NOISE = 8.0
 #: A dissolve: seconds from one picture to the next of three; how much the two changes between them
 #: agree (correlation), and in which share of the blocks. Short spans are asked for more: the shared
@@ -42,7 +42,7 @@ _SPANS = (
     (4 / 30, 0.72, 0.42),
     (8 / 30, 0.72, 0.42),
 )
-#: In a block they agree with this correlation, and differ by so many grey levels.
+#: In a block they agree with this correlation, and differ by so many gray levels.
 _AGREES, _LEVELS = 0.7, 1.0
 #: Over a dissolve's three pictures so much of the change is left unexplained, as of a cut: .018 and
 #: more in dissolves of up to two seconds. A sharp picture that is moved by less than a pixel a
@@ -82,7 +82,7 @@ class Scenes:
         now = _Picture(_small(image), time_s)
         was_mixed = bool(np.isfinite(self.mixed_since))
         cut = False
-        if self._past and self._past[-1].grey.shape == now.grey.shape:
+        if self._past and self._past[-1].gray.shape == now.gray.shape:
             now.left = self._past[-1].unlike(now)
             recent = [p.left for p in self._past if p.time_s >= time_s - _RECENT_S]
             cut = now.left > max(_CUT, _OUTSTANDING * max(recent, default=0.0))
@@ -122,9 +122,9 @@ class Scenes:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """All that the next frames depend on, in arrays that a file can hold."""
-        greys = [p.grey for p in self._past]
+        grays = [p.gray for p in self._past]
         return {
-            "scene_pictures": np.array(greys, np.uint8).reshape(-1, _HEIGHT, _WIDTH),
+            "scene_pictures": np.array(grays, np.uint8).reshape(-1, _HEIGHT, _WIDTH),
             "scene_times": np.array([(p.time_s, p.left) for p in self._past]).reshape(-1, 2),
             "scene_now": np.array([self._showed, self.mixed_since]),
         }
@@ -132,8 +132,8 @@ class Scenes:
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on from `state`."""
         self._past = []
-        for grey, (time_s, left) in zip(state["scene_pictures"], state["scene_times"], strict=True):
-            self._past.append(_Picture(grey, float(time_s)))
+        for gray, (time_s, left) in zip(state["scene_pictures"], state["scene_times"], strict=True):
+            self._past.append(_Picture(gray, float(time_s)))
             self._past[-1].left = float(left)
         showed, self.mixed_since = map(float, state["scene_now"])
         self._showed = bool(showed)
@@ -146,19 +146,19 @@ class _Picture:
         left: what of the change from the picture before is not explained; 0 of the first.
     """
 
-    def __init__(self, grey: ImageArray, time_s: float) -> None:
-        self.grey, self.time_s, self.left = grey, time_s, 0.0
-        self.blocks = _blocks(grey.astype(np.float32))
+    def __init__(self, gray: ImageArray, time_s: float) -> None:
+        self.gray, self.time_s, self.left = gray, time_s, 0.0
+        self.blocks = _blocks(gray.astype(np.float32))
         self._basis: FloatArray | None = None
 
     @property
     def basis(self) -> FloatArray:
         """(N, 4, P): in each block, orthogonal: offset, brightness, and slopes along x and y."""
         if self._basis is None:
-            grey = self.grey.astype(np.float32)
-            right, below = np.zeros_like(grey), np.zeros_like(grey)
-            right[:, 1:-1] = (grey[:, 2:] - grey[:, :-2]) / 2
-            below[1:-1] = (grey[2:] - grey[:-2]) / 2
+            gray = self.gray.astype(np.float32)
+            right, below = np.zeros_like(gray), np.zeros_like(gray)
+            right[:, 1:-1] = (gray[:, 2:] - gray[:, :-2]) / 2
+            below[1:-1] = (gray[2:] - gray[:-2]) / 2
             terms = np.stack(
                 [np.ones_like(self.blocks), self.blocks / 128, _blocks(right), _blocks(below)], 1
             )
@@ -223,8 +223,8 @@ def _small(image: ImageArray) -> ImageArray:
     # takes.
     size = (_SAMPLES * _WIDTH, _SAMPLES * _HEIGHT)
     some = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-    grey = cv2.cvtColor(some, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(some, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
 
 

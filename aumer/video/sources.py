@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from aumer.errors import UsageError, VideoError
+from aumer.errors import UsageError, VideoError, did_you_mean
 from aumer.files import exists
 from aumer.names import expanded
 from aumer.types import ImageArray, VideoInfo
@@ -54,6 +56,10 @@ def open_source(source: Source, fps: float | None) -> FrameSource:
     return FileSource(path, fps)
 
 
+#: How many names of a folder are compared with one that is not there.
+_LISTED = 10_000
+
+
 def is_camera(source: object) -> bool:
     return isinstance(source, (int, np.integer)) and not isinstance(source, bool)
 
@@ -73,6 +79,9 @@ def existing_path(source: object) -> Path:
         if "://" in text:
             raise VideoError(f"{text}: addresses are not read; download the video first")
         hint = f" For camera {text} give the number itself (int)." if text.isdigit() else ""
+        with contextlib.suppress(OSError):  # no folder, or one that may not be read
+            beside = (p.name for p in islice(path.parent.iterdir(), _LISTED))
+            hint = hint or did_you_mean(path.name, beside, least=0.8)
         raise VideoError(
             f"{path}: no such file or folder (looked in {path.parent.resolve()}).{hint}"
         )
@@ -90,5 +99,5 @@ def existing_path(source: object) -> Path:
 
 def required_fps(fps: float | None, what: str) -> float:
     if fps is None:
-        raise UsageError(f"{what} says nothing of time: give `fps`, its frames per second")
+        raise UsageError(f"{what} has no times: give `fps`, its frames per second")
     return fps

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aumer.errors import AumerError, UsageError
 from aumer.evaluation.agreement import agreement
 from aumer.files import exists
-from aumer.motion.analysis import analyse_all
+from aumer.motion.analysis import analyze_all
 from aumer.pipeline import Spotter
 from aumer.progress import Progress
 from aumer.results import SpotResult
@@ -534,7 +534,7 @@ def _kept(
     kept = cache_of(str(cache) if cache else None, content, settings, start, end)
     if kept is None or kept.whole() is None:
         return None
-    found = analyse_all(video, settings, fps=fps, start=start, end=end, cache=kept)
+    found = analyze_all(video, settings, fps=fps, start=start, end=end, cache=kept)
     for one in found:
         if result.face in (None, one.track.number):
             motion = result.settings["motion"]

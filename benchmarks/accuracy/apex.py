@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 
 from aumer.config import load_settings
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.recognition.apex import both_ends, flow_peak, midpoint, rise_and_fall, roi_difference
 from aumer.recognition.frames import aligned_faces
 from aumer.simulate import nuisance
@@ -126,7 +126,7 @@ def real_clips() -> list[Clip]:
         with notes.open(newline="", encoding="utf-8") as file:
             coded = [row for row in csv.DictReader(file) if row["apex"]]
         for name in sorted({row["file"] for row in coded}):
-            features = analyse(notes.parent / name, load_settings()).features
+            features = analyze(notes.parent / name, load_settings()).features
             for row in (row for row in coded if row["file"] == name):
                 held = re.search(r"plateau (\d+)-(\d+)", row["note"])
                 apex = (int(held[1]) + int(held[2])) / 2 if held else float(row["apex"])
@@ -185,16 +185,16 @@ def misses(kind: str, films: int, face: Face, seed: int) -> dict[str, list[float
         count = round(timeline.duration_s * FPS)
         frames = np.stack([film.frame(k / FPS, k) for k in range(count)])
         onset, offset = round(acted.onset_s * FPS), round(acted.offset_s * FPS)
-        analysis = analyse(frames, settings, fps=FPS)
+        analysis = analyze(frames, settings, fps=FPS)
         faces = aligned_faces(
             frames, range(onset, offset + 1), analysis.track, settings.motion, fps=FPS
         )
-        greys = np.stack([faces[k].grey for k in sorted(faces)])
+        grays = np.stack([faces[k].gray for k in sorted(faces)])
         marks = faces[min(faces)].landmarks
         said = {name: way(analysis.features, onset, offset) for name, way in WAYS.items()}
         for lag in (1, 3):
             said[f"roi-difference, lag {lag}"] = onset + int(
-                roi_difference(greys, marks, lag).argmax()
+                roi_difference(grays, marks, lag).argmax()
             )
         middle = (acted.apex_s + acted.release_s) / 2
         for name, frame in said.items():

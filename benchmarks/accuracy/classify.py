@@ -27,7 +27,7 @@ import aumer
 from aumer.errors import NoFaceError
 from aumer.flow.tvl1 import tvl1
 from aumer.motion import align
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.labeler import Labeler
 from aumer.session import load_recognizer
@@ -90,7 +90,7 @@ def real(report: Report) -> None:
             hit = said.label == label
         except NoFaceError as error:
             shown, hit = f"no map: {error}"[:60], False
-        features = analyse(path, settings, end=(frames["offset"] + 2) / float(row["fps"])).features
+        features = analyze(path, settings, end=(frames["offset"] + 2) / float(row["fps"])).features
         other = aumer.classify(features, **frames)
         right[label].append((hit, other.label == label))
         report.line(f"{about} {shown}   {other.label:9} {other.probs[label]:.2f}")

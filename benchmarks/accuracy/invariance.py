@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.config import load_settings
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.pipeline import spot
 from aumer.testing.moving_face import brow_raise, film, smile
 from benchmarks.report import Report, options
@@ -24,7 +24,7 @@ MOST["all three"] = (2.0, 0.005, 0.5)
 
 
 def magnitudes(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    values = analyse(frames, load_settings(), fps=30).features.values
+    values = analyze(frames, load_settings(), fps=30).features.values
     return np.linalg.norm(values.astype(np.float64), axis=-1)
 
 
@@ -35,7 +35,7 @@ def row(name: str, seen: npt.NDArray[np.float64], still: npt.NDArray[np.float64]
 
 
 def head_motion(report: Report) -> None:
-    report.line("ROI motion in px of the 128 px crop, 2 s, sensor noise 1 grey level")
+    report.line("ROI motion in px of the 128 px crop, 2 s, sensor noise 1 gray level")
     report.line(f"{'head, most per frame':24}     mean   median      95%      99%  mean/still")
     times, scale = np.arange(60) / 30, 1.5
     frequency, phase = np.array([0.7, 0.9, 0.5, 0.6]), np.array([1.0, 2.0, 3.0, 4.0])
@@ -69,7 +69,7 @@ def face_size(report: Report) -> None:
     reference: list[float] = []
     for width in (600, 400, 240, 120):
         frames = film(times, bumps=bumps, scale=width / 95, window=(130, 20, 320, 210))
-        values = analyse(frames, load_settings(), fps=30).features.values
+        values = analyze(frames, load_settings(), fps=30).features.values
         moved = [np.linalg.norm(values[5:31, [8, 10]]), np.linalg.norm(values[26:43, :6])]
         reference = reference or [float(m) for m in moved]
         report.line(

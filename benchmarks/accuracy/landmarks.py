@@ -73,7 +73,7 @@ Values = npt.NDArray[np.float64]
 
 ROIS = roi_set("published")
 _ROI, _RIGID = list(ROIS.landmarks), list(RIGID)
-#: Known warps of each face, and their noise (grey levels).
+#: Known warps of each face, and their noise (gray levels).
 WARPS, NOISE = 40, 2.0
 #: Clips whose neutral first frame becomes a simulated film; `None` is the astronaut.
 PORTRAITS: tuple[str | None, ...] = (None, "still_neutral.mp4", "smile_512.mp4")
@@ -322,7 +322,7 @@ def still(report: Report, rows: list[Row]) -> None:
 
 def drift(report: Report, rows: list[Row], minutes: float) -> None:
     report.line(
-        "(c) drift: a clip played to and fro with fresh noise of 1 grey level; distance of the"
+        "(c) drift: a clip played to and fro with fresh noise of 1 gray level; distance of the"
     )
     report.line("    landmarks from those at the first visit of the same frame")
     report.line("    offset: of a pass's mean position; what is left of 'end' is jitter. Goal: .3")

@@ -249,10 +249,10 @@ def bare_flows(report: Report, settings: Settings, flows: Mapping[str, Flow], qu
             count += 1
             for name, flow in flows.items():
                 begin = time.perf_counter()
-                field = flow(a.grey, there.grey)
+                field = flow(a.gray, there.gray)
                 spent[name] += time.perf_counter() - begin
                 if (name, k) not in before:
-                    before[name, k] = readings(flow(a.grey, still.grey), centers, settings)
+                    before[name, k] = readings(flow(a.gray, still.gray), centers, settings)
                 now = readings(field, centers, settings)
                 for reading, x, y in zip(READINGS, now, before[name, k], strict=True):
                     found = (x[k] - y[k]) * (128 / crop)

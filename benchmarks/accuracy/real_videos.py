@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from aumer.config import load_settings
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.types import Counts, Expression, Features
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
@@ -55,7 +55,7 @@ def main() -> None:
         truth |= found
         folders[folder] = list(found)
         for name in found:
-            analysis = analyse(test_data() / folder / name, settings)
+            analysis = analyze(test_data() / folder / name, settings)
             features[name] = analysis.features
             spotted = spotted_in(analysis.features, settings.rules)
             counts[name] = (

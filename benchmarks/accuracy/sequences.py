@@ -281,11 +281,11 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
     whose = list(dict.fromkeys(row["subject"] for row in rows))
     classes = tuple(dict.fromkeys(row["label"] for row in rows))
     last = f"-{asked.takes - 1}.avi"
-    learnt = [row for row in rows if not row["file"].endswith(last)]
-    write_rows(folder / "learnt.csv", learnt)
+    learned = [row for row in rows if not row["file"].endswith(last)]
+    write_rows(folder / "learned.csv", learned)
     report.line(
         f"{strength}, {low:g} to {high:g} of full intensity: {len(rows)} films of {len(whose)} "
-        f"people, {len(classes)} classes; learnt from {len(learnt) * (PAIRS - 1) // PAIRS}"
+        f"people, {len(classes)} classes; learned from {len(learned) * (PAIRS - 1) // PAIRS}"
     )
     cases = [(who, frames) for who in ("new films", "new people") for frames in ("frames", "none")]
     heads = "".join(f"{f'{who}, {frames}':>26}" for who, frames in cases)
@@ -303,7 +303,7 @@ def for_keeps(report: Report, asked: argparse.Namespace, folder: Path, strength:
             if not weights.exists():
                 aumer.train(
                     folder / "films",
-                    folder / "learnt.csv",
+                    folder / "learned.csv",
                     out=weights.parent,
                     recognizer=name,
                     classes=classes,

@@ -35,7 +35,7 @@ from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.files import check_target
 from aumer.graph import AUGraph
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.session import versions
 from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features
@@ -190,7 +190,7 @@ def real(report: Report, settings: Settings, made: Mapping[str, Spots], pictures
         there = read_truth(folder)
         truth |= there
         folders[folder] = list(there)
-        features |= {n: analyse(test_data() / folder / n, settings).features for n in there}
+        features |= {n: analyze(test_data() / folder / n, settings).features for n in there}
     report.line("Real videos, spotted (truth first)")
     found = {who: {name: spot(features[name])[1] for name in truth} for who, spot in made.items()}
     for name in truth:

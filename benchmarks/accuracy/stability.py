@@ -4,7 +4,7 @@
 
 Each annotated video of the shared data is spotted as it is, and again after each of ten harmless
 changes: up to .2 s cut off its beginning, one frame, .1 s off its end, written by another codec,
-one per cent brighter, a pixel of its rim cut off, 2 % smaller, every second frame alone. An
+one percent brighter, a pixel of its rim cut off, 2 % smaller, every second frame alone. An
 interval survives where one of the same kind is spotted that overlaps it by an IoU of .5 or more, in
 seconds of the video as it is; of those that a cut shortens, what is left of them counts, and those
 that lose half are left out. The goal is .95 of all intervals in all changes. What appears beside

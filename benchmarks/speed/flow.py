@@ -41,7 +41,7 @@ def speed(report: Report, faces: dict[int, list[Pair]], repeats: int) -> None:
     report.line("   px     ours   opencv  opencv 1 thread    ratio  ratio 1 thread    bulk ratio")
     cores = cv2.getNumThreads()
     for size in SIZES:
-        pairs = [(a.grey, b.grey) for a, b in faces[size][:: max(1, len(faces[size]) // 5)]]
+        pairs = [(a.gray, b.gray) for a, b in faces[size][:: max(1, len(faces[size]) // 5)]]
         times = np.full((len(pairs), 3), np.inf)
         for _ in range(repeats):
             for k, pair in enumerate(pairs):
@@ -67,7 +67,7 @@ def linear(report: Report, faces: dict[int, list[Pair]], repeats: int) -> None:
     report.line()
     report.line("cost in frames and pixels: ours, one thread, ns per pixel and pair")
     for size in SIZES:
-        pairs = [(a.grey, b.grey) for a, b in faces[size][:8]]
+        pairs = [(a.gray, b.gray) for a, b in faces[size][:8]]
         cells = []
         for count in (2, 4, 8):
             spent = min(
@@ -97,8 +97,8 @@ def true_motion(report: Report) -> None:
 
 
 def photometric(pair: Pair, field: npt.NDArray[np.float32]) -> float:
-    """Mean grey-level difference between the first face and the second warped back."""
-    a, b = (face.grey.astype(np.float32) for face in pair)
+    """Mean gray-level difference between the first face and the second warped back."""
+    a, b = (face.gray.astype(np.float32) for face in pair)
     y, x = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
     there = cv2.remap(
         b, x + field[..., 0], y + field[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -114,8 +114,8 @@ def agreement(report: Report, pairs: list[Pair]) -> None:
     motion: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     inside_flow, inside_error, shares = [], [], []
     for pair in pairs:
-        fields = {name: FLOWS[name](pair[0].grey, pair[1].grey) for name in names}
-        mask = np.zeros(pair[0].grey.shape, bool)
+        fields = {name: FLOWS[name](pair[0].gray, pair[1].gray) for name in names}
+        mask = np.zeros(pair[0].gray.shape, bool)
         for x, y in np.rint(pair[1].landmarks[nodes]).astype(int):
             r = settings.roi_radius
             mask[max(0, y - r) : y + r + 1, max(0, x - r) : x + r + 1] = True
@@ -157,7 +157,7 @@ def main() -> None:
     repeats = 2 if arguments.quick else 5
     report = Report("TV-L1 against OpenCV's")
     for flow in FLOWS.values():  # compiled, loaded
-        flow(faces[128][0][0].grey, faces[128][0][1].grey)
+        flow(faces[128][0][0].gray, faces[128][0][1].gray)
     report.line(f"load average {os.getloadavg()[0]:.1f} when timing began")
     speed(report, faces, repeats)
     linear(report, faces, repeats)

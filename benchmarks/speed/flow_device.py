@@ -77,7 +77,7 @@ def main() -> None:
     )
     faces = face_pairs(2)
     for size in (128, 256):
-        few = [(a.grey, b.grey) for a, b in faces[size]]
+        few = [(a.gray, b.gray) for a, b in faces[size]]
         a, b = (np.stack([pair[k] for pair in few]) for k in range(2))
         reference = tvl1_pairs(a, b)
         ours = len(few) / fastest(lambda a=a, b=b: tvl1_pairs(a, b), arguments.repeats)

@@ -46,7 +46,7 @@ from aumer.flow.opencv import tvl1_opencv
 from aumer.flow.tvl1 import tvl1
 from aumer.graph.rois import roi_set
 from aumer.motion import AlignedFace, align, dense, flow_region, roi_motion
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.simulate.timeline import Event, Timeline
 from aumer.simulate.video import Film, Nuisance
 from aumer.simulate.warp import Face
@@ -271,22 +271,22 @@ def jumped(pair: Pair, px: int) -> tuple[Pair, FloatArray]:
     """A face, and the same face moved by `px`; and that motion."""
     shift = np.float32([0.8 * px, 0.6 * px])
     face = pair[1]
-    grey = cv2.warpAffine(
-        face.grey,
+    gray = cv2.warpAffine(
+        face.gray,
         np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]),
-        face.grey.shape[::-1],
+        face.gray.shape[::-1],
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
     # The ROIs are read where they were, so that each variant is asked for the same box.
-    return (face, AlignedFace(np.asarray(grey, np.uint8), face.landmarks)), shift
+    return (face, AlignedFace(np.asarray(gray, np.uint8), face.landmarks)), shift
 
 
 def accuracy(report: Report, quick: bool) -> None:
     sequences = real_sequences(10 if quick else 30)
     pairs = [pair for sequence in sequences for pair in sequence]
     chosen = range(5, len(pairs), 12 if quick else 4)
-    reference = [tvl1_opencv(pairs[k][0].grey, pairs[k][1].grey) for k in chosen]
+    reference = [tvl1_opencv(pairs[k][0].gray, pairs[k][1].gray) for k in chosen]
     theirs = [features(f, pairs[k]) for f, k in zip(reference, chosen, strict=True)]
     amount = np.mean(
         [length(in_rois(f, pairs[k][1])).mean() for f, k in zip(reference, chosen, strict=True)]
@@ -365,7 +365,7 @@ def videos(report: Report) -> None:
         with margin(px):
             for clip in truth:
                 # One worker: a warm start needs the pairs in order.
-                found = analyse(folder / clip, settings, workers=1).features
+                found = analyze(folder / clip, settings, workers=1).features
                 spotted[clip] = spotted_in(found, settings.rules)
                 values.append(found.values)
         first = first or (spotted, values)

@@ -6,7 +6,7 @@
 and the range over 68 sets of training clips, each without one subject.
 (b) Against films, which `find` does not use: flow maps of simulated smiles, raised and lowered
 brows (640 x 480, three intensities) and of the annotated smiles and raised brows of the shared real
-videos, cut at many places. Of each place: the mean correlation (median-centerd, min-max scaled; u,
+videos, cut at many places. Of each place: the mean correlation (median-centered, min-max scaled; u,
 v and strain alike) with the mean image of the clip's class over the 442, put over SMIC's crops.
 The recognizer is not asked.
 """
@@ -21,8 +21,8 @@ import numpy.typing as npt
 from aumer.config import load_settings
 from aumer.flow.tvl1 import tvl1
 from aumer.motion import AlignedFace, align, without_head
-from aumer.motion.analysis import analyse
-from aumer.recognition.features import centerd
+from aumer.motion.analysis import analyze
+from aumer.recognition.features import centered
 from aumer.recognition.flow_map import SIDE, motion, settled, with_strain
 from aumer.recognition.frames import aligned_faces
 from aumer.recognition.interface import Clips, load
@@ -71,7 +71,7 @@ def real() -> list[tuple[str, FloatArray]]:
         path = test_data() / "videos" / row["file"]
         onset, apex = int(row["onset"]), int(row["apex"])
         end = (apex + 2) / float(row["fps"])
-        track = analyse(path, settings, end=end).track
+        track = analyze(path, settings, end=end).track
         wanted = (onset, (onset + apex) // 2, apex)
         faces = aligned_faces(path, wanted, track, settings.motion)
         one = field([faces[k] for k in wanted]) if len(faces) == 3 else None
@@ -106,7 +106,7 @@ def agreement(
     scores = []
     for label, one in clips:
         small = np.einsum("yr,xc,rck->yxk", rows, columns, one, optimize=True)
-        found = centerd(small[None].astype(np.float32))[0]
+        found = centered(small[None].astype(np.float32))[0]
         for channel in range(3):
             a, b = found[..., channel], means[label][..., channel]
             b = b - np.median(b)
@@ -121,7 +121,7 @@ def found_by_target(report: Report, clips: Clips) -> None:
         found = []
         for subject in (None, *everyone):
             known = clips if subject is None else clips.take(~clips.of_subject(subject))
-            maps = centerd(known.inputs)
+            maps = centered(known.inputs)
             maps = applied(maps, known.sources, register(maps, known.sources, target))
             one = find(maps, known.labels, known.classes)
             assert one is not None
@@ -144,7 +144,7 @@ def main() -> None:
     report = Report("Place of the face in the images of MEGC 2019")
     clips = composite(test_data() / "megc2019")
     found_by_target(report, clips)
-    maps = centerd(clips.inputs)
+    maps = centered(clips.inputs)
     maps = applied(maps, clips.sources, register(maps, clips.sources, "smic"))
     means = {c: maps[clips.labels == k].mean(axis=0) for k, c in enumerate(clips.classes)}
     groups = {"simulated": simulated(), "real": real()}

@@ -3,7 +3,7 @@
     python -m benchmarks.studies.remeasured [--quick] [--save]
 
 `benchmarks.accuracy.stability` shows intervals of real videos that do not survive harmless changes,
-and that the motion itself is then measured otherwise, by some per cent of what moves. Here the
+and that the motion itself is then measured otherwise, by some percent of what moves. Here the
 features of simulated subjects get an error of a known share of what moves, slow as the real one,
 once for the film as it is and once more for the changed film; or, without one, are sampled as by a
 slower camera and brought to rows as the motion stage does. F1 of both (kind required) and the share

@@ -2,7 +2,7 @@
 
     python -m benchmarks.studies.robustness [--cases N] [--seed S] [--only KIND ...] [--save]
 
-A case is a whole file of a kind, spoilt by chance (bits, cuts, other bytes spliced in; a value of
+A case is a whole file of a kind, spoiled by chance (bits, cuts, other bytes spliced in; a value of
 its JSON or TOML, an array of its .npz, a part of its archive replaced by something absurd), or a
 text or a number that somebody gives. Tried are the readers that commands use. A case fails that
 raises anything but aumer's own errors, whose message names no file or has lines too many, or that
@@ -78,7 +78,7 @@ class Kind:
     whole: bytes = b""
 
 
-def spoilt(content: bytes, chance: random.Random) -> bytes:
+def spoiled(content: bytes, chance: random.Random) -> bytes:
     """The bytes with one to three damages."""
     data = bytearray(content)
     for _ in range(chance.randint(1, 3)):
@@ -116,7 +116,7 @@ def changed(value: Any, chance: random.Random) -> Any:
 
 
 def of_bytes(content: bytes) -> Callable[[random.Random], bytes]:
-    return lambda chance: spoilt(content, chance)
+    return lambda chance: spoiled(content, chance)
 
 
 def of_json(content: bytes) -> Callable[[random.Random], bytes]:
@@ -124,7 +124,7 @@ def of_json(content: bytes) -> Callable[[random.Random], bytes]:
 
     def made(chance: random.Random) -> bytes:
         if chance.random() < 0.4:
-            return spoilt(content, chance)
+            return spoiled(content, chance)
         values = changed(plain, chance)
         try:
             text = json.dumps(values)
@@ -142,7 +142,7 @@ def of_toml(content: bytes) -> Callable[[random.Random], bytes]:
 
     def made(chance: random.Random) -> bytes:
         if chance.random() < 0.4:
-            return spoilt(content, chance)
+            return spoiled(content, chance)
         values = changed(plain, chance)
         try:
             text = strict.to_toml(values if isinstance(values, dict) else {"x": values})
@@ -154,13 +154,13 @@ def of_toml(content: bytes) -> Callable[[random.Random], bytes]:
 
 
 def of_archive(content: bytes) -> Callable[[random.Random], bytes]:
-    """ZIP files (.xlsx, .npz, torch's), spoilt outside or in one member."""
+    """ZIP files (.xlsx, .npz, torch's), spoiled outside or in one member."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
 
     def made(chance: random.Random) -> bytes:
         if chance.random() < 0.3:
-            return spoilt(content, chance)
+            return spoiled(content, chance)
         found = dict(members)
         name = chance.choice(list(found))
         if chance.random() < 0.1:
@@ -172,7 +172,7 @@ def of_archive(content: bytes) -> Callable[[random.Random], bytes]:
         elif chance.random() < 0.05:
             found[name] = b"\0" * (200 << 20)  # a bomb
         else:
-            found[name] = spoilt(found[name], chance)
+            found[name] = spoiled(found[name], chance)
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for one, data in found.items():
@@ -192,7 +192,7 @@ ARRAYS: tuple[Any, ...] = (
 
 
 def of_tensors(content: bytes) -> Callable[[random.Random], bytes]:
-    """A file of weights, spoilt in its bytes, its card or its arrays."""
+    """A file of weights, spoiled in its bytes, its card or its arrays."""
     arrays = load_tensors(content)
     length = int.from_bytes(content[:8], "little")
     card = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["aumer"])
@@ -200,7 +200,7 @@ def of_tensors(content: bytes) -> Callable[[random.Random], bytes]:
     def made(chance: random.Random) -> bytes:
         how = chance.random()
         if how < 0.4:
-            head = bytearray(spoilt(content[: 8 + length], chance))
+            head = bytearray(spoiled(content[: 8 + length], chance))
             return bytes(head) + content[8 + length :]
         if how < 0.9:
             try:
@@ -234,7 +234,7 @@ def text_of_aus(chance: random.Random) -> str:
 
 
 def value_of_a_setting(chance: random.Random) -> str:
-    return spoilt(b"[1, 2.5, 'x']", chance).decode("latin-1")
+    return spoiled(b"[1, 2.5, 'x']", chance).decode("latin-1")
 
 
 def two_names(chance: random.Random) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from aumer.cli.options import assignment
 from aumer.config import Settings, load_settings
 from aumer.evaluation.matching import count
 from aumer.motion import mdmo
-from aumer.motion.analysis import Analysis, analyse
+from aumer.motion.analysis import Analysis, analyze
 from aumer.simulate import amplitude, features, nuisance
 from aumer.simulate.anatomy import Action
 from aumer.simulate.statistics import load as load_statistics
@@ -100,7 +100,7 @@ def noise(settings: Settings, save: bool) -> None:
     report.line()
     clips = (*STILL, TALKING, *TURNING, *BLINKS, *STRONG)
     names = sorted({clip[0] for clip in clips})
-    analyses = {name: analyse(clip_path(name), settings) for name in names}
+    analyses = {name: analyze(clip_path(name), settings) for name in names}
 
     displacements(report, analyses)
     fitted(report, analyses)

@@ -88,7 +88,7 @@ def end_point_errors(report: Report, pairs: int, noise: float, crop: int) -> Non
         size = np.hypot(*np.moveaxis(true[mask], -1, 0))
         for label, measure in FLOWS.items():
             error = np.hypot(
-                *np.moveaxis(measure(before.grey, after.grey)[mask] - true[mask], -1, 0)
+                *np.moveaxis(measure(before.gray, after.gray)[mask] - true[mask], -1, 0)
             )
             for low, high in pairwise(BINS):
                 inside = (size >= low) & (size < high)
@@ -125,10 +125,10 @@ def agreement(
     rows = []
     for k in np.unique(np.linspace(0, len(faces) - 2, pairs).astype(int)):
         before, after = faces[k], faces[k + 1]
-        if before is None or after is None or np.array_equal(before.grey, after.grey):
+        if before is None or after is None or np.array_equal(before.gray, after.gray):
             continue
         mask = skin(before.landmarks, crop)
-        flows = {label: f(before.grey, after.grey)[mask] for label, f in FLOWS.items()}
+        flows = {label: f(before.gray, after.gray)[mask] for label, f in FLOWS.items()}
         size = float(np.mean([np.hypot(*f.T).mean() for f in flows.values()]))
         apart = {
             pair: float(np.hypot(*(flows[pair[0]] - flows[pair[1]]).T).mean())

@@ -140,7 +140,7 @@ def test_recognizers_of_flow_maps_on_casme2(
     check_whole(result, 15)
     if model == "graph":  # which need not find out where a map shows the face
         assert result.folds[0].chosen["place"] == asdict(BY_LANDMARKS)
-    if model != "ststnet":  # which learnt for two epochs
+    if model != "ststnet":  # which learned for two epochs
         assert result.mean("accuracy") >= 12 / 15
 
 
@@ -303,7 +303,7 @@ def load(found: ClipSet) -> Clips | SequenceClips:
     return found.clips.load()
 
 
-def test_magnification_is_of_the_grey_frames_and_tvl1_of_the_frames_as_filmed(
+def test_magnification_is_of_the_gray_frames_and_tvl1_of_the_frames_as_filmed(
     casme2: Path, cache: Path
 ) -> None:
     found = [
@@ -312,8 +312,8 @@ def test_magnification_is_of_the_grey_frames_and_tvl1_of_the_frames_as_filmed(
     ]
     published, plain, other = (one.inputs[0] for one in found)
     assert len(published) == 5 and published.apex == published.offset == 4  # as far as is read
-    np.testing.assert_array_equal(published.grey[0], plain.grey[0])
-    moved = [np.abs(c.grey[4].astype(int) - c.grey[0]).mean() for c in (published, plain)]
+    np.testing.assert_array_equal(published.gray[0], plain.gray[0])
+    moved = [np.abs(c.gray[4].astype(int) - c.gray[0]).mean() for c in (published, plain)]
     assert moved[0] > 1.3 * moved[1]
     np.testing.assert_array_equal(published.flow, plain.flow)
     assert published.flow.any() and not np.allclose(published.flow, other.flow, atol=1e-3)
@@ -418,11 +418,11 @@ def test_an_offset_beyond_the_last_frame_is_the_last_frame(
 
 
 def test_nothing_is_to_be_seen(tmp_path: Path, cache: Path) -> None:
-    grey = [a for a in trees.acted(2, ["others"], hidden=(2, "others")) if a.subject == 2]
+    gray = [a for a in trees.acted(2, ["others"], hidden=(2, "others")) if a.subject == 2]
     with pytest.raises(UsageError, match=r"none of 1 clips can be used.*sub02/EP01_01: no face"):
         run(
             small("casme2-5class", "svm-cells"),
-            trees.casme2_acted(tmp_path, grey),
+            trees.casme2_acted(tmp_path, gray),
             "svm-cells",
             folder=tmp_path / "run",
             cache=cache,

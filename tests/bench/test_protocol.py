@@ -216,5 +216,5 @@ def test_a_registered_protocol_is_found_by_its_name(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match="Did you mean 'mine'"):
         protocol.load("mien")
     registry.register("protocol", "odd")(len)
-    with pytest.raises(UsageError, match="registered as 'odd' is no Protocol"):
+    with pytest.raises(UsageError, match="registered as 'odd' is not a Protocol"):
         protocol.load("odd")

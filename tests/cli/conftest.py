@@ -45,7 +45,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / "frames" / f"{index}.png"), image[:, :, ::-1])
     # Half a second of face, half a second without: coverage one half.
     write(folder / "half.avi", np.concatenate([still[:15], np.full_like(still[:15], 90)]))
-    write(folder / "grey.avi", np.full((10, 120, 160, 3), 90, np.uint8))
+    write(folder / "gray.avi", np.full((10, 120, 160, 3), 90, np.uint8))
     (folder / "empty.mp4").touch()
     (folder / "text.mp4").write_text("Dear diary, this is no video.\n" * 9)
     (folder / "no_images").mkdir()

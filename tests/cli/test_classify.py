@@ -58,7 +58,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_failure_among_clips_of_one_name_says_which(
     run: Any, weights: Path, videos: Path, tmp_path: Path
 ) -> None:
-    for there, source in (("a/x.avi", "grey.avi"), ("b/x.avi", "still.avi")):
+    for there, source in (("a/x.avi", "gray.avi"), ("b/x.avi", "still.avi")):
         (tmp_path / there).parent.mkdir()
         (tmp_path / there).symlink_to(videos / source)
     ran = run(f"classify a/x.avi b/x.avi --recognizer {weights}")
@@ -84,7 +84,7 @@ def test_a_table(run: Any, weights: Path, videos: Path) -> None:
 
 
 def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
-    ran = run(f"classify @smile.mp4 @empty.mp4 @grey.avi --recognizer {weights} --format json")
+    ran = run(f"classify @smile.mp4 @empty.mp4 @gray.avi --recognizer {weights} --format json")
     assert ran.code == 6
     (line,) = ran.out.splitlines()
     found = Prediction.from_dict(json.loads(line))
@@ -94,19 +94,19 @@ def test_json_lines_and_a_clip_that_fails(run: Any, weights: Path) -> None:
     assert found.recognizer == "svm-cells"
     assert found.digests.keys() == {"content", "settings", "recognizer", "aus"}
     assert "empty.mp4" in ran.err
-    assert "grey.avi" in ran.err
+    assert "gray.avi" in ran.err
 
 
 def test_many_clips_go_into_one_table(
     run: Any, weights: Path, videos: Path, tmp_path: Path
 ) -> None:
-    words = f"classify @smile.mp4 @grey.avi @still.avi --recognizer {weights}"
+    words = f"classify @smile.mp4 @gray.avi @still.avi --recognizer {weights}"
     assert run(f"{words} -o all.csv").code == 6
     rows = list(csv.DictReader(io.StringIO((tmp_path / "all.csv").read_text())))
     assert [(r["clip"], r["status"]) for r in rows] == [
         ("smile.mp4", "ok"),
         ("still.avi", "ok"),
-        ("grey.avi", "failed"),
+        ("gray.avi", "failed"),
     ]
     assert list(rows[0])[-2:] == ["p_brows", "p_smile"]
     assert rows[0]["label"] and "usable face" in rows[2]["reason"]
@@ -177,7 +177,7 @@ def test_clips_of_one_name_are_told_apart(
         ("@smile.mp4 --manifest clips.csv", 2, "names the clips, and"),
         ("camera:0", 2, "Record it to a file"),
         ("@empty.mp4", 3, "empty.mp4"),
-        ("@grey.avi", 4, "usable face"),
+        ("@gray.avi", 4, "usable face"),
         ("@smile.mp4 --recognizer nope", 5, "no trained recognizer is called 'nope'"),
     ],
 )

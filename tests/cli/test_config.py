@@ -74,7 +74,7 @@ def test_every_command_with_set_is_known_and_has_one_grammar() -> None:
     ("words", "said"),
     [
         ("--set rules.min_s", r"must be PATH=VALUE.*'rules.min_s'"),
-        ("--set rules.min_s=[0.2", r"'\[0.2' is no TOML value"),
+        ("--set rules.min_s=[0.2", r"'\[0.2' is not a TOML value"),
         ("--set rules.min_s=short", r"rules.min_s must be a number; found 'short'"),
         ("--set rules.mins=0.2", r"unknown key rules.mins\. Did you mean 'min_s'\?"),
         ("--set rules.min_s=9", r"rules.min_s must be less than rules.max_s; found 9.0"),
@@ -242,7 +242,7 @@ def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) ->
         ("training aumer --set missing_offset=foo", "missing_offset: the missing-offset policy"),
         ("protocol casme-sq --set datasets=['foo']", "no data set is called 'foo'; there are"),
         ("protocol casme-sq --set prior=foo", "no graph is called 'foo'; there are"),
-        ("protocol casme-sq --set published=foo", "are of the benchmark 'foo'; there are"),
+        ("protocol casme-sq --set published=foo", "figures for the benchmark 'foo'; there are"),
         ("protocol casme-sq --set models.aumer.preset=foo", "no training preset or file 'foo'"),
         ("protocol casme-sq --set models.aumer.decoder=foo", "no decoder is called 'foo'"),
         ("protocol casme-sq --set models.aumer.au_map=foo", "no AU map is called 'foo'; there"),

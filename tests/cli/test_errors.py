@@ -31,7 +31,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("http://example.org/v.mp4", EXIT_UNREADABLE, ("download",)),
     (LONG, EXIT_UNREADABLE, ("name too long",)),
     ("camera:99 --end 1", EXIT_UNREADABLE, ("camera 99",)),
-    ("@grey.avi", EXIT_NO_FACE, ("grey.avi", "0 of 10", "lower --min-coverage")),
+    ("@gray.avi", EXIT_NO_FACE, ("gray.avi", "0 of 10", "lower --min-coverage")),
     ("@half.avi --min-coverage 0.9", EXIT_NO_FACE, ("half.avi", "at least 90%")),
     ("@frames", EXIT_USAGE, ("frames", "--fps")),
     ("camera:0", EXIT_USAGE, ("camera:0", "--end")),
@@ -61,8 +61,8 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@still.avi --set motion.rate=0", EXIT_USAGE, ("motion.rate must be from 1 to 1000",)),
     ("@still.avi --set motion.rate", EXIT_USAGE, ("PATH=VALUE", "'motion.rate'")),
     ("@still.avi --set rate=30", EXIT_USAGE, ("unknown key rate", "Did you mean 'motion.rate'?")),
-    ("@still.avi --set motion.rate=[3", EXIT_USAGE, ("'[3' is no TOML value",)),
-    ("@still.avi --set motion.rate=", EXIT_USAGE, ("is no TOML value",)),
+    ("@still.avi --set motion.rate=[3", EXIT_USAGE, ("'[3' is not a TOML value",)),
+    ("@still.avi --set motion.rate=", EXIT_USAGE, ("is not a TOML value",)),
     ("@still.avi --config broken.toml", EXIT_USAGE, ("broken.toml", "line 2")),
     ("@still.avi --config unknown.toml", EXIT_USAGE, ("motion must be a table", "rules.mins")),
     ("@still.avi --config absent.toml", EXIT_USAGE, ("no settings file 'absent.toml'",)),
@@ -91,7 +91,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@still.avi -q -v", EXIT_USAGE, ("not allowed with",)),
     # several inputs that fail alike, and differently
     ("@empty.mp4 @text.mp4", EXIT_UNREADABLE, ("2 of 2 videos failed", "0 bytes")),
-    ("@empty.mp4 @grey.avi", EXIT_PARTIAL, ("exit code 3", "exit code 4")),
+    ("@empty.mp4 @gray.avi", EXIT_PARTIAL, ("exit code 3", "exit code 4")),
 ]
 
 
@@ -145,7 +145,7 @@ def test_nothing_is_analyzed_before_the_outputs_are_checked(
 
 
 def test_one_bad_file_does_not_stop_the_others(run: Any, tmp_path: Path) -> None:
-    ran = run("spot @empty.mp4 @still.avi @grey.avi -o . -o all.csv")
+    ran = run("spot @empty.mp4 @still.avi @gray.avi -o . -o all.csv")
     assert (ran.code, ran.out) == (EXIT_PARTIAL, "")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["all.csv", "all.inputs.csv", "still.json"]
@@ -154,7 +154,7 @@ def test_one_bad_file_does_not_stop_the_others(run: Any, tmp_path: Path) -> None
     assert "empty.mp4" in table[1]
     assert "exit code 3" in table[1]
     assert "0 bytes" in table[1]
-    assert "grey.avi" in table[2]
+    assert "gray.avi" in table[2]
     assert "exit code 4" in table[2]
     # Each is also told when it happens, not hours later.
     assert ran.err.count("aumer: error: ") == 2

@@ -196,7 +196,7 @@ def test_a_real_smile(run: Any, shared_data: Any, tmp_path: Path) -> None:
 #: Command line after "aumer features" (@ is the folder of videos), exit code, parts of the message.
 TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@none.mp4", EXIT_UNREADABLE, ("none.mp4", "no such file")),
-    ("@grey.avi -o out.npz", EXIT_NO_FACE, ("grey.avi", "0 of 10", "lower --min-coverage")),
+    ("@gray.avi -o out.npz", EXIT_NO_FACE, ("gray.avi", "0 of 10", "lower --min-coverage")),
     ("@half.avi --min-coverage 0.9", EXIT_NO_FACE, ("at least 90%",)),
     ("@frames", EXIT_USAGE, ("--fps",)),
     ("camera:0", EXIT_USAGE, ("camera:0", "--end")),
@@ -216,7 +216,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@still.avi --flow-video -", EXIT_USAGE, ("--flow-video cannot go to stdout", ".mp4")),
     ("@still.avi --crop c.mp4 --flow-video ./c.mp4", EXIT_USAGE, ("would be written twice",)),
     ("@still.avi --crop @still.avi --overwrite", EXIT_USAGE, ("one of the videos", "lost")),
-    ("@empty.mp4 @grey.avi", EXIT_PARTIAL, ("2 of 2 videos failed", "exit code 3", "exit code 4")),
+    ("@empty.mp4 @gray.avi", EXIT_PARTIAL, ("2 of 2 videos failed", "exit code 3", "exit code 4")),
     ("", EXIT_USAGE, ("VIDEO", "aumer features --help")),
 ]
 

@@ -72,7 +72,7 @@ def test_folders_of_frames_are_taken_where_their_rate_is_known(run: Any, study: 
     assert "left out are 1 folders of images (rec/c/frames): with --fps" in ran.err
     ran = run("spot rec/c --recursive")
     assert ran.code == 2
-    assert "folders of images are taken with --fps" in ran.err
+    assert "for a folder of images give --fps" in ran.err
     # Without --recursive a folder of frames is one video, as ever.
     assert run("spot rec/c/frames --fps 30").out.startswith("frames: no expression")
 
@@ -354,7 +354,7 @@ def test_totals_by_columns_of_choice(run: Any, manifest: Path) -> None:
         ("rec/smile.mp4;s1;rest;-1;;;", "must be at least 0"),
         ("rec/smile.mp4;s1;rest;;;all;", "each row has one face"),
         ("rec/smile.mp4;s1;rest;;;nobody;", "face.follow"),
-        ("camera:0;s1;rest;;;;", "runs for ever"),
+        ("camera:0;s1;rest;;;;", "never ends"),
         ("rec/c/frames;s1;rest;;;;", "--fps"),
         ("rec;s1;rest;;;;", "line 5, column file: rec is a folder of videos"),
     ],

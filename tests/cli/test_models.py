@@ -51,7 +51,7 @@ def test_list_says_what_is_missing_and_where(run: Any, tmp_path: Path) -> None:
         assert str(record.path).startswith(str(tmp_path))
         assert str(record.path) in ran.out
         assert f"aumer models fetch {name}\n" in ran.out
-        assert record.licence in ran.out
+        assert record.license in ran.out
 
 
 def test_list_says_what_ships_and_where_it_is_from(run: Any) -> None:
@@ -61,7 +61,7 @@ def test_list_says_what_ships_and_where_it_is_from(run: Any) -> None:
         assert (
             f"{name}: ships with aumer, {size}\n"
             f"  what     {network.source}\n"
-            f"  licence  {network.licence}\n"
+            f"  license  {network.license}\n"
             f"  file     {network.path}\n"
             f"  sha256   {network.sha256}\n"
             f"  from     {network.found_in}\n"
@@ -96,7 +96,7 @@ def test_fetch(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run("models fetch retinaface")
     assert (ran.code, ran.out) == (0, f"{path}\n")
     assert path.read_bytes() == CONTENT
-    assert "licence" in ran.err
+    assert "license" in ran.err
     assert "downloading retinaface.pth" in ran.err
     ran = run("models fetch retinaface")
     assert (ran.code, ran.out) == (0, f"{path}\n")

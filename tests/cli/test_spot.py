@@ -50,7 +50,7 @@ def test_the_table_of_one_video(run: Any) -> None:
     counts = "1 micro, 0 macro" if kind == "micro" else "0 micro, 1 macro"
     assert summary == f"smile.mp4: {counts}; coverage 100 %; spotter combined"
     assert re.fullmatch(
-        r"movements from [.\d]+ % of the outer-eye distance stand out of noise", seen
+        r"smallest movement that stands out from noise: [.\d]+ % of the outer-eye distance", seen
     )
     assert ran.err == "smile.mp4\n"
 
@@ -59,7 +59,7 @@ def test_nothing_found_is_said_and_is_no_failure(run: Any) -> None:
     ran = run("spot @still.avi")
     assert ran.code == 0
     assert ran.out.startswith("still.avi: no expression found; motion was measured in 100.0%")
-    assert "stand out of noise" in ran.out.splitlines()[1]
+    assert "stands out from noise" in ran.out.splitlines()[1]
     assert ran.out.count("\n") == 2
 
 
@@ -147,18 +147,18 @@ def test_one_csv_collects_all(run: Any, tmp_path: Path) -> None:
 
 
 def test_no_input_is_lost_in_the_table_of_inputs(run: Any, videos: Path, tmp_path: Path) -> None:
-    ran = run("spot @empty.mp4 @smile.mp4 @still.avi @grey.avi -o all.csv")
+    ran = run("spot @empty.mp4 @smile.mp4 @still.avi @gray.avi -o all.csv")
     assert ran.code == 6
     assert "what became of each video: all.inputs.csv" in ran.err
     told = rows((tmp_path / "all.inputs.csv").read_text())
     assert list(told[0]) == list(COLUMNS)
     assert [Path(row["input"]).name for row in told] == [row["video"] for row in told]
     found = {row["video"]: row for row in told}
-    assert list(found) == ["empty.mp4", "smile.mp4", "still.avi", "grey.avi"]
+    assert list(found) == ["empty.mp4", "smile.mp4", "still.avi", "gray.avi"]
     assert [row["status"] for row in told] == ["failed", "ok", "ok", "no face"]
     assert "0 bytes" in found["empty.mp4"]["reason"] and not found["smile.mp4"]["reason"]
-    said = found["grey.avi"]["reason"]
-    assert "--min-coverage" in said and "`" not in said  # in the words of the command
+    said = found["gray.avi"]["reason"]
+    assert "--min-coverage" in said and "`min_coverage`" not in said  # in the words of the command
     assert (found["still.avi"]["micro"], found["still.avi"]["macro"]) == ("0", "0")
     assert float(found["still.avi"]["coverage"]) == 1 and float(found["still.avi"]["fps"]) == 30
     result = aumer.spot(videos / "smile.mp4", cache=True)
@@ -211,7 +211,7 @@ def test_videos_of_one_name_keep_their_folders_below_a_folder(
 def test_videos_of_one_name_are_told_apart_as_they_go(
     run: Any, videos: Path, tmp_path: Path
 ) -> None:
-    for there, source in (("a/x.avi", "grey.avi"), ("b/x.avi", "still.avi")):
+    for there, source in (("a/x.avi", "gray.avi"), ("b/x.avi", "still.avi")):
         (tmp_path / there).parent.mkdir()
         (tmp_path / there).symlink_to(videos / source)
     ran = run("spot a/x.avi b/x.avi -o all.csv")
@@ -398,8 +398,8 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
     [
         ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
         ("--sensitivity 0", "found '0'"),
-        ("--sensitivity 0.01 --model rules", "can be asked for, is 0.45 to 29"),
-        ("--sensitivity 1000", "and can be asked for, is 0.00"),
+        ("--sensitivity 0.01 --model rules", "measured: 0.45 to 29"),
+        ("--sensitivity 1000", "measured of this spotter: 0.00"),
         ("--sensitivity high --model network", "threshold of network raises was not measured"),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
     ],

@@ -72,8 +72,8 @@ def test_a_video_is_spotted_and_a_result_finds_its_motion(
 def test_a_video_without_a_face_is_shown_all_the_same(
     run: Run, site: type[Kept], videos: Path
 ) -> None:
-    ran = run("view @grey.avi --no-browser")
-    assert ran.code == 0 and "grey.avi is shown without a result" in ran.err
+    ran = run("view @gray.avi --no-browser")
+    assert ran.code == 0 and "gray.avi is shown without a result" in ran.err
     assert site.shown[0].layers == []
     assert run("view @still.avi --no-browser --no-spot").code == 0
     assert site.shown[0].layers == []
@@ -150,7 +150,7 @@ def test_agreement(run: Run, tmp_path: Path, videos: Path) -> None:
     total = run("agreement a.annotations b.annotations").out.splitlines()[1].split()
     assert total[2:8] == ["0.667", "1", "1", "0", "+0.040", "|0.040|"]
     other = coder(tmp_path / "other.annotations", (12, 19), content="decaf")
-    with pytest.raises(aumer.UsageError, match="of different videos"):
+    with pytest.raises(aumer.UsageError, match="to different videos"):
         aumer.agreement(a, other)
 
 

@@ -208,7 +208,7 @@ def test_a_wrong_sheet(samm_like: Path, shared_data: Find) -> None:
 
 def test_the_table_of_another_data_set(shared_data: Find) -> None:
     with pytest.raises(
-        UsageError, match=r"'samm_006_1' is no video of casme-sq; read .* auwgcn-csv"
+        UsageError, match=r"'samm_006_1' is not a video of casme-sq; read .* auwgcn-csv"
     ):
         read_table("casme-sq", shared_data("annotations/samm_lv_25fps_auwgcn.csv"))
 

@@ -145,7 +145,7 @@ def test_paired_differences() -> None:
     assert better.compare(report).low > 0
     with pytest.raises(UsageError, match="different truths"):
         report.compare(evaluate_recognition(drawn(4), classes=CLASSES))
-    with pytest.raises(UsageError, match="same classes and subjects"):
+    with pytest.raises(UsageError, match="different classes or subjects"):
         report.compare(evaluate_recognition(drawn(3, subjects=3), classes=CLASSES))
     with pytest.raises(UsageError, match="Did you mean 'uf1'"):
         report.bootstrap("uf")

@@ -158,7 +158,7 @@ def test_lists_of_videos(tmp_path: Path) -> None:
         ('video,kind,onset_s,offset_s\nv,macro,"0,5",1\n', "Write a decimal point, or separate"),
         ("video,kind,onset_s,offset_s\nv,macro,0.5,1\n", "onset_s: seconds need .*frame rate"),
         ("video,kind,onset,offset,score\nv,macro,1,9,high\n", "column score: .*'high'"),
-        ('video,kind,onset,offset\n"v"x,macro,1,9\n', "line 2: no CSV"),
+        ('video,kind,onset,offset\n"v"x,macro,1,9\n', "line 2: not CSV"),
     ],
 )
 def test_what_is_no_table_of_predictions(tmp_path: Path, text: str, message: str) -> None:
@@ -169,7 +169,7 @@ def test_what_is_no_table_of_predictions(tmp_path: Path, text: str, message: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", r"rows.json, line 1, column 2: no JSON"),
+        ("{", r"rows.json, line 1, column 2: not JSON"),
         ("[]", "a list 'rows' of objects"),
         ('{"rows": [1]}', "a list 'rows' of objects"),
         ('{"rows": [{"video": "v", "kind": "macro", "onset": 1}]}', "no column 'offset'"),

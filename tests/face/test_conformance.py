@@ -39,9 +39,9 @@ FACE = np.array([68, 75, 190, 205], np.float32)
 
 def inputs(portrait: np.ndarray) -> dict[str, np.ndarray]:
     """Images out of the ordinary."""
-    grey = portrait.mean(axis=2).astype(np.uint8)
+    gray = portrait.mean(axis=2).astype(np.uint8)
     return {
-        "grey": np.repeat(grey[:, :, None], 3, axis=2),
+        "gray": np.repeat(gray[:, :, None], 3, axis=2),
         "odd": portrait[11:244, 3:254],
         "cut": portrait[:, 110:],
         "tiny": portrait[96:102, 120:128],
@@ -262,12 +262,12 @@ def test_landmarker_takes_a_box_over_the_edge(landmarker: Landmarker, portrait: 
 
 def test_landmarker_takes_any_image(landmarker: Landmarker, portrait: np.ndarray) -> None:
     images = inputs(portrait)
-    for name in ("grey", "odd", "tiny", "pixel", "strip"):
+    for name in ("gray", "odd", "tiny", "pixel", "strip"):
         landmarker.reset()
         image = images[name]
         before = image.copy()
         height, width = image.shape[:2]
-        box = FACE if name in ("grey", "odd") else np.float32([0, 0, width, height])
+        box = FACE if name in ("gray", "odd") else np.float32([0, 0, width, height])
         check_points(landmarker(image, box))
         np.testing.assert_array_equal(image, before)
 

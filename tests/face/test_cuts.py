@@ -14,7 +14,7 @@ import aumer
 from aumer.cache import FeatureCache
 from aumer.config import Settings, load_settings
 from aumer.errors import NoMotionError
-from aumer.motion.analysis import Analysis, analyse, analyse_all
+from aumer.motion.analysis import Analysis, analyze, analyze_all
 from aumer.types import ImageArray
 from aumer.video import open_video
 
@@ -54,8 +54,8 @@ def film(takes: tuple[ImageArray, ImageArray]) -> ImageArray:
 def test_landmarks_do_not_lag_behind_a_cut(
     takes: tuple[ImageArray, ImageArray], film: ImageArray
 ) -> None:
-    after = analyse(film[:75], settings(), fps=FPS)
-    alone = analyse(takes[1][:30], settings(), fps=FPS)
+    after = analyze(film[:75], settings(), fps=FPS)
+    alone = analyze(takes[1][:30], settings(), fps=FPS)
     assert after.track.valid.all()
     apart = np.abs(after.track.landmarks[45:50] - alone.track.landmarks[:5])
     assert apart.max() < 2  # px; they were led from the face before
@@ -64,7 +64,7 @@ def test_landmarks_do_not_lag_behind_a_cut(
 
 
 def test_a_dissolve_holds_no_motion_and_the_track_goes_on(film: ImageArray) -> None:
-    found = analyse(film, settings(), fps=FPS)
+    found = analyze(film, settings(), fps=FPS)
     assert not found.features.valid[75:90].any()
     assert found.features.valid[:44].all() and found.features.valid[100:].all()
     assert found.track.valid[[0, 60, 110]].all()
@@ -85,13 +85,13 @@ def test_chunks_that_end_at_a_cut_or_in_a_dissolve_change_nothing(
         if done == stop:
             raise Stop
 
-    whole = analyse(film, settings(), fps=FPS)
+    whole = analyze(film, settings(), fps=FPS)
     pieces = settings(restart_s=1.0)
     cache = FeatureCache(tmp_path, "film")
     with pytest.raises(Stop):
-        analyse(film, pieces, fps=FPS, cache=cache, progress=interrupt)
-    resumed = analyse(film, pieces, fps=FPS, cache=FeatureCache(tmp_path, "film"))
-    at_once = analyse(film, pieces, fps=FPS)
+        analyze(film, pieces, fps=FPS, cache=cache, progress=interrupt)
+    resumed = analyze(film, pieces, fps=FPS, cache=FeatureCache(tmp_path, "film"))
+    at_once = analyze(film, pieces, fps=FPS)
     for found in (resumed, at_once):  # a piece begins with landmarks as a file keeps them
         np.testing.assert_array_equal(found.features.valid, whole.features.valid)
     np.testing.assert_array_equal(resumed.track.landmarks, at_once.track.landmarks)
@@ -101,7 +101,7 @@ def test_chunks_that_end_at_a_cut_or_in_a_dissolve_change_nothing(
 
 def test_one_of_two_people_is_followed_to_the_end(shared_data: Shared) -> None:
     """A new chunk took the largest face, so that the followed one changed every ten seconds."""
-    (found,) = analyse_all(shared_data("faults/two_smiles.mp4"), settings(restart_s=2.0))
+    (found,) = analyze_all(shared_data("faults/two_smiles.mp4"), settings(restart_s=2.0))
     middle = found.track.boxes[:, [0, 2]].mean(axis=1)
     seen = found.track.valid
     assert seen.mean() > 0.98
@@ -142,7 +142,7 @@ def test_the_smile_is_there_in_few_pictures(name: str, shared_data: Shared) -> N
 def test_five_frames_a_second_are_five_whatever_rounding_says(
     fps: float, takes: tuple[ImageArray, ImageArray]
 ) -> None:
-    assert analyse(takes[0][::5], settings(), fps=fps).coverage == 1.0
+    assert analyze(takes[0][::5], settings(), fps=fps).coverage == 1.0
 
 
 def test_a_photograph_says_nothing(takes: tuple[ImageArray, ImageArray], tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_recording_that_drops_to_four_frames_counts_what_it_measured(
     for k, number in enumerate(numbers):
         image = cv2.cvtColor(first[min(k, 44)], cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(tmp_path / f"{number}.png"), image)
-    found: Analysis = analyse(tmp_path, settings(), fps=30)
+    found: Analysis = analyze(tmp_path, settings(), fps=30)
     assert found.track.coverage == 1.0
     assert found.coverage == pytest.approx(30 / 78, abs=0.02)
     result = aumer.spot(tmp_path, fps=30, model="rules")

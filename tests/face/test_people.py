@@ -19,7 +19,7 @@ from aumer.config import Settings, load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.face.track import FaceTracker
 from aumer.graph.rois import roi_set
-from aumer.motion.analysis import Analysis, analyse, analyse_all
+from aumer.motion.analysis import Analysis, analyze, analyze_all
 from aumer.testing.moving_face import Bump, brow_raise, film, smile
 from aumer.types import FaceTrack
 from aumer.video import open_video
@@ -141,7 +141,7 @@ def test_one_face_is_chosen_and_a_word_is_said_of_the_other(
 @pytest.mark.parametrize("frames", [1, 9])
 def test_faces_are_counted_in_a_short_clip(couple: np.ndarray, frames: int) -> None:
     for width, faces in ((WIDTH, 2), (300, 1)):
-        track = analyse(couple[:frames, :, :width], settings(), fps=FPS).track
+        track = analyze(couple[:frames, :, :width], settings(), fps=FPS).track
         assert track.faces == faces
 
 
@@ -177,7 +177,7 @@ def test_one_who_leaves_and_returns_is_waited_for() -> None:
         return (140.0 - 8 * max(0, t - 30) if t < 60 else 140.0 - 8 * max(0, 120 - t), 120.0)
 
     frames = compose(150, [Person(leaves, scale=1.2), Person(still(480))])
-    track = analyse(frames, settings(), fps=FPS).track
+    track = analyze(frames, settings(), fps=FPS).track
     x = middles(track)
     assert np.nanmax(x) < 240, "somebody else's face in the name of the one who was followed"
     assert track.valid[:35].all()
@@ -190,7 +190,7 @@ def test_a_larger_face_for_a_moment_does_not_take_over() -> None:
         return (470.0, 120.0) if 20 <= t < 70 else None
 
     frames = compose(90, [Person(still(150)), Person(passes, scale=1.3)])
-    found = analyse(frames, settings(), fps=FPS).track
+    found = analyze(frames, settings(), fps=FPS).track
     assert found.valid.all()
     assert middles(found) == pytest.approx(150, abs=12)
     assert found.faces == 2
@@ -205,14 +205,14 @@ def test_two_who_cross_keep_their_numbers(front: int) -> None:
 
     ways = [(1, -1), (-1, 1)][front]
     frames = compose(101, [Person(walks(way)) for way in ways])
-    one, two = (a.track for a in analyse_all(frames, settings(follow="all"), fps=FPS))
+    one, two = (a.track for a in analyze_all(frames, settings(follow="all"), fps=FPS))
     expected = [np.array([walks(way)(t)[0] for t in range(101)]) for way in (1, -1)]
     for track, place in ((one, expected[0]), (two, expected[1])):
         assert track.valid[:30].all()
         assert track.valid[-25:].all()
         assert np.nanmax(np.abs(middles(track) - place)) < 25
         assert not track.valid[47:54].any()
-    followed = analyse(frames, settings(follow="left"), fps=FPS).track
+    followed = analyze(frames, settings(follow="left"), fps=FPS).track
     assert followed.valid[-20:].all()
     assert np.nanmax(np.abs(middles(followed) - expected[0])) < 25
 
@@ -225,7 +225,7 @@ def test_one_who_passes_in_front_is_not_taken_for_the_one_behind(speed: float) -
         return speed * (t - 8) - 80.0, 115.0
 
     frames = compose(100, [Person(still(320)), Person(passes, scale=1.1)])
-    track = analyse(frames, settings(), fps=FPS).track
+    track = analyze(frames, settings(), fps=FPS).track
     assert np.nanmax(np.abs(middles(track) - 320)) < 25
     assert track.valid[:15].all()
     assert track.valid[-10:].all()
@@ -253,7 +253,7 @@ def test_the_followed_face_is_found_again_after_somebody_passed(speed: int, know
     frames = round(700 / speed) + 40
     people = [Person(still(480, 170), scale=LARGE), Person(passes, scale=LARGE)]
     film_ = compose(frames, people, LARGE_SIZE)
-    track = analyse(film_, settings(follow="right"), fps=FPS).track
+    track = analyze(film_, settings(follow="right"), fps=FPS).track
     apart = np.abs(x_of(passes, frames) - 480)
     assert np.nanmax(np.abs(middles(track) - 480)) < 0.3 * LARGE_FACE
     assert not track.valid[apart < 0.3 * LARGE_FACE].any()
@@ -300,7 +300,7 @@ def test_one_who_passes_gets_a_number_and_takes_none() -> None:
 
     people = [Person(still(480, 170), scale=LARGE), Person(passes, scale=LARGE)]
     film_ = compose(90, people, LARGE_SIZE)
-    one, two = (a.track for a in analyse_all(film_, settings(follow="all"), fps=FPS))
+    one, two = (a.track for a in analyze_all(film_, settings(follow="all"), fps=FPS))
     assert np.nanmax(np.abs(middles(one) - 480)) < 0.3 * LARGE_FACE
     assert np.nanmax(np.abs(middles(two) - x_of(passes, 90))) < 0.3 * LARGE_FACE
     assert one.valid[-10:].all()
@@ -315,7 +315,7 @@ def test_one_who_was_taken_for_the_followed_is_let_go_of() -> None:
     def comes(t: int) -> tuple[float, float] | None:
         return None if t < 24 else (150.0, 120.0)
 
-    found = analyse(compose(100, [Person(gone), Person(comes)]), settings(), fps=FPS)
+    found = analyze(compose(100, [Person(gone), Person(comes)]), settings(), fps=FPS)
     x = middles(found.track)
     assert x[:20] == pytest.approx(480, abs=12)
     assert x[54:] == pytest.approx(480, abs=12)
@@ -329,7 +329,7 @@ def test_no_motion_is_measured_across_a_cut() -> None:
     def jumps(t: int) -> tuple[float, float]:
         return (150.0, 120.0) if t < 30 or t >= 60 else (480.0, 110.0)
 
-    found = analyse(compose(90, [Person(jumps)]), settings(), fps=FPS)
+    found = analyze(compose(90, [Person(jumps)]), settings(), fps=FPS)
     assert found.track.valid.all()
     assert np.flatnonzero(~found.features.valid).tolist() == [29, 59]
 
@@ -341,14 +341,14 @@ def test_no_motion_is_measured_across_a_cut_to_another_person(
     people = []
     for name in ("videos/fex_smile_still.mov", "videos/smile_512.mp4"):
         video = [frame.image for frame in open_video(shared_data(name), end=1.0)][:24]
-        track = analyse(np.stack(video), settings(), fps=FPS).track
+        track = analyze(np.stack(video), settings(), fps=FPS).track
         right, left = track.landmarks[0, 36], track.landmarks[0, 45]
         scale = 90 / float(np.hypot(*(left - right)))
         middle = (left + right) / 2 * scale
         shift = np.array([(scale, 0, 160 - middle[0]), (0, scale, 120 - middle[1])])
         people.append([cv2.warpAffine(image, shift, (320, 320)) for image in video])
     frames = np.stack([*people[0], *people[1]])
-    found = analyse(frames, settings(), fps=FPS)
+    found = analyze(frames, settings(), fps=FPS)
     assert found.track.valid.all()
     assert np.flatnonzero(~found.features.valid).tolist() == [23]
 
@@ -360,7 +360,7 @@ def test_a_cut_to_a_close_up_is_followed_in_a_new_run(growth: float) -> None:
         Person(lambda t: (300, 200) if t < 30 else None, scale=wide),
         Person(lambda t: (310, 200) if t >= 30 else None, scale=wide * growth),
     ]
-    found = analyse(compose(80, people, (480, WIDTH)), settings(), fps=FPS)
+    found = analyze(compose(80, people, (480, WIDTH)), settings(), fps=FPS)
     assert found.track.valid[:30].all()
     assert found.track.valid[-25:].all()
     assert not found.features.valid[29]
@@ -372,7 +372,7 @@ def test_a_cut_to_a_close_up_is_followed_in_a_new_run(growth: float) -> None:
 def test_faces_keep_their_numbers_from_piece_to_piece(couple: np.ndarray, tmp_path: Path) -> None:
     """And an interrupted run, which goes on after the last whole piece, gives the same bits."""
     chosen = settings(follow="all", restart_s=1.0)
-    whole = analyse_all(couple, chosen, fps=FPS)
+    whole = analyze_all(couple, chosen, fps=FPS)
     assert [a.track.number for a in whole] == [1, 2]
 
     class Stopped(Exception):
@@ -384,15 +384,15 @@ def test_faces_keep_their_numbers_from_piece_to_piece(couple: np.ndarray, tmp_pa
 
     cache = FeatureCache(tmp_path, "couple")
     with pytest.raises(Stopped):
-        analyse_all(couple, chosen, fps=FPS, cache=cache, progress=stop)
+        analyze_all(couple, chosen, fps=FPS, cache=cache, progress=stop)
     assert cache.chunks() == 2
-    resumed = analyse_all(couple, chosen, fps=FPS, cache=cache)
-    kept = analyse_all(couple, chosen, fps=FPS, cache=cache)
+    resumed = analyze_all(couple, chosen, fps=FPS, cache=cache)
+    kept = analyze_all(couple, chosen, fps=FPS, cache=cache)
     for other in (resumed, kept):
         for a, b in zip(whole, other, strict=True):
             same(a, b)
     # A piece's end is nothing that a face does.
-    long = analyse_all(couple, settings(follow="all"), fps=FPS)
+    long = analyze_all(couple, settings(follow="all"), fps=FPS)
     for a, b in zip(whole, long, strict=True):
         assert np.abs(a.track.landmarks - b.track.landmarks)[:, 17:].mean() < 0.15
     for one in whole:

@@ -25,7 +25,7 @@ def detector(retinaface_weights: Path) -> RetinaFaceDetector:
 
 
 def patches(*squares: tuple[int, int, int, tuple[int, int, int]], side: int = 160) -> np.ndarray:
-    """A grey image with colored squares: x, y of the middle, side, RGB."""
+    """A gray image with colored squares: x, y of the middle, side, RGB."""
     image = np.full((side, side, 3), 128, np.uint8)
     for x, y, size, color in squares:
         image[y - size // 2 : y + size // 2, x - size // 2 : x + size // 2] = color

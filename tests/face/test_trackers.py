@@ -30,7 +30,7 @@ from aumer.face.interface import Detector, Landmarker
 from aumer.face.mean_face import MEAN_FACE
 from aumer.face.track import FaceTracker
 from aumer.face.trackers import Trackers
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.pipeline import Spotter
 from aumer.types import FloatArray, ImageArray, VideoRecord
 
@@ -216,7 +216,7 @@ def test_videos_leave_no_thread_no_descriptor_and_no_object(
     def one() -> None:
         with Trackers(used.face).lent() as tracker:
             trackers.append(weakref.ref(tracker))
-        analyse(path, used)
+        analyze(path, used)
 
     for _ in range(2):  # what libraries start once, they start here
         one()
@@ -231,7 +231,7 @@ def test_videos_leave_no_thread_no_descriptor_and_no_object(
     broken.write_bytes(path.read_bytes()[:600])
     for _ in range(3):
         with pytest.raises(AumerError):
-            analyse(broken, used)
+            analyze(broken, used)
     gc.collect()
     assert _held() == before
 

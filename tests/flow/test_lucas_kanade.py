@@ -79,7 +79,7 @@ def test_a_point_that_leaves_the_picture_does_not_fit() -> None:
     _, misfit = windows.find(
         Pyramid(texture(8.0, 0.0), 0, 15), edge + np.array((8.0, 0.0)), ALL[:1]
     )
-    assert (misfit > 10).all()  # its window holds 30 grey levels of contrast
+    assert (misfit > 10).all()  # its window holds 30 gray levels of contrast
 
 
 @pytest.mark.parametrize("point", [(0.0, 0.0), (191.0, 191.0), (0.0, 100.0), (191.0, 3.0)])

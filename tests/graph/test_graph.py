@@ -80,7 +80,7 @@ def test_the_digest_stays_as_it_is() -> None:
         (FOUR, np.full((4, 4), math.nan), "found nan"),
         (FOUR, np.full((4, 4), math.inf), "found inf"),
         (FOUR, [["a"] * 4] * 4, "matrix of numbers"),
-        (("a", "a"), np.eye(2), "'a' is there more often"),
+        (("a", "a"), np.eye(2), "'a' is given more often"),
         (("a", ""), np.eye(2), "not empty"),
         ((), np.zeros((0, 0)), "one ROI at least"),
     ],
@@ -488,7 +488,7 @@ def test_a_registered_graph_is_loaded_by_its_name(monkeypatch: pytest.MonkeyPatc
     parts["graph"] = {"a": graph, "b": AUGraph.identity, "c": 3}
     assert AUGraph.load("a") is graph and AUGraph.load(graph) is graph
     assert AUGraph.load("b").digest == AUGraph.identity().digest
-    with pytest.raises(UsageError, match="no AUGraph"):
+    with pytest.raises(UsageError, match="not an AUGraph"):
         AUGraph.load("c")
 
 

@@ -12,7 +12,7 @@ from aumer.errors import UsageError
 from aumer.face.interface import Detector, Landmarker
 from aumer.face.mean_face import MEAN_FACE
 from aumer.graph.rois import DEFAULT_ROIS, LANDMARK_NAMES, NAMED, RoiSet, landmark, roi_set
-from aumer.motion.analysis import analyse, cache_key
+from aumer.motion.analysis import analyze, cache_key
 from aumer.motion.mdmo import ROIS
 from aumer.spotting.rules import MOVEMENTS, RuleSpotter
 
@@ -88,7 +88,7 @@ def test_names_of_ones_own() -> None:
         ([True], "from 0 to 67"),
         ([1.5], "from 0 to 67"),
         ("18 brow_r_mid_outer", "brow_r_mid_outer.* more often"),
-        ({"a": 4, "b": 4}, "4 is there more often"),
+        ({"a": 4, "b": 4}, "4 is given more often"),
         ({"": 4}, "not empty"),
         ("", "one ROI at least"),
         ([], "one ROI at least"),
@@ -147,8 +147,8 @@ def test_features_carry_the_rois_of_the_setting(standing: None, tmp_path: object
     for rois in ("54 48 8 lip_lower", "published"):
         chosen = settings(rois)
         cache = FeatureCache(tmp_path, cache_key("content", chosen, None, None))  # type: ignore[arg-type]
-        first = analyse(frames, chosen, fps=30, cache=cache).features
-        again = analyse(frames, chosen, fps=30, cache=cache).features
+        first = analyze(frames, chosen, fps=30, cache=cache).features
+        again = analyze(frames, chosen, fps=30, cache=cache).features
         assert first.rois == again.rois == roi_set(rois).names
         assert first.values.shape == (7, len(first.rois), 2) and first.valid.all()
         np.testing.assert_array_equal(first.values, again.values)
@@ -165,7 +165,7 @@ def test_other_rois_are_other_features_in_the_cache() -> None:
 def test_an_unknown_roi_is_told_before_the_video_is_read() -> None:
     chosen = load_settings(overrides={"motion": {"rois": "mouth_rr"}})
     with pytest.raises(UsageError, match="Did you mean 'mouth_r'"):
-        analyse("no such video.mp4", chosen)
+        analyze("no such video.mp4", chosen)
 
 
 def test_the_rules_say_which_rois_they_lack_before_a_video_is_read() -> None:
@@ -186,5 +186,5 @@ def test_a_registered_set_is_found_and_another_thing_refused(
     with pytest.raises(UsageError, match=r"sets are .*mine"):
         roi_set("mien")
     registry.register("roi-set", "odd")(8)
-    with pytest.raises(UsageError, match="registered as 'odd' is no RoiSet"):
+    with pytest.raises(UsageError, match="registered as 'odd' is not a RoiSet"):
         roi_set("odd")

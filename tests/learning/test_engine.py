@@ -155,7 +155,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(format: str, tmp_pat
 
 
 def test_numbers_that_leave_the_finite_are_an_error() -> None:
-    with pytest.raises(UsageError, match="left the numbers in epoch 1"):
+    with pytest.raises(UsageError, match="the loss became NaN or infinite in epoch 1"):
         engine.train(Sums(inner=(float("nan"),)), settings())
 
 

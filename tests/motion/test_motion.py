@@ -59,17 +59,17 @@ def test_any_similarity_of_the_mean_face_comes_back_to_the_template(
     face = align(np.full((40, 40, 3), 128, np.uint8), landmarks, CROP)
     # float32 landmarks at 3000 px are known to 2e-4 px, which is worth less in the crop.
     np.testing.assert_allclose(face.landmarks, TEMPLATE, atol=1e-4 + 1e-3 * 64 / eyes)
-    assert face.grey.shape == (CROP, CROP)
-    assert face.grey.dtype == np.uint8
+    assert face.gray.shape == (CROP, CROP)
+    assert face.gray.dtype == np.uint8
     assert face.landmarks.dtype == np.float32
     # The face may lie outside of the image, wholly or in part: the crop repeats its edge.
-    assert (face.grey == 128).all()
+    assert (face.gray == 128).all()
 
 
 @pytest.mark.parametrize("crop", [32, 64, 200, 1024])
 def test_the_outer_eye_corners_lie_half_a_crop_apart(skin: np.ndarray, crop: int) -> None:
     face = align(*shown(skin, 80, turn=0.3), crop)
-    assert face.grey.shape == (crop, crop)
+    assert face.gray.shape == (crop, crop)
     right, left = face.landmarks[[36, 45]]
     np.testing.assert_allclose(left - right, (crop / 2, 0), atol=1e-3 * crop)
     assert ((face.landmarks >= 0) & (face.landmarks < crop)).all()  # chin and brows are inside
@@ -82,7 +82,7 @@ def test_only_rigid_landmarks_steer_the_crop(skin: np.ndarray) -> None:
     free = [k for k in range(68) if k not in RIGID]
     moved[free] += np.random.default_rng(0).normal(size=(len(free), 2)) * 5
     before, after = align(image, landmarks, CROP), align(image, moved, CROP)
-    np.testing.assert_array_equal(before.grey, after.grey)
+    np.testing.assert_array_equal(before.gray, after.gray)
     np.testing.assert_array_equal(before.landmarks[list(RIGID)], after.landmarks[list(RIGID)])
     # A landmark that moved 5 px in the image moved as much less as the crop is smaller.
     shift = (after.landmarks - before.landmarks)[free]
@@ -93,9 +93,9 @@ def test_only_rigid_landmarks_steer_the_crop(skin: np.ndarray) -> None:
 def test_a_crop_hardly_depends_on_how_large_the_face_was(skin: np.ndarray, turn: float) -> None:
     """120 and 600 px wide (the face is 1.5 outer-eye distances wide)."""
     small, large = (
-        align(*shown(skin, width / 1.5, turn=turn), CROP).grey.astype(float) for width in (120, 600)
+        align(*shown(skin, width / 1.5, turn=turn), CROP).gray.astype(float) for width in (120, 600)
     )
-    upright = align(*shown(skin, 400), CROP).grey.astype(float)
+    upright = align(*shown(skin, 400), CROP).gray.astype(float)
     assert upright.std() > 10  # there is something to differ in
     for other in (small, large):
         differ = np.abs(other - upright)
@@ -110,9 +110,9 @@ def test_what_is_finer_than_the_crop_is_averaged_and_does_not_alias() -> None:
     chequered = np.where((rows // 2 + columns // 2) % 2, 255, 0).astype(np.uint8)
     image = np.repeat(chequered[:, :, None], 3, axis=2)
     landmarks = (MEAN_FACE[:, :2] * eyes + size / 2).astype(np.float32)
-    grey = align(image, landmarks, CROP).grey[8:-8, 8:-8].astype(float)
-    assert grey.mean() == pytest.approx(127.5, abs=2)
-    assert grey.std() < 3
+    gray = align(image, landmarks, CROP).gray[8:-8, 8:-8].astype(float)
+    assert gray.mean() == pytest.approx(127.5, abs=2)
+    assert gray.std() < 3
 
 
 @pytest.mark.parametrize("at", [(0, 0), (255, 128), (128, 300), (-200, -200), (900, 100)])
@@ -123,23 +123,23 @@ def test_a_face_at_the_edge_of_the_image_or_beyond(
     before = image.copy()
     face = align(image, landmarks, CROP)
     np.testing.assert_allclose(face.landmarks, TEMPLATE, atol=1e-3)
-    assert face.grey.shape == (CROP, CROP)
+    assert face.gray.shape == (CROP, CROP)
     np.testing.assert_array_equal(image, before)
     if 0 <= at[0] < 256 and 0 <= at[1] < 256:  # what the image shows of it is where it should be
-        whole = align(*shown(skin, 80, size=512), CROP).grey.astype(float)
-        shows = np.abs(face.grey.astype(float) - whole) < 4
+        whole = align(*shown(skin, 80, size=512), CROP).gray.astype(float)
+        shows = np.abs(face.gray.astype(float) - whole) < 4
         assert shows.mean() > 0.2
 
 
-def test_colors_become_grey_as_the_eye_weighs_them() -> None:
+def test_colors_become_gray_as_the_eye_weighs_them() -> None:
     """RGB, not BGR: red is brighter than blue."""
     _, landmarks = shown(np.zeros((1200, 1200, 3), np.uint8), 80)
-    grey = {}
+    gray = {}
     for k, name in enumerate(("red", "green", "blue")):
         image = np.zeros((256, 256, 3), np.uint8)
         image[..., k] = 200
-        grey[name] = float(align(image, landmarks, CROP).grey.mean())
-    assert grey["green"] > grey["red"] > grey["blue"] > 0
+        gray[name] = float(align(image, landmarks, CROP).gray.mean())
+    assert gray["green"] > gray["red"] > gray["blue"] > 0
 
 
 # The head's motion
@@ -251,8 +251,8 @@ def test_no_head_motion_is_read_from_unknown_flow(bad: float) -> None:
 # roi_motion
 
 
-def aligned(landmarks: np.ndarray = TEMPLATE, grey: int = 0) -> AlignedFace:
-    return AlignedFace(np.full((CROP, CROP), grey, np.uint8), landmarks.astype(np.float32))
+def aligned(landmarks: np.ndarray = TEMPLATE, gray: int = 0) -> AlignedFace:
+    return AlignedFace(np.full((CROP, CROP), gray, np.uint8), landmarks.astype(np.float32))
 
 
 def motion(
@@ -334,7 +334,7 @@ def test_the_flow_is_asked_from_the_previous_to_the_following_face() -> None:
         asked.append((int(previous[0, 0]), int(following[0, 0])))
         return np.zeros((CROP, CROP, 2), np.float32)
 
-    roi_motion(aligned(grey=3), aligned(grey=9), flow, SETTINGS)
+    roi_motion(aligned(gray=3), aligned(gray=9), flow, SETTINGS)
     assert asked == [(3, 9)]
 
 
@@ -459,7 +459,7 @@ def test_flows_that_take_pairs_together_get_those_of_a_region_together() -> None
 
     wide = lowered(26)
     pairs = [
-        (aligned(grey=k), aligned(wide if k in (1, 4) else TEMPLATE, grey=k)) for k in range(5)
+        (aligned(gray=k), aligned(wide if k in (1, 4) else TEMPLATE, gray=k)) for k in range(5)
     ]
     field = with_rois(rigid(np.zeros(6)), {"mouth_l": (0.4, 0.2)})
     found = roi_motions(pairs, Together(field), SETTINGS)

@@ -239,7 +239,7 @@ def frames_of(shift: Callable[[float], tuple[float, float, float, float]]) -> li
 
 
 def test_equals_the_published_steps_one_by_one(pool: ThreadPoolExecutor) -> None:
-    """Crop, grey, OpenCV's TV-L1, MDMO: as the published scripts do it, one after another."""
+    """Crop, gray, OpenCV's TV-L1, MDMO: as the published scripts do it, one after another."""
     frames = frames_of(lambda t: (9 * t, -6 * t, 0.3 * t, 20 * t))
     steps, _ = run(pool, tvl1_opencv, frames)
     left, top, right, bottom = face_box(frames[0][1], 256, 256)

@@ -22,7 +22,7 @@ from aumer.face.mean_face import MEAN_FACE
 from aumer.face.track import FaceTracker
 from aumer.flow.lucas_kanade import Pyramid, Windows
 from aumer.flow.lucas_kanade_torch import Pyramids, WindowStack
-from aumer.motion.analysis import Analysis, analyse, cache_key
+from aumer.motion.analysis import Analysis, analyze, cache_key
 from aumer.motion.mdmo import ROIS
 from aumer.motion.runs import Motions, RunMotion
 from aumer.motion.windows import WindowMotion
@@ -240,7 +240,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path: Path) -> None:
             raise Stop
 
     def run(**options: Any) -> Analysis:
-        return analyse(frames, settings, fps=30, **options)
+        return analyze(frames, settings, fps=30, **options)
 
     expected = run()
     cache = FeatureCache(tmp_path, cache_key("content", settings, None, None))

@@ -1,4 +1,4 @@
-"""Action units read off flow maps: the prior, the reader, its file, and its place in a run."""
+"""Action units read from flow maps: the prior, the reader, its file, and its place in a run."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_a_prior_moves_what_is_said(fitted: GraphAUReader) -> None:
         (acted_clips(0, 3), "none is coded in 5 clips"),
         (
             dataclasses.replace(acted_clips(0, 40), subjects=("s1",) * 40),
-            "clips of two or more",
+            "clips of two subjects or more",
         ),
     ],
 )
@@ -337,9 +337,9 @@ def test_features_hold_no_maps(fitted: GraphAUReader) -> None:
     features = aumer.features(frames(SMILE), fps=FPS)
     motion = getattr(features, "features", features)
     assert aumer.classify(motion, apex=round(APEX_S * FPS)).aus is None
-    with pytest.raises(UsageError, match="read off flow maps"):
+    with pytest.raises(UsageError, match="read from flow maps"):
         aumer.classify(motion, apex=round(APEX_S * FPS), aus=fitted)
-    with pytest.raises(UsageError, match="read off flow maps"):
+    with pytest.raises(UsageError, match="read from flow maps"):
         aumer.spot(motion, aus=True)
 
 

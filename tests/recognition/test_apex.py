@@ -180,10 +180,10 @@ def test_cells_are_cut_at_the_image() -> None:
 
 @pytest.mark.parametrize("lag", [1, 3])
 def test_roi_difference_by_hand(lag: int) -> None:
-    """Grey levels alone: every pixel of every cell is alike, so the score has a closed form."""
+    """Gray levels alone: every pixel of every cell is alike, so the score has a closed form."""
     levels = np.array([10, 10, 20, 50, 52, 30, 12], np.float64)
-    greys = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
-    scores = roi_difference(greys, landmarks(), lag)
+    grays = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
+    scores = roi_difference(grays, landmarks(), lag)
     for t, found in enumerate(scores):
         if t < lag:
             assert found == 0
@@ -206,8 +206,8 @@ def test_the_apex_of_a_film() -> None:
     acted, fps = film(SMILE), 30
     first, last = round(ONSET_S * fps), round(OFFSET_S * fps)
     faces = [aligned(acted, k / fps) for k in range(round(LENGTH_S * fps))]
-    greys = np.stack([f.grey for f in faces[first : last + 1]])
-    apex = first + int(roi_difference(greys, faces[first].landmarks).argmax())
+    grays = np.stack([f.gray for f in faces[first : last + 1]])
+    apex = first + int(roi_difference(grays, faces[first].landmarks).argmax())
     assert round(APEX_S * fps) - 2 <= apex <= round(RELEASE_S * fps) + 2
 
 
@@ -246,16 +246,16 @@ def test_a_lag_that_there_is_not(way: str) -> None:
 
 def test_a_lag_is_asked_for_by_name() -> None:
     levels = np.array([10, 10, 20, 50, 52, 30, 12], np.float64)
-    greys = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
+    grays = np.broadcast_to(levels[:, None, None], (7, 128, 128)).astype(np.uint8)
     marks = np.stack([landmarks()] * 7)
 
     def none() -> Any:
         raise AssertionError("nobody asked for this")
 
-    where = apexes.Span(20, 26, none, lambda: (np.arange(20, 27), greys, marks))
+    where = apexes.Span(20, 26, none, lambda: (np.arange(20, 27), grays, marks))
     found = {n: apexes.find(f"roi-difference{n}", where) for n in ("", ":1", ":3")}
     assert found[""] == found[":1"] == 24
-    assert found[":3"] == 20 + roi_difference(greys, marks[0], 3).argmax() != 24
+    assert found[":3"] == 20 + roi_difference(grays, marks[0], 3).argmax() != 24
 
 
 @pytest.mark.parametrize("way", apexes.names())

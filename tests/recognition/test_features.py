@@ -13,7 +13,7 @@ from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition.features import (
     ROI_CENTERS,
     cell_means,
-    centerd,
+    centered,
     min_max,
     mirrored,
     occlusion,
@@ -38,14 +38,14 @@ def test_min_max_is_stst_net_s_view(maps: FloatArray) -> None:
 
 def test_a_channel_at_rest_is_zero(maps: FloatArray) -> None:
     maps[2, ..., 1] = 7
-    assert not centerd(maps)[2, ..., 1].any()
-    assert np.isfinite(centerd(maps)).all()
+    assert not centered(maps)[2, ..., 1].any()
+    assert np.isfinite(centered(maps)).all()
 
 
 def test_centerd(maps: FloatArray) -> None:
-    view = centerd(maps)
+    view = centered(maps)
     np.testing.assert_allclose(np.median(view, axis=(1, 2)), 0, atol=1e-7)
-    np.testing.assert_allclose(centerd(3 * maps - 2), view, atol=1e-6)
+    np.testing.assert_allclose(centered(3 * maps - 2), view, atol=1e-6)
 
 
 def test_mirrored_twice_is_the_same(maps: FloatArray) -> None:
@@ -98,7 +98,7 @@ def test_the_composite_s_class_means(shared_data: Callable[[str], Path]) -> None
         "casme2": 145,
         "samm": 133,
     }
-    view = centerd(clips.inputs)
+    view = centered(clips.inputs)
     mean = {c: view[clips.labels == k].mean(0) for k, c in enumerate(clips.classes)}
 
     def at(label: str, roi: str) -> tuple[float, float]:

@@ -42,7 +42,7 @@ def test_strain_of_uniform_fields(moved: FloatArray, expected: float) -> None:
 def region(points: tuple[int, ...], found: FloatArray) -> FloatArray:
     """Mean over 5 x 5 px of a map round each landmark of the actor's face: (N, 3)."""
     face = aligned(film(SMILE), ONSET_S)
-    places = np.rint(where(face.landmarks[list(points)], face.grey.shape[0])).astype(int)
+    places = np.rint(where(face.landmarks[list(points)], face.gray.shape[0])).astype(int)
     return np.stack(
         [found[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].mean(axis=(0, 1)) for x, y in places]
     )
@@ -137,7 +137,7 @@ def test_leading_does_not_drift() -> None:
 
 def test_a_cut_is_no_motion() -> None:
     face = aligned(film(SMILE), ONSET_S)
-    noise = np.random.default_rng(0).integers(0, 256, face.grey.shape, np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, face.gray.shape, np.uint8)
     other = AlignedFace(cv2.GaussianBlur(noise, (0, 0), 2).astype(np.uint8), face.landmarks)
     assert flow_map(face, other, tvl1) is None
     assert flow_map(face, face, tvl1) is not None
@@ -173,7 +173,7 @@ def test_min_max_view_is_that_of_the_published_inputs() -> None:
 
 def test_motion_needs_two_faces_of_one_size() -> None:
     face = aligned(film(SMILE), ONSET_S)
-    small = replace(face, grey=face.grey[:64, :64])
+    small = replace(face, gray=face.gray[:64, :64])
     for faces in ((face,), (face, small)):
         with pytest.raises(UsageError, match="two faces or more on crops of one size"):
             motion(faces, tvl1)

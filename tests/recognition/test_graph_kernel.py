@@ -16,7 +16,7 @@ from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition import interface
 from aumer.recognition.acted_maps import simulated_maps
 from aumer.recognition.calibration import soft_max
-from aumer.recognition.features import centerd, mirrored
+from aumer.recognition.features import centered, mirrored
 from aumer.recognition.graph_kernel import (
     GAMMAS,
     Choice,
@@ -245,12 +245,12 @@ def test_subjects_left_out_are_in_nothing_that_is_learnt() -> None:
 
 
 def _noisy(inputs: FloatArray) -> FloatArray:
-    view = centerd(inputs)
+    view = centered(inputs)
     return (view + np.random.default_rng(5).normal(0, 1.5, view.shape)).astype(np.float32)
 
 
 def test_a_mirror_image_is_the_same_face(fitted: GraphRecognizer) -> None:
-    maps = centerd(clips(1).inputs)
+    maps = centered(clips(1).inputs)
     np.testing.assert_allclose(
         fitted.predict_proba(mirrored(maps)), fitted.predict_proba(maps), atol=1e-5
     )
@@ -302,7 +302,7 @@ def test_resampling_by_its_definition() -> None:
 
 def test_crops_that_differ_are_put_over_one_another() -> None:
     data = clips(0, subjects=20)
-    maps = centerd(data.inputs)
+    maps = centered(data.inputs)
     other = np.array(data.sources) == "two"
     maps[other] = resampled(maps[other], (1.0, 1.1, 1.5))
     found = register(maps, data.sources, "one")
@@ -319,7 +319,7 @@ def test_crops_that_differ_are_put_over_one_another() -> None:
 
 def test_one_crop_or_none_asked_for_is_left_alone() -> None:
     data = clips(0)
-    maps = centerd(data.inputs)
+    maps = centered(data.inputs)
     assert set(register(maps, ["one"] * len(data), MEAN).values()) == {IDENTITY}
     assert set(register(maps, data.sources, NONE).values()) == {IDENTITY}
     assert np.array_equal(applied(maps, (), {"one": AFFINE}), maps)
@@ -349,7 +349,7 @@ def test_the_source_of_a_clip_puts_its_crop_right(fitted: GraphRecognizer) -> No
 
 def test_graphs_over_anything_but_landmarks() -> None:
     graph = AUGraph.from_edges({("cheek_r", "cheek_l"): 1.0}, rois=("cheek_r", "cheek_l"))
-    with pytest.raises(UsageError, match="place of ROI 'cheek_r'"):
+    with pytest.raises(UsageError, match="position of ROI 'cheek_r'"):
         GraphRecognizer(graph)
 
 
@@ -370,7 +370,7 @@ def test_too_little_to_learn_from() -> None:
     data = clips(0)
     with pytest.raises(UsageError, match="without one: surprise"):
         GraphRecognizer().fit(data.take(data.labels < 2))
-    with pytest.raises(UsageError, match="clips of two or more"):
+    with pytest.raises(UsageError, match="clips of two subjects or more"):
         GraphRecognizer().fit(data.take(data.of_subject("s0")))
 
 

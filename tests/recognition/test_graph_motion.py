@@ -14,7 +14,7 @@ import aumer
 from aumer.config import load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.graph.rois import DEFAULT_ROIS
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.recognition.graph_motion import GraphMotionRecognizer
 from aumer.recognition.place import BY_LANDMARKS
 from aumer.simulate import nuisance
@@ -127,12 +127,12 @@ def test_features_of_real_smiles(shared_data: Callable[[str], Path]) -> None:
     with (path.parent / "annotations.csv").open() as file:
         row = next(r for r in csv.DictReader(file) if r["file"] == path.name and "12" in r["au"])
     end = (int(row["offset"]) + 2) / float(row["fps"])
-    features = analyse(path, load_settings(), end=end).features
+    features = analyze(path, load_settings(), end=end).features
     known = {name: int(row[name]) for name in ("onset", "apex", "offset")}
     assert aumer.classify(features, **known).label == "positive"
-    # What moves the other way is nothing that it learnt: it must not be sure of the smile.
-    backwards = aumer.classify(replace(features, values=-features.values), **known)
-    assert backwards.probs["positive"] < 0.45
+    # What moves the other way is nothing that it learned: it must not be sure of the smile.
+    backward = aumer.classify(replace(features, values=-features.values), **known)
+    assert backward.probs["positive"] < 0.45
 
 
 def test_spotted_in_features_and_named() -> None:

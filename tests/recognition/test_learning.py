@@ -211,7 +211,7 @@ def test_faults_are_told(tmp_path: Path) -> None:
         Learning(loss="hinge")  # type: ignore[arg-type]
     points = Points()
     points.x[3] = math.inf
-    with pytest.raises(UsageError, match="left the numbers in epoch 1"):
+    with pytest.raises(UsageError, match="the loss became NaN or infinite in epoch 1"):
         learn(Line(), points, 2, Learning())
     damaged = tmp_path / "checkpoint.safetensors"
     damaged.write_bytes(b"not a checkpoint")

@@ -1,4 +1,4 @@
-"""Leave-one-subject-out: nothing of a test subject is learnt, and folds resume from their files."""
+"""Leave-one-subject-out: nothing is learned of a test subject, and folds resume from files."""
 
 from __future__ import annotations
 

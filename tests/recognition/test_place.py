@@ -9,7 +9,7 @@ import pytest
 
 from aumer.face.mean_face import MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
-from aumer.recognition.features import centerd
+from aumer.recognition.features import centered
 from aumer.recognition.flow_map import where
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.place import BY_LANDMARKS, KNOWN, Place, find
@@ -57,7 +57,7 @@ def test_by_landmarks() -> None:
 def test_faces_are_found_where_they_were_put(place: Place) -> None:
     maps = np.stack([acted(place, label) for label in CLASSES for _ in range(5)])
     maps += np.random.default_rng(0).normal(0, 0.1, maps.shape) * maps.std((1, 2), keepdims=True)
-    found = find(centerd(maps.astype(np.float32)), np.repeat([0, 1, 2], 5), CLASSES)
+    found = find(centered(maps.astype(np.float32)), np.repeat([0, 1, 2], 5), CLASSES)
     assert found is not None
     assert found.across == pytest.approx(place.across, abs=1.5)
     assert found.down == pytest.approx(place.down, abs=0.75)
@@ -66,7 +66,7 @@ def test_faces_are_found_where_they_were_put(place: Place) -> None:
 
 def test_some_known_classes_will_do_and_none_will_not() -> None:
     maps = np.stack([acted(ELSEWHERE, label) for label in ("positive", "surprise")])
-    view = centerd(maps.astype(np.float32))
+    view = centered(maps.astype(np.float32))
     found = find(view, np.array([1, 2]), ("other", "positive", "surprise"))
     assert found is not None and abs(found.row - ELSEWHERE.row) < 0.5
     assert find(view, np.array([0, 1]), ("happiness", "fear")) is None

@@ -74,7 +74,7 @@ def test_what_is_stored_compares_and_may_be_overwritten(root: Path, tmp_path: Pa
     again = stored(folder)  # from Python, too: no command line wrote it
     assert again.to_dict() == first.to_dict() and again.compare(first).value == 0
     worse = PROTOCOL.changed({"recognition.svm-cells.cells": 1})
-    with pytest.raises(UsageError, match="use `overwrite=True` to run it anew"):
+    with pytest.raises(UsageError, match="use `overwrite=True` to run it again"):
         run(worse, root, "svm-cells", folder=folder)
     other = run(worse, root, "svm-cells", folder=folder, overwrite=True)
     assert [f.probabilities for f in other.folds] != [f.probabilities for f in first.folds]
@@ -82,7 +82,7 @@ def test_what_is_stored_compares_and_may_be_overwritten(root: Path, tmp_path: Pa
         run(PROTOCOL, root, "svm-cells", folder=folder, score_only=True, overwrite=True)
     (report,) = other.reports.values()
     truths = replace(report, table=2 * report.table)
-    with pytest.raises(UsageError, match="scored over different truths"):
+    with pytest.raises(UsageError, match="scored against different truths"):
         first.compare(replace(other, reports={0: truths}))
 
 

@@ -232,13 +232,13 @@ def test_pictures_of_mistakes_and_the_rest_on_a_click() -> None:
     bad = tuple(replace(c, predicted=CLASSES[CLASSES.index(c.truth) - 1]) for c in run.clips)
     image = np.zeros((3, 3, 3), np.uint8)
     images = {("s0", c.name): image for c in bad}
-    found = Page(report(replace(run, clips=bad, images=images, picture="grey squares")).html)
+    found = Page(report(replace(run, clips=bad, images=images, picture="gray squares")).html)
     tables = [t for t in found.tables if t[0][:2] == ["picture", "subject"]]
     assert [len(t) - 1 for t in tables] == [20, 20]
     assert sum(row[0] == "–" for t in tables for row in t[1:]) == sum(
         c.subject != "s0" for c in bad
     )
-    assert "grey squares" in found.text and "The other 20" in found.text
+    assert "gray squares" in found.text and "The other 20" in found.text
     assert "By data set: left out" in found.text
 
 
@@ -336,7 +336,7 @@ def test_nothing_and_the_wrong_labels() -> None:
         report(replace(run, clips=()))
     with pytest.raises(UsageError, match="none of the classes"):
         report(replace(run, classes=("a", "b")))
-    with pytest.raises(UsageError, match="not once"):
+    with pytest.raises(UsageError, match="must be there once"):
         report(replace(run, clips=(*run.clips, run.clips[0])))
 
 

@@ -97,7 +97,7 @@ def test_it_is_a_format_like_the_others(tmp_path: Path) -> None:
         for e, f in zip(back.expressions, file.expressions, strict=True):
             assert e.onset_s == pytest.approx(f.onset_s, abs=0.0011)
             assert e.onset is None
-    with pytest.raises(UsageError, match="no spot result"):
+    with pytest.raises(UsageError, match="not a spot result"):
         SpotResult.load(path)
     with pytest.raises(UsageError, match="exists already"):
         file.save(path)

@@ -15,7 +15,7 @@ SHAPE = (240, 320)
 
 
 def scene(x: float, y: float, side: float, color: tuple[int, int, int]) -> ImageArray:
-    """A square of one color on grey, centerd at (x, y)."""
+    """A square of one color on gray, centered at (x, y)."""
     image = np.full((*SHAPE, 3), 128, np.uint8)
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     image[(abs(rows - y) <= side / 2) & (abs(columns - x) <= side / 2)] = color

@@ -204,7 +204,7 @@ def test_a_file_goes_from_format_to_format(tmp_path: Path) -> None:
         convert(tmp_path / "a.eaf", tmp_path / "b.textgrid")
     with pytest.raises(UsageError, match=r"no frames.* allowed are .*\.textgrid"):
         convert(tmp_path / "a.eaf", tmp_path / "x.json")
-    with pytest.raises(UsageError, match="is not read for annotations"):
+    with pytest.raises(UsageError, match="cannot be read as annotations"):
         read_annotations(tmp_path / "r.json")
     assert not (tmp_path / "x.json").exists()
 

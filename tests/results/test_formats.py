@@ -22,7 +22,7 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Upside(Format):
-    """JSON, written backwards."""
+    """JSON, written backward."""
 
     def write(self, result: SpotResult, path: Any, *, overwrite: bool = False, **_: Any) -> None:  # type: ignore[override]
         atomic_write(path, json.dumps(result.to_dict())[::-1], overwrite=overwrite)
@@ -44,7 +44,7 @@ def test_a_registered_format_is_written_and_read(result: SpotResult, tmp_path: P
 
 def test_what_holds_no_whole_result_cannot_be_loaded(result: SpotResult, tmp_path: Path) -> None:
     result.save(tmp_path / "out.csv")
-    with pytest.raises(UsageError, match=r"out.csv is no spot result: .*save results as .json"):
+    with pytest.raises(UsageError, match=r"out.csv is not a spot result: .*save results as .json"):
         SpotResult.load(tmp_path / "out.csv")
 
 

@@ -264,7 +264,9 @@ def test_a_network_refuses_a_file_of_motion_that_it_was_not_trained_on() -> None
     settings = load_settings(overrides={"motion.preset": "published"})
     other = replace(video.features, motion=asdict(settings.motion))
     for model in ("network", "combined"):
-        with pytest.raises(UsageError, match=r"trained on motion .* the settings say .*published"):
+        with pytest.raises(
+            UsageError, match=r"trained on motion .* these settings measure it with .*published"
+        ):
             aumer.spot(other, model=model)
     assert aumer.spot(other, model="rules").settings["motion"]["preset"] == "published"
     same = replace(video.features, motion=asdict(load_settings().motion))

@@ -73,7 +73,7 @@ def test_a_film_has_a_picture_a_row_of_the_crop_s_size(
     with closing(open_video(crop)) as video:
         assert video.info.fps == motion.features.rate
     for row in (0, 17, 29):
-        face = align(frames[row], motion.track.landmarks[row], 128).grey
+        face = align(frames[row], motion.track.landmarks[row], 128).gray
         np.testing.assert_array_equal(crops[row], np.repeat(face[..., None], 3, axis=2))
     # No face: black, but for the words, in both. The last face has no next one to move to.
     words = crops[-1]

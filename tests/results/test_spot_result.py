@@ -262,7 +262,7 @@ def test_a_wrong_document_says_what_is_wrong(
         SpotResult.from_dict(data)
     file = tmp_path / "wrong.json"
     file.write_text(json.dumps(data))
-    with pytest.raises(UsageError, match=rf"wrong\.json is no spot result .*{message}"):
+    with pytest.raises(UsageError, match=rf"wrong\.json is not a spot result .*{message}"):
         SpotResult.load(file)
 
 
@@ -302,10 +302,10 @@ def test_files_that_hold_no_result(result: SpotResult, tmp_path: Path) -> None:
     deep = b"[" * 100_000
     for content in (b"", whole[:500], b"a,b\n", whole.replace(b"null", b"NaN", 1), deep):
         file.write_bytes(content)
-        with pytest.raises(UsageError, match=r"x\.json is no spot result .*not JSON: "):
+        with pytest.raises(UsageError, match=r"x\.json is not a spot result .*not JSON: "):
             SpotResult.load(file)
     file.write_bytes(b"\x89PNG\xff")
-    with pytest.raises(UsageError, match=r"spot result from .*x\.json: it is no text"):
+    with pytest.raises(UsageError, match=r"spot result from .*x\.json: it is not a text file"):
         SpotResult.load(file)
     for path in (tmp_path / "absent.json", tmp_path):
         with pytest.raises(UsageError, match=f"cannot read .*{path.name}"):
@@ -329,7 +329,9 @@ def test_what_could_have_been_seen_is_kept(result: SpotResult) -> None:
     assert again == told
     assert again != result
     assert again.limits == {"brow": 0.008, "mouth": 0.0125}
-    assert told.seen() == "movements from 0.81 % of the outer-eye distance stand out of noise"
+    assert told.seen() == (
+        "smallest movement that stands out from noise: 0.81 % of the outer-eye distance"
+    )
     assert result.seen() is None
     table = told.to_dataframe()
     assert table["peak"].tolist()[0] == 7.25

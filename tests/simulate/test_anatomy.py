@@ -35,7 +35,7 @@ def least_jacobian(actions: tuple[Action, ...]) -> float:
     [
         (1, 21, 0, -1),  # inner brow up
         (2, 18, 0, -1),  # outer brow up
-        (4, 21, 1, 1),  # inner brow down and towards the other
+        (4, 21, 1, 1),  # inner brow down and toward the other
         (5, 37, 0, -1),  # upper lid up
         (6, 41, 0, -1),  # lower lid pushed up by the cheek
         (7, 40, 1, -1),  # lower lid up and in

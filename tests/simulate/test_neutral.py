@@ -116,7 +116,7 @@ def test_a_longer_film_goes_to_and_fro_and_a_shorter_one_shows_a_part(
     seen = list(neutral().images(0, 90))
     assert [place for place, _ in seen] == places[:90]
     monkeypatch.setattr("aumer.simulate.neutral._BACKWARDS", 5 * 320 * 240 * 3)
-    blocks = list(neutral().images(0, 90))  # backwards by five frames
+    blocks = list(neutral().images(0, 90))  # backward by five frames
     for (place, image), (same, again) in zip(seen, blocks, strict=True):
         assert place == same
         np.testing.assert_array_equal(image, again)
@@ -217,14 +217,14 @@ def test_the_truth_says_how_far_skin_moves(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
-    grey = np.full((40, 240, 320, 3), 120, np.uint8)
+    gray = np.full((40, 240, 320, 3), 120, np.uint8)
     with pytest.raises(NoFaceError, match=r"array: no usable face is seen from 0\.00 to 1\.30 s"):
-        Neutral.open(grey, fps=30.0)
+        Neutral.open(gray, fps=30.0)
     with pytest.raises(UsageError, match=r"array: 0\.33 s are shorter than expressions"):
         Neutral.open(recording()[:10], fps=30.0)
     with pytest.raises(UsageError, match=r"0\.50 s are shorter"):
         Neutral.open(recording(), fps=30.0, start_s=0.2, stop_s=0.7)
-    short = np.concatenate([recording()[:20], grey[:20]])
+    short = np.concatenate([recording()[:20], gray[:20]])
     with pytest.raises(NoFaceError, match=r"for 0\.\d+ s on end at most .frames 0 to \d+ of array"):
         Neutral.open(short, fps=30.0)
     with pytest.raises(VideoError, match=r"none\.mp4"):
@@ -241,8 +241,8 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_longest_stretch_with_a_face_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    grey = np.full((12, 240, 320, 3), 120, np.uint8)
-    found = Neutral.open(np.concatenate([grey, recording()]), fps=30.0)
+    gray = np.full((12, 240, 320, 3), 120, np.uint8)
+    found = Neutral.open(np.concatenate([gray, recording()]), fps=30.0)
     assert found.first >= 12 and found.count > 30
     (note,) = found.notes
     assert note.startswith(f"only frames {found.first} to 47 of array are used")

@@ -98,8 +98,8 @@ MOVED = {(12,): [48, 54], (1, 2): [19, 20, 23, 24], (4,): [21, 22], (25, 26): [5
 def test_measured_motion_is_the_rendered_one(face: Face, aus: tuple[int, ...]) -> None:
     film = Film(acted(*aus, intensity=0.5), face=face, nuisance=STILL)
     first, last = 0.8, 1.2
-    grey = [cv2.cvtColor(film.frame(t), cv2.COLOR_RGB2GRAY) for t in (first, last)]
-    seen = dis(*grey)
+    gray = [cv2.cvtColor(film.frame(t), cv2.COLOR_RGB2GRAY) for t in (first, last)]
+    seen = dis(*gray)
     true = film.motion(first, last)
     for k in MOVED[aus]:
         x, y = np.rint(film.landmarks(first)[k]).astype(int)

@@ -60,7 +60,7 @@ def made(name: str, adjacency: Adjacency, width: tuple[int, int] = (3, 4)) -> nn
 
 @pytest.fixture
 def scratch_layer() -> Iterator[str]:
-    """A layer that a user registers, and that is forgotten afterwards."""
+    """A layer that a user registers, and that is forgotten afterward."""
     name = "sum-of-neighbors"
 
     @registry.register("graph-layer", name)

@@ -103,7 +103,7 @@ def test_nothing_to_learn_from_is_zero(wanted: torch.Tensor) -> None:
 
 
 def test_rare_positives_pull_as_much_as_the_rest(wanted: torch.Tensor) -> None:
-    """At logits 0 the pull on apex rows upwards is comparable to that on the rest downwards."""
+    """At logits 0 the pull on apex rows upward is comparable to that on the rest downward."""
 
     def pulls(settings: LossSettings) -> tuple[float, float]:
         logits = torch.zeros(wanted.shape, requires_grad=True)

@@ -206,7 +206,7 @@ def test_motion_it_was_not_trained_on_is_refused_before_the_work(
         aumer.Spotter(model=path, settings={"motion": found})
     said = str(caught.value)
     assert said.startswith("network mine.safetensors was trained on motion measured with ")
-    needed, there = said.split("; the settings say ")
+    needed, there = said.split(", and these settings measure it with ")
     assert f'motion.preset = "{trained["preset"]}"' in needed
     assert there.startswith(f'motion.preset = "{found["preset"]}"')
     assert f'`motion.preset="{trained["preset"]}"' in there and "aumer train" in there
@@ -238,7 +238,7 @@ def test_what_it_was_trained_on_goes_with_it(tmp_path: Path) -> None:
 
 
 def test_a_card_whose_motion_is_no_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"a\.safetensors.*'windows', which is no table"):
+    with pytest.raises(WeightsError, match=r"a\.safetensors.*'windows', which is not a table"):
         NetSpotter.load(weights(tmp_path / "a.safetensors", motion="windows"))
 
 

@@ -18,7 +18,7 @@ import pytest
 from scipy.stats import chi2
 
 from aumer.config import load_settings
-from aumer.motion.analysis import analyse
+from aumer.motion.analysis import analyze
 from aumer.registry import resolve
 from aumer.simulate import nuisance
 from aumer.simulate.anatomy import Action
@@ -99,7 +99,7 @@ def neutral(request: pytest.FixtureRequest) -> list[Features]:
         ("videos/fex_smile_still.mov", 1.9),
         ("videos/webcam_mixed.mp4", 2.1),
     )
-    return [analyse(shared(name), settings, end=end).features for name, end in clips]
+    return [analyze(shared(name), settings, end=end).features for name, end in clips]
 
 
 @pytest.mark.parametrize("name", SPOTTERS)

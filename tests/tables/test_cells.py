@@ -47,7 +47,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     latin = TEXT.encode("cp1252")
     with pytest.raises(UsageError, match=r"line 2 reads 'Müller\.mp4,1' in Windows-1252.*UTF-8"):
         sheets(written(tmp_path, latin))
-    with pytest.raises(UsageError, match="is no text, nor whole UTF-16"):
+    with pytest.raises(UsageError, match="is neither a text file in UTF-8 nor one in UTF-16"):
         sheets(written(tmp_path, TEXT.encode("utf-16")[:-1]))
     with pytest.raises(UsageError, match="null bytes"):
         sheets(written(tmp_path, b"file,onset\n\0,1\n"))

@@ -34,11 +34,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def film(path: Path, grey: int) -> None:
-    """A video of three frames of one grey level."""
+def film(path: Path, gray: int) -> None:
+    """A video of three frames of one gray level."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30.0, (32, 32))
     for _ in range(3):
-        writer.write(np.full((32, 32, 3), grey, np.uint8))
+        writer.write(np.full((32, 32, 3), gray, np.uint8))
     writer.release()
 
 

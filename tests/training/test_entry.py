@@ -83,7 +83,7 @@ def test_a_recognizer_is_asked_for_by_name(tmp_path: Path) -> None:
     config = configured(tmp_path, {**changes, "classes": ["a", "b"]})
     assert isinstance(config, RecognizerConfig)
     assert (config.data.source, config.classes, epochs(config)) == ("own", ("a", "b"), 5)
-    with pytest.raises(UsageError, match="`graph` is of spotting networks"):
+    with pytest.raises(UsageError, match="`graph` applies to spotting networks"):
         aumer.train(config, graph="casme-sq-facs")
 
 

@@ -206,7 +206,7 @@ def test_motion_alone_is_learnt_by_one_without_a_file(
 
     monkeypatch.setitem(registry._parts["recognizer"], "of-motion", OfMotion)
     monkeypatch.setitem(SMALL, "of-motion", "")
-    with pytest.raises(UsageError, match="'of-motion' cannot be kept in a file"):
+    with pytest.raises(UsageError, match="'of-motion' cannot be saved"):
         read_config(config(root, "of-motion"))
     read = read_config(config(root, "svm-cells"))
     reading = reading_of("of-motion", {}, aumer.load_settings(), "options", OfMotion.rois)
@@ -350,7 +350,7 @@ def test_the_checkpoint_of_another_run_is_left_alone(own: Path, root: Path, tmp_
 
 
 def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Frames beyond the film, one frame alone, the same row twice: the rest is learnt from."""
+    """Frames beyond the film, one frame alone, the same row twice: the rest is learned from."""
     rows = (own / "clips.csv").read_text().splitlines()
     table = own / "slips.csv"
 
@@ -364,7 +364,7 @@ def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptur
     weights = aumer.train(own / "own", written(*slips), out=tmp_path, **run)
     clips = interface.load(weights).card["data"]["clips"]
     assert clips == {"Brows up": 3, "Nose": 3, "Smile": 3}
-    assert "2 clips cannot be learnt from: " in caplog.text
+    assert "2 clips cannot be learned from: " in caplog.text
     assert "no frame 899, nor a later one" in caplog.text and "it is one frame long" in caplog.text
     assert f"two rows are taken once: s1/{rows[1].split(',')[0]}" in caplog.text
     whose, word = rows[1].rpartition(",")[0], "Nose" if "Nose" not in rows[1] else "Smile"

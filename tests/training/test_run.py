@@ -187,7 +187,9 @@ def test_files_may_say_what_their_motion_was_measured_with(project: Path) -> Non
     weights = run(read_config(project))
     assert NetSpotter.load(weights).motion == {"preset": "flow", "flow": "dis"}
     aumer.Spotter(model=weights, settings={"motion": {"flow": "dis"}})
-    with pytest.raises(UsageError, match=r'motion\.flow = "dis"; the settings say.*windows'):
+    with pytest.raises(
+        UsageError, match=r'motion\.flow = "dis", and these settings measure it.*windows'
+    ):
         aumer.Spotter(model=weights, settings={"motion": {"preset": "windows"}})
 
 
@@ -263,7 +265,7 @@ def test_extracted_features_say_what_they_were_measured_with(
 ) -> None:
     features = simulated(1)[0].features
     found = SimpleNamespace(features=features, track=SimpleNamespace(coverage=1.0))
-    monkeypatch.setattr("aumer.training.videos.analyse", lambda *a, **k: found)
+    monkeypatch.setattr("aumer.training.videos.analyze", lambda *a, **k: found)
     settings = load_settings(overrides={"motion": {"preset": "windows"}})
     film = VideoRecord("own", "s1", "v1", 30.0, tmp_path / "film.mp4")
     (video,) = extract([film], settings)

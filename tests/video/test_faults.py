@@ -75,7 +75,7 @@ def test_a_bare_stream_is_timed_by_its_own_rate(
     found = times(shared_data("faults/hs1000.h264"))
     assert found == pytest.approx([k / 1000 for k in range(104)], abs=1e-6)
     (warning,) = said(caplog)
-    assert "holds no times" in warning and "1000 a second" in warning and "`fps`" in warning
+    assert "lacks the times of" in warning and "1000 a second" in warning and "`fps`" in warning
 
 
 def test_pictures_that_cannot_be_converted_are_no_pictures(shared_data: Shared) -> None:
@@ -164,7 +164,7 @@ def test_a_hole_in_a_regular_video_is_said(
     found = times(path)
     assert found == pytest.approx([ms / 1000 for ms in shown], abs=1e-3)
     (warning,) = said(caplog)
-    assert "0.60 s of picture are missing in 1 places, the first at 0.76 s" in warning
+    assert "0.60 s of frames are missing, in 1 gaps, the first at 0.76 s" in warning
 
 
 def test_a_long_hole_does_not_end_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +297,7 @@ def test_numbers_in_names(
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-def test_images_of_many_bits_keep_their_grey_levels(
+def test_images_of_many_bits_keep_their_gray_levels(
     bits: int, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ramp = np.linspace(0, 2**bits - 1, 64 * 48).reshape(48, 64)

@@ -226,7 +226,7 @@ def test_a_stream_without_count_and_times(
     with open_video(path) as reader:
         assert reader.info.frames_estimate is None
         list(reader)
-    assert "v.h264 holds no times, 4 of 5 are missing" in caplog.text
+    assert "v.h264 lacks the times of 4 of 5 frames" in caplog.text
     caplog.clear()
     read(path, fps=50)
     assert not caplog.text
@@ -253,7 +253,7 @@ def test_turned_video_comes_out_upright(degrees: int, make: Any, tmp_path: Path)
             np.testing.assert_array_equal(frame.image, np.rot90(image, -degrees // 90))
 
 
-def test_grey_video_has_three_equal_channels(make: Any, tmp_path: Path) -> None:
+def test_gray_video_has_three_equal_channels(make: Any, tmp_path: Path) -> None:
     path = make.video(tmp_path / "g.mkv", make.pictures(3), codec="ffv1", pix_fmt="gray")
     frames = read(path)
     assert [frame.image.shape for frame in frames] == [(48, 64, 3)] * 3
@@ -471,7 +471,7 @@ UNREADABLE: dict[str, tuple[Callable[[Any, Path], Any], str]] = {
     "empty folder": (_folder(), "d: no images .* found nothing"),
     "folder of others": (_folder("a.txt", "b.csv", "c", "e"), r"found a\.txt, b\.csv, c, \.\.\."),
     "folder of hidden": (_folder(".a.png"), "found nothing"),
-    "bad first image": (_folder("a.png"), r"a\.png is no image that OpenCV reads \(12 bytes\)"),
+    "bad first image": (_folder("a.png"), r"a\.png is not an image that OpenCV reads \(12 bytes\)"),
     "array without frames": (
         lambda make, folder: np.zeros((0, 4, 4, 3), np.uint8),
         r"no frame: found shape \(0, 4, 4, 3\)",
@@ -558,11 +558,11 @@ def test_images_become_rgb_uint8(convert: Any, make: Any, tmp_path: Path) -> Non
     np.testing.assert_array_equal(frame.image, image)
 
 
-def test_grey_images_become_rgb(tmp_path: Path) -> None:
-    grey = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "a.png"), grey)
+def test_gray_images_become_rgb(tmp_path: Path) -> None:
+    gray = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), gray)
     (frame,) = read(tmp_path, fps=RATE)
-    np.testing.assert_array_equal(frame.image, np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_array_equal(frame.image, np.repeat(gray[..., None], 3, axis=2))
 
 
 def test_the_first_odd_image_is_named(make: Any, tmp_path: Path) -> None:
@@ -595,7 +595,7 @@ VIDEO = np.zeros((10, 4, 6, 3), np.uint8)
 RGB = r"\(T, H, W, 3\) uint8 RGB"
 
 MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
-    "array without fps": (VIDEO, {}, "an array says nothing of time: give `fps`"),
+    "array without fps": (VIDEO, {}, "an array has no times: give `fps`"),
     "fps 0": (VIDEO, {"fps": 0}, "fps must be a number above 0.*found 0"),
     "fps negative": (VIDEO, {"fps": -5}, "fps must be a number above 0.*found -5"),
     "fps nan": (VIDEO, {"fps": float("nan")}, "fps must .* found nan"),
@@ -618,8 +618,8 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "camera -1": (-1, {}, "a camera's index is 0 or more, found -1"),
     "float": (VIDEO / 255, {"fps": 5}, RGB + r", found shape \(10, 4, 6, 3\), float64; .*255"),
     "int64": (VIDEO.astype(int), {"fps": 5}, RGB + ", .*int64"),
-    "grey": (VIDEO[..., 0], {"fps": 5}, r"\(10, 4, 6\).* np\.repeat\(a\[\.\.\., None\], 3, axis=3"),
-    "grey, 1 channel": (VIDEO[..., :1], {"fps": 5}, r"grey: give np\.repeat\(a, 3, axis=3\)"),
+    "gray": (VIDEO[..., 0], {"fps": 5}, r"\(10, 4, 6\).* np\.repeat\(a\[\.\.\., None\], 3, axis=3"),
+    "gray, 1 channel": (VIDEO[..., :1], {"fps": 5}, r"gray: give np\.repeat\(a, 3, axis=3\)"),
     "alpha": (np.zeros((9, 5, 5, 4), np.uint8), {"fps": 5}, "drop the alpha channel"),
     "channels first": (VIDEO.transpose(0, 3, 1, 2), {"fps": 5}, r"transpose\(0, 2, 3, 1\)"),
     "one image": (VIDEO[0], {"fps": 5}, r"one image: give a\[None\]"),
@@ -639,7 +639,7 @@ def test_mistakes_are_named_with_what_was_found(case: str) -> None:
 def test_a_folder_needs_fps(make: Any, tmp_path: Path) -> None:
     make.folder(tmp_path, make.pictures(2))
     for call in (open_video, content_digest):
-        with pytest.raises(UsageError, match="a folder of images says nothing of time: give `fps`"):
+        with pytest.raises(UsageError, match="a folder of images has no times: give `fps`"):
             call(tmp_path)
 
 
@@ -666,8 +666,8 @@ def test_a_range_without_frames_says_where_frames_are(
 class FakeCamera:
     """A camera whose frames count up, one every `period` seconds of a clock of its own."""
 
-    def __init__(self, frames: int, period: float = 0.04, *, grey: bool = False) -> None:
-        self.frames, self.period, self.grey = frames, period, grey
+    def __init__(self, frames: int, period: float = 0.04, *, gray: bool = False) -> None:
+        self.frames, self.period, self.gray = frames, period, gray
         self.now, self.count, self.released = 1000.0, 0, 0
 
     def clock(self) -> float:
@@ -681,7 +681,7 @@ class FakeCamera:
     def retrieve(self) -> tuple[bool, Any]:
         bgr = np.zeros((48, 64, 3), np.uint8)
         bgr[..., 0] = self.count % 256
-        return True, bgr[..., 0] if self.grey else bgr
+        return True, bgr[..., 0] if self.gray else bgr
 
     def get(self, propId: int, /) -> float:
         return 25.0 if propId == cv2.CAP_PROP_FPS else 0.0
@@ -707,8 +707,8 @@ def test_a_camera_is_read_until_end(caplog: pytest.LogCaptureFixture) -> None:
     assert not said(caplog)
 
 
-def test_a_grey_camera() -> None:
-    (frame,) = live(FakeCamera(10, grey=True), end=0.02)
+def test_a_gray_camera() -> None:
+    (frame,) = live(FakeCamera(10, gray=True), end=0.02)
     np.testing.assert_array_equal(frame.image, np.full((48, 64, 3), 2))
 
 

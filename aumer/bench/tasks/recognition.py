@@ -184,7 +184,10 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
         reads = resolve(model).reads[0]
         if options.decoder is not None:
-            raise UsageError(f"`decoder` is of spotting; {protocol.name} recognizes")
+            raise UsageError(
+                f"`decoder` applies to spotting, and the protocol {protocol.name} is of "
+                "recognition; leave it out"
+            )
         require_keys(options.overrides, (*resolve(model).options, *OWN_KEYS), model)
         if options.overrides:
             protocol = protocol.changed(
@@ -196,9 +199,9 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             )
         if NAME in protocol.datasets and (protocol.datasets != (NAME,) or reads != "flow-map"):
             raise UsageError(
-                f"{NAME} holds flow maps and no frames, and stands by itself: it takes "
-                f"{', '.join(recognizers(protocol))}; for {model} give a data set of frames, such "
-                "as casme2, or take another protocol"
+                f"{NAME} holds flow maps and no frames, so it can run only "
+                f"{', '.join(recognizers(protocol))}; for {model} give a data set of "
+                "frames, such as casme2, or take another protocol"
             )
         self.options = _selected(protocol, model)
         self.factory = factory(model, _without_own(self.options))
@@ -263,7 +266,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             clips = composite(wanted[NAME])
             return ClipSet(clips, clips.sources, digest=_digest(clips))
         if not protocol.classes:
-            raise UsageError(f"protocol {protocol.name} must say its classes")
+            raise UsageError(f"protocol {protocol.name} must name its classes")
         listing = listed(wanted, protocol.classes)
         cache = self._cache
         if cache is None:
@@ -346,9 +349,9 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             for row in fold.rows():
                 if known.get((row.subject, row.clip)) != row.truth:
                     raise UsageError(
-                        f"the fold {fold.subject} of {run.folder} is of other clips: the run's "
-                        f"data say {known.get((row.subject, row.clip), 'nothing')} of "
-                        f"{row.subject}/{row.clip}, and the fold {row.truth}"
+                        f"the fold {fold.subject} of {run.folder} does not fit the run's "
+                        f"data, which say {known.get((row.subject, row.clip), 'nothing')} "
+                        f"of {row.subject}/{row.clip}, and the fold {row.truth}"
                     )
         return scored(
             run,

@@ -163,7 +163,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         "training",
         "types",
     )
-    #: Whether something is learnt even where the spotter is ready.
+    #: Whether something is learned even where the spotter is ready.
     learns_labels: ClassVar[bool] = False
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
@@ -268,7 +268,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         trained = self._trained(fold, items)
         if self.model.trains and not trained:
             raise UsageError(
-                f"fold {fold.name} has nobody to train on; it needs two subjects or more"
+                f"fold {fold.name} has no subject to train on; it needs two subjects or more"
             )
         tested = [items.entries[k].video for k in fold.tested]
         return SpottingWork(

@@ -36,7 +36,7 @@ class Augmentation:
     Attributes:
         brightness, contrast: factors are drawn from 1 - x to 1 + x; contrast is about the window's
             mean.
-        noise: standard deviation of Gaussian noise on grey values, full scale 1.
+        noise: standard deviation of Gaussian noise on gray values, full scale 1.
         flip: probability of the mirror image.
         rotation_deg, scale: turn and growth about the middle, drawn from -x to x.
         shift: frames by which a window may begin earlier or later.
@@ -86,7 +86,7 @@ def flipped(window: Window) -> Window:
     flow = None
     if window.flow is not None:
         flow = window.flow[:, :, ::-1] * np.array([-1, 1], np.float32)
-    return Window(window.grey[:, :, ::-1].copy(), landmarks, flow)
+    return Window(window.gray[:, :, ::-1].copy(), landmarks, flow)
 
 
 def turned(window: Window, degrees: float, growth: float = 1.0) -> Window:
@@ -96,7 +96,7 @@ def turned(window: Window, degrees: float, growth: float = 1.0) -> Window:
     """
     angle = np.deg2rad(degrees)
     linear = growth * np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
-    middle = np.full(2, (window.grey.shape[1] - 1) / 2)
+    middle = np.full(2, (window.gray.shape[1] - 1) / 2)
     transform = np.column_stack([linear, middle - linear @ middle])
     vectors = linear.astype(np.float32).T
 
@@ -111,21 +111,21 @@ def turned(window: Window, degrees: float, growth: float = 1.0) -> Window:
         flow = np.zeros_like(window.flow)
         for k, field in enumerate(window.flow):
             flow[k] = warped(field) @ vectors
-    grey = np.stack([warped(image) for image in window.grey]).astype(np.uint8)
-    return Window(grey, (window.landmarks @ vectors).astype(np.float32), flow)
+    gray = np.stack([warped(image) for image in window.gray]).astype(np.uint8)
+    return Window(gray, (window.landmarks @ vectors).astype(np.float32), flow)
 
 
 def relit(window: Window, brightness: float, contrast: float) -> Window:
-    """Grey values times `brightness`, and their distance from the mean times `contrast`."""
-    values = window.grey.astype(np.float32) * np.float32(brightness)
+    """Gray values times `brightness`, and their distance from the mean times `contrast`."""
+    values = window.gray.astype(np.float32) * np.float32(brightness)
     mean = values.mean()
-    return replace(window, grey=_eight_bits(mean + np.float32(contrast) * (values - mean)))
+    return replace(window, gray=_eight_bits(mean + np.float32(contrast) * (values - mean)))
 
 
 def noisy(window: Window, deviation: float, rng: np.random.Generator) -> Window:
-    """White noise on the grey values, full scale 1, another for every pixel and frame."""
-    noise = rng.standard_normal(window.grey.shape, np.float32) * np.float32(255 * deviation)
-    return replace(window, grey=_eight_bits(window.grey + noise))
+    """White noise on the gray values, full scale 1, another for every pixel and frame."""
+    noise = rng.standard_normal(window.gray.shape, np.float32) * np.float32(255 * deviation)
+    return replace(window, gray=_eight_bits(window.gray + noise))
 
 
 def _eight_bits(values: FloatArray) -> ImageArray:

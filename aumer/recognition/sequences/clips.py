@@ -18,7 +18,7 @@ class ClipSequence:
     """One clip: an aligned face, frame by frame.
 
     Shapes:
-        grey (T, S, S) uint8; landmarks (T, 68, 2) float32, iBUG-68, in sides of the crop from its
+        gray (T, S, S) uint8; landmarks (T, 68, 2) float32, iBUG-68, in sides of the crop from its
         middle, x to the image's right and y down (inside the crop: from -.5 to .5); flow
         (T - 1, S, S, 2) float32 px of the crop, at t from frame t to frame t + 1, or `None` where
         nobody asked for it.
@@ -31,7 +31,7 @@ class ClipSequence:
         UsageError: shapes that do not fit, or onset <= apex <= offset < T violated.
     """
 
-    grey: ImageArray
+    gray: ImageArray
     landmarks: FloatArray
     flow: FloatArray | None
     onset: int
@@ -40,9 +40,9 @@ class ClipSequence:
     fps: float
 
     def __post_init__(self) -> None:
-        shape = self.grey.shape
-        if len(shape) != 3 or not shape[0] or shape[1] != shape[2] or self.grey.dtype != np.uint8:
-            raise UsageError(f"grey frames are (T, S, S) uint8; found {shape} {self.grey.dtype}")
+        shape = self.gray.shape
+        if len(shape) != 3 or not shape[0] or shape[1] != shape[2] or self.gray.dtype != np.uint8:
+            raise UsageError(f"gray frames are (T, S, S) uint8; found {shape} {self.gray.dtype}")
         if self.landmarks.shape != (shape[0], 68, 2):
             raise UsageError(
                 f"{shape[0]} frames need landmarks ({shape[0]}, 68, 2); found "
@@ -62,12 +62,12 @@ class ClipSequence:
             )
 
     def __len__(self) -> int:
-        return len(self.grey)
+        return len(self.gray)
 
     @property
     def size(self) -> int:
         """Side of the crop, px."""
-        return int(self.grey.shape[1])
+        return int(self.gray.shape[1])
 
     def flow_fields(self) -> FloatArray:
         """The flow.

@@ -1,4 +1,4 @@
-"""Grey, landmark and flow sequences of a clip from one call, and the views that networks read."""
+"""Gray, landmark and flow sequences of a clip from one call, and the views that networks read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SequenceSettings:
     Attributes:
         size: side of the square crop, px; the outer eye corners lie size / 2 apart.
         flow: optical flow by name, or "none".
-        magnification: of the grey frames; flow and landmarks are those of the frames as filmed.
+        magnification: of the gray frames; flow and landmarks are those of the frames as filmed.
         length: frames to which onset to offset is interpolated; 0 keeps all frames as they are.
         interpolation: see `aumer.recognition.sequences.interpolation.weights`.
         margin: frames kept before the onset and after the offset, where `length` is 0.
@@ -154,7 +154,7 @@ def sequence_inputs(
         "landmarks": None if landmarks is None else sha256(landmarks.tobytes()).hexdigest(),
     }
     if cache is not None and about["content"] is None:
-        raise UsageError("what a camera shows cannot be kept under its content; use `cache=None`")
+        raise UsageError("a camera's frames cannot be cached; use `cache=None`")
     store = FeatureCache(cache, None if cache is None else _key(about, settings, way))
     kept = store.whole()
     if kept is not None:
@@ -309,7 +309,7 @@ class KeptSequence:
         most: of more frames it keeps none.
 
     Attributes:
-        images: (S, S) uint8 grey, by frame.
+        images: (S, S) uint8 gray, by frame.
         aligner: what put them upright; `None` until the onset's landmarks are known.
     """
 
@@ -379,7 +379,7 @@ class KeptSequence:
 
 
 def _sequence(
-    grey: ImageArray,
+    gray: ImageArray,
     landmarks: FloatArray,
     frames: tuple[int, int | str, int],
     fps: float,
@@ -388,30 +388,30 @@ def _sequence(
 ) -> ClipSequence:
     fields: FloatArray | None = None
     if flow is not None:
-        fields = np.zeros((len(grey) - 1, *grey.shape[1:], 2), np.float32)
-        pairs = list(pairwise(grey))
+        fields = np.zeros((len(gray) - 1, *gray.shape[1:], 2), np.float32)
+        pairs = list(pairwise(gray))
         for k in range(0, len(pairs), flow.batch):
             fields[k : k + flow.batch] = flow.many(pairs[k : k + flow.batch])
     onset, found, offset = frames
     apex = found
     if isinstance(apex, str):
-        apex = find_apex(grey, landmarks, fields, onset, offset, fps, apex)
+        apex = find_apex(gray, landmarks, fields, onset, offset, fps, apex)
     if settings.magnification is not None:
-        grey = np.stack([_eight_bits(x) for x in magnify(grey, fps, settings.magnification)])
+        gray = np.stack([_eight_bits(x) for x in magnify(gray, fps, settings.magnification)])
     if settings.length:
         within, method = slice(onset, offset + 1), settings.interpolation
-        grey = _eight_bits(interpolate(grey[within], settings.length, method))
+        gray = _eight_bits(interpolate(gray[within], settings.length, method))
         landmarks = interpolate(landmarks[within], settings.length, method)
         if fields is not None:
             fields = interpolate_flow(fields[onset:offset], settings.length, method)
         steps = (settings.length - 1) / max(offset - onset, 1)
         onset, apex, offset = 0, round((apex - onset) * steps), settings.length - 1
         fps *= steps
-    return ClipSequence(grey, landmarks, fields, onset, apex, offset, fps)
+    return ClipSequence(gray, landmarks, fields, onset, apex, offset, fps)
 
 
 def find_apex(
-    grey: ImageArray,
+    gray: ImageArray,
     landmarks: FloatArray,
     flow: FloatArray | None,
     onset: int,
@@ -422,7 +422,7 @@ def find_apex(
     """Where an aligned expression peaks, by one of `aumer.recognition.apex.names`.
 
     Args:
-        grey, landmarks, flow: as `ClipSequence` has them.
+        gray, landmarks, flow: as `ClipSequence` has them.
 
     Returns:
         a frame after the onset, unless the clip is one frame long.
@@ -430,7 +430,7 @@ def find_apex(
     Raises:
         UsageError: a way that reads the flow, and there is none.
     """
-    size = grey.shape[1]
+    size = gray.shape[1]
     pixels = np.asarray((landmarks + 0.5) * size - 0.5, np.float32)
 
     def motion() -> Features:
@@ -439,24 +439,24 @@ def find_apex(
                 f"apex = {way!r} reads optical flow, and these settings have none; set flow to a "
                 "name, or apex to 'roi-difference' or 'midpoint'"
             )
-        return _motion(grey, pixels, flow, fps)
+        return _motion(gray, pixels, flow, fps)
 
     def pictures() -> apexes.Pictures:
         within = slice(onset, offset + 1)
-        return np.arange(onset, offset + 1), grey[within], pixels[within]
+        return np.arange(onset, offset + 1), gray[within], pixels[within]
 
     return apexes.find(way, apexes.Span(onset, offset, motion, pictures))
 
 
-def _motion(grey: ImageArray, pixels: FloatArray, flow: FloatArray, fps: float) -> Features:
+def _motion(gray: ImageArray, pixels: FloatArray, flow: FloatArray, fps: float) -> Features:
     """Motion of the ROIs from frame to frame, of flow that is there already."""
     from aumer.motion import AlignedFace, roi_motions
 
-    size = grey.shape[1]
+    size = gray.shape[1]
     usual = load_settings().motion
     radius = max(1, round(usual.roi_radius * size / usual.crop))
     motion = replace(usual, crop=size, roi_radius=radius)
-    faces = [AlignedFace(image, points) for image, points in zip(grey, pixels, strict=True)]
+    faces = [AlignedFace(image, points) for image, points in zip(gray, pixels, strict=True)]
     fields = iter(flow)
     moved = roi_motions(list(pairwise(faces)), lambda a, b: next(fields), motion)
     return steps_as_features(moved, 0, fps, motion)
@@ -518,7 +518,7 @@ class _Aligner:
             # The map itself: an affine through 68 points and their places in the crop.
             points = np.column_stack([self.landmarks.astype(np.float64), np.ones(68)])
             self._transform = np.linalg.lstsq(points, face.landmarks, rcond=None)[0].T
-        return face.grey
+        return face.gray
 
     def points(self, landmarks: FloatArray | None) -> FloatArray:
         assert self._transform is not None
@@ -574,14 +574,15 @@ def pack(clip: ClipSequence) -> Arrays:
     """A clip as `aumer.cache.FeatureCache` keeps it."""
     facts = np.array([clip.onset, clip.apex, clip.offset, clip.fps], np.float64)
     flow = {} if clip.flow is None else {"flow": clip.flow}
-    return {"grey": clip.grey, "landmarks": clip.landmarks, "facts": facts, **flow}
+    # The key is spelled as clips kept earlier have it.
+    return {"gray": clip.gray, "landmarks": clip.landmarks, "facts": facts, **flow}
 
 
 def unpack(arrays: Arrays) -> ClipSequence:
     """The clip that `pack` made arrays of."""
     onset, apex, offset, fps = arrays["facts"].tolist()
     return ClipSequence(
-        arrays["grey"],
+        arrays["gray"],
         arrays["landmarks"],
         arrays.get("flow"),
         int(onset),

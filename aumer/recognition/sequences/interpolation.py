@@ -1,6 +1,6 @@
 """Sequences of any length to a fixed one, as a matrix along time. numpy and scipy only.
 
-Every method here is linear in the frames, so that one (length, T) matrix does for grey values,
+Every method here is linear in the frames, so that one (length, T) matrix does for gray values,
 landmarks and flow alike.
 """
 

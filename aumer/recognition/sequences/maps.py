@@ -55,4 +55,4 @@ def flow_maps_of(
 
 def _face(clip: ClipSequence, frame: int) -> AlignedFace:
     points = (clip.landmarks[frame] + 0.5) * clip.size - 0.5
-    return AlignedFace(clip.grey[frame], points.astype(np.float32))
+    return AlignedFace(clip.gray[frame], points.astype(np.float32))

@@ -145,7 +145,7 @@ class _Face:
         return moved.reshape(side, side, 2).astype(np.float32)
 
     def frame(self, push: FloatArray, level: float, sway: Points) -> FloatArray:
-        """(S, S) grey values: the expression at `level`, the head `sway` (outer-eye distances)
+        """(S, S) gray values: the expression at `level`, the head `sway` (outer-eye distances)
         away."""
         rows, columns = np.mgrid[: self.size, : self.size] + self._margin
         here = np.stack([columns, rows], -1).astype(np.float32)
@@ -178,23 +178,23 @@ def _clip(
     phases, hz = rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.2, 0.9, 3)
     drift = np.sin(2 * np.pi * hz * times[:, None] + phases)
     push = face.push(aus)
-    grey: list[ImageArray] = []
+    gray: list[ImageArray] = []
     landmarks: list[FloatArray] = []
     for k, now in enumerate(level):
         acting = {(au, "both"): float(now) for au in aus}
         sway = _SWAY * drift[k, :2]
         image = face.frame(push, float(now), sway) * (1 + _LIGHT * drift[k, 2])
         image = image + _SENSOR_NOISE * rng.standard_normal(image.shape)
-        grey.append(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+        gray.append(np.clip(np.rint(image), 0, 255).astype(np.uint8))
         points = face.landmarks + displacement(acting, face.landmarks) + sway
         points = points + _LANDMARK_NOISE * rng.standard_normal(points.shape)
         landmarks.append(((face.pixels(points) + 0.5) / face.size - 0.5).astype(np.float32))
     flow = None
     if plan.flow != "none":
         function = resolve_flow(plan.flow)
-        flow = np.stack([function(a, b) for a, b in pairwise(grey)])
+        flow = np.stack([function(a, b) for a, b in pairwise(gray)])
     return ClipSequence(
-        np.stack(grey),
+        np.stack(gray),
         np.stack(landmarks),
         flow,
         margin,

@@ -21,11 +21,11 @@ class Window:
     """A stretch of one clip. Frames beyond the clip's ends repeat the end; flow there is 0.
 
     Shapes:
-        grey (L, S, S) uint8, landmarks (L, 68, 2) float32, flow (L - 1, S, S, 2) float32 px, or
+        gray (L, S, S) uint8, landmarks (L, 68, 2) float32, flow (L - 1, S, S, 2) float32 px, or
         `None` where the clip has none.
     """
 
-    grey: ImageArray
+    gray: ImageArray
     landmarks: FloatArray
     flow: FloatArray | None
 
@@ -38,7 +38,7 @@ class WindowPlace:
     start: int
 
 
-def centerd_start(clip: ClipSequence, length: int) -> int:
+def centered_start(clip: ClipSequence, length: int) -> int:
     """First frame of the window round the apex, moved to lie inside the clip where it fits."""
     return _clamped(clip.apex - length // 2, clip, length)
 
@@ -46,7 +46,7 @@ def centerd_start(clip: ClipSequence, length: int) -> int:
 def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> int:
     """First frame of one more window of a clip.
 
-    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centerd
+    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centered
     window moved by at most `JITTER` frames, onset and offset staying inside.
     """
     if clip.offset - clip.onset + 1 >= length:
@@ -81,7 +81,7 @@ def balanced_places(
     places = []
     for k, (clip, label) in enumerate(zip(clips, labels, strict=True)):
         rounds = max(1, math.ceil(target / counts[label]))
-        places.append(WindowPlace(k, centerd_start(clip, length)))
+        places.append(WindowPlace(k, centered_start(clip, length)))
         places += [WindowPlace(k, further_start(clip, length, rng)) for _ in range(rounds - 1)]
     return places
 
@@ -94,7 +94,7 @@ def cut(clip: ClipSequence, start: int, length: int) -> Window:
         flow = np.zeros((length - 1, *clip.flow.shape[1:]), np.float32)
         moves = np.flatnonzero(np.diff(frames))  # a repeated frame does not move
         flow[moves] = clip.flow[frames[moves]]
-    return Window(clip.grey[frames], clip.landmarks[frames], flow)
+    return Window(clip.gray[frames], clip.landmarks[frames], flow)
 
 
 def _clamped(start: int, clip: ClipSequence, length: int) -> int:

@@ -1,4 +1,4 @@
-"""``cnn-lstm``: grey frames, landmarks and flow, each encoded frame by frame, fused, read in time.
+"""``cnn-lstm``: gray frames, landmarks and flow, each encoded frame by frame, fused, read in time.
 
 As published: two CNNs (3 x 3 convolutions of 32, 64 and 128 channels, pooled to 4 x 4; 6.2) and a
 landmark MLP 136-256-128 (6.5), projected linearly to 256 + 128 + 128 numbers a frame (6.4); LSTM
@@ -26,13 +26,14 @@ from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
-from aumer.recognition.sequences.windows import Window, WindowPlace, centerd_start, cut
+from aumer.recognition.sequences.windows import Window, WindowPlace, centered_start, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
 TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean"), ("concatenation", "attention")
-MODALITIES = ("grey", "landmarks", "flow")
-_PROJECTED = {"grey": 256, "landmarks": 128, "flow": 128}
+#: Keys of settings, weights and exported networks, which keep their spelling.
+MODALITIES = ("gray", "landmarks", "flow")
+_PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
 
 
@@ -45,7 +46,7 @@ class CnnLstmConfig:
     """The published network is the default.
 
     Attributes:
-        modalities: any of grey, landmarks and flow.
+        modalities: any of "gray" (spelled as files of weights have it), "landmarks" and "flow".
         time: what reads the fused frames.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
         length: frames of a window.
@@ -165,7 +166,7 @@ class CnnLstm(nn.Module):
     """The network; reads only the modalities of its configuration.
 
     Shapes:
-        grey (N, T, 1, S, S), landmarks (N, T, 136), flow (N, T - 1, 2, S, S); returns (N, classes)
+        gray (N, T, 1, S, S), landmarks (N, T, 136), flow (N, T - 1, 2, S, S); returns (N, classes)
         logits. The flow's encoding gets one step of zeros in front.
     """
 
@@ -175,7 +176,7 @@ class CnnLstm(nn.Module):
         self.fusion = config.fusion
         pooled = config.channels[-1] * _POOLED**2
         encoders: dict[str, nn.Module] = {
-            "grey": FrameCnn(1, config.channels, config.batch_norm),
+            "gray": FrameCnn(1, config.channels, config.batch_norm),
             "landmarks": nn.Sequential(
                 nn.Linear(136, 256),
                 nn.ReLU(),
@@ -184,7 +185,7 @@ class CnnLstm(nn.Module):
             ),
             "flow": FrameCnn(2, config.channels, config.batch_norm),
         }
-        widths = {"grey": pooled, "landmarks": 128, "flow": pooled}
+        widths = {"gray": pooled, "landmarks": 128, "flow": pooled}
         self.encoders = nn.ModuleDict({m: encoders[m] for m in self.modalities})
         self.projections = nn.ModuleDict(
             {m: nn.Linear(widths[m], _PROJECTED[m]) for m in self.modalities}
@@ -261,7 +262,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
 
     def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         length = self.config.length
-        return [WindowPlace(k, centerd_start(clip, length)) for k, clip in enumerate(clips)]
+        return [WindowPlace(k, centered_start(clip, length)) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:
         if "flow" in self.config.modalities:
@@ -274,8 +275,8 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
 
     def arrays(self, window: Window) -> Inputs:
         made: Inputs = {}
-        if "grey" in self.config.modalities:
-            made["grey"] = window.grey[:, None].astype(np.float32) / np.float32(255)
+        if "gray" in self.config.modalities:
+            made["gray"] = window.gray[:, None].astype(np.float32) / np.float32(255)
         if "landmarks" in self.config.modalities:
             made["landmarks"] = window.landmarks.reshape(len(window.landmarks), -1)
         if "flow" in self.config.modalities and window.flow is not None:

@@ -1,6 +1,6 @@
 """``mfem-mffm``: ResNet34 with multi-region extraction (MFEM) and multi-level fusion (MFFM).
 
-As published by Cao and Zhang (2025). Grey frames, magnified, with TV-L1 flow, at equal steps from
+As published by Cao and Zhang (2025). Gray frames, magnified, with TV-L1 flow, at equal steps from
 onset to apex (3.1.2), go through ResNet34 frame by frame (2.1.1). After each stage an MFEM, spatial
 then channel attention and the reverse, added (2.1.2); the stage's output beside the MFEM's is the
 next stage's input, and the MFEM's alone goes to the MFFM (2.1). Five interactions of levels are
@@ -10,8 +10,8 @@ Choices, with the section that leaves them open. 3.1.2: 8 frames; the flow of a 
 displacement since the onset, in px, which lets slow motion add up; turns up to 10 degrees, growth
 up to a tenth. 2.1.2: r = 16; GeM powers start at 3, the second attention has its own. 2.1.3: which
 five pairs (all at most two stages apart) and the convolutions' sizes (1 x 1 before, 3 x 3 after the
-concatenation). 2.1.4: LSTM of 256 each way, read at its last frame forwards and its first
-backwards. 3.1.4: "FC .5" is dropout .5 before the last layer, behind a hidden one of 256; momentum
+concatenation). 2.1.4: LSTM of 256 each way, read at its last frame forward and its first
+backward. 3.1.4: "FC .5" is dropout .5 before the last layer, behind a hidden one of 256; momentum
 .9 of the printed (.9, .99), as SGD has one; batch 16; He's initial weights.
 """
 
@@ -204,7 +204,7 @@ class MfemMffm(nn.Module):
     """The network.
 
     Shapes:
-        frames (N, T, 3, S, S): grey, u, v; returns (N, classes) logits.
+        frames (N, T, 3, S, S): gray, u, v; returns (N, classes) logits.
     """
 
     def __init__(self, config: MfemMffmConfig, classes: int) -> None:
@@ -303,7 +303,7 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
             min(max(t + shift, 0), len(clip) - 1) for t in steps_to_apex(clip, self.config.steps)
         ]
         flow = np.stack([displacement(clip, t) for t in frames])
-        return Window(clip.grey[frames], clip.landmarks[frames], flow)
+        return Window(clip.gray[frames], clip.landmarks[frames], flow)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -311,6 +311,6 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
 
     def arrays(self, window: Window) -> Inputs:
         assert window.flow is not None
-        grey = window.grey[..., None].astype(np.float32) / 255 - 0.5
-        planes = np.concatenate([grey, window.flow], -1).transpose(0, 3, 1, 2)
+        gray = window.gray[..., None].astype(np.float32) / 255 - 0.5
+        planes = np.concatenate([gray, window.flow], -1).transpose(0, 3, 1, 2)
         return {"frames": np.ascontiguousarray(planes, np.float32)}

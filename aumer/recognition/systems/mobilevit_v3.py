@@ -6,7 +6,7 @@ and bias, a feed-forward layer twice as wide as the model, layer norm before eac
 (as in MobileViTv1), SiLU everywhere, no dropout beside .1 before the classifier.
 
 A network for single pictures; which picture of a clip it reads is ours to choose: `view` "motion"
-is the flow from onset to apex as u, v and optical strain, "apex" the grey apex frame in three
+is the flow from onset to apex as u, v and optical strain, "apex" the gray apex frame in three
 channels.
 """
 
@@ -224,7 +224,7 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
         at = min(max(start, 0), len(clip) - 1)
         one = slice(at, at + 1)
         flow = displacement(clip, at)[None] if self.config.view == "motion" else None
-        return Window(clip.grey[one], clip.landmarks[one], flow)
+        return Window(clip.gray[one], clip.landmarks[one], flow)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -232,7 +232,7 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
 
     def arrays(self, window: Window) -> Inputs:
         if window.flow is None:
-            return {"image": np.repeat(standardized(window.grey[0])[None], 3, axis=0)}
+            return {"image": np.repeat(standardized(window.gray[0])[None], 3, axis=0)}
         motion = with_strain(window.flow[0])
         # One factor for all: signs, zero and the ratio of the axes are what motion means.
         scale = float(np.sqrt(np.mean(motion**2))) + 1e-3

@@ -1,9 +1,9 @@
 """``se-resnext50``: SE-ResNeXt-50 (32 x 4d) on the apex frame (Hu et al. 2018; Xie et al. 2017).
 
 As published for micro-expressions by Ren et al.: the network of section 2.3, table 1 (224 px, r 16,
-C 32, width 4); grey, flip and rotation up to 15 degrees (3.3); focal loss, Adam 1e-4, 100 epochs of
+C 32, width 4); gray, flip and rotation up to 15 degrees (3.3); focal loss, Adam 1e-4, 100 epochs of
 batches of 2 (3.4). Choices that section 3.4 leaves open: gamma 2, no class weights beside the focal
-loss, no schedule, He's initial weights (no pretraining is mentioned); and section 3.3: the grey
+loss, no schedule, He's initial weights (no pretraining is mentioned); and section 3.3: the gray
 frame fills the three channels of the stem, standardized picture by picture.
 """
 
@@ -201,5 +201,5 @@ class SeResNext50(SequenceSystem[SeResNextConfig]):
         return self.config.augmentation
 
     def arrays(self, window: Window) -> Inputs:
-        frame = standardized(window.grey[0])
+        frame = standardized(window.gray[0])
         return {"frame": np.repeat(frame[None], 3, axis=0)}

@@ -403,12 +403,12 @@ class _ClipMaterial:
         facts = [f"{c.onset} {c.apex} {c.offset} {c.fps!r}" for c in self._clips]
         arrays: list[npt.NDArray[Any]] = [self.labels]
         for clip in self._clips:
-            arrays += [clip.grey, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
+            arrays += [clip.gray, clip.landmarks, *([] if clip.flow is None else [clip.flow])]
         return content_hash(arrays, *facts, *self.subjects)
 
 
 def standardized(image: ImageArray) -> FloatArray:
-    """(S, S) float32 of mean 0 and deviation 1; a picture of one grey is 0."""
+    """(S, S) float32 of mean 0 and deviation 1; a picture of one gray is 0."""
     values = image.astype(np.float32)
     values = values - values.mean()
     return np.asarray(values / max(float(values.std()), 1.0), np.float32)
@@ -458,11 +458,11 @@ def _put_to_rest(
     The flow to such a frame is 0.
     """
     onset = clip.onset
-    grey = np.where(when[:, None, None] & where, clip.grey[onset], clip.grey)
+    gray = np.where(when[:, None, None] & where, clip.gray[onset], clip.gray)
     landmarks = np.where(
         when[:, None, None] & points[:, None], clip.landmarks[onset], clip.landmarks
     )
     flow = clip.flow
     if flow is not None:
         flow = np.where(when[1:, None, None, None] & where[..., None], np.float32(0), flow)
-    return replace(clip, grey=grey, landmarks=landmarks, flow=flow)
+    return replace(clip, gray=gray, landmarks=landmarks, flow=flow)

@@ -29,7 +29,7 @@ def window() -> Window:
 
 
 def same(a: Window, b: Window) -> None:
-    np.testing.assert_array_equal(a.grey, b.grey)
+    np.testing.assert_array_equal(a.gray, b.gray)
     np.testing.assert_array_equal(a.landmarks, b.landmarks)
     np.testing.assert_array_equal(a.flow, b.flow)
 
@@ -43,7 +43,7 @@ def test_mirror_pairs_are_those_of_the_face() -> None:
 
 def test_flip_exchanges_sides_and_turns_horizontal_flow_round(window: Window) -> None:
     other = flipped(window)
-    np.testing.assert_array_equal(other.grey, window.grey[:, :, ::-1])
+    np.testing.assert_array_equal(other.gray, window.gray[:, :, ::-1])
     np.testing.assert_allclose(other.landmarks[:, 48, 0], -window.landmarks[:, 54, 0])
     np.testing.assert_allclose(other.landmarks[:, 48, 1], window.landmarks[:, 54, 1])
     assert window.flow is not None and other.flow is not None
@@ -55,7 +55,7 @@ def test_flip_exchanges_sides_and_turns_horizontal_flow_round(window: Window) ->
 def test_flipped_flow_is_the_flow_of_the_flipped_frames(window: Window) -> None:
     other = flipped(window)
     assert other.flow is not None
-    measured = np.stack([farneback(a, b) for a, b in pairwise(other.grey)])
+    measured = np.stack([farneback(a, b) for a, b in pairwise(other.gray)])
     inner = (slice(None), slice(12, -12), slice(12, -12))
     wrong = np.abs(measured - other.flow)[inner].mean()
     unsigned = np.abs(measured - other.flow * (-1, 1))[inner].mean()
@@ -66,12 +66,12 @@ def test_flipped_flow_is_the_flow_of_the_flipped_frames(window: Window) -> None:
 def test_turned_flow_is_the_flow_of_the_turned_frames(
     window: Window, degrees: float, growth: float
 ) -> None:
-    ends = window.grey[[0, -1]]  # over many frames motion is large against the noise
+    ends = window.gray[[0, -1]]  # over many frames motion is large against the noise
     still = Window(ends, window.landmarks[[0, -1]], farneback(*ends)[None])
     other = turned(still, degrees, growth)
     assert still.flow is not None and other.flow is not None
     inner = (slice(24, -24), slice(24, -24))
-    measured = farneback(*other.grey)[inner]
+    measured = farneback(*other.gray)[inner]
     wrong = np.abs(measured - other.flow[0][inner]).mean()
     unmoved = np.abs(measured - still.flow[0][inner]).mean()
     assert wrong < 0.3 * unmoved
@@ -80,37 +80,37 @@ def test_turned_flow_is_the_flow_of_the_turned_frames(
 def test_landmarks_turn_with_the_picture() -> None:
     """A bright dot at a landmark is still there, whatever the turn."""
     side, at = 64, np.array([44.0, 20.0])
-    grey = np.zeros((1, side, side), np.uint8)
+    gray = np.zeros((1, side, side), np.uint8)
     rows, columns = np.mgrid[:side, :side]
     dot = np.exp(-((columns - at[0]) ** 2 + (rows - at[1]) ** 2) / 8)
-    grey[0] = (255 * dot).astype(np.uint8)
+    gray[0] = (255 * dot).astype(np.uint8)
     landmarks = np.tile((at + 0.5) / side - 0.5, (1, 68, 1)).astype(np.float32)
     for degrees, growth in ((90, 1.0), (-15, 1.2), (10, 0.9)):
-        other = turned(Window(grey, landmarks, None), degrees, growth)
-        mass = other.grey[0].astype(float)
+        other = turned(Window(gray, landmarks, None), degrees, growth)
+        mass = other.gray[0].astype(float)
         center = np.array([(mass * columns).sum(), (mass * rows).sum()]) / mass.sum()
         seen = (other.landmarks[0, 0] + 0.5) * side - 0.5
         np.testing.assert_allclose(seen, center, atol=0.2)
-    quarter = turned(Window(grey, landmarks, None), 90).landmarks[0, 0]
+    quarter = turned(Window(gray, landmarks, None), 90).landmarks[0, 0]
     np.testing.assert_allclose(quarter, landmarks[0, 0][::-1] * (-1, 1), atol=1e-6)
 
 
 def test_light_and_noise(window: Window) -> None:
-    brighter = relit(window, 1.2, 1.0).grey.astype(float)
-    assert brighter.mean() == pytest.approx(1.2 * window.grey.mean(), rel=0.01)
-    flatter = relit(window, 1.0, 0.5).grey.astype(float)
-    assert flatter.std() == pytest.approx(0.5 * window.grey.std(), rel=0.02)
-    assert flatter.mean() == pytest.approx(window.grey.mean(), rel=0.01)
-    added = noisy(window, 0.02, np.random.default_rng(0)).grey - window.grey.astype(float)
+    brighter = relit(window, 1.2, 1.0).gray.astype(float)
+    assert brighter.mean() == pytest.approx(1.2 * window.gray.mean(), rel=0.01)
+    flatter = relit(window, 1.0, 0.5).gray.astype(float)
+    assert flatter.std() == pytest.approx(0.5 * window.gray.std(), rel=0.02)
+    assert flatter.mean() == pytest.approx(window.gray.mean(), rel=0.01)
+    added = noisy(window, 0.02, np.random.default_rng(0)).gray - window.gray.astype(float)
     assert added.std() == pytest.approx(0.02 * 255, rel=0.05)
-    assert relit(window, 9.0, 1.0).grey.max() == 255
+    assert relit(window, 9.0, 1.0).gray.max() == 255
 
 
 def test_nothing_by_default_and_the_same_by_the_same_seed(window: Window) -> None:
     same(Augmentation()(window, np.random.default_rng(0)), window)
     much = Augmentation(0.2, 0.2, 0.01, 0.5, 15, 0.1, 2)
     same(much(window, np.random.default_rng(5)), much(window, np.random.default_rng(5)))
-    outcomes = {much(window, np.random.default_rng(k)).grey.tobytes() for k in range(5)}
+    outcomes = {much(window, np.random.default_rng(k)).gray.tobytes() for k in range(5)}
     assert len(outcomes) == 5
     starts = {much.start(10, np.random.default_rng(k)) for k in range(60)}
     assert starts == {8, 9, 10, 11, 12}

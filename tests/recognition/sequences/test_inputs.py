@@ -1,4 +1,4 @@
-"""Grey, landmark and flow sequences from one call, and the views made of them."""
+"""Gray, landmark and flow sequences from one call, and the views made of them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def made(film: Any, **arguments: Any) -> ClipSequence:
 
 def test_the_crop_is_fixed_and_landmarks_and_flow_move_in_it(film: Any) -> None:
     clip = made(film)
-    assert clip.grey.shape == (12, 60, 60) and clip.flow is not None
+    assert clip.gray.shape == (12, 60, 60) and clip.flow is not None
     assert (clip.onset, clip.apex, clip.offset, clip.fps) == (0, 5, 11, 100.0)
     # The outer eye corners lie half the crop apart, where the template has them.
     pixels = (clip.landmarks[0] + 0.5) * 60 - 0.5
@@ -90,7 +90,7 @@ def test_an_apex_that_nobody_gave_is_found(way: str) -> None:
     plan = Simulation(1, 1, size=96, fps=100.0, intensity=(0.8, 0.8), flow="none", margin_s=0.0)
     clip = simulated_clips(plan, seed=3).inputs[1]
     points = (clip.landmarks + 0.5) * 96 - 0.5
-    frames = np.repeat(clip.grey[..., None], 3, -1)
+    frames = np.repeat(clip.gray[..., None], 3, -1)
     late = np.r_[np.arange(clip.apex + 1), np.arange(clip.apex + 1, len(clip), 3)]
     found = sequence_inputs(
         frames[late],
@@ -130,10 +130,10 @@ def test_a_flow_that_takes_pairs_together_gives_the_same(
     np.testing.assert_array_equal(found.flow, made(film).flow)
 
 
-def test_only_grey_is_magnified(film: Any) -> None:
+def test_only_gray_is_magnified(film: Any) -> None:
     plain = made(film)
     strong = made(film, settings=replace(SMALL, magnification=Magnification(alpha=20)))
-    assert (plain.grey != strong.grey).any()
+    assert (plain.gray != strong.gray).any()
     np.testing.assert_array_equal(plain.flow, strong.flow)
     np.testing.assert_array_equal(plain.landmarks, strong.landmarks)
 
@@ -150,7 +150,7 @@ def test_the_cache_answers_and_knows_settings_apart(
 
     monkeypatch.setattr("aumer.recognition.sequences.inputs._sequence", never)
     again = made(film, cache=tmp_path)
-    for name in ("grey", "landmarks", "flow"):
+    for name in ("gray", "landmarks", "flow"):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
     assert (again.onset, again.apex, again.offset, again.fps) == (0, 5, 11, 100.0)
     with pytest.raises(AssertionError, match="anew"):
@@ -223,4 +223,4 @@ def test_simulated_clips_move_as_their_class_does() -> None:
                 assert field[[18, 19, 20, 23, 24, 25], 1].mean() < 0
             elif clips.classes[label] == "positive":
                 assert field[48, 0] < field[54, 0] and field[[48, 54], 1].mean() < 0
-    np.testing.assert_array_equal(simulated_clips(plan).inputs[4].grey, clips.inputs[4].grey)
+    np.testing.assert_array_equal(simulated_clips(plan).inputs[4].gray, clips.inputs[4].gray)

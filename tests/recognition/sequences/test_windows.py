@@ -15,14 +15,14 @@ from aumer.recognition.sequences.splits import check_apart, hold_out, k_fold
 from aumer.recognition.sequences.windows import (
     JITTER,
     balanced_places,
-    centerd_start,
+    centered_start,
     cut,
     further_start,
 )
 
 
 def clip(frames: int, onset: int, apex: int, offset: int) -> ClipSequence:
-    """Frame t is t grey, its landmarks are t, and its flow to the next is t."""
+    """Frame t is t gray, its landmarks are t, and its flow to the next is t."""
     t = np.arange(frames)
     return ClipSequence(
         np.broadcast_to(t[:, None, None].astype(np.uint8), (frames, 2, 2)).copy(),
@@ -46,10 +46,10 @@ def clips(draw: st.DrawFn) -> ClipSequence:
 def test_starts_keep_the_rules(one: ClipSequence, length: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     low, high = sorted((0, len(one) - length))
-    centerd, further = centerd_start(one, length), further_start(one, length, rng)
-    assert low <= centerd <= high and low <= further <= high
+    centered, further = centered_start(one, length), further_start(one, length, rng)
+    assert low <= centered <= high and low <= further <= high
     middle = one.apex - length // 2
-    assert centerd == middle or middle < low or middle > high
+    assert centered == middle or middle < low or middle > high
     if one.offset - one.onset + 1 >= length:
         assert one.onset <= further <= one.offset - length + 1
     else:
@@ -58,7 +58,7 @@ def test_starts_keep_the_rules(one: ClipSequence, length: int, seed: int) -> Non
 
 @given(clips(), st.integers(1, 64), st.integers(0, 99))
 def test_jitter_is_at_most_eight_frames(one: ClipSequence, length: int, seed: int) -> None:
-    inside = centerd_start(one, length)
+    inside = centered_start(one, length)
     fits = inside <= one.onset and one.offset <= inside + length - 1
     if fits and one.offset - one.onset + 1 < length:
         further = further_start(one, length, np.random.default_rng(seed))
@@ -75,10 +75,10 @@ def test_further_windows_reach_every_place() -> None:
 def test_a_window_is_cut_and_padded() -> None:
     one = clip(10, 2, 4, 6)
     inside = cut(one, 3, 4)
-    assert inside.grey[:, 0, 0].tolist() == [3, 4, 5, 6]
+    assert inside.gray[:, 0, 0].tolist() == [3, 4, 5, 6]
     assert inside.flow is not None and inside.flow[:, 0, 0, 0].tolist() == [3, 4, 5]
     beyond = cut(one, -2, 14)
-    assert beyond.grey[:, 0, 0].tolist() == [0, 0, *range(10), 9, 9]
+    assert beyond.gray[:, 0, 0].tolist() == [0, 0, *range(10), 9, 9]
     assert beyond.landmarks[:, 0, 0].tolist() == [0, 0, *range(10), 9, 9]
     assert beyond.flow is not None
     assert beyond.flow[:, 0, 0, 0].tolist() == [0, 0, *range(9), 0, 0]
@@ -91,7 +91,7 @@ def test_classes_are_balanced() -> None:
     per_clip = np.bincount([p.clip for p in places], minlength=10)
     assert per_clip.tolist() == [math.ceil(20 / 7)] * 7 + [math.ceil(20 / 3)] * 3
     first = {p.clip: p.start for p in reversed(places)}
-    assert set(first.values()) == {centerd_start(some[0], 32)}
+    assert set(first.values()) == {centered_start(some[0], 32)}
     assert len(balanced_places(some, labels, 32, 0, np.random.default_rng(0))) == 10
     with pytest.raises(ConfigError, match="target"):
         balanced_places(some, labels, 32, -1, np.random.default_rng(0))

@@ -18,7 +18,7 @@ ROW, COLUMN, PHASE = 2, 4, 6
 
 
 class _Looks(CnnLstmRecognizer):
-    """Sees grey values of one square in one phase, and nothing else."""
+    """Sees gray values of one square in one phase, and nothing else."""
 
     classes = ("moves", "rests")
 
@@ -30,8 +30,8 @@ class _Looks(CnnLstmRecognizer):
             )
             edges = np.linspace(clip.apex, clip.offset, 5)[PHASE - 4 :]
             seen = range(int(edges[0]) + 1, int(edges[1]) + 1)
-            moved = clip.grey[list(seen), rows, columns].astype(float)
-            moved -= clip.grey[clip.onset, rows, columns]
+            moved = clip.gray[list(seen), rows, columns].astype(float)
+            moved -= clip.gray[clip.onset, rows, columns]
             p = 0.1 + 0.8 * min(1.0, np.abs(moved).mean() / 20)
             shares.append([p, 1 - p])
         return np.array(shares)
@@ -66,19 +66,19 @@ def test_the_place_and_the_phase_are_found(clip: ClipSequence) -> None:
 
 
 def test_squares_and_phases_cover_the_clip_once(clip: ClipSequence) -> None:
-    pixels = np.zeros(clip.grey.shape, int)
+    pixels = np.zeros(clip.gray.shape, int)
     points, flows = np.zeros(68, int), np.zeros(clip.flow_fields().shape[:3], int)
     for one in resting_squares(clip):
-        pixels += (one.grey != clip.grey) | (one.grey == clip.grey[clip.onset])
+        pixels += (one.gray != clip.gray) | (one.gray == clip.gray[clip.onset])
         points += (one.landmarks[-1] == clip.landmarks[clip.onset]).all(1)
         flows += ~one.flow_fields().any(-1)
     frames = pixels[1:]
-    rare = clip.grey[1:] == clip.grey[0]  # noise that is equal by chance is counted in each
+    rare = clip.gray[1:] == clip.gray[0]  # noise that is equal by chance is counted in each
     assert (frames[~rare] == 1).all() and (points == 1).all() and (flows == 1).all()
     when = np.zeros(len(clip), int)
     for phase in resting_phases(clip):
         assert phase is not None
-        rested = (phase.grey == clip.grey[clip.onset]).all((1, 2))
+        rested = (phase.gray == clip.gray[clip.onset]).all((1, 2))
         assert (rested[1:] == (~phase.flow_fields().any((1, 2, 3)))).all()
         when += rested
     assert when.tolist() == [8, *[1] * 40, 0]
@@ -96,7 +96,7 @@ def test_a_phase_without_a_frame_says_nothing(clip: ClipSequence) -> None:
 def test_what_lies_round_a_landmark_is_put_to_rest_as_before(clip: ClipSequence) -> None:
     rested = at_rest(clip, 30)
     x, y = ((clip.landmarks[0, 30] + 0.5) * clip.size).astype(int)
-    assert (rested.grey[:, y, x] == clip.grey[0, y, x]).all()
+    assert (rested.gray[:, y, x] == clip.gray[0, y, x]).all()
     assert not rested.flow_fields()[:, y, x].any()
     assert (rested.landmarks[:, 30] == clip.landmarks[0, 30]).all()
-    assert (rested.grey != clip.grey).mean() < 0.06  # a square of a fifth of the side
+    assert (rested.gray != clip.gray).mean() < 0.06  # a square of a fifth of the side

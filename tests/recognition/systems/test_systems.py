@@ -71,9 +71,9 @@ def test_at_rest_nothing_moves_near_the_landmark_and_all_moves_elsewhere(
     inside = np.maximum(abs(columns - near[0]), abs(rows - near[1])) <= 0.1 * clip.size
     assert still.flow is not None and clip.flow is not None and 9 <= inside.sum() <= 49
     assert not still.flow[:, inside].any() and clip.flow[:, inside].any()
-    assert (still.grey[:, inside] == clip.grey[clip.onset][inside]).all()
+    assert (still.gray[:, inside] == clip.gray[clip.onset][inside]).all()
     np.testing.assert_array_equal(still.flow[:, ~inside], clip.flow[:, ~inside])
-    np.testing.assert_array_equal(still.grey[:, ~inside], clip.grey[:, ~inside])
+    np.testing.assert_array_equal(still.gray[:, ~inside], clip.gray[:, ~inside])
     assert not np.ptp(still.landmarks[:, 48], axis=0).any()
     np.testing.assert_array_equal(still.landmarks[:, 18], clip.landmarks[:, 18])
 
@@ -221,8 +221,8 @@ def test_recognizers_of_flow_maps_know_the_same_clips(name: str, strong: Any) ->
 
 def test_clips_without_one_face_have_no_map(eight: SequenceClips) -> None:
     clip = eight.inputs[0]
-    noise = np.random.default_rng(0).integers(0, 255, clip.grey.shape).astype(np.uint8)
-    other = replace(eight, inputs=(replace(clip, grey=noise), *eight.inputs[1:]))
+    noise = np.random.default_rng(0).integers(0, 255, clip.gray.shape).astype(np.uint8)
+    other = replace(eight, inputs=(replace(clip, gray=noise), *eight.inputs[1:]))
     with pytest.raises(NoFaceError, match="clip 0-1 of subject s01 does not show one face"):
         flow_maps_of(other, "farneback", max_head_residual=0.1)
     with pytest.raises(UsageError, match="no flow is called 'dish'"):
