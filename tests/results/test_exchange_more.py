@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import warnings
 import xml.etree.ElementTree as ET
@@ -23,15 +24,16 @@ from aumer.results.eaf import Eaf
 from aumer.results.exchange import (
     Exchange,
     Timed,
+    annotation_ending,
     annotation_endings,
     convert,
     described,
-    holds_annotations,
     read_annotations,
     timed_of,
 )
 from aumer.results.formats import ending, format_named, suffixes, table
 from aumer.results.mne import MneText, from_mne, to_mne
+from aumer.types import ActingUnit
 from tests.results.conftest import expression, make
 from tests.results.test_exchange import timed
 
@@ -187,9 +189,11 @@ def test_one_table_serves_all() -> None:
     for suffix in suffixes():
         name = f"x{ending(suffix[1:])}"
         is_one = isinstance(format_named(suffix[1:]), Exchange)
-        assert holds_annotations(name) == is_one == (ending(suffix[1:]) in annotation_endings())
-    assert not holds_annotations("README.txt") and not holds_annotations("table.tsv")
-    assert not holds_annotations("x.mp4") and not holds_annotations("x")
+        end = ending(suffix[1:])
+        assert annotation_ending(name) == (end if is_one else None)
+        assert is_one == (end in annotation_endings())
+    assert not annotation_ending("README.txt") and not annotation_ending("table.tsv")
+    assert not annotation_ending("x.mp4") and not annotation_ending("x")
 
 
 # -- MNE
@@ -417,3 +421,21 @@ def test_convert_finds_the_video_beside(tmp_path: Path) -> None:
         (media,) = ET.parse(target).getroot().iter("MEDIA_DESCRIPTOR")
         assert media.get("RELATIVE_MEDIA_URL") == "../film.mp4"
         assert list(target.parent.iterdir()) == [target]  # times alone have no curves
+
+
+# -- aumer's own readers of them
+
+
+def test_a_coders_file_keeps_action_units(tmp_path: Path) -> None:
+    """From a result through other programs' files into aumer's own, and out again."""
+    acting = (
+        ActingUnit(6, 0.9, True),
+        ActingUnit(12, 0.9, True, "left"),
+        ActingUnit(4, 0.1, False),
+    )
+    result = make(60, [replace(expression("micro", 3, 6, 9), aus=acting)])
+    names = ["r.json", "a.annotations", "b_events.tsv", "c.annotations", "d-annot.txt", "e.eaf"]
+    result.save(tmp_path / "r.json")
+    for source, target in itertools.pairwise(names):
+        convert(tmp_path / source, tmp_path / target)
+        assert read_annotations(tmp_path / target)[0].aus == "6+L12"
