@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from aumer.cli import main
 from aumer.errors import BackendUnavailable, UsageError
+from aumer.results.annotations import Annotations
 from aumer.results.bids import Events
 from aumer.results.displacement import distances
 from aumer.results.eaf import Eaf
@@ -57,7 +58,9 @@ def near(found: Timed, given_: Timed) -> bool:
     return all(a == pytest.approx(b, abs=0.001) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("kind", [Events(), MneText()], ids=lambda k: type(k).__name__)
+@pytest.mark.parametrize(
+    "kind", [Events(), MneText(), Annotations()], ids=lambda k: type(k).__name__
+)
 @settings(max_examples=60, deadline=None)
 @given(given_=st.lists(timed(), max_size=5))
 def test_round_trip(kind: Exchange, given_: list[Timed]) -> None:
@@ -177,6 +180,11 @@ def test_a_folder_gets_names_that_tell(tmp_path: Path) -> None:
     inputs = [Input(str(tmp_path / f"{name}.mp4"), tmp_path / f"{name}.mp4", name) for name in "ab"]
     planned = plan(inputs, [f"{tmp_path}/"], ["tsv", "txt", "eaf"])
     assert [p.name for p in planned.files[0]] == ["a_events.tsv", "a-annot.txt", "a.eaf"]
+    faces = replace(planned, faces=True).of(1, 2)
+    assert [p.name for p in faces] == ["b-face2_events.tsv", "b-face2-annot.txt", "b-face2.eaf"]
+    faces[0].write_text("")
+    assert replace(planned, faces=True).stale(1, [1]) == [faces[0]]
+    faces[0].unlink()
     (tmp_path / "b_tsconf.xml").write_text("")
     with pytest.raises(UsageError, match=r"b_tsconf\.xml exists already"):
         plan(inputs, [f"{tmp_path}/"], ["eaf"])
