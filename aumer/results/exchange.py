@@ -247,7 +247,15 @@ class Exchange(Format):
 def timed_of(result: SpotResult) -> tuple[Timed, ...]:
     """A result's expressions by their times."""
     return tuple(
-        Timed(e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, aus=au_text(e.aus) or None)
+        Timed(
+            e.kind,
+            e.onset_s,
+            e.offset_s,
+            e.apex_s,
+            None if e.label is None else printable(e.label),
+            e.score,
+            aus=au_text(e.aus) or None,
+        )
         for e in result.expressions
     )
 

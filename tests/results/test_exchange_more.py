@@ -190,6 +190,15 @@ def test_a_folder_gets_names_that_tell(tmp_path: Path) -> None:
         plan(inputs, [f"{tmp_path}/"], ["eaf"])
 
 
+def test_letters_that_are_none_are_written_as_codes(tmp_path: Path) -> None:
+    """Of a file's name, as Python has what is no UTF-8 of it, and of a label."""
+    result = make(60, [replace(BOTH[0], label="a\udcff")], name="\udcff.mp4")
+    for end in annotation_endings():
+        path = tmp_path / f"x{end}"
+        replace(result, source=tmp_path / "\udcff.mp4").save(path)
+        assert read_annotations(path)[0].label == "a\\udcff"
+
+
 def test_one_table_serves_all() -> None:
     endings = [end for own, _, _ in table() for end in own]
     assert sorted(endings) == sorted(ending(s[1:]) for s in suffixes())
