@@ -238,7 +238,7 @@ def test_what_is_no_path_and_value(text: str, said: str) -> None:
 # Files
 
 
-@pytest.mark.parametrize("folder", ["", "spotnet", "train", "bench"])
+@pytest.mark.parametrize("folder", ["", "spotnet", "train", "bench", "studies"])
 def test_shipped_presets_are_found_by_name(
     folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +294,7 @@ def test_toml_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_file_of_every_preset_says_the_same_again(tmp_path: Path) -> None:
-    for folder in ("spotnet", "train", "bench"):
+    for folder in ("spotnet", "train", "bench", "studies"):
         for name in strict.presets(folder):
             values = strict.read_toml(strict.preset(folder, name))
             (tmp_path / "x.toml").write_text(strict.to_toml(values), encoding="utf-8")

@@ -65,6 +65,12 @@ class Ready:
             return {**about, "digests": digests, "card": dict(self.spotter.card)}
         return {**about, "rules": self.settings.to_dict()["rules"]}
 
+    def parameters(self) -> int | None:
+        """Of its network, if it is one."""
+        from aumer.spotting.network import NetSpotter
+
+        return _learned_numbers(self.spotter.net) if isinstance(self.spotter, NetSpotter) else None
+
     def fit(
         self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
     ) -> Fitted:
@@ -114,6 +120,13 @@ class Trainable:
             **({"au_map": self.au_map} if counted else {}),
             **({"graph": fixed.digest} if fixed is not None else {}),
         }
+
+    def parameters(self) -> int:
+        """Of the network."""
+        graph = None
+        if self.prior not in (FROM_TRAINING, FROM_PRESET):
+            graph = self._named(DEFAULT_ROIS.names)
+        return _learned_numbers(self.settings.net_config().network(graph))
 
     def fit(
         self, videos: Sequence[LabeledVideo], seed: int, checkpoint: Path | None, *, every: bool
@@ -180,6 +193,10 @@ class Trainable:
             rois=videos[0].features.rois,
             name=f"{self.au_map}, from the training subjects",
         )
+
+
+def _learned_numbers(net: Any) -> int:
+    return sum(p.numel() for p in net.parameters() if p.requires_grad)
 
 
 def _parts(*named: tuple[str, Any]) -> dict[str, Any]:

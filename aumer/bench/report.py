@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,9 +30,6 @@ from aumer.types import ImageArray
 
 if TYPE_CHECKING:
     from aumer.report.report import ReportPage
-
-#: The page's name in a run's folder.
-REPORT = "report.html"
 
 
 def draw(folder: StrPath, *, data: StrPath | None = None) -> ReportPage:
@@ -64,6 +62,27 @@ def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | Sp
         )
     assert isinstance(result, SpottingResult)
     return _spotting(result)
+
+
+def events(folder: StrPath, to: StrPath, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Event files for TensorBoard of each fold's training, as ``TO/seed-N/FOLD``.
+
+    Raises:
+        BackendUnavailable: the extra "tensorboard" is not installed.
+        UsageError: the folder holds no finished run, or one that kept no log; or as
+            `aumer.learning.log.write_events`.
+    """
+    from aumer.learning.log import write_events
+
+    run = read(folder)
+    training = run.training if isinstance(run, RecognitionRun) else ()
+    if not training:
+        raise UsageError(
+            f"{folder} keeps no log of its folds' training: recognizers that are trained by epochs "
+            "do. Leave `tensorboard` out"
+        )
+    logs = {f"seed-{one.seed}/{one.fold}": one.log for one in training}
+    return write_events(as_path("to", to, "the path of a folder"), logs, overwrite=overwrite)
 
 
 # -- recognition ----------------------------------------------------------------------------------
@@ -119,6 +138,8 @@ def _clips(fold: RecognitionFold, sources: Mapping[tuple[str, str], str]) -> Ite
             probabilities=row(fold.probabilities, k),
             embedding=row(fold.embeddings, k),
             attribution=row(fold.attribution, k),
+            space=row(fold.space, k),
+            time=row(fold.time, k),
             seed=fold.seed,
             source=sources.get((subject, name), ""),
             fold=fold.subject,

@@ -46,6 +46,7 @@ class Run:
         command: as it was typed; "" for a run from Python.
         versions: of the packages under which the folds were made.
         machine: on which they were; "" where nothing says it.
+        seconds: that its folds took, training and prediction, summed.
     """
 
     protocol: Protocol
@@ -55,6 +56,7 @@ class Run:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=versions)
     machine: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,14 @@ class Result(ABC, Generic[Fold]):
     @abstractmethod
     def compared_figures(self) -> dict[tuple[str, str], Figure]:
         """What `compared` compares, by data set and row of the table."""
+
+    @abstractmethod
+    def chosen_on(self) -> str:
+        """What decides which epoch counts, in words."""
+
+    def cautions(self) -> tuple[str, ...]:
+        """What the scores are not free of, in words."""
+        return ()
 
     def remarks(self) -> tuple[str, ...]:
         """What whoever runs it must be told at once."""

@@ -70,15 +70,9 @@ def run(
     if keep_weights and score_only:
         raise UsageError("`score_only` runs nothing, so there are no weights to keep")
     protocol, workers = protocols.load(protocol), workers or Workers()
-    require_path("model", model, "a name, or the path of weights or of training settings")
-    if not isinstance(settings, Settings | None):
-        raise wrong("settings", settings, "a Settings; see load_settings")
-    kind = task_of(protocol.kind)
-    model = model or kind.default_model
-    given = _roots(protocol, roots)
-    task = kind(protocol, model, Options(overrides, decoder, settings, cache))
-    about = json.loads(json.dumps(task.about()))  # as the file gives it back
-    store = Store(_folder(folder, protocol, model, about))
+    given = given_roots(protocol, roots)
+    options = Options(overrides, decoder, settings, cache)
+    task, about, store = task_and_store(protocol, model, options, folder)
     store.check(about, overwrite=overwrite, score_only=score_only)
     if keep_weights:
         check_keeps(task, workers)  # before the data are read
@@ -106,9 +100,33 @@ def run(
     finally:
         task.close()
     made = Run(task.protocol, task.name, about, store.folder, command)
-    result = scored(kind, made, truth, store)
+    result = scored(type(task), made, truth, store)
     result.save()
     return result
+
+
+def task_and_store(
+    protocol: Protocol, model: str, options: Options, folder: StrPath | None = None
+) -> tuple[Task[Any, Any, Any], dict[str, Any], Store]:
+    """The task of a run, all that its predictions depend on but the data, and where it is kept.
+
+    Nothing is read or written.
+
+    Args:
+        model, folder: as `run` takes them.
+
+    Raises:
+        UsageError: unknown model, or options or a protocol that it has no use for.
+        ConfigError, WeightsError: settings or weights that cannot be used.
+    """
+    require_path("model", model, "a name, or the path of weights or of training settings")
+    if not isinstance(options.settings, Settings | None):
+        raise wrong("settings", options.settings, "a Settings; see load_settings")
+    kind = task_of(protocol.kind)
+    model = model or kind.default_model
+    task = kind(protocol, model, options)
+    about: dict[str, Any] = json.loads(json.dumps(task.about()))  # as the file gives it back
+    return task, about, Store(_folder(folder, protocol, model, about))
 
 
 def stored(folder: StrPath) -> Result[Any]:
@@ -147,11 +165,13 @@ def scored(
     planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []
+    seconds: list[float] = []
     machines: dict[str, None] = {}
 
     def read(values: Mapping[str, Any]) -> Any:
         under.append(values.get("versions") or made.versions)
         machines.update(dict.fromkeys([values.get("machine", "")]))
+        seconds.append(float(values.get("seconds", 0.0)))
         return kind.parse(values)
 
     folds = [
@@ -160,12 +180,18 @@ def scored(
         for fold in planned
     ]
     where = " and ".join(filter(None, machines))
-    return kind.scored(replace(made, versions=agreed(under), machine=where), truth, folds)
+    made = replace(made, versions=agreed(under), machine=where, seconds=sum(seconds))
+    return kind.scored(made, truth, folds)
 
 
-def _roots(
+def given_roots(
     protocol: Protocol, roots: StrPath | Mapping[str, StrPath] | None
 ) -> Mapping[str, StrPath]:
+    """The folders of data sets by name, as they were given; none for `None`.
+
+    Raises:
+        UsageError: one folder, and the protocol has several data sets.
+    """
     if roots is None or isinstance(roots, Mapping):
         return roots or {}
     if len(protocol.datasets) > 1:

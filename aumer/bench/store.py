@@ -26,6 +26,8 @@ from aumer.foreign import foreign, read_json
 from aumer.names import FileNames, file_name
 
 RUN, DATA, RESULT, TABLE = "run.json", "data.json", "result.json", "result.md"
+#: The report's name in a run's folder, where it is drawn.
+REPORT = "report.html"
 #: What runs of recognition were called by before they had this layout.
 OLD = "about.json"
 FORMAT, FOLD_FORMAT = "aumer-bench/1", "aumer-bench-fold/1"
@@ -77,6 +79,11 @@ class Store:
                 f"{self.folder} holds another run: {differ} differ",
                 fixes=("give another `folder`", "use `overwrite=True` to run it again"),
             )
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it holds a run, finished or not."""
+        return (self.folder / RUN).exists()
 
     def check_layout(self) -> None:
         """Complain of a folder of before recognition had this layout.

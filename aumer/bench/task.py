@@ -205,6 +205,24 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     def close(self) -> None:
         """Let go of what was held for the folds."""
 
+    # -- before anything is run ---------------------------------------------------------------
+
+    def whose(self, roots: Mapping[str, StrPath]) -> Sequence[Whose]:
+        """Data set and subject of each item, by the tables alone: no video is read.
+
+        Raises:
+            UsageError: data that cannot be read.
+        """
+        return self.open(roots, Workers(), None).whose
+
+    def parameters(self) -> int | None:
+        """Learned numbers of the network; `None` where there is none, or nobody knows."""
+        return None
+
+    def epochs(self) -> int | None:
+        """Of training, at most; `None` where none are counted."""
+        return None
+
     def needed(self, names: Sequence[str], roots: Mapping[str, StrPath]) -> dict[str, StrPath]:
         """The roots of these data sets.
 

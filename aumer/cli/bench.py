@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aumer.cli import bench_run
+from aumer.cli import bench_run, bench_study
 from aumer.cli.console import Console
 from aumer.cli.options import IOU, POSITIVE, seed, whole
 from aumer.errors import EXIT_OK, UsageError
@@ -36,6 +36,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="PROTOCOL|ACTION", required=True, action=bench_run.Actions
     )
     bench_run.add_parsers(actions, common)
+    bench_study.add_parser(actions, common)
     _add_score(actions, common)
 
 

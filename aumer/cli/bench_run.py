@@ -1,4 +1,7 @@
-"""`aumer bench PROTOCOL`, `aumer bench list`, `aumer bench compare`, `aumer bench convert`."""
+"""`aumer bench PROTOCOL`, `aumer bench list`, `aumer bench compare`, `aumer bench convert`.
+
+What running one protocol and running a study (`bench_study`) share is here, too.
+"""
 
 from __future__ import annotations
 
@@ -76,8 +79,9 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
     listing = actions.add_parser(
         "list",
         parents=[common],
-        help="protocols that ship, and their models",
-        description="Prints the shipped protocols and the networks each of them trains.",
+        help="protocols and studies that ship, and the protocols' models",
+        description="Prints the shipped protocols with the networks each of them trains, and the "
+        "studies (`aumer bench study`) with their rows.",
     )
     listing.set_defaults(run=_list, parser=listing)
     comparing = actions.add_parser(
@@ -137,12 +141,13 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--score-only", action="store_true", help="run nothing; score what is there again")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--report", action="store_true", help="draw report.html in that folder, too")
-    _add_changes(parser.add_argument_group("instead of the protocol's"))
-    _add_where(parser.add_argument_group("where"))
+    add_changes(parser.add_argument_group("instead of the protocol's"))
+    add_where(parser.add_argument_group("where"))
     parser.set_defaults(run=_run, parser=parser)
 
 
-def _add_changes(rules: Any) -> None:
+def add_changes(rules: Any) -> None:
+    """What may be changed of a protocol and its model."""
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
     rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
@@ -178,7 +183,8 @@ def _add_changes(rules: Any) -> None:
     rules.add_argument("--config", metavar="FILE", help="settings of features, as `aumer spot` has")
 
 
-def _add_where(where: Any) -> None:
+def add_where(where: Any) -> None:
+    """Where it runs, and where features are kept."""
     where.add_argument(
         "--workers", type=whole, default=1, metavar="N", help="processes; default: 1"
     )
@@ -195,9 +201,8 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-def _protocol(args: argparse.Namespace) -> Protocol:
-    from aumer.bench import protocol
-
+def protocol_changes(args: argparse.Namespace) -> dict[str, Any]:
+    """The keys of a protocol that the options of `add_changes` change."""
     changes: dict[str, Any] = {
         name: value
         for name in ("level", "seeds", "folds", "selection", "prior", "train_subjects")
@@ -205,12 +210,17 @@ def _protocol(args: argparse.Namespace) -> Protocol:
     }
     if args.folds is not None:
         changes["split"] = "k-fold"
-    changes |= {f"scoring.{key}": value for key, value in args.scoring}
-    found = protocol.load(args.protocol)
+    return changes | {f"scoring.{key}": value for key, value in args.scoring}
+
+
+def _protocol(args: argparse.Namespace) -> Protocol:
+    from aumer.bench import protocol
+
+    found, changes = protocol.load(args.protocol), protocol_changes(args)
     return found.changed(changes) if changes else found
 
 
-def _roots(protocol: Protocol, given: Sequence[str]) -> dict[str, str]:
+def data_roots(protocol: Protocol, given: Sequence[str]) -> dict[str, str]:
     """The folder of each data set that is given one."""
     needed = (*protocol.datasets, *protocol.train_datasets)
     roots: dict[str, str] = {}
@@ -237,7 +247,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     from aumer.cache import default_folder
 
     protocol = _protocol(args)
-    roots = _roots(protocol, args.data)
+    roots = data_roots(protocol, args.data)
     if not roots and not args.score_only:
         sets = " and ".join(protocol.datasets)
         raise UsageError(f"the folder of the data set {sets} is not given: name it with --data")
@@ -257,8 +267,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         overwrite=args.overwrite,
         score_only=args.score_only,
         workers=workers,
-        progress=_Reporter(console),
-        command=_command(),
+        progress=Reporter(console),
+        command=typed_command(),
         keep_weights=args.keep_weights,
     )
     console.finish()
@@ -274,12 +284,12 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     return EXIT_OK
 
 
-def _command() -> str:
-    """As it was typed."""
+def typed_command() -> str:
+    """The command line, as it was typed."""
     return shlex.join(["aumer", *sys.argv[1:]])
 
 
-class _Reporter:
+class Reporter:
     """Shows how far a run is and how long it will take."""
 
     def __init__(self, console: Console) -> None:
@@ -310,12 +320,19 @@ def _minutes(seconds: float) -> str:
 
 def _list(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench import protocol
+    from aumer.bench import study as studies
     from aumer.bench.tasks import task_of
 
     for name in protocol.names():
         found = protocol.load(name)
         models = task_of(found.kind).models(found)
         console.data(f"{name:20} {found.heading}. Data: {', '.join(found.datasets)}; {models}\n")
+    console.data("\nstudies (`aumer bench study NAME`):\n")
+    for name in studies.names():
+        one = studies.load(name)
+        console.data(
+            f"{name:20} {one.title}. Protocol: {one.protocol}; rows: {', '.join(one.rows)}\n"
+        )
     return EXIT_OK
 
 

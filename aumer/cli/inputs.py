@@ -91,7 +91,7 @@ def parse_inputs(
         UsageError: a camera without a number or without `end`, a folder without `fps`, or one in
             which there is nothing to take, or which could be either.
     """
-    inputs = tuple(one for text in texts for one in _meant(text, fps, recursive, note))
+    inputs = tuple(one for text in texts for one in meant(text, fps, recursive, note))
     for given in inputs:
         check_input(given, fps=fps, end=end)
     return inputs
@@ -115,8 +115,11 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
 # -- folders -------------------------------------------------------------------------------------
 
 
-def _meant(
-    text: str, fps: float | None, recursive: bool, note: Callable[[str], object] | None
+def meant(
+    text: str,
+    fps: float | None = None,
+    recursive: bool = False,
+    note: Callable[[str], object] | None = None,
 ) -> Iterator[Input]:
     """The input that a text names, or those in the folder that it names."""
     given = parse_input(text)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from aumer.cli.inputs import Input, parse_input
+from aumer.cli.inputs import Input, meant, parse_input
 from aumer.config import load_settings
 from aumer.errors import UsageError
 from aumer.tables.cells import Row, plain, read, text_of
@@ -44,6 +44,8 @@ def _input(row: Row, folder: Path) -> Input:
     name = row.text(FILE)
     where = name if name.startswith("camera:") or not str(folder) else str(folder / name)
     given = parse_input(where)
+    if given.is_folder and any(one.source != where for one in meant(where)):
+        raise row.error(FILE, f"{name} is a folder of videos; list them, a row each")
     cells = {plain(column): column for column in row.cells}
     numbers = {n: row.number_in(cells[n]) for n in NUMBERS if n in cells and row.optional(cells[n])}
     for what, value in numbers.items():

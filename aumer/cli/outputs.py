@@ -37,6 +37,7 @@ from aumer.results.totals import (
     totals_header,
     totals_table,
 )
+from aumer.results.units import UnitRow, unit_rows, units_csv, units_header
 from aumer.results.writers import csv_header
 from aumer.types import ImageArray, au_text
 
@@ -85,6 +86,8 @@ class Plan:
         collected: CSV files that hold the expressions of all inputs.
         listed: CSV files beside those, of what became of each input: ``all.inputs.csv``.
         totalled: CSV files beside those, of totals by group: ``all.totals.csv``.
+        united: CSV files beside those, of every video's action units: ``all.aus.csv``.
+        units: beside each CSV file of one result, too, ``out.aus.csv``.
         indexes: pages that lead to those of all inputs, ``index.html`` in a folder of pages.
         overwrite: replace existing files.
         faces: each file becomes one for each face, ``out.json`` -> ``out-face1.json``, ...
@@ -99,6 +102,8 @@ class Plan:
     faces: bool = False
     listed: tuple[Path, ...] = ()
     totalled: tuple[Path, ...] = ()
+    united: tuple[Path, ...] = ()
+    units: bool = False
     indexes: tuple[Path, ...] = ()
     resume: bool = False
     resumable: bool = False
@@ -128,6 +133,7 @@ def plan(
     faces: bool = False,
     kinds: Kinds | None = None,
     by: Sequence[str] = (),
+    units: bool = False,
     resume: bool = False,
 ) -> Plan:
     """Turn ``-o`` and ``--format`` into files, one list for each input.
@@ -138,6 +144,7 @@ def plan(
     Args:
         kinds: by default `spotted`.
         by: columns of a manifest that part the totals; none for no table of these.
+        units: beside every table of expressions, one of their action units.
         resume: existing files of inputs are no fault, see `Outputs.kept`; nor are tables and pages
             that an earlier run has left.
 
@@ -189,19 +196,29 @@ def plan(
     tables = collected if kinds.listed else []
     listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in tables]
     totalled = [p.with_name(f"{p.stem}.totals{p.suffix}") for p in tables if by]
+    united = [aus_beside(p) for p in tables if units]
     pages = len(inputs) > 1 and "html" in formats
     indexes = [folder / "index.html" for folder in folders if pages]
-    own = [*collected, *listed, *totalled, *indexes]
+    own = [*collected, *listed, *totalled, *united, *indexes]
     if resume and not overwrite:
         about = [dict(given.about) for given in inputs]
         heads = {
             **dict.fromkeys(collected, csv_header(about)),
             **dict.fromkeys(listed, inputs_header(about)),
             **dict.fromkeys(totalled, totals_header(by)),
+            **dict.fromkeys(united, units_header(about)),
         }
         for path in own:
             _check_ours(path, heads.get(path))
-    taken = [[*group, *(_beside(group) if kinds.results else ())] for group in files]
+    beside = [[aus_beside(p) for p in its if units and p.suffix == ".csv"] for its in files]
+    if resume and not overwrite:
+        for given, tables_of in zip(inputs, beside, strict=True):
+            for path in tables_of:
+                _check_ours(path, units_header([dict(given.about)]))
+    taken = [
+        [*its, *more, *(_beside(its) if kinds.results else ())]
+        for its, more in zip(files, beside, strict=True)
+    ]
     _check_targets(inputs, taken, own, overwrite or resume, missing)
     if faces and not overwrite:
         for path in (p for own in files for p in own):
@@ -220,6 +237,8 @@ def plan(
         faces=faces,
         listed=tuple(listed),
         totalled=tuple(totalled),
+        united=tuple(united),
+        units=units,
         indexes=tuple(indexes),
         resume=resume,
         resumable=not faces and _tell(files, folders),
@@ -229,6 +248,11 @@ def plan(
 def _beside(files: Iterable[Path]) -> list[Path]:
     """What results' formats write beside these files."""
     return [there for path in files for there in format_of(path).beside(path)]
+
+
+def aus_beside(table: Path) -> Path:
+    """Where the action units of a table of expressions are written."""
+    return table.with_name(f"{table.stem}.aus{table.suffix}")
 
 
 def _check_resume(files: Sequence[Sequence[Path]], folders: Sequence[Path], faces: bool) -> None:
@@ -383,6 +407,8 @@ class Outputs:
         self._labels = distinct(inputs)
         self._table: list[str] = []
         self._tallies: list[VideoTally] = []
+        self._units: list[UnitRow] = []
+        self._abouts = [dict(given.about) for given in inputs]
         self._printed = False
         names = zip(inputs, self._labels, strict=True)
         self._listed = [
@@ -457,6 +483,8 @@ class Outputs:
     def save(self, number: int, result: SpotResult) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
         self._tallies.append(VideoTally.of(result))
+        if self._plan.united:
+            self._units += unit_rows(self._labeled(number, result))
         if self._plan.collected:
             self._collect(self._labeled(number, result))
         kept = self._keeps.get(number, ())
@@ -471,6 +499,11 @@ class Outputs:
             if faces is None and path in shown:
                 faces = self._faces(self._inputs[number], result, frames)
             result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+            if self._plan.units and path.suffix == ".csv":
+                # Of an earlier run that was interrupted before its table, it may be there.
+                again = self._plan.overwrite or self._plan.resume
+                text = units_csv(unit_rows(result), [result.about])
+                atomic_write(aus_beside(path), text, overwrite=again)
         return [*written, *(self._plan.collected if written or not kept else ())]
 
     @property
@@ -501,6 +534,7 @@ class Outputs:
                 plan.listed, lambda: inputs_csv(r for own in self._listed for r in own)
             ),
             **dict.fromkeys(plan.totalled, lambda: totals_csv(self.totals())),
+            **dict.fromkeys(plan.united, lambda: units_csv(self._units, self._abouts)),
             **{path: partial(self._index, path) for path in plan.indexes},
         }
         for path, content in contents.items():

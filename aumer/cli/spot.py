@@ -153,6 +153,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         overwrite=args.overwrite,
         faces=every,
         by=by,
+        units=bool(aus),
         resume=args.resume,
     )
     cache = cache_folder(args)

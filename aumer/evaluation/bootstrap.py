@@ -6,7 +6,7 @@ one matrix of draws, (replicates, subjects), times counts by subject.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -47,6 +47,17 @@ class Difference(Estimate):
     """
 
     p: float
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm, 1979), in the order given: the share of studies
+    like this in which any of them would be so small by chance is no more than the smallest."""
+    order = sorted(range(len(p)), key=lambda k: p[k])
+    found, least = [0.0] * len(p), 0.0
+    for rank, k in enumerate(order):
+        least = max(least, min(1.0, (len(p) - rank) * p[k]))
+        found[k] = least
+    return found
 
 
 def draws(subjects: int, replicates: int, seed: int) -> Integers:

@@ -53,7 +53,7 @@ def _mean_present(values: Floats, confusion: IntArray) -> Floats:
     return mean
 
 
-def _shares(hits: IntArray, of: IntArray) -> Floats:
+def _shares(hits: IntArray | Floats, of: IntArray) -> Floats:
     return np.divide(hits, of, out=np.zeros(hits.shape), where=of > 0)
 
 
@@ -78,11 +78,30 @@ def accuracy_of(confusion: IntArray) -> Floats:
     return _shares(_diagonal(confusion).sum(1), confusion.sum((1, 2)))
 
 
+def _weighted(values: Floats, confusion: IntArray) -> Floats:
+    """Mean over classes, each as heavy as it has clips."""
+    support = confusion.sum(2)
+    return _shares((values * support).sum(1), support.sum(1))
+
+
+def weighted_f1_of(confusion: IntArray) -> Floats:
+    """(N, C, C) -> (N,) mean F1, each class as heavy as it has clips."""
+    below = confusion.sum(1) + confusion.sum(2)
+    return _weighted(_shares(2 * _diagonal(confusion), below), confusion)
+
+
+def weighted_precision_of(confusion: IntArray) -> Floats:
+    """(N, C, C) -> (N,) mean precision, each class as heavy as it has clips."""
+    return _weighted(_shares(_diagonal(confusion), confusion.sum(1)), confusion)
+
+
 METRICS: dict[str, Callable[[IntArray], Floats]] = {
     "uf1": uf1_of,
     "uar": uar_of,
     "accuracy": accuracy_of,
     "mean_precision": mean_precision_of,
+    "weighted_f1": weighted_f1_of,
+    "weighted_precision": weighted_precision_of,
 }
 
 
@@ -129,6 +148,16 @@ class RecognitionReport:
         """Unweighted mean precision; what some papers print as UAR."""
         return self._score("mean_precision")
 
+    @property
+    def weighted_f1(self) -> float:
+        """Mean F1, each class as heavy as it has clips: frequent classes count more."""
+        return self._score("weighted_f1")
+
+    @property
+    def weighted_precision(self) -> float:
+        """Mean precision, each class as heavy as it has clips. The like of recalls is accuracy."""
+        return self._score("weighted_precision")
+
     def per_class(self) -> dict[str, Counts]:
         """TP, FP and FN of each class against the rest."""
         m = self.confusion
@@ -140,7 +169,7 @@ class RecognitionReport:
     def bootstrap(
         self, metric: str = "uf1", *, replicates: int = 2000, level: float = 0.95, seed: int = 0
     ) -> Estimate:
-        """A metric ("uf1", "uar", "accuracy", "mean_precision") with its percentile interval over
+        """A metric of `METRICS` ("uf1", "uar", "accuracy", ...) with its percentile interval over
         resampled subjects.
 
         Raises:
@@ -208,8 +237,9 @@ class RecognitionReport:
         head = "| truth \\ predicted | " + " | ".join(self.classes) + " | TP | FP | FN | F1 |"
         lines = [
             f"UF1 {self.uf1:.4f}, UAR {self.uar:.4f}, accuracy {self.accuracy:.4f} (mean "
-            f"precision {self.mean_precision:.4f}); {int(self.table.sum())} clips of "
-            f"{len(self.subjects)} subjects, counts pooled",
+            f"precision {self.mean_precision:.4f}; weighted by clips: precision "
+            f"{self.weighted_precision:.4f}, F1 {self.weighted_f1:.4f}); "
+            f"{int(self.table.sum())} clips of {len(self.subjects)} subjects, counts pooled",
             "",
             head,
             "|" + "---|" * (len(self.classes) + 5),

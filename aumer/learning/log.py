@@ -1,16 +1,19 @@
-"""How a training went: its records, a plot of the losses, and TensorBoard where it is installed."""
+"""How a training went: its records, a plot of the losses, and event files for TensorBoard (extra
+"tensorboard")."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aumer.files import StrPath, atomic_write
+from aumer.errors import BackendUnavailable, UsageError
+from aumer.files import StrPath, TemporaryFolder, atomic_write
 from aumer.learning.engine import Callback
+from aumer.names import FileNames
 
 #: Files of a folder's log.
 LOG, CURVES = "log.jsonl", "loss.png"
@@ -65,11 +68,72 @@ def tensorboard(folder: StrPath) -> Iterator[tuple[Callback, ...]]:
     writer = SummaryWriter(str(Path(folder) / "tensorboard"))
 
     def write(record: dict[str, Any]) -> None:
-        for name, value in record.items():
-            if name != "epoch":
-                writer.add_scalar(name, value, record["epoch"])
+        _add(writer, record)
 
     try:
         yield (write,)
     finally:
         writer.close()
+
+
+def write_events(
+    folder: StrPath, logs: Mapping[str, Sequence[Mapping[str, Any]]], *, overwrite: bool = False
+) -> tuple[Path, ...]:
+    """Event files of trainings that have ended, a folder each: ``tensorboard --logdir FOLDER``.
+
+    Args:
+        logs: records of each epoch, by the name that the training's folder gets below `folder`.
+        overwrite: put them in the place of those that are there.
+
+    Returns:
+        The trainings' folders.
+
+    Raises:
+        BackendUnavailable: the extra "tensorboard" is not installed.
+        UsageError: event files are there already and `overwrite` is False, there is nothing to
+            write, or the system refuses to.
+    """
+    if not logs:
+        raise UsageError("there is no record of a training by epochs to write events of")
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise BackendUnavailable(
+            "event files need the extra tensorboard: pip install 'aumer[tensorboard]'"
+        ) from error
+    names = FileNames(Path(folder))
+    places = {
+        name: Path(folder).joinpath(*(names(part, "") for part in name.split("/"))) for name in logs
+    }
+    there = [old for place in places.values() for old in place.glob(_EVENTS)]
+    if there and not overwrite:
+        raise UsageError(
+            f"{there[0].parent} holds event files already, and TensorBoard would show both",
+            fixes=("give another folder", "use `overwrite=True`"),
+        )
+    for name, log in logs.items():
+        place = places[name]
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            with TemporaryFolder(place) as made:
+                writer = SummaryWriter(str(made))
+                for record in log:
+                    _add(writer, record)
+                writer.close()
+                for old in there:
+                    old.unlink(missing_ok=True)
+                for file in made.glob(_EVENTS):
+                    file.replace(place / file.name)
+        except OSError as error:
+            raise UsageError(f"cannot write {place}: {error.strerror}") from error
+    return tuple(places.values())
+
+
+#: What TensorBoard takes for its own.
+_EVENTS = "events.out.tfevents.*"
+
+
+def _add(writer: Any, record: Mapping[str, Any]) -> None:
+    for name, value in record.items():
+        if name != "epoch" and value is not None:
+            writer.add_scalar(name, value, int(record["epoch"]))

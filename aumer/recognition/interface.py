@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,22 @@ class MotionClips(LabeledClips[FloatArray]):
         return chosen
 
 
+@dataclass(frozen=True, eq=False)
+class Saliency:
+    """Where in the picture and when a clip spoke for a class.
+
+    Shapes:
+        space (GRID, GRID) float64: by square of the aligned crop, rows from the top; time
+        (2 * PHASES,) float64: quarters of the way from onset to apex, then from apex to offset.
+    """
+
+    GRID: ClassVar[int] = 7
+    PHASES: ClassVar[int] = 4
+
+    space: Floats
+    time: Floats
+
+
 class Recognizer(Trained):
     """One way to recognize; what is not said here is said of `Trained`.
 
@@ -130,6 +146,14 @@ class Recognizer(Trained):
         """
         return None
 
+    def saliency(self, clip: Any, label: str | None = None) -> Saliency | None:
+        """Where in the picture and when one clip spoke for a class; `None`: it does not say.
+
+        Args:
+            label: by default the most probable class.
+        """
+        return None
+
     def familiarity(self, clip: Any) -> float | None:
         """How like one clip is to those it was trained on: the share of these that are less like
         their nearest neighbor than the clip is like its own. `None`: it cannot tell."""
@@ -156,6 +180,16 @@ class Recognizer(Trained):
     def motion_familiarity(self, motion: FloatArray) -> float | None:
         """`familiarity` of (R, 2) motion."""
         return self.familiarity(motion) if self.reads[0] == "motion" else None
+
+    def stopping(self) -> dict[str, Any]:
+        """What decides when `fit` ends: ``epochs``, if it counts them; the ``inner_share`` of its
+        subjects on which the epoch is chosen, and the ``patience`` in epochs."""
+        return {"epochs": None, "patience": 0, "inner_share": 0.0}
+
+    def parameters(self, classes: int) -> int | None:
+        """Learned numbers of its network with so many classes, fitted or not; `None`: it is no
+        network."""
+        return None
 
     def portable(self) -> Portable | None:
         """Its network as other programs take it, see `aumer.export`; `None`: it is none.

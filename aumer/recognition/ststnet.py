@@ -172,6 +172,10 @@ class StstNetRecognizer(Recognizer):
         k = column(self, label, self.predict_proba(flow_map[None])[0])
         return occlusion(lambda maps: self.predict_proba(maps)[:, k], flow_map)
 
+    def parameters(self, classes: int) -> int:
+        """See `aumer.recognition.interface.Recognizer`."""
+        return sum(p.numel() for p in StstNet(classes).parameters())
+
     def stopping(self) -> dict[str, Any]:
         """See `aumer.recognition.interface.Recognizer`."""
         return {**super().stopping(), "epochs": self.epochs}

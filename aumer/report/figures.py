@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.evaluation.calibration import Coverage, Reliability
-from aumer.face.mean_face import MEAN_FACE
+from aumer.face.mean_face import CROP_ORIGIN, MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
 from aumer.report.curves import PrecisionRecall, Roc
 from aumer.results.graph_plot import draw_face
@@ -315,6 +315,48 @@ def on_a_face(rois: Sequence[str], means: Mapping[str, Floats], clips: Mapping[s
     return figure
 
 
+def saliency(
+    space: Mapping[str, Floats], time: Mapping[str, Floats], clips: Mapping[str, int]
+) -> Figure:
+    """By class how much each square (G, G) of the aligned crop, on the mean face, and each phase
+    (2 P,) spoke for it; one scale for all classes.
+
+    Args:
+        clips: by class, how many the mean is over.
+    """
+    columns = len(space)
+    figure = _new(max(4.5, 2.5 * columns + 0.9), 4.3)
+    most = max(float(np.abs(one).max()) for one in space.values()) or 1e-9
+    highest = max(max(float(one.max()) for one in time.values()), 0.0)
+    lowest = min(min(float(one.min()) for one in time.values()), 0.0)
+    room = 0.08 * ((highest - lowest) or 1.0)
+    (x, y), colors = CROP_ORIGIN, _diverging()
+    # A crop's side is two outer-eye half distances, in which the mean face is told.
+    extent = (-2 * x, 2 * (1 - x), 2 * (1 - y), -2 * y)
+    upper, lower = figure.subplots(2, columns, squeeze=False, height_ratios=(2.2, 1))
+    for k, name in enumerate(space):
+        axes = upper[k]
+        axes.imshow(space[name], cmap=colors, vmin=-most, vmax=most, extent=extent)
+        draw_face(axes)
+        for line in axes.lines:  # over the squares
+            line.set(zorder=3, color="0.25", linewidth=1.0, alpha=0.8)
+        axes.set(xlim=extent[:2], ylim=extent[2:])
+        axes.set_axis_off()
+        axes.set_title(f"{_cut(name, 18)} ({clips[name]} clips)", fontsize=9.5, parse_math=False)
+        axes, half = lower[k], len(time[name]) // 2
+        places = np.arange(2 * half)
+        axes.bar(places, time[name], width=0.85, color=[COLORS[0]] * half + [COLORS[1]] * half)
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.axvline(half - 0.5, color="0.4", linewidth=1, linestyle="--")
+        axes.set_xticks([-0.5, half - 0.5, 2 * half - 0.5], ["onset", "apex", "offset"])
+        axes.set_ylim(lowest - room, highest + room)
+        _style(axes, ylabel="fall of probability" if k == 0 else "")
+    bar = figure.colorbar(upper[0].images[0], ax=list(upper), shrink=0.85, aspect=25)
+    bar.set_label("fall of probability", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return figure
+
+
 def _diverging() -> Any:
     import matplotlib
 
@@ -353,17 +395,19 @@ def _name_roi(axes: Axes, roi: str, x: float, y: float, text: str, share: float)
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A loss by epoch."""
+    """A figure by epoch."""
 
     epochs: Floats
     values: Floats
 
 
-def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) -> Figure:
-    """By name ("training", "inner") every fold's loss, thin, and their mean, thick."""
+def by_epoch(
+    curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve], what: str
+) -> Figure:
+    """By name ("training", "inner") every fold's curve, thin, and their mean, thick."""
     from matplotlib.ticker import MaxNLocator, NullFormatter
 
-    figure = _new(_WIDTH, 4.0)
+    figure = _new(_WIDTH, 3.6)
     axes = figure.add_subplot()
     everything = np.concatenate([c.values for own in curves.values() for c in own])
     for k, (name, own) in enumerate(curves.items()):
@@ -395,8 +439,53 @@ def losses(curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve]) ->
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
-    _style(axes, xlabel="epoch", ylabel="loss")
-    _legend(axes, loc="upper right", handlelength=3.5)
+    _style(axes, xlabel="epoch", ylabel=what)
+    _legend(axes, loc="best", handlelength=3.5)
+    return figure
+
+
+# -- studies --------------------------------------------------------------------------------------
+
+#: A value and the ends of its interval; `None` where they are not known.
+_Spread = tuple["float | None", "float | None", "float | None"]
+
+
+def forest(
+    values: Mapping[str, _Spread], differences: Mapping[str, _Spread], base: str, score: str
+) -> Figure:
+    """Rows of a study below each other: their scores, and what each is less the base row.
+
+    Args:
+        values, differences: by row; a row without a difference has an empty place on the right.
+    """
+    names = list(values)
+    figure = _new(_WIDTH, 1.3 + 0.34 * len(names))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, found in ((left, values), (right, differences)):
+        for k, name in enumerate(names):
+            middle, low, high = found.get(name, (None, None, None))
+            if middle is None:
+                continue
+            # What is clear of zero is filled; by color alone it would be lost in print.
+            clear = axes is left or (low is not None and high is not None and low * high > 0)
+            color = COLORS[0] if name != base else "black"
+            if low is not None and high is not None:
+                axes.plot([low, high], [k, k], color=color, linewidth=1.8, solid_capstyle="butt")
+            axes.plot(
+                [middle],
+                [k],
+                marker="s" if name == base else "o",
+                color=color,
+                markerfacecolor=color if clear else "white",
+                markersize=6.5,
+                linestyle="",
+            )
+        axes.grid(axis="x", alpha=0.25)
+    right.axvline(0, color="black", linewidth=0.9)
+    left.set_yticks(range(len(names)), [_cut(name) for name in names])
+    left.set_ylim(len(names) - 0.4, -0.6)
+    _style(left, xlabel=score)
+    _style(right, xlabel=f"{score}: row less {_cut(base)} (filled: clear of 0)")
     return figure
 
 

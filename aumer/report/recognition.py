@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -62,7 +62,8 @@ def recognition_sections(run: RecognitionRun) -> list[Section]:
         Section("Calibration", _calibration(run, len(whole.seeds)) if curves else [LeftOut(why)]),
         Section("Embeddings (t-SNE)", _embeddings(run, whole.seeds[0])),
         Section("Attribution on the face", _attribution(run)),
-        Section("Loss curves", [_losses(run.training)]),
+        Section("Attribution in the picture and in time", [_saliency(run)]),
+        Section("Training curves", _training(run.training)),
         Section("Misclassified clips", _mistakes(run, len(whole.seeds))),
         *published(run.about),
         made_of(run.about, run.chosen),
@@ -144,6 +145,7 @@ def _scores(run: RecognitionRun, whole: ClipScores, curves: dict[str, Roc]) -> l
             "of 2000 resamples of the subjects; they do not cover how the model was designed.",
         ),
         _by_class(whole, curves, over),
+        _averages(whole, over),
     ]
     sources = list(dict.fromkeys(c.source for c in run.clips))
     if len(sources) > 1:
@@ -189,6 +191,24 @@ def _by_class(whole: ClipScores, curves: dict[str, Roc], over: str) -> TableBloc
         ("class", "clips", *_HEADS, "F1, 95 % interval", *(["ROC area"] if curves else [])),
         rows,
         f"By class, each against the rest{over}. Clips are those whose true class it is (support).",
+    )
+
+
+#: By average: precision, recall and F1 as `METRICS` calls them.
+_AVERAGES = {
+    "macro": ("mean_precision", "uar", "uf1"),
+    "weighted": ("weighted_precision", "accuracy", "weighted_f1"),
+}
+
+
+def _averages(whole: ClipScores, over: str) -> TableBlock:
+    rows = [[name, *map(whole.text, metrics)] for name, metrics in _AVERAGES.items()]
+    return TableBlock(
+        ("average of the classes", *_HEADS),
+        rows,
+        f"Averages{over}, with 95 % intervals over subjects. Macro: every class counts alike; its "
+        "recall is UAR, its F1 UF1. Weighted: every class counts by its clips, so that frequent "
+        "ones decide; its recall is the accuracy. Papers that print one F1 often mean this one.",
     )
 
 
@@ -443,40 +463,92 @@ def _attribution(run: RecognitionRun) -> list[Block]:
     return [drawing, table]
 
 
+def _saliency(run: RecognitionRun) -> Drawing | LeftOut:
+    clips = [c for c in run.clips if c.seen]
+    shapes = {(len(c.space), len(c.time)) for c in clips}
+    squares, phases = shapes.pop() if len(shapes) == 1 else (0, 0)
+    side = round(squares**0.5)
+    if not squares or side * side != squares or not phases or phases % 2:
+        return LeftOut(
+            "the run kept none; recognizers of sequences say where and when, in runs of today."
+        )
+    own = {name: [c for c in clips if c.predicted == name] for name in run.classes}
+    own = {name: some for name, some in own.items() if some}
+    space = {n: np.mean([c.space for c in some], 0).reshape(side, side) for n, some in own.items()}
+    time = {n: np.mean([c.time for c in some], 0) for n, some in own.items()}
+    when = [
+        f"{k + 1}/{phases // 2} to {end}" for end in ("apex", "offset") for k in range(phases // 2)
+    ]
+    strongest = "; ".join(f"{n}: {when[int(t.argmax())]}" for n, t in time.items() if t.max() > 0)
+    return Drawing(
+        "saliency",
+        figures.saliency(space, time, {n: len(some) for n, some in own.items()}),
+        "By how much the predicted class's probability falls when a square of the picture (above) "
+        "or a quarter of the way from onset to apex or from apex to offset (below) is put to rest: "
+        "it then shows what the onset shows, without flow. Means over all clips predicted as that "
+        "class, right or wrong; purple and bars below zero speak against it. What two places tell "
+        "alike neither loses alone, so that a small fall is no proof of no use. Most for it: "
+        f"{strongest}.",
+        f"Mean fall of probability by place and phase. Strongest phase of each class: {strongest}.",
+    )
+
+
 def _signed(value: float) -> str:
     return f"{value:+.3g}".replace("-", "−")
 
 
-# -- losses ---------------------------------------------------------------------------------------
+# -- training -------------------------------------------------------------------------------------
+
+#: What is drawn by epoch: figure, what it is of, keys of the log by whose they are, and its axis.
+_OWN, _INNER = "training subjects", "inner subjects, kept out of training"
+_BY_EPOCH = (
+    ("losses", "loss", {_OWN: "loss", _INNER: "inner_loss"}, "loss"),
+    ("accuracies", "accuracy", {_OWN: "accuracy", _INNER: "inner_accuracy"}, "share recognized"),
+    ("rates", "learning rate", {"all folds, at the end of an epoch": "lr"}, "learning rate"),
+)
 
 
-def _losses(training: Sequence[Training]) -> Drawing | LeftOut:
-    logged = [t for t in training if t.log and all("loss" in record for record in t.log)]
+def _training(training: Sequence[Training]) -> list[Block]:
+    """Losses, accuracies and learning rates by epoch, of each fold."""
+    return [_by_epoch(training, *one) for one in _BY_EPOCH]
+
+
+def _by_epoch(
+    training: Sequence[Training], name: str, what: str, keys: Mapping[str, str], axis: str
+) -> Drawing | LeftOut:
+    first = next(iter(keys.values()))
+    logged = [t for t in training if t.log and all(first in record for record in t.log)]
     if not logged:
-        return LeftOut("the run kept no losses; its model may not be trained by epochs.")
-    names = {"training subjects": "loss", "inner subjects, kept out of training": "inner_loss"}
+        plural = {"loss": "losses", "accuracy": "accuracies", "learning rate": "learning rates"}
+        return LeftOut(
+            f"the run kept no {plural[what]}; its model may not be trained by epochs"
+            + (", or its networks tell none." if what != "loss" else ".")
+        )
     curves: dict[str, list[figures.Curve]] = {}
-    for name, key in names.items():
+    for whose, key in keys.items():
         for one in logged:
             rows = [(r["epoch"], r[key]) for r in one.log if r.get(key) is not None]
             finite = [row for row in rows if np.isfinite(row).all()]
             if finite:
                 epochs, values = np.array(finite, np.float64).T
-                curves.setdefault(name, []).append(figures.Curve(epochs, values))
+                curves.setdefault(whose, []).append(figures.Curve(epochs, values))
     if not curves:
-        return LeftOut("no loss that the run kept is a finite number.")
-    means = {name: mean_curve(own) for name, own in curves.items()}
+        return LeftOut(f"no {what} that the run kept is a finite number.")
+    means = {whose: mean_curve(own) for whose, own in curves.items()}
     ends = "; ".join(
-        f"{name}: from {m.values[0]:.3g} to {m.values[-1]:.3g}" for name, m in means.items()
+        f"{whose}: from {m.values[0]:.3g} to {m.values[-1]:.3g}" for whose, m in means.items()
     )
     folds = [len(one.log) for one in logged]
+    augmented = " Training clips are seen augmented, and before the epoch's end." * (
+        what == "accuracy"
+    )
     return Drawing(
-        "losses",
-        figures.losses(curves, means),
-        "Thin: the loss of each fold's model by epoch; thick: their mean, over the folds that were "
-        "still training, as far as half of them were. The test subject is in none of it. "
-        f"Folds trained for {min(folds)} to {max(folds)} epochs. Mean loss of {ends}.",
-        f"Losses by epoch of {len(logged)} folds. Mean loss of {ends}.",
+        name,
+        figures.by_epoch(curves, means, axis),
+        f"Thin: the {what} of each fold's model by epoch; thick: their mean, over the folds that "
+        "were still training, as far as half of them were. The test subject is in none of it. "
+        f"Folds trained for {min(folds)} to {max(folds)} epochs. Mean {what} of {ends}.{augmented}",
+        f"{what[0].upper()}{what[1:]} by epoch of {len(logged)} folds. Mean {what} of {ends}.",
     )
 
 

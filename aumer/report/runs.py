@@ -41,6 +41,9 @@ class Clip:
         probabilities: in the order of the classes; empty where none were kept.
         embedding: what the network's last layer read; empty where none was kept.
         attribution: how much each ROI spoke for the predicted class; empty where none was kept.
+        space: how much each square of the aligned crop spoke for the predicted class, rows from the
+            top one after another; empty where none was kept.
+        time: how much each phase did, from onset to apex, then to offset.
         source: the data set; "" where that is not known.
         fold: whose model predicted it, by name; "" for its subject's.
         seen: False where no face could be seen: then it was predicted without being looked at.
@@ -53,6 +56,8 @@ class Clip:
     probabilities: tuple[float, ...] = ()
     embedding: tuple[float, ...] = ()
     attribution: tuple[float, ...] = ()
+    space: tuple[float, ...] = ()
+    time: tuple[float, ...] = ()
     seed: int = 0
     source: str = ""
     fold: str = ""

@@ -32,6 +32,7 @@ from aumer.results.inputs import InputRow
 from aumer.results.plots import plot_timeline, timeline_frames
 from aumer.results.spot_result import SpotResult
 from aumer.results.totals import Totals, measured_minutes
+from aumer.results.units import unit_rows
 from aumer.types import Expression, ImageArray, au_text, runs
 
 #: In the head of every index, so that aumer knows its own ones again.
@@ -89,6 +90,7 @@ def video_page(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> str:
         [
             Section("Over time", [_timeline(result, thumbnails)]),
             Section("Expressions", _expressions(result, thumbnails)),
+            *_units(result),
             Section("Quality", _quality(result)),
             Section("How to read it", [ListBlock(_READING)]),
             Section("How it was made", _made(result)),
@@ -160,6 +162,49 @@ def _expressions(result: SpotResult, thumbnails: Mapping[int, ImageArray]) -> li
             "the outer-eye distance."
         )
     return [TableBlock(head, rows, caption, sortable=True)]
+
+
+def _units(result: SpotResult) -> list[Section]:
+    """A section with the AUs of the whole video; none where nothing was read."""
+    if not any(e.aus is not None for e in result.expressions):
+        return []
+    rows = unit_rows(result)
+    if not any(row.expressions for row in rows):
+        return [Section("Action units", [Text("None acts in any expression.")])]
+    sides = any(row.left + row.right + row.both for row in rows)
+    head = ["AU", "FACS name", "expressions", "micro", "macro", "a minute", "mean probability"]
+    head += [*(["left", "right", "both sides"] if sides else []), "at, s"]
+    cells: list[list[Cell]] = [
+        [
+            row.au,
+            row.name or None,
+            row.expressions,
+            row.micro,
+            row.macro,
+            None if row.per_minute is None else f"{row.per_minute:.2f}",
+            None if row.probability is None else f"{row.probability:.2f}",
+            *([row.left, row.right, row.both] if sides else []),
+            _listed_times(row.apexes_s),
+        ]
+        for row in rows
+        if row.expressions
+    ]
+    rest = ", ".join(str(row.au) for row in rows if not row.expressions)
+    caption = (
+        f"In how many of {rows[0].read} expressions each action unit acts, and at which apexes. "
+        "The probability is that it acts, mean over the expressions in which it does. An AU is a "
+        f"movement, and no feeling.{f' Read, and never acting: {rest}.' if rest else ''}"
+    )
+    return [Section("Action units", [TableBlock(head, cells, caption, sortable=True)])]
+
+
+#: So many apexes are listed.
+_TIMES = 12
+
+
+def _listed_times(times: Sequence[float]) -> str:
+    shown = ", ".join(f"{s:.2f}" for s in times[:_TIMES])
+    return shown + (f" and {len(times) - _TIMES} more" if len(times) > _TIMES else "")
 
 
 def _curve(

@@ -6,10 +6,10 @@
 Tables: "headline", leave one subject out, three seeds; "ablations", five folds of subjects, one
 seed; "curve", few training subjects; "cross", trained on one set, tested on the other.
 
-Each row is a run of `aumer bench` (its command stands in the row's result.md) in a folder of
-``results/networks/``, which git does not keep. A run that was stopped goes on where it stopped;
-`--only ROW ...` runs some rows. What git keeps, with `--save`, is ``results/networks-TABLE.json``:
-of each finished
+A table is a study as `aumer bench study` runs them, one that ships or one in ``networks/`` beside
+this file; each row is a run in a folder of ``results/networks/``, which git does not keep. A run
+that was stopped goes on where it stopped; `--only ROW ...` runs some rows. What git keeps, with
+`--save`, is ``results/networks-TABLE.json``: of each finished
 row the counts of every subject and seed, of which the table's F1, intervals and differences are
 made, and the digests of its settings and of its predictions, by which a run that is made again is
 known to be the same. The table leaves out rows that are not finished, and names them.
@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from matplotlib.figure import Figure
 
 from aumer.bench import protocol as protocols
 from aumer.bench.figure import Figure as F1
-from aumer.bench.run import run, stored
+from aumer.bench.run import stored
+from aumer.bench.study import Changes, Study, load, run_study
 from aumer.bench.tasks.spotting import predictions_of
 from aumer.bench.tasks.spotting_result import SpottingResult, spotting_figure
 from aumer.bench.workers import Workers
@@ -49,77 +50,38 @@ SETS = ("sim-casme-sq", "sim-samm-lv")
 KINDS = ("macro", "micro")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A run of a protocol.
-
-    Attributes:
-        overrides: of the model's training preset.
-        changes: of the protocol.
-        note: what a reader must know of it.
-    """
-
-    model: str = "aumer"
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    decoder: str | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
-
-
-NO_GRAPH = {"net_overrides.layer": "none", "net_overrides.residual_edges": False}
-FIVE_FOLDS = {"split": "k-fold", "folds": 5, "seeds": [0]}
-SEES_ALL = "a prior counted on all subjects' AUs, the tested ones among them"
-
-HEADLINE: dict[str, Row] = {
-    "aumer": Row(),
-    "published": Row("published"),
-    "rules": Row("rules"),
-}
-ABLATIONS: dict[str, Row] = {
-    "aumer": Row(),
-    "no-graph": Row(overrides=NO_GRAPH),
-    "identity-graph": Row(
-        overrides={"net_overrides.residual_edges": False}, changes={"prior": "identity"}
-    ),
-    "no-self": Row(overrides={"net_overrides.layer": "dense"}),
-    "published-prior": Row(changes={"prior": "casme-sq-published"}, note=SEES_ALL),
-    "fixed-edges": Row(overrides={"net_overrides.residual_edges": False}),
-    "gatv2": Row(
-        overrides={"net_overrides.layer": "GATv2Conv", "net_overrides.residual_edges": False}
-    ),
-    "one-time-scale": Row(overrides={"net_overrides.motion_scales_s": []}),
-    "no-apex-branch": Row(overrides={"net_overrides.apex_branch": False}),
-    "cut-segments": Row(
-        overrides={"samples": "segments", "targets": "published", "batch": 32},
-        note="segments have the published targets and loss",
-    ),
-    "published-decoder": Row(decoder="casme-sq"),
-    "published": Row("published"),
-    "rules": Row("rules"),
-}
-#: The curve's networks: the prior counted on the few training subjects' AUs, none at all, and one
-#: counted beforehand on another data set. "no-self": a ROI is seen only as the graph mixes it.
-CURVES = {
-    "aumer": Row(),
-    "no-self": ABLATIONS["no-self"],
-    "no-graph": Row(overrides=NO_GRAPH),
-    "other-prior": Row(
-        changes={"prior": "samm-lv-facs"}, note="the prior is SAMM-LV's, of all its subjects"
-    ),
-}
+#: Beside the studies that ship, in ``networks/``.
+STUDIES = Path(__file__).parent / "networks"
 FEW = (3, 6, 12)
-CURVE: dict[str, Row] = {
-    f"{name}-{n}": replace(row, changes={**row.changes, "train_subjects": n})
-    for n in FEW
-    for name, row in CURVES.items()
-}
-CROSS = {name: ABLATIONS[name] for name in ("aumer", "no-self", "no-graph", "published", "rules")}
-#: By table: its data sets, its rows, what all its rows change, and the row that others are held to.
-TABLES: dict[str, tuple[Sequence[str], dict[str, Row], Mapping[str, Any], str]] = {
-    "headline": (SETS, HEADLINE, {}, "aumer"),
-    "ablations": (SETS[:1], ABLATIONS, FIVE_FOLDS, "aumer"),
-    "curve": (SETS[:1], CURVE, FIVE_FOLDS, ""),
-    "cross": (("sim-cross-data-set",), CROSS, {"seeds": [0]}, "aumer"),
+
+
+def own(name: str) -> Study:
+    return load(STUDIES / f"{name}.toml")
+
+
+def ablations() -> Study:
+    """Both studies of our network as one."""
+    graph, parts = load("spotnet-graph"), load("spotnet-parts")
+    return replace(graph, name="ablations", rows={**graph.rows, **parts.rows})
+
+
+def curve() -> Study:
+    """The rows of ``networks/curve.toml`` with few training subjects each."""
+    curves = own("curve")
+    rows = {
+        f"{name}-{n}": {**row, "changes": {**row.get("changes", {}), "train_subjects": n}}
+        for n in FEW
+        for name, row in curves.rows.items()
+    }
+    return replace(curves, rows=rows, base=next(iter(rows)))
+
+
+#: By table: its data sets' protocols, its study, and the row that others are held to.
+TABLES: dict[str, tuple[Sequence[str], Study, str]] = {
+    "headline": (SETS, own("headline"), "aumer"),
+    "ablations": (SETS[:1], ablations(), "aumer"),
+    "curve": (SETS[:1], curve(), ""),
+    "cross": (("sim-cross-data-set",), own("cross"), "aumer"),
 }
 
 
@@ -128,29 +90,34 @@ def folder(table: str, data_set: str, name: str) -> Path:
 
 
 def make(
-    table: str, data_set: str, name: str, workers: Workers, seeds: Sequence[int] | None
+    table: str,
+    data_set: str,
+    rows: Sequence[str],
+    workers: Workers,
+    seeds: Sequence[int] | None,
 ) -> None:
-    """Run what of a row has not been run, with these seeds or all."""
-    _, rows, common, _ = TABLES[table]
-    row, place = rows[name], folder(table, data_set, name)
+    """Run what of these rows, or of all, has not been run, with these seeds or all."""
+    study = TABLES[table][1]
+    now = ""
+
+    def begins(name: str, number: int, of: int) -> None:
+        nonlocal now
+        now = name
 
     def told(what: str, done: int, of: int) -> None:
         if what == "folds":
-            print(f"{data_set} {name}: {done} of {of} folds", file=sys.stderr, flush=True)
+            print(f"{data_set} {now}: {done} of {of} folds", file=sys.stderr, flush=True)
 
-    changes = {**common, **row.changes, **({"seeds": list(seeds)} if seeds else {})}
-    protocol = protocols.load(data_set)
-    run(
-        protocol.changed(changes) if changes else protocol,
-        {name: test_data() / "annotations" for name in protocol.datasets},
-        row.model,
-        overrides=dict(row.overrides) or None,
-        decoder=row.decoder,
-        cache=default_folder(),
-        folder=place,
-        command=f"{script()} {table} --only {name}",
+    run_study(
+        study,
+        {name: test_data() / "annotations" for name in protocols.load(data_set).datasets},
+        changes=Changes(data_set, {"seeds": list(seeds)} if seeds else {}, cache=default_folder()),
+        folder=FOLDER / f"{table}-{data_set}",
+        rows=rows,
+        command=f"{script()} {table}",
         workers=workers,
         progress=told,
+        begins=begins,
     )
 
 
@@ -163,12 +130,12 @@ def kept_path(table: str) -> Path:
 
 def kept(table: str) -> dict[str, dict[str, Any]]:
     """What is kept of each finished row, by protocol and row; of runs that are here, anew."""
-    data_sets, rows, _, _ = TABLES[table]
+    data_sets, study, _ = TABLES[table]
     path = kept_path(table)
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     found = {}
     for data_set in data_sets:
-        for name in rows:
+        for name in study.rows:
             key, place = f"{data_set}/{name}", folder(table, data_set, name)
             try:
                 result = stored(place)
@@ -231,7 +198,7 @@ def figure_of(row: Mapping[str, Any], tested: str, kind: str = "overall") -> F1:
 def section(
     report: Report,
     found: Mapping[str, Mapping[str, Any]],
-    rows: Mapping[str, Row],
+    study: Study,
     first: str,
     tested: str,
 ) -> None:
@@ -261,13 +228,13 @@ def section(
             f"{row['seconds'][tested] / 60:9.1f}"
         )
     for name in found:
-        if rows[name].note:
-            report.line(f"{name}: {rows[name].note}")
+        if note := study.row(name).note:
+            report.line(f"{name}: {note}")
 
 
 def tell(table: str, save: bool) -> None:
     """The table of the rows that are finished."""
-    data_sets, rows, _, first = TABLES[table]
+    data_sets, study, first = TABLES[table]
     report = Report(f"Spotting networks on simulated data sets: {table}")
     report.line(
         "Simulated faces at level medium: these figures rank methods on faces that move as the"
@@ -276,10 +243,10 @@ def tell(table: str, save: bool) -> None:
     report.line("minutes: of the folds' wall clocks, on one core each, beside other work.")
     every = kept(table)
     for data_set in data_sets:
-        found = {name: every[key] for name in rows if (key := f"{data_set}/{name}") in every}
+        found = {name: every[key] for name in study.rows if (key := f"{data_set}/{name}") in every}
         for tested in next(iter(found.values()))["counts"] if found else ():
-            section(report, found, rows, first, tested)
-    missing = [key for d in data_sets for name in rows if (key := f"{d}/{name}") not in every]
+            section(report, found, study, first, tested)
+    missing = [key for d in data_sets for name in study.rows if (key := f"{d}/{name}") not in every]
     if missing:
         report.line()
         report.line(f"not run, or not finished: {', '.join(missing)}")
@@ -293,12 +260,12 @@ def tell(table: str, save: bool) -> None:
 def picture() -> None:
     """The learning curve, with the networks that learned from all subjects of the other folds."""
     (data_set,) = TABLES["curve"][0]
-    curve, ablations = kept("curve"), kept("ablations")
+    few, all_subjects = kept("curve"), kept("ablations")
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for name, dash in zip(CURVES, ("-", "-.", "--", ":"), strict=True):
-        found = [(n, curve[f"{data_set}/{name}-{n}"]) for n in FEW]
-        if whole := ablations.get(f"{data_set}/{name}"):
+    for name, dash in zip(own("curve").rows, ("-", "-.", "--", ":"), strict=True):
+        found = [(n, few[f"{data_set}/{name}-{n}"]) for n in FEW]
+        if whole := all_subjects.get(f"{data_set}/{name}"):
             found.append((whole["trained_subjects"], whole))
         x = [n for n, _ in found]
         estimates = [figure_of(row, data_set).bootstrap() for _, row in found]
@@ -321,16 +288,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--score-only", action="store_true", help="run nothing")
     asked = parser.parse_args()
-    data_sets, rows, _, _ = TABLES[asked.table]
+    data_sets, study, _ = TABLES[asked.table]
+    rows = study.rows
     if wrong := set(asked.sets or ()) - set(data_sets):
         parser.error(f"no set {', '.join(sorted(wrong))}; there are {', '.join(data_sets)}")
     if wrong := set(asked.only or ()) - set(rows):
         parser.error(f"no row {', '.join(sorted(wrong))}; there are {', '.join(rows)}")
     if not asked.score_only:
         for data_set in asked.sets or data_sets:
-            for name in asked.only or rows:
-                if data_set in data_sets:
-                    make(asked.table, data_set, name, Workers(asked.workers), asked.seeds)
+            make(asked.table, data_set, asked.only or (), Workers(asked.workers), asked.seeds)
     tell(asked.table, asked.save)
 
 

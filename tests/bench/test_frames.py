@@ -124,6 +124,8 @@ def test_systems_of_sequences_on_casme2(
         assert len(fold.log) == SMALL[model]["learning"]["epochs"] and fold.log[0]["loss"] > 0
         assert len(fold.embeddings) == len(fold.attribution) == len(fold.clips) == 5
         assert len(fold.rois) == 12 and any(fold.attribution[0])
+        assert {len(row) for row in fold.space} == {49} and {len(row) for row in fold.time} == {8}
+        assert len(fold.space) == len(fold.time) == 5 and any(fold.space[0]) and any(fold.time[0])
     (hidden,) = [f for f in result.folds if f.unseen]
     assert hidden.subject == "sub02" and hidden.clips[-1] == "EP05_01"
     # No system saw it: the classes' shares in training, 2 of 10 clips each.

@@ -16,7 +16,7 @@ from aumer.bench import report as reports
 from aumer.bench.convert import convert
 from aumer.bench.report import draw, read
 from aumer.bench.run import run, stored
-from aumer.bench.tasks.recognition import DESIGNED_ON
+from aumer.bench.tasks.recognition_result import DESIGNED_ON
 from aumer.errors import UsageError
 from aumer.report import page as html
 from aumer.report.runs import RecognitionRun, SpottingRun

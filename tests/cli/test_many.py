@@ -356,6 +356,7 @@ def test_totals_by_columns_of_choice(run: Any, manifest: Path) -> None:
         ("rec/smile.mp4;s1;rest;;;nobody;", "face.follow"),
         ("camera:0;s1;rest;;;;", "never ends"),
         ("rec/c/frames;s1;rest;;;;", "--fps"),
+        ("rec;s1;rest;;;;", "line 5, column file: rec is a folder of videos"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_named(run: Any, manifest: Path, row: str, said: str) -> None:

@@ -18,6 +18,7 @@ import aumer
 from aumer import pipeline, registry
 from aumer.cli import outputs
 from aumer.config import SENSITIVITIES
+from aumer.errors import EXIT_OK, EXIT_USAGE
 from aumer.evaluation.tables import read_predictions
 from aumer.results import SpotResult
 from aumer.results.inputs import COLUMNS
@@ -436,3 +437,20 @@ def test_the_longest_micro_expression(run: Any) -> None:
         assert [e.kind for e in result.expressions] == [kind]
         assert result.expressions[0].micro_max_s == longest
         assert result.settings["kind"] == {"micro_max_s": longest}
+
+
+def test_action_units_get_a_table_beside_that_of_expressions(run: Any, tmp_path: Path) -> None:
+    """Of one video, and of several in one."""
+    alone = run("spot @smile.mp4 --aus --model rules -o one.csv")
+    assert alone.code == EXIT_OK, alone.err
+    header, *rows = (tmp_path / "one.aus.csv").read_text().splitlines()
+    assert header.startswith("video,face,au,name,expressions,micro,macro,read,left,right,both")
+    assert any(row.startswith("smile.mp4,,12,lip corner puller,") for row in rows)
+    both = run("spot @smile.mp4 @still.avi --aus --model rules -o all.csv")
+    assert both.code == EXIT_OK, both.err
+    assert (tmp_path / "all.aus.csv").read_text().splitlines() == [header, *rows]
+    again = run("spot @smile.mp4 --aus --model rules -o one.csv")
+    assert again.code == EXIT_USAGE and "one.csv" in again.err
+    (tmp_path / "one.csv").unlink()
+    again = run("spot @smile.mp4 --aus --model rules -o one.csv")
+    assert again.code == EXIT_USAGE and "one.aus.csv" in again.err  # ours or not, it is there

@@ -216,3 +216,26 @@ def test_strs_follows_the_settings() -> None:
     assert evaluate_strs(*rows).strs == 2 / 3  # type: ignore[arg-type]
     settings = SpottingSettings(videos_without_truth="drop")
     assert evaluate_strs(*rows, settings=settings).strs == 1.0  # type: ignore[arg-type]
+
+
+def test_averages_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import classification_report
+
+    rng = np.random.default_rng(3)
+    classes = ("a", "b", "c")
+    truths = [classes[k] for k in rng.choice(3, 60, p=[0.7, 0.2, 0.1])]
+    said = [t if rng.random() < 0.6 else classes[rng.integers(3)] for t in truths]
+    rows = [
+        Recognized(f"s{k % 5}", t, p) for k, (t, p) in enumerate(zip(truths, said, strict=True))
+    ]
+    found = evaluate_recognition(rows, classes=classes)
+    expected = classification_report(truths, said, output_dict=True)
+    for average, (precision, recall, f1) in {
+        "macro avg": (found.mean_precision, found.uar, found.uf1),
+        "weighted avg": (found.weighted_precision, found.accuracy, found.weighted_f1),
+    }.items():
+        whole = expected[average]
+        wanted = [whole["precision"], whole["recall"], whole["f1-score"]]
+        assert [precision, recall, f1] == pytest.approx(wanted)
+    assert found.weighted_f1 != pytest.approx(found.uf1)
+    assert found.to_dict()["weighted_f1"] == found.weighted_f1

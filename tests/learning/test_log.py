@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from training.conftest import simulated, small
 
+from aumer.errors import BackendUnavailable, UsageError
 from aumer.learning.engine import Callback
-from aumer.learning.log import CURVES, LOG, tensorboard, write_log
+from aumer.learning.log import CURVES, LOG, tensorboard, write_events, write_log
 from aumer.recognition.interface import Clips
 from aumer.recognition.ststnet import StstNetRecognizer
 from aumer.training.loop import train
@@ -69,3 +70,35 @@ def test_tensorboard_is_told_where_it_is_installed(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with tensorboard(tmp_path) as callbacks:
         assert callbacks == ()
+
+
+def test_events_of_trainings_that_have_ended(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logs = {
+        f"seed-0/{name}": [{"epoch": k, "loss": 1 / k, "lr": 0.1} for k in (1, 2, 3)]
+        for name in ("s1", "S1")
+    }
+    made = write_events(tmp_path, logs)
+    assert len(set(made)) == 2
+    for place in made:
+        assert len(list(place.iterdir())) == 1  # nothing temporary is left
+        told = EventAccumulator(str(place)).Reload()
+        assert [(e.step, e.value) for e in told.Scalars("loss")] == [
+            (k, pytest.approx(1 / k)) for k in (1, 2, 3)
+        ]
+        assert sorted(told.Tags()["scalars"]) == ["loss", "lr"]
+    with pytest.raises(UsageError, match="holds event files already"):
+        write_events(tmp_path, logs)
+    write_events(tmp_path, {k: log[:1] for k, log in logs.items()}, overwrite=True)
+    assert [len(list(place.iterdir())) for place in made] == [1, 1]
+    with pytest.raises(UsageError, match="no record"):
+        write_events(tmp_path, {})
+
+
+def test_without_the_extra_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(BackendUnavailable, match=r"aumer\[tensorboard\]"):
+        write_events(tmp_path / "x", {"a": [{"epoch": 1, "loss": 1.0}]})
+    assert not (tmp_path / "x").exists()

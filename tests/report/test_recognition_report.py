@@ -28,7 +28,8 @@ TITLES = [
     "Calibration",
     "Embeddings (t-SNE)",
     "Attribution on the face",
-    "Loss curves",
+    "Attribution in the picture and in time",
+    "Training curves",
     "Misclassified clips",
     "How this was made",
 ]
@@ -63,11 +64,23 @@ def made(seeds: int = 1, *, sources: bool = True, embeddings: bool = False) -> R
                     if embeddings
                     else (),
                     attribution=tuple((0.1 * np.eye(3)[predicted]).tolist()),
+                    space=tuple((0.1 * np.eye(49)[10 + predicted]).tolist()) if embeddings else (),
+                    time=tuple((0.2 * np.eye(8)[2 + predicted]).tolist()) if embeddings else (),
                     seed=seed,
                     source=("one", "two")[number % 5 % 2] if sources else "",
                 )
             )
-    log = tuple({"epoch": k, "loss": 1 / (k + 1), "inner_loss": 1 / (k + 2)} for k in range(4))
+    log = tuple(
+        {
+            "epoch": k,
+            "lr": 0.1 / (k + 1),
+            "loss": 1 / (k + 1),
+            "inner_loss": 1 / (k + 2),
+            "accuracy": k / 4,
+            "inner_accuracy": k / 5,
+        }
+        for k in range(4)
+    )
     return RecognitionRun(
         About(
             "Title", "net", "aumer bench x", {"aumer": "0.1.0"}, (), ("A note.",), {"a": {"b": 1}}
@@ -101,7 +114,8 @@ def test_every_section_and_every_figure(whole: tuple[RecognitionRun, ReportPage,
     _, done, found = whole
     assert found.headings == TITLES and "Left out" not in found.text
     assert list(done.figures) == [
-        *("confusion", "roc", "calibration", "embeddings", "attribution", "losses"),
+        *("confusion", "roc", "calibration", "embeddings", "attribution", "saliency"),
+        *("losses", "accuracies", "rates"),
     ]
     assert len([alt for alt, _ in found.images if alt]) == len(done.figures)
     assert min(len(source) for _, source in found.images) > 10_000
@@ -141,6 +155,45 @@ def test_scores_are_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, Pa
     assert len(rows_of) == 5 and [r[3] for r in rows_of] == sorted(r[3] for r in rows_of)
     for row in rows_of:
         assert row[2:4] == [str(table.clips[row[0]]), f"{table.accuracy[row[0]]:.4f}"]
+
+
+def test_averages_are_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
+    run, _, found = whole
+    evaluated = scored(run)
+    macro, weighted = found.table("average of the classes", "precision")
+    of = {"macro": macro, "weighted": weighted}
+    names = {
+        "macro": ("mean_precision", "uar", "uf1"),
+        "weighted": ("weighted_precision", "accuracy", "weighted_f1"),
+    }
+    for name, metrics in names.items():
+        assert of[name] == [name, *(str(evaluated.bootstrap(metric)) for metric in metrics)]
+
+
+def test_where_and_when_is_the_mean_of_the_clips(
+    whole: tuple[RecognitionRun, ReportPage, Page],
+) -> None:
+    _, done, found = whole
+    text = " ".join(found.captions)
+    said = "negative: 3/4 to apex; positive: 4/4 to apex; surprise: 1/4 to offset"
+    assert f"Most for it: {said}." in text
+    pictures = [axes.images[0].get_array() for axes in done.figures["saliency"].axes if axes.images]
+    for k, picture in enumerate(pictures[:3]):
+        expected = np.zeros(49)
+        expected[10 + k] = 0.1
+        assert np.allclose(picture, expected.reshape(7, 7))
+    without = Page(report(made()).html).text
+    assert "recognizers of sequences say where and when" in without
+
+
+def test_training_curves_say_where_they_begin_and_end(
+    whole: tuple[RecognitionRun, ReportPage, Page],
+) -> None:
+    _, _, found = whole
+    text = " ".join(found.captions)
+    assert "Mean loss of training subjects: from 1 to 0.25" in text
+    assert "Mean accuracy of training subjects: from 0 to 0.75; inner subjects" in text
+    assert "Mean learning rate of all folds, at the end of an epoch: from 0.1 to 0.025" in text
 
 
 def test_calibration_is_the_evaluation_s(whole: tuple[RecognitionRun, ReportPage, Page]) -> None:
@@ -218,7 +271,7 @@ def test_what_is_missing_says_why(missing: dict[str, tuple[()]], section: str, w
     done = report(replace(run, clips=tuple(replace(c, **missing) for c in run.clips)))  # type: ignore[arg-type]
     found = Page(done.html)
     # Without probabilities there is no calibration either.
-    assert section not in done.figures and len(done.figures) == (3 if section == "roc" else 4)
+    assert section not in done.figures and len(done.figures) == (5 if section == "roc" else 6)
     assert why in found.text and found.headings == TITLES
     assert "kept no embeddings; net may have none" in found.text
     if section == "roc":
@@ -235,7 +288,7 @@ def test_more_that_may_be_missing() -> None:
     )
     done = report(bare)
     found = Page(done.html)
-    assert list(done.figures) == ["confusion", "roc", "calibration"]
+    assert list(done.figures) == ["confusion", "roc", "calibration", "saliency"]
     for why in ("different lengths: [3, 4]", "'a' is no landmark", "kept no losses"):
         assert why in found.text
     assert found.table("ROI") and not any(t[0][0] == "setting" for t in found.tables)

@@ -22,12 +22,20 @@ from aumer.bench.folds import run_folds
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
-from aumer.bench.split import Fold, plan
+from aumer.bench.split import Fold, Whose, plan
 from aumer.bench.store import FORMAT, Store
 from aumer.bench.task import Options, Progress, Task, Work, require_keys
-from aumer.bench.tasks.recognition_result import AT_HAND, RecognitionFold, RecognitionResult, scored
+from aumer.bench.tasks.recognition_result import (
+    AT_HAND,
+    RecognitionFold,
+    RecognitionResult,
+    designed_on,
+    epoch_note,
+    scored,
+)
 from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
+from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME
 from aumer.errors import UsageError
 from aumer.files import StrPath, TemporaryFolder
@@ -52,13 +60,6 @@ _PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection"
 _SPLITS = ("loso", "k-fold", "hold-out", "cross-data-set")
 #: Of selection "inner", where a system keeps no subjects out of the training ones.
 INNER_SHARE, PATIENCE = 0.2, 10
-_SEEN = (
-    "the design of this recognizer was made with the clips of this very data set in view "
-    "(benchmarks/recognition_log.md): leaving a subject out vouches for what a fold learns and "
-    "chooses, not for the design"
-)
-#: By recognizer and data set, what its scores there are not free of.
-DESIGNED_ON = {("graph", NAME): _SEEN, ("graph-motion", NAME): _SEEN}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,8 @@ class ClipWork(Work):
         shares = np.zeros((0, len(clips.classes)))
         embeddings: tuple[tuple[float, ...], ...] = ()
         attribution: tuple[tuple[float, ...], ...] = ()
+        space: tuple[tuple[float, ...], ...] = ()
+        phases: tuple[tuple[float, ...], ...] = ()
         seconds, model = 0.0, None
         chosen: Mapping[str, Any] = {}
         log: Sequence[Mapping[str, Any]] = ()
@@ -122,6 +125,7 @@ class ClipWork(Work):
         if model is not None and len(test):
             shares = model.predict_proba(test.inputs, test.sources)
             embeddings, attribution = _embedded(model, test), _attributed(model, test)
+            space, phases = _salient(model, test)
         rest = len(self.unseen)
         frequency = np.bincount(train.labels, minlength=len(clips.classes)) / max(len(train), 1)
         shares = np.concatenate([shares, np.repeat(frequency[None], rest, axis=0)])
@@ -139,6 +143,8 @@ class ClipWork(Work):
             _filled(embeddings, rest),
             _filled(attribution, rest),
             tuple(model.rois) if model is not None and attribution else (),
+            _filled(space, rest),
+            _filled(phases, rest),
             () if self.tested == (self.name,) else self._whose,
             rest,
         )
@@ -275,6 +281,20 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             progress=None if progress is None else lambda *step: progress("clips", *step),
         )
 
+    def whose(self, roots: Mapping[str, StrPath]) -> Sequence[Whose]:
+        if NAME in self.protocol.datasets or not self.protocol.classes:
+            return super().whose(roots)
+        wanted = self.needed(self.protocol.datasets, roots)
+        return [(e.dataset, e.subject) for e in listed(wanted, self.protocol.classes).examples]
+
+    def parameters(self) -> int | None:
+        classes = len(self.protocol.classes) or len(MEGC_CLASSES)
+        return self.factory(0).parameters(classes)
+
+    def epochs(self) -> int | None:
+        found: int | None = self.learning["epochs"]
+        return found
+
     def prepare(self, truth: ClipSet, workers: Workers, progress: Progress | None) -> ClipSet:
         return truth
 
@@ -333,7 +353,6 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
                         f"data, which say {known.get((row.subject, row.clip), 'nothing')} "
                         f"of {row.subject}/{row.clip}, and the fold {row.truth}"
                     )
-        designed = [(run.about["model"]["model"], d) for d in run.protocol.datasets]
         return scored(
             run,
             folds,
@@ -343,8 +362,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             unseen=truth.unseen,
             split=_split_in_words(run.protocol),
             notes=(
-                _epoch_note(run.about["model"]["learning"]),
-                *(DESIGNED_ON[key] for key in designed if key in DESIGNED_ON),
+                epoch_note(run.about["model"]["learning"]),
+                *designed_on(run),
                 *truth.notes,
                 *_unseen_notes(truth.unseen),
             ),
@@ -449,20 +468,6 @@ def _split_in_words(protocol: Protocol) -> str:
     }[protocol.split]
 
 
-def _epoch_note(learning: Mapping[str, Any]) -> str:
-    """What decides when training ends; it is never the test subject."""
-    epochs = learning["epochs"]
-    if learning["patience"]:
-        return (
-            f"epoch: the best on inner subjects ({learning['inner_share']:.0%} of the training "
-            f"ones, kept out of the gradient), of at most {epochs}; no test subject chooses "
-            "anything"
-        )
-    if epochs is not None:
-        return f"epoch: the last of {epochs}, fixed beforehand; no test subject chooses anything"
-    return "settings: fixed, or chosen within the training subjects; no test subject chooses any"
-
-
 def _unseen_notes(unseen: Sequence[Unseen]) -> list[str]:
     if not unseen:
         return []
@@ -499,6 +504,15 @@ def _embedded(model: Recognizer, clips: LabeledClips[Any]) -> tuple[tuple[float,
 def _attributed(model: Recognizer, clips: LabeledClips[Any]) -> tuple[tuple[float, ...], ...]:
     rows = [spoke for clip in clips.inputs if (spoke := model.attribution(clip)) is not None]
     return _rounded(rows, 5) if len(rows) == len(clips) else ()
+
+
+def _salient(
+    model: Recognizer, clips: LabeledClips[Any]
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    found = [one for clip in clips.inputs if (one := model.saliency(clip)) is not None]
+    if len(found) < len(clips):
+        return (), ()
+    return _rounded([o.space.ravel() for o in found], 5), _rounded([o.time for o in found], 5)
 
 
 def _rounded(rows: Iterable[npt.ArrayLike], digits: int) -> tuple[tuple[float, ...], ...]:

@@ -12,6 +12,7 @@ from aumer.bench.clips import AnyClips
 from aumer.bench.figure import Figure
 from aumer.bench.protocol import Protocol
 from aumer.bench.result import Result, Run
+from aumer.data.megc2019 import NAME
 from aumer.evaluation.bootstrap import Difference, Estimate
 from aumer.evaluation.recognition import (
     METRICS,
@@ -25,6 +26,13 @@ from aumer.training.listing import Unseen
 CLOSE = 0.01
 #: Metrics that are printed with their intervals.
 PRINTED = ("uf1", "uar", "accuracy")
+_SEEN = (
+    "the design of this recognizer was made with the clips of this very data set in view "
+    "(benchmarks/recognition_log.md): leaving a subject out vouches for what a fold learns and "
+    "chooses, not for the design"
+)
+#: By recognizer and data set, what its scores there are not free of.
+DESIGNED_ON = {("graph", NAME): _SEEN, ("graph-motion", NAME): _SEEN}
 #: What a fold's file calls otherwise: "seconds" there is all that the fold took.
 _IN_FILES = {"subject": "fold", "seconds": "training_seconds"}
 
@@ -41,6 +49,10 @@ class RecognitionFold:
         log: by epoch: "epoch", "loss", and where inner subjects were kept out "inner_loss".
         embeddings: by clip, what the network's last layer reads; empty where it has none.
         attribution: by clip, how much each of `rois` spoke for the predicted class.
+        space: by clip, how much each square of the picture spoke for the predicted class: rows of
+            `aumer.recognition.interface.Saliency.space`, one after another; empty where its
+            recognizer does not say.
+        time: by clip, how much each phase did: `Saliency.time`.
         subjects: of each clip; empty where all are `subject`'s.
         unseen: how many clips at the end of the list no face could be seen of. They got the
             training clips' most frequent class; their embeddings and attribution are 0.
@@ -58,6 +70,8 @@ class RecognitionFold:
     embeddings: tuple[tuple[float, ...], ...] = ()
     attribution: tuple[tuple[float, ...], ...] = ()
     rois: tuple[str, ...] = ()
+    space: tuple[tuple[float, ...], ...] = ()
+    time: tuple[tuple[float, ...], ...] = ()
     subjects: tuple[str, ...] = ()
     unseen: int = 0
 
@@ -149,6 +163,12 @@ class RecognitionResult(Result[RecognitionFold]):
     def compared_figures(self) -> dict[tuple[str, str], Figure]:
         return {("all", metric): self.figure(metric) for metric in PRINTED}
 
+    def cautions(self) -> tuple[str, ...]:
+        return designed_on(self.run)
+
+    def chosen_on(self) -> str:
+        return epoch_note(self.about["model"]["learning"])
+
     def figures(self) -> dict[str, Any]:
         return {
             **{name: self._estimate(name) for name in PRINTED},
@@ -234,6 +254,26 @@ class RecognitionResult(Result[RecognitionFold]):
             self.reports[seeds[0]].to_markdown(),
             *(f"- {note}" for note in self.notes),
         ]
+
+
+def designed_on(run: Run) -> tuple[str, ...]:
+    """Whether the recognizer was designed with the run's data in view, in words."""
+    keys = [(run.about["model"]["model"], d) for d in run.protocol.datasets]
+    return tuple(dict.fromkeys(DESIGNED_ON[key] for key in keys if key in DESIGNED_ON))
+
+
+def epoch_note(learning: Mapping[str, Any]) -> str:
+    """What decides when training ends; it is never the test subject."""
+    epochs = learning["epochs"]
+    if learning["patience"]:
+        return (
+            f"epoch: the best on inner subjects ({learning['inner_share']:.0%} of the training "
+            f"ones, kept out of the gradient), of at most {epochs}; no test subject chooses "
+            "anything"
+        )
+    if epochs is not None:
+        return f"epoch: the last of {epochs}, fixed beforehand; no test subject chooses anything"
+    return "settings: fixed, or chosen within the training subjects; no test subject chooses any"
 
 
 def _close(fold: RecognitionFold) -> int:

@@ -249,6 +249,12 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             ]
         )
 
+    def parameters(self) -> int | None:
+        return self.model.parameters()
+
+    def epochs(self) -> int | None:
+        return self.model.settings.epochs if isinstance(self.model, models.Trainable) else None
+
     def depends(self, fold: Fold, items: Entries) -> dict[str, str]:
         # A choice of the epoch on the test videos depends on their annotations, too.
         oracle = self.protocol.selection == "oracle"

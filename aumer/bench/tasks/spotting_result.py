@@ -131,6 +131,11 @@ class SpottingResult(Result[Mapping[str, Any]]):
             for name, kind in ROWS
         }
 
+    def chosen_on(self) -> str:
+        if self.about["model"]["trained"] != "on every fold":
+            return "nothing is trained on these data"
+        return SELECTIONS[self.selections[0]]
+
     # -- output -------------------------------------------------------------------------------
 
     def figures(self) -> dict[str, Any]:

@@ -575,14 +575,14 @@ def pack(clip: ClipSequence) -> Arrays:
     facts = np.array([clip.onset, clip.apex, clip.offset, clip.fps], np.float64)
     flow = {} if clip.flow is None else {"flow": clip.flow}
     # The key is spelled as clips kept earlier have it.
-    return {"grey": clip.gray, "landmarks": clip.landmarks, "facts": facts, **flow}
+    return {"gray": clip.gray, "landmarks": clip.landmarks, "facts": facts, **flow}
 
 
 def unpack(arrays: Arrays) -> ClipSequence:
     """The clip that `pack` made arrays of."""
     onset, apex, offset, fps = arrays["facts"].tolist()
     return ClipSequence(
-        arrays["grey"],
+        arrays["gray"],
         arrays["landmarks"],
         arrays.get("flow"),
         int(onset),

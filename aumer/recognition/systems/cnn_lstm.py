@@ -32,8 +32,8 @@ from aumer.strict import require
 
 TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean"), ("concatenation", "attention")
 #: Keys of settings, weights and exported networks, which keep their spelling.
-MODALITIES = ("grey", "landmarks", "flow")
-_PROJECTED = {"grey": 256, "landmarks": 128, "flow": 128}
+MODALITIES = ("gray", "landmarks", "flow")
+_PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
 
 
@@ -46,7 +46,7 @@ class CnnLstmConfig:
     """The published network is the default.
 
     Attributes:
-        modalities: any of "grey" (spelled as files of weights have it), "landmarks" and "flow".
+        modalities: any of "gray" (spelled as files of weights have it), "landmarks" and "flow".
         time: what reads the fused frames.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
         length: frames of a window.
@@ -176,7 +176,7 @@ class CnnLstm(nn.Module):
         self.fusion = config.fusion
         pooled = config.channels[-1] * _POOLED**2
         encoders: dict[str, nn.Module] = {
-            "grey": FrameCnn(1, config.channels, config.batch_norm),
+            "gray": FrameCnn(1, config.channels, config.batch_norm),
             "landmarks": nn.Sequential(
                 nn.Linear(136, 256),
                 nn.ReLU(),
@@ -185,7 +185,7 @@ class CnnLstm(nn.Module):
             ),
             "flow": FrameCnn(2, config.channels, config.batch_norm),
         }
-        widths = {"grey": pooled, "landmarks": 128, "flow": pooled}
+        widths = {"gray": pooled, "landmarks": 128, "flow": pooled}
         self.encoders = nn.ModuleDict({m: encoders[m] for m in self.modalities})
         self.projections = nn.ModuleDict(
             {m: nn.Linear(widths[m], _PROJECTED[m]) for m in self.modalities}
@@ -275,8 +275,8 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
 
     def arrays(self, window: Window) -> Inputs:
         made: Inputs = {}
-        if "grey" in self.config.modalities:
-            made["grey"] = window.gray[:, None].astype(np.float32) / np.float32(255)
+        if "gray" in self.config.modalities:
+            made["gray"] = window.gray[:, None].astype(np.float32) / np.float32(255)
         if "landmarks" in self.config.modalities:
             made["landmarks"] = window.landmarks.reshape(len(window.landmarks), -1)
         if "flow" in self.config.modalities and window.flow is not None:

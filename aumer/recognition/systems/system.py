@@ -7,8 +7,9 @@ that is; fitting, predicting, attribution and files are here.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice, pairwise
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
@@ -27,12 +28,20 @@ from aumer.recognition.interface import (
     Callback,
     Floats,
     Recognizer,
+    Saliency,
     column,
     fitted,
     read_weights,
     write_weights,
 )
-from aumer.recognition.learning import Learned, Learning, Sample, content_hash, learn
+from aumer.recognition.learning import (
+    Learned,
+    Learning,
+    Sample,
+    content_hash,
+    learn,
+    parameter_count,
+)
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
@@ -53,6 +62,8 @@ Inputs = dict[str, FloatArray]
 
 #: Windows that predictions are made of at a time.
 _BATCH = 16
+#: Changed clips that are held at a time: with flow, one is tens of megabytes.
+_VARIANTS = 8
 #: Half side of the square that occlusion hides, in sides of the crop: a mouth's corner.
 _HIDDEN = 0.1
 
@@ -205,6 +216,28 @@ class SequenceSystem(Recognizer, Generic[C]):
         k = column(self, label, shares[0])
         return np.asarray(shares[0, k] - shares[1:, k], np.float64)
 
+    def saliency(self, clip: ClipSequence, label: str | None = None) -> Saliency:
+        """Fall of a class's probability when a square of the crop, or a phase, is put to rest.
+
+        What is put to rest is as for `attribution`: pixels and landmarks of the onset, no flow.
+
+        Raises:
+            UsageError: as `predict_proba`, or there is no such class.
+        """
+        shares = self.predict_proba([clip])[0]
+        k = column(self, label, shares)
+
+        def falls(variants: Iterator[ClipSequence | None]) -> Floats:
+            found: list[float] = []
+            while some := list(islice(variants, _VARIANTS)):
+                given = [one for one in some if one is not None]
+                left = iter(self.predict_proba(given)[:, k])
+                found += [0.0 if one is None else float(shares[k] - next(left)) for one in some]
+            return np.array(found, np.float64)
+
+        space = falls(resting_squares(clip)).reshape(Saliency.GRID, Saliency.GRID)
+        return Saliency(space, falls(resting_phases(clip)))
+
     def to(self, device: str) -> bool:
         """See `aumer.recognition.interface.Recognizer`.
 
@@ -213,6 +246,11 @@ class SequenceSystem(Recognizer, Generic[C]):
         """
         self.device = device_of(device)
         return True
+
+    def parameters(self, classes: int) -> int:
+        """See `aumer.recognition.interface.Recognizer`."""
+        with torch.device("meta"):  # shapes alone
+            return parameter_count(self.build(classes))
 
     def stopping(self) -> dict[str, Any]:
         """See `aumer.recognition.interface.Recognizer`."""
@@ -382,8 +420,49 @@ def at_rest(clip: ClipSequence, landmark: int) -> ClipSequence:
     x, y = at[landmark]
     middles = (np.arange(clip.size) + 0.5) / clip.size - 0.5
     near = (np.abs(middles - y) <= _HIDDEN)[:, None] & (np.abs(middles - x) <= _HIDDEN)
-    gray = np.where(near, clip.gray[clip.onset], clip.gray)
-    flow = None if clip.flow is None else np.where(near[..., None], np.float32(0), clip.flow)
     points = np.abs(at - at[landmark]).max(1) <= _HIDDEN
-    landmarks = np.where(points[:, None], at, clip.landmarks)
+    return _put_to_rest(clip, near, points, np.ones(len(clip), np.bool_))
+
+
+def resting_squares(clip: ClipSequence) -> Iterator[ClipSequence]:
+    """For each square of a grid of `Saliency.GRID` by as many over the crop, rows from the top, the
+    clip with what lies in it (landmarks: at the onset) kept as at the onset."""
+    at = np.floor((clip.landmarks[clip.onset] + 0.5) * Saliency.GRID)
+    cells = np.minimum(np.arange(clip.size) * Saliency.GRID // clip.size, Saliency.GRID - 1)
+    always = np.ones(len(clip), np.bool_)
+    for row in range(Saliency.GRID):
+        for k in range(Saliency.GRID):
+            near = (cells == row)[:, None] & (cells == k)
+            yield _put_to_rest(clip, near, (at == (k, row)).all(1), always)
+
+
+def resting_phases(clip: ClipSequence) -> Iterator[ClipSequence | None]:
+    """For each phase of `Saliency.time` the clip whose frames in it show what the onset shows;
+    `None` for a phase without a frame."""
+    everywhere, points = np.ones((clip.size, clip.size), np.bool_), np.ones(68, np.bool_)
+    frames = np.arange(len(clip))
+    for begin, end in ((clip.onset, clip.apex), (clip.apex, clip.offset)):
+        for low, high in pairwise(np.linspace(begin, end, Saliency.PHASES + 1)):
+            when = (frames > low) & (frames <= high)
+            yield _put_to_rest(clip, everywhere, points, when) if when.any() else None
+
+
+def _put_to_rest(
+    clip: ClipSequence,
+    where: npt.NDArray[np.bool_],
+    points: npt.NDArray[np.bool_],
+    when: npt.NDArray[np.bool_],
+) -> ClipSequence:
+    """The clip as at its onset at these pixels (S, S) and landmarks (68,), in these frames (T,).
+
+    The flow to such a frame is 0.
+    """
+    onset = clip.onset
+    gray = np.where(when[:, None, None] & where, clip.gray[onset], clip.gray)
+    landmarks = np.where(
+        when[:, None, None] & points[:, None], clip.landmarks[onset], clip.landmarks
+    )
+    flow = clip.flow
+    if flow is not None:
+        flow = np.where(when[1:, None, None, None] & where[..., None], np.float32(0), flow)
     return replace(clip, gray=gray, landmarks=landmarks, flow=flow)

@@ -35,7 +35,7 @@ def _no_gradients() -> Iterator[None]:
 
 def inputs(frames: int = 4, side: int = 32) -> dict[str, torch.Tensor]:
     return {
-        "grey": torch.rand(2, frames, 1, side, side),
+        "gray": torch.rand(2, frames, 1, side, side),
         "landmarks": torch.rand(2, frames, 136),
         "flow": torch.rand(2, frames - 1, 2, side, side),
     }
@@ -58,11 +58,11 @@ def test_cnn_lstm_has_the_published_number_of_parameters() -> None:
 def test_cnn_lstm_maps() -> None:
     net = CnnLstm(CnnLstmConfig(), 5).eval()
     some = inputs(side=128)
-    assert net.encoders["grey"](some["grey"]).shape == (2, 4, 2048)
+    assert net.encoders["gray"](some["gray"]).shape == (2, 4, 2048)
     assert net.encoders["flow"](some["flow"]).shape == (2, 3, 2048)
     parts = net.encoded(**some)
     assert {m: tuple(y.shape) for m, y in parts.items()} == {
-        "grey": (2, 4, 256),
+        "gray": (2, 4, 256),
         "landmarks": (2, 4, 128),
         "flow": (2, 4, 128),
     }
@@ -96,7 +96,7 @@ def test_attention_weighs_modalities_and_can_drop_one() -> None:
     net.scores[2].bias[0] = -1e4  # type: ignore[index]
     dropped = net(**some)
     assert not torch.allclose(before, dropped)
-    torch.testing.assert_close(net(**{**some, "grey": torch.rand_like(some["grey"])}), dropped)
+    torch.testing.assert_close(net(**{**some, "gray": torch.rand_like(some["gray"])}), dropped)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "transformer", "mean"])
@@ -109,8 +109,8 @@ def test_time_models_read_order_all_but_the_mean(kind: str) -> None:
 
 
 def test_cnn_lstm_settings() -> None:
-    with pytest.raises(ConfigError, match="modalities must be one or more of grey, landmarks"):
-        CnnLstmConfig(modalities=("grey", "grey"))
+    with pytest.raises(ConfigError, match="modalities must be one or more of gray, landmarks"):
+        CnnLstmConfig(modalities=("gray", "gray"))
 
 
 # mfem-mffm

@@ -1,0 +1,627 @@
+"""Studies: named variations of one protocol, each an ordinary run, side by side in one table.
+
+A study is a TOML file in ``configs/studies/``, or one of the user's own: rows that differ in model,
+settings or what they learn from, and the row that the others are held to. Every row is a run of
+`aumer.bench.run.run` in a folder of its own below the study's (``DIR/ROW``), so that a study that
+was killed goes on at the fold where it was. Beside them lie ``study.json`` (what the study is and
+what became of each row), ``study.csv``, ``study.md`` and ``study.html``, written anew after every
+row.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from aumer import strict
+from aumer.arguments import as_path
+from aumer.bench import protocol as protocols
+from aumer.bench.protocol import Protocol
+from aumer.bench.run import given_roots, run, stored, task_and_store
+from aumer.bench.split import Whose, plan
+from aumer.bench.store import Store, intact, read_fold, sealed, write_json
+from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
+from aumer.bench.task import Options, Progress, Task
+from aumer.bench.workers import Workers
+from aumer.config import Settings, digest
+from aumer.errors import AumerError, ConfigError, UsageError, did_you_mean
+from aumer.files import StrPath, atomic_write, check_folder
+from aumer.foreign import foreign, read_json
+from aumer.strict import require
+
+_log = logging.getLogger("aumer")
+
+#: A study's files, beside its rows' folders.
+STUDY, TABLE, TEXT = "study.json", "study.csv", "study.md"
+FORMAT = "aumer-study/1"
+
+#: What a row may change of the protocol: what a model learns from and how, and nothing of who is
+#: tested and how it is counted, so that all rows are scored over the same.
+OF_ROWS = ("prior", "train_subjects", "selection")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+#: Called as a row begins: its name, its number from 1 on, and how many there are.
+Begins = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One variation.
+
+    Attributes:
+        model: as `aumer bench` takes it; "" for the study's.
+        set: keys of the model's training preset or of the recognizer, beside the study's.
+        decoder: of spotting networks; "" for the protocol's.
+        changes: of the protocol: `OF_ROWS`.
+        note: what a reader must know of it.
+        published: figures that the publication prints for it, by name.
+    """
+
+    model: str = ""
+    set: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    published: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in self.changes:
+            require(
+                key in OF_ROWS,
+                "changes",
+                key,
+                f"{', '.join(OF_ROWS)}: all rows are tested on the same and counted alike; what "
+                "all of them change stands in the study's own `changes`",
+            )
+        for name, value in self.published.items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            require(number, f"published.{name}", value, "a number")
+
+    def told(self, model: str = "") -> str:
+        """What it changes, on one line.
+
+        Args:
+            model: the study's, which need not be said.
+        """
+        parts = [self.model] if self.model not in ("", model) else []
+        parts += [f"{k}={json.dumps(v)}" for k, v in {**self.set, **self.changes}.items()]
+        parts += [f"decoder={self.decoder}"] if self.decoder else []
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study; what a file holds.
+
+    Attributes:
+        name: the file's.
+        title: one line for people.
+        protocol: by name or file.
+        rows: by name, `StudyRow` as a table.
+        base: the row that the others are held to.
+        model: of all rows that name none; "" for the task's.
+        set: keys that all rows change, unless they say otherwise.
+        changes: of the protocol, in all rows.
+        source: the publication that it repeats, and where its figures were read.
+        note: what a reader of the table must know.
+    """
+
+    name: str
+    title: str
+    protocol: str
+    rows: Mapping[str, Any]
+    base: str
+    model: str = ""
+    set: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        require(len(self.rows) > 1, "rows", list(self.rows), "two rows or more")
+        for name, table in self.rows.items():
+            fits = _NAME.fullmatch(name) is not None
+            require(fits, "rows", name, "called by letters, digits, - and _: each has a folder")
+            require(isinstance(table, Mapping), f"rows.{name}", table, "a table")
+            strict.build(StudyRow, table, f"rows.{name}")
+        lower = [name.lower() for name in self.rows]
+        twice = [name for name in self.rows if lower.count(name.lower()) > 1]
+        require(not twice, "rows", twice, "told apart where folders know no capitals, too")
+        require(self.base in self.rows, "base", self.base, f"a row: {', '.join(self.rows)}")
+        for where, key in _selections(self):
+            require(
+                key != "oracle",
+                where,
+                key,
+                "fixed or inner: a table of figures that were chosen on test subjects compares how "
+                "well they were chosen. `aumer bench PROTOCOL --selection oracle` gives one, "
+                "labeled so",
+            )
+
+    def row(self, name: str) -> StudyRow:
+        """A row by name."""
+        return strict.build(StudyRow, self.rows[name], f"rows.{name}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON and TOML have them."""
+        return strict.plain(self)
+
+
+def _selections(study: Study) -> list[tuple[str, Any]]:
+    tables = {"changes": study.changes}
+    tables |= {f"rows.{name}.changes": row.get("changes", {}) for name, row in study.rows.items()}
+    return [(f"{k}.selection", t["selection"]) for k, t in tables.items() if "selection" in t]
+
+
+def names() -> tuple[str, ...]:
+    """The studies that ship."""
+    return strict.presets("studies")
+
+
+def load(which: str | PathLike[str] | Study) -> Study:
+    """A study that ships, by name, or the TOML file at a path.
+
+    Raises:
+        ConfigError: no such study or file, not TOML, or a key or value that is not allowed.
+    """
+    if isinstance(which, Study):
+        return which
+    path = strict.preset("studies", which, "study or file")
+    values = {"name": path.stem, **strict.read_toml(path)}
+    study = replace(strict.build(Study, values, str(which)), name=path.stem)
+    beside = path.parent / study.protocol
+    if study.protocol.endswith(".toml") and not Path(study.protocol).is_absolute():
+        # Paths in a file are relative to its folder, as those of `aumer train` are.
+        study = replace(study, protocol=str(beside)) if beside.is_file() else study
+    return study
+
+
+# -- what will be run ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRow:
+    """A row before it is run.
+
+    Attributes:
+        model: its name, for people.
+        told: what it changes, on one line.
+        folder: of its run.
+        parameters: learned numbers of its network; `None` where it has none, or nobody knows.
+        epochs: of training, at most; `None` where none are counted.
+        folds, done: with all seeds, and those of them that are there; `None` where the data were
+            not given.
+        seconds: that what is left takes one worker, by the folds that are there; `None` where none
+            is.
+    """
+
+    name: str
+    model: str
+    told: str
+    folder: Path
+    parameters: int | None = None
+    epochs: int | None = None
+    folds: int | None = None
+    done: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A row whose settings were found good."""
+
+    name: str
+    row: StudyRow
+    protocol: Protocol
+    model: str
+    options: Options
+    task: Task[Any, Any, Any]
+    about: Mapping[str, Any]
+    store: Store
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is asked for instead of a study's own; rows still go before it.
+
+    Attributes:
+        protocol: another one, by name or file; "" for the study's.
+        of_protocol: keys of the protocol, of one as "scoring.iou" too.
+        overrides, decoder, settings, cache: see `aumer.bench.task.Options`.
+    """
+
+    protocol: str = ""
+    of_protocol: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str | None = None
+    settings: Settings | None = None
+    cache: StrPath | None = None
+
+
+def plan_study(
+    study: str | PathLike[str] | Study,
+    roots: StrPath | Mapping[str, StrPath] | None = None,
+    *,
+    changes: Changes | None = None,
+    folder: StrPath | None = None,
+    rows: Sequence[str] = (),
+) -> tuple[PlannedRow, ...]:
+    """What a study would run, and what of it is there. Nothing is run, read of videos or written.
+
+    Args:
+        roots: of the data sets; without, how many folds there are is not known.
+        rows: those alone; by default all.
+
+    Raises:
+        UsageError, ConfigError: what cannot be run: of the first row at fault.
+    """
+    study, changes = load(study), changes or Changes()
+    ready = _ready(study, changes, _folder(folder, study, changes), _chosen(study, rows))
+    whose = _whose(ready, given_roots(ready[0].protocol, roots))
+    return tuple(_planned(one, study, whose) for one in ready)
+
+
+def _planned(one: _Ready, study: Study, whose: Sequence[Whose] | None) -> PlannedRow:
+    task = one.task
+    planned = PlannedRow(
+        one.name,
+        task.name,
+        one.row.told(study.model),
+        one.store.folder,
+        task.parameters(),
+        task.epochs(),
+    )
+    if whose is None:
+        return planned
+    folds = plan(task.protocol, whose, pooled=task.pooled)
+    asked = [(seed, fold.name) for seed in task.protocol.seeds for fold in folds]
+    taken = [s for s in (_seconds(one, *each) for each in asked) if s is not None]
+    left = len(asked) - len(taken)
+    rest = left * sum(taken) / len(taken) if taken else None
+    return replace(planned, folds=len(asked), done=len(taken), seconds=rest)
+
+
+def _seconds(one: _Ready, seed: int, fold: str) -> float | None:
+    """How long a fold took that is there; whether its data are still the same is not looked at."""
+    path = one.store.fold_path(seed, fold)
+    if not path.exists():
+        return None
+    try:
+        found: tuple[str, float] = read_fold(
+            path, lambda values: (values["depends"]["run"], float(values["seconds"]))
+        )
+    except UsageError:  # damaged: it is made again
+        return None
+    return found[1] if found[0] == digest(one.about) else None
+
+
+def _ready(
+    study: Study,
+    changes: Changes,
+    folder: Path,
+    rows: Sequence[str],
+    *,
+    overwrite: bool = False,
+    score_only: bool = False,
+) -> list[_Ready]:
+    """The rows, each found good, before anything is read or run."""
+    protocol = protocols.load(changes.protocol or study.protocol)
+    for table in (study.changes, changes.of_protocol):
+        protocol = protocol.changed(table) if table else protocol
+    require(
+        protocol.selection != "oracle",
+        "selection",
+        protocol.selection,
+        "fixed or inner in a study: its table holds nothing that was chosen on test subjects",
+    )
+    require(
+        protocol.split != "unseen", "split", protocol.split, "one with a truth: a study is scored"
+    )
+    return [
+        _row_ready(name, study, protocol, changes, folder, overwrite, score_only) for name in rows
+    ]
+
+
+def _row_ready(
+    name: str,
+    study: Study,
+    protocol: Protocol,
+    changes: Changes,
+    folder: Path,
+    overwrite: bool,
+    score_only: bool,
+) -> _Ready:
+    row = study.row(name)
+    try:
+        protocol = protocol.changed(row.changes) if row.changes else protocol
+        options = Options(
+            overrides=_over(study.set, changes.overrides, row.set) or None,
+            decoder=row.decoder or changes.decoder,
+            settings=changes.settings,
+            cache=changes.cache,
+        )
+        model = row.model or study.model
+        task, about, store = task_and_store(protocol, model, options, folder / name)
+        if not score_only or store.claimed:
+            store.check(about, overwrite=overwrite, score_only=score_only)
+    except ConfigError as error:
+        raise ConfigError(f"row {name} of the study {study.name}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"row {name} of the study {study.name}: {error}") from error
+    return _Ready(name, row, protocol, model, options, task, about, store)
+
+
+def _over(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The later before the earlier, and after them in order, as keys may reach into tables."""
+    found: dict[str, Any] = {}
+    for table in tables:
+        for key, value in table.items():
+            found.pop(key, None)
+            found[key] = value
+    return found
+
+
+def _whose(ready: Sequence[_Ready], roots: Mapping[str, StrPath]) -> Sequence[Whose] | None:
+    return ready[0].task.whose(roots) if roots else None
+
+
+def _chosen(study: Study, rows: Sequence[str]) -> tuple[str, ...]:
+    """The rows asked for, in the study's order."""
+    for name in rows:
+        if name not in study.rows:
+            raise UsageError(
+                f"the study {study.name} has no row {name!r}; there are {', '.join(study.rows)}."
+                + did_you_mean(name, tuple(study.rows))
+            )
+    return tuple(name for name in study.rows if not rows or name in rows)
+
+
+def _folder(folder: StrPath | None, study: Study, changes: Changes) -> Path:
+    if folder is not None:
+        return as_path("folder", folder)
+    known: list[Any] = [study.to_dict(), changes.protocol, changes.of_protocol, changes.overrides]
+    known += [changes.decoder, changes.settings and changes.settings.to_dict()]
+    return Path("aumer-bench") / f"study-{study.name}-{digest(known)[:8]}"
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+def run_study(
+    study: str | PathLike[str] | Study,
+    roots: StrPath | Mapping[str, StrPath] | None,
+    *,
+    changes: Changes | None = None,
+    folder: StrPath | None = None,
+    rows: Sequence[str] = (),
+    overwrite: bool = False,
+    score_only: bool = False,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+    begins: Begins | None = None,
+    command: str = "",
+    keep_weights: bool = False,
+) -> Studied:
+    """Run what of a study has not been run, and write its table.
+
+    A row that fails does not stop the others: the table says in words why. The same call runs it
+    again.
+
+    Args:
+        study: or its name or file.
+        roots: the folder of the data set, or of each by name.
+        folder: of the study; by default ``aumer-bench/study-NAME-DIGEST`` here.
+        rows: run those alone; the others stand in the table as far as they were run before.
+        overwrite: a row's folder that holds another run is made this row's.
+        score_only, workers, progress, command, keep_weights: see `aumer.bench.run.run`.
+        begins: called as each row begins.
+
+    Raises:
+        UsageError: data that cannot be read, or a folder that holds something else.
+        ConfigError: settings of a row that do not fit; before anything is run.
+    """
+    study, changes = load(study), changes or Changes()
+    chosen, place = _chosen(study, rows), _folder(folder, study, changes)
+    check_folder(place)
+    _check_other(place)
+    every = _ready(study, changes, place, chosen, overwrite=overwrite, score_only=score_only)
+    given = given_roots(every[0].protocol, roots)
+    if not given and not score_only:
+        raise UsageError(
+            f"where is {' and '.join(every[0].protocol.datasets)}? Give its folder with `roots`"
+        )
+    _whose(every, given)  # data that cannot be read are told now, and not once for every row
+    before = _before(place)
+    found = {name: _not_done(study, name, before, chosen) for name in study.rows}
+    for name in (name for name in study.rows if name not in chosen):
+        found[name] = _as_stored(study, changes, place, name) or found[name]
+    made = Studied(study.name, study.title, study.base, (), place, command, told_of(study, changes))
+    place.mkdir(parents=True, exist_ok=True)
+    for number, one in enumerate(every, start=1):
+        if begins:
+            begins(one.name, number, len(every))
+        found[one.name] = _run_row(
+            one,
+            study,
+            given,
+            overwrite=overwrite,
+            score_only=score_only,
+            workers=workers,
+            progress=progress,
+            command=command,
+            keep_weights=keep_weights,
+        )
+        made = replace(made, rows=tuple(found.values()))
+        _write(made, study)
+    return made
+
+
+def stored_study(folder: StrPath) -> Studied:
+    """A study as far as it was run, scored again from its rows' folds; nothing is run.
+
+    Raises:
+        UsageError: the folder holds no study, or a damaged one.
+    """
+    place = as_path("folder", folder, "the path of a study's folder")
+    document = _document(place)
+    with foreign(place / STUDY, "a study of `aumer bench`"):
+        study = strict.build(Study, document["study"], str(place / STUDY))
+        before, command = dict(document["rows"]), str(document["command"])
+        notes = tuple(map(str, document["notes"]))
+        parameters = {name: row.get("parameters") for name, row in before.items()}
+    rows = []
+    for name in study.rows:
+        row = _not_done(study, name, before, tuple(study.rows))
+        if before.get(name, {}).get("status") == DONE:
+            try:
+                row = tried(row, stored(place / name), parameters[name])
+            except UsageError as error:
+                row = replace(row, status=FAILED, words=str(error))
+        rows.append(row)
+    return Studied(study.name, study.title, study.base, tuple(rows), place, command, notes)
+
+
+def is_study(folder: StrPath) -> bool:
+    """Whether a folder holds a study."""
+    return (Path(folder) / STUDY).is_file()
+
+
+def told_of(study: Study, changes: Changes) -> tuple[str, ...]:
+    """What a reader of the table must know of the study as it was asked for, a sentence each."""
+    told = [study.note] if study.note else []
+    told += [f"repeats {study.source}"] if study.source else []
+    common = _over(study.set, study.changes, changes.overrides, changes.of_protocol)
+    if common:
+        values = "; ".join(f"{k}={json.dumps(v)}" for k, v in common.items())
+        told.append(f"in all rows, unless they say otherwise: {values}")
+    return tuple(told)
+
+
+def _run_row(one: _Ready, study: Study, roots: Mapping[str, StrPath], **how: Any) -> StudiedRow:
+    if how["score_only"] and not one.store.claimed:
+        return _bare(study, one.name, WAITING, _WAITS)
+    options = one.options
+    try:
+        result = run(
+            one.protocol,
+            roots,
+            one.model,
+            overrides=options.overrides,
+            decoder=options.decoder,
+            settings=options.settings,
+            cache=options.cache,
+            folder=one.store.folder,
+            **how,
+        )
+    except Exception as error:
+        # One row's fault, of a part of the user's own perhaps, must not cost the others' hours.
+        words = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
+        _log.warning("row %s failed: %s", one.name, words)
+        _log.debug("row %s", one.name, exc_info=True)
+        return _bare(study, one.name, FAILED, words)
+    return tried(_bare(study, one.name, DONE), result, one.task.parameters())
+
+
+def _bare(study: Study, name: str, status: str, words: str = "") -> StudiedRow:
+    row = study.row(name)
+    return StudiedRow(
+        name,
+        row.model or study.model,
+        row.told(study.model),
+        status,
+        words,
+        note=row.note,
+        published=row.published,
+    )
+
+
+def _as_stored(study: Study, changes: Changes, place: Path, name: str) -> StudiedRow | None:
+    """A row that nobody asked for now, if it was finished before with these settings."""
+    try:
+        (one,) = _ready(study, changes, place, [name], overwrite=True)
+        if one.store.about() != one.about:
+            return None
+        return tried(_bare(study, name, DONE), stored(one.store.folder), one.task.parameters())
+    except UsageError:  # no such run, or an unfinished one
+        return None
+
+
+_WAITS = "the same command runs it"
+
+
+def _not_done(
+    study: Study, name: str, before: Mapping[str, Any], chosen: Sequence[str]
+) -> StudiedRow:
+    """A row before it is run, with what befell it last."""
+    was = before.get(name, {})
+    if was.get("status") == FAILED:
+        return _bare(study, name, FAILED, str(was.get("words", "")))
+    if name not in chosen:
+        return _bare(study, name, LEFT_OUT, "other rows were asked for")
+    return _bare(study, name, WAITING, _WAITS)
+
+
+# -- a study's folder ------------------------------------------------------------------------------
+
+
+def _check_other(place: Path) -> None:
+    """Complain of a folder that holds something else than a study."""
+    if Store(place).claimed:
+        raise UsageError(
+            f"{place} holds a run of `aumer bench`, and a study has one for every row: give it "
+            "another `folder`"
+        )
+    if not place.is_dir() or is_study(place):
+        return
+    strange = sorted(p.name for p in place.iterdir() if not Store(p).claimed)
+    if strange:
+        raise UsageError(
+            f"{place} holds other files, such as {strange[0]}; give an empty or a new `folder`"
+        )
+
+
+def _document(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(place / STUDY, "a study of `aumer bench`")
+    with foreign(place / STUDY, "a study of `aumer bench`"):
+        if found["format"] != FORMAT:
+            raise ValueError(f"its format is {found['format']!r}")
+        if not intact(found):
+            raise ValueError("it is not as it was written, as its digest does not fit")
+    return found
+
+
+def _before(place: Path) -> Mapping[str, Any]:
+    """By name, what became of rows when the study was last run."""
+    if not is_study(place):
+        return {}
+    found = _document(place)
+    with foreign(place / STUDY, "a study of `aumer bench`"):
+        return dict(found["rows"])
+
+
+def _write(made: Studied, study: Study) -> None:
+    """All that is beside the rows' folders, over what was there."""
+    place = made.folder
+    assert place is not None
+    rows = {
+        row.name: {"status": row.status, "words": row.words, "parameters": row.parameters}
+        for row in made.rows
+    }
+    document = {
+        "format": FORMAT,
+        "study": study.to_dict(),
+        "command": made.command,
+        "notes": list(made.notes),
+        "rows": rows,
+        "scores": made.records(),
+    }
+    write_json(place / STUDY, sealed(document))
+    atomic_write(place / TABLE, made.to_csv(), overwrite=True)
+    atomic_write(place / TEXT, made.to_markdown(), overwrite=True)
+    made.page().save(made.page_path)
