@@ -44,6 +44,7 @@ A recognizer names the expressions of clips. Any of those that `aumer bench list
                                 # onset, apex, offset (frames from 0; or onset_s, ...), kind
     exclude_subjects = ["s07"]  # kept out of everything, to be tested on
     kinds = ["micro"]           # of expressions (default; of "own" every labeled row)
+    min_clips = 10              # leaves out classes with fewer (default 0: none)
 
     [options]                   # of the recognizer, as `aumer bench --set` changes them
     learning = { epochs = 60 }
