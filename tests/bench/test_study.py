@@ -29,6 +29,7 @@ from aumer.evaluation.bootstrap import difference, holm
 from aumer.evaluation.recognition import uf1_of
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.report import page as html
+from aumer.strict import plain
 
 #: Two rules that differ, and a row that the others are held to.
 ROWS: dict[str, dict[str, Any]] = {
