@@ -21,7 +21,7 @@ from aumer.process import keep_streams
 #: The commands in the order of the help; others come after them.
 COMMANDS = (
     *("spot", "classify", "features", "bench", "config", "doctor", "models", "graph", "data"),
-    *("view", "agreement", "convert", "simulate", "demo", "train", "export"),
+    *("view", "serve", "agreement", "convert", "simulate", "demo", "train", "export"),
 )
 
 #: Whoever read stdout stopped reading; what a shell reports of a program killed by SIGPIPE.

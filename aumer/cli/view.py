@@ -15,8 +15,9 @@ from aumer.cli.options import (
     add_settings,
     cache_folder,
     read_settings,
+    require_web,
 )
-from aumer.errors import EXIT_OK, NoFaceError, UsageError
+from aumer.errors import EXIT_OK, NoFaceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    require_starlette()
+    require_web("the page", "view")
     settings = read_settings(args)
     cache = cache_folder(args)
 
@@ -93,17 +94,6 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     for one in shown:
         one.frames.close()
     return EXIT_OK
-
-
-def require_starlette() -> None:
-    """Raises UsageError: the extra `view` is not installed."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f'the page needs {error.name}, an extra: pip install "aumer[view]"'
-        ) from error
 
 
 def _spot(
