@@ -151,14 +151,14 @@ def by_both_ends(where: Span) -> int:
 def by_roi_difference(where: Span) -> int:
     """The maximum of `roi_difference`, over the frames that show a face; of fewer than its lag asks
     for, with the lag that they have."""
-    frames, greys, landmarks = where.pictures()
+    frames, grays, landmarks = where.pictures()
     if len(frames) < 2:
         raise UsageError(
             f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, "
             "too few to find the apex; give `apex`"
         )
     lag = min(where.lag, len(frames) - 1)
-    return int(frames[roi_difference(greys, landmarks[0], lag).argmax()])
+    return int(frames[roi_difference(grays, landmarks[0], lag).argmax()])
 
 
 def midpoint(onset: int, offset: int) -> int:

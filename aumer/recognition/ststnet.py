@@ -5,7 +5,7 @@ parameters with 3 classes, batch norm among them.
 
 Otherwise than in the authors' released training: 100 epochs of batches of 64 at 1e-3, classes
 weighted, clips shuffled, each channel brought to [0, 1]. There it is 800 epochs of 256 at 5e-5
-without weights, in the order of folders, on grey levels from 0 to 255; all but the last two are
+without weights, in the order of folders, on gray levels from 0 to 255; all but the last two are
 ``epochs=800, batch=256, rate=5e-5, class_weights=False``. The last epoch counts, as there.
 """
 

@@ -36,7 +36,7 @@ class Augmentation:
 
     Attributes:
         brightness, contrast: factors are drawn from 1 - x to 1 + x.
-        noise: standard deviation of Gaussian noise on grey values, full scale 1.
+        noise: standard deviation of Gaussian noise on gray values, full scale 1.
         each: "window": one brightness and contrast for all its frames; "frame": each frame has its
             own, and noise or not.
         light_odds: probability that brightness is changed, and again that contrast is.
@@ -101,10 +101,10 @@ class Augmentation:
         if self.each == "window":
             return self._lit(window, light, rng)
         frames = []
-        for k, grey in enumerate(window.grey):
-            one = replace(window, grey=grey[None])
-            frames.append(self._lit(one, light if not k else self._light(rng), rng).grey)
-        return replace(window, grey=np.concatenate(frames))
+        for k, gray in enumerate(window.gray):
+            one = replace(window, gray=gray[None])
+            frames.append(self._lit(one, light if not k else self._light(rng), rng).gray)
+        return replace(window, gray=np.concatenate(frames))
 
     def _light(self, rng: np.random.Generator) -> tuple[float, float]:
         """Factors of brightness and contrast."""
@@ -126,14 +126,14 @@ class Augmentation:
 def held(window: Window, shift: int) -> Window:
     """What the window shows `shift` frames later, its first frame held before; of a negative one
     earlier, its last held after. Where a frame is held nothing flows."""
-    last = len(window.grey) - 1
+    last = len(window.gray) - 1
     frames = np.clip(np.arange(last + 1) - shift, 0, last)
     flow = None
     if window.flow is not None:
         flow = np.zeros_like(window.flow)
         moves = np.flatnonzero(np.diff(frames))
         flow[moves] = window.flow[frames[moves]]
-    return Window(window.grey[frames], window.landmarks[frames], flow)
+    return Window(window.gray[frames], window.landmarks[frames], flow)
 
 
 def flipped(window: Window) -> Window:
@@ -177,11 +177,11 @@ def relit(
     contrast: float,
     about: Literal["mean", "middle"] = "mean",
 ) -> Window:
-    """Grey values times `brightness`, and their distance from their mean, or from the middle of the
+    """Gray values times `brightness`, and their distance from their mean, or from the middle of the
     scale, times `contrast`."""
-    values = window.grey.astype(np.float32) * np.float32(brightness)
+    values = window.gray.astype(np.float32) * np.float32(brightness)
     center = values.mean() if about == "mean" else np.float32(255 / 2)
-    return replace(window, grey=_eight_bits(center + np.float32(contrast) * (values - center)))
+    return replace(window, gray=_eight_bits(center + np.float32(contrast) * (values - center)))
 
 
 def noisy(window: Window, deviation: float, rng: np.random.Generator) -> Window:

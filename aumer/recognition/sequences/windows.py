@@ -43,7 +43,7 @@ def centered_start(clip: ClipSequence, length: int) -> int:
 def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> int:
     """First frame of one more window of a clip.
 
-    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centerd
+    An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centered
     window moved by at most `length` // 4 frames to either side, and no further than onset and
     offset stay inside whichever side it is (CNN-LSTM's section 4.4 and algorithm 1; its section
     11.1 has a normal deviate there).

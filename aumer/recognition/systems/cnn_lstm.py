@@ -42,14 +42,15 @@ from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
 from aumer.recognition.sequences.texture import equalized, local_binary_patterns
-from aumer.recognition.sequences.windows import Window, WindowPlace, centerd_start, cut
+from aumer.recognition.sequences.windows import Window, WindowPlace, centered_start, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
 TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean", "none"), ("concatenation", "attention")
-TEXTURES = ("grey", "lbp")
-MODALITIES = ("grey", "landmarks", "flow")
-_PROJECTED = {"grey": 256, "landmarks": 128, "flow": 128}
+TEXTURES = ("gray", "lbp")
+#: Keys of settings, weights and exported networks. Those of before spell "grey", and are read.
+MODALITIES = ("gray", "landmarks", "flow")
+_PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
 
 
@@ -73,11 +74,11 @@ class CnnLstmConfig:
     """The published network is the default.
 
     Attributes:
-        modalities: any of grey, landmarks and flow.
+        modalities: any of "gray", "landmarks" and "flow".
         time: what reads the fused frames; "none" of them is read but the middle one.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
         fusion_norm: batch norm of each modality's projection.
-        texture: what the CNN of grey frames sees: them, or their local binary patterns.
+        texture: what the CNN of gray frames sees: them, or their local binary patterns.
         equalize: the histogram of each frame first.
         length: frames of a window.
         windows: target of `balanced_places`, windows a class; 0 for one window a clip.
@@ -92,7 +93,7 @@ class CnnLstmConfig:
     time: Literal["lstm", "gru", "transformer", "mean", "none"] = "lstm"
     fusion: Literal["concatenation", "attention"] = "concatenation"
     fusion_norm: bool = False
-    texture: Literal["grey", "lbp"] = "grey"
+    texture: Literal["gray", "lbp"] = "gray"
     equalize: bool = False
     length: int = 32
     windows: int = 475
@@ -312,7 +313,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
         window = cut(clip, start, self.config.length)
         if not self.config.equalize:
             return window
-        return replace(window, grey=equalized(window.grey))
+        return replace(window, gray=equalized(window.gray))
 
     @property
     def augmentation(self) -> Augmentation:
@@ -320,11 +321,11 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
 
     def arrays(self, window: Window) -> Inputs:
         made: Inputs = {}
-        if "grey" in self.config.modalities:
+        if "gray" in self.config.modalities:
             # Patterns of a mirrored frame are not mirrored patterns: they are read last.
             lbp = self.config.texture == "lbp"
-            seen = local_binary_patterns(window.grey) if lbp else window.grey
-            made["grey"] = seen[:, None].astype(np.float32) / np.float32(255)
+            seen = local_binary_patterns(window.gray) if lbp else window.gray
+            made["gray"] = seen[:, None].astype(np.float32) / np.float32(255)
         if "landmarks" in self.config.modalities:
             made["landmarks"] = window.landmarks.reshape(len(window.landmarks), -1)
         if "flow" in self.config.modalities and window.flow is not None:

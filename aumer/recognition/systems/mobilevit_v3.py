@@ -15,7 +15,7 @@ as in MobileViTv2 one norm over all channels and places before each layer and af
 none between the last map and the classifier.
 
 A network for single pictures; which picture of a clip it reads is ours to choose (section 7 does
-not say): `view` "motion" is the flow from onset to apex as u, v and optical strain, "apex" the grey
+not say): `view` "motion" is the flow from onset to apex as u, v and optical strain, "apex" the gray
 apex frame in three channels.
 """
 

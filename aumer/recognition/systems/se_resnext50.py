@@ -3,12 +3,12 @@
 As published for micro-expressions by Ren et al.: the network of section 2.3, table 1 (224 px, r 16,
 C 32, width 4; 25,521,141 parameters with 5 classes); the apex found by Quang et al.'s difference of
 ten ROIs with a lag of 3 frames (3.2), where nobody gives one, and by `apexes` "found" for every
-clip, as in `aumer bench casme2-5class`; grey, flip and rotation up to 15 degrees (3.3); focal loss,
+clip, as in `aumer bench casme2-5class`; gray, flip and rotation up to 15 degrees (3.3); focal loss,
 Adam 1e-4, 100 epochs of batches of 2 (3.4). Its ablations are `SeResNextConfig`'s (3.6).
 
 Choices, with the section that leaves them open. 3.4: gamma 2, no class weights beside the focal
 loss, no schedule, no weight decay, He's initial weights (no pretraining is mentioned). 3.3: every
-picture is grey, which is listed as an augmentation, and fills the three channels of the stem,
+picture is gray, which is listed as an augmentation, and fills the three channels of the stem,
 standardized picture by picture. 3.2: faces are found and put upright by aumer's own detector and
 landmarker ("an open toolkit"). 2.3: the stride is the 3 x 3 convolution's.
 """

@@ -19,16 +19,16 @@ def test_a_histogram_is_made_even() -> None:
 
 
 def test_patterns_are_those_of_the_definition() -> None:
-    grey = np.random.default_rng(1).integers(0, 5, (2, 7, 6)).astype(np.uint8)
-    found = local_binary_patterns(grey)
-    wide = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(int)
+    gray = np.random.default_rng(1).integers(0, 5, (2, 7, 6)).astype(np.uint8)
+    found = local_binary_patterns(gray)
+    wide = np.pad(gray, ((0, 0), (1, 1), (1, 1)), mode="edge").astype(int)
     ring = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)]
-    for t, y, x in np.ndindex(*grey.shape):
-        bits = [wide[t, y + 1 + a, x + 1 + b] >= grey[t, y, x] for a, b in ring]
+    for t, y, x in np.ndindex(*gray.shape):
+        bits = [wide[t, y + 1 + a, x + 1 + b] >= gray[t, y, x] for a, b in ring]
         assert found[t, y, x] == int("".join(str(int(b)) for b in bits), 2)
 
 
 def test_patterns_do_not_see_the_light() -> None:
-    grey = np.random.default_rng(2).integers(0, 100, (1, 9, 9)).astype(np.uint8)
-    np.testing.assert_array_equal(local_binary_patterns(2 * grey + 7), local_binary_patterns(grey))
+    gray = np.random.default_rng(2).integers(0, 100, (1, 9, 9)).astype(np.uint8)
+    np.testing.assert_array_equal(local_binary_patterns(2 * gray + 7), local_binary_patterns(gray))
     assert (local_binary_patterns(np.full((1, 4, 4), 9, np.uint8)) == 255).all()

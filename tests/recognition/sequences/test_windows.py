@@ -58,7 +58,7 @@ def test_starts_keep_the_rules(one: ClipSequence, length: int, seed: int) -> Non
     if room > 0:
         assert min(max(middle - room, low), high) <= further <= min(max(middle + room, low), high)
     else:
-        assert further == centerd
+        assert further == centered
 
 
 def test_further_windows_reach_every_place() -> None:

@@ -135,20 +135,20 @@ def test_the_cnn_alone_reads_the_middle_frame() -> None:
     before = net(**some)
     for frame, seen in ((0, False), (2, True), (4, False)):
         other = {k: x.clone() for k, x in some.items()}
-        other["grey"][:, frame] += 1
+        other["gray"][:, frame] += 1
         assert torch.equal(net(**other), before) != seen
 
 
-def test_textures_of_grey_frames() -> None:
+def test_textures_of_gray_frames() -> None:
     clip = simulated_clips(Simulation(subjects=1, per_class=1, size=32)).inputs[0]
 
     def read(**config: object) -> np.ndarray:
         system = CnnLstmRecognizer({"length": 8, **config})
         (place,) = system.places([clip])
-        return system.arrays(system.window(clip, place.start))["grey"][:, 0]
+        return system.arrays(system.window(clip, place.start))["gray"][:, 0]
 
     (place,) = CnnLstmRecognizer({"length": 8}).places([clip])
-    plain = clip.grey[place.start : place.start + 8]
+    plain = clip.gray[place.start : place.start + 8]
     np.testing.assert_allclose(read() * 255, plain, atol=1e-4)
     np.testing.assert_allclose(read(equalize=True) * 255, equalized(plain), atol=1e-4)
     np.testing.assert_allclose(read(texture="lbp") * 255, local_binary_patterns(plain), atol=1e-4)
