@@ -38,6 +38,7 @@ _RESPELLED = {
     "normalisation": "normalization",
     "quantisation": "quantization",
     "spot-then-recognise": "spot-then-recognize",
+    "grey": "gray",
 }
 
 #: ``field(metadata={ALSO: int})`` may be given as an int too; its class makes of it what it is.

@@ -188,7 +188,7 @@ def test_features_for_a_recognizer_that_reads_motion() -> None:
     assert (found.onset, found.apex) == (ONSET, APEX)
     assert found.flow_map is None
     assert found.attribution == {}
-    with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
+    with pytest.raises(UsageError, match="reads flow maps, which features do not hold"):
         aumer.classify(motion, model=BySigns())
     with pytest.raises(UsageError, match="'roi-difference'` needs the video's frames"):
         aumer.classify(motion, model=ByMotion(), apex="roi-difference")
@@ -747,7 +747,7 @@ def test_spotted_expressions_are_labeled_by_sequences(sequence_weights: Path) ->
     assert all(e.label in ("negative", "positive", "surprise") for e in found.expressions)
     assert found.settings["recognition"] == {"recognizer": "cnn-lstm"}
     assert found.features is not None
-    with pytest.raises(UsageError, match="'cnn-lstm' judges sequences of frames, which features"):
+    with pytest.raises(UsageError, match="'cnn-lstm' reads sequences of frames, which features"):
         aumer.spot(found.features, recognizer=sequence_weights)
     with pytest.raises(UsageError, match="device 'nowhere' cannot be used here"):
         aumer.Spotter(model="rules", recognizer=sequence_weights, device="nowhere")

@@ -456,10 +456,12 @@ class Seen:
 
     Attributes:
         coverage: share of its frames that show a face.
+        apex: the frame that was read as its apex, given or found.
     """
 
     example: Example
     coverage: float
+    apex: int = -1
 
 
 def extract(
@@ -510,7 +512,7 @@ def extract(
         tuple(e.name for e, _ in seen),
         tuple(job for job in jobs if done[job.number].key),
     )
-    return clips, tuple(Seen(e, made.coverage) for e, made in seen), unseen
+    return clips, tuple(Seen(e, made.coverage, made.apex) for e, made in seen), unseen
 
 
 def _check_parts(reading: ClipReading) -> None:

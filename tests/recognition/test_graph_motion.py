@@ -154,7 +154,7 @@ def test_spotted_in_features_and_named() -> None:
     bare = aumer.spot(features)
     assert [e.interval for e in bare.expressions] == [e.interval for e in result.expressions]
     assert all(e.label is None for e in bare.expressions)
-    with pytest.raises(UsageError, match="judges flow maps"):
+    with pytest.raises(UsageError, match="reads flow maps"):
         aumer.spot(features, recognizer="graph")
     with pytest.raises(UsageError, match="have their own times"):
         aumer.spot(features, fps=30)

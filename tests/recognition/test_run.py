@@ -101,7 +101,7 @@ def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
         ({"split": "cross-data-set", "datasets": ("a", "b")}, "svm-cells", "root of each"),
         ({"selection": "oracle"}, "svm-cells", "none on the test subjects"),
         ({"selection": "inner"}, "svm-cells", "a recognizer of sequences can choose its epoch"),
-        ({}, "cnn-lstm", "holds flow maps and no frames.*it takes graph"),
+        ({}, "cnn-lstm", "holds flow maps and no frames.*it can run only graph"),
         ({}, "cnn-lstn", "no recognizer is called 'cnn-lstn'; there are .*Did you mean 'cnn-lstm"),
         ({"recognition": {"svm-cells": {"cell": 3}}}, "svm-cells", "no option 'cell'"),
     ],
@@ -132,7 +132,7 @@ def test_other_splits(root: Path, tmp_path: Path) -> None:
     )
     (fold,) = held.folds
     assert len(set(fold.whose)) == 2 and len(fold.clips) == 12 and "| all | " in held.to_markdown()
-    with pytest.raises(UsageError, match=r"is s\d alone, of which no interval"):
+    with pytest.raises(UsageError, match=r"is s\d alone, and one subject alone gives no interval"):
         run(replace(PROTOCOL, split="hold-out", folds=4), root, "svm-cells", folder=tmp_path / "x")
     crossed = replace(PROTOCOL, split="cross-data-set", datasets=("a", "b"))
     whose = [("a", "a1"), ("b", "b1"), ("a", "a2"), ("b", "b1")]

@@ -96,5 +96,5 @@ def test_written_whole_and_not_over_others(tmp_path: Path, suffix: str) -> None:
 
 
 def test_rois_without_a_place_cannot_be_drawn() -> None:
-    with pytest.raises(UsageError, match="'left' is no landmark's name"):
+    with pytest.raises(UsageError, match="'left' is not the name of a landmark"):
         plot_graph(AUGraph.identity(["left", "right"]))

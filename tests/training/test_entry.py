@@ -171,7 +171,7 @@ def test_a_recognizer_learns_from_clips_in_memory(tmp_path: Path) -> None:
             ConfigError,
             "the classes of the clips are negative, positive",
         ),
-        ({"recognizer": "graph", "source": "own"}, UsageError, "`source` is of files"),
+        ({"recognizer": "graph", "source": "own"}, UsageError, "`source` applies to data in files"),
     ],
 )
 def test_clips_that_cannot_be_learnt_from_are_named(

@@ -448,7 +448,7 @@ def test_weights_of_something_else(own: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="holds a recognizer 'svm-cells', not 'graph'"):
         interface.resolve("graph").load(weights)
     (video,) = aumer.simulate_features(1, minutes=0.2, seed=1)
-    with pytest.raises(UsageError, match="judges flow maps, which features do not hold"):
+    with pytest.raises(UsageError, match="reads flow maps, which features do not hold"):
         aumer.classify(video.features, model=weights)
 
 
