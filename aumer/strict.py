@@ -205,7 +205,7 @@ def layered(cls: type[T], *layers: Layer) -> T:
     for i, layer in enumerate(layers):
         last = i == len(layers) - 1
         require(isinstance(layer.values, Mapping), layer.source, layer.values, "a table")
-        layer = Layer(layer.source, _respelled(layer.values))
+        layer = Layer(layer.source, respelled(layer.values))
         each = (nested({key: value}) for key, value in layer.values.items())
         wrong, source = [fault for one in each for fault in _faults(cls, one, "")], layer.source
         _merge(cls, values, layer.values)
@@ -221,15 +221,21 @@ def layered(cls: type[T], *layers: Layer) -> T:
     return made
 
 
-def _respelled(values: Any) -> Any:
+def respelled(values: Any) -> Any:
+    """Values as they are spelled now: texts, those in lists and tables, and tables' keys with dots.
+
+    What else there is stays as it is.
+    """
     if isinstance(values, str):
         return _RESPELLED.get(values, values)
+    if isinstance(values, list):
+        return [respelled(value) for value in values]
     if not isinstance(values, Mapping):
         return values
     return {
         ".".join(_RESPELLED.get(part, part) for part in key.split("."))
         if isinstance(key, str)
-        else key: _respelled(value)
+        else key: respelled(value)
         for key, value in values.items()
     }
 
@@ -247,7 +253,7 @@ def origins(cls: type, *layers: Layer) -> dict[str, str]:
     """Which layer each value of `layered` comes from, by its path; none has what is built in."""
     found: Table = {}
     for layer in layers:
-        _merge(cls, found, _marked(_respelled(layer.values), layer.source))
+        _merge(cls, found, _marked(respelled(layer.values), layer.source))
     return paths(found)
 
 

@@ -267,7 +267,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             clips = without_rare(composite(wanted[NAME]), protocol.min_clips)
             return ClipSet(clips, clips.sources, digest=_digest(clips))
         if not protocol.classes:
-            raise UsageError(f"protocol {protocol.name} must say its classes")
+            raise UsageError(f"protocol {protocol.name} must name its classes")
         listing = only_frequent(listed(wanted, protocol.classes), protocol.min_clips)
         cache = self._cache
         if cache is None:

@@ -48,6 +48,7 @@ from aumer.strict import require
 
 TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean", "none"), ("concatenation", "attention")
 TEXTURES = ("gray", "lbp")
+#: Keys of settings, weights and exported networks. Those of before spell "grey", and are read.
 MODALITIES = ("gray", "landmarks", "flow")
 _PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
@@ -73,7 +74,7 @@ class CnnLstmConfig:
     """The published network is the default.
 
     Attributes:
-        modalities: any of gray, landmarks and flow.
+        modalities: any of "gray", "landmarks" and "flow".
         time: what reads the fused frames; "none" of them is read but the middle one.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
         fusion_norm: batch norm of each modality's projection.

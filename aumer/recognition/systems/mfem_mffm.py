@@ -17,7 +17,7 @@ write; GeM powers start at 3, and the second attention (formula 11) has its own;
 main and the suppressed part are added before what follows. 2.1.3: which five pairs (all at most two
 stages apart), the convolutions' sizes (1 x 1 before, 3 x 3 after the concatenation), and that the
 deeper map is enlarged: formula 12 enlarges X2, which the text calls the shallow one. 2.1.4: LSTM of
-256 each way, read at its last frame forwards and its first backwards. 3.1.4: "FC .5" is dropout .5
+256 each way, read at its last frame forward and its first backward. 3.1.4: "FC .5" is dropout .5
 before the last layer, behind a hidden one of 256; momentum .9 of the printed (.9, .99), as SGD has
 one; no weight decay; batch 16; He's initial weights (no pretraining is mentioned).
 """

@@ -310,7 +310,9 @@ class SequenceSystem(Recognizer, Generic[C]):
             learning = strict.build(Learning, about["learning"], f"learning of {cls.name}")
             made = cls(about["config"], learning, seed=seed, inputs=inputs)
             net = made.build(len(found.classes))
-            weights.fill(net, unpacked(found.arrays), f"{path} holds no whole {cls.name}")
+            weights.fill(
+                net, strict.respelled(unpacked(found.arrays)), f"{path} holds no whole {cls.name}"
+            )
             if about["precision"] == "int8":
                 round_activations(net)
         made.net, made.classes, made.card = net.eval(), found.classes, found.card

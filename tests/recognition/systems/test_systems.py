@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +16,10 @@ import torch
 from aumer.bench.recognizers import factory
 from aumer.errors import ConfigError, NoFaceError, UsageError, WeightsError
 from aumer.graph.rois import DEFAULT_ROIS
+from aumer.recognition.interface import load, read_weights, write_weights
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import SequenceClips
+from aumer.recognition.sequences.inputs import pack, unpack
 from aumer.recognition.sequences.maps import flow_maps_of
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.sequences.splits import hold_out
@@ -92,6 +95,28 @@ def test_save_and_load(fitted: Any, reduced: Make, eight: SequenceClips, tmp_pat
     other = type(reduced(next(n for n in NAMES if n != fitted.name)))
     with pytest.raises(WeightsError, match=f"holds a recognizer '{fitted.name}'"):
         other.load(path)
+
+
+def test_weights_and_clips_of_before_are_read_as_they_were(
+    reduced: Make, eight: SequenceClips, tmp_path: Path
+) -> None:
+    """They spell "grey", and say nothing of what is usual today: it was not so then."""
+    made = reduced("cnn-lstm", epochs=1).fit(eight)
+    made.save(tmp_path / "now.safetensors", {})
+    kept = read_weights(tmp_path / "now.safetensors")
+    about = json.loads(json.dumps(kept.about).replace('"gray"', '"grey"'))
+    for key in ("divide_by", "rates"):
+        about["learning"].pop(key, None)
+    arrays = {name.replace(".gray.", ".grey."): x for name, x in kept.arrays.items()}
+    assert arrays.keys() != kept.arrays.keys() and about != kept.about
+    write_weights(tmp_path / "before.safetensors", made, arrays, about, {}, overwrite=False)
+    again = load(tmp_path / "before.safetensors")
+    np.testing.assert_array_equal(
+        again.predict_proba(eight.inputs), made.predict_proba(eight.inputs)
+    )
+    assert again.learning.rates == {} and again.learning.divide_by == "weights"
+    packed_before = {k.replace("gray", "grey"): x for k, x in pack(eight.inputs[0]).items()}
+    np.testing.assert_array_equal(unpack(packed_before).gray, eight.inputs[0].gray)
 
 
 @pytest.mark.parametrize("name", NAMES)
