@@ -86,8 +86,8 @@ def _bridged(path: npt.NDArray[np.float64], short: int, long: int) -> npt.NDArra
         long: rows, over which the tails are compared.
     """
     from scipy.ndimage import (
-        gray_closing,
-        gray_opening,
+        grey_closing,
+        grey_opening,
         maximum_filter,
         median_filter,
         uniform_filter1d,
@@ -99,7 +99,7 @@ def _bridged(path: npt.NDArray[np.float64], short: int, long: int) -> npt.NDArra
     long = min(long, n)
     above = uniform_filter1d(path, long, axis=0) > median_filter(path, size=(long, 1, 1))
     size = (short | 1, 1, 1)
-    away = np.where(above, path - gray_opening(path, size), gray_closing(path, size) - path)
+    away = np.where(above, path - grey_opening(path, size), grey_closing(path, size) - path)
     far = np.maximum(_FAR, _FAR_SHARE * maximum_filter(away, size=(long, 1, 1)))
     near = (away <= far).all(axis=2)
     rows, bridged = np.arange(n), np.array(path, np.float64)

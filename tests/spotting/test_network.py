@@ -220,7 +220,9 @@ def test_the_options_it_names_are_those_that_help(tmp_path: Path) -> None:
     path = weights(tmp_path / "mine.safetensors", motion=PUBLISHED)
     with pytest.raises(UsageError) as caught:
         NetSpotter.load(path).check(load_settings())
-    named = re.findall(r"`(motion\.[^`]*)`", str(caught.value).split("settings of its training (")[1])
+    named = re.findall(
+        r"`(motion\.[^`]*)`", str(caught.value).split("settings of its training (")[1]
+    )
     words = [word for one in named for word in ("--set", one.replace('"', ""))]  # as a shell does
     # The video is what is missing, no longer the settings.
     assert cli.main(["spot", str(tmp_path / "no.mp4"), "--model", str(path), *words]) == 3

@@ -75,7 +75,9 @@ def test_a_bare_stream_is_timed_by_its_own_rate(
     found = times(shared_data("faults/hs1000.h264"))
     assert found == pytest.approx([k / 1000 for k in range(104)], abs=1e-6)
     (warning,) = said(caplog)
-    assert "lacks the times of" in warning and "1000 frames a second" in warning and "`fps`" in warning
+    assert (
+        "lacks the times of" in warning and "1000 frames a second" in warning and "`fps`" in warning
+    )
 
 
 def test_pictures_that_cannot_be_converted_are_no_pictures(shared_data: Shared) -> None:
