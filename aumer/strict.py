@@ -34,6 +34,7 @@ Table = dict[str, Any]
 #: Keys and values that were written in British English, by what they are now: settings, runs and
 #: weights of before are read as they are.
 _RESPELLED = {
+    "grey": "gray",
     "normalisation": "normalization",
     "quantisation": "quantization",
     "spot-then-recognise": "spot-then-recognize",

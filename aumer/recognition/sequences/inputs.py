@@ -574,7 +574,6 @@ def pack(clip: ClipSequence) -> Arrays:
     """A clip as `aumer.cache.FeatureCache` keeps it."""
     facts = np.array([clip.onset, clip.apex, clip.offset, clip.fps], np.float64)
     flow = {} if clip.flow is None else {"flow": clip.flow}
-    # The key is spelled as clips kept earlier have it.
     return {"gray": clip.gray, "landmarks": clip.landmarks, "facts": facts, **flow}
 
 
@@ -582,7 +581,7 @@ def unpack(arrays: Arrays) -> ClipSequence:
     """The clip that `pack` made arrays of."""
     onset, apex, offset, fps = arrays["facts"].tolist()
     return ClipSequence(
-        arrays["gray"],
+        arrays["gray" if "gray" in arrays else "grey"],  # as clips kept earlier have it
         arrays["landmarks"],
         arrays.get("flow"),
         int(onset),

@@ -31,7 +31,6 @@ from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
 TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean"), ("concatenation", "attention")
-#: Keys of settings, weights and exported networks, which keep their spelling.
 MODALITIES = ("gray", "landmarks", "flow")
 _PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
@@ -46,7 +45,7 @@ class CnnLstmConfig:
     """The published network is the default.
 
     Attributes:
-        modalities: any of "gray" (spelled as files of weights have it), "landmarks" and "flow".
+        modalities: any of "gray", "landmarks" and "flow".
         time: what reads the fused frames.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
         length: frames of a window.

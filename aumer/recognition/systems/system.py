@@ -304,7 +304,9 @@ class SequenceSystem(Recognizer, Generic[C]):
             seed = int(about["seed"])
             made = cls(about["config"], about["learning"], seed=seed, inputs=inputs)
             net = made.build(len(found.classes))
-            weights.fill(net, unpacked(found.arrays), f"{path} holds no whole {cls.name}")
+            # Earlier files spell the modality in British English.
+            arrays = {name.replace(".grey.", ".gray."): x for name, x in found.arrays.items()}
+            weights.fill(net, unpacked(arrays), f"{path} holds no whole {cls.name}")
             if about["precision"] == "int8":
                 round_activations(net)
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
