@@ -224,6 +224,8 @@ def layered(cls: type[T], *layers: Layer) -> T:
 def _respelled(values: Any) -> Any:
     if isinstance(values, str):
         return _RESPELLED.get(values, values)
+    if isinstance(values, (list, tuple)):
+        return type(values)(map(_respelled, values))
     if not isinstance(values, Mapping):
         return values
     return {
