@@ -70,7 +70,8 @@ def classify(
             `aumer.recognition.action_units.AUReader`. Features hold no flow map, and none are read
             off them.
         onset, offset: frames (0-based); by default the first and the last with a face.
-        apex: a frame, or how it is to be found: "rise-and-fall" (the default), "flow-peak",
+        apex: a frame, or how it is to be found: as it was for the recognizer's own clips
+            (`Recognizer.apex`, the default), "rise-and-fall", "flow-peak",
             "both-ends", "roi-difference", "midpoint", or a registered way; see
             `aumer.recognition.apex`.
         fps: frames per second; needed for folders and arrays.
@@ -138,6 +139,7 @@ def _classified(
     workers: int | None,
 ) -> Prediction:
     (onset, apex, offset), chosen = frames, settings
+    asked = apex
     notes: tuple[str, ...] = ()
     reading: ActionUnits | None = None
     units: tuple[ActingUnit, ...] | None = None
@@ -161,6 +163,9 @@ def _classified(
         check_face(chosen.face)
         content = content_digest(clip, fps=fps)
         within = FrameRange(onset, offset, labeler.maker.margin)
+        way = labeler.recognizer.apex
+        if apex is None and way != apexes.DEFAULT:  # which reads no pictures to be kept
+            apex = way
         kept = labeler.maker.keeper(onset, apex, offset, maps=reading is not None)
         with telling(progress) as tell:
             analysis = analyze(
@@ -222,7 +227,7 @@ def _classified(
         settings={
             **in_force,
             **told_of(reading),
-            "input": {"onset": onset, "apex": apex, "offset": offset, "fps": fps},
+            "input": {"onset": onset, "apex": asked, "offset": offset, "fps": fps},
         },
         digests={
             **digests_of(in_force, content, labeler, reading),

@@ -25,6 +25,7 @@ _parts: dict[str, dict[str, Any]] = {
     "flow": {
         "dis": "aumer.flow.opencv:dis",
         "farneback": "aumer.flow.opencv:farneback",
+        "farneback-1.2": "aumer.flow.opencv:farneback_12",
         "tvl1": "aumer.flow.tvl1:tvl1",
         "tvl1-opencv": "aumer.flow.opencv:tvl1_opencv",
         "tvl1-torch": "aumer.flow.tvl1_torch:tvl1_torch",

@@ -213,13 +213,13 @@ def _prose(text: str) -> list[str]:
 
 def formats() -> str:
     """The page on exchange, its table of formats made anew."""
-    from aumer.results.exchange import holds_annotations
+    from aumer.results.exchange import annotation_ending
     from aumer.results.formats import table
 
     lines = ["| name ends in | for | holds | read back |", "|---|---|---|---|"]
     for endings, use, holds in table():
         names = ", ".join(f"`{end}`" for end in endings)
-        read = "yes" if holds_annotations(f"x{endings[0]}") or endings == (".json",) else ""
+        read = "yes" if annotation_ending(f"x{endings[0]}") or endings == (".json",) else ""
         lines.append(f"| {names} | {use} | {holds} | {read} |")
     text = (PAGES.parent / "exchange.md").read_text("utf-8")
     before, _, rest = text.partition("<!-- formats -->\n")

@@ -38,6 +38,8 @@ class ClipSet(TaskTruth):
         unseen: the others.
         digest: of all that recognizers see of them.
         notes: what a reader of the scores should know.
+        frames: onset, apex and offset of each of `clips` in its video, the apex as it was read;
+            empty where they are not known.
 
     Raises:
         UsageError: clips without names.
@@ -48,6 +50,7 @@ class ClipSet(TaskTruth):
     unseen: tuple[Unseen, ...] = ()
     digest: str = ""
     notes: tuple[str, ...] = field(default=())
+    frames: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clips.names:
@@ -71,10 +74,15 @@ class ClipSet(TaskTruth):
         clips = self.clips
         sources = self.sources or ("",) * len(clips.subjects)
         rows = zip(clips.subjects, clips.names, map(int, clips.labels), sources, strict=True)
+        told: list[dict[str, Any]] = [
+            {"subject": s, "name": n, "label": k, "dataset": d} for s, n, k, d in rows
+        ]
+        for row, frames in zip(told, self.frames, strict=False):  # none, or one each
+            row["frames"] = list(frames)
         return {
             "classes": list(clips.classes),
             "digest": self.digest,
-            "clips": [{"subject": s, "name": n, "label": k, "dataset": d} for s, n, k, d in rows],
+            "clips": told,
             "unseen": [asdict(u) for u in self.unseen],
             "notes": list(self.notes),
         }
@@ -97,7 +105,13 @@ class ClipSet(TaskTruth):
         )
         sources = tuple(r["dataset"] for r in rows)
         unseen = tuple(Unseen(**u) for u in document["unseen"])
-        return cls(clips, sources, unseen, document["digest"], tuple(document["notes"]))
+        frames = (
+            tuple((int(a), int(b), int(c)) for r in rows for a, b, c in [r.get("frames", ())])
+            if rows and all("frames" in r for r in rows)
+            else ()
+        )
+        notes = tuple(document["notes"])
+        return cls(clips, sources, unseen, document["digest"], notes, frames)
 
 
 def clip_set(
@@ -117,7 +131,8 @@ def clip_set(
     # By content, wherever the cache is.
     known = digest([clips.keys, clips.labels, clips.subjects, clips.classes, clips.names])
     notes = (*_notes(listing, reading, seen), *listing.notes)
-    return ClipSet(clips, tuple(s.example.dataset for s in seen), unseen, known, notes)
+    frames = tuple((s.example.onset, s.apex, s.example.offset) for s in seen)
+    return ClipSet(clips, tuple(s.example.dataset for s in seen), unseen, known, notes, frames)
 
 
 def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ class Protocol:
         submission_first_frame: what a submission calls a video's first frame.
         classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
             2019 are made of the coders' words (`aumer.data.labels`); others are those words.
+        min_clips: recognized classes with fewer clips in all of the data are left out; 0 for none.
         models: by name: `NetModel` as a table.
         recognition: by model, a table of the recognizer's options, of ``inputs`` (how clips are
             made of frames), ``apex`` (how one is found) and ``apexes`` (coded or found); see
@@ -103,6 +104,7 @@ class Protocol:
     published: str = ""
     submission_first_frame: Literal[0, 1] = 1
     classes: tuple[str, ...] = ()
+    min_clips: int = 0
     models: Mapping[str, Any] = field(default_factory=dict)
     recognition: Mapping[str, Any] = field(default_factory=dict)
 
@@ -125,6 +127,13 @@ class Protocol:
             "classes",
             list(self.classes),
             'empty where kind is "spotting"; "spot-then-recognize" names what is spotted',
+        )
+        within("min_clips", self.min_clips, 0, 1_000_000)
+        require(
+            self.kind == "recognition" or not self.min_clips,
+            "min_clips",
+            self.min_clips,
+            '0 where kind is not "recognition"',
         )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aumer.arguments import as_path
+from aumer.bench.clips import ClipSet
+from aumer.bench.pictures import Faces, faces_of_clips
 from aumer.bench.result import Result
-from aumer.bench.run import stored
+from aumer.bench.run import given_roots, stored
 from aumer.bench.sources import SIMULATED
 from aumer.bench.store import RESULT, Store
 from aumer.bench.tasks.recognition import Recognition
@@ -32,13 +34,18 @@ if TYPE_CHECKING:
     from aumer.report.report import ReportPage
 
 
-def draw(folder: StrPath, *, data: StrPath | None = None) -> ReportPage:
+#: The folder of a data set, or of each by its name.
+Roots = StrPath | Mapping[str, StrPath]
+
+
+def draw(folder: StrPath, *, data: Roots | None = None) -> ReportPage:
     """The report of a finished run of `aumer bench`.
 
     Args:
         folder: of the run.
-        data: the folder of its data set: of MEGC 2019's composite, for the pictures of
-            misclassified clips, and for the data set of each clip.
+        data: the folder of its data set, or of each by name, for pictures of misclassified clips:
+            faces at onset, apex and offset; of MEGC 2019's composite the flow images, and the data
+            set of each clip.
 
     Raises:
         UsageError: the folder holds no finished run, its files do not agree, or `data` is not what
@@ -49,7 +56,7 @@ def draw(folder: StrPath, *, data: StrPath | None = None) -> ReportPage:
     return report(read(folder, data=data))
 
 
-def read(folder: StrPath, *, data: StrPath | None = None) -> RecognitionRun | SpottingRun:
+def read(folder: StrPath, *, data: Roots | None = None) -> RecognitionRun | SpottingRun:
     """What `draw` draws."""
     folder = as_path("folder", folder, "the path of a run's folder")
     result, document = stored(folder), Store(folder).document(RESULT)
@@ -89,7 +96,7 @@ def events(folder: StrPath, to: StrPath, *, overwrite: bool = False) -> tuple[Pa
 
 
 def _recognition(
-    result: RecognitionResult, document: Mapping[str, Any], data: StrPath | None
+    result: RecognitionResult, document: Mapping[str, Any], data: Roots | None
 ) -> RecognitionRun:
     for seed, report in result.reports.items():
         if report.confusion.tolist() != document["seeds"].get(str(seed), {}).get("confusion"):
@@ -105,8 +112,13 @@ def _recognition(
         for (dataset, subject), (name, _, _) in zip(truth.whose, truth.rows, strict=True)
     }
     images: Mapping[tuple[str, str], ImageArray] = {}
+    faces: Mapping[tuple[str, str], Faces] = {}
     if data is not None:
-        images, sources = _composite(data, result)
+        roots = given_roots(result.protocol, data)
+        if MEGC2019 in result.protocol.datasets:
+            images, sources = _composite(roots[MEGC2019], result)
+        else:
+            faces = _mistaken(result, truth, roots)
     notes = [
         f"Split: {result.split}. Every clip was predicted by a model that was trained without its "
         "subject; whatever a model chose, it chose within its training subjects.",
@@ -121,6 +133,7 @@ def _recognition(
         rois=_rois(folds),
         chosen=tuple(f.chosen for f in folds if f.chosen),
         images=images,
+        faces=faces,
         picture="flow from onset to apex; red is u (to the right), green v (down), blue strain",
     )
 
@@ -153,15 +166,31 @@ def _rois(folds: Sequence[RecognitionFold]) -> tuple[str, ...]:
     return found.pop() if len(found) == 1 else ()
 
 
+def _mistaken(
+    result: RecognitionResult, truth: ClipSet, roots: Mapping[str, StrPath]
+) -> dict[tuple[str, str], Faces]:
+    """Faces of the clips that were recognized wrongly, in one seed or more."""
+    if missing := [name for name in result.protocol.datasets if name not in roots]:
+        raise UsageError(
+            f"the run is of {', '.join(result.protocol.datasets)}; give the folder of "
+            f"{missing[0]}, too, or leave `data` out"
+        )
+    rows = [row for fold in result.folds for row in fold.rows()]
+    keys = [(subject, name) for name, _, subject in truth.rows]
+    return faces_of_clips(
+        roots,
+        result.protocol.classes,
+        {(row.subject, row.clip): row.truth for row in rows},
+        {(row.subject, row.clip) for row in rows if row.truth != row.predicted},
+        dict(zip(keys, truth.frames, strict=False)),  # of those alone that can be seen
+        result.about.get("features", {}),
+    )
+
+
 def _composite(
     root: StrPath, result: RecognitionResult
 ) -> tuple[dict[tuple[str, str], ImageArray], dict[tuple[str, str], str]]:
     """Flow images and data sets by (subject, clip)."""
-    if result.protocol.datasets != (MEGC2019,):
-        raise UsageError(
-            f"only flow images of {MEGC2019} can be shown, and this run used "
-            f"{', '.join(result.protocol.datasets)}; leave `data` out"
-        )
     clips = composite(root)
     keys = list(zip(clips.subjects, clips.names, strict=True))
     truths = dict(zip(keys, (clips.classes[k] for k in clips.labels), strict=True))

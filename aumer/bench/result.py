@@ -150,9 +150,9 @@ class Result(ABC, Generic[Fold]):
     def compared_figures(self) -> dict[tuple[str, str], Figure]:
         """What `compared` compares, by data set and row of the table."""
 
-    @abstractmethod
     def chosen_on(self) -> str:
-        """What decides which epoch counts, in words."""
+        """What decides which epoch counts, in words; "" where nobody says."""
+        return ""
 
     def cautions(self) -> tuple[str, ...]:
         """What the scores are not free of, in words."""

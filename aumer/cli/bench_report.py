@@ -31,9 +31,11 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
     add("--figures", metavar="FOLDER", help="each figure as .svg and .png, too, for a paper")
     add(
         "--data",
-        metavar="ROOT",
-        help="the folder of MEGC 2019's composite: the flow images of misclassified clips are "
-        "shown (of recognition)",
+        action="append",
+        default=[],
+        metavar="[SET=]ROOT",
+        help="the folder of the data set, with several each by its name: misclassified clips are "
+        "shown at onset, apex and offset, of MEGC 2019's composite as flow (of recognition)",
     )
     add(
         "--tensorboard",
@@ -47,18 +49,21 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
 
 def _report(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench.report import draw, events
+    from aumer.bench.run import stored
     from aumer.bench.store import REPORT
     from aumer.bench.studied import PAGE
     from aumer.bench.study import is_study, stored_study
+    from aumer.cli.bench_run import data_roots
 
     if is_study(args.folder):
-        if args.data is not None or args.tensorboard is not None:
+        if args.data or args.tensorboard is not None:
             raise UsageError(
                 "a study's page takes --figures alone; the others are of its rows' runs"
             )
         report, usual = stored_study(args.folder).page(), PAGE
     else:
-        report, usual = draw(args.folder, data=args.data), REPORT
+        data = data_roots(stored(args.folder).protocol, args.data) if args.data else None
+        report, usual = draw(args.folder, data=data), REPORT
     told: tuple[Path, ...] = ()
     if args.tensorboard is not None:
         told = events(args.folder, args.tensorboard, overwrite=args.overwrite)

@@ -27,6 +27,7 @@ from aumer.results import (
     thumbnails,
 )
 from aumer.results.drawing import IMAGE_SUFFIXES
+from aumer.results.exchange import bare
 from aumer.results.formats import ending, format_of
 from aumer.results.inputs import inputs_header
 from aumer.results.totals import (
@@ -113,7 +114,8 @@ class Plan:
         may ask for a single one, without a number, of some videos."""
         if not self.faces or face is None:
             return self.files[number]
-        return tuple(p.with_name(f"{p.stem}-face{face}{p.suffix}") for p in self.files[number])
+        named = ((p, *_parted(p)) for p in self.files[number])
+        return tuple(p.with_name(f"{stem}-face{face}{ends}") for p, stem, ends in named)
 
     def stale(self, number: int, faces: Collection[int | None]) -> list[Path]:
         """Files of other faces that an earlier run has left beside those of these `faces`."""
@@ -299,9 +301,16 @@ def _check_ours(path: Path, header: str | None) -> None:
 
 def _of_faces(path: Path) -> list[Path]:
     """The files that are there of single faces, by the name they were asked for."""
-    numbered = re.compile(rf"{re.escape(path.stem)}-face([1-9][0-9]*){re.escape(path.suffix)}")
+    stem, ends = map(re.escape, _parted(path))
+    numbered = re.compile(rf"{stem}-face([1-9][0-9]*){ends}")
     found = [(int(m[1]), p) for p in path.parent.glob("*") if (m := numbered.fullmatch(p.name))]
     return [there for _, there in sorted(found)]
+
+
+def _parted(path: Path) -> tuple[str, str]:
+    """A file's name before what tells its format, and that."""
+    ends = path.name[len(bare(path.name)) :]
+    return path.name[: len(path.name) - len(ends)], ends
 
 
 def _is_folder(text: str) -> bool:

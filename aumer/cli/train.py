@@ -37,6 +37,7 @@ A recognizer names the expressions of clips. Any of those that `aumer bench list
     task = "recognition"
     recognizer = "cnn-lstm"     # or graph, mfem-mffm, mobilevit-v3, se-resnext50, ststnet, ...
     classes = ["negative", "positive", "surprise"]  # see below
+    min_clips = 10              # leaves out classes with fewer (default 0: none)
 
     [data]
     source = "own"              # a data set of clips (casme2, samm, ...); "megc2019", flow images

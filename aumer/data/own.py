@@ -158,13 +158,13 @@ def _listed(path: Path) -> None:
 def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     """Coders' files that `table` names; if it names none, all there are where there is no table."""
     from aumer.results.annotations import SUFFIX
-    from aumer.results.exchange import holds_annotations
+    from aumer.results.exchange import annotation_ending
 
     if table is not None:
         path = Path(table)
-        if holds_annotations(path) and exists(path):
+        if annotation_ending(path) and exists(path):
             return [path]
-        if "*" in path.name and holds_annotations(path):
+        if "*" in path.name and annotation_ending(path):
             if found := sorted(root.glob(f"**/{path.name}")):
                 return found
             raise UsageError(f"{root}: no file is called {path.name}, here or below")
@@ -172,12 +172,12 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     found = [
         path
         for path in sorted(root.rglob("*"))
-        if holds_annotations(path) and not path.name.startswith(".")
+        if annotation_ending(path) and not path.name.startswith(".")
     ]
     # What was given to other programs is there as aumer's own, too.
     found = [path for path in found if path.suffix.lower() == SUFFIX] or found
     places = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
-    tables = [path for path in places if not holds_annotations(path)]
+    tables = [path for path in places if annotation_ending(path) is None]
     if tables and found:
         _log.warning(
             "%s: %d files of annotations are left aside, since there is %s; to use them, name them "
@@ -185,7 +185,7 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
             root,
             len(found),
             tables[0].name,
-            f"*{found[0].suffix}",
+            f"*{annotation_ending(found[0])}",
         )
     return [] if tables else found
 
@@ -237,8 +237,10 @@ def _of_files(
 
 def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) -> str:
     """The video below the root that a file of annotations is of."""
+    from aumer.results.exchange import bare
+
     beside = path.parent.relative_to(root) if path.is_relative_to(root) else Path()
-    name = (beside / (video or path.stem)).as_posix()
+    name = (beside / (video or bare(path.name))).as_posix()
     return intervals.named_like(name, media) or intervals.named_like(Path(name).name, media) or name
 
 

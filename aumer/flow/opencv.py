@@ -70,10 +70,18 @@ def dis(previous: ImageArray, following: ImageArray) -> FloatArray:
 
 
 def farneback(previous: ImageArray, following: ImageArray) -> FloatArray:
-    """Polynomial expansion (Farneback 2003), 3 levels, 15 px window."""
+    """Polynomial expansion (Farneback 2003), 3 levels, 15 px window, sigma 1.1 over 5 px."""
+    return _farneback(previous, following, 1.1)
 
+
+def farneback_12(previous: ImageArray, following: ImageArray) -> FloatArray:
+    """`farneback` with sigma 1.2, as the three-modality CNN-LSTM has it (its section 4.3)."""
+    return _farneback(previous, following, 1.2)
+
+
+def _farneback(previous: ImageArray, following: ImageArray, sigma: float) -> FloatArray:
     def calc(a: ImageArray, b: ImageArray, _: None) -> Any:
-        return cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 15, 3, 5, 1.1, 0)  # type: ignore[call-overload]
+        return cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 15, 3, 5, sigma, 0)  # type: ignore[call-overload]
 
     return _run(calc, previous, following)
 

@@ -92,7 +92,8 @@ class LearningTask(ABC, Generic[B]):
         return {}
 
     def groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """The parameters that are trained, as an optimizer takes them."""
+        """The parameters that are trained, as an optimizer takes them; a group may have a "factor"
+        of the learning rate, otherwise 1."""
         trained = [p for p in self.net.parameters() if p.requires_grad]
         return [{"params": trained, "weight_decay": weight_decay}]
 
@@ -163,8 +164,11 @@ class _Run(Generic[B]):
         losses, lr = self._losses(), 0.0
         sums: dict[str, Tensor] = {}
         for k, batch in enumerate(batches):
-            lr = settings.rate((epoch + k / max(steps, 1)) / settings.epochs, losses)
-            for name, value in self._step(batch, lr).items():
+            done = (epoch + k / max(steps, 1)) / settings.epochs
+            lr = settings.rate(done, losses)
+            for group in self.optimizer.param_groups:
+                group["lr"] = settings.rate(done, losses, group.get("factor", 1.0))
+            for name, value in self._step(batch).items():
                 sums[name] = sums[name] + value if name in sums else value
         self.machine.agree(self.net)
         record: dict[str, Any] = {"epoch": epoch + 1, "lr": lr}
@@ -185,9 +189,7 @@ class _Run(Generic[B]):
             )
         self.log.append(record)
 
-    def _step(self, batch: B, lr: float) -> Mapping[str, Tensor]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+    def _step(self, batch: B) -> Mapping[str, Tensor]:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.task.loss(batch)
         if loss.down.requires_grad:  # not where this process has no share of a small batch

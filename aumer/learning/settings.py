@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
 
 from aumer.strict import plain, require, within
@@ -82,28 +82,34 @@ class LearningSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and TOML have them."""
-        usual = {f.name: f.default for f in fields(self) if f.name in self._later}
+        usual = {
+            f.name: f.default if f.default_factory is MISSING else f.default_factory()
+            for f in fields(self)
+            if f.name in self._later
+        }
         return {k: v for k, v in plain(self).items() if k not in usual or v != usual[k]}
 
-    def rate(self, done: float, losses: Sequence[float]) -> float:
+    def rate(self, done: float, losses: Sequence[float], factor: float = 1.0) -> float:
         """Learning rate after `done` of all epochs, the past epochs' losses being `losses`.
 
         A pure function of the past, so that a resumed run needs no state of a scheduler.
+
+        Args:
+            factor: of parameters that learn faster or slower than `lr` (`LearningTask.groups`).
         """
+        lr = self.lr * factor
         if self.schedule == "exponential":
-            return float(self.lr * self.decay ** len(losses))
+            return float(lr * self.decay ** len(losses))
         if self.schedule == "cosine":
             if done < self.warmup:
-                return self.lr * (done / self.warmup + 1e-3)
-            return (
-                self.lr * 0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup)))
-            )
-        lr, best, waited = self.lr, math.inf, 0
+                return lr * (done / self.warmup + 1e-3)
+            return lr * 0.5 * (1 + math.cos(math.pi * (done - self.warmup) / (1 - self.warmup)))
+        best, waited = math.inf, 0
         for loss in losses if self.schedule == "plateau" else ():
             if loss < best * (1 - _PROGRESS):
                 best, waited = loss, 0
             else:
                 waited += 1
             if waited > self.plateau:
-                lr, waited = max(lr * self.factor, self.min_lr), 0
+                lr, waited = min(lr, max(lr * self.factor, self.min_lr)), 0
         return lr

@@ -149,14 +149,16 @@ def by_both_ends(where: Span) -> int:
 
 
 def by_roi_difference(where: Span) -> int:
-    """The maximum of `roi_difference`, over the frames that show a face."""
+    """The maximum of `roi_difference`, over the frames that show a face; of fewer than its lag asks
+    for, with the lag that they have."""
     frames, grays, landmarks = where.pictures()
     if len(frames) < 2:
         raise UsageError(
             f"only {len(frames)} frames from {where.onset} to {where.offset} show a face, "
             "too few to find the apex; give `apex`"
         )
-    return int(frames[roi_difference(grays, landmarks[0], where.lag).argmax()])
+    lag = min(where.lag, len(frames) - 1)
+    return int(frames[roi_difference(grays, landmarks[0], lag).argmax()])
 
 
 def midpoint(onset: int, offset: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -86,3 +86,39 @@ class LabeledClips(ABC, Generic[Inputs]):
     def of_subject(self, subject: str) -> npt.NDArray[np.bool_]:
         """(N,) mask of one subject's clips."""
         return np.array([s == subject for s in self.subjects])
+
+
+#: Any labeled clips.
+C = TypeVar("C", bound=LabeledClips[Any])
+
+
+def frequent(labels: IntArray, classes: Sequence[str], least: int) -> IntArray:
+    """Indices of the classes of which there are `least` clips or more.
+
+    Raises:
+        UsageError: fewer than two.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    kept = np.flatnonzero(counts >= least)
+    if len(kept) < 2:
+        told = ", ".join(f"{c} {n}" for c, n in zip(classes, counts, strict=True))
+        raise UsageError(f"of these classes fewer than two have {least} clips: {told}")
+    return kept
+
+
+def without_rare(clips: C, least: int = 10) -> C:
+    """Only the classes with `least` clips or more, renumbered in their order.
+
+    Call it on all clips, before they are split: a class that some folds know and others do not
+    cannot be scored.
+
+    Raises:
+        UsageError: fewer than two classes are left.
+    """
+    kept = frequent(clips.labels, clips.classes, least)
+    some = clips.take(np.isin(clips.labels, kept))
+    return replace(
+        some,
+        labels=np.searchsorted(kept, some.labels).astype(np.int64),
+        classes=tuple(clips.classes[k] for k in kept),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from aumer._moved import moved
-from aumer.errors import UsageError
+from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.learning import engine
 from aumer.learning.engine import Callback, LearningTask, Loss
@@ -44,7 +44,11 @@ class Learning(LearningSettings):
         loss: cross-entropy, or the focal loss (Lin et al. 2017), which weighs a sample by
             (1 - p)^gamma, p its own class's probability.
         class_weights: weigh each class by the inverse of its frequency among the samples shown.
+        divide_by: a step's loss is the sum of its weighted losses by that of their "weights"; or by
+            the number of its "samples", and then the weights' mean over the classes is 1.
         label_smoothing: of the cross-entropy.
+        rates: by a part of the network, the factor of `lr` by which it learns:
+            ``{"time": 0.1}``.
         The others: see `LearningSettings`.
 
     Raises:
@@ -54,7 +58,9 @@ class Learning(LearningSettings):
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     class_weights: bool = True
     gamma: float = 2.0
+    divide_by: Literal["weights", "samples"] = "weights"
     label_smoothing: float = 0.0
+    rates: Mapping[str, float] = field(default_factory=dict)
     optimizer: Optimizer = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
@@ -62,7 +68,7 @@ class Learning(LearningSettings):
     epochs: int = 50
     batch: int = 16
 
-    _later: ClassVar[tuple[str, ...]] = ("decay", "warmup")
+    _later: ClassVar[tuple[str, ...]] = ("decay", "warmup", "divide_by", "rates")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +76,11 @@ class Learning(LearningSettings):
         require(self.loss in allowed, "loss", self.loss, f"one of {', '.join(allowed)}")
         require(self.batch >= 2, "batch", self.batch, ">= 2, which batch norm needs")
         within("gamma", self.gamma, 0, 1000)
+        by = ("weights", "samples")
+        require(self.divide_by in by, "divide_by", self.divide_by, f"one of {', '.join(by)}")
+        for part, rate in self.rates.items():
+            fits = type(rate) in (int, float) and 0 < rate <= 1000  # a free table takes anything
+            require(fits, f"rates.{part}", rate, "above 0 and at most 1000")
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "in [0, 1)")
 
@@ -138,9 +149,11 @@ def learn(
     Raises:
         UsageError: fewer than two clips to train on, a checkpoint of another run, or numbers that
             leave the finite.
+        ConfigError: as `require_rates`.
         WeightsError: the checkpoint is damaged.
     """
     begun = time.perf_counter()
+    require_rates(net, settings)
     inner = inner_subjects(material.subjects, settings.inner_share, seed)
     kept_out = np.array([s in inner for s in material.subjects], bool)
     rows = np.flatnonzero(~kept_out).astype(np.int64)
@@ -160,6 +173,21 @@ def learn(
     )
     log = engine.train(task, settings, seed=seed, checkpoint=checkpoint, callbacks=callbacks)
     return Learned(log, inner, time.perf_counter() - begun)
+
+
+def require_rates(net: nn.Module, settings: Learning) -> None:
+    """Complain of `Learning.rates` of parts that the network has not.
+
+    Raises:
+        ConfigError: names one and those that there are.
+    """
+    parts = [name for name, _ in net.named_children()]
+    for part in settings.rates:
+        if part not in parts:
+            raise ConfigError(
+                f"learning.rates.{part}: the network has no such part; it has {', '.join(parts)}."
+                f"{did_you_mean(part, parts)}"
+            )
 
 
 def class_weights(labels: npt.NDArray[np.int64], classes: int) -> Tensor:
@@ -231,6 +259,8 @@ class _Recognition(LearningTask[_Batch]):
         labels = self._material.labels[[clip for clip, _ in samples]]
         if self._settings.class_weights:
             self._weights = class_weights(labels, self._classes)
+            if self._settings.divide_by == "samples":
+                self._weights /= self._weights.mean()
         parts = _batches(rng.permutation(len(samples)), self._settings.batch)
         if not epoch:
             self._first_statistics([samples[i] for i in parts[0]])
@@ -260,14 +290,15 @@ class _Recognition(LearningTask[_Batch]):
         samples = batch.samples[machine.share]
         labels = torch.from_numpy(batch.labels[machine.share])
         w = self._weights[labels]
-        whole = machine.total(w.sum().to(machine.device))
+        own = self._divisor(w)
+        whole = machine.total(own.to(machine.device))
         loss, right = torch.zeros(()), 0
         if samples:
             logits = self._logits(samples, rng)
             each = sample_losses(logits, labels.to(machine.device), self._settings)
             loss = (w.to(machine.device) * each).sum()
             right = int((logits.detach().argmax(1).cpu() == labels).sum())
-        sums = {"loss": float(loss.detach()), "weight": float(w.sum()), "right": right}
+        sums = {"loss": float(loss.detach()), "weight": float(own), "right": right}
         seen = {**sums, "shown": len(samples)}
         return Loss(
             loss / whole.to(loss.device),
@@ -288,9 +319,28 @@ class _Recognition(LearningTask[_Batch]):
             [self._logits(samples[k : k + size], None).cpu() for k in range(0, len(samples), size)]
         )
         w = self._weights[labels]
-        loss = (w * sample_losses(logits, labels, self._settings)).sum() / w.sum()
+        losses = w * sample_losses(logits, labels, self._settings)
+        loss = losses.sum() / self._divisor(w)
         right = (logits.argmax(1) == labels).float().mean()
         return {"inner_loss": float(loss), "inner_accuracy": float(right)}
+
+    def groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        rates = self._settings.rates
+        if not rates:
+            return super().groups(weight_decay)
+        found: dict[float, list[nn.Parameter]] = {1.0: []}
+        for name, p in self.net.named_parameters():
+            if p.requires_grad:
+                found.setdefault(rates.get(name.partition(".")[0], 1.0), []).append(p)
+        return [
+            {"params": some, "weight_decay": weight_decay, "factor": factor}
+            for factor, some in found.items()
+        ]
+
+    def _divisor(self, weights: Tensor) -> Tensor:
+        """() what the weighted losses of samples of these weights (n,) are divided by."""
+        by_weight = self._settings.divide_by == "weights"
+        return weights.sum() if by_weight else torch.tensor(float(len(weights)))
 
     def _logits(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> Tensor:
         return self.machine.forward(self.net, **self._material.load(samples, rng))

@@ -25,6 +25,7 @@ from aumer.config import MotionSettings
 from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import foreign
+from aumer.recognition import apex as ways
 from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.strict import build
 from aumer.weights import ArrayFormat
@@ -58,6 +59,8 @@ class Trained(ABC):
 
         rois: of motion, the rows.
         card: what the file it was loaded from says of it; empty for one just fitted.
+        apex: how one is found that nobody gives (`aumer.recognition.apex.names`); of one that has
+            learnt, as it was for its clips.
         place: of flow maps, where they must show the face.
         inputs: of sequences, how those were made that it has learned from.
         motion: of flow maps, the same: they are made so again, whatever the settings of the motion
@@ -74,6 +77,7 @@ class Trained(ABC):
 
     rois: tuple[str, ...] = ()
     card: Mapping[str, Any] = _NOTHING
+    apex: str = ways.DEFAULT
     place: Place = BY_LANDMARKS
     inputs: SequenceSettings | None = None
     motion: MotionSettings | None = None
@@ -174,6 +178,7 @@ class Saved:
     card: dict[str, Any]
     arrays: dict[str, npt.NDArray[Any]]
     motion: MotionSettings | None = None
+    apex: str = ways.DEFAULT
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -280,6 +285,8 @@ class Sort(Generic[P]):
         }
         if part.motion is not None:
             text["motion"] = asdict(part.motion)
+        if part.apex != ways.DEFAULT:
+            text["apex"] = part.apex
         self.format.write(path, arrays, text, overwrite=overwrite)
 
     def read(self, path: StrPath, name: str | None = None) -> Saved:
@@ -300,6 +307,8 @@ class Sort(Generic[P]):
                 dict(text["card"]),
                 arrays,
                 build(MotionSettings, text["motion"], "motion") if "motion" in text else None,
+                # So it is of files of before, too: there was no other way.
+                str(text.get("apex", ways.DEFAULT)),
             )
         if name is not None and found.name != name:
             raise WeightsError(
@@ -352,7 +361,7 @@ class Sort(Generic[P]):
         with foreign(path, f"the card of {self.format.holds}", WeightsError):
             kind = self.resolve(kept.name)
         made = kind.load(path)
-        made.motion = kept.motion
+        made.motion, made.apex = kept.motion, kept.apex
         return made
 
     def checked(self, part: P, shares: npt.NDArray[Any], clips: int) -> npt.NDArray[np.float64]:

@@ -31,6 +31,8 @@ Floats = npt.NDArray[np.float64]
 
 #: So many mistakes are shown at once; the others on a click.
 _MISTAKES = 20
+#: Whose faces are shown of a mistake.
+_MOMENTS = ("onset", "apex", "offset")
 #: Groups with more members than colors can be told apart are not drawn.
 _GROUPS = len(figures.COLORS)
 
@@ -584,6 +586,11 @@ def _mistakes(run: RecognitionRun, seeds: int) -> list[Block]:
         if run.images:
             image = run.images.get((subject, name))
             row.append(None if image is None else Picture(image, f"{subject} {name}"))
+        if run.faces:
+            shown = run.faces.get((subject, name), (None,) * len(_MOMENTS))
+            for moment, face in zip(_MOMENTS, shown, strict=True):
+                alt = f"{subject} {name} at the {moment}"
+                row.append(None if face is None else Picture(face, alt, pixels=False))
         row += [*([source] if sources else []), subject, name, clips[0].truth, taken]
         if seeds > 1:
             row.append(f"{len(clips)} of {seeds}")
@@ -599,6 +606,7 @@ def _mistakes(run: RecognitionRun, seeds: int) -> list[Block]:
     rows = [row for _, row in found]
     head = [
         *(["picture"] if run.images else []),
+        *([f"at {moment}" for moment in _MOMENTS] if run.faces else []),
         *(["data set"] if sources else []),
         *("subject", "clip", "true", "predicted"),
         *(["wrong in seeds"] if seeds > 1 else []),
@@ -618,6 +626,8 @@ def _mistakes(run: RecognitionRun, seeds: int) -> list[Block]:
         caption += "; how sure the model was of each is not known."
     if run.images and run.picture:
         caption += f" Pictures: {run.picture}."
+    if run.faces:
+        caption += " Faces at onset, apex and offset, as the recognizer was told them."
     blocks: list[Block] = [TableBlock(head, rows[:_MISTAKES], caption)]
     if more := rows[_MISTAKES:]:
         blocks.append(

@@ -84,6 +84,8 @@ class RecognitionRun:
         chosen: what each fold chose within its training subjects.
         images: (H, W, 3) uint8 RGB by (subject, name), where the caller has them.
         picture: what the images show, in a few words.
+        faces: (H, W, 3) uint8 RGB at onset, apex and offset by (subject, name), where the caller
+            has them; `None` for a frame that is not there.
     """
 
     about: About
@@ -94,6 +96,7 @@ class RecognitionRun:
     chosen: tuple[Mapping[str, Any], ...] = ()
     images: Mapping[tuple[str, str], ImageArray] = field(default_factory=dict)
     picture: str = ""
+    faces: Mapping[tuple[str, str], tuple[ImageArray | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

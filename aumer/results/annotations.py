@@ -22,7 +22,7 @@ from aumer.files import StrPath, atomic_write
 from aumer.foreign import foreign
 from aumer.results.exchange import Exchange, Timed, read_annotations
 from aumer.results.schema import Node, jsonable, printable
-from aumer.types import Expression, ImageArray, Kind, Moment, TimeArray
+from aumer.types import Expression, ImageArray, Kind, Moment, TimeArray, au_text
 
 if TYPE_CHECKING:
     from aumer.results.spot_result import SpotResult
@@ -217,7 +217,7 @@ def read_any(path: StrPath) -> AnnotationFile:
 def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
     """Expressions that have times alone as `Annotated`, numbered in their order."""
     for k, e in enumerate(timed, 1):
-        said = {n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score")}
+        said = {n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score", "aus")}
         yield Annotated(**said, apex_s=e.apex_s, id=f"e{k}")
 
 
@@ -231,7 +231,7 @@ def of_expressions(expressions: Iterable[Expression], result: SpotResult) -> Ann
     found = tuple(
         Annotated(
             e.kind, e.onset_s, e.offset_s, e.apex_s, e.label and printable(e.label), e.score,
-            f"e{k}", e.onset, e.apex, e.offset,
+            f"e{k}", e.onset, e.apex, e.offset, aus=au_text(e.aus) or None,
         )
         for k, e in enumerate(expressions, 1)
     )  # fmt: skip
@@ -374,6 +374,7 @@ def expression_of(node: Node, times: TimeArray) -> Annotated:
             offset=offset,
             comment=_words(node["comment"]),
             confirmed=bool(_flag(node["confirmed"])),
+            aus=_aus(node),
         )
     )
 
@@ -393,8 +394,14 @@ def _expression(node: Node) -> Annotated:
             offset=node["offset"].optional(Node.integer),
             comment=_words(node["comment"]),
             confirmed=_flag(node["confirmed"]),
+            aus=_aus(node),
         )
     )
+
+
+def _aus(node: Node) -> str | None:
+    """Files of before action units were kept, and what is new in a page, have none."""
+    return node["aus"].optional(Node.text) if "aus" in node.value else None
 
 
 def _change(node: Node) -> Change:

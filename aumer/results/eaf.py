@@ -20,6 +20,7 @@ from aumer.graph.au import NAMES
 from aumer.results.displacement import distances
 from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, group_of
 from aumer.results.exchange import Exchange, Timed, kinds_of, ms, tiers
+from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.types import FloatArray, TimeArray
 
@@ -353,4 +354,4 @@ def _now() -> str:
 
 
 def _legal(label: str) -> str:
-    return _ILLEGAL.sub(lambda m: f"\\x{ord(m[0]):02x}", label)
+    return _ILLEGAL.sub(lambda m: f"\\x{ord(m[0]):02x}", printable(label))

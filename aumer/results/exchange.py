@@ -105,7 +105,7 @@ def convert(source: StrPath, target: StrPath, *, overwrite: bool = False) -> int
             f"are {_endings()}"
         )
     film = _film((source, target), None)
-    name = _bare(Path(source).name) if film is None else film.name
+    name = bare(Path(source).name) if film is None else film.name
     _write(made.files(Path(target), printable(name), timed, film), overwrite)
     return len(timed)
 
@@ -118,23 +118,22 @@ def _write(files: Mapping[Path, str], overwrite: bool) -> None:
         atomic_write(path, text, overwrite=overwrite)
 
 
-def _bare(name: str) -> str:
+def bare(name: str) -> str:
     """The name of a file of annotations without its ending."""
-    endings = sorted(annotation_endings(), key=len, reverse=True)
-    found = next((e for e in endings if name.lower().endswith(e)), Path(name).suffix)
+    found = annotation_ending(name) or Path(name).suffix
     return name[: len(name) - len(found)]
 
 
 def _film(places: Iterable[StrPath], name: str | None) -> Path | None:
     """The video that lies beside one of these files: of this name, or of the first one's."""
-    bare = _bare(Path(next(iter(places := list(places)))).name)
+    stem = bare(Path(next(iter(places := list(places)))).name)
     for folder in dict.fromkeys(Path(place).parent for place in places):
         for path in sorted(folder.glob("*")):
             if name is not None:
                 fits = path.name == name
             else:
                 is_film = (guess_type(path.name)[0] or "").startswith("video/")
-                fits = is_film and (path.stem == bare or bare.startswith(f"{path.name}."))
+                fits = is_film and (path.stem == stem or stem.startswith(f"{path.name}."))
             if fits:
                 return path
     return None
@@ -163,13 +162,13 @@ def annotation_endings() -> tuple[str, ...]:
     return tuple(ending(n) for n in names if isinstance(format_named(n), Exchange))
 
 
-def holds_annotations(path: StrPath) -> bool:
-    """Whether a file is one of annotations, by its name."""
+def annotation_ending(path: StrPath) -> str | None:
+    """How the name of a file of annotations ends; None for a file that is none, by its name."""
     name = Path(path).name.lower()
-    if f".{name.rpartition('.')[2]}" not in suffixes():
-        return False
-    made = format_named(name.rpartition(".")[2])
-    return isinstance(made, Exchange) and (not made.endings or name.endswith(made.endings))
+    suffix = Path(name).suffix
+    if suffix not in suffixes() or not isinstance(made := format_named(suffix[1:]), Exchange):
+        return None
+    return next((end for end in made.endings or (suffix,) if name.endswith(end)), None)
 
 
 def _endings() -> str:
@@ -253,7 +252,15 @@ class Exchange(Format):
 def timed_of(result: SpotResult) -> tuple[Timed, ...]:
     """A result's expressions by their times."""
     return tuple(
-        Timed(e.kind, e.onset_s, e.offset_s, e.apex_s, e.label, e.score, aus=au_text(e.aus) or None)
+        Timed(
+            e.kind,
+            e.onset_s,
+            e.offset_s,
+            e.apex_s,
+            None if e.label is None else printable(e.label),
+            e.score,
+            aus=au_text(e.aus) or None,
+        )
         for e in result.expressions
     )
 

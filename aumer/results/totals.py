@@ -92,14 +92,16 @@ class TotalsTable(tuple[Totals, ...]):
         return table_html(_rows(self)) if self else "<p>no video</p>"
 
 
-def totals(tallies: Iterable[VideoTally], by: Sequence[str] = ()) -> TotalsTable:
+def totals(of: Iterable[VideoTally | SpotResult], by: Sequence[str] = ()) -> TotalsTable:
     """Totals by group, in the order of the groups' names.
 
     Args:
+        of: results, or what was kept of them.
         by: the columns that part the groups; where a video lacks one, its value is "".
     """
     groups: dict[tuple[str, ...], list[VideoTally]] = {}
-    for tally in tallies:
+    for one in of:
+        tally = VideoTally.of(one) if isinstance(one, SpotResult) else one
         groups.setdefault(tuple(tally.about.get(name, "") for name in by), []).append(tally)
     found = []
     for key, own in sorted(groups.items()):

@@ -110,6 +110,7 @@ class ClipReading:
         """Let a part know how what it learns from is made, so that its file says it."""
         part.inputs = self.sequences
         part.motion = self.settings.motion
+        part.apex = self.apex
 
     @property
     def reads(self) -> Reads:
@@ -131,8 +132,8 @@ def reading_of(
     Args:
         model: a recognizer's name, or the class of what learns.
         table: of the recognizer: ``inputs`` changes keys of `SequenceSettings` for one of
-            sequences, else of ``motion``; ``apex`` is how one is found, and ``apexes``
-            which are: see `ClipReading`.
+            sequences, else of ``motion``; ``apex`` is how one is found, otherwise as what learns
+            has it, and ``apexes`` which are: see `ClipReading`.
         where: for messages.
         rois: its own.
 
@@ -140,7 +141,7 @@ def reading_of(
         ConfigError: an unknown key, or a value that is not allowed.
     """
     kind = resolve(model) if isinstance(model, str) else model
-    inputs, apex = table.get("inputs", {}), table.get("apex", ways.DEFAULT)
+    inputs, apex = table.get("inputs", {}), table.get("apex", kind.apex)
     which = table.get("apexes", "coded")
     if not isinstance(inputs, Mapping):
         raise ConfigError(f"{where}.inputs must be a table; found {inputs!r}")
@@ -455,10 +456,12 @@ class Seen:
 
     Attributes:
         coverage: share of its frames that show a face.
+        apex: the frame that was read as its apex, given or found.
     """
 
     example: Example
     coverage: float
+    apex: int = -1
 
 
 def extract(
@@ -509,7 +512,7 @@ def extract(
         tuple(e.name for e, _ in seen),
         tuple(job for job in jobs if done[job.number].key),
     )
-    return clips, tuple(Seen(e, made.coverage) for e, made in seen), unseen
+    return clips, tuple(Seen(e, made.coverage, made.apex) for e, made in seen), unseen
 
 
 def _check_parts(reading: ClipReading) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from aumer.data import load as load_data_set
 from aumer.data.dataset import DataSet
 from aumer.data.labels import MEGC_CLASSES, composite_class, word_of
 from aumer.data.own import NAME as OWN
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
+from aumer.recognition.labeled import frequent
 from aumer.types import Annotation, VideoRecord
 
 #: Kinds of expressions that are clips where nobody says: of one's own table every row.
@@ -156,6 +159,32 @@ def listed(
         )
     return Listing(
         tuple(classes), _own_subjects(found), dict(sorted(left_out.items())), tuple(notes)
+    )
+
+
+def without_rare(listing: Listing, least: int) -> Listing:
+    """Only the classes with `least` clips or more; the others' clips are left out, with a note.
+
+    Raises:
+        UsageError: fewer than two classes are left.
+    """
+    if not least:
+        return listing
+    labels = np.array([e.label for e in listing.examples], np.int64)
+    kept = frequent(labels, listing.classes, least).tolist()
+    rare = [k for k in range(len(listing.classes)) if k not in kept]
+    if not rare:
+        return listing
+    counts = Counter(labels.tolist())
+    told = ", ".join(f"{listing.classes[k]} {counts[k]}" for k in rare)
+    note = f"left out, as of classes with fewer than {least} clips (min_clips): {told}"
+    return replace(
+        listing,
+        classes=tuple(listing.classes[k] for k in kept),
+        examples=tuple(
+            replace(e, label=kept.index(e.label)) for e in listing.examples if e.label in kept
+        ),
+        notes=(*listing.notes, note),
     )
 
 

@@ -10,17 +10,19 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from aumer import strict
 from aumer.data.labels import MEGC_CLASSES, label_set
 from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.recognition.interface import Clips, MotionClips, Recognizer, resolve
-from aumer.recognition.labeled import LabeledClips
+from aumer.recognition.labeled import LabeledClips, without_rare
 from aumer.training import clip_run
 from aumer.training.clip_run import ClipRun, ClipSource, excluded, inputs_of
 from aumer.training.clips import ClipReading, Progress
 from aumer.training.composite import composite
 from aumer.training.listing import check_counts
+from aumer.training.listing import without_rare as only_frequent
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class RecognizerConfig(ClipRun):
         classes: MEGC 2019's three, or words of the data set's coders; or the name of a set of
             `aumer.data.labels.LABEL_SETS`. By default all words of the table, and of "megc2019" and
             of clips in memory their own.
+        min_clips: classes with fewer clips to learn from are left out; 0 for none.
     """
 
     called: ClassVar[str] = "recognizer"
@@ -39,9 +42,11 @@ class RecognizerConfig(ClipRun):
     task: Literal["recognition"] = "recognition"
     recognizer: str = "graph"
     classes: tuple[str, ...] | str = ()
+    min_clips: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        strict.within("min_clips", self.min_clips, 0, 1_000_000)
         label_set(self.classes)  # which complains
 
     @property
@@ -60,8 +65,8 @@ class RecognizerConfig(ClipRun):
         data = self.data
         if data.source == MEGC2019:
             self._check_classes(MEGC_CLASSES, MEGC2019)
-            return _left(data, composite(data.root)), {}
-        listing = self.listing(self.labels)
+            return self._frequent(_left(data, composite(data.root))), {}
+        listing = only_frequent(self.listing(self.labels), self.min_clips)
         check_counts(listing, (e.label for e in listing.examples), data.root)
         self.check_subjects(listing)
         stored, _, unseen = inputs_of(listing, reading, cache, progress)
@@ -96,7 +101,10 @@ class RecognizerConfig(ClipRun):
         left = _left(self.data, clips)
         if not len(left):
             raise UsageError("no clip is left to train on")
-        return left
+        return self._frequent(left)
+
+    def _frequent(self, clips: LabeledClips[Any]) -> LabeledClips[Any]:
+        return without_rare(clips, self.min_clips) if self.min_clips else clips
 
     def _check_classes(self, classes: tuple[str, ...], of: str) -> None:
         if self.labels not in ((), classes):

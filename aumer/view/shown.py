@@ -34,7 +34,7 @@ from aumer.results.annotations import (
     read_any,
 )
 from aumer.results.displacement import by_group, distances
-from aumer.results.exchange import Exchange, annotation_endings
+from aumer.results.exchange import Exchange, annotation_endings, bare
 from aumer.results.formats import format_of, suffixes
 from aumer.results.schema import Node, printable
 from aumer.session import as_settings, cache_of
@@ -445,7 +445,8 @@ def _kind(path: Path) -> str:
 
 def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
     """The video that a result or annotations are of: one that is given too, or lies beside it."""
-    found = [video for video in videos if (video.name == name if name else video.stem == path.stem)]
+    stem = bare(path.name)
+    found = [video for video in videos if (video.name == name if name else video.stem == stem)]
     beside = path.with_name(name) if name and Path(name).name == name else None
     if len(found) > 1 and beside in found:  # several of one name, in folders of their own
         found = [beside]
@@ -454,7 +455,7 @@ def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
     if not found and len(videos) == 1:  # it may have got another name since
         found = list(videos)
     if not found and not name:
-        found = [p for p in sorted(path.parent.glob(f"{_escaped(path.stem)}.*")) if _is_film(p)]
+        found = [p for p in sorted(path.parent.glob(f"{_escaped(stem)}.*")) if _is_film(p)]
     if len(found) != 1:
         what = f"the video {name}" if name else "a video of its name"
         raise UsageError(f"{path}: {what} is not beside it; give the video as well")

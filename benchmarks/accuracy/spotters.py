@@ -4,6 +4,8 @@
         --train aumer/spotting/weights/network.safetensors
     python -m benchmarks.accuracy.spotters --save
 
+After `--train` the judge that ships is fitted again (`python -m benchmarks.studies.judging
+aumer/spotting/weights/judge.json --overwrite`), then `--card` tells the figures of all three.
 Either takes `--set motion.preset=windows ...`, settings other than the default ones. `--card PATH`
 writes the figures of the weights' card again, without training: those of the rules and of both
 together change with the rules' constants.
@@ -135,9 +137,8 @@ def make(path: Path, overwrite: bool, measured: Settings) -> None:
         "versions": versions(),
     }
     network.save(path, card, overwrite=True)
-    figures = tell(path, measured)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} CPU seconds")
-    print(f"threshold {threshold}; unseen subjects: {figures}")
+    print(f"threshold {threshold}; the judge that ships must be fitted with it now, see --card")
 
 
 def tell(path: Path, settings: Settings) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from aumer.bench import protocol as protocols
 from aumer.bench.clips import ClipSet, clip_set
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import factory
+from aumer.bench.report import draw, read
 from aumer.bench.run import run
 from aumer.bench.store import read_fold
 from aumer.bench.tasks.recognition import loso
@@ -37,7 +39,8 @@ from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
-from aumer.tables.cells import read
+from aumer.report.runs import RecognitionRun
+from aumer.tables.cells import read as read_cells
 from aumer.training import clips as clips_module
 from aumer.training.clips import ClipReading, StoredClips, sequence_settings
 from aumer.training.listing import listed
@@ -130,6 +133,33 @@ def test_systems_of_sequences_on_casme2(
     assert hidden.subject == "sub02" and hidden.clips[-1] == "EP05_01"
     # No system saw it: the classes' shares in training, 2 of 10 clips each.
     assert hidden.probabilities[-1] == (0.2,) * 5 and not any(hidden.attribution[-1])
+
+
+def test_faces_beside_the_mistakes(
+    casme2: Path, acts: list[trees.Act], cache: Path, tmp_path: Path
+) -> None:
+    """The frames that the run read of clips that it mistook, apexes that were found among them."""
+    # Two epochs are too few to learn anything.
+    protocol = small("casme2-5class", "ststnet")
+    found = run(protocol, casme2, "ststnet", folder=tmp_path, cache=cache)
+    assert isinstance(found, RecognitionResult)
+    wrong = {(r.subject, r.clip) for f in found.folds for r in f.rows() if r.truth != r.predicted}
+    drawn = read(tmp_path, data=casme2)
+    assert isinstance(drawn, RecognitionRun) and drawn.faces.keys() == wrong != set()
+    seen = [faces for key, faces in drawn.faces.items() if key != HIDDEN]
+    assert all(face is not None and face.shape == (128, 128, 3) for three in seen for face in three)
+    for onset, apex, _ in seen:  # another moment is another picture
+        assert onset is not None and apex is not None and (onset != apex).any()
+    kept = json.loads((tmp_path / "data.json").read_text())["clips"]
+    assert all(a <= b <= c for row in kept for a, b, c in [row["frames"]])
+    assert {row["frames"][0] for row in kept} == {trees.ONSET}
+    page = draw(tmp_path, data=casme2).html
+    subject, name = sorted(wrong - {HIDDEN})[0]
+    assert f'alt="{subject} {name} at the apex"' in page and "at offset" in page
+    (tmp_path / "other").mkdir()
+    other = trees.casme2_acted(tmp_path / "other", acts[:-1])
+    with pytest.raises(UsageError, match="not the data of this run: clip"):
+        read(tmp_path, data=other)
 
 
 @pytest.mark.parametrize("model", ["svm-cells", "graph", "ststnet"])
@@ -446,7 +476,7 @@ def test_the_owners_tables_give_the_field_s_denominators(
     }
     firsts = {
         clip(row.text("Filename")): row.whole("FirstF")
-        for row in read(tables["smic-hs"].path, ("Filename", "FirstF"), sheet="HS")
+        for row in read_cells(tables["smic-hs"].path, ("Filename", "FirstF"), sheet="HS")
     }
     trees.casme2(roots["casme2"], tables["casme2"])
     trees.samm(roots["samm"], tables["samm"])

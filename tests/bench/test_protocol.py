@@ -188,6 +188,31 @@ def test_published_rows_say_how_they_were_chosen() -> None:
     assert shown <= {r.benchmark for r in published.every_row()}
 
 
+def test_tables_of_the_publications_are_whole() -> None:
+    """Each system's own rows and its ablations, none twice, each with what chose its epoch."""
+    rows = {(r.benchmark, r.method): r for r in published.every_row()}
+    assert len(rows) == len(published.every_row())
+    three = "CNN-LSTM, three modalities: "
+    for method, figures in {
+        "ResNet34 + LSTM, without MFEM and MFFM": {"UF1": 0.718, "UAR": 0.703, "accuracy": 0.73171},
+        "ResNet34 + LSTM + MFEM": {"UF1": 0.761, "UAR": 0.755, "accuracy": 0.78455},
+        "ResNet34 + LSTM + MFFM": {"UF1": 0.75, "UAR": 0.741, "accuracy": 0.78455},
+        three + "CNN alone": {"accuracy": 0.712, "F1": 0.698},
+        three + "no class weights": {"accuracy": 0.798, "F1": 0.754},
+        "SE-ResNeXt-50 on the rise": {"UF1": 0.5013, "accuracy": 0.5756},
+    }.items():
+        assert rows["casme2-5class", method].figures == figures
+    ours = [r for r in rows.values() if r.method.startswith("CNN-LSTM, three modalities")]
+    assert len(ours) == 1 + 6 + 6 + 5 + 4
+    assert {r.selection for r in ours} == {"windows of the test clips"}
+
+
+def test_rare_classes_are_left_out_of_recognition_alone() -> None:
+    assert protocol.load("casme2-5class").changed({"min_clips": 10}).min_clips == 10
+    with pytest.raises(ConfigError, match='min_clips must be 0 where kind is not "recognition"'):
+        protocol.load("casme-sq").changed({"min_clips": 10})
+
+
 def test_a_benchmark_without_published_rows_is_said_to_have_none() -> None:
     assert published_table("") == ""
     assert published_table("casme-qs") == "\nconfigs/published.toml has no row of casme-qs.\n"

@@ -167,10 +167,10 @@ def test_flow_images_beside_the_mistakes(
     with pytest.raises(UsageError, match="root is not the data of this run: clip"):
         read(recognized, data="root")
     result = json.loads((copied / "result.json").read_text())
-    protocol = {**result["protocol"], "datasets": ["casme2"]}
+    protocol = {**result["protocol"], "datasets": ["casme2", "samm"]}
     rewritten(copied / "result.json", protocol=protocol)
-    with pytest.raises(UsageError, match="leave `data` out"):
-        read(copied, data="root")
+    with pytest.raises(UsageError, match="the folder of samm, too, or leave `data` out"):
+        read(copied, data={"casme2": "root"})
 
 
 # Spotting

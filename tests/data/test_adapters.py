@@ -27,7 +27,7 @@ from aumer.data.report import DataReport, Fault, TableReport
 from aumer.errors import UsageError
 from aumer.registry import names, resolve
 from aumer.results.annotations import Annotated, AnnotationFile
-from aumer.results.exchange import Timed, WebVtt
+from aumer.results.exchange import Timed, WebVtt, convert
 from aumer.simulate import timeline, video
 from aumer.simulate.features import simulate_features, write_features
 from aumer.tables.cells import read
@@ -532,6 +532,13 @@ def test_own_by_files_of_annotations(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert [(x.kind, x.onset, x.apex, x.offset) for x in only.annotations] == [("macro", 2, 5, 10)]
     (named,) = load("own", tmp_path, table=tmp_path / "bert" / "b.vtt").records()
     assert named == only
+    # Other formats' names, too, and a text or a table that is none of them.
+    convert(tmp_path / "bert" / "b.vtt", tmp_path / "bert" / "b_events.tsv")
+    (tmp_path / "bert" / "README.txt").write_text("no annotations")
+    (events,) = load("own", tmp_path, table="*_events.tsv").records()
+    assert events == only
+    assert [r.name for r in load("own", tmp_path).records()] == [a.name, b.name]
+    (tmp_path / "bert" / "b_events.tsv").unlink()
     assert not caplog.records
 
     # Of another edition of the video the times count, and it is told.

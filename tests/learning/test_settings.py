@@ -61,6 +61,24 @@ def test_plateau_is_that_of_torch() -> None:
     assert s.rate(0.0, losses) == 3e-4
 
 
+def test_a_factor_is_a_group_of_torchs_plateau() -> None:
+    """Each group falls from its own rate to the one least rate, and is never raised to it."""
+    s = settings(schedule="plateau", lr=1e-3, plateau=0, min_lr=2e-5)
+    groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": r} for r in (1e-3, 1e-4, 1e-5)]
+    optimizer = torch.optim.Adam(groups)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=2e-5)
+    theirs.factor = 0.5
+    for n in range(9):
+        theirs.step(1.0)
+        for group, factor in zip(optimizer.param_groups, (1, 0.1), strict=False):
+            assert s.rate(0.0, [1.0] * (n + 1), factor) == pytest.approx(group["lr"])
+        assert s.rate(0.0, [1.0] * (n + 1), 0.01) == pytest.approx(1e-5)
+    for schedule in ("constant", "exponential", "cosine"):
+        s = settings(schedule=schedule, lr=1.0, decay=0.9, warmup=0.1)
+        for done in (0.0, 0.05, 0.6):
+            assert s.rate(done, [1.0], 0.1) == pytest.approx(0.1 * s.rate(done, [1.0]))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

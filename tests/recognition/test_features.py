@@ -42,7 +42,7 @@ def test_a_channel_at_rest_is_zero(maps: FloatArray) -> None:
     assert np.isfinite(centered(maps)).all()
 
 
-def test_centerd(maps: FloatArray) -> None:
+def test_centered(maps: FloatArray) -> None:
     view = centered(maps)
     np.testing.assert_allclose(np.median(view, axis=(1, 2)), 0, atol=1e-7)
     np.testing.assert_allclose(centered(3 * maps - 2), view, atol=1e-6)

@@ -83,6 +83,79 @@ def test_class_weights_make_classes_equal() -> None:
     assert torch.isfinite(class_weights(labels, 3)).all()
 
 
+def test_losses_are_divided_by_weights_or_by_samples() -> None:
+    """By samples as CNN-LSTM's section 7.1 writes it: weights of mean 1 over the classes."""
+    points = Points(labels=[0, 0, 0, 0, 0, 1])
+    seen = {}
+    for by in ("weights", "samples"):
+        net = Line()
+        logits, labels = net(torch.from_numpy(points.x)), torch.from_numpy(points.labels)
+        each = nn.functional.cross_entropy(logits, labels, reduction="none")
+        if by == "weights":
+            expected = nn.functional.cross_entropy(logits, labels, class_weights(points.labels, 2))
+        else:
+            w = torch.tensor([6 / 10, 6 / 2])
+            expected = ((w / w.sum() * 2)[labels] * each).mean()
+        settings = Learning(optimizer="sgd", lr=0.1, epochs=1, batch=6, divide_by=by)
+        gradient = torch.autograd.grad(expected, net.layer.weight)[0]
+        before = net.layer.weight.detach().clone()
+        assert learn(net, points, 2, settings).log[0]["loss"] == pytest.approx(expected.item())
+        torch.testing.assert_close(net.layer.weight, before - 0.1 * gradient)
+        seen[by] = expected.item()
+    assert seen["weights"] != pytest.approx(seen["samples"])
+
+
+class TwoParts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 3), nn.Linear(3, 2)
+        for p in self.parameters():
+            nn.init.normal_(p, generator=torch.Generator().manual_seed(p.numel()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.last(self.first(x)))
+
+
+def test_a_part_learns_at_its_own_rate(tmp_path: Path) -> None:
+    moved = {}
+    for rates in ({}, {"first": 0.1}):
+        net = TwoParts()
+        before = [p.detach().clone() for p in net.parameters()]
+        settings = Learning(optimizer="sgd", lr=0.1, epochs=1, batch=24, rates=rates)
+        assert learn(net, Points(), 2, settings).log[0]["lr"] == 0.1
+        moved[len(rates)] = [
+            float((p.detach() - q).norm()) for p, q in zip(net.parameters(), before, strict=True)
+        ]
+    ratio = [b / a for a, b in zip(moved[0], moved[1], strict=True)]
+    assert ratio == pytest.approx([0.1, 0.1, 1, 1], rel=1e-4)
+    # Killed and resumed, each part still has its rate.
+    path, nets = tmp_path / "c.safetensors", [TwoParts(), TwoParts()]
+    whole = Learning(lr=0.01, epochs=3, rates={"first": 0.1})
+    learn(nets[0], Points(), 2, whole)
+
+    class Killed(Exception):
+        pass
+
+    def kill(record: dict[str, Any]) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        learn(TwoParts(), Points(), 2, whole, checkpoint=path, callbacks=[kill])
+    learn(nets[1], Points(), 2, whole, checkpoint=path)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    with pytest.raises(ConfigError, match=r"rates\.frist: .* it has first, last\..*'first'"):
+        learn(TwoParts(), Points(), 2, replace(whole, rates={"frist": 1}))
+    for wrong in (0, "fast", True, float("nan")):
+        with pytest.raises(ConfigError, match=r"rates\.first must be above 0"):
+            Learning(rates={"first": wrong})  # type: ignore[dict-item]
+
+
+def test_runs_of_before_are_known_by_what_they_had() -> None:
+    assert {"rates", "divide_by"}.isdisjoint(Learning().to_dict())
+    assert Learning(rates={"a": 0.5}).to_dict()["rates"] == {"a": 0.5}
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("loss", ["cross-entropy", "focal"])
 def test_it_learns(optimizer: Any, loss: Any) -> None:

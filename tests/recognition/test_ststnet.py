@@ -13,7 +13,8 @@ import torch
 
 from aumer.errors import UsageError
 from aumer.recognition.interface import Clips
-from aumer.recognition.ststnet import StstNetRecognizer
+from aumer.recognition.learning import parameter_count
+from aumer.recognition.ststnet import StstNet, StstNetRecognizer
 
 
 def clips(count: int = 19) -> Clips:
@@ -80,3 +81,25 @@ def test_two_processes_end_with_the_same_weights(tmp_path: Path) -> None:
     (net, log), (other, same) = (torch.load(f"{out}.{k}", weights_only=True) for k in (0, 1))
     torch.testing.assert_close(net, other, rtol=0, atol=0)
     assert log == same and log[-1] < log[0]
+
+
+def test_it_has_the_published_parameters() -> None:
+    """Three streams of 3 x 3 convolutions with batch norm, and 400 numbers to 3 classes."""
+    streams = sum(3 * 9 * f + f + 2 * f for f in (3, 5, 8))
+    assert parameter_count(StstNet(3)) == streams + 400 * 3 + 3 == 1_683
+
+
+def test_classes_need_not_be_weighed(tmp_path: Path) -> None:
+    """As in the released training, whose settings these are but for the epochs."""
+    uneven = clips().take(np.array([0, 1, 2, 3, 6, 9, 12, 15]))
+    path = tmp_path / "plain.safetensors"
+    shares = []
+    for weighed in (True, False):
+        made = StstNetRecognizer(epochs=3, batch=256, rate=5e-5, class_weights=weighed, seed=1)
+        made.fit(uneven)
+        shares.append(made.predict_proba(uneven.inputs))
+    assert not np.array_equal(*shares)
+    made.save(path, {})
+    assert not StstNetRecognizer.load(path).class_weights
+    with pytest.raises(UsageError, match="class_weights must be true or false; found 'no'"):
+        StstNetRecognizer(class_weights="no")  # type: ignore[arg-type]

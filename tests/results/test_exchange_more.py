@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import warnings
 import xml.etree.ElementTree as ET
@@ -17,21 +18,23 @@ from hypothesis import strategies as st
 
 from aumer.cli import main
 from aumer.errors import BackendUnavailable, UsageError
+from aumer.results.annotations import Annotations
 from aumer.results.bids import Events
 from aumer.results.displacement import distances
 from aumer.results.eaf import Eaf
 from aumer.results.exchange import (
     Exchange,
     Timed,
+    annotation_ending,
     annotation_endings,
     convert,
     described,
-    holds_annotations,
     read_annotations,
     timed_of,
 )
 from aumer.results.formats import ending, format_named, suffixes, table
 from aumer.results.mne import MneText, from_mne, to_mne
+from aumer.types import ActingUnit
 from tests.results.conftest import expression, make
 from tests.results.test_exchange import timed
 
@@ -55,7 +58,9 @@ def near(found: Timed, given_: Timed) -> bool:
     return all(a == pytest.approx(b, abs=0.001) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("kind", [Events(), MneText()], ids=lambda k: type(k).__name__)
+@pytest.mark.parametrize(
+    "kind", [Events(), MneText(), Annotations()], ids=lambda k: type(k).__name__
+)
 @settings(max_examples=60, deadline=None)
 @given(given_=st.lists(timed(), max_size=5))
 def test_round_trip(kind: Exchange, given_: list[Timed]) -> None:
@@ -175,9 +180,23 @@ def test_a_folder_gets_names_that_tell(tmp_path: Path) -> None:
     inputs = [Input(str(tmp_path / f"{name}.mp4"), tmp_path / f"{name}.mp4", name) for name in "ab"]
     planned = plan(inputs, [f"{tmp_path}/"], ["tsv", "txt", "eaf"])
     assert [p.name for p in planned.files[0]] == ["a_events.tsv", "a-annot.txt", "a.eaf"]
+    faces = replace(planned, faces=True).of(1, 2)
+    assert [p.name for p in faces] == ["b-face2_events.tsv", "b-face2-annot.txt", "b-face2.eaf"]
+    faces[0].write_text("")
+    assert replace(planned, faces=True).stale(1, [1]) == [faces[0]]
+    faces[0].unlink()
     (tmp_path / "b_tsconf.xml").write_text("")
     with pytest.raises(UsageError, match=r"b_tsconf\.xml exists already"):
         plan(inputs, [f"{tmp_path}/"], ["eaf"])
+
+
+def test_letters_that_are_none_are_written_as_codes(tmp_path: Path) -> None:
+    """Of a file's name, as Python has what is no UTF-8 of it, and of a label."""
+    result = make(60, [replace(BOTH[0], label="a\udcff")], name="\udcff.mp4")
+    for end in annotation_endings():
+        path = tmp_path / f"x{end}"
+        replace(result, source=tmp_path / "\udcff.mp4").save(path)
+        assert read_annotations(path)[0].label == "a\\udcff"
 
 
 def test_one_table_serves_all() -> None:
@@ -187,9 +206,11 @@ def test_one_table_serves_all() -> None:
     for suffix in suffixes():
         name = f"x{ending(suffix[1:])}"
         is_one = isinstance(format_named(suffix[1:]), Exchange)
-        assert holds_annotations(name) == is_one == (ending(suffix[1:]) in annotation_endings())
-    assert not holds_annotations("README.txt") and not holds_annotations("table.tsv")
-    assert not holds_annotations("x.mp4") and not holds_annotations("x")
+        end = ending(suffix[1:])
+        assert annotation_ending(name) == (end if is_one else None)
+        assert is_one == (end in annotation_endings())
+    assert not annotation_ending("README.txt") and not annotation_ending("table.tsv")
+    assert not annotation_ending("x.mp4") and not annotation_ending("x")
 
 
 # -- MNE
@@ -417,3 +438,21 @@ def test_convert_finds_the_video_beside(tmp_path: Path) -> None:
         (media,) = ET.parse(target).getroot().iter("MEDIA_DESCRIPTOR")
         assert media.get("RELATIVE_MEDIA_URL") == "../film.mp4"
         assert list(target.parent.iterdir()) == [target]  # times alone have no curves
+
+
+# -- aumer's own readers of them
+
+
+def test_a_coders_file_keeps_action_units(tmp_path: Path) -> None:
+    """From a result through other programs' files into aumer's own, and out again."""
+    acting = (
+        ActingUnit(6, 0.9, True),
+        ActingUnit(12, 0.9, True, "left"),
+        ActingUnit(4, 0.1, False),
+    )
+    result = make(60, [replace(expression("micro", 3, 6, 9), aus=acting)])
+    names = ["r.json", "a.annotations", "b_events.tsv", "c.annotations", "d-annot.txt", "e.eaf"]
+    result.save(tmp_path / "r.json")
+    for source, target in itertools.pairwise(names):
+        convert(tmp_path / source, tmp_path / target)
+        assert read_annotations(tmp_path / target)[0].aus == "6+L12"

@@ -103,4 +103,5 @@ def test_totals_show_themselves(seen: SpotResult) -> None:
     found = totals([VideoTally.of(about), VideoTally.of(about)], ["condition"])
     page = found._repr_html_()
     assert page.count("<tr>") == 2 and "<td>&lt;rest&gt;</td>" in page and "<th>micro</th>" in page
+    assert totals([about, about], ["condition"]) == found
     assert totals([])._repr_html_() == "<p>no video</p>"

@@ -390,6 +390,40 @@ def test_one_subject_alone_is_told_before_its_clips_are_made(
     assert not made
 
 
+def test_classes_with_few_clips_can_be_left_out(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"min_clips": 2}
+    weights = aumer.train(own / "slip.toml", out=tmp_path, changes=changes, cache=own / "cache")
+    assert "of classes with fewer than 2 clips (min_clips): Nose 1, Noze 1" in caplog.text
+    assert interface.load(weights).card["classes"] == ["Brows up", "Smile"]
+    with pytest.raises(UsageError, match="fewer than two have 9 clips: Brows up 2, Nose 1"):
+        aumer.train(
+            own / "slip.toml",
+            out=tmp_path / "none",
+            changes={"min_clips": 9},
+            cache=own / "cache",
+        )
+
+
+def test_an_apex_is_looked_for_as_it_was_in_training(own: Path, tmp_path: Path) -> None:
+    weights = aumer.train(
+        own / "clips.toml",
+        out=tmp_path,
+        changes={"options.apex": "midpoint"},
+        cache=own / "cache",
+    )
+    made = interface.load(weights)
+    assert made.apex == "midpoint"
+    film = own / "own" / "1-happiness.avi"
+    found = aumer.classify(film, model=weights, onset=2, offset=11)
+    assert found.apex == 6 and found.settings["input"]["apex"] is None
+    kept = weights.read_bytes()
+    (tmp_path / "before.safetensors").write_bytes(kept.replace(b"apex", b"apax"))
+    assert interface.load(tmp_path / "before.safetensors").apex == "rise-and-fall"
+    assert interface.resolve("se-resnext50").apex == "roi-difference:3"
+
+
 def test_labels_of_no_class_are_left_out_with_a_word(
     own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

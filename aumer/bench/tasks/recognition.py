@@ -41,7 +41,7 @@ from aumer.errors import UsageError
 from aumer.files import StrPath, TemporaryFolder
 from aumer.identity import recorded
 from aumer.recognition.interface import Clips, MotionClips, Recognizer, resolve
-from aumer.recognition.labeled import LabeledClips
+from aumer.recognition.labeled import LabeledClips, without_rare
 from aumer.training.clips import (
     OWN_KEYS,
     ClipReading,
@@ -53,6 +53,7 @@ from aumer.training.clips import (
 )
 from aumer.training.composite import composite
 from aumer.training.listing import Unseen, listed
+from aumer.training.listing import without_rare as only_frequent
 from aumer.training.recognizers import card
 
 #: What of a protocol predictions depend on, besides the model's own table.
@@ -263,11 +264,11 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         protocol = self.protocol
         wanted = self.needed(protocol.datasets, roots)
         if NAME in wanted:
-            clips = composite(wanted[NAME])
+            clips = without_rare(composite(wanted[NAME]), protocol.min_clips)
             return ClipSet(clips, clips.sources, digest=_digest(clips))
         if not protocol.classes:
-            raise UsageError(f"protocol {protocol.name} must name its classes")
-        listing = listed(wanted, protocol.classes)
+            raise UsageError(f"protocol {protocol.name} must say its classes")
+        listing = only_frequent(listed(wanted, protocol.classes), protocol.min_clips)
         cache = self._cache
         if cache is None:
             self._kept = TemporaryFolder()

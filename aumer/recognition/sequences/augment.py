@@ -7,6 +7,7 @@ on the right, and its horizontal flow turned round.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -34,12 +35,18 @@ class Augmentation:
     """How far a window may be changed; the defaults change nothing.
 
     Attributes:
-        brightness, contrast: factors are drawn from 1 - x to 1 + x; contrast is about the window's
-            mean.
+        brightness, contrast: factors are drawn from 1 - x to 1 + x.
         noise: standard deviation of Gaussian noise on gray values, full scale 1.
+        each: "window": one brightness and contrast for all its frames; "frame": each frame has its
+            own, and noise or not.
+        light_odds: probability that brightness is changed, and again that contrast is.
+        noise_odds: probability that there is noise.
+        about: contrast is about the "mean" of what is changed, or the "middle" of the scale, .5.
         flip: probability of the mirror image.
         rotation_deg, scale: turn and growth about the middle, drawn from -x to x.
         shift: frames by which a window may begin earlier or later.
+        shows: a window that is shifted shows what is there in the "clip"; or what it showed, later
+            or earlier, with its first or last frame "held", without flow.
 
     Raises:
         ConfigError: a value out of range.
@@ -52,22 +59,36 @@ class Augmentation:
     rotation_deg: float = 0.0
     scale: float = 0.0
     shift: int = 0
+    each: Literal["window", "frame"] = "window"
+    light_odds: float = 1.0
+    noise_odds: float = 1.0
+    about: Literal["mean", "middle"] = "mean"
+    shows: Literal["clip", "held"] = "clip"
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "scale"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "in [0, 1)")
         for name in ("noise", "rotation_deg", "shift"):
             require(getattr(self, name) >= 0, name, getattr(self, name), ">= 0")
-        require(0 <= self.flip <= 1, "flip", self.flip, "in [0, 1]")
+        for name in ("flip", "light_odds", "noise_odds"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        for name, allowed in (
+            ("each", ("window", "frame")),
+            ("about", ("mean", "middle")),
+            ("shows", ("clip", "held")),
+        ):
+            value = getattr(self, name)
+            require(value in allowed, name, value, f"one of {', '.join(allowed)}")
 
     def start(self, start: int, rng: np.random.Generator) -> int:
-        """A window's first frame, shifted in time."""
+        """A window's first frame, shifted in time where it then shows the clip."""
+        if self.shows == "held":
+            return start
         return start + int(rng.integers(-self.shift, self.shift + 1))
 
     def __call__(self, window: Window, rng: np.random.Generator) -> Window:
         """The window changed at random; the same generator gives the same change."""
-        brightness = 1 + self.brightness * rng.uniform(-1, 1)
-        contrast = 1 + self.contrast * rng.uniform(-1, 1)
+        light = self._light(rng)
         degrees = self.rotation_deg * rng.uniform(-1, 1)
         growth = 1 + self.scale * rng.uniform(-1, 1)
         mirror = rng.random() < self.flip
@@ -75,9 +96,44 @@ class Augmentation:
             window = flipped(window)
         if degrees or growth != 1:
             window = turned(window, degrees, growth)
-        if brightness != 1 or contrast != 1:
-            window = relit(window, brightness, contrast)
-        return noisy(window, self.noise, rng) if self.noise else window
+        if self.shows == "held" and self.shift:
+            window = held(window, int(rng.integers(-self.shift, self.shift + 1)))
+        if self.each == "window":
+            return self._lit(window, light, rng)
+        frames = []
+        for k, gray in enumerate(window.gray):
+            one = replace(window, gray=gray[None])
+            frames.append(self._lit(one, light if not k else self._light(rng), rng).gray)
+        return replace(window, gray=np.concatenate(frames))
+
+    def _light(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Factors of brightness and contrast."""
+        brightness = 1 + self.brightness * rng.uniform(-1, 1)
+        contrast = 1 + self.contrast * rng.uniform(-1, 1)
+        if self.light_odds == 1:  # no more is drawn than ever was
+            return brightness, contrast
+        some = rng.random(2) < self.light_odds
+        return (brightness if some[0] else 1.0), (contrast if some[1] else 1.0)
+
+    def _lit(self, window: Window, light: tuple[float, float], rng: np.random.Generator) -> Window:
+        if light != (1, 1):
+            window = relit(window, *light, about=self.about)
+        if self.noise and (self.noise_odds == 1 or rng.random() < self.noise_odds):
+            return noisy(window, self.noise, rng)
+        return window
+
+
+def held(window: Window, shift: int) -> Window:
+    """What the window shows `shift` frames later, its first frame held before; of a negative one
+    earlier, its last held after. Where a frame is held nothing flows."""
+    last = len(window.gray) - 1
+    frames = np.clip(np.arange(last + 1) - shift, 0, last)
+    flow = None
+    if window.flow is not None:
+        flow = np.zeros_like(window.flow)
+        moves = np.flatnonzero(np.diff(frames))
+        flow[moves] = window.flow[frames[moves]]
+    return Window(window.gray[frames], window.landmarks[frames], flow)
 
 
 def flipped(window: Window) -> Window:
@@ -115,11 +171,17 @@ def turned(window: Window, degrees: float, growth: float = 1.0) -> Window:
     return Window(gray, (window.landmarks @ vectors).astype(np.float32), flow)
 
 
-def relit(window: Window, brightness: float, contrast: float) -> Window:
-    """Gray values times `brightness`, and their distance from the mean times `contrast`."""
+def relit(
+    window: Window,
+    brightness: float,
+    contrast: float,
+    about: Literal["mean", "middle"] = "mean",
+) -> Window:
+    """Gray values times `brightness`, and their distance from their mean, or from the middle of the
+    scale, times `contrast`."""
     values = window.gray.astype(np.float32) * np.float32(brightness)
-    mean = values.mean()
-    return replace(window, gray=_eight_bits(mean + np.float32(contrast) * (values - mean)))
+    center = values.mean() if about == "mean" else np.float32(255 / 2)
+    return replace(window, gray=_eight_bits(center + np.float32(contrast) * (values - center)))
 
 
 def noisy(window: Window, deviation: float, rng: np.random.Generator) -> Window:

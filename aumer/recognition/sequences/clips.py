@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from aumer._moved import moved
 from aumer.errors import UsageError
 from aumer.recognition.labeled import LabeledClips
 from aumer.types import FloatArray, ImageArray, Moment
@@ -101,23 +102,5 @@ class SequenceClips(LabeledClips[tuple[ClipSequence, ...]]):
         return tuple(self.inputs[i] for i in index)
 
 
-def without_rare(clips: SequenceClips, least: int = 10) -> SequenceClips:
-    """Only the classes with `least` clips or more, renumbered in their order.
-
-    Call it on all clips, before they are split: a class that some folds know and others do not
-    cannot be scored.
-
-    Raises:
-        UsageError: fewer than two classes are left.
-    """
-    counts = np.bincount(clips.labels, minlength=len(clips.classes))
-    kept = np.flatnonzero(counts >= least)
-    if len(kept) < 2:
-        told = ", ".join(f"{c} {n}" for c, n in zip(clips.classes, counts, strict=True))
-        raise UsageError(f"of these classes fewer than two have {least} clips: {told}")
-    some = clips.take(np.isin(clips.labels, kept))
-    return replace(
-        some,
-        labels=np.searchsorted(kept, some.labels).astype(np.int64),
-        classes=tuple(clips.classes[k] for k in kept),
-    )
+if not TYPE_CHECKING:  # a name that there is not stays an error
+    __getattr__ = moved(__name__, {"without_rare": "aumer.recognition.labeled"})

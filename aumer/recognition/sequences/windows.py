@@ -12,9 +12,6 @@ from aumer.recognition.sequences.clips import ClipSequence
 from aumer.strict import require
 from aumer.types import FloatArray, ImageArray, IntArray
 
-#: Side to side, frames that a window may be moved by where its expression fits inside it.
-JITTER = 8
-
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -47,14 +44,17 @@ def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> 
     """First frame of one more window of a clip.
 
     An expression of `length` frames or more: anywhere within it. A shorter one: the apex-centered
-    window moved by at most `JITTER` frames, onset and offset staying inside.
+    window moved by at most `length` // 4 frames to either side, and no further than onset and
+    offset stay inside whichever side it is (CNN-LSTM's section 4.4 and algorithm 1; its section
+    11.1 has a normal deviate there).
     """
     if clip.offset - clip.onset + 1 >= length:
         return int(rng.integers(clip.onset, clip.offset - length + 2))
-    low, high = clip.offset - length + 1, clip.onset
-    base = min(max(clip.apex - length // 2, low), high)
-    start = rng.integers(max(low, base - JITTER), min(high, base + JITTER) + 1)
-    return _clamped(int(start), clip, length)
+    start = clip.apex - length // 2
+    room = min(length // 4, clip.onset - start, start + length - 1 - clip.offset)
+    if room > 0:
+        start += int(rng.integers(-room, room + 1))
+    return _clamped(start, clip, length)
 
 
 def balanced_places(

@@ -3,19 +3,34 @@
 As published: two CNNs (3 x 3 convolutions of 32, 64 and 128 channels, pooled to 4 x 4; 6.2) and a
 landmark MLP 136-256-128 (6.5), projected linearly to 256 + 128 + 128 numbers a frame (6.4); LSTM
 2 x 128 (6.3); head 128-128-64-C with two dropouts (6.5); Farneback's flow (4.3). The layers of
-these sections come to 1,543,717 parameters with 5 classes; section 8.5 prints 4.2 M.
+these sections come to 1,543,717 parameters with 5 classes; section 8.5 prints 4.2 M. Learning as in
+7.1 (weights by class, losses divided by their number), 7.2 (Adam, the LSTM at a tenth of the rate),
+7.3, 7.5 (light and noise frame by frame; windows shifted with a frame held) and 8.1.
 
-Choices, with the section that leaves them open. 6.4: the optional attention (the concatenation
-over 256 ReLU to soft-max) weighs the projected modalities. 8.4: the Transformer in the LSTM's
-place has 2 layers, 4 heads, sine positions and the mean over time. 5.3: flow in px of the crop.
-Unlike 7.2 the LSTM learns at the same rate as the rest.
+Optional there, and options here: equalized histograms (4.3; 5.1 has them always), local binary
+patterns (5.1), attention over the modalities (6.4: from the concatenation over 256 ReLU to
+soft-max), batch norm of the projections (16.2, algorithm 2, which 6.4's code has not). Of its
+ablations (8.4) all: modalities, CNN alone, mean, GRU, Transformer, one and three layers, no batch
+norm, no dropout, no augmentation, and by `learning` no class weights and no decay of the rate.
+
+Choices, with the section that leaves them open. 6.4: attention weighs the projected modalities, as
+in algorithm 2. 7.2 names three groups of parameters, and no rate of the other parts: theirs is the
+usual one. 8.1: the gradient is clipped by its norm. 8.4: the CNN alone reads the window's middle
+frame, which is the apex but at the ends of a clip; the Transformer has 2 layers, 4 heads, sine
+positions and the mean over time. 5.3: flow in px of the crop.
+
+Otherwise than published: faces are found and put upright by aumer's own detector and landmarker
+(4.3: Haar cascade and dlib), and landmarks are counted from the crop's middle (5.2: from its
+corner). Nothing is stored in 16 bits (5.4). HOG (5.1), distances and angles between landmarks
+(5.2), optional there, are left out: which is not said. A random split (4.1) puts windows of a clip
+on both sides; see `CnnLstmRecognizer`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -26,18 +41,31 @@ from aumer.recognition.learning import Learning
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import SequenceSettings
+from aumer.recognition.sequences.texture import equalized, local_binary_patterns
 from aumer.recognition.sequences.windows import Window, WindowPlace, centered_start, cut
 from aumer.recognition.systems.system import Inputs, SequenceSystem
 from aumer.strict import require
 
-TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean"), ("concatenation", "attention")
+TIMES, FUSIONS = ("lstm", "gru", "transformer", "mean", "none"), ("concatenation", "attention")
+TEXTURES = ("gray", "lbp")
 MODALITIES = ("gray", "landmarks", "flow")
 _PROJECTED = {"gray": 256, "landmarks": 128, "flow": 128}
 _POOLED = 4
 
 
 #: Of training clips, by default.
-AUGMENTATION = Augmentation(brightness=0.2, contrast=0.2, noise=0.01, flip=0.5, shift=2)
+AUGMENTATION = Augmentation(
+    brightness=0.2,
+    contrast=0.2,
+    noise=0.01,
+    flip=0.5,
+    shift=2,
+    each="frame",
+    light_odds=0.5,
+    noise_odds=0.3,
+    about="middle",
+    shows="held",
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +73,12 @@ class CnnLstmConfig:
     """The published network is the default.
 
     Attributes:
-        modalities: any of "gray", "landmarks" and "flow".
-        time: what reads the fused frames.
+        modalities: any of gray, landmarks and flow.
+        time: what reads the fused frames; "none" of them is read but the middle one.
         fusion: concatenation, or soft-max attention over the modalities (6.4).
+        fusion_norm: batch norm of each modality's projection.
+        texture: what the CNN of gray frames sees: them, or their local binary patterns.
+        equalize: the histogram of each frame first.
         length: frames of a window.
         windows: target of `balanced_places`, windows a class; 0 for one window a clip.
         channels: of the CNNs' convolutions.
@@ -58,8 +89,11 @@ class CnnLstmConfig:
     """
 
     modalities: tuple[str, ...] = MODALITIES
-    time: Literal["lstm", "gru", "transformer", "mean"] = "lstm"
+    time: Literal["lstm", "gru", "transformer", "mean", "none"] = "lstm"
     fusion: Literal["concatenation", "attention"] = "concatenation"
+    fusion_norm: bool = False
+    texture: Literal["gray", "lbp"] = "gray"
+    equalize: bool = False
     length: int = 32
     windows: int = 475
     channels: tuple[int, ...] = (32, 64, 128)
@@ -78,6 +112,7 @@ class CnnLstmConfig:
         )
         require(self.time in TIMES, "time", self.time, f"one of {', '.join(TIMES)}")
         require(self.fusion in FUSIONS, "fusion", self.fusion, f"one of {', '.join(FUSIONS)}")
+        require(self.texture in TEXTURES, "texture", self.texture, f"one of {', '.join(TEXTURES)}")
         require(self.length >= 2, "length", self.length, ">= 2 frames")
         require(self.windows >= 0, "windows", self.windows, ">= 0")
         require(
@@ -118,7 +153,7 @@ class TimeModel(nn.Module):
     """A sequence to one vector, by one of the published ways.
 
     Shapes:
-        x (N, T, D); returns (N, 128), or (N, D) for the mean.
+        x (N, T, D); returns (N, 128), or (N, D) for "mean" and "none".
     """
 
     def __init__(
@@ -126,7 +161,7 @@ class TimeModel(nn.Module):
     ) -> None:
         super().__init__()
         self.kind = kind
-        self.width = width if kind == "mean" else hidden
+        self.width = width if kind in ("mean", "none") else hidden
         if kind in ("lstm", "gru"):
             recurrent = nn.LSTM if kind == "lstm" else nn.GRU
             self.layers: nn.Module = recurrent(
@@ -144,6 +179,8 @@ class TimeModel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "mean":
             return x.mean(1)
+        if self.kind == "none":
+            return x[:, x.shape[1] // 2]
         if self.kind == "transformer":
             y: Tensor = self.enter(x)
             return torch.as_tensor(self.layers(y + _sines(y)).mean(1))
@@ -189,6 +226,9 @@ class CnnLstm(nn.Module):
         self.projections = nn.ModuleDict(
             {m: nn.Linear(widths[m], _PROJECTED[m]) for m in self.modalities}
         )
+        self.norms = nn.ModuleDict(
+            {m: nn.BatchNorm1d(_PROJECTED[m]) for m in self.modalities if config.fusion_norm}
+        )
         fused = sum(_PROJECTED[m] for m in self.modalities)
         if config.fusion == "attention":
             self.scores = nn.Sequential(
@@ -212,7 +252,8 @@ class CnnLstm(nn.Module):
             y = self.encoders[m](inputs[m])
             if m == "flow":
                 y = torch.cat([torch.zeros_like(y[:, :1]), y], 1)
-            made[m] = self.projections[m](y)
+            y = self.projections[m](y)
+            made[m] = self.norms[m](y.flatten(0, 1)).view_as(y) if m in self.norms else y
         return made
 
     def embed(self, **inputs: Tensor) -> Tensor:
@@ -230,7 +271,7 @@ class CnnLstm(nn.Module):
 
 class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     """The recognizer. `inner_share` .2: the publication stops early on windows that share clips
-    with the training ones; here on subjects kept out of the gradient."""
+    with the training ones (4.1, 8.1); here on subjects kept out of the gradient."""
 
     name: ClassVar[str] = "cnn-lstm"
     config_type = CnnLstmConfig
@@ -244,9 +285,11 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
         epochs=100,
         inner_share=0.2,
         patience=10,
+        divide_by="samples",
+        rates={"time": 0.1},
     )
     # A window of 32 round an apex at the clip's end reaches 16 frames beyond it.
-    default_inputs = SequenceSettings(size=128, flow="farneback", margin=16)
+    default_inputs = SequenceSettings(size=128, flow="farneback-1.2", margin=16)
 
     def build(self, classes: int) -> nn.Module:
         return CnnLstm(self.config, classes)
@@ -266,7 +309,10 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     def window(self, clip: ClipSequence, start: int) -> Window:
         if "flow" in self.config.modalities:
             clip.flow_fields()
-        return cut(clip, start, self.config.length)
+        window = cut(clip, start, self.config.length)
+        if not self.config.equalize:
+            return window
+        return replace(window, gray=equalized(window.gray))
 
     @property
     def augmentation(self) -> Augmentation:
@@ -275,7 +321,10 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     def arrays(self, window: Window) -> Inputs:
         made: Inputs = {}
         if "gray" in self.config.modalities:
-            made["gray"] = window.gray[:, None].astype(np.float32) / np.float32(255)
+            # Patterns of a mirrored frame are not mirrored patterns: they are read last.
+            lbp = self.config.texture == "lbp"
+            seen = local_binary_patterns(window.gray) if lbp else window.gray
+            made["gray"] = seen[:, None].astype(np.float32) / np.float32(255)
         if "landmarks" in self.config.modalities:
             made["landmarks"] = window.landmarks.reshape(len(window.landmarks), -1)
         if "flow" in self.config.modalities and window.flow is not None:

@@ -4,15 +4,22 @@ As published by Cao and Zhang (2025). Gray frames, magnified, with TV-L1 flow, a
 onset to apex (3.1.2), go through ResNet34 frame by frame (2.1.1). After each stage an MFEM, spatial
 then channel attention and the reverse, added (2.1.2); the stage's output beside the MFEM's is the
 next stage's input, and the MFEM's alone goes to the MFFM (2.1). Five interactions of levels are
-pooled (2.1.3) and read by a bidirectional LSTM (2.1.4). Cross-entropy without weights (2.2).
+pooled (2.1.3) and read by a bidirectional LSTM (2.1.4). Cross-entropy without weights (2.2). Its
+ablations (table 3) are `MfemMffmConfig.mfem` and `mffm`. No parameter count is printed; these
+layers have 40,820,677 with 5 classes, 24,897,349 without MFFM, 38,917,573 without MFEM and
+22,994,245 without both.
 
-Choices, with the section that leaves them open. 3.1.2: 8 frames; the flow of a frame is its
-displacement since the onset, in px, which lets slow motion add up; turns up to 10 degrees, growth
-up to a tenth. 2.1.2: r = 16; GeM powers start at 3, the second attention has its own. 2.1.3: which
-five pairs (all at most two stages apart) and the convolutions' sizes (1 x 1 before, 3 x 3 after the
-concatenation). 2.1.4: LSTM of 256 each way, read at its last frame forward and its first
-backward. 3.1.4: "FC .5" is dropout .5 before the last layer, behind a hidden one of 256; momentum
-.9 of the printed (.9, .99), as SGD has one; batch 16; He's initial weights.
+Choices, with the section that leaves them open. 3.1.2: 8 frames of 128 px; alpha, band and cut-off
+of the magnification are its authors'; flow is of the frames as filmed, a frame's being its
+displacement since the onset in px, which lets slow motion add up; turns up to 10 degrees, growth
+up to a tenth. 2.1.2: r = 16; ReLU within the attention's MLP, as in CBAM, which formula 7 does not
+write; GeM powers start at 3, and the second attention (formula 11) has its own; within a branch the
+main and the suppressed part are added before what follows. 2.1.3: which five pairs (all at most two
+stages apart), the convolutions' sizes (1 x 1 before, 3 x 3 after the concatenation), and that the
+deeper map is enlarged: formula 12 enlarges X2, which the text calls the shallow one. 2.1.4: LSTM of
+256 each way, read at its last frame forwards and its first backwards. 3.1.4: "FC .5" is dropout .5
+before the last layer, behind a hidden one of 256; momentum .9 of the printed (.9, .99), as SGD has
+one; no weight decay; batch 16; He's initial weights (no pretraining is mentioned).
 """
 
 from __future__ import annotations

@@ -1,13 +1,22 @@
-"""``mobilevit-v3``: MobileViTv3 in sizes XXS, XS and S (Wadekar, Chaurasia 2022, arXiv 2209.15159).
+"""``mobilevit-v3``: MobileViTv3 in all six sizes (Wadekar, Chaurasia 2022, arXiv 2209.15159).
 
-Widths and depths are the paper's. What is left open is chosen so that the parameters come to its
-1.2, 2.5 and 5.8 M with 1000 classes (1,249,448, 2,490,360 and 5,763,912): attention with four heads
-and bias, a feed-forward layer twice as wide as the model, layer norm before each and after the last
-(as in MobileViTv1), SiLU everywhere, no dropout beside .1 before the classifier.
+XXS, XS and S have four changes to the block of MobileViTv1: a 1 x 1 fusion, of local and global
+features, with the block's input added, behind a depth-wise local part. 0.5, 0.75 and 1.0 ("v2-0.5",
+...) have the first three in the block of MobileViTv2 (Mehta, Rastegari 2022), which has the fourth
+already and reads patches by separable attention. So does the publication on micro-expressions
+(section 7), which prints no figure and says nothing of learning.
 
-A network for single pictures; which picture of a clip it reads is ours to choose: `view` "motion"
-is the flow from onset to apex as u, v and optical strain, "apex" the gray apex frame in three
-channels.
+Widths and depths are the paper's. Of the first three what is left open is chosen so that the
+parameters come to its 1.2, 2.5 and 5.8 M with 1000 classes (1,249,448, 2,490,360 and 5,763,912):
+attention with four heads and bias, a feed-forward layer twice as wide as the model, layer norm
+before each and after the last (as in MobileViTv1), SiLU everywhere, no dropout beside .1 before the
+classifier. The others have 1,429,985, 2,999,641 and 5,139,409 (the paper: 1.4, 3.0 and 5.1 M):
+as in MobileViTv2 one norm over all channels and places before each layer and after the last, and
+none between the last map and the classifier.
+
+A network for single pictures; which picture of a clip it reads is ours to choose (section 7 does
+not say): `view` "motion" is the flow from onset to apex as u, v and optical strain, "apex" the gray
+apex frame in three channels.
 """
 
 from __future__ import annotations
@@ -36,6 +45,10 @@ SIZES: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {
     "xs": (4, (32, 48, 96, 160, 160), (96, 120, 144)),
     "s": (4, (32, 64, 128, 256, 320), (144, 192, 240)),
 }
+#: MobileViTv2's factors of width, of channels after the stem and layers 1 to 5, and of the
+#: transformers' widths.
+WIDE: dict[str, float] = {"v2-0.5": 0.5, "v2-0.75": 0.75, "v2-1.0": 1.0}
+_WIDE_STEM, _WIDE_CHANNELS, _WIDE_WIDTHS = 32, (64, 128, 256, 384, 512), (128, 192, 256)
 _STEM, _HEADS, _DEPTHS, _PATCH, _LAST = 16, 4, (2, 4, 3), 2, 960
 
 
@@ -48,19 +61,20 @@ class MobileVitConfig:
     """Which of the published sizes, and what it sees.
 
     Attributes:
-        size: "xxs", "xs" or "s".
+        size: "xxs", "xs" or "s"; "v2-0.5", "v2-0.75" or "v2-1.0".
         view: what fills the three channels; see the module.
         dropout: before the classifier.
         augmentation: of training clips.
     """
 
-    size: Literal["xxs", "xs", "s"] = "xxs"
+    size: Literal["xxs", "xs", "s", "v2-0.5", "v2-0.75", "v2-1.0"] = "xxs"
     view: Literal["motion", "apex"] = "motion"
     dropout: float = 0.1
     augmentation: Augmentation = AUGMENTATION
 
     def __post_init__(self) -> None:
-        require(self.size in SIZES, "size", self.size, f"one of {', '.join(SIZES)}")
+        sizes = (*SIZES, *WIDE)
+        require(self.size in sizes, "size", self.size, f"one of {', '.join(sizes)}")
         require(self.view in ("motion", "apex"), "view", self.view, '"motion" or "apex"')
         require(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
 
@@ -97,6 +111,41 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
+def _patches(x: Tensor) -> Tensor:
+    """(N, d, H, W) -> (N, places within a patch, patches, d); sides that 2 does not divide are
+    resized."""
+    even = [s + s % _PATCH for s in x.shape[2:]]
+    if even != list(x.shape[2:]):
+        x = functional.interpolate(x, even, mode="bilinear", align_corners=False)
+    n, d, height, width = x.shape
+    rows, columns = height // _PATCH, width // _PATCH
+    # (N, d, rows, 2, columns, 2) -> pixels of one place in their patches attend to each other.
+    y = x.reshape(n, d, rows, _PATCH, columns, _PATCH).permute(0, 3, 5, 2, 4, 1)
+    return y.reshape(n, _PATCH**2, rows * columns, d)
+
+
+def _unpatched(y: Tensor, side: Sequence[int]) -> Tensor:
+    """The inverse of `_patches`; a map of `side`, or one pixel more where 2 does not divide it."""
+    n, _, _, d = y.shape
+    rows, columns = ((s + s % _PATCH) // _PATCH for s in side)
+    y = y.reshape(n, _PATCH, _PATCH, rows, columns, d).permute(0, 5, 3, 1, 4, 2)
+    return y.reshape(n, d, rows * _PATCH, columns * _PATCH)
+
+
+def _fitted(y: Tensor, side: Sequence[int]) -> Tensor:
+    """Resized to `side`, if it is not of it."""
+    if list(y.shape[2:]) == list(side):
+        return y
+    return functional.interpolate(y, list(side), mode="bilinear", align_corners=False)
+
+
+def _local(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        _conv(channels, channels, 3, groups=channels),
+        nn.Conv2d(channels, width, 1, bias=False),
+    )
+
+
 class MobileVitBlock(nn.Module):
     """Local part (depth-wise 3 x 3, 1 x 1 to d), transformers over pixels of equal place within
     their patches, and fusion: 1 x 1 over [local, global] with the block's input added.
@@ -108,10 +157,7 @@ class MobileVitBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, depth: int) -> None:
         super().__init__()
-        self.local = nn.Sequential(
-            _conv(channels, channels, 3, groups=channels),
-            nn.Conv2d(channels, width, 1, bias=False),
-        )
+        self.local = _local(channels, width)
         self.transformers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 width,
@@ -131,21 +177,88 @@ class MobileVitBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         local: Tensor = self.local(x)
         side = local.shape[2:]
-        even = [s + s % _PATCH for s in side]
-        tokens = local
-        if even != list(side):
-            tokens = functional.interpolate(local, even, mode="bilinear", align_corners=False)
-        n, d, height, width = tokens.shape
-        rows, columns = height // _PATCH, width // _PATCH
-        # (N, d, rows, 2, columns, 2) -> pixels of one place in their patches attend to each other.
-        y = tokens.reshape(n, d, rows, _PATCH, columns, _PATCH).permute(0, 3, 5, 2, 4, 1)
-        y = y.reshape(n * _PATCH**2, rows * columns, d)
+        tokens = _patches(local)
+        y = tokens.flatten(0, 1)
         for layer in self.transformers:
             y = layer(y)
-        y = self.norm(y).reshape(n, _PATCH, _PATCH, rows, columns, d).permute(0, 5, 3, 1, 4, 2)
-        y = self.widen(y.reshape(n, d, height, width))
-        if even != list(side):
-            y = functional.interpolate(y, side, mode="bilinear", align_corners=False)
+        y = self.widen(_unpatched(self.norm(y).view_as(tokens), side))
+        fused: Tensor = self.fuse(torch.cat([local, _fitted(y, side)], 1))
+        return x + fused
+
+
+class SeparableAttention(nn.Module):
+    """MobileViTv2's attention, linear in the number of patches: each patch has a score, keys are
+    summed by soft-max of the scores, and the sum weighs every patch's rectified value.
+
+    Shapes:
+        x (N, P, L, d): L patches, of P places each; returns the like. Places do not mix.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.enter = nn.Linear(width, 1 + 2 * width)
+        self.leave = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores, keys, values = self.enter(x).split([1, self.width, self.width], -1)
+        context = (torch.softmax(scores, 2) * keys).sum(2, keepdim=True)
+        y: Tensor = self.leave(torch.relu(values) * context)
+        return y
+
+
+class _WholeNorm(nn.Module):
+    """One mean and variance over all channels and places of a picture; scale by channel.
+
+    Shapes:
+        x (N, P, L, d); returns the like.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return y
+
+
+class _SeparableLayer(nn.Module):
+    """Separable attention and a feed-forward layer twice as wide, each behind a norm and added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attend = nn.Sequential(_WholeNorm(width), SeparableAttention(width))
+        self.feed = nn.Sequential(
+            _WholeNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attend(x)
+        y: Tensor = x + self.feed(x)
+        return y
+
+
+class WideBlock(nn.Module):
+    """`MobileVitBlock` of MobileViTv2: separable attention, and a 1 x 1 fusion of [local, global]
+    of width d without activation, the block's input added.
+
+    Shapes:
+        x (N, C, H, W) of any size; returns the like.
+    """
+
+    def __init__(self, channels: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.local = _local(channels, width)
+        self.transformers = nn.Sequential(
+            *(_SeparableLayer(width) for _ in range(depth)), _WholeNorm(width)
+        )
+        self.fuse = _conv(2 * width, channels, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        local: Tensor = self.local(x)
+        side = local.shape[2:]
+        y = _fitted(_unpatched(self.transformers(_patches(local)), side), side)
         fused: Tensor = self.fuse(torch.cat([local, y], 1))
         return x + fused
 
@@ -159,28 +272,33 @@ class MobileVit(nn.Module):
 
     def __init__(self, config: MobileVitConfig, classes: int) -> None:
         super().__init__()
-        expand, channels, widths = SIZES[config.size]
+        wide = WIDE.get(config.size)
+        block: type[MobileVitBlock | WideBlock]
+        if wide is None:
+            expand, channels, widths = SIZES[config.size]
+            stem, again, block = _STEM, 2, MobileVitBlock
+        else:
+            stem, *scaled = (round(wide * c) for c in (_WIDE_STEM, *_WIDE_CHANNELS, *_WIDE_WIDTHS))
+            channels, widths = tuple(scaled[:5]), tuple(scaled[5:])
+            expand, again, block = 2, 1, WideBlock
         one, two = channels[:2]
         layers: list[nn.Module] = [
-            InvertedResidual(_STEM, one, 1, expand),
+            InvertedResidual(stem, one, 1, expand),
             nn.Sequential(
                 InvertedResidual(one, two, 2, expand),
-                InvertedResidual(two, two, 1, expand),
-                InvertedResidual(two, two, 1, expand),
+                *(InvertedResidual(two, two, 1, expand) for _ in range(again)),
             ),
         ]
         for before, to, width, depth in zip(
             channels[1:4], channels[2:], widths, _DEPTHS, strict=True
         ):
             layers.append(
-                nn.Sequential(
-                    InvertedResidual(before, to, 2, expand), MobileVitBlock(to, width, depth)
-                )
+                nn.Sequential(InvertedResidual(before, to, 2, expand), block(to, width, depth))
             )
-        last = min(4 * channels[-1], _LAST)
-        self.stem = _conv(3, _STEM, 3, 2)
+        last = min(4 * channels[-1], _LAST) if wide is None else channels[-1]
+        self.stem = _conv(3, stem, 3, 2)
         self.layers = nn.ModuleList(layers)
-        self.last = _conv(channels[-1], last)
+        self.last = _conv(channels[-1], last) if wide is None else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(last, classes)
 

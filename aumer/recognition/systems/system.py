@@ -41,6 +41,7 @@ from aumer.recognition.learning import (
     content_hash,
     learn,
     parameter_count,
+    require_rates,
 )
 from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
@@ -110,6 +111,9 @@ class SequenceSystem(Recognizer, Generic[C]):
         self.learning, self.seed, self.device = learning, seed, device_named(device)
         self.inputs: SequenceSettings = inputs or self.default_inputs
         self.net: nn.Module | None = None
+        if learning.rates != self.default_learning.rates:
+            with torch.device("meta"):  # its parts, and no numbers
+                require_rates(self.build(2), learning)
 
     # -- what a system says of itself --------------------------------------------------------------
 
@@ -302,7 +306,9 @@ class SequenceSystem(Recognizer, Generic[C]):
             # Files of before have no inputs: they were made the usual way, as far as anybody knows.
             inputs = read_settings(about["inputs"]) if "inputs" in about else None
             seed = int(about["seed"])
-            made = cls(about["config"], about["learning"], seed=seed, inputs=inputs)
+            # All that it says: what is usual today may not have been so then.
+            learning = strict.build(Learning, about["learning"], f"learning of {cls.name}")
+            made = cls(about["config"], learning, seed=seed, inputs=inputs)
             net = made.build(len(found.classes))
             # Earlier files spell the modality in British English.
             arrays = {name.replace(".grey.", ".gray."): x for name, x in found.arrays.items()}

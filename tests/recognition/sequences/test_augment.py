@@ -14,6 +14,7 @@ from aumer.recognition.sequences.augment import (
     MIRROR,
     Augmentation,
     flipped,
+    held,
     noisy,
     relit,
     turned,
@@ -121,3 +122,46 @@ def test_bad_settings() -> None:
         Augmentation(flip=1.5)
     with pytest.raises(ConfigError, match="brightness"):
         Augmentation(brightness=1.0)
+
+
+def test_frames_are_held_where_a_window_shows_no_more(window: Window) -> None:
+    """CNN-LSTM's section 7.5: to the right the first frame is repeated, to the left the last."""
+    later, earlier = held(window, 2), held(window, -1)
+    np.testing.assert_array_equal(later.gray, window.gray[[0, 0, *range(10)]])
+    np.testing.assert_array_equal(earlier.gray, window.gray[[*range(1, 12), 11]])
+    np.testing.assert_array_equal(earlier.landmarks, window.landmarks[[*range(1, 12), 11]])
+    assert later.flow is not None and earlier.flow is not None and window.flow is not None
+    assert not later.flow[:2].any() and not earlier.flow[-1].any()
+    np.testing.assert_array_equal(later.flow[2:], window.flow[:-2])
+    np.testing.assert_array_equal(earlier.flow[:-1], window.flow[1:])
+    same(held(window, 0), window)
+    some = Augmentation(shift=2, shows="held")
+    assert {some.start(5, np.random.default_rng(k)) for k in range(9)} == {5}
+    seen = {some(window, np.random.default_rng(k)).gray.tobytes() for k in range(40)}
+    assert seen == {held(window, k).gray.tobytes() for k in range(-2, 3)}
+
+
+def test_each_frame_may_have_a_light_of_its_own(window: Window) -> None:
+    change = Augmentation(brightness=0.2, each="frame", light_odds=0.5)
+    means = window.gray.reshape(len(window.gray), -1).mean(1)
+    factors = np.concatenate(
+        [
+            change(window, np.random.default_rng(k)).gray.reshape(len(means), -1).mean(1) / means
+            for k in range(60)
+        ]
+    )
+    assert 0.4 < (factors == 1).mean() < 0.6
+    assert 0.79 < factors.min() < 0.85 and 1.15 < factors.max() < 1.21
+    noise = Augmentation(noise=0.01, each="frame", noise_odds=0.3)
+    shown = np.stack([noise(window, np.random.default_rng(k)).gray for k in range(20)])
+    assert 0.2 < (shown != window.gray).any((2, 3)).mean() < 0.4
+    still = change(window, np.random.default_rng(0))
+    np.testing.assert_array_equal(still.flow, window.flow)
+
+
+def test_contrast_about_the_middle_of_the_scale(window: Window) -> None:
+    flatter = relit(window, 1.0, 0.5, about="middle").gray.astype(float)
+    np.testing.assert_allclose(flatter, 127.5 + 0.5 * (window.gray - 127.5), atol=0.51)
+    for name, value in (("each", "pixel"), ("about", "median"), ("shows", "nothing")):
+        with pytest.raises(ConfigError, match=f"{name} must be one of"):
+            Augmentation(**{name: value})  # type: ignore[arg-type]

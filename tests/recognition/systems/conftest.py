@@ -31,7 +31,7 @@ REDUCED: dict[str, tuple[type, dict[str, Any], dict[str, Any]]] = {
             "dropout": 0.0,
             "augmentation": STILL,
         },
-        {**LEARNING, "lr": 2e-3},
+        {**LEARNING, "lr": 2e-3, "rates": {}},
     ),
     "mfem-mffm": (
         MfemMffmRecognizer,

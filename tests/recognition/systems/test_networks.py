@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 
 from aumer.errors import ConfigError
 from aumer.recognition.learning import multiply_adds, parameter_count
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
-from aumer.recognition.systems.cnn_lstm import MODALITIES, CnnLstm, CnnLstmConfig, TimeModel
+from aumer.recognition.sequences.texture import equalized, local_binary_patterns
+from aumer.recognition.systems.cnn_lstm import (
+    MODALITIES,
+    CnnLstm,
+    CnnLstmConfig,
+    CnnLstmRecognizer,
+    TimeModel,
+)
 from aumer.recognition.systems.mfem_mffm import (
     ComplementaryChannelAttention,
     GeneralizedMean,
@@ -20,7 +28,15 @@ from aumer.recognition.systems.mfem_mffm import (
     MfemMffmConfig,
     SpatialAttention,
 )
-from aumer.recognition.systems.mobilevit_v3 import MobileVit, MobileVitBlock, MobileVitConfig
+from aumer.recognition.systems.mobilevit_v3 import (
+    MobileVit,
+    MobileVitBlock,
+    MobileVitConfig,
+    SeparableAttention,
+    WideBlock,
+    _patches,
+    _unpatched,
+)
 from aumer.recognition.systems.se_resnext50 import SeResNext, SeResNext50, SeResNextConfig
 
 SUBSETS = [m for n in (1, 2, 3) for m in combinations(MODALITIES, n)]
@@ -51,6 +67,12 @@ def test_cnn_lstm_has_the_published_number_of_parameters() -> None:
     assert parameter_count(CnnLstm(CnnLstmConfig(layers=3), 5)) == 1_543_717 + lstm
     norms = 2 * 2 * (32 + 64 + 128)
     assert parameter_count(CnnLstm(CnnLstmConfig(batch_norm=False), 5)) == 1_543_717 - norms
+    fused = 2 * (256 + 128 + 128)
+    assert parameter_count(CnnLstm(CnnLstmConfig(fusion_norm=True), 5)) == 1_543_717 + fused
+    two_layers = 4 * 128 * (512 + 128 + 2) + lstm
+    alone = 1_543_717 - two_layers + (512 - 128) * 128  # the head then reads what was fused
+    for time in ("mean", "none"):
+        assert parameter_count(CnnLstm(CnnLstmConfig(time=time), 5)) == alone
     attention = (512 + 1) * 256 + (256 + 1) * 3
     assert parameter_count(CnnLstm(CnnLstmConfig(fusion="attention"), 5)) == 1_543_717 + attention
 
@@ -99,6 +121,60 @@ def test_attention_weighs_modalities_and_can_drop_one() -> None:
     torch.testing.assert_close(net(**{**some, "gray": torch.rand_like(some["gray"])}), dropped)
 
 
+def test_fusion_is_normed_by_modality() -> None:
+    net = CnnLstm(CnnLstmConfig(fusion_norm=True, channels=(4,)), 3).train()
+    parts = net.encoded(**inputs(side=16))
+    for y in parts.values():
+        assert float(y.flatten(0, 1).mean(0).abs().max()) < 1e-5
+    assert parts["landmarks"].shape == (2, 4, 128)
+
+
+def test_the_cnn_alone_reads_the_middle_frame() -> None:
+    net = CnnLstm(CnnLstmConfig(time="none", channels=(4,)), 3).eval()
+    some = inputs(frames=5, side=16)
+    before = net(**some)
+    for frame, seen in ((0, False), (2, True), (4, False)):
+        other = {k: x.clone() for k, x in some.items()}
+        other["gray"][:, frame] += 1
+        assert torch.equal(net(**other), before) != seen
+
+
+def test_textures_of_gray_frames() -> None:
+    clip = simulated_clips(Simulation(subjects=1, per_class=1, size=32)).inputs[0]
+
+    def read(**config: object) -> np.ndarray:
+        system = CnnLstmRecognizer({"length": 8, **config})
+        (place,) = system.places([clip])
+        return system.arrays(system.window(clip, place.start))["gray"][:, 0]
+
+    (place,) = CnnLstmRecognizer({"length": 8}).places([clip])
+    plain = clip.gray[place.start : place.start + 8]
+    np.testing.assert_allclose(read() * 255, plain, atol=1e-4)
+    np.testing.assert_allclose(read(equalize=True) * 255, equalized(plain), atol=1e-4)
+    np.testing.assert_allclose(read(texture="lbp") * 255, local_binary_patterns(plain), atol=1e-4)
+    both = local_binary_patterns(equalized(plain))
+    np.testing.assert_allclose(read(texture="lbp", equalize=True) * 255, both, atol=1e-4)
+    with pytest.raises(ConfigError, match=r"texture must be .*'hog'"):
+        CnnLstmRecognizer({"texture": "hog"})
+
+
+def test_cnn_lstm_learns_as_published() -> None:
+    """Sections 7.1, 7.2, 7.3, 7.5, 8.1 and 16.1, and the flow of 4.3."""
+    made = CnnLstmRecognizer()
+    learning = made.learning
+    assert (learning.optimizer, learning.lr, learning.weight_decay) == ("adam", 1e-4, 1e-5)
+    assert (learning.schedule, learning.factor, learning.plateau) == ("plateau", 0.5, 5)
+    assert (learning.min_lr, learning.clip, learning.patience) == (1e-6, 1.0, 10)
+    assert (learning.batch, learning.epochs, learning.rates) == (8, 100, {"time": 0.1})
+    assert learning.class_weights and learning.divide_by == "samples"
+    assert made.inputs.flow == "farneback-1.2" and made.inputs.size == 128
+    a = made.augmentation
+    assert (a.brightness, a.contrast, a.noise, a.flip, a.shift) == (0.2, 0.2, 0.01, 0.5, 2)
+    assert (a.each, a.light_odds, a.noise_odds, a.about) == ("frame", 0.5, 0.3, "middle")
+    with pytest.raises(ConfigError, match=r"rates\.lstm: .*encoders, projections, .*time, head"):
+        CnnLstmRecognizer(None, {"rates": {"lstm": 0.1}})
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gru", "transformer", "mean"])
 def test_time_models_read_order_all_but_the_mean(kind: str) -> None:
     model = TimeModel(kind, 24, 0.3).eval()
@@ -143,6 +219,44 @@ def test_the_trunk_is_resnet34() -> None:
     assert trunk == 21_797_672 - 513_000
 
 
+@pytest.mark.parametrize(
+    ("mfem", "mffm", "parameters"),
+    [
+        (True, True, 40_820_677),
+        (True, False, 24_897_349),
+        (False, True, 38_917_573),
+        (False, False, 22_994_245),
+    ],
+)
+def test_mfem_mffm_has_the_parameters_of_its_formulas(
+    mfem: bool, mffm: bool, parameters: int
+) -> None:
+    """Counted from sections 2.1.1 to 2.1.4, for the four rows of table 3."""
+    widths, hidden, classes = (64, 128, 256, 512), 256, 5
+    count = 3 * 64 * 49 + 2 * 64
+    entering = 64
+    for stage, (width, blocks) in enumerate(zip(widths, (3, 4, 6, 3), strict=True)):
+        for block in range(blocks):
+            before = width if block else entering
+            count += 9 * before * width + 9 * width * width + 4 * width
+            if not block and (stage or before != width):
+                count += before * width + 2 * width  # the way round
+        entering = 2 * width if mfem else width
+        if mfem:
+            inner = width // 16
+            attention = width + width * inner + inner + inner * width + width  # GeM, W0, W1
+            count += 2 * (2 * 49 + 2 * attention)
+    pooled = widths[-1]
+    if mffm:
+        pairs = [(64, 128), (128, 256), (256, 512), (64, 256), (128, 512)]
+        count += sum(b * b + b + 9 * (a + b) ** 2 + 2 * (a + b) for a, b in pairs)
+        pooled = sum(a + b for a, b in pairs)
+    count += 2 * 4 * hidden * (pooled + hidden + 2)
+    count += 2 * hidden * hidden + hidden + hidden * classes + classes
+    assert count == parameters
+    assert parameter_count(MfemMffm(MfemMffmConfig(mfem=mfem, mffm=mffm), classes)) == count
+
+
 def test_ccam_keeps_the_suppressed_part() -> None:
     """x g1 + x (1 - g1) g2: where g1 shuts, g2 alone decides; between 0 and x."""
     attention = ComplementaryChannelAttention(8, 4).eval()
@@ -183,6 +297,9 @@ def test_mfem_adds_both_orders() -> None:
         ("xxs", 1.2, (16, 24, 64, 80, 128)),
         ("xs", 2.5, (32, 48, 96, 160, 160)),
         ("s", 5.8, (32, 64, 128, 256, 320)),
+        ("v2-0.5", 1.4, (32, 64, 128, 192, 256)),
+        ("v2-0.75", 3.0, (48, 96, 192, 288, 384)),
+        ("v2-1.0", 5.1, (64, 128, 256, 384, 512)),
     ],
 )
 def test_mobilevit_sizes(size: str, million: float, maps: tuple[int, ...]) -> None:
@@ -193,7 +310,36 @@ def test_mobilevit_sizes(size: str, million: float, maps: tuple[int, ...]) -> No
     assert [tuple(x.shape[1:]) for x in found] == [
         (c, s, s) for c, s in zip(maps, (32, 16, 8, 4, 2), strict=True)
     ]
-    assert net.head.in_features == min(4 * maps[-1], 960)
+    last = maps[-1] if size.startswith("v2") else min(4 * maps[-1], 960)
+    assert net.head.in_features == last
+
+
+def test_separable_attention_is_that_of_its_formula() -> None:
+    """MobileViTv2, formula 2: (sum over patches of soft-max(score) key) times relu(value), out."""
+    module = SeparableAttention(5)
+    x = torch.rand(2, 4, 6, 5)
+    y = module(x)
+    for n, place in ((0, 0), (1, 3)):
+        row = x[n, place]
+        score, key, value = module.enter(row).split([1, 5, 5], 1)
+        context = (score.exp() / score.exp().sum() * key).sum(0)
+        expected = (torch.relu(value) * context) @ module.leave.weight.T + module.leave.bias
+        torch.testing.assert_close(y[n, place], expected)
+
+
+def test_the_block_of_version_2_adds_its_input_and_keeps_odd_sides() -> None:
+    block = WideBlock(4, 8, 2).eval()
+    x = torch.rand(2, 4, 7, 5)
+    assert block(x).shape == x.shape
+    block.fuse[1].weight.fill_(0.0)
+    torch.testing.assert_close(block(x), x)
+    assert block.fuse[0].kernel_size == (1, 1) and block.fuse[0].in_channels == 2 * 8
+
+
+def test_patches_are_put_back_where_they_were() -> None:
+    x = torch.rand(2, 3, 6, 4)
+    torch.testing.assert_close(_unpatched(_patches(x), (6, 4)), x)
+    assert _patches(torch.rand(2, 3, 5, 4)).shape == (2, 4, 6, 3)
 
 
 def test_pixels_attend_to_those_of_the_same_place_in_other_patches() -> None:
