@@ -34,10 +34,10 @@ Table = dict[str, Any]
 #: Keys and values that were written in British English, by what they are now: settings, runs and
 #: weights of before are read as they are.
 _RESPELLED = {
+    "grey": "gray",
     "normalisation": "normalization",
     "quantisation": "quantization",
     "spot-then-recognise": "spot-then-recognize",
-    "grey": "gray",
 }
 
 #: ``field(metadata={ALSO: int})`` may be given as an int too; its class makes of it what it is.

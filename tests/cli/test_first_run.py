@@ -37,6 +37,7 @@ def test_the_demo_is_shown_in_the_viewer(
 
     class Site:
         address = "http://127.0.0.1:1/?token=x"
+        opening = "http://127.0.0.1:1/?token=once"
 
         def __init__(self, shown: list[Any]) -> None:
             seen.append(shown)
@@ -60,7 +61,7 @@ def test_the_demo_is_shown_in_the_viewer(
     assert ran.code == 0 and "--overwrite makes it again" in ran.err and len(seen) == 2
     assert (tmp_path / "new" / "face.mp4").stat().st_mtime_ns == before
     assert run("demo -o new").code == EXIT_USAGE
-    assert opened == [Site.address] * 2
+    assert opened == [Site.opening] * 2
 
 
 def test_without_the_extra_nothing_is_filmed(

@@ -81,6 +81,28 @@ def test_at_rest_nothing_moves_near_the_landmark_and_all_moves_elsewhere(
     np.testing.assert_array_equal(still.landmarks[:, 18], clip.landmarks[:, 18])
 
 
+def test_weights_of_british_spelling_are_read(
+    fitted: Any, eight: SequenceClips, tmp_path: Path
+) -> None:
+    """As they were saved while a modality was called "grey"."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    path, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    fitted.save(path, {})
+    with safe_open(path, "numpy") as file:
+        about = {key: text.replace("gray", "grey") for key, text in file.metadata().items()}
+    arrays = {name.replace(".gray.", ".grey."): x for name, x in load_file(path).items()}
+    if fitted.name == "cnn-lstm":
+        assert any(".grey." in name for name in arrays) and "grey" in str(about)
+    save_file(arrays, old, metadata=about)
+    again = type(fitted).load(old)
+    assert again.config == fitted.config
+    np.testing.assert_array_equal(
+        again.predict_proba(eight.inputs), fitted.predict_proba(eight.inputs)
+    )
+
+
 def test_save_and_load(fitted: Any, reduced: Make, eight: SequenceClips, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     fitted.save(path, {"data": "simulated"})
