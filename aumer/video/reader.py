@@ -7,6 +7,7 @@ count or a seek: both are guesses in many real files. Frames before `start` are 
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import weakref
@@ -20,6 +21,8 @@ from aumer.arguments import number, whole
 from aumer.errors import UsageError, VideoError
 from aumer.types import MAX_RATE, MIN_RATE, Frame, VideoInfo
 from aumer.video.sources import FrameSource, Source, open_source
+
+logger = logging.getLogger("aumer")
 
 Keep: TypeAlias = Callable[[int, float], bool]
 
@@ -51,7 +54,8 @@ def open_video(
             decoder's thread. Frames for which it is false are neither converted nor given, which
             makes skipping cheap.
         queue_size: frames decoded ahead, at most. A camera does not wait for a slow consumer: the
-            frames for which there is no room are dropped.
+            frames for which there is no room are dropped, counted (`VideoReader.dropped`), and a
+            warning at the end says how many.
 
     Raises:
         UsageError: an argument is missing or cannot be used. A range without frames is found, and
@@ -92,6 +96,7 @@ class VideoReader:
     Attributes:
         info: name, size (of upright frames, in pixels), average rate and estimated number of
             frames, counted from the first of the source to `end`.
+        dropped: frames of a camera, so far, for which there was no room; 0 of anything else.
     """
 
     info: VideoInfo
@@ -124,6 +129,10 @@ class VideoReader:
         self._used = True
         return self._frames()
 
+    @property
+    def dropped(self) -> int:
+        return self._pump.dropped
+
     def _frames(self) -> Iterator[Frame]:
         try:
             self._pump.start()
@@ -154,6 +163,7 @@ class _Pump:
         self._slots = threading.Semaphore(queue_size)  # what bounds the queue
         self._size = queue_size
         self._live = source.info.source == "camera"
+        self.dropped = 0
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -194,20 +204,31 @@ class _Pump:
 
     def _fill(self) -> None:
         microsecond = 1e-6
-        in_range, latest = False, -1.0
+        in_range, latest = 0, -1.0
         for index, (time_s, image) in enumerate(self._source.frames()):
             latest = time_s
             if self._stopped.is_set() or time_s >= self._end - microsecond:
                 break
             if time_s < self._start - microsecond:
                 continue
-            in_range = True
+            in_range += 1
             if self._live and self._queue.qsize() >= self._size:
+                self.dropped += 1
                 continue
             if self._keep is not None and not self._keep(index, time_s):
                 continue
             self._slots.acquire()
             self._queue.put(Frame(index, time_s, image()))
+        if self.dropped and not self._stopped.is_set():
+            logger.warning(
+                "%s: %d of %d frames (%.1f %%) were dropped, as they came faster than they could "
+                "be analyzed; in their time motion is measured less well, or not at all. Ask for "
+                "fewer frames per second or a smaller picture, or end other programs",
+                self._source.info.name,
+                self.dropped,
+                in_range,
+                100 * self.dropped / in_range,
+            )
         if not in_range and not self._stopped.is_set():
             name = self._source.info.name
             if latest < 0:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from aumer.errors import EXIT_UNREADABLE, EXIT_USAGE, UsageError, VideoError
+from aumer.said import gathered
 from aumer.types import Frame, VideoInfo
 from aumer.video import CameraSource, VideoReader, content_digest, open_video
 from aumer.video import digest as digests
@@ -704,6 +705,7 @@ def test_a_camera_is_read_until_end(caplog: pytest.LogCaptureFixture) -> None:
     # Counted from 2: the frame that opening looked at is old by the time anyone reads.
     assert [frame.image[0, 0].tolist() for frame in frames] == [[0, 0, 2 + i] for i in range(10)]
     assert camera.released
+    assert reader.dropped == 0
     assert not said(caplog)
 
 
@@ -736,6 +738,32 @@ def test_a_camera_does_not_wait_for_a_slow_consumer() -> None:
     for frame in got:  # and what is not keeps its ordinal, time and picture
         assert frame.time_s == pytest.approx(frame.index * 0.04)
         assert frame.image[0, 0, 2] == (frame.index + 2) % 256
+
+
+def test_frames_that_a_camera_drops_are_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, and where a result hears it (`aumer.said`)."""
+    camera = FakeCamera(10**9)
+    with gathered() as told:
+        reader = live(camera, end=4.0, queue_size=3)  # 100 frames
+        frames = iter(reader)
+        got = [next(frames)]
+        while not camera.released:  # nobody reads until it is over
+            time.sleep(0.001)
+        got += list(frames)
+    assert reader.dropped == 100 - len(got) > 90
+    (line,) = said(caplog)
+    assert f"camera 0: {reader.dropped} of 100 frames" in line
+    assert told == [line]
+
+
+def test_what_is_no_camera_waits_and_drops_nothing(same_video: Any) -> None:
+    video, options = same_video
+    reader = open_video(video, queue_size=1, **options)
+    count = 0
+    for _ in reader:
+        count += 1
+        time.sleep(0.002)
+    assert (count, reader.dropped) == (12, 0)
 
 
 @pytest.mark.parametrize("frames", [0, 1])
