@@ -22,6 +22,14 @@ EXIT_WEIGHTS = 5
 EXIT_PARTIAL = 6
 EXIT_INTERRUPTED = 130
 
+#: What each says of a run, on the command line and in a service.
+MEANINGS = {
+    EXIT_BUG: "internal error: please report it",
+    EXIT_USAGE: "an option, a setting or an output cannot be used",
+    EXIT_UNREADABLE: "the input cannot be read",
+    EXIT_NO_FACE: "too few frames show a usable face",
+    EXIT_WEIGHTS: "weights are missing or do not fit",
+}
 
 #: An argument or a setting in backticks, alone or with a value; other code has blanks or brackets.
 _CODE = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)(?: ?= ?([^`]+))?`")

@@ -24,13 +24,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "types errors arguments progress _data _moved",
         "foreign missing names registry identity said plugins strict files process weights "
         "compiled tables",
+        "web",
         "graph",
         "config cache video evaluation",
         "learning flow",
         "face motion",
         "spotting recognition simulate results report",
         "session pipeline classification measure data scoring coders",
-        "training bench demo testing export view",
+        "training bench demo testing export view serve client",
         "aumer",  # imports them all, but on first use only
         "cli doctor",
         "__main__",

@@ -105,10 +105,11 @@ def test_wheel_ships_the_face_networks_with_their_notice(wheel: Path) -> None:
     assert copied.read_text(encoding="utf-8") == notice
 
 
-def test_wheel_ships_the_page(wheel: Path) -> None:
-    """`aumer view` loads nothing from elsewhere."""
-    page = files(wheel / "aumer" / "view" / "page")
-    assert page == files(ROOT / "aumer" / "view" / "page")
+@pytest.mark.parametrize("command", ["view", "serve"])
+def test_wheel_ships_the_page(wheel: Path, command: str) -> None:
+    """It loads nothing from elsewhere."""
+    page = files(wheel / "aumer" / command / "page")
+    assert page == files(ROOT / "aumer" / command / "page")
     asked = {
         name.decode()
         for content in page.values()

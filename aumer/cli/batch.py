@@ -16,6 +16,7 @@ from aumer.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
     EXIT_UNREADABLE,
+    MEANINGS,
     AumerError,
 )
 from aumer.foreign import shown
@@ -30,18 +31,16 @@ inputs:
   the folders in it), or camera:0 (needs --end). Several are done one after the other; one that
   fails does not stop the rest.
 """
-EXIT_CODES = """\
-    1  internal error: please report it
-    2  an option, a setting or an output cannot be used
-    3  the input cannot be read
-    4  too few frames show a usable face
-    5  weights are missing or do not fit
+EXIT_CODES = (
+    "".join(f"  {code:3d}  {what}\n" for code, what in MEANINGS.items())
+    + """\
     6  some inputs failed, or all did for different reasons; a table on stderr says why
   130  interrupted; what was analyzed is kept (see --cache) and the same command goes on from there
   141  whoever read stdout stopped reading
   143  ended by SIGTERM, at once, as by SIGKILL (137): nothing that was written is damaged, and the
        same command goes on as after an interrupt
 """
+)
 
 
 def add_batch(

@@ -335,5 +335,21 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     return folder
 
 
+def require_web(what: str, extra: str) -> None:
+    """Complain where the packages of our servers are not installed.
+
+    Raises:
+        UsageError: `what` needs the extra.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"{what} needs the package {error.name}, which is not installed: run "
+            f'`pip install "aumer[{extra}]"`'
+        ) from error
+
+
 def _named(path: str) -> Callable[[str], tuple[str, Any]]:
     return lambda name: (path, name)

@@ -297,9 +297,9 @@ def _size(text: str) -> tuple[int, int]:
 
 def _demo(args: argparse.Namespace, console: Console) -> int:
     if args.open:
-        from aumer.cli.view import require_starlette
+        from aumer.cli.options import require_web
 
-        require_starlette()
+        require_web("the page", "view")
     from aumer import demo
 
     film = expanded(args.output or demo.FOLDER) / demo.FILM

@@ -15,8 +15,9 @@ from aumer.cli.options import (
     add_settings,
     cache_folder,
     read_settings,
+    require_web,
 )
-from aumer.errors import EXIT_OK, NoFaceError, UsageError
+from aumer.errors import EXIT_OK, NoFaceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    require_starlette()
+    require_web("the page", "view")
     settings = read_settings(args)
     cache = cache_folder(args)
 
@@ -98,18 +99,6 @@ def serve(shown: list[Shown], console: Console, *, browser: bool = True) -> None
         site.run()
     for one in shown:
         one.frames.close()
-
-
-def require_starlette() -> None:
-    """Raises UsageError: the extra `view` is not installed."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f"the page needs the package {error.name}, which is not installed: run "
-            '`pip install "aumer[view]"`'
-        ) from error
 
 
 def _spot(

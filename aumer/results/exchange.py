@@ -248,6 +248,18 @@ class Exchange(Format):
         name, timed = printable(result.video.name), timed_of(result)
         _write(self.files(Path(path), name, timed, result.source, result), overwrite)
 
+    def alone(
+        self,
+        result: SpotResult,
+        path: StrPath,
+        *,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        if self.beside(Path(path)):
+            atomic_write(path, self.text(printable(result.video.name), timed_of(result)))
+        else:
+            self.write(replace(result, source=None), path)
+
 
 def timed_of(result: SpotResult) -> tuple[Timed, ...]:
     """A result's expressions by their times."""

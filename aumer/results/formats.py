@@ -91,6 +91,17 @@ class Format(ABC):
                 system refuses to write.
         """
 
+    def alone(
+        self,
+        result: SpotResult,
+        path: StrPath,
+        *,
+        thumbnails: Mapping[int, ImageArray] | None = None,
+    ) -> None:
+        """Write one file that is handed to another machine: as `write`, but nothing lies beside it,
+        and it names no place of this one."""
+        self.write(result, path, thumbnails=thumbnails)
+
     def read(self, path: StrPath) -> SpotResult:
         """The result that `write` wrote.
 

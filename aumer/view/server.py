@@ -7,44 +7,29 @@ browser. Other pages that are open in the same browser can neither read nor writ
 
 from __future__ import annotations
 
-import hmac
-import json
 import secrets
-import socket
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aumer.errors import AumerError
 from aumer.view.faces import face, jpeg, png
 from aumer.view.shown import Shown, exports
+from aumer.web import LOOPBACK, Listener, Pages, json_body, same, with_headers
 
-HOST = "127.0.0.1"
 #: Bytes of a request.
 _LARGEST = 32 << 20
-_KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-_HEADERS = {
-    "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-}
 
 
-class Site:
+class Site(Listener):
     """A server for some videos.
 
     Attributes:
@@ -56,34 +41,13 @@ class Site:
     """
 
     def __init__(self, shown: Sequence[Shown]) -> None:
+        super().__init__()
         self.token = secrets.token_urlsafe(32)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.bind((HOST, 0))
-        self._socket.listen()  # who comes before the server does waits
-        self.port: int = self._socket.getsockname()[1]
-        self.address = f"http://{HOST}:{self.port}/?token={self.token}"
+        self.address = f"http://{LOOPBACK}:{self.port}/?token={self.token}"
         once = secrets.token_urlsafe(32)
-        self.opening = f"http://{HOST}:{self.port}/?token={once}"
-        config = uvicorn.Config(
-            application(shown, self.token, self.port, once),
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,  # a film may be on its way for hours
-        )
-        self._server = uvicorn.Server(config)
-
-    def run(self) -> None:
-        """Serve until `stop`, or an interrupt."""
-        try:
-            self._server.run(sockets=[self._socket])
-        finally:
-            self._socket.close()
-
-    def stop(self) -> None:
-        """End `run`, from another thread."""
-        self._server.should_exit = True
+        self.opening = f"http://{LOOPBACK}:{self.port}/?token={once}"
+        # A film may be on its way for hours: it is not waited for.
+        self.answer(application(shown, self.token, self.port, once))
 
 
 def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -> ASGIApp:
@@ -92,11 +56,7 @@ def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -
     Args:
         once: a token that is good for one use; empty for none.
     """
-    pages = {
-        entry.name: entry.read_bytes()
-        for entry in (resources.files("aumer.view") / "page").iterdir()
-        if entry.name.rpartition(".")[2] in _KINDS
-    }
+    pages = Pages("aumer.view")
 
     def video(request: Request) -> Shown:
         number = int(request.path_params["video"])
@@ -105,10 +65,10 @@ def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -
         return shown[number]
 
     def page(request: Request) -> Response:
-        return _asset(pages, "index.html")
+        return pages.answer("index.html")
 
     def asset(request: Request) -> Response:
-        return _asset(pages, request.path_params["name"])
+        return pages.answer(request.path_params["name"])
 
     def session(request: Request) -> Response:
         return JSONResponse({"videos": [one.about() for one in shown], "exports": exports()})
@@ -156,15 +116,7 @@ def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -
         return JSONResponse(video(request).compared(ask.get("a", ""), ask.get("b", "")))
 
     async def post(request: Request) -> Response:
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > _LARGEST:
-                raise HTTPException(413, "too much at once")
-        try:
-            asked = json.loads(body)
-        except (ValueError, RecursionError):
-            raise HTTPException(400, "no JSON") from None
+        asked = await json_body(request, _LARGEST)
         return await run_in_threadpool(_posted, video(request), request.path_params["what"], asked)
 
     one = "/api/{video:int}"
@@ -182,12 +134,6 @@ def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -
     ]
     app = Starlette(routes=routes, exception_handlers={AumerError: _said, HTTPException: _refused})
     return _Guard(app, token, port, once)
-
-
-def _asset(pages: dict[str, bytes], name: str) -> Response:
-    if name not in pages:
-        raise HTTPException(404, "there is no such file")
-    return Response(pages[name], media_type=_KINDS[name.rpartition(".")[2]])
 
 
 def _posted(video: Shown, what: str, asked: Any) -> Response:
@@ -236,13 +182,13 @@ class _Guard:
         self._app, self._token, self._once = app, token, once
         # Cookies know no ports, and another server of ours may be open in the same browser.
         self._cookie = f"aumer-view-{port}"
-        self._hosts = {f"{HOST}:{port}", f"localhost:{port}"}
+        self._hosts = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        send = _adding(send)
+        send = with_headers(send)
         refusal = self._refusal(request)
         if refusal is not None:
             await refusal(scope, receive, send)
@@ -259,7 +205,7 @@ class _Guard:
             response = RedirectResponse("/", 303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return response
-        if not self._right(request.cookies.get(self._cookie, "")):
+        if not same(request.cookies.get(self._cookie, ""), self._token):
             return Response(
                 "Open the address that `aumer view` printed: it holds the token that this page "
                 "asks for.\n",
@@ -275,25 +221,7 @@ class _Guard:
         return None
 
     def _opens(self, given: str) -> bool:
-        if self._once and _same(given, self._once):
+        if self._once and same(given, self._once):
             self._once = ""
             return True
-        return self._right(given)
-
-    def _right(self, given: str) -> bool:
-        return _same(given, self._token)
-
-
-def _same(given: str, token: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
-
-
-def _adding(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            own = [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
-            own.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": [*message["headers"], *own]}
-        await send(message)
-
-    return sending
+        return same(given, self._token)

@@ -1,0 +1,277 @@
+"""A client of `aumer serve`, of the standard library alone.
+
+>>> client = Client("http://127.0.0.1:8000")  # doctest: +SKIP
+>>> job = client.submit("interview.mp4", face="left")  # doctest: +SKIP
+>>> job.wait().result().expressions  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from aumer.errors import (
+    EXIT_BUG,
+    EXIT_NO_FACE,
+    EXIT_UNREADABLE,
+    EXIT_USAGE,
+    EXIT_WEIGHTS,
+    AumerError,
+    NoFaceError,
+    UsageError,
+    VideoError,
+    WeightsError,
+)
+from aumer.files import atomic_write
+
+if TYPE_CHECKING:
+    from aumer.results import SpotResult
+
+_ERRORS: dict[int, type[AumerError]] = {
+    EXIT_BUG: AumerError,
+    EXIT_USAGE: UsageError,
+    EXIT_UNREADABLE: VideoError,
+    EXIT_NO_FACE: NoFaceError,
+    EXIT_WEIGHTS: WeightsError,
+}
+_ENDED = ("done", "failed", "canceled")
+
+
+class ServiceError(AumerError):
+    """The service is not there, or refuses for a reason of its own.
+
+    Attributes:
+        status: of HTTP; 0 where nobody answered.
+        problem: what it said, see ``/openapi.json``.
+    """
+
+    def __init__(
+        self, message: str, status: int = 0, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.problem = status, dict(problem or {})
+
+
+class Client:
+    """Speaks with a service.
+
+    Args:
+        address: such as ``http://127.0.0.1:8000``.
+        token: that it asks for; by default ``$AUMER_TOKEN``.
+        timeout_s: how long an answer may take to begin, or to go on.
+    """
+
+    def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(
+                f"`address` must be http://HOST:PORT or https://...; found {address!r}"
+            )
+        self._host, self._port = parts.hostname, parts.port
+        self._secure, self._base = parts.scheme == "https", parts.path.rstrip("/")
+        self._token = os.environ.get("AUMER_TOKEN") if token is None else token
+        self._timeout = timeout_s
+
+    def about(self) -> dict[str, Any]:
+        """Version, limits, jobs, formats, and what the service keeps of people."""
+        found: dict[str, Any] = self._json("GET", "/v1/service")
+        return found
+
+    def submit(self, video: str | os.PathLike[str], **options: Any) -> Job:
+        """Upload a video.
+
+        Args:
+            options: of `aumer.spot`; and ``formats`` and ``faces``, see docs/service.md.
+
+        Raises:
+            VideoError: the file cannot be read, or is no video that is taken.
+            UsageError: an option cannot be used, or the file is too large.
+            ServiceError: the queue is full, the token is wrong, nobody is there, ...
+        """
+        path = Path(video)
+        where = f"/v1/jobs?name={quote(path.name)}&options={quote(json.dumps(options))}"
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                head = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+                return Job(self, self._json("POST", where, file, head))
+        except OSError as error:
+            raise VideoError(f"{path}: {error.strerror or error}") from error
+
+    def submit_path(self, path: str | os.PathLike[str], **options: Any) -> Job:
+        """A video that lies where the service can read it; see `submit`."""
+        asked = {"path": os.fspath(path), "options": options}
+        head = {"Content-Type": "application/json"}
+        return Job(self, self._json("POST", "/v1/jobs", json.dumps(asked).encode(), head))
+
+    def job(self, id: str) -> Job:
+        """A job by its id."""
+        return Job(self, self._json("GET", f"/v1/jobs/{quote(id, safe='')}"))
+
+    def _json(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        with self._answer(method, path, body, headers) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    @contextlib.contextmanager
+    def _answer(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=self._timeout)
+        given = dict(headers or {})
+        if self._token:
+            given["Authorization"] = f"Bearer {self._token}"
+        try:
+            connection.connect()
+        except OSError as error:
+            raise self._nobody(error) from error
+        try:
+            # A service that refuses an upload answers before it has come: the answer is read.
+            broken: OSError | None = None
+            try:
+                connection.request(method, f"{self._base}{path}", body, given)
+            except (BrokenPipeError, ConnectionResetError) as error:
+                broken = error
+            try:
+                if broken is not None:
+                    answer = http.client.HTTPResponse(connection.sock, method=method)
+                    answer.begin()
+                else:
+                    answer = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._nobody(error) from error
+            if answer.status >= 400:
+                raise _refusal(answer)
+            yield answer
+        finally:
+            connection.close()
+
+    def _nobody(self, error: Exception) -> ServiceError:
+        return ServiceError(
+            f"no answer from {self._host}:{self._port}: {str(error) or type(error).__name__}; is "
+            "`aumer serve` at work there?"
+        )
+
+
+class Job:
+    """A job of a service.
+
+    Attributes:
+        about: what the service said last: state, frames, options, results, problem, ...
+    """
+
+    def __init__(self, client: Client, about: dict[str, Any]) -> None:
+        self._client, self.about = client, about
+
+    @property
+    def id(self) -> str:
+        """Of the job; whoever has it has the job."""
+        return str(self.about["id"])
+
+    @property
+    def state(self) -> str:
+        """``queued``, ``running``, ``done``, ``failed`` or ``canceled``, when last asked."""
+        return str(self.about["state"])
+
+    def refresh(self) -> Job:
+        """Ask again; returns itself."""
+        self.about = self._client._json("GET", self._path())
+        return self
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the service says at every change, until the job has ended."""
+        with self._client._answer("GET", self._path("/events")) as answer:
+            kind = ""
+            for line in answer:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data" and kind == "job":
+                    self.about = json.loads(value)
+                    yield self.about
+
+    def wait(self, timeout_s: float | None = None) -> Job:
+        """Wait until the job is done; returns itself.
+
+        Raises:
+            AumerError: it failed: the error that `aumer.spot` would have raised.
+            ServiceError: it was canceled or removed, or the time is over.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        pause = 0.05
+        while self.refresh().state not in _ENDED:
+            if until is not None and time.monotonic() > until:
+                raise ServiceError(f"the job is {self.state} after {timeout_s:g} s")
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.5)
+        if self.state == "failed":
+            raise _error(self.about["problem"], 200)
+        if self.state == "canceled":
+            raise ServiceError("the job was canceled")
+        return self
+
+    def read(self, suffix: str, *, number: int | None = None) -> bytes:
+        """The bytes of a result's file.
+
+        Args:
+            suffix: a format, such as "csv".
+            number: which result, from 1, where every face has its own.
+
+        Raises:
+            ServiceError: there is none.
+            AumerError: the job failed, see `wait`.
+        """
+        which = "" if number is None else f"?number={number}"
+        with self._client._answer("GET", self._path(f"/result.{quote(suffix)}{which}")) as answer:
+            return answer.read()
+
+    def save(
+        self, path: str | os.PathLike[str], *, number: int | None = None, overwrite: bool = False
+    ) -> None:
+        """Write a result's file; the suffix says which format."""
+        found = self.read(Path(path).suffix[1:].lower(), number=number)
+        atomic_write(path, found, overwrite=overwrite)
+
+    def result(self, *, number: int | None = None) -> SpotResult:
+        """The result; here numpy is loaded."""
+        from aumer.results import SpotResult
+
+        return SpotResult.from_json(self.read("json", number=number).decode())
+
+    def cancel(self) -> Job:
+        """End the job; returns itself."""
+        self.about = self._client._json("POST", self._path("/cancel"), b"")
+        return self
+
+    def delete(self) -> None:
+        """Remove the job and all that the service keeps of it."""
+        self._client._json("DELETE", self._path())
+
+    def _path(self, more: str = "") -> str:
+        return f"/v1/jobs/{quote(self.id, safe='')}{more}"
+
+
+def _refusal(answer: http.client.HTTPResponse) -> AumerError:
+    text = answer.read(1 << 20)
+    try:
+        problem = json.loads(text)
+        assert isinstance(problem, dict)
+    except (ValueError, AssertionError):
+        problem = {"detail": text.decode(errors="replace")[:300] or answer.reason}
+    return _error(problem, answer.status)
+
+
+def _error(problem: Mapping[str, Any], status: int) -> AumerError:
+    detail = str(problem.get("detail", "no reason given"))
+    kind = _ERRORS.get(problem.get("exit_code", -1))
+    return ServiceError(detail, status, problem) if kind is None else kind(detail)

@@ -1,0 +1,428 @@
+"""The service over HTTP: who may come in, what is taken, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aumer import registry
+from aumer.errors import AumerError, UsageError, VideoError
+from aumer.results.formats import ending
+from aumer.serve.asked import HEAD, LimitError, Options, check_name, film, problem, told
+from aumer.serve.openapi import description
+from aumer.serve.service import Full, Service, kept
+from aumer.serve.store import ENDED, Job
+from aumer.web import Listener, Pages, json_body, same, with_headers
+
+#: Bytes of JSON, and of options in an address.
+_LARGEST = 64 << 10
+#: Bytes that are written at a time.
+_BLOCK = 1 << 20
+#: Bytes of the disk that uploads leave free.
+_RESERVE = 256 << 20
+#: Seconds between two looks at a job whose events are sent, and until a sign of life.
+_LOOK_S, _ALIVE_S = 0.2, 15.0
+#: Connections at once.
+_CONNECTIONS = 1000
+_ID = re.compile(r"[\w-]{22}", re.ASCII)
+#: What anybody may read; the page asks for the token itself.
+_OPEN = re.compile(r"/|/favicon\.ico|/health|/openapi\.json|/assets/[\w.]+", re.ASCII)
+_MEDIA = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "html": "text/html",
+    "eaf": "application/xml",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "pdf": "application/pdf",
+    "vtt": "text/vtt",
+}
+
+
+class _Problem(Exception):
+    """Answered as it stands."""
+
+    def __init__(self, status: int, body: dict[str, Any], **headers: str) -> None:
+        super().__init__(body["detail"])
+        self.status, self.body, self.headers = status, body, headers
+
+
+def listen(
+    service: Service, *, host: str, port: int, token: str | None, names: tuple[str, ...] = ()
+) -> Listener:
+    """A listener that answers for a service.
+
+    Args:
+        token: what a request must bear; None on the loopback, where the address must be of it.
+        names: further ``host:port`` under which it may be asked without a token.
+
+    Raises:
+        UsageError: it cannot listen there.
+    """
+    listener = Listener(host, port)
+    here = (host, "localhost", "127.0.0.1", "[::1]")
+    hosts = frozenset((*(f"{name}:{listener.port}" for name in here), *names))
+    listener.answer(application(service, token, hosts), patience_s=5, connections=_CONNECTIONS)
+    return listener
+
+
+def application(service: Service, token: str | None, hosts: frozenset[str]) -> ASGIApp:
+    """The application of a service; arguments as for `listen`."""
+    pages = Pages("aumer.serve")
+    limits = service.limits
+
+    def found(request: Request) -> Job:
+        id = request.path_params["id"]
+        job = service.get(id) if _ID.fullmatch(id) else None
+        if job is None:
+            detail = "there is no such job, or it was removed"
+            raise _Problem(404, problem("no-job", detail))
+        return job
+
+    def page(request: Request) -> Response:
+        return pages.answer(request.path_params.get("name", "index.html"))
+
+    def health(request: Request) -> Response:
+        well = service.healthy
+        return JSONResponse({"status": "ok" if well else "failing"}, 200 if well else 503)
+
+    def openapi(request: Request) -> Response:
+        return JSONResponse(description())
+
+    def about(request: Request) -> Response:
+        return JSONResponse(
+            {
+                "version": version("aumer"),
+                "limits": {**vars(limits)},
+                "jobs": service.counts(),
+                "formats": sorted(registry.names("format")),
+                "personal_data": kept(limits, service.folder),
+                "paths": bool(service.roots),
+            }
+        )
+
+    async def create(request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            job = await by_path(request)
+        elif kind == "application/octet-stream" or kind.startswith("video/"):
+            job = await upload(request)
+        else:
+            detail = (
+                "the content type must be application/octet-stream or video/..., with the bytes of "
+                f"a video, or application/json, with its path; found {kind or 'none'!r}"
+            )
+            raise _Problem(415, problem("type", detail))
+        where = f"/v1/jobs/{job.id}"
+        return JSONResponse(shown(job, service), 201, headers={"location": where})
+
+    async def by_path(request: Request) -> Job:
+        asked = await json_body(request, _LARGEST)
+        if not isinstance(asked, dict) or not isinstance(asked.get("path"), str):
+            raise UsageError("a job is {'path': the path of a video, 'options': {...}}")
+        options = Options.of(asked.get("options", {}))
+        path = await run_in_threadpool(service.inside, asked["path"])
+        if path.is_dir() and options.fps is None:
+            raise UsageError("a folder of images says nothing of time: give `fps`")
+        with service.place():
+            id, folder = service.begin()
+            try:
+                folder.rmdir()
+                return service.add(id, path, options, uploaded=False)
+            except BaseException:
+                service.drop(id)
+                raise
+
+    async def upload(request: Request) -> Job:
+        name = check_name(request.query_params.get("name", ""))
+        text = request.query_params.get("options", "{}")
+        try:
+            options = Options.of(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise (
+                error
+                if isinstance(error, AumerError)
+                else UsageError(f"`options` must be JSON: {error}")
+            ) from error
+        declared = request.headers.get("content-length", "")
+        if declared:
+            check_size(int(declared) if len(declared) < 16 else 1 << 60)
+        with service.place():
+            id, folder = service.begin()
+            try:
+                await receive(request, folder / name)
+                # At once: a task that is canceled in between must not leave half of it.
+                return service.add(id, folder / name, options, uploaded=True)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise _full_disk() from error
+            except BaseException:
+                service.drop(id)
+                raise
+            finally:
+                if service.get(id) is None:
+                    service.drop(id)
+
+    def check_size(size: int) -> None:
+        if size > limits.upload_bytes:
+            raise _Problem(
+                413,
+                told(
+                    LimitError(
+                        f"the file has {size:,} bytes or more; this service takes "
+                        f"{limits.upload_bytes:,} at most. Give a smaller copy, or a part of it"
+                    )
+                ),
+            )
+        if size > shutil.disk_usage(service.folder).free - _RESERVE:
+            raise _full_disk()
+
+    async def receive(request: Request, path: Path) -> None:
+        """Write the body to a file, and force it to the disk."""
+        size, begun = 0, time.monotonic()
+        block = bytearray()
+        parts = request.stream().__aiter__()
+        with path.open("xb") as file:
+            while True:
+                try:
+                    part = await asyncio.wait_for(parts.__anext__(), limits.idle_s)
+                except StopAsyncIteration:
+                    break
+                except asyncio.TimeoutError:
+                    raise _slow(f"nothing came for {limits.idle_s:g} s") from None
+                block += part
+                size += len(part)
+                if size > limits.upload_bytes:
+                    check_size(size)
+                taken = time.monotonic() - begun
+                if taken > limits.idle_s and size < limits.bytes_per_s * taken:
+                    raise _slow(f"{size / taken:.0f} bytes a second came")
+                if size >= HEAD and size - len(part) < HEAD:
+                    _check_film(bytes(block[:HEAD]))
+                if len(block) >= _BLOCK:
+                    await run_in_threadpool(file.write, block)
+                    block = bytearray()
+            if size < HEAD:
+                _check_film(bytes(block))
+            file.write(block)
+            file.flush()
+            await run_in_threadpool(os.fsync, file.fileno())
+
+    def one(request: Request) -> Response:
+        return JSONResponse(shown(found(request), service))
+
+    def events(request: Request) -> Response:
+        job = found(request)
+        return StreamingResponse(_events(service, job.id), media_type="text/event-stream")
+
+    def result(request: Request) -> Response:
+        job, suffix = found(request), request.path_params["suffix"]
+        if job.state != "done":
+            if job.problem is not None:
+                raise _Problem(409, dict(job.problem))
+            detail = f"the job is {job.state}; it has no result"
+            raise _Problem(409, problem("no-result", detail, state=job.state))
+        formats = job.options["formats"]
+        if suffix not in formats:
+            detail = f"the job has made {', '.join(formats)}; ask for others with `formats`"
+            raise _Problem(404, problem("no-format", detail))
+        asked = request.query_params.get("number", "1" if len(job.results) == 1 else "")
+        if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked[:9]) <= len(job.results)):
+            detail = f"say which result: `number=1` to {len(job.results)}; found {asked[:20]!r}"
+            raise _Problem(404, problem("no-result", detail))
+        number = int(asked)
+        which = "" if len(job.results) == 1 else f"-face{job.results[number - 1]['face']}"
+        called = f"{Path(job.name).stem}{which}{ending(suffix)}"
+        return FileResponse(
+            service.result(job, number, suffix),
+            media_type=_MEDIA.get(suffix, "text/plain"),
+            headers={"content-disposition": f"attachment; filename*=UTF-8''{quote(called)}"},
+        )
+
+    def cancel(request: Request) -> Response:
+        job = found(request)
+        service.cancel(job.id)
+        return JSONResponse(shown(found(request), service))
+
+    def delete(request: Request) -> Response:
+        service.delete(found(request).id)
+        return Response(status_code=204)
+
+    job = "/v1/jobs/{id}"
+    routes = [
+        Route("/", page),
+        Route("/assets/{name}", page),
+        Route("/health", health),
+        Route("/openapi.json", openapi),
+        Route("/v1/service", about),
+        Route("/v1/jobs", create, methods=["POST"]),
+        Route(job, one),
+        Route(job, delete, methods=["DELETE"]),
+        Route(job + "/events", events),
+        Route(job + "/cancel", cancel, methods=["POST"]),
+        Route(job + "/result.{suffix}", result),
+    ]
+    handlers: dict[Any, Callable[..., Any]] = {
+        AumerError: _said,
+        _Problem: _as_it_stands,
+        HTTPException: _refused,
+        Full: _full(service),
+        ClientDisconnect: _gone,
+        Exception: _bug,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return _Guard(app, token, hosts)
+
+
+def shown(job: Job, service: Service) -> dict[str, Any]:
+    """A job as JSON."""
+    now = service.progress(job.id) if job.state == "running" else None
+    done, total = now if now is not None else (None, None)
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": job.state,
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "frames": done,
+        "frames_estimate": total,
+        "options": dict(job.options),
+        "results": [dict(one) for one in job.results],
+        "problem": job.problem,
+        "removed_at": None if job.ended is None else job.ended + service.limits.keep_result_s,
+    }
+
+
+async def _events(service: Service, id: str) -> AsyncIterator[str]:
+    """Server-Sent Events of a job: ``job`` at every change, the last when it has ended."""
+    last, spoke = None, time.monotonic()
+    while True:
+        job = await run_in_threadpool(service.get, id)
+        if job is None:
+            yield "event: removed\ndata: {}\n\n"
+            return
+        text = json.dumps(shown(job, service))
+        if text != last:
+            last, spoke = text, time.monotonic()
+            yield f"event: job\ndata: {text}\n\n"
+        elif time.monotonic() - spoke > _ALIVE_S:
+            spoke = time.monotonic()
+            yield ": still here\n\n"
+        if job.state in ENDED:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+def _check_film(head: bytes) -> None:
+    if not film(head):
+        detail = (
+            "the file is no video of a kind that is taken (MP4, QuickTime, Matroska, WebM, AVI, "
+            "MPEG, WMV, FLV, Ogg)"
+        )
+        raise _Problem(415, {**told(VideoError(detail))})
+
+
+def _slow(what: str) -> _Problem:
+    return _Problem(408, problem("slow", f"the upload was ended: {what}"), connection="close")
+
+
+def _full_disk() -> _Problem:
+    detail = "the service's disk has no room for it just now"
+    return _Problem(507, problem("disk-full", detail), **{"retry-after": "600"})
+
+
+# -- answers to errors -----------------------------------------------------------------------------
+
+
+def _answer(status: int, body: dict[str, Any], **headers: str) -> Response:
+    return JSONResponse(
+        {**body, "status": status}, status, headers, media_type="application/problem+json"
+    )
+
+
+async def _said(request: Request, error: Exception) -> Response:
+    return _answer(422 if isinstance(error, VideoError) else 400, told(error))
+
+
+async def _as_it_stands(request: Request, error: Exception) -> Response:
+    assert isinstance(error, _Problem)
+    return _answer(error.status, error.body, **error.headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = {404: "nothing-here", 405: "method", 413: "limit"}.get(error.status_code, "request")
+    return _answer(error.status_code, problem(kind, error.detail), **dict(error.headers or {}))
+
+
+def _full(service: Service) -> Callable[..., Any]:
+    async def answer(request: Request, error: Exception) -> Response:
+        detail = f"{service.limits.queue} jobs wait already, as many as may; try again later"
+        return _answer(429, problem("queue-full", detail), **{"retry-after": "60"})
+
+    return answer
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return _answer(400, problem("aborted", "the upload was broken off"))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    return _answer(500, told(error))
+
+
+class _Guard:
+    """Lets in whoever bears the token; where there is none, whoever asks for the loopback itself.
+
+    Without a token the address must be of this machine, and changes must not come from another
+    page: other sites that are open in a browser here, whatever their DNS says, get nothing.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, hosts: frozenset[str]) -> None:
+        self._app, self._token, self._hosts = app, token, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        send = with_headers(send)
+        refusal = self._refusal(Request(scope, receive))
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        if self._token is not None:
+            if _OPEN.fullmatch(request.url.path):
+                return None
+            scheme, _, given = request.headers.get("authorization", "").partition(" ")
+            if scheme.lower() == "bearer" and same(given.strip(), self._token):
+                return None
+            detail = "this service asks for its token: Authorization: Bearer TOKEN"
+            return _answer(401, problem("token", detail), **{"www-authenticate": "Bearer"})
+        host = request.headers.get("host", "")
+        if host not in self._hosts:
+            return _answer(
+                403, problem("host", "the service is asked by another name than its own")
+            )
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"http://{host}":
+            return _answer(403, problem("origin", "another page may not ask this service"))
+        return None

@@ -1,0 +1,507 @@
+"""What runs the jobs: a queue, a process for each job that is at work, and the end of what is kept.
+
+A folder holds everything: ``jobs.sqlite``, and for each job ``jobs/ID`` with the upload
+(``input/NAME``) and the ``results``. One service at a time works in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aumer.errors import EXIT_BUG, UsageError, VideoError
+from aumer.serve.asked import LimitError, Limits, Options, problem, told
+from aumer.serve.store import ENDED, Job, State, Store
+from aumer.serve.worker import SPOT
+
+_log = logging.getLogger("aumer")
+
+#: How often a job is begun again after its process ended without a word, and after the service did.
+_CRASHES, _INTERRUPTIONS = 1, 4
+#: Seconds between two looks at what has no event.
+_LOOK_S, _KEEPING_S = 0.5, 30.0
+_TABLE, _JOBS, _LOCK = "jobs.sqlite", "jobs", "lock"
+
+
+class Full(Exception):
+    """No place in the queue."""
+
+
+@dataclass
+class _Work:
+    """A job that is at work."""
+
+    job: Job
+    process: subprocess.Popen[bytes]
+    deadline: float
+    progress: tuple[int, int | None] | None = None
+    why: str = ""  # it is being ended: "canceled", "deleting", "time", "stop"
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class Service:
+    """Jobs in a folder.
+
+    Args:
+        folder: made if need be.
+        limits: what is taken.
+        roots: folders of which videos may be named by path.
+        analyze: ``module:function``, see `aumer.serve.worker.spotted`.
+        plugins: what every job's process loads first, see `aumer.plugins.load`.
+
+    Raises:
+        UsageError: the folder cannot be used, another service works in it, or a root is no folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        *,
+        roots: Sequence[Path] = (),
+        analyze: str = SPOT,
+        plugins: Sequence[str] = (),
+    ) -> None:
+        self.folder, self.limits = folder, limits
+        self.roots = tuple(root.resolve() for root in roots)
+        for root in self.roots:
+            if not root.is_dir():
+                raise UsageError(f"{root} is no folder; give folders of videos as `root`")
+        self._analyze, self._plugins = analyze, tuple(map(str, plugins))
+        self._held = _hold(folder)
+        try:
+            (folder / _JOBS).mkdir(mode=0o700, exist_ok=True)
+            self._store = Store(folder / _TABLE)
+        except BaseException:
+            os.close(self._held)
+            raise
+        self._lock = threading.RLock()
+        self._places = 0  # of uploads under way
+        self._work: dict[str, _Work] = {}
+        self._wake = threading.Event()
+        self._stopping = False
+        self._kept = 0.0
+        self._recover()
+        self._thread = threading.Thread(target=self._run, name="aumer jobs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the jobs that are at work; the next service in the folder begins them again."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        self._store.close()
+        os.close(self._held)
+
+    # -- what is asked from outside, from any thread ---------------------------------------------
+
+    @property
+    def healthy(self) -> bool:
+        """Whether jobs are begun, and there is a place to write."""
+        return self._thread.is_alive() and os.access(self.folder, os.W_OK)
+
+    def counts(self) -> dict[str, int]:
+        """Jobs that wait (uploads under way included), and that are at work."""
+        with self._lock:
+            return {
+                "waiting": self._store.count("queued") + self._places,
+                "running": self._store.count("running"),
+            }
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue, for as long as a job is being brought.
+
+        Raises:
+            Full: there is none.
+        """
+        with self._lock:
+            if self._store.count("queued") + self._places >= self.limits.queue:
+                raise Full
+            self._places += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._places -= 1
+
+    def begin(self) -> tuple[str, Path]:
+        """A new job's id and the folder for its upload, which `add` or `drop` follows."""
+        id = secrets.token_urlsafe(16)
+        folder = self.of(id) / "input"
+        folder.mkdir(parents=True, mode=0o700)
+        return id, folder
+
+    def drop(self, id: str) -> None:
+        """An upload did not come to its end."""
+        shutil.rmtree(self.of(id), ignore_errors=True)
+
+    def add(self, id: str, path: Path, options: Options, *, uploaded: bool) -> Job:
+        """Put a job in the queue; it is on the disk when this returns."""
+        job = Job(id, path.name, str(path), uploaded, options.to_dict(), "queued", time.time())
+        _sync(path.parent if uploaded else self.of(id), self.of(id), self.folder / _JOBS)
+        self._store.add(job)
+        self._wake.set()
+        return job
+
+    def inside(self, text: str) -> Path:
+        """The video that a path names, which lies in one of the roots wherever links lead.
+
+        Raises:
+            UsageError: it lies in none; nothing else is said of what lies elsewhere.
+            VideoError: it is not there, or is neither a file nor a folder.
+        """
+        try:
+            path = Path(os.path.realpath(text)) if Path(text).is_absolute() else None
+        except (OSError, ValueError):
+            path = None
+        if path is None or not any(path.is_relative_to(root) for root in self.roots):
+            raise UsageError(
+                f"`path` must be absolute and lie in one of the service's folders; found {text!r}"
+            )
+        if not (path.is_file() or path.is_dir()):
+            raise VideoError(f"{text}: no such file or folder")
+        return path
+
+    def get(self, id: str) -> Job | None:
+        """A job."""
+        job = self._store.get(id)
+        return None if job is None or job.state == "deleting" else job
+
+    def progress(self, id: str) -> tuple[int, int | None] | None:
+        """Frames decoded of a job at work, and an estimate of all."""
+        work = self._work.get(id)
+        return None if work is None else work.progress
+
+    def result(self, job: Job, number: int, suffix: str) -> Path:
+        """Where a file of a job that is done lies."""
+        return self.of(job.id) / "results" / f"{number}.{suffix}"
+
+    def cancel(self, id: str) -> bool:
+        """End a job that waits or is at work; whether it was. Its upload is removed."""
+        with self._lock:
+            work = self._work.get(id)
+            if work is not None:
+                _end(work, "canceled")
+            elif self._store.end(id, "canceled"):
+                self._clean(id)
+                return True
+            else:
+                return False
+        work.ended.wait(10)
+        return True
+
+    def delete(self, id: str) -> bool:
+        """Remove a job and all that is kept of it; whether there was one."""
+        with self._lock:
+            states: tuple[State, ...] = ("queued", "running", "done", "failed", "canceled")
+            if not self._store.change(id, only=states, state="deleting"):
+                return False
+            work = self._work.get(id)
+            if work is not None:
+                _end(work, "deleting")
+            else:
+                self._forget(id)
+                return True
+        work.ended.wait(10)
+        return True
+
+    def of(self, id: str) -> Path:
+        """The folder of a job."""
+        return self.folder / _JOBS / id
+
+    # -- the thread that runs jobs ---------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Take up what an earlier service has left."""
+        known = self._store.ids()
+        for path in (self.folder / _JOBS).iterdir():
+            if path.name not in known:  # an upload that did not come to its end
+                shutil.rmtree(path, ignore_errors=True)
+        for job in self._store.of("deleting"):
+            self._forget(job.id)
+        for job in self._store.of("running"):
+            if self._finished(job.id):
+                continue
+            if job.interrupted >= _INTERRUPTIONS:
+                detail = f"the service ended {job.interrupted + 1} times while it was at work"
+                self._store.end(job.id, "failed", problem=problem("crash", detail, EXIT_BUG))
+                self._clean(job.id)
+            else:
+                self._store.change(job.id, state="queued", interrupted=job.interrupted + 1)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                self._collect()
+                self._begin()
+                if time.monotonic() - self._kept > min(_KEEPING_S, self.limits.keep_result_s / 4):
+                    self._kept = time.monotonic()
+                    self._expire()
+            except OSError as error:  # a full disk may have room again
+                _log.error("the service cannot go on just now: %s", error)
+            self._wake.wait(_LOOK_S)
+        for work in list(self._work.values()):
+            _end(work, "stop")
+        while self._work:
+            self._collect()
+            time.sleep(0.01)
+
+    def _begin(self) -> None:
+        free = self.limits.jobs - len(self._work)
+        for job in self._store.of("queued")[: max(0, free)] if free > 0 else []:
+            with self._lock:
+                if self._store.change(
+                    job.id, only=("queued",), state="running", started=time.time()
+                ):
+                    self._start(job)
+
+    def _start(self, job: Job) -> None:
+        asked = {
+            "path": job.path,
+            "options": dict(job.options),
+            "limits": asdict(self.limits),
+            "analyze": self._analyze,
+            "plugins": self._plugins,
+        }
+        try:
+            folder = self.of(job.id)
+            temporary = folder / "temporary"
+            temporary.mkdir(mode=0o700, exist_ok=True)
+            (folder / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "aumer.serve.worker", str(folder.resolve())],
+                # What a library leaves there when it is killed goes with the job.
+                env={**os.environ, "TMPDIR": str(temporary.resolve())},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the service, which ends it in order
+            )
+        except OSError as error:
+            _log.error("a job cannot be begun: %s", error)
+            self._store.change(job.id, only=("running",), state="queued", started=None)
+            raise
+        work = _Work(job, process, time.monotonic() + self.limits.job_s)
+        self._work[job.id] = work
+        threading.Thread(target=self._listen, args=(work,), daemon=True).start()
+
+    def _listen(self, work: _Work) -> None:
+        """Hear how far a job is, until its process ends."""
+        assert work.process.stdout is not None
+        with contextlib.suppress(ValueError, OSError), work.process.stdout:
+            for line in work.process.stdout:
+                done, total = json.loads(line)
+                work.progress = int(done), None if total is None else int(total)
+        work.process.wait()
+        self._wake.set()
+
+    def _collect(self) -> None:
+        """Take in what has ended, and end what takes too long."""
+        for id, work in list(self._work.items()):
+            if work.process.poll() is None:
+                if time.monotonic() > work.deadline and not work.why:
+                    _end(work, "time")
+                continue
+            with self._lock:
+                self._ended(id, work)
+                del self._work[id]
+            assert work.process.stdin is not None
+            with contextlib.suppress(OSError):
+                work.process.stdin.close()
+            work.ended.set()
+
+    def _ended(self, id: str, work: _Work) -> None:
+        job = work.job
+        if work.why == "deleting":
+            self._forget(id)
+        elif work.why == "canceled":
+            self._store.end(id, "canceled")
+            self._clean(id)
+            shutil.rmtree(self.of(id) / "results", ignore_errors=True)
+        elif self._finished(id):
+            pass
+        elif work.why == "stop":
+            self._store.change(id, only=("running",), state="queued")
+        elif work.why == "time":
+            limit = LimitError(
+                f"the job has worked for {self.limits.job_s:g} s, the longest that one may here. "
+                "Give a smaller video, or a part of it"
+            )
+            self._store.end(id, "failed", problem=told(limit))
+            self._clean(id)
+        elif job.crashes < _CRASHES:
+            _log.warning("the process of a job ended (%s); it is begun again", _how(work.process))
+            self._store.change(id, only=("running",), state="queued", crashes=job.crashes + 1)
+        else:
+            detail = (
+                f"its process ended {job.crashes + 1} times without a word "
+                f"({_how(work.process)}): the video may be damaged, or need more than the "
+                f"{self.limits.memory_bytes >> 20} MiB of memory that a job may take here"
+            )
+            said = problem("crash", detail, EXIT_BUG)
+            self._store.end(id, "failed", problem=said, crashes=job.crashes + 1)
+            self._clean(id)
+
+    def _finished(self, id: str) -> bool:
+        """Take in the results, if they are whole."""
+        try:
+            text = (self.of(id) / "results" / "outcome.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
+        outcome = json.loads(text)
+        if "problem" in outcome:
+            self._store.end(id, "failed", problem=outcome["problem"])
+            shutil.rmtree(self.of(id) / "results", ignore_errors=True)
+        else:
+            self._store.end(id, "done", results=outcome["results"])
+        self._clean(id, upload=not self.limits.keep_upload_s)
+        return True
+
+    def _clean(self, id: str, *, upload: bool = True) -> None:
+        """Remove what nobody needs of a job that has ended: all but its results."""
+        for name in ("made", "cache", "temporary", *(("input",) if upload else ())):
+            shutil.rmtree(self.of(id) / name, ignore_errors=True)
+        (self.of(id) / "request.json").unlink(missing_ok=True)
+
+    def _forget(self, id: str) -> None:
+        shutil.rmtree(self.of(id), ignore_errors=True)
+        self._store.remove(id)
+
+    def _expire(self) -> None:
+        now = time.time()
+        for job in self._store.of(*ENDED):  # type: ignore[arg-type]
+            since = now - (job.ended or now)
+            if since >= self.limits.keep_result_s:
+                self.delete(job.id)
+            elif since >= self.limits.keep_upload_s:
+                shutil.rmtree(self.of(job.id) / "input", ignore_errors=True)
+
+
+def _end(work: _Work, why: str) -> None:
+    """End the process of a job, and all it started."""
+    work.why = why
+    if sys.platform == "win32":
+        work.process.kill()
+        return
+    # A process that nobody has waited for keeps its number.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if work.process.returncode is None:
+            os.killpg(work.process.pid, signal.SIGKILL)
+
+
+def _how(process: subprocess.Popen[bytes]) -> str:
+    code = process.returncode
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def _sync(*folders: Path) -> None:
+    """Force the names in folders to the disk."""
+    if sys.platform == "win32":
+        return
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _hold(folder: Path) -> int:
+    """The descriptor of a lock on a service's folder, held until it is closed.
+
+    Raises:
+        UsageError: another service has it, or the folder cannot be used.
+    """
+    try:
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"cannot keep jobs in {folder}: {error.strerror or error}; choose another `folder`"
+        ) from error
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise UsageError(f"another service is at work in {folder}; end it first") from error
+    return descriptor
+
+
+def purge(folder: Path) -> int:
+    """Remove all that a service has kept in a folder; how many jobs that were.
+
+    Raises:
+        UsageError: a service is at work there, or the folder is none of a service.
+    """
+    if not (folder / _TABLE).is_file():
+        raise UsageError(f"{folder} holds no jobs of a service: {_TABLE} is not in it")
+    held = _hold(folder)
+    try:
+        jobs = sum(1 for _ in (folder / _JOBS).iterdir()) if (folder / _JOBS).is_dir() else 0
+        shutil.rmtree(folder / _JOBS, ignore_errors=True)
+        left = (folder / _JOBS).exists()
+        for name in (_TABLE, f"{_TABLE}-wal", f"{_TABLE}-shm"):
+            (folder / name).unlink(missing_ok=True)
+        if left:
+            raise UsageError(f"not all could be removed: look at {folder / _JOBS}")
+    finally:
+        os.close(held)
+    (folder / _LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # unless somebody else has put something there
+    return jobs
+
+
+def kept(limits: Limits, folder: Path) -> list[dict[str, Any]]:
+    """What a service keeps of people, where, and for how long."""
+
+    def hours(seconds: float) -> str:
+        if not seconds:
+            return "until the job ends"
+        if seconds >= 2 * 86400:
+            return f"until {seconds / 86400:g} days after the job has ended"
+        unit = "hour" if seconds == 3600 else "hours"
+        return f"until {seconds / 3600:g} {unit} after the job has ended"
+
+    place = folder / _JOBS / "ID"
+    return [
+        {
+            "what": "the uploaded video, which shows faces; a video named by path is only read",
+            "where": str(place / "input"),
+            "how_long": hours(limits.keep_upload_s),
+        },
+        {
+            "what": "landmarks and motion of the face, from which a second try goes on",
+            "where": str(place / "cache"),
+            "how_long": "until the job ends",
+        },
+        {
+            "what": "results: times, numbers and labels of expressions; pictures of faces only "
+            "where a job asks for `faces`",
+            "where": str(place / "results"),
+            "how_long": hours(limits.keep_result_s),
+        },
+        {
+            "what": "the job: name or path of the video, options, times, outcome; no addresses",
+            "where": str(folder / _TABLE),
+            "how_long": hours(limits.keep_result_s),
+        },
+    ]

@@ -1,0 +1,150 @@
+"""The jobs of a service, in a file that outlives it (SQLite)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["queued", "running", "done", "failed", "canceled", "deleting"]
+#: States that a job stays in.
+ENDED = ("done", "failed", "canceled")
+
+#: Name and type of each column; the dataclass has the same.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, uploaded INTEGER NOT NULL,
+    options TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL,
+    crashes INTEGER NOT NULL DEFAULT 0, interrupted INTEGER NOT NULL DEFAULT 0,
+    results TEXT NOT NULL DEFAULT '[]', problem TEXT
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job.
+
+    Attributes:
+        id: nobody guesses it; who has it has the job.
+        name: of the video.
+        path: of the video, as the service reads it.
+        uploaded: the file is the service's own, and is removed by it.
+        options: see `aumer.serve.asked.Options`.
+        created, started, ended: seconds since 1970.
+        crashes: how often its process ended without a word.
+        interrupted: how often the service ended without a word while it was at work.
+        results: of each result, its ``face`` (or None).
+        problem: why it failed, see `aumer.serve.asked.problem`.
+    """
+
+    id: str
+    name: str
+    path: str
+    uploaded: bool
+    options: Mapping[str, Any]
+    state: State
+    created: float
+    started: float | None = None
+    ended: float | None = None
+    crashes: int = 0
+    interrupted: int = 0
+    results: tuple[Mapping[str, Any], ...] = ()
+    problem: Mapping[str, Any] | None = None
+
+
+class Store:
+    """The table of jobs. Every change is on the disk when its call returns; from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        for line in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            self._db.execute(f"PRAGMA {line}")
+        self._db.execute(_SCHEMA)
+
+    def add(self, job: Job) -> None:
+        """A new job."""
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO jobs (id, name, path, uploaded, options, state, created) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(job.id, job.name, job.path, int(job.uploaded), json.dumps(job.options)),
+                    *(job.state, job.created),
+                ),
+            )
+
+    def get(self, id: str) -> Job | None:
+        """The job of that name."""
+        found = self._jobs("id = ?", id)
+        return found[0] if found else None
+
+    def of(self, *states: State) -> list[Job]:
+        """The jobs in these states, the oldest first."""
+        marks = ", ".join("?" * len(states))
+        return self._jobs(f"state IN ({marks})", *states)
+
+    def count(self, state: State) -> int:
+        """How many are in a state."""
+        with self._lock:
+            (number,) = self._db.execute(
+                "SELECT count(*) FROM jobs WHERE state = ?", (state,)
+            ).fetchone()
+        return int(number)
+
+    def ids(self) -> set[str]:
+        """Of all jobs."""
+        with self._lock:
+            return {row["id"] for row in self._db.execute("SELECT id FROM jobs")}
+
+    def change(self, id: str, *, only: tuple[State, ...] = (), **values: Any) -> bool:
+        """Change columns of a job; False, and nothing done, where it is in none of the states."""
+        for name in ("results", "problem"):
+            if values.get(name) is not None:
+                values[name] = json.dumps(values[name])
+        names = ", ".join(f"{name} = ?" for name in values)
+        where = f" AND state IN ({', '.join('?' * len(only))})" if only else ""
+        with self._lock:
+            done = self._db.execute(
+                f"UPDATE jobs SET {names} WHERE id = ?{where}", (*values.values(), id, *only)
+            )
+        return done.rowcount > 0
+
+    def end(self, id: str, state: State, **values: Any) -> bool:
+        """A job that was waiting or at work ends."""
+        return self.change(id, only=("queued", "running"), state=state, ended=time.time(), **values)
+
+    def remove(self, id: str) -> None:
+        """Forget a job."""
+        with self._lock:
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+            # Until then it stands in the log of changes.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _jobs(self, where: str, *values: Any) -> list[Job]:
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT * FROM jobs WHERE {where} ORDER BY created, id", values
+            ).fetchall()
+        return [_job(row) for row in rows]
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = dict(row)
+    values["uploaded"] = bool(values["uploaded"])
+    values["options"] = json.loads(values["options"])
+    values["results"] = tuple(json.loads(values["results"]))
+    values["problem"] = None if values["problem"] is None else json.loads(values["problem"])
+    return Job(**values)
