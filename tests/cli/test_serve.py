@@ -41,7 +41,7 @@ def test_results_are_those_of_spot(videos: Path, tmp_path: Path) -> None:
         assert formats == sorted(registry.names("format"))
         uploaded = client.submit(videos / "smile.mp4", faces=True, formats=formats)
         named = client.submit_path(videos / "smile.mp4", formats=["json"], sensitivity="high")
-        grey = client.submit(videos / "grey.avi")
+        gray = client.submit(videos / "gray.avi")
         text = client.submit_path(videos / "text.mp4")
         expected = aumer.spot(videos / "smile.mp4", cache=tmp_path)
         uploaded.wait(120)
@@ -61,7 +61,7 @@ def test_results_are_those_of_spot(videos: Path, tmp_path: Path) -> None:
         high = aumer.spot(videos / "smile.mp4", sensitivity="high", cache=tmp_path)
         assert named.wait(120).read("json").decode() == high.to_json()
         with pytest.raises(aumer.NoFaceError):
-            grey.wait(120)
+            gray.wait(120)
         with pytest.raises(aumer.VideoError, match=r"text\.mp4"):
             text.wait(120)
         process.send_signal(signal.SIGTERM)
