@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aumer.cli.console import Console
-from aumer.cli.options import POSITIVE, SECONDS, SHARE, require_web, seed, whole
+from aumer.cli.options import POSITIVE, SECONDS, SHARE, seed, whole
 from aumer.errors import EXIT_OK, UsageError
 from aumer.names import expanded, is_folder
 
