@@ -122,7 +122,7 @@ def test_thresholds_by_name_and_by_false_alarms() -> None:
     assert made.threshold("0.125") == pytest.approx(0.9)
     assert made.alarms(0.25) == pytest.approx(1.0)
     for beyond in ("0.1", "3"):
-        with pytest.raises(ConfigError, match=r"is 0\.125 to 2"):
+        with pytest.raises(ConfigError, match=r"what was measured of this spotter: 0\.125 to 2"):
             made.threshold(beyond)
 
 
