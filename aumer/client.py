@@ -84,7 +84,7 @@ class Client:
         found: dict[str, Any] = self._json("GET", "/v1/service")
         return found
 
-    def submit(self, video: str | os.PathLike[str], **options: Any) -> Job:
+    def submit(self, video: str | os.PathLike[str], **options: Any) -> RemoteJob:
         """Upload a video.
 
         Args:
@@ -101,19 +101,19 @@ class Client:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 head = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-                return Job(self, self._json("POST", where, file, head))
+                return RemoteJob(self, self._json("POST", where, file, head))
         except OSError as error:
             raise VideoError(f"{path}: {error.strerror or error}") from error
 
-    def submit_path(self, path: str | os.PathLike[str], **options: Any) -> Job:
+    def submit_path(self, path: str | os.PathLike[str], **options: Any) -> RemoteJob:
         """A video that lies where the service can read it; see `submit`."""
         asked = {"path": os.fspath(path), "options": options}
         head = {"Content-Type": "application/json"}
-        return Job(self, self._json("POST", "/v1/jobs", json.dumps(asked).encode(), head))
+        return RemoteJob(self, self._json("POST", "/v1/jobs", json.dumps(asked).encode(), head))
 
-    def job(self, id: str) -> Job:
+    def job(self, id: str) -> RemoteJob:
         """A job by its id."""
-        return Job(self, self._json("GET", f"/v1/jobs/{quote(id, safe='')}"))
+        return RemoteJob(self, self._json("GET", f"/v1/jobs/{quote(id, safe='')}"))
 
     def _json(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -163,7 +163,7 @@ class Client:
         )
 
 
-class Job:
+class RemoteJob:
     """A job of a service.
 
     Attributes:
@@ -183,7 +183,7 @@ class Job:
         """``queued``, ``running``, ``done``, ``failed`` or ``canceled``, when last asked."""
         return str(self.about["state"])
 
-    def refresh(self) -> Job:
+    def refresh(self) -> RemoteJob:
         """Ask again; returns itself."""
         self.about = self._client._json("GET", self._path())
         return self
@@ -200,7 +200,7 @@ class Job:
                     self.about = json.loads(value)
                     yield self.about
 
-    def wait(self, timeout_s: float | None = None) -> Job:
+    def wait(self, timeout_s: float | None = None) -> RemoteJob:
         """Wait until the job is done; returns itself.
 
         Raises:
@@ -248,7 +248,7 @@ class Job:
 
         return SpotResult.from_json(self.read("json", number=number).decode())
 
-    def cancel(self) -> Job:
+    def cancel(self) -> RemoteJob:
         """End the job; returns itself."""
         self.about = self._client._json("POST", self._path("/cancel"), b"")
         return self

@@ -26,6 +26,8 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "doctor": (4, "what this machine and its OpenCV have"),
     "identity": (7, "what a user's code is made of, which no interface says"),
     "process": (1, "a system without forks"),
+    "progress": (1, "what runs in a notebook's kernel, without importing IPython"),
+    "results.mne": (1, "annotations of MNE below 1.11 have no extras"),
 }
 
 

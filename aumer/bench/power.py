@@ -12,7 +12,7 @@ from aumer.evaluation.power import Power
 
 
 @dataclass(frozen=True)
-class Shown:
+class FigurePower:
     """The power of one figure.
 
     Attributes:
@@ -43,7 +43,7 @@ def power_of(
     *,
     alpha: float = 0.05,
     chance: float = 0.8,
-) -> tuple[Shown, ...]:
+) -> tuple[FigurePower, ...]:
     """Each figure's power: of the paired difference of two runs, or of a further run's as good.
 
     Args:
@@ -60,12 +60,12 @@ def power_of(
         for key, figure in figures.items():
             _require_subjects(figure)
             estimate = figure.bootstrap()
-            found.append(Shown(*key, Power.of(estimate, *_sizes(figure), alpha, chance)))
+            found.append(FigurePower(*key, Power.of(estimate, *_sizes(figure), alpha, chance)))
         return tuple(found)
     for one in first.compared(second):
         figure = figures[one.dataset, one.row]
         made = Power.of(one.difference, *_sizes(figure), alpha, chance)
-        found.append(Shown(one.dataset, one.row, made, one.difference.value))
+        found.append(FigurePower(one.dataset, one.row, made, one.difference.value))
     return tuple(found)
 
 
@@ -85,7 +85,7 @@ def power_notes(first: Result[Any], second: Result[Any]) -> list[str]:
     return notes
 
 
-def power_table(shown: tuple[Shown, ...], asked: float) -> str:
+def power_table(shown: tuple[FigurePower, ...], asked: float) -> str:
     """Markdown, with how many subjects a difference of `asked` takes."""
     share = f"{shown[0].power.chance:.0%}"
     lines = [

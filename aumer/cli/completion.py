@@ -36,7 +36,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Level:
+class CommandLevel:
     """What may follow the words of a command, such as ``bench score``.
 
     Attributes:
@@ -52,10 +52,10 @@ class Level:
     choices: tuple[str, ...]
 
 
-def levels(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[Level]:
+def levels(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[CommandLevel]:
     """What a parser, and those of its commands, take."""
     commands: dict[str, str] = {}
-    below: list[Iterator[Level]] = []
+    below: list[Iterator[CommandLevel]] = []
     options: list[Word] = []
     choices: tuple[str, ...] = ()
     for action in parser._actions:
@@ -69,7 +69,7 @@ def levels(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Itera
             options.append(Word(tuple(action.option_strings), _line(action.help), given))
         elif not choices and action.choices is not None:
             choices = tuple(map(str, action.choices))
-    yield Level(" ".join(path), commands, tuple(options), choices)
+    yield CommandLevel(" ".join(path), commands, tuple(options), choices)
     for one in below:
         yield from one
 
@@ -78,7 +78,7 @@ def _line(text: str | None) -> str:
     return " ".join((text or "").replace("%%", "%").split())
 
 
-def bash(found: list[Level]) -> str:
+def bash(found: list[CommandLevel]) -> str:
     """A script for bash 3.2 or newer."""
     return f"""\
 # bash completion of aumer; made by `aumer completion bash`
@@ -119,7 +119,7 @@ complete -o filenames -F _aumer aumer
 """
 
 
-def zsh(found: list[Level]) -> str:
+def zsh(found: list[CommandLevel]) -> str:
     """A script for zsh: a file of $fpath, or to be read with `source`."""
     return f"""\
 #compdef aumer
@@ -149,7 +149,7 @@ if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _aumer "$@"; else compdef _
 """
 
 
-def _shared(found: list[Level]) -> str:
+def _shared(found: list[CommandLevel]) -> str:
     """Functions that bash and zsh both understand: what may follow the words of a command."""
     commands = " | ".join(shlex.quote(one.path) for one in found if one.path)
     lines = ["_aumer_is_command() {", '  case "$1" in', f"    {commands}) return 0 ;;"]
@@ -172,7 +172,7 @@ def _shared(found: list[Level]) -> str:
     return "\n".join(lines)
 
 
-def fish(found: list[Level]) -> str:
+def fish(found: list[CommandLevel]) -> str:
     """A script for fish 3 or newer."""
     commands = " ".join(shlex.quote(one.path) for one in found if one.path)
     lines = [

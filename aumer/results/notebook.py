@@ -34,7 +34,7 @@ _QUALITIES = (80, 60, 40, 20, 5)
 
 
 @dataclass(frozen=True)
-class Clip:
+class LoopingClip:
     """An expression as a small film that begins anew when it is over.
 
     Attributes:
@@ -59,7 +59,7 @@ class Clip:
         )
 
 
-def clips(result: SpotResult) -> tuple[Clip, ...]:
+def clips(result: SpotResult) -> tuple[LoopingClip, ...]:
     """Films of the expressions with the highest scores, five at most, in their order.
 
     The video is read a second time, for ten seconds at most. There are none where it is not known
@@ -84,7 +84,7 @@ def clips(result: SpotResult) -> tuple[Clip, ...]:
         pictures = [faces[frame] for frame in frames[id(e)] if frame in faces]
         if len(pictures) == len(frames[id(e)]) > 1:
             seconds = e.duration_s + 2 * _AROUND_S
-            found.append(Clip(e, _film(pictures, 1000 * seconds * SLOWER[e.kind])))
+            found.append(LoopingClip(e, _film(pictures, 1000 * seconds * SLOWER[e.kind])))
     return tuple(clip for clip in found if clip.webp)
 
 

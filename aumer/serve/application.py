@@ -26,10 +26,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aumer import registry
 from aumer.errors import AumerError, UsageError, VideoError
 from aumer.results.formats import ending
-from aumer.serve.asked import HEAD, LimitError, Options, check_name, film, problem, told
+from aumer.serve.asked import HEAD, JobOptions, LimitError, check_name, film, problem, told
 from aumer.serve.openapi import description
 from aumer.serve.service import Full, Service, kept
-from aumer.serve.store import ENDED, Job
+from aumer.serve.store import ENDED, StoredJob
 from aumer.web import Listener, Pages, json_body, same, with_headers
 
 #: Bytes of JSON, and of options in an address.
@@ -89,7 +89,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
     pages = Pages("aumer.serve")
     limits = service.limits
 
-    def found(request: Request) -> Job:
+    def found(request: Request) -> StoredJob:
         id = request.path_params["id"]
         job = service.get(id) if _ID.fullmatch(id) else None
         if job is None:
@@ -134,11 +134,11 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         where = f"/v1/jobs/{job.id}"
         return JSONResponse(shown(job, service), 201, headers={"location": where})
 
-    async def by_path(request: Request) -> Job:
+    async def by_path(request: Request) -> StoredJob:
         asked = await json_body(request, _LARGEST)
         if not isinstance(asked, dict) or not isinstance(asked.get("path"), str):
             raise UsageError("a job is {'path': the path of a video, 'options': {...}}")
-        options = Options.of(asked.get("options", {}))
+        options = JobOptions.of(asked.get("options", {}))
         path = await run_in_threadpool(service.inside, asked["path"])
         if path.is_dir() and options.fps is None:
             raise UsageError("a folder of images says nothing of time: give `fps`")
@@ -151,11 +151,11 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
                 service.drop(id)
                 raise
 
-    async def upload(request: Request) -> Job:
+    async def upload(request: Request) -> StoredJob:
         name = check_name(request.query_params.get("name", ""))
         text = request.query_params.get("options", "{}")
         try:
-            options = Options.of(json.loads(text))
+            options = JobOptions.of(json.loads(text))
         except (ValueError, RecursionError) as error:
             raise (
                 error
@@ -293,7 +293,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
     return _Guard(app, token, hosts)
 
 
-def shown(job: Job, service: Service) -> dict[str, Any]:
+def shown(job: StoredJob, service: Service) -> dict[str, Any]:
     """A job as JSON."""
     now = service.progress(job.id) if job.state == "running" else None
     done, total = now if now is not None else (None, None)

@@ -76,7 +76,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Options:
+class JobOptions:
     """What a job asks for: options of `aumer.spot` by its names, and the files it wants.
 
     Parts are asked for by the name under which they are registered; no file of the server's is.
@@ -131,7 +131,7 @@ class Options:
         load_settings(overrides={k: v for k, v in chosen.items() if v is not None})
 
     @classmethod
-    def of(cls, values: Any) -> Options:
+    def of(cls, values: Any) -> JobOptions:
         """Options from JSON."""
         return build(cls, values, "options")
 

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from aumer.errors import EXIT_BUG, UsageError, VideoError
-from aumer.serve.asked import LimitError, Limits, Options, problem, told
-from aumer.serve.store import ENDED, Job, State, Store
+from aumer.serve.asked import JobOptions, LimitError, Limits, problem, told
+from aumer.serve.store import ENDED, JobStore, State, StoredJob
 from aumer.serve.worker import SPOT
 
 _log = logging.getLogger("aumer")
@@ -44,7 +44,7 @@ class Full(Exception):
 class _Work:
     """A job that is at work."""
 
-    job: Job
+    job: StoredJob
     process: subprocess.Popen[bytes]
     deadline: float
     progress: tuple[int, int | None] | None = None
@@ -84,7 +84,7 @@ class Service:
         self._held = _hold(folder)
         try:
             (folder / _JOBS).mkdir(mode=0o700, exist_ok=True)
-            self._store = Store(folder / _TABLE)
+            self._store = JobStore(folder / _TABLE)
         except BaseException:
             os.close(self._held)
             raise
@@ -149,9 +149,11 @@ class Service:
         """An upload did not come to its end."""
         shutil.rmtree(self.of(id), ignore_errors=True)
 
-    def add(self, id: str, path: Path, options: Options, *, uploaded: bool) -> Job:
+    def add(self, id: str, path: Path, options: JobOptions, *, uploaded: bool) -> StoredJob:
         """Put a job in the queue; it is on the disk when this returns."""
-        job = Job(id, path.name, str(path), uploaded, options.to_dict(), "queued", time.time())
+        job = StoredJob(
+            id, path.name, str(path), uploaded, options.to_dict(), "queued", time.time()
+        )
         _sync(path.parent if uploaded else self.of(id), self.of(id), self.folder / _JOBS)
         self._store.add(job)
         self._wake.set()
@@ -176,7 +178,7 @@ class Service:
             raise VideoError(f"{text}: no such file or folder")
         return path
 
-    def get(self, id: str) -> Job | None:
+    def get(self, id: str) -> StoredJob | None:
         """A job."""
         job = self._store.get(id)
         return None if job is None or job.state == "deleting" else job
@@ -186,7 +188,7 @@ class Service:
         work = self._work.get(id)
         return None if work is None else work.progress
 
-    def result(self, job: Job, number: int, suffix: str) -> Path:
+    def result(self, job: StoredJob, number: int, suffix: str) -> Path:
         """Where a file of a job that is done lies."""
         return self.of(job.id) / "results" / f"{number}.{suffix}"
 
@@ -270,7 +272,7 @@ class Service:
                 ):
                     self._start(job)
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: StoredJob) -> None:
         asked = {
             "path": job.path,
             "options": dict(job.options),

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 
 @dataclass(frozen=True)
-class Job:
+class StoredJob:
     """One job.
 
     Attributes:
@@ -35,7 +35,7 @@ class Job:
         name: of the video.
         path: of the video, as the service reads it.
         uploaded: the file is the service's own, and is removed by it.
-        options: see `aumer.serve.asked.Options`.
+        options: see `aumer.serve.asked.JobOptions`.
         created, started, ended: seconds since 1970.
         crashes: how often its process ended without a word.
         interrupted: how often the service ended without a word while it was at work.
@@ -58,7 +58,7 @@ class Job:
     problem: Mapping[str, Any] | None = None
 
 
-class Store:
+class JobStore:
     """The table of jobs. Every change is on the disk when its call returns; from any thread."""
 
     def __init__(self, path: Path) -> None:
@@ -69,7 +69,7 @@ class Store:
             self._db.execute(f"PRAGMA {line}")
         self._db.execute(_SCHEMA)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: StoredJob) -> None:
         """A new job."""
         with self._lock:
             self._db.execute(
@@ -81,12 +81,12 @@ class Store:
                 ),
             )
 
-    def get(self, id: str) -> Job | None:
+    def get(self, id: str) -> StoredJob | None:
         """The job of that name."""
         found = self._jobs("id = ?", id)
         return found[0] if found else None
 
-    def of(self, *states: State) -> list[Job]:
+    def of(self, *states: State) -> list[StoredJob]:
         """The jobs in these states, the oldest first."""
         marks = ", ".join("?" * len(states))
         return self._jobs(f"state IN ({marks})", *states)
@@ -133,7 +133,7 @@ class Store:
         with self._lock:
             self._db.close()
 
-    def _jobs(self, where: str, *values: Any) -> list[Job]:
+    def _jobs(self, where: str, *values: Any) -> list[StoredJob]:
         with self._lock:
             rows = self._db.execute(
                 f"SELECT * FROM jobs WHERE {where} ORDER BY created, id", values
@@ -141,10 +141,10 @@ class Store:
         return [_job(row) for row in rows]
 
 
-def _job(row: sqlite3.Row) -> Job:
+def _job(row: sqlite3.Row) -> StoredJob:
     values = dict(row)
     values["uploaded"] = bool(values["uploaded"])
     values["options"] = json.loads(values["options"])
     values["results"] = tuple(json.loads(values["results"]))
     values["problem"] = None if values["problem"] is None else json.loads(values["problem"])
-    return Job(**values)
+    return StoredJob(**values)

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from aumer import plugins
 from aumer.errors import AumerError
-from aumer.serve.asked import LimitError, Limits, Options, told
+from aumer.serve.asked import JobOptions, LimitError, Limits, told
 
 #: What a job does, unless another one is put in its place.
 SPOT = "aumer.serve.worker:spotted"
@@ -33,12 +33,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkerTask:
     """What a job's process does.
 
     Attributes:
         source: the video.
-        options: see `Options`.
+        options: see `JobOptions`.
         limits: see `Limits`.
         made: an empty folder for N.FORMAT, of the Nth result.
         cache: a folder where a second try finds what the first has measured.
@@ -46,14 +46,14 @@ class Task:
     """
 
     source: Path
-    options: Options
+    options: JobOptions
     limits: Limits
     made: Path
     cache: Path
     progress: Callable[[int, int | None], None]
 
 
-def spotted(task: Task) -> Sequence[Mapping[str, Any]]:
+def spotted(task: WorkerTask) -> Sequence[Mapping[str, Any]]:
     """Spot, and write what was asked for; what each result is of.
 
     Raises:
@@ -179,10 +179,10 @@ def main(folder: Path) -> int:
             for plugin in asked["plugins"]:
                 plugins.load(plugin)
             module, _, name = str(asked["analyze"]).partition(":")
-            work: Callable[[Task], Sequence[Mapping[str, Any]]]
+            work: Callable[[WorkerTask], Sequence[Mapping[str, Any]]]
             work = getattr(importlib.import_module(module), name)
-            options, told_to = Options.of(asked["options"]), _Telling(out, limits)
-            task = Task(Path(asked["path"]), options, limits, made, folder / "cache", told_to)
+            options, told_to = JobOptions.of(asked["options"]), _Telling(out, limits)
+            task = WorkerTask(Path(asked["path"]), options, limits, made, folder / "cache", told_to)
             outcome["results"] = list(work(task))
         except Exception as error:
             problem = told(_of_limits(error, limits) or error)

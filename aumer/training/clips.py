@@ -181,7 +181,7 @@ def sequence_settings(
     from aumer.recognition.sequences.inputs import read_settings
 
     if wrong := [key for key in ("detector", "landmarker") if key in changes]:
-        raise ConfigError(f"inputs.{wrong[0]}cannot be set here; set face.{wrong[0]}")
+        raise ConfigError(f"inputs.{wrong[0]} cannot be set here; set face.{wrong[0]}")
     return read_settings(
         {**changes, "detector": settings.face.detector, "landmarker": settings.face.landmarker},
         default,

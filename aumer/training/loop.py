@@ -41,7 +41,7 @@ _SHOWN = "shown"
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedNetwork:
     """What training gives.
 
     Attributes:
@@ -68,7 +68,7 @@ def train(
     checkpoint: StrPath | None = None,
     callbacks: Sequence[Callback] = (),
     decoder: TrackDecoder | None = None,
-) -> Trained:
+) -> TrainedNetwork:
     """Train a network on `videos` and nothing else.
 
     Args:
@@ -105,7 +105,7 @@ def train(
     chosen = decoder or TrackDecoder.named(settings.decoder)
     if inner_videos and (best := best_threshold(net, chosen, inner_videos)) is not None:
         chosen = chosen.at(best)
-    return Trained(net, chosen, log, inner, time.perf_counter() - begun)
+    return TrainedNetwork(net, chosen, log, inner, time.perf_counter() - begun)
 
 
 def best_threshold(

@@ -23,7 +23,7 @@ from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded, is_file
 from aumer.session import versions
 from aumer.spotting.network import NetSpotter
-from aumer.training.loop import Trained, train
+from aumer.training.loop import TrainedNetwork, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import (
     Augment,
@@ -333,7 +333,10 @@ def _settings(config: RunConfig, usual: Mapping[str, Any] | None = None) -> Sett
 
 
 def card(
-    config: RunConfig, settings: TrainSettings, videos: Sequence[LabeledVideo], trained: Trained
+    config: RunConfig,
+    settings: TrainSettings,
+    videos: Sequence[LabeledVideo],
+    trained: TrainedNetwork,
 ) -> dict[str, Any]:
     """What the weights say of themselves."""
     annotations = [a for v in videos for a in v.annotations]

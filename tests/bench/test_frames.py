@@ -351,7 +351,7 @@ def test_magnification_is_of_the_gray_frames_and_tvl1_of_the_frames_as_filmed(
         ({"sizes": 48}, "unknown key sizes"),
         ({"magnification": {"alfa": 3.0}}, "unknown key alfa"),
         ({"magnification": True}, "a table or false"),
-        ({"detector": "retinaface"}, "as face.detector says"),
+        ({"detector": "retinaface"}, "inputs.detector cannot be set here; set face.detector"),
     ):
         with pytest.raises(ConfigError, match=said):
             sequences(casme2, cache, wrong)

@@ -155,7 +155,7 @@ def test_a_conversion_that_was_killed_is_made_again(tmp_path: Path) -> None:
 
 def test_a_run_without_a_fold_and_a_damaged_one_are_not_converted(tmp_path: Path) -> None:
     (tmp_path / "about.json").write_text("[]")
-    with pytest.raises(UsageError, match="holds no table"):
+    with pytest.raises(UsageError, match="holds no JSON object"):
         convert(tmp_path)
     (tmp_path / "about.json").write_text('{"model": "svm-cells"}')
     with pytest.raises(UsageError, match="stopped before its first fold"):

@@ -127,7 +127,7 @@ def test_what_a_run_says_of_its_scores_is_said(tmp_path: Path) -> None:
 def test_folds_that_are_not_those_of_the_result(copied: Path, how: str) -> None:
     path = copied / "seed-0" / "s1.json"
     fold = json.loads(path.read_text())
-    wanted = "are not those that its result.json"
+    wanted = "are not those from which its result.json"
     if how == "gone":
         path.unlink()
         wanted = "there is no fold of s1"

@@ -203,7 +203,7 @@ def test_a_missing_fold_is_an_error_that_names_it(
         bench(folder, tables, "rules", score_only=True)
     text = (folder / "seed-0" / f"{SUBJECTS[0]}.json").read_text()
     (folder / "seed-0" / f"{SUBJECTS[1]}.json").write_text(text)
-    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json is of another run or fold"):
+    with pytest.raises(UsageError, match=rf"{SUBJECTS[1]}.json belongs to another run or fold"):
         bench(folder, tables, "rules", score_only=True)
 
 

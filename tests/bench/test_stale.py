@@ -212,7 +212,7 @@ def test_an_altered_fold_is_not_taken(
 def test_nor_is_another_file(again: Any, folder: Path, name: str) -> None:
     path = folder / name
     path.write_text(path.read_text().replace("casme_015", "casme_515"))
-    with pytest.raises(UsageError, match=rf"{name} is not as it was written"):
+    with pytest.raises(UsageError, match=rf"{name} was changed after it was written"):
         stored(folder)
     assert again() == []
     stored(folder)

@@ -26,6 +26,7 @@ COMMANDS = {
     "features": "@still.avi",
     "config show": "",
     "bench run": "sim-casme-sq --data x",
+    "bench study": "spotnet-graph --data x",
     "train": "run.toml",
     "view": "@still.avi",
 }

@@ -400,7 +400,10 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
         ("--sensitivity 0", "found '0'"),
         ("--sensitivity 0.01 --model rules", "measured: 0.45 to 29"),
         ("--sensitivity 1000", "measured of this spotter: 0.00"),
-        ("--sensitivity high --model network", "threshold of network raises was not measured"),
+        (
+            "--sensitivity high --model network",
+            "nobody measured how many false alarms",
+        ),
         ("--micro-max 0", "must be a number of seconds above 0; found '0'"),
     ],
 )

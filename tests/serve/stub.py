@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aumer.errors import NoFaceError, VideoError
-from aumer.serve.worker import Task
+from aumer.serve.worker import WorkerTask
 
 #: What a file begins with that the service takes for a video.
 HEAD = b"\x00\x00\x00\x18ftypisom"
@@ -22,7 +22,7 @@ def film(word: str, size: int = 2000) -> bytes:
     return HEAD + word.encode().ljust(size - len(HEAD), b" ")
 
 
-def analyze(task: Task) -> Sequence[Mapping[str, Any]]:
+def analyze(task: WorkerTask) -> Sequence[Mapping[str, Any]]:
     """Do as the file says: ``echo X``, ``wait``, ``crash``, ``crash once``, ``memory``, ..."""
     word = task.source.read_bytes()[len(HEAD) :].decode().strip()
     tries = task.cache / "tries"

@@ -27,7 +27,7 @@ from aumer.spotting.net_config import NetConfig
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.parts import Architecture, TrackDecoder
 from aumer.spotting.spotnet import SpotNet
-from aumer.training.loop import Trained, train
+from aumer.training.loop import TrainedNetwork, train
 from aumer.training.settings import TrainSettings
 
 OWN = Path(__file__).with_name("own_network.toml")
@@ -45,12 +45,12 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
+def trained() -> TrainedNetwork:
     return train(simulated(), TrainSettings.preset("aumer", {**FEW, **CHANGES}), seed=1)
 
 
 @pytest.fixture
-def weights(trained: Trained, tmp_path: Path) -> Path:
+def weights(trained: TrainedNetwork, tmp_path: Path) -> Path:
     path = tmp_path / "own.safetensors"
     NetSpotter(trained.net, trained.decoder).save(path, {"licence": "CC0-1.0"})
     return path
@@ -62,7 +62,7 @@ def forget(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(registry, "_parts", {**registry._parts, kind: others})
 
 
-def test_it_is_trained(trained: Trained) -> None:
+def test_it_is_trained(trained: TrainedNetwork) -> None:
     assert isinstance(trained.net, OwnNetwork)
     assert trained.net.config == OwnArchitecture("casme-sq-facs", 30.0, width=8)
     assert isinstance(trained.decoder, OwnDecoder)
@@ -73,7 +73,7 @@ def test_it_is_trained(trained: Trained) -> None:
         assert torch.equal(again.net.state_dict()[name], value)
 
 
-def test_a_file_gives_it_back(weights: Path, trained: Trained) -> None:
+def test_a_file_gives_it_back(weights: Path, trained: TrainedNetwork) -> None:
     loaded = NetSpotter.load(weights)
     assert isinstance(loaded.net, OwnNetwork) and loaded.net.config == trained.net.config
     assert loaded.decoder == trained.decoder

@@ -22,14 +22,14 @@ from aumer.learning.checkpoint import load_state
 from aumer.learning.machine import Machine
 from aumer.simulate.features import IMITATED, simulate_features
 from aumer.spotting.rules import RuleSpotter
-from aumer.training.loop import Trained, _Spotting, best_threshold, train
+from aumer.training.loop import TrainedNetwork, _Spotting, best_threshold, train
 from aumer.training.samples import truth_intervals
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import LabeledVideo, from_simulation
 from aumer.types import KINDS, Annotation, Counts, Expression
 
 
-def same(a: Trained, b: Trained) -> bool:
+def same(a: TrainedNetwork, b: TrainedNetwork) -> bool:
     """Weights equal to the last bit, and the same threshold."""
     ours, theirs = a.net.state_dict(), b.net.state_dict()
     return a.decoder == b.decoder and all(torch.equal(ours[k], theirs[k]) for k in ours)

@@ -295,7 +295,7 @@ def test_labels_of_ones_own_become_weights_and_a_table_of_names(
         assert [row[k] for k in ("status", "onset", "apex", "offset")] == ["ok", "2", "6", "10"]
     assert cli.main([*words, "-o", str(tmp_path / "all.csv")]) == 2  # it is there
     assert cli.main([*words, "--offset", "9"]) == 2
-    assert "--offset is of one clip, and" in capsys.readouterr().err.replace("`", "")
+    assert "--offset applies to one clip, and" in capsys.readouterr().err.replace("`", "")
 
 
 @pytest.mark.parametrize(
