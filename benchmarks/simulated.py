@@ -24,7 +24,7 @@ from aumer.types import KINDS, Annotation, Counts, Expression, Features, Scores
 
 Spots = Callable[[Features], tuple[Scores, tuple[Expression, ...]]]
 
-#: What the weights that ship are trained on.
+#: Subjects of training.
 #: Expressions from half of their usual size on, or small ones are not learned; and up to one every
 #: second and a half, or the rest between two is taken for a third: of micro-expressions of .3 and
 #: .5/64 in neutral films `combined` finds 12 and 21 of 21 so, with at most 15 a minute 8 and 17.
@@ -65,7 +65,12 @@ def recorded(
 
 
 def training_videos() -> tuple[LabeledVideo, ...]:
-    """What the network that ships is trained on."""
+    """What `accuracy.spotters --train` trains on.
+
+    The weights that ship are older: of whole videos at 30 frames a second, as their card says.
+    Those made of these did better on pieces and by slow cameras (`accuracy.pieces`), and worse on
+    a posed clip of held mouths; they do not ship until all figures are measured again.
+    """
     videos = recorded(from_simulation(TRAINING.draw()), TRAINING.seed)
     return tuple(interrupted(video, kept) if kept else video for video, kept in videos)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from aumer.bench.figure import Figure
-from aumer.bench.result import Result
+from aumer.bench.result import Compared, Result
 from aumer.errors import UsageError
 from aumer.evaluation.power import Power
 
@@ -62,17 +63,24 @@ def power_of(
             estimate = figure.bootstrap()
             found.append(FigurePower(*key, Power.of(estimate, *_sizes(figure), alpha, chance)))
         return tuple(found)
-    for one in first.compared(second):
-        figure = figures[one.dataset, one.row]
-        made = Power.of(one.difference, *_sizes(figure), alpha, chance)
+    return _of_rows(first, first.compared(second), alpha, chance)
+
+
+def _of_rows(
+    first: Result[Any], rows: Iterable[Compared], alpha: float = 0.05, chance: float = 0.8
+) -> tuple[FigurePower, ...]:
+    figures, found = first.compared_figures(), []
+    for one in rows:
+        sizes = _sizes(figures[one.dataset, one.row])
+        made = Power.of(one.difference, *sizes, alpha, chance)
         found.append(FigurePower(one.dataset, one.row, made, one.difference.value))
     return tuple(found)
 
 
-def power_notes(first: Result[Any], second: Result[Any]) -> list[str]:
-    """For under a comparison: from which difference on it would have found one."""
+def power_notes(first: Result[Any], rows: Iterable[Compared]) -> list[str]:
+    """For under a comparison of a run: from which difference on it would have found one."""
     notes = []
-    for one in power_of(first, second):
+    for one in _of_rows(first, rows):
         power, seen = one.power, one.difference or 0.0
         words = (
             f"{one.dataset} {one.row}: with these {power.subjects} subjects ({power.clips} clips) "

@@ -69,8 +69,11 @@ def _power(args: argparse.Namespace, console: Console) -> int:
     shown = power_of(stored(args.first), second, alpha=args.alpha, chance=args.power)
     if args.json:
         rows = [
-            {**one.to_dict(), "asked": args.difference, "subjects": one.power.subjects}
-            | {"subjects_for_asked": one.power.needed(args.difference)}
+            {
+                **one.to_dict(),
+                "asked": args.difference,
+                "subjects_for_asked": one.power.needed(args.difference),
+            }
             for one in shown
         ]
         console.data(json.dumps(rows, indent=1) + "\n")

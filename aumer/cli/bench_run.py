@@ -123,13 +123,7 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("protocol", metavar="PROTOCOL", help="by name or file")
-    add(
-        "--data",
-        action="append",
-        default=[],
-        metavar="[SET=]ROOT",
-        help="the data set's folder; with several data sets each by its name",
-    )
+    add_data(parser)
     add("--model", metavar="NAME", help="see below; default: rules, of recognition graph")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
     add("--overwrite", action="store_true", help="take a folder that holds another run")
@@ -144,6 +138,17 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add_changes(parser.add_argument_group("instead of the protocol's"))
     add_where(parser.add_argument_group("where"))
     parser.set_defaults(run=_run, parser=parser)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Where the data sets are."""
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[SET=]ROOT",
+        help="the data set's folder; with several data sets each by its name",
+    )
 
 
 def add_changes(rules: Any) -> None:
@@ -347,7 +352,7 @@ def _compare(args: argparse.Namespace, console: Console) -> int:
         console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     else:
         console.data(comparison_table(first, second, rows))
-        notes = [*power_notes(first, second), *comparison_notes(first, second)]
+        notes = [*power_notes(first, rows), *comparison_notes(first, second)]
         console.data("".join(f"- {note}\n" for note in notes))
     return EXIT_OK
 

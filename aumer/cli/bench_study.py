@@ -10,6 +10,7 @@ from aumer.cli import bench_report
 from aumer.cli.bench_run import (
     Reporter,
     add_changes,
+    add_data,
     add_where,
     data_roots,
     protocol_changes,
@@ -67,13 +68,7 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add("study", metavar="STUDY", help="by name or file")
-    add(
-        "--data",
-        action="append",
-        default=[],
-        metavar="[SET=]ROOT",
-        help="the data set's folder; with several data sets each by its name",
-    )
+    add_data(parser)
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/study-STUDY-DIGEST")
     add("--dry-run", action="store_true", help="say what would be run, and what of it is there")
     add("--rows", type=_names, default=(), metavar="ROW,ROW", help="run these alone")
