@@ -17,6 +17,9 @@ from aumer.simulate import nuisance
 from aumer.simulate.population import Population
 from aumer.simulate.timeline import Timeline
 from aumer.simulate.video import truth as performed
+from aumer.spotting.combined import CombinedSpotter
+from aumer.spotting.network import NetSpotter
+from aumer.spotting.rules import RuleSpotter
 from aumer.training.recordings import Span, by_camera, interrupted, spans
 from aumer.training.samples import truth_intervals
 from aumer.training.videos import LabeledVideo, from_simulation
@@ -36,6 +39,16 @@ CAMERAS, SLOW, CUT = (10.0, 12.5, 15.0, 20.0, 24.0, 25.0), 0.4, 0.6
 PIECES: dict[str, tuple[float, float]] = {"seconds": (1.5, 15.0), "gap_s": (0.5, 4.0)}
 #: Seeds of the films that the threshold is chosen on; `accuracy/demo.py` judges on others.
 FILMS = range(100, 116)
+
+
+def spotters(settings: Settings, network: Path | None = None) -> dict[str, Spots]:
+    """By name, with the network that ships or another one."""
+    rules = RuleSpotter.from_settings(settings)
+
+    def net() -> NetSpotter:
+        return NetSpotter.load(network) if network else NetSpotter.from_settings(settings)
+
+    return {"rules": rules, "network": net(), "combined": CombinedSpotter(settings.rules, net())}
 
 
 def counts(spotted: Iterable[Expression], video: LabeledVideo) -> Counts:

@@ -22,9 +22,8 @@ from aumer.simulate.features import simulate_features
 from aumer.simulate.population import Population
 from aumer.training.recordings import by_camera, separated, spans
 from aumer.training.videos import LabeledVideo, from_simulation
-from benchmarks.accuracy.spotters import spotters
 from benchmarks.report import Report, options
-from benchmarks.simulated import Spots, judged
+from benchmarks.simulated import Spots, judged, spotters
 
 SUBJECTS, SEED = 16, 5
 SECONDS, GAP_S = (1.5, 8.0), (0.5, 2.0)

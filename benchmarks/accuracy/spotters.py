@@ -43,7 +43,6 @@ from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features
 from aumer.simulate.population import Population
 from aumer.spotting import judge
-from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.network import NetSpotter
 from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import best_threshold, train
@@ -64,6 +63,7 @@ from benchmarks.simulated import (
     alone,
     films,
     judged,
+    spotters,
     training_videos,
 )
 from benchmarks.truth import (
@@ -84,16 +84,6 @@ SHAPE = {"net_overrides": {"layer": "dense", "signs": True}, "epochs": 24}
 CARD, UNSEEN = Population(8, 600_000), Population(30, 700_000)
 #: As the population's, of the levels of `aumer simulate`, at the tables' rate of expressions.
 LEVEL_SEED, LEVEL_SUBJECTS, LEVEL_MINUTES = 800_000, 30, 4.0
-
-
-def spotters(settings: Settings, network: Path | None = None) -> dict[str, Spots]:
-    """By name, with the network that ships or another one."""
-    rules = RuleSpotter.from_settings(settings)
-
-    def net() -> NetSpotter:
-        return NetSpotter.load(network) if network else NetSpotter.from_settings(settings)
-
-    return {"rules": rules, "network": net(), "combined": CombinedSpotter(settings.rules, net())}
 
 
 def make(path: Path, overwrite: bool, measured: Settings) -> None:
