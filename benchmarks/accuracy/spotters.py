@@ -43,8 +43,8 @@ from aumer.simulate import nuisance
 from aumer.simulate.features import LEVELS, simulate_features
 from aumer.simulate.population import Population
 from aumer.spotting import judge
+from aumer.spotting.combined import CombinedSpotter
 from aumer.spotting.network import NetSpotter
-from aumer.spotting.rules import RuleSpotter
 from aumer.training.loop import best_threshold, train
 from aumer.training.settings import TrainSettings
 from aumer.training.videos import from_simulation
