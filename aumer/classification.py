@@ -11,6 +11,7 @@ import numpy as np
 from aumer.arguments import whole
 from aumer.config import Settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.log_capture import collected_warnings, unique
 from aumer.motion.analysis import FrameRange, analyze, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
@@ -18,7 +19,6 @@ from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.clips import pictures_between
 from aumer.recognition.interface import Recognizer
 from aumer.results import Prediction
-from aumer.said import gathered, once
 from aumer.session import (
     SettingsLike,
     as_settings,
@@ -109,7 +109,7 @@ def classify(
         apex = _frame("apex", apex)
     onset = None if onset is None else _frame("onset", onset)
     offset = None if offset is None else _frame("offset", offset)
-    with gathered() as said:
+    with collected_warnings() as said:
         found = _classified(
             clip,
             model,

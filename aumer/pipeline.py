@@ -18,6 +18,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
+from aumer.log_capture import collected_warnings, unique
 from aumer.motion.analysis import Analysis, analyze_all
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
@@ -26,7 +27,6 @@ from aumer.recognition.interface import Recognizer
 from aumer.recognition.labeler import Labeler, Verdict
 from aumer.results import SpotResult
 from aumer.results.schema import jsonable
-from aumer.said import gathered, once
 from aumer.session import (
     MIN_COVERAGE,
     Hook,
@@ -159,7 +159,7 @@ class Spotter:
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
         self._trackers = Trackers(self.settings.face)
-        with gathered() as said:
+        with collected_warnings() as said:
             self._model: SpotterModel = _model(model, graph, device, self.settings)
             self._model.check(self.settings)
             self._labeler = (
@@ -227,7 +227,7 @@ class Spotter:
         Options and errors as `spot`. Of several faces, those seen for less than a second are left
         out, and `min_coverage` must be reached by one of them.
         """
-        with gathered() as said:
+        with collected_warnings() as said:
             found = self._each_face(video, VideoRun(**options))
         # What was said of the models before this run is of this result, too.
         before = (*self._said, *self._model.notes)

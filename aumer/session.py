@@ -21,13 +21,13 @@ from aumer.config import FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.face import weights as face_weights
 from aumer.identity import identity
+from aumer.log_capture import unique
 from aumer.motion.analysis import Analysis, FrameRange, cache_key, check_workers, used
 from aumer.progress import Progress
 from aumer.recognition import action_units, interface
 from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.interface import Recognizer
 from aumer.recognition.labeler import Labeler
-from aumer.said import once
 from aumer.spotting.interface import SpotterModel
 from aumer.video import Source
 from aumer.video.sources import is_camera

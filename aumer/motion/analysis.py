@@ -31,10 +31,10 @@ from aumer.face.track import TrackedFace
 from aumer.face.trackers import Trackers
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
+from aumer.log_capture import Pool, collected_warnings, unique
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.process import use_threads
 from aumer.progress import Progress
-from aumer.said import Pool, gathered, once
 from aumer.types import (
     BoolArray,
     FaceTrack,
@@ -243,7 +243,7 @@ def analyze_all(
         return index in looked or asked or (watch is not None and watch.wants(index))
 
     with (
-        gathered() as said,
+        collected_warnings() as said,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
         lender.lent() as tracker,  # before the video is opened, since it may be unable to run
         closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,

@@ -19,8 +19,8 @@ from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
+from aumer.log_capture import collected_warnings
 from aumer.process import use_threads
-from aumer.said import gathered
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.net import SpottingNetwork
@@ -92,7 +92,7 @@ class NetSpotter(SpotterModel):
             WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
                 has other ROIs.
         """
-        with gathered() as said:
+        with collected_warnings() as said:
             net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(

@@ -12,17 +12,17 @@ import pytest
 
 import aumer
 from aumer.cli import main
+from aumer.log_capture import Pool, collected_warnings, unique
 from aumer.results import Prediction, SpotResult
-from aumer.said import Pool, gathered, once
 from aumer.testing.moving_face import film
 
 _LOG = logging.getLogger("aumer")
 
 
 def test_warnings_are_heard_and_nothing_less() -> None:
-    with gathered() as outer:
+    with collected_warnings() as outer:
         _LOG.warning("one %d", 1)
-        with gathered() as inner:
+        with collected_warnings() as inner:
             _LOG.info("not this")
             _LOG.error("two")
         _LOG.warning("three")
@@ -35,7 +35,7 @@ def test_two_runs_at_a_time_do_not_mix() -> None:
     both = threading.Barrier(2)
 
     def run(name: str) -> list[str]:
-        with gathered() as heard, Pool(2) as pool:
+        with collected_warnings() as heard, Pool(2) as pool:
             both.wait()
             pool.submit(_LOG.warning, name).result()
             both.wait()
@@ -49,7 +49,7 @@ def test_a_logger_without_handlers_still_speaks(capsys: pytest.CaptureFixture[st
     """As in a program that sets no logging up: Python's last resort writes warnings to stderr."""
     before, logging.root.handlers = logging.root.handlers, []
     try:
-        with gathered():
+        with collected_warnings():
             _LOG.warning("for who has no handler")
     finally:
         logging.root.handlers = before
