@@ -109,7 +109,7 @@ def classify(
         apex = _frame("apex", apex)
     onset = None if onset is None else _frame("onset", onset)
     offset = None if offset is None else _frame("offset", offset)
-    with collected_warnings() as said:
+    with collected_warnings() as logged:
         found = _classified(
             clip,
             model,
@@ -122,7 +122,7 @@ def classify(
             settings=chosen,
             workers=workers,
         )
-    return replace(found, notes=once(found.notes, said))
+    return replace(found, notes=unique(found.notes, logged))
 
 
 def _classified(

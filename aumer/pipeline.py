@@ -159,14 +159,14 @@ class Spotter:
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
         self._trackers = Trackers(self.settings.face)
-        with collected_warnings() as said:
+        with collected_warnings() as logged:
             self._model: SpotterModel = _model(model, graph, device, self.settings)
             self._model.check(self.settings)
             self._labeler = (
                 None if recognizer is None else labeler_of(recognizer, device, self.settings)
             )
             self._reading = reading_of(aus, self.settings)
-        self._said = once(said)
+        self._load_notes = unique(logged)
         # A spotter without this dial has its limit told at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
         self._rules = self._model.rules or usual
@@ -227,11 +227,11 @@ class Spotter:
         Options and errors as `spot`. Of several faces, those seen for less than a second are left
         out, and `min_coverage` must be reached by one of them.
         """
-        with collected_warnings() as said:
+        with collected_warnings() as logged:
             found = self._each_face(video, VideoRun(**options))
         # What was said of the models before this run is of this result, too.
-        before = (*self._said, *self._model.notes)
-        return tuple(replace(one, notes=once(one.notes, before, said)) for one in found)
+        before = (*self._load_notes, *self._model.notes)
+        return tuple(replace(one, notes=unique(one.notes, before, logged)) for one in found)
 
     def _each_face(self, video: Source | Features, run: VideoRun) -> tuple[SpotResult, ...]:
         if isinstance(video, Features):

@@ -362,7 +362,7 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
             f"{track.faces} faces are in view, and {which} is followed; `face='all'` gives a "
             "result for each"
         )
-    return once(notes, analysis.notes)
+    return unique(notes, analysis.notes)
 
 
 def require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:

@@ -28,18 +28,18 @@ def test_warnings_are_heard_and_nothing_less() -> None:
         _LOG.warning("three")
     _LOG.warning("too late")
     assert (outer, inner) == (["one 1", "two", "three"], ["two"])
-    assert once(outer, inner) == ("one 1", "two", "three")
+    assert unique(outer, inner) == ("one 1", "two", "three")
 
 
 def test_two_runs_at_a_time_do_not_mix() -> None:
     both = threading.Barrier(2)
 
     def run(name: str) -> list[str]:
-        with collected_warnings() as heard, Pool(2) as pool:
+        with collected_warnings() as collected, Pool(2) as pool:
             both.wait()
             pool.submit(_LOG.warning, name).result()
             both.wait()
-        return heard
+        return collected
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(run, "ab")) == [["a"], ["b"]]
@@ -124,6 +124,6 @@ def test_the_command_line_says_each_once_and_never_swallows_it(
         assert main([*spot, *options]) == 0
         out, err = capsys.readouterr()
         notes = SpotResult.from_json(out).notes
-        for text in said:
+        for text in logged:
             assert err.count(text) == times
             assert sum(text in note for note in notes) == 1

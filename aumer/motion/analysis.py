@@ -243,7 +243,7 @@ def analyze_all(
         return index in looked or asked or (watch is not None and watch.wants(index))
 
     with (
-        collected_warnings() as said,
+        collected_warnings() as logged,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
         lender.lent() as tracker,  # before the video is opened, since it may be unable to run
         closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
@@ -263,7 +263,7 @@ def analyze_all(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces, tracker.mixed_since)
-                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, said)
+                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
                 cache.put(done, arrays, state)
                 before = {**arrays, **state}
                 done += 1
@@ -277,13 +277,13 @@ def analyze_all(
                 watch.see(frame, None if face is None else face.landmarks)
         lead.check()
         if len(chunk):
-            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, said))
+            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, logged))
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     parts = [cache.get(number) for number in range(done)]
     joined = _join(parts, clock, reader.info, settings)
-    found = tuple(replace(one, notes=once(earlier, said)) for one in joined)
+    found = tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
     cache.finish(_pack(found))
     return found
 
@@ -660,7 +660,7 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
 
 def _noted(*notes: Iterable[str]) -> Arrays:
     """What was warned of so far, for a file."""
-    return {"notes": np.array(json.dumps(once(*notes)))}
+    return {"notes": np.array(json.dumps(unique(*notes)))}
 
 
 def _notes(arrays: Arrays) -> tuple[str, ...]:

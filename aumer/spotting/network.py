@@ -92,7 +92,7 @@ class NetSpotter(SpotterModel):
             WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
                 has other ROIs.
         """
-        with collected_warnings() as said:
+        with collected_warnings() as logged:
             net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
