@@ -98,7 +98,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     require_web("the service", "serve")
 
     from aumer.serve.application import listen
-    from aumer.serve.asked import Limits
+    from aumer.serve.job_options import Limits
     from aumer.serve.service import Service, kept
 
     limits = Limits(

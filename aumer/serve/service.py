@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from aumer.errors import EXIT_BUG, UsageError, VideoError
-from aumer.serve.asked import JobOptions, LimitError, Limits, problem, told
+from aumer.serve.job_options import JobOptions, LimitError, Limits, problem, problem_body
 from aumer.serve.store import ENDED, JobStore, State, StoredJob
 from aumer.serve.worker import SPOT
 
@@ -344,7 +344,7 @@ class Service:
                 f"the job has worked for {self.limits.job_s:g} s, the longest that one may here. "
                 "Give a smaller video, or a part of it"
             )
-            self._store.end(id, "failed", problem=told(limit))
+            self._store.end(id, "failed", problem=problem_body(limit))
             self._clean(id)
         elif job.crashes < _CRASHES:
             _log.warning("the process of a job ended (%s); it is begun again", _how(work.process))

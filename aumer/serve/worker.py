@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from aumer import plugins
 from aumer.errors import AumerError
-from aumer.serve.asked import JobOptions, LimitError, Limits, told
+from aumer.serve.job_options import JobOptions, LimitError, Limits, problem_body
 
 #: What a job does, unless another one is put in its place.
 SPOT = "aumer.serve.worker:spotted"
@@ -185,7 +185,7 @@ def main(folder: Path) -> int:
             task = WorkerTask(Path(asked["path"]), options, limits, made, folder / "cache", told_to)
             outcome["results"] = list(work(task))
         except Exception as error:
-            problem = told(_of_limits(error, limits) or error)
+            problem = problem_body(_of_limits(error, limits) or error)
             # Where the service keeps its files is nobody's business.
             detail = problem["detail"].replace(f"{Path(asked['path']).parent}{os.sep}", "")
             outcome = {"problem": {**problem, "detail": detail}}
