@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aumer._moved import moved
-from aumer.bench.split import Whose
+from aumer.bench.split import SubjectKey
 from aumer.bench.task import TaskTruth
 from aumer.config import digest
 from aumer.errors import UsageError
@@ -57,7 +57,7 @@ class ClipSet(TaskTruth):
             raise UsageError("clips need names, so that each is scored once")
 
     @property
-    def whose(self) -> list[Whose]:
+    def subject_keys(self) -> list[SubjectKey]:
         sources = self.sources or ("",) * len(self.clips.subjects)
         seen = zip(sources, self.clips.subjects, strict=True)
         return [*seen, *((u.dataset, u.subject) for u in self.unseen)]

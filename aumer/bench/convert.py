@@ -60,8 +60,8 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     folds = [_fold(path) for path in files]
     truth = _truth(folder, task.protocol, folds)
     about = json.loads(json.dumps(task.about()))
-    planned = {fold.name: fold for fold in plan(task.protocol, truth.whose, pooled=True)}
-    run, whose = digest(about), truth.whose
+    planned = {fold.name: fold for fold in plan(task.protocol, truth.subject_keys, pooled=True)}
+    run, whose = digest(about), truth.subject_keys
     store = Store(folder)
     for path, fold in zip(files, folds, strict=True):
         if fold.subject not in planned:
@@ -74,7 +74,7 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
                 "dataset": part.dataset,
                 "seed": fold.seed,
                 "depends": {"run": run},
-                "tested": list(dict.fromkeys(fold.whose)),
+                "tested": list(dict.fromkeys(fold.clip_subjects)),
                 "trained": list(dict.fromkeys(whose[k][1] for k in part.trained)),
                 **fold.to_dict(),
                 "seconds": fold.seconds,

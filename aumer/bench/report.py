@@ -109,7 +109,7 @@ def _recognition(
     truth = Store(result.folder).read_data(Recognition.read)
     sources = {
         (subject, name): dataset
-        for (dataset, subject), (name, _, _) in zip(truth.whose, truth.rows, strict=True)
+        for (dataset, subject), (name, _, _) in zip(truth.subject_keys, truth.rows, strict=True)
     }
     images: Mapping[tuple[str, str], ImageArray] = {}
     faces: Mapping[tuple[str, str], Faces] = {}
@@ -142,7 +142,7 @@ def _clips(fold: RecognitionFold, sources: Mapping[tuple[str, str], str]) -> Ite
     def row(rows: Sequence[tuple[float, ...]], k: int) -> tuple[float, ...]:
         return rows[k] if k < len(rows) else ()
 
-    for k, (subject, name) in enumerate(zip(fold.whose, fold.clips, strict=True)):
+    for k, (subject, name) in enumerate(zip(fold.clip_subjects, fold.clips, strict=True)):
         yield Clip(
             subject=subject,
             name=name,
@@ -195,7 +195,7 @@ def _composite(
     keys = list(zip(clips.subjects, clips.names, strict=True))
     truths = dict(zip(keys, (clips.classes[k] for k in clips.labels), strict=True))
     for fold in result.folds:
-        for subject, name, truth in zip(fold.whose, fold.clips, fold.truths, strict=True):
+        for subject, name, truth in zip(fold.clip_subjects, fold.clips, fold.truths, strict=True):
             if (found := truths.get((subject, name))) != truth:
                 raise UsageError(
                     f"{root} is not the data of this run: clip {name!r} of subject {subject} is "

@@ -88,7 +88,7 @@ def run(
             store.write_data(truth.to_dict())
             run_folds(
                 task,
-                plan(task.protocol, items.whose, pooled=task.pooled),
+                plan(task.protocol, items.subject_keys, pooled=task.pooled),
                 items,
                 task.protocol.seeds,
                 run=digest(about),
@@ -162,7 +162,7 @@ def scored(
         UsageError: a fold is missing, damaged or of another run.
     """
     # Whom a model learned from does not matter to its score.
-    planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
+    planned = plan(replace(made.protocol, train_subjects=0), truth.subject_keys, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []
     seconds: list[float] = []

@@ -12,9 +12,9 @@ from aumer.errors import UsageError
 from aumer.recognition.sequences.splits import hold_out, k_fold
 
 #: Data set and subject of a video or clip.
-Whose = tuple[str, str]
+SubjectKey = tuple[str, str]
 #: From those of all items and a number of groups: who is tested together, group by group.
-Draw = Callable[[Sequence[Whose], int], list[set[Whose]]]
+Draw = Callable[[Sequence[SubjectKey], int], list[set[SubjectKey]]]
 
 #: Draws the groups of subjects: the same whatever the seed of training.
 _GROUPS_SEED = 0
@@ -34,7 +34,9 @@ class Fold:
     trained: tuple[int, ...]
 
 
-def plan(protocol: Protocol, whose: Sequence[Whose], *, pooled: bool = False) -> tuple[Fold, ...]:
+def plan(
+    protocol: Protocol, subject_keys: Sequence[SubjectKey], *, pooled: bool = False
+) -> tuple[Fold, ...]:
     """The folds of a protocol.
 
     Args:
@@ -68,11 +70,11 @@ def plan(protocol: Protocol, whose: Sequence[Whose], *, pooled: bool = False) ->
 
 
 #: A fold's name and data set, and whom it tests.
-_Group = tuple[str, str, set[Whose]]
+_Group = tuple[str, str, set[SubjectKey]]
 
 
 def _groups(
-    protocol: Protocol, whose: Sequence[Whose], datasets: Sequence[str], draw: Draw
+    protocol: Protocol, subject_keys: Sequence[SubjectKey], datasets: Sequence[str], draw: Draw
 ) -> list[_Group]:
     tested = [w for w in dict.fromkeys(whose) if w[0] in datasets]
     if protocol.split in ("cross-data-set", "unseen"):
@@ -89,8 +91,8 @@ def _groups(
 
 
 def _pooled_groups(
-    protocol: Protocol, whose: Sequence[Whose]
-) -> tuple[list[_Group], Sequence[Whose]]:
+    protocol: Protocol, subject_keys: Sequence[SubjectKey]
+) -> tuple[list[_Group], Sequence[SubjectKey]]:
     """The groups, and the items as the groups name them: without their data sets, but to cross."""
     subjects = tuple(dict.fromkeys(s for _, s in whose))
     if len(subjects) < 2:
@@ -106,7 +108,7 @@ def _pooled_groups(
     return _groups(protocol, whose, ("",), _equal_in_items), whose
 
 
-def _equal_in_subjects(whose: Sequence[Whose], folds: int) -> list[set[Whose]]:
+def _equal_in_subjects(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
     own = sorted(set(whose))
     if len(own) < folds:
         dataset = next((d for d, _ in whose), "a data set")
@@ -115,11 +117,11 @@ def _equal_in_subjects(whose: Sequence[Whose], folds: int) -> list[set[Whose]]:
     return [{own[i] for i in order[k::folds]} for k in range(folds)]
 
 
-def _equal_in_items(whose: Sequence[Whose], folds: int) -> list[set[Whose]]:
+def _equal_in_items(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
     return [{whose[i] for i in test} for _, test in k_fold(whose, folds, _GROUPS_SEED)]
 
 
-def _held_out(whose: Sequence[Whose], folds: int) -> set[Whose]:
+def _held_out(subject_keys: Sequence[SubjectKey], folds: int) -> set[SubjectKey]:
     _, test = hold_out(whose, 1 / folds, _GROUPS_SEED)
     held = {whose[i] for i in test}
     if len(held) < 2:
@@ -131,7 +133,9 @@ def _held_out(whose: Sequence[Whose], folds: int) -> set[Whose]:
     return held
 
 
-def _fewer(fold: str, trained: list[int], whose: Sequence[Whose], subjects: int) -> list[int]:
+def _fewer(
+    fold: str, trained: list[int], subject_keys: Sequence[SubjectKey], subjects: int
+) -> list[int]:
     """The items of so many of the subjects; those of fewer are among those of more."""
     everyone = sorted({whose[k] for k in trained})
     if not subjects or not everyone:

@@ -24,7 +24,7 @@ from aumer.arguments import as_path
 from aumer.bench import protocol as protocols
 from aumer.bench.protocol import Protocol
 from aumer.bench.run import given_roots, run, stored, task_and_store
-from aumer.bench.split import Whose, plan
+from aumer.bench.split import SubjectKey, plan
 from aumer.bench.store import Store, intact, read_fold, sealed, write_json
 from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
 from aumer.bench.task import Options, Progress, Task
@@ -263,11 +263,11 @@ def plan_study(
     """
     study, changes = load(study), changes or Changes()
     ready = _ready(study, changes, _folder(folder, study, changes), _chosen(study, rows))
-    whose = _whose(ready, given_roots(ready[0].protocol, roots))
+    whose = _subject_keys(ready, given_roots(ready[0].protocol, roots))
     return tuple(_planned(one, study, whose) for one in ready)
 
 
-def _planned(one: _Ready, study: Study, whose: Sequence[Whose] | None) -> PlannedRow:
+def _planned(one: _Ready, study: Study, subject_keys: Sequence[SubjectKey] | None) -> PlannedRow:
     task = one.task
     planned = PlannedRow(
         one.name,
@@ -367,8 +367,10 @@ def _over(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _whose(ready: Sequence[_Ready], roots: Mapping[str, StrPath]) -> Sequence[Whose] | None:
-    return ready[0].task.whose(roots) if roots else None
+def _subject_keys(
+    ready: Sequence[_Ready], roots: Mapping[str, StrPath]
+) -> Sequence[SubjectKey] | None:
+    return ready[0].task.subject_keys(roots) if roots else None
 
 
 def _chosen(study: Study, rows: Sequence[str]) -> tuple[str, ...]:
@@ -436,7 +438,7 @@ def run_study(
         raise UsageError(
             f"where is {' and '.join(every[0].protocol.datasets)}? Give its folder with `roots`"
         )
-    _whose(every, given)  # data that cannot be read are told now, and not once for every row
+    _subject_keys(every, given)  # data that cannot be read are told now, and not once for every row
     before = _before(place)
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
     for name in (name for name in study.rows if name not in chosen):

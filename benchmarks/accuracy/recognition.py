@@ -113,7 +113,7 @@ def answers(result: RecognitionResult) -> tuple[list[float], list[bool], list[st
         (max(probabilities), truth == predicted, subject)
         for fold in result.folds
         for probabilities, truth, predicted, subject in zip(
-            fold.probabilities, fold.truths, fold.predicted, fold.whose, strict=True
+            fold.probabilities, fold.truths, fold.predicted, fold.clip_subjects, strict=True
         )
     ]
     sure, right, subjects = (list(column) for column in zip(*rows, strict=True))

@@ -102,7 +102,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check_whole(result: RecognitionResult, clips: int) -> None:
     """Every clip once, the one without a face too; and what a reader must know."""
-    told = [pair for fold in result.folds for pair in zip(fold.whose, fold.clips, strict=True)]
+    told = [
+        pair for fold in result.folds for pair in zip(fold.clip_subjects, fold.clips, strict=True)
+    ]
     assert len(set(told)) == len(told) == clips
     (report,) = result.reports.values()
     assert int(report.table.sum()) == clips
@@ -421,7 +423,7 @@ def test_smic_has_no_apex_and_samm_counts_from_the_recording(
         cache=cache,
     )
     assert [f.subject for f in crossed.folds] == ["smic-hs", "samm"]
-    assert [set(f.whose) for f in crossed.folds] == [{"s01", "s03"}, {"006", "008"}]
+    assert [set(f.clip_subjects) for f in crossed.folds] == [{"s01", "s03"}, {"006", "008"}]
     # "Other" is no class of MEGC 2019's.
     assert "left out, as of no class of the protocol: samm Other 2" in result.to_markdown()
 

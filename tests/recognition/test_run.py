@@ -122,7 +122,7 @@ def test_other_splits(root: Path, tmp_path: Path) -> None:
     result = run(two, root, "svm-cells", folder=tmp_path / "k")
     assert len(result.folds) == 2 and result.split == "2 groups of subjects"
     assert all(len(set(fold.subjects)) == 2 for fold in result.folds)
-    told = [pair for f in result.folds for pair in zip(f.whose, f.clips, strict=True)]
+    told = [pair for f in result.folds for pair in zip(f.clip_subjects, f.clips, strict=True)]
     assert sorted(told) == sorted(zip(data.subjects, data.names, strict=True))
     assert run(two, root, "svm-cells", folder=tmp_path / "k", score_only=True).folds == result.folds
     with pytest.raises(UsageError, match="holds another run"):
@@ -131,7 +131,11 @@ def test_other_splits(root: Path, tmp_path: Path) -> None:
         replace(PROTOCOL, split="hold-out", folds=2), root, "svm-cells", folder=tmp_path / "h"
     )
     (fold,) = held.folds
-    assert len(set(fold.whose)) == 2 and len(fold.clips) == 12 and "| all | " in held.to_markdown()
+    assert (
+        len(set(fold.clip_subjects)) == 2
+        and len(fold.clips) == 12
+        and "| all | " in held.to_markdown()
+    )
     with pytest.raises(UsageError, match=r"is s\d alone, and one subject alone gives no interval"):
         run(replace(PROTOCOL, split="hold-out", folds=4), root, "svm-cells", folder=tmp_path / "x")
     crossed = replace(PROTOCOL, split="cross-data-set", datasets=("a", "b"))

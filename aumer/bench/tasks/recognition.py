@@ -22,7 +22,7 @@ from aumer.bench.folds import run_folds
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
-from aumer.bench.split import Fold, Whose, plan
+from aumer.bench.split import Fold, SubjectKey, plan
 from aumer.bench.store import FORMAT, Store
 from aumer.bench.task import Options, Progress, Task, Work, require_keys
 from aumer.bench.tasks.recognition_result import (
@@ -282,9 +282,9 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             progress=None if progress is None else lambda *step: progress("clips", *step),
         )
 
-    def whose(self, roots: Mapping[str, StrPath]) -> Sequence[Whose]:
+    def subject_keys(self, roots: Mapping[str, StrPath]) -> Sequence[SubjectKey]:
         if NAME in self.protocol.datasets or not self.protocol.classes:
-            return super().whose(roots)
+            return super().subject_keys(roots)
         wanted = self.needed(self.protocol.datasets, roots)
         return [(e.dataset, e.subject) for e in listed(wanted, self.protocol.classes).examples]
 
@@ -412,7 +412,7 @@ def loso(
         UsageError: clips without names, fewer than two subjects, or an unknown one.
     """
     items = ClipSet(clips)
-    everyone = {fold.name: fold for fold in plan(AT_HAND, items.whose, pooled=True)}
+    everyone = {fold.name: fold for fold in plan(AT_HAND, items.subject_keys, pooled=True)}
     for subject in set(subjects or ()) - set(everyone):
         raise UsageError(f"no clip is of subject {subject!r}; there are {', '.join(everyone)}")
     folds = [everyone[s] for s in (everyone if subjects is None else subjects)]

@@ -19,7 +19,7 @@ from aumer.bench.sources import (
     features_digest,
     open_source,
 )
-from aumer.bench.split import Fold, Whose
+from aumer.bench.split import Fold, SubjectKey
 from aumer.bench.store import FORMAT
 from aumer.bench.task import Options, Progress, Task, TaskTruth, Work
 from aumer.bench.tasks.spotting_result import Scored, SpottingResult
@@ -54,7 +54,7 @@ class SpottingTruth(TaskTruth):
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
-    def whose(self) -> list[Whose]:
+    def subject_keys(self) -> list[SubjectKey]:
         return [(name, v.subject) for name, videos in self.videos.items() for v in videos]
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Entries:
     entries: Sequence[Entry]
 
     @property
-    def whose(self) -> list[Whose]:
+    def subject_keys(self) -> list[SubjectKey]:
         return [(e.dataset, e.video.subject) for e in self.entries]
 
 
