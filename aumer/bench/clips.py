@@ -142,7 +142,7 @@ def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tupl
     if listing.left_out:
         told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
         notes.append(f"left out, as of no class of the protocol: {told}")
-    found = [s for s in seen if reading.given(s.example) is None]
+    found = [s for s in seen if reading.known_apex(s.example) is None]
     if reading.apexes == "found":
         notes.append(
             f"the apex of every clip was found by {reading.apex}, also where the table gives one"

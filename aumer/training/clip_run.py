@@ -37,7 +37,7 @@ from aumer.training.clips import (
     reading_of,
 )
 from aumer.training.listing import Listing, listed
-from aumer.training.run import Beside, prepared
+from aumer.training.run import PathBase, prepared
 from aumer.types import Annotation
 
 _log = logging.getLogger("aumer")
@@ -129,7 +129,7 @@ class ClipRun(ABC):
         """
 
     @abstractmethod
-    def given(self, clips: Any) -> Any:
+    def in_memory(self, clips: Any) -> Any:
         """Clips in memory, without the excluded subjects.
 
         Raises:
@@ -171,7 +171,7 @@ class ClipRun(ABC):
         settings = load_settings(self.settings or None, self.overrides)
         reading = reading_of(kind, self.options, settings, "options", made.rois)
         if not images:  # of whose flow nobody knows
-            reading.tell(made)
+            reading.record_on(made)
         return made, reading
 
     def listing(
@@ -220,7 +220,7 @@ class ClipRun(ABC):
             ),
         )
 
-    def told(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+    def card_entries(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
         """The card of what has learned from these clips.
 
         Args:
@@ -301,7 +301,7 @@ def read_config(
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(kind, file, strict.Layer("overrides", changes))
-    data, beside = config.data, Beside.of(path, changes)
+    data, beside = config.data, PathBase.of(path, changes)
     table = None if data.table is None else beside.absolute("data.table", data.table)
     config = replace(
         config,
@@ -353,7 +353,7 @@ def run(
         made.to(str(device))
         with machine.in_turn():  # the others find the clips in the cache
             if clips is not None:
-                learned = config.given(clips)
+                learned = config.in_memory(clips)
             elif cache is None:
                 with TemporaryFolder() as kept:
                     learned, facts = config.read(reading, kept, progress)
@@ -366,7 +366,9 @@ def run(
         return weights
     if made.log:
         write_log(folder, made.log)
-    made.save(weights, {**config.card, **config.told(made, learned, facts)}, overwrite=overwrite)
+    made.save(
+        weights, {**config.card, **config.card_entries(made, learned, facts)}, overwrite=overwrite
+    )
     if made.log:  # else it is of another run, which was interrupted
         checkpoint.unlink(missing_ok=True)
     return weights

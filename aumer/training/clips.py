@@ -88,7 +88,7 @@ class ClipReading:
             strict.require(False, "apex", self.apex, allowed)
         strict.require(self.apexes in APEXES, "apexes", self.apexes, f"one of {', '.join(APEXES)}")
 
-    def given(self, example: Example) -> int | None:
+    def known_apex(self, example: Example) -> int | None:
         """The apex that is not looked for."""
         return example.apex if self.apexes == "coded" else None
 
@@ -106,7 +106,7 @@ class ClipReading:
             values["apexes"] = self.apexes
         return values
 
-    def tell(self, part: Trained) -> None:
+    def record_on(self, part: Trained) -> None:
         """Let a part know how what it learns from is made, so that its file says it."""
         part.inputs = self.sequences
         part.motion = self.settings.motion
@@ -257,7 +257,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
         raise UsageError("it is one frame long, and motion takes two")
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
-    given = reading.given(example) if reading.reads != "motion" else None
+    given = reading.known_apex(example) if reading.reads != "motion" else None
     kept = maker.keeper(example.onset, reading.apex if given is None else given, example.offset)
     track = _track(example, reading, maker.margin, content, job, kept)
     inside = (track.frames >= example.onset) & (track.frames <= example.offset)
@@ -267,7 +267,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     if not track.valid[inside].any():
         raise NoFaceError("no face in any of its frames")
     facts = {"coverage": np.array(track.valid[inside].mean())}
-    peak = reading.given(example)
+    peak = reading.known_apex(example)
     if peak is None:
         peak = _apex(example, reading, track, kept)
     facts["peak"] = np.array(peak)

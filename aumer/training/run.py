@@ -112,7 +112,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PathBase:
     """What a training file's paths are relative to.
 
     Attributes:
@@ -124,7 +124,7 @@ class Beside:
     given: Collection[str]
 
     @classmethod
-    def of(cls, path: Path, changes: Mapping[str, Any]) -> Beside:
+    def of(cls, path: Path, changes: Mapping[str, Any]) -> PathBase:
         """Of a file, and what was given beside it."""
         return cls(path.resolve().parent, strict.paths(strict.nested(changes)))
 
@@ -152,7 +152,7 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
-    data, beside = config.data, Beside.of(path, changes)
+    data, beside = config.data, PathBase.of(path, changes)
     config = replace(
         config,
         data=replace(

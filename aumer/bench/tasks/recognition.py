@@ -115,7 +115,7 @@ class ClipWork(Work):
             begin = time.perf_counter()
             model = self.factory(seed)
             if self.reading is not None:
-                self.reading.tell(model)
+                self.reading.record_on(model)
             model.fit(train, checkpoint=checkpoint)
             seconds = time.perf_counter() - begin
             chosen, log = model.chosen, model.log
