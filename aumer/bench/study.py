@@ -83,7 +83,7 @@ class StudyRow:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             require(number, f"published.{name}", value, "a number")
 
-    def told(self, model: str = "") -> str:
+    def description(self, model: str = "") -> str:
         """What it changes, on one line.
 
         Args:
@@ -191,7 +191,7 @@ class PlannedRow:
 
     Attributes:
         model: its name, for people.
-        told: what it changes, on one line.
+        description: what it changes, on one line.
         folder: of its run.
         parameters: learned numbers of its network; `None` where it has none, or nobody knows.
         epochs: of training, at most; `None` where none are counted.
@@ -203,7 +203,7 @@ class PlannedRow:
 
     name: str
     model: str
-    told: str
+    description: str
     folder: Path
     parameters: int | None = None
     epochs: int | None = None
@@ -272,7 +272,7 @@ def _planned(one: _Ready, study: Study, subject_keys: Sequence[SubjectKey] | Non
     planned = PlannedRow(
         one.name,
         task.name,
-        one.row.told(study.model),
+        one.row.description(study.model),
         one.store.folder,
         task.parameters(),
         task.epochs(),
@@ -443,7 +443,9 @@ def run_study(
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
     for name in (name for name in study.rows if name not in chosen):
         found[name] = _as_stored(study, changes, place, name) or found[name]
-    made = Studied(study.name, study.title, study.base, (), place, command, told_of(study, changes))
+    made = Studied(
+        study.name, study.title, study.base, (), place, command, study_notes(study, changes)
+    )
     place.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(every, start=1):
         if begins:
@@ -494,7 +496,7 @@ def is_study(folder: StrPath) -> bool:
     return (Path(folder) / STUDY).is_file()
 
 
-def told_of(study: Study, changes: Changes) -> tuple[str, ...]:
+def study_notes(study: Study, changes: Changes) -> tuple[str, ...]:
     """What a reader of the table must know of the study as it was asked for, a sentence each."""
     told = [study.note] if study.note else []
     told += [f"repeats {study.source}"] if study.source else []
@@ -535,7 +537,7 @@ def _bare(study: Study, name: str, status: str, words: str = "") -> StudiedRow:
     return StudiedRow(
         name,
         row.model or study.model,
-        row.told(study.model),
+        row.description(study.model),
         status,
         words,
         note=row.note,
