@@ -29,11 +29,11 @@ from aumer.session import (
     labeler_of,
     notes_of,
     parts_used,
+    reader_settings,
     reading_of,
     require_face,
     require_maps,
     require_second_pass,
-    told_of,
     versions,
 )
 from aumer.spotting import noise
@@ -226,7 +226,7 @@ def _classified(
         recognizer=labeler.recognizer.name,
         settings={
             **in_force,
-            **told_of(reading),
+            **reader_settings(reading),
             "input": {"onset": onset, "apex": asked, "offset": offset, "fps": fps},
         },
         digests={

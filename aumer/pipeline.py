@@ -42,13 +42,13 @@ from aumer.session import (
     names_a_file,
     notes_of,
     parts_used,
-    place,
+    put_on_device,
+    reader_settings,
     reading_of,
     require_face,
     require_maps,
     require_motion,
     require_second_pass,
-    told_of,
     versions,
 )
 from aumer.spotting import noise
@@ -269,8 +269,8 @@ class Spotter:
         self, analysis: Analysis, video: Source, run: VideoRun, content: str | None
     ) -> SpotResult:
         track = analysis.track
-        run.tell("track", track)
-        run.tell("features", analysis.features)
+        run.show("track", track)
+        run.show("features", analysis.features)
 
         both: list[Keeper] = []  # for one pass over the frames, where both make flow maps of them
 
@@ -332,14 +332,14 @@ class Spotter:
             facts: of the result, where they depend on whether a video was read.
         """
         scores, expressions = self._spotted(features)
-        run.tell("scores", scores)
+        run.show("scores", scores)
         if labeler is not None:
             moments = [e.moment for e in expressions]
             said = iter(judged(labeler, [m for m in moments if m.onset < m.apex]))
             verdicts = [next(said) if m.onset < m.apex else None for m in moments]
             facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
             expressions = _labeled(expressions, verdicts)
-            run.tell("verdicts", verdicts)
+            run.show("verdicts", verdicts)
         if acting is not None:
             units = iter(acting([e.moment for e in expressions if e.onset < e.apex]))
             expressions = tuple(
@@ -367,7 +367,7 @@ class Spotter:
         named = self._kinds()
         if labeler is not None:
             named["recognition"] = {"recognizer": labeler.recognizer.name}
-        named.update(told_of(self._reading))
+        named.update(reader_settings(self._reading))
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}
         settings = measured.to_dict()
@@ -617,7 +617,7 @@ def _model(
         spotter: SpotterModel = NetSpotter.load(model, graph=prior)
     else:
         spotter = resolve_spotter(model, settings, graph=prior, device=device)
-    place(spotter, "spotter", device)
+    put_on_device(spotter, "spotter", device)
     return spotter
 
 

@@ -95,7 +95,7 @@ class VideoRun:
         """What part of the video is read, for a result's settings."""
         return {"start": self.start, "end": self.end, "fps": self.fps}
 
-    def tell(self, name: str, value: Any) -> None:
+    def show(self, name: str, value: Any) -> None:
         """Show an intermediate value to whoever wants it."""
         if self.hook:
             self.hook(name, value)
@@ -108,7 +108,7 @@ def labeler_of(which: str | PathLike[str] | Recognizer, device: str, settings: S
         UsageError, WeightsError: as `load_recognizer` and `place`.
     """
     recognizer = load_recognizer(which)
-    place(recognizer, "recognizer", device)
+    put_on_device(recognizer, "recognizer", device)
     return Labeler(recognizer, settings.motion, settings.rules, settings.classify)
 
 
@@ -140,7 +140,7 @@ def require_maps(which: bool | str | PathLike[str] | AUReader) -> None:
         )
 
 
-def told_of(reading: ActionUnits | None) -> dict[str, dict[str, Any]]:
+def reader_settings(reading: ActionUnits | None) -> dict[str, dict[str, Any]]:
     """What a result's settings say of the reader of action units."""
     return {} if reading is None else {"aus": {"reader": reading.reader.name}}
 
@@ -243,7 +243,7 @@ def cache_of(
     return FeatureCache(folder, cache_key(content, settings, start, end, frames))
 
 
-def place(part: SpotterModel | Recognizer, what: str, device: str) -> None:
+def put_on_device(part: SpotterModel | Recognizer, what: str, device: str) -> None:
     """Let a part run where it is asked to, or say that it cannot use what it is given.
 
     Raises:
