@@ -61,7 +61,7 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     truth = _truth(folder, task.protocol, folds)
     about = json.loads(json.dumps(task.about()))
     planned = {fold.name: fold for fold in plan(task.protocol, truth.subject_keys, pooled=True)}
-    run, whose = digest(about), truth.subject_keys
+    run, subject_keys = digest(about), truth.subject_keys
     store = Store(folder)
     for path, fold in zip(files, folds, strict=True):
         if fold.subject not in planned:

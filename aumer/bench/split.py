@@ -40,7 +40,7 @@ def plan(
     """The folds of a protocol.
 
     Args:
-        whose: data set and subject of each item.
+        subject_keys: data set and subject of each item.
         pooled: the subjects of all data sets are parted together, into groups as equal in items as
             they can be. Else each data set is, into groups as equal in subjects.
 
@@ -49,22 +49,22 @@ def plan(
             than two subjects, one data set to cross, or one subject alone to hold out.
     """
     if pooled:
-        groups, whose = _pooled_groups(protocol, whose)
+        groups, subject_keys = _pooled_groups(protocol, subject_keys)
     else:
-        groups = _groups(protocol, whose, protocol.datasets, _equal_in_subjects)
+        groups = _groups(protocol, subject_keys, protocol.datasets, _equal_in_subjects)
     folds = []
     for name, dataset, out in groups:
         # A subject of that name in another data set may be another person, or the same one.
         names = {subject for _, subject in out}
         trained = [
             k
-            for k, (d, subject) in enumerate(whose)
+            for k, (d, subject) in enumerate(subject_keys)
             if subject not in names
             and (d != dataset or protocol.split not in ("cross-data-set", "unseen"))
             and (protocol.split != "unseen" or d in protocol.train_datasets)
         ]
-        trained = _fewer(name, trained, whose, protocol.train_subjects)
-        held_out = [k for k, w in enumerate(whose) if w in out]
+        trained = _fewer(name, trained, subject_keys, protocol.train_subjects)
+        held_out = [k for k, w in enumerate(subject_keys) if w in out]
         folds.append(Fold(name, dataset, tuple(held_out), tuple(trained)))
     return tuple(folds)
 
@@ -76,7 +76,7 @@ _Group = tuple[str, str, set[SubjectKey]]
 def _groups(
     protocol: Protocol, subject_keys: Sequence[SubjectKey], datasets: Sequence[str], draw: Draw
 ) -> list[_Group]:
-    tested = [w for w in dict.fromkeys(whose) if w[0] in datasets]
+    tested = [w for w in dict.fromkeys(subject_keys) if w[0] in datasets]
     if protocol.split in ("cross-data-set", "unseen"):
         return [(d, d, {w for w in tested if w[0] == d}) for d in datasets]
     if protocol.split == "loso":
@@ -86,7 +86,7 @@ def _groups(
     return [
         (f"{d} {k} of {n}".strip(), d, group)
         for d in datasets
-        for k, group in enumerate(draw([w for w in whose if w[0] == d], n), start=1)
+        for k, group in enumerate(draw([w for w in subject_keys if w[0] == d], n), start=1)
     ]
 
 
@@ -94,40 +94,40 @@ def _pooled_groups(
     protocol: Protocol, subject_keys: Sequence[SubjectKey]
 ) -> tuple[list[_Group], Sequence[SubjectKey]]:
     """The groups, and the items as the groups name them: without their data sets, but to cross."""
-    subjects = tuple(dict.fromkeys(s for _, s in whose))
+    subjects = tuple(dict.fromkeys(s for _, s in subject_keys))
     if len(subjects) < 2:
         raise UsageError(f"leave-one-subject-out needs two subjects or more; found {subjects}")
-    datasets = tuple(dict.fromkeys(d for d, _ in whose))
+    datasets = tuple(dict.fromkeys(d for d, _ in subject_keys))
     if protocol.split == "cross-data-set":
         if len(datasets) < 2:
             raise UsageError(f"crossing needs two data sets or more; found {datasets}")
-        return _groups(protocol, whose, datasets, _equal_in_items), whose
-    whose = [("", subject) for _, subject in whose]
+        return _groups(protocol, subject_keys, datasets, _equal_in_items), whose
+    subject_keys = [("", subject) for _, subject in subject_keys]
     if protocol.split == "hold-out":
-        return [("hold-out", "", _held_out(whose, protocol.folds))], whose
-    return _groups(protocol, whose, ("",), _equal_in_items), whose
+        return [("hold-out", "", _held_out(subject_keys, protocol.folds))], whose
+    return _groups(protocol, subject_keys, ("",), _equal_in_items), whose
 
 
 def _equal_in_subjects(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
-    own = sorted(set(whose))
+    own = sorted(set(subject_keys))
     if len(own) < folds:
-        dataset = next((d for d, _ in whose), "a data set")
+        dataset = next((d for d, _ in subject_keys), "a data set")
         raise UsageError(f"{dataset} has {len(own)} subjects, too few for {folds} groups of them")
     order = np.random.default_rng(_GROUPS_SEED).permutation(len(own))
     return [{own[i] for i in order[k::folds]} for k in range(folds)]
 
 
 def _equal_in_items(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
-    return [{whose[i] for i in test} for _, test in k_fold(whose, folds, _GROUPS_SEED)]
+    return [{whose[i] for i in test} for _, test in k_fold(subject_keys, folds, _GROUPS_SEED)]
 
 
 def _held_out(subject_keys: Sequence[SubjectKey], folds: int) -> set[SubjectKey]:
-    _, test = hold_out(whose, 1 / folds, _GROUPS_SEED)
+    _, test = hold_out(subject_keys, 1 / folds, _GROUPS_SEED)
     held = {whose[i] for i in test}
     if len(held) < 2:
         ((_, alone),) = held
         raise UsageError(
-            f"one of {folds} groups of {len(set(whose))} subjects is {alone} alone, and one "
+            f"one of {folds} groups of {len(set(subject_keys))} subjects is {alone} alone, and one "
             "subject alone gives no interval: use fewer folds"
         )
     return held

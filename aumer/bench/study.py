@@ -263,8 +263,8 @@ def plan_study(
     """
     study, changes = load(study), changes or Changes()
     ready = _ready(study, changes, _folder(folder, study, changes), _chosen(study, rows))
-    whose = _subject_keys(ready, given_roots(ready[0].protocol, roots))
-    return tuple(_planned(one, study, whose) for one in ready)
+    subject_keys = _subject_keys(ready, given_roots(ready[0].protocol, roots))
+    return tuple(_planned(one, study, subject_keys) for one in ready)
 
 
 def _planned(one: _Ready, study: Study, subject_keys: Sequence[SubjectKey] | None) -> PlannedRow:
@@ -277,9 +277,9 @@ def _planned(one: _Ready, study: Study, subject_keys: Sequence[SubjectKey] | Non
         task.parameters(),
         task.epochs(),
     )
-    if whose is None:
+    if subject_keys is None:
         return planned
-    folds = plan(task.protocol, whose, pooled=task.pooled)
+    folds = plan(task.protocol, subject_keys, pooled=task.pooled)
     asked = [(seed, fold.name) for seed in task.protocol.seeds for fold in folds]
     taken = [s for s in (_seconds(one, *each) for each in asked) if s is not None]
     left = len(asked) - len(taken)

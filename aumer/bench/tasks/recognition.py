@@ -86,14 +86,14 @@ class ClipWork(Work):
 
     @property
     def tested(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self._whose))
+        return tuple(dict.fromkeys(self._clip_subjects))
 
     @property
     def trained(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.clips.subjects[k] for k in self.train))
 
     @property
-    def _whose(self) -> tuple[str, ...]:
+    def _clip_subjects(self) -> tuple[str, ...]:
         """The subject of each tested clip."""
         seen = (self.clips.subjects[k] for k in self.test)
         return (*seen, *(u.subject for u in self.unseen))
@@ -146,7 +146,7 @@ class ClipWork(Work):
             tuple(model.rois) if model is not None and attribution else (),
             _filled(space, rest),
             _filled(phases, rest),
-            () if self.tested == (self.name,) else self._whose,
+            () if self.tested == (self.name,) else self._clip_subjects,
             rest,
         )
         return fold.to_dict()
