@@ -199,8 +199,8 @@ class NetSpotter(SpotterModel):
                 f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
-                f"{self.name} was trained on motion measured with {told(self.motion)}, and these "
-                f"settings measure it with {told(found)}",
+                f"{self.name} was trained on motion measured with {motion_text(self.motion)}, and these "
+                f"settings measure it with {motion_text(found)}",
                 fixes=(
                     f"use the settings of its training ({trained_on})",
                     "spot with the rules (`model='rules'`)",
@@ -218,7 +218,7 @@ class NetSpotter(SpotterModel):
         made_by = _MADE_BY if self.name == "network" else "aumer train CONFIG"
         note = (
             f"{self.name} does not say what motion it was trained on{older_ones}; the settings say "
-            f"{told(found)}. Train it again, on features of these: `{made_by}`"
+            f"{motion_text(found)}. Train it again, on features of these: `{made_by}`"
         )
         self.notes = (*self.notes, note)
         _log.warning("%s", note)
@@ -261,6 +261,6 @@ class NetSpotter(SpotterModel):
         return found
 
 
-def told(record: Mapping[str, Any]) -> str:
+def motion_text(record: Mapping[str, Any]) -> str:
     """A `motion_record` in words, its values as TOML has them."""
     return ", ".join(f"motion.{key} = {json.dumps(value)}" for key, value in record.items())

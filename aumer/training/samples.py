@@ -19,7 +19,7 @@ from aumer.spotting.auwgcn.targets import (
     PUBLISHED_SEGMENT,
     published_segments,
 )
-from aumer.spotting.network import motion_record, told
+from aumer.spotting.network import motion_record, motion_text
 from aumer.spotting.parts import Architecture
 from aumer.spotting.targets import TargetEvent, events
 from aumer.training.settings import TrainSettings
@@ -104,8 +104,8 @@ def measured_with(videos: Sequence[LabeledVideo]) -> dict[str, Any] | None:
     for video, record in known:
         if record != known[0][1]:
             raise UsageError(
-                f"the motion of {video.subject}/{video.name} was measured with {told(record)}, "
-                f"that of {known[0][0].subject}/{known[0][0].name} with {told(known[0][1])}; "
+                f"the motion of {video.subject}/{video.name} was measured with {motion_text(record)}, "
+                f"that of {known[0][0].subject}/{known[0][0].name} with {motion_text(known[0][1])}; "
                 "extract all features with the same settings"
             )
     return known[0][1] if len(known) == len(videos) > 0 else None
