@@ -342,7 +342,7 @@ def table(predictions: list[Prediction]) -> str:
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
         spoke = [name for name in order[:3] if p.attribution[name] > 0]
         frames = f"{p.onset}-{p.apex}-{p.offset}"
-        row = [shown(p.clip), p.said, *probs, frames, ", ".join(spoke) or "-"]
+        row = [shown(p.clip), p.display_label, *probs, frames, ", ".join(spoke) or "-"]
         row += [au_text(p.aus) or "-"] if units else []
         rows.append([*row, p.doubt or "-"] if doubted else row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
