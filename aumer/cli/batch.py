@@ -223,7 +223,7 @@ class VideoBatch(Generic[F]):
 
         given = self._inputs[number]
         if isinstance(error, AumerError):
-            code, reason = error.exit_code, self._console.worded(error)
+            code, reason = error.exit_code, self._console.message(error)
             self._console.error(saying_of_which(given, self._labels[number], reason))
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"

@@ -299,18 +299,18 @@ class Reporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage, self._begun, self._from, self._spoke = "", 0.0, 0, 0.0
+        self._stage, self._begun, self._from, self._last_shown = "", 0.0, 0, 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage or done < self._from:
             # What is there at the first report took no time, or an unknown one.
             self._stage, self._from = stage, done
-            self._begun, self._spoke = time.monotonic(), 0.0
+            self._begun, self._last_shown = time.monotonic(), 0.0
             self._console.start(stage, unit=self._unit)
         self._console.progress(done, total)
         now, new = time.monotonic(), done - self._from
-        if new > 0 and done < total and now - self._spoke > _EVERY_S:
-            self._spoke = now
+        if new > 0 and done < total and now - self._last_shown > _EVERY_S:
+            self._last_shown = now
             left = (now - self._begun) / new * (total - done)
             self._console.note(f"{done} of {total} {self._unit}, about {_minutes(left)} left")
 

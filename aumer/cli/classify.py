@@ -295,8 +295,8 @@ class _Outputs:
 
     def failed(self, name: str, error: Exception) -> None:
         """Keep why a clip has no prediction."""
-        worded = self._console.worded(error) if isinstance(error, AumerError) else repr(error)
-        self._failures.append((name, worded))
+        text = self._console.message(error) if isinstance(error, AumerError) else repr(error)
+        self._failures.append((name, text))
         self._collect()
 
     def _collect(self) -> None:
@@ -320,7 +320,7 @@ def _failed(given: Input, name: str | None, error: Exception, console: Console) 
     if interrupted(error):
         raise KeyboardInterrupt from error
     if isinstance(error, AumerError):
-        console.error(saying_of_which(given, name, console.worded(error)))
+        console.error(saying_of_which(given, name, console.message(error)))
         return error.exit_code
     console.bug(error, where=f"{given.text}: ")
     return EXIT_BUG

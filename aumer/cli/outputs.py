@@ -532,7 +532,7 @@ class Outputs:
             text = self._inputs[number].text
             outcomes = [outcome] if isinstance(outcome, Exception) else outcome
             name = self._listed[number][0].video
-            said = self._console.worded(outcome) if isinstance(outcome, AumerError) else None
+            said = self._console.message(outcome) if isinstance(outcome, AumerError) else None
             about = dict(self._inputs[number].about)
             self._listed[number] = [
                 InputRow.of(text, one, video=name, reason=said, about=about) for one in outcomes

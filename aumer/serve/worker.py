@@ -150,13 +150,13 @@ class _Telling:
     """Progress as lines of JSON, now and then; ends a job of too many frames."""
 
     def __init__(self, out: TextIO, limits: Limits) -> None:
-        self._out, self._limits, self._spoke = out, limits, 0.0
+        self._out, self._limits, self._last_shown = out, limits, 0.0
 
     def __call__(self, done: int, total: int | None) -> None:
         if done > self._limits.frames:
             raise _more(done, self._limits)
-        if time.monotonic() - self._spoke >= _EVERY_S or done == total:
-            self._spoke = time.monotonic()
+        if time.monotonic() - self._last_shown >= _EVERY_S or done == total:
+            self._last_shown = time.monotonic()
             with contextlib.suppress(BrokenPipeError):
                 self._out.write(json.dumps([done, total]) + "\n")
                 self._out.flush()
