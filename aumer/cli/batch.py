@@ -167,7 +167,7 @@ class VideoBatch(Generic[F]):
                     "left as they are: delete or move them"
                 )
 
-    def tell(self) -> int:
+    def summarize(self) -> int:
         """What came of it all, and the exit code."""
         failures, total = self._failures, len(self._inputs)
         if self._done:
@@ -187,7 +187,7 @@ class VideoBatch(Generic[F]):
         codes = {f.exit_code for f in failures}
         return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
 
-    def tell_interrupted(self, cache: Path | None, option: str) -> None:
+    def report_interrupted(self, cache: Path | None, option: str) -> None:
         """What is safe after Ctrl-C, and how to go on.
 
         Args:

@@ -129,9 +129,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             finally:
                 outputs.collect()
         except KeyboardInterrupt:
-            batch.tell_interrupted(cache, "" if args.overwrite else "--overwrite")
+            batch.report_interrupted(cache, "" if args.overwrite else "--overwrite")
             return EXIT_INTERRUPTED
-    return batch.tell()
+    return batch.summarize()
 
 
 @dataclass(frozen=True)

@@ -197,9 +197,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             batch.run()
     except KeyboardInterrupt:
         option = "--resume" if planned.resumable else "--overwrite"
-        batch.tell_interrupted(cache, "" if args.overwrite or args.resume else option)
+        batch.report_interrupted(cache, "" if args.overwrite or args.resume else option)
         return EXIT_INTERRUPTED
-    return batch.tell()
+    return batch.summarize()
 
 
 def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
