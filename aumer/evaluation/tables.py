@@ -78,7 +78,7 @@ def read_labels(
     first_frame: int = 0,
     videos: Iterable[Video] | None = None,
     fps: float | None = None,
-    tell: bool = True,
+    log_notes: bool = True,
 ) -> Labels:
     """The truths of a table or JSON file, in its order, and its videos; as `read_predictions`.
 
@@ -86,9 +86,9 @@ def read_labels(
     ``none`` names a video without an expression.
 
     Args:
-        tell: log what is left aside.
+        log_notes: log what is left aside.
     """
-    table = _read(path, first_frame, offset_needed=False, tell=tell)
+    table = _read(path, first_frame, offset_needed=False, log_notes=log_notes)
     subjects = Subjects(videos)
     truths = []
     named: dict[VideoKey, Video] = {}
@@ -126,7 +126,7 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
     owners = {t.video: t.subject for t in subjects}
     found: dict[VideoKey, Video] = {}
     table = intervals.read(path, only=("video", "subject", "fps"))
-    table.tell()
+    table.log_notes()
     for row in table:
         owner = row.subject or owners.get(row.video) or _prefix(row.video)
         video = Video(owner, row.video, row.fps)
@@ -167,7 +167,9 @@ def as_dicts(rows: Iterable[PredictedInterval | Truth]) -> list[dict[str, Any]]:
 # -- rows -----------------------------------------------------------------------------------------
 
 
-def _read(path: StrPath, first: int, *, offset_needed: bool, tell: bool = True) -> IntervalTable:
+def _read(
+    path: StrPath, first: int, *, offset_needed: bool, log_notes: bool = True
+) -> IntervalTable:
     if first not in (0, 1):
         raise UsageError(f"frames are counted from 0 or from 1; found first_frame={first}")
     table = intervals.read(
@@ -176,8 +178,8 @@ def _read(path: StrPath, first: int, *, offset_needed: bool, tell: bool = True) 
         negative=True,
         unnamed_kind="micro",
     )
-    if tell:
-        table.tell()
+    if log_notes:
+        table.log_notes()
     return table
 
 

@@ -132,7 +132,7 @@ class IntervalTable:
         rows: in their order.
         columns: the table's own name for each role of `COLUMNS` that was read.
         notes: what a user should know: columns left aside, rows of kind ``ignore``, ...
-        place: how a line is named in messages, `{}` its number.
+        line_name: how a line is named in messages, `{}` its number.
     """
 
     path: Path
@@ -140,7 +140,7 @@ class IntervalTable:
     rows: tuple[IntervalRow, ...]
     columns: Mapping[str, str]
     notes: tuple[str, ...] = ()
-    place: str = "line {}"
+    line_name: str = "line {}"
 
     def __iter__(self) -> Iterator[IntervalRow]:
         return iter(self.rows)
@@ -155,7 +155,7 @@ class IntervalTable:
 
     def at(self, row: IntervalRow) -> str:
         """Where a row stands."""
-        return f"{self.where}, {self.place.format(row.line)}"
+        return f"{self.where}, {self.line_name.format(row.line)}"
 
     def error(self, row: IntervalRow, role: str, problem: str) -> UsageError:
         """An error that says where it is."""
@@ -191,7 +191,7 @@ class IntervalTable:
         assert onset is not None, "a row of an expression has one"
         return onset, apex, offset
 
-    def tell(self) -> None:
+    def log_notes(self) -> None:
         """Log the notes."""
         for note in self.notes:
             logger.warning("%s: %s", self.where, note)
@@ -310,13 +310,13 @@ class _Lines:
     Attributes:
         header: place of the header among the lines; -1 for JSON, which has none.
         names: of the columns.
-        place: how a line is named in messages, `{}` its number.
+        line_name: how a line is named in messages, `{}` its number.
     """
 
     sheet: Sheet
     header: int
     names: tuple[str, ...]
-    place: str = "line {}"
+    line_name: str = "line {}"
 
     @classmethod
     def of(cls, sheet: Sheet) -> _Lines | None:
@@ -344,7 +344,7 @@ class _Lines:
 
     @property
     def where(self) -> str:
-        head = "" if self.header < 0 else f", {self.place.format(self.header + 1)}"
+        head = "" if self.header < 0 else f", {self.line_name.format(self.header + 1)}"
         return f"{self.sheet.where}{head}"
 
     def lacks(
@@ -423,7 +423,7 @@ class _Lines:
         return f"{len(names)} {column} left aside: {', '.join(names)}{asked}"
 
 
-def _column(lines: Sequence[Sequence[Any]], place: int) -> Iterator[Any]:
+def _column(lines: Sequence[Sequence[Any]], index: int) -> Iterator[Any]:
     return (line[place] for line in lines if place < len(line))
 
 
@@ -465,7 +465,7 @@ class _Reader:
         if rows_needed and not rows:
             raise UsageError(f"{where}: has no rows below its header")
         columns = {role: self.lines.names[place] for role, place in self.known.items()}
-        sheet, place = self.lines.sheet, self.lines.place
+        sheet, line_name = self.lines.sheet, self.lines.line_name
         return IntervalTable(
             sheet.path, sheet.name, tuple(rows), columns, tuple(self._notes(rows)), place
         )
@@ -489,7 +489,7 @@ class _Reader:
         self._say(number, f", column {column}: {problem}")
 
     def _say(self, number: int, text: str) -> None:
-        self.faults.append(f"{self.lines.sheet.where}, {self.lines.place.format(number)}{text}")
+        self.faults.append(f"{self.lines.sheet.where}, {self.lines.line_name.format(number)}{text}")
 
     def _cells(self, number: int, line: Sequence[Any]) -> dict[str, str] | None:
         """Cells by role; `None` where the line is broken."""

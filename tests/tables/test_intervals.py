@@ -81,7 +81,7 @@ def test_what_is_left_aside_is_named_once(tmp_path: Path, caplog: pytest.LogCapt
         "2 columns are left aside: 'rater', 'scores'. Is one of them meant as 'score'?",
     )
     with caplog.at_level(logging.WARNING, "aumer"):
-        found.tell()
+        found.log_notes()
     assert [r.getMessage() for r in caplog.records] == [f"{path}: {found.notes[0]}"]
     assert read(table(tmp_path, HEADER + "a,ignore,,,\na,me,1,2,3\n")).notes == (
         "1 row of kind 'ignore' left aside",
