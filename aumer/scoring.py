@@ -164,7 +164,7 @@ def rows(
     by_records, of_records = rows_of(records)
 
     def labels(
-        listed: Sequence[Video] | None, *, tell: bool
+        listed: Sequence[Video] | None, *, log_notes: bool
     ) -> tuple[list[Truth], dict[VideoKey, Video]]:
         """All truths, and the videos that are named with them, without expressions too."""
         truths = list(of_records)
@@ -175,13 +175,13 @@ def rows(
                 named.setdefault(one.key, Video(*one.key))
             elif not isinstance(one, VideoRecord):
                 read = read_labels(
-                    one, first_frame=truth_first_frame, videos=listed, fps=fps, tell=tell
+                    one, first_frame=truth_first_frame, videos=listed, fps=fps, log_notes=log_notes
                 )
                 truths += read.truths
                 named |= {v.key: v for v in read.videos if v.key not in named}
         return truths, named
 
-    truths, named = labels(None, tell=videos is None)
+    truths, named = labels(None, log_notes=videos is None)
     listed: list[Video] | None = None
     if isinstance(videos, (str, PathLike)):  # either file may be the one that says whose a video is
         listed = read_videos(videos, subjects=truths)
@@ -191,7 +191,7 @@ def rows(
         if wrong := [one for one in listed if type(one) is not Video]:
             raise UsageError(f"`videos` must be several Video, or a CSV; found {wrong[0]!r}")
     if listed is not None:
-        truths, _ = labels(listed, tell=True)
+        truths, _ = labels(listed, log_notes=True)
     known = list(named.values()) if listed is None else listed
     predicted: list[PredictedInterval] = []
     guessed = False
