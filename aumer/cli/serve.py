@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
     from aumer.serve.application import listen
     from aumer.serve.job_options import Limits
-    from aumer.serve.service import Service, kept
+    from aumer.serve.service import Service, retention
 
     limits = Limits(
         upload_bytes=int(args.max_upload * 2**20),
@@ -120,7 +120,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         listener = listen(service, host=args.host, port=args.port, token=token)
         name = f"[{args.host}]" if ":" in args.host else args.host
         console.data(f"http://{name}:{listener.port}/\n")
-        for one in kept(limits, service.folder):
+        for one in retention(limits, service.folder):
             console.note(f"keeps {one['what']}: in {one['where']}, {one['how_long']}")
         console.note("Ctrl-C ends it")
         # The server hands the interrupt on once it has ended; here it is how one leaves. SIGTERM,

@@ -36,7 +36,7 @@ from aumer.serve.job_options import (
     problem_body,
 )
 from aumer.serve.openapi import description
-from aumer.serve.service import Full, Service, kept
+from aumer.serve.service import Full, Service, retention
 from aumer.serve.store import ENDED, StoredJob
 from aumer.web import Listener, Pages, json_body, same, with_headers
 
@@ -122,7 +122,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
                 "limits": {**vars(limits)},
                 "jobs": service.counts(),
                 "formats": sorted(registry.names("format")),
-                "personal_data": kept(limits, service.folder),
+                "personal_data": retention(limits, service.folder),
                 "paths": bool(service.roots),
             }
         )
@@ -150,7 +150,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         path = await run_in_threadpool(service.inside, asked["path"])
         if path.is_dir() and options.fps is None:
             raise UsageError("a folder of images says nothing of time: give `fps`")
-        with service.place():
+        with service.reserve():
             id, folder = service.begin()
             try:
                 folder.rmdir()
@@ -173,7 +173,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         declared = request.headers.get("content-length", "")
         if declared:
             check_size(int(declared) if len(declared) < 16 else 1 << 60)
-        with service.place():
+        with service.reserve():
             id, folder = service.begin()
             try:
                 await receive(request, folder / name)

@@ -89,7 +89,7 @@ class Service:
             os.close(self._held)
             raise
         self._lock = threading.RLock()
-        self._places = 0  # of uploads under way
+        self._reserved = 0  # of uploads under way
         self._work: dict[str, _Work] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -117,26 +117,26 @@ class Service:
         """Jobs that wait (uploads under way included), and that are at work."""
         with self._lock:
             return {
-                "waiting": self._store.count("queued") + self._places,
+                "waiting": self._store.count("queued") + self._reserved,
                 "running": self._store.count("running"),
             }
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
+    def reserve(self) -> Iterator[None]:
         """A place in the queue, for as long as a job is being brought.
 
         Raises:
             Full: there is none.
         """
         with self._lock:
-            if self._store.count("queued") + self._places >= self.limits.queue:
+            if self._store.count("queued") + self._reserved >= self.limits.queue:
                 raise Full
-            self._places += 1
+            self._reserved += 1
         try:
             yield
         finally:
             with self._lock:
-                self._places -= 1
+                self._reserved -= 1
 
     def begin(self) -> tuple[str, Path]:
         """A new job's id and the folder for its upload, which `add` or `drop` follows."""
@@ -472,7 +472,7 @@ def purge(folder: Path) -> int:
     return jobs
 
 
-def kept(limits: Limits, folder: Path) -> list[dict[str, Any]]:
+def retention(limits: Limits, folder: Path) -> list[dict[str, Any]]:
     """What a service keeps of people, where, and for how long."""
 
     def hours(seconds: float) -> str:
@@ -483,22 +483,22 @@ def kept(limits: Limits, folder: Path) -> list[dict[str, Any]]:
         unit = "hour" if seconds == 3600 else "hours"
         return f"until {seconds / 3600:g} {unit} after the job has ended"
 
-    place = folder / _JOBS / "ID"
+    job = folder / _JOBS / "ID"
     return [
         {
             "what": "the uploaded video, which shows faces; a video named by path is only read",
-            "where": str(place / "input"),
+            "where": str(job / "input"),
             "how_long": hours(limits.keep_upload_s),
         },
         {
             "what": "landmarks and motion of the face, from which a second try goes on",
-            "where": str(place / "cache"),
+            "where": str(job / "cache"),
             "how_long": "until the job ends",
         },
         {
             "what": "results: times, numbers and labels of expressions; pictures of faces only "
             "where a job asks for `faces`",
-            "where": str(place / "results"),
+            "where": str(job / "results"),
             "how_long": hours(limits.keep_result_s),
         },
         {
