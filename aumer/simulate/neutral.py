@@ -144,7 +144,7 @@ class Neutral:
         return self.count / self.fps
 
     @property
-    def place(self) -> str:
+    def range_text(self) -> str:
         """The stretch in words."""
         return f"{self.name} {self.first}-{self.first + self.count - 1}"
 
@@ -319,7 +319,7 @@ class NeutralFilm:
             self.neutral.size,
             self.frames,
             self.displacements,
-            f"played into {self.neutral.place}",
+            f"played into {self.neutral.range_text}",
         )
 
 
@@ -342,12 +342,12 @@ def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _rate(promised: float | None, times: Sequence[float]) -> float:
+def _rate(declared: float | None, times: Sequence[float]) -> float:
     """Frames per second: the container's where the frames' times agree, else theirs."""
     span = times[-1] - times[0]
     measured = (len(times) - 1) / span if span > 0 else 0.0
-    if promised and (not measured or abs(promised / measured - 1) < _SAME_RATE):
-        return promised
+    if declared and (not measured or abs(declared / measured - 1) < _SAME_RATE):
+        return declared
     return round(measured, 3) or 25.0
 
 
