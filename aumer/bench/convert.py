@@ -75,7 +75,7 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
                 "seed": fold.seed,
                 "depends": {"run": run},
                 "tested": list(dict.fromkeys(fold.clip_subjects)),
-                "trained": list(dict.fromkeys(whose[k][1] for k in part.trained)),
+                "trained": list(dict.fromkeys(subject_keys[k][1] for k in part.trained)),
                 **fold.to_dict(),
                 "seconds": fold.seconds,
             }

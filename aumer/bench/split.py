@@ -101,11 +101,11 @@ def _pooled_groups(
     if protocol.split == "cross-data-set":
         if len(datasets) < 2:
             raise UsageError(f"crossing needs two data sets or more; found {datasets}")
-        return _groups(protocol, subject_keys, datasets, _equal_in_items), whose
+        return _groups(protocol, subject_keys, datasets, _equal_in_items), subject_keys
     subject_keys = [("", subject) for _, subject in subject_keys]
     if protocol.split == "hold-out":
-        return [("hold-out", "", _held_out(subject_keys, protocol.folds))], whose
-    return _groups(protocol, subject_keys, ("",), _equal_in_items), whose
+        return [("hold-out", "", _held_out(subject_keys, protocol.folds))], subject_keys
+    return _groups(protocol, subject_keys, ("",), _equal_in_items), subject_keys
 
 
 def _equal_in_subjects(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
@@ -118,12 +118,14 @@ def _equal_in_subjects(subject_keys: Sequence[SubjectKey], folds: int) -> list[s
 
 
 def _equal_in_items(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
-    return [{whose[i] for i in test} for _, test in k_fold(subject_keys, folds, _GROUPS_SEED)]
+    return [
+        {subject_keys[i] for i in test} for _, test in k_fold(subject_keys, folds, _GROUPS_SEED)
+    ]
 
 
 def _held_out(subject_keys: Sequence[SubjectKey], folds: int) -> set[SubjectKey]:
     _, test = hold_out(subject_keys, 1 / folds, _GROUPS_SEED)
-    held = {whose[i] for i in test}
+    held = {subject_keys[i] for i in test}
     if len(held) < 2:
         ((_, alone),) = held
         raise UsageError(
@@ -137,7 +139,7 @@ def _fewer(
     fold: str, trained: list[int], subject_keys: Sequence[SubjectKey], subjects: int
 ) -> list[int]:
     """The items of so many of the subjects; those of fewer are among those of more."""
-    everyone = sorted({whose[k] for k in trained})
+    everyone = sorted({subject_keys[k] for k in trained})
     if not subjects or not everyone:
         return trained
     if subjects > len(everyone):
@@ -146,4 +148,4 @@ def _fewer(
         )
     rng = np.random.default_rng([_GROUPS_SEED, *fold.encode()])
     chosen = {everyone[i] for i in rng.permutation(len(everyone))[:subjects]}
-    return [k for k in trained if whose[k] in chosen]
+    return [k for k in trained if subject_keys[k] in chosen]
