@@ -85,7 +85,7 @@ class RecognitionFold:
         return [
             Recognized(subject, truth, predicted, clip)
             for subject, clip, truth, predicted in zip(
-                self.subject_keys, self.clips, self.truths, self.predicted, strict=True
+                self.clip_subjects, self.clips, self.truths, self.predicted, strict=True
             )
         ]
 
