@@ -213,7 +213,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         Raises:
             UsageError: data that cannot be read.
         """
-        return self.open(roots, Workers(), None).whose
+        return self.open(roots, Workers(), None).subject_keys
 
     def parameters(self) -> int | None:
         """Learned numbers of the network; `None` where there is none, or nobody knows."""
