@@ -308,7 +308,7 @@ class _Lines:
     """A sheet, and which of its columns mean what.
 
     Attributes:
-        header: place of the header among the lines; -1 for JSON, which has none.
+        header: index of the header among the lines; -1 for JSON, which has none.
         names: of the columns.
         line_name: how a line is named in messages, `{}` its number.
     """
@@ -337,9 +337,9 @@ class _Lines:
     def known(self) -> dict[str, list[int]]:
         """Places of the columns of each role."""
         found: dict[str, list[int]] = {}
-        for place, name in enumerate(self.names):
+        for index, name in enumerate(self.names):
             if role := _ROLES.get(plain(name)):
-                found.setdefault(role, []).append(place)
+                found.setdefault(role, []).append(index)
         return found
 
     @property
@@ -371,7 +371,7 @@ class _Lines:
         found = ", ".join(name or "(no name)" for name in self.names)
         problems = []
         for role, places in self.known.items():
-            names = [self.names[place] for place in places]
+            names = [self.names[index] for index in places]
             if role in wanted and len(set(names)) < len(names):
                 problems.append(f"column {names[0]!r} is there twice; delete one of them")
             elif role in wanted and len(names) > 1:
@@ -424,7 +424,7 @@ class _Lines:
 
 
 def _column(lines: Sequence[Sequence[Any]], index: int) -> Iterator[Any]:
-    return (line[place] for line in lines if place < len(line))
+    return (line[index] for line in lines if index < len(line))
 
 
 # -- rows -----------------------------------------------------------------------------------------
@@ -464,10 +464,10 @@ class _Reader:
             raise UsageError("\n".join(told))
         if rows_needed and not rows:
             raise UsageError(f"{where}: has no rows below its header")
-        columns = {role: self.lines.names[place] for role, place in self.known.items()}
+        columns = {role: self.lines.names[index] for role, place in self.known.items()}
         sheet, line_name = self.lines.sheet, self.lines.line_name
         return IntervalTable(
-            sheet.path, sheet.name, tuple(rows), columns, tuple(self._notes(rows)), place
+            sheet.path, sheet.name, tuple(rows), columns, tuple(self._notes(rows)), line_name
         )
 
     def _notes(self, rows: Sequence[IntervalRow]) -> Iterator[str]:
@@ -500,7 +500,7 @@ class _Reader:
                 filled -= 1
             self._say(number, f": {filled} cells where the header has {width}")
             return None
-        return {role: text_of(line[place]) for role, place in self.known.items()}
+        return {role: text_of(line[index]) for role, place in self.known.items()}
 
     def _row(self, number: int, cells: Mapping[str, str]) -> IntervalRow | None:
         before = len(self.faults)
