@@ -103,7 +103,7 @@ class NetSpotter(SpotterModel):
         with foreign(path, "a decoder that there is here", WeightsError, advice):
             decoder = TrackDecoder.from_dict(net.card.get("decoder", {}))
         made = cls(net, decoder, name=f"network {Path(path).name}", device=device)
-        made.notes = tuple(said)
+        made.notes = tuple(logged)
         return made
 
     @classmethod
@@ -133,7 +133,7 @@ class NetSpotter(SpotterModel):
 
     @property
     def motion(self) -> dict[str, Any] | None:
-        """`motion_record` of the features that it was trained on; None where nobody said."""
+        """`motion_record` of the features that it was trained on; None where nobody logged."""
         return self.net.card.get("motion")
 
     def save(
