@@ -119,7 +119,7 @@ def test_the_command_line_says_each_once_and_never_swallows_it(
         "json",
     ]
     spot += ["--cache", str(tmp_path)]
-    said = ("may mean little", "the picture freezes at")
+    logged = ("may mean little", "the picture freezes at")
     for options, times in (([], 1), ([], 1), (["--quiet"], 0)):  # measured, then from the cache
         assert main([*spot, *options]) == 0
         out, err = capsys.readouterr()
