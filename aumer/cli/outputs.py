@@ -198,7 +198,7 @@ def plan(
     tables = collected if kinds.listed else []
     listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in tables]
     totalled = [p.with_name(f"{p.stem}.totals{p.suffix}") for p in tables if by]
-    united = [aus_beside(p) for p in tables if units]
+    united = [aus_path(p) for p in tables if units]
     pages = len(inputs) > 1 and "html" in formats
     indexes = [folder / "index.html" for folder in folders if pages]
     own = [*collected, *listed, *totalled, *united, *indexes]
@@ -212,13 +212,13 @@ def plan(
         }
         for path in own:
             _check_ours(path, heads.get(path))
-    beside = [[aus_beside(p) for p in its if units and p.suffix == ".csv"] for its in files]
+    beside = [[aus_path(p) for p in its if units and p.suffix == ".csv"] for its in files]
     if resume and not overwrite:
         for given, tables_of in zip(inputs, beside, strict=True):
             for path in tables_of:
                 _check_ours(path, units_header([dict(given.about)]))
     taken = [
-        [*its, *more, *(_beside(its) if kinds.results else ())]
+        [*its, *more, *(_companions(its) if kinds.results else ())]
         for its, more in zip(files, beside, strict=True)
     ]
     _check_targets(inputs, taken, own, overwrite or resume, missing)
@@ -247,12 +247,12 @@ def plan(
     )
 
 
-def _beside(files: Iterable[Path]) -> list[Path]:
+def _companions(files: Iterable[Path]) -> list[Path]:
     """What results' formats write beside these files."""
-    return [there for path in files for there in format_of(path).beside(path)]
+    return [there for path in files for there in format_of(path).companions(path)]
 
 
-def aus_beside(table: Path) -> Path:
+def aus_path(table: Path) -> Path:
     """Where the action units of a table of expressions are written."""
     return table.with_name(f"{table.stem}.aus{table.suffix}")
 
@@ -512,7 +512,7 @@ class Outputs:
                 # Of an earlier run that was interrupted before its table, it may be there.
                 again = self._plan.overwrite or self._plan.resume
                 text = units_csv(unit_rows(result), [result.about])
-                atomic_write(aus_beside(path), text, overwrite=again)
+                atomic_write(aus_path(path), text, overwrite=again)
         return [*written, *(self._plan.collected if written or not kept else ())]
 
     @property

@@ -255,7 +255,7 @@ class Exchange(Format):
         *,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        if self.beside(Path(path)):
+        if self.companions(Path(path)):
             atomic_write(path, self.text(printable(result.video.name), timed_of(result)))
         else:
             self.write(replace(result, source=None), path)

@@ -49,7 +49,7 @@ class Format(ABC):
     holds: ClassVar[str] = ""
     endings: ClassVar[tuple[str, ...]] = ()
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         """The files that `write` may write beside `path`."""
         return ()
 

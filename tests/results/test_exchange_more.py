@@ -432,7 +432,7 @@ def test_convert_finds_the_video_beside(tmp_path: Path) -> None:
         assert isinstance(made, Exchange)
         (tmp_path / f"film{end}").write_text(made.text("film.mp4", timed_), encoding="utf-8")
         target.unlink()
-        for old in format_named("eaf").beside(target):
+        for old in format_named("eaf").companions(target):
             old.unlink(missing_ok=True)
         convert(tmp_path / f"film{end}", target)
         (media,) = ET.parse(target).getroot().iter("MEDIA_DESCRIPTOR")
