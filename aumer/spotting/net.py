@@ -167,7 +167,7 @@ class SpottingNetwork(nn.Module, ABC):
             x (batch, rows, N, 2) float32 as `Architecture.inputs` makes it; valid (batch, rows)
             bool; returns (batch, rows, 10).
         """
-        nodes = (*self.graph.rois, *self.config.beside)
+        nodes = (*self.graph.rois, *self.config.extra_nodes)
         # Of its own generator: what is drawn here must not move the caller's random numbers.
         generator = torch.Generator().manual_seed(0)
         shape = (2, 2 * self.half_width + 90, len(nodes), 2)

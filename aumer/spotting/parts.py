@@ -145,7 +145,7 @@ class Architecture(Part, ABC):
         AUGraph.load(self.graph)
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def extra_nodes(self) -> tuple[str, ...]:
         """Names of the nodes that `inputs` has after the ROIs; sides are told by `r` and `l`."""
         return ()
 

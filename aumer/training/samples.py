@@ -154,7 +154,7 @@ class SampleWindows:
         settings: TrainSettings,
     ) -> None:
         self._batch, self._jitter = settings.batch, settings.amplitude_jitter
-        nodes = (*videos[0].features.rois, *config.beside)
+        nodes = (*videos[0].features.rois, *config.extra_nodes)
         self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
         objective = settings.objective()

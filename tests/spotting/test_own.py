@@ -179,7 +179,7 @@ def test_invalid_rows_tell_nothing(net: SpottingNetwork) -> None:
     values[300:330] = np.nan
     gap = net.scores(replace(features, values=values, valid=valid)).values
     assert np.isnan(gap[300:330]).all() and np.isfinite(gap[valid]).all()
-    x = torch.randn(1, 60, len(net.graph.rois) + len(net.config.beside), 2)
+    x = torch.randn(1, 60, len(net.graph.rois) + len(net.config.extra_nodes), 2)
     mask = torch.ones(1, 60, dtype=torch.bool)
     mask[:, 20:30] = False
     other = torch.where(mask[..., None, None], x, torch.nan)
@@ -188,7 +188,7 @@ def test_invalid_rows_tell_nothing(net: SpottingNetwork) -> None:
 
 
 def test_half_width_bounds_what_is_seen(net: SpottingNetwork) -> None:
-    reach, nodes = net.half_width, len(net.graph.rois) + len(net.config.beside)
+    reach, nodes = net.half_width, len(net.graph.rois) + len(net.config.extra_nodes)
     x = torch.randn(1, 2 * reach + 41, nodes, 2)
     moved = x.clone()
     moved[:, 0] += 5
