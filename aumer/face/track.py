@@ -412,7 +412,7 @@ class FaceTracker:
 
     def _read(self, track: Person, image: ImageArray, box: Box) -> bool:
         """Whether `box` holds landmarks that are usable; then the track is there."""
-        looked = self._turned.taken(box)
+        looked = self._turned.seen_in(box)
         if looked is not None:
             self._lose(track)
             track.landmarker, landmarks = looked
