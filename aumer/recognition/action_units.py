@@ -254,6 +254,6 @@ class ActionUnits(Stage[AUReader, tuple[ActingUnit, ...]]):
         assert isinstance(clip, np.ndarray)  # a flow map
         return self.reader.read(clip[None])[0]
 
-    def resting(self, said: tuple[ActingUnit, ...]) -> tuple[ActingUnit, ...]:
+    def unmoved(self, answer: tuple[ActingUnit, ...]) -> tuple[ActingUnit, ...]:
         """No AU at all."""
         return ()
