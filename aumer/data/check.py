@@ -104,8 +104,8 @@ class Check:
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
-        """What was settled in code while the table was read."""
-        return tuple(c for t in self.tables[:1] for c in t.corrections if c.rule.settled)
+        """What was decided in code while the table was read."""
+        return tuple(c for t in self.tables[:1] for c in t.corrections if c.rule.final)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: everything, one entry for each fault and each correction."""
@@ -239,7 +239,7 @@ def _cells(table: TableReport) -> Iterator[Fault]:
     """What the reader of a table noted and left to a policy."""
     names = {a.row: (a.subject, a.video) for a in table.annotations}
     for c in table.corrections:
-        if not c.rule.settled:
+        if not c.rule.final:
             key = names.get(c.row, ("", ""))
             yield Fault(c.rule.name, f"column {c.column} holds {c.found!r}", *key, c.row)
     for r in table.refusals:

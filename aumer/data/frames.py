@@ -17,17 +17,17 @@ EARLY_ONSET = Rule(
     "the movement was under way when the video began; the first frame is taken as its onset",
 )
 MISSING_APEX = Rule(
-    "missing-apex", "0, -1 or / stands for an apex nobody gave; there is none", settled=False
+    "missing-apex", "0, -1 or / stands for an apex nobody gave; there is none", final=False
 )
 MISSING_OFFSET = Rule(
     "missing-offset",
     "0 or less stands for an offset nobody gave; there is none, and a policy fills it",
-    settled=False,
+    final=False,
 )
 IMPOSSIBLE_OFFSET = Rule(
     "impossible-offset",
     "an offset before its onset cannot be repaired; it counts as missing",
-    settled=False,
+    final=False,
 )
 
 

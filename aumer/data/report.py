@@ -21,12 +21,12 @@ class Rule:
     Attributes:
         name: the fault it answers, as `aumer data check` lists it.
         reason: what is known, and what is done.
-        settled: nothing is left for a policy to decide.
+        final: nothing is left for a policy to decide.
     """
 
     name: str
     reason: str
-    settled: bool = True
+    final: bool = True
 
 
 @dataclass(frozen=True)

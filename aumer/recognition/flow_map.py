@@ -55,7 +55,7 @@ def flow_map(
     still = without_head(motion((onset, *via, apex), flow), max_head_residual)
     if still is None:
         return None
-    still = settled(still, place)
+    still = without_residual_motion(still, place)
     full = with_strain(still)
     down, across = _cells(still.shape[0], place)
     return np.asarray(np.einsum("yr,xc,rck->yxk", down, across, full, optimize=True), np.float32)
@@ -84,7 +84,7 @@ def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
     return np.asarray(found, np.float32)
 
 
-def settled(field: FloatArray, place: Place = BY_LANDMARKS) -> FloatArray:
+def without_residual_motion(field: FloatArray, place: Place = BY_LANDMARKS) -> FloatArray:
     """A flow without head motion (C, C, 2) px, less what is left of that where the skin is at rest.
 
     A head whose depths are not the mean face's leaves a slope over cheeks and brows that min-max

@@ -23,7 +23,7 @@ from aumer.flow.tvl1 import tvl1
 from aumer.motion import AlignedFace, align, without_head
 from aumer.motion.analysis import analyze
 from aumer.recognition.features import centered
-from aumer.recognition.flow_map import SIDE, motion, settled, with_strain
+from aumer.recognition.flow_map import SIDE, motion, with_strain, without_residual_motion
 from aumer.recognition.frames import aligned_faces
 from aumer.recognition.interface import Clips, load
 from aumer.recognition.place import BY_LANDMARKS, find
@@ -45,7 +45,7 @@ def field(faces: list[AlignedFace]) -> FloatArray | None:
     still = without_head(motion(faces, tvl1), 1.0)
     if still is None:
         return None
-    still = settled(still)
+    still = without_residual_motion(still)
     return with_strain(still)
 
 
