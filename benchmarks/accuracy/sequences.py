@@ -98,7 +98,7 @@ SMALL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def cost(system: SequenceSystem[Any], clip: ClipSequence, classes: int) -> tuple[int, int, float]:
     """Parameters, multiply-adds, and ms of one clip's network on one thread of the CPU."""
     net = system.build(classes).eval()
-    place = system.places([clip])[0]
+    place = system.windows_of([clip])[0]
     arrays = system.arrays(system.window(clip, place.start))
     inputs = {name: torch.from_numpy(x)[None] for name, x in arrays.items()}
     seconds = []
