@@ -429,24 +429,24 @@ def run_study(
         ConfigError: settings of a row that do not fit; before anything is run.
     """
     study, changes = load(study), changes or Changes()
-    chosen, place = _chosen(study, rows), _folder(folder, study, changes)
-    check_folder(place)
-    _check_other(place)
-    every = _ready(study, changes, place, chosen, overwrite=overwrite, score_only=score_only)
+    chosen, target = _chosen(study, rows), _folder(folder, study, changes)
+    check_folder(target)
+    _check_other(target)
+    every = _ready(study, changes, target, chosen, overwrite=overwrite, score_only=score_only)
     given = given_roots(every[0].protocol, roots)
     if not given and not score_only:
         raise UsageError(
             f"where is {' and '.join(every[0].protocol.datasets)}? Give its folder with `roots`"
         )
     _subject_keys(every, given)  # data that cannot be read are told now, and not once for every row
-    before = _before(place)
+    before = _before(target)
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
     for name in (name for name in study.rows if name not in chosen):
-        found[name] = _as_stored(study, changes, place, name) or found[name]
+        found[name] = _as_stored(study, changes, target, name) or found[name]
     made = Studied(
-        study.name, study.title, study.base, (), place, command, study_notes(study, changes)
+        study.name, study.title, study.base, (), target, command, study_notes(study, changes)
     )
-    place.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(every, start=1):
         if begins:
             begins(one.name, number, len(every))
@@ -472,10 +472,10 @@ def stored_study(folder: StrPath) -> Studied:
     Raises:
         UsageError: the folder holds no study, or a damaged one.
     """
-    place = as_path("folder", folder, "the path of a study's folder")
-    document = _document(place)
-    with foreign(place / STUDY, "a study of `aumer bench`"):
-        study = strict.build(Study, document["study"], str(place / STUDY))
+    target = as_path("folder", folder, "the path of a study's folder")
+    document = _document(target)
+    with foreign(target / STUDY, "a study of `aumer bench`"):
+        study = strict.build(Study, document["study"], str(target / STUDY))
         before, command = dict(document["rows"]), str(document["command"])
         notes = tuple(map(str, document["notes"]))
         parameters = {name: row.get("parameters") for name, row in before.items()}
@@ -484,11 +484,11 @@ def stored_study(folder: StrPath) -> Studied:
         row = _not_done(study, name, before, tuple(study.rows))
         if before.get(name, {}).get("status") == DONE:
             try:
-                row = tried(row, stored(place / name), parameters[name])
+                row = tried(row, stored(target / name), parameters[name])
             except UsageError as error:
                 row = replace(row, status=FAILED, words=str(error))
         rows.append(row)
-    return Studied(study.name, study.title, study.base, tuple(rows), place, command, notes)
+    return Studied(study.name, study.title, study.base, tuple(rows), target, command, notes)
 
 
 def is_study(folder: StrPath) -> bool:
@@ -545,10 +545,10 @@ def _bare(study: Study, name: str, status: str, words: str = "") -> StudiedRow:
     )
 
 
-def _as_stored(study: Study, changes: Changes, place: Path, name: str) -> StudiedRow | None:
+def _as_stored(study: Study, changes: Changes, target: Path, name: str) -> StudiedRow | None:
     """A row that nobody asked for now, if it was finished before with these settings."""
     try:
-        (one,) = _ready(study, changes, place, [name], overwrite=True)
+        (one,) = _ready(study, changes, target, [name], overwrite=True)
         if one.store.about() != one.about:
             return None
         return tried(_bare(study, name, DONE), stored(one.store.folder), one.task.parameters())
@@ -574,25 +574,25 @@ def _not_done(
 # -- a study's folder ------------------------------------------------------------------------------
 
 
-def _check_other(place: Path) -> None:
+def _check_other(target: Path) -> None:
     """Complain of a folder that holds something else than a study."""
-    if Store(place).claimed:
+    if Store(target).claimed:
         raise UsageError(
-            f"{place} holds a run of `aumer bench`, and a study has one for every row: give it "
+            f"{target} holds a run of `aumer bench`, and a study has one for every row: give it "
             "another `folder`"
         )
-    if not place.is_dir() or is_study(place):
+    if not target.is_dir() or is_study(target):
         return
-    strange = sorted(p.name for p in place.iterdir() if not Store(p).claimed)
+    strange = sorted(p.name for p in target.iterdir() if not Store(p).claimed)
     if strange:
         raise UsageError(
-            f"{place} holds other files, such as {strange[0]}; give an empty or a new `folder`"
+            f"{target} holds other files, such as {strange[0]}; give an empty or a new `folder`"
         )
 
 
-def _document(place: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(place / STUDY, "a study of `aumer bench`")
-    with foreign(place / STUDY, "a study of `aumer bench`"):
+def _document(target: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(target / STUDY, "a study of `aumer bench`")
+    with foreign(target / STUDY, "a study of `aumer bench`"):
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']!r}")
         if not intact(found):
@@ -600,19 +600,19 @@ def _document(place: Path) -> dict[str, Any]:
     return found
 
 
-def _before(place: Path) -> Mapping[str, Any]:
+def _before(target: Path) -> Mapping[str, Any]:
     """By name, what became of rows when the study was last run."""
-    if not is_study(place):
+    if not is_study(target):
         return {}
-    found = _document(place)
-    with foreign(place / STUDY, "a study of `aumer bench`"):
+    found = _document(target)
+    with foreign(target / STUDY, "a study of `aumer bench`"):
         return dict(found["rows"])
 
 
 def _write(made: Studied, study: Study) -> None:
     """All that is beside the rows' folders, over what was there."""
-    place = made.folder
-    assert place is not None
+    target = made.folder
+    assert target is not None
     rows = {
         row.name: {"status": row.status, "words": row.words, "parameters": row.parameters}
         for row in made.rows
@@ -625,7 +625,7 @@ def _write(made: Studied, study: Study) -> None:
         "rows": rows,
         "scores": made.records(),
     }
-    write_json(place / STUDY, sealed(document))
-    atomic_write(place / TABLE, made.to_csv(), overwrite=True)
-    atomic_write(place / TEXT, made.to_markdown(), overwrite=True)
+    write_json(target / STUDY, sealed(document))
+    atomic_write(target / TABLE, made.to_csv(), overwrite=True)
+    atomic_write(target / TEXT, made.to_markdown(), overwrite=True)
     made.page().save(made.page_path)
