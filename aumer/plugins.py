@@ -41,9 +41,9 @@ def load(plugin: str | os.PathLike[str]) -> ModuleType:
     text = os.fspath(plugin)
     is_file = text.endswith(".py") or os.sep in text
     module = _file(expanded(text)) if is_file else _import(text, text)
-    place = str(expanded(text).resolve()) if is_file else text
-    if place not in _loaded:
-        _loaded.append(place)
+    location = str(expanded(text).resolve()) if is_file else text
+    if location not in _loaded:
+        _loaded.append(location)
     return module
 
 
