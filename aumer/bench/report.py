@@ -15,7 +15,7 @@ from aumer.arguments import as_path
 from aumer.bench.clips import ClipSet
 from aumer.bench.pictures import Faces, faces_of_clips
 from aumer.bench.result import Result
-from aumer.bench.run import given_roots, stored
+from aumer.bench.run import roots_by_name, stored
 from aumer.bench.sources import SIMULATED
 from aumer.bench.store import RESULT, Store
 from aumer.bench.tasks.recognition import Recognition
@@ -114,7 +114,7 @@ def _recognition(
     images: Mapping[tuple[str, str], ImageArray] = {}
     faces: Mapping[tuple[str, str], Faces] = {}
     if data is not None:
-        roots = given_roots(result.protocol, data)
+        roots = roots_by_name(result.protocol, data)
         if MEGC2019 in result.protocol.datasets:
             images, sources = _composite(roots[MEGC2019], result)
         else:

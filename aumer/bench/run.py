@@ -70,7 +70,7 @@ def run(
     if keep_weights and score_only:
         raise UsageError("`score_only` runs nothing, so there are no weights to keep")
     protocol, workers = protocols.load(protocol), workers or Workers()
-    given = given_roots(protocol, roots)
+    given = roots_by_name(protocol, roots)
     options = Options(overrides, decoder, settings, cache)
     task, about, store = task_and_store(protocol, model, options, folder)
     store.check(about, overwrite=overwrite, score_only=score_only)
@@ -184,7 +184,7 @@ def scored(
     return kind.scored(made, truth, folds)
 
 
-def given_roots(
+def roots_by_name(
     protocol: Protocol, roots: StrPath | Mapping[str, StrPath] | None
 ) -> Mapping[str, StrPath]:
     """The folders of data sets by name, as they were given; none for `None`.

@@ -23,7 +23,7 @@ from aumer import strict
 from aumer.arguments import as_path
 from aumer.bench import protocol as protocols
 from aumer.bench.protocol import Protocol
-from aumer.bench.run import given_roots, run, stored, task_and_store
+from aumer.bench.run import roots_by_name, run, stored, task_and_store
 from aumer.bench.split import SubjectKey, plan
 from aumer.bench.store import Store, intact, read_fold, sealed, write_json
 from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
@@ -263,7 +263,7 @@ def plan_study(
     """
     study, changes = load(study), changes or Changes()
     ready = _ready(study, changes, _folder(folder, study, changes), _chosen(study, rows))
-    subject_keys = _subject_keys(ready, given_roots(ready[0].protocol, roots))
+    subject_keys = _subject_keys(ready, roots_by_name(ready[0].protocol, roots))
     return tuple(_planned(one, study, subject_keys) for one in ready)
 
 
@@ -433,7 +433,7 @@ def run_study(
     check_folder(target)
     _check_other(target)
     every = _ready(study, changes, target, chosen, overwrite=overwrite, score_only=score_only)
-    given = given_roots(every[0].protocol, roots)
+    given = roots_by_name(every[0].protocol, roots)
     if not given and not score_only:
         raise UsageError(
             f"where is {' and '.join(every[0].protocol.datasets)}? Give its folder with `roots`"

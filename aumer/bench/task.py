@@ -140,7 +140,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         protocol: as it is run: a model that draws nothing at random has one seed.
         name: the model's, for people.
         resumes: whether a killed fold goes on from a file.
-        keeps: whether a fold's model can be kept in a file of weights.
+        saves_models: whether a fold's model can be kept in a file of weights.
     """
 
     kind: ClassVar[str]
@@ -152,7 +152,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     protocol: BenchProtocol
     name: str
     resumes: bool
-    keeps: bool = False
+    saves_models: bool = False
 
     @abstractmethod
     def __init__(self, protocol: BenchProtocol, model: str, options: Options) -> None:

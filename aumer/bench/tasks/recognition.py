@@ -214,7 +214,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         if "seed" not in resolve(model).options:
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
-        self.keeps = resolve(model).has_file()
+        self.saves_models = resolve(model).has_file()
         self._cache = options.cache
         self._kept: TemporaryFolder | None = None
 

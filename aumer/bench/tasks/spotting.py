@@ -181,7 +181,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.settings, self.cache = settings, options.cache
         self.protocol, self.name, self.resumes = protocol, self.model.name, self.model.trains
-        self.keeps = self.model.trains
+        self.saves_models = self.model.trains
 
     @property
     def learns(self) -> bool:
