@@ -219,12 +219,12 @@ class VideoBatch(Generic[F]):
         return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
 
     def _fail(self, number: int, error: Exception) -> None:
-        from aumer.cli.outputs import saying_of_which
+        from aumer.cli.outputs import with_label
 
         given = self._inputs[number]
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.message(error)
-            self._console.error(saying_of_which(given, self._labels[number], reason))
+            self._console.error(with_label(given, self._labels[number], reason))
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
             self._console.error(reason)

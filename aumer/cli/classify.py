@@ -315,12 +315,12 @@ class _Outputs:
 
 
 def _failed(given: Input, name: str | None, error: Exception, console: Console) -> int:
-    from aumer.cli.outputs import saying_of_which
+    from aumer.cli.outputs import with_label
 
     if interrupted(error):
         raise KeyboardInterrupt from error
     if isinstance(error, AumerError):
-        console.error(saying_of_which(given, name, console.message(error)))
+        console.error(with_label(given, name, console.message(error)))
         return error.exit_code
     console.bug(error, where=f"{given.text}: ")
     return EXIT_BUG

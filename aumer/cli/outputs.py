@@ -628,7 +628,7 @@ def called(given: Input, label: str | None) -> str:
     return label or Path(given.text).name or given.text
 
 
-def saying_of_which(given: Input, label: str | None, reason: str) -> str:
+def with_label(given: Input, label: str | None, reason: str) -> str:
     """An error's words, with the input before them where they do not name it."""
     named = given.text in reason or called(given, label) in reason
     return reason if named else f"{given.text}: {reason}"
