@@ -99,11 +99,15 @@ class FaceLocation:
 
     @classmethod
     def from_row(cls, row: npt.NDArray[np.float64]) -> FaceLocation:
-        """The place that gave this `row`."""
+        """The location that gave this `row`."""
         location = cls(row[6:10], exact=bool(row[2]))
-        place.away, place.sightings, place.whole = float(row[0]), int(row[1]), float(row[3])
-        place.velocity = row[4:6].copy()
-        return place
+        location.away, location.sightings, location.whole = (
+            float(row[0]),
+            int(row[1]),
+            float(row[3]),
+        )
+        location.velocity = row[4:6].copy()
+        return location
 
 
 def _side(box: Box, exact: bool) -> float:
