@@ -464,7 +464,7 @@ class _Reader:
             raise UsageError("\n".join(told))
         if rows_needed and not rows:
             raise UsageError(f"{where}: has no rows below its header")
-        columns = {role: self.lines.names[index] for role, place in self.known.items()}
+        columns = {role: self.lines.names[index] for role, index in self.known.items()}
         sheet, line_name = self.lines.sheet, self.lines.line_name
         return IntervalTable(
             sheet.path, sheet.name, tuple(rows), columns, tuple(self._notes(rows)), line_name
@@ -500,7 +500,7 @@ class _Reader:
                 filled -= 1
             self._say(number, f": {filled} cells where the header has {width}")
             return None
-        return {role: text_of(line[index]) for role, place in self.known.items()}
+        return {role: text_of(line[index]) for role, index in self.known.items()}
 
     def _row(self, number: int, cells: Mapping[str, str]) -> IntervalRow | None:
         before = len(self.faults)
