@@ -22,8 +22,8 @@ from aumer.config import MotionSettings, RuleSettings
 from aumer.errors import UsageError
 from aumer.graph import au
 from aumer.recognition.clips import Clip
+from aumer.recognition.face_position import Floats
 from aumer.recognition.interface import as_inputs
-from aumer.recognition.place import Floats
 from aumer.recognition.stage import Stage
 from aumer.recognition.trained import Sort, Trained
 from aumer.types import SIDES, ActingUnit, BoolArray, FloatArray, Side

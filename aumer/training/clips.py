@@ -26,9 +26,9 @@ from aumer.files import StrPath
 from aumer.flow import resolve as resolve_flow
 from aumer.identity import recorded
 from aumer.recognition import apex as ways
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Clips, MotionClips, Reads, resolve
 from aumer.recognition.labeled import LabeledClips
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.trained import Trained
 from aumer.training.listing import Example, Listing, Unseen
@@ -164,9 +164,9 @@ def options_of(
     """The options in a recognizer's table, for clips of frames or for MEGC 2019's flow images."""
     options = {k: v for k, v in table.items() if k not in OWN_KEYS}
     kind = resolve(model) if isinstance(model, str) else model
-    if of_frames and "place" in kind.options:
+    if of_frames and "position" in kind.options:
         # Maps that are cut by landmarks need nobody to find out where the face is.
-        options.setdefault("place", asdict(BY_LANDMARKS))
+        options.setdefault("position", asdict(BY_LANDMARKS))
     return options
 
 

@@ -34,8 +34,8 @@ from aumer.data.smic_hs import clip
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.learning import engine
 from aumer.recognition import interface
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Clips
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
@@ -171,7 +171,7 @@ def test_recognizers_of_flow_maps_on_casme2(
     result = run(small("casme2-5class", model), casme2, model, folder=tmp_path, cache=cache)
     check_whole(result, 15)
     if model == "graph":  # which need not find out where a map shows the face
-        assert result.folds[0].chosen["place"] == asdict(BY_LANDMARKS)
+        assert result.folds[0].chosen["position"] == asdict(BY_LANDMARKS)
     if model != "ststnet":  # which learned for two epochs
         assert result.mean("accuracy") >= 12 / 15
 

@@ -222,7 +222,7 @@ def test_a_run_of_before_is_converted(run: Any, tmp_path: Path) -> None:
     [
         ("sim-casme-sq --model rules", "nothing, as it is not trained here"),
         ("sim-casme-sq --model aumer", "epochs, batch,"),
-        ("casme2-5class --model graph", "choice, registered, place, landmarks, inputs, apex"),
+        ("casme2-5class --model graph", "choice, registered, position, landmarks, inputs, apex"),
     ],
 )
 @pytest.mark.parametrize("key", ["settings.rules.min_s", "min_s"])
