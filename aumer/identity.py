@@ -3,8 +3,8 @@
 A built-in part is its name; aumer's own versions stand for its code. A part of somebody else's is
 named by the `version` that it declares, or else by its code as it will run: the bytecode of its
 functions, their defaults and closures, and of the code around whatever they call, as far as it can
-be followed. Code of an installed package is identified by the package's version. What cannot be identified has
-no identity, and what it computes is not kept.
+be followed. Code of an installed package is identified by the package's version. What cannot be
+identified has no identity, and what it computes is not kept.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
 
 
 def recorded(parts: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """`identities`, with a name that no other run has in place of those that cannot be identified."""
+    """`identities`; those that cannot be identified get a name that no other run has."""
     found = identities(parts)
     return {"run": uuid4().hex} if found is None else found
 

@@ -130,7 +130,9 @@ def simulated_maps(position: FacePosition, number: int, seed: int = 0) -> FloatA
     rng = np.random.default_rng(seed)
     fields = np.empty((number, SIDE, SIDE, 2), np.float32)
     for field in fields:
-        across, down = np.array([position.across, place.down]) * (1 + _SCALE * rng.normal(size=2))
+        across, down = np.array([position.across, position.down]) * (
+            1 + _SCALE * rng.normal(size=2)
+        )
         right, below = _OFF * rng.normal(size=2)
         own_position = FacePosition(across, down, position.row)
         moved = _unit(acted_map(_drawn(rng), own_position, off=(right, below)))

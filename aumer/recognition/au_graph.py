@@ -306,7 +306,7 @@ class GraphAUReader(AUReader):
         """See `AUReader`."""
         about = {
             "graph": self.graph.to_dict(),
-            "position": asdict(self.position),
+            "place": asdict(self.position),
             "affines": {name: list(affine) for name, affine in self._affines.items()},
             "sides": {str(au): limit for au, limit in self._told.items()},
             "chosen": dict(self.chosen),

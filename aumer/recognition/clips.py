@@ -136,7 +136,7 @@ class ClipMaker:
     """Makes of moments what a recognizer reads.
 
     Attributes:
-        reads: see `aumer.recognition.trained.Trained`, as are place, rois and to (`reads_to`).
+        reads: see `aumer.recognition.trained.Trained`, as are position, rois and to (`reads_to`).
         motion: of flow maps.
         sequences: how sequences are made; `None` for the usual way.
     """

@@ -418,7 +418,7 @@ class GraphRecognizer(Recognizer):
         about = {
             "graph": self.graph.to_dict(),
             "graph_digest": self.graph.digest,
-            "position": asdict(self.position),
+            "place": asdict(self.position),
             "members": [asdict(member) for member in self._members],
             "sharpness": self._sharpness,
             "landmarks": self.landmarks,

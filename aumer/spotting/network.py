@@ -199,8 +199,8 @@ class NetSpotter(SpotterModel):
                 f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
-                f"{self.name} was trained on motion measured with {motion_text(self.motion)}, and these "
-                f"settings measure it with {motion_text(found)}",
+                f"{self.name} was trained on motion measured with "
+                f"{motion_text(self.motion)}, and these settings measure it with {motion_text(found)}",
                 fixes=(
                     f"use the settings of its training ({trained_on})",
                     "spot with the rules (`model='rules'`)",

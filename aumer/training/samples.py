@@ -104,8 +104,10 @@ def measured_with(videos: Sequence[LabeledVideo]) -> dict[str, Any] | None:
     for video, record in known:
         if record != known[0][1]:
             raise UsageError(
-                f"the motion of {video.subject}/{video.name} was measured with {motion_text(record)}, "
-                f"that of {known[0][0].subject}/{known[0][0].name} with {motion_text(known[0][1])}; "
+                f"the motion of {video.subject}/{video.name} was measured with "
+                f"{motion_text(record)}, "
+                f"that of {known[0][0].subject}/{known[0][0].name} with "
+                f"{motion_text(known[0][1])}; "
                 "extract all features with the same settings"
             )
     return known[0][1] if len(known) == len(videos) > 0 else None

@@ -96,7 +96,7 @@ def compare(report: Report, results: dict[str, RecognitionResult]) -> None:
             for key in ("across", "down", "row"):
                 found = [c["position"][key] for c in chosen]
                 report.line(
-                    f"  place, {key}: {min(found):g} to {max(found):g}, "
+                    f"  position, {key}: {min(found):g} to {max(found):g}, "
                     f"median {np.median(found):g} px"
                 )
             inner = sum(c["uf1_left_out"] for c in chosen) / len(chosen)

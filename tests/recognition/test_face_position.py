@@ -23,7 +23,9 @@ ELSEWHERE = FacePosition(19.0, 17.5, 9.25)
 def acted(position: FacePosition, label: str) -> np.ndarray:
     """(28, 28, 3): what the AUs of a class do to a face at that place."""
     rows, columns = np.mgrid[:28, :28]
-    points = np.stack([(columns - 13.5) / position.across, (rows - position.row) / place.down], -1)
+    points = np.stack(
+        [(columns - 13.5) / position.across, (rows - position.row) / position.down], -1
+    )
     moved = displacement({(au, "both"): 1.0 for au in KNOWN[label]}, points.reshape(-1, 2))
     u, v = (moved.reshape(28, 28, 2) * (position.across, position.down)).transpose(2, 0, 1)
     (u_y, u_x), (v_y, v_x) = np.gradient(u), np.gradient(v)
