@@ -86,8 +86,8 @@ class GraphAUReader(AUReader):
         counts: which AUs are coded together, for the prior; without them AUs are independent.
         graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks.
         position: where the face lies in the maps, or its table, if that is known: for maps that are
-            cut by landmarks (`aumer.recognition.clips`) it is `face_position.BY_LANDMARKS`. By default it
-            is found by where smiles, raised and lowered brows move the training clips.
+            cut by landmarks (`aumer.recognition.clips`) it is `face_position.BY_LANDMARKS`. By
+            default it is found by where smiles, raised and lowered brows move the training clips.
         choice: cost and weight of the simulated maps, fixed instead of chosen.
         least: an AU coded in fewer clips is not read; 1 or more. With 0 such AUs are, by simulated
             maps alone.

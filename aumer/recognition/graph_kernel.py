@@ -131,8 +131,8 @@ class GraphRecognizer(Recognizer):
         landmarks: so many simulated flow maps take the place of the clips, and the file that `save`
             writes then holds nothing of any clip; 0, the default, keeps what is read of each.
         position: where the face lies in the maps, if that is known; for maps of
-            `aumer.recognition.clips.flow_maps` it is `face_position.BY_LANDMARKS`. By default it is found
-            in the training clips where MEGC's classes are among theirs.
+            `aumer.recognition.clips.flow_maps` it is `face_position.BY_LANDMARKS`. By default it is
+            found in the training clips where MEGC's classes are among theirs.
 
     Attributes:
         chosen: what the last `fit` chose, and what it promised on subjects left out.

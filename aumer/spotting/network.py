@@ -133,7 +133,7 @@ class NetSpotter(SpotterModel):
 
     @property
     def motion(self) -> dict[str, Any] | None:
-        """`motion_record` of the features that it was trained on; None where nobody logged."""
+        """`motion_record` of the features that it was trained on; None where nobody recorded it."""
         return self.net.card.get("motion")
 
     def save(
@@ -200,7 +200,8 @@ class NetSpotter(SpotterModel):
             )
             raise UsageError(
                 f"{self.name} was trained on motion measured with "
-                f"{motion_text(self.motion)}, and these settings measure it with {motion_text(found)}",
+                f"{motion_text(self.motion)}, and these settings measure it with "
+                f"{motion_text(found)}",
                 fixes=(
                     f"use the settings of its training ({trained_on})",
                     "spot with the rules (`model='rules'`)",

@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.map_region [--save]
 
-(a) What `aumer.recognition.face_position.find` finds, by whose crops the others are put over: in all clips,
-and the range over 68 sets of training clips, each without one subject.
+(a) What `aumer.recognition.face_position.find` finds, by whose crops the others are put over: in
+all clips, and the range over 68 sets of training clips, each without one subject.
 (b) Against films, which `find` does not use: flow maps of simulated smiles, raised and lowered
 brows (640 x 480, three intensities) and of the annotated smiles and raised brows of the shared real
 videos, cut at many places. Of each place: the mean correlation (median-centered, min-max scaled; u,
@@ -141,7 +141,7 @@ def found_by_target(report: Report, clips: Clips) -> None:
 def main() -> None:
     parser = options(__doc__)
     arguments = parser.parse_args()
-    report = Report("FacePosition of the face in the images of MEGC 2019")
+    report = Report("Position of the face in the images of MEGC 2019")
     clips = composite(test_data() / "megc2019")
     found_by_target(report, clips)
     maps = centered(clips.inputs)

@@ -163,7 +163,7 @@ def test_overrides_reach_the_network() -> None:
     model = models.find("aumer", small(), overrides=changes)
     assert isinstance(model, models.Trainable)
     assert model.settings.net_config().layer == "none" and model.settings.epochs == 7
-    # PathBase what the protocol itself overrides, which stays.
+    # Beside what the protocol itself overrides, which stays.
     samm = models.find("published", protocol.load("sim-samm-lv"), overrides=changes)
     assert samm.rate == 25.0
 

@@ -236,7 +236,7 @@ def test_scores_of_structures_are_averaged() -> None:
 
 
 def test_subjects_left_out_are_in_nothing_that_is_learnt() -> None:
-    """FacePosition, registration, settings and weights are of the clips given to `fit`, and no others."""
+    """Position, registration, settings and weights come from the clips given to `fit` alone."""
     data = clips(0, subjects=6)
     own = data.of_subject("s3")
     other = data.inputs.copy()
