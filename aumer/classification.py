@@ -262,7 +262,7 @@ def _away(features: Features, settings: Settings, span: tuple[int, int, int]) ->
 def _ends(frames: IntArray, onset: int | None, offset: int | None) -> tuple[int, int]:
     """Onset and offset as given, or the first and the last of `frames`."""
     if not len(frames):
-        raise UsageError("the features have no row; two frames or more are needed")
+        raise UsageError("the features must have two frames or more; found none")
     first = int(frames[0]) if onset is None else onset
     last = int(frames[-1]) if offset is None else offset
     if not 0 <= first < last:

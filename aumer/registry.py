@@ -272,7 +272,7 @@ def name_of(kind: str, part: Any) -> str:
         if entry.value == where:
             return entry.name
     raise UsageError(
-        f"{where} is not registered as a {kind}: give it a name by which it can be found again, "
+        f"{where} is not registered as a {kind}: register it under a name with "
         f"@register({kind!r}, NAME)"
     )
 

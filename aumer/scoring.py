@@ -238,8 +238,10 @@ def _of_result(result: SpotResult, known: Sequence[Video]) -> list[PredictedInte
     same = ending_alike(name, dict.fromkeys(v.name for v in known), any_suffix=True)
     if len(same) > 1:
         raise UsageError(
-            f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
-            "instead, which say of which video they are (aumer.evaluation.rows.PredictedInterval)"
+            f"{name!r} is the name of {len(same)} videos, {' and '.join(map(repr, same))}, so "
+            "it is not "
+            "clear to which the result belongs: give rows instead, which name their video "
+            "(aumer.evaluation.rows.PredictedInterval)"
         )
     video = Subjects(known).video(same[0] if same else name)
     return [PredictedInterval.of(*video.key, e) for e in result.expressions]

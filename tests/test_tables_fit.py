@@ -247,7 +247,7 @@ def test_each_is_scored_against_each(
     assert main(["bench", "score", *files, "--json"]) == EXIT_OK
     done = capsys.readouterr()
     if not {predictions, truth} & {"labels_of_pandas"}:  # whose index is somebody else's
-        assert "left aside" not in done.err  # aumer knows its own columns
+        assert "not used" not in done.err  # aumer knows its own columns
     (told,) = json.loads(done.out)["evaluators"]
     counts = told["scores"]["overall"]
     assert (counts["tp"], counts["fp"], counts["fn"]) == (3, 0, 0)

@@ -54,7 +54,9 @@ class ClipSet(TaskTruth):
 
     def __post_init__(self) -> None:
         if not self.clips.names:
-            raise UsageError("clips need names, so that each is scored once")
+            raise UsageError(
+                "every clip needs a name, and `clips.names` is empty: give `Clips` its `names`"
+            )
 
     @property
     def subject_keys(self) -> list[SubjectKey]:

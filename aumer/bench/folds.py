@@ -120,7 +120,7 @@ def run_folds(
     total = len(folds) * len(seeds)
     if stale:
         _log.warning(
-            "%d of %d folds in %s are made again: %s",
+            "%d of %d folds in %s do not fit and are computed again: %s",
             sum(stale.values()),
             total,
             store.folder,

@@ -142,13 +142,14 @@ class Protocol:
             )
         if self.split == "unseen":
             both = set(self.datasets) & set(self.train_datasets)
-            require(not both, "train_datasets", sorted(both), "other data sets than are tested")
+            require(not both, "train_datasets", sorted(both), "data sets that are not tested")
         else:
             require(
                 not self.train_datasets,
                 "train_datasets",
                 list(self.train_datasets),
-                'empty but where split is "unseen": else the tested data sets are trained on',
+                'empty unless split is "unseen": in other splits the tested data sets are '
+                "trained on",
             )
         for name, table in self.models.items():
             require(isinstance(table, Mapping), f"models.{name}", table, "a table")

@@ -68,7 +68,10 @@ def run(
         ConfigError: settings that do not fit.
     """
     if keep_weights and score_only:
-        raise UsageError("`score_only` runs nothing, so there are no weights to keep")
+        raise UsageError(
+            "`keep_weights` cannot go with `score_only`, which trains nothing: leave one of "
+            "them out"
+        )
     protocol, workers = protocols.load(protocol), workers or Workers()
     given = roots_by_name(protocol, roots)
     options = Options(overrides, decoder, settings, cache)

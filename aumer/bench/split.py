@@ -144,7 +144,8 @@ def _fewer(
         return trained
     if subjects > len(everyone):
         raise UsageError(
-            f"train_subjects = {subjects}, and fold {fold} has {len(everyone)} to train on"
+            f"train_subjects must be at most the number of subjects to train on, "
+            f"{len(everyone)} in fold {fold}; found {subjects}"
         )
     rng = np.random.default_rng([_GROUPS_SEED, *fold.encode()])
     chosen = {everyone[i] for i in rng.permutation(len(everyone))[:subjects]}

@@ -155,7 +155,9 @@ class Studied:
             UsageError: the study is kept nowhere.
         """
         if self.folder is None:
-            raise UsageError("this study was kept in no folder; give it one")
+            raise UsageError(
+                "this study has no page, as it was run without a folder: run it again with `folder`"
+            )
         return self.folder / PAGE
 
     @property

@@ -76,8 +76,8 @@ class StudyRow:
                 key in OF_ROWS,
                 "changes",
                 key,
-                f"{', '.join(OF_ROWS)}: all rows are tested on the same and counted alike; what "
-                "all of them change stands in the study's own `changes`",
+                f"{', '.join(OF_ROWS)}: all rows have the same test data and the same scores; what "
+                "changes in all rows belongs into `changes` of the study itself",
             )
         for name, value in self.published.items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -127,12 +127,22 @@ class Study:
         require(len(self.rows) > 1, "rows", list(self.rows), "two rows or more")
         for name, table in self.rows.items():
             fits = _NAME.fullmatch(name) is not None
-            require(fits, "rows", name, "called by letters, digits, - and _: each has a folder")
+            require(
+                fits,
+                "rows",
+                name,
+                "named with letters, digits, - and _ alone, as each has a folder of its name",
+            )
             require(isinstance(table, Mapping), f"rows.{name}", table, "a table")
             strict.build(StudyRow, table, f"rows.{name}")
         lower = [name.lower() for name in self.rows]
         twice = [name for name in self.rows if lower.count(name.lower()) > 1]
-        require(not twice, "rows", twice, "told apart where folders know no capitals, too")
+        require(
+            not twice,
+            "rows",
+            twice,
+            "different even when capitals are ignored, as each row has a folder of its name",
+        )
         require(self.base in self.rows, "base", self.base, f"a row: {', '.join(self.rows)}")
         for where, key in _selections(self):
             require(
@@ -436,7 +446,8 @@ def run_study(
     given = roots_by_name(every[0].protocol, roots)
     if not given and not score_only:
         raise UsageError(
-            f"where is {' and '.join(every[0].protocol.datasets)}? Give its folder with `roots`"
+            f"the study reads {' and '.join(every[0].protocol.datasets)}, whose folder is not "
+            "given: name it with `roots`"
         )
     _subject_keys(every, given)  # data that cannot be read are told now, and not once for every row
     before = _before(target)

@@ -154,7 +154,9 @@ def _settings(args: argparse.Namespace) -> SpottingSettings:
     if given and args.evaluator not in (OURS, ALL):
         option = "--" + next(iter(given)).replace("_", "-")
         raise UsageError(
-            f"{option} is for aumer's own evaluator; {args.evaluator} has rules of its own"
+            f"{option} applies to the evaluator aumer alone, and --evaluator is "
+            f"{args.evaluator}: leave "
+            f"one of them out"
         )
     return SpottingSettings(**given)
 
@@ -169,7 +171,11 @@ def _score(args: argparse.Namespace, console: Console) -> int:
         wanted = ("iou_sweep", "per_subject", "errors", "bootstrap", "strs")
         asked = [name for name in wanted if getattr(args, name)]
         if asked:
-            raise UsageError(f"--{asked[0].replace('_', '-')} is for aumer's own evaluator")
+            raise UsageError(
+                f"--{asked[0].replace('_', '-')} applies to the evaluator aumer alone, and "
+                "--evaluator "
+                f"is {args.evaluator}: leave one of them out"
+            )
     settings = _settings(args)
     files = [(args.predictions, args.truth), *args.also]
     rows = scoring.rows(

@@ -259,7 +259,10 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     workers = Workers(args.workers, args.backend, args.scheduler)
     if wrong := [name for name in task_of(protocol.kind).no_use_for if getattr(args, name)]:
         option = wrong[0].replace("_", "-")
-        raise UsageError(f"--{option} is of spotting; {protocol.name} recognizes")
+        raise UsageError(
+            f"--{option} applies to spotting alone, and the protocol {protocol.name} is one of "
+            "recognition: leave it out"
+        )
     result = run(
         protocol,
         roots,
@@ -361,5 +364,5 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench.convert import convert
 
     convert(args.folder, args.protocol)
-    console.note(f"{args.folder} has today's files")
+    console.note(f"{args.folder}: converted to the files of this version")
     return EXIT_OK

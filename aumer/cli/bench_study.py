@@ -109,7 +109,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         console.data(_told(study, changes, planned, workers.number, args.json))
         return EXIT_OK
     if not roots and not args.score_only:
-        raise UsageError("where are the data? Give the folder with --data")
+        raise UsageError("the folder of the data is not given: name it with --data")
     made = run_study(
         study,
         roots,

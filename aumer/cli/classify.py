@@ -130,7 +130,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if any(text.startswith("camera:") for text in args.clips):
         raise UsageError(
-            "a camera cannot be classified: its frames are read a second time. Record it to a file"
+            "a camera cannot be classified, as its frames must be read twice: record a file, "
+            "and give "
+            "that"
         )
     clips = _clips(args, console)
     inputs = [one.given for one in clips]

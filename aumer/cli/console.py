@@ -152,7 +152,10 @@ class Console:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         if line := plugins.line_of(error):  # its author can mend it, we cannot
             more = "" if self._verbose else "; -v shows the traceback"
-            self.error(f"{where}the plugin fails: {line}: {what}{more}")
+            self.error(
+                f"{where}the plugin has an error, at {line}: {what}. Its author can correct "
+                f"it{more}"
+            )
             return
         self.error(
             f"{where}internal error, {what}. Please report this, with what `aumer doctor --report` "

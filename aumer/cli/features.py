@@ -161,8 +161,8 @@ def _plan(args: argparse.Namespace, inputs: Sequence[Input], faces: bool) -> _Ta
         for one, other in zip(crop.files, flow.files, strict=True):
             if {os.path.realpath(p) for p in one} & {os.path.realpath(p) for p in other}:
                 raise UsageError(
-                    f"{one[0]} would be written twice, for --crop and for --flow-video; give each "
-                    "its own"
+                    f"{one[0]} would be written twice, for --crop and for --flow-video: give each "
+                    "another file"
                 )
     data = None
     if args.output or args.format or not (crop or flow):

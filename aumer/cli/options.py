@@ -329,7 +329,7 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     except (OSError, RuntimeError) as error:
         if args.cache:
             raise UsageError(f"cannot keep features in {args.cache}: {error}") from error
-        _LOGGER.warning("features are not kept for the next run: %s", error)
+        _LOGGER.warning("the features are not kept in the cache: %s", error)
         return None
     _LOGGER.info("features are kept in %s", folder)
     return folder

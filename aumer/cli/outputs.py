@@ -158,7 +158,7 @@ def plan(
     stream = "-" in outputs or not outputs
     if stream and sys.stdout is None:
         raise UsageError(
-            "stdout is closed, and what is found would be lost",
+            "stdout is closed, so the results would be lost",
             fixes=("give a file or a folder with -o", "leave stdout open"),
         )
     formats = list(dict.fromkeys(formats))
@@ -294,7 +294,7 @@ def _check_ours(path: Path, header: str | None) -> None:
     ):
         what = "page" if header is None else "table with these columns"
         raise UsageError(
-            f"{path} is there, and is no {what} of an earlier run of this command",
+            f"{path} exists, and is not a {what} that an earlier run of this command wrote",
             fixes=("use `overwrite=True` to replace it", "choose another name"),
         )
 
@@ -470,21 +470,22 @@ class Outputs:
         path = next(p for p in paths if p.suffix == ".json")
         if path not in there:
             raise UsageError(
-                f"{there[0]} is there without {path.name}, so nothing says what made it",
+                f"{there[0]} exists without {path.name}, which would say how it was made",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         stored = SpotResult.load(path)
         if not fits(stored):
             raise UsageError(
-                f"{path} is of another video of this name, or was made with other settings, by "
-                "another version, or for another row of a manifest",
+                f"{path} was made from another video of this name, with other settings, by another "
+                "version, or for another row of a manifest",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         if not self._show_faces:
             for one in there:
                 if not format_of(one).faceless(one):
                     raise UsageError(
-                        f"{one} is of an earlier run, and may show a face, which none is to",
+                        f"{one} was written by an earlier run and may show a face, in spite of "
+                        "--no-faces",
                         fixes=("use `overwrite=True`", "give another folder with -o"),
                     )
         return stored

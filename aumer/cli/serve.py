@@ -160,8 +160,10 @@ def _token(path: str | None, host: str) -> str | None:
         if _loopback(host):
             return None
         raise UsageError(
-            f"{host} is not the loopback: whoever reaches it must show a token. Put one in a file "
-            "(python -c 'import secrets; print(secrets.token_urlsafe(32))') and give --token-file"
+            f"other machines can reach {host}, so the service needs a token. Write one to a file "
+            "(python -c 'import secrets; print(secrets.token_urlsafe(32))' > token.txt) and "
+            "give it "
+            "with --token-file"
         )
     if len(token) < 16 or not token.isascii() or any(c.isspace() for c in token):
         raise UsageError("a token has 16 or more ASCII characters, and no blanks")

@@ -176,7 +176,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return same and spotter.repeats(stored, given.source, **part)
 
         if (kept := outputs.kept(numbers[id(given)], fits)) is not None:
-            console.note(f"{shown(given.text)}: kept, as an earlier run has left it")
+            console.note(f"{shown(given.text)}: the result of an earlier run is kept")
             return kept
         found = spotter.each_face(
             given.source,

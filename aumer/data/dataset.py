@@ -76,8 +76,9 @@ class DataSet(ABC):
             UsageError: it comes as videos, or the record is not of this data set.
         """
         raise UsageError(
-            f"{self.name} comes as videos: there are no features of {record.subject}/{record.name} "
-            "before they are measured"
+            f"{self.name} has videos and no features of {record.subject}/{record.name}: measure "
+            "them "
+            "with `aumer.features`"
         )
 
 

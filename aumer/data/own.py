@@ -180,7 +180,7 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     tables = [path for path in places if annotation_ending(path) is None]
     if tables and found:
         _log.warning(
-            "%s: %d files of annotations are left aside, since there is %s; to use them, name them "
+            "%s: %d files of annotations are not used, since there is %s; to use them, name them "
             "with `table`, such as %s",
             root,
             len(found),

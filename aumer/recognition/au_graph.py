@@ -179,8 +179,10 @@ class GraphAUReader(AUReader):
         keep = counts >= self._least
         if not keep.any():
             raise UsageError(
-                f"there is no AU to learn: none is coded in {self._least} clips or more (`least`); "
-                f"of {len(clips)} clips, there are {told or 'none'}"
+                f"an AU is learned if {self._least} clips or more have it (`least`), and none "
+                "is in so "
+                f"many of the {len(clips)} clips; found {told or 'none'}. Give more clips, or "
+                "lower `least`"
             )
         if (keep & (counts == len(clips))).any():
             always = ", ".join(

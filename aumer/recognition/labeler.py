@@ -138,8 +138,8 @@ class Labeler(Stage[Recognizer, Verdict]):
         if abs(sum(probs.values()) - 1) > _SUM:
             raise WeightsError(
                 f"the recognizer {self.recognizer.name!r} gives probabilities whose sum is "
-                f"{sum(probs.values()):.4g} and not 1: its weights are damaged, or it does not "
-                "keep what recognizers promise. Train it again, or give other weights"
+                f"{sum(probs.values()):.4g} and not 1: its weights are damaged, or its code "
+                "is wrong. Train it again, or give other weights"
             )
         label = max(probs, key=probs.__getitem__)
         values = attribution(label)

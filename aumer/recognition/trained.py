@@ -388,8 +388,8 @@ class Sort(Generic[P]):
         if ((found < -_LOOSE) | (found > 1 + _LOOSE)).any():
             raise WeightsError(
                 f"the {self.called} {part.name!r} gives probabilities from {found.min():.3g} to "
-                f"{found.max():.3g}, which must lie from 0 to 1: its weights are damaged, or it "
-                f"does not keep what {self.called}s promise. {again}"
+                f"{found.max():.3g}, which must lie from 0 to 1: its weights are damaged, or "
+                f"its code is wrong. {again}"
             )
         return found
 

@@ -149,7 +149,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         options = JobOptions.of(asked.get("options", {}))
         path = await run_in_threadpool(service.inside, asked["path"])
         if path.is_dir() and options.fps is None:
-            raise UsageError("a folder of images says nothing of time: give `fps`")
+            raise UsageError("a folder of images has no times: give `fps`, its frames per second")
         with service.reserve():
             id, folder = service.begin()
             try:

@@ -79,7 +79,9 @@ class Service:
         self.roots = tuple(root.resolve() for root in roots)
         for root in self.roots:
             if not root.is_dir():
-                raise UsageError(f"{root} is no folder; give folders of videos as `root`")
+                raise UsageError(
+                    f"`root` must be a folder of videos; found {root}, which is not a folder"
+                )
         self._analyze, self._plugins = analyze, tuple(map(str, plugins))
         self._held = _hold(folder)
         try:
@@ -255,7 +257,7 @@ class Service:
                     self._kept = time.monotonic()
                     self._expire()
             except OSError as error:  # a full disk may have room again
-                _log.error("the service cannot go on just now: %s", error)
+                _log.error("the service cannot work at the moment, and tries again: %s", error)
             self._wake.wait(_LOOK_S)
         for work in list(self._work.values()):
             _end(work, "stop")
@@ -295,7 +297,7 @@ class Service:
                 start_new_session=True,  # Ctrl-C is for the service, which ends it in order
             )
         except OSError as error:
-            _log.error("a job cannot be begun: %s", error)
+            _log.error("the process of a job cannot be started: %s", error)
             self._store.change(job.id, only=("running",), state="queued", started=None)
             raise
         work = _Work(job, process, time.monotonic() + self.limits.job_s)

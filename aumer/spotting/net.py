@@ -97,7 +97,11 @@ class SpottingNetwork(nn.Module, ABC):
         """
         net = Architecture.preset(name).network(graph)
         if not isinstance(net, cls):
-            raise UsageError(f"the preset {name} is of a {type(net).__name__}, no {cls.__name__}")
+            raise UsageError(
+                f"the preset {name} makes a {type(net).__name__} and not a {cls.__name__}: use "
+                "the class "
+                "of the preset"
+            )
         return net
 
     def set_input_statistics(

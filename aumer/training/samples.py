@@ -224,8 +224,8 @@ class Segments:
                 aims.append(np.pad(segment.targets, ((PUBLISHED_CONTEXT,) * 2, (0, 0))))
         if not x:
             raise UsageError(
-                f"none of the {len(videos)} videos has an expression that lies whole within one of "
-                'the published segments of 256 rows; train with samples = "windows"'
+                f"none of the {len(videos)} videos has an expression that lies within one of the "
+                'published segments of 256 rows: train with samples = "windows"'
             )
         self._x = torch.from_numpy(np.stack(x))
         self._targets = torch.from_numpy(np.stack(aims))

@@ -282,7 +282,7 @@ def test_weights_that_cannot_be_kept(
     monkeypatch.setitem(registry._parts["recognizer"], "nearest-mean", NearestMean)
     with pytest.raises(UsageError, match="of 'nearest-mean' cannot be kept"):
         run("casme2-5class", casme2, "nearest-mean", folder=tmp_path, keep_weights=True)
-    with pytest.raises(UsageError, match="runs nothing"):
+    with pytest.raises(UsageError, match="trains nothing"):
         run("casme2-5class", None, folder=tmp_path, score_only=True, keep_weights=True)
 
 

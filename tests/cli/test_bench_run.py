@@ -198,7 +198,7 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
         ("--model cnn-lstm --set config.lenght=3", "unknown key lenght"),
         ("--model cnn-lstm --set inputs.sizes=3", "unknown key sizes"),
         ("--model graph --set inputs.crops=3", "unknown key crops"),
-        ("--model graph --selection oracle", "none on the test subjects"),
+        ("--model graph --selection oracle", "on the test subjects"),
     ],
 )
 def test_wrong_recognition_is_told(run: Any, tmp_path: Path, line: str, said: str) -> None:

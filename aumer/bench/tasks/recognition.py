@@ -350,9 +350,10 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             for row in fold.rows():
                 if known.get((row.subject, row.clip)) != row.truth:
                     raise UsageError(
-                        f"the fold {fold.subject} of {run.folder} does not fit the run's "
-                        f"data, which say {known.get((row.subject, row.clip), 'nothing')} "
-                        f"of {row.subject}/{row.clip}, and the fold {row.truth}"
+                        f"the fold {fold.subject} of {run.folder} does not fit the data of the "
+                        f"run: the label of {row.subject}/{row.clip} is {row.truth} in the fold "
+                        f"and {known.get((row.subject, row.clip), 'missing')} in the data. Delete "
+                        "the fold, and run the benchmark again"
                     )
         return scored(
             run,
@@ -444,8 +445,9 @@ def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
         return table
     if protocol.selection == "oracle" or "learning" not in resolve(model).options:
         raise UsageError(
-            f"selection {protocol.selection!r}: a recognizer of sequences can choose its epoch on "
-            "inner subjects (inner), and none on the test subjects; leave it at fixed"
+            f"selection must be fixed, or inner for a recognizer of sequences; found "
+            f"{protocol.selection!r} with the model {model}. No recognizer may choose its epoch "
+            "on the test subjects"
         )
     usual = factory(model, _without_own(table))(0).stopping()
     changed = dict(table.get("learning", {}))

@@ -52,7 +52,12 @@ class SpotThenRecognize(Spotting):
     learns_labels = True
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
-        require(bool(protocol.classes), "classes", [], "those that what is spotted is one of")
+        require(
+            bool(protocol.classes),
+            "classes",
+            [],
+            "the classes by which expressions are named, one or more",
+        )
         super().__init__(protocol, model, options)
 
     def work(self, fold: Fold, items: Entries, workers: Workers) -> NamingWork:
