@@ -632,8 +632,9 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
         )
     if own != asked:
         raise UsageError(
-            f"sensitivity is {asked}, and {model.name} was made with {own}: an object is used as "
-            "it is. Make it with the sensitivity that you want, or give its name"
+            f"sensitivity {asked} cannot be set: the spotter {model.name} is given as an "
+            "object, which "
+            f"was made with {own}. Make it with the sensitivity that you want, or give its name"
         )
 
 

@@ -251,7 +251,7 @@ def _warn_of_guesses(strange: Sequence[VideoKey]) -> None:
     subject, video = min(strange)
     _log.warning(
         "%d of the videos with predictions have no truth; their subjects are guessed from their "
-        "names (%r is of %r) where the file does not say. `videos` lists all of them",
+        "names (%r is of %r) where the file does not say. Give `videos` to name them all",
         len(strange),
         video,
         subject,

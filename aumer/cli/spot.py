@@ -140,8 +140,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     aus = args.au_reader or args.aus
     if (recognizer or aus) and any(isinstance(given.source, int) for given in inputs):
         raise UsageError(
-            "--classify and --aus read frames a second time, and a camera cannot be read "
-            "twice: record it to a file, and give that"
+            "--classify and --aus read frames twice, which a camera does not allow: record a file, "
+            "and give that"
         )
     by = _groups(args, inputs)
     settings = read_settings(args)

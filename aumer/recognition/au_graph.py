@@ -427,7 +427,7 @@ def parts_of(subjects: Sequence[str]) -> IntArray:
     """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
     counts = Counter(subjects)
     if len(counts) < 2:
-        raise UsageError("leaving subjects out needs clips of two subjects or more")
+        raise UsageError("leaving a subject out needs clips of two subjects or more; found one")
     sizes = [0] * min(_FOLDS, len(counts))
     where = {}
     for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):

@@ -102,7 +102,7 @@ def frequent(labels: IntArray, classes: Sequence[str], least: int) -> IntArray:
     kept = np.flatnonzero(counts >= least)
     if len(kept) < 2:
         told = ", ".join(f"{c} {n}" for c, n in zip(classes, counts, strict=True))
-        raise UsageError(f"of these classes fewer than two have {least} clips: {told}")
+        raise UsageError(f"two classes or more must have {least} clips or more; found {told}")
     return kept
 
 

@@ -58,7 +58,10 @@ def roc(
     """
     s, p = np.asarray(scores, np.float64), np.asarray(positive, bool)
     if p.all() or not p.any():
-        raise UsageError("a ROC curve needs clips of the class and clips of another")
+        raise UsageError(
+            "a ROC curve needs clips of the class and clips of other classes; found one of "
+            "these alone"
+        )
     order = np.argsort(-s, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)  # ties pass together
     true, false = (np.append(0, np.cumsum(hit[order])[ends]) / hit.sum() for hit in (p, ~p))

@@ -275,7 +275,7 @@ def outcomes(one: Spotted) -> Outcomes:
     if sum(map(len, hits)) != report.counts().tp:
         raise UsageError(
             f"{one.dataset}, seed {one.seed}: the report counts {report.counts().tp} hits, and its "
-            f"rows give {sum(map(len, hits))}; score them again"
+            f"rows give {sum(map(len, hits))}; score the run again"
         )
     return Outcomes(cases, tuple(hits), {v.key: v.fps for v in report.videos})
 

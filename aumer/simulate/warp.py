@@ -492,7 +492,7 @@ def load_portrait(portrait: Portrait) -> ImageArray:
         return portrait
     path = Path(portrait)
     if not is_file(path):
-        raise UsageError(f"no portrait at {path}: give an image file or an array")
+        raise UsageError(f"{path} does not exist: give a portrait as an image file or an array")
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise UsageError(f"{path} is not an image that OpenCV reads")

@@ -135,9 +135,10 @@ class Judge:
         rate = float(sensitivity)
         if not rates[-1] * (1 - 1e-9) <= rate <= rates[0] * (1 + 1e-9):
             raise ConfigError(
-                f"rules.sensitivity is {rate:g} false alarms a minute of rest, and must be "
-                f"within what was measured of this spotter: {rates[-1]:g} to {rates[0]:g}, "
-                f"or one of {', '.join(self.named)}"
+                f"rules.sensitivity must be from {rates[-1]:g} to {rates[0]:g} false alarms a "
+                "minute "
+                "of rest, the range in which this spotter was measured, or one of "
+                f"{', '.join(self.named)}; found {rate:g}"
             )
         odds = np.interp(np.log(rate), np.log(rates[::-1]), _odds(thresholds[::-1]))
         return float(1 / (1 + np.exp(-odds)))

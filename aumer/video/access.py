@@ -193,7 +193,9 @@ def _counted(source: FrameSource, progress: Progress | None) -> tuple[TimeArray,
         if progress and len(times) % 64 == 0:
             progress(len(times), source.info.frames_estimate)
     if not times:
-        raise VideoError(f"{source.info.name} gives no frame")
+        raise VideoError(
+            f"no frame of {source.info.name} can be decoded; the file is damaged or empty"
+        )
     return np.array(times), np.array(marks if marks else [0.0] * len(times))
 
 

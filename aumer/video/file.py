@@ -436,7 +436,7 @@ def _why_unreadable(path: Path, head: bytes) -> str:
         return f"it holds nothing but zeros; {again}"
     try:
         if "\0" not in head.decode():
-            return "it is text, not a video"
+            return "it is text, not a video; give a video file"
     except UnicodeDecodeError:
         pass
     return (

@@ -197,7 +197,7 @@ def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
         ("--evaluator softnet --iou-sweep", "--iou-sweep is for aumer's own evaluator"),
         ("--ends opne", "Did you mean 'open'"),
         ("--iou 0", "--iou: must be above 0 and at most 1"),
-        ("--against p.csv", "--against needs --bootstrap"),
+        ("--against p.csv", "give --bootstrap N"),
         ("--bootstrap 0", "--bootstrap: must be a whole number of 1 or more"),
         ("--fps 0", "--fps: must be a number above 0"),
         ("--expect-macro 300", "2 macro truths where 300 are expected"),
