@@ -7,15 +7,15 @@ cannot be taken as it stands.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from aumer.data.dataset import DataSet
 from aumer.data.report import Key
 from aumer.errors import AumerError, UsageError
-from aumer.types import Annotation, Kind, VideoRecord
+from aumer.types import Annotation, VideoRecord
 
 #: "leave-out": the row is left out, and it is said; "clamp": the part of it that is in the video is
 #: taken, and it is said; "refuse": an error that names all such rows.
@@ -32,25 +32,23 @@ class Mismatched:
     """A row whose frames are not among those of its video.
 
     Attributes:
-        row: of the table, 0 if it is not known.
+        annotation: as the table has it; its frames may be the table's or the video's.
         reason: which frames are not there.
-        emotion: the coders' word.
     """
 
-    subject: str
-    video: str
-    kind: Kind
-    row: int
+    annotation: Annotation
     reason: str
-    emotion: str = ""
 
     def __str__(self) -> str:
-        row = f" (row {self.row})" if self.row else ""
-        return f"{self.subject}/{self.video}{row}: {self.reason}"
+        a = self.annotation
+        row = f" (row {a.row})" if a.row else ""
+        return f"{a.subject}/{a.video}{row}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        a = self.annotation
+        names = {"subject": a.subject, "video": a.video, "kind": a.kind, "emotion": a.emotion}
+        return {**names, "row": a.row, "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,21 @@ class Matched:
     left_out: tuple[Mismatched, ...] = ()
     clamped: tuple[Mismatched, ...] = ()
 
-    def counts(self) -> Counter[str]:
-        """How many rows of each kind are left out."""
-        return Counter(one.kind for one in self.left_out)
+    def only(self, wanted: Callable[[Annotation], bool]) -> Matched:
+        """The same, of the rows that do not fit only those that are asked for."""
+        left_out, clamped = (
+            tuple(one for one in rows if wanted(one.annotation))
+            for rows in (self.left_out, self.clamped)
+        )
+        return replace(self, left_out=left_out, clamped=clamped)
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of scores should know: which rows, and why."""
         said = (
-            (self.left_out, "left out, as their frames are not in their videos"),
-            (self.clamped, "taken as far as they are in their videos (`mismatch=clamp`)"),
+            (self.left_out, "left out, as their frames are not in their videos (`mismatch`)"),
+            (self.clamped, "taken as far as their frames are in their videos (`mismatch`)"),
         )
-        return tuple(
-            f"{len(rows)} of the table's rows {what}: {told(rows)}" for rows, what in said if rows
-        )
+        return tuple(f"{len(rows)} rows {what}: {told(rows)}" for rows, what in said if rows)
 
 
 def told(rows: Sequence[Mismatched]) -> str:
@@ -110,7 +110,7 @@ def matched(
     unplaced: dict[Key, list[tuple[Mismatched, Annotation | None]]] = defaultdict(list)
     for one in data.report.unplaced:
         a = one.annotation
-        unplaced[a.subject, a.video].append((_mismatched(a, one.reason), one.inside))
+        unplaced[a.subject, a.video].append((Mismatched(a, one.reason), one.inside))
     records, left_out, clamped = [], [], []
     for record in data.records():
         key = record.subject, record.name
@@ -119,7 +119,7 @@ def matched(
         kept = []
         for a in record.annotations:
             if reason := _outside(a, known):
-                wrong.append((_mismatched(a, reason), a))
+                wrong.append((Mismatched(a, reason), a))
             else:
                 kept.append(a)
         for row, inside in wrong:
@@ -195,7 +195,3 @@ def _clipped(a: Annotation | None, frames: int | None) -> Annotation | None:
         return None
     apex = a.apex if a.apex is not None and a.apex < frames else None
     return replace(a, apex=apex, offset=offset)
-
-
-def _mismatched(a: Annotation, reason: str) -> Mismatched:
-    return Mismatched(a.subject, a.video, a.kind, a.row, reason, a.emotion)
