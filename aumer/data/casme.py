@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from aumer.data.casme2 import clip_key
-from aumer.data.coding import Coding, numbered
+from aumer.data.coding import Coding, subject_text
 from aumer.data.dataset import NumberedImages, by_number_or_count
 from aumer.data.report import Key, TableReport
 from aumer.files import StrPath
@@ -17,7 +17,7 @@ FPS = 60.0
 
 
 def _names(row: Row) -> Key:
-    return numbered(row, "Subject", "sub{:02d}"), row.text("Filename")
+    return subject_text(row, "Subject", "sub{:02d}"), row.text("Filename")
 
 
 CODING = Coding(

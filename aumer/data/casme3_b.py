@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from aumer.data.casme3 import FPS, long_video, of_part
-from aumer.data.dataset import JoinedDataSet, join, placed
+from aumer.data.dataset import JoinedDataSet, join, locate_videos
 from aumer.data.report import DataReport, Key
 from aumer.errors import UsageError
 from aumer.files import StrPath
@@ -48,7 +48,7 @@ class Casme3B(JoinedDataSet):
         Raises:
             UsageError: `root` is no folder, or holds no video of part B.
         """
-        found, faults = placed(cls, root, _key, prefer=[images])
+        found, faults = locate_videos(cls, root, _key, prefer=[images])
         if not found:
             raise UsageError(f"{root}: no videos found; needs {cls.layout}")
         joined = join(NAME, (), found, fps=FPS)

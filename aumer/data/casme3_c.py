@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from aumer.data.casme3 import FPS, of_part
-from aumer.data.coding import Coding, numbered
+from aumer.data.coding import Coding, subject_text
 from aumer.data.dataset import NumberedImages
 from aumer.data.report import Key, Rule, TableReport
 from aumer.files import StrPath
@@ -29,7 +29,7 @@ COMMAS = Rule(
 
 
 def _names(row: Row) -> Key:
-    return numbered(row, "sub", "{:02d}"), VIDEO
+    return subject_text(row, "sub", "{:02d}"), VIDEO
 
 
 def _by_plus(aus: str) -> str:

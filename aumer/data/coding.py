@@ -94,9 +94,9 @@ class Coding:
         Raises:
             UsageError: a column is missing or a cell holds something else; the message says where.
         """
-        told = [c for c in (self.apex, self.aus, self.emotion) if c is not None]
-        needed = [self.subject, self.video, self.onset, *([] if self.lenient else told)]
-        optional = [*told, COLUMNS["kind"]] if self.lenient else []
+        given = [c for c in (self.apex, self.aus, self.emotion) if c is not None]
+        needed = [self.subject, self.video, self.onset, *([] if self.lenient else given)]
+        optional = [*given, COLUMNS["kind"]] if self.lenient else []
         (optional if self.lenient else needed).append(self.offset)
         if self.rate is not None:
             needed.append(self.rate)
@@ -170,7 +170,7 @@ def _name(column: Column) -> str:
     return names_of(column)[0]
 
 
-def numbered(row: Row, column: str, pattern: str) -> str:
+def subject_text(row: Row, column: str, pattern: str) -> str:
     """A subject that the table gives by its number, or by its name already: ``sub01`` of 1 and of
     ``sub01``, by the pattern ``sub{:02d}``.
 

@@ -151,8 +151,8 @@ class NumberedImages(JoinedDataSet):
     Attributes:
         fps: frames per second of all its videos.
         images: part of the path of the frames to use, by default, where a video is there twice.
-        by_name: whether folders are called as the table calls its videos (`named_as`), so that
-            `key` is not asked.
+        by_name: whether folders are called as the table calls its videos (`by_table_names`), so
+            that `key` is not asked.
         clips: whether each video is one expression, so that one without a row is a fault.
         parts: whether its tables are parts of one, not editions of it.
     """
@@ -203,12 +203,12 @@ class NumberedImages(JoinedDataSet):
     def _join(cls, root: StrPath, read: Read, table: StrPath | None, images: str) -> Self:
         tables, faults = find_tables(root, read, table)
         if cls.parts:
-            tables = (as_one(tables),)
+            tables = (merge_tables(tables),)
         rows = tables[0].annotations
-        key = named_as((a.subject, a.video) for a in rows) if cls.by_name else cls.key
-        found, doubts = placed(cls, root, key, prefer=[images] if images else [])
+        key = by_table_names((a.subject, a.video) for a in rows) if cls.by_name else cls.key
+        found, doubts = locate_videos(cls, root, key, prefer=[images] if images else [])
         if cls.clips:
-            doubts += without_row(rows, found)
+            doubts += unannotated_clips(rows, found)
         joined = join(cls.name, rows, found, fps=cls.fps, locate=cls.locate)
         problems = (*faults, *doubts, *joined.faults)
         report = DataReport(tables, problems, unplaced=joined.unplaced)
@@ -222,7 +222,7 @@ Read = Callable[[Path], TableReport]
 Locate = Callable[[Annotation, Media], tuple[Annotation | None, str]]
 
 
-def placed(
+def locate_videos(
     kind: type[DataSet], root: StrPath, key: KeyOf, *, prefer: Sequence[str] = ()
 ) -> tuple[Mapping[Key, Media], list[Fault]]:
     """The place of each video below a root; see `aumer.data.folders.places`.
@@ -246,7 +246,7 @@ def placed(
     return found, faults
 
 
-def named_as(names: Iterable[Key]) -> KeyOf:
+def by_table_names(names: Iterable[Key]) -> KeyOf:
     """Finds videos in folders and files that are called as a table calls subject and video,
     whatever their case: ``SUBJECT/VIDEO`` with other folders above, between or below,
     ``SUBJECT_VIDEO``, or ``VIDEO`` alone where no other subject has a video of that name.
@@ -271,7 +271,7 @@ def named_as(names: Iterable[Key]) -> KeyOf:
     return key_of
 
 
-def without_row(rows: Iterable[Annotation], found: Mapping[Key, Media]) -> list[Fault]:
+def unannotated_clips(rows: Iterable[Annotation], found: Mapping[Key, Media]) -> list[Fault]:
     """A fault for each clip that no row is of."""
     known = {(a.subject, a.video) for a in rows}
     return [
@@ -281,7 +281,7 @@ def without_row(rows: Iterable[Annotation], found: Mapping[Key, Media]) -> list[
     ]
 
 
-def as_one(tables: Sequence[TableReport]) -> TableReport:
+def merge_tables(tables: Sequence[TableReport]) -> TableReport:
     """Tables that are parts of one, such as one for each kind of expression."""
     first, *others = tables
     for other in others:
@@ -363,14 +363,14 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
     if not found:
         if not refused:
             old = sorted((*root.glob("*.xls"), *root.glob("*/*.xls")))
-            told = (
+            advice = (
                 f"; {', '.join(str(path.relative_to(root)) for path in old)} is a workbook of the "
                 "old kind: save it as .xlsx or as CSV"
                 if old
                 else "; put it there, or give its path as table="
             )
             raise UsageError(
-                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below{told}"
+                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below{advice}"
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))
     # Another CSV may be anything; a workbook that cannot be read may be the one that was meant.
@@ -415,7 +415,7 @@ def by_number_or_count(annotation: Annotation, media: Media) -> tuple[Annotation
     return by_number(annotation, media)
 
 
-def at_rate(fps: float, counted: float) -> Locate:
+def at_other_rate(fps: float, counted: float) -> Locate:
     """Where a table counts at one rate, and images are numbered at another: the nearest frame."""
 
     def locate(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
@@ -468,17 +468,17 @@ def join(
             faults.append(
                 Fault("missing-video", f"no folder or file; {len(own)} expressions", *key)
             )
-            own_placed = own
+            located = own
         else:
             faults += media.faults(key)
-            own_placed = []
+            located = []
             for a in own:
                 there, problem = locate(a, media)
                 if problem or there is None:
                     faults.append(Fault("unjoinable-row", f"{media.path}: {problem}", *key, a.row))
                     unplaced.append(Unplaced(a, there, problem))
                 else:
-                    own_placed.append(there)
+                    located.append(there)
         numbers = media.numbers if media else None
         records.append(
             VideoRecord(
@@ -488,7 +488,7 @@ def join(
                 fps=fps if isinstance(fps, (int, float)) else fps[key],
                 path=media.path if media else None,
                 frames=None if numbers is None else len(numbers),
-                annotations=tuple(own_placed),
+                annotations=tuple(located),
             )
         )
     return Joined(tuple(records), faults, tuple(unplaced))

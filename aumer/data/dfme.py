@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aumer.data.coding import Coding
-from aumer.data.dataset import JoinedDataSet, as_counted, as_one, find_tables, join, placed
+from aumer.data.dataset import (
+    JoinedDataSet,
+    as_counted,
+    find_tables,
+    join,
+    locate_videos,
+    merge_tables,
+)
 from aumer.data.report import DataReport, Fault, Key, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import Row
@@ -96,8 +103,8 @@ class Dfme(JoinedDataSet):
         """
         tables, faults = find_tables(root, cls.read, table)
         if cls.parts:
-            tables = (as_one(tables),)
-        found, doubts = placed(cls, root, _key)
+            tables = (merge_tables(tables),)
+        found, doubts = locate_videos(cls, root, _key)
         rates = tables[0].rates
         doubts += [
             Fault("unannotated-clip", f"{media.path}: no row gives its frame rate", *key)

@@ -10,11 +10,11 @@ from aumer.data.coding import Coding
 from aumer.data.dataset import (
     JoinedDataSet,
     as_counted,
+    by_table_names,
     find_tables,
     join,
-    named_as,
-    placed,
-    without_row,
+    locate_videos,
+    unannotated_clips,
 )
 from aumer.data.folders import Media
 from aumer.data.report import DataReport, Key, TableReport
@@ -87,8 +87,8 @@ class Meview(JoinedDataSet):
         """
         tables, faults = find_tables(root, read_table, table)
         rows = tables[0].annotations
-        found, doubts = placed(cls, root, named_as((a.subject, a.video) for a in rows))
-        doubts += without_row(rows, found)
+        found, doubts = locate_videos(cls, root, by_table_names((a.subject, a.video) for a in rows))
+        doubts += unannotated_clips(rows, found)
         keys = {(a.subject, a.video) for a in rows} | set(found)
         rates = {key: _rate(found.get(key)) for key in keys}
         joined = join(NAME, rows, found, fps=rates, locate=as_counted)

@@ -79,10 +79,10 @@ class Matched:
             (self.left_out, "left out, as their frames are not in their videos (`mismatch`)"),
             (self.clamped, "taken as far as their frames are in their videos (`mismatch`)"),
         )
-        return tuple(f"{len(rows)} rows {what}: {told(rows)}" for rows, what in said if rows)
+        return tuple(f"{len(rows)} rows {what}: {rows_text(rows)}" for rows, what in said if rows)
 
 
-def told(rows: Sequence[Mismatched]) -> str:
+def rows_text(rows: Sequence[Mismatched]) -> str:
     """Rows in words; the first `_TOLD` of them."""
     more = f"; and {len(rows) - _TOLD} more" if len(rows) > _TOLD else ""
     return "; ".join(map(str, rows[:_TOLD])) + more
@@ -134,7 +134,7 @@ def matched(
     if mismatch == "refuse" and left_out:
         raise UsageError(
             f"{data.name}: the frames of {len(left_out)} rows are not in their videos: "
-            f"{told(left_out)}. Correct the table, or set `mismatch` to leave-out or clamp"
+            f"{rows_text(left_out)}. Correct the table, or set `mismatch` to leave-out or clamp"
         )
     return Matched(tuple(records), tuple(left_out), tuple(clamped))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from aumer.data.coding import Coding, numbered
+from aumer.data.coding import Coding, subject_text
 from aumer.data.dataset import NumberedImages, by_number_or_count
 from aumer.data.report import Key, TableReport
 from aumer.files import StrPath
@@ -19,7 +19,7 @@ _CLIP = re.compile(r"(S\d+)-\d+-\d+", re.IGNORECASE)
 
 
 def _names(row: Row) -> Key:
-    return numbered(row, "Subject", "S{:02d}"), row.text("Filename").upper()
+    return subject_text(row, "Subject", "S{:02d}"), row.text("Filename").upper()
 
 
 def _subject_in(video: str) -> str | None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from aumer.data import samm
-from aumer.data.dataset import NumberedImages, at_rate
+from aumer.data.dataset import NumberedImages, at_other_rate
 from aumer.data.folders import Media
 from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Fault, Key, Log, Rule, TableReport
@@ -149,7 +149,7 @@ def _end(annotations: Iterable[Annotation]) -> int:
     return max(max(a.onset, a.offset or 0) for a in annotations)
 
 
-_slower = at_rate(SLOW_FPS, FPS)
+_slower = at_other_rate(SLOW_FPS, FPS)
 
 
 class SammLv30(SammLv):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from aumer.data.dataset import JoinedDataSet, find_tables, join, placed
+from aumer.data.dataset import JoinedDataSet, find_tables, join, locate_videos
 from aumer.data.folders import Media
 from aumer.data.frames import annotation
 from aumer.data.report import DataReport, Key, Log, Rule, TableReport
@@ -123,7 +123,7 @@ class SmicHs(JoinedDataSet):
             UsageError: `root` is no folder, or no table can be read.
         """
         (table_read, *others), faults = find_tables(root, read_table, table)
-        found, doubts = placed(cls, root, _key, prefer=[images])
+        found, doubts = locate_videos(cls, root, _key, prefer=[images])
         cameras = {row.number: _Camera.of(row) for row in _table(table_read.path)}
         annotations, log = _by_clip(table_read.annotations, found)
         report = replace(table_read, corrections=(*table_read.corrections, *log.corrections))

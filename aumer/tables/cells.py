@@ -186,7 +186,7 @@ def names_of(column: Column) -> tuple[str, ...]:
     return (column,) if isinstance(column, str) else column
 
 
-def told(column: Column) -> str:
+def column_text(column: Column) -> str:
     """A column for messages: ``'AU'``, or ``'AU' (or 'AUs')``."""
     first, *others = map(repr, names_of(column))
     return f"{first} (or {', '.join(others)})" if others else first
@@ -209,8 +209,9 @@ def _table(
     missing = [column for column in columns if names_of(column)[0] not in places]
     if missing:
         found = [str(cell).strip() for cell in lines[at] if cell is not None]
+        lacking = ", ".join(map(column_text, missing))
         raise UsageError(
-            f"{sheet.where}, {sheet.word} {at + 1}: no column {', '.join(map(told, missing))}; "
+            f"{sheet.where}, {sheet.word} {at + 1}: no column {lacking}; "
             f"found {', '.join(map(repr, found)) or 'nothing'}."
             f"{did_you_mean(names_of(missing[0])[0], found)}"
         )

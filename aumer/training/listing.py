@@ -12,7 +12,7 @@ import numpy as np
 from aumer.data import load as load_data_set
 from aumer.data.dataset import DataSet
 from aumer.data.labels import MEGC_CLASSES, composite_class, word_of
-from aumer.data.mismatch import DEFAULT, Matched, Mismatch, matched, told
+from aumer.data.mismatch import DEFAULT, Matched, Mismatch, matched, rows_text
 from aumer.data.own import NAME as OWN
 from aumer.data.report import Fault
 from aumer.errors import UsageError, did_you_mean
@@ -250,7 +250,7 @@ def _read(
     if under.left_out and not rows:
         raise UsageError(
             f"{dataset}: no row has its frames in its video; `aumer data check` lists all faults: "
-            f"{told(under.left_out)}"
+            f"{rows_text(under.left_out)}"
         )
     if labeled and rows and not any(a.emotion.strip() for _, a in rows):
         tables = ", ".join(str(one.path) for one in data.report.tables)

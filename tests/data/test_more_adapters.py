@@ -16,7 +16,7 @@ from aumer.cli import main
 from aumer.data import read_table_report
 from aumer.data.check import check
 from aumer.data.coding import Coding, Fix
-from aumer.data.dataset import by_number_or_count, named_as
+from aumer.data.dataset import by_number_or_count, by_table_names
 from aumer.data.folders import Media
 from aumer.data.report import Rule
 from aumer.errors import UsageError
@@ -325,7 +325,7 @@ def test_a_fix_is_for_the_cell_that_it_names(tmp_path: Path) -> None:
 def test_folders_called_as_a_table_calls_its_videos(
     parts: tuple[str, ...], key: tuple[str, str] | None
 ) -> None:
-    assert named_as([("S1", "01"), ("S2", "01"), ("S2", "02")])(parts) == key
+    assert by_table_names([("S1", "01"), ("S2", "01"), ("S2", "02")])(parts) == key
 
 
 def test_by_number_before_by_count() -> None:
