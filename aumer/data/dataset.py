@@ -370,7 +370,8 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
                 else "; put it there, or give its path as table="
             )
             raise UsageError(
-                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below{advice}"
+                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below"
+                f"{advice}"
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))
     # Another CSV may be anything; a workbook that cannot be read may be the one that was meant.

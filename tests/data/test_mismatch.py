@@ -14,15 +14,18 @@ import pytest
 from data import trees
 from data.test_check import Set
 
+from aumer import strict
 from aumer.bench.sources import Videos
 from aumer.bench.tasks.spotting import SpottingTruth
 from aumer.data import load, read_table_report
 from aumer.data.check import check
 from aumer.data.mismatch import MISMATCHES, Mismatch, frames_of, matched
 from aumer.data.report import DataReport, TableReport, Unplaced
-from aumer.errors import UsageError
+from aumer.errors import AumerError, ConfigError, UsageError
 from aumer.evaluation.rows import SpottingSettings
+from aumer.training.clip_run import ClipSource
 from aumer.training.listing import listed
+from aumer.training.run import DataSource, RunConfig, read_videos
 from aumer.types import Annotation, VideoRecord
 
 Find = Callable[[str], Path]
@@ -148,6 +151,22 @@ def test_casme2_as_its_owners_ship_it(tmp_path: Path, shared_data: Find, edition
     listing = listed({"casme2": root}, ("happiness", "disgust", "repression", "surprise", "others"))
     assert len(listing.examples) == sum(listing_counts(report)) - 5
     assert len(listing.mismatched) == 5
+
+
+def test_training_has_the_same_policy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trees.images(tmp_path / "v", "{}.png", range(10))
+    (tmp_path / "t.csv").write_text("file,fps,kind,onset,offset\nv,25,micro,1,5\nv,25,micro,6,12\n")
+    data = DataSource("own", str(tmp_path))
+    with pytest.raises(ConfigError, match="mismatch"):
+        strict.build(DataSource, {**vars(data), "mismatch": "drop"}, "data")
+    refusing = RunConfig(replace(data, mismatch="refuse"), str(tmp_path / "out"))
+    with pytest.raises(UsageError, match="own: the frames of 1 rows are not in their videos: v/v"):
+        read_videos(refusing)
+    with pytest.raises(AumerError):  # no face; the rows have been read
+        read_videos(RunConfig(data, str(tmp_path / "out")))
+    assert "1 rows left out, as their frames are not in their videos" in caplog.text
+    clips = {"source": "own", "root": str(tmp_path), "mismatch": "clamp"}
+    assert strict.build(ClipSource, clips, "data").mismatch == "clamp"
 
 
 def test_a_spotting_run_counts_what_is_left(tmp_path: Path) -> None:

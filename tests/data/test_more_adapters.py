@@ -218,6 +218,17 @@ def test_part_c_joins_its_tables(tmp_path: Path) -> None:
     assert check(data).counts == {"subjects": 2, "videos": 2, "micro": 3, "macro": 1}
 
 
+def test_part_c_by_clips(tmp_path: Path) -> None:
+    trees.casme3_c(tmp_path)
+    shutil.rmtree(tmp_path / "part_C")
+    for c in trees.CLIPS:
+        folder = tmp_path / "ME_C" / f"{c.subject:02d}" / str(c.clip) / "color"
+        trees.images(folder, "{}.jpg", (c.onset, c.end), whole=True)
+    data = load("casme3-c", tmp_path)
+    found = [(r.subject, r.name, a.onset, a.offset) for r in data.records() for a in r.annotations]
+    assert found == [("01", "1", 0, 9), ("01", "2", 0, 10), ("02", "3", 0, 9)]
+
+
 def test_part_b_has_no_labels(tmp_path: Path) -> None:
     data = load("casme3-b", trees.casme3_b(tmp_path))
     assert [(r.subject, r.name, r.annotations) for r in data.records()] == [
