@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Our evaluator's name, and the word for it and every published one.
 OURS = "aumer"
 ALL = "all"
+#: Where an evaluator divides by the truths that there are.
+OF_FILE = "the truths of the file"
 #: Instead of a figure that divides nothing by nothing.
 UNDEFINED = "undefined"
 
@@ -68,7 +70,7 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         default=OURS,
         metavar="NAME",
         help="aumer (default), all, megc2020, abpn, auwgcn-2023, auwgcn-2025, softnet, mean, "
-        "sl-swin, lgsnet or strs-official",
+        "sl-swin, lgsnet, spotformer, mult, strs-official or strs-official-1",
     )
     parser.add_argument(
         "--videos",
@@ -334,6 +336,8 @@ def _rules(one: dict[str, Any]) -> str:
         said.append(f"videos without predictions: one, {s['silent_videos']}")
     if s.get("one_frame") == "drop":
         said.append("intervals of one frame match nothing")
+    if s.get("denominators", OF_FILE) != OF_FILE:
+        said.append(f"truths whatever the file has: {s['denominators']}")
     if "second_f1" in one["scores"]["overall"]:
         kinds = ("macro", "micro", "overall")
         seconds = " / ".join(f"{one['scores'][kind]['second_f1']:.4f}" for kind in kinds)
@@ -391,12 +395,12 @@ def _bootstrap(
 
 
 def _strs(rows: Rows, settings: SpottingSettings) -> tuple[dict[str, Any], str]:
-    from aumer.evaluation.legacy import strs_official
+    from aumer.evaluation.legacy import STRS, STRS_FIRST, strs_official
     from aumer.evaluation.strs import evaluate_strs
 
     given = rows.predictions, rows.truths, rows.videos
     ours = evaluate_strs(*given, settings)
-    official = strs_official(*given)
+    official = {name: strs_official(*given, release=name) for name in (STRS, STRS_FIRST)}
     recognition = ours.recognition
     table: list[list[Any]] = [
         ["evaluator", "STRS", "spotting F1", "recognition F1", "UF1", "UAR"],
@@ -408,14 +412,7 @@ def _strs(rows: Rows, settings: SpottingSettings) -> tuple[dict[str, Any], str]:
             recognition.uf1 if recognition else 0.0,
             recognition.uar if recognition else 0.0,
         ],
-        [
-            "strs-official",
-            official.strs,
-            official.spotting.f1,
-            official.f1,
-            official.uf1,
-            official.uar,
-        ],
+        *([name, o.strs, o.spotting.f1, o.f1, o.uf1, o.uar] for name, o in official.items()),
     ]
     text = _table(table) + "of micro-expressions; the official UAR is a mean of precisions\n"
-    return {"aumer": ours.to_dict(), "strs-official": official.to_dict()}, text
+    return {OURS: ours.to_dict(), **{name: o.to_dict() for name, o in official.items()}}, text
