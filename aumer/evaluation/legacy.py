@@ -167,7 +167,7 @@ def free_truths_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> 
 
 
 def free_predictions_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
-    """In the order of the file, a truth takes the best prediction that is not yet taken, if it hits.
+    """In the order of the file, a truth takes the best prediction not yet taken, if it hits.
 
     Of equally good predictions the first is the best.
     """
@@ -367,7 +367,7 @@ EVALUATORS: dict[str, Legacy] = {
             silent_videos=_PHANTOM,
         ),
         Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
-        # From its released code (github.com/KinopioIsAllIn/SpotFormer, post_process.py and abfcm.py):
+        # From its released code (github.com/KinopioIsAllIn/SpotFormer, post_process.py, abfcm.py):
         # F1 = 2 FIND / (predictions + truths). Its truths of CAS(ME)^2 count from 1 there (1 is
         # subtracted), which `first_frame` of a reader says. What its table does with a missing
         # offset is not at hand; an offset of 0 matches nothing.

@@ -233,8 +233,8 @@ BROAD_FIRST = (
     },
 )
 
-#: v: the first truth's best (60/100) is the second's only one (70/110); the other (50/90) is free. w:
-#: exactly 5/10, open. x: .9 and .8 on one truth.
+#: v: the first truth's best (60/100) is the second's only one (70/110); the other (50/90) is free.
+#: w: exactly 5/10, open. x: .9 and .8 on one truth.
 ONLY_ONE_TAKEN = (
     [P("v", 30, 100), P("v", 0, 50), P("w", 0, 5), P("x", 0, 90), P("x", 0, 80)],
     [T("v", 0, 90), T("v", 20, 120), T("w", 0, 10), T("x", 0, 100)],
@@ -489,7 +489,7 @@ def test_spotformer_s_truths_take_predictions() -> None:
     narrow = P("v", 40, 120)
     assert outcome("auwgcn-2025", [broad, narrow], [first, second]) == ((1, 1, 1), NONE)
     assert outcome("spotformer", [broad, narrow], [first, second]) == ((2, 0, 0), NONE)
-    # Ours would match both in either order; SpotFormer's first truth may take the second's only one.
+    # Ours matches both in either order; SpotFormer's first truth may take the second's only one.
     assert outcome("spotformer", [P("v", 30, 100), P("v", 0, 50)], [first, second])[0][0] == 1
     assert outcome(OURS, [P("v", 30, 100), P("v", 0, 50)], [first, second])[0][0] == 2
     # Exactly one half of 10 frames, open.
