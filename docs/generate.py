@@ -244,14 +244,15 @@ def selection() -> str:
         "",
         "# Selection audit",
         "",
-        "A figure is worth what it was chosen on. Where the epoch, or a threshold, is the one that is",
-        "best on the subject that is tested, the figure is an upper bound and no estimate. This page",
-        "says so of every figure in `configs/published.toml`, as far as it could be read; what could",
-        'not be says "not at hand". None of it is a judgment of a method.',
+        "A figure is worth what it was chosen on. Where the epoch, or a threshold, is the one that",
+        "is best on the subject that is tested, the figure is an upper bound and no estimate. This",
+        "page says so of every figure in `configs/published.toml`, as far as it could be read;",
+        'what could not be says "not at hand". None of it is a judgment of a method.',
         "",
         "## Systems",
         "",
-        "| system | task | chosen on | verdict | denominators | evaluator | code | got by aumer | |",
+        "| system | task | chosen on | verdict | denominators | evaluator | code | got by aumer "
+        "| |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in systems.values():
@@ -323,8 +324,8 @@ def _worth() -> list[str]:
         "In brackets 95 % intervals over resampled subjects, of the difference over the same "
         "resamples. Nothing is better about the second column: the networks are the same. Papers "
         "choose for each subject, not for groups of four or five, and some a threshold, too; both "
-        "are worth more than this. On the images of MEGC 2019 the best test epoch of each fold adds "
-        ".10 to .12 UF1 (field notes), and on CAS(ME)^2 the best of 20 epochs has taken .464 to "
+        "are worth more than this. On the images of MEGC 2019 the best test epoch of each fold "
+        "adds .10 to .12 UF1 (field notes), and on CAS(ME)^2 the best of 20 epochs has taken .464 to "
         ".638 with synthetic predictions.",
         "",
         "```bash",

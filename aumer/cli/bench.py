@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aumer.cli import bench_run, bench_study
+from aumer.cli import bench_run, bench_study, bench_submission
 from aumer.cli.console import Console
 from aumer.cli.options import IOU, POSITIVE, seed, whole
 from aumer.errors import EXIT_OK, UsageError
@@ -41,6 +41,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     bench_run.add_parsers(actions, common)
     bench_study.add_parser(actions, common)
+    bench_submission.add_parser(actions, common)
     _add_score(actions, common)
     readers = actions.add_parser(
         "readers",

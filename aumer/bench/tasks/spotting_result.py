@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from aumer.bench.figure import Figure
 from aumer.bench.result import Result
+from aumer.bench.submission import challenge, written
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import Difference, Estimate
 from aumer.evaluation.interface import ROWS, UNDEFINED, ratios
+from aumer.evaluation.legacy import OfficialStrs
 from aumer.evaluation.rows import PredictedInterval
 from aumer.evaluation.spotting import SpottingReport, f1_of
 from aumer.evaluation.strs import StrsReport
@@ -36,7 +38,7 @@ class Scored:
     Attributes:
         selection: one of `SELECTIONS`.
         report: `None` where there is no truth.
-        strs: of spot-then-recognize.
+        strs, official: of spot-then-recognize, by our rules and by the organizers' script.
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class Scored:
     predictions: tuple[PredictedInterval, ...]
     report: SpottingReport | None
     strs: StrsReport | None
+    official: OfficialStrs | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +166,7 @@ class SpottingResult(Result[Mapping[str, Any]]):
                     "predictions": len(s.predictions),
                     **({"report": s.report.to_dict()} if s.report else {}),
                     **({"strs": s.strs.to_dict()} if s.strs else {}),
+                    **({"strs_official": s.official.to_dict()} if s.official else {}),
                 }
                 for s in self.scored
             ],
@@ -255,12 +259,16 @@ class SpottingResult(Result[Mapping[str, Any]]):
         if strs:
             lines += [
                 "",
-                "| data set | seed | selection | STRS | spotting F1 (micro) | recognition UF1 |",
-                "|---|---|---|---|---|---|",
+                "| data set | seed | selection | STRS | spotting F1 (micro) | recognition UF1 "
+                "| STRS of the organizers' script | its F1 of spotting | of recognition |",
+                "|---|---|---|---|---|---|---|---|---|",
             ]
             for s in strs:
-                assert s.strs is not None
-                figures = (s.strs.strs, s.strs.spotting_f1, s.strs.recognition_f1)
+                assert s.strs is not None and s.official is not None
+                figures = (
+                    *(s.strs.strs, s.strs.spotting_f1, s.strs.recognition_f1),
+                    *(s.official.strs, s.official.spotting.f1, s.official.f1),
+                )
                 cells = " | ".join(f"{x:.4f}" for x in figures)
                 lines.append(f"| {s.dataset} | {s.seed} | {s.selection} | {cells} |")
         lines += ["", *(f"- selection {s}: {SELECTIONS[s]}" for s in self.selections)]
@@ -288,9 +296,11 @@ class SpottingResult(Result[Mapping[str, Any]]):
 
     def submissions(self) -> dict[str, str]:
         first = self.protocol.submission_first_frame
+        spotting = self.protocol.kind == "spotting"
+        asked = challenge("megc2022" if spotting else "megc2025")
         return {
-            f"submission-{source}-seed-{s.seed}.csv": submission(
-                [p for p in s.predictions if p.subject == source], first
+            f"submission-{source}-seed-{s.seed}.csv": written(
+                asked, [p for p in s.predictions if p.subject == source], first
             )
             for s in self.scored
             if s.report is None
@@ -373,16 +383,6 @@ class SpottingResult(Result[Mapping[str, Any]]):
                 f"- {len(self.folds)} folds, {minutes:.1f} minutes in all, without features"
             )
         return lines
-
-
-def submission(predictions: Iterable[PredictedInterval], first_frame: int) -> str:
-    """A csv of MEGC 2022: vid, pred_onset, pred_offset, type (me, mae)."""
-    kinds = {"micro": "me", "macro": "mae"}
-    rows = sorted(
-        (p.video, p.onset + first_frame, p.offset + first_frame, kinds[p.kind]) for p in predictions
-    )
-    lines = ["vid,pred_onset,pred_offset,type", *(",".join(map(str, row)) for row in rows)]
-    return "\n".join(lines) + "\n"
 
 
 def spotting_figure(subjects: Sequence[str], counts: IntArray) -> Figure:
