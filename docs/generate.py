@@ -325,8 +325,8 @@ def _worth() -> list[str]:
         "resamples. Nothing is better about the second column: the networks are the same. Papers "
         "choose for each subject, not for groups of four or five, and some a threshold, too; both "
         "are worth more than this. On the images of MEGC 2019 the best test epoch of each fold "
-        "adds .10 to .12 UF1 (field notes), and on CAS(ME)^2 the best of 20 epochs has taken .464 to "
-        ".638 with synthetic predictions.",
+        "adds .10 to .12 UF1 (field notes), and on CAS(ME)^2 the best of 20 epochs has taken .464 "
+        "to .638 with synthetic predictions.",
         "",
         "```bash",
         run["command"],

@@ -251,7 +251,7 @@ def check(
         if any(map(text_of, line))
     ]
     at, header = lines[0] if lines else (1, [])
-    if tuple(header) not in (asked.columns, asked.also):
+    if not header or tuple(header) not in (asked.columns, asked.also):
         message = (
             f"the header must be {','.join(asked.columns)}; found {','.join(header) or 'nothing'}"
         )
