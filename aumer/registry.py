@@ -100,6 +100,15 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "protocol": {},
     "evaluator": {"aumer": "aumer.evaluation.spotting:evaluate"},
+    # Of files of intervals, of others too: what reads them.
+    "reader": {
+        "table": "aumer.tables.readers:TableReader",
+        "headerless": "aumer.tables.readers:HeaderlessReader",
+        "json-lists": "aumer.tables.readers:JsonListsReader",
+        "mat": "aumer.tables.readers:MatReader",
+        "npy": "aumer.tables.readers:NpyReader",
+        "per-video": "aumer.tables.readers:PerVideoReader",
+    },
     # By the suffix of their files, without the dot.
     "format": {
         "json": "aumer.results.formats:Json",

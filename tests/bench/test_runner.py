@@ -309,6 +309,13 @@ def test_the_oracle_is_printed_beside_the_honest_figure(tmp_path: Path, tables: 
     text = result.to_markdown()
     assert "| sim-casme-sq | 0 | fixed |" in text and "| sim-casme-sq | 0 | oracle |" in text
     assert "ORACLE: best epoch on the test subject" in text
+    # What the choice adds is a difference over the same resamples, and stands under the table.
+    gain = result.selection_gain()
+    fixed, oracle = result.reports(selection="fixed")[0], result.reports(selection="oracle")[0]
+    assert gain.value == pytest.approx(oracle.f1() - fixed.f1())
+    assert "adds to F1: " in text and f"overall {gain.value:+.4f} [{gain.low:+.4f}" in text
+    (told,) = result.figures()["selection_gain"]
+    assert told["overall"]["value"] == gain.value
     # The honest half is what a run without the oracle gives.
     plain = small(split="k-fold", folds=2)
     other = bench(tmp_path / "p", tables, protocol=plain, options={"overrides": settings})

@@ -27,6 +27,7 @@ from aumer.bench.tasks.spotting_result import Scored, SpottingResult
 from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.errors import UsageError
+from aumer.evaluation.legacy import OfficialStrs
 from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, rows_of
 from aumer.evaluation.spotting import SpottingReport, SubjectPredictions, evaluate, merge_folds
 from aumer.evaluation.strs import StrsReport
@@ -366,11 +367,12 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         predictions = tuple(merge_folds(by_subject, videos))
         report: SpottingReport | None = None
         strs: StrsReport | None = None
+        official: OfficialStrs | None = None
         if protocol.split != "unseen":
             rules = truth.expected(dataset, protocol.scoring)
             known = replace(protocol, scoring=rules)
-            report, strs = cls.evaluated(known, predictions, truths, videos)
-        return Scored(dataset, seed, selection, predictions, report, strs)
+            report, strs, official = cls.evaluated(known, predictions, truths, videos)
+        return Scored(dataset, seed, selection, predictions, report, strs, official)
 
     @classmethod
     def evaluated(
@@ -379,9 +381,9 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         predictions: Sequence[PredictedInterval],
         truths: Sequence[Truth],
         videos: Sequence[Video],
-    ) -> tuple[SpottingReport, StrsReport | None]:
-        """The score of one data set with one seed."""
-        return evaluate(predictions, truths, videos, protocol.scoring), None
+    ) -> tuple[SpottingReport, StrsReport | None, OfficialStrs | None]:
+        """The score of one data set with one seed; STRS by our rules and the organizers' script."""
+        return evaluate(predictions, truths, videos, protocol.scoring), None, None
 
 
 def _keep(fitted: Fitted, path: Path, work: SpottingWork, seed: int) -> None:
