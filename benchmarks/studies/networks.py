@@ -82,6 +82,7 @@ TABLES: dict[str, tuple[Sequence[str], Study, str]] = {
     "ablations": (SETS[:1], ablations(), "aumer"),
     "curve": (SETS[:1], curve(), ""),
     "cross": (("sim-cross-data-set",), own("cross"), "aumer"),
+    "rivals": (SETS, own("rivals"), "aumer"),
 }
 
 
