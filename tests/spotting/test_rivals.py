@@ -125,7 +125,9 @@ def test_a_network_reads_the_rois_of_any_graph(name: str) -> None:
 
 def test_softnet_like_must_know_where_rois_lie() -> None:
     graph = AUGraph.identity(("left", "right"))
-    with pytest.raises(UsageError, match="softnet-like must know where ROIs lie.*found left, right"):
+    with pytest.raises(
+        UsageError, match=r"softnet-like must know where ROIs lie.*found left, right"
+    ):
         Architecture.preset("softnet-like").network(graph)
 
 
@@ -157,7 +159,10 @@ def test_rows_are_shifted_and_summed_over_spans() -> None:
 
 
 def test_a_mean_is_of_valid_rows() -> None:
-    x, valid = torch.arange(6.0).reshape(1, 6, 1), torch.tensor([[True, True, False, True, True, True]])
+    x, valid = (
+        torch.arange(6.0).reshape(1, 6, 1),
+        torch.tensor([[True, True, False, True, True, True]]),
+    )
     found = mean_around(x * valid[..., None], valid, 1)
     torch.testing.assert_close(found[0, :, 0], torch.tensor([0.5, 0.5, 2, 3.5, 4, 4.5]))
 
@@ -185,7 +190,7 @@ def test_nodes_attend_within_their_part() -> None:
 
 
 def test_strain_is_that_of_the_field() -> None:
-    """Of an affine field the derivatives are known, and so is the strain, as field's formula has it."""
+    """Of an affine field the derivatives, and so the strain, are known."""
     where = places(ROIS, "softnet-like").double()
     slope = torch.tensor([[0.3, -0.2], [0.1, 0.4]], dtype=torch.float64)  # of (u, v) along (x, y)
     field = where @ slope.T + 0.7
@@ -293,7 +298,7 @@ def test_the_contrast_parts_the_classes() -> None:
 
 def ten() -> tuple[LabeledVideo, ...]:
     return from_simulation(
-        simulate_features(10, minutes=0.25, seed=3, level="easy", rate_per_min=12.0)
+        simulate_features(10, minutes=0.12, seed=3, level="easy", rate_per_min=25.0)
     )
 
 
@@ -306,29 +311,47 @@ def f1(spotter: NetSpotter, videos: tuple[LabeledVideo, ...]) -> float:
     return Counts.total(counts).f1
 
 
-#: What training is told, and the least F1 on what was trained on. SOFTNet's decoder gives all of a
-#: kind one length, which alone misses many. At full length: `python -m benchmarks.accuracy.rivals`.
-OVERFIT: dict[str, tuple[dict[str, Any], float]] = {
-    "boosting-vrme-like": ({"epochs": 60, "lr": 0.01}, 0.7),
-    "lgsnet-like": ({"epochs": 30}, 0.8),
-    "me-tst-like": ({"epochs": 40, "lr": 0.01}, 0.7),
-    "softnet-like": ({"epochs": 30}, 0.4),
-    "spotformer-like": ({"epochs": 40, "lr": 0.006}, 0.8),
+#: Epochs, and the least F1 and `told_apart` on what was trained on. SOFTNet's decoder gives all of a
+#: kind one length, and its network sees how far ROIs go within a span, not where they are. With a
+#: preset's own settings: ``python -m benchmarks.accuracy.rivals``.
+OVERFIT = {
+    "boosting-vrme-like": (80, 0.7, 0.9),
+    "lgsnet-like": (40, 0.9, 0.95),
+    "me-tst-like": (80, 0.8, 0.9),
+    "softnet-like": (80, 0.3, 0.8),
+    "spotformer-like": (40, 0.9, 0.95),
 }
 
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_it_overfits_ten_videos(name: str) -> None:
-    videos, (changes, least) = ten(), OVERFIT[name]
-    plain = {"inner_share": 0.0, "mirror": False, "amplitude_jitter": 0.0}
-    settings = TrainSettings.preset(name, {**plain, **changes})
+    videos, (epochs, least, least_apart) = ten(), OVERFIT[name]
+    changes = {"inner_share": 0.0, "mirror": False, "amplitude_jitter": 0.0, "batch": 5}
+    settings = TrainSettings.preset(name, {**changes, "epochs": epochs, "lr": 0.01})
+    torch.manual_seed(0)
     untrained = NetSpotter(settings.net_config().network(), TrackDecoder.named(settings.decoder))
     got = train(videos, settings, seed=0)
     losses = [record["loss_total"] for record in got.log]
-    assert losses[-1] < 0.5 * losses[0]
-    reached = f1(NetSpotter(got.net, got.decoder), videos)
-    assert reached >= least
-    assert f1(untrained, videos) < least / 2
+    assert losses[-1] < 0.6 * losses[0]
+    assert f1(NetSpotter(got.net, got.decoder), videos) >= least > f1(untrained, videos)
+    assert told_apart(got.net, videos) >= least_apart > told_apart(untrained.net, videos)
+
+
+def told_apart(net: SpottingNetwork, videos: tuple[LabeledVideo, ...]) -> float:
+    """How probably a row within an expression scores higher than one outside (area under ROC)."""
+    scores, acts = [], []
+    for v in videos:
+        within = np.zeros(len(v.features), np.bool_)
+        for one in (i for found in truth_intervals(v).values() for i in found):
+            within[one.onset : one.offset + 1] = True
+        action = net.scores(v.features).values[:, [column(k, "action") for k in KINDS]].max(axis=1)
+        scores.append(action[v.features.valid])
+        acts.append(within[v.features.valid])
+    order, positive = np.concatenate(scores).argsort(), np.concatenate(acts)
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(1, len(order) + 1)
+    n = int(positive.sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(order) - n)))
 
 
 # -- decoding --------------------------------------------------------------------------------------
@@ -414,14 +437,14 @@ class TestZhao(SpotterSuite):
 
 def bumped(height: float, rise: int, hold: int, at: int = 100) -> Features:
     """One ROI goes so far (outer-eye distances) in `rise` rows, holds, and comes back."""
-    path = np.zeros((301, 12, 2))
+    path = np.zeros((501, 12, 2))
     up = np.linspace(0, height, rise + 1)
     flank = np.concatenate([up, np.full(hold, height), up[::-1]])
     path[at : at + len(flank), 8, 0] = flank * 0.6
     path[at : at + len(flank), 8, 1] = flank * -0.8
-    rows = np.arange(300)
+    rows = np.arange(500)
     moved = np.diff(path, axis=0).astype(np.float32) * 64
-    return Features(moved, rows / 30, rows, np.ones(300, np.bool_), ROIS, 30.0)
+    return Features(moved, rows / 30, rows, np.ones(500, np.bool_), ROIS, 30.0)
 
 
 @pytest.mark.parametrize("name", RULES)

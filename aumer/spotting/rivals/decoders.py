@@ -57,7 +57,9 @@ class PeakDecoder(TrackDecoder):
         found: list[Expression] = []
         for kind, half_s in zip(KINDS, self.half_s, strict=True):
             half = max(1, round(half_s * rate))
-            track = uniform_filter1d(values[:, column(kind, "action")], 2 * half + 1, mode="nearest")
+            track = uniform_filter1d(
+                values[:, column(kind, "action")], 2 * half + 1, mode="nearest"
+            )
             spread = track.max() - track.mean() if len(track) else 0.0
             if spread <= 0:
                 continue
@@ -75,11 +77,11 @@ class GrowingDecoder(TrackDecoder):
     """After BoostingVRME (2025): an interval grows round each peak, as far as suits it best.
 
     The paper (its abstract) chooses among intervals of several sizes by how the curve evolves, how
-    long expressions last, and how frequent classes are. Chosen: from each peak of the apex track the
-    interval grows while the action track keeps a share of its value there; of the shares `shares`
-    the one wins whose inside most exceeds the flanks, times how usual its duration is; the score is
-    the peak's times that; where two of a kind overlap by an IoU above `nms_iou` the weaker goes, and
-    so does the weaker of two kinds at one place. Frequency is left to the tracks, which learned it.
+    long expressions last, and how frequent classes are. Chosen: from each peak of the apex track
+    the interval grows while the action track keeps a share of its value there; of `shares` the one
+    wins whose inside most exceeds the flanks, times how usual its duration is; the score is the
+    geometric mean of the peak's and of that; where two overlap by an IoU above `nms_iou`, of one
+    kind or of both, the weaker goes. Frequency is left to the tracks, which learned it.
 
     Raises:
         ConfigError: a value out of range.

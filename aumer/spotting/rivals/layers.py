@@ -38,8 +38,8 @@ def shifted(x: Tensor, rows: int) -> Tensor:
 def displaced(x: Tensor, first: int, last: int) -> Tensor:
     """Motion summed from `first` rows after each row (negative: before) to `last` rows after it.
 
-    Divided by the root of their number, so that noise has one size over any span. Rows outside count
-    as no motion.
+    Divided by the root of their number, so that noise has one size over any span. Rows outside
+    count as no motion.
 
     Shapes:
         x (B, T, R, 2); returns the like.
@@ -49,7 +49,8 @@ def displaced(x: Tensor, first: int, last: int) -> Tensor:
     path = nn.functional.pad(x.double().cumsum(1), (0, 0, 0, 0, 1, 0))  # before row 0..T
     at = torch.arange(total, device=x.device)
     found = path[:, (at + last).clamp(0, total)] - path[:, (at + first).clamp(0, total)]
-    return (found / (last - first) ** 0.5).to(x.dtype)
+    scaled: Tensor = found / (last - first) ** 0.5
+    return scaled.to(x.dtype)
 
 
 def mean_around(x: Tensor, valid: Tensor, rows: int) -> Tensor:
@@ -67,7 +68,7 @@ def mean_around(x: Tensor, valid: Tensor, rows: int) -> Tensor:
 
 
 class TimeAttention(nn.Module):
-    """Each row attends to the rows at fixed offsets from it, with a learned bias for each; residual.
+    """Each row attends to rows at fixed offsets from it, with a learned bias for each; residual.
 
     Args:
         offsets: in rows; 0 is among them.
@@ -90,8 +91,9 @@ class TimeAttention(nn.Module):
         keys = torch.stack([shifted(key, o) for o in self.offsets], 2)
         values = torch.stack([shifted(value, o) for o in self.offsets], 2)
         there = torch.stack([shifted(valid, o) for o in self.offsets], 2)  # (B, T, O)
-        keys, values = (v.unflatten(-1, (self.heads, -1)) for v in (keys, values))
-        query = query.unflatten(-1, (self.heads, -1))
+        each = self.heads, x.shape[-1] // self.heads
+        keys, values = (v.reshape(*v.shape[:-1], *each) for v in (keys, values))
+        query = query.reshape(*query.shape[:-1], *each)
         fit = torch.einsum("bthc,btohc->btho", query, keys) / query.shape[-1] ** 0.5 + self.bias
         share = torch.where(there[:, :, None], fit, _NEVER).softmax(-1)
         seen = torch.einsum("btho,btohc->bthc", share, values).flatten(2)
@@ -116,13 +118,15 @@ class NodeAttention(nn.Module):
         self.register_buffer("among", among, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        three = self.asked(self.norm(x)).unflatten(-1, (3, self.heads, -1))
+        each = self.heads, x.shape[-1] // self.heads
+        three = self.asked(self.norm(x)).reshape(*x.shape[:-1], 3, *each)
         query, key, value = three.unbind(-3)  # (..., R, heads, c)
         fit = torch.einsum("...rhc,...shc->...hrs", query, key) / query.shape[-1] ** 0.5
         if self.among is not None:
             fit = torch.where(self.among, fit, _NEVER)
         seen = torch.einsum("...hrs,...shc->...rhc", fit.softmax(-1), value).flatten(-2)
-        return x + self.out(seen)
+        added: Tensor = x + self.out(seen)
+        return added
 
 
 def regions(rois: Sequence[str]) -> tuple[tuple[int, ...], ...]:

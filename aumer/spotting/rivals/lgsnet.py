@@ -1,16 +1,16 @@
 """`lgsnet-like`: after LGSNet (Yu et al., IEEE TAC 2024), without I3D.
 
-From the paper's abstract: two streams, one of appearance and one of flow; a module that fuses several
-temporal receptive fields, so that short intervals are told more precisely; and one that suppresses what
-is local background and enhances by what is global. Stretches without expression are learned from as
-background, which our windows do.
+From the paper's abstract: two streams, one of appearance and one of flow; a module that fuses
+several temporal receptive fields, so that short intervals are told more precisely; and one that
+suppresses what is local background and enhances by what is global. Stretches without expression are
+learned from as background, which our windows do.
 
-Chosen: both streams are of our motion, one from row to row (fast) and one of displacements over longer
-spans (slow), instead of pre-trained video features; the receptive fields are parallel convolutions of
-three dilations, added; suppression takes off a share, learned for each channel, of the mean round a
-row, and enhancement multiplies with a gate that reads the mean over a longer span. The paper encodes
-intervals by their deviations from anchors; here no anchors are used and every row says where onset,
-apex and offset are, by our tracks, targets, loss and decoder.
+Chosen: both streams are of our motion, one from row to row (fast) and one of displacements over
+longer spans (slow), instead of pre-trained video features; the receptive fields are parallel
+convolutions of three dilations, added; suppression takes off a share, learned for each channel, of
+the mean round a row, and enhancement multiplies with a gate that reads the mean over a longer span.
+The paper encodes intervals by their deviations from anchors; here no anchors are used and every row
+says where onset, apex and offset are, by our tracks, targets, loss and decoder.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`me-tst-like`: after ME-TST (Zou et al., ICASSP 2025): a state-space network over the whole video.
+"""`me-tst-like`, after ME-TST (Zou et al., ICASSP 2025): state transitions over a whole video.
 
-From the abstracts of it and of ME-TST+: curves are regressed over a whole video by state transitions
-that depend on what is seen (Mamba; Gu and Dao 2023): h[t] = exp(D[t] A) h[t-1] + D[t] B[t] x[t],
-y[t] = C[t] h[t] + E x[t], with D, B and C linear in x.
+From the abstracts of it and of ME-TST+: curves are regressed over a whole video by state
+transitions that depend on what is seen (Mamba; Gu and Dao 2023): h[t] = exp(D[t] A) h[t-1] + D[t]
+B[t] x[t], y[t] = C[t] h[t] + E x[t], with D, B and C linear in x.
 
 Chosen: sizes; one such layer in each direction of time; a state remembers 2^`doublings` rows and no
 more, so that a row depends on a known part of the video (`half_width`) and scores do not depend on
@@ -74,7 +74,8 @@ class StateSpaceNetwork(SpottingNetwork):
 
     @property
     def half_width(self) -> int:
-        return self.config.blocks * 2**self.config.doublings  # one of these rows is the convolution's
+        rows: int = 2**self.config.doublings  # one of them is the convolution's
+        return self.config.blocks * rows
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """As `SpottingNetwork.forward`."""
@@ -108,8 +109,8 @@ class _Block(nn.Module):
 class StateSpace(nn.Module):
     """A selective state space along time that remembers 2 ** `doublings` rows.
 
-    The scan doubles: once h[t] holds the last n rows and a[t] the decay over them, h[t] + a[t] h[t-n]
-    holds the last 2n.
+    The scan doubles: once h[t] holds the last n rows and a[t] the decay over them, h[t] + a[t]
+    h[t-n] holds the last 2n.
 
     Shapes:
         x (B, T, C), valid (B, T) bool; returns the like of x. An invalid row forgets all.
@@ -134,4 +135,4 @@ class StateSpace(nn.Module):
             state = state + decay * shifted(state, -(2**k))
             if k + 1 < self.doublings:
                 decay = decay * shifted(decay, -(2**k))
-        return (state * given[:, :, None]).sum(-1) + self.direct * x
+        return cast(Tensor, (state * given[:, :, None]).sum(-1) + self.direct * x)

@@ -1,8 +1,8 @@
 """Tracks as curves: a squared error instead of a cross-entropy (SOFTNet, ME-TST, BoostingVRME).
 
 These papers let a network regress, over a whole video, how far a frame is in an expression. Chosen:
-the curves are the ten tracks of our targets; each track's rows of rest and of expression weigh alike
-(SOFTNet leaves rows of rest out at random instead), at most `_MOST` to one.
+the curves are the ten tracks of our targets; each track's rows of rest and of expression weigh
+alike (SOFTNet leaves rows of rest out at random instead), at most `_MOST` to one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class RegressionObjective(AumerObjective):
             three = classes(kind)
             p = p.index_copy(1, torch.tensor(three, device=p.device), x[:, three].softmax(-1))
         # "neither" is 1 at rest: what is rare of it is its absence.
-        rare = torch.stack([1 - y[:, k] if k in _NEITHER else y[:, k] for k in range(len(CHANNELS))])
+        rare = torch.stack(
+            [1 - y[:, k] if k in _NEITHER else y[:, k] for k in range(len(CHANNELS))]
+        )
         mass, rest = across(torch.stack([rare.sum(1), (1 - rare).sum(1)])).unbind()
         boost = (rest / mass.clamp(min=1e-6)).clamp(1, _MOST)[:, None]
         balance = 1 + (boost - 1) * rare

@@ -1,11 +1,11 @@
 """`he-2021-like` and `zhao-2022-like`: rules, after the winners of MEGC 2021 and 2022. No weights.
 
-From the abstracts of He (MM 2021) and of Zhao et al. (MM 2022): the optical flow of ROIs, less that of
-the nose, through moving windows against each window's first frame; a low pass; "wave peaks" of the
-curves, where a movement comes and goes; thresholds; intervals of all ROIs merged. Zhao et al. keep the
-rules and better what comes before them (alignment, landmarks, flow), and search the constants: of two
-players one chooses how the field is read and the other how peaks are told, each with the best answer to
-the other's, until neither gains (a Nash equilibrium).
+From the abstracts of He (MM 2021) and of Zhao et al. (MM 2022): the optical flow of ROIs, less that
+of the nose, through moving windows against each window's first frame; a low pass; "wave peaks" of
+the curves, where a movement comes and goes; thresholds; intervals of all ROIs merged. Zhao et al.
+keep the rules and better what comes before them (alignment, landmarks, flow), and search the
+constants: of two players one chooses how the field is read and the other how peaks are told, each
+with the best answer to the other's, until neither gains (a Nash equilibrium).
 
 Chosen: our twelve ROIs instead of fourteen; displacements that our motion adds up to, which has the
 head taken off, so alignment, landmarks and flow are the same for both; a curve is the displacement
@@ -13,7 +13,8 @@ along the direction in which it is largest in its window; a wave must stand out 
 threshold in outer-eye distances; of waves that overlap the highest stays; what lasts up to .5 s is
 micro. The constants of `he-2021-like` were set by reasoning. Those of `zhao-2022-like` are an
 equilibrium of a search on simulated subjects of no benchmark, by ``python -m
-benchmarks.studies.rival_rules`` (its best answers are over a grid, where the paper has Bayesian search).
+benchmarks.studies.rival_rules`` (its best answers are over a grid, where the paper has Bayesian
+search).
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class WaveSettings:
     smooth_s: float = 0.05  # passes a rise of .1 s
     window_s: float = 3.0  # most macro-expressions whole
     step_s: float = 0.5  # no micro-expression lies across the start of two windows
-    height: float = 0.015  # twice the median micro-expression of CASME II, and what noise seldom makes
+    height: float = (
+        0.015  # twice the median micro-expression of CASME II, and what noise seldom makes
+    )
     foot: float = 0.1
     overlap: float = 0.3
     min_s: float = 0.1
@@ -116,9 +119,17 @@ class WaveSpotter(SpotterModel):
                 rows = begin + np.array([onset, apex, offset])
                 frames, seconds = features.frames[rows].tolist(), features.times[rows].tolist()
                 micro = (offset - onset) / rate <= s.micro_max_s
-                score = height / (height + s.height)
                 found.append(
-                    Expression("micro" if micro else "macro", *frames, *seconds, score=score)
+                    Expression(
+                        "micro" if micro else "macro",
+                        onset=frames[0],
+                        apex=frames[1],
+                        offset=frames[2],
+                        onset_s=seconds[0],
+                        apex_s=seconds[1],
+                        offset_s=seconds[2],
+                        score=height / (height + s.height),
+                    )
                 )
         axis = features.times, features.frames, features.valid
         scores = Scores(track, *axis, ("expression",))
@@ -139,7 +150,9 @@ class WaveSpotter(SpotterModel):
                 peaks, about = find_peaks(curve, prominence=s.height)
                 data = about["prominences"], about["left_bases"], about["right_bases"]
                 _, _, left, right = peak_widths(curve, peaks, 1 - s.foot, prominence_data=data)
-                for apex, height, a, b in zip(peaks, about["prominences"], left, right, strict=True):
+                for apex, height, a, b in zip(
+                    peaks, about["prominences"], left, right, strict=True
+                ):
                     onset, offset = first + round(float(a)), first + round(float(b))
                     if s.min_s <= (offset - onset) / rate <= s.max_s:
                         found.append((onset, first + int(apex), offset, float(height)))
@@ -170,4 +183,4 @@ class ZhaoSpotter(WaveSpotter):
     """After Zhao et al. (2022), with constants that were searched for; see the module."""
 
     name = "zhao-2022-like"
-    usual = WaveSettings()
+    usual = WaveSettings(smooth_s=0.18, height=0.018)

@@ -2,15 +2,15 @@
 
 From the paper (its abstract and the authors' description): flow (u, v) and optical strain between a
 frame and one k frames on, three shallow streams of one convolution with 3, 5 and 8 filters, put
-together before one hidden layer, which regresses a score of being inside an expression; a network for
-micro- and one for macro-expressions; the score is smoothed, and where it peaks above a threshold lies
-an expression of the usual length.
+together before one hidden layer, which regresses a score of being inside an expression; a network
+for micro- and one for macro-expressions; the score is smoothed, and where it peaks above a
+threshold lies an expression of the usual length.
 
 Chosen: ROIs instead of maps of 42 x 42, so that a "convolution" reads an ROI and its four nearest
-neighbors, in order of nearness, with one set of weights for all; no pooling, as twelve ROIs are fewer
-than the maps' pooled cells; strain from an affine field fitted to the same neighbors; the span of k
-lies round the row, not after it; ten tracks are regressed, not one, with the paper's decoder reading
-one of each kind; sigmoids instead of a linear output.
+neighbors, in order of nearness, with one set of weights for all; no pooling, as twelve ROIs are
+fewer than the maps' pooled cells; strain from an affine field fitted to the same neighbors; the
+span of k lies round the row, not after it; ten tracks are regressed, not one, with the paper's
+decoder reading one of each kind; sigmoids instead of a linear output.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """`spotformer-like`: after SpotFormer (Deng, Hayashi, Nagahara, 2024) and SpoT-GCN (FG 2024).
 
-From the abstracts: flow is measured within a compact sliding window, against the window's first frame
-and at several temporal resolutions, so that slow motion adds up and head movements do not; the window
-is as long as a micro-expression. A transformer reads ROIs and time at several scales; between scales
-ROIs are pooled by part of the face, and time by convolution. Each frame gets probabilities of onset,
-apex, offset, expression and neither, of both kinds. A supervised contrastive loss (Khosla et al. 2020)
-parts rows of rest, of micro- and of macro-expressions.
+From the abstracts: flow is measured within a compact sliding window, against the window's first
+frame and at several temporal resolutions, so that slow motion adds up and head movements do not;
+the window is as long as a micro-expression. A transformer reads ROIs and time at several scales;
+between scales ROIs are pooled by part of the face, and time by convolution. Each frame gets
+probabilities of onset, apex, offset, expression and neither, of both kinds. A supervised
+contrastive loss (Khosla et al. 2020) parts rows of rest, of micro- and of macro-expressions.
 
-Chosen: displacements instead of flow (a window's motion against its first row is the sum of our motion
-over it); sizes and heads; ROIs attend within a part of the face, their parts' means to one another,
-rows to the nearest ones and, one in `stride`, to farther ones; weight and temperature of the contrast,
-and that its pairs lie in one window of training (`ContrastObjective`). Tracks, targets, the rest of the
-loss and the decoder are ours, as the paper's are of the same kind.
+Chosen: displacements instead of flow (a window's motion against its first row is the sum of our
+motion over it); sizes and heads; ROIs attend within a part of the face, their parts' means to one
+another, rows to the nearest ones and, one in `stride`, to farther ones; weight and temperature of
+the contrast, and that its pairs lie in one window of training (`ContrastObjective`). Tracks,
+targets, the rest of the loss and the decoder are ours, as the paper's are of the same kind.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SpotformerLike(Architecture):
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """The points of a window, in rows after its first: distinct, in order, its last among them."""
+        """The points of a window, in rows after its first: distinct, in order, its last too."""
         whole = 2 * self.half_rows(self.window_s / 2)
         return tuple(
             sorted({max(1, round(whole * (k + 1) / self.points)) for k in range(self.points)})
@@ -182,12 +182,12 @@ class ContrastObjective(AumerObjective):
 
 def _classes(targets: Tensor) -> Tensor:
     """(T,) 0 at rest, 1 in a macro-, 2 in a micro-expression, whatever else there is."""
-    macro, micro = (targets[:, column(kind, "action")] > 0.5 for kind in ("macro", "micro"))  # type: ignore[arg-type]
+    macro, micro = (targets[:, column(kind, "action")] > 0.5 for kind in ("macro", "micro"))
     return torch.where(micro, 2, macro.long())
 
 
 def _contrast(x: Tensor, of: Tensor, used: Tensor) -> Tensor:
-    """Mean over rows of -log of the share that their own class has of all similarity; 0 of one class.
+    """Mean over rows and their class of -log of its share of all similarity; 0 of one class.
 
     Shapes:
         x (T, E); of (T,) classes; used (T,) bool.
@@ -197,7 +197,10 @@ def _contrast(x: Tensor, of: Tensor, used: Tensor) -> Tensor:
     z = nn.functional.normalize(x[rows], dim=-1)
     same = of[:, None] == of[None]
     itself = torch.eye(len(rows), dtype=torch.bool, device=x.device)
-    same, told = same & ~itself, (of[:, None] != of[None]).any() if len(rows) else torch.tensor(False)
+    same, told = (
+        same & ~itself,
+        (of[:, None] != of[None]).any() if len(rows) else torch.tensor(False),
+    )
     anchors = same.any(1)
     if not (told and anchors.any()):
         return x.sum() * 0

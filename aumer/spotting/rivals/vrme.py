@@ -1,13 +1,14 @@
-"""`boosting-vrme-like`: after "Boosting ... Prior-Guided Video-Level Regression" (Guo et al., 2025).
+"""`boosting-vrme-like`, after BoostingVRME (Guo et al., 2025): curves over a whole video.
 
-From the paper's abstract: no windows are classified; curves of onset, apex and offset are regressed
-over the whole video, and an interval is chosen round each peak by how it evolves and how long it lasts
+From the abstract of "Boosting Micro-Expression Analysis via Prior-Guided Video-Level Regression"
+(arXiv 2508.18834): no windows are classified; curves of onset, apex and offset are regressed over
+the whole video, and an interval is chosen round each peak by how it evolves and how long it lasts
 (`aumer.spotting.rivals.decoders.GrowingDecoder`). It trains 50 epochs and takes the last.
 
 Chosen: the network, of which the abstract says nothing: the ROIs' motion side by side, and residual
 convolutions along time, each depth-wise and then across channels, dilated more and more. The paper
-shares it between spotting and recognizing; here it spots alone. Spotting is of both kinds, as in all
-of our presets, where the paper spots micro-expressions.
+shares it between spotting and recognizing; here it spots alone. Spotting is of both kinds, as in
+all of our presets, where the paper spots micro-expressions.
 """
 
 from __future__ import annotations
