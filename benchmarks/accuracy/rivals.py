@@ -2,9 +2,9 @@
 
     python -m benchmarks.accuracy.rivals [--save]
 
-With each preset's own settings but for what is there against overfitting (mirrored and scaled samples,
-subjects kept out), five times its epochs, and the decoder's usual threshold. F1 at IoU .5, kind
-required. `tests/spotting/test_rivals.py` does the same in seconds, with shorter videos.
+With each preset's own settings but for what is there against overfitting (mirrored and scaled
+samples, subjects kept out), five times its epochs, and the decoder's usual threshold. F1 at IoU .5,
+kind required. `tests/spotting/test_rivals.py` does the same in seconds, with shorter videos.
 """
 
 from __future__ import annotations

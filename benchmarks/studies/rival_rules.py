@@ -3,8 +3,8 @@
     python -m benchmarks.studies.rival_rules [--save]
 
 As Zhao et al. (2022) have it, one player chooses how the field is read and the other how peaks are
-told; both want the mean of the F1 of micro- and of macro-expressions (IoU .5), for by the overall F1
-it pays to give up the few micro-expressions. In turn each takes the best of a grid, the other's
+told; both want the mean of the F1 of micro- and of macro-expressions (IoU .5), for by the overall
+F1 it pays to give up the few micro-expressions. In turn each takes the best of a grid, the other's
 choice being what it is, until neither changes. `he-2021-like` is beside it, whose constants
 were not searched for.
 """

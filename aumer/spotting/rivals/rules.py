@@ -183,4 +183,4 @@ class ZhaoSpotter(WaveSpotter):
     """After Zhao et al. (2022), with constants that were searched for; see the module."""
 
     name = "zhao-2022-like"
-    usual = WaveSettings(smooth_s=0.18, height=0.018)
+    usual = WaveSettings(window_s=4.5)
