@@ -42,19 +42,32 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "spotter": {
         "combined": "aumer.spotting.combined:CombinedSpotter",
+        "he-2021-like": "aumer.spotting.rivals.rules:HeSpotter",
         "network": "aumer.spotting.network:NetSpotter",
         "rules": "aumer.spotting.rules:RuleSpotter",
+        "zhao-2022-like": "aumer.spotting.rivals.rules:ZhaoSpotter",
     },
     # What is registered is the `Architecture`, which makes the network.
-    "network": {"spotnet": "aumer.spotting.net_config:NetConfig"},
+    "network": {
+        "boosting-vrme-like": "aumer.spotting.rivals.vrme:VideoRegression",
+        "lgsnet-like": "aumer.spotting.rivals.lgsnet:LgsnetLike",
+        "me-tst-like": "aumer.spotting.rivals.metst:StateSpaceLike",
+        "softnet-like": "aumer.spotting.rivals.softnet:SoftnetLike",
+        "spotformer-like": "aumer.spotting.rivals.spotformer:SpotformerLike",
+        "spotnet": "aumer.spotting.net_config:NetConfig",
+    },
     # With their loss.
     "targets": {
         "aumer": "aumer.spotting.targets:AumerObjective",
+        "contrast": "aumer.spotting.rivals.spotformer:ContrastObjective",
         "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
+        "regression": "aumer.spotting.rivals.regression:RegressionObjective",
     },
     "decoder": {
         "aumer": "aumer.spotting.decode:Decoder",
         "casme-sq": "aumer.spotting.auwgcn.decoder:CasmeSqDecoder",
+        "growing": "aumer.spotting.rivals.decoders:GrowingDecoder",
+        "peaks": "aumer.spotting.rivals.decoders:PeakDecoder",
         "samm-lv": "aumer.spotting.auwgcn.decoder:SammLvDecoder",
     },
     "recognizer": {

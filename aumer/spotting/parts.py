@@ -224,8 +224,9 @@ class Objective(ABC):
             across: of a sum over these samples, that over the whole batch.
 
         Shapes:
-            logits, targets (B, T, 10) in the order of `CHANNELS`; weight (B, T), 0 where a row is
-            context or nothing is known of it.
+            logits, targets (B, T, 10) in the order of `CHANNELS`, and in logits what else the
+            network gives in training; weight (B, T), 0 where a row is context or nothing is known
+            of it.
         """
 
 
