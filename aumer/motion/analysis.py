@@ -63,8 +63,8 @@ _SAME_TIME_S = 1e-6
 #: And a gap by this: files round times to milliseconds, and 5 frames a second of a film at 29.97
 #: lie 200.2 ms apart.
 _SAME_GAP_S = 2e-3
-#: Chunks of a film from which on it is worth while to give freed memory back.
-_LONG = 60
+#: Chunks after which memory that was freed is given back.
+_GIVE_BACK = 6
 #: Frames of which eyelids and head are read off the landmarks together.
 _SIGNS_AT_ONCE = 10_000
 
@@ -273,6 +273,8 @@ def analyze_all(
                 cache.put(done, arrays, state)
                 before = {**arrays, **state}
                 done += 1
+                if done % _GIVE_BACK == 0:
+                    give_back_memory()
                 chunk = _Chunk(pool, motions, settings)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
@@ -287,8 +289,7 @@ def analyze_all(
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
-    if done > _LONG:
-        give_back_memory()
+    give_back_memory()
     joined = _join(cache.get, done, clock, reader.info, settings)
     found = tuple(replace(one, notes=once(earlier, said)) for one in joined)
     cache.finish(_pack(found))
