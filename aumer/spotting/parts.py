@@ -154,7 +154,7 @@ class Architecture(Part, ABC):
 
         Motion in outer-eye distances per row, x and y; invalid rows are 0.
         """
-        return eye_motion(features).astype(np.float32)
+        return eye_motion(features).astype(np.float32, copy=False)
 
     @classmethod
     def preset(cls, name: str | PathLike[str], overrides: Mapping[str, Any] | None = None) -> Self:
@@ -171,11 +171,10 @@ class Architecture(Part, ABC):
 
 def eye_motion(features: Features) -> npt.NDArray[np.floating[Any]]:
     """(T, R, 2): motion that is trusted, in outer-eye distances per row; 0 where invalid."""
-    values = features.trusted(_TRUST)
-    found: npt.NDArray[np.floating[Any]] = (
-        np.where(features.valid[:, None, None], values, 0) / features.eye_distance
-    )
-    return found
+    values = features.trusted(_TRUST)  # a copy, changed in place: ten hours have 100 MB
+    values[~features.valid] = 0
+    values /= features.eye_distance
+    return values
 
 
 def alone(share: Tensor) -> Tensor:
