@@ -17,7 +17,7 @@ from aumer.data.folders import scan
 from aumer.data.report import Key, Rule, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import Row
-from aumer.tables.intervals import COLUMNS
+from aumer.tables.lines import COLUMNS
 
 if TYPE_CHECKING:
     from typing_extensions import Self

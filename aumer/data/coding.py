@@ -13,7 +13,7 @@ from aumer.data.frames import annotation, kind_of
 from aumer.data.report import Key, Log, Rule, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import Column, Row, names_of, read
-from aumer.tables.intervals import COLUMNS
+from aumer.tables.lines import COLUMNS
 from aumer.types import Annotation, Kind
 
 #: Texts that stand for an apex or an offset nobody gave, in a table whose owners' habits are not
@@ -66,7 +66,7 @@ class Coding:
         subject_in: the subject that a video's name begins with, to be compared with the row's.
         lenient: the owners' layout is not public, or differs between releases: apex, offset, action
             units, emotion and columns for them may be missing, a row without an onset is refused,
-            and a column called as `aumer.tables.intervals.COLUMNS` has it says the kind.
+            and a column called as `aumer.tables.lines.COLUMNS` has it says the kind.
     """
 
     dataset: str

@@ -11,7 +11,7 @@ from aumer.data.dataset import NumberedImages, by_number_or_count
 from aumer.data.report import Key, Rule, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import Row
-from aumer.tables.intervals import COLUMNS
+from aumer.tables.lines import COLUMNS
 
 NAME = "4dme"
 FPS = 60.0

@@ -21,7 +21,7 @@ from aumer.data.report import DataReport, Key, TableReport
 from aumer.errors import AumerError
 from aumer.files import StrPath
 from aumer.tables.cells import Row
-from aumer.tables.intervals import COLUMNS
+from aumer.tables.lines import COLUMNS
 
 NAME = "meview"
 #: Of a video whose own rate cannot be told.

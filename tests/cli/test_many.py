@@ -262,7 +262,9 @@ def test_resume_keeps_no_face_where_none_is_wanted(run: Any, study: Path) -> Non
     assert run(words).code == 0
     for name in ("smile.html", "smile.png", "smile.svg", "smile.pdf"):
         ran = run(f"{words} --resume --no-faces")
-        assert ran.code == 2 and f"{name} was written by an earlier run and may show a face" in ran.err
+        assert (
+            ran.code == 2 and f"{name} was written by an earlier run and may show a face" in ran.err
+        )
         (out / name).unlink()
     ran = run(f"{words} --resume --no-faces")
     assert ran.code == 0, ran.err
