@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aumer.bench.tasks.spotting_result import submission
+from aumer.bench import submission
 from aumer.cli import main
 from aumer.data import load, read_table
 from aumer.data.check import check
@@ -121,9 +121,8 @@ def stored_rows(path: Path) -> None:
 
 
 def submitted(path: Path) -> None:
-    path.write_text(
-        submission([PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS], 0)
-    )
+    rows = [PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS]
+    path.write_text(submission.written(submission.challenge("megc2022"), rows, 0))
 
 
 def labels(path: Path) -> None:

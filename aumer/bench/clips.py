@@ -40,6 +40,8 @@ class ClipSet(TaskTruth):
         notes: what a reader of the scores should know.
         frames: onset, apex and offset of each of `clips` in its video, the apex as it was read;
             empty where they are not known.
+        left_out: rows of the tables that are no clips, as their frames are not in their videos; see
+            `aumer.training.listing.Listing.mismatched`.
 
     Raises:
         UsageError: clips without names.
@@ -51,6 +53,7 @@ class ClipSet(TaskTruth):
     digest: str = ""
     notes: tuple[str, ...] = field(default=())
     frames: tuple[tuple[int, int, int], ...] = ()
+    left_out: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clips.names:
@@ -87,6 +90,7 @@ class ClipSet(TaskTruth):
             "clips": told,
             "unseen": [asdict(u) for u in self.unseen],
             "notes": list(self.notes),
+            "left_out": [dict(row) for row in self.left_out],
         }
 
     @classmethod
@@ -113,7 +117,8 @@ class ClipSet(TaskTruth):
             else ()
         )
         notes = tuple(document["notes"])
-        return cls(clips, sources, unseen, document["digest"], notes, frames)
+        left_out = tuple(document.get("left_out", ()))
+        return cls(clips, sources, unseen, document["digest"], notes, frames, left_out)
 
 
 def clip_set(
@@ -134,7 +139,8 @@ def clip_set(
     known = digest([clips.keys, clips.labels, clips.subjects, clips.classes, clips.names])
     notes = (*_notes(listing, reading, seen), *listing.notes)
     frames = tuple((s.example.onset, s.apex, s.example.offset) for s in seen)
-    return ClipSet(clips, tuple(s.example.dataset for s in seen), unseen, known, notes, frames)
+    sources = tuple(s.example.dataset for s in seen)
+    return ClipSet(clips, sources, unseen, known, notes, frames, listing.mismatched)
 
 
 def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tuple[str, ...]:

@@ -184,6 +184,7 @@ def _mistaken(
         {(row.subject, row.clip) for row in rows if row.truth != row.predicted},
         dict(zip(keys, truth.frames, strict=False)),  # of those alone that can be seen
         result.about.get("features", {}),
+        result.protocol.mismatch,
     )
 
 

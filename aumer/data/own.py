@@ -119,8 +119,8 @@ class Own(JoinedDataSet):
                 faults.append(Fault("unannotated-video", message, video=relative))
         keys = {_key(row, named): row for row in rows.values()}
         rates = {key: _rate(read, row, found.get(key), clocks) for key, row in keys.items()}
-        videos, problems = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
-        return cls(root, videos, DataReport((report,), (*faults, *problems)))
+        joined = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
+        return cls(root, joined.videos, DataReport((report,), (*faults, *joined.faults)))
 
 
 def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:

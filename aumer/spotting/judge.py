@@ -15,6 +15,7 @@ checked.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -189,8 +190,7 @@ def described(
         for part in ("action", "onset", "offset")
     }
     movements = [
-        (begin, end, np.stack([_in_units(m) for m in found]))
-        for begin, end, found in followed(features, settings)
+        (begin, end, _in_units(found)) for begin, end, found in followed(features, settings)
     ]
     spans = np.array([(e.onset_s, e.offset_s) for e in both]) - 1e-6
     rows = np.searchsorted(features.times, spans)
@@ -258,8 +258,9 @@ def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[lis
 
 
 def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) -> list[float]:
-    """`_SHAPED` of a proposal: (M, N) displacements in units of noise for every run."""
-    for begin, end, paths in movements:
+    """`_SHAPED` of a proposal: (M, N) displacements in units of noise for every run, in order."""
+    run = bisect_right(movements, first, key=lambda movement: movement[0]) - 1
+    for begin, end, paths in movements[max(0, run) : run + 1]:
         if not begin <= first < end:
             continue
         a, b = first - begin, min(last, end) - begin
@@ -278,8 +279,13 @@ def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) 
     return [0.0, 0.0]
 
 
-def _in_units(movement: Followed) -> Signal:
-    return movement.smooth / movement.unit
+def _in_units(movements: list[Followed]) -> Signal:
+    """(M, N) displacements in units of noise; the list is emptied, as it goes."""
+    found = np.empty((len(movements), len(movements[0].smooth)))
+    for row in found:
+        movement = movements.pop(0)
+        row[:] = movement.smooth / movement.unit
+    return found
 
 
 def _odds(score: Any) -> Any:

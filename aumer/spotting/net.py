@@ -86,6 +86,7 @@ class SpottingNetwork(nn.Module, ABC):
             x (B, T, N, 2) as `Architecture.inputs` makes it, the ROIs and what it has beside them;
             valid (B, T) bool, None where all rows are; returns (B, T, 10). What stands in invalid
             rows of x, NaN too, changes nothing (see `normalized`); the logits there mean nothing.
+            In training there may be more columns, for an `Objective` that reads them.
         """
 
     @classmethod

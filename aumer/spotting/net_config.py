@@ -140,7 +140,7 @@ class NetConfig(Architecture):
             x = x / max(float(np.median(np.abs(x[features.valid]))), _STILL)
         if self.signs:
             x = np.concatenate([x, _signs(features)], axis=1)
-        return x.astype(np.float32)
+        return x.astype(np.float32, copy=False)
 
 
 def _signs(features: Features) -> FloatArray:

@@ -19,6 +19,7 @@ import torch
 from aumer import strict
 from aumer.config import load_settings
 from aumer.data.megc2019 import NAME as MEGC2019
+from aumer.data.mismatch import DEFAULT, Mismatch
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
@@ -60,6 +61,8 @@ class ClipSource:
         kinds: of expressions: "micro", "macro", or both; by default "micro", and of one's own
             table every row.
         exclude_subjects: left out of everything, to be tested on.
+        mismatch: what becomes of rows whose frames are not in their videos: "leave-out", "clamp" or
+            "refuse" (`aumer.data.mismatch`).
     """
 
     source: str
@@ -67,6 +70,7 @@ class ClipSource:
     table: str | None = None
     kinds: tuple[str, ...] = ()
     exclude_subjects: tuple[str, ...] = ()
+    mismatch: Mismatch = DEFAULT
 
     def __post_init__(self) -> None:
         known = {"micro", "macro"}
@@ -188,7 +192,14 @@ class ClipRun(ABC):
         """
         data = self.data
         tables = {} if data.table is None else {data.source: data.table}
-        found = listed({data.source: data.root}, classes, kinds=data.kinds, tables=tables, of=of)
+        found = listed(
+            {data.source: data.root},
+            classes,
+            kinds=data.kinds,
+            tables=tables,
+            of=of,
+            mismatch=data.mismatch,
+        )
         out = excluded(data, tuple(e.subject for e in found.examples))
         found = replace(found, examples=tuple(e for e in found.examples if e.subject not in out))
         if not found.examples:

@@ -14,6 +14,7 @@ from bench.conftest import small as protocol
 from bench.conftest import write_tables
 from spotting.own_network import OwnArchitecture, OwnNetwork
 from spotting.own_objective import OwnDecoder, OwnObjective
+from spotting.rivals import RIVALS
 from training.conftest import simulated
 
 import aumer
@@ -158,7 +159,10 @@ def test_the_usual_names_are_left_unsaid() -> None:
 # What every network keeps to
 
 
-@pytest.fixture(params=[OWN, "aumer", "published"], ids=["own", "aumer", "published"])
+PRESETS = ("aumer", "published", *RIVALS)
+
+
+@pytest.fixture(params=[OWN, *PRESETS], ids=["own", *PRESETS])
 def net(request: pytest.FixtureRequest) -> SpottingNetwork:
     torch.manual_seed(0)
     made = SpottingNetwork.from_preset(request.param)

@@ -268,7 +268,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             return ClipSet(clips, clips.sources, digest=_digest(clips))
         if not protocol.classes:
             raise UsageError(f"protocol {protocol.name} must name its classes")
-        listing = only_frequent(listed(wanted, protocol.classes), protocol.min_clips)
+        every = listed(wanted, protocol.classes, mismatch=protocol.mismatch)
+        listing = only_frequent(every, protocol.min_clips)
         cache = self._cache
         if cache is None:
             self._kept = TemporaryFolder()
@@ -286,7 +287,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         if NAME in self.protocol.datasets or not self.protocol.classes:
             return super().subject_keys(roots)
         wanted = self.needed(self.protocol.datasets, roots)
-        return [(e.dataset, e.subject) for e in listed(wanted, self.protocol.classes).examples]
+        found = listed(wanted, self.protocol.classes, mismatch=self.protocol.mismatch)
+        return [(e.dataset, e.subject) for e in found.examples]
 
     def parameters(self) -> int | None:
         classes = len(self.protocol.classes) or len(MEGC_CLASSES)
