@@ -193,8 +193,8 @@ def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ("--evaluator softnt", "Did you mean 'softnet'"),
-        ("--evaluator softnet --ends open", "--ends is for aumer's own evaluator"),
-        ("--evaluator softnet --iou-sweep", "--iou-sweep is for aumer's own evaluator"),
+        ("--evaluator softnet --ends open", "--ends applies to the evaluator aumer alone"),
+        ("--evaluator softnet --iou-sweep", "--iou-sweep applies to the evaluator aumer alone"),
         ("--ends opne", "Did you mean 'open'"),
         ("--iou 0", "--iou: must be above 0 and at most 1"),
         ("--against p.csv", "give --bootstrap N"),

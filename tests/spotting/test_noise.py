@@ -171,7 +171,7 @@ def test_a_sensitivity_that_would_move_nothing_is_refused() -> None:
     given = still(2.0)
     with pytest.raises(UsageError, match="nobody measured how many false alarms"):
         aumer.spot(given, model="network", sensitivity="high")
-    with pytest.raises(UsageError, match="made with normal: an object is used as it is"):
+    with pytest.raises(UsageError, match="was made with normal"):
         aumer.spot(given, model=RuleSpotter(RULES), sensitivity="high")
     aumer.spot(given, model=RuleSpotter(at("high")), sensitivity="high")
     low = aumer.spot(given, model="rules", sensitivity="low")
