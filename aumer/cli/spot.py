@@ -82,8 +82,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=run, parser=parser)
     formats = (_TABLE, *registry.names("format"))
-    told = "of stdout (table, json, csv) and of the files in a folder (all but table)"
-    add_batch(parser, formats, told, several="*")
+    scope = "of stdout (table, json, csv) and of the files in a folder (all but table)"
+    add_batch(parser, formats, scope, several="*")
     add = parser.add_argument
     add("--manifest", metavar="TABLE", help="videos, and what is known of them, from a table")
     add(

@@ -175,13 +175,13 @@ class GraphAUReader(AUReader):
         """
         self.check(clips.aus)
         counts = clips.acted.sum(0)
-        told = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
+        listed = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
         keep = counts >= self._least
         if not keep.any():
             raise UsageError(
                 f"an AU is learned if {self._least} clips or more have it (`least`), and none "
                 "is in so "
-                f"many of the {len(clips)} clips; found {told or 'none'}. Give more clips, or "
+                f"many of the {len(clips)} clips; found {listed or 'none'}. Give more clips, or "
                 "lower `least`"
             )
         if (keep & (counts == len(clips))).any():

@@ -217,8 +217,10 @@ def read_any(path: StrPath) -> AnnotationFile:
 def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
     """Expressions that have times alone as `Annotated`, numbered in their order."""
     for k, e in enumerate(timed, 1):
-        said = {n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score", "aus")}
-        yield Annotated(**said, apex_s=e.apex_s, id=f"e{k}")
+        values = {
+            n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score", "aus")
+        }
+        yield Annotated(**values, apex_s=e.apex_s, id=f"e{k}")
 
 
 def of_result(result: SpotResult) -> AnnotationFile:

@@ -315,11 +315,11 @@ class Face:
         turn = _similarity(MEAN_FACE[list(RIGID), :2], self.landmarks[list(RIGID)])
         nodes = self.lattice.nodes
         # A little slack: jaw points lie on the outline, which is no place on the skin.
-        place = RBFInterpolator(
+        interpolate = RBFInterpolator(
             self.landmarks / self.eye, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
         )
         #: (Ny, Nx, 2): where the nodes lie on the mean face.
-        self.on_mean: Array = place(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
+        self.on_mean: Array = interpolate(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
         depth = RBFInterpolator(
             MEAN_FACE[:, :2], MEAN_FACE[:, 2], kernel="thin_plate_spline", smoothing=1e-3
         )

@@ -179,9 +179,9 @@ def described(
     """
     # The rules' own peaks are in units of what they propose from.
     unmeasured = [replace(e, peak=None) for e in (*by_rules, *by_network)]
-    told = with_peaks(unmeasured, features, settings)
-    by_rules = told[: len(by_rules)]
-    by_network = [e for e in told[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
+    with_heights = with_peaks(unmeasured, features, settings)
+    by_rules = with_heights[: len(by_rules)]
+    by_network = [e for e in with_heights[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
     both = (*by_rules, *by_network)
     if not both:
         return (), np.zeros((0, len(READS)))

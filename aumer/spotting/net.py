@@ -281,8 +281,8 @@ class _Tracks(nn.Module):
         for kind in KINDS:
             three = classes(kind)
             shares = torch.softmax(torch.stack([logits[..., k] for k in three], -1), -1)
-            for place, k in enumerate(three):
-                tracks[k] = shares[..., place]
+            for position, k in enumerate(three):
+                tracks[k] = shares[..., position]
         return torch.stack(tracks, -1)
 
 

@@ -418,12 +418,12 @@ class StoredClips:
 
         arrays = [self._arrays(number) for number in range(len(self))]
         goals = np.array(self.labels, np.int64)
-        told = goals, self.subjects, self.classes, self.names
+        columns = goals, self.subjects, self.classes, self.names
         if arrays and "map" in arrays[0]:
-            return Clips(np.stack([a["map"] for a in arrays]), *told)
+            return Clips(np.stack([a["map"] for a in arrays]), *columns)
         if arrays and "motion" in arrays[0]:
-            return MotionClips(np.stack([a["motion"] for a in arrays]), *told)
-        return SequenceClips(tuple(map(unpack, arrays)), *told)
+            return MotionClips(np.stack([a["motion"] for a in arrays]), *columns)
+        return SequenceClips(tuple(map(unpack, arrays)), *columns)
 
     def _arrays(self, number: int) -> Arrays:
         key = self.keys[number]

@@ -112,11 +112,11 @@ def read_folder(folder: StrPath) -> tuple[LabeledVideo, ...]:
 
 
 def _measured_with(path: Path) -> MotionSettings | None:
-    said = read_arrays(path, "features").get("settings")
-    if said is None:
+    stored = read_arrays(path, "features").get("settings")
+    if stored is None:
         return None
     with foreign(path, "what motion was measured with"):
-        motion = json.loads(str(said))["motion"]
+        motion = json.loads(str(stored))["motion"]
         return load_settings(overrides={"motion": motion}).motion
 
 

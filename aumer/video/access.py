@@ -255,8 +255,8 @@ class _Jumps:
     def _here(self) -> int:
         """The frame where the decoder stands; -1 for none that was counted."""
         mark = self._source.position_ms
-        place = int(np.searchsorted(self._marks, mark, sorter=self._order))
-        for near in (place - 1, place):
+        index = int(np.searchsorted(self._marks, mark, sorter=self._order))
+        for near in (index - 1, index):
             if 0 <= near < len(self._order):
                 found = int(self._order[near])
                 if abs(self._marks[found] - mark) < 1e-3:
