@@ -172,7 +172,7 @@ def test_a_held_out_subject_changes_nothing_in_the_model_of_its_fold(
     options = Options(overrides=inner if preset == "aumer" else {"epochs": 2})
     task = Spotting(protocol, preset, options)
     made = entries(tables)
-    folds = plan(protocol, Entries(made).whose)
+    folds = plan(protocol, Entries(made).subject_keys)
 
     def result(which: int, data: Sequence[Entry]) -> dict[str, Any]:
         found = run_fold(job(task, folds[which], Entries(data), 0))
@@ -449,6 +449,9 @@ class Fixed:
         return self._videos
 
     def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def left_out(self) -> tuple[dict[str, Any], ...]:
         return ()
 
 
