@@ -6,7 +6,7 @@
 Tables: "headline", leave one subject out, three seeds; "ablations", five folds of subjects, one
 seed; "curve", few training subjects; "cross", trained on one set, tested on the other; "rivals",
 methods of others, two folds of subjects, six of the other fold to learn from, three seeds: an hour
-and a half of one core.
+of one core that does nothing else.
 
 A table is a study as `aumer bench study` runs them, one that ships or one in ``networks/`` beside
 this file; each row is a run in a folder of ``results/networks/``, which git does not keep. A run

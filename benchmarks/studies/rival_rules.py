@@ -38,7 +38,7 @@ def mean_f1(spotter: WaveSpotter, videos: Sequence[LabeledVideo]) -> float:
     """Of both kinds."""
     counts: dict[str, list[Counts]] = {kind: [] for kind in KINDS}
     for video in videos:
-        spotted = spotter(video.features)[1]
+        spotted = spotter.expressions(video.features)
         for kind, truth in truth_intervals(video).items():
             counts[kind].append(count([e.interval for e in spotted if e.kind == kind], truth))
     return sum(Counts.total(each).f1 for each in counts.values()) / len(KINDS)

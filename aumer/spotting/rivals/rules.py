@@ -19,6 +19,7 @@ search).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -103,18 +104,21 @@ class WaveSpotter(SpotterModel):
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
         """Spot in (T, R, 2) features; expressions come in order of onset."""
-        s, rate = self.constants, features.rate
+        s = self.constants
         track = np.full((len(features), 1), np.nan, np.float32)
-        moved = eye_motion(features).astype(np.float64)
-        found: list[Expression] = []
-        for begin, end in runs(features.valid):
-            path = np.cumsum(moved[begin:end], axis=0)
-            path = gaussian_filter1d(path, s.smooth_s * rate, axis=0, mode="nearest")
-            rest = median_filter(
-                path, size=(max(1, round(s.window_s * rate)) | 1, 1, 1), mode="nearest"
-            )
+        window = max(1, round(s.window_s * features.rate)) | 1
+        for begin, end, path in self._paths(features):
+            rest = median_filter(path, size=(window, 1, 1), mode="nearest")
             away = np.linalg.norm(path - rest, axis=2).max(axis=1)
             track[begin:end, 0] = away / (away + s.height)
+        axis = features.times, features.frames, features.valid
+        return Scores(track, *axis, ("expression",)), self.expressions(features)
+
+    def expressions(self, features: Features) -> tuple[Expression, ...]:
+        """The expressions alone, in order of onset; most of the time goes into scores."""
+        s, rate = self.constants, features.rate
+        found: list[Expression] = []
+        for begin, _, path in self._paths(features):
             for onset, apex, offset, height in self._chosen(self._waves(path, rate)):
                 rows = begin + np.array([onset, apex, offset])
                 frames, seconds = features.frames[rows].tolist(), features.times[rows].tolist()
@@ -131,9 +135,15 @@ class WaveSpotter(SpotterModel):
                         score=height / (height + s.height),
                     )
                 )
-        axis = features.times, features.frames, features.valid
-        scores = Scores(track, *axis, ("expression",))
-        return scores, tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
+        return tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
+
+    def _paths(self, features: Features) -> Iterator[tuple[int, int, Signal]]:
+        """Of each unbroken run its first row, the row after it, and low-passed displacements."""
+        moved = eye_motion(features).astype(np.float64)
+        for begin, end in runs(features.valid):
+            path = np.cumsum(moved[begin:end], axis=0)
+            sigma = self.constants.smooth_s * features.rate
+            yield begin, end, gaussian_filter1d(path, sigma, axis=0, mode="nearest")
 
     def _waves(self, path: Signal, rate: float) -> list[_Wave]:
         """Of all windows and ROIs of (T, R, 2) displacements."""
