@@ -71,7 +71,7 @@ def test_results_find_their_video_in_the_truth(truth: Path) -> None:
 
 def test_a_result_of_two_videos_of_one_name_is_refused() -> None:
     truths = [Truth(s, f"{s}/film.mp4", "micro", 0, 9) for s in "ab"]
-    with pytest.raises(UsageError, match=r"may be of 'a/film.mp4' or of 'b/film.mp4'"):
+    with pytest.raises(UsageError, match=r"name of 2 videos, 'a/film.mp4' and 'b/film.mp4'"):
         aumer.evaluate(result("film.mp4", ("micro", 0, 9)), truths)
 
 

@@ -199,11 +199,8 @@ def read(
     """
     wanted = tuple(COLUMNS) if only is None else tuple(only)
     path = as_path("path", path, "the path of a table")
-    name, reading = TABLE, reading or IntervalReading(TABLE)
-    if not reading.reader:
-        name = choose(path, reading)
-    elif reading.reader != TABLE:
-        name = reading.reader
+    reading = reading or IntervalReading(TABLE)
+    name = choose(path, reading)
     if reading.kind is not None:
         optional, unnamed_kind = (*optional, "kind"), reading.kind
     lines = _found(path, wanted, unnamed_kind, optional, name, reading)

@@ -35,6 +35,8 @@ Row = Mapping[str, Any]
 _OF_ARRAYS = {2: ("onset", "offset"), 3: ("onset", "offset", "code")}
 #: Kinds by their code.
 _CODES: Mapping[int, Kind] = {1: "macro", 2: "micro"}
+#: A header stands within the first lines; more than one name of a column where it is not the first.
+_HEADER_WITHIN = 40
 _TEXTS = (".txt", ".csv", ".tsv")
 #: A number of frames or seconds for which no word says which.
 _NO_UNIT = (
@@ -68,6 +70,8 @@ class HeaderlessReader(IntervalReader):
         "kind and score, where the cells tell which is which; else name the columns"
     )
 
+    takes_columns: ClassVar[bool] = True
+
     def fits(self, path: Path) -> bool:
         if path.suffix.lower() not in _TEXTS or not path.is_file():
             return False
@@ -95,6 +99,8 @@ class JsonListsReader(IntervalReader):
         '...], a list of objects, one object a line, or ActivityNet\'s "results" and "database" '
         "(segment, label, score)"
     )
+
+    takes_columns: ClassVar[bool] = True
 
     def fits(self, path: Path) -> bool:
         if path.suffix.lower() not in (".json", ".jsonl") or not path.is_file():
@@ -172,6 +178,8 @@ class PerVideoReader(IntervalReader):
         "onset, offset and, if wanted, apex, kind and score in each line, empty where there is "
         "none; or NAME.npy"
     )
+
+    takes_columns: ClassVar[bool] = True
 
     def fits(self, path: Path) -> bool:
         return path.is_dir() and bool(_files(path))
@@ -256,9 +264,11 @@ def _with_point(cell: Any) -> Any:
 
 
 def _names_columns(lines: Sequence[Sequence[Any]]) -> bool:
-    """Whether the first line is a header: a name of a column among cells that are no numbers."""
-    first = lines[0]
-    return any(plain(cell) in ROLES for cell in first) and not _numbers(first)
+    """Whether there is a header: names of columns, and no number, in one of the first lines."""
+    return any(
+        sum(plain(cell) in ROLES for cell in line) > (k > 0) and not _numbers(line)
+        for k, line in enumerate(lines[:_HEADER_WITHIN])
+    )
 
 
 def _numbers(line: Sequence[Any]) -> int:

@@ -80,6 +80,7 @@ class IntervalReader(ABC):
 
     Attributes:
         what: the files that it reads, in one line.
+        takes_columns: whether its files may have columns that a user must name.
 
     Example:
         >>> from aumer.tables.cells import Sheet
@@ -101,6 +102,7 @@ class IntervalReader(ABC):
     """
 
     what: ClassVar[str] = ""
+    takes_columns: ClassVar[bool] = False
 
     @abstractmethod
     def fits(self, path: Path) -> bool:
@@ -134,10 +136,19 @@ def choose(path: Path, reading: IntervalReading) -> str:
     """The name of the reader that is asked for, or whose file it plainly is; else `TABLE`.
 
     Raises:
-        UsageError: the file may be of several readers.
+        UsageError: the file may be of several readers, or columns are named for one that has none.
     """
-    if reading.reader:
-        return reading.reader
+    name = reading.reader or _told_by(path)
+    if reading.columns and not reader_of(name).takes_columns:
+        takers = [n for n in registry.names("reader") if reader_of(n).takes_columns]
+        raise UsageError(
+            f"{path}: `columns` names the columns of files that do not, and the reader {name} "
+            f"knows them by itself; leave it out, or name another reader ({', '.join(takers)})"
+        )
+    return name
+
+
+def _told_by(path: Path) -> str:
     others = [name for name in registry.names("reader") if name != TABLE]
     fitting = [name for name in others if reader_of(name).fits(path)]
     if len(fitting) > 1:

@@ -332,6 +332,16 @@ def test_columns_may_be_named(tmp_path: Path) -> None:
         )
 
 
+def test_columns_are_not_named_twice(tmp_path: Path) -> None:
+    path = text(tmp_path, "video,kind,onset,offset\nv,micro,3,9\n")
+    with pytest.raises(UsageError, match=r"the reader table knows them by itself.*headerless"):
+        read_predictions(path, reading=IntervalReading(columns=("video", "onset", "offset")))
+    # What stands above a header does not make a file one without.
+    path = text(tmp_path, "release,2,2016,3\nvideo,kind,onset,offset\nv,micro,3,9\n")
+    assert choose(path, IntervalReading()) == "table"
+    assert len(read_predictions(path)) == 1
+
+
 def test_what_masks_and_arrays_must_say(tmp_path: Path) -> None:
     def refused(array: Any, part: str, **said: Any) -> None:
         np.save(tmp_path / "v.npy", array)
