@@ -90,14 +90,13 @@ def agreement(
         times = _times(read, fps, end)
     if len(digests) > 1:
         raise UsageError(
-            f"{first} and {second} belong to different videos, or to different versions of "
-            "one: their digests differ, so their frames cannot be compared"
+            f"{first} and {second} cannot be compared: they belong to different videos, or to "
+            "different versions of one, as their digests differ. Give two files about one video"
         )
     if len(lengths) > 1 and fps is None:
         raise UsageError(
-            f"{first} and {second} are of videos of different length: "
-            f"{' and '.join(map(str, sorted(lengths)))} frames; frames of one are not those of the "
-            "other"
+            f"{first} and {second} cannot be compared: their videos have different lengths, "
+            f"{' and '.join(map(str, sorted(lengths)))} frames. Give two files about one video"
         )
     content = next(iter(digests), None) if fps is None else None
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)

@@ -335,8 +335,8 @@ class Spotter:
         run.show("scores", scores)
         if labeler is not None:
             moments = [e.moment for e in expressions]
-            said = iter(judged(labeler, [m for m in moments if m.onset < m.apex]))
-            verdicts = [next(said) if m.onset < m.apex else None for m in moments]
+            verdict_of = iter(judged(labeler, [m for m in moments if m.onset < m.apex]))
+            verdicts = [next(verdict_of) if m.onset < m.apex else None for m in moments]
             facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
             expressions = _labeled(expressions, verdicts)
             run.show("verdicts", verdicts)
@@ -458,8 +458,8 @@ class Spotter:
 def _as_measured(settings: Settings, features: Features) -> Settings:
     """The settings, of motion as the features say that they were measured."""
     known = {one.name for one in fields(settings.motion)}
-    said = {name: value for name, value in (features.motion or {}).items() if name in known}
-    return replace(settings, motion=replace(settings.motion, **said))
+    recorded = {name: value for name, value in (features.motion or {}).items() if name in known}
+    return replace(settings, motion=replace(settings.motion, **recorded))
 
 
 @overload
@@ -632,8 +632,9 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
         )
     if own != asked:
         raise UsageError(
-            f"sensitivity is {asked}, and {model.name} was made with {own}: an object is used as "
-            "it is. Make it with the sensitivity that you want, or give its name"
+            f"sensitivity {asked} cannot be set: the spotter {model.name} is given as an "
+            "object, which "
+            f"was made with {own}. Make it with the sensitivity that you want, or give its name"
         )
 
 

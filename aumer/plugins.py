@@ -150,5 +150,5 @@ def _broken(what: str, error: BaseException) -> UsageError:
         folder = Path(lines[0][0]).parent
         file, line = [one for one in lines if Path(one[0]).is_relative_to(folder)][-1]
         where = f"{file}, line {line}"
-    said = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
-    return UsageError(f"the plugin {what} fails: {where}: {said}")
+    text = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
+    return UsageError(f"the plugin {what} fails: {where}: {text}")

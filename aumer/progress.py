@@ -92,8 +92,8 @@ class _Bar(_Line):
     def _draw(self, text: str, done: int, total: int | None) -> None:
         from IPython.display import display
 
-        place = "" if total is None else f' max="{max(1, total)}" value="{done}"'
-        page = f'<progress style="width:20em"{place}></progress> {text}'
+        attributes = "" if total is None else f' max="{max(1, total)}" value="{done}"'
+        page = f'<progress style="width:20em"{attributes}></progress> {text}'
         data = {"text/plain": text, "text/html": page}
         if self._shown is None:
             self._shown = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]

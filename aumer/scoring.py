@@ -71,12 +71,12 @@ class Placement:
         """In one line."""
         if not (self.kept or self.left_out):
             return "all predictions have a place"
-        said = [f"{n} {reason} (kept)" for reason, n in self.kept.items()]
-        said += [
+        reading = [f"{n} {reason} (kept)" for reason, n in self.kept.items()]
+        reading += [
             f"{n} {reason} (left out: no false positive here)"
             for reason, n in self.left_out.items()
         ]
-        return f"predictions without a clear place: {', '.join(said)}"
+        return f"predictions without a clear place: {', '.join(reading)}"
 
     def to_dict(self) -> dict[str, Any]:
         return {"kept": dict(self.kept), "left_out": dict(self.left_out)}
@@ -229,7 +229,7 @@ def rows(
     if unplaced not in get_args(Unplaced):
         near = did_you_mean(str(unplaced), get_args(Unplaced))
         raise UsageError(f"`unplaced` must be refuse or drop; found {unplaced!r}.{near}")
-    said = counted_from(truth_reading, truth_first_frame)
+    reading = counted_from(truth_reading, truth_first_frame)
     read_truths: dict[str, IntervalTable] = {}
     if fps is not None and not fps > 0:
         raise UsageError(f"`fps` must be above 0; found {fps}")
@@ -249,7 +249,9 @@ def rows(
                 truths.append(one)
                 named.setdefault(one.key, Video(*one.key))
             elif not isinstance(one, VideoRecord):
-                read = read_labels(one, reading=said, videos=listed, fps=fps, log_notes=log_notes)
+                read = read_labels(
+                    one, reading=reading, videos=listed, fps=fps, log_notes=log_notes
+                )
                 read_truths[str(one)] = read.table
                 truths += read.truths
                 named |= {v.key: v for v in read.videos if v.key not in named}
@@ -270,7 +272,7 @@ def rows(
     predicted: list[PredictedInterval] = []
     tables: list[IntervalTable] = []
     reversed_rows = 0
-    said = counted_from(predictions_reading, predictions_first_frame)
+    reading = counted_from(predictions_reading, predictions_first_frame)
     guessed = False
     for p in _each(predictions, (SpotResult, PredictedInterval)):
         if isinstance(p, PredictedInterval):
@@ -281,7 +283,7 @@ def rows(
             predicted += _of_result(p, known)
         else:
             found = read_predicted(
-                p, videos=known, fps=fps, reading=said, leave_reversed=unplaced == "drop"
+                p, videos=known, fps=fps, reading=reading, leave_reversed=unplaced == "drop"
             )
             predicted += found.rows
             tables.append(found.table)
@@ -374,7 +376,7 @@ def _warn_of_guesses(strange: Sequence[VideoKey]) -> None:
     subject, video = min(strange)
     _log.warning(
         "%d of the videos with predictions have no truth; their subjects are guessed from their "
-        "names (%r is of %r) where the file does not say. `videos` lists all of them",
+        "names (%r is of %r) where the file does not say. Give `videos` to name them all",
         len(strange),
         video,
         subject,

@@ -179,8 +179,8 @@ def require_second_pass(video: Source) -> None:
     """
     if is_camera(video):
         raise UsageError(
-            "expressions of a camera cannot be labeled: their frames are read a second time. "
-            "Record it to a file, and give that"
+            "expressions of a camera cannot be labeled, as their frames must be read twice: record "
+            "a file, and give that"
         )
 
 

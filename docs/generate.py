@@ -260,7 +260,8 @@ def selection() -> str:
         lines.append(f"| **{one.name}** | {' | '.join(cells)} | {one.rederived} | {one.note} |")
     counted = Counter(one.verdict for one in systems.values())
     told = ", ".join(f"{n} {verdict}" for verdict, n in counted.most_common())
-    lines += ["", f"{len(systems)} systems: {told}.", "", *_worth(), "", "## Every figure", ""]
+    lines += ["", f"{len(systems)} systems: {told}.", "", *_worth(), "", *_evaluators()]
+    lines += ["", "## Every figure", ""]
     for benchmark in dict.fromkeys(row.benchmark for row in rows):
         lines += [
             f"### {benchmark}",
@@ -333,6 +334,56 @@ def _worth() -> list[str]:
         "python -m benchmarks.studies.selection runs/oracle --save",
         "```",
     ]
+
+
+def _evaluators() -> list[str]:
+    """What each evaluator makes of the same made-up rows, in which they differ."""
+    from aumer.evaluation import legacy, spotting
+    from aumer.evaluation.rows import PredictedInterval, Truth
+
+    # Onset and offset, by video: predictions, then truths.
+    cases: dict[str, dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]]] = {
+        "one over two": {"v": ([(0, 19)], [(0, 9), (10, 19)])},
+        "two on one": {"v": ([(0, 90), (0, 80)], [(0, 100)])},
+        "broad one first": {"v": ([(20, 119), (0, 99)], [(0, 99), (40, 139)])},
+        "only one taken": {"v": ([(30, 100), (0, 50)], [(0, 90), (20, 120)])},
+        "half, and a video without truth": {"v": ([(0, 4)], [(0, 9)]), "x": ([(0, 50)], [])},
+        "nothing predicted": {"v": ([], [(0, 99)])},
+    }
+    lines = [
+        "## Evaluators",
+        "",
+        "TP/FP/FN that each makes of the same made-up macro-expressions, in frames, ends included:",
+        "",
+    ]
+    for name, case in cases.items():
+        told = "; ".join(
+            f"{video}: predicted {', '.join(f'{a}-{b}' for a, b in found) or 'nothing'}, "
+            f"annotated {', '.join(f'{a}-{b}' for a, b in truth) or 'nothing'}"
+            for video, (found, truth) in case.items()
+        )
+        lines.append(f"- **{name}**: {told}")
+    lines += ["", f"| evaluator | of | {' | '.join(cases)} |", f"|---|---{'|---' * len(cases)}|"]
+    for evaluator in ("aumer", *legacy.EVALUATORS):
+        cells = []
+        for case in cases.values():
+            rows = [
+                PredictedInterval("s", video, "macro", *span)
+                for video, (found, _) in case.items()
+                for span in found
+            ]
+            truths = [
+                Truth("s", video, "macro", *span)
+                for video, (_, truth) in case.items()
+                for span in truth
+            ]
+            ours = evaluator == "aumer"
+            report: Any = (spotting.evaluate if ours else legacy.find(evaluator))(rows, truths)
+            counts = report.counts("macro")
+            cells.append(f"{counts.tp}/{counts.fp}/{counts.fn}")
+        what = "ours, one-to-one" if evaluator == "aumer" else legacy.find(evaluator).what
+        lines.append(f"| {evaluator} | {what} | {' | '.join(cells)} |")
+    return lines
 
 
 def notebook(name: str) -> str:

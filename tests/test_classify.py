@@ -515,9 +515,9 @@ def test_only_the_frames_needed_are_read_again(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_camera_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aumer.video.sources.open_camera", lambda *_: pytest.fail("it was opened"))
-    with pytest.raises(UsageError, match="Record it to a file"):
+    with pytest.raises(UsageError, match="record a file"):
         aumer.spot(0, end=1.0, recognizer=BySigns())
-    with pytest.raises(UsageError, match="Record it to a file"):
+    with pytest.raises(UsageError, match="record a file"):
         aumer.classify(0, model=BySigns())
 
 

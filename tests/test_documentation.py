@@ -127,7 +127,7 @@ def test_messages_are_listed_for_review() -> None:
     for listed in (
         "- UsageError: `{os.fspath(path)} exists already`",  # raised
         "- require: `motion.rate must be from 1 to 1000 per second; found {",  # of settings
-        "- warning: `features are not kept for the next run: %s`",  # logged
+        "- warning: `the features are not kept in the cache: %s`",  # logged
         "- note: `Ctrl-C ends it`",  # printed by a command
         "- ArgumentTypeError: `must be {allowed}; found {text}`",  # of an option
     ):

@@ -370,7 +370,7 @@ def test_a_table_names_no_video_outside_its_root(tmp_path: Path) -> None:
     root.mkdir()
     (tmp_path / "secret.mp4").write_bytes(b"x")
     (root / "table.csv").write_text("file,kind,onset_s,offset_s\n../secret.mp4,micro,0.1,0.3\n")
-    with pytest.raises(UsageError, match=r"secret\.mp4' leads out of"):
+    with pytest.raises(UsageError, match=r"secret\.mp4' must lie in"):
         Own.from_root(root)
 
 

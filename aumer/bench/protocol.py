@@ -125,20 +125,20 @@ class Protocol:
             self.split != "hold-out" or self.kind == "recognition",
             "split",
             self.split,
-            'another where kind is not "recognition"',
+            'another if kind is not "recognition"',
         )
         require(
             self.kind != "spotting" or not self.classes,
             "classes",
             list(self.classes),
-            'empty where kind is "spotting"; "spot-then-recognize" names what is spotted',
+            'empty if kind is "spotting", which names nothing; "spot-then-recognize" does',
         )
         within("min_clips", self.min_clips, 0, 1_000_000)
         require(
             self.kind == "recognition" or not self.min_clips,
             "min_clips",
             self.min_clips,
-            '0 where kind is not "recognition"',
+            '0 if kind is not "recognition"',
         )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":

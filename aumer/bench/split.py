@@ -129,8 +129,9 @@ def _held_out(subject_keys: Sequence[SubjectKey], folds: int) -> set[SubjectKey]
     if len(held) < 2:
         ((_, alone),) = held
         raise UsageError(
-            f"one of {folds} groups of {len(set(subject_keys))} subjects is {alone} alone, and one "
-            "subject alone gives no interval: use fewer folds"
+            f"every group must have two subjects or more, as one gives no interval; of {folds} "
+            "groups "
+            f"of {len(set(subject_keys))} subjects one is {alone} alone. Use fewer folds"
         )
     return held
 

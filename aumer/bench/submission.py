@@ -21,7 +21,7 @@ from aumer.evaluation.rows import PredictedInterval, Video
 from aumer.files import StrPath
 from aumer.tables.cells import csv_line, number_of, sheets, text_of
 from aumer.tables.intervals import named_like
-from aumer.types import Kind
+from aumer.types import Expression, Kind
 
 #: What submissions call the kinds.
 KIND_WORDS: Mapping[Kind, str] = {"micro": "me", "macro": "mae"}
@@ -98,6 +98,8 @@ def _spot_then_recognize(year: int) -> Challenge:
             *_FRAMES_CHOSEN,
             "micro-expressions alone, of the emotions negative, positive and surprise, as the "
             "files of a participant of 2024 have them",
+            "an expression that the recognizer leaves without a class is called negative, as most "
+            "are in training",
             "subject is the first folder below the source's, or what stands before the first _ of "
             "the video's name, without the zeros before a number; video is the last folder",
         ),
@@ -163,6 +165,19 @@ def subject_and_video(name: str) -> tuple[str, str]:
     parts = name.replace("\\", "/").split("/")
     subject = parts[0] if len(parts) > 1 else parts[0].partition("_")[0]
     return (str(int(subject)) if subject.isdecimal() else subject), parts[-1]
+
+
+#: What an expression without a class is called: 250 of the 442 of MEGC 2019's composite are so.
+MOST_FREQUENT = "negative"
+
+
+def class_of(e: Expression) -> str:
+    """An expression's label, or else its most probable class, if one is; else nothing."""
+    if e.label:
+        return e.label
+    probs = e.probs or {}
+    best = max(probs, key=lambda name: probs[name], default="")
+    return best if best and probs[best] > min(probs.values()) else ""
 
 
 def emotion_of(asked: Challenge, label: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +205,7 @@ class VideoBatch(Generic[F]):
                 + (f" with {option}" if self._written and option else "")
                 + " goes on from there"
                 if cache and not camera
-                else "The unfinished one will begin anew"
+                else "The unfinished one will begin again"
             )
         )
 
@@ -224,6 +225,8 @@ class VideoBatch(Generic[F]):
         given = self._inputs[number]
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.message(error)
+            if not isinstance(given.source, int):  # a command that can be copied as it is
+                reason = reason.replace("--no-spot VIDEO", f"--no-spot {shlex.quote(given.text)}")
             self._console.error(with_label(given, self._labels[number], reason))
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"

@@ -237,7 +237,9 @@ def _score(args: argparse.Namespace, console: Console) -> int:
     from aumer import registry, scoring
 
     if args.against is not None and args.bootstrap is None:
-        raise UsageError("--against needs --bootstrap N")
+        raise UsageError(
+            "--against compares by bootstrap: give --bootstrap N, such as --bootstrap 1000"
+        )
     if args.evaluator not in (OURS, ALL):
         registry.resolve("evaluator", args.evaluator)
         wanted = ("iou_sweep", "per_subject", "errors", "bootstrap", "strs")

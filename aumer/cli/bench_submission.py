@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ def _made(
     console: Console,
 ) -> tuple[list[tuple[Path, str]], list[str]]:
     """The files that were written, each with its source, and the videos that failed."""
-    from aumer.bench.submission import emotion_of, written
+    from aumer.bench.submission import MOST_FREQUENT, emotion_of, written
     from aumer.files import atomic_write, check_folder, check_target
     from aumer.session import load_recognizer
 
@@ -147,6 +148,12 @@ def _made(
         for label in load_recognizer(recognizer).classes:
             emotion_of(asked, label)  # complains of one that there is no word for
     found, failed = _spotted(args, records, recognizer, console)
+    nameless = [p.kind in asked.kinds and not p.label for p in found]
+    if asked.emotions and any(nameless):
+        console.note(
+            f"{sum(nameless)} expressions without a class are called {MOST_FREQUENT}, as most are"
+        )
+        found = [replace(p, label=p.label or MOST_FREQUENT) for p in found]
     for source, target in targets.items():
         own = [p for p in found if p.subject == source]
         text = written(asked, own, args.first_frame)
@@ -163,6 +170,7 @@ def _spotted(
     recognizer: str | None,
     console: Console,
 ) -> tuple[list[PredictedInterval], list[str]]:
+    from aumer.bench.submission import class_of
     from aumer.cli.batch import options_given
     from aumer.evaluation.rows import PredictedInterval
     from aumer.pipeline import Spotter
@@ -190,7 +198,8 @@ def _spotted(
             finally:
                 console.progress(k + 1, len(records))
             found += [
-                PredictedInterval.of(record.subject, record.name, e) for e in result.expressions
+                replace(PredictedInterval.of(record.subject, record.name, e), label=class_of(e))
+                for e in result.expressions
             ]
         console.finish()
     return found, failed

@@ -224,9 +224,9 @@ def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
             f"`--manifest` names the clips, and {args.clips[0]} is given beside it: give one or "
             "the other"
         )
-    said = {"--onset": args.onset, "--offset": args.offset}
-    said |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
-    if wrong := [option for option, value in said.items() if value is not None]:
+    given_options = {"--onset": args.onset, "--offset": args.offset}
+    given_options |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
+    if wrong := [option for option, value in given_options.items() if value is not None]:
         raise UsageError(
             f"`{wrong[0]}` applies to one clip, and {args.manifest} gives the frames of "
             "each; leave it out"

@@ -87,8 +87,8 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 def _names() -> str:
     """The parts by name, as comments behind the settings that name some of them."""
     lines = [f"# {kind}: {', '.join(registry.names(kind)) or 'none'}" for kind in registry.kinds()]
-    told = f"# Parts by kind; `aumer config show {_PARTS}` says where each comes from."
-    return "\n".join(["", told, *lines, ""])
+    header = f"# Parts by kind; `aumer config show {_PARTS}` says where each comes from."
+    return "\n".join(["", header, *lines, ""])
 
 
 def _parts(args: argparse.Namespace) -> str:
@@ -110,8 +110,8 @@ def _parts(args: argparse.Namespace) -> str:
 def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     from aumer.config import Settings
 
-    said = {} if args.sensitivity is None else {"rules.sensitivity": args.sensitivity}
-    return Settings, (*settings_layers(args), strict.Layer("--sensitivity", said))
+    sensitivity = {} if args.sensitivity is None else {"rules.sensitivity": args.sensitivity}
+    return Settings, (*settings_layers(args), strict.Layer("--sensitivity", sensitivity))
 
 
 def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:

@@ -95,8 +95,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     if (args.crop or args.flow_video) and any(isinstance(i.source, int) for i in inputs):
         raise UsageError(
-            "--crop and --flow-video read the input a second time, and a camera cannot be read "
-            "twice: record it to a file, and give that"
+            "--crop and --flow-video read frames twice, which a camera does not allow: record a "
+            "file, and give that"
         )
     settings = read_settings(args)
     every = settings.face.follow == "all"

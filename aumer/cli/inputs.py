@@ -150,8 +150,9 @@ def meant(
         if left:
             more = ", ..." if len(left) > 3 else ""
             note(
-                f"left out are {len(left)} folders of images ({', '.join(map(str, left[:3]))}"
-                f"{more}): with --fps, their frames per second, they are taken for videos"
+                f"{len(left)} folders of images are left out "
+                f"({', '.join(map(str, left[:3]))}{more}): "
+                "give --fps, their frames per second, to read them as videos"
             )
     for path in found:
         one = parse_input(str(path))

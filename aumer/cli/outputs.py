@@ -188,11 +188,11 @@ def plan(
         if not folder.is_dir():
             raise UsageError(f"the folder {folder} does not exist; create it first")
         for own, stem in zip(files, stems(inputs), strict=True):
-            place = folder / f"{stem}{kinds.ending}"
-            missing |= {place.parent} if not place.parent.exists() else set()
+            target = folder / f"{stem}{kinds.ending}"
+            missing |= {target.parent} if not target.parent.exists() else set()
             for name in formats or kinds.files[:1]:
                 ends = ending(name) if kinds.results else f".{name}"
-                own.append(place.with_name(f"{place.name}{ends}"))
+                own.append(target.with_name(f"{target.name}{ends}"))
     if resume:
         _check_resume(files, folders, faces)
     tables = collected if kinds.listed else []
@@ -533,10 +533,10 @@ class Outputs:
             text = self._inputs[number].text
             outcomes = [outcome] if isinstance(outcome, Exception) else outcome
             name = self._listed[number][0].video
-            said = self._console.message(outcome) if isinstance(outcome, AumerError) else None
+            reason = self._console.message(outcome) if isinstance(outcome, AumerError) else None
             about = dict(self._inputs[number].about)
             self._listed[number] = [
-                InputRow.of(text, one, video=name, reason=said, about=about) for one in outcomes
+                InputRow.of(text, one, video=name, reason=reason, about=about) for one in outcomes
             ]
         plan = self._plan
         contents: dict[Path, Callable[[], str]] = {
@@ -563,11 +563,11 @@ class Outputs:
 
         entries = []
         for number, own in enumerate(self._listed):
-            for told in own:
-                pages = self._plan.of(number, told.face) if told.status == "ok" else ()
+            for row in own:
+                pages = self._plan.of(number, row.face) if row.status == "ok" else ()
                 mine = [p for p in pages if p.suffix == ".html" and p.is_relative_to(path.parent)]
                 address = mine[0].relative_to(path.parent).as_posix() if mine else None
-                entries.append(IndexRow(told, address))
+                entries.append(IndexRow(row, address))
         return index_page(entries, self.totals())
 
     def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:

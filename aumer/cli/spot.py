@@ -82,8 +82,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=run, parser=parser)
     formats = (_TABLE, *registry.names("format"))
-    told = "of stdout (table, json, csv) and of the files in a folder (all but table)"
-    add_batch(parser, formats, told, several="*")
+    scope = "of stdout (table, json, csv) and of the files in a folder (all but table)"
+    add_batch(parser, formats, scope, several="*")
     add = parser.add_argument
     add("--manifest", metavar="TABLE", help="videos, and what is known of them, from a table")
     add(
@@ -140,8 +140,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     aus = args.au_reader or args.aus
     if (recognizer or aus) and any(isinstance(given.source, int) for given in inputs):
         raise UsageError(
-            "--classify and --aus read frames a second time, and a camera cannot be read "
-            "twice: record it to a file, and give that"
+            "--classify and --aus read frames twice, which a camera does not allow: record a file, "
+            "and give that"
         )
     by = _groups(args, inputs)
     settings = read_settings(args)

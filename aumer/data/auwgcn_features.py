@@ -162,7 +162,7 @@ def _segments(root: Path) -> Mapping[Key, Mapping[int, Path]]:
                 raise UsageError(f"{path}: needs a name such as casme_015_0401_0256.npz")
             found[path.parent.name, name[1]][int(name[2])] = path
     if not found:
-        raise UsageError(f"{root}: no segments; needs {AuwgcnFeatures.layout}")
+        raise UsageError(f"{root} has no segments; it must hold {AuwgcnFeatures.layout}")
     return found
 
 

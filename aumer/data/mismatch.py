@@ -76,10 +76,14 @@ class Matched:
     def notes(self) -> tuple[str, ...]:
         """What a reader of scores should know: which rows, and why."""
         said = (
-            (self.left_out, "left out, as their frames are not in their videos (`mismatch`)"),
-            (self.clamped, "taken as far as their frames are in their videos (`mismatch`)"),
+            (self.left_out, "left out, with frames that the video does not have (`mismatch`)"),
+            (self.clamped, "taken as far as the video has the frames (`mismatch`)"),
         )
-        return tuple(f"{len(rows)} rows {what}: {rows_text(rows)}" for rows, what in said if rows)
+        return tuple(f"{_count(rows)} {what}: {rows_text(rows)}" for rows, what in said if rows)
+
+
+def _count(rows: Sequence[Mismatched]) -> str:
+    return "1 row" if len(rows) == 1 else f"{len(rows)} rows"
 
 
 def rows_text(rows: Sequence[Mismatched]) -> str:
@@ -133,7 +137,7 @@ def matched(
         records.append(replace(record, annotations=tuple(kept)) if wrong else record)
     if mismatch == "refuse" and left_out:
         raise UsageError(
-            f"{data.name}: the frames of {len(left_out)} rows are not in their videos: "
+            f"{data.name}: {_count(left_out)} with frames that the video does not have: "
             f"{rows_text(left_out)}. Correct the table, or set `mismatch` to leave-out or clamp"
         )
     return Matched(tuple(records), tuple(left_out), tuple(clamped))

@@ -303,7 +303,9 @@ def _filled(t: Truth, policy: MissingOffset) -> int | None:
         return t.onset + 20
     if t.apex is None:
         raise UsageError(
-            f"{where} has neither offset nor apex; `missing_offset={policy}` needs one"
+            f"{where} has neither offset nor apex, and `missing_offset={policy}` needs one of "
+            "them: "
+            "add it to the row"
         )
     offset = {
         "apex": t.apex,

@@ -202,11 +202,11 @@ def _found(
     side = level.gray.shape[-1]
     xx, xy, yy = level.normal[window].unbind(1)
     least = (xx + yy - ((xx - yy).square() + 4 * xy * xy).sqrt()) / 2
-    told = least > _LEAST_TEXTURE * side * side
+    textured = least > _LEAST_TEXTURE * side * side
     inverse = torch.stack([yy, -xy, -xy, xx], 1).view(-1, 2, 2)
     inverse = inverse / (xx * yy - xy * xy)[:, None, None]
     at = at.clone()
-    going = told.nonzero()[:, 0]
+    going = textured.nonzero()[:, 0]
     steepest = level.steepest[window[going]]
     for _ in range(_STEPS):
         if not len(going):
@@ -228,4 +228,4 @@ def _found(
     size = at.new_tensor([image.shape[2], image.shape[1]]) - 2 * rim
     # A pixel reaches half a pixel beyond its middle.
     there = ((at - rim >= -0.5) & (at - rim <= size - 0.5)).all(1)
-    return at, torch.where(told & there, misfit, torch.inf)
+    return at, torch.where(textured & there, misfit, torch.inf)

@@ -170,9 +170,9 @@ class TorchWindowMotion:
         one_face = apart * (self._settings.crop / 2) <= (
             self._settings.max_head_residual * self._eyes
         )
-        place, weight = _found(sights, pictures, before, into, at[into], self._eyes)
+        location, weight = _found(sights, pictures, before, into, at[into], self._eyes)
         carried = torch.einsum("prik,pk->pri", sights.basis[before], turn)
-        motion = place - sights.at[before] - carried
+        motion = location - sights.at[before] - carried
         found = (part.cpu().numpy() for part in (motion, weight, one_face))
         return [
             _Shift(earlier, later, moved, known)

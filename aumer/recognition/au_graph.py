@@ -175,13 +175,13 @@ class GraphAUReader(AUReader):
         """
         self.check(clips.aus)
         counts = clips.acted.sum(0)
-        told = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
+        listed = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
         keep = counts >= self._least
         if not keep.any():
             raise UsageError(
                 f"an AU is learned if {self._least} clips or more have it (`least`), and none "
                 "is in so "
-                f"many of the {len(clips)} clips; found {told or 'none'}. Give more clips, or "
+                f"many of the {len(clips)} clips; found {listed or 'none'}. Give more clips, or "
                 "lower `least`"
             )
         if (keep & (counts == len(clips))).any():
@@ -427,7 +427,7 @@ def parts_of(subjects: Sequence[str]) -> IntArray:
     """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
     counts = Counter(subjects)
     if len(counts) < 2:
-        raise UsageError("leaving subjects out needs clips of two subjects or more")
+        raise UsageError("leaving a subject out needs clips of two subjects or more; found one")
     sizes = [0] * min(_FOLDS, len(counts))
     where = {}
     for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):

@@ -357,8 +357,8 @@ def pictures_between(
     """
     if offset - onset >= MAX_FRAMES:
         raise UsageError(
-            f"the apex is sought in the frames of one expression, at most {MAX_FRAMES} "
-            f"frames; found {offset - onset + 1}. Give `onset` and `offset`, or use "
+            f"the apex is searched in the frames of one expression, which must be {MAX_FRAMES} at "
+            f"most; found {offset - onset + 1}. Give `onset` and `offset`, or use "
             "`apex='rise-and-fall'`"
         )
     faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)

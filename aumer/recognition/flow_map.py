@@ -73,8 +73,8 @@ def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
     sizes = {face.gray.shape for face in faces}
     if len(faces) < 2 or len(sizes) > 1:
         raise UsageError(
-            f"motion needs two faces or more on crops of one size; found {len(faces)} of the sizes "
-            f"{sorted(sizes)}"
+            f"motion needs two faces or more, on crops of one size; found {len(faces)} faces, on "
+            f"crops of {sorted(sizes)}"
         )
     first = faces[0].gray
     found = flow(first, faces[1].gray)

@@ -132,8 +132,8 @@ def read(
     """
     if isinstance(source, int):
         raise UsageError(
-            "faces are read in a second pass, and a camera cannot be read twice: record it to a "
-            "file first"
+            "faces of a camera cannot be cut out, as its frames must be read twice: record a file, "
+            "and give that"
         )
     waiting = {number: max(part.places, default=-1) for number, part in enumerate(parts)}
     last = max(waiting.values(), default=-1)

@@ -186,7 +186,7 @@ class AnnotationFile:
         """The same with other expressions; what is other about them is added to the history."""
         after = {e.id: e for e in expressions}
         if len(after) < len(ids := [e.id for e in expressions]):
-            raise UsageError(f"two expressions have one id: {sorted(ids)}")
+            raise UsageError(f"every expression needs an id of its own; found {sorted(ids)}")
         before = {e.id: e for e in self.expressions}
         when = datetime.now(timezone.utc).isoformat(timespec="seconds")
         made = []
@@ -217,8 +217,10 @@ def read_any(path: StrPath) -> AnnotationFile:
 def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
     """Expressions that have times alone as `Annotated`, numbered in their order."""
     for k, e in enumerate(timed, 1):
-        said = {n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score", "aus")}
-        yield Annotated(**said, apex_s=e.apex_s, id=f"e{k}")
+        values = {
+            n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score", "aus")
+        }
+        yield Annotated(**values, apex_s=e.apex_s, id=f"e{k}")
 
 
 def of_result(result: SpotResult) -> AnnotationFile:
@@ -312,7 +314,7 @@ def path_for(video: Path, coder: str) -> Path:
     name = coder.strip()
     if not 0 < len(name) <= _NAME or not name.isprintable():
         raise UsageError(
-            f"a coder's name has 1 to {_NAME} letters, and no line breaks; found {coder!r}"
+            f"a coder's name must have 1 to {_NAME} characters without line breaks; found {coder!r}"
         )
     plain = "".join(c if c.isalnum() else "-" for c in unicodedata.normalize("NFC", name))
     return video.with_name(f"{video.name}.{plain.casefold()}{SUFFIX}")

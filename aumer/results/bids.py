@@ -120,15 +120,15 @@ class Events(Exchange):
             )
         found, others = [], set()
         for row in rows:
-            said = {k: v for k, v in row.items() if k and v and v.strip() != _MISSING}
-            kind, label = parted(said.get("trial_type", ""))
-            kind = parted(said["kind"])[0] if "kind" in said else kind
+            cells = {k: v for k, v in row.items() if k and v and v.strip() != _MISSING}
+            kind, label = parted(cells.get("trial_type", ""))
+            kind = parted(cells["kind"])[0] if "kind" in cells else kind
             if kind is None:
-                others.add(said.get("trial_type", said.get("kind", "")))
+                others.add(cells.get("trial_type", cells.get("kind", "")))
                 continue
-            onset, apex, score = (said.get(k) for k in ("onset", "apex", "score"))
+            onset, apex, score = (cells.get(k) for k in ("onset", "apex", "score"))
             begin = float(onset or "nan")
-            end = begin + float(said.get("duration", "0"))
+            end = begin + float(cells.get("duration", "0"))
             found.append(
                 Timed(
                     kind,
@@ -136,9 +136,9 @@ class Events(Exchange):
                     end,
                     # Rounded on its own, it may pass an end by a millionth.
                     None if apex is None else min(max(begin, float(apex)), end),
-                    said.get("label", label if "label" not in row else None),
+                    cells.get("label", label if "label" not in row else None),
                     None if score is None else float(score),
-                    aus=said.get("aus"),
+                    aus=cells.get("aus"),
                 )
             )
         if others and not found:
@@ -151,7 +151,7 @@ class Events(Exchange):
 
 def columns_json(timed: Sequence[Timed]) -> str:
     """The JSON file that says what the columns of the table are."""
-    about = {name: dict(said) for name, said in _COLUMNS.items()}
+    about = {name: dict(cells) for name, cells in _COLUMNS.items()}
     kinds = _COLUMNS["kind"]["Levels"]
     levels = {described(e): e for e in timed}
     about["trial_type"]["Levels"] = {

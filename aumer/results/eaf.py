@@ -82,12 +82,12 @@ class Eaf(Exchange):
         curves = {} if result is None else _curves(result)
         made: dict[Path, str] = {}
         if result is not None and curves:
-            table, told = self.companions(path)
+            table, viewer = self.companions(path)
             made = {
                 table: _table(result.scores.times, curves),
-                told: _written(_viewer(table, curves)),
+                viewer: _written(_viewer(table, curves)),
             }
-            for linked, kind in ((table, "unknown"), (told, "text/xml")):
+            for linked, kind in ((table, "unknown"), (viewer, "text/xml")):
                 ET.SubElement(
                     header,
                     "LINKED_FILE_DESCRIPTOR",
@@ -117,10 +117,10 @@ class Eaf(Exchange):
         there = {tier.attrib["TIER_ID"]: tier for tier in root.iter("TIER")}
         found, none = [], ET.Element("TIER")
         for name, kind in kinds_of(there).items():
-            said: dict[tuple[str, str], str] = {}
+            texts: dict[tuple[str, str], str] = {}
             for what in ("label", "score", "aus"):
                 for parent, words in _words(there.get(f"{what}@{name}", none)).items():
-                    said[what, parent] = "+".join(words)
+                    texts[what, parent] = "+".join(words)
             apexes = [
                 at[one.attrib["TIME_SLOT_REF1"]]
                 for one in there.get(f"apex@{name}", none).iter("ALIGNABLE_ANNOTATION")
@@ -129,9 +129,9 @@ class Eaf(Exchange):
                 begin, end = (at[one.attrib[f"TIME_SLOT_REF{k}"]] for k in (1, 2))
                 own = one.attrib["ANNOTATION_ID"]
                 apex = next((a / 1000 for a in apexes if begin <= a < end), None)
-                score = said.get(("score", own))
+                score = texts.get(("score", own))
                 word = (one.findtext("ANNOTATION_VALUE") or "").strip()  # a coder's own, if another
-                label = said.get(("label", own), word if word not in ("", kind) else None)
+                label = texts.get(("label", own), word if word not in ("", kind) else None)
                 found.append(
                     Timed(
                         kind,
@@ -140,7 +140,7 @@ class Eaf(Exchange):
                         apex,
                         label,
                         None if score is None else float(score),
-                        aus=said.get(("aus", own)),
+                        aus=texts.get(("aus", own)),
                     )
                 )
         return tuple(sorted(found, key=lambda e: (e.onset_s, e.offset_s)))
@@ -255,12 +255,12 @@ def _words(tier: ET.Element) -> dict[str, list[str]]:
         of.setdefault(one.get("PREVIOUS_ANNOTATION"), []).append(one)
     found = {}
     for parent, after in refs.items():
-        left, said = after.pop(None, []), []
+        left, texts = after.pop(None, []), []
         while left:
             one = left.pop(0)
-            said.append(one.findtext("ANNOTATION_VALUE") or "")
+            texts.append(one.findtext("ANNOTATION_VALUE") or "")
             left = after.pop(one.attrib["ANNOTATION_ID"], []) + left
-        found[parent] = said
+        found[parent] = texts
     return found
 
 
@@ -333,8 +333,8 @@ def _viewer(table: Path, curves: Mapping[str, tuple[FloatArray, str, str]]) -> E
     for column, (name, (values, unit, color)) in enumerate(curves.items(), 1):
         track = ET.SubElement(source, "track", name=_legal(name), derivative="0")
         ET.SubElement(track, "property", key="detect-range", value="false")
-        place = ET.SubElement(track, "sample-position")
-        ET.SubElement(place, "pos", row="0", col=str(column))
+        position = ET.SubElement(track, "sample-position")
+        ET.SubElement(position, "pos", row="0", col=str(column))
         ET.SubElement(track, "description")
         ET.SubElement(track, "units").text = unit
         finite = values[np.isfinite(values)]

@@ -378,8 +378,8 @@ class TextGrid(Exchange):
                 begin, after = ms(e.onset_s), ms(e.offset_s) + 1
                 if begin > now:
                     entries.append((_number(now), _number(begin), '""'))
-                said = "\n".join(_said(replace(e, apex_s=None))).replace('"', '""')
-                entries.append((_number(begin), _number(after), f'"{said}"'))
+                text = "\n".join(_said(replace(e, apex_s=None))).replace('"', '""')
+                entries.append((_number(begin), _number(after), f'"{text}"'))
                 now = after
             if now < end:
                 entries.append((_number(now), _number(end), '""'))
@@ -456,9 +456,9 @@ def _clock(milliseconds: int, point: str) -> str:
 
 def _said(timed: Timed) -> list[str]:
     """The lines of a subtitle; a label is quoted as in JSON, so that it stays on its line."""
-    said = {name: getattr(timed, name) for name in _SAID}
+    text = {name: getattr(timed, name) for name in _SAID}
     apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
-    rest = [f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in said.items() if v is not None]
+    rest = [f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in text.items() if v is not None]
     return [timed.kind, *apex, *rest]
 
 
@@ -477,12 +477,12 @@ def _cues(lines: Iterable[str]) -> Iterable[Timed]:
     for line in rest:
         if not (times := _TIMES.fullmatch(line)):
             continue
-        said: dict[str, str] = {}
+        text: dict[str, str] = {}
         kind = next(rest, "")
         while entry := next(rest, ""):
             key, _, value = entry.partition(": ")
-            said[key] = value
-        label, score, aus = (json.loads(said[k]) if k in said else None for k in _SAID)
-        apex = _seconds(said["apex"]) if "apex" in said else None
+            text[key] = value
+        label, score, aus = (json.loads(text[k]) if k in text else None for k in _SAID)
+        apex = _seconds(text["apex"]) if "apex" in text else None
         end = round(_seconds(times[2]) - 0.001, 3)
         yield Timed(cast(Kind, kind), _seconds(times[1]), end, apex, label, score, aus=aus)

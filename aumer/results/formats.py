@@ -110,8 +110,8 @@ class Format(ABC):
                 something else.
         """
         raise UsageError(
-            f"{path} is not a spot result: a file of this format does not hold all of one, "
-            "and cannot be read back; save results as .json to load them again"
+            f"{path} cannot be read as a result, as files of this format hold a part of one alone. "
+            "Save results as .json to load them again"
         )
 
 

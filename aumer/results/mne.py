@@ -147,14 +147,14 @@ class MneText(Exchange):
                 continue
             if not line.strip():
                 continue
-            said = dict(zip(columns, (cell.strip() for cell in line.split(",")), strict=False))
-            kind, label = parted(unquote(said["description"]))
+            cells = dict(zip(columns, (cell.strip() for cell in line.split(",")), strict=False))
+            kind, label = parted(unquote(cells["description"]))
             if kind is None:
-                others.add(said["description"])
+                others.add(cells["description"])
                 continue
-            begin = float(said["onset"])
-            end = begin + float(said["duration"])
-            apex, score, aus = (said.get(name) or None for name in _EXTRAS)
+            begin = float(cells["onset"])
+            end = begin + float(cells["duration"])
+            apex, score, aus = (cells.get(name) or None for name in _EXTRAS)
             found.append(
                 Timed(
                     kind,

@@ -65,8 +65,8 @@ def write_films(
     """
     if isinstance(source, int):
         raise UsageError(
-            "the face is filmed in a second pass, and a camera cannot be read twice: record it to "
-            "a file, and give that"
+            "a camera cannot be filmed, as its frames must be read twice: record a file, and give "
+            "that"
         )
     if crop is None and flow is None:
         raise UsageError("say what to film: `crop=PATH`, `flow=PATH`, or both")

@@ -465,7 +465,9 @@ def purge(folder: Path) -> int:
         for name in (_TABLE, f"{_TABLE}-wal", f"{_TABLE}-shm"):
             (folder / name).unlink(missing_ok=True)
         if left:
-            raise UsageError(f"not all could be removed: look at {folder / _JOBS}")
+            raise UsageError(
+                f"some files of jobs could not be removed: delete {folder / _JOBS} by hand"
+            )
     finally:
         os.close(held)
     (folder / _LOCK).unlink(missing_ok=True)

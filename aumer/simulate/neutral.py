@@ -89,10 +89,15 @@ class Neutral:
             NoFaceError: no face, or none for `LEAST_S` on end.
         """
         if isinstance(source, (int, np.integer)):
-            raise UsageError("a neutral recording is read twice, a camera once: record it first")
+            raise UsageError(
+                "a neutral recording must be read twice, which a camera does not allow: record "
+                "a file"
+            )
         settings = settings or load_settings().face
         if settings.follow == "all":
-            raise UsageError("face.follow = 'all': expressions are played into one face; say which")
+            raise UsageError(
+                "face.follow must name one face, into which expressions are simulated; found 'all'"
+            )
         times: list[float] = []
         faces: list[TrackedFace | None] = []
         first = 0

@@ -136,9 +136,10 @@ class Judge:
         rate = float(sensitivity)
         if not rates[-1] * (1 - 1e-9) <= rate <= rates[0] * (1 + 1e-9):
             raise ConfigError(
-                f"rules.sensitivity is {rate:g} false alarms a minute of rest, and must be "
-                f"within what was measured of this spotter: {rates[-1]:g} to {rates[0]:g}, "
-                f"or one of {', '.join(self.named)}"
+                f"rules.sensitivity must be from {rates[-1]:g} to {rates[0]:g} false alarms a "
+                "minute "
+                "of rest, the range in which this spotter was measured, or one of "
+                f"{', '.join(self.named)}; found {rate:g}"
             )
         odds = np.interp(np.log(rate), np.log(rates[::-1]), _odds(thresholds[::-1]))
         return float(1 / (1 + np.exp(-odds)))
@@ -178,9 +179,9 @@ def described(
     """
     # The rules' own peaks are in units of what they propose from.
     unmeasured = [replace(e, peak=None) for e in (*by_rules, *by_network)]
-    told = with_peaks(unmeasured, features, settings)
-    by_rules = told[: len(by_rules)]
-    by_network = [e for e in told[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
+    with_heights = with_peaks(unmeasured, features, settings)
+    by_rules = with_heights[: len(by_rules)]
+    by_network = [e for e in with_heights[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
     both = (*by_rules, *by_network)
     if not both:
         return (), np.zeros((0, len(READS)))

@@ -253,12 +253,15 @@ class SpottingNetwork(nn.Module, ABC):
                 Architecture.from_dict(about["config"]),
             )
             if tuple(about["channels"]) != CHANNELS:
-                raise UsageError(f"its tracks are {', '.join(about['channels'])}")
+                raise UsageError(
+                    f"its tracks must be {', '.join(CHANNELS)}; found "
+                    f"{', '.join(about['channels'])}"
+                )
             if graph is not None:
                 _compare(graph, trained, path)
             net = config.network(graph or trained)
             if not isinstance(net, cls):
-                raise UsageError(f"it holds a {type(net).__name__}, no {cls.__name__}")
+                raise UsageError(f"it must hold a {cls.__name__}; found a {type(net).__name__}")
             card = dict(about["card"])
         weights.fill(net, state, f"{path} holds other weights than its network has")
         net.card = card
@@ -278,8 +281,8 @@ class _Tracks(nn.Module):
         for kind in KINDS:
             three = classes(kind)
             shares = torch.softmax(torch.stack([logits[..., k] for k in three], -1), -1)
-            for place, k in enumerate(three):
-                tracks[k] = shares[..., place]
+            for position, k in enumerate(three):
+                tracks[k] = shares[..., position]
         return torch.stack(tracks, -1)
 
 

@@ -217,14 +217,14 @@ def _table(
         )
     if others:
         known = set(places.values())
-        for place, cell in enumerate(lines[at]):
-            if names[place] and place not in known:
+        for index, cell in enumerate(lines[at]):
+            if names[index] and index not in known:
                 if (name := str(cell).strip()) in places:
                     raise UsageError(
                         f"{sheet.where}, {sheet.word} {at + 1}: two columns are called {name!r}; "
                         "give one another name"
                     )
-                places[name] = place
+                places[name] = index
     return _rows(sheet, at + 1, places, needed=() if others else needed)
 
 
@@ -356,8 +356,8 @@ def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
         separator = max(
             _SEPARATORS, key=lambda one: len(next(_reader(header, one, strict=False), []))
         )
-    if first and (said := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
-        separator = said[1]
+    if first and (declared := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
+        separator = declared[1]
         text = text[: first.start()] + text[first.end() :]  # the line stays, and is empty
     with foreign(path, "a CSV file"):  # separated by what cannot separate
         reader = _reader(text, separator)

@@ -331,12 +331,12 @@ class _Reader:
         where = self.lines.sheet.where
         if self.faults:
             more = len(self.faults) - _TOLD
-            told = self.faults[:_TOLD] + ([f"... and {more} more"] if more > 0 else [])
-            raise UsageError("\n".join(told))
+            listed = self.faults[:_TOLD] + ([f"... and {more} more"] if more > 0 else [])
+            raise UsageError("\n".join(listed))
         if rows_needed and not rows:
             raise UsageError(f"{where}: has no rows below its header")
         columns = {role: self.lines.names[index] for role, index in self.known.items()}
-        lines, said = self.lines, self.reading
+        lines, reading = self.lines, self.reading
         placed = any(row.onset is not None for row in rows) or "onset" in self.known
         return IntervalTable(
             lines.sheet.path,
@@ -347,8 +347,8 @@ class _Reader:
             lines.line_name,
             self.reader,
             "frames" if placed or "onset_s" not in self.known else "seconds",
-            (said.first_frame or 0) if lines.first_frame is None else lines.first_frame,
-            lines.offset or said.offset or "included",
+            (reading.first_frame or 0) if lines.first_frame is None else lines.first_frame,
+            lines.offset or reading.offset or "included",
         )
 
     def _notes(self, rows: Sequence[IntervalRow]) -> Iterator[str]:

@@ -143,8 +143,10 @@ class Lines:
             if role in wanted and len(set(names)) < len(names):
                 problems.append(f"column {names[0]!r} is there twice; delete one of them")
             elif role in wanted and len(names) > 1:
-                told = " and ".join(map(repr, names))
-                problems.append(f"columns {told} mean the same; rename or delete one of them")
+                columns_named = " and ".join(map(repr, names))
+                problems.append(
+                    f"columns {columns_named} mean the same; rename or delete one of them"
+                )
         missing = self.lacks(wanted, unnamed_kind, optional)
         for role in missing:
             known_as = ", ".join(COLUMNS[role])

@@ -299,8 +299,8 @@ def _column_names(
             f"{', '.join(map(text_of, lines[0][len(own) :]))}; name them with `columns`, such as "
             "video,onset,offset,kind (- for one that is left aside)"
         )
-    told = ", ".join(guessed[len(own) :])
-    return guessed, (f"taken without a header, from what the cells hold: {told}",)
+    guesses = ", ".join(guessed[len(own) :])
+    return guessed, (f"taken without a header, from what the cells hold: {guesses}",)
 
 
 def _guessed(columns: Sequence[Sequence[str]], video_first: bool) -> tuple[str, ...] | None:

@@ -119,8 +119,8 @@ def _uncoded(rest: Sequence[Example]) -> str:
     """Which they are, and what stands there."""
     if not rest:
         return ""
-    told = ", ".join(f"{e.subject}/{e.name} ({e.aus or 'empty'})" for e in rest[:_TOLD])
-    return f": {told}{', ...' if len(rest) > _TOLD else ''}"
+    listed = ", ".join(f"{e.subject}/{e.name} ({e.aus or 'empty'})" for e in rest[:_TOLD])
+    return f": {listed}{', ...' if len(rest) > _TOLD else ''}"
 
 
 def _half_read(examples: Sequence[Example]) -> list[str]:
@@ -129,8 +129,10 @@ def _half_read(examples: Sequence[Example]) -> list[str]:
     wrong = [f"{e.subject}/{e.name} ({e.aus}: {unread[0][0]})" for e, unread in found if unread]
     if not wrong:
         return []
-    told = f"{', '.join(wrong[:_TOLD])}{', ...' if len(wrong) > _TOLD else ''}"
-    return [f"in the action units of some clips a piece is no code, and counts for nothing: {told}"]
+    listed = f"{', '.join(wrong[:_TOLD])}{', ...' if len(wrong) > _TOLD else ''}"
+    return [
+        f"in the action units of some clips a piece is no code, and counts for nothing: {listed}"
+    ]
 
 
 def read_config(

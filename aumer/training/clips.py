@@ -254,7 +254,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     from aumer.recognition.sequences.inputs import pack
 
     if example.offset <= example.onset:
-        raise UsageError("it is one frame long, and motion takes two")
+        raise UsageError("it is one frame long, and motion needs two")
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
     given = reading.known_apex(example) if reading.reads != "motion" else None
@@ -418,12 +418,12 @@ class StoredClips:
 
         arrays = [self._arrays(number) for number in range(len(self))]
         goals = np.array(self.labels, np.int64)
-        told = goals, self.subjects, self.classes, self.names
+        columns = goals, self.subjects, self.classes, self.names
         if arrays and "map" in arrays[0]:
-            return Clips(np.stack([a["map"] for a in arrays]), *told)
+            return Clips(np.stack([a["map"] for a in arrays]), *columns)
         if arrays and "motion" in arrays[0]:
-            return MotionClips(np.stack([a["motion"] for a in arrays]), *told)
-        return SequenceClips(tuple(map(unpack, arrays)), *told)
+            return MotionClips(np.stack([a["motion"] for a in arrays]), *columns)
+        return SequenceClips(tuple(map(unpack, arrays)), *columns)
 
     def _arrays(self, number: int) -> Arrays:
         key = self.keys[number]
@@ -436,8 +436,8 @@ class StoredClips:
             if again == key:
                 return found
         raise UsageError(
-            f"{Path(self.cache) / key}.npz was deleted while it was needed, and its source "
-            "has changed; run again"
+            f"{Path(self.cache) / key}.npz was deleted during the run, and its source has changed "
+            "since: run again"
         )
 
 

@@ -277,8 +277,8 @@ def _require_same(dataset: str, one: Annotation, other: Annotation, *, coded: bo
     )
     frames = f"frames {one.onset} to {'the last' if one.offset is None else one.offset}"
     raise UsageError(
-        f"{dataset}: two rows are of {frames} of {one.subject}/{one.video}, and say different "
-        f"things of them: {told}. Correct one of them or take it out"
+        f"{dataset}: two rows contradict each other about {frames} of {one.subject}/{one.video}: "
+        f"{told}. Correct one of them, or delete it"
     )
 
 

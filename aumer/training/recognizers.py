@@ -72,9 +72,9 @@ class RecognizerConfig(ClipRun):
         stored, _, unseen = inputs_of(listing, reading, cache, progress)
         notes = list(listing.notes)
         if listing.left_out:
-            told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
+            listed = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
             notes.append(
-                f"left out, as of none of the classes {', '.join(listing.classes)}: {told}"
+                f"left out, as of none of the classes {', '.join(listing.classes)}: {listed}"
                 + _near(listing.left_out, listing.classes)
             )
         notes += unseen

@@ -229,7 +229,7 @@ def run(
             if films is not None:
                 learned += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
-            told = () if machine.rank else stack.enter_context(tensorboard(folder))
+            writers = () if machine.rank else stack.enter_context(tensorboard(folder))
             trained = train(
                 learned,
                 settings,
@@ -237,7 +237,7 @@ def run(
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
-                callbacks=[*callbacks, *told],
+                callbacks=[*callbacks, *writers],
             )
     if machine.rank:
         return weights
@@ -304,8 +304,8 @@ def read_videos(
     made = tuple(v for v in left if isinstance(v, LabeledVideo))
     records = [v for v in left if isinstance(v, VideoRecord)]
     if features is not None:
-        said = config.settings or config.overrides
-        motion = _settings(config).motion if said else None
+        changes = config.settings or config.overrides
+        motion = _settings(config).motion if changes else None
         made = tuple(
             LabeledVideo(r.subject, r.name, features(r), r.annotations, motion) for r in records
         )

@@ -69,8 +69,10 @@ class FileSource:
         except BaseException:
             self.close()
             raise
-        said = self._capture.get(cv2.CAP_PROP_FPS)
-        self._own_fps = sane_fps(said) or (said if _is_bare(path) and 0 < said < 1e5 else None)
+        declared = self._capture.get(cv2.CAP_PROP_FPS)
+        self._own_fps = sane_fps(declared) or (
+            declared if _is_bare(path) and 0 < declared < 1e5 else None
+        )
         # Where there is no index the count is made up, and may be hugely negative.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         estimate = int(count) if 0 < count < 1e9 else None
@@ -436,7 +438,7 @@ def _why_unreadable(path: Path, head: bytes) -> str:
         return f"it holds nothing but zeros; {again}"
     try:
         if "\0" not in head.decode():
-            return "it is text, not a video"
+            return "it is text, not a video; give a video file"
     except UnicodeDecodeError:
         pass
     return (

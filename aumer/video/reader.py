@@ -237,7 +237,7 @@ class _Pump:
         if not in_range and not self._stopped.is_set():
             name = self._source.info.name
             if latest < 0:
-                raise VideoError(f"{name} gives no frame")
+                raise VideoError(f"no frame of {name} can be decoded; it is damaged or empty")
             if latest < self._start:
                 raise UsageError(
                     f"`start={self._start:g}` s lies beyond the end of {name}, whose last frame is "

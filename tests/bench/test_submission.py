@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from aumer.bench.submission import (
     CHALLENGES,
     challenge,
     check,
+    class_of,
     emotion_of,
     subject_and_video,
     written,
@@ -19,7 +21,7 @@ from aumer.bench.submission import (
 from aumer.errors import UsageError
 from aumer.evaluation.rows import PredictedInterval, Video
 from aumer.evaluation.tables import read_predictions
-from aumer.types import KINDS
+from aumer.types import KINDS, Expression
 
 VIDEOS = [Video("SAMM", "006/006_1", 200.0, 500), Video("SAMM", "007_2", 200.0, 400)]
 rows_of_ours = st.lists(
@@ -72,6 +74,15 @@ def test_subjects_as_the_organizers_script_compares_them() -> None:
             emotion_of(asked, label)
     with pytest.raises(UsageError, match=r"'megc2052'.*Did you mean 'megc2025'"):
         challenge("megc2052")
+
+
+def test_the_class_of_an_expression_without_a_label() -> None:
+    e = Expression("micro", 1, 2, 3, 1.0, 2.0, 3.0, 1.0, "surprise")
+    assert class_of(e) == "surprise"
+    doubted = replace(e, label=None, probs={"negative": 0.3, "positive": 0.4, "surprise": 0.3})
+    assert class_of(doubted) == "positive"
+    at_rest = replace(e, label=None, probs=dict.fromkeys(("negative", "positive"), 0.5))
+    assert class_of(at_rest) == class_of(replace(e, label=None)) == ""
 
 
 @pytest.mark.parametrize(

@@ -193,8 +193,8 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
     ("line", "said"),
     [
         ("--model se-resnext", "there are cnn-lstm.*Did you mean 'se-resnext50'"),
-        ("--model cnn-lstm --decoder aumer", "--decoder is of spotting"),
-        ("--model cnn-lstm --train-subjects 3", "--train-subjects is of spotting"),
+        ("--model cnn-lstm --decoder aumer", "--decoder applies to spotting alone"),
+        ("--model cnn-lstm --train-subjects 3", "--train-subjects applies to spotting alone"),
         ("--model cnn-lstm --set config.lenght=3", "unknown key lenght"),
         ("--model cnn-lstm --set inputs.sizes=3", "unknown key sizes"),
         ("--model graph --set inputs.crops=3", "unknown key crops"),

@@ -214,4 +214,4 @@ def test_spot_alone_labels_nothing(run: Any) -> None:
 def test_a_camera_cannot_be_read_twice(option: str, run: Any) -> None:
     ran = run(f"spot camera:0 --end 1 {option}")
     assert (ran.code, ran.out) == (2, "")
-    assert "record it to a file" in ran.err
+    assert "record a file" in ran.err

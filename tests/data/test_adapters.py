@@ -555,8 +555,8 @@ def test_own_by_files_of_annotations(tmp_path: Path, caplog: pytest.LogCaptureFi
     caplog.clear()
     (tmp_path / "t.csv").write_text("file,kind,onset,offset\na.avi,micro,1,2\n")
     assert [x.onset for x in load("own", tmp_path).records()[0].annotations] == [1]
-    assert "4 files of annotations are left aside" not in caplog.text
-    assert "3 files of annotations are left aside, since there is t.csv" in caplog.text
+    assert "4 files of annotations are not used" not in caplog.text
+    assert "3 files of annotations are not used, since there is t.csv" in caplog.text
 
 
 @pytest.mark.parametrize(

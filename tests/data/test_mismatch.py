@@ -64,7 +64,7 @@ def test_what_fits_and_what_is_left(
         assert len(found.clamped) == (wanted is not None and wanted != row)
         assert bool(found.notes()) == (wanted != row)
     if kept is None:
-        with pytest.raises(UsageError, match=r"set: the frames of 1 rows .* `mismatch` to leave"):
+        with pytest.raises(UsageError, match=r"set: 1 row with frames .* `mismatch` to leave"):
             under("refuse", row)
     else:
         assert under("refuse", row).records[0].annotations == (row,)
@@ -160,11 +160,13 @@ def test_training_has_the_same_policy(tmp_path: Path, caplog: pytest.LogCaptureF
     with pytest.raises(ConfigError, match="mismatch"):
         strict.build(DataSource, {**vars(data), "mismatch": "drop"}, "data")
     refusing = RunConfig(replace(data, mismatch="refuse"), str(tmp_path / "out"))
-    with pytest.raises(UsageError, match="own: the frames of 1 rows are not in their videos: v/v"):
+    with pytest.raises(
+        UsageError, match="own: 1 row with frames that the video does not have: v/v"
+    ):
         read_videos(refusing)
     with pytest.raises(AumerError):  # no face; the rows have been read
         read_videos(RunConfig(data, str(tmp_path / "out")))
-    assert "1 rows left out, as their frames are not in their videos" in caplog.text
+    assert "1 row left out, with frames that the video does not have" in caplog.text
     clips = {"source": "own", "root": str(tmp_path), "mismatch": "clamp"}
     assert strict.build(ClipSource, clips, "data").mismatch == "clamp"
 
@@ -174,7 +176,7 @@ def test_a_spotting_run_counts_what_is_left(tmp_path: Path) -> None:
     record = VideoRecord("set", "s", "v", 25.0, Path("v"), 10, rows)
     source = Videos(Set(tmp_path, (record,), DataReport()), tmp_path)
     assert [x.row for r in source.records() for x in r.annotations] == [2]
-    assert "1 rows left out" in source.notes()[0]
+    assert "1 row left out" in source.notes()[0]
     (row,) = source.left_out()
     truth = SpottingTruth({"set": ()}, {"set": ()}, {"set": ()}, left_out={"set": (row,)})
     rules = truth.expected("set", SpottingSettings(expect_macro=3, expect_micro=2))

@@ -183,5 +183,5 @@ def test_motion_needs_two_faces_of_one_size() -> None:
     face = aligned(film(SMILE), ONSET_S)
     small = replace(face, gray=face.gray[:64, :64])
     for faces in ((face,), (face, small)):
-        with pytest.raises(UsageError, match="two faces or more on crops of one size"):
+        with pytest.raises(UsageError, match="two faces or more, on crops of one size"):
             motion(faces, tvl1)

@@ -364,8 +364,10 @@ def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptur
     weights = aumer.train(own / "own", written(*slips), out=tmp_path, **run)
     clips = interface.load(weights).card["data"]["clips"]
     assert clips == {"Brows up": 3, "Nose": 3, "Smile": 3}
-    assert "2 clips cannot be learned from: " in caplog.text
-    assert "no frame 899, nor a later one" in caplog.text and "it is one frame long" in caplog.text
+    assert "1 row left out, with frames that the video does not have (`mismatch`): " in caplog.text
+    assert "the onset is frame 900, and the last of" in caplog.text
+    assert "1 clip cannot be learned from: " in caplog.text
+    assert "it is one frame long" in caplog.text
     assert f"two rows are taken once: s1/{rows[1].split(',')[0]}" in caplog.text
     whose, word = rows[1].rpartition(",")[0], "Nose" if "Nose" not in rows[1] else "Smile"
     with pytest.raises(UsageError, match=f"two rows are of frames .* and '{word}' .row 11."):

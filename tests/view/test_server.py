@@ -300,7 +300,7 @@ def test_what_another_has_saved_is_not_written_over(
         (asked(entry(offset=COUNT)), "expressions[0].offset must be a frame from 0 to 249"),
         (asked(entry(onset=15)), "apex"),
         (asked(entry(kind="mikro")), "micro, macro"),
-        (asked(entry(), entry()), "two expressions have one id"),
+        (asked(entry(), entry()), "every expression needs an id"),
         (asked(entry(confirmed=1)), "expressions[0].confirmed must be true or false"),
         (asked(entry(), coder=" "), "coder's name"),
         (asked(entry(), coder=7), "coder must be a string"),

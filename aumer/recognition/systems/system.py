@@ -345,8 +345,8 @@ class SequenceSystem(Recognizer, Generic[C]):
         ]
         found = []
         for clips in drawn:
-            places = self.windows_of(clips.inputs)
-            samples = [(place.clip, place.start) for place in places]
+            windows = self.windows_of(clips.inputs)
+            samples = [(window.clip, window.start) for window in windows]
             found.append(_ClipMaterial(self, clips).load(samples, None))
         return found
 
@@ -355,13 +355,13 @@ class SequenceSystem(Recognizer, Generic[C]):
         fitted(self)
         assert self.net is not None
         material = _ClipMaterial(self, clips)
-        places = self.windows_of(clips)
+        windows = self.windows_of(clips)
         net = self.net.to(self.device).eval()
         forward = cast(Any, net).embed if embed else net
         width = len(self.classes)
         parts = []
-        for k in range(0, len(places), _BATCH):
-            batch = [(place.clip, place.start) for place in places[k : k + _BATCH]]
+        for k in range(0, len(windows), _BATCH):
+            batch = [(window.clip, window.start) for window in windows[k : k + _BATCH]]
             inputs = {n: x.to(self.device) for n, x in material.load(batch, None).items()}
             parts.append(forward(**inputs).float().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, width)
@@ -391,12 +391,12 @@ class _ClipMaterial:
     def draw(self, clips: IntArray, rng: np.random.Generator | None) -> list[Sample]:
         system, some = self._system, [self._clips[k] for k in clips]
         if rng is None or not system.windows_a_class:
-            places = system.windows_of(some)
+            windows = system.windows_of(some)
         else:
-            places = balanced_windows(
+            windows = balanced_windows(
                 some, self.labels[clips], system.length, system.windows_a_class, rng
             )
-        return [(int(clips[place.clip]), place.start) for place in places]
+        return [(int(clips[window.clip]), window.start) for window in windows]
 
     def load(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> dict[str, Tensor]:
         augment = self._system.augmentation
