@@ -229,7 +229,7 @@ def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) ->
         ("parts --set motion.rate=20", "leave --set out"),
         ("parts --config default", "leave --config out"),
         ("netwrk aumer", "Did you mean 'network'?"),
-        ("network", "aumer, published"),
+        ("network", "me-tst-like, published"),
         ("network aumer published", "one network must be named"),
         ("network aumr", "Did you mean 'aumer'?"),
         ("training aumer --config default", "does not have"),
