@@ -261,7 +261,7 @@ def test_a_cache_that_cannot_be_made_is_done_without(
     monkeypatch.setenv("AUMER_CACHE", str(tmp_path / "file" / "cache"))
     ran = run("spot @still.avi")
     assert ran.code == 0
-    assert "warning: features are not kept" in ran.err
+    assert "warning: the features are not kept" in ran.err
     monkeypatch.delenv("AUMER_CACHE")
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     ran = run("spot @still.avi -q")
