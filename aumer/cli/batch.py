@@ -225,9 +225,10 @@ class VideoBatch(Generic[F]):
         given = self._inputs[number]
         if isinstance(error, AumerError):
             code, reason = error.exit_code, self._console.message(error)
+            text = with_label(given, self._labels[number], reason)
             if not isinstance(given.source, int):  # a command that can be copied as it is
-                reason = reason.replace("--no-spot VIDEO", f"--no-spot {shlex.quote(given.text)}")
-            self._console.error(with_label(given, self._labels[number], reason))
+                text = text.replace("--no-spot VIDEO", f"--no-spot {shlex.quote(given.text)}")
+            self._console.error(text)
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
             self._console.error(reason)

@@ -150,8 +150,8 @@ def meant(
         if left:
             more = ", ..." if len(left) > 3 else ""
             note(
-                f"{len(left)} folders of images are left out "
-                f"({', '.join(map(str, left[:3]))}{more}): "
+                f"left out: {len(left)} folder{'s' if len(left) > 1 else ''} of images "
+                f"({', '.join(map(str, left[:3]))}{more}); "
                 "give --fps, their frames per second, to read them as videos"
             )
     for path in found:

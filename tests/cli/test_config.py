@@ -226,10 +226,10 @@ def test_show_of_a_registered_protocol(run: Any, tmp_path: Path, plugin: str) ->
     ("words", "said"),
     [
         ("parts flw", "Did you mean 'flow'?"),
-        ("parts --set motion.rate=20", "leave --set out"),
-        ("parts --config default", "leave --config out"),
+        ("parts --set motion.rate=20", "--set does not apply to parts"),
+        ("parts --config default", "--config does not apply to parts"),
         ("netwrk aumer", "Did you mean 'network'?"),
-        ("network", "me-tst-like, published"),
+        ("network", "one network must be named: aumer, "),
         ("network aumer published", "one network must be named"),
         ("network aumr", "Did you mean 'aumer'?"),
         ("training aumer --config default", "does not have"),

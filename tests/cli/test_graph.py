@@ -87,7 +87,7 @@ def test_several_tables_are_counted_together(run: Any, table: Path, tmp_path: Pa
         ("--dataset casme-sq", "--table"),
         ("--table {table}", "each --table needs a --dataset"),
         ("--dataset auwgcn-csv --dataset samm --table {table}", "found 1 tables and 2 data sets"),
-        ("--dataset casme --table {table}", "casme"),
+        ("--dataset casmo --table {table}", "Did you mean 'casme'"),
         ("--dataset auwgcn-csv --table none.csv", "none.csv"),
         (
             "--dataset auwgcn-csv --table {table} --exclude-subject casme_15",

@@ -69,7 +69,7 @@ def test_folders_of_frames_are_taken_where_their_rate_is_known(run: Any, study: 
     )
     ran = run("spot rec --recursive")
     assert "rec is a folder of videos: 3 videos are taken from it" in ran.err
-    assert "left out are 1 folders of images (rec/c/frames): with --fps" in ran.err
+    assert "left out: 1 folder of images (rec/c/frames); give --fps" in ran.err
     ran = run("spot rec/c --recursive")
     assert ran.code == 2
     assert "for a folder of images give --fps" in ran.err
@@ -155,7 +155,7 @@ def test_resume_keeps_what_fits_and_makes_the_rest(run: Any, study: Path) -> Non
     before = (out / "smile.json").stat().st_mtime_ns
     assert "exists" in run("spot rec --recursive -o out").err
     ran = run("spot rec --recursive -o out --resume")
-    assert "rec/smile.mp4: kept" in ran.err
+    assert "rec/smile.mp4: the result of an earlier run is kept" in ran.err
     assert (out / "smile.json").stat().st_mtime_ns == before
     assert (out / "b" / "still.json").is_file()
 
@@ -182,7 +182,7 @@ def test_resume_overwrites_no_file_that_it_cannot_tell(run: Any, study: Path) ->
     (out / "smile.json").unlink()
     (out / "smile.html").write_text("mine")
     ran = run("spot rec -o out --format json --format html --resume")
-    assert ran.code == 2 and "is there without smile.json" in ran.err
+    assert ran.code == 2 and "exists without smile.json" in ran.err
     assert (out / "smile.html").read_text() == "mine"
 
 
@@ -203,7 +203,7 @@ def test_resume_overwrites_no_table_or_page_that_it_cannot_tell(run: Any, study:
     index = folder / "out" / "index.html"
     told = {p: p.read_bytes() for p in (*folder.glob("all.*"), index)}
     ran = run(words)
-    assert "smile.mp4: kept" in ran.err and len(told) == 3
+    assert "smile.mp4: the result of an earlier run is kept" in ran.err and len(told) == 3
     # Its own are written anew, and are what they were.
     assert {p: p.read_bytes() for p in told} == told
     # Another page of ours is none of these.
@@ -253,7 +253,7 @@ def test_resume_may_be_told_to_replace_what_does_not_fit(run: Any, study: Path) 
     ran = run(f"{words} --overwrite")
     assert ran.code == 0, ran.err
     assert SpotResult.load(path).settings["rules"]["min_s"] == 0.3
-    assert "smile.mp4: kept" in run(f"{words} --overwrite").err
+    assert "smile.mp4: the result of an earlier run is kept" in run(f"{words} --overwrite").err
 
 
 def test_resume_keeps_no_face_where_none_is_wanted(run: Any, study: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_video_without_a_face_is_shown_all_the_same(
         ("agreement a.vtt a.vtt", 2, "give the --video, or give --fps and --end"),
         ("agreement a.vtt a.vtt --fps 30 --end 1", 2, "ends at"),
         ("agreement a.vtt a.vtt --iou 2", 2, "above 0 and at most 1"),
-        ("agreement a.vtt a.vtt --fps 30", 2, "--fps goes with --end"),
+        ("agreement a.vtt a.vtt --fps 30", 2, "--fps must be given together with --end"),
         ("agreement a.vtt a.vtt --end 30", 2, "--end must be given together with --fps"),
         ("agreement a.vtt a.vtt --video @smile.mp4 --end 30", 2, "which has a length itself"),
         ("agreement a.vtt a.vtt --video @smile.mp4 --fps 30", 2, "which has a rate itself"),

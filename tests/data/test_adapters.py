@@ -426,7 +426,7 @@ def test_auwgcn_features_without_their_test_share(tmp_path: Path) -> None:
 def test_auwgcn_features_that_are_none(tmp_path: Path) -> None:
     folder = tmp_path / "feature_segment" / "test" / "casme_015"
     folder.mkdir(parents=True)
-    with pytest.raises(UsageError, match="no segments; needs feature_segment/test"):
+    with pytest.raises(UsageError, match="no segments; it must hold feature_segment/test"):
         load("auwgcn-features", tmp_path)
     np.savez(folder / "casme_015_0401_0000.npz", feature=np.zeros((270, 10, 2)))
     with pytest.raises(UsageError, match=r"a segment of features from .*0000\.npz"):

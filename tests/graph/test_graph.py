@@ -390,7 +390,7 @@ def test_the_source_says_what_was_read() -> None:
         ),
         ({"au_map": {5: ["mouth_l"]}}, "none of the 1 expressions .* knows AU 5"),
         ({"rois": "36 48"}, "none of the graph's ROIs"),
-        ({"au_map": {"12": ["mouth_l"]}}, "a whole number; found '12'"),
+        ({"au_map": {"12": ["mouth_l"]}}, "whole numbers; found '12'"),
     ],
 )
 def test_wrong_wishes_are_named(options: dict, says: str) -> None:
