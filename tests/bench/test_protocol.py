@@ -117,7 +117,7 @@ def test_fewer_training_subjects_are_among_more() -> None:
         assert len(seen[-1]) == n and fold.name not in seen[-1]
         assert len(fold.trained) == 2 * n  # all videos of each
     assert seen[0] < seen[1] < seen[2]
-    with pytest.raises(UsageError, match="has 6 to train on"):
+    with pytest.raises(UsageError, match="at most the number of subjects to train on, 6 in fold"):
         plan(small(train_subjects=7), made)
 
 
@@ -228,7 +228,7 @@ def test_the_audit_has_every_system_and_makes_f1_of_counts() -> None:
 
 def test_rare_classes_are_left_out_of_recognition_alone() -> None:
     assert protocol.load("casme2-5class").changed({"min_clips": 10}).min_clips == 10
-    with pytest.raises(ConfigError, match='min_clips must be 0 where kind is not "recognition"'):
+    with pytest.raises(ConfigError, match='min_clips must be 0 if kind is not "recognition"'):
         protocol.load("casme-sq").changed({"min_clips": 10})
 
 

@@ -252,9 +252,9 @@ def test_scoring_again_needs_no_data_and_runs_nothing(
 
 
 def test_a_folder_holds_one_run(tmp_path: Path, tables: Path, unbroken: Path) -> None:
-    with pytest.raises(UsageError, match=r"model\.training\.epochs differ"):
+    with pytest.raises(UsageError, match=r"differs in model\.training\.epochs"):
         bench(unbroken, tables, options={"overrides": {**TINY, "epochs": 3}})
-    with pytest.raises(UsageError, match=r"protocol\.level differ"):
+    with pytest.raises(UsageError, match=r"differs in protocol\.level"):
         bench(unbroken, tables, protocol=small(level="hard"))
     with pytest.raises(UsageError, match="another run"):
         bench(unbroken, tables, score_only=True, options={"overrides": {**TINY, "lr": 0.1}})
@@ -275,7 +275,10 @@ def test_folds_of_changed_data_are_made_again_with_a_word(
     moved = write_tables(tmp_path / "moved", {SUBJECTS[1]: 20})
     assert not caplog.text
     bench(folder, moved, "rules")
-    assert f"1 of 4 folds in {folder} are made again: 1 made of other tested data" in caplog.text
+    assert (
+        f"1 of 4 folds in {folder} do not fit and are computed again: 1 made of other tested data"
+        in caplog.text
+    )
     assert (folder / "seed-0" / f"{SUBJECTS[0]}.json").stat().st_mtime_ns == kept
     fresh = tmp_path / "fresh"
     bench(fresh, moved, "rules")
