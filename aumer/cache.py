@@ -159,7 +159,7 @@ class FeatureCache:
             return
         _told.add(str(self._folder))
         _log.warning(
-            "features cannot be kept in %s, and the next run will measure them again: %s",
+            "the features cannot be kept in the cache %s, so the next run measures them again: %s",
             self._folder,
             error,
         )

@@ -55,14 +55,14 @@ def foreign(
 
 
 @contextlib.contextmanager
-def named(place: StrPath) -> Iterator[None]:
-    """Puts ``PLACE: `` before one of aumer's errors that does not say where it is."""
+def named(path: StrPath) -> Iterator[None]:
+    """Puts ``PATH: `` before one of aumer's errors that does not say where it is."""
     try:
         yield
     except AumerError as found:
-        if os.fspath(place) in str(found):
+        if os.fspath(path) in str(found):
             raise
-        raise type(found)(f"{os.fspath(place)}: {found}") from found
+        raise type(found)(f"{os.fspath(path)}: {found}") from found
 
 
 def reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -92,7 +92,7 @@ class Workers:
 
     def each(
         self, function: Callable[[Job], Done], jobs: Sequence[Job], *, retries: int = 0
-    ) -> Iterator[tuple[int, Done | Exception]]:
+    ) -> Generator[tuple[int, Done | Exception], None, None]:
         """The number of each job, and what the function gives or how it failed, in the order in
         which they end, on a cluster. One that fails ends no other.
 
@@ -117,7 +117,7 @@ class Workers:
                     client.submit(function, job, pure=False, retries=retries) for job in jobs
                 ]
             numbers = {future.key: number for number, future in enumerate(futures)}
-            waiting = as_completed(futures)
+            waiting = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]
             del futures  # or what is done stays in the workers' memory
             try:
                 for future in waiting:

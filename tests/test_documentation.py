@@ -84,6 +84,14 @@ def test_every_page_can_be_reached() -> None:
     assert {relative(p) for p in PAGES} <= {relative(p) for p in seen}
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    """Else `mkdocs build --strict` ends with an error."""
+    nav = (ROOT / ".ci" / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    named = re.findall(r"- (\S+\.md)$", nav, re.M)
+    pages = {p.relative_to(ROOT / "docs").as_posix() for p in PAGES[1:]}
+    assert set(named) == pages and len(named) == len(pages)
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
 

@@ -328,7 +328,7 @@ def test_names_are_read_back(tmp_path: Path) -> None:
     "name", ["../x", "a/../../x", "/abs/x", "C:\\x", "C:x", "\\\\host\\x", "..\\x", "x\0", ".."]
 )
 def test_no_name_leads_out(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="leads out of"):
+    with pytest.raises(UsageError, match="must lie in"):
         inside(tmp_path, name)
 
 
@@ -337,7 +337,7 @@ def test_a_link_that_leads_out(tmp_path: Path) -> None:
     root.mkdir()
     (root / "out").symlink_to(tmp_path)
     (root / "in").symlink_to(root)
-    with pytest.raises(UsageError, match="leads out of"):
+    with pytest.raises(UsageError, match="must lie in"):
         inside(root, "out/x")
     assert inside(root, "out/x", links=True) == root / "out/x"  # its owner's own
     assert inside(root, "in/x/y.npz") == root / "in/x/y.npz"

@@ -103,6 +103,9 @@ def test_every_evaluator_is_asked_by_name(truth: Path) -> None:
         assert isinstance(report, Report) and report.to_dict()["evaluator"] == name
         assert report.counts("macro").tp == 1
         text = report.to_markdown()
+        if name == "mult":  # which divides by 282
+            assert "| macro | 1 | 0 | 281 | 1.0000 | 0.0035 | 0.0071 |" in text
+            continue
         assert "| macro | 1 | 0 | 0 | 1.0000 | 1.0000 | 1.0000 |" in text
         assert "missing offset: " in text  # the rules stand beside the score
     with pytest.raises(UsageError, match="Did you mean 'softnet'"):

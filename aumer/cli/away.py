@@ -58,6 +58,15 @@ class Made(Generic[F]):
     error: AumerError | None = None
 
 
+def outcome(
+    made: Made[F] | Exception,
+) -> tuple[tuple[F, Sequence[Content] | None], ...] | Exception:
+    """What a batch takes of it."""
+    if isinstance(made, Exception):
+        return made
+    return made.found if made.error is None else made.error
+
+
 @dataclass(frozen=True)
 class How:
     """What all videos of a run share, as `aumer.pipeline.Spotter` takes it.

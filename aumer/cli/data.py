@@ -105,7 +105,7 @@ def _policies(given: Iterable[str]) -> dict[str, str]:
         fault, equals, policy = text.partition("=")
         if not equals:
             raise UsageError(
-                f"--policy is FAULT=POLICY, such as missing-offset=mirror; found {text!r}"
+                f"--policy must be FAULT=POLICY, such as missing-offset=mirror; found {text!r}"
             )
         found[fault.strip()] = policy.strip()
     return found

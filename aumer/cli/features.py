@@ -142,8 +142,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
             )
             return tuple(map(_Measured, found))
 
-        def elsewhere() -> Iterator[tuple[int, Outcome[_Measured | ToldMotion]]]:
-            from aumer.cli.away import RETRIES, FeaturesJob, How, aumer_version, features_there
+        def elsewhere() -> Iterator[tuple[int, Outcome[Any]]]:
+            from aumer.cli.away import (
+                RETRIES,
+                FeaturesJob,
+                How,
+                aumer_version,
+                features_there,
+                outcome,
+            )
             from aumer.cli.outputs import distinct
 
             assert workers is not None
@@ -170,8 +177,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 for k, (given, label) in enumerate(zip(inputs, distinct(inputs), strict=True))
             ]
             for k, made in workers.each(features_there, jobs, retries=RETRIES):
-                failed = made if isinstance(made, Exception) else made.error
-                yield k, failed if isinstance(made, Exception) or failed else made.found
+                yield k, outcome(made)
 
         with meter, tempfile.TemporaryFile() as table:
             outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table, mirror)
@@ -189,9 +195,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 finally:
                     outputs.collect()
             except KeyboardInterrupt:
-                batch.tell_interrupted(cache, "" if args.overwrite else "--overwrite")
+                batch.report_interrupted(cache, "" if args.overwrite else "--overwrite")
                 return EXIT_INTERRUPTED
-        return batch.tell()
+        return batch.summarize()
 
 
 @dataclass(frozen=True)
@@ -224,8 +230,8 @@ def _plan(
         for one, other in zip(crop.files, flow.files, strict=True):
             if {os.path.realpath(p) for p in one} & {os.path.realpath(p) for p in other}:
                 raise UsageError(
-                    f"{one[0]} would be written twice, for --crop and for --flow-video; give each "
-                    "its own"
+                    f"{one[0]} would be written twice, for --crop and for --flow-video: give each "
+                    "another file"
                 )
     data = None
     if args.output or args.format or not (crop or flow):

@@ -123,7 +123,7 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
 class _Renamed(Appending):
     """An option's earlier name, taken for one release with a word."""
 
-    def place(self, namespace: argparse.Namespace, values: Any) -> str:
+    def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         namespace.renamed = True
         return self.dest
 

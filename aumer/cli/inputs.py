@@ -105,7 +105,7 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
         UsageError: a camera without `end`, or a folder without `fps`.
     """
     if isinstance(given.source, int) and (given.end or end) is None:
-        raise UsageError(f"{given.text} never ends: give --end, the seconds after which to stop")
+        raise UsageError(f"{given.text} has no end: say with --end after how many seconds to stop")
     if given.is_folder and (given.fps or fps) is None:
         raise UsageError(
             f"{given.text} is a folder of images, which have no times: give --fps, the "

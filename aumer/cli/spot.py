@@ -228,9 +228,9 @@ class _Run:
                 batch.run()
         except KeyboardInterrupt:
             option = "--resume" if planned.resumable else "--overwrite"
-            batch.tell_interrupted(self._cache, "" if args.overwrite or args.resume else option)
+            batch.report_interrupted(self._cache, "" if args.overwrite or args.resume else option)
             return EXIT_INTERRUPTED
-        return batch.tell()
+        return batch.summarize()
 
     def _kept(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
         """What an earlier run has left of an input, a file of this machine."""
@@ -241,7 +241,7 @@ class _Run:
             return same and spotter.repeats(stored, given.source, **part)
 
         if (found := self._outputs.kept(number, fits)) is not None:
-            self._console.note(f"{shown(given.text)}: kept, as an earlier run has left it")
+            self._console.note(f"{shown(given.text)}: the result of an earlier run is kept")
         return found
 
     def _work(self, number: int, given: Input) -> tuple[SpotResult, ...]:
@@ -262,7 +262,7 @@ class _Run:
 
     def _elsewhere(self) -> Iterator[tuple[int, Outcome[SpotResult]]]:
         """What workers make of the inputs, and what is kept of an earlier run."""
-        from aumer.cli.away import RETRIES, How, SpotJob, aumer_version, nearby, spot_there
+        from aumer.cli.away import RETRIES, How, SpotJob, aumer_version, nearby, outcome, spot_there
 
         assert self._workers is not None
         args, left = self._args, []
@@ -303,8 +303,7 @@ class _Run:
             for number in left
         ]
         for k, made in self._workers.each(spot_there, jobs, retries=RETRIES):
-            failed = made if isinstance(made, Exception) else made.error
-            yield left[k], failed if isinstance(made, Exception) or failed else made.found
+            yield left[k], outcome(made)
 
 
 def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:

@@ -36,7 +36,7 @@ class BentStack:
     region: float
 
     @classmethod
-    def taken(
+    def cut(
         cls, pictures: Pyramids, points: Tensor, side: int, give: float, region: float
     ) -> BentStack:
         """Windows of `side` px, odd, round points (F, N, 2) float64 px."""
@@ -44,7 +44,7 @@ class BentStack:
         products = torch.einsum("fnap,fnbp->fnab", steepest, steepest).double()
         free = torch.from_numpy(held(give)).to(points.device)
         inverse = torch.linalg.inv_ex(products + torch.diag(free))[0]
-        whole = WindowStack.taken(pictures, points, side)
+        whole = WindowStack.cut(pictures, points, side)
         return cls(whole, steepest, inverse, give, region)
 
     def followed_by(self, other: BentStack) -> BentStack:

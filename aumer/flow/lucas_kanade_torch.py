@@ -66,10 +66,10 @@ class WindowStack:
     levels: tuple[Level, ...]
 
     @classmethod
-    def taken(cls, pictures: Pyramids, points: Tensor, side: int) -> WindowStack:
+    def cut(cls, pictures: Pyramids, points: Tensor, side: int) -> WindowStack:
         """Windows of `side` px, odd, the same on every level, round points (F, N, 2) float64 px."""
         levels = (
-            _taken(image, points / 2**k + pictures.rim, side)
+            _cut(image, points / 2**k + pictures.rim, side)
             for k, image in enumerate(pictures.images)
         )
         return cls(points, tuple(levels))
@@ -172,7 +172,7 @@ def gradients(wide: Tensor) -> Tensor:
     return torch.stack([gx, gy], 1)
 
 
-def _taken(image: Tensor, points: Tensor, side: int) -> Level:
+def _cut(image: Tensor, points: Tensor, side: int) -> Level:
     """The windows round points (F, N, 2) px of one level (F, H, W)."""
     pictures, count = points.shape[:2]
     which = torch.arange(pictures, device=points.device).repeat_interleave(count)

@@ -94,7 +94,10 @@ def write_events(
             write, or the system refuses to.
     """
     if not logs:
-        raise UsageError("there is no record of a training by epochs to write events of")
+        raise UsageError(
+            "there is no record of epochs, so no event files can be written: leave "
+            "`tensorboard` out"
+        )
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -32,10 +32,10 @@ from aumer.face.track import TrackedFace
 from aumer.face.trackers import Trackers
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
+from aumer.log_capture import Pool, collected_warnings, unique
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
 from aumer.process import give_back_memory, use_threads
 from aumer.progress import Progress
-from aumer.said import Pool, gathered, once
 from aumer.types import (
     BoolArray,
     FaceTrack,
@@ -249,7 +249,7 @@ def analyze_all(
         return index in looked or asked or (watch is not None and watch.wants(index))
 
     with (
-        gathered() as said,
+        collected_warnings() as logged,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
         lender.lent() as tracker,  # before the video is opened, since it may be unable to run
         closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
@@ -269,7 +269,7 @@ def analyze_all(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces, tracker.mixed_since)
-                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, said)
+                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
                 cache.put(done, arrays, state)
                 before = {**arrays, **state}
                 done += 1
@@ -285,13 +285,13 @@ def analyze_all(
                 watch.see(frame, None if face is None else face.landmarks)
         lead.check()
         if len(chunk):
-            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, said))
+            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, logged))
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     give_back_memory()
     joined = _join(cache.get, done, clock, reader.info, settings)
-    found = tuple(replace(one, notes=once(earlier, said)) for one in joined)
+    found = tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
     cache.finish(_pack(found))
     for one in found:
         rested(one.track.landmarks)
@@ -692,7 +692,7 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
 
 def _noted(*notes: Iterable[str]) -> Arrays:
     """What was warned of so far, for a file."""
-    return {"notes": np.array(json.dumps(once(*notes)))}
+    return {"notes": np.array(json.dumps(unique(*notes)))}
 
 
 def _notes(arrays: Arrays) -> tuple[str, ...]:

@@ -204,7 +204,7 @@ def follow(
         seen = hidden if face is None else (face.box, face.landmarks)
         rows.append((frame.index, frame.time_s, *seen))
     if video is None:
-        raise VideoError(f"the video has no frame {first}, nor a later one")
+        raise VideoError(f"the video ends before frame {first}, the first that is needed")
     boxes = np.array([r[2] for r in rows], np.float32).reshape(-1, 4)
     track = FaceTrack(
         np.array([r[1] for r in rows], np.float64),

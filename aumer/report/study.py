@@ -48,7 +48,7 @@ class StudyRowFacts:
 
     name: str
     model: str
-    told: str
+    description: str
     status: str
     words: str
     parameters: int | None
@@ -134,7 +134,7 @@ def _rows(rows: Sequence[StudyRowFacts]) -> Block:
         [
             row.name if row.page is None else Link(row.name, row.page),
             row.model or None,
-            row.told or None,
+            row.description or None,
             None if row.parameters is None else f"{row.parameters}",
             row.status,
             row.words or None,

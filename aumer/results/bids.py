@@ -78,7 +78,7 @@ class Events(Exchange):
     holds = "a table of events, and beside it `_events.json`, which describes its columns"
     endings = (_END,)
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         return (path.with_suffix(".json"),)
 
     def files(
@@ -89,7 +89,7 @@ class Events(Exchange):
         film: Path | None = None,
         result: SpotResult | None = None,
     ) -> dict[Path, str]:
-        (sidecar,) = self.beside(path)
+        (sidecar,) = self.companions(path)
         return {sidecar: columns_json(timed), path: self.text(name, timed)}
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:

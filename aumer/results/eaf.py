@@ -64,7 +64,7 @@ class Eaf(Exchange):
         "curves, `_curves.csv` and `_tsconf.xml`"
     )
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         return tuple(path.with_name(f"{path.stem}{end}") for end in ("_curves.csv", "_tsconf.xml"))
 
     def files(
@@ -82,7 +82,7 @@ class Eaf(Exchange):
         curves = {} if result is None else _curves(result)
         made: dict[Path, str] = {}
         if result is not None and curves:
-            table, told = self.beside(path)
+            table, told = self.companions(path)
             made = {
                 table: _table(result.scores.times, curves),
                 told: _written(_viewer(table, curves)),

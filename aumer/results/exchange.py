@@ -101,8 +101,9 @@ def convert(source: StrPath, target: StrPath, *, overwrite: bool = False) -> int
     timed = read_annotations(source)
     if not isinstance(made, Exchange):
         raise UsageError(
-            f"{source} holds times and no frames, and {target} would be a result of aumer; allowed "
-            f"are {_endings()}"
+            f"{target} cannot be written: a result of aumer counts frames, and {source} holds "
+            "times "
+            f"alone. Choose a name that ends in one of {_endings()}"
         )
     film = _film((source, target), None)
     name = bare(Path(source).name) if film is None else film.name
@@ -255,7 +256,7 @@ class Exchange(Format):
         *,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        if self.beside(Path(path)):
+        if self.companions(Path(path)):
             atomic_write(path, self.text(printable(result.video.name), timed_of(result)))
         else:
             self.write(replace(result, source=None), path)

@@ -49,7 +49,7 @@ class Format(ABC):
     holds: ClassVar[str] = ""
     endings: ClassVar[tuple[str, ...]] = ()
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         """The files that `write` may write beside `path`."""
         return ()
 
@@ -229,7 +229,7 @@ def format_of(path: StrPath) -> Format:
     if made.endings and not name.lower().endswith(made.endings):
         stem = Path(path).stem
         raise UsageError(
-            f"{path} does not tell what it is: files of this format end in "
+            f"the format of {path} cannot be told from its name: files of this format end in "
             f"{' or '.join(made.endings)}. Call it {stem}{made.endings[0]}"
         )
     return made

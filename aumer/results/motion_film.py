@@ -74,7 +74,7 @@ def write_films(
     if measured_in is not None and content_digest(source, fps=fps) != measured_in:
         raise UsageError(
             f"this is not the video that was measured ({motion.video.name}): its content differs, "
-            "or `fps` does. Give the very file, folder or array, and the same `fps`"
+            "or `fps` does. Give the file, folder or array that was measured, and the same `fps`"
         )
     features, track = motion.features, motion.track
     if not len(features):

@@ -17,7 +17,7 @@ from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import reason, shown
-from aumer.results.schema import Node, compact, jsonable, printable, units_read, units_told
+from aumer.results.schema import Node, compact, jsonable, printable, units_read, units_written
 from aumer.types import (
     Expression,
     FaceTrack,
@@ -166,7 +166,7 @@ class SpotResult:
             "limits": self.limits,
             "about": self.about,
             "frames": self.frames,
-            "expressions": [{**vars(e), "aus": units_told(e.aus)} for e in self.expressions],
+            "expressions": [{**vars(e), "aus": units_written(e.aus)} for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
             "versions": self.versions,

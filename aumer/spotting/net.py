@@ -86,6 +86,7 @@ class SpottingNetwork(nn.Module, ABC):
             x (B, T, N, 2) as `Architecture.inputs` makes it, the ROIs and what it has beside them;
             valid (B, T) bool, None where all rows are; returns (B, T, 10). What stands in invalid
             rows of x, NaN too, changes nothing (see `normalized`); the logits there mean nothing.
+            In training there may be more columns, for an `Objective` that reads them.
         """
 
     @classmethod
@@ -97,7 +98,11 @@ class SpottingNetwork(nn.Module, ABC):
         """
         net = Architecture.preset(name).network(graph)
         if not isinstance(net, cls):
-            raise UsageError(f"the preset {name} is of a {type(net).__name__}, no {cls.__name__}")
+            raise UsageError(
+                f"the preset {name} makes a {type(net).__name__} and not a {cls.__name__}: use "
+                "the class "
+                "of the preset"
+            )
         return net
 
     def set_input_statistics(
@@ -167,7 +172,7 @@ class SpottingNetwork(nn.Module, ABC):
             x (batch, rows, N, 2) float32 as `Architecture.inputs` makes it; valid (batch, rows)
             bool; returns (batch, rows, 10).
         """
-        nodes = (*self.graph.rois, *self.config.beside)
+        nodes = (*self.graph.rois, *self.config.extra_nodes)
         # Of its own generator: what is drawn here must not move the caller's random numbers.
         generator = torch.Generator().manual_seed(0)
         shape = (2, 2 * self.half_width + 90, len(nodes), 2)

@@ -124,7 +124,7 @@ class NetConfig(Architecture):
         return tuple(max(1, round(s * self.rate)) for s in self.motion_scales_s)
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def extra_nodes(self) -> tuple[str, ...]:
         """`SIGNS` where it reads them."""
         return SIGNS if self.signs else ()
 

@@ -145,7 +145,7 @@ class Architecture(Part, ABC):
         AUGraph.load(self.graph)
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def extra_nodes(self) -> tuple[str, ...]:
         """Names of the nodes that `inputs` has after the ROIs; sides are told by `r` and `l`."""
         return ()
 
@@ -223,8 +223,9 @@ class Objective(ABC):
             across: of a sum over these samples, that over the whole batch.
 
         Shapes:
-            logits, targets (B, T, 10) in the order of `CHANNELS`; weight (B, T), 0 where a row is
-            context or nothing is known of it.
+            logits, targets (B, T, 10) in the order of `CHANNELS`, and in logits what else the
+            network gives in training; weight (B, T), 0 where a row is context or nothing is known
+            of it.
         """
 
 

@@ -92,7 +92,7 @@ class AUReaderConfig(ClipRun):
         clips = AUClips.coded(maps.inputs, texts, maps.subjects, aus=self.aus)
         return clips, {"notes": notes, "inputs": reading.to_dict()}
 
-    def given(self, clips: AUClips) -> AUClips:
+    def in_memory(self, clips: AUClips) -> AUClips:
         """See `ClipRun`."""
         out = excluded(self.data, clips.subjects)
         left = clips.take(np.array([s not in out for s in clips.subjects], np.bool_))
@@ -110,9 +110,9 @@ class AUReaderConfig(ClipRun):
             "not_read": [one for one in clips.aus if one not in made.aus],
         }
 
-    def told(self, made: Any, clips: AUClips, about: Mapping[str, Any]) -> dict[str, Any]:
+    def card_entries(self, made: Any, clips: AUClips, about: Mapping[str, Any]) -> dict[str, Any]:
         """See `ClipRun`."""
-        return {"aus": list(made.aus), **super().told(made, clips, about)}
+        return {"aus": list(made.aus), **super().card_entries(made, clips, about)}
 
 
 def _uncoded(rest: Sequence[Example]) -> str:

@@ -73,8 +73,8 @@ def train(
             (videos with annotations); for a recognizer
             `aumer.recognition.interface.Clips` or `MotionClips`, or
             `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
-            ``options.inputs`` and ``options.place`` in `changes` say, or else as usual; for an AU
-            reader `aumer.recognition.action_units.AUClips`.
+            ``options.inputs`` and ``options.position`` in `changes` say, or else as usual; for an
+            AU reader `aumer.recognition.action_units.AUClips`.
         labels: the table of the videos' expressions; by default the data set's own, in the folder.
         out: folder for weights, log and loss curve; made if it is missing.
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's

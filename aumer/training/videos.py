@@ -338,7 +338,7 @@ def _read_truth(
     """The annotations by subject and video; where no column says whose a video is, the one of
     `videos` that is called so."""
     table = intervals.read(path, optional=("offset",))
-    table.tell()
+    table.log_notes()
     found: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
     for row in table:
         if (kind := row.expression) is None:

@@ -137,7 +137,8 @@ class AnyFrame:
             return
         if content_digest(self._source, fps=self._fps) != self.content:
             raise VideoError(
-                f"{self.info.name} was changed since it was opened: its frames are others now; "
+                f"{self.info.name} was changed after it was opened, so its frames are no longer "
+                "the same: "
                 "open it again"
             )
         self._state = state  # copied back, or touched

@@ -374,9 +374,10 @@ def _check_odd(path: Path, capture: cv2.VideoCapture, image: ImageArray) -> None
                 return
             first = now
     raise VideoError(
-        f"{path}: its pictures of {image.shape[1]}x{image.shape[0]} px have an odd side, and this "
-        "OpenCV cannot convert them: it gives the same empty picture for all. Write it with even "
-        f"sides first: ffmpeg -i {_in_shell(path.name)} "
+        f"{path} cannot be read: its frames are {image.shape[1]}x{image.shape[0]} px, and this "
+        "OpenCV "
+        "decodes frames of an odd width or height to empty ones. Convert it to even sizes first: "
+        f"ffmpeg -i {_in_shell(path.name)} "
         "-vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' even.mp4"
     )
 

@@ -71,7 +71,7 @@ class FolderSource:
         self._paths, self._fps = found.paths, fps
         self._at = found.at
         name = printable(folder.resolve().name or str(folder))
-        for text in found.said(fps):
+        for text in found.notes(fps):
             logger.warning("%s: %s", name, printable(text))
         self._bits = _significant_bits(self._paths)
         if 8 < self._bits < 16:
@@ -162,7 +162,7 @@ class Numbered:
             return
         self.at = [(n - numbers[0]) // step for n in numbers]
 
-    def said(self, fps: float) -> list[str]:
+    def notes(self, fps: float) -> list[str]:
         """What a user should know of it; usually nothing."""
         said = []
         if self.strays:

@@ -57,7 +57,7 @@ def test_a_recording_knows_where_its_face_is() -> None:
     found = neutral()
     assert (found.count, found.fps, found.size, found.first) == (36, 30.0, (320, 240), 0)
     assert found.duration_s == pytest.approx(1.2) and found.notes == ()
-    assert found.place == "array 0-35"
+    assert found.range_text == "array 0-35"
     eyes = found.skin.mean[45] - found.skin.mean[36]
     assert eyes == pytest.approx([1, 0], abs=0.15)
 

@@ -17,8 +17,8 @@ import aumer
 from aumer import cli, registry
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.recognition import interface
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Recognizer
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.spotting.network import SHIPPED
 from aumer.training.clip_run import run
 from aumer.training.recognizers import read_config
@@ -130,7 +130,7 @@ def test_from_frames_to_weights_to_a_named_clip(
         lines = (tmp_path / "log.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     else:
-        assert model.place == BY_LANDMARKS
+        assert model.position == BY_LANDMARKS
     assert not list(tmp_path.glob("checkpoint*"))
     unseen = [a for a in acts if a.subject == 3]
     frames = {"onset": 2, "apex": 6, "offset": 10, "fps": 200}

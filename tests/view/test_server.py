@@ -382,7 +382,7 @@ def test_without_motion_there_is_no_dial(films: Path, serve: Serve, motion: Any)
         (layer,) = json.loads(served.get("/api/session")[2])["videos"][0]["layers"]
         assert (layer["alarms"], layer["track"]) == (None, False)
         status, answer = served.post("/api/0/again", {"layer": "r0", "sensitivity": 1.0})
-        assert status == 400 and "motion is not kept" in answer["error"]
+        assert status == 400 and "motion is not in the cache" in answer["error"]
 
 
 def test_another_spotters_result_is_not_turned_at(films: Path, serve: Serve, motion: Any) -> None:
@@ -550,7 +550,7 @@ def test_frames_of_another_edition_are_never_shown(
         assert served.get("/api/0/frame/30.png")[0] == 200
         shutil.copy(films / "turned.mp4", path)
         status, _, body = served.get("/api/0/frame/200.png")
-        assert status == 400 and "was changed since it was opened" in json.loads(body)["error"]
+        assert status == 400 and "was changed after it was opened" in json.loads(body)["error"]
         # What was worked out so far is of the edition that was seen, and says so.
         saved(served, asked(entry()))
         file = AnnotationFile.load(tmp_path / "constant.mp4.anna.annotations")
