@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for line in (
         "types errors arguments progress _data _moved",
         "foreign missing names registry identity log_capture plugins strict files process weights "
-        "compiled tables",
+        "compiled tables workers remote",
         "web",
         "graph",
         "config cache video evaluation",

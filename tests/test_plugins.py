@@ -14,9 +14,9 @@ import pytest
 from doomed import ends, killed
 
 from aumer import plugins, registry
-from aumer.bench.workers import Workers
 from aumer.cli import main
 from aumer.errors import EXIT_BUG, EXIT_OK, EXIT_USAGE, AumerError, UsageError
+from aumer.workers import Workers
 
 PARTS = """
 import aumer

@@ -18,7 +18,7 @@ from aumer.training.clips import ClipReading, Progress, Seen, StoredClips, extra
 from aumer.training.listing import Listing, Unseen
 
 if TYPE_CHECKING:
-    from aumer.bench.workers import Workers
+    from aumer.workers import Workers
 
 __getattr__ = moved(
     __name__, dict.fromkeys(("forget", "sequence_settings"), "aumer.training.clips")

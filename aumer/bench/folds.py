@@ -15,10 +15,10 @@ from aumer.bench.result import versions
 from aumer.bench.split import Fold
 from aumer.bench.store import FOLD_FORMAT, WEIGHTS, Store, weights_record
 from aumer.bench.task import Items_, Progress, Task, Work
-from aumer.bench.workers import Workers
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.process import Momentary
+from aumer.workers import Workers
 
 _log = logging.getLogger("aumer")
 

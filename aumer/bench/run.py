@@ -22,10 +22,10 @@ from aumer.bench.split import plan
 from aumer.bench.store import RESULT, Store
 from aumer.bench.task import Options, Progress, Task, TaskTruth
 from aumer.bench.tasks import task_of
-from aumer.bench.workers import Workers
 from aumer.config import Settings, digest
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.workers import Workers
 
 
 def run(

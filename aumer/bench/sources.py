@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from aumer import registry
-from aumer.bench.workers import Workers
 from aumer.config import Settings
 from aumer.data import load as load_data_set
 from aumer.data.dataset import DataSet
@@ -24,6 +23,7 @@ from aumer.simulate.timeline import Timeline, replay
 from aumer.training.listing import fault_notes
 from aumer.training.videos import LabeledVideo, extract
 from aumer.types import Annotation, Features, VideoRecord
+from aumer.workers import Workers
 
 #: Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], object]

@@ -28,12 +28,12 @@ from aumer.bench.split import SubjectKey, plan
 from aumer.bench.store import Store, intact, read_fold, sealed, write_json
 from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
 from aumer.bench.task import Options, Progress, Task
-from aumer.bench.workers import Workers
 from aumer.config import Settings, digest
 from aumer.errors import AumerError, ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_folder
 from aumer.foreign import foreign, read_json
 from aumer.strict import require
+from aumer.workers import Workers
 
 _log = logging.getLogger("aumer")
 

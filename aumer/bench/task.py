@@ -16,10 +16,10 @@ from aumer import strict
 from aumer.bench.protocol import Protocol as BenchProtocol
 from aumer.bench.result import Result, Run
 from aumer.bench.split import Fold, SubjectKey
-from aumer.bench.workers import Workers
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
+from aumer.workers import Workers
 
 #: Called with what is being done ("features", "clips", "folds"), how much of it is done, and how
 #: much there is.

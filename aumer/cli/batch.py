@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aumer.cli.console import Console, interrupted
-from aumer.cli.options import add_range
+from aumer.cli.options import add_cluster, add_range
 from aumer.errors import (
     EXIT_BUG,
     EXIT_OK,
@@ -23,14 +23,17 @@ from aumer.errors import (
 from aumer.foreign import shown
 
 if TYPE_CHECKING:
+    from aumer.cli.away import Content
     from aumer.cli.inputs import Input
+    from aumer.workers import Workers
 
 #: What the help says of them, and of how it ends but for 0.
 INPUTS = """\
 inputs:
   VIDEO is a file, a folder of frames (needs --fps), a folder of videos (--recursive: and those in
-  the folders in it), or camera:0 (needs --end). Several are done one after the other; one that
-  fails does not stop the rest.
+  the folders in it), or camera:0 (needs --end). Several are done one after the other, or with
+  --backend dask by the workers of a cluster; one that fails does not stop the rest. VIDEO and -o
+  may be addresses, s3://bucket/folder/x.mp4 (the extra remote); a video is here while it is read.
 """
 EXIT_CODES = (
     "".join(f"  {code:3d}  {what}\n" for code, what in MEANINGS.items())
@@ -59,7 +62,29 @@ def add_batch(
     add("-o", "--output", action="append", default=[], metavar="PATH", help="see below")
     add("--format", action="append", default=[], choices=formats, help=format_help)
     add("--overwrite", action="store_true", help="replace existing files")
+    add_cluster(parser)
     add_range(parser)
+
+
+def cluster_of(args: argparse.Namespace, console: Console) -> Workers | None:
+    """The cluster that videos are sent to, if they are.
+
+    Raises:
+        ConfigError: a scheduler without `dask`, or the reverse.
+    """
+    from aumer.workers import Workers
+
+    workers = Workers(
+        backend=args.backend,
+        scheduler=args.scheduler,
+        found=lambda page: console.note(f"what the cluster does is shown at {page}"),
+    )
+    return workers if workers.backend == "dask" else None
+
+
+def cache_there(args: argparse.Namespace) -> str | bool | None:
+    """Where workers of a cluster keep features: as asked for, or each where its user does."""
+    return None if args.no_cache else args.cache or True
 
 
 def options_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -98,8 +123,13 @@ class Sink(Protocol[F_contra]):
     def listed(self) -> Sequence[Path]:
         """Tables of what became of each input."""
 
-    def save(self, number: int, result: F_contra, /) -> list[Path]:
-        """Write the files of a face; returns those written."""
+    def save(self, number: int, result: F_contra, given: Input, /) -> list[Path]:
+        """Write the files of a face; returns those written. `given` is a file of this machine."""
+
+    def deliver(
+        self, number: int, result: F_contra, contents: Sequence[Content] | None, /
+    ) -> list[Path]:
+        """The same where a worker has made the files; None of one that is kept."""
 
     def show(self, number: int, result: F_contra, /) -> None:
         """Print it, if stdout is to have it."""
@@ -116,17 +146,35 @@ class Sink(Protocol[F_contra]):
         """All is done."""
 
 
+#: What became of an input elsewhere: its faces with their files, or None for those of one that is
+#: kept; or an error.
+Outcome = tuple[tuple[F, Sequence["Content"] | None], ...] | Exception
+
+
 class VideoBatch(Generic[F]):
-    """The videos one after the other; each failure is told at once and again at the end."""
+    """The videos one after the other; each failure is told at once and again at the end.
+
+    Args:
+        work: analyzes the input of a number, which is a file of this machine.
+        elsewhere: has workers analyze the inputs instead, in whatever order they end; gives the
+            number of each and what became of it.
+        told: a message in the words of the user, such as an address for a file that is mirrored.
+    """
 
     def __init__(
         self,
         inputs: tuple[Input, ...],
-        work: Callable[[Input], tuple[F, ...]],
+        work: Callable[[int, Input], tuple[F, ...]],
         outputs: Sink[F],
         console: Console,
+        *,
+        elsewhere: Callable[[], Iterator[tuple[int, Outcome[F]]]] | None = None,
+        told: Callable[[str], str] = str,
     ) -> None:
         self._inputs, self._work, self._outputs, self._console = inputs, work, outputs, console
+        self._elsewhere, self._told = elsewhere, told
+        self._waiting: dict[int, list[F]] = {}
+        self._next = 0
         from aumer.cli.outputs import distinct
 
         self._labels = distinct(inputs)
@@ -136,37 +184,81 @@ class VideoBatch(Generic[F]):
 
     def run(self) -> None:
         self._written += self._outputs.list_inputs()
+        if self._elsewhere is not None:
+            self._run_elsewhere(self._elsewhere())
+            return
+        from aumer.cli.away import nearby
+
         for number, given in enumerate(self._inputs):
             self._console.start(self._title(number))
             try:
-                results = self._work(given)
-                saved = [(result, self._outputs.save(number, result)) for result in results]
+                with nearby(given) as here:
+                    results = self._work(number, here)
+                    saved = [(one, self._outputs.save(number, one, here)) for one in results]
             except Exception as error:
                 if interrupted(error):
                     raise KeyboardInterrupt from error
-                self._fail(number, error)
-                self._outputs.list_inputs(number, error)
+                self._lost(number, error)
                 continue
             finally:
                 self._console.finish()
-            self._done += 1
-            self._outputs.list_inputs(number, results)
-            self._console.notes(shown(given.text), (n for r in results for n in r.notes))
-            for result, written in saved:
-                self._micro += len(result.micro)
-                self._macro += len(result.macro)
-                self._written += [path for path in written if path not in self._written]
-                if written:
-                    places = ", ".join(shown(str(path)) for path in written)
-                    self._console.note(f"{result.summary()}; wrote {places}")
-                self._outputs.show(number, result)
-            stale = self._outputs.stale(number, results)
-            if stale:
-                self._console.note(
-                    f"{given.text}: of an earlier run, not of this one: "
-                    f"{', '.join(map(str, stale))}. This run found no such face; the files were "
-                    "left as they are: delete or move them"
-                )
+            self._had(number, saved)
+
+    def _run_elsewhere(self, outcomes: Iterator[tuple[int, Outcome[F]]]) -> None:
+        self._console.start("videos", unit="videos")
+        total = len(self._inputs)
+        try:
+            for number, outcome in outcomes:
+                try:
+                    if isinstance(outcome, Exception):
+                        raise outcome
+                    saved = [
+                        (one, self._outputs.deliver(number, one, contents))
+                        for one, contents in outcome
+                    ]
+                except Exception as error:
+                    if interrupted(error):
+                        raise KeyboardInterrupt from error
+                    self._lost(number, error)
+                else:
+                    self._had(number, saved)
+                self._console.progress(self._tried, total)
+        finally:
+            self._console.finish()
+
+    def _lost(self, number: int, error: Exception) -> None:
+        self._fail(number, error)
+        self._outputs.list_inputs(number, error)
+        self._show(number, [])
+
+    def _had(self, number: int, saved: Sequence[tuple[F, list[Path]]]) -> None:
+        given, results = self._inputs[number], [one for one, _ in saved]
+        self._done += 1
+        self._outputs.list_inputs(number, results)
+        self._console.notes(shown(given.text), (n for r in results for n in r.notes))
+        for result, written in saved:
+            self._micro += len(result.micro)
+            self._macro += len(result.macro)
+            self._written += [path for path in written if path not in self._written]
+            if written:
+                places = ", ".join(shown(self._told(str(path))) for path in written)
+                self._console.note(f"{result.summary()}; wrote {places}")
+        self._show(number, results)
+        stale = self._outputs.stale(number, results)
+        if stale:
+            self._console.note(
+                f"{given.text}: of an earlier run, not of this one: "
+                f"{', '.join(self._told(str(path)) for path in stale)}. This run found no such "
+                "face; the files were left as they are: delete or move them"
+            )
+
+    def _show(self, number: int, results: list[F]) -> None:
+        """Print in the order of the inputs, whichever ends first."""
+        self._waiting[number] = results
+        while self._next in self._waiting:
+            for result in self._waiting.pop(self._next):
+                self._outputs.show(self._next, result)
+            self._next += 1
 
     def summarize(self) -> int:
         """What came of it all, and the exit code."""
@@ -175,7 +267,7 @@ class VideoBatch(Generic[F]):
             videos = f"{self._done} of {total} videos" if failures else f"{total} videos"
             self._outputs.close(f"{videos}: {self._micro} micro, {self._macro} macro")
         for path in self._outputs.listed:
-            self._console.note(f"what became of each video: {path}")
+            self._console.note(f"what became of each video: {self._told(str(path))}")
         if not failures:
             return EXIT_OK
         if total > 1:
@@ -199,7 +291,11 @@ class VideoBatch(Generic[F]):
         camera = any(isinstance(given.source, int) for given in self._inputs[self._tried :][:1])
         self._console.error(
             f"interrupted; {self._done} of {total} videos are done. "
-            + (f"Written: {', '.join(map(str, self._written))}. " if self._written else "")
+            + (
+                f"Written: {self._told(', '.join(map(str, self._written)))}. "
+                if self._written
+                else ""
+            )
             + (
                 f"What was analyzed is kept in {cache}: the same command"
                 + (f" with {option}" if self._written and option else "")

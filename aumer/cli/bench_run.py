@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aumer.cli import bench_power, bench_report
 from aumer.cli.console import Console
-from aumer.cli.options import add_set, assignment, changed_settings, whole
+from aumer.cli.options import add_cluster, add_set, assignment, changed_settings, whole
 from aumer.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -202,8 +202,7 @@ def add_where(where: Any) -> None:
     where.add_argument(
         "--workers", type=whole, default=1, metavar="N", help="processes; default: 1"
     )
-    where.add_argument("--backend", default="local", metavar="NAME", help="local (default) or dask")
-    where.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the Dask cluster")
+    add_cluster(where)
     where.add_argument(
         "--cache", metavar="DIR", help="features of videos, for the next run (default: aumer's own)"
     )
@@ -255,8 +254,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench.run import run
     from aumer.bench.store import RESULT
     from aumer.bench.tasks import task_of
-    from aumer.bench.workers import Workers
     from aumer.cache import default_folder
+    from aumer.workers import Workers
 
     protocol = _protocol(args)
     roots = data_roots(protocol, args.data)

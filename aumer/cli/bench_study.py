@@ -90,8 +90,8 @@ def _names(text: str) -> tuple[str, ...]:
 def _run(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench.protocol import load as load_protocol
     from aumer.bench.study import Changes, load, plan_study, run_study
-    from aumer.bench.workers import Workers
     from aumer.cache import default_folder
+    from aumer.workers import Workers
 
     study = load(args.study)
     changes = Changes(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
+from aumer.cli.batch import (
+    EXIT_CODES,
+    INPUTS,
+    VideoBatch,
+    add_batch,
+    cache_there,
+    cluster_of,
+    options_given,
+)
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_measuring,
@@ -21,14 +29,20 @@ from aumer.cli.options import (
 )
 from aumer.errors import EXIT_INTERRUPTED, UsageError
 from aumer.files import atomic_write
+from aumer.remote import Mirror
 
 if TYPE_CHECKING:
+    from aumer.cli.away import Content, ToldMotion
+    from aumer.cli.batch import Outcome
     from aumer.cli.inputs import Input
     from aumer.cli.outputs import Plan
+    from aumer.progress import Progress
     from aumer.results.motion import Motion
 
 #: Those of `aumer.results.motion`, which the help must not import.
 _FORMATS, _UNITS = ("npz", "csv"), ("eye", "px")
+#: Bytes of a table that are read at once, to the end of a line.
+_PIECE = 1 << 20
 
 _EPILOG = f"""\
 {INPUTS}
@@ -90,6 +104,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from aumer.cli.inputs import parse_inputs
 
     check_range(args)
+    workers = cluster_of(args, console)
     inputs = parse_inputs(
         args.videos, fps=args.fps, end=args.end, recursive=args.recursive, note=console.note
     )
@@ -98,40 +113,91 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--crop and --flow-video read frames twice, which a camera does not allow: record a "
             "file, and give that"
         )
+    if workers and any(isinstance(i.source, int) for i in inputs):
+        raise UsageError("a camera is of this machine: leave --backend dask out for it")
     settings = read_settings(args)
     every = settings.face.follow == "all"
-    targets = _plan(args, inputs, every)
-    cache = cache_folder(args)
+    given = (*args.output, *filter(None, (args.crop, args.flow_video)))
+    with Mirror(given) as mirror:
+        here = dict(zip(given, mirror.texts, strict=True))
+        targets = _plan(args, here, inputs, every)
+        cache = None if workers else cache_folder(args)
 
-    from aumer.measure import Meter
+        from aumer.measure import Meter
 
-    meter = Meter(face="all" if every else None, settings=settings)
+        face = "all" if every else None
+        part = (("start", args.start), ("end", args.end), ("fps", args.fps))
+        meter = Meter(face=face, settings=settings)
 
-    def work(given: Input) -> tuple[_Measured, ...]:
-        found = meter.each_face(
-            given.source,
-            start=args.start,
-            end=args.end,
-            fps=args.fps,
-            cache=cache,
-            progress=console.progress,
-            workers=args.workers,
-            **options_given(args, "min_coverage"),
-        )
-        return tuple(map(_Measured, found))
+        def work(number: int, given: Input) -> tuple[_Measured, ...]:
+            found = meter.each_face(
+                given.source,
+                start=args.start,
+                end=args.end,
+                fps=args.fps,
+                cache=cache,
+                progress=console.progress,
+                workers=args.workers,
+                **options_given(args, "min_coverage"),
+            )
+            return tuple(map(_Measured, found))
 
-    with meter, tempfile.TemporaryFile() as table:
-        outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table)
-        batch = VideoBatch(inputs, work, outputs, console)
-        try:
+        def elsewhere() -> Iterator[tuple[int, Outcome[Any]]]:
+            from aumer.cli.away import (
+                RETRIES,
+                FeaturesJob,
+                How,
+                aumer_version,
+                features_there,
+                outcome,
+            )
+            from aumer.cli.outputs import distinct
+
+            assert workers is not None
+            how = How(
+                settings=settings,
+                options=(("face", face),),
+                cache=cache_there(args),
+                threads=args.workers,
+                min_coverage=args.min_coverage,
+                version=aumer_version(),
+            )
+            plans = (targets.data, targets.crop, targets.flow)
+            jobs = [
+                FeaturesJob(
+                    given=given,
+                    how=how,
+                    planned=tuple(p and p.alone(k) for p in plans),  # type: ignore[arg-type]
+                    part=part,
+                    unit=args.unit,
+                    table=outputs.tabled,
+                    label=label,
+                    fps=args.fps,
+                )
+                for k, (given, label) in enumerate(zip(inputs, distinct(inputs), strict=True))
+            ]
+            for k, made in workers.each(features_there, jobs, retries=RETRIES):
+                yield k, outcome(made)
+
+        with meter, tempfile.TemporaryFile() as table:
+            outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table, mirror)
+            batch: VideoBatch[_Measured | ToldMotion] = VideoBatch(
+                inputs,
+                work,
+                outputs,
+                console,
+                elsewhere=elsewhere if workers else None,
+                told=mirror.told,
+            )
             try:
-                batch.run()
-            finally:
-                outputs.collect()
-        except KeyboardInterrupt:
-            batch.report_interrupted(cache, "" if args.overwrite else "--overwrite")
-            return EXIT_INTERRUPTED
-    return batch.summarize()
+                try:
+                    batch.run()
+                finally:
+                    outputs.collect()
+            except KeyboardInterrupt:
+                batch.report_interrupted(cache, "" if args.overwrite else "--overwrite")
+                return EXIT_INTERRUPTED
+        return batch.summarize()
 
 
 @dataclass(frozen=True)
@@ -143,7 +209,10 @@ class _Targets:
     flow: Plan | None
 
 
-def _plan(args: argparse.Namespace, inputs: Sequence[Input], faces: bool) -> _Targets:
+def _plan(
+    args: argparse.Namespace, here: Mapping[str, str], inputs: Sequence[Input], faces: bool
+) -> _Targets:
+    """Where everything goes; `here` has the places of this machine, by how they were given."""
     from aumer.cli.outputs import Kinds, plan
     from aumer.video.writer import SUFFIXES
 
@@ -153,7 +222,7 @@ def _plan(args: argparse.Namespace, inputs: Sequence[Input], faces: bool) -> _Ta
         if path is None:
             return None
         kinds = Kinds((), videos, option, ending)
-        return plan(inputs, [path], [], overwrite=args.overwrite, faces=faces, kinds=kinds)
+        return plan(inputs, [here[path]], [], overwrite=args.overwrite, faces=faces, kinds=kinds)
 
     crop = film(args.crop, "--crop", "-crop")
     flow = film(args.flow_video, "--flow-video", "-flow")
@@ -168,7 +237,7 @@ def _plan(args: argparse.Namespace, inputs: Sequence[Input], faces: bool) -> _Ta
     if args.output or args.format or not (crop or flow):
         data = plan(
             inputs,
-            args.output,
+            [here[text] for text in args.output],
             args.format,
             overwrite=args.overwrite,
             faces=faces,
@@ -184,10 +253,48 @@ class _Measured:
     macro: tuple[()] = ()
 
     def __init__(self, motion: Motion) -> None:
-        self.motion, self.notes = motion, motion.notes
+        self.motion, self.notes, self.face = motion, motion.notes, motion.face
 
     def summary(self) -> str:
         return self.motion.summary()
+
+
+class FeatureFiles:
+    """Writes the files of one video's motion.
+
+    Args:
+        data, crop, flow: where arrays and tables, the face and the flow go; None is not asked for.
+    """
+
+    def __init__(
+        self, data: Plan | None, crop: Plan | None, flow: Plan | None, unit: str, fps: float | None
+    ) -> None:
+        self._data, self._crop, self._flow = data, crop, flow
+        self._unit, self._fps = unit, fps
+        self.start: Callable[[str], object] = str
+        self.progress: Progress | None = None
+
+    def save(self, number: int, motion: Motion, given: Input) -> list[Path]:
+        """Write those of the input with this number; returns those written."""
+        # The quick ones first: films need the video a second time, which may fail.
+        paths = list(self._data.of(number, motion.face)) if self._data else []
+        for path in paths:
+            assert self._data is not None
+            motion.save(path, unit=self._unit, overwrite=self._data.overwrite)
+        plans = (self._crop, self._flow)
+        crop, flow = (plan.of(number, motion.face)[0] if plan else None for plan in plans)
+        wanted = [path for path in (crop, flow) if path is not None]
+        if wanted:
+            self.start(f"{motion.title()}: {' and '.join(p.name for p in wanted)}")
+            motion.film(
+                given.source,
+                crop=crop,
+                flow=flow,
+                fps=self._fps,
+                overwrite=any(plan.overwrite for plan in plans if plan),
+                progress=self.progress,
+            )
+        return [*paths, *wanted]
 
 
 class _Outputs:
@@ -197,6 +304,7 @@ class _Outputs:
         table: an open, empty file, in which the table of several videos is gathered. It gets its
             name at the end (`collect`): to write it anew for each video, as is done for
             expressions, would take hours for a thousand of them.
+        mirror: of the places that are addresses.
     """
 
     #: A table of motion has rows for every video that was measured; the batch tells the others.
@@ -210,36 +318,95 @@ class _Outputs:
         unit: str,
         fps: float | None,
         table: IO[bytes],
+        mirror: Mirror,
     ) -> None:
         from aumer.cli.outputs import distinct
 
-        self._targets, self._inputs, self._console = targets, inputs, console
-        self._unit, self._fps, self._table = unit, fps, table
+        self._targets, self._console = targets, console
+        self._unit, self._table, self._mirror = unit, table, mirror
+        self._files = FeatureFiles(targets.data, targets.crop, targets.flow, unit, fps)
+        self._files.start, self._files.progress = console.start, console.progress
         self._labels = distinct(inputs)
-        self._printed = False
+        self._header = ""
+        #: Where in the table the rows of an input's faces are, by its number.
+        self._rows: dict[int, list[tuple[int, int]]] = {}
+        self._printed: set[int] = set()
 
-    def save(self, number: int, measured: _Measured) -> list[Path]:
+    @property
+    def tabled(self) -> bool:
+        """Whether rows are gathered here, for a table of all or for stdout."""
+        data = self._targets.data
+        return data is not None and (bool(data.collected) or data.stream is not None)
+
+    def save(self, number: int, measured: _Measured | ToldMotion, given: Input) -> list[Path]:
         """Write the files of the input with this number; returns those written."""
-        # The quick ones first: films need the video a second time, which may fail.
-        return [
-            *self._save_data(number, measured.motion),
-            *self._save_films(number, measured.motion),
-        ]
+        assert isinstance(measured, _Measured)
+        written = self._files.save(number, measured.motion, given)
+        if self.tabled:
+            motion = labeled(measured.motion, self._labels[number])
+            chunks = motion.csv_chunks(self._unit)
+            self._header, _, first = next(chunks).partition("\n")
+            self._gather(number, chain([first], chunks))
+        self._mirror.sent(written)
+        return [*written, *self._all]
 
-    def stale(self, number: int, found: Sequence[_Measured]) -> list[Path]:
+    def deliver(
+        self,
+        number: int,
+        measured: _Measured | ToldMotion,
+        contents: Sequence[Content] | None,
+    ) -> list[Path]:
+        """The same where a worker has made the files."""
+        assert not isinstance(measured, _Measured)
+        plans = [p for p in (self._targets.data, self._targets.crop, self._targets.flow) if p]
+        planned = [(path, p.overwrite) for p in plans for path in p.files[number]]
+        written = []
+        for content in contents or ():
+            near, overwrite = planned[content.number]
+            path = near.with_name(content.name)
+            atomic_write(path, content.data, overwrite=overwrite)
+            written.append(path)
+        if self.tabled:
+            self._header = measured.header.rstrip("\n")
+            self._gather(number, [measured.table.decode()])
+        self._mirror.sent(written)
+        return [*written, *self._all]
+
+    @property
+    def _all(self) -> tuple[Path, ...]:
+        return self._targets.data.collected if self._targets.data else ()
+
+    def _gather(self, number: int, texts: Iterable[str]) -> None:
+        begin = self._table.seek(0, os.SEEK_END)
+        for text in texts:
+            self._table.write(text.encode())
+        self._rows.setdefault(number, []).append((begin, self._table.tell()))
+
+    def _read(self, number: int) -> Iterator[bytes]:
+        for begin, end in self._rows.get(number, ()):
+            self._table.seek(begin)
+            left = end - begin
+            while left > 0 and (piece := self._table.read(min(left, _PIECE))):
+                piece += b"" if piece.endswith(b"\n") else self._table.readline()
+                yield piece
+                left -= len(piece)
+
+    def stale(self, number: int, found: Sequence[_Measured | ToldMotion]) -> list[Path]:
         """Files of an earlier run, of faces that this one has not found in the input."""
         plans = (self._targets.data, self._targets.crop, self._targets.flow)
-        faces = [measured.motion.face for measured in found]
+        faces = [one.face for one in found]
         return [path for plan in plans if plan for path in plan.stale(number, faces)]
 
-    def show(self, number: int, measured: _Measured) -> None:
-        """Print the table, if stdout is to have it."""
-        if self._targets.data is None or self._targets.data.stream is None:
+    def show(self, number: int, measured: _Measured | ToldMotion) -> None:
+        """Print the table, if stdout is to have it: all faces of an input with the first."""
+        data = self._targets.data
+        if data is None or data.stream is None or number in self._printed:
             return
-        motion = self._labeled(number, measured.motion)
-        for chunk in motion.csv_chunks(self._unit, header=not self._printed):
-            self._console.data(chunk)
-        self._printed = True
+        if not self._printed:
+            self._console.data(f"{self._header}\n")
+        self._printed.add(number)
+        for piece in self._read(number):
+            self._console.data(piece.decode())
 
     def list_inputs(self, number: int | None = None, outcome: object = ()) -> list[Path]:
         """No table says what became of the inputs; see `listed`."""
@@ -250,45 +417,20 @@ class _Outputs:
 
     def collect(self) -> None:
         """Write the tables of several videos; none if no video gave any rows."""
-        if self._targets.data is None or not self._table.tell():
+        if self._targets.data is None or not self._rows:
             return
 
         def copy(file: IO[bytes]) -> None:
-            self._table.seek(0)
-            shutil.copyfileobj(self._table, file)
+            file.write(f"{self._header}\n".encode())
+            for number in sorted(self._rows):
+                for piece in self._read(number):
+                    file.write(piece)
 
         for path in self._targets.data.collected:
             atomic_write(path, copy, overwrite=self._targets.data.overwrite)
+        self._mirror.sent(list(self._targets.data.collected))
 
-    def _save_data(self, number: int, motion: Motion) -> list[Path]:
-        data = self._targets.data
-        if data is None:
-            return []
-        paths = data.of(number, motion.face)
-        for path in paths:
-            motion.save(path, unit=self._unit, overwrite=data.overwrite)
-        if data.collected:
-            header = not self._table.tell()
-            for chunk in self._labeled(number, motion).csv_chunks(self._unit, header=header):
-                self._table.write(chunk.encode())
-        return [*paths, *data.collected]
 
-    def _save_films(self, number: int, motion: Motion) -> list[Path]:
-        plans = (self._targets.crop, self._targets.flow)
-        crop, flow = (plan.of(number, motion.face)[0] if plan else None for plan in plans)
-        wanted = [path for path in (crop, flow) if path is not None]
-        if wanted:
-            self._console.start(f"{motion.title()}: {' and '.join(p.name for p in wanted)}")
-            motion.film(
-                self._inputs[number].source,
-                crop=crop,
-                flow=flow,
-                fps=self._fps,
-                overwrite=any(plan.overwrite for plan in plans if plan),
-                progress=self._console.progress,
-            )
-        return wanted
-
-    def _labeled(self, number: int, motion: Motion) -> Motion:
-        label = self._labels[number]
-        return replace(motion, video=replace(motion.video, name=label)) if label else motion
+def labeled(motion: Motion, label: str | None) -> Motion:
+    """With what tells videos of one name apart in a common table."""
+    return replace(motion, video=replace(motion.video, name=label)) if label else motion

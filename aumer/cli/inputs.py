@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aumer.errors import UsageError
+from aumer.remote import is_address, listed, plain_path
 
 _CAMERA = "camera:"
 
@@ -122,7 +123,11 @@ def meant(
     note: Callable[[str], object] | None = None,
 ) -> Iterator[Input]:
     """The input that a text names, or those in the folder that it names."""
+    text = plain_path(text)
     given = parse_input(text)
+    if is_address(text):
+        yield from _at_address(given, recursive, note)
+        return
     if not given.is_folder:
         yield given
         return
@@ -157,6 +162,32 @@ def meant(
     for path in found:
         one = parse_input(str(path))
         yield replace(one, stem=(path.relative_to(text).parent / one.stem).as_posix())
+
+
+def _at_address(
+    given: Input, recursive: bool, note: Callable[[str], object] | None
+) -> Iterator[Input]:
+    """The video at an address, or those in the folder there."""
+    from aumer.video import VIDEO_SUFFIXES
+
+    if Path(given.text).suffix.lower() in VIDEO_SUFFIXES:
+        yield given
+        return
+    root = given.text.rstrip("/")
+    every = listed(root, recursive=recursive)
+    found = [one for one in every if Path(one).suffix.lower() in VIDEO_SUFFIXES]
+    if not found:
+        raise UsageError(
+            f"{given.text}: there is no video (*.mp4, *.avi, ...) at this address, among "
+            f"{len(every)} files"
+            + ("" if recursive else "; --recursive searches the folders in it, too")
+        )
+    if note is not None:
+        note(f"{given.text} is a folder of videos: {len(found)} videos are taken from it")
+    for address in found:
+        one = parse_input(address)
+        inside = Path(address[len(root) + 1 :])
+        yield replace(one, stem=(inside.parent / one.stem).as_posix())
 
 
 def _searched(folder: Path, fps: float | None, recursive: bool, left: list[Path]) -> Iterator[Path]:

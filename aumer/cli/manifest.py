@@ -9,6 +9,7 @@ from pathlib import Path
 from aumer.cli.inputs import Input, meant, parse_input
 from aumer.config import load_settings
 from aumer.errors import UsageError
+from aumer.remote import is_address, plain_path
 from aumer.tables.cells import Row, plain, read, text_of
 
 #: The columns that say how a video is read; whatever else a manifest has is carried along.
@@ -42,7 +43,8 @@ def read_manifest(path: str) -> tuple[Input, ...]:
 
 def _input(row: Row, folder: Path) -> Input:
     name = row.text(FILE)
-    where = name if name.startswith("camera:") or not str(folder) else str(folder / name)
+    apart = name.startswith("camera:") or is_address(name)
+    where = name if apart or not str(folder) else str(folder / plain_path(name))
     given = parse_input(where)
     if given.is_folder and any(one.source != where for one in meant(where)):
         raise row.error(

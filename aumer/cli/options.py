@@ -301,6 +301,14 @@ def require_parts(settings: Settings) -> None:
     roi_set(settings.motion.rois)
 
 
+def add_cluster(parser: Any) -> None:
+    """``--backend`` and ``--scheduler``; `aumer.workers.Workers` takes them."""
+    parser.add_argument(
+        "--backend", default="local", metavar="NAME", help="local (default) or dask"
+    )
+    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="of the Dask cluster")
+
+
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """``--cache`` and ``--no-cache``; `cache_folder` reads them."""
     cache = parser.add_mutually_exclusive_group()

@@ -7,16 +7,19 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from aumer.cli.away import Content
 from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
 from aumer.errors import AumerError, UsageError
 from aumer.files import atomic_write, check_target, exists
 from aumer.foreign import foreign
+from aumer.remote import Mirror
 from aumer.results import (
     InputRow,
     SpotResult,
@@ -41,6 +44,8 @@ from aumer.results.totals import (
 from aumer.results.units import UnitRow, unit_rows, units_csv, units_header
 from aumer.results.writers import csv_header
 from aumer.types import ImageArray, au_text
+
+T = TypeVar("T")
 
 #: Formats of stdout; "table" is for reading and the default.
 STREAMS = ("table", "json", "csv")
@@ -108,6 +113,10 @@ class Plan:
     indexes: tuple[Path, ...] = ()
     resume: bool = False
     resumable: bool = False
+
+    def alone(self, number: int) -> Plan:
+        """What of it a worker needs that does one input: names of files, and how they are named."""
+        return Plan(None, (self.files[number],), (), False, faces=self.faces, units=self.units)
 
     def of(self, number: int, face: int | None) -> tuple[Path, ...]:
         """The files of the input with this number: of this face, if each has its own. A manifest
@@ -399,6 +408,7 @@ class Outputs:
         fps: frame rate given for the inputs; needed to read their frames again.
         show_faces: pictures and pages show the face.
         by: columns of a manifest that part the totals.
+        mirror: of the places that are addresses.
     """
 
     def __init__(
@@ -410,13 +420,18 @@ class Outputs:
         *,
         show_faces: bool = True,
         by: Sequence[str] = (),
+        mirror: Mirror | None = None,
     ) -> None:
+        self._mirror = mirror or Mirror(())
         self._plan, self._inputs, self._console, self._fps = planned, inputs, console, fps
         self._show_faces, self._by = show_faces, tuple(by)
         self._labels = distinct(inputs)
-        self._table: list[str] = []
-        self._tallies: list[VideoTally] = []
-        self._units: list[UnitRow] = []
+        # By the number of the input: tables have their order, whichever ends first.
+        self._header = ""
+        self._table: dict[int, list[str]] = {}
+        self._tallies: dict[int, list[VideoTally]] = {}
+        self._units: dict[int, list[UnitRow]] = {}
+        self._collected = False
         self._abouts = [dict(given.about) for given in inputs]
         self._printed = False
         names = zip(inputs, self._labels, strict=True)
@@ -452,6 +467,8 @@ class Outputs:
         there = tuple(path for path in paths if exists(path))
         if not self._plan.resume or not there:
             return None
+        for path in there:
+            self._mirror.bring(path)
         try:
             stored = self._fitting(paths, there, fits)
         except UsageError:
@@ -490,13 +507,13 @@ class Outputs:
                     )
         return stored
 
-    def save(self, number: int, result: SpotResult) -> list[Path]:
-        """Write the files of the input with this number; returns those written."""
-        self._tallies.append(VideoTally.of(result))
-        if self._plan.united:
-            self._units += unit_rows(self._labeled(number, result))
-        if self._plan.collected:
-            self._collect(self._labeled(number, result))
+    def save(self, number: int, result: SpotResult, given: Input) -> list[Path]:
+        """Write the files of the input with this number; returns those written.
+
+        Args:
+            given: the input as a file of this machine.
+        """
+        self._note(number, result)
         kept = self._keeps.get(number, ())
         paths = [path for path in self._plan.of(number, result.face) if path not in kept]
         # What tells what the others were made with comes first. Then quick formats: a picture needs
@@ -507,14 +524,44 @@ class Outputs:
         faces: dict[int, ImageArray] | None = None
         for path in written:
             if faces is None and path in shown:
-                faces = self._faces(self._inputs[number], result, frames)
+                faces = self._faces(given, result, frames)
             result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
             if self._plan.units and path.suffix == ".csv":
                 # Of an earlier run that was interrupted before its table, it may be there.
                 again = self._plan.overwrite or self._plan.resume
                 text = units_csv(unit_rows(result), [result.about])
                 atomic_write(aus_path(path), text, overwrite=again)
+        if self._mirror.mirrors:
+            beside = (p for path in written for p in path.parent.iterdir() if p.stat().st_size)
+            self._mirror.sent([*dict.fromkeys([*written, *beside])])
         return [*written, *(self._plan.collected if written or not kept else ())]
+
+    def deliver(
+        self, number: int, result: SpotResult, contents: Sequence[Content] | None
+    ) -> list[Path]:
+        """The same where another machine has made the files; None of one that is kept."""
+        self._note(number, result)
+        planned, kept = self._plan.files[number], self._keeps.get(number, ())
+        written = []
+        for content in contents or ():
+            path = planned[content.number].with_name(content.name)
+            if path in kept:
+                continue
+            own = path in self._plan.of(number, result.face)
+            again = self._plan.overwrite or (self._plan.resume and not own)
+            atomic_write(path, content.data, overwrite=again)
+            written.append(path)
+        self._mirror.sent(written)
+        return [*written, *(self._plan.collected if contents is not None else ())]
+
+    def _note(self, number: int, result: SpotResult) -> None:
+        """Take a result into the tables of all."""
+        self._tallies.setdefault(number, []).append(VideoTally.of(result))
+        labeled = self._labeled(number, result)
+        if self._plan.united:
+            self._units.setdefault(number, []).extend(unit_rows(labeled))
+        if self._plan.collected:
+            self._collect(number, labeled)
 
     @property
     def listed(self) -> tuple[Path, ...]:
@@ -544,19 +591,20 @@ class Outputs:
                 plan.listed, lambda: inputs_csv(r for own in self._listed for r in own)
             ),
             **dict.fromkeys(plan.totalled, lambda: totals_csv(self.totals())),
-            **dict.fromkeys(plan.united, lambda: units_csv(self._units, self._abouts)),
+            **dict.fromkeys(plan.united, lambda: units_csv(_in_order(self._units), self._abouts)),
             **{path: partial(self._index, path) for path in plan.indexes},
         }
         for path, content in contents.items():
             # The file is there after the first time, and is ours.
             overwrite = plan.overwrite or plan.resume or self._began
             atomic_write(path, content(), overwrite=overwrite)
+        self._mirror.sent(list(contents))
         self._began = True
         return list(contents)
 
     def totals(self) -> tuple[Totals, ...]:
         """Of all that was saved so far."""
-        return totals(self._tallies, self._by)
+        return totals(_in_order(self._tallies), self._by)
 
     def _index(self, path: Path) -> str:
         from aumer.report.video import IndexRow, index_page
@@ -603,18 +651,26 @@ class Outputs:
             return {}  # a camera cannot be read a second time
         return thumbnails(given.source, frames, result.track, fps=given.fps or self._fps)
 
-    def _collect(self, result: SpotResult) -> None:
+    def _collect(self, number: int, result: SpotResult) -> None:
         header, rows = _csv(result)
-        first = not self._table
-        self._table += [rows] if self._table else [header, rows]
+        self._header = self._header or header
+        self._table.setdefault(number, []).append(rows)
         for path in self._plan.collected:
             # The file is there after the first video, and is ours.
-            overwrite = self._plan.overwrite or self._plan.resume or not first
-            atomic_write(path, "".join(self._table), overwrite=overwrite)
+            overwrite = self._plan.overwrite or self._plan.resume or self._collected
+            text = "".join([self._header, *_in_order(self._table)])
+            atomic_write(path, text, overwrite=overwrite)
+        self._collected = True
+        self._mirror.sent(list(self._plan.collected))
 
     def _labeled(self, number: int, result: SpotResult) -> SpotResult:
         label = self._labels[number]
         return replace(result, video=replace(result.video, name=label)) if label else result
+
+
+def _in_order(held: Mapping[int, Sequence[T]]) -> list[T]:
+    """What is held by the number of the input, in the order of the inputs."""
+    return [one for number in sorted(held) for one in held[number]]
 
 
 def distinct(inputs: Iterable[Input]) -> list[str | None]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from aumer import registry
-from aumer.cli.batch import EXIT_CODES, INPUTS, VideoBatch, add_batch, options_given
+from aumer.cli.batch import (
+    EXIT_CODES,
+    INPUTS,
+    VideoBatch,
+    add_batch,
+    cache_there,
+    cluster_of,
+    options_given,
+)
 from aumer.cli.console import Console
 from aumer.cli.options import (
     add_abstain,
@@ -21,12 +30,16 @@ from aumer.cli.options import (
     read_settings,
     real,
 )
-from aumer.errors import EXIT_INTERRUPTED, UsageError
+from aumer.errors import EXIT_INTERRUPTED, AumerError, UsageError
 from aumer.foreign import shown
+from aumer.remote import Mirror, is_address
 
 if TYPE_CHECKING:
+    from aumer.cli.batch import Outcome
     from aumer.cli.inputs import Input
+    from aumer.config import Settings
     from aumer.results import SpotResult
+    from aumer.workers import Workers
 
 #: That of stdout alone, of `aumer.cli.outputs`, which the help must not import.
 _TABLE = "table"
@@ -132,9 +145,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Check everything that can be checked, then spot in one video after the other."""
-    from aumer.cli.outputs import Outputs, plan
-
     check_range(args)
+    workers = cluster_of(args, console)
     inputs = _inputs(args, console)
     recognizer = args.recognizer or ("default" if args.classify else None)
     aus = args.au_reader or args.aus
@@ -143,63 +155,155 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--classify and --aus read frames twice, which a camera does not allow: record a file, "
             "and give that"
         )
+    if workers and any(isinstance(given.source, int) for given in inputs):
+        raise UsageError("a camera is of this machine: leave --backend dask out for it")
     by = _groups(args, inputs)
     settings = read_settings(args)
-    every = settings.face.follow == "all"
-    planned = plan(
-        inputs,
-        args.output,
-        args.format,
-        overwrite=args.overwrite,
-        faces=every,
-        by=by,
-        units=bool(aus),
-        resume=args.resume,
-    )
-    cache = cache_folder(args)
+    with Mirror(tuple(args.output)) as mirror:
+        return _Run(args, console, inputs, workers, mirror, settings, by).go(recognizer, aus)
 
-    from aumer.pipeline import Spotter
 
-    options = options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s")
-    # A manifest may ask for another face of some videos: what follows it has another tracker.
-    spotters = {
-        face: Spotter(settings=settings, recognizer=recognizer, aus=aus, face=face, **options)
-        for face in dict.fromkeys(given.face for given in inputs)
-    }
-    numbers = {id(given): number for number, given in enumerate(inputs)}
+class _Run:
+    """The videos of one command line, all of it checked."""
 
-    def work(given: Input) -> tuple[SpotResult, ...]:
-        spotter, part = spotters[given.face], _part(args, given)
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        console: Console,
+        inputs: tuple[Input, ...],
+        workers: Workers | None,
+        mirror: Mirror,
+        settings: Settings,
+        by: tuple[str, ...],
+    ) -> None:
+        self._args, self._console, self._inputs = args, console, inputs
+        self._workers, self._mirror, self._settings, self._by = workers, mirror, settings, by
+
+    def go(self, recognizer: str | None, aus: str | bool) -> int:
+        """Spot in all; the exit code."""
+        from aumer.cli.outputs import Outputs, plan
+        from aumer.pipeline import Spotter
+
+        args, inputs = self._args, self._inputs
+        self._planned = planned = plan(
+            inputs,
+            self._mirror.texts,
+            args.format,
+            overwrite=args.overwrite,
+            faces=self._settings.face.follow == "all",
+            by=self._by,
+            units=bool(aus),
+            resume=args.resume,
+        )
+        # Of a cluster each worker keeps its own, or all share the folder that was asked for.
+        self._cache = None if self._workers else cache_folder(args)
+        options = options_given(args, "model", "graph", "device", "sensitivity", "micro_max_s")
+        self._options = {**options, "recognizer": recognizer, "aus": aus}
+        # A manifest may ask for another face of some videos: what follows it has another tracker.
+        self._spotters = {
+            face: Spotter(settings=self._settings, face=face, **self._options)
+            for face in dict.fromkeys(given.face for given in inputs)
+        }
+        self._outputs = Outputs(
+            planned,
+            inputs,
+            self._console,
+            args.fps,
+            show_faces=not args.no_faces,
+            by=self._by,
+            mirror=self._mirror,
+        )
+        batch = VideoBatch(
+            inputs,
+            self._work,
+            self._outputs,
+            self._console,
+            elsewhere=self._elsewhere if self._workers else None,
+            told=self._mirror.told,
+        )
+        try:
+            with ExitStack() as stack:
+                for spotter in self._spotters.values():
+                    stack.enter_context(spotter)
+                batch.run()
+        except KeyboardInterrupt:
+            option = "--resume" if planned.resumable else "--overwrite"
+            batch.report_interrupted(self._cache, "" if args.overwrite or args.resume else option)
+            return EXIT_INTERRUPTED
+        return batch.summarize()
+
+    def _kept(self, number: int, given: Input) -> tuple[SpotResult, ...] | None:
+        """What an earlier run has left of an input, a file of this machine."""
+        spotter, part = self._spotters[given.face], _part(self._args, given)
 
         def fits(stored: SpotResult) -> bool:
             same = dict(stored.about) == dict(given.about)
             return same and spotter.repeats(stored, given.source, **part)
 
-        if (kept := outputs.kept(numbers[id(given)], fits)) is not None:
-            console.note(f"{shown(given.text)}: the result of an earlier run is kept")
-            return kept
-        found = spotter.each_face(
-            given.source,
-            cache=cache,
-            progress=console.progress,
-            workers=args.workers,
-            **part,
-            **options_given(args, "min_coverage"),
-        )
-        return tuple(replace(one, about=dict(given.about)) for one in found)
+        if (found := self._outputs.kept(number, fits)) is not None:
+            self._console.note(f"{shown(given.text)}: the result of an earlier run is kept")
+        return found
 
-    outputs = Outputs(planned, inputs, console, args.fps, show_faces=not args.no_faces, by=by)
-    batch = VideoBatch(inputs, work, outputs, console)
-    try:
-        with ExitStack() as stack:
-            for spotter in spotters.values():
-                stack.enter_context(spotter)
-            batch.run()
-    except KeyboardInterrupt:
-        option = "--resume" if planned.resumable else "--overwrite"
-        batch.report_interrupted(cache, "" if args.overwrite or args.resume else option)
-        return EXIT_INTERRUPTED
-    return batch.summarize()
+    def _work(self, number: int, given: Input) -> tuple[SpotResult, ...]:
+        if (there := self._kept(number, given)) is not None:
+            return there
+        found = self._spotters[given.face].each_face(
+            given.source,
+            cache=self._cache,
+            progress=self._console.progress,
+            workers=self._args.workers,
+            **_part(self._args, given),
+            **options_given(self._args, "min_coverage"),
+        )
+        made = tuple(replace(one, about=dict(given.about)) for one in found)
+        if given is self._inputs[number]:
+            return made
+        return tuple(replace(one, source=None) for one in made)  # it is removed soon
+
+    def _elsewhere(self) -> Iterator[tuple[int, Outcome[SpotResult]]]:
+        """What workers make of the inputs, and what is kept of an earlier run."""
+        from aumer.cli.away import RETRIES, How, SpotJob, aumer_version, nearby, outcome, spot_there
+
+        assert self._workers is not None
+        args, left = self._args, []
+        for number, given in enumerate(self._inputs):
+            if not args.resume:
+                left.append(number)
+                continue
+            try:
+                with nearby(given) as here:
+                    there = self._kept(number, here)
+            except AumerError as error:
+                yield number, error
+                continue
+            if there is None:
+                left.append(number)
+            else:
+                yield number, tuple((one, None) for one in there)
+        hows = {
+            face: How(
+                settings=self._settings,
+                options=tuple({**self._options, "face": face}.items()),
+                cache=cache_there(args),
+                threads=args.workers,
+                min_coverage=args.min_coverage,
+                version=aumer_version(),
+            )
+            for face in self._spotters
+        }
+        jobs = [
+            SpotJob(
+                given=self._inputs[number],
+                how=hows[self._inputs[number].face],
+                planned=self._planned.alone(number),
+                part=_pairs(_part(args, self._inputs[number])),
+                show_faces=not args.no_faces,
+                fps=args.fps,
+            )
+            for number in left
+        ]
+        for k, made in self._workers.each(spot_there, jobs, retries=RETRIES):
+            yield left[k], outcome(made)
 
 
 def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
@@ -225,7 +329,7 @@ def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:
     inputs = read_manifest(args.manifest)
     for given in inputs:
         check_input(given, fps=args.fps, end=args.end)
-    named = [one.text for one in inputs if isinstance(one.source, str)]
+    named = [i.text for i in inputs if isinstance(i.source, str) and not is_address(i.source)]
     if missing := [shown(text) for text in dict.fromkeys(named) if not os.path.lexists(text)]:
         more = ", ..." if len(missing) > 5 else ""
         console.note(
@@ -253,6 +357,10 @@ class _Part(TypedDict):
     start: float | None
     end: float | None
     fps: float | None
+
+
+def _pairs(part: _Part) -> tuple[tuple[str, float | None], ...]:
+    return ("start", part["start"]), ("end", part["end"]), ("fps", part["fps"])
 
 
 def _part(args: argparse.Namespace, given: Input) -> _Part:

@@ -21,11 +21,11 @@ import numpy as np
 from aumer.bench.protocol import Protocol
 from aumer.bench.run import run
 from aumer.bench.tasks.recognition_result import RecognitionResult
-from aumer.bench.workers import Workers
 from aumer.evaluation.calibration import Reliability, coverage, reliability
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.interface import resolve
 from aumer.training.composite import composite
+from aumer.workers import Workers
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
 

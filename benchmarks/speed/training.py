@@ -20,7 +20,7 @@ from aumer.bench.run import run
 from aumer.bench.split import plan
 from aumer.bench.task import Options
 from aumer.bench.tasks.spotting import Spotting
-from aumer.bench.workers import Workers
+from aumer.workers import Workers
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
 

@@ -24,13 +24,13 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from aumer.bench.sources import open_source
-from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.graph import AUGraph
 from aumer.motion.mdmo import ROIS
 from aumer.training.samples import truth_intervals
 from aumer.training.videos import LabeledVideo
 from aumer.types import KINDS
+from aumer.workers import Workers
 from benchmarks.data import test_data
 from benchmarks.report import Report, options
 

@@ -42,7 +42,6 @@ from aumer.bench.run import stored
 from aumer.bench.study import Changes, Study, load, run_study
 from aumer.bench.tasks.spotting import predictions_of
 from aumer.bench.tasks.spotting_result import SpottingResult, spotting_figure
-from aumer.bench.workers import Workers
 from aumer.cache import default_folder
 from aumer.config import digest
 from aumer.errors import UsageError
@@ -53,6 +52,7 @@ from aumer.spotting.parts import TrackDecoder
 from aumer.spotting.targets import events, targets
 from aumer.training.videos import from_simulation
 from aumer.types import Scores
+from aumer.workers import Workers
 from benchmarks.data import test_data
 from benchmarks.report import RESULTS, Report, options, save_picture, script
 

@@ -14,8 +14,8 @@ from bench.conftest import small
 from bench.test_runner import bench, folds_of
 from doomed import killed
 
-from aumer.bench.workers import Workers
 from aumer.errors import AumerError, BackendUnavailable, UsageError
+from aumer.workers import Workers
 
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
 

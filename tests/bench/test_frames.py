@@ -27,7 +27,6 @@ from aumer.bench.run import run
 from aumer.bench.store import read_fold
 from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import RecognitionFold, RecognitionResult
-from aumer.bench.workers import Workers
 from aumer.cli import main
 from aumer.config import load_settings
 from aumer.data import read_table_report
@@ -46,6 +45,7 @@ from aumer.training import clips as clips_module
 from aumer.training.clips import ClipReading, StoredClips, sequence_settings
 from aumer.training.listing import listed
 from aumer.video.writer import VideoFile
+from aumer.workers import Workers
 
 #: Networks that learn in a second; frames as published but for the size of the crop.
 SMALL: dict[str, dict[str, Any]] = {

@@ -33,7 +33,6 @@ from aumer.bench.tasks import spotting
 from aumer.bench.tasks.spot_then_recognize import DisplacementSvm, displacement
 from aumer.bench.tasks.spotting import Entries, Entry, Spotting, predictions_of
 from aumer.bench.tasks.spotting_result import SpottingResult
-from aumer.bench.workers import Workers
 from aumer.config import load_settings
 from aumer.errors import ConfigError, UsageError
 from aumer.evaluation.rows import PredictedInterval, rows_of
@@ -44,6 +43,7 @@ from aumer.spotting.rules import RuleSpotter
 from aumer.spotting.spotnet import SpotNet
 from aumer.training.videos import LabeledVideo
 from aumer.types import Counts, Expression, Scores, VideoRecord
+from aumer.workers import Workers
 
 
 def bench(

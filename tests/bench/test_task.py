@@ -20,8 +20,8 @@ from aumer.bench.split import Fold
 from aumer.bench.store import FORMAT
 from aumer.bench.task import Options, Task, TaskTruth, Work
 from aumer.bench.tasks import TASKS
-from aumer.bench.workers import Workers
 from aumer.errors import ConfigError, UsageError
+from aumer.workers import Workers
 
 
 @dataclass(frozen=True)

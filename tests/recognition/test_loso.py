@@ -18,12 +18,12 @@ from aumer.bench.recognizers import factory
 from aumer.bench.store import sealed
 from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import scored
-from aumer.bench.workers import Workers
 from aumer.errors import UsageError
 from aumer.recognition.interface import Clips, Recognizer
 from aumer.recognition.svm_cells import SvmCells
 from aumer.testing.clips import CLASSES, clips
 from aumer.training.composite import composite
+from aumer.workers import Workers
 
 SVM = factory("svm-cells")
 

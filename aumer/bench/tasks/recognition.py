@@ -33,7 +33,6 @@ from aumer.bench.tasks.recognition_result import (
     epoch_note,
     scored,
 )
-from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.data.labels import MEGC_CLASSES
 from aumer.data.megc2019 import NAME
@@ -55,6 +54,7 @@ from aumer.training.composite import composite
 from aumer.training.listing import Unseen, listed
 from aumer.training.listing import without_rare as only_frequent
 from aumer.training.recognizers import card
+from aumer.workers import Workers
 
 #: What of a protocol predictions depend on, besides the model's own table.
 _PREDICTS = ("kind", "datasets", "split", "folds", "train_subjects", "selection", "classes")

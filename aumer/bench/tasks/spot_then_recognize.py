@@ -18,7 +18,6 @@ from aumer.bench.protocol import Protocol
 from aumer.bench.split import Fold
 from aumer.bench.task import Options
 from aumer.bench.tasks.spotting import Entries, Spotting, SpottingWork
-from aumer.bench.workers import Workers
 from aumer.data.labels import megc_class
 from aumer.errors import UsageError
 from aumer.evaluation.legacy import OfficialStrs, strs_official
@@ -28,6 +27,7 @@ from aumer.evaluation.strs import StrsReport, evaluate_strs
 from aumer.strict import require
 from aumer.training.videos import LabeledVideo
 from aumer.types import Features
+from aumer.workers import Workers
 
 Vector = npt.NDArray[np.float64]
 

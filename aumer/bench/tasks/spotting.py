@@ -24,7 +24,6 @@ from aumer.bench.split import Fold, SubjectKey
 from aumer.bench.store import FORMAT
 from aumer.bench.task import Options, Progress, Task, TaskTruth, Work
 from aumer.bench.tasks.spotting_result import Scored, SpottingResult
-from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.errors import UsageError
 from aumer.evaluation.legacy import OfficialStrs
@@ -37,6 +36,7 @@ from aumer.identity import recorded
 from aumer.motion.analysis import used
 from aumer.spotting.interface import SpotterModel, code_of, spotted
 from aumer.training.videos import LabeledVideo
+from aumer.workers import Workers
 
 #: Keys of a protocol that change a score but no prediction: a run may be scored again by others.
 _ONLY_SCORED = ("name", "title", "published", "scoring", "seeds", "submission_first_frame")

@@ -1,11 +1,12 @@
-"""The one way to leave a process: independent jobs through joblib, here or on a Dask cluster."""
+"""The one way to leave a process: independent jobs, in processes here or on a Dask cluster."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from aumer import plugins
@@ -29,6 +30,7 @@ class Workers:
         number: local processes; 1 is this one.
         backend: "local", or "dask" for a cluster, which has its own number.
         scheduler: the cluster's address, such as ``tcp://10.0.0.1:8786``.
+        found: told the address of the page that shows what a cluster is doing, once it answers.
 
     Raises:
         ConfigError: a number below 1, or a scheduler without "dask" or the reverse.
@@ -37,6 +39,7 @@ class Workers:
     number: int = 1
     backend: Literal["local", "dask"] = "local"
     scheduler: str = ""
+    found: Callable[[str], object] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.number < 1:
@@ -58,40 +61,91 @@ class Workers:
     def run(self, function: Callable[[Job], Done], jobs: Sequence[Job]) -> Iterator[Done]:
         """What the function gives for each job, in the order in which they end.
 
-        A worker loads the plugins that were loaded here. A job goes to it as one object: Dask
-        scatters large arguments, and what was scattered to a worker that dies is lost, whereas a
-        whole job is simply sent again.
+        A worker loads the plugins that were loaded here. Of a cluster's workers one may die: its
+        job is sent again to another.
 
         Raises:
             BackendUnavailable: the extra "cluster" is not installed.
             UsageError: no scheduler answers at the address.
             AumerError: the system killed a worker, or one cannot load a plugin or its job.
         """
-        if self.backend == "local" and min(self.number, len(jobs)) <= 1:
+        if self.backend == "dask":
+            with closing(self.each(function, jobs)) as outcomes:
+                for _, found in outcomes:
+                    if isinstance(found, Exception):
+                        raise found
+                    yield found
+            return
+        if min(self.number, len(jobs)) <= 1:
             yield from map(function, jobs)
             return
-        from joblib import Parallel, delayed
+        from joblib import Parallel, delayed, parallel_config
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         function = plugins.there(function)
         try:
-            with self._backend():
+            # max_nbytes: arrays are copied, as memory maps could not be written to.
+            with parallel_config("loky", n_jobs=self.number, max_nbytes=None):
                 parallel = Parallel(return_as="generator_unordered")
                 yield from parallel(delayed(function)(job) for job in jobs)
         except BrokenProcessPool as error:
             raise AumerError(_end_of(error)) from error
 
-    @contextmanager
-    def _backend(self) -> Iterator[None]:
-        from joblib import parallel_config
+    def each(
+        self, function: Callable[[Job], Done], jobs: Sequence[Job], *, retries: int = 0
+    ) -> Generator[tuple[int, Done | Exception], None, None]:
+        """The number of each job, and what the function gives or how it failed, in the order in
+        which they end, on a cluster. One that fails ends no other.
 
-        if self.backend == "local":
-            # max_nbytes: arrays are copied, as memory maps could not be written to.
-            with parallel_config("loky", n_jobs=self.number, max_nbytes=None):
-                yield
-            return
-        with _client(self.scheduler) as client, parallel_config("dask", n_jobs=-1, client=client):
-            yield
+        Args:
+            retries: how often a job is tried again whose function raises.
+
+        Raises:
+            BackendUnavailable, UsageError: as `run`.
+        """
+        if self.backend != "dask":
+            raise ConfigError(f"`each` is for a cluster; the backend is {self.backend}")
+        client = _client(self.scheduler)
+        from distributed import as_completed
+
+        try:
+            if self.found is not None:
+                self.found(client.dashboard_link)
+            function = plugins.there(function)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of jobs that are large
+                futures = [
+                    client.submit(function, job, pure=False, retries=retries) for job in jobs
+                ]
+            numbers = {future.key: number for number, future in enumerate(futures)}
+            waiting = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]
+            del futures  # or what is done stays in the workers' memory
+            try:
+                for future in waiting:
+                    error = _error_of(future)
+                    yield numbers[future.key], future.result() if error is None else error
+                    future.release()
+            finally:
+                client.cancel(list(waiting.futures))
+        finally:
+            client.close()
+
+
+def _error_of(future: Any) -> Exception | None:
+    """How a job of a cluster failed, in our words where the worker died of it."""
+    from distributed import KilledWorker
+
+    if future.status == "finished":
+        return None
+    if future.status != "error":
+        return AumerError(f"the cluster gave a job up: it is {future.status} there")
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return AumerError(
+            "every worker of the cluster that took this job died of it, most often for want of "
+            "memory. Give workers more (`dask worker --memory-limit`), or leave it out"
+        )
+    return error if isinstance(error, Exception) else AumerError(str(error))
 
 
 def _end_of(error: BaseException) -> str:
@@ -120,6 +174,6 @@ def _client(address: str) -> Any:
             "the backend dask needs the extra cluster: pip install 'aumer[cluster]'"
         ) from error
     try:
-        return Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        return Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error

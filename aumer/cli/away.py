@@ -1,0 +1,313 @@
+"""What the workers of a cluster do for `aumer spot` and `aumer features`: a video each.
+
+A job is one object that says all, and gives what is told of the video and the files' bytes, so that
+a worker needs the video alone, and whoever gave the job writes. What a worker has loaded for one
+video it keeps for the next.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from aumer.cli.inputs import Input
+from aumer.config import Settings
+from aumer.errors import AumerError, VideoError
+from aumer.files import TemporaryFolder
+from aumer.remote import fetched, is_address
+
+if TYPE_CHECKING:
+    from aumer.cli.outputs import Plan
+
+#: How often a job is tried again that fails by no fault of the video: a lost server, for instance.
+RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file that was made elsewhere.
+
+    Attributes:
+        number: of which of the planned files, or beside which, it is.
+        name: as it is called.
+    """
+
+    number: int
+    name: str
+    data: bytes
+
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Made(Generic[F]):
+    """What became of one video on a worker: what is told of each face, with its files.
+
+    Attributes:
+        error: of aumer's, which would come again if the job were tried again.
+    """
+
+    found: tuple[tuple[F, tuple[Content, ...]], ...] = ()
+    error: AumerError | None = None
+
+
+def outcome(
+    made: Made[F] | Exception,
+) -> tuple[tuple[F, Sequence[Content] | None], ...] | Exception:
+    """What a batch takes of it."""
+    if isinstance(made, Exception):
+        return made
+    return made.found if made.error is None else made.error
+
+
+@dataclass(frozen=True)
+class How:
+    """What all videos of a run share, as `aumer.pipeline.Spotter` takes it.
+
+    Attributes:
+        options: keywords and values.
+        cache: a folder that the worker sees, its own (True), or none.
+        threads: that measure motion; None for one a core of the worker.
+        min_coverage: see `aumer.spot`; none for the default.
+        version: of the aumer that gave the job.
+    """
+
+    settings: Settings
+    options: tuple[tuple[str, Any], ...] = ()
+    cache: str | bool | None = True
+    threads: int | None = None
+    min_coverage: float | None = None
+    version: str = ""
+
+    def run(self) -> dict[str, Any]:
+        """The keywords of one video's run."""
+        least = {} if self.min_coverage is None else {"min_coverage": self.min_coverage}
+        return {"cache": self.cache, "workers": self.threads, **least}
+
+
+@contextmanager
+def nearby(given: Input) -> Iterator[Input]:
+    """The input as a file of this machine; one at an address is fetched, and removed after.
+
+    Raises:
+        VideoError, UsageError: as `aumer.remote.fetched`.
+    """
+    if not (isinstance(given.source, str) and is_address(given.source)):
+        yield given
+        return
+    with fetched(given.source) as path:
+        yield replace(given, source=str(path))
+
+
+#: What this thread has made for the last run, by kind: threads share no spotter.
+_kept = threading.local()
+
+
+def aumer_version() -> str:
+    """Of this process."""
+    from aumer.session import versions
+
+    return versions().get("aumer", "")
+
+
+def kept(how: How, make: Callable[[How], F]) -> F:
+    """What `make` makes of `how`, once for many videos.
+
+    Raises:
+        AumerError: another version of aumer gave the job.
+    """
+    here = aumer_version()
+    if how.version and here != how.version:
+        raise AumerError(
+            f"the worker on {platform.node()} has aumer {here}, and the run is of {how.version}: "
+            "results of two versions must not be mixed. Install the same on both"
+        )
+    held: dict[str, tuple[How, Any]] = _kept.__dict__.setdefault("held", {})
+    name = make.__qualname__
+    if name not in held or held[name][0] != how:
+        held[name] = how, make(how)
+    made: F = held[name][1]
+    return made
+
+
+class Written(Protocol):
+    """Writes files of one video, as a command's outputs do."""
+
+    def save(self, number: int, result: Any, given: Input, /) -> list[Path]: ...
+
+
+def carried(
+    planned: Sequence[Plan | None],
+    given: Input,
+    results: Sequence[F],
+    writer: Callable[[tuple[Plan | None, ...]], Written],
+) -> Iterator[tuple[F, tuple[Content, ...]]]:
+    """Each result, with the bytes of the files that a command's outputs write of it.
+
+    Args:
+        planned: of one input, for where the job was given; files get these names elsewhere.
+        writer: makes what writes them, of the same plans for a folder of this machine.
+    """
+    with TemporaryFolder() as folder:
+        number, moved = 0, []
+        for plan in planned:
+            own = []
+            for path in plan.files[0] if plan else ():
+                (folder / str(number)).mkdir()
+                own.append(folder / str(number) / path.name)
+                number += 1
+            moved.append(None if plan is None else replace(plan, files=(tuple(own),)))
+        outputs = writer(tuple(moved))
+        for result in results:
+            first = outputs.save(0, result, given)
+            every = sorted(
+                (p for p in folder.rglob("*") if p.is_file()),
+                key=lambda p: (first.index(p) if p in first else len(first), str(p)),
+            )
+            contents = [Content(int(p.parent.name), p.name, p.read_bytes()) for p in every]
+            for path in every:
+                path.unlink()
+            yield result, tuple(contents)
+
+
+def told(
+    given: Input, work: Callable[[Input], tuple[tuple[F, tuple[Content, ...]], ...]]
+) -> Made[F]:
+    """What became of a video; what is wrong with it is no reason to try it again."""
+    try:
+        with nearby(given) as here:
+            return Made(work(here))
+    except VideoError as error:
+        place = given.source
+        if isinstance(place, str) and not (is_address(place) or os.path.lexists(place)):
+            return Made(
+                error=VideoError(
+                    f"{given.text}: the worker on {platform.node()} sees no such file: videos lie "
+                    "in a folder that all workers share, under one name, or at an address "
+                    "(s3://...)"
+                )
+            )
+        return Made(error=error)
+    except AumerError as error:
+        return Made(error=error)
+
+
+# -- aumer spot ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SpotJob:
+    """One video of `aumer spot`; `planned` is of this one alone."""
+
+    given: Input
+    how: How
+    planned: Plan
+    part: tuple[tuple[str, float | None], ...]
+    show_faces: bool = True
+    fps: float | None = None
+
+
+def spot_there(job: SpotJob) -> Made[Any]:
+    """Spot in the video of a job, on a worker."""
+    return told(job.given, lambda here: tuple(_spotted(job, here)))
+
+
+def _spotter(how: How) -> Any:
+    from aumer.pipeline import Spotter
+
+    return Spotter(settings=how.settings, **dict(how.options))
+
+
+def _spotted(job: SpotJob, here: Input) -> Iterator[tuple[Any, tuple[Content, ...]]]:
+    from aumer.cli.console import Console
+    from aumer.cli.outputs import Outputs
+
+    spotter = kept(job.how, _spotter)
+    away = {} if here is job.given else {"source": None}
+    found = [
+        replace(one, about=dict(here.about), **away)
+        for one in spotter.each_face(here.source, **dict(job.part), **job.how.run())
+    ]
+
+    def writer(plans: tuple[Plan | None, ...]) -> Outputs:
+        assert plans[0] is not None
+        quiet = Console(quiet=True)
+        return Outputs(plans[0], (here,), quiet, job.fps, show_faces=job.show_faces)
+
+    # What tables are made of comes back; motion and landmarks are in files, where they are wanted.
+    for result, contents in carried((job.planned,), here, found, writer):
+        yield replace(result, features=None, track=None, source=None), contents
+
+
+# -- aumer features --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeaturesJob:
+    """One video of `aumer features`; the plans are of this one alone."""
+
+    given: Input
+    how: How
+    planned: tuple[Plan | None, Plan | None, Plan | None]
+    part: tuple[tuple[str, float | None], ...]
+    unit: str
+    table: bool
+    label: str | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
+class ToldMotion:
+    """What is told of a face's motion, which itself is in files.
+
+    Attributes:
+        table: its rows as CSV, without a header, where they are wanted.
+    """
+
+    line: str
+    notes: tuple[str, ...]
+    face: int | None
+    header: str = ""
+    table: bytes = b""
+    micro: tuple[()] = field(default=())
+    macro: tuple[()] = field(default=())
+
+    def summary(self) -> str:
+        return self.line
+
+
+def features_there(job: FeaturesJob) -> Made[ToldMotion]:
+    """Measure the video of a job, on a worker."""
+    return told(job.given, lambda here: tuple(_measured(job, here)))
+
+
+def _meter(how: How) -> Any:
+    from aumer.measure import Meter
+
+    return Meter(settings=how.settings, **dict(how.options))
+
+
+def _measured(job: FeaturesJob, here: Input) -> Iterator[tuple[ToldMotion, tuple[Content, ...]]]:
+    from aumer.cli.features import FeatureFiles, labeled
+
+    meter = kept(job.how, _meter)
+    found = meter.each_face(here.source, **dict(job.part), **job.how.run())
+
+    def writer(plans: tuple[Plan | None, ...]) -> FeatureFiles:
+        data, crop, flow = plans
+        return FeatureFiles(data, crop, flow, job.unit, job.fps)
+
+    for motion, contents in carried(job.planned, here, found, writer):
+        text, header = b"", ""
+        if job.table:
+            named = labeled(motion, job.label)
+            header = next(iter(named.csv_chunks(job.unit))).partition("\n")[0] + "\n"
+            text = "".join(named.csv_chunks(job.unit, header=False)).encode()
+        yield ToldMotion(motion.summary(), motion.notes, motion.face, header, text), contents

@@ -1,0 +1,173 @@
+"""Videos and results at addresses: fsspec's own memory, and a server that speaks S3 where moto and
+s3fs are installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aumer import remote
+from aumer.errors import BackendUnavailable, UsageError, VideoError
+from aumer.remote import Mirror, fetched, is_address, listed, plain_path, send
+
+fsspec = pytest.importorskip("fsspec", reason="needs the extra remote")
+
+
+@pytest.fixture(params=["memory", "s3"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an empty folder."""
+    if request.param == "memory":
+        system = fsspec.filesystem("memory")
+        system.store.clear()
+        system.pseudo_dirs[:] = [""]
+        yield "memory://bucket"
+        system.store.clear()
+        return
+    pytest.importorskip("s3fs", reason="needs the extra remote")
+    server = pytest.importorskip("moto.server", reason="no server that speaks S3")
+    running = server.ThreadedMotoServer(port=0)
+    running.start()
+    _, port = running.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "s3://bucket"
+    running.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.slow
+def test_videos_are_taken_from_an_address_and_results_go_to_one(
+    run: Any, videos: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    send(videos / "smile.mp4", f"{bucket}/rec/smile.mp4")
+    send(videos / "still.avi", f"{bucket}/rec/b/still.avi")
+    send(videos / "text.mp4", f"{bucket}/rec/b/bad.mp4")
+    words = f"spot {bucket}/rec --recursive -o {bucket}/out -o {bucket}/out/all.csv --format json"
+    words += " --format html"
+    ran = run(words)
+    assert ran.code == 6, ran.err
+    assert f"{bucket}/out/smile.json" in ran.err and str(tmp_path / "tmp") not in ran.err
+    names = [one.removeprefix(f"{bucket}/out/") for one in listed(f"{bucket}/out", recursive=True)]
+    assert names == [
+        "all.csv", "all.inputs.csv", "b/still.html", "b/still.json", "index.html", "smile.html",
+        "smile.json",
+    ]  # fmt: skip
+    assert list((tmp_path / "tmp").iterdir()) == []  # nothing is left here
+    # The same as of files of this machine.
+    (tmp_path / "here").mkdir()
+    run(f"spot {videos}/smile.mp4 -o here/smile.json")
+    with fetched(f"{bucket}/out/smile.json") as found:
+        assert found.read_text() == (tmp_path / "here" / "smile.json").read_text()
+    with fetched(f"{bucket}/out/smile.html") as found:
+        assert str(tmp_path / "tmp") not in found.read_text("utf-8")
+    # Nothing is replaced unasked; --resume keeps what is of this very run.
+    ran = run(words)
+    assert ran.code == 2 and f"{bucket}/out/" in ran.err and "exists already" in ran.err
+    ran = run(f"{words} --resume")
+    assert "smile.mp4: the result of an earlier run is kept" in ran.err
+    with fetched(f"{bucket}/out/all.csv") as found:
+        assert "smile.mp4" in found.read_text()
+    ran = run(f"features {bucket}/rec/smile.mp4 -o {bucket}/out/m.npz")
+    assert ran.code == 0 and f"{bucket}/out/m.npz" in ran.err
+    assert f"{bucket}/out/m.npz" in listed(f"{bucket}/out", recursive=False)
+
+
+def test_what_is_not_there_is_said(run: Any, bucket: str, tmp_path: Path) -> None:
+    ran = run(f"spot {bucket}/x.mp4")
+    assert ran.code == 3 and f"{bucket}/x.mp4: there is no such file" in ran.err
+    ran = run(f"spot {bucket}/nothing/")
+    assert ran.code == 2 and "there is no video" in ran.err
+
+
+def test_what_is_an_address(tmp_path: Path) -> None:
+    assert is_address("s3://bucket/x.mp4") and is_address("memory://x")
+    assert not is_address("C:/x.mp4") and not is_address("x.mp4") and not is_address(0)
+    assert not is_address(f"file://{tmp_path}/x.mp4")
+    assert plain_path(f"file://{tmp_path}/a%20b.mp4") == f"{tmp_path}/a b.mp4"
+    with pytest.raises(UsageError, match="names a file of the machine other"):
+        plain_path("file://other/x.mp4")
+
+
+def test_a_file_address_is_a_path(run: Any, videos: Path, tmp_path: Path) -> None:
+    ran = run(f"spot file://{videos}/still.avi -o file://{tmp_path}/x.json")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("ftq://host/x.mp4", "nothing here reads addresses that begin with ftq")]
+)
+def test_addresses_that_nobody_reads(address: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said), fetched(address):
+        pass
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(address: str) -> Any:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", lacks)
+    with pytest.raises(BackendUnavailable, match=r"aumer\[remote\].*Install s3fs"):
+        listed("s3://bucket", recursive=False)
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(BackendUnavailable, match=r"aumer\[remote\]"):
+        listed("s3://bucket", recursive=False)
+
+
+class _Refusing:
+    """A file system that fails as it is told."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def info(self, _: str) -> Any:
+        raise self._error
+
+    def isdir(self, _: str) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError("Forbidden"), "the server refuses it .*AWS_ACCESS_KEY_ID"),
+        (RuntimeError("Unable to locate credentials"), "AWS_PROFILE"),
+        (ConnectionError("no route"), "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_what_a_server_says_is_told_with_advice(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: Callable[[str], Any] = lambda address: (_Refusing(error), address)  # noqa: E731
+    monkeypatch.setattr(remote, "_opened", opened)
+    with pytest.raises(VideoError, match=said), fetched("s3://bucket/x.mp4"):
+        pass
+    with pytest.raises(UsageError, match=f"cannot write s3://bucket/x.csv.*{said}"):
+        send(tmp_path, "s3://bucket/x.csv")
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(
+    bucket: str, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(videos / "text.mp4", f"{bucket}/x.mp4")
+    monkeypatch.setattr(remote, "_LEFT_FREE", 1 << 60)
+    with pytest.raises(UsageError, match="set TMPDIR"), fetched(f"{bucket}/x.mp4"):
+        pass
+
+
+def test_places_of_this_machine_are_not_mirrored(tmp_path: Path) -> None:
+    with Mirror((str(tmp_path / "x.csv"), "-")) as mirror:
+        assert mirror.texts == (str(tmp_path / "x.csv"), "-")
+        assert not mirror.mirrors and mirror.address(tmp_path / "x.csv") is None

@@ -1,0 +1,152 @@
+"""`aumer spot` and `aumer features` on a Dask cluster of two workers, one of which dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aumer.cli import away
+from aumer.cli.away import How, SpotJob, kept, outcome, spot_there, told
+from aumer.cli.inputs import parse_input
+from aumer.cli.outputs import Plan
+from aumer.config import load_settings
+from aumer.errors import AumerError, UsageError
+
+distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+    ) as made:
+        yield made
+
+
+def kill_one_that_works(cluster: Any, killed: list[int]) -> None:
+    """As soon as a worker has a video in hand."""
+    deadline = time.monotonic() + 200
+    with distributed.Client(cluster, set_as_default=False) as client:
+        pids: dict[str, int] = client.run(os.getpid)
+        while not killed and time.monotonic() < deadline:
+            busy = [address for address, tasks in client.processing().items() if tasks]
+            if busy:
+                killed.append(pids[busy[0]])
+                os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_many_workers_of_which_one_dies_make_the_tables_of_one(
+    run: Any, videos: Path, tmp_path: Path, cluster: Any
+) -> None:
+    rec = tmp_path / "rec"
+    rec.mkdir()
+    for name in ("still.avi", "smile.mp4"):
+        shutil.copy(videos / name, rec)
+    shutil.copy(videos / "text.mp4", rec / "bad.mp4")
+    shutil.copy(videos / "half.avi", rec / "zhalf.avi")
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    words = "spot rec -o {0} -o {0}/all.csv --format json --format csv --format html"
+    assert run(words.format("here")).code == 6  # bad.mp4
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_one_that_works, args=(cluster, killed))
+    killer.start()
+    address = f"--backend dask --scheduler {cluster.scheduler_address}"
+    ran = run(f"{words.format('there')} {address}")
+    killer.join()
+    assert killed, "the run was over before a worker could be killed"
+    assert ran.code == 6 and "bad.mp4" in ran.err
+    assert "what the cluster does is shown at http" in ran.err
+    here, there = (
+        {p.name: p.read_text("utf-8").replace(f, "@") for p in sorted((tmp_path / f).iterdir())}
+        for f in ("here", "there")
+    )
+    assert here.keys() == there.keys() and "index.html" in here
+    for name in here:
+        assert here[name] == there[name], name
+    # It goes on by content: nothing is sent that is there.
+    (tmp_path / "there" / "smile.json").unlink()
+    (tmp_path / "there" / "smile.csv").unlink()
+    (tmp_path / "there" / "smile.html").unlink()
+    again = run(f"{words.format('there')} --resume {address}")
+    assert again.code == 6
+    assert "still.avi: the result of an earlier run is kept" in again.err
+    assert (tmp_path / "there" / "all.csv").read_text() == here["all.csv"]
+    assert (tmp_path / "there" / "smile.json").read_text() == here["smile.json"]
+    # And so do features, on stdout in the order of the videos.
+    alone = run("features rec --no-cache")
+    many = run(f"features rec -o {tmp_path}/m.csv -o - --no-cache {address}")
+    assert (alone.code, many.code) == (6, 6)
+    assert many.out == alone.out == (tmp_path / "m.csv").read_text("utf-8")
+
+
+def job(video: str, **options: Any) -> SpotJob:
+    how = How(load_settings(), (("model", "rules"),), cache=None, **options)
+    plan = Plan(None, ((Path("x.csv"),),), (), False)
+    return SpotJob(parse_input(video), how, plan, (("start", None),))
+
+
+def test_what_is_wrong_with_a_video_is_no_reason_to_try_again(videos: Path) -> None:
+    made = spot_there(job(str(videos / "text.mp4")))
+    assert "it is text, not a video" in str(outcome(made))
+    made = spot_there(job("/nowhere/x.mp4"))
+    assert "sees no such file" in str(outcome(made)) and "s3://" in str(outcome(made))
+
+    def lost(_: Any) -> Any:
+        raise ConnectionError("the server went away")
+
+    with pytest.raises(ConnectionError):  # which is tried again
+        told(parse_input("x.mp4"), lost)
+
+
+def test_workers_of_another_version_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AumerError, match="two versions must not be mixed"):
+        kept(How(load_settings(), version="0.0.9"), lambda how: how)
+    monkeypatch.setattr(away, "aumer_version", lambda: "0.0.9")
+    assert kept(How(load_settings(), version="0.0.9"), str)
+
+
+def test_a_worker_keeps_what_it_has_loaded() -> None:
+    how = How(load_settings(), version="")
+    made: list[How] = []
+
+    def make(how: How) -> int:
+        made.append(how)
+        return len(made)
+
+    assert [kept(how, make), kept(how, make)] == [1, 1]
+    assert kept(How(load_settings(), (("model", "rules"),)), make) == 2
+
+
+@pytest.mark.parametrize("command", ["spot", "features"])
+def test_what_cannot_go_to_a_cluster_is_said_at_once(
+    run: Any, videos: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run(f"{command} {videos}/smile.mp4 --backend dask")
+    assert ran.code == 2 and "a scheduler's address goes with the backend dask" in ran.err
+    ran = run(f"{command} camera:0 --end 1 --backend dask --scheduler tcp://127.0.0.1:9")
+    assert ran.code == 2 and "a camera is of this machine" in ran.err
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError("timed out")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    ran = run(f"{command} {videos}/smile.mp4 --backend dask --scheduler tcp://127.0.0.1:9")
+    assert ran.code == 2 and "no Dask scheduler answers at tcp://127.0.0.1:9" in ran.err
+
+
+def test_only_a_cluster_takes_single_jobs() -> None:
+    from aumer.workers import Workers
+
+    with pytest.raises(UsageError, match="is for a cluster"):
+        list(Workers().each(abs, [1]))
