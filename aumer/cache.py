@@ -114,6 +114,10 @@ class FeatureCache:
         last, state = self._last
         return {**self._memory[number], **(state if number == last else {})}
 
+    def forget(self, number: int) -> None:
+        """Let go of a chunk in memory, which is not asked for any more."""
+        self._memory.pop(number, None)
+
     @property
     def _chunks(self) -> Path:
         assert self._folder is not None
