@@ -16,7 +16,7 @@ from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
 from aumer.errors import AumerError, UsageError
 from aumer.files import atomic_write, check_target, exists
-from aumer.foreign import foreign
+from aumer.foreign import foreign, plain_line
 from aumer.results import (
     InputRow,
     SpotResult,
@@ -416,6 +416,7 @@ class Outputs:
         self._labels = distinct(inputs)
         self._table: list[str] = []
         self._tallies: list[VideoTally] = []
+        self._said: set[str] = set()
         self._units: list[UnitRow] = []
         self._abouts = [dict(given.about) for given in inputs]
         self._printed = False
@@ -508,12 +509,23 @@ class Outputs:
             if faces is None and path in shown:
                 faces = self._faces(self._inputs[number], result, frames)
             result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+            self._say_what_is_lost(path, result, paths)
             if self._plan.units and path.suffix == ".csv":
                 # Of an earlier run that was interrupted before its table, it may be there.
                 again = self._plan.overwrite or self._plan.resume
                 text = units_csv(unit_rows(result), [result.about])
                 atomic_write(aus_beside(path), text, overwrite=again)
         return [*written, *(self._plan.collected if written or not kept else ())]
+
+    def _say_what_is_lost(self, path: Path, result: SpotResult, beside: Sequence[Path]) -> None:
+        """Of the first file of each format, unless a file that holds everything is written, too."""
+        if path.suffix.lower() in self._said or any(p.suffix.lower() == ".json" for p in beside):
+            return
+        if lost := format_of(path).lost(result):
+            self._said.add(path.suffix.lower())
+            self._console.note(
+                f"{plain_line(path.name)} has no place for: {lost}. A file .json holds everything"
+            )
 
     @property
     def listed(self) -> tuple[Path, ...]:

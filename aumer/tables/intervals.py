@@ -21,7 +21,7 @@ from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import foreign
-from aumer.tables.cells import Sheet, decoded, number_of, plain, sheets, text_of
+from aumer.tables.cells import Sheet, decoded, number_of, plain, sheet_of, sheets, text_of
 from aumer.types import Kind
 
 logger = logging.getLogger("aumer")
@@ -41,6 +41,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "pred_score"),
     "label": ("label", "emotion", "estimated_emotion", "pred_emotion"),
     "aus": ("au", "aus", "action_units"),
+    "comment": ("comment", "comments"),
     "fps": ("fps", "frame_rate", "frames_per_second"),
     "frames": ("n_frames", "frame_num", "frame_count", "num_frames"),
 }
@@ -59,7 +60,7 @@ _OURS = (
     *("micro_probability", "limit", "spotter", "row"),  # results
     *("event", "confidence", "note", "release_s", "intensity", "displacement", "rate"),  # simulator
     *("input", "status", "reason", "coverage", "micro", "macro"),  # lists of inputs
-    *("id", "comment", "confirmed"),  # coders' annotations
+    *("id", "confirmed"),  # coders' annotations
     *("outcome", "probability", "recognizer", "doubt"),  # predictions
 )
 _ROLES = {plain(name): role for role, names in COLUMNS.items() for name in names}
@@ -109,6 +110,7 @@ class IntervalRow:
     score: float | None = None
     label: str = ""
     aus: str = ""
+    comment: str = ""
     fps: float | None = None
     frames: int | None = None
 
@@ -205,6 +207,7 @@ def read(
     negative: bool = False,
     unnamed_kind: Kind | None = None,
     rows_needed: bool = False,
+    text: str | None = None,
 ) -> IntervalTable:
     """The table of intervals in a file.
 
@@ -221,6 +224,7 @@ def read(
         unnamed_kind: of the rows of a table of emotions or action units without a column for the
             kind, as spot-then-recognize submissions are.
         rows_needed: whether a table without a row is an error.
+        text: the table itself; then `path` is what messages call it.
 
     Raises:
         UsageError: the file cannot be read, a column is missing or is there twice, or a cell is not
@@ -228,7 +232,8 @@ def read(
             column, what was found and what is allowed.
     """
     wanted = tuple(COLUMNS) if only is None else tuple(only)
-    lines = _found(as_path("path", path, "the path of a table"), wanted, unnamed_kind, optional)
+    path = as_path("path", path, "the path of a table")
+    lines = _found(path, wanted, unnamed_kind, optional, text)
     return _Reader(lines, wanted, frozenset(optional), negative, unnamed_kind).table(rows_needed)
 
 
@@ -240,10 +245,16 @@ def check_columns(
 
 
 def _found(
-    path: Path, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
+    path: Path,
+    wanted: Collection[str],
+    unnamed_kind: Kind | None,
+    optional: Collection[str],
+    text: str | None = None,
 ) -> _Lines:
     """The lines of the one sheet that has the columns."""
-    if path.suffix.lower() in (".json", ".annotations"):
+    if text is not None:
+        candidates = [found for one in [sheet_of(path, text)] if (found := _Lines.of(one))]
+    elif path.suffix.lower() in (".json", ".annotations"):
         candidates = [_of_json(path)]
     else:
         candidates = [found for one in sheets(path) if (found := _Lines.of(one))]
@@ -504,7 +515,8 @@ class _Reader:
 
     def _row(self, number: int, cells: Mapping[str, str]) -> IntervalRow | None:
         before = len(self.faults)
-        found: dict[str, Any] = {r: cells.get(r, "") for r in ("video", "subject", "aus")}
+        words = ("video", "subject", "aus", "comment")
+        found: dict[str, Any] = {role: cells.get(role, "") for role in words}
         label = cells.get("label", "")
         found["label"] = "" if label.casefold() == "nan" else label
         if not found["video"]:

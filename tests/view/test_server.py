@@ -259,7 +259,7 @@ def test_saved_beside_the_video_and_never_over_the_result(
         # Of expressions that are as they were nothing is said.
         assert {(c.who, c.what, c.id) for c in file.history} == {
             ("Anna", "add", "x1"),
-            ("Anna", "onset_s,onset,comment", first["id"]),
+            ("Anna", "onset_s,comment,onset", first["id"]),
         }
         # Again, now from the coder's own file.
         again = saved(served, asked(entry(), base=answer["id"], revision=answer["revision"]))
