@@ -79,6 +79,7 @@ class StudyRow:
                 f"{', '.join(OF_ROWS)}: all rows are tested on the same and counted alike; what "
                 "all of them change stands in the study's own `changes`",
             )
+        require(self.note.isprintable(), "note", self.note, "one line of text")
         for name, value in self.published.items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             require(number, f"published.{name}", value, "a number")
@@ -124,6 +125,9 @@ class Study:
     note: str = ""
 
     def __post_init__(self) -> None:
+        for key in ("title", "source", "note"):
+            words = getattr(self, key)
+            require(words.isprintable(), key, words, "one line of text")
         require(len(self.rows) > 1, "rows", list(self.rows), "two rows or more")
         for name, table in self.rows.items():
             fits = _NAME.fullmatch(name) is not None
@@ -429,7 +433,7 @@ def run_study(
     study, changes = load(study), changes or Changes()
     chosen, place = _chosen(study, rows), _folder(folder, study, changes)
     check_folder(place)
-    _check_other(place)
+    _check_other(place, study, overwrite=overwrite)
     every = _ready(study, changes, place, chosen, overwrite=overwrite, score_only=score_only)
     given = given_roots(every[0].protocol, roots)
     if not given and not score_only:
@@ -439,10 +443,21 @@ def run_study(
     _whose(every, given)  # data that cannot be read are told now, and not once for every row
     before = _before(place)
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
-    for name in (name for name in study.rows if name not in chosen):
-        found[name] = _as_stored(study, changes, place, name) or found[name]
-    made = Studied(study.name, study.title, study.base, (), place, command, told_of(study, changes))
+    for name in study.rows:
+        # Of the rows asked for, too: whoever ends this before their turn shall still see them.
+        if name not in chosen or before.get(name, {}).get("status") == DONE:
+            found[name] = _as_stored(study, changes, place, name) or found[name]
+    made = Studied(
+        study.name,
+        study.title,
+        study.base,
+        tuple(found.values()),
+        place,
+        command,
+        told_of(study, changes),
+    )
     place.mkdir(parents=True, exist_ok=True)
+    _write(made, study)  # whose folder it is from now on
     for number, one in enumerate(every, start=1):
         if begins:
             begins(one.name, number, len(every))
@@ -570,14 +585,23 @@ def _not_done(
 # -- a study's folder ------------------------------------------------------------------------------
 
 
-def _check_other(place: Path) -> None:
-    """Complain of a folder that holds something else than a study."""
+def _check_other(place: Path, study: Study, *, overwrite: bool) -> None:
+    """Complain of a folder that holds something else than this study, as it is or was."""
     if Store(place).claimed:
         raise UsageError(
             f"{place} holds a run of `aumer bench`, and a study has one for every row: give it "
             "another `folder`"
         )
-    if not place.is_dir() or is_study(place):
+    if is_study(place):
+        with foreign(place / STUDY, "a study of `aumer bench`"):
+            other = str(_document(place)["study"]["name"])
+        if other != study.name and not overwrite:
+            raise UsageError(
+                f"{place} holds the study {other}, whose table {study.name} would replace",
+                fixes=("give another `folder`", "`overwrite`, which keeps the rows' folders"),
+            )
+        return
+    if not place.is_dir():
         return
     strange = sorted(p.name for p in place.iterdir() if not Store(p).claimed)
     if strange:

@@ -234,6 +234,7 @@ def _of_files(
         about = IntervalRow(0, video=name, subject="" if folder == "." else folder, fps=fps)
         for e in file.expressions:
             row = replace(about, line=len(rows) + 1, kind=e.kind, label=e.label or "")
+            row = replace(row, aus=e.aus or "", comment=e.comment)
             row = replace(row, onset_s=e.onset_s, apex_s=e.apex_s, offset_s=e.offset_s)
             rows.append(replace(row, onset=e.onset, apex=e.apex, offset=e.offset) if same else row)
         if not file.expressions:
