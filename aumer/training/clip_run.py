@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -22,7 +23,7 @@ from aumer.data.megc2019 import NAME as MEGC2019
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
-from aumer.learning.log import write_log
+from aumer.learning.log import tensorboard, write_log
 from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded
 from aumer.recognition.trained import Callback, Trained
@@ -361,7 +362,11 @@ def run(
                 learned, facts = config.read(reading, cache, progress)
         for note in () if machine.rank else facts.get("notes", ()):
             _log.warning("%s", note)
-        made.fit(learned, checkpoint=checkpoint, callbacks=callbacks)
+        with contextlib.ExitStack() as stack:
+            told: tuple[Callback, ...] = ()
+            if not machine.rank:
+                told = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
+            made.fit(learned, checkpoint=checkpoint, callbacks=[*told, *callbacks])
     if machine.rank:
         return weights
     if made.log:

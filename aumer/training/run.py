@@ -222,7 +222,9 @@ def run(
             if films is not None:
                 learned += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
-            told = () if machine.rank else stack.enter_context(tensorboard(folder))
+            told: tuple[Callback, ...] = ()
+            if not machine.rank:
+                told = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
             trained = train(
                 learned,
                 settings,
@@ -230,7 +232,7 @@ def run(
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
-                callbacks=[*callbacks, *told],
+                callbacks=[*told, *callbacks],
             )
     if machine.rank:
         return weights
