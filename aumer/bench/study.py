@@ -79,7 +79,6 @@ class StudyRow:
                 f"{', '.join(OF_ROWS)}: all rows are tested on the same and counted alike; what "
                 "all of them change stands in the study's own `changes`",
             )
-        require(self.note.isprintable(), "note", self.note, "one line of text")
         for name, value in self.published.items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             require(number, f"published.{name}", value, "a number")
@@ -125,9 +124,6 @@ class Study:
     note: str = ""
 
     def __post_init__(self) -> None:
-        for key in ("title", "source", "note"):
-            words = getattr(self, key)
-            require(words.isprintable(), key, words, "one line of text")
         require(len(self.rows) > 1, "rows", list(self.rows), "two rows or more")
         for name, table in self.rows.items():
             fits = _NAME.fullmatch(name) is not None
