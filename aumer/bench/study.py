@@ -14,7 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from aumer.bench.store import Store, intact, read_fold, sealed, write_json
 from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
 from aumer.bench.task import Options, Progress, Task
 from aumer.bench.workers import Workers
-from aumer.config import Settings, digest
+from aumer.config import Settings, digest, load_settings
 from aumer.errors import AumerError, ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_folder
 from aumer.foreign import foreign, read_json
@@ -56,7 +56,8 @@ class StudyRow:
 
     Attributes:
         model: as `aumer bench` takes it; "" for the study's.
-        set: keys of the model's training preset or of the recognizer, beside the study's.
+        set: keys of the model's training preset or of the recognizer, and settings of faces, motion
+            and rules ("rules.min_s"), beside the study's.
         decoder: of spotting networks; "" for the protocol's.
         changes: of the protocol: `OF_ROWS`.
         note: what a reader must know of it.
@@ -340,10 +341,11 @@ def _row_ready(
     row = study.row(name)
     try:
         protocol = protocol.changed(row.changes) if row.changes else protocol
+        common, own = _parted(study.set), _parted(row.set)
         options = Options(
-            overrides=_over(study.set, changes.overrides, row.set) or None,
+            overrides=_over(common[1], changes.overrides, own[1]) or None,
             decoder=row.decoder or changes.decoder,
-            settings=changes.settings,
+            settings=_settings(common[0], changes.settings, own[0]),
             cache=changes.cache,
         )
         model = row.model or study.model
@@ -355,6 +357,31 @@ def _row_ready(
     except UsageError as error:
         raise UsageError(f"row {name} of the study {study.name}: {error}") from error
     return _Ready(name, row, protocol, model, options, task, about, store)
+
+
+def _parted(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a table of keys the settings of faces, motion and rules, and the model's own keys."""
+    of_settings = {section.name for section in fields(Settings)}
+    found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for key, value in table.items():
+        found[key.partition(".")[0] not in of_settings][key] = value
+    return found
+
+
+def _settings(
+    common: Mapping[str, Any], asked: Settings | None, own: Mapping[str, Any]
+) -> Settings | None:
+    """A row's settings; None for the default ones."""
+    if not (common or own):
+        return asked
+    usual = strict.paths(load_settings().to_dict())
+    changed = {
+        key: value
+        for key, value in strict.paths({} if asked is None else asked.to_dict()).items()
+        if value != usual.get(key)
+    }
+    layers = (("its defaults", usual), ("set", common), ("settings", changed), ("set", own))
+    return strict.layered(Settings, *(strict.Layer(name, table) for name, table in layers))
 
 
 def _over(*tables: Mapping[str, Any]) -> dict[str, Any]:
