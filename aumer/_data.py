@@ -21,9 +21,9 @@ def data_dir(name: str) -> Path:
     # Without this check a wheel with a hole would fall on some other package's `configs`.
     if (_PACKAGE.parent / "pyproject.toml").is_file():
         places.append(_PACKAGE.parent / name)
-    for place in places:
-        if place.is_dir():
-            return place
+    for folder in places:
+        if folder.is_dir():
+            return folder
     raise FileNotFoundError(
         f"aumer's folder {name!r} is missing; looked at {', '.join(map(str, places))}. "
         "The installation is damaged: install aumer again."

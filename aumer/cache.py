@@ -9,11 +9,14 @@ was swapped, or lacks an array, is made anew.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
+import mmap
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -48,7 +51,8 @@ class FeatureCache:
     """The features of one key: chunks while they are being made, one whole file afterward.
 
     A folder makes the next run fast and never fails this one: what cannot be written there is
-    only not kept (one line of the log says so), and what another run removes is in memory.
+    only not kept (one line of the log says so), and what another run removes this one has for
+    itself: in memory, or in a file of its own where that would be much (`_Held`).
 
     Args:
         folder: created when the first chunk is written. `None` keeps nothing beyond the run.
@@ -59,7 +63,7 @@ class FeatureCache:
     def __init__(self, folder: str | os.PathLike[str] | None, key: str | None) -> None:
         self._folder = None if folder is None or key is None else expanded(folder)
         self._key = key
-        self._memory: dict[int, Arrays] = {}
+        self._held = _Held(self._folder)
         self._last: tuple[int, Arrays] = (-1, {})
         self._whole: Arrays | None = None
 
@@ -89,22 +93,22 @@ class FeatureCache:
             self._drop_chunks()
 
     def chunks(self) -> int:
-        """How many chunks, counted from the first, are whole; they are in memory from now on."""
+        """How many chunks, counted from the first, are whole; `get` has them from now on."""
         count = 0
         while self._folder is not None:
             found = _read(self._chunk(count), self._label(count))
             if found is None:
                 break
-            self._memory[count] = found
+            self._held.put(count, found)
             count += 1
         return count
 
     def put(self, number: int, arrays: Arrays, state: Arrays | None = None) -> None:
         """Keep a finished chunk, and what it takes to go on from there.
 
-        In memory the state of the last chunk alone is kept: no run goes on from an earlier one.
+        `get` has the state of the last chunk alone: no run goes on from an earlier one.
         """
-        self._memory[number] = arrays
+        self._held.put(number, arrays)
         self._last = number, state or {}
         if self._folder is not None:
             self._write(self._chunk(number), {**arrays, **(state or {})}, number)
@@ -112,7 +116,7 @@ class FeatureCache:
     def get(self, number: int) -> Arrays:
         """A chunk that was put, or that `chunks` counted."""
         last, state = self._last
-        return {**self._memory[number], **(state if number == last else {})}
+        return {**self._held.get(number), **(state if number == last else {})}
 
     @property
     def _chunks(self) -> Path:
@@ -155,10 +159,114 @@ class FeatureCache:
             return
         _told.add(str(self._folder))
         _log.warning(
-            "features cannot be kept in %s, and the next run will measure them again: %s",
+            "the features cannot be kept in the cache %s, so the next run measures them again: %s",
             self._folder,
             error,
         )
+
+
+#: Bytes of chunks that a run holds in memory; a quarter of an hour at 30 frames/s has 23 MB.
+_IN_MEMORY = 32_000_000
+
+
+class _Held:
+    """The chunks of a run: in memory, and from `_IN_MEMORY` on in a file without a name.
+
+    So a film of ten hours needs no more memory while it is analyzed than one of an hour. Of such a
+    file nothing is left, however the run ends. Where none can be had, memory holds the rest, too.
+
+    Args:
+        folder: where the file is made; by default, and where that fails, where the system has
+            temporary files.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._memory: dict[int, Arrays] = {}
+        self._bytes = 0
+        self._places: dict[int, tuple[int, int]] = {}
+        self._file: IO[bytes] | None = None
+        self._end = 0
+
+    def put(self, number: int, arrays: Arrays) -> None:
+        size = sum(array.nbytes for array in arrays.values())
+        if self._bytes + size > _IN_MEMORY and self._spilled(number, arrays):
+            return
+        self._memory[number] = arrays
+        self._bytes += size
+
+    def get(self, number: int) -> Arrays:
+        if number not in self._places:
+            return self._memory[number]
+        at, length = self._places[number]
+        assert self._file is not None
+        self._file.seek(at)
+        with np.load(io.BytesIO(self._file.read(length)), allow_pickle=False) as found:
+            return dict(found)
+
+    def _spilled(self, number: int, arrays: Arrays) -> bool:
+        """Whether the file has it."""
+        made = io.BytesIO()
+        write: Callable[..., None] = np.savez
+        write(made, **arrays)
+        try:
+            if self._file is None:
+                self._file = _nameless(self._folder)
+            self._file.seek(self._end)
+            self._file.write(made.getbuffer())
+            self._file.flush()
+        except OSError as error:  # no room, for instance
+            _log.debug("chunks stay in memory: %s", error)
+            return False
+        self._memory.pop(number, None)
+        self._places[number] = self._end, made.tell()
+        self._end += made.tell()
+        return True
+
+
+#: Bytes from which on `parked` takes an array out of memory.
+_WORTH_PARKING = 64_000_000
+
+
+def parked(array: npt.NDArray[Any], folder: str | os.PathLike[str] | None = None) -> Any:
+    """The same array, read-only, in a file without a name where it is so large that it counts.
+
+    It takes part in the process's memory only where it is read; `rested` ends that again. Where no
+    such file can be had the array is given back as it is.
+
+    Args:
+        folder: as for chunks.
+    """
+    if array.nbytes < _WORTH_PARKING:
+        return array
+    try:
+        with _nameless(None if folder is None else Path(folder)) as file:
+            array.tofile(file)
+            file.flush()
+            held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:  # no room, for instance
+        _log.debug("an array stays in memory: %s", error)
+        return array
+    return np.frombuffer(held, array.dtype).reshape(array.shape)
+
+
+def rested(array: npt.NDArray[Any]) -> None:
+    """Let go of the memory that reading a `parked` array has taken; of others nothing happens."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    if isinstance(base, mmap.mmap) and sys.platform != "win32":
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def _nameless(folder: Path | None) -> IO[bytes]:
+    """A file of which nothing is left, however the run ends: in the folder, or where the system has
+    temporary files."""
+    with contextlib.suppress(OSError):
+        return tempfile.TemporaryFile(dir=folder)
+    return tempfile.TemporaryFile()
 
 
 #: The entry of a file that says what it holds: its label, and the names of its arrays.

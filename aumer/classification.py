@@ -11,6 +11,7 @@ import numpy as np
 from aumer.arguments import whole
 from aumer.config import Settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.log_capture import collected_warnings, unique
 from aumer.motion.analysis import FrameRange, analyze, check_workers
 from aumer.progress import Progress, telling
 from aumer.recognition import apex as apexes
@@ -18,7 +19,6 @@ from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.clips import pictures_between
 from aumer.recognition.interface import Recognizer
 from aumer.results import Prediction
-from aumer.said import gathered, once
 from aumer.session import (
     SettingsLike,
     as_settings,
@@ -29,11 +29,11 @@ from aumer.session import (
     labeler_of,
     notes_of,
     parts_used,
+    reader_settings,
     reading_of,
     require_face,
     require_maps,
     require_second_pass,
-    told_of,
     versions,
 )
 from aumer.spotting import noise
@@ -109,7 +109,7 @@ def classify(
         apex = _frame("apex", apex)
     onset = None if onset is None else _frame("onset", onset)
     offset = None if offset is None else _frame("offset", offset)
-    with gathered() as said:
+    with collected_warnings() as logged:
         found = _classified(
             clip,
             model,
@@ -122,7 +122,7 @@ def classify(
             settings=chosen,
             workers=workers,
         )
-    return replace(found, notes=once(found.notes, said))
+    return replace(found, notes=unique(found.notes, logged))
 
 
 def _classified(
@@ -226,7 +226,7 @@ def _classified(
         recognizer=labeler.recognizer.name,
         settings={
             **in_force,
-            **told_of(reading),
+            **reader_settings(reading),
             "input": {"onset": onset, "apex": asked, "offset": offset, "fps": fps},
         },
         digests={
@@ -262,7 +262,7 @@ def _away(features: Features, settings: Settings, span: tuple[int, int, int]) ->
 def _ends(frames: IntArray, onset: int | None, offset: int | None) -> tuple[int, int]:
     """Onset and offset as given, or the first and the last of `frames`."""
     if not len(frames):
-        raise UsageError("the features have no row; two frames or more are needed")
+        raise UsageError("the features must have two frames or more; found none")
     first = int(frames[0]) if onset is None else onset
     last = int(frames[-1]) if offset is None else offset
     if not 0 <= first < last:

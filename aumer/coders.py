@@ -68,12 +68,14 @@ def agreement(
     digests = {file.content for file in read if file.content}
     if end is not None and (video is not None or fps is None):
         raise UsageError(
-            "`end` goes with `fps`, in place of a video; a video says its length itself",
+            "`end` must be given together with `fps`, and without `video`, which has a length "
+            "itself",
             fixes=("leave `end` out", "give `fps` and `end`, and no `video`"),
         )
     if fps is not None and end is None and not (video is not None and Path(video).is_dir()):
         raise UsageError(
-            "`fps` goes with `end`, in place of a video; a video file says its rate itself",
+            "`fps` must be given together with `end`, and without a video file, which has a "
+            "rate itself",
             fixes=("leave `fps` out", "give `end` as well"),
         )
     lengths = {file.frames for file in read if file.frames}
@@ -88,14 +90,13 @@ def agreement(
         times = _times(read, fps, end)
     if len(digests) > 1:
         raise UsageError(
-            f"{first} and {second} belong to different videos, or to different versions of "
-            "one: their digests differ, so their frames cannot be compared"
+            f"{first} and {second} cannot be compared: they belong to different videos, or to "
+            "different versions of one, as their digests differ. Give two files about one video"
         )
     if len(lengths) > 1 and fps is None:
         raise UsageError(
-            f"{first} and {second} are of videos of different length: "
-            f"{' and '.join(map(str, sorted(lengths)))} frames; frames of one are not those of the "
-            "other"
+            f"{first} and {second} cannot be compared: their videos have different lengths, "
+            f"{' and '.join(map(str, sorted(lengths)))} frames. Give two files about one video"
         )
     content = next(iter(digests), None) if fps is None else None
     late = max((e.offset_s for file in read for e in file.expressions), default=0.0)
@@ -125,7 +126,7 @@ def _times(read: list[AnnotationFile], fps: float | None, end: float | None) -> 
         return np.arange(count) / fps
     if known is None or known.frames is None or known.duration_s is None:
         raise UsageError(
-            "neither file says how many frames its video has, which kappa counts",
+            "neither file says how many frames its video has, and kappa needs that number",
             fixes=("give the `video`", "give `fps` and `end`"),
         )
     # What was saved says the very times of its frames; between them the rate may vary.

@@ -128,11 +128,11 @@ def run(
         check_target(path, overwrite=overwrite)
 
     def tell(what: str) -> Callable[[int, int | None], None]:
-        def told(done: int, of: int | None) -> None:
+        def annotations_of_truth(done: int, of: int | None) -> None:
             if progress:
                 progress(what, done, of or round(DURATION_S * FPS))
 
-        return told
+        return annotations_of_truth
 
     begin = time.perf_counter()
     timeline = film(video, seed, overwrite=overwrite, progress=tell("film"))
@@ -143,8 +143,8 @@ def run(
     result.to_csv(predictions_csv, overwrite=overwrite)
     known = truth(timeline, FPS)
     result.save(document, overwrite=overwrite)
-    told = replace(of_expressions(known, result), coder="truth")
-    atomic_write(annotations, told.to_json(), overwrite=overwrite)
+    annotations_of_truth = replace(of_expressions(known, result), coder="truth")
+    atomic_write(annotations, annotations_of_truth.to_json(), overwrite=overwrite)
     faces = thumbnails(video, timeline_frames(result), result.track) if result.track else None
     plot_timeline(
         result,

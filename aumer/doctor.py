@@ -243,14 +243,14 @@ def for_bug_report(found: DoctorReport) -> str:
     """
     own = tuple(b for b in found.backends if registry.built_in(b.kind, b.name))
     others = len(found.backends) - len(own)
-    told = replace(
+    anonymized = replace(
         found,
         backends=own,
         weights=tuple(replace(w, path=Path(w.path).name) for w in found.weights),
         cache="where AUMER_CACHE says" if os.environ.get("AUMER_CACHE") else "the default folder",
     )
     more = f"\nBack ends of others, not listed: {others}" if others else ""
-    return _BUG_REPORT.format(installation=anonymous(f"{told}{more}"))
+    return _BUG_REPORT.format(installation=anonymous(f"{anonymized}{more}"))
 
 
 def anonymous(text: str) -> str:
@@ -261,9 +261,9 @@ def anonymous(text: str) -> str:
     code[str(Path(__file__).resolve().parents[1])] = "<aumer>"
     # By name, as blanks in them would end what `_PATH` takes for a path.
     known = {**dict.fromkeys(_folders(), "<folder>"), **code}
-    for place in sorted(known, key=len, reverse=True):
-        if len(place) > 1:
-            text = re.sub(rf"{re.escape(place)}(?![\w-])", known[place], text)
+    for path in sorted(known, key=len, reverse=True):
+        if len(path) > 1:
+            text = re.sub(rf"{re.escape(path)}(?![\w-])", known[path], text)
     text = _MEDIA.sub("<file>", _PATH.sub("<folder>", text))
     for name in sorted(_names(), key=len, reverse=True):
         text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "<name>", text)
@@ -289,8 +289,8 @@ def _folders() -> set[str]:
     found |= {
         value for value in os.environ.values() if ":" not in value and Path(value).is_absolute()
     }
-    found |= {place for place in sys.path if Path(place).is_absolute()}
-    return found | {os.path.realpath(place) for place in found}
+    found |= {path for path in sys.path if Path(path).is_absolute()}
+    return found | {os.path.realpath(path) for path in found}
 
 
 def _names() -> set[str]:

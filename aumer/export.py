@@ -119,7 +119,8 @@ def export(
     check_target(path, overwrite=overwrite)
     if isinstance(weights, (str, os.PathLike)) and _same_file(weights, path):
         raise UsageError(
-            f"{path} is the file of weights itself, and its numbers would be lost; choose another "
+            f"{path} is the file of weights that is exported, and would be overwritten: choose "
+            "another "
             "name"
         )
     model = _model(weights)
@@ -149,8 +150,9 @@ def export(
         )
     if precision == "single" and not difference <= TOLERANCE:
         raise UsageError(
-            f"{path} was not written: run there, the network gives numbers that differ by "
-            f"{difference:.2g} from its own, and at most {TOLERANCE:g} is allowed. Please report it"
+            f"{path} was not written: the exported network's outputs differ by {difference:.2g} "
+            "from "
+            f"those of the network, and at most {TOLERANCE:g} is allowed. Please report this"
         )
     what = "agreement" if isinstance(model, Recognizer) else "F1"
     scores = _scores(model, portable, run, evaluate) if evaluate else (None, None)

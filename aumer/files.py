@@ -87,12 +87,12 @@ def check_folder(path: StrPath) -> None:
     """
     path = as_path("path", path, "the path of a folder")
     with _explained(path):
-        place = path
-        while not exists(place) and place != place.parent:
-            place = place.parent
-        if not place.is_dir():
-            raise UsageError(f"cannot write in {path}: {place} is not a folder")
-        _check_rights(path, place)
+        folder = path
+        while not exists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise UsageError(f"cannot write in {path}: {folder} is not a folder")
+        _check_rights(path, folder)
 
 
 def _check_rights(path: Path, folder: Path) -> None:
@@ -161,10 +161,10 @@ class TemporaryFolder:
     """
 
     def __init__(self, beside: StrPath | None = None) -> None:
-        place = Path(tempfile.gettempdir() if beside is None else beside)
-        _sweep(place)
+        folder = Path(tempfile.gettempdir() if beside is None else beside)
+        _sweep(folder)
         hidden = "" if beside is None else "."
-        self.path = place / f"{hidden}aumer-tmp-{secrets.token_hex(8)}"
+        self.path = folder / f"{hidden}aumer-tmp-{secrets.token_hex(8)}"
         with _explained(self.path):
             self.path.mkdir(mode=0o700)
         held = None
@@ -204,9 +204,9 @@ def _lock(descriptor: int) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _sweep(place: Path) -> None:
+def _sweep(folder: Path) -> None:
     """Remove what killed processes have left in a folder; looked at once, as it may be large."""
-    with contextlib.suppress(OSError), os.scandir(place) as entries:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if not _TEMPORARY.fullmatch(entry.name) or entry.is_symlink():
                 continue

@@ -55,19 +55,19 @@ def foreign(
 
 
 @contextlib.contextmanager
-def named(place: StrPath) -> Iterator[None]:
-    """Puts ``PLACE: `` before one of aumer's errors that does not say where it is."""
+def named(path: StrPath) -> Iterator[None]:
+    """Puts ``PATH: `` before one of aumer's errors that does not say where it is."""
     try:
         yield
     except AumerError as found:
-        if os.fspath(place) in str(found):
+        if os.fspath(path) in str(found):
             raise
-        raise type(found)(f"{os.fspath(place)}: {found}") from found
+        raise type(found)(f"{os.fspath(path)}: {found}") from found
 
 
 def reason(error: BaseException) -> str:
     """What an error says, for a user, in one printable line."""
-    said = plain_line(str(error))
+    text = plain_line(str(error))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, RecursionError):
@@ -76,13 +76,13 @@ def reason(error: BaseException) -> str:
         return "it asks for more memory than there is"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not a text file in {error.encoding.upper()}, as byte {error.start} shows"
-    if "allow_pickle" in said:  # numpy's words would advise to unpickle whatever it is
+    if "allow_pickle" in text:  # numpy's words would advise to unpickle whatever it is
         return "it holds something else than plain numbers"
     if isinstance(error, KeyError):
-        return f"{said} is missing"
-    if not said or isinstance(error, (TypeError, AttributeError, IndexError, AssertionError)):
-        return f"it is made in another way ({type(error).__name__}{said and ': '}{said})"
-    return said
+        return f"{text} is missing"
+    if not text or isinstance(error, (TypeError, AttributeError, IndexError, AssertionError)):
+        return f"it is made in another way ({type(error).__name__}{text and ': '}{text})"
+    return text
 
 
 def plain_line(text: str) -> str:

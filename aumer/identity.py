@@ -3,8 +3,8 @@
 A built-in part is its name; aumer's own versions stand for its code. A part of somebody else's is
 named by the `version` that it declares, or else by its code as it will run: the bytecode of its
 functions, their defaults and closures, and of the code around whatever they call, as far as it can
-be followed. Code of an installed package is told by the package's version. What cannot be told has
-no identity, and what it computes is not kept.
+be followed. Code of an installed package is identified by the package's version. What cannot be
+identified has no identity, and what it computes is not kept.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _NAMED = (
 )
 
 
-class _Untold(Exception):
+class _Unidentified(Exception):
     """Something of which two cannot be told apart."""
 
 
@@ -79,7 +79,7 @@ def identity(kind: str, part: Any) -> str | None:
     Returns:
         The name of a built-in part, or of one that there is not (whoever resolves it complains);
         the name with its declared version or the digest of its code (hex) of another; `None` where
-        that cannot be told.
+        that cannot be identified.
     """
     if isinstance(part, str):
         if registry.built_in(kind, part):
@@ -94,7 +94,7 @@ def identity(kind: str, part: Any) -> str | None:
         if _is_aumers(part):
             return name
     version = declared(part)
-    known = told(part) if version is None else version
+    known = digest_of_part(part) if version is None else version
     return None if known is None else f"{name} {known}"
 
 
@@ -104,18 +104,18 @@ def declared(part: Any) -> str | int | float | None:
     return found if isinstance(found, (str, int, float)) else None
 
 
-def told(part: Any) -> str | None:
+def digest_of_part(part: Any) -> str | None:
     """Digest (hex) of a part's code and of all that it holds; `None` where two cannot be told
     apart."""
     try:
-        return _Teller().digest_of(part)
-    except (_Untold, RecursionError):
+        return _PartHasher().digest_of(part)
+    except (_Unidentified, RecursionError):
         return None
 
 
 def held(part: Any) -> str | None:
-    """`told`, of what an object holds alone."""
-    return told(_state(part) or {})
+    """`digest_of_part`, of what an object holds alone."""
+    return digest_of_part(_state(part) or {})
 
 
 def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
@@ -144,7 +144,7 @@ def identities(parts: Iterable[tuple[str, Any]]) -> dict[str, str] | None:
 
 
 def recorded(parts: Iterable[tuple[str, Any]]) -> dict[str, str]:
-    """`identities`, with a name that no other run has in place of those that cannot be told."""
+    """`identities`; those that cannot be identified get a name that no other run has."""
     found = identities(parts)
     return {"run": uuid4().hex} if found is None else found
 
@@ -154,7 +154,7 @@ def _is_aumers(part: Any) -> bool:
     return isinstance(part, (type, types.FunctionType)) and part.__module__.split(".")[0] == "aumer"
 
 
-class _Teller:
+class _PartHasher:
     """Feeds a hash with all that decides what a part does."""
 
     def __init__(self) -> None:
@@ -163,20 +163,20 @@ class _Teller:
         self._held: list[Any] = []  # so that no id is given twice
 
     def digest_of(self, part: Any) -> str:
-        self._say("python", sys.version_info[:2])  # whose bytecode it is
-        self.tell(part)
+        self._add_words("python", sys.version_info[:2])  # whose bytecode it is
+        self.add(part)
         return self._sha.hexdigest()
 
-    def _say(self, *words: Any) -> None:
+    def _add_words(self, *words: Any) -> None:
         self._sha.update(repr(words).encode("utf-8", "surrogatepass"))
 
-    def tell(self, value: Any) -> None:
+    def add(self, value: Any) -> None:
         if isinstance(value, _PLAIN) and type(value) in _PLAIN:
-            self._say(type(value).__name__, value)
+            self._add_words(type(value).__name__, value)
             self._file(value)
             return
         if id(value) in self._seen:
-            self._say("again", self._seen[id(value)])
+            self._add_words("again", self._seen[id(value)])
             return
         self._seen[id(value)] = len(self._seen)
         self._held.append(value)
@@ -184,9 +184,9 @@ class _Teller:
 
     def _all(self, what: str, values: Iterable[Any]) -> None:
         listed = list(values)
-        self._say(what, len(listed))
+        self._add_words(what, len(listed))
         for value in listed:
-            self.tell(value)
+            self.add(value)
 
     def _one(self, value: Any) -> None:
         if isinstance(value, types.ModuleType):
@@ -204,21 +204,21 @@ class _Teller:
         elif isinstance(value, functools.partial):
             self._all("partial", (value.func, value.args, value.keywords))
         elif isinstance(value, np.ndarray) and value.dtype != object:
-            self._say("array", value.dtype.str, value.shape)
+            self._add_words("array", value.dtype.str, value.shape)
             self._sha.update(value.tobytes())
         elif isinstance(value, (np.generic, np.dtype, range, slice, PurePath)):
-            self._say(type(value).__qualname__, str(value))
+            self._add_words(type(value).__qualname__, str(value))
             self._file(value)
         elif isinstance(value, re.Pattern):
-            self._say("pattern", value.pattern, value.flags)
+            self._add_words("pattern", value.pattern, value.flags)
         elif isinstance(value, enum.Enum):
-            self._say("enum", type(value).__qualname__, value.name)
+            self._add_words("enum", type(value).__qualname__, value.name)
         elif isinstance(value, logging.Logger):
-            self._say("logger")
+            self._add_words("logger")
         elif isinstance(value, (list, tuple)):
             self._all(type(value).__qualname__, value)
         elif isinstance(value, (set, frozenset)):
-            self._say("set", *sorted(repr(one) for one in value))
+            self._add_words("set", *sorted(repr(one) for one in value))
         elif isinstance(value, Mapping):
             self._all(type(value).__qualname__, (x for item in value.items() for x in item))
         else:
@@ -235,7 +235,9 @@ class _Teller:
             if Path(text).is_file():
                 self._sha.update(hashlib.sha256(Path(text).read_bytes()).digest())
         except OSError as error:
-            raise _Untold(f"it reads {text}, which cannot be read: {error.strerror}") from error
+            raise _Unidentified(
+                f"it reads {text}, which cannot be read: {error.strerror}"
+            ) from error
 
     def _named(self, value: Any) -> None:
         """A class or a function: of a package by its version, else by what it is made of."""
@@ -246,7 +248,9 @@ class _Teller:
             return
         known = _package(module)
         if known is not None:
-            self._say("of", known, value if isinstance(value, np.ufunc) else value.__qualname__)
+            self._add_words(
+                "of", known, value if isinstance(value, np.ufunc) else value.__qualname__
+            )
             # One function of ours is many: what it was made with counts.
             if isinstance(value, types.FunctionType) and known.startswith("aumer "):
                 self._cells(value)
@@ -255,9 +259,9 @@ class _Teller:
         elif isinstance(value, type):
             self._class(value)
         elif isinstance(value, functools._lru_cache_wrapper):
-            self.tell(value.__wrapped__)
+            self.add(value.__wrapped__)
         else:
-            raise _Untold(f"{value!r} is compiled")
+            raise _Unidentified(f"{value!r} is compiled")
 
     def _function(self, value: types.FunctionType) -> None:
         self._code(value.__code__)
@@ -265,21 +269,23 @@ class _Teller:
         self._cells(value)
         self._all("attributes", vars(value).items())
         for name in sorted(_globals_of(value.__code__)):
-            self._say("global", name)
+            self._add_words("global", name)
             if name in value.__globals__:
-                self.tell(value.__globals__[name])
+                self.add(value.__globals__[name])
 
     def _cells(self, value: types.FunctionType) -> None:
         for cell in value.__closure__ or ():
             try:
                 inside = cell.cell_contents
             except ValueError:  # not yet assigned
-                self._say("empty")
+                self._add_words("empty")
                 continue
-            self.tell(inside)
+            self.add(inside)
 
     def _code(self, code: types.CodeType) -> None:
-        self._say(code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
+        self._add_words(
+            code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags
+        )
         self._all("constants", code.co_consts)
 
     def _class(self, value: type) -> None:
@@ -287,35 +293,35 @@ class _Teller:
         for name, member in sorted(vars(value).items()):
             if name in _NOT_TOLD:
                 continue
-            self._say("member", name)
+            self._add_words("member", name)
             if not isinstance(member, (types.MemberDescriptorType, types.GetSetDescriptorType)):
-                self.tell(member)
+                self.add(member)
 
     def _object(self, value: Any) -> None:
         kind = type(value)
         if kind.__module__.split(".")[0] == "torch" and hasattr(value, "detach"):
-            self.tell(value.detach().cpu().numpy())
+            self.add(value.detach().cpu().numpy())
             return
         if kind.__module__ == "torch":  # a device, a type of numbers
-            self._say(kind.__qualname__, str(value))
+            self._add_words(kind.__qualname__, str(value))
             return
         state = _state(value)
         if state is None:
-            raise _Untold(f"it holds {value!r}"[:100])
-        self._say("object")
-        self.tell(kind)
+            raise _Unidentified(f"it holds {value!r}"[:100])
+        self._add_words("object")
+        self.add(kind)
         self._all("state", (x for item in sorted(state.items()) for x in item))
 
     def _module(self, value: types.ModuleType) -> None:
         known = _package(value.__name__)
         if known is not None:
-            self._say("module", known, value.__name__)
+            self._add_words("module", known, value.__name__)
             return
         # Which of its functions are called through its name is not followed: all of it counts.
         try:
             self._sha.update(Path(str(value.__file__)).read_bytes())
         except (AttributeError, OSError):
-            raise _Untold(f"the module {value.__name__} has no source") from None
+            raise _Unidentified(f"the module {value.__name__} has no source") from None
         self._all("uses", _modules_of(value))
 
 

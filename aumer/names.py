@@ -116,7 +116,7 @@ def inside(root: str | os.PathLike[str], name: str, *, links: bool = False) -> P
         out = not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
     if out:
         raise UsageError(
-            f"{name!r} leads out of {root}: give a relative name of something in it, without '..'"
+            f"{name!r} must lie in {root}: give a path relative to that folder, without '..'"
         )
     return path
 

@@ -18,6 +18,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
+from aumer.log_capture import collected_warnings, unique
 from aumer.motion.analysis import Analysis, analyze_all
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
@@ -26,7 +27,6 @@ from aumer.recognition.interface import Recognizer
 from aumer.recognition.labeler import Labeler, Verdict
 from aumer.results import SpotResult
 from aumer.results.schema import jsonable
-from aumer.said import gathered, once
 from aumer.session import (
     MIN_COVERAGE,
     Hook,
@@ -42,13 +42,13 @@ from aumer.session import (
     names_a_file,
     notes_of,
     parts_used,
-    place,
+    put_on_device,
+    reader_settings,
     reading_of,
     require_face,
     require_maps,
     require_motion,
     require_second_pass,
-    told_of,
     versions,
 )
 from aumer.spotting import noise
@@ -159,14 +159,14 @@ class Spotter:
         if self.settings.motion.preset in DENSE:
             resolve_flow(self.settings.motion.flow)  # or complain of its name at once
         self._trackers = Trackers(self.settings.face)
-        with gathered() as said:
+        with collected_warnings() as logged:
             self._model: SpotterModel = _model(model, graph, device, self.settings)
             self._model.check(self.settings)
             self._labeler = (
                 None if recognizer is None else labeler_of(recognizer, device, self.settings)
             )
             self._reading = reading_of(aus, self.settings)
-        self._said = once(said)
+        self._load_notes = unique(logged)
         # A spotter without this dial has its limit told at "normal", whatever the settings say.
         usual = replace(self.settings.rules, sensitivity="normal")
         self._rules = self._model.rules or usual
@@ -227,11 +227,11 @@ class Spotter:
         Options and errors as `spot`. Of several faces, those seen for less than a second are left
         out, and `min_coverage` must be reached by one of them.
         """
-        with gathered() as said:
+        with collected_warnings() as logged:
             found = self._each_face(video, VideoRun(**options))
         # What was said of the models before this run is of this result, too.
-        before = (*self._said, *self._model.notes)
-        return tuple(replace(one, notes=once(one.notes, before, said)) for one in found)
+        before = (*self._load_notes, *self._model.notes)
+        return tuple(replace(one, notes=unique(one.notes, before, logged)) for one in found)
 
     def _each_face(self, video: Source | Features, run: VideoRun) -> tuple[SpotResult, ...]:
         if isinstance(video, Features):
@@ -269,8 +269,8 @@ class Spotter:
         self, analysis: Analysis, video: Source, run: VideoRun, content: str | None
     ) -> SpotResult:
         track = analysis.track
-        run.tell("track", track)
-        run.tell("features", analysis.features)
+        run.show("track", track)
+        run.show("features", analysis.features)
 
         both: list[Keeper] = []  # for one pass over the frames, where both make flow maps of them
 
@@ -332,14 +332,14 @@ class Spotter:
             facts: of the result, where they depend on whether a video was read.
         """
         scores, expressions = self._spotted(features)
-        run.tell("scores", scores)
+        run.show("scores", scores)
         if labeler is not None:
             moments = [e.moment for e in expressions]
-            said = iter(judged(labeler, [m for m in moments if m.onset < m.apex]))
-            verdicts = [next(said) if m.onset < m.apex else None for m in moments]
+            verdict_of = iter(judged(labeler, [m for m in moments if m.onset < m.apex]))
+            verdicts = [next(verdict_of) if m.onset < m.apex else None for m in moments]
             facts["notes"] = (*facts.get("notes", ()), *_doubts(moments, verdicts))
             expressions = _labeled(expressions, verdicts)
-            run.tell("verdicts", verdicts)
+            run.show("verdicts", verdicts)
         if acting is not None:
             units = iter(acting([e.moment for e in expressions if e.onset < e.apex]))
             expressions = tuple(
@@ -367,7 +367,7 @@ class Spotter:
         named = self._kinds()
         if labeler is not None:
             named["recognition"] = {"recognizer": labeler.recognizer.name}
-        named.update(told_of(self._reading))
+        named.update(reader_settings(self._reading))
         if self._model.threshold is not None:
             named["decision"] = {"threshold": self._model.threshold}
         settings = measured.to_dict()
@@ -458,8 +458,8 @@ class Spotter:
 def _as_measured(settings: Settings, features: Features) -> Settings:
     """The settings, of motion as the features say that they were measured."""
     known = {one.name for one in fields(settings.motion)}
-    said = {name: value for name, value in (features.motion or {}).items() if name in known}
-    return replace(settings, motion=replace(settings.motion, **said))
+    recorded = {name: value for name, value in (features.motion or {}).items() if name in known}
+    return replace(settings, motion=replace(settings.motion, **recorded))
 
 
 @overload
@@ -617,7 +617,7 @@ def _model(
         spotter: SpotterModel = NetSpotter.load(model, graph=prior)
     else:
         spotter = resolve_spotter(model, settings, graph=prior, device=device)
-    place(spotter, "spotter", device)
+    put_on_device(spotter, "spotter", device)
     return spotter
 
 
@@ -632,8 +632,9 @@ def _require_dial(model: SpotterModel, asked: str) -> None:
         )
     if own != asked:
         raise UsageError(
-            f"sensitivity is {asked}, and {model.name} was made with {own}: an object is used as "
-            "it is. Make it with the sensitivity that you want, or give its name"
+            f"sensitivity {asked} cannot be set: the spotter {model.name} is given as an "
+            "object, which "
+            f"was made with {own}. Make it with the sensitivity that you want, or give its name"
         )
 
 

@@ -41,9 +41,9 @@ def load(plugin: str | os.PathLike[str]) -> ModuleType:
     text = os.fspath(plugin)
     is_file = text.endswith(".py") or os.sep in text
     module = _file(expanded(text)) if is_file else _import(text, text)
-    place = str(expanded(text).resolve()) if is_file else text
-    if place not in _loaded:
-        _loaded.append(place)
+    location = str(expanded(text).resolve()) if is_file else text
+    if location not in _loaded:
+        _loaded.append(location)
     return module
 
 
@@ -97,8 +97,9 @@ def _file(path: Path) -> ModuleType:
     name, path = path.stem, path.resolve()
     if not name.isidentifier():
         raise UsageError(
-            f"the plugin {path} must have the name of a Python module, and {name!r} is "
-            "none; use letters, digits and _"
+            f"the name of the plugin {path} must be one that Python can import, of letters, "
+            "digits and "
+            f"_; found {name!r}"
         )
     folder = str(path.parent)
     if folder not in sys.path:
@@ -108,8 +109,9 @@ def _file(path: Path) -> ModuleType:
     origin = vars(found).get("__file__") if found else _origin(name)
     if origin is None or Path(origin).resolve() != path:
         raise UsageError(
-            f"the plugin {path} becomes the module {name!r}, and there is another of that name "
-            f"({origin or 'built in'}); rename the file"
+            f"the plugin {path} has the name of another module, {name} "
+            f"({origin or 'built in'}): rename "
+            "the file"
         )
     return _import(name, str(path))
 
@@ -148,5 +150,5 @@ def _broken(what: str, error: BaseException) -> UsageError:
         folder = Path(lines[0][0]).parent
         file, line = [one for one in lines if Path(one[0]).is_relative_to(folder)][-1]
         where = f"{file}, line {line}"
-    said = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
-    return UsageError(f"the plugin {what} fails: {where}: {said}")
+    text = str(error) if isinstance(error, AumerError) else f"{type(error).__name__}: {error}"
+    return UsageError(f"the plugin {what} fails: {where}: {text}")

@@ -42,13 +42,13 @@ def telling(progress: Progress | bool | None, unit: str = "frames") -> Iterator[
 
 class _Line:
     def __init__(self, unit: str) -> None:
-        self._unit, self._spoke, self._width = unit, -_EVERY_S, 0
+        self._unit, self._last_shown, self._width = unit, -_EVERY_S, 0
         self._last: tuple[int, int | None] | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
         self._last = done, total
-        if time.monotonic() - self._spoke >= _EVERY_S:
-            self._spoke = time.monotonic()
+        if time.monotonic() - self._last_shown >= _EVERY_S:
+            self._last_shown = time.monotonic()
             self._write(done, total)
 
     def end(self) -> None:
@@ -92,8 +92,8 @@ class _Bar(_Line):
     def _draw(self, text: str, done: int, total: int | None) -> None:
         from IPython.display import display
 
-        place = "" if total is None else f' max="{max(1, total)}" value="{done}"'
-        page = f'<progress style="width:20em"{place}></progress> {text}'
+        attributes = "" if total is None else f' max="{max(1, total)}" value="{done}"'
+        page = f'<progress style="width:20em"{attributes}></progress> {text}'
         data = {"text/plain": text, "text/html": page}
         if self._shown is None:
             self._shown = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]

@@ -42,19 +42,32 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "spotter": {
         "combined": "aumer.spotting.combined:CombinedSpotter",
+        "he-2021-like": "aumer.spotting.rivals.rules:HeSpotter",
         "network": "aumer.spotting.network:NetSpotter",
         "rules": "aumer.spotting.rules:RuleSpotter",
+        "zhao-2022-like": "aumer.spotting.rivals.rules:ZhaoSpotter",
     },
     # What is registered is the `Architecture`, which makes the network.
-    "network": {"spotnet": "aumer.spotting.net_config:NetConfig"},
+    "network": {
+        "boosting-vrme-like": "aumer.spotting.rivals.vrme:VideoRegression",
+        "lgsnet-like": "aumer.spotting.rivals.lgsnet:LgsnetLike",
+        "me-tst-like": "aumer.spotting.rivals.metst:StateSpaceLike",
+        "softnet-like": "aumer.spotting.rivals.softnet:SoftnetLike",
+        "spotformer-like": "aumer.spotting.rivals.spotformer:SpotformerLike",
+        "spotnet": "aumer.spotting.net_config:NetConfig",
+    },
     # With their loss.
     "targets": {
         "aumer": "aumer.spotting.targets:AumerObjective",
+        "contrast": "aumer.spotting.rivals.spotformer:ContrastObjective",
         "published": "aumer.spotting.auwgcn.targets:PublishedObjective",
+        "regression": "aumer.spotting.rivals.regression:RegressionObjective",
     },
     "decoder": {
         "aumer": "aumer.spotting.decode:Decoder",
         "casme-sq": "aumer.spotting.auwgcn.decoder:CasmeSqDecoder",
+        "growing": "aumer.spotting.rivals.decoders:GrowingDecoder",
+        "peaks": "aumer.spotting.rivals.decoders:PeakDecoder",
         "samm-lv": "aumer.spotting.auwgcn.decoder:SammLvDecoder",
     },
     "recognizer": {
@@ -69,16 +82,24 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "au-reader": {"graph": "aumer.recognition.au_graph:GraphAUReader"},
     "dataset": {
+        "4dme": "aumer.data.fourdme:FourDme",
         "auwgcn-features": "aumer.data.auwgcn_features:AuwgcnFeatures",
+        "casme": "aumer.data.casme:Casme",
         "casme-sq": "aumer.data.casme_sq:CasmeSq",
         "casme2": "aumer.data.casme2:Casme2",
         "casme3": "aumer.data.casme3:Casme3",
+        "casme3-b": "aumer.data.casme3_b:Casme3B",
+        "casme3-c": "aumer.data.casme3_c:Casme3C",
         "dfme": "aumer.data.dfme:Dfme",
+        "dfme-test": "aumer.data.dfme:DfmeTest",
         "megc-unseen": "aumer.data.megc_unseen:MegcUnseen",
         "megc2019": "aumer.data.megc2019:Megc2019",
+        "meview": "aumer.data.meview:Meview",
+        "mmew": "aumer.data.mmew:Mmew",
         "own": "aumer.data.own:Own",
         "samm": "aumer.data.samm:Samm",
         "samm-lv": "aumer.data.samm_lv:SammLv",
+        "samm-lv-30": "aumer.data.samm_lv:SammLv30",
         "smic-hs": "aumer.data.smic_hs:SmicHs",
     },
     "graph": {},
@@ -92,6 +113,15 @@ _parts: dict[str, dict[str, Any]] = {
     },
     "protocol": {},
     "evaluator": {"aumer": "aumer.evaluation.spotting:evaluate"},
+    # Of files of intervals, of others too: what reads them.
+    "reader": {
+        "table": "aumer.tables.readers:TableReader",
+        "headerless": "aumer.tables.readers:HeaderlessReader",
+        "json-lists": "aumer.tables.readers:JsonListsReader",
+        "mat": "aumer.tables.readers:MatReader",
+        "npy": "aumer.tables.readers:NpyReader",
+        "per-video": "aumer.tables.readers:PerVideoReader",
+    },
     # By the suffix of their files, without the dot.
     "format": {
         "json": "aumer.results.formats:Json",
@@ -272,7 +302,7 @@ def name_of(kind: str, part: Any) -> str:
         if entry.value == where:
             return entry.name
     raise UsageError(
-        f"{where} is not registered as a {kind}: give it a name by which it can be found again, "
+        f"{where} is not registered as a {kind}: register it under a name with "
         f"@register({kind!r}, NAME)"
     )
 

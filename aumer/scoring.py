@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 from aumer import registry
-from aumer.errors import UsageError
+from aumer.errors import UsageError, did_you_mean
 from aumer.evaluation import spotting
 from aumer.evaluation.interface import Evaluator, Report
 from aumer.evaluation.legacy import EVALUATORS
@@ -22,10 +23,17 @@ from aumer.evaluation.rows import (
     rows_of,
 )
 from aumer.evaluation.spotting import SpottingReport
-from aumer.evaluation.tables import Subjects, read_labels, read_predictions, read_videos
+from aumer.evaluation.tables import (
+    Subjects,
+    counted_from,
+    read_labels,
+    read_predicted,
+    read_videos,
+)
 from aumer.files import StrPath
 from aumer.results import SpotResult
-from aumer.tables.intervals import ending_alike
+from aumer.tables.intervals import IntervalTable, ending_alike
+from aumer.tables.reading import IntervalReading
 from aumer.types import VideoRecord
 
 #: Our evaluator's name.
@@ -39,13 +47,55 @@ Annotated = StrPath | VideoRecord | Truth
 _log = logging.getLogger("aumer")
 
 
+#: What becomes of predictions that cannot be placed; see `Placement`.
+Unplaced = Literal["refuse", "drop"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Predictions that have no clear place in the videos, counted by reason.
+
+    The reasons are "unknown video" (not among the videos that were evaluated), "reversed" (ends
+    before it begins), "outside the video" (no frame in common with it, where its length is known),
+    "partly outside the video" and "duplicate" (kind, onset and offset of an earlier one).
+
+    Attributes:
+        kept, left_out: how many of each reason are scored and are not. One that is left out is no
+            false positive, so that another evaluator may count more of them.
+    """
+
+    kept: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """In one line."""
+        if not (self.kept or self.left_out):
+            return "all predictions have a place"
+        reading = [f"{n} {reason} (kept)" for reason, n in self.kept.items()]
+        reading += [
+            f"{n} {reason} (left out: no false positive here)"
+            for reason, n in self.left_out.items()
+        ]
+        return f"predictions without a clear place: {', '.join(reading)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kept": dict(self.kept), "left_out": dict(self.left_out)}
+
+
 @dataclass(frozen=True)
 class Rows:
-    """What an evaluator takes; without a list of videos these are all that are named."""
+    """What an evaluator takes; without a list of videos these are all that are named.
+
+    Attributes:
+        placement: of the predictions.
+        read: the files of predictions and of truths, as they were read.
+    """
 
     predictions: tuple[PredictedInterval, ...]
     truths: tuple[Truth, ...]
     videos: tuple[Video, ...]
+    placement: Placement = field(default_factory=Placement)
+    read: Mapping[str, tuple[IntervalTable, ...]] = field(default_factory=dict)
 
 
 @overload
@@ -56,8 +106,11 @@ def evaluate(
     evaluator: Literal["aumer"] = ...,
     videos: StrPath | Iterable[Video] | None = ...,
     fps: float | None = ...,
-    predictions_first_frame: int = ...,
-    truth_first_frame: int = ...,
+    predictions_first_frame: int | None = ...,
+    truth_first_frame: int | None = ...,
+    predictions_reading: IntervalReading | None = ...,
+    truth_reading: IntervalReading | None = ...,
+    unplaced: Unplaced = ...,
     settings: SpottingSettings | None = ...,
 ) -> SpottingReport: ...
 @overload
@@ -68,8 +121,11 @@ def evaluate(
     evaluator: str | Evaluator,
     videos: StrPath | Iterable[Video] | None = ...,
     fps: float | None = ...,
-    predictions_first_frame: int = ...,
-    truth_first_frame: int = ...,
+    predictions_first_frame: int | None = ...,
+    truth_first_frame: int | None = ...,
+    predictions_reading: IntervalReading | None = ...,
+    truth_reading: IntervalReading | None = ...,
+    unplaced: Unplaced = ...,
     settings: SpottingSettings | None = ...,
 ) -> Report: ...
 def evaluate(
@@ -79,8 +135,11 @@ def evaluate(
     evaluator: str | Evaluator = OURS,
     videos: StrPath | Iterable[Video] | None = None,
     fps: float | None = None,
-    predictions_first_frame: int = 0,
-    truth_first_frame: int = 0,
+    predictions_first_frame: int | None = None,
+    truth_first_frame: int | None = None,
+    predictions_reading: IntervalReading | None = None,
+    truth_reading: IntervalReading | None = None,
+    unplaced: Unplaced = "refuse",
     settings: SpottingSettings | None = None,
 ) -> Report:
     """Score spotted expressions against annotated ones: counts and F1 by kind, and the rules.
@@ -101,6 +160,11 @@ def evaluate(
             truth is a data set.
         fps: frame rate of videos that have none, for errors in milliseconds.
         predictions_first_frame, truth_first_frame: what files call a video's first frame, 0 or 1.
+        predictions_reading, truth_reading: what else is known of files that do not say it
+            themselves, and what reads them; by default this is told by the file.
+        unplaced: "refuse" predictions of unknown videos and reversed ones with an error, and keep
+            those that lie outside their video or are there twice; or "drop" all of these. Rows of
+            truths are never dropped.
         settings: the rules of our evaluator; the others have rules of their own.
 
     Raises:
@@ -128,6 +192,9 @@ def evaluate(
         fps=fps,
         predictions_first_frame=predictions_first_frame,
         truth_first_frame=truth_first_frame,
+        predictions_reading=predictions_reading,
+        truth_reading=truth_reading,
+        unplaced=unplaced,
     )
     if rules is not None:
         return spotting.evaluate(found.predictions, found.truths, found.videos, rules)
@@ -152,10 +219,18 @@ def rows(
     *,
     videos: StrPath | Iterable[Video] | None = None,
     fps: float | None = None,
-    predictions_first_frame: int = 0,
-    truth_first_frame: int = 0,
+    predictions_first_frame: int | None = None,
+    truth_first_frame: int | None = None,
+    predictions_reading: IntervalReading | None = None,
+    truth_reading: IntervalReading | None = None,
+    unplaced: Unplaced = "refuse",
 ) -> Rows:
     """The rows of everything; arguments and errors as for `evaluate`."""
+    if unplaced not in get_args(Unplaced):
+        near = did_you_mean(str(unplaced), get_args(Unplaced))
+        raise UsageError(f"`unplaced` must be refuse or drop; found {unplaced!r}.{near}")
+    reading = counted_from(truth_reading, truth_first_frame)
+    read_truths: dict[str, IntervalTable] = {}
     if fps is not None and not fps > 0:
         raise UsageError(f"`fps` must be above 0; found {fps}")
     annotated = list(_each(truth, (VideoRecord, Truth)))
@@ -164,7 +239,7 @@ def rows(
     by_records, of_records = rows_of(records)
 
     def labels(
-        listed: Sequence[Video] | None, *, tell: bool
+        listed: Sequence[Video] | None, *, log_notes: bool
     ) -> tuple[list[Truth], dict[VideoKey, Video]]:
         """All truths, and the videos that are named with them, without expressions too."""
         truths = list(of_records)
@@ -175,13 +250,14 @@ def rows(
                 named.setdefault(one.key, Video(*one.key))
             elif not isinstance(one, VideoRecord):
                 read = read_labels(
-                    one, first_frame=truth_first_frame, videos=listed, fps=fps, tell=tell
+                    one, reading=reading, videos=listed, fps=fps, log_notes=log_notes
                 )
+                read_truths[str(one)] = read.table
                 truths += read.truths
                 named |= {v.key: v for v in read.videos if v.key not in named}
         return truths, named
 
-    truths, named = labels(None, tell=videos is None)
+    truths, named = labels(None, log_notes=videos is None)
     listed: list[Video] | None = None
     if isinstance(videos, (str, PathLike)):  # either file may be the one that says whose a video is
         listed = read_videos(videos, subjects=truths)
@@ -191,9 +267,12 @@ def rows(
         if wrong := [one for one in listed if type(one) is not Video]:
             raise UsageError(f"`videos` must be several Video, or a CSV; found {wrong[0]!r}")
     if listed is not None:
-        truths, _ = labels(listed, tell=True)
+        truths, _ = labels(listed, log_notes=True)
     known = list(named.values()) if listed is None else listed
     predicted: list[PredictedInterval] = []
+    tables: list[IntervalTable] = []
+    reversed_rows = 0
+    reading = counted_from(predictions_reading, predictions_first_frame)
     guessed = False
     for p in _each(predictions, (SpotResult, PredictedInterval)):
         if isinstance(p, PredictedInterval):
@@ -203,8 +282,12 @@ def rows(
         if isinstance(p, SpotResult):
             predicted += _of_result(p, known)
         else:
-            first = predictions_first_frame
-            predicted += read_predictions(p, first_frame=first, videos=known, fps=fps)
+            found = read_predicted(
+                p, videos=known, fps=fps, reading=reading, leave_reversed=unplaced == "drop"
+            )
+            predicted += found.rows
+            tables.append(found.table)
+            reversed_rows += len(found.reversed)
     if listed is None:
         keys = {v.key for v in known}
         strange = list(dict.fromkeys(p.key for p in predicted if p.key not in keys))
@@ -214,7 +297,49 @@ def rows(
         if not records or len(records) != len(annotated):
             known += [Video(*key) for key in strange]
     every = [replace(v, fps=v.fps or fps) for v in known]
-    return Rows(tuple(predicted), tuple(truths), tuple(every))
+    placed, placement = _placed(predicted, every, unplaced, reversed_rows)
+    if placement.left_out:
+        _log.warning("%s", placement.describe())
+    read = {"predictions": tuple(tables), "truth": tuple(read_truths.values())}
+    return Rows(tuple(placed), tuple(truths), tuple(every), placement, read)
+
+
+def _placed(
+    predictions: Sequence[PredictedInterval],
+    videos: Sequence[Video],
+    unplaced: Unplaced,
+    reversed_rows: int,
+) -> tuple[list[PredictedInterval], Placement]:
+    """The predictions that are scored, and what is to be said of the others.
+
+    Args:
+        reversed_rows: how many were left out already.
+    """
+    frames = {v.key: v.frames for v in videos}
+    left_out = Counter({"reversed": reversed_rows} if reversed_rows else {})
+    kept: Counter[str] = Counter()
+    seen: set[tuple[VideoKey, str, int, int]] = set()
+    found = []
+    for p in predictions:
+        same = (p.key, p.kind, p.onset, p.offset)
+        last = frames.get(p.key)
+        reason, drops = "", unplaced == "drop"
+        if p.key not in frames:
+            reason = "unknown video"
+        elif last is not None and (p.offset < 0 or p.onset >= last):
+            reason = "outside the video"
+        elif same in seen:
+            reason = "duplicate"
+        elif last is not None and (p.onset < 0 or p.offset >= last):
+            reason, drops = "partly outside the video", False
+        seen.add(same)
+        if reason and drops:
+            left_out[reason] += 1
+            continue
+        if reason and reason != "unknown video":  # which is refused where rows are prepared
+            kept[reason] += 1
+        found.append(p)
+    return found, Placement(dict(kept), dict(left_out))
 
 
 def _each(given: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
@@ -238,8 +363,10 @@ def _of_result(result: SpotResult, known: Sequence[Video]) -> list[PredictedInte
     same = ending_alike(name, dict.fromkeys(v.name for v in known), any_suffix=True)
     if len(same) > 1:
         raise UsageError(
-            f"the result of {name!r} may be of {' or of '.join(map(repr, same))}; give rows "
-            "instead, which say of which video they are (aumer.evaluation.rows.PredictedInterval)"
+            f"{name!r} is the name of {len(same)} videos, {' and '.join(map(repr, same))}, so "
+            "it is not "
+            "clear to which the result belongs: give rows instead, which name their video "
+            "(aumer.evaluation.rows.PredictedInterval)"
         )
     video = Subjects(known).video(same[0] if same else name)
     return [PredictedInterval.of(*video.key, e) for e in result.expressions]
@@ -249,7 +376,7 @@ def _warn_of_guesses(strange: Sequence[VideoKey]) -> None:
     subject, video = min(strange)
     _log.warning(
         "%d of the videos with predictions have no truth; their subjects are guessed from their "
-        "names (%r is of %r) where the file does not say. `videos` lists all of them",
+        "names (%r is of %r) where the file does not say. Give `videos` to name them all",
         len(strange),
         video,
         subject,

@@ -21,13 +21,13 @@ from aumer.config import FaceSettings, Settings, digest, load_settings
 from aumer.errors import NoFaceError, NoMotionError, UsageError
 from aumer.face import weights as face_weights
 from aumer.identity import identity
+from aumer.log_capture import unique
 from aumer.motion.analysis import Analysis, FrameRange, cache_key, check_workers, used
 from aumer.progress import Progress
 from aumer.recognition import action_units, interface
 from aumer.recognition.action_units import ActionUnits, AUReader
 from aumer.recognition.interface import Recognizer
 from aumer.recognition.labeler import Labeler
-from aumer.said import once
 from aumer.spotting.interface import SpotterModel
 from aumer.video import Source
 from aumer.video.sources import is_camera
@@ -95,7 +95,7 @@ class VideoRun:
         """What part of the video is read, for a result's settings."""
         return {"start": self.start, "end": self.end, "fps": self.fps}
 
-    def tell(self, name: str, value: Any) -> None:
+    def show(self, name: str, value: Any) -> None:
         """Show an intermediate value to whoever wants it."""
         if self.hook:
             self.hook(name, value)
@@ -108,7 +108,7 @@ def labeler_of(which: str | PathLike[str] | Recognizer, device: str, settings: S
         UsageError, WeightsError: as `load_recognizer` and `place`.
     """
     recognizer = load_recognizer(which)
-    place(recognizer, "recognizer", device)
+    put_on_device(recognizer, "recognizer", device)
     return Labeler(recognizer, settings.motion, settings.rules, settings.classify)
 
 
@@ -140,7 +140,7 @@ def require_maps(which: bool | str | PathLike[str] | AUReader) -> None:
         )
 
 
-def told_of(reading: ActionUnits | None) -> dict[str, dict[str, Any]]:
+def reader_settings(reading: ActionUnits | None) -> dict[str, dict[str, Any]]:
     """What a result's settings say of the reader of action units."""
     return {} if reading is None else {"aus": {"reader": reading.reader.name}}
 
@@ -179,8 +179,8 @@ def require_second_pass(video: Source) -> None:
     """
     if is_camera(video):
         raise UsageError(
-            "expressions of a camera cannot be labeled: their frames are read a second time. "
-            "Record it to a file, and give that"
+            "expressions of a camera cannot be labeled, as their frames must be read twice: record "
+            "a file, and give that"
         )
 
 
@@ -243,7 +243,7 @@ def cache_of(
     return FeatureCache(folder, cache_key(content, settings, start, end, frames))
 
 
-def place(part: SpotterModel | Recognizer, what: str, device: str) -> None:
+def put_on_device(part: SpotterModel | Recognizer, what: str, device: str) -> None:
     """Let a part run where it is asked to, or say that it cannot use what it is given.
 
     Raises:
@@ -362,7 +362,7 @@ def notes_of(analysis: Analysis, follow: str) -> tuple[str, ...]:
             f"{track.faces} faces are in view, and {which} is followed; `face='all'` gives a "
             "result for each"
         )
-    return once(notes, analysis.notes)
+    return unique(notes, analysis.notes)
 
 
 def require_face(analysis: Analysis, settings: Settings, min_coverage: float) -> None:

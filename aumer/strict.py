@@ -213,7 +213,9 @@ def layered(cls: type[T], *layers: Layer) -> T:
             source = source if wrong else layers[0].source
             wrong += _missing(cls, values, "")
         if wrong:
-            raise ConfigError(f"{source}: {' '.join(wrong)} Keys are: {', '.join(_names(cls))}.")
+            raise ConfigError(
+                f"{source}: {' '.join(wrong)} Allowed keys are: {', '.join(_names(cls))}."
+            )
     try:
         made: T = _made(cls, values)
     except ConfigError as error:

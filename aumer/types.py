@@ -426,7 +426,7 @@ class Features:
             )
         if not (np.isfinite(self.times).all() and (np.diff(self.times) >= 0).all()):
             raise ValueError("Features: times must be finite and never fall")
-        if not np.isfinite(self.values[self.valid]).all():
+        if (~np.isfinite(self.values).all(axis=(1, 2)) & self.valid).any():
             raise ValueError("Features: a row marked valid holds NaN or infinity")
         if not ((self.confidence >= 0) & (self.confidence <= 1)).all():  # NaN is neither
             raise ValueError("Features: confidence must lie in [0, 1]")
@@ -440,11 +440,16 @@ class Features:
     def __len__(self) -> int:
         return len(self.times)
 
-    def trusted(self, least: float) -> FloatArray:
+    def trusted(self, least: float, begin: int = 0, end: int | None = None) -> FloatArray:
         """(T, R, 2) the values, 0 where an ROI's confidence is below `least`; still NaN in invalid
-        rows."""
-        doubtful = (self.confidence < least) & self.valid[:, None]
-        return np.where(doubtful[..., None], np.float32(0), self.values)
+        rows.
+
+        Args:
+            begin, end: rows; by default all.
+        """
+        rows = slice(begin, end)
+        doubtful = (self.confidence[rows] < least) & self.valid[rows, None]
+        return np.where(doubtful[..., None], np.float32(0), self.values[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,11 +113,11 @@ class ArrayFormat:
             about = {}
         found = about.get("format") if isinstance(about, dict) else None
         if found not in (self.name, *self.earlier):
-            told = "" if found is None else f", but one of {found!r}"
+            found_instead = "" if found is None else f", but one of {found!r}"
             why = "it was not written by this version of aumer"
             raise WeightsError(
                 f"{path} is a safetensors file without the card of {self.holds} "
-                f"({self.name}){told}; {_KNOWN.get(str(found), why)}. Give {self.remedy}"
+                f"({self.name}){found_instead}; {_KNOWN.get(str(found), why)}. Give {self.remedy}"
             )
         card: dict[str, Any] = about
         return card

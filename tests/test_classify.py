@@ -515,9 +515,9 @@ def test_only_the_frames_needed_are_read_again(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_camera_is_refused_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aumer.video.sources.open_camera", lambda *_: pytest.fail("it was opened"))
-    with pytest.raises(UsageError, match="Record it to a file"):
+    with pytest.raises(UsageError, match="record a file"):
         aumer.spot(0, end=1.0, recognizer=BySigns())
-    with pytest.raises(UsageError, match="Record it to a file"):
+    with pytest.raises(UsageError, match="record a file"):
         aumer.classify(0, model=BySigns())
 
 
@@ -586,7 +586,7 @@ def test_what_is_no_whole_expression_is_doubted(
     assert (found.doubt is None) == (doubt is None) and (doubt or "") in (found.doubt or "")
     assert found.outcome == ("named" if label else "no expression")
     if label is None:
-        assert found.said == "no expression" and "no expression" in table([found])
+        assert found.display_label == "no expression" and "no expression" in table([found])
         assert set(found.probs.values()) == {1 / 3} and not found.attribution
     assert Prediction.from_dict(found.to_dict()) == found
     assert (doubt or "") in found.summary() and (doubt or "") in table([found])
@@ -611,7 +611,7 @@ def test_an_answer_that_is_not_sure_enough_is_withheld() -> None:
     most = max(sure.probs.values())
     assert sure.outcome == "named" and 0.34 < most < 1
     found = classify(SMILE, settings={"classify": {"abstain_below": most + 1e-6}})
-    assert found.label is None and found.outcome == found.said == "uncertain"
+    assert found.label is None and found.outcome == found.display_label == "uncertain"
     assert found.probs == sure.probs and found.attribution == sure.attribution
     assert found.doubt is not None and "classify.abstain_below" in found.doubt
     assert "uncertain" in table([found]) and "uncertain" in found.summary()
@@ -661,7 +661,7 @@ def test_rest_is_told_in_units_of_the_face_s_own_noise(loudness: float) -> None:
 
 def test_a_real_face_at_rest_has_no_expression(shared_data: Callable[[str], Path]) -> None:
     found = aumer.classify(shared_data("videos_more/still_neutral.mp4"), onset=60, offset=120)
-    assert found.outcome == found.said == "no expression" and found.label is None
+    assert found.outcome == found.display_label == "no expression" and found.label is None
 
 
 def test_what_is_unlike_all_training_is_doubted() -> None:

@@ -84,6 +84,14 @@ def test_every_page_can_be_reached() -> None:
     assert {relative(p) for p in PAGES} <= {relative(p) for p in seen}
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    """Else `mkdocs build --strict` ends with an error."""
+    nav = (ROOT / ".ci" / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    named = re.findall(r"- (\S+\.md)$", nav, re.M)
+    pages = {p.relative_to(ROOT / "docs").as_posix() for p in PAGES[1:]}
+    assert set(named) == pages and len(named) == len(pages)
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
 
@@ -119,7 +127,7 @@ def test_messages_are_listed_for_review() -> None:
     for listed in (
         "- UsageError: `{os.fspath(path)} exists already`",  # raised
         "- require: `motion.rate must be from 1 to 1000 per second; found {",  # of settings
-        "- warning: `features are not kept for the next run: %s`",  # logged
+        "- warning: `the features are not kept in the cache: %s`",  # logged
         "- note: `Ctrl-C ends it`",  # printed by a command
         "- ArgumentTypeError: `must be {allowed}; found {text}`",  # of an option
     ):

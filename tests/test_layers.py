@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         "types errors arguments progress _data _moved",
-        "foreign missing names registry identity said plugins strict files process weights "
+        "foreign missing names registry identity log_capture plugins strict files process weights "
         "compiled tables",
         "web",
         "graph",

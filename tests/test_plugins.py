@@ -114,7 +114,7 @@ def test_another_file_of_a_loaded_name_is_refused(plugin: Path, tmp_path: Path) 
     (tmp_path / "other").mkdir()
     again = tmp_path / "other" / "mine.py"
     again.write_text("")
-    with pytest.raises(UsageError, match="there is another of that name"):
+    with pytest.raises(UsageError, match="has the name of another module"):
         plugins.load(again)
 
 

@@ -46,4 +46,4 @@ def test_your_own_graph_in_five_lines(project: Path, caplog: pytest.LogCaptureFi
     names = code.run(aumer=aumer)
     assert "Train again" in caplog.text  # README's next section says how
     assert aumer.AUGraph.load(project / "mine.json").digest == names["mine"].digest
-    assert len(names["eyes"].rois) == 4
+    assert len(names["corners"].rois) == 4

@@ -71,7 +71,7 @@ def test_results_find_their_video_in_the_truth(truth: Path) -> None:
 
 def test_a_result_of_two_videos_of_one_name_is_refused() -> None:
     truths = [Truth(s, f"{s}/film.mp4", "micro", 0, 9) for s in "ab"]
-    with pytest.raises(UsageError, match=r"may be of 'a/film.mp4' or of 'b/film.mp4'"):
+    with pytest.raises(UsageError, match=r"name of 2 videos, 'a/film.mp4' and 'b/film.mp4'"):
         aumer.evaluate(result("film.mp4", ("micro", 0, 9)), truths)
 
 
@@ -103,6 +103,9 @@ def test_every_evaluator_is_asked_by_name(truth: Path) -> None:
         assert isinstance(report, Report) and report.to_dict()["evaluator"] == name
         assert report.counts("macro").tp == 1
         text = report.to_markdown()
+        if name == "mult":  # which divides by 282
+            assert "| macro | 1 | 0 | 281 | 1.0000 | 0.0035 | 0.0071 |" in text
+            continue
         assert "| macro | 1 | 0 | 0 | 1.0000 | 1.0000 | 1.0000 |" in text
         assert "missing offset: " in text  # the rules stand beside the score
     with pytest.raises(UsageError, match="Did you mean 'softnet'"):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aumer.bench.tasks.spotting_result import submission
+from aumer.bench import submission
 from aumer.cli import main
 from aumer.data import load, read_table
 from aumer.data.check import check
@@ -121,9 +121,8 @@ def stored_rows(path: Path) -> None:
 
 
 def submitted(path: Path) -> None:
-    path.write_text(
-        submission([PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS], 0)
-    )
+    rows = [PredictedInterval("s001", NAME, k, a, c, b) for k, a, b, c in SPANS]
+    path.write_text(submission.written(submission.challenge("megc2022"), rows, 0))
 
 
 def labels(path: Path) -> None:
@@ -247,7 +246,7 @@ def test_each_is_scored_against_each(
     assert main(["bench", "score", *files, "--json"]) == EXIT_OK
     done = capsys.readouterr()
     if not {predictions, truth} & {"labels_of_pandas"}:  # whose index is somebody else's
-        assert "left aside" not in done.err  # aumer knows its own columns
+        assert "not used" not in done.err  # aumer knows its own columns
     (told,) = json.loads(done.out)["evaluators"]
     counts = told["scores"]["overall"]
     assert (counts["tp"], counts["fp"], counts["fn"]) == (3, 0, 0)

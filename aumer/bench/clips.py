@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aumer._moved import moved
-from aumer.bench.split import Whose
+from aumer.bench.split import SubjectKey
 from aumer.bench.task import TaskTruth
 from aumer.config import digest
 from aumer.errors import UsageError
@@ -40,6 +40,8 @@ class ClipSet(TaskTruth):
         notes: what a reader of the scores should know.
         frames: onset, apex and offset of each of `clips` in its video, the apex as it was read;
             empty where they are not known.
+        left_out: rows of the tables that are no clips, as their frames are not in their videos; see
+            `aumer.training.listing.Listing.mismatched`.
 
     Raises:
         UsageError: clips without names.
@@ -51,13 +53,16 @@ class ClipSet(TaskTruth):
     digest: str = ""
     notes: tuple[str, ...] = field(default=())
     frames: tuple[tuple[int, int, int], ...] = ()
+    left_out: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clips.names:
-            raise UsageError("clips need names, so that each is scored once")
+            raise UsageError(
+                "every clip needs a name, and `clips.names` is empty: give `Clips` its `names`"
+            )
 
     @property
-    def whose(self) -> list[Whose]:
+    def subject_keys(self) -> list[SubjectKey]:
         sources = self.sources or ("",) * len(self.clips.subjects)
         seen = zip(sources, self.clips.subjects, strict=True)
         return [*seen, *((u.dataset, u.subject) for u in self.unseen)]
@@ -85,6 +90,7 @@ class ClipSet(TaskTruth):
             "clips": told,
             "unseen": [asdict(u) for u in self.unseen],
             "notes": list(self.notes),
+            "left_out": [dict(row) for row in self.left_out],
         }
 
     @classmethod
@@ -111,7 +117,8 @@ class ClipSet(TaskTruth):
             else ()
         )
         notes = tuple(document["notes"])
-        return cls(clips, sources, unseen, document["digest"], notes, frames)
+        left_out = tuple(document.get("left_out", ()))
+        return cls(clips, sources, unseen, document["digest"], notes, frames, left_out)
 
 
 def clip_set(
@@ -132,7 +139,8 @@ def clip_set(
     known = digest([clips.keys, clips.labels, clips.subjects, clips.classes, clips.names])
     notes = (*_notes(listing, reading, seen), *listing.notes)
     frames = tuple((s.example.onset, s.apex, s.example.offset) for s in seen)
-    return ClipSet(clips, tuple(s.example.dataset for s in seen), unseen, known, notes, frames)
+    sources = tuple(s.example.dataset for s in seen)
+    return ClipSet(clips, sources, unseen, known, notes, frames, listing.mismatched)
 
 
 def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tuple[str, ...]:
@@ -142,7 +150,7 @@ def _notes(listing: Listing, reading: ClipReading, seen: Sequence[Seen]) -> tupl
     if listing.left_out:
         told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
         notes.append(f"left out, as of no class of the protocol: {told}")
-    found = [s for s in seen if reading.given(s.example) is None]
+    found = [s for s in seen if reading.known_apex(s.example) is None]
     if reading.apexes == "found":
         notes.append(
             f"the apex of every clip was found by {reading.apex}, also where the table gives one"

@@ -17,7 +17,7 @@ from typing import Any
 
 import aumer.errors
 from aumer.config import digest
-from aumer.identity import declared, held, told
+from aumer.identity import declared, digest_of_part, held
 
 #: What is code, and no object that some class describes.
 _CODE = (type, types.FunctionType, types.MethodType)
@@ -88,7 +88,7 @@ def code_of_part(part: Any) -> list[Any]:
     version = declared(part)
     if version is not None:  # of the code: what an object holds is its own
         return [name, version, [] if part is kind else held(part)]
-    return [name, told(part) or f"nameless {uuid.uuid4()}"]
+    return [name, digest_of_part(part) or f"nameless {uuid.uuid4()}"]
 
 
 def machine() -> str:

@@ -46,7 +46,8 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     folder = as_path("folder", folder, "the path of a run's folder")
     if not (folder / OLD).exists():
         raise UsageError(
-            f"{folder} has no {OLD}: it is not a run of an earlier version, and needs no conversion"
+            f"{folder} is not a run of an earlier version: it has no {OLD}. There is nothing to "
+            "convert"
         )
     old = _json(folder / OLD)
     files = sorted(folder.glob("seed*-*.json"))
@@ -60,12 +61,16 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
     folds = [_fold(path) for path in files]
     truth = _truth(folder, task.protocol, folds)
     about = json.loads(json.dumps(task.about()))
-    planned = {fold.name: fold for fold in plan(task.protocol, truth.whose, pooled=True)}
-    run, whose = digest(about), truth.whose
+    planned = {fold.name: fold for fold in plan(task.protocol, truth.subject_keys, pooled=True)}
+    run, subject_keys = digest(about), truth.subject_keys
     store = Store(folder)
     for path, fold in zip(files, folds, strict=True):
         if fold.subject not in planned:
-            raise UsageError(f"{path} is not a fold of the protocol {task.protocol.name}")
+            raise UsageError(
+                f"{path} is not a fold of the protocol {task.protocol.name}: give the protocol "
+                "that "
+                f"the run was made with, or move the file out of the folder"
+            )
         part = planned[fold.subject]
         store.write_fold(
             {
@@ -74,8 +79,8 @@ def convert(folder: StrPath, protocol: str | PathLike[str] | Protocol | None = N
                 "dataset": part.dataset,
                 "seed": fold.seed,
                 "depends": {"run": run},
-                "tested": list(dict.fromkeys(fold.whose)),
-                "trained": list(dict.fromkeys(whose[k][1] for k in part.trained)),
+                "tested": list(dict.fromkeys(fold.clip_subjects)),
+                "trained": list(dict.fromkeys(subject_keys[k][1] for k in part.trained)),
                 **fold.to_dict(),
                 "seconds": fold.seconds,
             }
@@ -110,9 +115,9 @@ def _task(
     split = None if found.split == "loso" else [found.split, found.folds]
     if (about["model"]["options"], split) != (old.get("options"), old.get("split")):
         raise UsageError(
-            f"{folder} is of {old.get('model')} with {old.get('options')} and split "
-            f"{old.get('split', 'loso')}, and the protocol {found.name} is not: give its own "
-            "as `protocol`"
+            f"{folder} was run with model {old.get('model')}, options {old.get('options')} and "
+            f"split {old.get('split', 'loso')}, which is not what the protocol {found.name} says: "
+            "give the protocol that it was run with as `protocol`"
         )
     return task
 

@@ -98,14 +98,22 @@ class Figure:
         """
         if set(self.subjects) != set(other.subjects):
             strange = sorted(set(self.subjects) ^ set(other.subjects))
-            raise UsageError(f"only one of the two runs has subject {', '.join(strange)}")
+            raise UsageError(
+                f"the two runs cannot be compared, as only one of them has subject "
+                f"{', '.join(strange)}: give two runs over the same subjects"
+            )
         order = [other.subjects.index(subject) for subject in self.subjects]
         if self.counts.shape[2:] != other.counts.shape[2:]:
             raise UsageError(
-                "the two models were tested on different classes, and cannot be compared"
+                "the two runs cannot be compared, as their classes differ: give two runs of one "
+                "protocol"
             )
         if (self.truths != other.truths[order]).any():
-            raise UsageError("the two models were scored against different truths")
+            raise UsageError(
+                "the two runs cannot be compared, as their annotations differ: run both on the "
+                "same "
+                "data again"
+            )
         theirs = other.counts[order]
         return difference(
             self.counts, theirs, self._mean, replicates=replicates, level=0.95, seed=seed

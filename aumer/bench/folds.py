@@ -120,7 +120,7 @@ def run_folds(
     total = len(folds) * len(seeds)
     if stale:
         _log.warning(
-            "%d of %d folds in %s are made again: %s",
+            "%d of %d folds in %s do not fit and are computed again: %s",
             sum(stale.values()),
             total,
             store.folder,
@@ -140,7 +140,7 @@ def check_keeps(task: Task[Any, Any, Any], workers: Workers) -> None:
     Raises:
         UsageError: there are none, they have no file, or the workers do not see it.
     """
-    if not task.keeps:
+    if not task.saves_models:
         raise UsageError(
             f"the weights of {task.name!r} cannot be kept: it is not trained on the folds, or "
             "defines no save and load. Leave `keep_weights` out"

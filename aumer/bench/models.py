@@ -272,7 +272,8 @@ def find(
     if decoder or protocol.selection != "fixed":
         what = "--decoder" if decoder else f"selection {protocol.selection!r}"
         raise UsageError(
-            f"{what} applies to networks that are trained here, and the model {name!r} is not"
+            f"{what} applies to networks that are trained in the folds, and the model {name!r} is "
+            "not trained: leave it out"
         )
     if name.endswith(".safetensors"):
         from aumer.spotting.network import NetSpotter

@@ -8,6 +8,7 @@ from typing import Any
 
 from aumer import strict
 from aumer.config import FaceSettings, load_settings
+from aumer.data.mismatch import DEFAULT, Mismatch
 from aumer.errors import UsageError, VideoError
 from aumer.face.trackers import Trackers
 from aumer.files import StrPath
@@ -29,6 +30,7 @@ def faces_of_clips(
     wanted: Collection[tuple[str, str]],
     frames: Mapping[tuple[str, str], tuple[int, int, int]],
     features: Mapping[str, Any],
+    mismatch: Mismatch = DEFAULT,
 ) -> dict[tuple[str, str], Faces]:
     """Faces by subject and clip.
 
@@ -39,11 +41,12 @@ def faces_of_clips(
         frames: onset, apex and offset as the run knew them, an apex that was found among them;
             where it did not keep them, those of the table are shown.
         features: what the run says of how its inputs were made.
+        mismatch: as the run had it.
 
     Raises:
         UsageError: the folders hold no such data, or other clips than the run was made of.
     """
-    listing = listed(roots, classes)
+    listing = listed(roots, classes, mismatch=mismatch)
     found = {(e.subject, e.name): e for e in listing.examples}
     for (subject, name), truth in truths.items():
         one = found.get((subject, name))

@@ -55,7 +55,10 @@ def power_of(
     """
     figures = first.compared_figures()
     if not figures:
-        raise UsageError("there is no score: the truth of these videos is not known")
+        raise UsageError(
+            "the run has no score, as these videos have no annotations: give a run whose videos "
+            "have"
+        )
     found = []
     if second is None:
         for key, figure in figures.items():
@@ -124,5 +127,5 @@ def _sizes(figure: Figure) -> tuple[int, int]:
 def _require_subjects(figure: Figure) -> None:
     if len(figure.subjects) < 2:
         raise UsageError(
-            f"power is told over subjects, and this run tested {len(figure.subjects)}; it takes two"
+            f"power needs a run over two subjects or more; this run tested {len(figure.subjects)}"
         )

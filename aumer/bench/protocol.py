@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from aumer import registry, strict
 from aumer.bench.tasks import TASKS
+from aumer.data.mismatch import DEFAULT, Mismatch
 from aumer.errors import UsageError
 from aumer.evaluation.rows import SpottingSettings
 from aumer.strict import require, within
@@ -79,6 +80,9 @@ class Protocol:
         submission_first_frame: what a submission calls a video's first frame.
         classes: that are recognized; empty for those of the data, and of spotting. Those of MEGC
             2019 are made of the coders' words (`aumer.data.labels`); others are those words.
+        mismatch: what becomes of rows of a table whose frames are not in their videos: "leave-out"
+            (and it is said which, and why), "clamp" (what of them is in the video is taken), or
+            "refuse" (an error).
         min_clips: recognized classes with fewer clips in all of the data are left out; 0 for none.
         models: by name: `NetModel` as a table.
         recognition: by model, a table of the recognizer's options, of ``inputs`` (how clips are
@@ -104,6 +108,7 @@ class Protocol:
     published: str = ""
     submission_first_frame: Literal[0, 1] = 1
     classes: tuple[str, ...] = ()
+    mismatch: Mismatch = DEFAULT
     min_clips: int = 0
     models: Mapping[str, Any] = field(default_factory=dict)
     recognition: Mapping[str, Any] = field(default_factory=dict)
@@ -120,20 +125,20 @@ class Protocol:
             self.split != "hold-out" or self.kind == "recognition",
             "split",
             self.split,
-            'another where kind is not "recognition"',
+            'another if kind is not "recognition"',
         )
         require(
             self.kind != "spotting" or not self.classes,
             "classes",
             list(self.classes),
-            'empty where kind is "spotting"; "spot-then-recognize" names what is spotted',
+            'empty if kind is "spotting", which names nothing; "spot-then-recognize" does',
         )
         within("min_clips", self.min_clips, 0, 1_000_000)
         require(
             self.kind == "recognition" or not self.min_clips,
             "min_clips",
             self.min_clips,
-            '0 where kind is not "recognition"',
+            '0 if kind is not "recognition"',
         )
         require(self.train_subjects >= 0, "train_subjects", self.train_subjects, ">= 0")
         if self.split == "cross-data-set":
@@ -142,13 +147,14 @@ class Protocol:
             )
         if self.split == "unseen":
             both = set(self.datasets) & set(self.train_datasets)
-            require(not both, "train_datasets", sorted(both), "other data sets than are tested")
+            require(not both, "train_datasets", sorted(both), "data sets that are not tested")
         else:
             require(
                 not self.train_datasets,
                 "train_datasets",
                 list(self.train_datasets),
-                'empty but where split is "unseen": else the tested data sets are trained on',
+                'empty unless split is "unseen": in other splits the tested data sets are '
+                "trained on",
             )
         for name, table in self.models.items():
             require(isinstance(table, Mapping), f"models.{name}", table, "a table")

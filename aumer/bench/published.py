@@ -10,6 +10,7 @@ from typing import Any
 from aumer import strict
 from aumer._data import data_dir
 from aumer.errors import UsageError, did_you_mean
+from aumer.types import Counts
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class PublishedRow:
         figures: by name, in the order of the file.
         selection: what the epoch or threshold was chosen on; "not stated" is a figure's own fault.
         source: where the figures were read.
+        system: the name of the `PublishedSystem` that it is of, where that is described.
+        counts: TP, FP and FN by kind, where they are printed.
     """
 
     benchmark: str
@@ -29,9 +32,55 @@ class PublishedRow:
     figures: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     note: str = ""
+    system: str = ""
+    counts: Mapping[str, Any] = field(default_factory=dict)
+
+    def f1_of_counts(self) -> dict[str, float]:
+        """F1 by kind and overall, from the counts; nothing where there are none."""
+        if not self.counts:
+            return {}
+        found = {kind: Counts(*three) for kind, three in self.counts.items()}
+        found["overall"] = sum(found.values(), Counts())
+        return {kind: counts.f1 for kind, counts in found.items()}
 
     def to_dict(self) -> dict[str, Any]:
         return strict.plain(self)
+
+
+@dataclass(frozen=True)
+class PublishedSystem:
+    """How a published system's figures came about, as far as it could be read.
+
+    Attributes:
+        chosen: what the epoch or threshold was chosen on.
+        verdict: "honest", "test subject", "not at hand", ...
+        denominators: how many truths it divides by.
+        evaluator: one of `aumer.evaluation.legacy.EVALUATORS`, or in words.
+        code: where it can be read.
+        rederived: what of the figures aumer gets itself.
+    """
+
+    name: str
+    task: str
+    chosen: str
+    verdict: str
+    denominators: str
+    evaluator: str
+    code: str
+    rederived: str
+    note: str = ""
+
+
+@cache
+def every_system() -> tuple[PublishedSystem, ...]:
+    """All systems whose selection was looked into.
+
+    Raises:
+        ConfigError: the file is not what it should be.
+    """
+    path = data_dir("configs") / "published.toml"
+    tables = strict.read_toml(path)["system"]
+    return tuple(strict.build(PublishedSystem, table, str(path)) for table in tables)
 
 
 @cache

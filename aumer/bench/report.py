@@ -15,7 +15,7 @@ from aumer.arguments import as_path
 from aumer.bench.clips import ClipSet
 from aumer.bench.pictures import Faces, faces_of_clips
 from aumer.bench.result import Result
-from aumer.bench.run import given_roots, stored
+from aumer.bench.run import roots_by_name, stored
 from aumer.bench.sources import SIMULATED
 from aumer.bench.store import RESULT, Store
 from aumer.bench.tasks.recognition import Recognition
@@ -109,12 +109,12 @@ def _recognition(
     truth = Store(result.folder).read_data(Recognition.read)
     sources = {
         (subject, name): dataset
-        for (dataset, subject), (name, _, _) in zip(truth.whose, truth.rows, strict=True)
+        for (dataset, subject), (name, _, _) in zip(truth.subject_keys, truth.rows, strict=True)
     }
     images: Mapping[tuple[str, str], ImageArray] = {}
     faces: Mapping[tuple[str, str], Faces] = {}
     if data is not None:
-        roots = given_roots(result.protocol, data)
+        roots = roots_by_name(result.protocol, data)
         if MEGC2019 in result.protocol.datasets:
             images, sources = _composite(roots[MEGC2019], result)
         else:
@@ -142,7 +142,7 @@ def _clips(fold: RecognitionFold, sources: Mapping[tuple[str, str], str]) -> Ite
     def row(rows: Sequence[tuple[float, ...]], k: int) -> tuple[float, ...]:
         return rows[k] if k < len(rows) else ()
 
-    for k, (subject, name) in enumerate(zip(fold.whose, fold.clips, strict=True)):
+    for k, (subject, name) in enumerate(zip(fold.clip_subjects, fold.clips, strict=True)):
         yield Clip(
             subject=subject,
             name=name,
@@ -184,6 +184,7 @@ def _mistaken(
         {(row.subject, row.clip) for row in rows if row.truth != row.predicted},
         dict(zip(keys, truth.frames, strict=False)),  # of those alone that can be seen
         result.about.get("features", {}),
+        result.protocol.mismatch,
     )
 
 
@@ -195,7 +196,7 @@ def _composite(
     keys = list(zip(clips.subjects, clips.names, strict=True))
     truths = dict(zip(keys, (clips.classes[k] for k in clips.labels), strict=True))
     for fold in result.folds:
-        for subject, name, truth in zip(fold.whose, fold.clips, fold.truths, strict=True):
+        for subject, name, truth in zip(fold.clip_subjects, fold.clips, fold.truths, strict=True):
             if (found := truths.get((subject, name))) != truth:
                 raise UsageError(
                     f"{root} is not the data of this run: clip {name!r} of subject {subject} is "

@@ -124,7 +124,9 @@ class Result(ABC, Generic[Fold]):
             UsageError: the folds are kept nowhere.
         """
         if self.run.folder is None:
-            raise UsageError("the folds were not saved, as the run had no folder; give it one")
+            raise UsageError(
+                "the folds were not saved, as the run had no folder: run it again with `folder`"
+            )
         return self.run.folder
 
     @property
@@ -185,7 +187,10 @@ class Result(ABC, Generic[Fold]):
         rows = []
         for key, ours in self.compared_figures().items():
             if key not in theirs:
-                raise UsageError(f"only one of the two runs has the score {' '.join(key)}")
+                raise UsageError(
+                    f"the two runs cannot be compared, as only one of them has the score "
+                    f"{' '.join(key)}: give two runs of one protocol"
+                )
             values = ours.value, theirs[key].value
             seeds = max(max(f.by_seed) - min(f.by_seed) for f in (ours, theirs[key]))
             rows.append(Compared(*key, *values, ours.compare(theirs[key]), seeds))

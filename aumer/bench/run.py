@@ -68,9 +68,12 @@ def run(
         ConfigError: settings that do not fit.
     """
     if keep_weights and score_only:
-        raise UsageError("`score_only` runs nothing, so there are no weights to keep")
+        raise UsageError(
+            "`keep_weights` cannot go with `score_only`, which trains nothing: leave one of "
+            "them out"
+        )
     protocol, workers = protocols.load(protocol), workers or Workers()
-    given = given_roots(protocol, roots)
+    given = roots_by_name(protocol, roots)
     options = Options(overrides, decoder, settings, cache)
     task, about, store = task_and_store(protocol, model, options, folder)
     store.check(about, overwrite=overwrite, score_only=score_only)
@@ -88,7 +91,7 @@ def run(
             store.write_data(truth.to_dict())
             run_folds(
                 task,
-                plan(task.protocol, items.whose, pooled=task.pooled),
+                plan(task.protocol, items.subject_keys, pooled=task.pooled),
                 items,
                 task.protocol.seeds,
                 run=digest(about),
@@ -162,7 +165,7 @@ def scored(
         UsageError: a fold is missing, damaged or of another run.
     """
     # Whom a model learned from does not matter to its score.
-    planned = plan(replace(made.protocol, train_subjects=0), truth.whose, pooled=kind.pooled)
+    planned = plan(replace(made.protocol, train_subjects=0), truth.subject_keys, pooled=kind.pooled)
     run = digest(made.about)
     under: list[Mapping[str, str]] = []
     seconds: list[float] = []
@@ -184,7 +187,7 @@ def scored(
     return kind.scored(made, truth, folds)
 
 
-def given_roots(
+def roots_by_name(
     protocol: Protocol, roots: StrPath | Mapping[str, StrPath] | None
 ) -> Mapping[str, StrPath]:
     """The folders of data sets by name, as they were given; none for `None`.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,11 +15,13 @@ from aumer.bench.workers import Workers
 from aumer.config import Settings
 from aumer.data import load as load_data_set
 from aumer.data.dataset import DataSet
+from aumer.data.mismatch import DEFAULT, Mismatch, matched
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.simulate.features import code_of, simulate_features
 from aumer.simulate.tables import read_lengths, read_table
 from aumer.simulate.timeline import Timeline, replay
+from aumer.training.listing import fault_notes
 from aumer.training.videos import LabeledVideo, extract
 from aumer.types import Annotation, Features, VideoRecord
 
@@ -37,6 +38,10 @@ class Source(Protocol):
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of its scores should know."""
+        ...
+
+    def left_out(self) -> tuple[Mapping[str, Any], ...]:
+        """Rows that no record holds, as their frames are not in their videos."""
         ...
 
     def videos(
@@ -66,11 +71,14 @@ SIMULATED: Mapping[str, _Replayed] = {
 }
 
 
-def open_source(dataset: str, root: StrPath, *, level: str, seed: int) -> Source:
+def open_source(
+    dataset: str, root: StrPath, *, level: str, seed: int, mismatch: Mismatch = DEFAULT
+) -> Source:
     """The data set below `root`.
 
     Args:
         level, seed: of simulated data sets; others have none.
+        mismatch: what becomes of rows whose frames are not in their videos.
 
     Raises:
         UsageError: unknown data set, or it cannot be read.
@@ -78,7 +86,7 @@ def open_source(dataset: str, root: StrPath, *, level: str, seed: int) -> Source
     require_source(dataset)
     if dataset in SIMULATED:
         return Simulated(dataset, Path(root), level, seed)
-    return Videos(load_data_set(dataset, root), Path(root))
+    return Videos(load_data_set(dataset, root), Path(root), mismatch)
 
 
 def require_source(dataset: str) -> None:
@@ -98,9 +106,10 @@ def require_source(dataset: str) -> None:
 class Videos:
     """A data set of videos, or of features that its owners computed."""
 
-    def __init__(self, dataset: DataSet, root: Path) -> None:
+    def __init__(self, dataset: DataSet, root: Path, mismatch: Mismatch = DEFAULT) -> None:
         self._dataset = dataset
-        self._records: tuple[VideoRecord, ...] = tuple(dataset.records())
+        self._matched = matched(dataset, mismatch)
+        self._records: tuple[VideoRecord, ...] = self._matched.records
         if not self._records:
             raise UsageError(f"{root} holds no video of {dataset.name}")
 
@@ -109,10 +118,10 @@ class Videos:
 
     def notes(self) -> tuple[str, ...]:
         report = self._dataset.report
-        counts = Counter(fault.code for fault in report.faults)
-        found = ", ".join(f"{code} {n}" for code, n in sorted(counts.items()))
-        faults = (f"faults found while reading (`aumer data check`): {found}",) if found else ()
-        return (*report.notes, *faults)
+        return (*report.notes, *self._matched.notes(), *fault_notes(report.faults))
+
+    def left_out(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(one.to_dict() for one in self._matched.left_out)
 
     def videos(
         self, settings: Settings, workers: Workers, cache: StrPath | None, progress: Progress | None
@@ -176,6 +185,9 @@ class Simulated:
             f"simulated faces replay the coders' timelines, level {self._level}, seed "
             f"{self._seed}: no figure here is one of real faces",
         )
+
+    def left_out(self) -> tuple[Mapping[str, Any], ...]:
+        return ()
 
     def records(self) -> tuple[VideoRecord, ...]:
         found = [self._record(name, timeline) for name, timeline in self._timelines.items()]

@@ -12,9 +12,9 @@ from aumer.errors import UsageError
 from aumer.recognition.sequences.splits import hold_out, k_fold
 
 #: Data set and subject of a video or clip.
-Whose = tuple[str, str]
+SubjectKey = tuple[str, str]
 #: From those of all items and a number of groups: who is tested together, group by group.
-Draw = Callable[[Sequence[Whose], int], list[set[Whose]]]
+Draw = Callable[[Sequence[SubjectKey], int], list[set[SubjectKey]]]
 
 #: Draws the groups of subjects: the same whatever the seed of training.
 _GROUPS_SEED = 0
@@ -34,11 +34,13 @@ class Fold:
     trained: tuple[int, ...]
 
 
-def plan(protocol: Protocol, whose: Sequence[Whose], *, pooled: bool = False) -> tuple[Fold, ...]:
+def plan(
+    protocol: Protocol, subject_keys: Sequence[SubjectKey], *, pooled: bool = False
+) -> tuple[Fold, ...]:
     """The folds of a protocol.
 
     Args:
-        whose: data set and subject of each item.
+        subject_keys: data set and subject of each item.
         pooled: the subjects of all data sets are parted together, into groups as equal in items as
             they can be. Else each data set is, into groups as equal in subjects.
 
@@ -47,34 +49,34 @@ def plan(protocol: Protocol, whose: Sequence[Whose], *, pooled: bool = False) ->
             than two subjects, one data set to cross, or one subject alone to hold out.
     """
     if pooled:
-        groups, whose = _pooled_groups(protocol, whose)
+        groups, subject_keys = _pooled_groups(protocol, subject_keys)
     else:
-        groups = _groups(protocol, whose, protocol.datasets, _equal_in_subjects)
+        groups = _groups(protocol, subject_keys, protocol.datasets, _equal_in_subjects)
     folds = []
     for name, dataset, out in groups:
         # A subject of that name in another data set may be another person, or the same one.
         names = {subject for _, subject in out}
         trained = [
             k
-            for k, (d, subject) in enumerate(whose)
+            for k, (d, subject) in enumerate(subject_keys)
             if subject not in names
             and (d != dataset or protocol.split not in ("cross-data-set", "unseen"))
             and (protocol.split != "unseen" or d in protocol.train_datasets)
         ]
-        trained = _fewer(name, trained, whose, protocol.train_subjects)
-        held_out = [k for k, w in enumerate(whose) if w in out]
+        trained = _fewer(name, trained, subject_keys, protocol.train_subjects)
+        held_out = [k for k, w in enumerate(subject_keys) if w in out]
         folds.append(Fold(name, dataset, tuple(held_out), tuple(trained)))
     return tuple(folds)
 
 
 #: A fold's name and data set, and whom it tests.
-_Group = tuple[str, str, set[Whose]]
+_Group = tuple[str, str, set[SubjectKey]]
 
 
 def _groups(
-    protocol: Protocol, whose: Sequence[Whose], datasets: Sequence[str], draw: Draw
+    protocol: Protocol, subject_keys: Sequence[SubjectKey], datasets: Sequence[str], draw: Draw
 ) -> list[_Group]:
-    tested = [w for w in dict.fromkeys(whose) if w[0] in datasets]
+    tested = [w for w in dict.fromkeys(subject_keys) if w[0] in datasets]
     if protocol.split in ("cross-data-set", "unseen"):
         return [(d, d, {w for w in tested if w[0] == d}) for d in datasets]
     if protocol.split == "loso":
@@ -84,62 +86,68 @@ def _groups(
     return [
         (f"{d} {k} of {n}".strip(), d, group)
         for d in datasets
-        for k, group in enumerate(draw([w for w in whose if w[0] == d], n), start=1)
+        for k, group in enumerate(draw([w for w in subject_keys if w[0] == d], n), start=1)
     ]
 
 
 def _pooled_groups(
-    protocol: Protocol, whose: Sequence[Whose]
-) -> tuple[list[_Group], Sequence[Whose]]:
+    protocol: Protocol, subject_keys: Sequence[SubjectKey]
+) -> tuple[list[_Group], Sequence[SubjectKey]]:
     """The groups, and the items as the groups name them: without their data sets, but to cross."""
-    subjects = tuple(dict.fromkeys(s for _, s in whose))
+    subjects = tuple(dict.fromkeys(s for _, s in subject_keys))
     if len(subjects) < 2:
         raise UsageError(f"leave-one-subject-out needs two subjects or more; found {subjects}")
-    datasets = tuple(dict.fromkeys(d for d, _ in whose))
+    datasets = tuple(dict.fromkeys(d for d, _ in subject_keys))
     if protocol.split == "cross-data-set":
         if len(datasets) < 2:
             raise UsageError(f"crossing needs two data sets or more; found {datasets}")
-        return _groups(protocol, whose, datasets, _equal_in_items), whose
-    whose = [("", subject) for _, subject in whose]
+        return _groups(protocol, subject_keys, datasets, _equal_in_items), subject_keys
+    subject_keys = [("", subject) for _, subject in subject_keys]
     if protocol.split == "hold-out":
-        return [("hold-out", "", _held_out(whose, protocol.folds))], whose
-    return _groups(protocol, whose, ("",), _equal_in_items), whose
+        return [("hold-out", "", _held_out(subject_keys, protocol.folds))], subject_keys
+    return _groups(protocol, subject_keys, ("",), _equal_in_items), subject_keys
 
 
-def _equal_in_subjects(whose: Sequence[Whose], folds: int) -> list[set[Whose]]:
-    own = sorted(set(whose))
+def _equal_in_subjects(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
+    own = sorted(set(subject_keys))
     if len(own) < folds:
-        dataset = next((d for d, _ in whose), "a data set")
+        dataset = next((d for d, _ in subject_keys), "a data set")
         raise UsageError(f"{dataset} has {len(own)} subjects, too few for {folds} groups of them")
     order = np.random.default_rng(_GROUPS_SEED).permutation(len(own))
     return [{own[i] for i in order[k::folds]} for k in range(folds)]
 
 
-def _equal_in_items(whose: Sequence[Whose], folds: int) -> list[set[Whose]]:
-    return [{whose[i] for i in test} for _, test in k_fold(whose, folds, _GROUPS_SEED)]
+def _equal_in_items(subject_keys: Sequence[SubjectKey], folds: int) -> list[set[SubjectKey]]:
+    return [
+        {subject_keys[i] for i in test} for _, test in k_fold(subject_keys, folds, _GROUPS_SEED)
+    ]
 
 
-def _held_out(whose: Sequence[Whose], folds: int) -> set[Whose]:
-    _, test = hold_out(whose, 1 / folds, _GROUPS_SEED)
-    held = {whose[i] for i in test}
+def _held_out(subject_keys: Sequence[SubjectKey], folds: int) -> set[SubjectKey]:
+    _, test = hold_out(subject_keys, 1 / folds, _GROUPS_SEED)
+    held = {subject_keys[i] for i in test}
     if len(held) < 2:
         ((_, alone),) = held
         raise UsageError(
-            f"one of {folds} groups of {len(set(whose))} subjects is {alone} alone, and one "
-            "subject alone gives no interval: use fewer folds"
+            f"every group must have two subjects or more, as one gives no interval; of {folds} "
+            "groups "
+            f"of {len(set(subject_keys))} subjects one is {alone} alone. Use fewer folds"
         )
     return held
 
 
-def _fewer(fold: str, trained: list[int], whose: Sequence[Whose], subjects: int) -> list[int]:
+def _fewer(
+    fold: str, trained: list[int], subject_keys: Sequence[SubjectKey], subjects: int
+) -> list[int]:
     """The items of so many of the subjects; those of fewer are among those of more."""
-    everyone = sorted({whose[k] for k in trained})
+    everyone = sorted({subject_keys[k] for k in trained})
     if not subjects or not everyone:
         return trained
     if subjects > len(everyone):
         raise UsageError(
-            f"train_subjects = {subjects}, and fold {fold} has {len(everyone)} to train on"
+            f"train_subjects must be at most the number of subjects to train on, "
+            f"{len(everyone)} in fold {fold}; found {subjects}"
         )
     rng = np.random.default_rng([_GROUPS_SEED, *fold.encode()])
     chosen = {everyone[i] for i in rng.permutation(len(everyone))[:subjects]}
-    return [k for k in trained if whose[k] in chosen]
+    return [k for k in trained if subject_keys[k] in chosen]

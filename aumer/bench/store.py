@@ -76,7 +76,7 @@ class Store:
         if not _fit(before, about) and (score_only or not overwrite):
             differ = ", ".join(differences(_unversioned(before), about))
             raise UsageError(
-                f"{self.folder} holds another run: {differ} differ",
+                f"{self.folder} holds another run, which differs in {differ}",
                 fixes=("give another `folder`", "use `overwrite=True` to run it again"),
             )
 

@@ -31,7 +31,7 @@ class StudiedRow:
 
     Attributes:
         model: its name, for people.
-        told: what it changes, on one line.
+        description: what it changes, on one line.
         status: `DONE`, `FAILED`, `LEFT_OUT` or `WAITING`.
         words: why it is not done.
         note: what a reader must know of it.
@@ -48,7 +48,7 @@ class StudiedRow:
 
     name: str
     model: str
-    told: str
+    description: str
     status: str
     words: str = ""
     note: str = ""
@@ -155,7 +155,9 @@ class Studied:
             UsageError: the study is kept nowhere.
         """
         if self.folder is None:
-            raise UsageError("this study was kept in no folder; give it one")
+            raise UsageError(
+                "this study has no page, as it was run without a folder: run it again with `folder`"
+            )
         return self.folder / PAGE
 
     @property
@@ -225,12 +227,12 @@ class Studied:
             table = [[*head, "parameters", "minutes"]]
             for row in self.rows:
                 found = {line.score: line for line in own if line.row == row.name}
-                cells = [row.name, row.told or "-"]
+                cells = [row.name, row.description or "-"]
                 if not found:
                     cells += [row.status, *["-"] * max(0, 2 * len(scores) - 1)]
                 else:
                     for score in scores:
-                        cells += [told_value(found[score]), told_difference(found[score])]
+                        cells += [value_text(found[score]), difference_text(found[score])]
                 cells.append("-" if row.parameters is None else f"{row.parameters:,}")
                 cells.append("-" if row.minutes is None else f"{row.minutes:.1f}")
                 table.append(cells)
@@ -302,7 +304,7 @@ class Studied:
                     StudyRowFacts(
                         row.name,
                         row.model,
-                        row.told,
+                        row.description,
                         row.status,
                         row.words,
                         row.parameters,
@@ -342,7 +344,7 @@ def _score_name(score: str) -> str:
     return _NAMES.get(score, score)
 
 
-def told_value(line: Line) -> str:
+def value_text(line: Line) -> str:
     """``0.7214 [0.6360, 0.7850]``."""
     if line.value is None:
         return "-"
@@ -352,7 +354,7 @@ def told_value(line: Line) -> str:
     return f"{line.value:.4f} [{line.low:.4f}, {line.high:.4f}]{over}"
 
 
-def told_difference(line: Line) -> str:
+def difference_text(line: Line) -> str:
     """``+0.0120 [-0.0100, +0.0380]``."""
     if line.less_base is None:
         return "-"
@@ -362,7 +364,7 @@ def told_difference(line: Line) -> str:
 
 
 def _lines(row: StudiedRow, base: StudiedRow) -> Iterator[Line]:
-    start = Line(row.name, row.model, row.told, row.status, words=row.words)
+    start = Line(row.name, row.model, row.description, row.status, words=row.words)
     if not row.figures:
         yield start
         return

@@ -23,8 +23,8 @@ from aumer import strict
 from aumer.arguments import as_path
 from aumer.bench import protocol as protocols
 from aumer.bench.protocol import Protocol
-from aumer.bench.run import given_roots, run, stored, task_and_store
-from aumer.bench.split import Whose, plan
+from aumer.bench.run import roots_by_name, run, stored, task_and_store
+from aumer.bench.split import SubjectKey, plan
 from aumer.bench.store import Store, intact, read_fold, sealed, write_json
 from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
 from aumer.bench.task import Options, Progress, Task
@@ -77,14 +77,14 @@ class StudyRow:
                 key in OF_ROWS,
                 "changes",
                 key,
-                f"{', '.join(OF_ROWS)}: all rows are tested on the same and counted alike; what "
-                "all of them change stands in the study's own `changes`",
+                f"{', '.join(OF_ROWS)}: all rows have the same test data and the same scores; what "
+                "changes in all rows belongs into `changes` of the study itself",
             )
         for name, value in self.published.items():
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             require(number, f"published.{name}", value, "a number")
 
-    def told(self, model: str = "") -> str:
+    def description(self, model: str = "") -> str:
         """What it changes, on one line.
 
         Args:
@@ -128,12 +128,22 @@ class Study:
         require(len(self.rows) > 1, "rows", list(self.rows), "two rows or more")
         for name, table in self.rows.items():
             fits = _NAME.fullmatch(name) is not None
-            require(fits, "rows", name, "called by letters, digits, - and _: each has a folder")
+            require(
+                fits,
+                "rows",
+                name,
+                "named with letters, digits, - and _ alone, as each has a folder of its name",
+            )
             require(isinstance(table, Mapping), f"rows.{name}", table, "a table")
             strict.build(StudyRow, table, f"rows.{name}")
         lower = [name.lower() for name in self.rows]
         twice = [name for name in self.rows if lower.count(name.lower()) > 1]
-        require(not twice, "rows", twice, "told apart where folders know no capitals, too")
+        require(
+            not twice,
+            "rows",
+            twice,
+            "different even when capitals are ignored, as each row has a folder of its name",
+        )
         require(self.base in self.rows, "base", self.base, f"a row: {', '.join(self.rows)}")
         for where, key in _selections(self):
             require(
@@ -192,7 +202,7 @@ class PlannedRow:
 
     Attributes:
         model: its name, for people.
-        told: what it changes, on one line.
+        description: what it changes, on one line.
         folder: of its run.
         parameters: learned numbers of its network; `None` where it has none, or nobody knows.
         epochs: of training, at most; `None` where none are counted.
@@ -204,7 +214,7 @@ class PlannedRow:
 
     name: str
     model: str
-    told: str
+    description: str
     folder: Path
     parameters: int | None = None
     epochs: int | None = None
@@ -264,23 +274,23 @@ def plan_study(
     """
     study, changes = load(study), changes or Changes()
     ready = _ready(study, changes, _folder(folder, study, changes), _chosen(study, rows))
-    whose = _whose(ready, given_roots(ready[0].protocol, roots))
-    return tuple(_planned(one, study, whose) for one in ready)
+    subject_keys = _subject_keys(ready, roots_by_name(ready[0].protocol, roots))
+    return tuple(_planned(one, study, subject_keys) for one in ready)
 
 
-def _planned(one: _Ready, study: Study, whose: Sequence[Whose] | None) -> PlannedRow:
+def _planned(one: _Ready, study: Study, subject_keys: Sequence[SubjectKey] | None) -> PlannedRow:
     task = one.task
     planned = PlannedRow(
         one.name,
         task.name,
-        one.row.told(study.model),
+        one.row.description(study.model),
         one.store.folder,
         task.parameters(),
         task.epochs(),
     )
-    if whose is None:
+    if subject_keys is None:
         return planned
-    folds = plan(task.protocol, whose, pooled=task.pooled)
+    folds = plan(task.protocol, subject_keys, pooled=task.pooled)
     asked = [(seed, fold.name) for seed in task.protocol.seeds for fold in folds]
     taken = [s for s in (_seconds(one, *each) for each in asked) if s is not None]
     left = len(asked) - len(taken)
@@ -394,8 +404,10 @@ def _over(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _whose(ready: Sequence[_Ready], roots: Mapping[str, StrPath]) -> Sequence[Whose] | None:
-    return ready[0].task.whose(roots) if roots else None
+def _subject_keys(
+    ready: Sequence[_Ready], roots: Mapping[str, StrPath]
+) -> Sequence[SubjectKey] | None:
+    return ready[0].task.subject_keys(roots) if roots else None
 
 
 def _chosen(study: Study, rows: Sequence[str]) -> tuple[str, ...]:
@@ -454,32 +466,33 @@ def run_study(
         ConfigError: settings of a row that do not fit; before anything is run.
     """
     study, changes = load(study), changes or Changes()
-    chosen, place = _chosen(study, rows), _folder(folder, study, changes)
-    check_folder(place)
-    _check_other(place, study, overwrite=overwrite)
-    every = _ready(study, changes, place, chosen, overwrite=overwrite, score_only=score_only)
-    given = given_roots(every[0].protocol, roots)
+    chosen, target = _chosen(study, rows), _folder(folder, study, changes)
+    check_folder(target)
+    _check_other(target, study, overwrite=overwrite)
+    every = _ready(study, changes, target, chosen, overwrite=overwrite, score_only=score_only)
+    given = roots_by_name(every[0].protocol, roots)
     if not given and not score_only:
         raise UsageError(
-            f"where is {' and '.join(every[0].protocol.datasets)}? Give its folder with `roots`"
+            f"the study reads {' and '.join(every[0].protocol.datasets)}, whose folder is not "
+            "given: name it with `roots`"
         )
-    _whose(every, given)  # data that cannot be read are told now, and not once for every row
-    before = _before(place)
+    _subject_keys(every, given)  # data that cannot be read are told now, and not once for every row
+    before = _before(target)
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
     for name in study.rows:
         # Of the rows asked for, too: whoever ends this before their turn shall still see them.
         if name not in chosen or before.get(name, {}).get("status") == DONE:
-            found[name] = _as_stored(study, changes, place, name) or found[name]
+            found[name] = _as_stored(study, changes, target, name) or found[name]
     made = Studied(
         study.name,
         study.title,
         study.base,
         tuple(found.values()),
-        place,
+        target,
         command,
-        told_of(study, changes),
+        study_notes(study, changes),
     )
-    place.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     _write(made, study)  # whose folder it is from now on
     for number, one in enumerate(every, start=1):
         if begins:
@@ -506,10 +519,10 @@ def stored_study(folder: StrPath) -> Studied:
     Raises:
         UsageError: the folder holds no study, or a damaged one.
     """
-    place = as_path("folder", folder, "the path of a study's folder")
-    document = _document(place)
-    with foreign(place / STUDY, "a study of `aumer bench`"):
-        study = strict.build(Study, document["study"], str(place / STUDY))
+    target = as_path("folder", folder, "the path of a study's folder")
+    document = _document(target)
+    with foreign(target / STUDY, "a study of `aumer bench`"):
+        study = strict.build(Study, document["study"], str(target / STUDY))
         before, command = dict(document["rows"]), str(document["command"])
         notes = tuple(map(str, document["notes"]))
         parameters = {name: row.get("parameters") for name, row in before.items()}
@@ -518,11 +531,11 @@ def stored_study(folder: StrPath) -> Studied:
         row = _not_done(study, name, before, tuple(study.rows))
         if before.get(name, {}).get("status") == DONE:
             try:
-                row = tried(row, stored(place / name), parameters[name])
+                row = tried(row, stored(target / name), parameters[name])
             except UsageError as error:
                 row = replace(row, status=FAILED, words=str(error))
         rows.append(row)
-    return Studied(study.name, study.title, study.base, tuple(rows), place, command, notes)
+    return Studied(study.name, study.title, study.base, tuple(rows), target, command, notes)
 
 
 def is_study(folder: StrPath) -> bool:
@@ -530,7 +543,7 @@ def is_study(folder: StrPath) -> bool:
     return (Path(folder) / STUDY).is_file()
 
 
-def told_of(study: Study, changes: Changes) -> tuple[str, ...]:
+def study_notes(study: Study, changes: Changes) -> tuple[str, ...]:
     """What a reader of the table must know of the study as it was asked for, a sentence each."""
     told = [study.note] if study.note else []
     told += [f"repeats {study.source}"] if study.source else []
@@ -571,7 +584,7 @@ def _bare(study: Study, name: str, status: str, words: str = "") -> StudiedRow:
     return StudiedRow(
         name,
         row.model or study.model,
-        row.told(study.model),
+        row.description(study.model),
         status,
         words,
         note=row.note,
@@ -579,10 +592,10 @@ def _bare(study: Study, name: str, status: str, words: str = "") -> StudiedRow:
     )
 
 
-def _as_stored(study: Study, changes: Changes, place: Path, name: str) -> StudiedRow | None:
+def _as_stored(study: Study, changes: Changes, target: Path, name: str) -> StudiedRow | None:
     """A row that nobody asked for now, if it was finished before with these settings."""
     try:
-        (one,) = _ready(study, changes, place, [name], overwrite=True)
+        (one,) = _ready(study, changes, target, [name], overwrite=True)
         if one.store.about() != one.about:
             return None
         return tried(_bare(study, name, DONE), stored(one.store.folder), one.task.parameters())
@@ -608,34 +621,34 @@ def _not_done(
 # -- a study's folder ------------------------------------------------------------------------------
 
 
-def _check_other(place: Path, study: Study, *, overwrite: bool) -> None:
+def _check_other(target: Path, study: Study, *, overwrite: bool) -> None:
     """Complain of a folder that holds something else than this study, as it is or was."""
-    if Store(place).claimed:
+    if Store(target).claimed:
         raise UsageError(
-            f"{place} holds a run of `aumer bench`, and a study has one for every row: give it "
+            f"{target} holds a run of `aumer bench`, and a study has one for every row: give it "
             "another `folder`"
         )
-    if is_study(place):
-        with foreign(place / STUDY, "a study of `aumer bench`"):
-            other = str(_document(place)["study"]["name"])
+    if is_study(target):
+        with foreign(target / STUDY, "a study of `aumer bench`"):
+            other = str(_document(target)["study"]["name"])
         if other != study.name and not overwrite:
             raise UsageError(
-                f"{place} holds the study {other}, whose table {study.name} would replace",
+                f"{target} holds the study {other}, whose table {study.name} would replace",
                 fixes=("give another `folder`", "`overwrite`, which keeps the rows' folders"),
             )
         return
-    if not place.is_dir():
+    if not target.is_dir():
         return
-    strange = sorted(p.name for p in place.iterdir() if not Store(p).claimed)
+    strange = sorted(p.name for p in target.iterdir() if not Store(p).claimed)
     if strange:
         raise UsageError(
-            f"{place} holds other files, such as {strange[0]}; give an empty or a new `folder`"
+            f"{target} holds other files, such as {strange[0]}; give an empty or a new `folder`"
         )
 
 
-def _document(place: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(place / STUDY, "a study of `aumer bench`")
-    with foreign(place / STUDY, "a study of `aumer bench`"):
+def _document(target: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(target / STUDY, "a study of `aumer bench`")
+    with foreign(target / STUDY, "a study of `aumer bench`"):
         if found["format"] != FORMAT:
             raise ValueError(f"its format is {found['format']!r}")
         if not intact(found):
@@ -643,19 +656,19 @@ def _document(place: Path) -> dict[str, Any]:
     return found
 
 
-def _before(place: Path) -> Mapping[str, Any]:
+def _before(target: Path) -> Mapping[str, Any]:
     """By name, what became of rows when the study was last run."""
-    if not is_study(place):
+    if not is_study(target):
         return {}
-    found = _document(place)
-    with foreign(place / STUDY, "a study of `aumer bench`"):
+    found = _document(target)
+    with foreign(target / STUDY, "a study of `aumer bench`"):
         return dict(found["rows"])
 
 
 def _write(made: Studied, study: Study) -> None:
     """All that is beside the rows' folders, over what was there."""
-    place = made.folder
-    assert place is not None
+    target = made.folder
+    assert target is not None
     rows = {
         row.name: {"status": row.status, "words": row.words, "parameters": row.parameters}
         for row in made.rows
@@ -668,7 +681,7 @@ def _write(made: Studied, study: Study) -> None:
         "rows": rows,
         "scores": made.records(),
     }
-    write_json(place / STUDY, sealed(document))
-    atomic_write(place / TABLE, made.to_csv(), overwrite=True)
-    atomic_write(place / TEXT, made.to_markdown(), overwrite=True)
+    write_json(target / STUDY, sealed(document))
+    atomic_write(target / TABLE, made.to_csv(), overwrite=True)
+    atomic_write(target / TEXT, made.to_markdown(), overwrite=True)
     made.page().save(made.page_path)

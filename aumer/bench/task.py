@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from aumer import strict
 from aumer.bench.protocol import Protocol as BenchProtocol
 from aumer.bench.result import Result, Run
-from aumer.bench.split import Fold, Whose
+from aumer.bench.split import Fold, SubjectKey
 from aumer.bench.workers import Workers
 from aumer.config import Settings, load_settings
 from aumer.errors import UsageError, did_you_mean
@@ -75,7 +75,7 @@ class TaskTruth(ABC):
 
     @property
     @abstractmethod
-    def whose(self) -> Sequence[Whose]: ...
+    def subject_keys(self) -> Sequence[SubjectKey]: ...
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class TaskItems(Protocol):
     """
 
     @property
-    def whose(self) -> Sequence[Whose]: ...
+    def subject_keys(self) -> Sequence[SubjectKey]: ...
 
 
 Truth_ = TypeVar("Truth_", bound=TaskTruth)
@@ -140,7 +140,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
         protocol: as it is run: a model that draws nothing at random has one seed.
         name: the model's, for people.
         resumes: whether a killed fold goes on from a file.
-        keeps: whether a fold's model can be kept in a file of weights.
+        saves_models: whether a fold's model can be kept in a file of weights.
     """
 
     kind: ClassVar[str]
@@ -152,7 +152,7 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
     protocol: BenchProtocol
     name: str
     resumes: bool
-    keeps: bool = False
+    saves_models: bool = False
 
     @abstractmethod
     def __init__(self, protocol: BenchProtocol, model: str, options: Options) -> None:
@@ -207,13 +207,13 @@ class Task(ABC, Generic[Truth_, Items_, Done]):
 
     # -- before anything is run ---------------------------------------------------------------
 
-    def whose(self, roots: Mapping[str, StrPath]) -> Sequence[Whose]:
+    def subject_keys(self, roots: Mapping[str, StrPath]) -> Sequence[SubjectKey]:
         """Data set and subject of each item, by the tables alone: no video is read.
 
         Raises:
             UsageError: data that cannot be read.
         """
-        return self.open(roots, Workers(), None).whose
+        return self.open(roots, Workers(), None).subject_keys
 
     def parameters(self) -> int | None:
         """Learned numbers of the network; `None` where there is none, or nobody knows."""

@@ -45,8 +45,9 @@ class Workers:
             raise ConfigError(f"the backend must be local or dask; found {self.backend!r}")
         if bool(self.scheduler) != (self.backend == "dask"):
             raise ConfigError(
-                "a scheduler's address goes with the backend dask, and dask needs one "
-                "(`dask scheduler` prints it, tcp://...)"
+                "the backend dask needs the address of a scheduler, and no other backend takes "
+                "one: "
+                "give both or neither (`dask scheduler` prints it, tcp://...)"
             )
 
     @property

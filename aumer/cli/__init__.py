@@ -102,6 +102,14 @@ class _Parser(argparse.ArgumentParser):
         # An abbreviated option would mean something else once a longer one is added.
         super().__init__(**options, allow_abbrev=False)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        # argparse says it in words of its own, and does not guess what was meant.
+        if action.choices is not None and value not in action.choices:
+            allowed = [str(one) for one in action.choices]
+            near = did_you_mean(str(value), allowed)
+            text = f"must be one of {', '.join(allowed)}; found {value!r}.{near}"
+            raise argparse.ArgumentError(action, text)
+
     def error(self, message: str) -> NoReturn:
         # argparse would print the usage of all options first, and the error drowns in it.
         self.exit(2, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,7 @@ class VideoBatch(Generic[F]):
                     "left as they are: delete or move them"
                 )
 
-    def tell(self) -> int:
+    def summarize(self) -> int:
         """What came of it all, and the exit code."""
         failures, total = self._failures, len(self._inputs)
         if self._done:
@@ -187,7 +188,7 @@ class VideoBatch(Generic[F]):
         codes = {f.exit_code for f in failures}
         return codes.pop() if len(failures) == total and len(codes) == 1 else EXIT_PARTIAL
 
-    def tell_interrupted(self, cache: Path | None, option: str) -> None:
+    def report_interrupted(self, cache: Path | None, option: str) -> None:
         """What is safe after Ctrl-C, and how to go on.
 
         Args:
@@ -204,7 +205,7 @@ class VideoBatch(Generic[F]):
                 + (f" with {option}" if self._written and option else "")
                 + " goes on from there"
                 if cache and not camera
-                else "The unfinished one will begin anew"
+                else "The unfinished one will begin again"
             )
         )
 
@@ -219,12 +220,14 @@ class VideoBatch(Generic[F]):
         return f"[{number + 1}/{len(self._inputs)}] {text}" if len(self._inputs) > 1 else text
 
     def _fail(self, number: int, error: Exception) -> None:
-        from aumer.cli.outputs import saying_of_which
+        from aumer.cli.outputs import with_label
 
         given = self._inputs[number]
         if isinstance(error, AumerError):
-            code, reason = error.exit_code, self._console.worded(error)
-            self._console.error(saying_of_which(given, self._labels[number], reason))
+            code, reason = error.exit_code, self._console.message(error)
+            if not isinstance(given.source, int):  # a command that can be copied as it is
+                reason = reason.replace("--no-spot VIDEO", f"--no-spot {shlex.quote(given.text)}")
+            self._console.error(with_label(given, self._labels[number], reason))
         elif isinstance(error, OSError) and _is_about(error, given):  # a missing right, mostly
             code, reason = EXIT_UNREADABLE, f"{given.text} cannot be read: {error.strerror}"
             self._console.error(reason)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aumer.cli import bench_run, bench_study
+from aumer.cli import bench_run, bench_study, bench_submission
 from aumer.cli.console import Console
 from aumer.cli.options import IOU, POSITIVE, seed, whole
 from aumer.errors import EXIT_OK, UsageError
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from aumer.evaluation.rows import SpottingSettings, Truth
     from aumer.evaluation.spotting import SpottingReport
     from aumer.scoring import Rows
+    from aumer.tables.intervals import IntervalTable
+    from aumer.tables.reading import IntervalReading
 
 #: Our evaluator's name, and the word for it and every published one.
 OURS = "aumer"
 ALL = "all"
+#: Where an evaluator divides by the truths that there are.
+OF_FILE = "the truths of the file"
 #: Instead of a figure that divides nothing by nothing.
 UNDEFINED = "undefined"
 
@@ -37,7 +41,25 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     bench_run.add_parsers(actions, common)
     bench_study.add_parser(actions, common)
+    bench_submission.add_parser(actions, common)
     _add_score(actions, common)
+    readers = actions.add_parser(
+        "readers",
+        parents=[common],
+        help="what `aumer bench score` reads",
+        description="Prints the readers of files of intervals by name.",
+    )
+    readers.set_defaults(run=_readers, parser=readers)
+
+
+def _readers(args: argparse.Namespace, console: Console) -> int:
+    from aumer import registry
+    from aumer.tables.reading import reader_of
+
+    names = registry.names("reader")
+    width = max(map(len, names))
+    console.data("".join(f"{name.ljust(width)}  {reader_of(name).what}\n" for name in names))
+    return EXIT_OK
 
 
 def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
@@ -50,7 +72,9 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         "video, kind, onset, offset (frames; or onset_s, offset_s) and, if wanted, subject, apex, "
         "score, label, fps; also by the names of MEGC submissions (vid, pred_onset, pred_offset, "
         "type), AUW-GCN's tables, labels for training (file, kind none) and what aumer itself "
-        "writes. Intervals hold both ends.",
+        "writes. Text without a header, lists in JSON, MATLAB's and numpy's masks and folders with "
+        "a file for each video are read, too (`aumer bench readers`). Intervals hold both ends, "
+        "unless said otherwise.",
         epilog="Published evaluators keep their own rules, whatever the options say.",
     )
     parser.add_argument("predictions", metavar="PREDICTIONS", help="what was spotted")
@@ -68,7 +92,7 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         default=OURS,
         metavar="NAME",
         help="aumer (default), all, megc2020, abpn, auwgcn-2023, auwgcn-2025, softnet, mean, "
-        "sl-swin, lgsnet or strs-official",
+        "sl-swin, lgsnet, spotformer, mult, strs-official or strs-official-1",
     )
     parser.add_argument(
         "--videos",
@@ -77,18 +101,66 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         "with neither truth nor prediction is not known",
     )
     parser.add_argument("--fps", type=POSITIVE, metavar="N", help="frame rate, for errors in ms")
-    for what in ("predictions", "truth"):
-        parser.add_argument(
-            f"--{what}-first-frame",
-            type=int,
-            choices=(0, 1),
-            default=0,
-            help=f"what the {what} call the first frame (default: 0)",
-        )
+    _add_reading(parser)
     _add_rules(parser.add_argument_group("rules of our evaluator"))
     _add_more(parser.add_argument_group("more about our score"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(run=_score, parser=parser)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """How the files are to be read, where they do not say it."""
+    group = parser.add_argument_group(
+        "what files do not say", "Readers and what they read: `aumer bench readers`."
+    )
+    for what in ("predictions", "truth"):
+        names = [f"--{what}-reader", *(["--reader"] if what == "predictions" else [])]
+        group.add_argument(
+            *names, metavar="NAME", help=f"what reads the {what} (default: told by the file)"
+        )
+        group.add_argument(
+            f"--{what}-first-frame",
+            type=int,
+            choices=(0, 1),
+            help=f"what the {what} call the first frame (default: 0; lists in .mat: 1)",
+        )
+        group.add_argument(
+            f"--{what}-offset",
+            metavar="WORD",
+            help="included (default), or excluded: it is the first frame behind the interval",
+        )
+        group.add_argument(
+            f"--{what}-unit",
+            metavar="WORD",
+            help="frames (fractions are rounded) or seconds, where no column says it",
+        )
+        group.add_argument(
+            f"--{what}-columns",
+            metavar="NAME,NAME",
+            help="names of columns that have none, such as video,onset,offset,kind",
+        )
+        group.add_argument(
+            f"--{what}-kind", metavar="WORD", help="micro or macro, of all rows of such a file"
+        )
+    group.add_argument(
+        "--unplaced",
+        metavar="WORD",
+        default="refuse",
+        help="refuse (default) predictions of unknown videos and such as end before they begin; or "
+        "drop them, those outside their video and duplicates. How many of each is said",
+    )
+
+
+def _reading(args: argparse.Namespace, what: str) -> IntervalReading:
+    from aumer.tables.reading import IntervalReading
+
+    given = {
+        name: getattr(args, f"{what}_{name}")
+        for name in ("reader", "first_frame", "offset", "unit", "columns", "kind")
+    }
+    if given["columns"] is not None:
+        given["columns"] = tuple(name.strip() for name in given["columns"].split(","))
+    return IntervalReading(**{name: value for name, value in given.items() if value is not None})
 
 
 def _add_rules(rules: Any) -> None:
@@ -154,7 +226,9 @@ def _settings(args: argparse.Namespace) -> SpottingSettings:
     if given and args.evaluator not in (OURS, ALL):
         option = "--" + next(iter(given)).replace("_", "-")
         raise UsageError(
-            f"{option} is for aumer's own evaluator; {args.evaluator} has rules of its own"
+            f"{option} applies to the evaluator aumer alone, and --evaluator is "
+            f"{args.evaluator}: leave "
+            f"one of them out"
         )
     return SpottingSettings(**given)
 
@@ -163,13 +237,19 @@ def _score(args: argparse.Namespace, console: Console) -> int:
     from aumer import registry, scoring
 
     if args.against is not None and args.bootstrap is None:
-        raise UsageError("--against needs --bootstrap N")
+        raise UsageError(
+            "--against compares by bootstrap: give --bootstrap N, such as --bootstrap 1000"
+        )
     if args.evaluator not in (OURS, ALL):
         registry.resolve("evaluator", args.evaluator)
         wanted = ("iou_sweep", "per_subject", "errors", "bootstrap", "strs")
         asked = [name for name in wanted if getattr(args, name)]
         if asked:
-            raise UsageError(f"--{asked[0].replace('_', '-')} is for aumer's own evaluator")
+            raise UsageError(
+                f"--{asked[0].replace('_', '-')} applies to the evaluator aumer alone, and "
+                "--evaluator "
+                f"is {args.evaluator}: leave one of them out"
+            )
     settings = _settings(args)
     files = [(args.predictions, args.truth), *args.also]
     rows = scoring.rows(
@@ -177,17 +257,20 @@ def _score(args: argparse.Namespace, console: Console) -> int:
         [truth for _, truth in files],
         videos=args.videos,
         fps=args.fps,
-        predictions_first_frame=args.predictions_first_frame,
-        truth_first_frame=args.truth_first_frame,
+        predictions_reading=_reading(args, "predictions"),
+        truth_reading=_reading(args, "truth"),
+        unplaced=args.unplaced,
     )
     found, report = _evaluated(args, rows, settings)
     out: dict[str, Any] = {
         "predictions": args.predictions,
         "truth": args.truth,
         "also": args.also,
+        "read": {what: list(map(_read_as, tables)) for what, tables in rows.read.items()},
+        "placement": rows.placement.to_dict(),
         "evaluators": found,
     }
-    sections = [_side_by_side(found)]
+    sections = [_side_by_side(found), _as_read(rows)]
     if report is not None:
         sections += _more_of(args, report, rows.truths, out)
     if report is not None and args.strs:
@@ -247,14 +330,38 @@ def _more_of(
     if args.bootstrap is not None:
         other = None
         if args.against is not None:
-            first = args.predictions_first_frame
+            reading = _reading(args, "predictions")
             rows = read_predictions(
-                args.against, first_frame=first, videos=report.videos, fps=args.fps
+                args.against, reading=reading, videos=report.videos, fps=args.fps
             )
             other = evaluate(rows, truths, report.videos, report.settings)
         out["bootstrap"], text = _bootstrap(args, report, other)
         sections.append(text)
     return sections
+
+
+def _read_as(table: IntervalTable) -> dict[str, Any]:
+    """How a file was read."""
+    return {
+        "path": str(table.path),
+        "reader": table.reader,
+        "columns": dict(table.columns),
+        "unit": table.unit,
+        "first_frame": table.first_frame,
+        "offset": table.offset,
+        "rows": len(table),
+        "notes": list(table.notes),
+    }
+
+
+def _as_read(rows: Rows) -> str:
+    """The same in lines, and what has no place."""
+    lines = [
+        f"{what}: {'; or '.join(dict.fromkeys(table.describe() for table in tables))}"
+        for what, tables in rows.read.items()
+        if tables
+    ]
+    return "\n".join([*lines, rows.placement.describe()]) + "\n"
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -334,6 +441,8 @@ def _rules(one: dict[str, Any]) -> str:
         said.append(f"videos without predictions: one, {s['silent_videos']}")
     if s.get("one_frame") == "drop":
         said.append("intervals of one frame match nothing")
+    if s.get("denominators", OF_FILE) != OF_FILE:
+        said.append(f"truths whatever the file has: {s['denominators']}")
     if "second_f1" in one["scores"]["overall"]:
         kinds = ("macro", "micro", "overall")
         seconds = " / ".join(f"{one['scores'][kind]['second_f1']:.4f}" for kind in kinds)
@@ -391,12 +500,12 @@ def _bootstrap(
 
 
 def _strs(rows: Rows, settings: SpottingSettings) -> tuple[dict[str, Any], str]:
-    from aumer.evaluation.legacy import strs_official
+    from aumer.evaluation.legacy import STRS, STRS_FIRST, strs_official
     from aumer.evaluation.strs import evaluate_strs
 
     given = rows.predictions, rows.truths, rows.videos
     ours = evaluate_strs(*given, settings)
-    official = strs_official(*given)
+    official = {name: strs_official(*given, release=name) for name in (STRS, STRS_FIRST)}
     recognition = ours.recognition
     table: list[list[Any]] = [
         ["evaluator", "STRS", "spotting F1", "recognition F1", "UF1", "UAR"],
@@ -408,14 +517,7 @@ def _strs(rows: Rows, settings: SpottingSettings) -> tuple[dict[str, Any], str]:
             recognition.uf1 if recognition else 0.0,
             recognition.uar if recognition else 0.0,
         ],
-        [
-            "strs-official",
-            official.strs,
-            official.spotting.f1,
-            official.f1,
-            official.uf1,
-            official.uar,
-        ],
+        *([name, o.strs, o.spotting.f1, o.f1, o.uf1, o.uar] for name, o in official.items()),
     ]
     text = _table(table) + "of micro-expressions; the official UAR is a mean of precisions\n"
-    return {"aumer": ours.to_dict(), "strs-official": official.to_dict()}, text
+    return {OURS: ours.to_dict(), **{name: o.to_dict() for name, o in official.items()}}, text

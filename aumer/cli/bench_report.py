@@ -58,7 +58,8 @@ def _report(args: argparse.Namespace, console: Console) -> int:
     if is_study(args.folder):
         if args.data or args.tensorboard is not None:
             raise UsageError(
-                "a study's page takes --figures alone; the others are of its rows' runs"
+                "--data and --tensorboard apply to a run, and this folder holds a study: give the "
+                "folder of one of its rows"
             )
         report, usual = stored_study(args.folder).page(), PAGE
     else:

@@ -49,6 +49,9 @@ of spotting `aumer spot --model`):
 """
 
 
+#: Options that are keys of a protocol.
+_KEYS = ("level", "seeds", "folds", "selection", "prior", "train_subjects", "mismatch")
+
 #: What is left is said after the first item, and then this often.
 _EVERY_S = 10.0
 
@@ -170,6 +173,12 @@ def add_changes(rules: Any) -> None:
         metavar="NAME",
         help="train (counted on each fold), preset, identity, or a graph by name or file",
     )
+    rules.add_argument(
+        "--mismatch",
+        metavar="WORD",
+        help="rows of a table whose frames are not in their videos: leave-out (default; it is said "
+        "which, and why), clamp (what of them is there is taken) or refuse",
+    )
     rules.add_argument("--decoder", metavar="NAME", help="aumer, casme-sq or samm-lv (published)")
     add_set(
         rules,
@@ -209,9 +218,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 def protocol_changes(args: argparse.Namespace) -> dict[str, Any]:
     """The keys of a protocol that the options of `add_changes` change."""
     changes: dict[str, Any] = {
-        name: value
-        for name in ("level", "seeds", "folds", "selection", "prior", "train_subjects")
-        if (value := getattr(args, name)) is not None
+        name: value for name in _KEYS if (value := getattr(args, name)) is not None
     }
     if args.folds is not None:
         changes["split"] = "k-fold"
@@ -256,10 +263,15 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     if not roots and not args.score_only:
         sets = " and ".join(protocol.datasets)
         raise UsageError(f"the folder of the data set {sets} is not given: name it with --data")
+    if args.mismatch is not None and not roots:
+        raise UsageError("--mismatch changes which rows are scored: give the folder with --data")
     workers = Workers(args.workers, args.backend, args.scheduler)
     if wrong := [name for name in task_of(protocol.kind).no_use_for if getattr(args, name)]:
         option = wrong[0].replace("_", "-")
-        raise UsageError(f"--{option} is of spotting; {protocol.name} recognizes")
+        raise UsageError(
+            f"--{option} applies to spotting alone, and the protocol {protocol.name} is one of "
+            "recognition: leave it out"
+        )
     result = run(
         protocol,
         roots,
@@ -299,18 +311,18 @@ class Reporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage, self._begun, self._from, self._spoke = "", 0.0, 0, 0.0
+        self._stage, self._begun, self._from, self._last_shown = "", 0.0, 0, 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage or done < self._from:
             # What is there at the first report took no time, or an unknown one.
             self._stage, self._from = stage, done
-            self._begun, self._spoke = time.monotonic(), 0.0
+            self._begun, self._last_shown = time.monotonic(), 0.0
             self._console.start(stage, unit=self._unit)
         self._console.progress(done, total)
         now, new = time.monotonic(), done - self._from
-        if new > 0 and done < total and now - self._spoke > _EVERY_S:
-            self._spoke = now
+        if new > 0 and done < total and now - self._last_shown > _EVERY_S:
+            self._last_shown = now
             left = (now - self._begun) / new * (total - done)
             self._console.note(f"{done} of {total} {self._unit}, about {_minutes(left)} left")
 
@@ -361,5 +373,5 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     from aumer.bench.convert import convert
 
     convert(args.folder, args.protocol)
-    console.note(f"{args.folder} has today's files")
+    console.note(f"{args.folder}: converted to the files of this version")
     return EXIT_OK

@@ -109,7 +109,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         console.data(_told(study, changes, planned, workers.number, args.json))
         return EXIT_OK
     if not roots and not args.score_only:
-        raise UsageError("where are the data? Give the folder with --data")
+        raise UsageError("the folder of the data is not given: name it with --data")
     made = run_study(
         study,
         roots,
@@ -146,7 +146,7 @@ def _told(
     for row in planned:
         numbers = (row.parameters, row.epochs, row.folds, row.done)
         cells = ["-" if n is None else f"{n:,}" for n in numbers]
-        table.append([row.name, row.model, row.told or "-", *cells, _left(row, workers)])
+        table.append([row.name, row.model, row.description or "-", *cells, _left(row, workers)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
     folds = [row.folds for row in planned if row.folds is not None]

@@ -130,7 +130,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if any(text.startswith("camera:") for text in args.clips):
         raise UsageError(
-            "a camera cannot be classified: its frames are read a second time. Record it to a file"
+            "a camera cannot be classified, as its frames must be read twice: record a file, "
+            "and give "
+            "that"
         )
     clips = _clips(args, console)
     inputs = [one.given for one in clips]
@@ -222,9 +224,9 @@ def _clips(args: argparse.Namespace, console: Console) -> list[_Clip]:
             f"`--manifest` names the clips, and {args.clips[0]} is given beside it: give one or "
             "the other"
         )
-    said = {"--onset": args.onset, "--offset": args.offset}
-    said |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
-    if wrong := [option for option, value in said.items() if value is not None]:
+    given_options = {"--onset": args.onset, "--offset": args.offset}
+    given_options |= {} if isinstance(args.apex, str) else {"--apex": args.apex}
+    if wrong := [option for option, value in given_options.items() if value is not None]:
         raise UsageError(
             f"`{wrong[0]}` applies to one clip, and {args.manifest} gives the frames of "
             "each; leave it out"
@@ -295,8 +297,8 @@ class _Outputs:
 
     def failed(self, name: str, error: Exception) -> None:
         """Keep why a clip has no prediction."""
-        worded = self._console.worded(error) if isinstance(error, AumerError) else repr(error)
-        self._failures.append((name, worded))
+        text = self._console.message(error) if isinstance(error, AumerError) else repr(error)
+        self._failures.append((name, text))
         self._collect()
 
     def _collect(self) -> None:
@@ -315,12 +317,12 @@ class _Outputs:
 
 
 def _failed(given: Input, name: str | None, error: Exception, console: Console) -> int:
-    from aumer.cli.outputs import saying_of_which
+    from aumer.cli.outputs import with_label
 
     if interrupted(error):
         raise KeyboardInterrupt from error
     if isinstance(error, AumerError):
-        console.error(saying_of_which(given, name, console.worded(error)))
+        console.error(with_label(given, name, console.message(error)))
         return error.exit_code
     console.bug(error, where=f"{given.text}: ")
     return EXIT_BUG
@@ -342,7 +344,7 @@ def table(predictions: list[Prediction]) -> str:
         order = sorted(p.attribution, key=p.attribution.__getitem__, reverse=True)
         spoke = [name for name in order[:3] if p.attribution[name] > 0]
         frames = f"{p.onset}-{p.apex}-{p.offset}"
-        row = [shown(p.clip), p.said, *probs, frames, ", ".join(spoke) or "-"]
+        row = [shown(p.clip), p.display_label, *probs, frames, ", ".join(spoke) or "-"]
         row += [au_text(p.aus) or "-"] if units else []
         rows.append([*row, p.doubt or "-"] if doubted else row)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

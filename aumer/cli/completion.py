@@ -60,9 +60,9 @@ def levels(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Itera
     choices: tuple[str, ...] = ()
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            told = {one.dest: _line(one.help) for one in action._choices_actions}
+            help_of = {one.dest: _line(one.help) for one in action._choices_actions}
             for name, other in action._name_parser_map.items():
-                commands[name] = told.get(name, "")
+                commands[name] = help_of.get(name, "")
                 below.append(levels(other, (*path, name)))
         elif action.option_strings:
             given = None if action.nargs == 0 else tuple(map(str, action.choices or ()))
@@ -193,8 +193,8 @@ def fish(found: list[CommandLevel]) -> str:
     ]
     for one in found:
         begin = f"complete -c aumer -n {_fish(f'__aumer_at {one.path}'.rstrip())}"
-        for name, told in one.commands.items():
-            lines.append(f"{begin} -f -a {_fish(name)} -d {_fish(told)}")
+        for name, help_of in one.commands.items():
+            lines.append(f"{begin} -f -a {_fish(name)} -d {_fish(help_of)}")
         for name in one.choices:
             lines.append(f"{begin} -f -a {_fish(name)}")
         for option in one.options:

@@ -87,8 +87,8 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 def _names() -> str:
     """The parts by name, as comments behind the settings that name some of them."""
     lines = [f"# {kind}: {', '.join(registry.names(kind)) or 'none'}" for kind in registry.kinds()]
-    told = f"# Parts by kind; `aumer config show {_PARTS}` says where each comes from."
-    return "\n".join(["", told, *lines, ""])
+    header = f"# Parts by kind; `aumer config show {_PARTS}` says where each comes from."
+    return "\n".join(["", header, *lines, ""])
 
 
 def _parts(args: argparse.Namespace) -> str:
@@ -97,7 +97,9 @@ def _parts(args: argparse.Namespace) -> str:
     for option in ("config", "sensitivity", "settings"):
         if getattr(args, option):
             raise UsageError(
-                f"parts have no settings: leave --{'set' if option == 'settings' else option} out"
+                f"--{'set' if option == 'settings' else option} does not apply to parts, which "
+                "have no "
+                "settings here: leave it out"
             )
     found = {kind: registry.sources(kind) for kind in asked or registry.kinds()}
     places = {k: {name: where for name, (where, _) in of.items()} for k, of in found.items()}
@@ -108,8 +110,8 @@ def _parts(args: argparse.Namespace) -> str:
 def _settings(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     from aumer.config import Settings
 
-    said = {} if args.sensitivity is None else {"rules.sensitivity": args.sensitivity}
-    return Settings, (*settings_layers(args), strict.Layer("--sensitivity", said))
+    sensitivity = {} if args.sensitivity is None else {"rules.sensitivity": args.sensitivity}
+    return Settings, (*settings_layers(args), strict.Layer("--sensitivity", sensitivity))
 
 
 def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
@@ -122,7 +124,7 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     if kind not in _KINDS:
         known = (*_KINDS, _PARTS)
         raise UsageError(
-            f"there is nothing to show that is called {kind!r}; there are "
+            f"`aumer config show` cannot show {kind!r}; it can show "
             f"{', '.join(known)}.{did_you_mean(kind, known)}"
         )
     # Protocols are parts, too: some ship as files, others are registered.
@@ -130,11 +132,15 @@ def _preset(args: argparse.Namespace) -> tuple[type, tuple[strict.Layer, ...]]:
     known = registry.names("protocol") if kind == "protocol" else of_files
     if len(names) != 1:
         raise UsageError(
-            f"which {kind}? Give one name, of {', '.join(known)}, or a file; found {names}"
+            f"one {kind} must be named: {', '.join(known)}, or a file; found "
+            f"{', '.join(names) or 'none'}"
         )
     for option in ("config", "sensitivity"):
         if getattr(args, option):
-            raise UsageError(f"--{option} is of {', '.join(SECTIONS)}; a {kind} has none of these")
+            raise UsageError(
+                f"--{option} changes {', '.join(SECTIONS)}, which a {kind} does not have: leave "
+                "it out"
+            )
     if names[0] in known and names[0] not in of_files:
         whose = strict.Layer(f"{names[0]}, registered", strict.plain(load_protocol(names[0])))
         return Protocol, (whose, strict.Layer("--set", dict(args.settings)))

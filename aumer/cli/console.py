@@ -73,9 +73,9 @@ class Console:
         self._level = logging.ERROR if quiet else chosen
         self._handler = _Handler(self)
         self._bar: Any = None
-        self._said: set[str] = set()
+        self._shown_texts: set[str] = set()
         self._job, self._unit = "", ""
-        self._spoke = 0.0
+        self._last_shown = 0.0
 
     def __enter__(self) -> Console:
         self._before = (_LOGGER.level, _LOGGER.propagate)
@@ -123,27 +123,27 @@ class Console:
     def note(self, text: str) -> None:
         """A line for whoever watches; none if quiet."""
         if not self._quiet:
-            self.line(self.worded(text))
+            self.line(self.message(text))
 
     def notes(self, about: str, texts: Iterable[str]) -> None:
         """What a reader of a result should know, but for what was shown when it was found out."""
         for text in dict.fromkeys(texts):
-            if text not in self._said:
+            if text not in self._shown_texts:
                 self.note(f"{about}: {text}")
 
-    def heard(self, text: str) -> None:
+    def remember(self, text: str) -> None:
         """Remember a line that was logged."""
-        self._said.add(text)
+        self._shown_texts.add(text)
 
     def error(self, error: AumerError | str) -> None:
         """A line that is always shown."""
-        self.line(f"aumer: error: {self.worded(error)}")
+        self.line(f"aumer: error: {self.message(error)}")
 
-    def worded(self, said: AumerError | str) -> str:
+    def message(self, error: AumerError | str) -> str:
         """What the library says, in the words of this command."""
-        if isinstance(said, AumerError):
-            return said.at_command_line(self._options)
-        return at_command_line(said, self._options)
+        if isinstance(error, AumerError):
+            return error.at_command_line(self._options)
+        return at_command_line(error, self._options)
 
     def bug(self, error: BaseException, *, where: str = "") -> None:
         """An error nobody raised on purpose: one line, and the traceback if verbose."""
@@ -152,7 +152,10 @@ class Console:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         if line := plugins.line_of(error):  # its author can mend it, we cannot
             more = "" if self._verbose else "; -v shows the traceback"
-            self.error(f"{where}the plugin fails: {line}: {what}{more}")
+            self.error(
+                f"{where}the plugin has an error, at {line}: {what}. Its author can correct "
+                f"it{more}"
+            )
             return
         self.error(
             f"{where}internal error, {what}. Please report this, with what `aumer doctor --report` "
@@ -182,7 +185,7 @@ class Console:
         """Begin to show the progress of a job: a bar on a terminal, else a line now and then."""
         self.finish()
         job = shown(job)
-        self._job, self._unit, self._spoke = job, unit, time.monotonic()
+        self._job, self._unit, self._last_shown = job, unit, time.monotonic()
         if self._quiet or sys.stderr is None:
             return
         if sys.stderr.isatty():
@@ -206,8 +209,8 @@ class Console:
             if self._bar.total != total:
                 self._bar.total = total
             self._bar.update(done - self._bar.n)
-        elif not self._quiet and time.monotonic() - self._spoke > _EVERY_S:
-            self._spoke = time.monotonic()
+        elif not self._quiet and time.monotonic() - self._last_shown > _EVERY_S:
+            self._last_shown = time.monotonic()
             share = f" of about {total} ({done / total:.0%})" if total else ""
             self.line(f"{self._job}: {done}{share} {self._unit}")
 
@@ -226,7 +229,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             level = "note" if record.levelno == _NOTE else record.levelname.lower()
-            self._console.heard(record.getMessage())
-            self._console.line(f"aumer: {level}: {self._console.worded(self.format(record))}")
+            self._console.remember(record.getMessage())
+            self._console.line(f"aumer: {level}: {self._console.message(self.format(record))}")
         except Exception:
             self.handleError(record)

@@ -105,7 +105,7 @@ def _policies(given: Iterable[str]) -> dict[str, str]:
         fault, equals, policy = text.partition("=")
         if not equals:
             raise UsageError(
-                f"--policy is FAULT=POLICY, such as missing-offset=mirror; found {text!r}"
+                f"--policy must be FAULT=POLICY, such as missing-offset=mirror; found {text!r}"
             )
         found[fault.strip()] = policy.strip()
     return found
@@ -121,8 +121,8 @@ def summary(found: Check, *, examples: int | None = EXAMPLES) -> str:
 
     lines = [f"{found.dataset}: {found.root}"]
     for table in found.tables:
-        place = f"{table.path}{f', sheet {table.sheet!r}' if table.sheet else ''}"
-        lines.append(f"  {place}: {table.rows} rows, {len(table.annotations)} expressions")
+        location = f"{table.path}{f', sheet {table.sheet!r}' if table.sheet else ''}"
+        lines.append(f"  {location}: {table.rows} rows, {len(table.annotations)} expressions")
     rows = [["", "found", "expected"]]
     rows += [[w, str(n), str(found.expected.get(w, "-"))] for w, n in found.counts.items()]
     lines += ["", *_aligned(rows)]

@@ -67,7 +67,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         overwrite=args.overwrite,
     )
     console.data(table(report))
-    console.note(f"{report.made.path}: written; times are of {report.per}, here")
+    console.note(
+        f"{report.made.path}: written; the times above are for {report.per}, on this machine"
+    )
     return EXIT_OK
 
 

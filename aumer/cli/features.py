@@ -95,8 +95,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     if (args.crop or args.flow_video) and any(isinstance(i.source, int) for i in inputs):
         raise UsageError(
-            "--crop and --flow-video read the input a second time, and a camera cannot be read "
-            "twice: record it to a file, and give that"
+            "--crop and --flow-video read frames twice, which a camera does not allow: record a "
+            "file, and give that"
         )
     settings = read_settings(args)
     every = settings.face.follow == "all"
@@ -129,9 +129,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             finally:
                 outputs.collect()
         except KeyboardInterrupt:
-            batch.tell_interrupted(cache, "" if args.overwrite else "--overwrite")
+            batch.report_interrupted(cache, "" if args.overwrite else "--overwrite")
             return EXIT_INTERRUPTED
-    return batch.tell()
+    return batch.summarize()
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def _plan(args: argparse.Namespace, inputs: Sequence[Input], faces: bool) -> _Ta
         for one, other in zip(crop.files, flow.files, strict=True):
             if {os.path.realpath(p) for p in one} & {os.path.realpath(p) for p in other}:
                 raise UsageError(
-                    f"{one[0]} would be written twice, for --crop and for --flow-video; give each "
-                    "its own"
+                    f"{one[0]} would be written twice, for --crop and for --flow-video: give each "
+                    "another file"
                 )
     data = None
     if args.output or args.format or not (crop or flow):

@@ -123,7 +123,7 @@ def _add_build(actions: Any, common: argparse.ArgumentParser) -> None:
 class _Renamed(Appending):
     """An option's earlier name, taken for one release with a word."""
 
-    def place(self, namespace: argparse.Namespace, values: Any) -> str:
+    def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         namespace.renamed = True
         return self.dest
 
@@ -241,7 +241,8 @@ def _build(args: argparse.Namespace, console: Console) -> int:
         )
     if len(args.sets) != len(args.tables):
         raise UsageError(
-            f"each --dataset needs its --table; found {len(args.sets)} and {len(args.tables)}"
+            "each --table needs a --dataset, which names its layout, such as --dataset own; found "
+            f"{len(args.tables)} tables and {len(args.sets)} data sets"
         )
     if args.output is not None:
         if Path(args.output).suffix != ".json":

@@ -104,7 +104,7 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
         UsageError: a camera without `end`, or a folder without `fps`.
     """
     if isinstance(given.source, int) and (given.end or end) is None:
-        raise UsageError(f"{given.text} never ends: give --end, the seconds after which to stop")
+        raise UsageError(f"{given.text} has no end: say with --end after how many seconds to stop")
     if given.is_folder and (given.fps or fps) is None:
         raise UsageError(
             f"{given.text} is a folder of images, which have no times: give --fps, the "
@@ -150,8 +150,9 @@ def meant(
         if left:
             more = ", ..." if len(left) > 3 else ""
             note(
-                f"left out are {len(left)} folders of images ({', '.join(map(str, left[:3]))}"
-                f"{more}): with --fps, their frames per second, they are taken for videos"
+                f"{len(left)} folders of images are left out "
+                f"({', '.join(map(str, left[:3]))}{more}): "
+                "give --fps, their frames per second, to read them as videos"
             )
     for path in found:
         one = parse_input(str(path))

@@ -45,7 +45,9 @@ def _input(row: Row, folder: Path) -> Input:
     where = name if name.startswith("camera:") or not str(folder) else str(folder / name)
     given = parse_input(where)
     if given.is_folder and any(one.source != where for one in meant(where)):
-        raise row.error(FILE, f"{name} is a folder of videos; list them, a row each")
+        raise row.error(
+            FILE, f"{name} is a folder of videos, and a row names one video: give each video a row"
+        )
     cells = {plain(column): column for column in row.cells}
     numbers = {n: row.number_in(cells[n]) for n in NUMBERS if n in cells and row.optional(cells[n])}
     for what, value in numbers.items():

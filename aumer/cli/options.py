@@ -214,10 +214,10 @@ class Appending(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        dest = self.place(namespace, values)
+        dest = self.destination(namespace, values)
         setattr(namespace, dest, [*getattr(namespace, dest), values])
 
-    def place(self, namespace: argparse.Namespace, values: Any) -> str:
+    def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         """To which list of the namespace they belong."""
         return self.dest
 
@@ -225,7 +225,7 @@ class Appending(argparse.Action):
 class _Set(Appending):
     """Parts what is in a section of `aumer.config.Settings` from a command's own keys."""
 
-    def place(self, namespace: argparse.Namespace, values: Any) -> str:
+    def destination(self, namespace: argparse.Namespace, values: Any) -> str:
         return "settings" if values[0].partition(".")[0] in SECTIONS else self.dest
 
 
@@ -329,7 +329,7 @@ def cache_folder(args: argparse.Namespace) -> Path | None:
     except (OSError, RuntimeError) as error:
         if args.cache:
             raise UsageError(f"cannot keep features in {args.cache}: {error}") from error
-        _LOGGER.warning("features are not kept for the next run: %s", error)
+        _LOGGER.warning("the features are not kept in the cache: %s", error)
         return None
     _LOGGER.info("features are kept in %s", folder)
     return folder

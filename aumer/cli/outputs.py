@@ -158,7 +158,7 @@ def plan(
     stream = "-" in outputs or not outputs
     if stream and sys.stdout is None:
         raise UsageError(
-            "stdout is closed, and what is found would be lost",
+            "stdout is closed, so the results would be lost",
             fixes=("give a file or a folder with -o", "leave stdout open"),
         )
     formats = list(dict.fromkeys(formats))
@@ -188,17 +188,17 @@ def plan(
         if not folder.is_dir():
             raise UsageError(f"the folder {folder} does not exist; create it first")
         for own, stem in zip(files, stems(inputs), strict=True):
-            place = folder / f"{stem}{kinds.ending}"
-            missing |= {place.parent} if not place.parent.exists() else set()
+            target = folder / f"{stem}{kinds.ending}"
+            missing |= {target.parent} if not target.parent.exists() else set()
             for name in formats or kinds.files[:1]:
                 ends = ending(name) if kinds.results else f".{name}"
-                own.append(place.with_name(f"{place.name}{ends}"))
+                own.append(target.with_name(f"{target.name}{ends}"))
     if resume:
         _check_resume(files, folders, faces)
     tables = collected if kinds.listed else []
     listed = [p.with_name(f"{p.stem}.inputs{p.suffix}") for p in tables]
     totalled = [p.with_name(f"{p.stem}.totals{p.suffix}") for p in tables if by]
-    united = [aus_beside(p) for p in tables if units]
+    united = [aus_path(p) for p in tables if units]
     pages = len(inputs) > 1 and "html" in formats
     indexes = [folder / "index.html" for folder in folders if pages]
     own = [*collected, *listed, *totalled, *united, *indexes]
@@ -212,13 +212,13 @@ def plan(
         }
         for path in own:
             _check_ours(path, heads.get(path))
-    beside = [[aus_beside(p) for p in its if units and p.suffix == ".csv"] for its in files]
+    beside = [[aus_path(p) for p in its if units and p.suffix == ".csv"] for its in files]
     if resume and not overwrite:
         for given, tables_of in zip(inputs, beside, strict=True):
             for path in tables_of:
                 _check_ours(path, units_header([dict(given.about)]))
     taken = [
-        [*its, *more, *(_beside(its) if kinds.results else ())]
+        [*its, *more, *(_companions(its) if kinds.results else ())]
         for its, more in zip(files, beside, strict=True)
     ]
     _check_targets(inputs, taken, own, overwrite or resume, missing)
@@ -247,12 +247,12 @@ def plan(
     )
 
 
-def _beside(files: Iterable[Path]) -> list[Path]:
+def _companions(files: Iterable[Path]) -> list[Path]:
     """What results' formats write beside these files."""
-    return [there for path in files for there in format_of(path).beside(path)]
+    return [there for path in files for there in format_of(path).companions(path)]
 
 
-def aus_beside(table: Path) -> Path:
+def aus_path(table: Path) -> Path:
     """Where the action units of a table of expressions are written."""
     return table.with_name(f"{table.stem}.aus{table.suffix}")
 
@@ -294,7 +294,7 @@ def _check_ours(path: Path, header: str | None) -> None:
     ):
         what = "page" if header is None else "table with these columns"
         raise UsageError(
-            f"{path} is there, and is no {what} of an earlier run of this command",
+            f"{path} exists, and is not a {what} that an earlier run of this command wrote",
             fixes=("use `overwrite=True` to replace it", "choose another name"),
         )
 
@@ -471,21 +471,22 @@ class Outputs:
         path = next(p for p in paths if p.suffix == ".json")
         if path not in there:
             raise UsageError(
-                f"{there[0]} is there without {path.name}, so nothing says what made it",
+                f"{there[0]} exists without {path.name}, which would say how it was made",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         stored = SpotResult.load(path)
         if not fits(stored):
             raise UsageError(
-                f"{path} is of another video of this name, or was made with other settings, by "
-                "another version, or for another row of a manifest",
+                f"{path} was made from another video of this name, with other settings, by another "
+                "version, or for another row of a manifest",
                 fixes=("use `overwrite=True`", "give another folder with -o"),
             )
         if not self._show_faces:
             for one in there:
                 if not format_of(one).faceless(one):
                     raise UsageError(
-                        f"{one} is of an earlier run, and may show a face, which none is to",
+                        f"{one} was written by an earlier run and may show a face, in spite of "
+                        "--no-faces",
                         fixes=("use `overwrite=True`", "give another folder with -o"),
                     )
         return stored
@@ -514,7 +515,7 @@ class Outputs:
                 # Of an earlier run that was interrupted before its table, it may be there.
                 again = self._plan.overwrite or self._plan.resume
                 text = units_csv(unit_rows(result), [result.about])
-                atomic_write(aus_beside(path), text, overwrite=again)
+                atomic_write(aus_path(path), text, overwrite=again)
         return [*written, *(self._plan.collected if written or not kept else ())]
 
     def _say_what_is_lost(self, path: Path, result: SpotResult, beside: Sequence[Path]) -> None:
@@ -544,10 +545,10 @@ class Outputs:
             text = self._inputs[number].text
             outcomes = [outcome] if isinstance(outcome, Exception) else outcome
             name = self._listed[number][0].video
-            said = self._console.worded(outcome) if isinstance(outcome, AumerError) else None
+            reason = self._console.message(outcome) if isinstance(outcome, AumerError) else None
             about = dict(self._inputs[number].about)
             self._listed[number] = [
-                InputRow.of(text, one, video=name, reason=said, about=about) for one in outcomes
+                InputRow.of(text, one, video=name, reason=reason, about=about) for one in outcomes
             ]
         plan = self._plan
         contents: dict[Path, Callable[[], str]] = {
@@ -574,11 +575,11 @@ class Outputs:
 
         entries = []
         for number, own in enumerate(self._listed):
-            for told in own:
-                pages = self._plan.of(number, told.face) if told.status == "ok" else ()
+            for row in own:
+                pages = self._plan.of(number, row.face) if row.status == "ok" else ()
                 mine = [p for p in pages if p.suffix == ".html" and p.is_relative_to(path.parent)]
                 address = mine[0].relative_to(path.parent).as_posix() if mine else None
-                entries.append(IndexRow(told, address))
+                entries.append(IndexRow(row, address))
         return index_page(entries, self.totals())
 
     def stale(self, number: int, results: Sequence[SpotResult]) -> list[Path]:
@@ -640,7 +641,7 @@ def called(given: Input, label: str | None) -> str:
     return label or Path(given.text).name or given.text
 
 
-def saying_of_which(given: Input, label: str | None, reason: str) -> str:
+def with_label(given: Input, label: str | None, reason: str) -> str:
     """An error's words, with the input before them where they do not name it."""
     named = given.text in reason or called(given, label) in reason
     return reason if named else f"{given.text}: {reason}"

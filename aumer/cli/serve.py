@@ -98,8 +98,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     require_web("the service", "serve")
 
     from aumer.serve.application import listen
-    from aumer.serve.asked import Limits
-    from aumer.serve.service import Service, kept
+    from aumer.serve.job_options import Limits
+    from aumer.serve.service import Service, retention
 
     limits = Limits(
         upload_bytes=int(args.max_upload * 2**20),
@@ -120,7 +120,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         listener = listen(service, host=args.host, port=args.port, token=token)
         name = f"[{args.host}]" if ":" in args.host else args.host
         console.data(f"http://{name}:{listener.port}/\n")
-        for one in kept(limits, service.folder):
+        for one in retention(limits, service.folder):
             console.note(f"keeps {one['what']}: in {one['where']}, {one['how_long']}")
         console.note("Ctrl-C ends it")
         # The server hands the interrupt on once it has ended; here it is how one leaves. SIGTERM,
@@ -160,8 +160,10 @@ def _token(path: str | None, host: str) -> str | None:
         if _loopback(host):
             return None
         raise UsageError(
-            f"{host} is not the loopback: whoever reaches it must show a token. Put one in a file "
-            "(python -c 'import secrets; print(secrets.token_urlsafe(32))') and give --token-file"
+            f"other machines can reach {host}, so the service needs a token. Write one to a file "
+            "(python -c 'import secrets; print(secrets.token_urlsafe(32))' > token.txt) and "
+            "give it "
+            "with --token-file"
         )
     if len(token) < 16 or not token.isascii() or any(c.isspace() for c in token):
         raise UsageError("a token has 16 or more ASCII characters, and no blanks")

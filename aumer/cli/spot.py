@@ -82,8 +82,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(run=run, parser=parser)
     formats = (_TABLE, *registry.names("format"))
-    told = "of stdout (table, json, csv) and of the files in a folder (all but table)"
-    add_batch(parser, formats, told, several="*")
+    scope = "of stdout (table, json, csv) and of the files in a folder (all but table)"
+    add_batch(parser, formats, scope, several="*")
     add = parser.add_argument
     add("--manifest", metavar="TABLE", help="videos, and what is known of them, from a table")
     add(
@@ -140,8 +140,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     aus = args.au_reader or args.aus
     if (recognizer or aus) and any(isinstance(given.source, int) for given in inputs):
         raise UsageError(
-            "--classify and --aus read frames a second time, and a camera cannot be read "
-            "twice: record it to a file, and give that"
+            "--classify and --aus read frames twice, which a camera does not allow: record a file, "
+            "and give that"
         )
     by = _groups(args, inputs)
     settings = read_settings(args)
@@ -176,7 +176,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return same and spotter.repeats(stored, given.source, **part)
 
         if (kept := outputs.kept(numbers[id(given)], fits)) is not None:
-            console.note(f"{shown(given.text)}: kept, as an earlier run has left it")
+            console.note(f"{shown(given.text)}: the result of an earlier run is kept")
             return kept
         found = spotter.each_face(
             given.source,
@@ -197,9 +197,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             batch.run()
     except KeyboardInterrupt:
         option = "--resume" if planned.resumable else "--overwrite"
-        batch.tell_interrupted(cache, "" if args.overwrite or args.resume else option)
+        batch.report_interrupted(cache, "" if args.overwrite or args.resume else option)
         return EXIT_INTERRUPTED
-    return batch.tell()
+    return batch.summarize()
 
 
 def _inputs(args: argparse.Namespace, console: Console) -> tuple[Input, ...]:

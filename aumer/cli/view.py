@@ -116,7 +116,7 @@ def _spot(
             )
     except NoFaceError as error:  # there is a video to be looked at all the same
         console.finish()
-        console.note(f"{one.name} is shown without a result: {console.worded(error)}")
+        console.note(f"{one.name} is shown without a result: {console.message(error)}")
         return
     finally:
         console.finish()

@@ -147,7 +147,9 @@ def _rate(key: Key) -> float:
         if key[1].startswith(text):
             return rate
     known = ", ".join(f"{text}_... at {rate:g}" for text, rate in RATES.items())
-    raise UsageError(f"the rate of {key[1]} is not known ({known}); give rate=")
+    raise UsageError(
+        f"the frame rate of {key[1]} is not known; known are {known}. Give it with `rate`"
+    )
 
 
 def _segments(root: Path) -> Mapping[Key, Mapping[int, Path]]:
@@ -160,7 +162,7 @@ def _segments(root: Path) -> Mapping[Key, Mapping[int, Path]]:
                 raise UsageError(f"{path}: needs a name such as casme_015_0401_0256.npz")
             found[path.parent.name, name[1]][int(name[2])] = path
     if not found:
-        raise UsageError(f"{root}: no segments; needs {AuwgcnFeatures.layout}")
+        raise UsageError(f"{root} has no segments; it must hold {AuwgcnFeatures.layout}")
     return found
 
 

@@ -6,18 +6,29 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
+from aumer.data.coding import Coding
 from aumer.data.dataset import NumberedImages
-from aumer.data.frames import annotation
-from aumer.data.report import Key, Log, TableReport
+from aumer.data.report import Key, TableReport
 from aumer.files import StrPath
-from aumer.tables.cells import read
+from aumer.tables.cells import Row
 
 NAME = "casme2"
 FPS = 200.0
 
-_COLUMNS = (
-    *("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame"),
-    *("Action Units", "Estimated Emotion"),
+
+def _names(row: Row) -> Key:
+    return f"sub{row.whole('Subject'):02d}", row.text("Filename")
+
+
+CODING = Coding(
+    NAME,
+    _names,
+    onset="OnsetFrame",
+    apex="ApexFrame",
+    offset="OffsetFrame",
+    aus="Action Units",
+    emotion="Estimated Emotion",
+    missing=("/",),
 )
 
 
@@ -30,26 +41,11 @@ def read_table(path: StrPath) -> TableReport:
     Raises:
         UsageError: a column is missing or a cell holds something else.
     """
-    table = read(path, _COLUMNS)
-    log = Log()
-    found = tuple(
-        annotation(
-            row,
-            log,
-            subject=f"sub{row.whole('Subject'):02d}",
-            video=row.text("Filename"),
-            kind="micro",
-            columns=("OnsetFrame", "ApexFrame", "OffsetFrame"),
-            aus=row.optional("Action Units"),
-            emotion=row.text("Estimated Emotion"),
-            no_apex="/",
-        )
-        for row in table
-    )
-    return TableReport.of(NAME, table, found, log)
+    return CODING.read(path)
 
 
-def _key(parts: tuple[str, ...]) -> Key | None:
+def clip_key(parts: tuple[str, ...]) -> Key | None:
+    """Of a path that ends with ``sub01/EP02_01f``, as CASME and CASME II name clips."""
     if len(parts) < 2:
         return None
     subject, clip = re.fullmatch(r"sub(\d+)", parts[-2]), re.fullmatch(r"EP\d+\w*", parts[-1])
@@ -68,6 +64,7 @@ class Casme2(NumberedImages):
 
     fps = FPS
     images = "raw"
+    clips = True
 
     read = staticmethod(read_table)
-    key = staticmethod(_key)
+    key = staticmethod(clip_key)

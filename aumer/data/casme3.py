@@ -88,12 +88,24 @@ def _spotting_row(row: Row, log: Log) -> Annotation:
     )
 
 
-def _key(parts: tuple[str, ...]) -> Key | None:
+def of_part(letter: str, parts: tuple[str, ...]) -> bool:
+    """Whether a path is of a part of CAS(ME)^3: folders of another part are called so."""
+    named = [re.match(r"part[ _-]?([abc])(?![a-z])", part, re.IGNORECASE) for part in parts]
+    letters = {found[1].lower() for found in named if found}
+    return not letters or letter in letters
+
+
+def long_video(parts: tuple[str, ...]) -> Key | None:
+    """Subject and video of a path such as ``spNO.1/a/color``."""
     for one, other in itertools.pairwise(parts):
         subject = re.fullmatch(r"spNO\.?(\d+)", one, re.IGNORECASE)
         if subject and re.fullmatch(r"[a-zA-Z]", other):
             return f"spNO.{int(subject[1])}", other.lower()
     return None
+
+
+def _key(parts: tuple[str, ...]) -> Key | None:
+    return long_video(parts) if of_part("a", parts) else None
 
 
 class Casme3(NumberedImages):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from aumer.data.dataset import DataSet
+from aumer.data.mismatch import MISMATCHES
 from aumer.data.report import Correction, Fault, Key, TableReport
 from aumer.errors import AumerError, UsageError, did_you_mean
 from aumer.evaluation.rows import MissingOffset
@@ -19,6 +20,8 @@ from aumer.types import KINDS, Annotation, VideoRecord
 ACCEPT = ("accept",)
 #: What may be done about an offset that nobody gave; the evaluation's words.
 FILL = tuple(policy for policy in get_args(MissingOffset) if policy != "refuse")
+#: What may be done about a row whose frames are not those of its video.
+MISMATCH = (*ACCEPT, *(policy for policy in MISMATCHES if policy != "refuse"))
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,19 @@ FAULTS: Mapping[str, FaultKind] = {
     "missing-video": FaultKind("rows without a folder or file"),
     "unannotated-clip": FaultKind("a clip without a row"),
     "unannotated-video": FaultKind("a video that no row names"),
+    # Crops, other cameras and what was made of the videos lie below a root, too.
+    "unknown-video": FaultKind(
+        "a folder or file that is called as no video of the data set", advice=True
+    ),
+    "subject-name": FaultKind("the subject of a row is not the one in its video's name"),
     "several-videos": FaultKind("one video lies in several places"),
-    "unjoinable-row": FaultKind("a row whose frames are not in its video"),
+    "unjoinable-row": FaultKind("a row whose frames are not in its video", MISMATCH),
     "changed-video": FaultKind("annotations were made for another edition of the video"),
     "missing-frames": FaultKind("images are missing between others"),
     "repeated-frames": FaultKind("two images have one number"),
     "unknown-rate": FaultKind("a video whose frame rate is not known"),
     "unreadable-video": FaultKind("a video file that cannot be read"),
-    "outside-video": FaultKind("an expression ends after its video"),
+    "outside-video": FaultKind("an expression ends after its video", MISMATCH),
     "frame-count": FaultKind("a video and its table disagree on the number of frames"),
     "frame-rate": FaultKind("a file and its data set disagree on the frame rate by 1 % or more"),
     "unpaired-labels": FaultKind("starts and ends of a label track do not pair"),
@@ -104,8 +112,8 @@ class Check:
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
-        """What was settled in code while the table was read."""
-        return tuple(c for t in self.tables[:1] for c in t.corrections if c.rule.settled)
+        """What was decided in code while the table was read."""
+        return tuple(c for t in self.tables[:1] for c in t.corrections if c.rule.final)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: everything, one entry for each fault and each correction."""
@@ -239,7 +247,7 @@ def _cells(table: TableReport) -> Iterator[Fault]:
     """What the reader of a table noted and left to a policy."""
     names = {a.row: (a.subject, a.video) for a in table.annotations}
     for c in table.corrections:
-        if not c.rule.settled:
+        if not c.rule.final:
             key = names.get(c.row, ("", ""))
             yield Fault(c.rule.name, f"column {c.column} holds {c.found!r}", *key, c.row)
     for r in table.refusals:

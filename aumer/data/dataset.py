@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from aumer import registry
-from aumer.data.folders import Media, checked_root, places, scan
-from aumer.data.report import DataReport, Fault, Key, TableReport
+from aumer.data.folders import KeyOf, Media, checked_root, places, scan
+from aumer.data.report import DataReport, Fault, Key, TableReport, Unplaced
 from aumer.errors import UsageError
 from aumer.files import StrPath
 from aumer.types import Annotation, Features, VideoRecord
@@ -76,8 +78,9 @@ class DataSet(ABC):
             UsageError: it comes as videos, or the record is not of this data set.
         """
         raise UsageError(
-            f"{self.name} comes as videos: there are no features of {record.subject}/{record.name} "
-            "before they are measured"
+            f"{self.name} has videos and no features of {record.subject}/{record.name}: measure "
+            "them "
+            "with `aumer.features`"
         )
 
 
@@ -149,10 +152,17 @@ class NumberedImages(JoinedDataSet):
     Attributes:
         fps: frames per second of all its videos.
         images: part of the path of the frames to use, by default, where a video is there twice.
+        by_name: whether folders are called as the table calls its videos (`by_table_names`), so
+            that `key` is not asked.
+        clips: whether each video is one expression, so that one without a row is a fault.
+        parts: whether its tables are parts of one, not editions of it.
     """
 
     fps: ClassVar[float]
     images: ClassVar[str] = ""
+    by_name: ClassVar[bool] = False
+    clips: ClassVar[bool] = False
+    parts: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod
@@ -164,9 +174,14 @@ class NumberedImages(JoinedDataSet):
         """
 
     @staticmethod
-    @abstractmethod
     def key(parts: tuple[str, ...]) -> Key | None:
         """Subject and name of the video whose frames lie at this path below the root."""
+        raise NotImplementedError("a data set whose folders are not found `by_name` has a key")
+
+    @staticmethod
+    def locate(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
+        """A row's frames among the images; see `Locate`."""
+        return by_number(annotation, media)
 
     @classmethod
     def from_root(
@@ -180,22 +195,107 @@ class NumberedImages(JoinedDataSet):
             images: part of the path of the frames to use where a video is there twice.
 
         Raises:
-            UsageError: `root` is no folder, or no table can be read.
+            UsageError: `root` is no folder, no table can be read, or there are folders of images or
+                video files, none of which is called as those of the data set are.
         """
         return cls._join(root, cls.read, table, cls.images if images is None else images)
 
     @classmethod
     def _join(cls, root: StrPath, read: Read, table: StrPath | None, images: str) -> Self:
         tables, faults = find_tables(root, read, table)
-        found, doubts = places(scan(root), cls.key, prefer=[images] if images else [])
-        videos, problems = join(cls.name, tables[0].annotations, found, fps=cls.fps)
-        return cls(Path(root), videos, DataReport(tables, (*faults, *doubts, *problems)))
+        if cls.parts:
+            tables = (merge_tables(tables),)
+        rows = tables[0].annotations
+        key = by_table_names((a.subject, a.video) for a in rows) if cls.by_name else cls.key
+        found, doubts = locate_videos(cls, root, key, prefer=[images] if images else [])
+        if cls.clips:
+            doubts += unannotated_clips(rows, found)
+        joined = join(cls.name, rows, found, fps=cls.fps, locate=cls.locate)
+        problems = (*faults, *doubts, *joined.faults)
+        report = DataReport(tables, problems, unplaced=joined.unplaced)
+        return cls(Path(root), joined.videos, report)
 
 
 T = TypeVar("T")
 Read = Callable[[Path], TableReport]
-#: An annotation with the frames of this video; `None` and why, where there is no such frame.
+#: An annotation with the frames of this video, and nothing; or what of it is in the video, `None`
+#: if nothing is, and why it is not all of it.
 Locate = Callable[[Annotation, Media], tuple[Annotation | None, str]]
+
+
+def locate_videos(
+    kind: type[DataSet], root: StrPath, key: KeyOf, *, prefer: Sequence[str] = ()
+) -> tuple[Mapping[Key, Media], list[Fault]]:
+    """The place of each video below a root; see `aumer.data.folders.places`.
+
+    Raises:
+        UsageError: there is something, and none of it is called as the videos of the data set are.
+    """
+    media = scan(root)
+    found, faults = places(media, key, prefer=prefer)
+    if media and not found:
+        raise UsageError(
+            f"{root}: none of its {len(media)} folders of images and video files is called as "
+            f"those of {kind.name} are; the first is {'/'.join(media[0].parts) or media[0].path}. "
+            f"What it must look like: {kind.layout}"
+        )
+    faults += [
+        Fault("unknown-video", f"{one.path} is called as no video of {kind.name}")
+        for one in media
+        if key(one.parts) is None
+    ]
+    return found, faults
+
+
+def by_table_names(names: Iterable[Key]) -> KeyOf:
+    """Finds videos in folders and files that are called as a table calls subject and video,
+    whatever their case: ``SUBJECT/VIDEO`` with other folders above, between or below,
+    ``SUBJECT_VIDEO``, or ``VIDEO`` alone where no other subject has a video of that name.
+    """
+    by_name: dict[str, set[Key]] = defaultdict(set)
+    for key in names:
+        subject, video = (part.casefold() for part in key)
+        by_name[video].add(key)
+        by_name[f"{subject}_{video}"].add(key)
+
+    def key_of(parts: tuple[str, ...]) -> Key | None:
+        folded = [part.casefold() for part in parts]
+        for k in reversed(range(len(folded))):
+            several = by_name.get(folded[k], set())
+            if len(several) == 1:
+                return next(iter(several))
+            own = [key for key in several if key[0].casefold() in folded[:k]]
+            if len(own) == 1:
+                return own[0]
+        return None
+
+    return key_of
+
+
+def unannotated_clips(rows: Iterable[Annotation], found: Mapping[Key, Media]) -> list[Fault]:
+    """A fault for each clip that no row is of."""
+    known = {(a.subject, a.video) for a in rows}
+    return [
+        Fault("unannotated-clip", f"{media.path}: no row is of it", *key)
+        for key, media in found.items()
+        if key not in known
+    ]
+
+
+def merge_tables(tables: Sequence[TableReport]) -> TableReport:
+    """Tables that are parts of one, such as one for each kind of expression."""
+    first, *others = tables
+    for other in others:
+        first = replace(
+            first,
+            rows=first.rows + other.rows,
+            annotations=(*first.annotations, *other.annotations),
+            corrections=(*first.corrections, *other.corrections),
+            refusals=(*first.refusals, *other.refusals),
+            lengths={**other.lengths, **first.lengths},
+            rates={**other.rates, **first.rates},
+        )
+    return first
 
 
 def find_tables(
@@ -263,9 +363,16 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
             refused.append((path, str(error)))
     if not found:
         if not refused:
+            old = sorted((*root.glob("*.xls"), *root.glob("*/*.xls")))
+            advice = (
+                f"; {', '.join(str(path.relative_to(root)) for path in old)} is a workbook of the "
+                "old kind: save it as .xlsx or as CSV"
+                if old
+                else "; put it there, or give its path as table="
+            )
             raise UsageError(
-                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below; put "
-                "it there, or give its path as table="
+                f"{root}: no table of annotations (.xlsx, .csv, .tsv) here or a folder below"
+                f"{advice}"
             )
         raise UsageError("\n".join([f"{root}: no table can be read", *(e for _, e in refused)]))
     # Another CSV may be anything; a workbook that cannot be read may be the one that was meant.
@@ -279,20 +386,62 @@ def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, 
     if media.numbers is None:
         return annotation, ""
     onset = media.index(annotation.onset + 1)
-    if onset < 0:
-        return None, f"image {annotation.onset + 1} lies before the first, {media.numbers[0]}"
     apex, offset = (
         None if frame is None else media.index(frame + 1)
         for frame in (annotation.apex, annotation.offset)
     )
     # An apex before the first image has no frame; that it lies outside is seen in the table.
     apex = None if apex is not None and apex < 0 else apex
-    return replace(annotation, onset=onset, apex=apex, offset=offset), ""
+    if onset >= 0:
+        return replace(annotation, onset=onset, apex=apex, offset=offset), ""
+    problem = f"image {annotation.onset + 1} lies before the first, {media.numbers[0]}"
+    last = apex if offset is None else offset
+    if last is None or last < 0:
+        return None, problem
+    return replace(annotation, onset=0, apex=apex, offset=offset), problem
+
+
+def by_number_or_count(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
+    """As `by_number`; but images that do not have the row's numbers, and are as many as its
+    interval has frames, are that interval, numbered anew."""
+    numbers, offset = media.numbers, annotation.offset
+    if numbers is not None and offset is not None:
+        length = offset - annotation.onset + 1
+        among = numbers[0] <= annotation.onset + 1 and offset + 1 <= numbers[-1]
+        if not among and len(numbers) == length:
+            apex = None if annotation.apex is None else annotation.apex - annotation.onset
+            within = apex is not None and 0 <= apex < length
+            return replace(
+                annotation, onset=0, apex=apex if within else None, offset=length - 1
+            ), ""
+    return by_number(annotation, media)
+
+
+def at_other_rate(fps: float, counted: float) -> Locate:
+    """Where a table counts at one rate, and images are numbered at another: the nearest frame."""
+
+    def locate(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
+        onset, apex, offset = (
+            None if frame is None else math.floor(frame * fps / counted + 0.5)
+            for frame in (annotation.onset, annotation.apex, annotation.offset)
+        )
+        assert onset is not None
+        return by_number(replace(annotation, onset=onset, apex=apex, offset=offset), media)
+
+    return locate
 
 
 def as_counted(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
     """Where the table counts the frames of the video itself."""
     return annotation, ""
+
+
+class Joined(NamedTuple):
+    """What `join` gives: videos, what is wrong, and the rows that are in none of the videos."""
+
+    videos: tuple[VideoRecord, ...]
+    faults: list[Fault]
+    unplaced: tuple[Unplaced, ...]
 
 
 def join(
@@ -302,7 +451,7 @@ def join(
     *,
     fps: float | Mapping[Key, float],
     locate: Locate = by_number,
-) -> tuple[tuple[VideoRecord, ...], list[Fault]]:
+) -> Joined:
     """Videos with their annotations. Each annotated video is there, with or without a path.
 
     Args:
@@ -314,23 +463,24 @@ def join(
     by_video: dict[Key, list[Annotation]] = {key: [] for key in (*found, *named)}
     for a in annotations:
         by_video.setdefault((a.subject, a.video), []).append(a)
-    records, faults = [], []
+    records, faults, unplaced = [], [], []
     for key in sorted(by_video):
         own, media = by_video[key], found.get(key)
         if media is None:
             faults.append(
                 Fault("missing-video", f"no folder or file; {len(own)} expressions", *key)
             )
-            placed: Sequence[Annotation] = own
+            located = own
         else:
             faults += media.faults(key)
-            placed = []
+            located = []
             for a in own:
                 there, problem = locate(a, media)
-                if there is None:
+                if problem or there is None:
                     faults.append(Fault("unjoinable-row", f"{media.path}: {problem}", *key, a.row))
+                    unplaced.append(Unplaced(a, there, problem))
                 else:
-                    placed.append(there)
+                    located.append(there)
         numbers = media.numbers if media else None
         records.append(
             VideoRecord(
@@ -340,7 +490,7 @@ def join(
                 fps=fps if isinstance(fps, (int, float)) else fps[key],
                 path=media.path if media else None,
                 frames=None if numbers is None else len(numbers),
-                annotations=tuple(placed),
+                annotations=tuple(located),
             )
         )
-    return tuple(records), faults
+    return Joined(tuple(records), faults, tuple(unplaced))

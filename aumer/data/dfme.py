@@ -1,24 +1,55 @@
-"""DFME: 1856 training clips at 200, 300 or 500 fps, each with one micro-expression."""
+"""DFME: clips at 200, 300 or 500 fps, each with one micro-expression; 1856 of them to train on."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from aumer.data.dataset import JoinedDataSet, as_counted, find_tables, join
-from aumer.data.folders import places, scan
-from aumer.data.frames import annotation
-from aumer.data.report import DataReport, Fault, Key, Log, TableReport
+from aumer.data.coding import Coding
+from aumer.data.dataset import (
+    JoinedDataSet,
+    as_counted,
+    find_tables,
+    join,
+    locate_videos,
+    merge_tables,
+)
+from aumer.data.report import DataReport, Fault, Key, TableReport
 from aumer.files import StrPath
-from aumer.tables.cells import read
+from aumer.tables.cells import Row
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NAME = "dfme"
-_COLUMNS = (
-    *("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame"),
-    *("Emotion", "Fps", "AU"),
+TEST = "dfme-test"
+
+
+def _names(row: Row) -> Key:
+    return row.text("Subject"), row.text("Filename")
+
+
+def _subject_in(video: str) -> str | None:
+    return video.rpartition("_")[0] or None
+
+
+CODING = Coding(
+    NAME,
+    _names,
+    onset="OnsetFrame",
+    apex="ApexFrame",
+    offset="OffsetFrame",
+    aus="AU",
+    emotion="Emotion",
+    first=0,
+    rate="Fps",
+    subject_in=_subject_in,
 )
+#: Of the test sets, whose labels may be withheld.
+TEST_CODING = replace(CODING, dataset=TEST, lenient=True)
 
 
 def read_table(path: StrPath) -> TableReport:
@@ -28,35 +59,27 @@ def read_table(path: StrPath) -> TableReport:
     Raises:
         UsageError: a column is missing or a cell holds something else.
     """
-    table = read(path, _COLUMNS)
-    log = Log()
-    found = tuple(
-        annotation(
-            row,
-            log,
-            subject=row.text("Subject"),
-            video=row.text("Filename"),
-            kind="micro",
-            columns=("OnsetFrame", "ApexFrame", "OffsetFrame"),
-            first=0,
-            aus=row.optional("AU"),
-            emotion=row.text("Emotion"),
-        )
-        for row in table
-    )
-    return TableReport.of(
-        NAME,
-        table,
-        found,
-        log,
-        rates={
-            (a.subject, a.video): row.number_in("Fps") for a, row in zip(found, table, strict=True)
-        },
-    )
+    return CODING.read(path)
+
+
+def read_test_table(path: StrPath) -> TableReport:
+    """A workbook of the test sets, A or B: as that of the training clips.
+
+    The columns Subject, Filename, OnsetFrame and Fps are needed; ApexFrame, OffsetFrame, Emotion
+    and AU may be missing or empty, as where labels are withheld. A row without an onset is refused.
+
+    Raises:
+        UsageError: a column is missing or a cell holds something else.
+    """
+    return TEST_CODING.read(path)
 
 
 class Dfme(JoinedDataSet):
-    """The training clips. See `aumer.data.dataset.DataSet`."""
+    """The training clips. See `aumer.data.dataset.DataSet`.
+
+    Attributes:
+        parts: whether its tables are parts of one.
+    """
 
     name: ClassVar[str] = NAME
     layout: ClassVar[str] = (
@@ -64,9 +87,12 @@ class Dfme(JoinedDataSet):
         "and the workbook of the training clips"
     )
     expected: ClassVar[Mapping[str, int]] = {"subjects": 176, "videos": 1856, "micro": 1856}
+    parts: ClassVar[bool] = False
+
+    read = staticmethod(read_table)
 
     @classmethod
-    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> Dfme:
+    def from_root(cls, root: StrPath, *, table: StrPath | None = None) -> Self:
         """Join the workbook and the clips. A clip without a row has no rate, and is left out.
 
         Args:
@@ -75,17 +101,39 @@ class Dfme(JoinedDataSet):
         Raises:
             UsageError: `root` is no folder, or no table can be read.
         """
-        tables, faults = find_tables(root, read_table, table)
-        found, doubts = places(scan(root), _key)
+        tables, faults = find_tables(root, cls.read, table)
+        if cls.parts:
+            tables = (merge_tables(tables),)
+        found, doubts = locate_videos(cls, root, _key)
         rates = tables[0].rates
-        without = [
+        doubts += [
             Fault("unannotated-clip", f"{media.path}: no row gives its frame rate", *key)
             for key, media in found.items()
             if key not in rates
         ]
         known = {key: media for key, media in found.items() if key in rates}
-        records, problems = join(NAME, tables[0].annotations, known, fps=rates, locate=as_counted)
-        return cls(Path(root), records, DataReport(tables, (*faults, *doubts, *without, *problems)))
+        rows = tables[0].annotations
+        joined = join(cls.name, rows, known, fps=rates, locate=as_counted)
+        report = DataReport(tables, (*faults, *doubts, *joined.faults), unplaced=joined.unplaced)
+        return cls(Path(root), joined.videos, report)
+
+
+class DfmeTest(Dfme):
+    """The test sets A and B: the clips of every workbook below the root, be it of one or of both.
+
+    The sets that were given out for challenges have 474 and 299 clips.
+    """
+
+    name: ClassVar[str] = TEST
+    layout: ClassVar[str] = (
+        "a folder of images or a video file called as the clip is (sub0003_01), wherever it lies, "
+        "and the workbook of test set A, of B, or both, with columns Subject, Filename, "
+        "OnsetFrame, Fps and, if there are, ApexFrame, OffsetFrame, Emotion, AU"
+    )
+    expected: ClassVar[Mapping[str, int]] = {}
+    parts = True
+
+    read = staticmethod(read_test_table)
 
 
 def _key(parts: tuple[str, ...]) -> Key | None:

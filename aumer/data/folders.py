@@ -9,11 +9,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from aumer.arguments import as_path
 from aumer.data.report import Fault, Key
 from aumer.errors import UsageError
 from aumer.files import StrPath
+
+#: Subject and video that a path below the root names; `None` if it names none.
+KeyOf: TypeAlias = Callable[[tuple[str, ...]], Key | None]
 
 VIDEO_SUFFIXES = frozenset((".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv", ".webm"))
 
@@ -123,7 +127,7 @@ def _numbers(images: Iterable[str]) -> tuple[int, ...]:
 
 def places(
     media: Iterable[Media],
-    key: Callable[[tuple[str, ...]], Key | None],
+    key: KeyOf,
     *,
     prefer: Sequence[str] = (),
 ) -> tuple[Mapping[Key, Media], list[Fault]]:

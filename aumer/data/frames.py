@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from aumer.data.report import Log, Rule
 from aumer.tables.cells import Row
@@ -17,17 +18,19 @@ EARLY_ONSET = Rule(
     "the movement was under way when the video began; the first frame is taken as its onset",
 )
 MISSING_APEX = Rule(
-    "missing-apex", "0, -1 or / stands for an apex nobody gave; there is none", settled=False
+    "missing-apex",
+    "0, -1, / or nothing stands for an apex nobody gave; there is none",
+    final=False,
 )
 MISSING_OFFSET = Rule(
     "missing-offset",
-    "0 or less stands for an offset nobody gave; there is none, and a policy fills it",
-    settled=False,
+    "0 or less, or nothing, stands for an offset nobody gave; there is none, and a policy fills it",
+    final=False,
 )
 IMPOSSIBLE_OFFSET = Rule(
     "impossible-offset",
     "an offset before its onset cannot be repaired; it counts as missing",
-    settled=False,
+    final=False,
 )
 
 
@@ -42,14 +45,14 @@ def annotation(
     first: int = 1,
     aus: str = "",
     emotion: str = "",
-    no_apex: str | None = None,
+    missing: Collection[str] = (),
 ) -> Annotation:
     """The annotation of a row whose frames count from `first`.
 
     Args:
         log: takes every cell that is not taken as it stands.
         columns: of onset, apex (`None` where the set has none) and offset.
-        no_apex: text that stands for an apex nobody gave, if there is one.
+        missing: texts that stand for an apex or an offset nobody gave; "" for an empty cell.
 
     Raises:
         UsageError: a frame is not a number.
@@ -61,14 +64,16 @@ def annotation(
         onset = first
     apex = None
     if apex_column is not None:
-        if row.text(apex_column) == no_apex:
-            log.correct(MISSING_APEX, row.number, apex_column, no_apex, None)
+        if (text := row.optional(apex_column)) in missing:
+            log.correct(MISSING_APEX, row.number, apex_column, text, None)
         elif (found := row.number_in(apex_column)) < first:
             log.correct(MISSING_APEX, row.number, apex_column, found, None)
         else:
             apex = _frame(row, log, apex_column)
     offset: int | None = None
-    if (found := row.number_in(offset_column)) < first:
+    if (text := row.optional(offset_column)) in missing:
+        log.correct(MISSING_OFFSET, row.number, offset_column, text, None)
+    elif (found := row.number_in(offset_column)) < first:
         log.correct(MISSING_OFFSET, row.number, offset_column, found, None)
     elif (offset := _frame(row, log, offset_column)) < onset:
         log.correct(IMPOSSIBLE_OFFSET, row.number, offset_column, offset, None)

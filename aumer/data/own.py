@@ -98,7 +98,7 @@ class Own(JoinedDataSet):
         else:
             path, faults = find_table(root, _labeled if clips else _listed, table)
             read = _read(path, clips=clips, meant=table is not None)
-        read.tell()
+        read.log_notes()
         names: dict[str, str] = {}
 
         def named(row: IntervalRow) -> str:
@@ -119,8 +119,8 @@ class Own(JoinedDataSet):
                 faults.append(Fault("unannotated-video", message, video=relative))
         keys = {_key(row, named): row for row in rows.values()}
         rates = {key: _rate(read, row, found.get(key), clocks) for key, row in keys.items()}
-        videos, problems = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
-        return cls(root, videos, DataReport((report,), (*faults, *problems)))
+        joined = join(NAME, report.annotations, found, fps=rates, locate=as_counted)
+        return cls(root, joined.videos, DataReport((report,), (*faults, *joined.faults)))
 
 
 def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
@@ -133,7 +133,7 @@ def read_table(path: StrPath, nearest: Nearest | None = None) -> TableReport:
         UsageError: a column is missing or a cell holds something else.
     """
     table = _read(path)
-    table.tell()
+    table.log_notes()
     return _report(table, nearest, _name)
 
 
@@ -180,7 +180,7 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     tables = [path for path in places if not _is_coded(path)]
     if tables and found:
         _log.warning(
-            "%s: %d files of annotations are left aside, since there is %s; to use them, name them "
+            "%s: %d files of annotations are not used, since there is %s; to use them, name them "
             "with `table`, such as %s",
             root,
             len(found),
@@ -240,7 +240,7 @@ def _of_files(
         if not file.expressions:
             rows.append(replace(about, line=len(rows) + 1, kind="none"))
     columns = {role: role for role in ("video", "subject", "kind", "fps", *_TIMES)}
-    return IntervalTable(root, "", tuple(rows), columns, place="expression {}"), faults
+    return IntervalTable(root, "", tuple(rows), columns, line_name="expression {}"), faults
 
 
 def _video_of(path: Path, video: str, root: Path, media: Mapping[str, Media]) -> str:
@@ -328,7 +328,7 @@ def _first_rows(table: IntervalTable, named: Named) -> dict[str, IntervalRow]:
         for role in ("subject", "fps"):
             one, other = (text_of(getattr(one, role)) for one in (first, row))
             if one != other:
-                before = table.place.format(first.line)
+                before = table.line_name.format(first.line)
                 raise table.error(row, role, f"found {other!r}, but {before} has {one!r}")
     return found
 

@@ -21,12 +21,12 @@ class Rule:
     Attributes:
         name: the fault it answers, as `aumer data check` lists it.
         reason: what is known, and what is done.
-        settled: nothing is left for a policy to decide.
+        final: nothing is left for a policy to decide.
     """
 
     name: str
     reason: str
-    settled: bool = True
+    final: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,35 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Unplaced:
+    """A row whose frames are not among those of its video, so that no record holds it.
+
+    Attributes:
+        annotation: with the table's own frames.
+        inside: what of it is in the video, in the video's frames; `None` if nothing is, or nobody
+            can tell.
+        reason: which frames are not there.
+    """
+
+    annotation: Annotation
+    inside: Annotation | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class DataReport:
     """What an adapter read, and what it found wrong while it joined table and folders.
 
     Attributes:
         tables: the one that is used first; others are there to be compared with it.
         notes: what a user should know of the data, and is no fault.
+        unplaced: rows that `aumer.data.mismatch` deals with, each of which is a fault, too.
     """
 
     tables: tuple[TableReport, ...] = ()
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
 
 
 @dataclass

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
+from aumer.data.coding import Coding, Fix
 from aumer.data.dataset import NumberedImages
-from aumer.data.frames import annotation
-from aumer.data.report import Key, Log, Rule, TableReport
+from aumer.data.report import Key, Rule, TableReport
 from aumer.files import StrPath
-from aumer.tables.cells import read
+from aumer.tables.cells import Row
 
 NAME = "samm"
 FPS = 200.0
 
 SHEET = "MICRO_ONLY"
-_COLUMNS = (
-    *("Subject", "Filename", "Onset Frame", "Apex Frame", "Offset Frame"),
-    *("Action Units", "Estimated Emotion"),
-)
 
-#: Apexes by file name: what the cell says, and what it should.
-APEXES = {"032_3_1": (1930, 4930)}
 WRONG_APEX = Rule(
     "wrong-apex",
     "032_3_1 has its apex in SAMM-LV's numbers: there the same movement is at 1896-1970, 3000 less "
     "than the 4896-4970 here",
+)
+
+
+def _names(row: Row) -> Key:
+    return row.text("Subject"), row.text("Filename")
+
+
+CODING = Coding(
+    NAME,
+    _names,
+    onset="Onset Frame",
+    apex="Apex Frame",
+    offset="Offset Frame",
+    aus="Action Units",
+    emotion="Estimated Emotion",
+    sheet=SHEET,
+    fixes=(Fix("032_3_1", "Apex Frame", "1930", "4930", WRONG_APEX),),
+    subject_in=lambda video: video.partition("_")[0],
 )
 
 
@@ -40,26 +51,7 @@ def read_table(path: StrPath) -> TableReport:
     Raises:
         UsageError: a column is missing or a cell holds something else.
     """
-    table = read(path, _COLUMNS, sheet=SHEET)
-    log = Log()
-    found = []
-    for row in table:
-        a = annotation(
-            row,
-            log,
-            subject=row.text("Subject"),
-            video=row.text("Filename"),
-            kind="micro",
-            columns=("Onset Frame", "Apex Frame", "Offset Frame"),
-            aus=row.optional("Action Units"),
-            emotion=row.text("Estimated Emotion"),
-        )
-        wrong, right = APEXES.get(a.video, (None, 0))
-        if a.apex is not None and a.apex + 1 == wrong:
-            log.correct(WRONG_APEX, row.number, "Apex Frame", wrong, right)
-            a = replace(a, apex=right - 1)
-        found.append(a)
-    return TableReport.of(NAME, table, found, log)
+    return CODING.read(path)
 
 
 def _key(parts: tuple[str, ...]) -> Key | None:
@@ -78,6 +70,7 @@ class Samm(NumberedImages):
     expected: ClassVar[Mapping[str, int]] = {"subjects": 29, "videos": 159, "micro": 159}
 
     fps = FPS
+    clips = True
 
     read = staticmethod(read_table)
     key = staticmethod(_key)

@@ -1,22 +1,29 @@
-"""SAMM Long Videos: 147 videos at 200 fps, 343 macro- and 159 micro-expressions."""
+"""SAMM Long Videos: 147 videos at 200 fps, or at 30; 343 macro- and 159 micro-expressions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aumer.data import samm
-from aumer.data.dataset import NumberedImages
+from aumer.data.dataset import NumberedImages, at_other_rate
+from aumer.data.folders import Media
 from aumer.data.frames import annotation, kind_of
-from aumer.data.report import Key, Log, Rule, TableReport
+from aumer.data.report import Fault, Key, Log, Rule, TableReport
 from aumer.files import StrPath
 from aumer.tables.cells import read
-from aumer.types import Kind
+from aumer.types import Annotation, Kind
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NAME = "samm-lv"
-FPS = 200.0
+SLOW = "samm-lv-30"
+#: Of the cameras, in which the workbook counts; and of the videos that were made slower.
+FPS, SLOW_FPS = 200.0, 30.0
 
 SHEET = "FACS_Movement_Only"
 _COLUMNS = ("Subject", "Filename", "Onset", "Apex", "Offset", "Type", "Action Units")
@@ -106,11 +113,60 @@ class SammLv(NumberedImages):
         table: StrPath | None = None,
         images: str | None = None,
         emotions: StrPath | None = None,
-    ) -> SammLv:
+    ) -> Self:
         """As `NumberedImages`.
 
         Args:
             emotions: SAMM's workbook, which alone has the emotions of the micro-expressions.
         """
         read = partial(read_table, emotions=emotions)
-        return cls._join(root, read, table, cls.images if images is None else images)
+        made = cls._join(root, read, table, cls.images if images is None else images)
+        faults = (*made._other_rate(), *made.report.faults)
+        return replace(made, report=replace(made.report, faults=faults))
+
+    def _other_rate(self) -> list[Fault]:
+        """A fault where the images are as many as they are at the other of the two rates."""
+        last: dict[Key, int] = {}
+        for a in self.report.tables[0].annotations:
+            end = max(a.onset, a.offset or 0)
+            last[a.subject, a.video] = max(last.get((a.subject, a.video), 0), end)
+        known = [r for r in self.videos if r.frames is not None and r.annotations]
+        if self.fps == FPS:
+            short = [r for r in known if _end(r.annotations) >= (r.frames or 0)]
+            wrong, other, name = len(short) > len(known) / 2, SLOW_FPS, SLOW
+            what = f"{len(short)} of {len(known)} videos end before an expression of theirs"
+        else:
+            wrong = all(last[r.subject, r.name] < (r.frames or 0) for r in known)
+            other, name = FPS, NAME
+            what = f"each of {len(known)} videos has all the frames that its rows name at {FPS:g}"
+        if not (known and wrong):
+            return []
+        message = f"{what}: the images seem to be at {other:g} fps; load them as {name}"
+        return [Fault("frame-rate", message)]
+
+
+def _end(annotations: Iterable[Annotation]) -> int:
+    return max(max(a.onset, a.offset or 0) for a in annotations)
+
+
+_slower = at_other_rate(SLOW_FPS, FPS)
+
+
+class SammLv30(SammLv):
+    """The same videos at 30 fps. See `aumer.data.dataset.DataSet`.
+
+    The workbook counts frames at 200 fps; an annotation's are the nearest of the slower video,
+    whose first image is taken to show the same moment: image k is at (k - 1) / 30 s.
+    """
+
+    name: ClassVar[str] = SLOW
+    layout: ClassVar[str] = (
+        "006_1/006_1_0001.jpg at 30 images a second, and the workbook of the 200-fps videos with a "
+        "sheet FACS_Movement_Only; folders are found by name, wherever they lie"
+    )
+
+    fps = SLOW_FPS
+
+    @staticmethod
+    def locate(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
+        return _slower(annotation, media)

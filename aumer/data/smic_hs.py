@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from aumer.data.dataset import JoinedDataSet, find_tables, join
-from aumer.data.folders import Media, places, scan
+from aumer.data.dataset import JoinedDataSet, find_tables, join, locate_videos
+from aumer.data.folders import Media
 from aumer.data.frames import annotation
 from aumer.data.report import DataReport, Key, Log, Rule, TableReport
 from aumer.files import StrPath
@@ -123,7 +123,7 @@ class SmicHs(JoinedDataSet):
             UsageError: `root` is no folder, or no table can be read.
         """
         (table_read, *others), faults = find_tables(root, read_table, table)
-        found, doubts = places(scan(root), _key, prefer=[images])
+        found, doubts = locate_videos(cls, root, _key, prefer=[images])
         cameras = {row.number: _Camera.of(row) for row in _table(table_read.path)}
         annotations, log = _by_clip(table_read.annotations, found)
         report = replace(table_read, corrections=(*table_read.corrections, *log.corrections))
@@ -131,15 +131,17 @@ class SmicHs(JoinedDataSet):
         def locate(a: Annotation, media: Media) -> tuple[Annotation | None, str]:
             return cameras[a.row].locate(a, media) if a.row else (a, "")
 
-        videos, problems = join(NAME, annotations, found, fps=FPS, locate=locate)
-        return cls(Path(root), videos, DataReport((report, *others), (*faults, *doubts, *problems)))
+        joined = join(NAME, annotations, found, fps=FPS, locate=locate)
+        problems = (*faults, *doubts, *joined.faults)
+        told = DataReport((report, *others), problems, unplaced=joined.unplaced)
+        return cls(Path(root), joined.videos, told)
 
 
 def _by_clip(
     annotations: tuple[Annotation, ...], found: Mapping[Key, Media]
 ) -> tuple[list[Annotation], Log]:
     """The annotations, each with its clip among those found, and one for each clip without."""
-    placed: list[Annotation] = []
+    own_clip: list[Annotation] = []
     log = Log()
     rows = {(a.subject, a.video) for a in annotations}
     before: dict[int, int] = {}
@@ -150,15 +152,15 @@ def _by_clip(
         if own != a.video and (a.subject, own) in found and (a.subject, own) not in rows:
             log.correct(OWN_CLIP, a.row, "Filename", a.video, own)
             a = replace(a, video=own)
-        placed.append(a)
-    spoken_for = {(a.subject, a.video) for a in placed}
+        own_clip.append(a)
+    spoken_for = {(a.subject, a.video) for a in own_clip}
     for key, media in found.items():
         if key not in spoken_for and media.numbers:
             last = len(media.numbers) - 1
             emotion = EMOTIONS[key[1].split("_")[1]]
-            placed.append(Annotation(*key, "micro", 0, None, last, emotion=emotion))
+            own_clip.append(Annotation(*key, "micro", 0, None, last, emotion=emotion))
             log.correct(NO_ROW, 0, "Filename", key[1], f"frames 0-{last}")
-    return placed, log
+    return own_clip, log
 
 
 @dataclass(frozen=True)

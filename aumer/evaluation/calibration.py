@@ -138,7 +138,7 @@ def coverage(
 def _check(p: Floats, hit: Floats, others: Sequence[object]) -> None:
     if not len(p) or not len(p) == len(hit) == len(others):
         raise UsageError(
-            "every answer has a probability, whether it is right, and a subject; found "
+            "probabilities, hits and subjects must be equally many, and one or more; found "
             f"{len(p)}, {len(hit)} and {len(others)}"
         )
     if not ((p >= 0) & (p <= 1 + 1e-6)).all():  # NaN is neither

@@ -7,7 +7,7 @@ positives or misses out, so TP + FP need not be the number of predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -34,6 +34,12 @@ from aumer.types import KINDS, BoolArray, Kind
 #: LGSNet: an expression of at most so many frames is micro, and so many best ones count a video.
 LGSNET_MICRO_FRAMES = 15
 LGSNET_PER_VIDEO = 14
+
+
+#: The organizers' script for the spot-then-recognize score (github.com/genbing99/STRS-Metric) as it
+#: is, and as it was first released: there a truth may be found several times, and the emotions are
+#: those of both sides.
+STRS, STRS_FIRST = "strs-official", "strs-official-1"
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,30 @@ def free_truths_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> 
     return Tally(len(pairs), len(pairs), len(pairs) + idle, hits.shape[1])
 
 
+def free_predictions_in_order(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """In the order of the file, a truth takes the best prediction not yet taken, if it hits.
+
+    Of equally good predictions the first is the best.
+    """
+    left = overlaps.copy()
+    found = 0
+    for t in range(hits.shape[1]):
+        if hits.any() and hits[best := int(left[:, t].argmax()), t] and left[best, t] > 0:
+            found += 1
+            left[best] = 0.0
+    return Tally(found, found, *hits.shape)
+
+
+def every_pair(overlaps: npt.NDArray[np.float64], hits: BoolArray) -> Tally:
+    """Each pair of a prediction and a truth that it hits is a TP, however often either is in one.
+
+    FP = predictions that hit none; FN = truths that none hits.
+    """
+    pairs = int(hits.sum())
+    idle, missed = (int((~hits.any(axis)).sum()) for axis in (1, 0))
+    return Tally(pairs, pairs, pairs + idle, pairs + missed)
+
+
 def _taken(hits: BoolArray) -> list[tuple[int, int]]:
     free = np.ones(hits.shape[1], bool)
     pairs = []
@@ -167,6 +197,10 @@ def _taken(hits: BoolArray) -> list[tuple[int, int]]:
         pairs += [(p, int(t)) for t in np.flatnonzero(hit & free)]
         free &= ~hit
     return pairs
+
+
+def _all_pairs(hits: BoolArray) -> list[tuple[int, int]]:
+    return [(int(p), int(t)) for p, t in np.argwhere(hits)]
 
 
 @dataclass(frozen=True)
@@ -179,6 +213,8 @@ class Legacy:
         silent_videos: what a video without predictions of a kind has: none, or one, [0, 0].
         one_frame: an interval of one frame is matched like any other ("keep") or never ("drop").
         second_block: whether a second block of figures divides its finds by all rows.
+        own_truths: numbers of truths, by kind, that it divides by whatever the rows are; `None`
+            for those of the rows.
     """
 
     name: str
@@ -192,6 +228,7 @@ class Legacy:
     silent_videos: Literal["none", "[0, 0]"] = "none"
     one_frame: Literal["keep", "drop"] = "keep"
     second_block: bool = False
+    own_truths: Mapping[Kind, int] | None = None
 
     @property
     def settings(self) -> SpottingSettings:
@@ -230,6 +267,8 @@ class Legacy:
             if case.truths or case.predictions:
                 overlaps = _overlaps(self, case)
                 tallies[case.kind] += self.counting(overlaps, _hits(self, overlaps))
+        if self.own_truths is not None:
+            tallies = {k: replace(t, truths=self.own_truths[k]) for k, t in tallies.items()}
         return LegacyReport(self, tallies, *left)
 
     def to_dict(self) -> dict[str, Any]:
@@ -245,6 +284,9 @@ class Legacy:
             "silent_subjects": self.silent_subjects,
             "silent_videos": self.silent_videos,
             "one_frame": self.one_frame,
+            "denominators": "the truths of the file"
+            if self.own_truths is None
+            else ", ".join(f"{n} {kind}" for kind, n in self.own_truths.items()),
         }
 
 
@@ -325,14 +367,49 @@ EVALUATORS: dict[str, Legacy] = {
             silent_videos=_PHANTOM,
         ),
         Legacy("lgsnet", "LGSNet 2023", ">=", "closed", "apex+20", "keep", None),
+        # From its released code (github.com/KinopioIsAllIn/SpotFormer, post_process.py, abfcm.py):
+        # F1 = 2 FIND / (predictions + truths). Its truths of CAS(ME)^2 count from 1 there (1 is
+        # subtracted), which `first_frame` of a reader says. What its table does with a missing
+        # offset is not at hand; an offset of 0 matches nothing.
         Legacy(
-            "strs-official",
+            "spotformer",
+            "SpotFormer 2024 (SpoT-GCN)",
+            ">=",
+            "open",
+            "unmatchable",
+            "keep",
+            free_predictions_in_order,
+        ),
+        # Its code is not at hand: of it are known the denominators and that a prediction may serve
+        # several truths. Chosen here: IoU and ends as MEGC has them, and no offset made up.
+        Legacy(
+            "mult",
+            "MULT",
+            ">=",
+            "closed",
+            "unmatchable",
+            "keep",
+            truths_found,
+            own_truths={"macro": 282, "micro": 84},
+        ),
+        Legacy(
+            STRS,
             "MEGC 2024/2025, the organizers' script",
             ">=",
             "closed",
             "unmatchable",
             "drop",
             free_truths_in_order,
+            silent_subjects="drop",
+        ),
+        Legacy(
+            STRS_FIRST,
+            "the organizers' script as it was first released",
+            ">=",
+            "closed",
+            "unmatchable",
+            "drop",
+            every_pair,
             silent_subjects="drop",
         ),
     )
@@ -496,17 +573,32 @@ def strs_official(
     videos: Iterable[Video] | None = None,
     *,
     kind: Kind = "micro",
+    release: str = STRS,
+    emotions: Collection[str] | None = None,
 ) -> OfficialStrs:
     """The spot-then-recognize score as the organizers' script counts it.
 
-    F1 of recognition is the harmonic mean of mean precision and mean recall over the emotions of
-    all truths. An emotion scores 0 where all or none of the spotted pairs have it on both sides:
-    the script then finds no two-by-two table.
+    F1 of recognition is the harmonic mean of mean precision and mean recall over the emotions, by
+    default those of all truths (as first released of all rows). An emotion scores 0 where all or
+    none of the spotted pairs have it on both sides: the script then finds no two-by-two table (and
+    as first released ends with an error; here it counts 0 all the same).
+
+    Args:
+        release: `STRS`, or `STRS_FIRST`, which pairs every prediction with every truth it hits.
+        emotions: those that are recognized: pairs whose truth has another one are spotted, and left
+            out of recognition. The first release has no such choice.
 
     Raises:
-        UsageError: as for `score`, or a truth or prediction without a label.
+        UsageError: as for `score`, a truth or prediction without a label, or no such release.
     """
-    legacy = find("strs-official")
+    legacy = find(release)
+    if release not in (STRS, STRS_FIRST):
+        raise UsageError(f"`release` must be {STRS!r} or {STRS_FIRST!r}; found {release!r}")
+    if emotions is not None and release == STRS_FIRST:
+        raise UsageError(f"`emotions` must be None where `release` is {STRS_FIRST!r}")
+    counting, paired = free_truths_in_order, _taken
+    if release == STRS_FIRST:
+        counting, paired = every_pair, _all_pairs
     predictions, truths = list(predictions), list(truths)
     rows: list[PredictedInterval | Truth] = [*predictions, *truths]
     for row in rows:
@@ -515,16 +607,21 @@ def strs_official(
                 f"an expression of video {row.video!r} has no label; the spot-then-recognize score "
                 "needs a column label on both sides"
             )
-    emotions = sorted({t.label for t in truths if t.kind == kind})
+    sides = rows if release == STRS_FIRST else truths
+    wanted = sorted(
+        {row.label for row in sides if row.kind == kind} if emotions is None else emotions
+    )
     spotting = Tally()
     pairs: list[tuple[str, str]] = []
     for case in _cases(legacy, predictions, truths, videos):
         if case.kind == kind:
             overlaps = case.overlaps(legacy.ends)
             hits = _hits(legacy, overlaps)
-            spotting += free_truths_in_order(overlaps, hits)
-            pairs += [(case.predictions[p].label, case.truths[t].label) for p, t in _taken(hits)]
-    tables = [_one_against_rest(emotion, pairs) for emotion in emotions]
+            spotting += counting(overlaps, hits)
+            pairs += [(case.predictions[p].label, case.truths[t].label) for p, t in paired(hits)]
+    if emotions is not None:
+        pairs = [(p, t) for p, t in pairs if t in wanted]
+    tables = [_one_against_rest(emotion, pairs) for emotion in wanted]
     precision = _mean(t.precision for t in tables)
     recall = _mean(t.recall for t in tables)
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0

@@ -32,11 +32,13 @@ class Video:
 
     Attributes:
         fps: frames per second that its rows count in, for errors in milliseconds.
+        frames: how many it has, where that is known.
     """
 
     subject: str
     name: str
     fps: float | None = None
+    frames: int | None = None
 
     @property
     def key(self) -> VideoKey:
@@ -115,7 +117,7 @@ class PredictedInterval(_Row):
 def rows_of(records: Iterable[VideoRecord]) -> tuple[list[Video], list[Truth]]:
     """The videos of a data set, those without expressions too, and its annotations."""
     records = list(records)
-    videos = [Video(r.subject, r.name, r.fps) for r in records]
+    videos = [Video(r.subject, r.name, r.fps, r.frames) for r in records]
     return videos, [Truth.of(a) for r in records for a in r.annotations]
 
 
@@ -301,7 +303,9 @@ def _filled(t: Truth, policy: MissingOffset) -> int | None:
         return t.onset + 20
     if t.apex is None:
         raise UsageError(
-            f"{where} has neither offset nor apex; `missing_offset={policy}` needs one"
+            f"{where} has neither offset nor apex, and `missing_offset={policy}` needs one of "
+            "them: "
+            "add it to the row"
         )
     offset = {
         "apex": t.apex,

@@ -1,7 +1,8 @@
 """Files of predictions and truths, as `aumer.tables.intervals` reads them, and lists of videos.
 
-Intervals are closed; a half-open file is read as it is and scored with open ends. A list of videos
-is a table with a column for the video and, if wanted, for its subject and fps.
+Intervals are closed, unless an `IntervalReading` says that a file's offsets are excluded. A list of
+videos is a table with a column for the video and, if wanted, for its subject, fps and number of
+frames.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aumer.files import StrPath, atomic_write
 from aumer.tables import intervals
 from aumer.tables.cells import csv_line
 from aumer.tables.intervals import IntervalRow, IntervalTable
+from aumer.tables.reading import IntervalReading
 
 #: Our columns, in the order in which they are written.
 COLUMNS = ("subject", "video", "kind", "onset", "offset", "apex", "score", "label")
@@ -30,55 +32,98 @@ class Labels:
 
     Attributes:
         videos: all that the file names, those without an expression too.
+        table: as it was read.
     """
 
     truths: tuple[Truth, ...]
     videos: tuple[Video, ...]
+    table: IntervalTable
+
+
+@dataclass(frozen=True)
+class PredictedFile:
+    """What was spotted, of one file.
+
+    Attributes:
+        reversed: lines that end before they begin, where such are left out.
+        table: as it was read.
+    """
+
+    rows: tuple[PredictedInterval, ...]
+    reversed: tuple[int, ...]
+    table: IntervalTable
+
+
+def read_predicted(
+    path: StrPath,
+    *,
+    videos: Iterable[Video] | None = None,
+    fps: float | None = None,
+    reading: IntervalReading | None = None,
+    leave_reversed: bool = False,
+) -> PredictedFile:
+    """The predictions of a file that any reader may read, and how it was read; as
+    `read_predictions`.
+
+    Args:
+        leave_reversed: leave out, and count, rows that end before they begin.
+    """
+    table = _read(path, reading, offset_needed=True, reversed_rows=leave_reversed)
+    subjects = Subjects(videos)
+    found = []
+    wrong = []
+    for row in table:
+        if (kind := row.expression) is None:
+            continue
+        video = _video(table, row, subjects)
+        onset, apex, offset = table.in_frames(row, fps=video.fps or fps)
+        assert offset is not None, "it was asked for"
+        if offset < onset:
+            if not leave_reversed:
+                raise _reversed(table, row)
+            wrong.append(row.line)
+            continue
+        score = 1.0 if row.score is None else row.score
+        found.append(
+            PredictedInterval(*video.key, kind, onset, offset, apex, score, row.label, row.line)
+        )
+    return PredictedFile(tuple(found), tuple(wrong), table)
 
 
 def read_predictions(
     path: StrPath,
     *,
-    first_frame: int = 0,
+    first_frame: int | None = None,
     videos: Iterable[Video] | None = None,
     fps: float | None = None,
+    reading: IntervalReading | None = None,
 ) -> list[PredictedInterval]:
     """The predictions of a table or JSON file, in its order.
 
     Args:
         first_frame: what the file calls the first frame; 1 is subtracted from a file that counts
-            from 1.
+            from 1. It goes before that of `reading`.
         videos: where the file has no column subject, a video's subject is looked up here; without
             them it is the part of the video's name before the first "/" or "_". A video whose name
             ends as that of one of them alone is that one.
         fps: frames per second, for seconds of a video that neither the file nor `videos` give one.
+        reading: what is known of the file beside; see `aumer.tables.reading.IntervalReading`.
 
     Raises:
         UsageError: as `aumer.tables.intervals.read`; or seconds without a frame rate.
     """
-    table = _read(path, first_frame, offset_needed=True)
-    subjects = Subjects(videos)
-    found = []
-    for row in table:
-        if (kind := row.expression) is None:
-            continue
-        video = _video(table, row, subjects)
-        onset, apex, offset = table.in_frames(row, first=first_frame, fps=video.fps or fps)
-        assert offset is not None, "it was asked for"
-        score = 1.0 if row.score is None else row.score
-        found.append(
-            PredictedInterval(*video.key, kind, onset, offset, apex, score, row.label, row.line)
-        )
-    return found
+    said = counted_from(reading, first_frame)
+    return list(read_predicted(path, videos=videos, fps=fps, reading=said).rows)
 
 
 def read_labels(
     path: StrPath,
     *,
-    first_frame: int = 0,
+    first_frame: int | None = None,
     videos: Iterable[Video] | None = None,
     fps: float | None = None,
-    tell: bool = True,
+    log_notes: bool = True,
+    reading: IntervalReading | None = None,
 ) -> Labels:
     """The truths of a table or JSON file, in its order, and its videos; as `read_predictions`.
 
@@ -86,36 +131,53 @@ def read_labels(
     ``none`` names a video without an expression.
 
     Args:
-        tell: log what is left aside.
+        log_notes: log what is left aside.
     """
-    table = _read(path, first_frame, offset_needed=False, tell=tell)
+    table = _read(
+        path, counted_from(reading, first_frame), offset_needed=False, log_notes=log_notes
+    )
     subjects = Subjects(videos)
     truths = []
     named: dict[VideoKey, Video] = {}
     for row in table:
         video = _video(table, row, subjects)
         if row.kind != "ignore":
-            named.setdefault(video.key, replace(video, fps=row.fps or video.fps))
+            known = replace(video, fps=row.fps or video.fps, frames=row.frames or video.frames)
+            named.setdefault(video.key, known)
         if (kind := row.expression) is not None:
-            onset, apex, offset = table.in_frames(row, first=first_frame, fps=video.fps or fps)
+            onset, apex, offset = table.in_frames(row, fps=video.fps or fps)
+            if offset is not None and offset < onset:
+                raise _reversed(table, row)
             truths.append(Truth(*video.key, kind, onset, offset, apex, row.label, row.line))
-    return Labels(tuple(truths), tuple(named.values()))
+    return Labels(tuple(truths), tuple(named.values()), table)
+
+
+def counted_from(reading: IntervalReading | None, first_frame: int | None) -> IntervalReading:
+    """What is known of a file, with its first frame where that is said apart."""
+    reading = reading or IntervalReading()
+    return reading if first_frame is None else replace(reading, first_frame=first_frame)
+
+
+def _reversed(table: IntervalTable, row: IntervalRow) -> UsageError:
+    return table.error(row, "offset", "the interval ends before it begins")
 
 
 def read_truths(
     path: StrPath,
     *,
-    first_frame: int = 0,
+    first_frame: int | None = None,
     videos: Iterable[Video] | None = None,
     fps: float | None = None,
+    reading: IntervalReading | None = None,
 ) -> list[Truth]:
     """The truths of `read_labels`."""
-    return list(read_labels(path, first_frame=first_frame, videos=videos, fps=fps).truths)
+    found = read_labels(path, first_frame=first_frame, videos=videos, fps=fps, reading=reading)
+    return list(found.truths)
 
 
 def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]:
-    """The list of evaluated videos: a table with a column for the video and, if wanted, for subject
-    and fps.
+    """The list of evaluated videos: a table with a column for the video and, if wanted, for
+    subject, fps and n_frames.
 
     Args:
         subjects: truths that say whose a video is where the list has no column subject.
@@ -125,11 +187,11 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
     """
     owners = {t.video: t.subject for t in subjects}
     found: dict[VideoKey, Video] = {}
-    table = intervals.read(path, only=("video", "subject", "fps"))
-    table.tell()
+    table = intervals.read(path, only=("video", "subject", "fps", "frames"))
+    table.log_notes()
     for row in table:
         owner = row.subject or owners.get(row.video) or _prefix(row.video)
-        video = Video(owner, row.video, row.fps)
+        video = Video(owner, row.video, row.fps, row.frames)
         if video.key in found:
             raise UsageError(f"{table.at(row)}: video {row.video!r} is listed twice")
         found[video.key] = video
@@ -167,17 +229,24 @@ def as_dicts(rows: Iterable[PredictedInterval | Truth]) -> list[dict[str, Any]]:
 # -- rows -----------------------------------------------------------------------------------------
 
 
-def _read(path: StrPath, first: int, *, offset_needed: bool, tell: bool = True) -> IntervalTable:
-    if first not in (0, 1):
-        raise UsageError(f"frames are counted from 0 or from 1; found first_frame={first}")
+def _read(
+    path: StrPath,
+    reading: IntervalReading | None,
+    *,
+    offset_needed: bool,
+    log_notes: bool = True,
+    reversed_rows: bool = False,
+) -> IntervalTable:
     table = intervals.read(
         path,
         optional=() if offset_needed else ("offset",),
         negative=True,
         unnamed_kind="micro",
+        reading=reading or IntervalReading(),
+        reversed_rows=reversed_rows,
     )
-    if tell:
-        table.tell()
+    if log_notes:
+        table.log_notes()
     return table
 
 

@@ -25,7 +25,7 @@ _DETECTED, _SQUEEZED = 1.15, 0.85
 HIDES = 0.12
 
 
-class FacePlace:
+class FaceLocation:
     """Where a face was last, and where it was going.
 
     Attributes:
@@ -46,8 +46,8 @@ class FacePlace:
         self.whole = _side(box, exact)
         self.exact = exact
 
-    def copy(self) -> FacePlace:
-        other = FacePlace(self.box, exact=self.exact)
+    def copy(self) -> FaceLocation:
+        other = FaceLocation(self.box, exact=self.exact)
         other.velocity, other.away = self.velocity.copy(), self.away
         other.sightings, other.whole = self.sightings, self.whole
         return other
@@ -98,12 +98,16 @@ class FacePlace:
         return (self.away, self.sightings, self.exact, self.whole, *self.velocity, *self.box)
 
     @classmethod
-    def from_row(cls, row: npt.NDArray[np.float64]) -> FacePlace:
-        """The place that gave this `row`."""
-        place = cls(row[6:10], exact=bool(row[2]))
-        place.away, place.sightings, place.whole = float(row[0]), int(row[1]), float(row[3])
-        place.velocity = row[4:6].copy()
-        return place
+    def from_row(cls, row: npt.NDArray[np.float64]) -> FaceLocation:
+        """The location that gave this `row`."""
+        location = cls(row[6:10], exact=bool(row[2]))
+        location.away, location.sightings, location.whole = (
+            float(row[0]),
+            int(row[1]),
+            float(row[3]),
+        )
+        location.velocity = row[4:6].copy()
+        return location
 
 
 def _side(box: Box, exact: bool) -> float:

@@ -160,7 +160,7 @@ class CarriedLandmarker(Landmarker):
         self._network.reset()
         self._points: Points | None = None  # (68, 2) in the image
         self._eyes = 0  # px between the outer eye corners in the crop
-        self._place = np.zeros((2, 3))  # image -> crop of the last frame ...
+        self._to_crop = np.zeros((2, 3))  # image -> crop of the last frame ...
         self._crop = np.zeros((0, 0), np.uint8)  # ... that crop ...
         self._picture: Pyramid | None = None  # ... for flow ...
         self._seen = np.zeros((68, 2))  # ... and the landmarks in it
@@ -231,11 +231,11 @@ class CarriedLandmarker(Landmarker):
         size = float(np.hypot(*similarity(MEAN_FACE[_RIGID, :2], points[_RIGID])[:, 0]))
         self._eyes = eyes or int(np.clip(round(size), _LEAST_EYES, _MOST_EYES))
         template = MEAN_FACE[:, :2] * self._eyes + np.array(CROP_ORIGIN) * 2 * self._eyes
-        self._place = similarity(points[_RIGID], template[_RIGID])
+        self._to_crop = similarity(points[_RIGID], template[_RIGID])
         side = 2 * self._eyes
-        self._crop = _levelled(Cutting(image, self._place, side).cut(self._place, side))
+        self._crop = _levelled(Cutting(image, self._to_crop, side).cut(self._to_crop, side))
         self._picture = self._pyramid(self._crop)
-        self._points, self._seen = points, applied(self._place, points)
+        self._points, self._seen = points, applied(self._to_crop, points)
         self._pulls_left = 0
         narrow = round(_NARROW * self._eyes) | 1
         #: What the landmarks are carried from, in wide and in narrow windows, and their homes.
@@ -284,7 +284,7 @@ class CarriedLandmarker(Landmarker):
     # -- one frame -------------------------------------------------------------------------------
 
     def _follow(self, image: ImageArray, points: Points) -> FloatArray | None:
-        head = self._head(image, self._place)
+        head = self._head(image, self._to_crop)
         if head is None:
             # It went too fast to be followed: the network says about where it is.
             rough = self._look_twice(image, points)
@@ -293,11 +293,11 @@ class CarriedLandmarker(Landmarker):
             moved = similarity(rough[_RIGID], points[_RIGID])
             if not _as_large(moved):
                 return None
-            head = self._head(image, chained(moved, self._place))
+            head = self._head(image, chained(moved, self._to_crop))
             if head is None:
                 return self._begin_anew(image, rough)
-        place, cutting = head
-        crop = _levelled(cutting.cut(place, 2 * self._eyes))
+        to_crop, cutting = head
+        crop = _levelled(cutting.cut(to_crop, 2 * self._eyes))
         picture = self._pyramid(crop)
         if not _same(crop, self._crop):
             return None
@@ -310,16 +310,16 @@ class CarriedLandmarker(Landmarker):
         pressing = any(group is not self._groups[_CHIN] for group in lost)
         hurried = self._since_look >= _LOOK_APART and (lost or self._moved(seen))
         if pressing or due or hurried:
-            found = self._look(image, applied(inverse(place), seen))
+            found = self._look(image, applied(inverse(to_crop), seen))
             if found is None:
                 return None
-            found_there = applied(place, found)
+            found_there = applied(to_crop, found)
             elsewhere = np.hypot(*(found_there - seen)[17:48].T) > _ELSEWHERE * self._eyes
             if _half(elsewhere):
                 return None
             self._look_in(seen, found_there, crop, picture, lost)
-        self._crop, self._picture, self._seen, self._place = crop, picture, seen, place
-        self._points = applied(inverse(place), seen)
+        self._crop, self._picture, self._seen, self._to_crop = crop, picture, seen, to_crop
+        self._points = applied(inverse(to_crop), seen)
         return self._points.astype(np.float32)
 
     def _begin_anew(self, image: ImageArray, points: Points) -> FloatArray | None:
@@ -331,20 +331,20 @@ class CarriedLandmarker(Landmarker):
         self._begin(image, found.astype(np.float64), variance=_START)
         return found if _same(self._crop, before) else None
 
-    def _head(self, image: ImageArray, place: Points) -> tuple[Points, Cutting] | None:
+    def _head(self, image: ImageArray, to_crop: Points) -> tuple[Points, Cutting] | None:
         """The place at which the head is as in the references, and what to cut the crop from.
 
-        `place` is about there. `None` where the references do not show what is there.
+        `to_crop` is about there. `None` where the references do not show what is there.
         """
         side = 2 * self._eyes
-        cutting = Cutting(image, place, side, room=0.1)
-        picture = self._pyramid(_levelled(cutting.cut(place, side)))
+        cutting = Cutting(image, to_crop, side, room=0.1)
+        picture = self._pyramid(_levelled(cutting.cut(to_crop, side)))
         moved, misfit = self._find(self._wide, picture, self._seen, _HEAD, last=1)
         good = misfit <= _MISFIT * _CONTRAST
         if good.sum() < 5:
             return None
         rest = _robust_similarity(moved[good], self._starts[_HEAD][good])
-        return chained(rest, place), cutting
+        return chained(rest, to_crop), cutting
 
     def _carry(self, picture: Pyramid) -> tuple[Points, list[_Group]]:
         """Where each landmark is in the picture, and the groups that no reference fits."""

@@ -281,8 +281,12 @@ class MeshLandmarker(Landmarker):
         return self._taken(np.mean(meshes, axis=0))
 
     def near(self, image: ImageArray, landmarks: FloatArray) -> FloatArray | None:
-        place = _place(landmarks)
-        return None if place is None else self._read(image, chained(self._square, inverse(place)))
+        transform = _mean_face_transform(landmarks)
+        return (
+            None
+            if transform is None
+            else self._read(image, chained(self._square, inverse(transform)))
+        )
 
     def _read(self, image: ImageArray, look: Matrix) -> FloatArray | None:
         """The 68 points, where the mesh is sure of them."""
@@ -292,10 +296,10 @@ class MeshLandmarker(Landmarker):
     def _taken(self, mesh: Matrix) -> FloatArray | None:
         """The 68 points of a mesh; the next look is where this one saw the face."""
         points: FloatArray = mesh[list(MESH_TO_IBUG68)].astype(np.float32)
-        place, following = _place(points), _look_at(mesh)
-        if place is None or following is None:
+        transform, following = _mean_face_transform(points), _look_at(mesh)
+        if transform is None or following is None:
             return None
-        self._square = chained(following, place)
+        self._square = chained(following, transform)
         return points
 
     def _look(self, image: ImageArray, look: Matrix) -> tuple[Matrix, float]:
@@ -306,11 +310,11 @@ class MeshLandmarker(Landmarker):
         return points, float(1 / (1 + np.exp(-np.clip(float(logit), -80, 80))))
 
 
-def _place(landmarks: FloatArray) -> Matrix | None:
+def _mean_face_transform(landmarks: FloatArray) -> Matrix | None:
     """From the mean face to the face; `None` where there is hardly one."""
     rigid = list(RIGID)
-    place = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))
-    return place if np.isfinite(place).all() and np.hypot(*place[:, 0]) >= 1 else None
+    transform = similarity(MEAN_FACE[rigid, :2], landmarks[rigid].astype(np.float64))
+    return transform if np.isfinite(transform).all() and np.hypot(*transform[:, 0]) >= 1 else None
 
 
 def _look_at(mesh: Matrix) -> Matrix | None:

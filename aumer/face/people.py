@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from aumer.face.boxes import COASTS_S, NEAR, Box, FacePlace, apart, gap, hides, within
+from aumer.face.boxes import COASTS_S, NEAR, Box, FaceLocation, apart, gap, hides, within
 from aumer.face.interface import Landmarker
 from aumer.types import FloatArray
 
@@ -54,8 +54,8 @@ class Person:
     #: How many numbers `row` has.
     ROW = 31
 
-    def __init__(self, place: FacePlace) -> None:
-        self.place = place
+    def __init__(self, location: FaceLocation) -> None:
+        self.location = location
         self.number = 0
         self.run = 0
         self.landmarker: Landmarker | None = None
@@ -68,58 +68,58 @@ class Person:
         self.appeared = 0.0
         self.passing = False
         self.parted = False
-        self.former: FacePlace | None = None
+        self.former: FaceLocation | None = None
         self.former_s = 0.0
 
     @property
     def dormant(self) -> bool:
         """Gone for so long that only its place is left of it."""
-        return self.number > 0 and self.place.away > _GONE_S
+        return self.number > 0 and self.location.away > _GONE_S
 
     @property
     def expected(self) -> npt.NDArray[np.float64]:
         """Where the box is by now, if it went on as it was going."""
-        return self.place.box if self.dormant else self.place.predicted
+        return self.location.box if self.dormant else self.location.predicted
 
     @property
     def reach(self) -> float:
         """How far from there it may be, in face sizes."""
-        return NEAR if self.dormant else self.place.reach
+        return NEAR if self.dormant else self.location.reach
 
     def part(self) -> None:
         """Another scene begins: it may be near where it was, as if it had been away."""
-        self.place.velocity[:] = 0
-        self.place.away = max(self.place.away, 1.01 * COASTS_S)
+        self.location.velocity[:] = 0
+        self.location.away = max(self.location.away, 1.01 * COASTS_S)
         self.missing = self.covered = False
         self.former, self.parted = None, True
 
     def row(self) -> tuple[float, ...]:
         """All but the landmarks and what follows them, in numbers; NaN where there is none."""
-        nowhere = (np.nan,) * len(self.place.row())
+        nowhere = (np.nan,) * len(self.location.row())
         return (
             *(self.number, self.run, self.may_be),
             *(self.found_again, self.missing, self.covered, self.passing, self.parted),
             *(self.lost, self.appeared, self.former_s),
-            *self.place.row(),
+            *self.location.row(),
             *(nowhere if self.former is None else self.former.row()),
         )
 
     @classmethod
     def from_row(cls, row: npt.NDArray[np.float64]) -> Person:
         """The person who gave this `row`."""
-        whole, flags, reals, place, former = np.split(row, [3, 8, 11, 21])
-        person = cls(FacePlace.from_row(place))
+        whole, flags, reals, location, former = np.split(row, [3, 8, 11, 21])
+        person = cls(FaceLocation.from_row(location))
         person.number, person.run, person.may_be = map(int, whole)
         person.found_again, person.missing, person.covered, *others = map(bool, flags)
         person.passing, person.parted = others
         person.lost, person.appeared, person.former_s = map(float, reals)
-        person.former = FacePlace.from_row(former) if np.isfinite(former).all() else None
+        person.former = FaceLocation.from_row(former) if np.isfinite(former).all() else None
         return person
 
 
 def bystander(box: Box, *, may_be: Person | None = None) -> Person:
     """One who is in this box, and may be the followed face that was lost there."""
-    person = Person(FacePlace(box))
+    person = Person(FaceLocation(box))
     if may_be is not None:
         person.may_be = may_be.number
         person.appeared = apart(may_be.expected, box) or 0.0
@@ -135,7 +135,7 @@ def assign(people: Sequence[Person], boxes: FloatArray, since_look: float) -> di
         return {}
     far = 1e6
     cost = np.full((len(people), len(boxes)), far)
-    unseen = [person.place.away > since_look + JITTER_S for person in people]
+    unseen = [person.location.away > since_look + JITTER_S for person in people]
     for k, person in enumerate(people):
         hidden = person.covered and unseen[k]
         for b in range(len(boxes)):
@@ -159,7 +159,7 @@ def _is_known(person: Person, box: Box) -> bool:
     """Whether a box is that of who was out of sight, beyond doubt."""
     size = float(max(box[2:4] - box[:2]))
     return within(person.expected, box, _KNOWN) and (
-        1 / _KNOWN_SIZE < size / person.place.size < _KNOWN_SIZE
+        1 / _KNOWN_SIZE < size / person.location.size < _KNOWN_SIZE
     )
 
 
@@ -170,8 +170,8 @@ def is_covered(box: Box, person: Person, people: Collection[Person], *, sure: bo
     """
     return any(
         other is not person
-        and not (sure and not other.found_again and other.place.away > 0)
-        and other.place.away <= COASTS_S
+        and not (sure and not other.found_again and other.location.away > 0)
+        and other.location.away <= COASTS_S
         and not other.missing
         and hides(box, other.expected)
         for other in people
@@ -182,8 +182,8 @@ def is_touched(box: Box, person: Person, people: Collection[Person], since_look:
     """Whether another face that is there meets this box."""
     return any(
         other is not person
-        and other.place.away <= since_look + JITTER_S
-        and gap(box, other.expected) < _TOUCHES * person.place.size
+        and other.location.away <= since_look + JITTER_S
+        and gap(box, other.expected) < _TOUCHES * person.location.size
         for other in people
     )
 
@@ -193,25 +193,25 @@ def was_at(face: Person, box: Box) -> bool:
     if face.landmarks is None:
         distance = apart(face.expected, box)
         near = hides(box, face.expected) if distance is None else distance < _MOVED
-        return near and face.place.away <= COASTS_S
+        return near and face.location.away <= COASTS_S
     return face.former is not None and within(face.former.predicted, box, NEAR)
 
 
-def is_the_lost(face: Person, other: Person, *, alone: bool) -> bool | None:
+def is_lost_face(face: Person, other: Person, *, alone: bool) -> bool | None:
     """Whether `other`, who appeared where the face was lost, is that face; `None`: to be seen.
 
     `alone`: nobody is in the picture who was there with the face, as after a cut to a close-up.
     """
     speeds = (
-        np.hypot(*other.place.velocity),
-        np.hypot(*(other.place.velocity - face.place.velocity)),
+        np.hypot(*other.location.velocity),
+        np.hypot(*(other.location.velocity - face.location.velocity)),
     )
-    still = min(speeds) < _STILL * face.place.size
-    stopped = still and other.place.sightings > 3
-    over = hides(face.expected, other.place.box)
-    if alone and face.place.away > COASTS_S and (stopped if over else face.missing):
+    still = min(speeds) < _STILL * face.location.size
+    stopped = still and other.location.sightings > 3
+    over = hides(face.expected, other.location.box)
+    if alone and face.location.away > COASTS_S and (stopped if over else face.missing):
         return True
-    distance = apart(face.expected, other.place.box)
+    distance = apart(face.expected, other.location.box)
     if distance is None:
         return False
     other.passing |= not still and distance < other.appeared - _PASSES
@@ -219,5 +219,5 @@ def is_the_lost(face: Person, other: Person, *, alone: bool) -> bool | None:
         return face.missing and not other.passing
     if other.passing and not over:
         return False
-    stays = face.place.away > (COASTS_S if other.passing else _STAYS_S)
+    stays = face.location.away > (COASTS_S if other.passing else _STAYS_S)
     return True if stopped and stays else None

@@ -31,7 +31,7 @@ from aumer.face.boxes import (
     LARGER,
     NEAR,
     Box,
-    FacePlace,
+    FaceLocation,
     apart,
     gap,
     hides,
@@ -47,7 +47,7 @@ from aumer.face.people import (
     assign,
     bystander,
     is_covered,
-    is_the_lost,
+    is_lost_face,
     is_touched,
     was_at,
 )
@@ -235,7 +235,7 @@ class FaceTracker:
             self._meet(upright, boxes)
             self._since_look = 0.0
             self._turned.forget()
-        there = [t for t in self._tracks if t.place.away == 0]
+        there = [t for t in self._tracks if t.location.away == 0]
         self._most = max(self._most, sum(t.found_again for t in there))
         self._hide_covered()
         for track in self._seen():
@@ -338,11 +338,11 @@ class FaceTracker:
         self._met += step if self._first_met else 0.0
         for track in self._tracks:
             track.lost += step
-            track.place.away += step
+            track.location.away += step
             if track.former is not None:
                 track.former.away += step
                 # Who was taken for the face may stand in front of it for a while.
-                if track.former_s <= _SURE_S or not hides(track.former.box, track.place.box):
+                if track.former_s <= _SURE_S or not hides(track.former.box, track.location.box):
                     track.former_s -= step
                 if track.former_s <= 0 or track.former.away > _IN_FRONT_S:
                     track.former = None
@@ -365,20 +365,20 @@ class FaceTracker:
             if track.landmarks is None:
                 if track.lost < _MISSED_S:
                     waits.append(0.0 if track.lost < _SOUGHT_S else _SEEK_S)
-            elif track.former is not None and not hides(track.former.box, track.place.box):
+            elif track.former is not None and not hides(track.former.box, track.location.box):
                 waits.append(_AGAIN_S)
             elif turned_aside(track.landmarks) > _FAR:
                 waits.append(_OTHERS_S)
         for track in self._tracks:
-            if track.missing or track.place.away > _FORGOTTEN_S or track.landmarks is not None:
+            if track.missing or track.location.away > _FORGOTTEN_S or track.landmarks is not None:
                 continue
-            if any(gap(t.expected, track.expected) < 0.3 * t.place.size for t in self._seen()):
+            if any(gap(t.expected, track.expected) < 0.3 * t.location.size for t in self._seen()):
                 return 0.0
             if not track.number:
                 waits.append(_OTHERS_S if track.found_again else _AGAIN_S)
         seen = self._seen()
         if any(
-            gap(t.place.box, other.place.box) < 0.3 * t.place.size
+            gap(t.location.box, other.location.box) < 0.3 * t.location.size
             for k, t in enumerate(seen)
             for other in seen[:k]
         ):
@@ -392,8 +392,8 @@ class FaceTracker:
             found = track.landmarker.near(image, track.landmarks)
             if (
                 found is not None
-                and track.place.squeezed(box_round(found), exact=True)
-                and is_touched(track.place.predicted, track, self._tracks, self._since_look)
+                and track.location.squeezed(box_round(found), exact=True)
+                and is_touched(track.location.predicted, track, self._tracks, self._since_look)
             ):
                 # Landmarks give way to who comes in front, and so would the place.
                 found, track.covered = None, True
@@ -412,7 +412,7 @@ class FaceTracker:
 
     def _read(self, track: Person, image: ImageArray, box: Box) -> bool:
         """Whether `box` holds landmarks that are usable; then the track is there."""
-        looked = self._turned.taken(box)
+        looked = self._turned.seen_in(box)
         if looked is not None:
             self._lose(track)
             track.landmarker, landmarks = looked
@@ -427,7 +427,7 @@ class FaceTracker:
             return False
         track.landmarks = landmarks
         track.missing = track.covered = False
-        track.place.seen(box_round(landmarks), exact=True)
+        track.location.seen(box_round(landmarks), exact=True)
         return True
 
     def _lose(self, track: Person) -> None:
@@ -464,14 +464,14 @@ class FaceTracker:
         free = sorted(set(range(len(boxes))) - set(owner.values()), key=self._order(boxes))
         for b in free:
             self._newcomer(image, boxes[b], known)
-        there = [t for t in self._bystanders() if t.place.away == 0]
-        order = self._order(np.array([t.place.box for t in there]).reshape(-1, 4))
+        there = [t for t in self._bystanders() if t.location.away == 0]
+        order = self._order(np.array([t.location.box for t in there]).reshape(-1, 4))
         for k in sorted(range(len(there)), key=order):
             self._settle(there[k], image)
         if self._met < _LOOK_S - JITTER_S:
-            self._first_met = sum(t.place.away == 0 for t in self._tracks)
+            self._first_met = sum(t.location.away == 0 for t in self._tracks)
         self._tracks = [
-            t for t in self._tracks if t.number or t.place.away <= _FORGOTTEN_S + JITTER_S
+            t for t in self._tracks if t.number or t.location.away <= _FORGOTTEN_S + JITTER_S
         ]
 
     def _there(self, track: Person, image: ImageArray, box: FloatArray) -> None:
@@ -479,21 +479,21 @@ class FaceTracker:
         hidden = is_covered(box, track, self._tracks)
         if hidden or not track.number:
             track.covered = hidden and track.number > 0
-            if not (hidden and track.place.squeezed(box)):
-                track.place.seen(box, steer=not track.number)
+            if not (hidden and track.location.squeezed(box)):
+                track.location.seen(box, steer=not track.number)
             return
         if (
             track.covered
-            and track.place.squeezed(box)
+            and track.location.squeezed(box)
             and is_touched(box, track, self._tracks, self._since_look)
         ):
             return  # only part of it shows yet
         # What is seen beside that place the moment after is mostly who came in front of it.
         hid = track.covered and any(
-            t is not track and t.place.away == 0 and not hides(t.place.box, box)
+            t is not track and t.location.away == 0 and not hides(t.location.box, box)
             for t in self._tracks
         )
-        anywhere = hid or track.place.away > COASTS_S
+        anywhere = hid or track.location.away > COASTS_S
         near = within(track.expected, box, _MAYBE)
         if not (anywhere or near) or not self._find_again(track, image, box, anywhere=anywhere):
             self._tracks.append(bystander(box, may_be=track))
@@ -502,27 +502,27 @@ class FaceTracker:
         self, track: Person, image: ImageArray, box: FloatArray, *, anywhere: bool
     ) -> bool:
         """Whether this box is that of a face that was lost, which may have moved `anywhere`."""
-        before, expected = track.place.copy(), track.expected
+        before, expected = track.location.copy(), track.expected
         if not self._read(track, image, box):
             if within(expected, box, _MAYBE):
                 # There, but turned away or too small; or half hidden, and its box but a part of it.
-                if track.place.squeezed(box) and is_touched(
+                if track.location.squeezed(box) and is_touched(
                     box, track, self._tracks, self._since_look
                 ):
                     track.covered = True
                 else:
-                    track.place.seen(box)
+                    track.location.seen(box)
                 return True
             return anywhere
-        sure = within(expected, track.place.box, _AT_ONCE)
+        sure = within(expected, track.location.box, _AT_ONCE)
         if not (sure or anywhere):
             self._lose(track)
-            track.place = before
+            track.location = before
             return False
         self._anew(track, before, sure=sure)
         return True
 
-    def _anew(self, track: Person, before: FacePlace, *, sure: bool) -> None:
+    def _anew(self, track: Person, before: FaceLocation, *, sure: bool) -> None:
         """The face was found again; it may still be where it was before, if that was not it."""
         track.run += 1
         if track.parted:
@@ -541,8 +541,8 @@ class FaceTracker:
 
     def _newcomer(self, image: ImageArray, box: FloatArray, known: list[Person]) -> None:
         """A box that is nobody's yet."""
-        over = [t for t in self._seen() if hides(box, t.place.box)]
-        distances = [apart(t.place.box, box) for t in over]
+        over = [t for t in self._seen() if hides(box, t.location.box)]
+        distances = [apart(t.location.box, box) for t in over]
         if any(distance is None or distance <= _MAYBE for distance in distances):
             return  # a second box round a face
         may_be = next((t for t in self._followed() if was_at(t, box)), None)
@@ -552,9 +552,9 @@ class FaceTracker:
             self._begin(bystander(box), image)
         elif followed[0].landmarks is not None or any(
             hides(followed[0].expected, t.expected)
-            and t.place.away <= COASTS_S
+            and t.location.away <= COASTS_S
             and not t.missing
-            and t.place.size * LARGER >= followed[0].place.size
+            and t.location.size * LARGER >= followed[0].location.size
             for t in known
             if not t.number
         ):
@@ -565,7 +565,7 @@ class FaceTracker:
 
     def _begin(self, track: Person, image: ImageArray) -> None:
         """Follow somebody new, if the face is usable."""
-        if not self._read(track, image, track.place.box):
+        if not self._read(track, image, track.location.box):
             self._tracks = [t for t in self._tracks if t is not track]
             return
         self._numbers += 1
@@ -578,9 +578,9 @@ class FaceTracker:
 
         Of a face that was lost nothing is left then but the place where it was.
         """
-        before = face.place.copy()
+        before = face.location.copy()
         was_seen = face.landmarks is not None
-        if not self._read(other, image, other.place.box):
+        if not self._read(other, image, other.location.box):
             return False
         other.number, other.may_be, other.run = face.number, 0, face.run
         other.parted = face.parted
@@ -603,9 +603,9 @@ class FaceTracker:
         face = next((t for t in self._followed() if t.number == other.may_be), None)
         if face is not None and face.landmarks is None:
             alone = not self._several and all(
-                t.may_be == face.number for t in self._bystanders() if t.place.away <= COASTS_S
+                t.may_be == face.number for t in self._bystanders() if t.location.away <= COASTS_S
             )
-            is_it = is_the_lost(face, other, alone=alone)
+            is_it = is_lost_face(face, other, alone=alone)
             if is_it is None or (is_it and self._become(face, other, image)):
                 return
         elif face is not None and face.former is None:
@@ -613,17 +613,17 @@ class FaceTracker:
         elif (
             face is not None
             and face.former is not None
-            and not hides(other.place.box, face.place.box)
-            and within(face.former.predicted, other.place.box, NEAR)
+            and not hides(other.location.box, face.location.box)
+            and within(face.former.predicted, other.location.box, NEAR)
             and self._become(face, other, image)
         ):
             return
-        if self._several and not is_covered(other.place.box, other, self._tracks):
+        if self._several and not is_covered(other.location.box, other, self._tracks):
             self._begin(other, image)
 
     def _hide_covered(self) -> None:
         """Faces that overlap hide each other: neither is used."""
-        hidden = [t for t in self._seen() if is_covered(t.place.box, t, self._tracks, sure=True)]
+        hidden = [t for t in self._seen() if is_covered(t.location.box, t, self._tracks, sure=True)]
         for track in hidden:
             self._lose(track)
             track.covered = True
@@ -638,11 +638,11 @@ class FaceTracker:
         if self.turns != now:
             self._tracks = self._followed()
             for track in self._tracks:
-                corners = track.place.box.astype(np.float32).reshape(2, 2)
+                corners = track.location.box.astype(np.float32).reshape(2, 2)
                 corners = turned_back(corners, now, image.shape)
                 corners = turned_back(corners, -self.turns % 4, upright.shape)
-                away, track.place = track.place.away, FacePlace(box_round(corners))
-                track.place.away, track.former = away, None
+                away, track.location = track.location.away, FaceLocation(box_round(corners))
+                track.location.away, track.former = away, None
         return boxes, upright
 
     def _faces(self, shape: tuple[int, ...]) -> dict[int, TrackedFace]:

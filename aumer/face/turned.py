@@ -90,7 +90,7 @@ class Turned:
                 self.turns, boxes, upright, wanted = turns, found, other, score
         return boxes, upright
 
-    def taken(self, box: FloatArray) -> tuple[Landmarker, FloatArray] | None:
+    def seen_in(self, box: FloatArray) -> tuple[Landmarker, FloatArray] | None:
         """What was seen in this box when it was looked at, and by what, if it was: taken over."""
         if self._looked is None or not np.array_equal(self._looked[0][:4], box[:4]):
             return None

@@ -227,12 +227,12 @@ def find(name: str, path: StrPath | None = None) -> Path:
     """
     weights = record(name)
     cached = weights.path
-    place = cached if path is None else expanded(path)
-    if is_file(place):
-        return place
-    found = " (a folder; give the file in it)" if is_folder(place) else ""
+    expected = cached if path is None else expanded(path)
+    if is_file(expected):
+        return expected
+    found = " (a folder; give the file in it)" if is_folder(expected) else ""
     raise WeightsError(
-        f"the weights of {name}, {weights.file}, are missing. Looked at: {place}{found}. "
+        f"the weights of {name}, {weights.file}, are missing. Looked at: {expected}{found}. "
         f"`aumer models fetch {name}` downloads them to {cached}; or give the path of a copy "
         f"you have. Source: {weights.source}; license: {weights.license}."
     )

@@ -36,7 +36,7 @@ class BentStack:
     region: float
 
     @classmethod
-    def taken(
+    def cut(
         cls, pictures: Pyramids, points: Tensor, side: int, give: float, region: float
     ) -> BentStack:
         """Windows of `side` px, odd, round points (F, N, 2) float64 px."""
@@ -44,7 +44,7 @@ class BentStack:
         products = torch.einsum("fnap,fnbp->fnab", steepest, steepest).double()
         free = torch.from_numpy(held(give)).to(points.device)
         inverse = torch.linalg.inv_ex(products + torch.diag(free))[0]
-        whole = WindowStack.taken(pictures, points, side)
+        whole = WindowStack.cut(pictures, points, side)
         return cls(whole, steepest, inverse, give, region)
 
     def followed_by(self, other: BentStack) -> BentStack:
@@ -100,8 +100,8 @@ class BentStack:
             shift = torch.einsum(
                 "prkc,ks->prsc", bent.view(*bent.shape[:2], TERMS, 2), terms.double()
             )
-            place = at[:, :, None] + _offsets(side, device) + shift
-            apart = _sampled(image, which, place) - gray
+            sampled_at = at[:, :, None] + _offsets(side, device) + shift
+            apart = _sampled(image, which, sampled_at) - gray
             misfit = torch.where(seen, apart[..., region].abs().mean(2), misfit)
             slope = torch.einsum("prs,prks->prk", apart, steepest).double() + free * bent
             bent = bent - torch.einsum("prkm,prm->prk", inverse, slope)
@@ -142,8 +142,8 @@ def _sampled(images: Tensor, which: Tensor, at: Tensor) -> Tensor:
     y = at[..., 1].clamp(0, height - 2)
     left, top = x.floor(), y.floor()
     fx, fy = (x - left).float(), (y - top).float()
-    place = (which[:, None, None] * height + top.long()) * width + left.long()
+    first_pixel = (which[:, None, None] * height + top.long()) * width + left.long()
     flat = images.flatten()
-    above = flat[place].lerp(flat[place + 1], fx)
-    below = flat[place + width].lerp(flat[place + width + 1], fx)
+    above = flat[first_pixel].lerp(flat[first_pixel + 1], fx)
+    below = flat[first_pixel + width].lerp(flat[first_pixel + width + 1], fx)
     return above.lerp(below, fy)

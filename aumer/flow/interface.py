@@ -133,10 +133,10 @@ class _Checked(Flow):
     def many(self, pairs: Sequence[Pair]) -> Sequence[FloatArray]:
         found: Any = self._flow.many(pairs)
         if found is None or len(found) != len(pairs):
-            told = "None" if found is None else f"{len(found)} flows"
+            described = "None" if found is None else f"{len(found)} flows"
             raise UsageError(
                 f"the flow {self._name!r} must return one flow for each of {len(pairs)} pairs from "
-                f"many(pairs), {_GIVES}; it returned {told}"
+                f"many(pairs), {_GIVES}; it returned {described}"
             )
         return [self._checked(one, pair[0]) for one, pair in zip(found, pairs, strict=True)]
 
@@ -148,10 +148,10 @@ class _Checked(Flow):
         wanted = (*image.shape, 2)
         if isinstance(found, np.ndarray) and found.shape == wanted and found.dtype.kind in "fiu":
             return found
-        told = repr(found)[:80]
+        described = repr(found)[:80]
         if isinstance(found, np.ndarray):
-            told = f"an array of shape {found.shape}, {found.dtype}"
+            described = f"an array of shape {found.shape}, {found.dtype}"
         raise UsageError(
             f"the flow {self._name!r} must return {_GIVES}, here of shape {wanted}; it returned "
-            f"{told}"
+            f"{described}"
         )

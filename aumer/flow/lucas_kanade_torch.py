@@ -66,10 +66,10 @@ class WindowStack:
     levels: tuple[Level, ...]
 
     @classmethod
-    def taken(cls, pictures: Pyramids, points: Tensor, side: int) -> WindowStack:
+    def cut(cls, pictures: Pyramids, points: Tensor, side: int) -> WindowStack:
         """Windows of `side` px, odd, the same on every level, round points (F, N, 2) float64 px."""
         levels = (
-            _taken(image, points / 2**k + pictures.rim, side)
+            _cut(image, points / 2**k + pictures.rim, side)
             for k, image in enumerate(pictures.images)
         )
         return cls(points, tuple(levels))
@@ -172,7 +172,7 @@ def gradients(wide: Tensor) -> Tensor:
     return torch.stack([gx, gy], 1)
 
 
-def _taken(image: Tensor, points: Tensor, side: int) -> Level:
+def _cut(image: Tensor, points: Tensor, side: int) -> Level:
     """The windows round points (F, N, 2) px of one level (F, H, W)."""
     pictures, count = points.shape[:2]
     which = torch.arange(pictures, device=points.device).repeat_interleave(count)
@@ -202,11 +202,11 @@ def _found(
     side = level.gray.shape[-1]
     xx, xy, yy = level.normal[window].unbind(1)
     least = (xx + yy - ((xx - yy).square() + 4 * xy * xy).sqrt()) / 2
-    told = least > _LEAST_TEXTURE * side * side
+    textured = least > _LEAST_TEXTURE * side * side
     inverse = torch.stack([yy, -xy, -xy, xx], 1).view(-1, 2, 2)
     inverse = inverse / (xx * yy - xy * xy)[:, None, None]
     at = at.clone()
-    going = told.nonzero()[:, 0]
+    going = textured.nonzero()[:, 0]
     steepest = level.steepest[window[going]]
     for _ in range(_STEPS):
         if not len(going):
@@ -228,4 +228,4 @@ def _found(
     size = at.new_tensor([image.shape[2], image.shape[1]]) - 2 * rim
     # A pixel reaches half a pixel beyond its middle.
     there = ((at - rim >= -0.5) & (at - rim <= size - 0.5)).all(1)
-    return at, torch.where(told & there, misfit, torch.inf)
+    return at, torch.where(textured & there, misfit, torch.inf)

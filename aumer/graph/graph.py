@@ -215,7 +215,8 @@ class AUGraph:
         """
         if not isinstance(edges, Mapping):
             raise UsageError(
-                "edges are weights by pairs of ROIs, {('mouth_r', 'mouth_l'): 1.0}; found "
+                "edges must be a dict of weights by pairs of ROIs, "
+                "{('mouth_r', 'mouth_l'): 1.0}; found "
                 f"{type(edges).__name__}"
             )
         names = _names(rois)
@@ -340,10 +341,10 @@ class AUGraph:
         names = _names(rois)
         index = getattr(data, "edge_index", None)
         if index is None:
-            raise UsageError("from_pyg needs data with an edge_index; found none")
+            raise UsageError("the data must have an edge_index; found none")
         edges = _as_numpy(index)
         if edges.ndim != 2 or len(edges) != 2:
-            raise UsageError(f"edge_index is of shape (2, E); found {edges.shape}")
+            raise UsageError(f"edge_index must be of shape (2, E); found {edges.shape}")
         # Not data.num_nodes, which is guessed from the edges where nobody said it.
         features = getattr(data, "x", None)
         nodes = data["num_nodes"] if "num_nodes" in data else len(names)
@@ -492,7 +493,7 @@ class AUGraph:
                 raise UsageError(f"an edge is [from, to, weight]; found {edge!r}")
             come, to, weight = edge
             if (come, to) in edges:
-                raise UsageError(f"the edge from {come} to {to} is there twice")
+                raise UsageError(f"the edge from {come} to {to} is given twice: give it once")
             edges[come, to] = weight
         graph = cls.from_edges(
             edges, rois=rois, name=name, directed=bool(content.get("directed", False))
@@ -575,7 +576,9 @@ def _au_map(given: str | au.AUMap | Mapping[int, Sequence[str]], names: Sequence
     else:
         wrong = [n for n in given if isinstance(n, bool) or not isinstance(n, int)]
         if wrong:
-            raise UsageError(f"an AU map is by AU, a whole number; found {wrong[0]!r}")
+            raise UsageError(
+                f"the keys of an AU map must be AUs, whole numbers; found {wrong[0]!r}"
+            )
         found = au.AUMap("own", {n: tuple(rois) for n, rois in given.items()})
     for number, rois in found.moves.items():
         for roi in rois:

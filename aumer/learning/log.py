@@ -107,7 +107,10 @@ def write_events(
             write, or the system refuses to.
     """
     if not logs:
-        raise UsageError("there is no record of a training by epochs to write events of")
+        raise UsageError(
+            "there is no record of epochs, so no event files can be written: leave "
+            "`tensorboard` out"
+        )
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -118,17 +121,17 @@ def write_events(
     places = {
         name: Path(folder).joinpath(*(names(part, "") for part in name.split("/"))) for name in logs
     }
-    there = [old for place in places.values() for old in place.glob(_EVENTS)]
+    there = [old for target in places.values() for old in target.glob(_EVENTS)]
     if there and not overwrite:
         raise UsageError(
             f"{there[0].parent} holds event files already, and TensorBoard would show both",
             fixes=("give another folder", "use `overwrite=True`"),
         )
     for name, log in logs.items():
-        place = places[name]
+        target = places[name]
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            with TemporaryFolder(place) as made:
+            target.mkdir(parents=True, exist_ok=True)
+            with TemporaryFolder(target) as made:
                 writer = SummaryWriter(str(made))
                 for record in log:
                     _add(writer, record)
@@ -136,9 +139,9 @@ def write_events(
                 for old in there:
                     old.unlink(missing_ok=True)
                 for file in made.glob(_EVENTS):
-                    file.replace(place / file.name)
+                    file.replace(target / file.name)
         except OSError as error:
-            raise UsageError(f"cannot write {place}: {error.strerror}") from error
+            raise UsageError(f"cannot write {target}: {error.strerror}") from error
     return tuple(places.values())
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.arguments import whole
-from aumer.cache import Arrays, FeatureCache
+from aumer.cache import Arrays, FeatureCache, parked, rested
 from aumer.config import FaceSettings, Settings, digest
 from aumer.errors import UsageError, VideoError
 from aumer.face import weights
@@ -31,10 +32,10 @@ from aumer.face.track import TrackedFace
 from aumer.face.trackers import Trackers
 from aumer.graph.rois import roi_set
 from aumer.identity import identities
+from aumer.log_capture import Pool, collected_warnings, unique
 from aumer.motion import Motions, RunMotion, at_rows, nearest, resample
-from aumer.process import use_threads
+from aumer.process import give_back_memory, use_threads
 from aumer.progress import Progress
-from aumer.said import Pool, gathered, once
 from aumer.types import (
     BoolArray,
     FaceTrack,
@@ -62,6 +63,10 @@ _SAME_TIME_S = 1e-6
 #: And a gap by this: files round times to milliseconds, and 5 frames a second of a film at 29.97
 #: lie 200.2 ms apart.
 _SAME_GAP_S = 2e-3
+#: Chunks after which memory that was freed is given back.
+_GIVE_BACK = 6
+#: Frames of which eyelids and head are read off the landmarks together.
+_SIGNS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,9 +229,10 @@ def analyze_all(
     cache = cache or FeatureCache(None, "")
     kept = cache.whole()
     if kept is not None:
+        cache = FeatureCache(None, "")  # which would go on holding all of it
         # The key names the content; the file may have got another name since.
         with closing(open_video(source, fps=fps, start=start, end=end)) as now:
-            return tuple(replace(found, video=now.info) for found in _unpack(kept))
+            return tuple(replace(one, video=now.info) for one in _unpack(kept))
     clock = _Clock(settings.motion.rate)
     lead = _Lead(frames or FrameRange(), settings.motion.rate)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
@@ -243,7 +249,7 @@ def analyze_all(
         return index in looked or asked or (watch is not None and watch.wants(index))
 
     with (
-        gathered() as said,
+        collected_warnings() as logged,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
         lender.lent() as tracker,  # before the video is opened, since it may be unable to run
         closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
@@ -263,10 +269,12 @@ def analyze_all(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces, tracker.mixed_since)
-                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, said)
+                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
                 cache.put(done, arrays, state)
                 before = {**arrays, **state}
                 done += 1
+                if done % _GIVE_BACK == 0:
+                    give_back_memory()
                 chunk = _Chunk(pool, motions, settings)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
@@ -277,14 +285,16 @@ def analyze_all(
                 watch.see(frame, None if face is None else face.landmarks)
         lead.check()
         if len(chunk):
-            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, said))
+            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, logged))
             done += 1
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
-    parts = [cache.get(number) for number in range(done)]
-    joined = _join(parts, clock, reader.info, settings)
-    found = tuple(replace(one, notes=once(earlier, said)) for one in joined)
+    give_back_memory()
+    joined = _join(cache.get, done, clock, reader.info, settings)
+    found = tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
     cache.finish(_pack(found))
+    for one in found:
+        rested(one.track.landmarks)
     return found
 
 
@@ -370,8 +380,9 @@ class _Clock:
         self._rate = rate
         self._slot = -(10**9)
         self.kept = 0
-        self.indices: list[int] = []
-        self.times: list[float] = []
+        # Of every frame of ten hours: an eighth of what lists of numbers take.
+        self.indices = array("q")
+        self.times = array("d")
 
     def tick(self, index: int, time_s: float) -> bool:
         self.indices.append(index)
@@ -530,49 +541,62 @@ def _reported(
 
 
 def _join(
-    parts: list[Arrays], clock: _Clock, video: VideoInfo, settings: Settings
+    chunk: Callable[[int], Arrays], count: int, clock: _Clock, video: VideoInfo, settings: Settings
 ) -> tuple[Analysis, ...]:
+    """All chunks as one; `chunk` gives that of a number below `count`, and none stays in memory."""
     # Every chunk but the last ends with the first frame of the next, which is the one to keep.
-    def joined(name: str) -> npt.NDArray[Any]:
-        return np.concatenate([p[name][:-1] for p in parts[:-1]] + [parts[-1][name]])
-
-    def of_face(name: str, number: int, *, shared_end: bool, missing: float = np.nan) -> FloatArray:
-        """Its rows in every chunk, `missing` in those that do not know it."""
-        rows = []
-        for k, part in enumerate(parts):
-            every = part[name]
-            at = np.flatnonzero(part["numbers"] == number)
-            mine = every[at[0]] if len(at) else np.full(every.shape[1:], missing, np.float32)
-            rows.append(mine[:-1] if shared_end and k < len(parts) - 1 else mine)
-        return np.concatenate(rows)
-
-    times, frames, rate = joined("times"), joined("frames"), settings.motion.rate
-    turns, most, numbers = map(int, parts[-1]["seen"])
-    seen = np.array(clock.times)
-    mixed = _mixed(times, joined("mixed"))
+    few: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("frames", "times", "mixed")}
+    numbers_seen: set[int] = set()
+    for k in range(count):
+        part = chunk(k)
+        numbers_seen.update(map(int, part["numbers"]))
+        for name, rows_of in few.items():
+            rows_of.append(part[name] if k == count - 1 else part[name][:-1])
+    frames, times, since = (np.concatenate(rows_of) for rows_of in few.values())
+    rate, rows = settings.motion.rate, len(times)
+    numbered = sorted(numbers_seen)
+    rois = len(roi_set(settings.motion.rois))
+    # Rows of chunks that do not know a face.
+    boxes = {n: np.full((rows, 4), np.nan, np.float32) for n in numbered}
+    landmarks = {n: np.full((rows, 68, 2), np.nan, np.float32) for n in numbered}
+    steps = {n: np.full((max(0, rows - 1), rois, 2), np.nan, np.float32) for n in numbered}
+    measured = {n: np.zeros((max(0, rows - 1), rois), np.float32) for n in numbered}
+    at = 0
+    for k in range(count):
+        part = chunk(k)
+        mine = len(part["times"]) - (k < count - 1)
+        for i, number in enumerate(map(int, part["numbers"])):
+            boxes[number][at : at + mine] = part["boxes"][i, :mine]
+            landmarks[number][at : at + mine] = part["landmarks"][i, :mine]
+            between = part["steps"].shape[1]
+            steps[number][at : at + between] = part["steps"][i]
+            measured[number][at : at + between] = part["confidence"][i]
+        at += mine
+    turns, most, numbers = map(int, part["seen"])
+    seen = np.frombuffer(clock.times)
+    mixed = _mixed(times, since)
     found = []
-    for number in sorted({int(n) for part in parts for n in part["numbers"]}):
-        boxes = of_face("boxes", number, shared_end=True)
-        steps = of_face("steps", number, shared_end=False)
+    for number in numbered:
         track = FaceTrack(
             times=times,
             frames=frames,
-            valid=np.asarray(np.isfinite(boxes).all(axis=1)),
-            boxes=boxes,
-            landmarks=of_face("landmarks", number, shared_end=True),
+            valid=np.asarray(np.isfinite(boxes[number]).all(axis=1)),
+            boxes=boxes[number],
+            landmarks=parked(landmarks.pop(number)),
             number=number,
             faces=most,
             turned=90 * turns,
         )
-        joined_up = np.asarray(np.isfinite(steps).all(axis=(1, 2)) & ~mixed)
-        grid, values, valid = resample(times, steps, joined_up, rate)
-        confidence = of_face("confidence", number, shared_end=False, missing=0.0)
-        confidence = at_rows(times, confidence, grid, rate)
+        moved = steps.pop(number)
+        joined_up = np.asarray(np.isfinite(moved).all(axis=(1, 2)) & ~mixed)
+        grid, values, valid = resample(times, moved, joined_up, rate)
+        del moved
+        confidence = at_rows(times, measured.pop(number), grid, rate)
         confidence[~valid] = 0
         features = Features(
             values=values,
             times=grid,
-            frames=np.array(clock.indices, np.int64)[nearest(seen, grid)],
+            frames=np.frombuffer(clock.indices, np.int64)[nearest(seen, grid)],
             valid=valid,
             rois=roi_set(settings.motion.rois).names,
             rate=rate,
@@ -605,11 +629,12 @@ def _with_signs(features: Features, track: FaceTrack) -> Features:
 
     if not (seen.any() and valid.any()):
         return features
-    landmarks = track.landmarks[seen]
+    # A piece at a time: of ten hours the landmarks alone are hundreds of megabytes.
+    pieces = np.array_split(np.flatnonzero(seen), max(1, int(seen.sum()) // _SIGNS_AT_ONCE))
     return replace(
         features,
-        eyelids=at_its_rows(eyelids(landmarks)),
-        head=at_its_rows(head_turn(landmarks)),
+        eyelids=at_its_rows(np.concatenate([eyelids(track.landmarks[p]) for p in pieces])),
+        head=at_its_rows(np.concatenate([head_turn(track.landmarks[p]) for p in pieces])),
     )
 
 
@@ -628,9 +653,14 @@ def _pack(found: tuple[Analysis, ...]) -> Arrays:
         "seen": np.array([track.faces, track.turned, found[0].numbers], np.int64),
         **{f"features_{n}": getattr(features, n) for n in _SHARED_ARRAYS},
         **{f"track_{n}": getattr(track, n) for n in _SHARED_ARRAYS},
-        **{f"features_{n}": np.stack([getattr(f.features, n) for f in found]) for n in _FEATURES},
-        **{f"track_{n}": np.stack([getattr(f.track, n) for f in found]) for n in _TRACK},
+        **{f"features_{n}": _stacked([getattr(f.features, n) for f in found]) for n in _FEATURES},
+        **{f"track_{n}": _stacked([getattr(f.track, n) for f in found]) for n in _TRACK},
     }
+
+
+def _stacked(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """With a leading axis; a single one is not copied."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
@@ -647,20 +677,22 @@ def _unpack(arrays: Arrays) -> tuple[Analysis, ...]:
         )
         track = FaceTrack(
             **{n: arrays[f"track_{n}"] for n in _SHARED_ARRAYS},
-            **{n: arrays[f"track_{n}"][k] for n in _TRACK},
+            **{n: arrays[f"track_{n}"][k] for n in _TRACK if n != "landmarks"},
+            landmarks=parked(arrays["track_landmarks"][k]),
             number=int(number),
             faces=faces,
             turned=turned,
         )
         video = VideoInfo(**json.loads(str(arrays["video"])))
         signed = _with_signs(features, track)
+        rested(track.landmarks)
         found.append(Analysis(video, signed, track, numbers, _notes(arrays)))
     return tuple(found)
 
 
 def _noted(*notes: Iterable[str]) -> Arrays:
     """What was warned of so far, for a file."""
-    return {"notes": np.array(json.dumps(once(*notes)))}
+    return {"notes": np.array(json.dumps(unique(*notes)))}
 
 
 def _notes(arrays: Arrays) -> tuple[str, ...]:

@@ -217,10 +217,10 @@ def _cut(
     """The crop of a frame, brought to one mean brightness, and where its ROIs are in it."""
     rigid, side, marks = list(RIGID), 2 * eyes, landmarks.astype(np.float64)
     template = MEAN_FACE[rigid, :2] * eyes + np.array(CROP_ORIGIN) * side
-    place = similarity(marks[rigid], template)
-    crop = Cutting(image, place, side).cut(place, side).astype(np.float32)
+    transform = similarity(marks[rigid], template)
+    crop = Cutting(image, transform, side).cut(transform, side).astype(np.float32)
     inner = crop[side // 5 : -side // 4, side // 4 : -side // 4]
-    return crop - inner.mean(dtype=np.float32), applied(place, marks[rois])
+    return crop - inner.mean(dtype=np.float32), applied(transform, marks[rois])
 
 
 def _head_at(eyes: int) -> Array:

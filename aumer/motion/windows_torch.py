@@ -170,9 +170,9 @@ class TorchWindowMotion:
         one_face = apart * (self._settings.crop / 2) <= (
             self._settings.max_head_residual * self._eyes
         )
-        place, weight = _found(sights, pictures, before, into, at[into], self._eyes)
+        location, weight = _found(sights, pictures, before, into, at[into], self._eyes)
         carried = torch.einsum("prik,pk->pri", sights.basis[before], turn)
-        motion = place - sights.at[before] - carried
+        motion = location - sights.at[before] - carried
         found = (part.cpu().numpy() for part in (motion, weight, one_face))
         return [
             _Shift(earlier, later, moved, known)
@@ -187,9 +187,9 @@ def _seen(pictures: Pyramids, at: Array, eyes: int) -> _Sights:
     points = torch.from_numpy(at).to(device)
     basis = np.stack([_basis_at(2 * eyes, places) for places in at])
     side, give, region = _side(_SIDE, eyes), _GIVE * eyes, _REGION * eyes
-    rois = BentStack.taken(pictures, points, side, give, region)
+    rois = BentStack.cut(pictures, points, side, give, region)
     head = torch.from_numpy(_head_at(eyes)).to(device).expand(len(at), -1, -1)
-    around = WindowStack.taken(pictures, head, _side(_HEAD, eyes))
+    around = WindowStack.cut(pictures, head, _side(_HEAD, eyes))
     limits = (_MISFIT * rois.contrast().double()).clamp(min=_LEAST_MISFIT)
     head_limit = _LOST * around.contrast().double().mean(1) + _LEAST_LOST
     return _Sights(rois, around, points, torch.from_numpy(basis).to(device), limits, head_limit)

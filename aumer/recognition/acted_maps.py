@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from aumer.recognition.face_position import SIDE, FacePosition, Floats
 from aumer.recognition.flow_map import with_strain
-from aumer.recognition.place import SIDE, Floats, Place
 from aumer.simulate.anatomy import ACTION_UNITS, Action, displacement
 from aumer.types import BoolArray, FloatArray
 
@@ -56,28 +56,31 @@ _REACHES, _NOISE, _SLOPE = (1.5, 2.5, 4.0), (0.1, 1.0), (0.05, 0.7)
 
 
 def acted_map(
-    actions: Mapping[Action, float], place: Place, *, off: tuple[float, float] = (0.0, 0.0)
+    actions: Mapping[Action, float],
+    position: FacePosition,
+    *,
+    off: tuple[float, float] = (0.0, 0.0),
 ) -> Floats:
     """(28, 28, 2) px of the map: what known AUs do to the mean face, and nothing else.
 
     Args:
         actions: intensity in [0, 1] by AU and side, see `aumer.simulate.anatomy.displacement`.
-        place: where the map shows the face.
+        position: where the map shows the face.
         off: how many px to the right and down of there it lies.
 
     Raises:
         UsageError: an AU or a side that there is not.
     """
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
-    x = (columns - _MIDDLE - off[0]) / place.across
-    y = (rows - place.row - off[1]) / place.down
+    x = (columns - _MIDDLE - off[0]) / position.across
+    y = (rows - position.row - off[1]) / position.down
     points = np.stack([x, y], axis=-1).reshape(-1, 2)
     moved: Floats = displacement(actions, points).reshape(SIDE, SIDE, 2)
-    return moved * (place.across, place.down)
+    return moved * (position.across, position.down)
 
 
 def acted_maps(
-    rng: np.random.Generator, acted: BoolArray, aus: Sequence[int], place: Place
+    rng: np.random.Generator, acted: BoolArray, aus: Sequence[int], position: FacePosition
 ) -> FloatArray:
     """A map for each set of AUs.
 
@@ -89,10 +92,10 @@ def acted_maps(
     """
     found = np.empty((len(acted), SIDE, SIDE, 2), np.float32)
     for one, own in zip(found, acted, strict=True):
-        own_place = Place(
-            place.across * np.exp(_SCALE * rng.standard_normal()),
-            place.down * np.exp(_SCALE * rng.standard_normal()),
-            place.row + _ROW * rng.standard_normal(),
+        own_position = FacePosition(
+            position.across * np.exp(_SCALE * rng.standard_normal()),
+            position.down * np.exp(_SCALE * rng.standard_normal()),
+            position.row + _ROW * rng.standard_normal(),
         )
         actions: dict[Action, float] = {}
         for au in np.asarray(aus)[own]:
@@ -105,7 +108,7 @@ def acted_maps(
             actions[int(au), "left" if left > right else "right"] = abs(left - right)
         if rng.random() < _BLINKS:
             actions[45, "both"] = rng.uniform(0.2, 1.2)
-        still = acted_map(actions, own_place, off=(_COLUMN * rng.standard_normal(), 0.0))
+        still = acted_map(actions, own_position, off=(_COLUMN * rng.standard_normal(), 0.0))
         most = abs(still).max() + 1e-9
         error = sum(weight * _blurred(_noise(rng), reach) for reach, weight in _REACH)
         one[:] = gaussian_filter(still, (_BLUR, _BLUR, 0))
@@ -114,11 +117,11 @@ def acted_maps(
     return with_strain(found)
 
 
-def simulated_maps(place: Place, number: int, seed: int = 0) -> FloatArray:
+def simulated_maps(position: FacePosition, number: int, seed: int = 0) -> FloatArray:
     """Maps of faces that lie at a place, one to three AUs each.
 
     Args:
-        place: where the mean face lies.
+        position: where the mean face lies.
         seed: the same gives the same maps.
 
     Returns:
@@ -127,10 +130,12 @@ def simulated_maps(place: Place, number: int, seed: int = 0) -> FloatArray:
     rng = np.random.default_rng(seed)
     fields = np.empty((number, SIDE, SIDE, 2), np.float32)
     for field in fields:
-        across, down = np.array([place.across, place.down]) * (1 + _SCALE * rng.normal(size=2))
+        across, down = np.array([position.across, position.down]) * (
+            1 + _SCALE * rng.normal(size=2)
+        )
         right, below = _OFF * rng.normal(size=2)
-        own_place = Place(across, down, place.row)
-        moved = _unit(acted_map(_drawn(rng), own_place, off=(right, below)))
+        own_position = FacePosition(across, down, position.row)
+        moved = _unit(acted_map(_drawn(rng), own_position, off=(right, below)))
         head = _ramps(SIDE / 2, SIDE) @ (rng.normal(size=(3, 2)) * [[0.5], [1.0], [1.0]])
         error = _blurred(_noise(rng), rng.choice(_REACHES))
         sense = -1.0 if rng.random() < _BACKWARDS else 1.0

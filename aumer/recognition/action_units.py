@@ -22,8 +22,8 @@ from aumer.config import MotionSettings, RuleSettings
 from aumer.errors import UsageError
 from aumer.graph import au
 from aumer.recognition.clips import Clip
+from aumer.recognition.face_position import Floats
 from aumer.recognition.interface import as_inputs
-from aumer.recognition.place import Floats
 from aumer.recognition.stage import Stage
 from aumer.recognition.trained import Sort, Trained
 from aumer.types import SIDES, ActingUnit, BoolArray, FloatArray, Side
@@ -254,6 +254,6 @@ class ActionUnits(Stage[AUReader, tuple[ActingUnit, ...]]):
         assert isinstance(clip, np.ndarray)  # a flow map
         return self.reader.read(clip[None])[0]
 
-    def resting(self, said: tuple[ActingUnit, ...]) -> tuple[ActingUnit, ...]:
+    def unmoved(self, answer: tuple[ActingUnit, ...]) -> tuple[ActingUnit, ...]:
         """No AU at all."""
         return ()

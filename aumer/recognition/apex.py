@@ -352,7 +352,7 @@ def rows_between(features: Features, onset: int, offset: int) -> IntArray:
             return np.arange(first, last + 1)
     span = f"frames {frames[0]} to {frames[-1]}" if len(frames) else "no frame"
     raise UsageError(
-        f"no motion is known from frame {onset} to {offset}: the features hold {span}, "
+        f"the features have no motion from frame {onset} to {offset}: they hold {span}, "
         f"{features.rate:g} rows a second. Give an interval within them, or raise motion.rate"
     )
 

@@ -35,7 +35,7 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
-from aumer.recognition import place as places
+from aumer.recognition import face_position
 from aumer.recognition.acted_maps import acted_map, acted_maps
 from aumer.recognition.action_units import (
     BOTH,
@@ -48,10 +48,10 @@ from aumer.recognition.action_units import (
     write_weights,
 )
 from aumer.recognition.au_prior import LabelPrior, PairCounts
+from aumer.recognition.face_position import BY_LANDMARKS, FacePosition, Floats
 from aumer.recognition.features import cell_means, mirrored, of_one_size
 from aumer.recognition.graph_kernel import check_rois, edge_weights, parts
 from aumer.recognition.interface import as_inputs
-from aumer.recognition.place import BY_LANDMARKS, Floats, Place
 from aumer.recognition.registration import Affine, applied, register
 from aumer.recognition.trained import Callback
 from aumer.simulate.anatomy import ACTION_UNITS
@@ -85,9 +85,9 @@ class GraphAUReader(AUReader):
     Args:
         counts: which AUs are coded together, for the prior; without them AUs are independent.
         graph: an `AUGraph`, or what `AUGraph.load` reads, over landmarks.
-        place: where the face lies in the maps, or its table, if that is known: for maps that are
-            cut by landmarks (`aumer.recognition.clips`) it is `place.BY_LANDMARKS`. By default it
-            is found by where smiles, raised and lowered brows move the training clips.
+        position: where the face lies in the maps, or its table, if that is known: for maps that are
+            cut by landmarks (`aumer.recognition.clips`) it is `face_position.BY_LANDMARKS`. By
+            default it is found by where smiles, raised and lowered brows move the training clips.
         choice: cost and weight of the simulated maps, fixed instead of chosen.
         least: an AU coded in fewer clips is not read; 1 or more. With 0 such AUs are, by simulated
             maps alone.
@@ -100,11 +100,11 @@ class GraphAUReader(AUReader):
 
     Raises:
         UsageError: no such graph, or a value that is not allowed.
-        ConfigError: a table of `place` that is none.
+        ConfigError: a table of `position` that is none.
     """
 
     name: ClassVar[str] = "graph"
-    options: ClassVar[tuple[str, ...]] = ("graph", "place", "choice", "least", "seed")
+    options: ClassVar[tuple[str, ...]] = ("graph", "position", "choice", "least", "seed")
     known: ClassVar[frozenset[int] | None] = frozenset(ACTION_UNITS)
 
     def __init__(
@@ -112,21 +112,25 @@ class GraphAUReader(AUReader):
         counts: PairCounts | None = None,
         graph: AUGraph | str = "dfme-facs-micro",
         *,
-        place: Place | Mapping[str, Any] | None = None,
+        position: FacePosition | Mapping[str, Any] | None = None,
         choice: Sequence[float] | None = None,
         least: int = 5,
         seed: int = 0,
     ) -> None:
         self.graph = AUGraph.load(graph)
         check_rois(self.graph.rois)
-        given = strict.build(Place, place, "place") if isinstance(place, Mapping) else place
-        if not isinstance(given, (Place, NoneType)):
-            raise UsageError(f"`place` is a table of across, down and row; found {place!r}")
+        given = (
+            strict.build(FacePosition, position, "position")
+            if isinstance(position, Mapping)
+            else position
+        )
+        if not isinstance(given, (FacePosition, NoneType)):
+            raise UsageError(f"`position` is a table of across, down and row; found {position!r}")
         self._counts, self._given = counts, given
         self._choice = None if choice is None else _chosen(choice)
         self._least = whole("least", least, "a number of clips", least=0)
         self._seed = whole("seed", seed, least=0)
-        self.place = given or BY_LANDMARKS
+        self.position = given or BY_LANDMARKS
         self.chosen = {}
         self.left_out: Floats | None = None
         self._affines: dict[str, Affine] = {}
@@ -147,7 +151,7 @@ class GraphAUReader(AUReader):
     @cached_property
     def _pooling(self) -> Floats:
         """(R, cells): the mean over each ROI's part, half of it passed on along the edges."""
-        shares = parts(self.graph.rois, _CELLS, self.place)
+        shares = parts(self.graph.rois, _CELLS, self.position)
         means = shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
         edges = edge_weights(self.graph)
         passed = edges / np.maximum(edges.sum(1, keepdims=True), 1e-12)
@@ -171,12 +175,14 @@ class GraphAUReader(AUReader):
         """
         self.check(clips.aus)
         counts = clips.acted.sum(0)
-        told = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
+        listed = ", ".join(f"AU{au} {n}" for au, n in zip(clips.aus, counts, strict=True) if n)
         keep = counts >= self._least
         if not keep.any():
             raise UsageError(
-                f"there is no AU to learn: none is coded in {self._least} clips or more (`least`); "
-                f"of {len(clips)} clips, there are {told or 'none'}"
+                f"an AU is learned if {self._least} clips or more have it (`least`), and none "
+                "is in so "
+                f"many of the {len(clips)} clips; found {listed or 'none'}. Give more clips, or "
+                "lower `least`"
             )
         if (keep & (counts == len(clips))).any():
             always = ", ".join(
@@ -192,7 +198,7 @@ class GraphAUReader(AUReader):
         scaled = of_one_size(clips.inputs)
         self._affines = _registered(scaled, clips.sources)
         maps = applied(scaled, clips.sources, self._affines)
-        self.place = self._given or _found(maps, acted, self.aus) or BY_LANDMARKS
+        self.position = self._given or _found(maps, acted, self.aus) or BY_LANDMARKS
         self.__dict__.pop("_pooling", None)
 
         rates = PairCounts.of(self.aus, acted).rates
@@ -237,7 +243,7 @@ class GraphAUReader(AUReader):
             "simulated": setting[1],
             "strength": strength,
             "scale": round(scale, 3),
-            "place": asdict(self.place),
+            "position": asdict(self.position),
             "sides": self._told,
             "f1_left_out": {str(a): round(f, 3) for a, f in zip(self.aus, best, strict=True)},
         }
@@ -289,7 +295,7 @@ class GraphAUReader(AUReader):
         """(N, K) in [-1, 1]: how much more of each AU is on the left; 1 where all of it is."""
         sides = []
         for side in ("left", "right"):
-            made = np.stack([acted_map({(au, side): 1.0}, self.place) for au in self.aus])
+            made = np.stack([acted_map({(au, side): 1.0}, self.position) for au in self.aus])
             unit = made / (made**2).sum((1, 2, 3), keepdims=True)
             sides.append(np.einsum("nyxc,kyxc->nk", maps[..., :2], unit, optimize=True))
         left, right = sides
@@ -302,7 +308,7 @@ class GraphAUReader(AUReader):
         """See `AUReader`."""
         about = {
             "graph": self.graph.to_dict(),
-            "place": asdict(self.place),
+            "place": asdict(self.position),
             "affines": {name: list(affine) for name, affine in self._affines.items()},
             "sides": {str(au): limit for au, limit in self._told.items()},
             "chosen": dict(self.chosen),
@@ -316,7 +322,9 @@ class GraphAUReader(AUReader):
         found = read_weights(path, cls.name)
         about = found.about
         with foreign(path, f"a whole AU reader {cls.name!r}", WeightsError):
-            made = cls(graph=AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
+            made = cls(
+                graph=AUGraph.from_dict(about["graph"]), position=FacePosition(**about["place"])
+            )
             made._affines = {k: (v[0], v[1], v[2]) for k, v in about["affines"].items()}
             made._told = {int(au): float(limit) for au, limit in about["sides"].items()}
             made.chosen = dict(about["chosen"])
@@ -365,7 +373,7 @@ class _Known:
         for row in acted[-evenly:]:
             few = min(int(rng.choice([1, 1, 2, 2, 3])), len(rates))
             row[rng.choice(len(rates), few, replace=False)] = True
-        maps = of_one_size(acted_maps(rng, acted, reader.aus, reader.place))
+        maps = of_one_size(acted_maps(rng, acted, reader.aus, reader.position))
         return cls(reader._features(maps), acted)
 
 
@@ -419,7 +427,7 @@ def parts_of(subjects: Sequence[str]) -> IntArray:
     """(N,): of each clip the part of the subjects that its own is in; parts of about a size."""
     counts = Counter(subjects)
     if len(counts) < 2:
-        raise UsageError("leaving subjects out needs clips of two subjects or more")
+        raise UsageError("leaving a subject out needs clips of two subjects or more; found one")
     sizes = [0] * min(_FOLDS, len(counts))
     where = {}
     for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
@@ -437,8 +445,8 @@ def _registered(maps: FloatArray, sources: Sequence[str]) -> dict[str, Affine]:
     return register(maps, sources, target)
 
 
-def _found(maps: FloatArray, acted: BoolArray, aus: Sequence[int]) -> Place | None:
-    """`place.find` by AUs: smiles, raised and lowered brows move as its classes do."""
+def _found(maps: FloatArray, acted: BoolArray, aus: Sequence[int]) -> FacePosition | None:
+    """`face_position.find` by AUs: smiles, raised and lowered brows move as its classes do."""
 
     def acts(au: int) -> BoolArray:
         return acted[:, aus.index(au)] if au in aus else np.zeros(len(acted), bool)
@@ -453,7 +461,7 @@ def _found(maps: FloatArray, acted: BoolArray, aus: Sequence[int]) -> Place | No
     for k, rows in enumerate(which.values()):
         labels[rows] = k
     known = labels < len(which)
-    return places.find(maps[known], labels[known], tuple(which)) if known.any() else None
+    return face_position.find(maps[known], labels[known], tuple(which)) if known.any() else None
 
 
 def mean_precision(scores: Floats, acted: BoolArray) -> float:

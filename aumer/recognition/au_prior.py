@@ -59,8 +59,9 @@ class PairCounts:
             or own.max(initial=0) > self.rows
         ):
             raise UsageError(
-                "two AUs are coded together in 0 rows or more, and in no more than either, which "
-                "is in no more than all"
+                "counts of pairs must be 0 or more and at most the count of either AU, and "
+                "counts of "
+                "AUs at most the number of rows"
             )
         object.__setattr__(self, "pairs", counts)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
-from aumer.recognition.place import Floats
+from aumer.recognition.face_position import Floats
 from aumer.types import IntArray
 
 #: Between what the factor lies. Scores that tell nothing give the least, those without a mistake

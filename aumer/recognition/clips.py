@@ -16,6 +16,7 @@ from aumer.errors import NoFaceError, UsageError
 from aumer.flow import resolve as resolve_flow
 from aumer.motion import AlignedFace
 from aumer.recognition.apex import Pictures, rows_between
+from aumer.recognition.face_position import BY_LANDMARKS, FacePosition
 from aumer.recognition.flow_map import flow_map
 from aumer.recognition.frames import (
     Faces,
@@ -26,7 +27,6 @@ from aumer.recognition.frames import (
     landmarks_in,
     read,
 )
-from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.sequences.clips import ClipSequence
 from aumer.recognition.sequences.inputs import KeptSequence, SequencePart, SequenceSettings
 from aumer.recognition.trained import Reads, Trained
@@ -136,14 +136,14 @@ class ClipMaker:
     """Makes of moments what a recognizer reads.
 
     Attributes:
-        reads: see `aumer.recognition.trained.Trained`, as are place, rois and to (`reads_to`).
+        reads: see `aumer.recognition.trained.Trained`, as are position, rois and to (`reads_to`).
         motion: of flow maps.
         sequences: how sequences are made; `None` for the usual way.
     """
 
     reads: Reads
     motion: MotionSettings
-    place: Place = BY_LANDMARKS
+    position: FacePosition = BY_LANDMARKS
     rois: tuple[str, ...] = ()
     sequences: SequenceSettings | None = None
     to: Literal["apex", "offset"] = "offset"
@@ -158,7 +158,7 @@ class ClipMaker:
         return cls(
             part.reads[0],
             part.motion or motion,
-            part.place,
+            part.position,
             part.rois,
             part.inputs or part.default_inputs,
             part.reads_to,
@@ -289,7 +289,7 @@ class ClipMaker:
                     flow,
                     via=[faces[k] for k in frames[number][1:-1] if k in faces],
                     max_head_residual=self.motion.max_head_residual,
-                    place=self.place,
+                    position=self.position,
                 )
             faces.clear()
             yield Made(
@@ -357,8 +357,8 @@ def pictures_between(
     """
     if offset - onset >= MAX_FRAMES:
         raise UsageError(
-            f"the apex is sought in the frames of one expression, at most {MAX_FRAMES} "
-            f"frames; found {offset - onset + 1}. Give `onset` and `offset`, or use "
+            f"the apex is searched in the frames of one expression, which must be {MAX_FRAMES} at "
+            f"most; found {offset - onset + 1}. Give `onset` and `offset`, or use "
             "`apex='rise-and-fall'`"
         )
     faces = aligned_faces(source, range(onset, offset + 1), track, settings, fps=fps, kept=kept)

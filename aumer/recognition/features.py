@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.graph.rois import DEFAULT_ROIS
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import INPUT_SHAPE, Floats
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.types import FloatArray
 
 _SIDE = INPUT_SHAPE[0]

@@ -15,9 +15,9 @@ import numpy as np
 from aumer.errors import UsageError
 from aumer.flow import FlowFunction
 from aumer.motion import AlignedFace, without_head
+from aumer.recognition.face_position import BY_LANDMARKS, FacePosition
 from aumer.recognition.features import min_max
 from aumer.recognition.interface import INPUT_SHAPE
-from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.types import FloatArray, ImageArray
 
 #: Side of a map in px.
@@ -35,7 +35,7 @@ def flow_map(
     *,
     via: Sequence[AlignedFace] = (),
     max_head_residual: float = 1.0,
-    place: Place = BY_LANDMARKS,
+    position: FacePosition = BY_LANDMARKS,
 ) -> FloatArray | None:
     """Motion from onset to apex on a small crop of the face.
 
@@ -43,7 +43,7 @@ def flow_map(
         flow: optical flow; `aumer.flow.tvl1.tvl1` is the field's.
         via: faces between the two, in order, that lead the flow over long distances; see `motion`.
         max_head_residual: see `aumer.motion.without_head`.
-        place: where the map shall show the face: a recognizer's own, if it has one.
+        position: where the map shall show the face: a recognizer's own, if it has one.
 
     Returns:
         (28, 28, 3) float32: u and v in px of the canonical crop, and strain (px per px), each the
@@ -55,9 +55,9 @@ def flow_map(
     still = without_head(motion((onset, *via, apex), flow), max_head_residual)
     if still is None:
         return None
-    still = settled(still, place)
+    still = without_residual_motion(still, position)
     full = with_strain(still)
-    down, across = _cells(still.shape[0], place)
+    down, across = _cells(still.shape[0], position)
     return np.asarray(np.einsum("yr,xc,rck->yxk", down, across, full, optimize=True), np.float32)
 
 
@@ -73,8 +73,8 @@ def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
     sizes = {face.gray.shape for face in faces}
     if len(faces) < 2 or len(sizes) > 1:
         raise UsageError(
-            f"motion needs two faces or more on crops of one size; found {len(faces)} of the sizes "
-            f"{sorted(sizes)}"
+            f"motion needs two faces or more, on crops of one size; found {len(faces)} faces, on "
+            f"crops of {sorted(sizes)}"
         )
     first = faces[0].gray
     found = flow(first, faces[1].gray)
@@ -84,14 +84,14 @@ def motion(faces: Sequence[AlignedFace], flow: FlowFunction) -> FloatArray:
     return np.asarray(found, np.float32)
 
 
-def settled(field: FloatArray, place: Place = BY_LANDMARKS) -> FloatArray:
+def without_residual_motion(field: FloatArray, position: FacePosition = BY_LANDMARKS) -> FloatArray:
     """A flow without head motion (C, C, 2) px, less what is left of that where the skin is at rest.
 
     A head whose depths are not the mean face's leaves a slope over cheeks and brows that min-max
     scaling would turn into motion. It is fitted as an affine field by Geman-McClure weights, which
     let go of all that moves by more than a few tenths of a px: the expression.
     """
-    left, top, right, bottom = (round(share * field.shape[0]) for share in place.region())
+    left, top, right, bottom = (round(share * field.shape[0]) for share in position.region())
     rows, columns = np.mgrid[: field.shape[0], : field.shape[0]] / field.shape[0] - 0.5
     basis = np.stack([np.ones_like(rows), columns, rows], axis=-1)
     inside = slice(top, bottom, 2), slice(left, right, 2)
@@ -134,9 +134,9 @@ def min_max_view(maps: FloatArray) -> ImageArray:
     return np.asarray(np.rint(255 * min_max(stack)).reshape(maps.shape), np.uint8)
 
 
-def where(points: FloatArray, crop: int, place: Place = BY_LANDMARKS) -> FloatArray:
+def where(points: FloatArray, crop: int, position: FacePosition = BY_LANDMARKS) -> FloatArray:
     """Points (N, 2) on the canonical crop (px) -> in the map's px, 0 the first pixel's center."""
-    left, top, right, bottom = (share * crop for share in place.region())
+    left, top, right, bottom = (share * crop for share in position.region())
     scale = np.array([SIDE / (right - left), SIDE / (bottom - top)])
     return np.asarray((points + 0.5 - (left, top)) * scale - 0.5, np.float32)
 
@@ -151,9 +151,9 @@ def _read(image: ImageArray | FloatArray, by: FloatArray, how: int) -> FloatArra
 
 
 @lru_cache(maxsize=8)
-def _cells(crop: int, place: Place) -> tuple[FloatArray, FloatArray]:
+def _cells(crop: int, position: FacePosition) -> tuple[FloatArray, FloatArray]:
     """Shares of the crop's rows and columns in the map's: each (28, C) float32; rows sum to 1."""
-    left, top, right, bottom = (share * crop for share in place.region())
+    left, top, right, bottom = (share * crop for share in position.region())
     found = []
     for low, high in ((top, bottom), (left, right)):
         edges = np.linspace(low, high, SIDE + 1)

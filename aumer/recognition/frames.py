@@ -132,8 +132,8 @@ def read(
     """
     if isinstance(source, int):
         raise UsageError(
-            "faces are read in a second pass, and a camera cannot be read twice: record it to a "
-            "file first"
+            "faces of a camera cannot be cut out, as its frames must be read twice: record a file, "
+            "and give that"
         )
     waiting = {number: max(part.places, default=-1) for number, part in enumerate(parts)}
     last = max(waiting.values(), default=-1)
@@ -204,7 +204,7 @@ def follow(
         seen = hidden if face is None else (face.box, face.landmarks)
         rows.append((frame.index, frame.time_s, *seen))
     if video is None:
-        raise VideoError(f"the video has no frame {first}, nor a later one")
+        raise VideoError(f"the video ends before frame {first}, the first that is needed")
     boxes = np.array([r[2] for r in rows], np.float32).reshape(-1, 4)
     track = FaceTrack(
         np.array([r[1] for r in rows], np.float64),

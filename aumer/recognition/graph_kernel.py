@@ -21,7 +21,7 @@ Everything is chosen within the training clips, by leaving out each of their sub
 crops the others' are put; for each structure (cells along a side, prior or identity) gamma, ridge
 and balance; and over how many of the structures, the most promising first, scores are averaged.
 Where the face lies in a map, by which cells are shared out among ROIs, is found in the training
-clips as well; see `place.find`.
+clips as well; see `face_position.find`.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ from aumer.errors import UsageError, WeightsError, did_you_mean
 from aumer.files import StrPath
 from aumer.foreign import foreign
 from aumer.graph import AUGraph
-from aumer.recognition import place as places
+from aumer.recognition import face_position
 from aumer.recognition.acted_maps import simulated_maps
 from aumer.recognition.calibration import sharpness, soft_max
+from aumer.recognition.face_position import BY_LANDMARKS, FacePosition
 from aumer.recognition.features import cell_means, mirrored, of_one_size
 from aumer.recognition.interface import (
     INPUT_SHAPE,
@@ -59,7 +60,6 @@ from aumer.recognition.interface import (
     write_weights,
 )
 from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, RidgeGoals
-from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.recognition.registration import MEAN, NONE, Affine, applied, register
 from aumer.types import FloatArray
 
@@ -130,21 +130,21 @@ class GraphRecognizer(Recognizer):
         choice: fixes what is else chosen.
         landmarks: so many simulated flow maps take the place of the clips, and the file that `save`
             writes then holds nothing of any clip; 0, the default, keeps what is read of each.
-        place: where the face lies in the maps, if that is known; for maps of
-            `aumer.recognition.clips.flow_maps` it is `place.BY_LANDMARKS`. By default it is found
-            in the training clips where MEGC's classes are among theirs.
+        position: where the face lies in the maps, if that is known; for maps of
+            `aumer.recognition.clips.flow_maps` it is `face_position.BY_LANDMARKS`. By default it is
+            found in the training clips where MEGC's classes are among theirs.
 
     Attributes:
         chosen: what the last `fit` chose, and what it promised on subjects left out.
-        place: where maps must show the face to be judged.
+        position: where maps must show the face to be judged.
 
     Raises:
         UsageError: no such graph, a ROI of it is no landmark, or a wrong number of landmarks.
-        ConfigError: a key or a value of `choice` or `place` that is none.
+        ConfigError: a key or a value of `choice` or `position` that is none.
     """
 
     name: ClassVar[str] = "graph"
-    options = ("graph", "choice", "registered", "place", "landmarks")
+    options = ("graph", "choice", "registered", "position", "landmarks")
     #: Cells along a side: 4, 3.1 and 2.8 px, about the 12 ROIs' distance from one another.
     SCALES: ClassVar[tuple[int, ...]] = (7, 9, 10)
 
@@ -154,7 +154,7 @@ class GraphRecognizer(Recognizer):
         choice: Choice | Mapping[str, Any] | None = None,
         *,
         registered: bool = True,
-        place: Place | Mapping[str, Any] | None = None,
+        position: FacePosition | Mapping[str, Any] | None = None,
         landmarks: int = 0,
     ) -> None:
         self.landmarks = whole("landmarks", landmarks, "a number of simulated flow maps, or 0")
@@ -165,8 +165,12 @@ class GraphRecognizer(Recognizer):
         self.choice = (
             strict.build(Choice, choice, "choice") if isinstance(choice, Mapping) else choice
         )
-        self._place = strict.build(Place, place, "place") if isinstance(place, Mapping) else place
-        self.place = self._place or BY_LANDMARKS
+        self._position = (
+            strict.build(FacePosition, position, "position")
+            if isinstance(position, Mapping)
+            else position
+        )
+        self.position = self._position or BY_LANDMARKS
         self.rois = self.graph.rois
         check_rois(self.rois)
         self._edges = {
@@ -180,13 +184,13 @@ class GraphRecognizer(Recognizer):
 
     # What a subclass reads otherwise
 
-    def _read(self, maps: FloatArray, scale: int, place: Place) -> Floats:
+    def _read(self, maps: FloatArray, scale: int, position: FacePosition) -> Floats:
         """(N, 28, 28, 3) registered maps -> (N, cells, K)."""
         return cell_means(maps, scale).reshape(len(maps), -1, 3)
 
-    def _parts(self, scale: int, place: Place) -> Floats:
+    def _parts(self, scale: int, position: FacePosition) -> Floats:
         """(R, cells): each cell's share in each ROI's part."""
-        return parts(self.rois, scale, place)
+        return parts(self.rois, scale, position)
 
     # Learning
 
@@ -215,13 +219,13 @@ class GraphRecognizer(Recognizer):
         count = max(range(1, len(tried) + 1), key=lambda k: (scores[k - 1], k))
         self._members = tuple(t[1] for t in tried[:count])
         self._sharpness = sharpness(several[count - 1], task.labels)
-        self._affines, self.place = view.affines, view.place
+        self._affines, self.position = view.affines, view.position
         self._learn(view, task)
         if self.landmarks:
             self._arrays["likeness"] = view.likeness(self._members)
         self.chosen = {
             "target": view.target,
-            "place": asdict(view.place),
+            "position": asdict(view.position),
             "members": [
                 {**asdict(member), "uf1_left_out": round(score, 4)}
                 for score, member, _ in tried[:count]
@@ -250,8 +254,10 @@ class GraphRecognizer(Recognizer):
     def _view(self, maps: FloatArray, clips: Clips, target: str) -> _View:
         affines = register(maps, clips.sources, target)
         read = applied(maps, clips.sources, affines)
-        place = self._place or places.find(read, clips.labels, clips.classes) or BY_LANDMARKS
-        return _View(self, target, affines, place, read)
+        position = (
+            self._position or face_position.find(read, clips.labels, clips.classes) or BY_LANDMARKS
+        )
+        return _View(self, target, affines, position, read)
 
     def _mean_uf1(
         self, view: _View, structures: Sequence[tuple[int, str]], task: RidgeGoals
@@ -348,7 +354,7 @@ class GraphRecognizer(Recognizer):
         grams = []
         for m in self._members:
             rows, edges = self._arrays[f"rows_{m.scale}"], self._edges[m.edges]
-            distances = node_distances(self._parts(m.scale, self.place), rows, rows)
+            distances = node_distances(self._parts(m.scale, self.position), rows, rows)
             grams.append(shares_of(np.exp(-m.gamma * distances), edges).sum(0))
         gram = np.mean(grams, axis=0)
         np.fill_diagonal(gram, -np.inf)
@@ -360,8 +366,8 @@ class GraphRecognizer(Recognizer):
         maps = applied(of_one_size(as_inputs(inputs)), sources, self._affines)
         return {
             scale: (
-                self._read(maps, scale, self.place),
-                self._read(mirrored(maps), scale, self.place),
+                self._read(maps, scale, self.position),
+                self._read(mirrored(maps), scale, self.position),
             )
             for scale in dict.fromkeys(m.scale for m in self._members)
         }
@@ -373,7 +379,7 @@ class GraphRecognizer(Recognizer):
             mean, deviation, rows = (
                 self._arrays[f"{name}_{scale}"] for name in ("mean", "deviation", "rows")
             )
-            shares = self._parts(scale, self.place)
+            shares = self._parts(scale, self.position)
             distances[scale] = [node_distances(shares, (x - mean) / deviation, rows) for x in both]
         return [
             (
@@ -412,7 +418,7 @@ class GraphRecognizer(Recognizer):
         about = {
             "graph": self.graph.to_dict(),
             "graph_digest": self.graph.digest,
-            "place": asdict(self.place),
+            "place": asdict(self.position),
             "members": [asdict(member) for member in self._members],
             "sharpness": self._sharpness,
             "landmarks": self.landmarks,
@@ -431,7 +437,7 @@ class GraphRecognizer(Recognizer):
         found = read_weights(path, cls.name)
         about, arrays = found.about, found.arrays
         with foreign(path, f"a whole {cls.name} recognizer", WeightsError):
-            made = cls(AUGraph.from_dict(about["graph"]), place=Place(**about["place"]))
+            made = cls(AUGraph.from_dict(about["graph"]), position=FacePosition(**about["place"]))
             made._members = tuple(Member(**member) for member in about["members"])
             made._sharpness = float(about["sharpness"])
             made._affines = {k: (v[0], v[1], v[2]) for k, v in about["affines"].items()}
@@ -451,7 +457,7 @@ class GraphRecognizer(Recognizer):
                 if made._arrays[f"weights_{k}"].shape[1:] != (len(found.classes),):
                     raise ValueError(f"its weights are not of {len(found.classes)} classes")
                 nothing = np.zeros((1, _SIDE, _SIDE, 3), np.float32)
-                read = made._read(nothing, member.scale, made.place).shape[1:]
+                read = made._read(nothing, member.scale, made.position).shape[1:]
                 mean, deviation, rows = (made._arrays[name] for name in names)
                 if {mean.shape, deviation.shape, rows.shape[1:]} != {read}:
                     raise ValueError(f"its rows are of {mean.shape}, and maps are read as {read}")
@@ -474,7 +480,7 @@ class _View:
     of: GraphRecognizer
     target: str
     affines: dict[str, Affine]
-    place: Place
+    position: FacePosition
     maps: FloatArray
     _distances: dict[int, list[Floats]] = field(default_factory=dict)
     _own: dict[int, list[Floats]] = field(default_factory=dict)
@@ -485,20 +491,20 @@ class _View:
 
     def rows(self, scale: int) -> tuple[Floats, Floats, tuple[Floats, Floats]]:
         """z-scored rows of the maps and of their mirror images; mean and deviation."""
-        rows, mirror = (self.of._read(m, scale, self.place) for m in (self.maps, self._mirrored))
+        rows, mirror = (self.of._read(m, scale, self.position) for m in (self.maps, self._mirrored))
         both = np.concatenate([rows, mirror])
         mean, deviation = both.mean(0), both.std(0) + 1e-8
         return (rows - mean) / deviation, (mirror - mean) / deviation, (mean, deviation)
 
     @cached_property
     def _simulated(self) -> FloatArray:
-        return of_one_size(simulated_maps(self.place, self.of.landmarks))
+        return of_one_size(simulated_maps(self.position, self.of.landmarks))
 
     def landmarks(self, scale: int) -> tuple[Floats, Floats]:
         """Rows of the simulated maps, as a file holds them, and of their mirror images."""
         _, _, (mean, deviation) = self.rows(scale)
         own, mirror = (
-            (self.of._read(m, scale, self.place) - mean) / deviation
+            (self.of._read(m, scale, self.position) - mean) / deviation
             for m in (self._simulated, mirrored(self._simulated))
         )
         return own.astype(np.float16).astype(float), mirror
@@ -507,7 +513,7 @@ class _View:
         """Node distances of clips and their mirror images: to the clips, or to the landmarks."""
         if scale not in self._distances:
             rows, mirror, _ = self.rows(scale)
-            shares = self.of._parts(scale, self.place)
+            shares = self.of._parts(scale, self.position)
             if self.of.landmarks:
                 own, own_mirror = self.landmarks(scale)
                 found = [node_distances(shares, x, own) for x in (rows, mirror)]
@@ -589,11 +595,11 @@ def gram_of(distances: Sequence[Floats], edges: Floats, gamma: float) -> Floats:
     return mean
 
 
-def parts(rois: Sequence[str], cells: int, place: Place = BY_LANDMARKS) -> Floats:
+def parts(rois: Sequence[str], cells: int, position: FacePosition = BY_LANDMARKS) -> Floats:
     """(R, cells ** 2): which cells of a map belong to which ROI: to the nearest, to equals in equal
     shares, so that a face's left and right are treated alike. A ROI far from all is left without.
     """
-    landmarks = place.landmarks()
+    landmarks = position.landmarks()
     middle = (np.arange(cells) + 0.5) * _SIDE / cells - 0.5
     x, y = (axis.ravel() for axis in np.meshgrid(middle, middle))
     far = np.array([np.hypot(x - px, y - py) for px, py in (landmarks[roi] for roi in rois)])

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aumer.errors import UsageError
+from aumer.recognition.face_position import SIDE, FacePosition
 from aumer.recognition.graph_kernel import GraphRecognizer, _twins
 from aumer.recognition.interface import Floats, column, fitted
-from aumer.recognition.place import SIDE, Place
 from aumer.types import FloatArray
 
 
@@ -27,14 +27,14 @@ class GraphMotionRecognizer(GraphRecognizer):
     #: Px of a map. Features are means over 9 px or so of a map.
     SCALES: ClassVar[tuple[int, ...]] = (3, 5, 7)
 
-    def _read(self, maps: FloatArray, scale: int, place: Place) -> Floats:
-        landmarks = place.landmarks()
+    def _read(self, maps: FloatArray, scale: int, position: FacePosition) -> Floats:
+        landmarks = position.landmarks()
         at = np.array([landmarks[roi] for roi in self.rois])
         across, down = (_shares(centers, scale) for centers in at.T)
         moved = np.einsum("ry,nyxk,rx->nrk", down, maps[..., :2], across, optimize=True)
         return _level(moved)
 
-    def _parts(self, scale: int, place: Place) -> Floats:
+    def _parts(self, scale: int, position: FacePosition) -> Floats:
         """Every ROI is its own part."""
         return np.eye(len(self.rois))
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from aumer import weights
 from aumer.errors import UsageError
+from aumer.recognition.face_position import SIDE
+from aumer.recognition.face_position import Floats as Floats
 from aumer.recognition.labeled import LabeledClips
-from aumer.recognition.place import SIDE
-from aumer.recognition.place import Floats as Floats
 from aumer.recognition.trained import Callback as Callback
 from aumer.recognition.trained import Reads as Reads
 from aumer.recognition.trained import Saved as Saved
@@ -133,7 +133,7 @@ class Recognizer(Trained):
 
         Args:
             sources: the data set of each clip, where its face was cropped as that data set's clips
-                of `fit` were; none where it shows the face at the recognizer's `place`.
+                of `fit` were; none where it shows the face at the recognizer's `position`.
         """
 
     # -- optional ----------------------------------------------------------------------------------

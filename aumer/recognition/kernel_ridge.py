@@ -51,7 +51,7 @@ class RidgeGoals:
             without = ", ".join(c for c, n in zip(clips.classes, counts, strict=True) if not n)
             raise UsageError(f"every class needs a clip to learn from; without one: {without}")
         if len(set(clips.subjects)) < 2:
-            raise UsageError("leaving a subject out needs clips of two subjects or more")
+            raise UsageError("leaving a subject out needs clips of two subjects or more; found one")
         return cls(
             clips.labels,
             clips.subjects,

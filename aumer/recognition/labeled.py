@@ -101,8 +101,8 @@ def frequent(labels: IntArray, classes: Sequence[str], least: int) -> IntArray:
     counts = np.bincount(labels, minlength=len(classes))
     kept = np.flatnonzero(counts >= least)
     if len(kept) < 2:
-        told = ", ".join(f"{c} {n}" for c, n in zip(classes, counts, strict=True))
-        raise UsageError(f"of these classes fewer than two have {least} clips: {told}")
+        listed = ", ".join(f"{c} {n}" for c, n in zip(classes, counts, strict=True))
+        raise UsageError(f"two classes or more must have {least} clips or more; found {listed}")
     return kept
 
 

@@ -118,13 +118,13 @@ class Labeler(Stage[Recognizer, Verdict]):
             recognizer.motion_familiarity(moved),
         )
         (still,) = at_rest(features, self._rules, [moment])
-        return self.resting(verdict) if still else verdict
+        return self.unmoved(verdict) if still else verdict
 
-    def resting(self, said: Verdict) -> Verdict:
+    def unmoved(self, answer: Verdict) -> Verdict:
         """All classes are equally probable, and none is the label."""
-        equal = dict.fromkeys(said.probs, 1 / len(said.probs))
+        equal = dict.fromkeys(answer.probs, 1 / len(answer.probs))
         return replace(
-            said, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION
+            answer, label=None, probs=equal, attribution={}, doubt=STILL, outcome=NO_EXPRESSION
         )
 
     def _verdict(
@@ -138,15 +138,15 @@ class Labeler(Stage[Recognizer, Verdict]):
         if abs(sum(probs.values()) - 1) > _SUM:
             raise WeightsError(
                 f"the recognizer {self.recognizer.name!r} gives probabilities whose sum is "
-                f"{sum(probs.values()):.4g} and not 1: its weights are damaged, or it does not "
-                "keep what recognizers promise. Train it again, or give other weights"
+                f"{sum(probs.values()):.4g} and not 1: its weights are damaged, or its code "
+                "is wrong. Train it again, or give other weights"
             )
         label = max(probs, key=probs.__getitem__)
-        spoke = attribution(label)
+        values = attribution(label)
         verdict = Verdict(
             label,
             probs,
-            {} if spoke is None else _named(self.recognizer.rois, self._of_rois(spoke)),
+            {} if values is None else _named(self.recognizer.rois, self._of_rois(values)),
             doubt=UNLIKE if familiar is not None and familiar < _STRANGE else None,
         )
         if probs[label] >= self._least:
@@ -158,13 +158,13 @@ class Labeler(Stage[Recognizer, Verdict]):
         doubt = "; ".join(filter(None, (unsure, verdict.doubt)))
         return replace(verdict, label=None, doubt=doubt, outcome=UNCERTAIN)
 
-    def _of_rois(self, spoke: Floats) -> Floats:
+    def _of_rois(self, values: Floats) -> Floats:
         """An attribution, if it is a number for each ROI."""
-        found, rois = np.asarray(spoke, np.float64), self.recognizer.rois
+        found, rois = np.asarray(values, np.float64), self.recognizer.rois
         if found.shape != (len(rois),) or not np.isfinite(found).all():
             raise WeightsError(
                 f"the recognizer {self.recognizer.name!r} must give a number for each of its "
-                f"{len(rois)} ROIs, how much it spoke for the label; found {found}"[:300]
+                f"{len(rois)} ROIs, its share in the label; found {found}"[:300]
                 + ". Its weights are damaged: train it again, or give other weights"
             )
         return found

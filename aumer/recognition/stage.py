@@ -19,10 +19,10 @@ from aumer.types import FaceTrack, Features, Moment
 from aumer.video import Source
 
 P = TypeVar("P", bound=Trained)
-Said = TypeVar("Said")
+Answer = TypeVar("Answer")
 
 
-class Stage(ABC, Generic[P, Said]):
+class Stage(ABC, Generic[P, Answer]):
     """Judges moments of videos by one trained part, whatever it reads of them.
 
     Args:
@@ -57,7 +57,7 @@ class Stage(ABC, Generic[P, Said]):
         *,
         fps: float | None = None,
         kept: Keeper | None = None,
-    ) -> list[Said | None]:
+    ) -> list[Answer | None]:
         """What is said of each moment; `None` where no face or no motion of one was seen.
 
         Args: as `aumer.recognition.clips.ClipMaker`; `kept` may be another stage's, and is not
@@ -68,19 +68,19 @@ class Stage(ABC, Generic[P, Said]):
             VideoError: the source cannot be read.
         """
         kept = kept if kept is not None and kept.serves(self.maker) else None
-        found: list[Said | None] = [None] * len(moments)
+        found: list[Answer | None] = [None] * len(moments)
         for made in self.maker(source, moments, track, features, fps=fps, kept=kept):
             if made.clip is not None:
                 use_threads()
                 found[made.number] = self.judge(made.clip)
         still = at_rest(features, self._rules, moments)
         return [
-            self.resting(one) if one is not None and s else one
+            self.unmoved(one) if one is not None and s else one
             for one, s in zip(found, still, strict=True)
         ]
 
     @abstractmethod
-    def judge(self, clip: Clip) -> Said:
+    def judge(self, clip: Clip) -> Answer:
         """What is said of one clip, such as the part reads.
 
         Raises:
@@ -88,7 +88,7 @@ class Stage(ABC, Generic[P, Said]):
         """
 
     @abstractmethod
-    def resting(self, said: Said) -> Said:
+    def unmoved(self, answer: Answer) -> Answer:
         """What is said instead where nothing moves: what is made of noise, scaled up, is no
         answer."""
 

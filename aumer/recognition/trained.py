@@ -26,7 +26,7 @@ from aumer.errors import UsageError, WeightsError
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import foreign
 from aumer.recognition import apex as ways
-from aumer.recognition.place import BY_LANDMARKS, Place
+from aumer.recognition.face_position import BY_LANDMARKS, FacePosition
 from aumer.strict import build
 from aumer.weights import ArrayFormat
 
@@ -61,7 +61,7 @@ class Trained(ABC):
         card: what the file it was loaded from says of it; empty for one just fitted.
         apex: how one is found that nobody gives (`aumer.recognition.apex.names`); of one that has
             learnt, as it was for its clips.
-        place: of flow maps, where they must show the face.
+        position: of flow maps, where they must show the face.
         inputs: of sequences, how those were made that it has learned from.
         motion: of flow maps, the same: they are made so again, whatever the settings of the motion
             that is spotted in. `None` where nobody knows: then as the settings say.
@@ -78,7 +78,7 @@ class Trained(ABC):
     rois: tuple[str, ...] = ()
     card: Mapping[str, Any] = _NOTHING
     apex: str = ways.DEFAULT
-    place: Place = BY_LANDMARKS
+    position: FacePosition = BY_LANDMARKS
     inputs: SequenceSettings | None = None
     motion: MotionSettings | None = None
     chosen: Mapping[str, Any] = _NOTHING
@@ -388,8 +388,8 @@ class Sort(Generic[P]):
         if ((found < -_LOOSE) | (found > 1 + _LOOSE)).any():
             raise WeightsError(
                 f"the {self.called} {part.name!r} gives probabilities from {found.min():.3g} to "
-                f"{found.max():.3g}, which must lie from 0 to 1: its weights are damaged, or it "
-                f"does not keep what {self.called}s promise. {again}"
+                f"{found.max():.3g}, which must lie from 0 to 1: its weights are damaged, or "
+                f"its code is wrong. {again}"
             )
         return found
 

@@ -58,7 +58,10 @@ def roc(
     """
     s, p = np.asarray(scores, np.float64), np.asarray(positive, bool)
     if p.all() or not p.any():
-        raise UsageError("a ROC curve needs clips of the class and clips of another")
+        raise UsageError(
+            "a ROC curve needs clips of the class and clips of other classes; found one of "
+            "these alone"
+        )
     order = np.argsort(-s, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(s[order])), len(s) - 1)  # ties pass together
     true, false = (np.append(0, np.cumsum(hit[order])[ends]) / hit.sum() for hit in (p, ~p))
@@ -77,9 +80,9 @@ def roc(
 def _by_subject(s: Floats, p: BoolArray, subjects: Sequence[Hashable]) -> tuple[Floats, Floats]:
     """(S, S): pairs of a clip of the class of subject a and another of subject b that are in the
     right order, and all such pairs."""
-    place = {subject: k for k, subject in enumerate(dict.fromkeys(subjects))}
-    member = np.zeros((len(s), len(place)))
-    member[np.arange(len(s)), [place[subject] for subject in subjects]] = 1
+    index = {subject: k for k, subject in enumerate(dict.fromkeys(subjects))}
+    member = np.zeros((len(s), len(index)))
+    member[np.arange(len(s)), [index[subject] for subject in subjects]] = 1
     mine, others = s[p][:, None], s[~p][None]
     right = (mine > others) + (mine == others) / 2
     return member[p].T @ right @ member[~p], np.outer(member[p].sum(0), member[~p].sum(0))
@@ -188,8 +191,8 @@ def neighbors_alike(points: npt.ArrayLike, labels: Sequence[Hashable]) -> tuple[
         raise UsageError("a nearest neighbor needs two points or more")
     far = cdist(x, x)
     np.fill_diagonal(far, np.inf)
-    place = {label: k for k, label in enumerate(dict.fromkeys(labels))}
-    number = np.array([place[label] for label in labels])
+    index = {label: k for k, label in enumerate(dict.fromkeys(labels))}
+    number = np.array([index[label] for label in labels])
     counts = np.bincount(number)
     chance = float((counts * (counts - 1)).sum() / (len(x) * (len(x) - 1)))
     return float((number[far.argmin(1)] == number).mean()), chance

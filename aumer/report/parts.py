@@ -71,13 +71,13 @@ def _summary(chosen: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Cell, Cell]]
         counts = Counter(json.dumps(v) for v in values)
         numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
         if len(counts) <= _LISTED:
-            said = ", ".join(f"{_plain(v)} ({n})" for v, n in counts.most_common())
+            text = ", ".join(f"{_plain(v)} ({n})" for v, n in counts.most_common())
         elif len(numbers) == len(values):
             low, middle, high = np.quantile(numbers, [0, 0.5, 1])
-            said = f"{middle:.4g} ({low:.4g} to {high:.4g})"
+            text = f"{middle:.4g} ({low:.4g} to {high:.4g})"
         else:
-            said = f"{len(counts)} different ones"
-        yield key, said
+            text = f"{len(counts)} different ones"
+        yield key, text
 
 
 def _plain(value: str) -> str:

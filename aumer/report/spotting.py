@@ -157,10 +157,10 @@ def _share(part: IntArray, whole: IntArray) -> Floats:
 
 
 def _scores(group: _Group) -> Iterator[Block]:
-    said = group.dataset if group.honest else f"{group.dataset}, CHOSEN ON THE TEST SUBJECT"
+    text = group.dataset if group.honest else f"{group.dataset}, CHOSEN ON THE TEST SUBJECT"
     if not group.reports:
         made = ", ".join(f"{len(one.predictions)} (seed {one.seed})" for one in group.seeds)
-        yield Text(f"{said}: {made} expressions spotted; there is no truth to score them by.")
+        yield Text(f"{text}: {made} expressions spotted; there is no truth to score them by.")
         return
     rows: list[list[Cell]] = []
     for name, kind in ROWS:
@@ -175,7 +175,7 @@ def _scores(group: _Group) -> Iterator[Block]:
     yield TableBlock(
         ("kind", *seeds, "TP", "FP", "FN", "precision", "recall", "F1", "left out"),
         rows,
-        f"{said}: {group.selection}. Counts are pooled over all videos and divided once. "
+        f"{text}: {group.selection}. Counts are pooled over all videos and divided once. "
         f"Rules: {group.reports[0].describe()}.",
     )
     intervals: list[list[Cell]] = []
@@ -192,10 +192,10 @@ def _scores(group: _Group) -> Iterator[Block]:
     yield TableBlock(
         ("kind", "precision [95 %]", "recall [95 %]", "F1 [95 %]"),
         intervals,
-        f"{said}: {over[0].lower()}{over[1:]}, with 95 % intervals of 2000 resamples of the "
+        f"{text}: {over[0].lower()}{over[1:]}, with 95 % intervals of 2000 resamples of the "
         "subjects; one subject alone has no interval.",
     )
-    yield _by_subject(group, said)
+    yield _by_subject(group, text)
 
 
 def _of_seeds(texts: Sequence[str]) -> str:
@@ -275,7 +275,7 @@ def outcomes(one: Spotted) -> Outcomes:
     if sum(map(len, hits)) != report.counts().tp:
         raise UsageError(
             f"{one.dataset}, seed {one.seed}: the report counts {report.counts().tp} hits, and its "
-            f"rows give {sum(map(len, hits))}; score them again"
+            f"rows give {sum(map(len, hits))}; score the run again"
         )
     return Outcomes(cases, tuple(hits), {v.key: v.fps for v in report.videos})
 
@@ -343,7 +343,7 @@ def _overlaps(group: _Group, key: str) -> Block:
         for name, kind in ROWS
     }
     nothing = {k: sum(v == 0 for v in own) for k, own in misses.items()}
-    said = ", ".join(f"{n} {kind}" for kind, n in nothing.items())
+    text = ", ".join(f"{n} {kind}" for kind, n in nothing.items())
     found = ", ".join(f"{kind} {np.median(own):.2f}" for kind, own in hits.items() if own)
     return Drawing(
         f"overlap{key}",
@@ -351,11 +351,11 @@ def _overlaps(group: _Group, key: str) -> Block:
         "Left: every truth once, by its IoU with the prediction that found it (full), or, if it "
         "was missed, the largest IoU that any prediction of its kind has with it (hatched): those "
         "just left of the line were nearly found, those at 0 not at all "
-        f"({said}). A truth right of the line can be missed where its prediction found another. "
+        f"({text}). A truth right of the line can be missed where its prediction found another. "
         "Right: F1 by the IoU that is asked for, matched anew at each."
         + (f" Median IoU of hits: {found}." if found else "")
         + _pooled(group),
-        f"IoU of truths with predictions. Missed without any overlap: {said}."
+        f"IoU of truths with predictions. Missed without any overlap: {text}."
         + (f" Median of hits: {found}." if found else ""),
     )
 
@@ -376,7 +376,7 @@ def _errors(group: _Group, key: str) -> Block:
     drawn = {end: _by_kind(own) for end, own in by_end.items() if any(map(len, own.values()))}
     if not drawn:
         return LeftOut("there is no hit whose ends could be compared.")
-    said = "; ".join(
+    text = "; ".join(
         f"{end} of {kind} {figures.signed(float(np.median(values)))} {unit}"
         for end, own in drawn.items()
         for kind, values in own.items()
@@ -387,9 +387,9 @@ def _errors(group: _Group, key: str) -> Block:
         figures.errors(drawn, unit, group.outcomes[0].frame * (1000 if unit == "ms" else 1)),
         "How far the ends of the hits are off: left of 0 a prediction begins (ends) too early, "
         "right of it too late. Misses are not in it, so that a spotter that finds only the easy "
-        f"ones looks exact. The outermost bars hold what lies beyond. Medians: {said}."
+        f"ones looks exact. The outermost bars hold what lies beyond. Medians: {text}."
         + _pooled(group),
-        f"Histograms of onset and offset errors of the hits. Medians: {said}.",
+        f"Histograms of onset and offset errors of the hits. Medians: {text}.",
     )
 
 
@@ -407,7 +407,7 @@ def _lengths(group: _Group, key: str) -> Block:
                     (found if t in right else missed)[case.kind].append(length)
     if not any(map(len, (*found.values(), *missed.values()))):
         return LeftOut("there is no truth whose length is known.")
-    said = "; ".join(
+    text = "; ".join(
         f"{kind} {len(found[kind])} of {len(found[kind]) + len(missed[kind])} found"
         for kind in reversed(KINDS)
         if found[kind] or missed[kind]
@@ -421,8 +421,8 @@ def _lengths(group: _Group, key: str) -> Block:
             group.outcomes[0].frame,
         ),
         "Truths by their length: found (full) and missed (hatched); above each bar the share that "
-        f"was found. The scales of the two kinds differ. {said}." + _pooled(group),
-        f"Lengths of truths found and missed: {said}.",
+        f"was found. The scales of the two kinds differ. {text}." + _pooled(group),
+        f"Lengths of truths found and missed: {text}.",
     )
 
 
@@ -459,7 +459,7 @@ def _strips(group: _Group, key: str) -> Block:
         for subject, name in worst
     ]
     without = sum(not totals[v.key].fp + totals[v.key].fn for v in report.videos)
-    said = ", ".join(f"{v.name} ({v.score})" for v in drawn)
+    text = ", ".join(f"{v.name} ({v.score})" for v in drawn)
     return Drawing(
         f"videos{key}",
         figures.strips(drawn, "s" if one.unit[1] else "frames"),
@@ -468,7 +468,7 @@ def _strips(group: _Group, key: str) -> Block:
         "what was predicted; a cross above is a miss, one below is false. A line ends with the "
         "last expression of all, not with its video."
         + (f" Seed {seed} alone is shown." if len(group.seeds) > 1 else ""),
-        f"Truth against prediction over time of the worst videos: {said}.",
+        f"Truth against prediction over time of the worst videos: {text}.",
     )
 
 

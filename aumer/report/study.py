@@ -48,7 +48,7 @@ class StudyRowFacts:
 
     name: str
     model: str
-    told: str
+    description: str
     status: str
     words: str
     parameters: int | None
@@ -107,14 +107,16 @@ def _drawing(study: StudyPage, forest: Forest) -> Drawing:
         for name, (_, low, high) in forest.differences.items()
         if low is not None and high is not None and low * high > 0
     ]
-    said = f"Clear of zero: {', '.join(clear)}." if clear else "No row's interval is clear of zero."
+    sentence = (
+        f"Clear of zero: {', '.join(clear)}." if clear else "No row's interval is clear of zero."
+    )
     return Drawing(
         f"{forest.data_set}-{forest.score}".replace(" ", "-").lower(),
         figures.forest(forest.values, forest.differences, study.base, forest.score),
         f"{forest.score}{where}. Left: each row's score with its interval. Right: the row less "
         f"{study.base}, over the same resamples of subjects (95 %); right of the line is better. "
-        f"{said} Intervals are of one comparison each.",
-        f"{forest.score}{where} by row, and its difference to {study.base}. {said}",
+        f"{sentence} Intervals are of one comparison each.",
+        f"{forest.score}{where} by row, and its difference to {study.base}. {sentence}",
     )
 
 
@@ -134,7 +136,7 @@ def _rows(rows: Sequence[StudyRowFacts]) -> Block:
         [
             row.name if row.page is None else Link(row.name, row.page),
             row.model or None,
-            row.told or None,
+            row.description or None,
             None if row.parameters is None else f"{row.parameters}",
             row.status,
             row.words or None,

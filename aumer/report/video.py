@@ -330,13 +330,15 @@ def index_page(entries: Iterable[IndexRow], totals: Sequence[Totals] = ()) -> st
     head = ["video", *["face"] * faces, *columns, "status", "coverage", "micro", "macro", "reason"]
     rows: list[list[Cell]] = []
     for entry in entries:
-        told = entry.outcome
-        name = told.video
+        outcome = entry.outcome
+        name = outcome.video
         row: list[Cell] = [name if entry.page is None else Link(name, entry.page)]
-        row += [told.face] * faces
-        row += [told.about.get(column) for column in columns]
-        coverage = None if told.coverage is None else f"{told.coverage:.0%}"
-        rows.append([*row, told.status, coverage, told.micro, told.macro, told.reason or None])
+        row += [outcome.face] * faces
+        row += [outcome.about.get(column) for column in columns]
+        coverage = None if outcome.coverage is None else f"{outcome.coverage:.0%}"
+        rows.append(
+            [*row, outcome.status, coverage, outcome.micro, outcome.macro, outcome.reason or None]
+        )
     sections = [
         Section(
             "Videos",

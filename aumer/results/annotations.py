@@ -189,7 +189,7 @@ class AnnotationFile:
         """The same with other expressions; what is other about them is added to the history."""
         after = {e.id: e for e in expressions}
         if len(after) < len(ids := [e.id for e in expressions]):
-            raise UsageError(f"two expressions have one id: {sorted(ids)}")
+            raise UsageError(f"every expression needs an id of its own; found {sorted(ids)}")
         before = {e.id: e for e in self.expressions}
         when = datetime.now(timezone.utc).isoformat(timespec="seconds")
         made = []
@@ -318,7 +318,7 @@ def path_for(video: Path, coder: str) -> Path:
     name = coder.strip()
     if not 0 < len(name) <= _NAME or not name.isprintable():
         raise UsageError(
-            f"a coder's name has 1 to {_NAME} letters, and no line breaks; found {coder!r}"
+            f"a coder's name must have 1 to {_NAME} characters without line breaks; found {coder!r}"
         )
     plain = "".join(c if c.isalnum() else "-" for c in unicodedata.normalize("NFC", name))
     return video.with_name(f"{video.name}.{plain.casefold()}{SUFFIX}")

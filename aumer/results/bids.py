@@ -79,7 +79,7 @@ class Events(Exchange):
     holds = "a table of events, and beside it `_events.json`, which describes its columns"
     endings = (_END,)
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         return (path.with_suffix(".json"),)
 
     def files(
@@ -90,7 +90,7 @@ class Events(Exchange):
         film: Path | None = None,
         result: SpotResult | None = None,
     ) -> dict[Path, str]:
-        (sidecar,) = self.beside(path)
+        (sidecar,) = self.companions(path)
         return {sidecar: columns_json(timed), path: self.text(name, timed)}
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
@@ -122,26 +122,26 @@ class Events(Exchange):
             )
         found, others = [], set()
         for row in rows:
-            said = {k: v for k, v in row.items() if k and v and v.strip() != _MISSING}
-            kind, label = parted(said.get("trial_type", ""))
-            kind = parted(said["kind"])[0] if "kind" in said else kind
+            cells = {k: v for k, v in row.items() if k and v and v.strip() != _MISSING}
+            kind, label = parted(cells.get("trial_type", ""))
+            kind = parted(cells["kind"])[0] if "kind" in cells else kind
             if kind is None:
-                others.add(said.get("trial_type", said.get("kind", "")))
+                others.add(cells.get("trial_type", cells.get("kind", "")))
                 continue
-            onset, apex, score = (said.get(k) for k in ("onset", "apex", "score"))
+            onset, apex, score = (cells.get(k) for k in ("onset", "apex", "score"))
             with at(f"line {rows.line_num}"):
                 begin = float(onset or "nan")
-                end = begin + float(said.get("duration", "0"))
+                end = begin + float(cells.get("duration", "0"))
                 found.append(
                     Timed(
                         kind,
                         begin,
                         end,
                         within(begin, None if apex is None else float(apex), end),
-                        said.get("label", label if "label" not in row else None),
+                        cells.get("label", label if "label" not in row else None),
                         None if score is None else float(score),
-                        aus=said.get("aus"),
-                        comment=said.get("comment", ""),
+                        aus=cells.get("aus"),
+                        comment=cells.get("comment", ""),
                     )
                 )
         if others and not found:
@@ -154,7 +154,7 @@ class Events(Exchange):
 
 def columns_json(timed: Sequence[Timed]) -> str:
     """The JSON file that says what the columns of the table are."""
-    about = {name: dict(said) for name, said in _COLUMNS.items()}
+    about = {name: dict(cells) for name, cells in _COLUMNS.items()}
     kinds = _COLUMNS["kind"]["Levels"]
     levels = {described(e): e for e in timed}
     about["trial_type"]["Levels"] = {

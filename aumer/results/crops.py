@@ -53,7 +53,10 @@ def thumbnails(
     from aumer.video import open_video
 
     if isinstance(source, int):
-        raise UsageError("no thumbnails from a camera: its frames cannot be read a second time")
+        raise UsageError(
+            "a camera gives no thumbnails, as its frames cannot be read twice: record a file, "
+            "and give that"
+        )
     if size < 1:
         raise UsageError(f"the size of a thumbnail must be at least 1 px; found {size}")
     wanted = {int(frame) for frame in frames}

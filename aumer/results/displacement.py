@@ -65,7 +65,7 @@ def _rest(path: npt.NDArray[np.float64], rate: float) -> npt.NDArray[np.float64]
     # At the ends the window looks out at the start and at the last full window's median; filled
     # with its own values, an expression that the video cuts off would be its own rest and vanish.
     last = np.median(coarse[-2 * half - 1 :], axis=0) if len(coarse) > 2 * half else path[0]
-    pads = [np.broadcast_to(place, (half, *place.shape)) for place in (path[0], last)]
+    pads = [np.broadcast_to(end, (half, *end.shape)) for end in (path[0], last)]
     padded = np.concatenate([pads[0], coarse, pads[1]])
     medians = median_filter(padded, size=(2 * half + 1, 1, 1))[half:-half].reshape(len(coarse), -1)
     at = np.arange(len(coarse)) * every

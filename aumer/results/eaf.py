@@ -67,7 +67,7 @@ class Eaf(Exchange):
         "curves, `_curves.csv` and `_tsconf.xml`"
     )
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         return tuple(path.with_name(f"{path.stem}{end}") for end in ("_curves.csv", "_tsconf.xml"))
 
     def files(
@@ -84,12 +84,12 @@ class Eaf(Exchange):
         curves = {} if result is None else _curves(result)
         made: dict[Path, str] = {}
         if result is not None and curves:
-            table, told = self.beside(path)
+            table, viewer = self.companions(path)
             made = {
                 table: _table(result.scores.times, curves),
-                told: _written(_viewer(table, curves)),
+                viewer: _written(_viewer(table, curves)),
             }
-            for linked, kind in ((table, "unknown"), (told, "text/xml")):
+            for linked, kind in ((table, "unknown"), (viewer, "text/xml")):
                 ET.SubElement(
                     header,
                     "LINKED_FILE_DESCRIPTOR",
@@ -118,10 +118,10 @@ class Eaf(Exchange):
         spans = _spans(root)
         found, none = [], ET.Element("TIER")
         for name, kind in kinds_of(there).items():
-            said: dict[tuple[str, str], str] = {}
+            texts: dict[tuple[str, str], str] = {}
             for what in ("label", "score", "aus", "comment"):
                 for parent, words in _words(there.get(f"{what}@{name}", none)).items():
-                    said[what, parent] = "+".join(words)
+                    texts[what, parent] = "+".join(words)
             apexes = Apexes(
                 begin for _, (begin, _), _ in _annotations(there.get(f"apex@{name}", none), spans)
             )
@@ -131,10 +131,10 @@ class Eaf(Exchange):
                     if values is None:  # a coder's own word
                         values = {"label": word} if word else {}
                     for what in ("label", "aus", "comment"):
-                        if (what, own) in said:
-                            values[what] = said[what, own]
-                    if ("score", own) in said:
-                        values["score"] = float(said["score", own])
+                        if (what, own) in texts:
+                            values[what] = texts[what, own]
+                    if ("score", own) in texts:
+                        values["score"] = float(texts["score", own])
                     values["apex_s"] = apexes.within(begin, end)
                     found.append(Timed(kind, *closed(begin, end), **values))
         return tuple(sorted(found, key=lambda e: (e.onset_s, e.offset_s)))
@@ -315,12 +315,12 @@ def _words(tier: ET.Element) -> dict[str, list[str]]:
         of.setdefault(one.get("PREVIOUS_ANNOTATION"), []).append(one)
     found = {}
     for parent, after in refs.items():
-        left, said = after.pop(None, []), []
+        left, texts = after.pop(None, []), []
         while left:
             one = left.pop(0)
-            said.append(one.findtext("ANNOTATION_VALUE") or "")
+            texts.append(one.findtext("ANNOTATION_VALUE") or "")
             left = after.pop(one.attrib["ANNOTATION_ID"], []) + left
-        found[parent] = said
+        found[parent] = texts
     return found
 
 
@@ -393,8 +393,8 @@ def _viewer(table: Path, curves: Mapping[str, tuple[FloatArray, str, str]]) -> E
     for column, (name, (values, unit, color)) in enumerate(curves.items(), 1):
         track = ET.SubElement(source, "track", name=_legal(name), derivative="0")
         ET.SubElement(track, "property", key="detect-range", value="false")
-        place = ET.SubElement(track, "sample-position")
-        ET.SubElement(place, "pos", row="0", col=str(column))
+        position = ET.SubElement(track, "sample-position")
+        ET.SubElement(position, "pos", row="0", col=str(column))
         ET.SubElement(track, "description")
         ET.SubElement(track, "units").text = unit
         finite = values[np.isfinite(values)]

@@ -182,8 +182,9 @@ def convert(
     name, timed = _read(source, video)
     if not isinstance(made, Exchange):
         raise UsageError(
-            f"{source} holds times and no frames, and {target} would be a result of aumer; allowed "
-            f"are {_endings()}"
+            f"{target} cannot be written: a result of aumer counts frames, and {source} holds "
+            "times "
+            f"alone. Choose a name that ends in one of {_endings()}"
         )
     film = _film((source, target), name or None)
     if not name:
@@ -448,7 +449,7 @@ class Exchange(Format):
         *,
         thumbnails: Mapping[int, ImageArray] | None = None,
     ) -> None:
-        if self.beside(Path(path)):
+        if self.companions(Path(path)):
             atomic_write(path, self.text(printable(result.video.name), timed_of(result)))
         else:
             self.write(replace(result, source=None), path)
@@ -721,10 +722,10 @@ def _in_a_line(timed: Timed) -> str:
 
 def _said(timed: Timed) -> list[str]:
     """The lines of a subtitle; a label is quoted as in JSON, so that it stays on its line."""
-    said = {name: getattr(timed, name) for name in _SAID}
+    text = {name: getattr(timed, name) for name in _SAID}
     apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
     rest = [
-        f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in said.items() if v not in (None, "")
+        f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in text.items() if v not in (None, "")
     ]
     if timed.label == "":
         rest.insert(0, 'label: ""')

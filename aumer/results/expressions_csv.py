@@ -73,7 +73,7 @@ class Csv(Exchange):
 
     def videos(self, path: StrPath) -> Mapping[str, tuple[Timed, ...]]:
         table = intervals.read(path)
-        table.tell()
+        table.log_notes()
         return _videos(table)
 
 

@@ -49,7 +49,7 @@ class Format(ABC):
     holds: ClassVar[str] = ""
     endings: ClassVar[tuple[str, ...]] = ()
 
-    def beside(self, path: Path) -> tuple[Path, ...]:
+    def companions(self, path: Path) -> tuple[Path, ...]:
         """The files that `write` may write beside `path`."""
         return ()
 
@@ -114,8 +114,8 @@ class Format(ABC):
                 something else.
         """
         raise UsageError(
-            f"{path} is not a spot result: a file of this format does not hold all of one, "
-            "and cannot be read back; save results as .json to load them again"
+            f"{path} cannot be read as a result, as files of this format hold a part of one alone. "
+            "Save results as .json to load them again"
         )
 
 
@@ -216,7 +216,7 @@ def format_of(path: StrPath) -> Format:
     if made.endings and not name.lower().endswith(made.endings):
         stem = Path(path).stem
         raise UsageError(
-            f"{path} does not tell what it is: files of this format end in "
+            f"the format of {path} cannot be told from its name: files of this format end in "
             f"{' or '.join(made.endings)}. Call it {stem}{made.endings[0]}"
         )
     return made

@@ -159,15 +159,15 @@ class MneText(Exchange):
                 continue
             if not line.strip():
                 continue
-            said = dict(zip(columns, (cell.strip() for cell in line.split(",")), strict=False))
+            cells = dict(zip(columns, (cell.strip() for cell in line.split(",")), strict=False))
             with at(f"line {number}"):
-                kind, label = parted(unquote(said["description"]))
+                kind, label = parted(unquote(cells["description"]))
                 if kind is None:
-                    others.add(said["description"])
+                    others.add(cells["description"])
                     continue
-                begin = float(said["onset"])
-                end = begin + float(said["duration"])
-                apex, score, aus, words = (said.get(name) or None for name in _EXTRAS)
+                begin = float(cells["onset"])
+                end = begin + float(cells["duration"])
+                apex, score, aus, words = (cells.get(name) or None for name in _EXTRAS)
                 found.append(
                     Timed(
                         kind,

@@ -349,7 +349,7 @@ def _check_version(path: StrPath, arrays: Mapping[str, npt.NDArray[Any]]) -> Non
             raise UsageError(
                 f"{path} was written by another aumer ({arrays.get('aumer', 'unknown')}): its "
                 f"{name} is {'missing' if found is None else int(found)}, and this one reads "
-                f"{wanted}; numbers of two versions must not be mixed. Measure "
+                f"{wanted}; features of two versions must not be mixed. Measure "
                 f"{arrays.get('video', 'the video')} again, with the same options: "
                 f"`aumer features VIDEO -o {path} --overwrite`"
             )

@@ -65,8 +65,8 @@ def write_films(
     """
     if isinstance(source, int):
         raise UsageError(
-            "the face is filmed in a second pass, and a camera cannot be read twice: record it to "
-            "a file, and give that"
+            "a camera cannot be filmed, as its frames must be read twice: record a file, and give "
+            "that"
         )
     if crop is None and flow is None:
         raise UsageError("say what to film: `crop=PATH`, `flow=PATH`, or both")
@@ -74,7 +74,7 @@ def write_films(
     if measured_in is not None and content_digest(source, fps=fps) != measured_in:
         raise UsageError(
             f"this is not the video that was measured ({motion.video.name}): its content differs, "
-            "or `fps` does. Give the very file, folder or array, and the same `fps`"
+            "or `fps` does. Give the file, folder or array that was measured, and the same `fps`"
         )
     features, track = motion.features, motion.track
     if not len(features):

@@ -48,13 +48,13 @@ class LoopingClip:
     @property
     def html(self) -> str:
         e = self.expression
-        said = f"{e.kind} at {e.apex_s:.2f} s{f', {e.label}' if e.label else ''}"
+        caption = f"{e.kind} at {e.apex_s:.2f} s{f', {e.label}' if e.label else ''}"
         picture = base64.b64encode(self.webp).decode("ascii")
         return (
             '<figure style="margin:0 8px 8px 0;display:inline-block;text-align:center">'
-            f'<img width="{SIDE}" height="{SIDE}" alt="Face: {html.escape(said)}" '
+            f'<img width="{SIDE}" height="{SIDE}" alt="Face: {html.escape(caption)}" '
             f'src="data:image/webp;base64,{picture}">'
-            f'<figcaption style="font-size:smaller">{html.escape(said)}<br>'
+            f'<figcaption style="font-size:smaller">{html.escape(caption)}<br>'
             f"{SLOWER[e.kind]} times slower</figcaption></figure>"
         )
 

@@ -86,8 +86,9 @@ def plot_timeline(
 
     From top to bottom: the faces at onset, apex and offset; the truth, where it is known; the
     motion of brows, nose and mouth (where ``result.features`` is there), as the ROIs' mean distance
-    in crop px from where they rest (`displacement`); the scores: a bar for each expression at the
-    height of its score, the threshold that it had to reach, and the tracks of the spotter.
+    from where they rest (`displacement`), in % of the outer-eye distance; the scores: a bar for
+    each expression at the height of its score, the score that was needed, and the tracks of the
+    spotter.
     Intervals are shaded by kind, with a line at the apex; stretches without a face are hatched.
 
     Args:
@@ -237,7 +238,8 @@ def _motion(
     assert features is not None
     peak = 0.0
     rows, everywhere = axis.rows_in(features.times), whole.rows_in(features.times)
-    for group, values in moved.items():
+    for group, pixels in moved.items():
+        values = 100 / features.eye_distance * pixels
         # Row i is the motion that ends one step after times[i].
         axes.plot(
             features.times[rows] + 1 / features.rate,
@@ -248,8 +250,10 @@ def _motion(
         )
         # Rows of a figure have one scale, so that they can be compared.
         peak = max(peak, float(np.nanmax(values[everywhere], initial=0.0)))
-    axes.set_ylabel("ROI displacement\n(crop px)", fontsize=8)
-    axes.set_ylim(0, max(1.0, 1.08 * peak))  # the noise of a still face must not look like motion
+    axes.set_ylabel("displacement\n(% of outer-eye distance)", fontsize=8)
+    axes.set_ylim(
+        0, max(100 / features.eye_distance, 1.08 * peak)
+    )  # the noise of a still face must not look like motion
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     _no_face(axes, features.times, ~features.valid, axis)
     _lines_legend(axes)
@@ -317,7 +321,7 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
             linestyle=(0, (6, 3)),
             linewidth=1,
             zorder=2.5,
-            label=f"threshold {least:.2g}",
+            label=f"needed {least:.2g}",
         )
     axes.set_ylabel("Score", fontsize=8)
     axes.set(ylim=(-0.03, 1.03), yticks=(0, 0.5, 1))

@@ -11,7 +11,7 @@ from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import read_json
-from aumer.results.schema import Node, jsonable, printable, units_read, units_told
+from aumer.results.schema import Node, jsonable, printable, units_read, units_written
 from aumer.types import (
     NAMED,
     NO_EXPRESSION,
@@ -109,7 +109,7 @@ class Prediction:
         return Moment(self.onset, self.offset, self.apex)
 
     @property
-    def said(self) -> str:
+    def display_label(self) -> str:
         """The label, or in its place what the outcome is."""
         return self.outcome if self.label is None else self.label
 
@@ -119,7 +119,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """All but the flow map, in dict, list, str, int, float, bool and None."""
         members = {key: value for key, value in vars(self).items() if key != "flow_map"}
-        members["aus"] = units_told(self.aus)
+        members["aus"] = units_written(self.aus)
         head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION}
         return {key: jsonable(value, key) for key, value in (head | members).items()}
 
@@ -197,7 +197,7 @@ class Prediction:
         most = f"; most by {spoke}" if spoke else ""
         units = f"; AUs {au_text(self.aus)}" if au_text(self.aus) else ""
         doubt = f"; {self.doubt}" if self.doubt else ""
-        return f"{printable(self.clip)}: {self.said} ({probs}{most}{units}{doubt})"
+        return f"{printable(self.clip)}: {self.display_label} ({probs}{most}{units}{doubt})"
 
 
 def _outcome(root: Node, data: Mapping[str, Any]) -> Outcome:

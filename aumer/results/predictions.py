@@ -82,8 +82,8 @@ def _rows(
         seconds = (float(p.onset_s), float(p.apex_s), float(p.offset_s))
         about = (p.recognizer, au_text(p.aus), unit_shares(p.aus), p.doubt, None)
         shares = (p.probs.get(name) for name in names)
-        said = (printable(p.clip), "ok", p.outcome, p.label, sure)
-        yield (*said, *frames, *seconds, *about, *shares)
+        cells = (printable(p.clip), "ok", p.outcome, p.label, sure)
+        yield (*cells, *frames, *seconds, *about, *shares)
     empty = (None,) * (len(COLUMNS) - 3)
     for clip, why in failures.items() if isinstance(failures, Mapping) else failures:
         yield (printable(clip), "failed", *empty, printable(why), *(None for _ in names))

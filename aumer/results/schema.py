@@ -182,7 +182,7 @@ class Node:
         return bool(self.value)
 
 
-def units_told(aus: tuple[ActingUnit, ...] | None) -> list[dict[str, Any]] | None:
+def units_written(aus: tuple[ActingUnit, ...] | None) -> list[dict[str, Any]] | None:
     """Action units as JSON holds them: an object each, with the members of `ActingUnit`."""
     return None if aus is None else [dict(vars(unit)) for unit in aus]
 
@@ -193,7 +193,7 @@ def unit_shares(aus: tuple[ActingUnit, ...] | None) -> str | None:
 
 
 def units_read(holder: Node) -> tuple[ActingUnit, ...] | None:
-    """The member ``aus`` that `units_told` wrote; `None` where an earlier aumer wrote none."""
+    """The member ``aus`` that `units_written` wrote; `None` where an earlier aumer wrote none."""
     if not (isinstance(holder.value, Mapping) and "aus" in holder.value):
         return None
 

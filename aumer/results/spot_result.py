@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast, overload
+from typing import IO, TYPE_CHECKING, Any, NoReturn, cast, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from aumer.arguments import require_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.foreign import reason, shown
-from aumer.results.schema import Node, compact, jsonable, printable, units_read, units_told
+from aumer.results.schema import Node, compact, jsonable, printable, units_read, units_written
 from aumer.types import (
     Expression,
     FaceTrack,
@@ -165,7 +166,7 @@ class SpotResult:
             "limits": self.limits,
             "about": self.about,
             "frames": self.frames,
-            "expressions": [{**vars(e), "aus": units_told(e.aus)} for e in self.expressions],
+            "expressions": [{**vars(e), "aus": units_written(e.aus)} for e in self.expressions],
             "settings": self.settings,
             "digests": self.digests,
             "versions": self.versions,
@@ -243,13 +244,35 @@ class SpotResult:
         Strict RFC 8259 in ASCII; one top-level member and one expression a line, so that the head
         of an hour-long result can be read and two results can be compared line by line.
         """
-        members = []
-        for key, value in self.to_dict().items():
+        if path is None:
+            return "".join(self._json())
+
+        def save(file: IO[bytes]) -> None:
+            for piece in self._json():
+                file.write(piece.encode("ascii"))
+
+        atomic_write(path, save, overwrite=overwrite)
+        return None
+
+    def _json(self) -> Iterator[str]:
+        """The text, a piece at a time: of ten hours the scores are hundreds of megabytes."""
+        yield "{"
+        for key, value in self._head().items():
             text = _dumps(value)
             if key == "expressions" and value:
                 text = "[\n  " + ",\n  ".join(map(_dumps, value)) + "\n ]"
-            members.append(f" {_dumps(key)}: {text}")
-        return _deliver("{\n" + ",\n".join(members) + "\n}\n", path, overwrite)
+            yield f"\n {_dumps(key)}: {text},"
+        scores = self.scores
+        yield '\n "scores": {'
+        for name in ("times", "frames", "valid"):
+            yield f'"{name}":'
+            yield from _listed(getattr(scores, name))
+            yield ","
+        yield '"channels":{'
+        for k, name in enumerate(scores.channels):
+            yield f"{',' * bool(k)}{_dumps(name)}:"
+            yield from _listed(scores.channel(name))
+        yield "}}\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> SpotResult:
@@ -420,6 +443,20 @@ class SpotResult:
 
 def _dumps(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+#: Numbers of a list that become text at once.
+_AT_ONCE = 1 << 14
+
+
+def _listed(values: npt.NDArray[Any]) -> Iterator[str]:
+    """The text of an array of scores, as `to_dict` has it, a piece at a time."""
+    yield "["
+    for begin in range(0, len(values), _AT_ONCE):
+        piece = values[begin : begin + _AT_ONCE]
+        numbers = compact(piece) if piece.dtype == np.float32 else piece.tolist()
+        yield "," * bool(begin) + _dumps(numbers)[1:-1]
+    yield "]"
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -82,8 +82,8 @@ def unit_rows(result: SpotResult) -> tuple[UnitRow, ...]:
     minutes = measured_minutes(result)
     rows = []
     for number in sorted({unit.number for e in read for unit in e.aus or ()}):
-        said = [(e, unit) for e in read for unit in e.aus or () if unit.number == number]
-        acting = [(e, unit) for e, unit in said if unit.acts]
+        pairs = [(e, unit) for e in read for unit in e.aus or () if unit.number == number]
+        acting = [(e, unit) for e, unit in pairs if unit.acts]
         sides = [unit.side for _, unit in acting]
         sure = [unit.probability for _, unit in acting]
         rows.append(
@@ -102,7 +102,7 @@ def unit_rows(result: SpotResult) -> tuple[UnitRow, ...]:
                 len(acting) / minutes if minutes > 0 else None,
                 sum(e.duration_s for e, _ in acting),
                 sum(sure) / len(sure) if sure else None,
-                max(unit.probability for _, unit in said),
+                max(unit.probability for _, unit in pairs),
                 tuple(e.apex_s for e, _ in acting),
                 result.about,
             )

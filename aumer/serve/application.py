@@ -26,9 +26,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aumer import registry
 from aumer.errors import AumerError, UsageError, VideoError
 from aumer.results.formats import ending
-from aumer.serve.asked import HEAD, JobOptions, LimitError, check_name, film, problem, told
+from aumer.serve.job_options import (
+    HEAD,
+    JobOptions,
+    LimitError,
+    check_name,
+    film,
+    problem,
+    problem_body,
+)
 from aumer.serve.openapi import description
-from aumer.serve.service import Full, Service, kept
+from aumer.serve.service import Full, Service, retention
 from aumer.serve.store import ENDED, StoredJob
 from aumer.web import Listener, Pages, json_body, same, with_headers
 
@@ -114,7 +122,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
                 "limits": {**vars(limits)},
                 "jobs": service.counts(),
                 "formats": sorted(registry.names("format")),
-                "personal_data": kept(limits, service.folder),
+                "personal_data": retention(limits, service.folder),
                 "paths": bool(service.roots),
             }
         )
@@ -141,8 +149,8 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         options = JobOptions.of(asked.get("options", {}))
         path = await run_in_threadpool(service.inside, asked["path"])
         if path.is_dir() and options.fps is None:
-            raise UsageError("a folder of images says nothing of time: give `fps`")
-        with service.place():
+            raise UsageError("a folder of images has no times: give `fps`, its frames per second")
+        with service.reserve():
             id, folder = service.begin()
             try:
                 folder.rmdir()
@@ -165,7 +173,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         declared = request.headers.get("content-length", "")
         if declared:
             check_size(int(declared) if len(declared) < 16 else 1 << 60)
-        with service.place():
+        with service.reserve():
             id, folder = service.begin()
             try:
                 await receive(request, folder / name)
@@ -186,7 +194,7 @@ def application(service: Service, token: str | None, hosts: frozenset[str]) -> A
         if size > limits.upload_bytes:
             raise _Problem(
                 413,
-                told(
+                problem_body(
                     LimitError(
                         f"the file has {size:,} bytes or more; this service takes "
                         f"{limits.upload_bytes:,} at most. Give a smaller copy, or a part of it"
@@ -339,7 +347,7 @@ def _check_film(head: bytes) -> None:
             "the file is no video of a kind that is taken (MP4, QuickTime, Matroska, WebM, AVI, "
             "MPEG, WMV, FLV, Ogg)"
         )
-        raise _Problem(415, {**told(VideoError(detail))})
+        raise _Problem(415, {**problem_body(VideoError(detail))})
 
 
 def _slow(what: str) -> _Problem:
@@ -361,7 +369,7 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> Response:
 
 
 async def _said(request: Request, error: Exception) -> Response:
-    return _answer(422 if isinstance(error, VideoError) else 400, told(error))
+    return _answer(422 if isinstance(error, VideoError) else 400, problem_body(error))
 
 
 async def _as_it_stands(request: Request, error: Exception) -> Response:
@@ -388,7 +396,7 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    return _answer(500, told(error))
+    return _answer(500, problem_body(error))
 
 
 class _Guard:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from aumer.errors import EXIT_BUG, UsageError, VideoError
-from aumer.serve.asked import JobOptions, LimitError, Limits, problem, told
+from aumer.serve.job_options import JobOptions, LimitError, Limits, problem, problem_body
 from aumer.serve.store import ENDED, JobStore, State, StoredJob
 from aumer.serve.worker import SPOT
 
@@ -79,7 +79,9 @@ class Service:
         self.roots = tuple(root.resolve() for root in roots)
         for root in self.roots:
             if not root.is_dir():
-                raise UsageError(f"{root} is no folder; give folders of videos as `root`")
+                raise UsageError(
+                    f"`root` must be a folder of videos; found {root}, which is not a folder"
+                )
         self._analyze, self._plugins = analyze, tuple(map(str, plugins))
         self._held = _hold(folder)
         try:
@@ -89,7 +91,7 @@ class Service:
             os.close(self._held)
             raise
         self._lock = threading.RLock()
-        self._places = 0  # of uploads under way
+        self._reserved = 0  # of uploads under way
         self._work: dict[str, _Work] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -117,26 +119,26 @@ class Service:
         """Jobs that wait (uploads under way included), and that are at work."""
         with self._lock:
             return {
-                "waiting": self._store.count("queued") + self._places,
+                "waiting": self._store.count("queued") + self._reserved,
                 "running": self._store.count("running"),
             }
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
+    def reserve(self) -> Iterator[None]:
         """A place in the queue, for as long as a job is being brought.
 
         Raises:
             Full: there is none.
         """
         with self._lock:
-            if self._store.count("queued") + self._places >= self.limits.queue:
+            if self._store.count("queued") + self._reserved >= self.limits.queue:
                 raise Full
-            self._places += 1
+            self._reserved += 1
         try:
             yield
         finally:
             with self._lock:
-                self._places -= 1
+                self._reserved -= 1
 
     def begin(self) -> tuple[str, Path]:
         """A new job's id and the folder for its upload, which `add` or `drop` follows."""
@@ -255,7 +257,7 @@ class Service:
                     self._kept = time.monotonic()
                     self._expire()
             except OSError as error:  # a full disk may have room again
-                _log.error("the service cannot go on just now: %s", error)
+                _log.error("the service cannot work at the moment, and tries again: %s", error)
             self._wake.wait(_LOOK_S)
         for work in list(self._work.values()):
             _end(work, "stop")
@@ -295,7 +297,7 @@ class Service:
                 start_new_session=True,  # Ctrl-C is for the service, which ends it in order
             )
         except OSError as error:
-            _log.error("a job cannot be begun: %s", error)
+            _log.error("the process of a job cannot be started: %s", error)
             self._store.change(job.id, only=("running",), state="queued", started=None)
             raise
         work = _Work(job, process, time.monotonic() + self.limits.job_s)
@@ -344,7 +346,7 @@ class Service:
                 f"the job has worked for {self.limits.job_s:g} s, the longest that one may here. "
                 "Give a smaller video, or a part of it"
             )
-            self._store.end(id, "failed", problem=told(limit))
+            self._store.end(id, "failed", problem=problem_body(limit))
             self._clean(id)
         elif job.crashes < _CRASHES:
             _log.warning("the process of a job ended (%s); it is begun again", _how(work.process))
@@ -463,7 +465,9 @@ def purge(folder: Path) -> int:
         for name in (_TABLE, f"{_TABLE}-wal", f"{_TABLE}-shm"):
             (folder / name).unlink(missing_ok=True)
         if left:
-            raise UsageError(f"not all could be removed: look at {folder / _JOBS}")
+            raise UsageError(
+                f"some files of jobs could not be removed: delete {folder / _JOBS} by hand"
+            )
     finally:
         os.close(held)
     (folder / _LOCK).unlink(missing_ok=True)
@@ -472,7 +476,7 @@ def purge(folder: Path) -> int:
     return jobs
 
 
-def kept(limits: Limits, folder: Path) -> list[dict[str, Any]]:
+def retention(limits: Limits, folder: Path) -> list[dict[str, Any]]:
     """What a service keeps of people, where, and for how long."""
 
     def hours(seconds: float) -> str:
@@ -483,22 +487,22 @@ def kept(limits: Limits, folder: Path) -> list[dict[str, Any]]:
         unit = "hour" if seconds == 3600 else "hours"
         return f"until {seconds / 3600:g} {unit} after the job has ended"
 
-    place = folder / _JOBS / "ID"
+    job = folder / _JOBS / "ID"
     return [
         {
             "what": "the uploaded video, which shows faces; a video named by path is only read",
-            "where": str(place / "input"),
+            "where": str(job / "input"),
             "how_long": hours(limits.keep_upload_s),
         },
         {
             "what": "landmarks and motion of the face, from which a second try goes on",
-            "where": str(place / "cache"),
+            "where": str(job / "cache"),
             "how_long": "until the job ends",
         },
         {
             "what": "results: times, numbers and labels of expressions; pictures of faces only "
             "where a job asks for `faces`",
-            "where": str(place / "results"),
+            "where": str(job / "results"),
             "how_long": hours(limits.keep_result_s),
         },
         {

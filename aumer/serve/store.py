@@ -35,12 +35,12 @@ class StoredJob:
         name: of the video.
         path: of the video, as the service reads it.
         uploaded: the file is the service's own, and is removed by it.
-        options: see `aumer.serve.asked.JobOptions`.
+        options: see `aumer.serve.job_options.JobOptions`.
         created, started, ended: seconds since 1970.
         crashes: how often its process ended without a word.
         interrupted: how often the service ended without a word while it was at work.
         results: of each result, its ``face`` (or None).
-        problem: why it failed, see `aumer.serve.asked.problem`.
+        problem: why it failed, see `aumer.serve.job_options.problem`.
     """
 
     id: str

@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from aumer import plugins
 from aumer.errors import AumerError
-from aumer.serve.asked import JobOptions, LimitError, Limits, told
+from aumer.serve.job_options import JobOptions, LimitError, Limits, problem_body
 
 #: What a job does, unless another one is put in its place.
 SPOT = "aumer.serve.worker:spotted"
@@ -150,13 +150,13 @@ class _Telling:
     """Progress as lines of JSON, now and then; ends a job of too many frames."""
 
     def __init__(self, out: TextIO, limits: Limits) -> None:
-        self._out, self._limits, self._spoke = out, limits, 0.0
+        self._out, self._limits, self._last_shown = out, limits, 0.0
 
     def __call__(self, done: int, total: int | None) -> None:
         if done > self._limits.frames:
             raise _more(done, self._limits)
-        if time.monotonic() - self._spoke >= _EVERY_S or done == total:
-            self._spoke = time.monotonic()
+        if time.monotonic() - self._last_shown >= _EVERY_S or done == total:
+            self._last_shown = time.monotonic()
             with contextlib.suppress(BrokenPipeError):
                 self._out.write(json.dumps([done, total]) + "\n")
                 self._out.flush()
@@ -185,7 +185,7 @@ def main(folder: Path) -> int:
             task = WorkerTask(Path(asked["path"]), options, limits, made, folder / "cache", told_to)
             outcome["results"] = list(work(task))
         except Exception as error:
-            problem = told(_of_limits(error, limits) or error)
+            problem = problem_body(_of_limits(error, limits) or error)
             # Where the service keeps its files is nobody's business.
             detail = problem["detail"].replace(f"{Path(asked['path']).parent}{os.sep}", "")
             outcome = {"problem": {**problem, "detail": detail}}

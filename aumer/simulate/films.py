@@ -166,7 +166,7 @@ def _check(
     whole("seed", seed, least=0)
     wrong = of_portraits if clips else of_recordings
     if given := [name for name, value in wrong.items() if value is not None]:
-        what = "says nothing with recordings" if clips else "goes with neutral="
+        what = "does not apply to neutral recordings" if clips else "applies to neutral= alone"
         raise UsageError(f"{' and '.join(given)} {what}: leave it out")
     names_of([Path(clip) for clip in clips])
 

@@ -89,10 +89,15 @@ class Neutral:
             NoFaceError: no face, or none for `LEAST_S` on end.
         """
         if isinstance(source, (int, np.integer)):
-            raise UsageError("a neutral recording is read twice, a camera once: record it first")
+            raise UsageError(
+                "a neutral recording must be read twice, which a camera does not allow: record "
+                "a file"
+            )
         settings = settings or load_settings().face
         if settings.follow == "all":
-            raise UsageError("face.follow = 'all': expressions are played into one face; say which")
+            raise UsageError(
+                "face.follow must name one face, into which expressions are simulated; found 'all'"
+            )
         times: list[float] = []
         faces: list[TrackedFace | None] = []
         first = 0
@@ -108,8 +113,8 @@ class Neutral:
         rate = _rate(info.fps, times)
         if len(times) < max(2, LEAST_S * rate - 0.5):
             raise UsageError(
-                f"{info.name}: {len(times) / rate:.2f} s are shorter than expressions are; a "
-                f"neutral recording, or the part of it that is used, lasts {LEAST_S:g} s or more"
+                f"{info.name} is too short for expressions: a neutral recording, or the part of it "
+                f"that is used, must last {LEAST_S:g} s or more; found {len(times) / rate:.2f} s"
             )
         start, stop = _longest(faces)
         if start == stop:
@@ -120,8 +125,8 @@ class Neutral:
         where = f"frames {first + start} to {first + stop - 1} of {info.name}"
         if stop - start < max(2, LEAST_S * rate - 0.5):
             raise NoFaceError(
-                f"{info.name}: its face is seen for {(stop - start) / rate:.2f} s on end at most "
-                f"({where}), and {LEAST_S:g} s are needed"
+                f"{info.name} must show a face for {LEAST_S:g} s without a break; the longest is "
+                f"{(stop - start) / rate:.2f} s ({where})"
             )
         notes: tuple[str, ...] = ()
         if stop - start < len(faces):
@@ -144,7 +149,7 @@ class Neutral:
         return self.count / self.fps
 
     @property
-    def place(self) -> str:
+    def range_text(self) -> str:
         """The stretch in words."""
         return f"{self.name} {self.first}-{self.first + self.count - 1}"
 
@@ -175,8 +180,7 @@ class Neutral:
         # What lasts a second but for the end of its last frame does.
         if seconds < LEAST_S - 0.5 / self.fps:
             raise UsageError(
-                f"{seconds:g} s are shorter than expressions are; a film lasts {LEAST_S:g} s or "
-                "more"
+                f"a film must last {LEAST_S:g} s or more, as expressions do; found {seconds:g} s"
             )
         drawn = timelines.draw(
             np.random.default_rng(list(seed)), seconds, rate_per_min=rate_per_min, held=held
@@ -319,7 +323,7 @@ class NeutralFilm:
             self.neutral.size,
             self.frames,
             self.displacements,
-            f"played into {self.neutral.place}",
+            f"played into {self.neutral.range_text}",
         )
 
 
@@ -331,7 +335,7 @@ def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
     """
     whole = [expanded(path).resolve() for path in sources]
     if twice := [path for path in whole if whole.count(path) > 1]:
-        raise UsageError(f"{twice[0]} is given twice")
+        raise UsageError(f"every neutral recording must be given once; {twice[0]} is given twice")
     stems = [path.stem for path in whole]
     named = [
         path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}/{path.name}"
@@ -342,12 +346,12 @@ def names_of(sources: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _rate(promised: float | None, times: Sequence[float]) -> float:
+def _rate(declared: float | None, times: Sequence[float]) -> float:
     """Frames per second: the container's where the frames' times agree, else theirs."""
     span = times[-1] - times[0]
     measured = (len(times) - 1) / span if span > 0 else 0.0
-    if promised and (not measured or abs(promised / measured - 1) < _SAME_RATE):
-        return promised
+    if declared and (not measured or abs(declared / measured - 1) < _SAME_RATE):
+        return declared
     return round(measured, 3) or 25.0
 
 

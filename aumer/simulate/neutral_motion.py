@@ -117,10 +117,10 @@ class Skin:
     @cached_property
     def _nodes(self) -> Array:
         """Where on the mean face the table's nodes lie."""
-        place = RBFInterpolator(
+        interpolate = RBFInterpolator(
             self.mean, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
         )
-        nodes: Array = place(np.stack(np.meshgrid(_X, _Y), axis=-1).reshape(-1, 2))
+        nodes: Array = interpolate(np.stack(np.meshgrid(_X, _Y), axis=-1).reshape(-1, 2))
         return nodes
 
 

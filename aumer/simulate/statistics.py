@@ -257,7 +257,9 @@ def _parsed(content: Mapping[str, Any]) -> Statistics:
 
 def _present(path: Path) -> Path:
     if not path.is_file():
-        raise UsageError(f"no table {path}; FOLDER is the folder that holds casme_sq_auwgcn.csv")
+        raise UsageError(
+            f"{path} is missing: FOLDER must be the folder that holds casme_sq_auwgcn.csv"
+        )
     return path
 
 

@@ -26,7 +26,7 @@ def read_table(path: StrPath, *, fps: float | None = None) -> list[Annotation]:
         UsageError: the file is missing, has no rows, lacks a column or holds something else.
     """
     table = intervals.read(path, optional=("offset",), negative=True, rows_needed=True)
-    table.tell()
+    table.log_notes()
     rows = []
     for row in table:
         if (kind := row.expression) is None:

@@ -105,7 +105,9 @@ class Timeline:
         late = [e.offset_s for e in self.events if e.offset_s > self.duration_s]
         if late:
             raise UsageError(
-                f"an event ends at {max(late)} s, after the {self.duration_s} s there are"
+                f"events must end within the timeline, which lasts {self.duration_s} s; found "
+                "one that "
+                f"ends at {max(late)} s"
             )
 
     def scaled(self, strength: float) -> Timeline:

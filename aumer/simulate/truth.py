@@ -91,13 +91,13 @@ def write_truths(path: StrPath, shots: Mapping[str, Shot], *, overwrite: bool = 
 
     It has a column `DISPLACEMENT` more where that is known of every film.
     """
-    told = bool(shots) and all(shot.displacements is not None for shot in shots.values())
+    measured = bool(shots) and all(shot.displacements is not None for shot in shots.values())
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow((*TRUTH_COLUMNS, *([DISPLACEMENT] if told else [])))
+    table.writerow((*TRUTH_COLUMNS, *([DISPLACEMENT] if measured else [])))
     for file, shot in shots.items():
         for row, reach in zip(_truth_rows(file, shot), _reaches(shot), strict=True):
-            table.writerow(csv_line((*row, *([reach] if told else []))))
+            table.writerow(csv_line((*row, *([reach] if measured else []))))
     atomic_write(path, text.getvalue(), overwrite=overwrite)
 
 

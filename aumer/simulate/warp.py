@@ -315,11 +315,11 @@ class Face:
         turn = _similarity(MEAN_FACE[list(RIGID), :2], self.landmarks[list(RIGID)])
         nodes = self.lattice.nodes
         # A little slack: jaw points lie on the outline, which is no place on the skin.
-        place = RBFInterpolator(
+        interpolate = RBFInterpolator(
             self.landmarks / self.eye, MEAN_FACE[:, :2], kernel="thin_plate_spline", smoothing=1e-3
         )
         #: (Ny, Nx, 2): where the nodes lie on the mean face.
-        self.on_mean: Array = place(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
+        self.on_mean: Array = interpolate(nodes.reshape(-1, 2) / self.eye).reshape(nodes.shape)
         depth = RBFInterpolator(
             MEAN_FACE[:, :2], MEAN_FACE[:, 2], kernel="thin_plate_spline", smoothing=1e-3
         )
@@ -492,7 +492,7 @@ def load_portrait(portrait: Portrait) -> ImageArray:
         return portrait
     path = Path(portrait)
     if not is_file(path):
-        raise UsageError(f"no portrait at {path}: give an image file or an array")
+        raise UsageError(f"{path} does not exist: give a portrait as an image file or an array")
     image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise UsageError(f"{path} is not an image that OpenCV reads")

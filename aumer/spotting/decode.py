@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -162,39 +162,44 @@ class Decoder(TrackDecoder):
         after = np.searchsorted(offsets, apexes, side="left")[:, None] + np.arange(n)
         left = _Side(onsets, before, apexes, begin, how.reach_s * rate)
         right = _Side(offsets, after, apexes, end, how.reach_s * rate)
-        p = apexes[:, None]
         mean = np.concatenate([[0], np.cumsum(smooth["action"])])
-        grown = np.minimum(
-            ((mean[p + 1] - mean[left.rows]) / (p - left.rows + 1))[:, :, None],
-            ((mean[right.rows + 1] - mean[p]) / (right.rows - p + 1))[:, None, :],
-        ).clip(0)
-        seconds = (right.rows[:, None, :] - left.rows[:, :, None] + 1) / rate
         low, high = how.usual_s
         short, long = how.spread
-        unusual = np.maximum(np.log(low / seconds) / short, np.log(seconds / high) / long).clip(0)
-        fixed = np.sqrt(np.sqrt(grown * smooth["apex"][apexes][:, None, None]))
-        fixed *= np.exp(-0.5 * unusual**2)
-        return self._select(apexes, left, right, fixed, (1 + seconds) ** -self.brevity)
+        fixed = np.empty((len(apexes), n, n))
+        for k in _pieces(len(apexes)):
+            p, a, b = apexes[k][:, None], left.rows[k], right.rows[k]
+            grown = np.minimum(
+                ((mean[p + 1] - mean[a]) / (p - a + 1))[:, :, None],
+                ((mean[b + 1] - mean[p]) / (b - p + 1))[:, None, :],
+            ).clip(0)
+            seconds = _length(a, b) / rate
+            unusual = np.maximum(np.log(low / seconds) / short, np.log(seconds / high) / long)
+            fixed[k] = np.sqrt(np.sqrt(grown * smooth["apex"][apexes[k]][:, None, None]))
+            fixed[k] *= np.exp(-0.5 * unusual.clip(0) ** 2)
+        return self._select(apexes, left, right, fixed, rate)
 
     def _select(
-        self, apexes: Rows, left: _Side, right: _Side, fixed: Signal, prior: Signal
+        self, apexes: Rows, left: _Side, right: _Side, fixed: Signal, rate: float
     ) -> list[_Found]:
         """Greedy choice among (apexes, onsets, offsets).
 
-        `fixed` is what boundaries do not change of the scores, used up; `prior` decides the order.
+        `fixed` is what boundaries do not change of the scores, used up; brevity decides the order.
         """
 
         def graded(k: Rows) -> tuple[Signal, Signal]:
             a, b = left.evidence(k), right.evidence(k)
             score = fixed[k] * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
+            prior = (1 + _length(left.rows[k], right.rows[k]) / rate) ** -self.brevity
             a, b = left.nearness(k, self.skip), right.nearness(k, self.skip)
-            return score, score * prior[k] * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
+            return score, score * prior * np.sqrt(np.sqrt(a[:, :, None] * b[:, None, :]))
 
         lowest, highest = left.rows.min(axis=1), right.rows.max(axis=1)
-        score, rank = graded(np.arange(len(apexes)))
-        best = rank.max(axis=(1, 2))
-        # Ranks may rise when what lay between is used; scores only fall.
-        alive = score.max(axis=(1, 2)) >= self.least
+        best, alive = np.empty(len(apexes)), np.empty(len(apexes), np.bool_)
+        for piece in _pieces(len(apexes)):
+            score, rank = graded(piece)
+            best[piece] = rank.max(axis=(1, 2))
+            # Ranks may rise when what lay between is used; scores only fall.
+            alive[piece] = score.max(axis=(1, 2)) >= self.least
         found: list[_Found] = []
         while best[k := int(best.argmax())] >= self.least:
             score, rank = graded(np.array([k]))
@@ -249,6 +254,20 @@ class _Side:
 
 
 _Found = tuple[int, int, int, float]
+#: Apexes, and expressions, that are looked at together: bounds the memory.
+_TOGETHER = 1024
+
+
+def _pieces(count: int) -> Iterator[Rows]:
+    """The numbers below `count`, `_TOGETHER` of them at a time."""
+    for begin in range(0, count, _TOGETHER):
+        yield np.arange(begin, min(begin + _TOGETHER, count))
+
+
+def _length(left: Rows, right: Rows) -> Rows:
+    """(K, n) and (K, n) -> (K, n, n) rows from each of one to each of the other, both included."""
+    found: Rows = right[:, None, :] - left[:, :, None] + 1
+    return found
 
 
 def rate_of(scores: Scores) -> float | None:
@@ -280,11 +299,16 @@ def _outdone(found: list[_Found], rivals: list[_Found], rivalry: float) -> BoolA
     """Which of `found` lie with IoU above .5 where a rival has a score so much better."""
     if not (found and rivals):
         return np.zeros(len(found), np.bool_)
-    a, _, b, score = np.array(found).T[:, :, None]
-    c, _, d, other = np.array(rivals).T[:, None, :]
-    shared = (np.minimum(b, d) - np.maximum(a, c) + 1).clip(0)
-    same_place = shared > 0.5 * (b - a + d - c + 2 - shared)
-    outdone: BoolArray = (same_place & (score < rivalry * other)).any(axis=1)
+    c, _, d, other = np.array(rivals).T
+    outdone = np.zeros(len(found), np.bool_)
+    mine = np.array(found)
+    order = np.argsort(mine[:, 0], kind="stable")
+    for piece in _pieces(len(found)):
+        a, _, b, score = mine[order[piece]].T[:, :, None]
+        near = (c <= b.max()) & (d >= a.min())  # of a film of hours, few of the rivals
+        shared = (np.minimum(b, d[near]) - np.maximum(a, c[near]) + 1).clip(0)
+        same_place = shared > 0.5 * (b - a + d[near] - c[near] + 2 - shared)
+        outdone[order[piece]] = (same_place & (score < rivalry * other[near])).any(axis=1)
     return outdone
 
 

@@ -15,6 +15,7 @@ checked.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -135,9 +136,10 @@ class Judge:
         rate = float(sensitivity)
         if not rates[-1] * (1 - 1e-9) <= rate <= rates[0] * (1 + 1e-9):
             raise ConfigError(
-                f"rules.sensitivity is {rate:g} false alarms a minute of rest, and must be "
-                f"within what was measured of this spotter: {rates[-1]:g} to {rates[0]:g}, "
-                f"or one of {', '.join(self.named)}"
+                f"rules.sensitivity must be from {rates[-1]:g} to {rates[0]:g} false alarms a "
+                "minute "
+                "of rest, the range in which this spotter was measured, or one of "
+                f"{', '.join(self.named)}; found {rate:g}"
             )
         odds = np.interp(np.log(rate), np.log(rates[::-1]), _odds(thresholds[::-1]))
         return float(1 / (1 + np.exp(-odds)))
@@ -177,9 +179,9 @@ def described(
     """
     # The rules' own peaks are in units of what they propose from.
     unmeasured = [replace(e, peak=None) for e in (*by_rules, *by_network)]
-    told = with_peaks(unmeasured, features, settings)
-    by_rules = told[: len(by_rules)]
-    by_network = [e for e in told[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
+    with_heights = with_peaks(unmeasured, features, settings)
+    by_rules = with_heights[: len(by_rules)]
+    by_network = [e for e in with_heights[len(by_rules) :] if (e.peak or 0.0) >= _LEAST_PEAK]
     both = (*by_rules, *by_network)
     if not both:
         return (), np.zeros((0, len(READS)))
@@ -188,8 +190,7 @@ def described(
         for part in ("action", "onset", "offset")
     }
     movements = [
-        (begin, end, np.stack([_in_units(m) for m in found]))
-        for begin, end, found in followed(features, settings)
+        (begin, end, _in_units(found)) for begin, end, found in followed(features, settings)
     ]
     spans = np.array([(e.onset_s, e.offset_s) for e in both]) - 1e-6
     rows = np.searchsorted(features.times, spans)
@@ -257,8 +258,9 @@ def _others(own: Sequence[Expression], others: Sequence[Expression]) -> list[lis
 
 
 def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) -> list[float]:
-    """`_SHAPED` of a proposal: (M, N) displacements in units of noise for every run."""
-    for begin, end, paths in movements:
+    """`_SHAPED` of a proposal: (M, N) displacements in units of noise for every run, in order."""
+    run = bisect_right(movements, first, key=lambda movement: movement[0]) - 1
+    for begin, end, paths in movements[max(0, run) : run + 1]:
         if not begin <= first < end:
             continue
         a, b = first - begin, min(last, end) - begin
@@ -277,8 +279,13 @@ def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) 
     return [0.0, 0.0]
 
 
-def _in_units(movement: Followed) -> Signal:
-    return movement.smooth / movement.unit
+def _in_units(movements: list[Followed]) -> Signal:
+    """(M, N) displacements in units of noise; the list is emptied, as it goes."""
+    found = np.empty((len(movements), len(movements[0].smooth)))
+    for row in found:
+        movement = movements.pop(0)
+        row[:] = movement.smooth / movement.unit
+    return found
 
 
 def _odds(score: Any) -> Any:

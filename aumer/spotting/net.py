@@ -86,6 +86,7 @@ class SpottingNetwork(nn.Module, ABC):
             x (B, T, N, 2) as `Architecture.inputs` makes it, the ROIs and what it has beside them;
             valid (B, T) bool, None where all rows are; returns (B, T, 10). What stands in invalid
             rows of x, NaN too, changes nothing (see `normalized`); the logits there mean nothing.
+            In training there may be more columns, for an `Objective` that reads them.
         """
 
     @classmethod
@@ -97,7 +98,11 @@ class SpottingNetwork(nn.Module, ABC):
         """
         net = Architecture.preset(name).network(graph)
         if not isinstance(net, cls):
-            raise UsageError(f"the preset {name} is of a {type(net).__name__}, no {cls.__name__}")
+            raise UsageError(
+                f"the preset {name} makes a {type(net).__name__} and not a {cls.__name__}: use "
+                "the class "
+                "of the preset"
+            )
         return net
 
     def set_input_statistics(
@@ -167,7 +172,7 @@ class SpottingNetwork(nn.Module, ABC):
             x (batch, rows, N, 2) float32 as `Architecture.inputs` makes it; valid (batch, rows)
             bool; returns (batch, rows, 10).
         """
-        nodes = (*self.graph.rois, *self.config.beside)
+        nodes = (*self.graph.rois, *self.config.extra_nodes)
         # Of its own generator: what is drawn here must not move the caller's random numbers.
         generator = torch.Generator().manual_seed(0)
         shape = (2, 2 * self.half_width + 90, len(nodes), 2)
@@ -248,12 +253,15 @@ class SpottingNetwork(nn.Module, ABC):
                 Architecture.from_dict(about["config"]),
             )
             if tuple(about["channels"]) != CHANNELS:
-                raise UsageError(f"its tracks are {', '.join(about['channels'])}")
+                raise UsageError(
+                    f"its tracks must be {', '.join(CHANNELS)}; found "
+                    f"{', '.join(about['channels'])}"
+                )
             if graph is not None:
                 _compare(graph, trained, path)
             net = config.network(graph or trained)
             if not isinstance(net, cls):
-                raise UsageError(f"it holds a {type(net).__name__}, no {cls.__name__}")
+                raise UsageError(f"it must hold a {cls.__name__}; found a {type(net).__name__}")
             card = dict(about["card"])
         weights.fill(net, state, f"{path} holds other weights than its network has")
         net.card = card
@@ -273,8 +281,8 @@ class _Tracks(nn.Module):
         for kind in KINDS:
             three = classes(kind)
             shares = torch.softmax(torch.stack([logits[..., k] for k in three], -1), -1)
-            for place, k in enumerate(three):
-                tracks[k] = shares[..., place]
+            for position, k in enumerate(three):
+                tracks[k] = shares[..., position]
         return torch.stack(tracks, -1)
 
 

@@ -124,7 +124,7 @@ class NetConfig(Architecture):
         return tuple(max(1, round(s * self.rate)) for s in self.motion_scales_s)
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def extra_nodes(self) -> tuple[str, ...]:
         """`SIGNS` where it reads them."""
         return SIGNS if self.signs else ()
 
@@ -140,7 +140,7 @@ class NetConfig(Architecture):
             x = x / max(float(np.median(np.abs(x[features.valid]))), _STILL)
         if self.signs:
             x = np.concatenate([x, _signs(features)], axis=1)
-        return x.astype(np.float32)
+        return x.astype(np.float32, copy=False)
 
 
 def _signs(features: Features) -> FloatArray:

@@ -19,8 +19,8 @@ from aumer.foreign import foreign
 from aumer.graph import AUGraph
 from aumer.graph.rois import roi_set
 from aumer.learning.machine import device_of
+from aumer.log_capture import collected_warnings
 from aumer.process import use_threads
-from aumer.said import gathered
 from aumer.spotting.decode import Decoder
 from aumer.spotting.interface import SpotterModel
 from aumer.spotting.net import SpottingNetwork
@@ -92,7 +92,7 @@ class NetSpotter(SpotterModel):
             WeightsError: the file is missing, damaged, or not a spotting network's, or the graph
                 has other ROIs.
         """
-        with gathered() as said:
+        with collected_warnings() as logged:
             net = SpottingNetwork.load(path, graph)
         if not isinstance(net.card.get("motion"), (dict, type(None))):
             raise WeightsError(
@@ -103,7 +103,7 @@ class NetSpotter(SpotterModel):
         with foreign(path, "a decoder that there is here", WeightsError, advice):
             decoder = TrackDecoder.from_dict(net.card.get("decoder", {}))
         made = cls(net, decoder, name=f"network {Path(path).name}", device=device)
-        made.notes = tuple(said)
+        made.notes = tuple(logged)
         return made
 
     @classmethod
@@ -133,7 +133,7 @@ class NetSpotter(SpotterModel):
 
     @property
     def motion(self) -> dict[str, Any] | None:
-        """`motion_record` of the features that it was trained on; None where nobody said."""
+        """`motion_record` of the features that it was trained on; None where nobody recorded it."""
         return self.net.card.get("motion")
 
     def save(
@@ -199,8 +199,9 @@ class NetSpotter(SpotterModel):
                 f"`motion.{key}={json.dumps(value)}`" for key, value in self.motion.items()
             )
             raise UsageError(
-                f"{self.name} was trained on motion measured with {told(self.motion)}, and these "
-                f"settings measure it with {told(found)}",
+                f"{self.name} was trained on motion measured with "
+                f"{motion_text(self.motion)}, and these settings measure it with "
+                f"{motion_text(found)}",
                 fixes=(
                     f"use the settings of its training ({trained_on})",
                     "spot with the rules (`model='rules'`)",
@@ -218,7 +219,7 @@ class NetSpotter(SpotterModel):
         made_by = _MADE_BY if self.name == "network" else "aumer train CONFIG"
         note = (
             f"{self.name} does not say what motion it was trained on{older_ones}; the settings say "
-            f"{told(found)}. Train it again, on features of these: `{made_by}`"
+            f"{motion_text(found)}. Train it again, on features of these: `{made_by}`"
         )
         self.notes = (*self.notes, note)
         _log.warning("%s", note)
@@ -261,6 +262,6 @@ class NetSpotter(SpotterModel):
         return found
 
 
-def told(record: Mapping[str, Any]) -> str:
+def motion_text(record: Mapping[str, Any]) -> str:
     """A `motion_record` in words, its values as TOML has them."""
     return ", ".join(f"motion.{key} = {json.dumps(value)}" for key, value in record.items())

@@ -31,6 +31,8 @@ NORMAL = 5.0
 HOLD_S = 1.0
 #: Windows whose units are computed at once: bounds the memory.
 _TOGETHER = 256
+#: Rows that are added up at once.
+_ADDED = 1 << 16
 #: Of the time, the part that is taken for rest: faces act for most of it where they are asked to.
 _QUIET = 0.1
 #: That quantile, and the median, of a normal variable's size, in standard deviations.
@@ -43,16 +45,23 @@ class Followed:
 
     Attributes:
         smooth: (N,) displacement at the time of each row and one step after the last, low-passed.
-        base: (N,) the threshold at sensitivity "normal". Both in outer-eye distances.
+        levels: the threshold at sensitivity "normal", one for every `hold` rows. Both in outer-eye
+            distances.
     """
 
     name: str
     smooth: Signal
-    base: Signal
+    levels: Signal
+    hold: int
 
     @property
     def region(self) -> str:
         return MOVEMENTS[self.name].region
+
+    @property
+    def base(self) -> Signal:
+        """(N,) the threshold at sensitivity "normal", in outer-eye distances."""
+        return np.repeat(self.levels, self.hold)[: len(self.smooth)]
 
     @property
     def unit(self) -> Signal:
@@ -75,20 +84,35 @@ def followed(
         UsageError: an ROI that the movements are made of is missing.
     """
     weights = columns(features.rois)
-    values = features.trusted(settings.trust).astype(np.float64)
     for begin, end in runs(features.valid):
-        steps = values[begin:end].reshape(end - begin, -1)
-        path = np.concatenate([np.zeros((1, steps.shape[1])), np.cumsum(steps, axis=0)])
         found = []
-        for name, column in weights.items():
-            signal = path @ column / features.eye_distance
+        signals = _summed(features, begin, end, settings.trust, list(weights.values()))
+        for name, signal in zip(weights, signals, strict=True):
+            signal /= features.eye_distance
             smooth = gaussian_filter1d(signal, settings.smooth_s * features.rate, mode="nearest")
-            found.append(Followed(name, smooth, base_threshold(smooth, features.rate, settings)))
+            found.append(Followed(name, smooth, *_thresholds(smooth, features.rate, settings)))
         yield begin, end, found
 
 
-def base_threshold(smooth: Signal, rate: float, settings: RuleSettings) -> Signal:
-    """(N,) -> (N,) the threshold at sensitivity "normal", in outer-eye distances.
+def _summed(
+    features: Features, begin: int, end: int, trust: float, columns: Sequence[Signal]
+) -> list[Signal]:
+    """(N,) along each column: where the N - 1 rows' trusted motions add up to, 0 at first."""
+    signals = [np.empty(end - begin + 1) for _ in columns]
+    at = np.zeros((1, 2 * len(features.rois)))
+    # A piece at a time, each going on from the last one's end: bounds the memory.
+    for first in range(begin, end, _ADDED):
+        steps = features.trusted(trust, first, min(first + _ADDED, end)).astype(np.float64)
+        path = np.cumsum(np.concatenate([at, steps.reshape(len(steps), -1)]), axis=0)
+        for signal, column in zip(signals, columns, strict=True):
+            signal[first - begin : first - begin + len(path)] = path @ column
+        at = path[-1:]
+    return signals
+
+
+def _thresholds(smooth: Signal, rate: float, settings: RuleSettings) -> tuple[Signal, int]:
+    """(N,) -> the thresholds at sensitivity "normal", in outer-eye distances, and for how many rows
+    each of them holds.
 
     In standard deviations of the movement's noise: of the quick one, which a slower filter takes
     away as well, and of the slow one, how far the quietest tenth of the time moves in a second.
@@ -100,7 +124,7 @@ def base_threshold(smooth: Signal, rate: float, settings: RuleSettings) -> Signa
     moved = np.abs(smooth[lag:] - smooth[:-lag])
     window = round(s.noise_window_s * rate)
     if not window or len(smooth) <= window + 1:  # the samples of `window` rows are one more
-        return np.full(len(smooth), _at(rough[None], moved[None], lag, s)[0])
+        return _at(rough[None], moved[None], lag, s), len(smooth)
     hold = max(1, round(HOLD_S * rate))
     rows = np.arange(0, len(smooth), hold)
     # A filtered sample knows of what comes within the filters' reach.
@@ -113,7 +137,7 @@ def base_threshold(smooth: Signal, rate: float, settings: RuleSettings) -> Signa
         _at(quick[part], slow[part], lag, s)
         for part in np.split(begins, range(_TOGETHER, len(begins), _TOGETHER))
     ]
-    return np.repeat(np.concatenate(levels), hold)[: len(smooth)]
+    return np.concatenate(levels), hold
 
 
 def _at(rough: Signal, moved: Signal, lag: int, s: RuleSettings) -> Signal:
@@ -165,9 +189,10 @@ def factor(sensitivity: str) -> float:
     rate = float(sensitivity)
     if not np.exp(rates[0]) * (1 - 1e-9) <= rate <= np.exp(rates[-1]) * (1 + 1e-9):
         raise ConfigError(
-            f"rules.sensitivity is {rate:g} false alarms a minute of rest, and must be "
-            f"within what was measured: {FALSE_ALARMS[-1][1]:g} to {FALSE_ALARMS[0][1]:g}, "
-            f"or one of {', '.join(NAMED)}"
+            f"rules.sensitivity must be from {FALSE_ALARMS[-1][1]:g} to {FALSE_ALARMS[0][1]:g} "
+            "false "
+            "alarms a minute of rest, the range in which the rules were measured, or one of "
+            f"{', '.join(NAMED)}; found {rate:g}"
         )
     return float(np.exp(np.interp(np.log(rate), rates, units)))
 
@@ -307,14 +332,16 @@ def with_peaks(
     if not (lacking and readable(features.rois)):
         return tuple(expressions)
     peaks: dict[int, float] = {}
+    # By time, not by frame: a video of few frames has many rows a frame.
+    spans = np.array(
+        [(expressions[k].onset_s - 1e-6, expressions[k].offset_s + 1e-6) for k in lacking]
+    )
     for begin, end, movements in followed(features, settings):
-        inside = {}
-        for k in lacking:
-            # By time, not by frame: a video of few frames has many rows a frame.
-            span = (expressions[k].onset_s - 1e-6, expressions[k].offset_s + 1e-6)
-            first, last = np.searchsorted(features.times[begin:end], span)
-            if first < last:
-                inside[k] = slice(int(first), int(last) + 1)
+        within = np.searchsorted(features.times[begin:end], spans)
+        inside = {
+            lacking[i]: slice(int(within[i, 0]), int(within[i, 1]) + 1)
+            for i in np.flatnonzero(within[:, 0] < within[:, 1])
+        }
         if not inside:
             continue
         heights = [

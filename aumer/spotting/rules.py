@@ -25,6 +25,7 @@ The constants are in ``configs/default.toml``, in seconds and in outer-eye dista
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -186,12 +187,12 @@ class RuleSpotter(SpotterModel):
             found += [self._expression(c, begin, end, features) for c in kept]
             for k, region in enumerate(REGIONS):
                 busy = [c for c in kept if c.region == region]
-                levels = [
+                levels = (
                     self._level(m, busy, features.rate)
                     for m in analyzed
                     if m.movement.region == region
-                ]
-                tracks[begin:end, k] = np.max(levels, axis=0)[:-1]
+                )
+                tracks[begin:end, k] = reduce(np.maximum, levels)[:-1]
         scores = Scores(
             values=np.column_stack([tracks, tracks.max(axis=1)]),
             times=features.times,
@@ -309,14 +310,21 @@ class RuleSpotter(SpotterModel):
     def _select(self, analyzed: list[_Analyzed], rate: float) -> list[_Candidate]:
         """The strongest candidates that leave one another room."""
         kept: list[_Candidate] = []
+        # By the stretches of time that they lie in: in ten hours others are few that may overlap.
+        stretch = max(1, round(self._settings.max_s * rate))
+        there: dict[int, list[_Candidate]] = {}
         mouth = [m for m in analyzed if m.movement.region == "mouth"]
         candidates = [c for m in analyzed for c in m.candidates]
         for candidate in sorted(candidates, key=lambda c: -c.weight):
-            if any(other.claims(candidate, self._settings.overlap) for other in kept):
+            mine = range(candidate.onset // stretch, candidate.offset // stretch + 1)
+            near = (other for k in mine for other in there.get(k, ()))
+            if any(other.claims(candidate, self._settings.overlap) for other in near):
                 continue
             if candidate.region == "mouth" and self._talking(candidate, mouth, rate):
                 continue
             kept.append(candidate)
+            for k in mine:
+                there.setdefault(k, []).append(candidate)
         return kept
 
     def _talking(self, candidate: _Candidate, mouth: list[_Analyzed], rate: float) -> bool:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
@@ -23,6 +23,9 @@ from aumer.foreign import check_archive, foreign
 
 #: A header stands within the first lines; SAMM's workbook has 13 lines of text above it.
 _HEADER_WITHIN = 40
+
+#: A column's name; or those that it has in several editions, of which rows know it by the first.
+Column: TypeAlias = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,16 +131,17 @@ class Table:
 
 def read(
     path: StrPath,
-    columns: Sequence[str],
+    columns: Sequence[Column],
     *,
     sheet: str | None = None,
-    optional: Sequence[str] = (),
+    optional: Sequence[Column] = (),
     others: bool = False,
 ) -> Table:
     """The table that has these columns: a CSV file, or a sheet of a workbook.
 
     Columns are found by name, wherever they stand and however they are spaced and capitalized, and
     the header wherever it stands. Without a `sheet` of this name the first that has them is taken.
+    Of a column with several names the first that the table has is read.
 
     Args:
         others: keep all further columns that have a name, by the name that they have, and all
@@ -177,34 +181,51 @@ def read_sheet(path: StrPath, sheet: str, columns: Sequence[str], *, header: int
     return _rows(one, header, dict(zip(columns, range(width), strict=False)))
 
 
+def names_of(column: Column) -> tuple[str, ...]:
+    """Every name of a column, the one that rows know it by first."""
+    return (column,) if isinstance(column, str) else column
+
+
+def column_text(column: Column) -> str:
+    """A column for messages: ``'AU'``, or ``'AU' (or 'AUs')``."""
+    first, *others = map(repr, names_of(column))
+    return f"{first} (or {', '.join(others)})" if others else first
+
+
 def _table(
-    sheet: Sheet, columns: Sequence[str], optional: Sequence[str], others: bool = False
+    sheet: Sheet, columns: Sequence[Column], optional: Sequence[Column], others: bool = False
 ) -> Table:
     lines = sheet.lines
+    needed = [names_of(column)[0] for column in columns]
     if not lines:
-        raise UsageError(f"{sheet.where}: is empty; needs columns {', '.join(columns)}")
+        raise UsageError(f"{sheet.where}: is empty; needs columns {', '.join(needed)}")
     at, _ = _header(lines, columns)
     names = [plain(cell) for cell in lines[at]]
-    missing = [column for column in columns if plain(column) not in names]
+    places: dict[str, int] = {}
+    for column in (*columns, *optional):
+        spelled = [plain(one) for one in names_of(column)]
+        if one := next((one for one in spelled if one in names), None):
+            places[names_of(column)[0]] = names.index(one)
+    missing = [column for column in columns if names_of(column)[0] not in places]
     if missing:
         found = [str(cell).strip() for cell in lines[at] if cell is not None]
+        lacking = ", ".join(map(column_text, missing))
         raise UsageError(
-            f"{sheet.where}, {sheet.word} {at + 1}: no column {', '.join(map(repr, missing))}; "
-            f"found {', '.join(map(repr, found)) or 'nothing'}.{did_you_mean(missing[0], found)}"
+            f"{sheet.where}, {sheet.word} {at + 1}: no column {lacking}; "
+            f"found {', '.join(map(repr, found)) or 'nothing'}."
+            f"{did_you_mean(names_of(missing[0])[0], found)}"
         )
-    wanted = [*columns, *(column for column in optional if plain(column) in names)]
-    places = {column: names.index(plain(column)) for column in wanted}
     if others:
         known = set(places.values())
-        for place, cell in enumerate(lines[at]):
-            if names[place] and place not in known:
+        for index, cell in enumerate(lines[at]):
+            if names[index] and index not in known:
                 if (name := str(cell).strip()) in places:
                     raise UsageError(
                         f"{sheet.where}, {sheet.word} {at + 1}: two columns are called {name!r}; "
                         "give one another name"
                     )
-                places[name] = place
-    return _rows(sheet, at + 1, places, needed=() if others else columns)
+                places[name] = index
+    return _rows(sheet, at + 1, places, needed=() if others else needed)
 
 
 def _rows(sheet: Sheet, begin: int, places: Mapping[str, int], needed: Sequence[str] = ()) -> Table:
@@ -241,10 +262,11 @@ def plain(cell: Any) -> str:
     return re.sub(r"[\W_]+", "", str(cell)).casefold() if cell is not None else ""
 
 
-def _header(lines: Sequence[Sequence[Any]], columns: Sequence[str]) -> tuple[int, int]:
+def _header(lines: Sequence[Sequence[Any]], columns: Sequence[Column]) -> tuple[int, int]:
     """Place of the line with the most of these columns, and how many it has."""
-    wanted = {plain(column) for column in columns}
-    counts = [len(wanted & {plain(cell) for cell in line}) for line in lines[:_HEADER_WITHIN]]
+    wanted = [{plain(name) for name in names_of(column)} for column in columns]
+    cells = [{plain(cell) for cell in line} for line in lines[:_HEADER_WITHIN]]
+    counts = [sum(bool(names & line) for names in wanted) for line in cells]
     best = max(counts, default=0)
     return (counts.index(best) if counts else 0), best
 
@@ -349,8 +371,8 @@ def _separated(path: Path, text: str) -> tuple[list[list[Any]], str]:
         separator = max(
             _SEPARATORS, key=lambda one: len(next(_reader(header, one, strict=False), []))
         )
-    if first and (said := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
-        separator = said[1]
+    if first and (declared := re.fullmatch(r'"?sep=(.)"?[,;\s]*', header, re.IGNORECASE)):
+        separator = declared[1]
         text = text[: first.start()] + text[first.end() :]  # the line stays, and is empty
     with foreign(path, "a CSV file"):  # separated by what cannot separate
         reader = _reader(text, separator)

@@ -3,85 +3,34 @@
 A column is known by its name, however it is spaced and capitalized; what a name means is in
 `COLUMNS`, and nothing else is guessed: frames and seconds have columns of their own. Files are text
 tables and workbooks as `aumer.tables.cells` reads them, and JSON: ``{"rows": [...]}`` with the same
-names, or what ``aumer spot`` and ``aumer view`` write.
+names, or what ``aumer spot`` and ``aumer view`` write. With an `IntervalReading`, files of other
+kinds, too (`aumer.tables.readers`).
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
-from aumer.foreign import foreign
-from aumer.tables.cells import Sheet, decoded, number_of, plain, sheet_of, sheets, text_of
+from aumer.tables.cells import number_of, plain, sheet_of, text_of
+from aumer.tables.lines import COLUMNS, KIND_WORDS, MISSING, Lines, RowKind
+from aumer.tables.reading import TABLE, IntervalReading, Offset, Unit, choose, reader_of
 from aumer.types import Kind
 
 logger = logging.getLogger("aumer")
 
-#: What a column means, and the names it is known by.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "video": ("video", "vid", "file", "filename", "clip", "video_name", "video_id", "clip_name"),
-    "subject": ("subject", "sub", "subject_id", "participant", "participant_id"),
-    "kind": ("kind", "type", "expression_type", "me_type"),
-    "code": ("type_idx", "type_id"),
-    "onset": ("onset", "start", "begin", "onset_frame", "start_frame", "pred_onset"),
-    "apex": ("apex", "apex_frame", "pred_apex"),
-    "offset": ("offset", "end", "stop", "offset_frame", "end_frame", "pred_offset"),
-    "onset_s": ("onset_s", "onset_sec", "onset_seconds", "start_s", "start_sec", "start_seconds"),
-    "apex_s": ("apex_s", "apex_sec", "apex_seconds"),
-    "offset_s": ("offset_s", "offset_sec", "offset_seconds", "end_s", "end_sec", "end_seconds"),
-    "score": ("score", "pred_score"),
-    "label": ("label", "emotion", "estimated_emotion", "pred_emotion"),
-    "aus": ("au", "aus", "action_units"),
-    "comment": ("comment", "comments"),
-    "fps": ("fps", "frame_rate", "frames_per_second"),
-    "frames": ("n_frames", "frame_num", "frame_count", "num_frames"),
-}
-#: What aumer itself writes beside them; it is left aside without a word.
-_OURS = (
-    *(
-        "duration_s",
-        "probs",
-        "au_probs",
-        "face",
-        "peak",
-        "duration_sd_s",
-        "duration_bias_s",
-        "micro_max_s",
-    ),
-    *("micro_probability", "limit", "spotter", "row"),  # results
-    *("event", "confidence", "note", "release_s", "intensity", "displacement", "rate"),  # simulator
-    *("input", "status", "reason", "coverage", "micro", "macro"),  # lists of inputs
-    *("id", "confirmed"),  # coders' annotations
-    *("outcome", "probability", "recognizer", "doubt"),  # predictions
-)
-_ROLES = {plain(name): role for role, names in COLUMNS.items() for name in names}
-_QUIET = frozenset(map(plain, _OURS))
 #: AUW-GCN's tables, in which an offset of 0 is missing.
 _ZERO_IS_MISSING = frozenset(map(plain, ("video_name", "start_frame", "end_frame", "type_idx")))
 
-#: A row may also say that its video has no expression, or that what it marks is to be left out.
-RowKind: TypeAlias = Kind | Literal["none", "ignore"]
-_KINDS: Mapping[str, RowKind] = {
-    **dict.fromkeys(("micro", "microexpression", "me", "2"), "micro"),
-    **dict.fromkeys(("macro", "macroexpression", "mae", "1"), "macro"),
-    "none": "none",
-    "ignore": "ignore",
-}
-#: Texts that stand for an empty cell of a number.
-_MISSING = frozenset(("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "/"))
 #: Of a video's file; not the end of a name such as 006_1.2.
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,3}$")
-#: A header stands within the first lines of a sheet.
-_HEADER_WITHIN = 40
 #: Faults that one error tells.
 _TOLD = 10
 
@@ -134,7 +83,11 @@ class IntervalTable:
         rows: in their order.
         columns: the table's own name for each role of `COLUMNS` that was read.
         notes: what a user should know: columns left aside, rows of kind ``ignore``, ...
-        place: how a line is named in messages, `{}` its number.
+        line_name: how a line is named in messages, `{}` its number.
+        reader: by which it was read.
+        unit: of its intervals: seconds where it has no frames.
+        first_frame: what it calls a video's first frame; 0 where nobody said.
+        offset: whether that frame belongs to the interval.
     """
 
     path: Path
@@ -142,7 +95,11 @@ class IntervalTable:
     rows: tuple[IntervalRow, ...]
     columns: Mapping[str, str]
     notes: tuple[str, ...] = ()
-    place: str = "line {}"
+    line_name: str = "line {}"
+    reader: str = TABLE
+    unit: Unit = "frames"
+    first_frame: int = 0
+    offset: Offset = "included"
 
     def __iter__(self) -> Iterator[IntervalRow]:
         return iter(self.rows)
@@ -157,33 +114,35 @@ class IntervalTable:
 
     def at(self, row: IntervalRow) -> str:
         """Where a row stands."""
-        return f"{self.where}, {self.place.format(row.line)}"
+        return f"{self.where}, {self.line_name.format(row.line)}"
 
     def error(self, row: IntervalRow, role: str, problem: str) -> UsageError:
         """An error that says where it is."""
         return UsageError(f"{self.at(row)}, column {self.columns.get(role, role)}: {problem}")
 
     def in_frames(
-        self, row: IntervalRow, *, first: int = 0, fps: float | None = None
+        self, row: IntervalRow, *, first: int | None = None, fps: float | None = None
     ) -> tuple[int, int | None, int | None]:
-        """Onset, apex and offset in frames from 0.
+        """Onset, apex and offset in frames from 0; the offset is the interval's last frame.
 
         Args:
-            first: what the table calls the first frame.
+            first: what the table calls the first frame, if that is another than it is known to.
             fps: frames per second of the video, for seconds where the row gives none.
 
         Raises:
             UsageError: seconds without a frame rate.
         """
+        first = self.first_frame if first is None else first
         found = []
         for name in ("onset", "apex", "offset"):
             frame, seconds = getattr(row, name), getattr(row, f"{name}_s")
+            behind = int(name == "offset" and self.offset == "excluded")
             if frame is not None:
-                found.append(frame - first)
+                found.append(frame - first - behind)
             elif seconds is None:
                 found.append(None)
             elif rate := row.fps or fps:
-                found.append(round(seconds * rate))
+                found.append(round(seconds * rate) - behind)
             else:
                 raise self.error(
                     row, f"{name}_s", "seconds need the video's frame rate; add a column fps, or "
@@ -193,7 +152,12 @@ class IntervalTable:
         assert onset is not None, "a row of an expression has one"
         return onset, apex, offset
 
-    def tell(self) -> None:
+    def describe(self) -> str:
+        """How it was read, in words that are the same for all files that are read alike."""
+        start = f", the first is {self.first_frame}" if self.unit == "frames" else ""
+        return f"reader {self.reader}; {self.unit}{start}; offset {self.offset}"
+
+    def log_notes(self) -> None:
         """Log the notes."""
         for note in self.notes:
             logger.warning("%s: %s", self.where, note)
@@ -207,6 +171,8 @@ def read(
     negative: bool = False,
     unnamed_kind: Kind | None = None,
     rows_needed: bool = False,
+    reading: IntervalReading | None = None,
+    reversed_rows: bool = False,
     text: str | None = None,
 ) -> IntervalTable:
     """The table of intervals in a file.
@@ -224,6 +190,9 @@ def read(
         unnamed_kind: of the rows of a table of emotions or action units without a column for the
             kind, as spot-then-recognize submissions are.
         rows_needed: whether a table without a row is an error.
+        reading: what is known of the file, which any reader may read then; by default a table or
+            JSON as written above.
+        reversed_rows: whether a row may end before it begins.
         text: the table itself; then `path` is what messages call it.
 
     Raises:
@@ -233,15 +202,22 @@ def read(
     """
     wanted = tuple(COLUMNS) if only is None else tuple(only)
     path = as_path("path", path, "the path of a table")
-    lines = _found(path, wanted, unnamed_kind, optional, text)
-    return _Reader(lines, wanted, frozenset(optional), negative, unnamed_kind).table(rows_needed)
+    reading = reading or IntervalReading(TABLE)
+    name = choose(path, reading) if text is None else TABLE
+    if reading.kind is not None:
+        optional, unnamed_kind = (*optional, "kind"), reading.kind
+    lines = _found(path, wanted, unnamed_kind, optional, name, reading, text)
+    allowed = _Allowed(negative, reversed_rows)
+    reader = _Reader(lines, wanted, frozenset(optional), allowed, unnamed_kind, reading, name)
+    return reader.table(rows_needed)
 
 
 def check_columns(
     path: StrPath, *, optional: Collection[str] = (), unnamed_kind: Kind | None = None
 ) -> None:
     """Raise what `read` would of the file and its header; its rows are not judged."""
-    _found(as_path("path", path, "the path of a table"), tuple(COLUMNS), unnamed_kind, optional)
+    path = as_path("path", path, "the path of a table")
+    _found(path, tuple(COLUMNS), unnamed_kind, optional, TABLE, IntervalReading(TABLE))
 
 
 def _found(
@@ -249,15 +225,15 @@ def _found(
     wanted: Collection[str],
     unnamed_kind: Kind | None,
     optional: Collection[str],
+    reader: str,
+    reading: IntervalReading,
     text: str | None = None,
-) -> _Lines:
+) -> Lines:
     """The lines of the one sheet that has the columns."""
-    if text is not None:
-        candidates = [found for one in [sheet_of(path, text)] if (found := _Lines.of(one))]
-    elif path.suffix.lower() in (".json", ".annotations"):
-        candidates = [_of_json(path)]
+    if text is None:
+        candidates = reader_of(reader).find(path, reading)
     else:
-        candidates = [found for one in sheets(path) if (found := _Lines.of(one))]
+        candidates = [found for one in [sheet_of(path, text)] if (found := Lines.of(one))]
     if not candidates:
         raise UsageError(f"{path} is empty; its first line must name the columns")
     fitting = [one for one in candidates if not one.lacks(wanted, unnamed_kind, optional)]
@@ -311,151 +287,39 @@ def _same_stem(one: Sequence[str], other: Sequence[str]) -> bool:
     return len(bare) == 2 and _same_end(*bare)
 
 
-# -- lines and their header -----------------------------------------------------------------------
+# -- rows -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Lines:
-    """A sheet, and which of its columns mean what.
+class _Allowed:
+    """Frames below 0, and rows that end before they begin."""
 
-    Attributes:
-        header: place of the header among the lines; -1 for JSON, which has none.
-        names: of the columns.
-        place: how a line is named in messages, `{}` its number.
-    """
-
-    sheet: Sheet
-    header: int
-    names: tuple[str, ...]
-    place: str = "line {}"
-
-    @classmethod
-    def of(cls, sheet: Sheet) -> _Lines | None:
-        """Those of a sheet that is not empty."""
-        lines = sheet.lines
-        scores = [sum(plain(cell) in _ROLES for cell in line) for line in lines[:_HEADER_WITHIN]]
-        best = max(scores, default=0)
-        filled = (k for k, line in enumerate(lines) if any(map(text_of, line)))
-        header = scores.index(best) if best else next(filled, None)
-        if header is None:
-            return None
-        names = [text_of(cell) for cell in lines[header]]
-        while names and not names[-1] and not any(map(text_of, _column(lines, len(names) - 1))):
-            names.pop()  # what a spreadsheet leaves behind the last column
-        return cls(sheet, header, tuple(names), f"{sheet.word} {{}}")
-
-    @property
-    def known(self) -> dict[str, list[int]]:
-        """Places of the columns of each role."""
-        found: dict[str, list[int]] = {}
-        for place, name in enumerate(self.names):
-            if role := _ROLES.get(plain(name)):
-                found.setdefault(role, []).append(place)
-        return found
-
-    @property
-    def where(self) -> str:
-        head = "" if self.header < 0 else f", {self.place.format(self.header + 1)}"
-        return f"{self.sheet.where}{head}"
-
-    def lacks(
-        self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
-    ) -> list[str]:
-        """What a table must have and this one has not."""
-        known = self.known
-        missing = [] if "video" in known else ["video"]
-        kinds = {"kind", "code", *(["label", "aus"] if unnamed_kind else [])}
-        if "kind" in wanted and "kind" not in optional and not kinds & set(known):
-            missing.append("kind")
-        if "onset" in wanted and "onset" not in optional:
-            pairs = [("onset", "offset"), ("onset_s", "offset_s")]
-            # What lacks least says what was meant.
-            lacking = [[name for name in pair if name not in known] for pair in pairs]
-            least: list[str] = min(lacking, key=len)
-            missing += least
-        return missing
-
-    def check(
-        self, wanted: Collection[str], unnamed_kind: Kind | None, optional: Collection[str]
-    ) -> None:
-        """Raise what is wrong with the header."""
-        found = ", ".join(name or "(no name)" for name in self.names)
-        problems = []
-        for role, places in self.known.items():
-            names = [self.names[place] for place in places]
-            if role in wanted and len(set(names)) < len(names):
-                problems.append(f"column {names[0]!r} is there twice; delete one of them")
-            elif role in wanted and len(names) > 1:
-                told = " and ".join(map(repr, names))
-                problems.append(f"columns {told} mean the same; rename or delete one of them")
-        missing = self.lacks(wanted, unnamed_kind, optional)
-        for role in missing:
-            known_as = ", ".join(COLUMNS[role])
-            problems.append(f"no column {role!r} (or {known_as.partition(', ')[2]})")
-        if not problems:
-            return
-        needed = "video"
-        if "onset" in wanted and "onset" in optional:
-            needed += ", and kind, label or au"
-        elif "onset" in wanted:
-            needed += ", kind, onset and offset (frames), or onset_s and offset_s (seconds)"
-        text = "; ".join(problems)
-        if missing:
-            text += f"; needed are {needed}; found {found or 'nothing'}"
-            text += f".{self._hint(missing)}"
-        raise UsageError(f"{self.where}: {text}")
-
-    def _hint(self, missing: Sequence[str]) -> str:
-        """What a column may have been meant as."""
-        others = [name for name in self.names if name and plain(name) not in _ROLES]
-        for name in others:
-            if re.search(r"(onset|start|begin).*(time|ms|msec)|^time", plain(name)):
-                return (
-                    f" {name!r} does not say whether it counts frames or seconds: call it onset, "
-                    "or onset_s with seconds"
-                )
-        return did_you_mean(missing[0], others)
-
-    def aside(self, wanted: Collection[str]) -> str:
-        """A note of the columns that are not read; nothing where there is none to name."""
-        names, near = [], ""
-        ours = {"outcome", "probability"} <= set(self.names)  # predictions, and of each class one
-        for name in self.names:
-            if plain(name) in _QUIET or plain(name) in _ROLES or (ours and name.startswith("p_")):
-                continue
-            names.append(repr(name) if name else "one without a name")
-            if name:
-                open_to = [r for r in wanted if r not in self.known]
-                near = near or next(iter(difflib.get_close_matches(name, open_to, 1, 0.8)), "")
-        if not names:
-            return ""
-        column = "column is" if len(names) == 1 else "columns are"
-        asked = f". Is one of them meant as {near!r}?" if near else ""
-        return f"{len(names)} {column} left aside: {', '.join(names)}{asked}"
-
-
-def _column(lines: Sequence[Sequence[Any]], place: int) -> Iterator[Any]:
-    return (line[place] for line in lines if place < len(line))
-
-
-# -- rows -----------------------------------------------------------------------------------------
+    negative: bool
+    reversed_rows: bool
 
 
 @dataclass
 class _Reader:
     """Reads the lines below a header and gathers what is wrong with them."""
 
-    lines: _Lines
+    lines: Lines
     wanted: Collection[str]
     optional: frozenset[str]
-    negative: bool
+    allowed: _Allowed
     unnamed_kind: Kind | None
+    reading: IntervalReading
+    reader: str
     faults: list[str] = field(default_factory=list)
+    rounded: int = 0
 
     def __post_init__(self) -> None:
         self.known = {r: p[0] for r, p in self.lines.known.items() if r in self.wanted}
         if "kind" in self.wanted and "code" in self.lines.known:
             self.known["code"] = self.lines.known["code"][0]
+        if self.reading.unit == "seconds":
+            for role in ("onset", "apex", "offset"):
+                if role in self.known and f"{role}_s" not in self.known:
+                    self.known[f"{role}_s"] = self.known.pop(role)
         plains = frozenset(map(plain, self.lines.names))
         self.zero_is_missing = plains >= _ZERO_IS_MISSING
         self.decimal_comma = self.lines.sheet.decimal_comma
@@ -471,21 +335,34 @@ class _Reader:
         where = self.lines.sheet.where
         if self.faults:
             more = len(self.faults) - _TOLD
-            told = self.faults[:_TOLD] + ([f"... and {more} more"] if more > 0 else [])
-            raise UsageError("\n".join(told))
+            listed = self.faults[:_TOLD] + ([f"... and {more} more"] if more > 0 else [])
+            raise UsageError("\n".join(listed))
         if rows_needed and not rows:
             raise UsageError(f"{where}: has no rows below its header")
-        columns = {role: self.lines.names[place] for role, place in self.known.items()}
-        sheet, place = self.lines.sheet, self.lines.place
+        columns = {role: self.lines.names[index] for role, index in self.known.items()}
+        lines, reading = self.lines, self.reading
+        placed = any(row.onset is not None for row in rows) or "onset" in self.known
         return IntervalTable(
-            sheet.path, sheet.name, tuple(rows), columns, tuple(self._notes(rows)), place
+            lines.sheet.path,
+            lines.sheet.name,
+            tuple(rows),
+            columns,
+            tuple(self._notes(rows)),
+            lines.line_name,
+            self.reader,
+            "frames" if placed or "onset_s" not in self.known else "seconds",
+            (reading.first_frame or 0) if lines.first_frame is None else lines.first_frame,
+            lines.offset or reading.offset or "included",
         )
 
     def _notes(self, rows: Sequence[IntervalRow]) -> Iterator[str]:
+        yield from self.lines.notes
         if aside := self.lines.aside(self.wanted):
             yield aside
         if self._unnamed and rows:
             yield f"no column kind: every row is taken as a {self.unnamed_kind}-expression"
+        if self.rounded:
+            yield f"{self.rounded} fractional frames rounded to whole ones"
         ignored = sum(row.kind == "ignore" for row in rows)
         if ignored:
             yield f"{ignored} row{'s' if ignored > 1 else ''} of kind 'ignore' left aside"
@@ -500,7 +377,7 @@ class _Reader:
         self._say(number, f", column {column}: {problem}")
 
     def _say(self, number: int, text: str) -> None:
-        self.faults.append(f"{self.lines.sheet.where}, {self.lines.place.format(number)}{text}")
+        self.faults.append(f"{self.lines.sheet.where}, {self.lines.line_name.format(number)}{text}")
 
     def _cells(self, number: int, line: Sequence[Any]) -> dict[str, str] | None:
         """Cells by role; `None` where the line is broken."""
@@ -511,7 +388,7 @@ class _Reader:
                 filled -= 1
             self._say(number, f": {filled} cells where the header has {width}")
             return None
-        return {role: text_of(line[place]) for role, place in self.known.items()}
+        return {role: text_of(line[index]) for role, index in self.known.items()}
 
     def _row(self, number: int, cells: Mapping[str, str]) -> IntervalRow | None:
         before = len(self.faults)
@@ -551,7 +428,7 @@ class _Reader:
             if role in cells:
                 text = cells[role]
                 word = plain(str(int(v)) if (v := number_of(text)) in (1, 2) else text)
-                if word not in _KINDS:
+                if word not in KIND_WORDS:
                     allowed = (
                         "micro (me, micro-expression), macro (mae, macro-expression), none or "
                         "ignore" if role == "kind" else "1 (macro) or 2 (micro)"
@@ -559,7 +436,7 @@ class _Reader:
                     near = did_you_mean(text.casefold(), ("micro", "macro", "none", "ignore"))
                     self._fault(number, role, f"must be {allowed}; found {text!r}.{near}")
                     return None
-                read[role] = _KINDS[word]
+                read[role] = KIND_WORDS[word]
         if len(set(read.values())) > 1:
             text = f"says {cells['code']!r}, {read['code']}, where the kind is {cells['kind']!r}"
             self._fault(number, "code", text)
@@ -569,6 +446,9 @@ class _Reader:
         value = self._number(number, role, cells)
         if value is None or (self.zero_is_missing and role == "offset" and value == 0):
             return None
+        if not value.is_integer() and self.reading.unit == "frames":
+            self.rounded += 1
+            value = float(round(value))
         if not value.is_integer():
             column = self.lines.names[self.known[role]]
             self._fault(
@@ -578,20 +458,20 @@ class _Reader:
                 f"in seconds, call the column {role}_s instead of {column}",
             )
             return None
-        if value < 0 and not self.negative:
+        if value < 0 and not self.allowed.negative:
             self._fault(number, role, f"frames count from 0, found {cells[role]}")
             return None
         return int(value)
 
     def _seconds(self, number: int, role: str, cells: Mapping[str, str]) -> float | None:
         value = self._number(number, role, cells)
-        if value is not None and value < 0 and not self.negative:
+        if value is not None and value < 0 and not self.allowed.negative:
             self._fault(number, role, f"seconds count from the first frame, found {value:g}")
         return value
 
     def _number(self, number: int, role: str, cells: Mapping[str, str]) -> float | None:
         text = cells.get(role, "")
-        if text.casefold() in _MISSING:
+        if text.casefold() in MISSING:
             return None
         value = number_of(text, decimal_comma=self.decimal_comma)
         if value is None:
@@ -611,58 +491,8 @@ class _Reader:
                 self._fault(number, name, "the cell is empty; it must hold a number")
         for last in ("", "_s"):
             onset, offset = found[f"onset{last}"], found[f"offset{last}"]
-            if onset is not None and offset is not None and offset < onset:
+            if onset is None or offset is None or self.allowed.reversed_rows:
+                continue
+            if offset < onset:
                 problem = f"offset {offset:g} lies before onset {onset:g}"
                 self._fault(number, f"offset{last}", problem)
-
-
-# -- JSON -----------------------------------------------------------------------------------------
-
-
-def _of_json(path: Path) -> _Lines:
-    """The rows of a JSON file as lines; a row's line is its place in the list, from 1.
-
-    A file of several documents, one after the other, is read as one.
-    """
-    with foreign(path, "a table"):
-        text = decoded(path, path.read_bytes())
-    documents: list[Any] = []
-    decoder, at = json.JSONDecoder(), 0
-    with foreign(path, "JSON"):
-        while at < len(text) and (rest := text[at:].lstrip()):
-            at = len(text) - len(rest)
-            try:
-                document, at = decoder.raw_decode(text, at)
-            except json.JSONDecodeError as error:
-                raise UsageError(
-                    f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
-                ) from error
-            documents.append(document)
-    rows: list[dict[str, Any]] = []
-    for document in documents or [None]:
-        rows += _rows_of(path, document)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if not rows:
-        names = [f.name for f in fields(IntervalRow)][1:]
-    lines = [[_json_cell(row.get(name)) for name in names] for row in rows]
-    return _Lines(Sheet(path, "", lines), -1, tuple(names), "row {}")
-
-
-def _rows_of(path: Path, document: Any) -> list[dict[str, Any]]:
-    video: dict[str, Any] = {}
-    name = "rows"
-    if isinstance(document, dict) and "expressions" in document:
-        name = "expressions"
-        if isinstance(document.get("video"), dict):
-            video = {"video": document["video"].get("name")}
-        # A coder who leaves a video empty says so of it.
-        if document.get("schema") == "aumer.annotations" and document["expressions"] == []:
-            return [{**video, "kind": "none", "onset": None, "offset": None}]
-    rows = document.get(name) if isinstance(document, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path}: needs an object with a list {name!r} of objects")
-    return [{**video, **row} for row in rows]
-
-
-def _json_cell(value: Any) -> Any:
-    return None if isinstance(value, (dict, list)) else value

@@ -12,7 +12,7 @@ import numpy as np
 from aumer.recognition import action_units
 from aumer.recognition.acted_maps import acted_maps
 from aumer.recognition.action_units import AUClips, AUReader
-from aumer.recognition.place import BY_LANDMARKS
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.types import SIDES
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from aumer.graph.rois import DEFAULT_ROIS
+from aumer.recognition.face_position import BY_LANDMARKS, FacePosition
 from aumer.recognition.interface import Clips, MotionClips, Recognizer
 from aumer.recognition.labeled import LabeledClips
-from aumer.recognition.place import BY_LANDMARKS, Place
 from aumer.types import FloatArray
 
 CLASSES = ("negative", "positive", "surprise")
@@ -27,11 +27,11 @@ MOVES: dict[int, dict[str, tuple[float, float]]] = {
 
 
 def flow_map(
-    label: int, rng: np.random.Generator, noise: float = 0.1, place: Place = BY_LANDMARKS
+    label: int, rng: np.random.Generator, noise: float = 0.1, position: FacePosition = BY_LANDMARKS
 ) -> FloatArray:
     """(28, 28, 3) u, v, strain of a class, of any amplitude, with some noise."""
     flow = rng.normal(0, noise, (28, 28, 2))
-    landmarks = place.landmarks()
+    landmarks = position.landmarks()
     for roi, move in MOVES[label].items():
         x, y = landmarks[roi]
         near = np.exp(-((_COLUMNS - x) ** 2 + (_ROWS - y) ** 2) / (2 * 2.0**2))
@@ -43,12 +43,14 @@ def flow_map(
     return np.asarray(whole, np.float32)
 
 
-def clips(seed: int, subjects: int = 4, each: int = 3, place: Place = BY_LANDMARKS) -> Clips:
+def clips(
+    seed: int, subjects: int = 4, each: int = 3, position: FacePosition = BY_LANDMARKS
+) -> Clips:
     """`each` clips of every class of every subject, of two sources."""
     rng = np.random.default_rng(seed)
     rows = [(s, c) for s in range(subjects) for c in range(3) for _ in range(each)]
     return Clips(
-        np.stack([flow_map(c, rng, place=place) for _, c in rows]),
+        np.stack([flow_map(c, rng, position=position) for _, c in rows]),
         np.array([c for _, c in rows], np.int64),
         tuple(f"s{s}" for s, _ in rows),
         CLASSES,
@@ -83,7 +85,7 @@ def clips_for(recognizer: Recognizer, seed: int, subjects: int = 4) -> LabeledCl
     if recognizer.reads[0] == "motion":
         return motions(recognizer.rois, seed, subjects)
     if recognizer.reads[0] == "flow-map":
-        return clips(seed, subjects, place=recognizer.place)
+        return clips(seed, subjects, position=recognizer.position)
     from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 
     settings = recognizer.inputs or recognizer.default_inputs

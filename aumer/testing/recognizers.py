@@ -134,7 +134,7 @@ class RecognizerSuite:
             refuses(lambda: made.save(path, {}), "a file that is there")
             again = type(made).load(path)
             assert again.classes == made.classes and dict(again.card) == {"data": "made up"}
-            assert again.place == made.place and again.inputs == made.inputs
+            assert again.position == made.position and again.inputs == made.inputs
             shares = again.predict_proba(inputs)
             assert np.allclose(shares, made.predict_proba(inputs), atol=CLOSE)
             if interface.read_weights(path).name != made.name:

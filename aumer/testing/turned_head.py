@@ -29,14 +29,14 @@ _OUTLINE = np.column_stack(
 
 def upright(rough: Points) -> tuple[Matrix, float]:
     """Mean face -> image, and px an outer-eye distance."""
-    place = similarity(MEAN_FACE[list(RIGID), :2], rough[list(RIGID)].astype(np.float64))
-    return place, float(np.hypot(*place[:, 0]))
+    transform = similarity(MEAN_FACE[list(RIGID), :2], rough[list(RIGID)].astype(np.float64))
+    return transform, float(np.hypot(*transform[:, 0]))
 
 
 def _solid(points: Points, rough: Points) -> tuple[Points, Matrix]:
     """(68, 3): landmarks upright on the mean face's plane with its depth; mean face -> image."""
-    place, _ = upright(rough)
-    return np.column_stack([applied(inverse(place), points), MEAN_FACE[:, 2]]), place
+    transform, _ = upright(rough)
+    return np.column_stack([applied(inverse(transform), points), MEAN_FACE[:, 2]]), transform
 
 
 def _rotated(solid: Points, yaw: float) -> Points:
@@ -48,8 +48,8 @@ def _rotated(solid: Points, yaw: float) -> Points:
 
 def turned_points(points: Points, rough: Points, yaw: float) -> Points:
     """Where `turned_head` takes landmarks (68, 2)."""
-    solid, place = _solid(points, rough)
-    return applied(place, _rotated(solid, yaw)[:, :2])
+    solid, transform = _solid(points, rough)
+    return applied(transform, _rotated(solid, yaw)[:, :2])
 
 
 def turned_head(image: ImageArray, rough: Points, yaw: float) -> ImageArray:

@@ -92,7 +92,7 @@ class AUReaderConfig(ClipRun):
         clips = AUClips.coded(maps.inputs, texts, maps.subjects, aus=self.aus)
         return clips, {"notes": notes, "inputs": reading.to_dict()}
 
-    def given(self, clips: AUClips) -> AUClips:
+    def in_memory(self, clips: AUClips) -> AUClips:
         """See `ClipRun`."""
         out = excluded(self.data, clips.subjects)
         left = clips.take(np.array([s not in out for s in clips.subjects], np.bool_))
@@ -110,17 +110,17 @@ class AUReaderConfig(ClipRun):
             "not_read": [one for one in clips.aus if one not in made.aus],
         }
 
-    def told(self, made: Any, clips: AUClips, about: Mapping[str, Any]) -> dict[str, Any]:
+    def card_entries(self, made: Any, clips: AUClips, about: Mapping[str, Any]) -> dict[str, Any]:
         """See `ClipRun`."""
-        return {"aus": list(made.aus), **super().told(made, clips, about)}
+        return {"aus": list(made.aus), **super().card_entries(made, clips, about)}
 
 
 def _uncoded(rest: Sequence[Example]) -> str:
     """Which they are, and what stands there."""
     if not rest:
         return ""
-    told = ", ".join(f"{e.subject}/{e.name} ({e.aus or 'empty'})" for e in rest[:_TOLD])
-    return f": {told}{', ...' if len(rest) > _TOLD else ''}"
+    listed = ", ".join(f"{e.subject}/{e.name} ({e.aus or 'empty'})" for e in rest[:_TOLD])
+    return f": {listed}{', ...' if len(rest) > _TOLD else ''}"
 
 
 def _half_read(examples: Sequence[Example]) -> list[str]:
@@ -129,8 +129,10 @@ def _half_read(examples: Sequence[Example]) -> list[str]:
     wrong = [f"{e.subject}/{e.name} ({e.aus}: {unread[0][0]})" for e, unread in found if unread]
     if not wrong:
         return []
-    told = f"{', '.join(wrong[:_TOLD])}{', ...' if len(wrong) > _TOLD else ''}"
-    return [f"in the action units of some clips a piece is no code, and counts for nothing: {told}"]
+    listed = f"{', '.join(wrong[:_TOLD])}{', ...' if len(wrong) > _TOLD else ''}"
+    return [
+        f"in the action units of some clips a piece is no code, and counts for nothing: {listed}"
+    ]
 
 
 def read_config(

@@ -20,6 +20,7 @@ import torch
 from aumer import strict
 from aumer.config import load_settings
 from aumer.data.megc2019 import NAME as MEGC2019
+from aumer.data.mismatch import DEFAULT, Mismatch
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
@@ -38,7 +39,7 @@ from aumer.training.clips import (
     reading_of,
 )
 from aumer.training.listing import Listing, listed
-from aumer.training.run import Beside, prepared
+from aumer.training.run import PathBase, prepared
 from aumer.types import Annotation
 
 _log = logging.getLogger("aumer")
@@ -61,6 +62,8 @@ class ClipSource:
         kinds: of expressions: "micro", "macro", or both; by default "micro", and of one's own
             table every row.
         exclude_subjects: left out of everything, to be tested on.
+        mismatch: what becomes of rows whose frames are not in their videos: "leave-out", "clamp" or
+            "refuse" (`aumer.data.mismatch`).
     """
 
     source: str
@@ -68,6 +71,7 @@ class ClipSource:
     table: str | None = None
     kinds: tuple[str, ...] = ()
     exclude_subjects: tuple[str, ...] = ()
+    mismatch: Mismatch = DEFAULT
 
     def __post_init__(self) -> None:
         known = {"micro", "macro"}
@@ -130,7 +134,7 @@ class ClipRun(ABC):
         """
 
     @abstractmethod
-    def given(self, clips: Any) -> Any:
+    def in_memory(self, clips: Any) -> Any:
         """Clips in memory, without the excluded subjects.
 
         Raises:
@@ -172,7 +176,7 @@ class ClipRun(ABC):
         settings = load_settings(self.settings or None, self.overrides)
         reading = reading_of(kind, self.options, settings, "options", made.rois)
         if not images:  # of whose flow nobody knows
-            reading.tell(made)
+            reading.record_on(made)
         return made, reading
 
     def listing(
@@ -189,7 +193,14 @@ class ClipRun(ABC):
         """
         data = self.data
         tables = {} if data.table is None else {data.source: data.table}
-        found = listed({data.source: data.root}, classes, kinds=data.kinds, tables=tables, of=of)
+        found = listed(
+            {data.source: data.root},
+            classes,
+            kinds=data.kinds,
+            tables=tables,
+            of=of,
+            mismatch=data.mismatch,
+        )
         out = excluded(data, tuple(e.subject for e in found.examples))
         found = replace(found, examples=tuple(e for e in found.examples if e.subject not in out))
         if not found.examples:
@@ -221,7 +232,7 @@ class ClipRun(ABC):
             ),
         )
 
-    def told(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
+    def card_entries(self, made: Trained, clips: Any, about: Mapping[str, Any]) -> dict[str, Any]:
         """The card of what has learned from these clips.
 
         Args:
@@ -302,7 +313,7 @@ def read_config(
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(kind, file, strict.Layer("overrides", changes))
-    data, beside = config.data, Beside.of(path, changes)
+    data, beside = config.data, PathBase.of(path, changes)
     table = None if data.table is None else beside.absolute("data.table", data.table)
     config = replace(
         config,
@@ -354,7 +365,7 @@ def run(
         made.to(str(device))
         with machine.in_turn():  # the others find the clips in the cache
             if clips is not None:
-                learned = config.given(clips)
+                learned = config.in_memory(clips)
             elif cache is None:
                 with TemporaryFolder() as kept:
                     learned, facts = config.read(reading, kept, progress)
@@ -363,15 +374,17 @@ def run(
         for note in () if machine.rank else facts.get("notes", ()):
             _log.warning("%s", note)
         with contextlib.ExitStack() as stack:
-            told: tuple[Callback, ...] = ()
+            writers: tuple[Callback, ...] = ()
             if not machine.rank:
-                told = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
-            made.fit(learned, checkpoint=checkpoint, callbacks=[*told, *callbacks])
+                writers = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
+            made.fit(learned, checkpoint=checkpoint, callbacks=[*writers, *callbacks])
     if machine.rank:
         return weights
     if made.log:
         write_log(folder, made.log)
-    made.save(weights, {**config.card, **config.told(made, learned, facts)}, overwrite=overwrite)
+    made.save(
+        weights, {**config.card, **config.card_entries(made, learned, facts)}, overwrite=overwrite
+    )
     if made.log:  # else it is of another run, which was interrupted
         checkpoint.unlink(missing_ok=True)
     return weights

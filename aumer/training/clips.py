@@ -26,9 +26,9 @@ from aumer.files import StrPath
 from aumer.flow import resolve as resolve_flow
 from aumer.identity import recorded
 from aumer.recognition import apex as ways
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Clips, MotionClips, Reads, resolve
 from aumer.recognition.labeled import LabeledClips
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.trained import Trained
 from aumer.training.listing import Example, Listing, Unseen
@@ -88,7 +88,7 @@ class ClipReading:
             strict.require(False, "apex", self.apex, allowed)
         strict.require(self.apexes in APEXES, "apexes", self.apexes, f"one of {', '.join(APEXES)}")
 
-    def given(self, example: Example) -> int | None:
+    def known_apex(self, example: Example) -> int | None:
         """The apex that is not looked for."""
         return example.apex if self.apexes == "coded" else None
 
@@ -106,7 +106,7 @@ class ClipReading:
             values["apexes"] = self.apexes
         return values
 
-    def tell(self, part: Trained) -> None:
+    def record_on(self, part: Trained) -> None:
         """Let a part know how what it learns from is made, so that its file says it."""
         part.inputs = self.sequences
         part.motion = self.settings.motion
@@ -164,9 +164,9 @@ def options_of(
     """The options in a recognizer's table, for clips of frames or for MEGC 2019's flow images."""
     options = {k: v for k, v in table.items() if k not in OWN_KEYS}
     kind = resolve(model) if isinstance(model, str) else model
-    if of_frames and "place" in kind.options:
+    if of_frames and "position" in kind.options:
         # Maps that are cut by landmarks need nobody to find out where the face is.
-        options.setdefault("place", asdict(BY_LANDMARKS))
+        options.setdefault("position", asdict(BY_LANDMARKS))
     return options
 
 
@@ -254,10 +254,10 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     from aumer.recognition.sequences.inputs import pack
 
     if example.offset <= example.onset:
-        raise UsageError("it is one frame long, and motion takes two")
+        raise UsageError("it is one frame long, and motion needs two")
     motion, sequences = reading.settings.motion, reading.sequences
     maker = ClipMaker(reading.reads, motion, rois=reading.rois, sequences=sequences, to=reading.to)
-    given = reading.given(example) if reading.reads != "motion" else None
+    given = reading.known_apex(example) if reading.reads != "motion" else None
     kept = maker.keeper(example.onset, reading.apex if given is None else given, example.offset)
     track = _track(example, reading, maker.margin, content, job, kept)
     inside = (track.frames >= example.onset) & (track.frames <= example.offset)
@@ -267,7 +267,7 @@ def _inputs(example: Example, reading: ClipReading, content: str, job: _Job) -> 
     if not track.valid[inside].any():
         raise NoFaceError("no face in any of its frames")
     facts = {"coverage": np.array(track.valid[inside].mean())}
-    peak = reading.given(example)
+    peak = reading.known_apex(example)
     if peak is None:
         peak = _apex(example, reading, track, kept)
     facts["peak"] = np.array(peak)
@@ -418,12 +418,12 @@ class StoredClips:
 
         arrays = [self._arrays(number) for number in range(len(self))]
         goals = np.array(self.labels, np.int64)
-        told = goals, self.subjects, self.classes, self.names
+        columns = goals, self.subjects, self.classes, self.names
         if arrays and "map" in arrays[0]:
-            return Clips(np.stack([a["map"] for a in arrays]), *told)
+            return Clips(np.stack([a["map"] for a in arrays]), *columns)
         if arrays and "motion" in arrays[0]:
-            return MotionClips(np.stack([a["motion"] for a in arrays]), *told)
-        return SequenceClips(tuple(map(unpack, arrays)), *told)
+            return MotionClips(np.stack([a["motion"] for a in arrays]), *columns)
+        return SequenceClips(tuple(map(unpack, arrays)), *columns)
 
     def _arrays(self, number: int) -> Arrays:
         key = self.keys[number]
@@ -436,8 +436,8 @@ class StoredClips:
             if again == key:
                 return found
         raise UsageError(
-            f"{Path(self.cache) / key}.npz was deleted while it was needed, and its source "
-            "has changed; run again"
+            f"{Path(self.cache) / key}.npz was deleted during the run, and its source has changed "
+            "since: run again"
         )
 
 

@@ -73,8 +73,8 @@ def train(
             (videos with annotations); for a recognizer
             `aumer.recognition.interface.Clips` or `MotionClips`, or
             `aumer.recognition.sequences.clips.SequenceClips`, whichever it reads, made as
-            ``options.inputs`` and ``options.place`` in `changes` say, or else as usual; for an AU
-            reader `aumer.recognition.action_units.AUClips`.
+            ``options.inputs`` and ``options.position`` in `changes` say, or else as usual; for an
+            AU reader `aumer.recognition.action_units.AUClips`.
         labels: the table of the videos' expressions; by default the data set's own, in the folder.
         out: folder for weights, log and loss curve; made if it is missing.
         source: "own" (the default; see `aumer.data.own.Own` for its table), another data set's
@@ -129,9 +129,9 @@ def train(
         "seed": seed,
         "device": device,
     }
-    told = {name: value for name, value in given.items() if value is not None}
-    told = {**(changes or {}), **told}
-    if graph is not None and (task := _task(data, told)) != "spotting":
+    settings = {name: value for name, value in given.items() if value is not None}
+    settings = {**(changes or {}), **settings}
+    if graph is not None and (task := _task(data, settings)) != "spotting":
         raise UsageError(f"`graph` applies to spotting networks, and this trains {_TRAINS[task]}")
     learnt_from = _in_memory(data)
     if learnt_from is not None and (labels is not None or source is not None):
@@ -139,7 +139,7 @@ def train(
         raise UsageError(
             f"`{which}` applies to data in files, and these data are in memory; leave it out"
         )
-    config = configured(data, told)
+    config = configured(data, settings)
     store = default_folder() if cache is True else cache or None
     if isinstance(config, clip_run.ClipRun):
         return clip_run.run(

@@ -12,7 +12,9 @@ import numpy as np
 from aumer.data import load as load_data_set
 from aumer.data.dataset import DataSet
 from aumer.data.labels import MEGC_CLASSES, composite_class, word_of
+from aumer.data.mismatch import DEFAULT, Matched, Mismatch, matched, rows_text
 from aumer.data.own import NAME as OWN
+from aumer.data.report import Fault
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
 from aumer.recognition.labeled import frequent
@@ -62,12 +64,15 @@ class Listing:
 
     Attributes:
         left_out: clips without a class, by data set and the coders' word.
+        mismatched: rows of the classes that are left out, as their frames are not in their videos:
+            each as `aumer.data.mismatch.Mismatched.to_dict` gives it, with its ``dataset``.
     """
 
     classes: tuple[str, ...]
     examples: tuple[Example, ...]
     left_out: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    mismatched: tuple[Mapping[str, Any], ...] = ()
 
 
 def listed(
@@ -77,6 +82,7 @@ def listed(
     kinds: Collection[str] = (),
     tables: Mapping[str, StrPath] | None = None,
     of: Callable[[str, Annotation, Sequence[str]], str | None] | None = None,
+    mismatch: Mismatch = DEFAULT,
 ) -> Listing:
     """The expressions below the roots, by data set, whose emotion is one of `classes`.
 
@@ -89,26 +95,27 @@ def listed(
         tables: by data set, the table to read where its root holds several.
         of: which class an annotation of a data set is of, `None` for none, instead of that of its
             emotion.
+        mismatch: what becomes of rows whose frames are not in their videos.
 
     Raises:
         UsageError: a data set cannot be read, has clips without frames or without labels, or
             nothing of the classes; or two rows say different things of the same frames.
     """
     found: list[Example] = []
-    cut: list[str] = []
+    mismatched: list[Mapping[str, Any]] = []
     left_out: Counter[str] = Counter()
     notes: list[str] = []
     read = {
-        name: _read(name, root, kinds, (tables or {}).get(name), labeled=of is None)
+        name: _read(name, root, kinds, (tables or {}).get(name), mismatch, labeled=of is None)
         for name, root in roots.items()
     }
-    every = [a for _, rows, _ in read.values() for _, a in rows]
+    every = [a for _, rows, *_ in read.values() for _, a in rows]
     classes = tuple(classes) or _words(a.emotion for a in every)
     for dataset, root in roots.items():
-        data, rows, unread = read[dataset]
+        data, rows, unread, under = read[dataset]
         if unread:
-            told = ", ".join(f"{kind} {n}" for kind, n in sorted(unread.items()))
-            notes.append(f"{dataset}: expressions of other kinds are left out (`kinds`): {told}")
+            others = ", ".join(f"{kind} {n}" for kind, n in sorted(unread.items()))
+            notes.append(f"{dataset}: expressions of other kinds are left out (`kinds`): {others}")
         lacking = [f"{r.subject}/{r.name}" for r, a in rows if r.path is None]
         if lacking:
             raise UsageError(
@@ -133,19 +140,17 @@ def listed(
             count = times[f"{record.subject}/{record.name}"]
             name = record.name if count == 1 else f"{record.name}-{count}"
             found.append(_example(dataset, record, a, name, classes.index(word)))
-            if a.offset is not None and found[-1].offset < a.offset:
-                cut.append(f"{record.subject}/{name}")
+        under = under.only(_classed(of or _class_of, dataset, classes))
+        notes += [f"{dataset}: {note}" for note in under.notes()]
+        mismatched += [{"dataset": dataset, **one.to_dict()} for one in under.left_out]
         if again:
             notes.append(
                 f"{dataset}: frames that stand in two rows are taken once: {', '.join(again[:5])}"
                 f"{', ...' if len(again) > 5 else ''}"
             )
         notes += [f"{dataset}: {note}" for note in data.report.notes]
-        faults = Counter(fault.code for fault in data.report.faults)
-        if faults:
-            told = ", ".join(f"{code} {n}" for code, n in sorted(faults.items()))
-            notes.append(f"{dataset}: faults found while reading (`aumer data check`): {told}")
-    if not any(rows for _, rows, _ in read.values()) and notes:
+        notes += [f"{dataset}: {note}" for note in fault_notes(data.report.faults)]
+    if not any(rows for _, rows, *_ in read.values()) and notes:
         raise UsageError(f"there is no clip to learn from. {'. '.join(notes)}")
     if not found:
         words = ", ".join(sorted(left_out)) or "none"
@@ -153,13 +158,22 @@ def listed(
             f"no clip is of the classes {', '.join(classes) or '(none)'}; the tables have {words}"
             + "".join(f". {note}" for note in notes if "(`kinds`)" in note)
         )
-    if cut:
-        notes.append(
-            f"the offset lies beyond the last frame, which stands for it: {', '.join(cut)}"
-        )
     return Listing(
-        tuple(classes), _own_subjects(found), dict(sorted(left_out.items())), tuple(notes)
+        tuple(classes),
+        _own_subjects(found),
+        dict(sorted(left_out.items())),
+        tuple(notes),
+        tuple(mismatched),
     )
+
+
+def fault_notes(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """How many faults of each kind a data set's reader found, those that need no word left out."""
+    # Rows without their frames are told one by one, and what lies beside the videos is nobody's.
+    quiet = ("unjoinable-row", "unknown-video")
+    counts = Counter(fault.code for fault in faults if fault.code not in quiet)
+    found = ", ".join(f"{code} {n}" for code, n in sorted(counts.items()))
+    return (f"faults found while reading (`aumer data check`): {found}",) if found else ()
 
 
 def without_rare(listing: Listing, least: int) -> Listing:
@@ -219,24 +233,32 @@ def _read(
     root: StrPath,
     kinds: Collection[str],
     table: StrPath | None,
+    mismatch: Mismatch,
     *,
     labeled: bool,
-) -> tuple[DataSet, list[tuple[VideoRecord, Annotation]], Counter[str]]:
-    """A data set, its expressions of these kinds, and how many there are of others."""
+) -> tuple[DataSet, list[tuple[VideoRecord, Annotation]], Counter[str], Matched]:
+    """A data set, its expressions of these kinds, how many there are of others, and rows of these
+    kinds whose frames are not in their videos."""
     options: dict[str, Any] = {} if table is None else {"table": table}
     if dataset == OWN:
         options["clips"] = True
     data = load_data_set(dataset, root, **options)
-    every = [(r, a) for r in data.records() for a in r.annotations]
     kinds = kinds or (_OWN if dataset == OWN else _USUAL)
+    under = matched(data, mismatch).only(lambda a: a.kind in kinds)
+    every = [(r, a) for r in under.records for a in r.annotations]
     rows = [(r, a) for r, a in every if a.kind in kinds]
+    if under.left_out and not rows:
+        raise UsageError(
+            f"{dataset}: no row has its frames in its video; `aumer data check` lists all faults: "
+            f"{rows_text(under.left_out)}"
+        )
     if labeled and rows and not any(a.emotion.strip() for _, a in rows):
         tables = ", ".join(str(one.path) for one in data.report.tables)
         raise UsageError(
             f"{dataset}: none of its {len(rows)} clips has a label ({tables}), so that there is "
             "nothing to learn. Give the table a column `label` (or emotion) with the class of each"
         )
-    return data, rows, Counter(a.kind for _, a in every if a.kind not in kinds)
+    return data, rows, Counter(a.kind for _, a in every if a.kind not in kinds), under
 
 
 def _require_same(dataset: str, one: Annotation, other: Annotation, *, coded: bool) -> None:
@@ -255,8 +277,8 @@ def _require_same(dataset: str, one: Annotation, other: Annotation, *, coded: bo
     )
     frames = f"frames {one.onset} to {'the last' if one.offset is None else one.offset}"
     raise UsageError(
-        f"{dataset}: two rows are of {frames} of {one.subject}/{one.video}, and say different "
-        f"things of them: {told}. Correct one of them or take it out"
+        f"{dataset}: two rows contradict each other about {frames} of {one.subject}/{one.video}: "
+        f"{told}. Correct one of them, or delete it"
     )
 
 
@@ -269,6 +291,14 @@ def _words(emotions: Iterable[str]) -> tuple[str, ...]:
     if set(spelled) <= set(MEGC_CLASSES):
         return tuple(spelled[word] for word in MEGC_CLASSES if word in spelled)
     return tuple(spelled[word] for word in sorted(spelled))
+
+
+def _classed(
+    of: Callable[[str, Annotation, Sequence[str]], str | None],
+    dataset: str,
+    classes: Sequence[str],
+) -> Callable[[Annotation], bool]:
+    return lambda a: of(dataset, a, classes) is not None
 
 
 def _class_of(dataset: str, a: Annotation, classes: Sequence[str]) -> str | None:
@@ -289,8 +319,6 @@ def _example(dataset: str, record: VideoRecord, a: Annotation, name: str, label:
                 "many frames it has is not known; give it an offset in the table"
             )
         offset = min(ends)
-    elif record.frames and a.onset < record.frames - 1:
-        offset = min(offset, record.frames - 1)
     within = a.apex is not None and a.onset < a.apex <= offset
     return Example(
         dataset,

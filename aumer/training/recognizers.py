@@ -72,9 +72,9 @@ class RecognizerConfig(ClipRun):
         stored, _, unseen = inputs_of(listing, reading, cache, progress)
         notes = list(listing.notes)
         if listing.left_out:
-            told = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
+            listed = ", ".join(f"{word} {n}" for word, n in listing.left_out.items())
             notes.append(
-                f"left out, as of none of the classes {', '.join(listing.classes)}: {told}"
+                f"left out, as of none of the classes {', '.join(listing.classes)}: {listed}"
                 + _near(listing.left_out, listing.classes)
             )
         notes += unseen
@@ -87,7 +87,7 @@ class RecognizerConfig(ClipRun):
         }
         return stored.load(), facts
 
-    def given(self, clips: LabeledClips[Any]) -> LabeledClips[Any]:
+    def in_memory(self, clips: LabeledClips[Any]) -> LabeledClips[Any]:
         """See `ClipRun`."""
         kinds: dict[type, str] = {Clips: "flow-map", MotionClips: "motion"}
         what = next((name for kind, name in kinds.items() if isinstance(clips, kind)), "sequence")
@@ -114,9 +114,11 @@ class RecognizerConfig(ClipRun):
         """See `ClipRun`."""
         return counted(clips)
 
-    def told(self, made: Any, clips: LabeledClips[Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    def card_entries(
+        self, made: Any, clips: LabeledClips[Any], about: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """See `ClipRun`."""
-        return {"classes": list(clips.classes), **super().told(made, clips, about)}
+        return {"classes": list(clips.classes), **super().card_entries(made, clips, about)}
 
 
 def counted(clips: LabeledClips[Any]) -> dict[str, Any]:

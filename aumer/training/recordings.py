@@ -42,7 +42,11 @@ def by_camera(video: LabeledVideo, fps: float, phase: float = 0.0) -> LabeledVid
     taken = (phase + np.arange(int(count / f.rate * fps) + 2)) * f.rate / fps  # in rows
     taken = taken[taken <= count]
     if len(taken) < 2:
-        raise UsageError(f"{count} rows hold no two frames at {fps:g} frames a second")
+        raise UsageError(
+            f"the features must hold two frames or more; {count} rows hold fewer at {fps:g} "
+            "frames a "
+            "second"
+        )
     values, valid = np.full_like(f.values, np.nan), np.zeros(count, np.bool_)
     for begin, end in runs(f.valid):
         seen = taken[(taken >= begin) & (taken <= end)]

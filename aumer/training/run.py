@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from aumer import strict
 from aumer.config import Settings, load_settings
 from aumer.data import load as load_data_set
+from aumer.data.mismatch import DEFAULT, Mismatch, matched
 from aumer.errors import ConfigError, UsageError
 from aumer.files import check_target
 from aumer.foreign import named
@@ -36,6 +38,8 @@ from aumer.training.videos import (
 )
 from aumer.types import VideoRecord
 
+logger = logging.getLogger("aumer")
+
 #: Files of a run's folder, beside those of `aumer.learning.log`.
 WEIGHTS, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 
@@ -58,12 +62,15 @@ class DataSource:
         root: the folder.
         table: the data set's table, where its root holds several.
         exclude_subjects: left out of everything: training, prior, statistics.
+        mismatch: what becomes of rows whose frames are not in their videos: "leave-out", "clamp" or
+            "refuse" (`aumer.data.mismatch`).
     """
 
     source: str
     root: str
     table: str | None = None
     exclude_subjects: tuple[str, ...] = ()
+    mismatch: Mismatch = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PathBase:
     """What a training file's paths are relative to.
 
     Attributes:
@@ -124,7 +131,7 @@ class Beside:
     given: Collection[str]
 
     @classmethod
-    def of(cls, path: Path, changes: Mapping[str, Any]) -> Beside:
+    def of(cls, path: Path, changes: Mapping[str, Any]) -> PathBase:
         """Of a file, and what was given beside it."""
         return cls(path.resolve().parent, strict.paths(strict.nested(changes)))
 
@@ -152,7 +159,7 @@ def read_config(path: str | PathLike[str], overrides: Mapping[str, Any] | None =
     file = strict.Layer(str(path), strict.read_toml(path))
     with named(path):
         config = strict.layered(RunConfig, file, strict.Layer("overrides", changes))
-    data, beside = config.data, Beside.of(path, changes)
+    data, beside = config.data, PathBase.of(path, changes)
     config = replace(
         config,
         data=replace(
@@ -222,9 +229,9 @@ def run(
             if films is not None:
                 learned += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
-            told: tuple[Callback, ...] = ()
+            writers: tuple[Callback, ...] = ()
             if not machine.rank:
-                told = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
+                writers = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
             trained = train(
                 learned,
                 settings,
@@ -232,7 +239,7 @@ def run(
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
-                callbacks=[*told, *callbacks],
+                callbacks=[*writers, *callbacks],
             )
     if machine.rank:
         return weights
@@ -285,7 +292,10 @@ def read_videos(
     elif videos is None:
         options = {} if data.table is None else {"table": data.table}
         found = load_data_set(data.source, data.root, **options)
-        videos = found.records()
+        under = matched(found, data.mismatch)
+        for note in under.notes():
+            logger.warning("%s: %s", data.source, note)
+        videos = under.records
         features = found.features if found.comes_as == "features" else None  # AUW-GCN's
     subjects = sorted({v.subject for v in videos})
     if unknown := sorted(set(data.exclude_subjects) - set(subjects)):
@@ -296,8 +306,8 @@ def read_videos(
     made = tuple(v for v in left if isinstance(v, LabeledVideo))
     records = [v for v in left if isinstance(v, VideoRecord)]
     if features is not None:
-        said = config.settings or config.overrides
-        motion = _settings(config).motion if said else None
+        changes = config.settings or config.overrides
+        motion = _settings(config).motion if changes else None
         made = tuple(
             LabeledVideo(r.subject, r.name, features(r), r.annotations, motion) for r in records
         )

@@ -19,7 +19,7 @@ from aumer.spotting.auwgcn.targets import (
     PUBLISHED_SEGMENT,
     published_segments,
 )
-from aumer.spotting.network import motion_record, told
+from aumer.spotting.network import motion_record, motion_text
 from aumer.spotting.parts import Architecture
 from aumer.spotting.targets import TargetEvent, events
 from aumer.training.settings import TrainSettings
@@ -104,8 +104,10 @@ def measured_with(videos: Sequence[LabeledVideo]) -> dict[str, Any] | None:
     for video, record in known:
         if record != known[0][1]:
             raise UsageError(
-                f"the motion of {video.subject}/{video.name} was measured with {told(record)}, "
-                f"that of {known[0][0].subject}/{known[0][0].name} with {told(known[0][1])}; "
+                f"the motion of {video.subject}/{video.name} was measured with "
+                f"{motion_text(record)}, "
+                f"that of {known[0][0].subject}/{known[0][0].name} with "
+                f"{motion_text(known[0][1])}; "
                 "extract all features with the same settings"
             )
     return known[0][1] if len(known) == len(videos) > 0 else None
@@ -154,7 +156,7 @@ class SampleWindows:
         settings: TrainSettings,
     ) -> None:
         self._batch, self._jitter = settings.batch, settings.amplitude_jitter
-        nodes = (*videos[0].features.rois, *config.beside)
+        nodes = (*videos[0].features.rois, *config.extra_nodes)
         self._mirror = mirrored_rois(nodes) if settings.mirror else None
         longest = max(1, round(settings.window_s * config.rate))
         objective = settings.objective()
@@ -222,8 +224,8 @@ class Segments:
                 aims.append(np.pad(segment.targets, ((PUBLISHED_CONTEXT,) * 2, (0, 0))))
         if not x:
             raise UsageError(
-                f"none of the {len(videos)} videos has an expression that lies whole within one of "
-                'the published segments of 256 rows; train with samples = "windows"'
+                f"none of the {len(videos)} videos has an expression that lies within one of the "
+                'published segments of 256 rows: train with samples = "windows"'
             )
         self._x = torch.from_numpy(np.stack(x))
         self._targets = torch.from_numpy(np.stack(aims))

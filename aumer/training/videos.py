@@ -101,8 +101,9 @@ def read_folder(folder: StrPath) -> tuple[LabeledVideo, ...]:
     truth = _read_truth(folder / "truth.csv", paths)
     if lost := sorted(set(truth) - set(paths)):
         raise UsageError(
-            f"{folder / 'truth.csv'} has annotations of {'/'.join(lost[0])}, and there is no "
-            f"{'/'.join(lost[0])}.npz ({len(lost)} such videos)"
+            f"{folder / 'truth.csv'} has annotations of {'/'.join(lost[0])}, and the file "
+            f"{'/'.join(lost[0])}.npz is missing ({len(lost)} such videos): add it, or delete the "
+            "annotations"
         )
     return tuple(
         LabeledVideo(*key, read_features(path)[0], tuple(truth.get(key, ())), _measured_with(path))
@@ -111,11 +112,11 @@ def read_folder(folder: StrPath) -> tuple[LabeledVideo, ...]:
 
 
 def _measured_with(path: Path) -> MotionSettings | None:
-    said = read_arrays(path, "features").get("settings")
-    if said is None:
+    stored = read_arrays(path, "features").get("settings")
+    if stored is None:
         return None
     with foreign(path, "what motion was measured with"):
-        motion = json.loads(str(said))["motion"]
+        motion = json.loads(str(stored))["motion"]
         return load_settings(overrides={"motion": motion}).motion
 
 
@@ -174,7 +175,7 @@ def _usable(found: Analysis, name: str, min_coverage: float) -> Features:
     if found.track.coverage < min_coverage:
         raise NoFaceError(
             f"{name}: {found.track.coverage:.0%} of the frames hold a usable face, and "
-            f"{min_coverage:.0%} are needed; leave the video out of the data or mend it"
+            f"{min_coverage:.0%} are needed; leave the video out of the data"
         )
     return found.features
 
@@ -338,7 +339,7 @@ def _read_truth(
     """The annotations by subject and video; where no column says whose a video is, the one of
     `videos` that is called so."""
     table = intervals.read(path, optional=("offset",))
-    table.tell()
+    table.log_notes()
     found: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
     for row in table:
         if (kind := row.expression) is None:

@@ -137,7 +137,8 @@ class AnyFrame:
             return
         if content_digest(self._source, fps=self._fps) != self.content:
             raise VideoError(
-                f"{self.info.name} was changed since it was opened: its frames are others now; "
+                f"{self.info.name} was changed after it was opened, so its frames are no longer "
+                "the same: "
                 "open it again"
             )
         self._state = state  # copied back, or touched
@@ -192,7 +193,9 @@ def _counted(source: FrameSource, progress: Progress | None) -> tuple[TimeArray,
         if progress and len(times) % 64 == 0:
             progress(len(times), source.info.frames_estimate)
     if not times:
-        raise VideoError(f"{source.info.name} gives no frame")
+        raise VideoError(
+            f"no frame of {source.info.name} can be decoded; the file is damaged or empty"
+        )
     return np.array(times), np.array(marks if marks else [0.0] * len(times))
 
 
@@ -252,8 +255,8 @@ class _Jumps:
     def _here(self) -> int:
         """The frame where the decoder stands; -1 for none that was counted."""
         mark = self._source.position_ms
-        place = int(np.searchsorted(self._marks, mark, sorter=self._order))
-        for near in (place - 1, place):
+        index = int(np.searchsorted(self._marks, mark, sorter=self._order))
+        for near in (index - 1, index):
             if 0 <= near < len(self._order):
                 found = int(self._order[near])
                 if abs(self._marks[found] - mark) < 1e-3:

@@ -259,8 +259,8 @@ def _matroska(file: IO[bytes], size: int) -> Container | None:
         for seek in (e for n, e in _elements(parts.get(_SEEK_HEAD, b"")) if n == _SEEK):
             found = _values(seek)
             if _number(found.get(_SEEK_ID)) == _TAGS:
-                place = begin + _number(found.get(_SEEK_AT))
-                name, inner, after = _head(file, place) if place < size else (0, 0, None)
+                offset = begin + _number(found.get(_SEEK_AT))
+                name, inner, after = _head(file, offset) if offset < size else (0, 0, None)
                 if name == _TAGS and after is not None and after <= size:
                     file.seek(inner)
                     parts[_TAGS] = file.read(after - inner)

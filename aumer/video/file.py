@@ -69,8 +69,10 @@ class FileSource:
         except BaseException:
             self.close()
             raise
-        said = self._capture.get(cv2.CAP_PROP_FPS)
-        self._own_fps = sane_fps(said) or (said if _is_bare(path) and 0 < said < 1e5 else None)
+        declared = self._capture.get(cv2.CAP_PROP_FPS)
+        self._own_fps = sane_fps(declared) or (
+            declared if _is_bare(path) and 0 < declared < 1e5 else None
+        )
         # Where there is no index the count is made up, and may be hugely negative.
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         estimate = int(count) if 0 < count < 1e9 else None
@@ -374,9 +376,10 @@ def _check_odd(path: Path, capture: cv2.VideoCapture, image: ImageArray) -> None
                 return
             first = now
     raise VideoError(
-        f"{path}: its pictures of {image.shape[1]}x{image.shape[0]} px have an odd side, and this "
-        "OpenCV cannot convert them: it gives the same empty picture for all. Write it with even "
-        f"sides first: ffmpeg -i {_in_shell(path.name)} "
+        f"{path} cannot be read: its frames are {image.shape[1]}x{image.shape[0]} px, and this "
+        "OpenCV "
+        "decodes frames of an odd width or height to empty ones. Convert it to even sizes first: "
+        f"ffmpeg -i {_in_shell(path.name)} "
         "-vf 'pad=ceil(iw/2)*2:ceil(ih/2)*2' even.mp4"
     )
 
@@ -435,7 +438,7 @@ def _why_unreadable(path: Path, head: bytes) -> str:
         return f"it holds nothing but zeros; {again}"
     try:
         if "\0" not in head.decode():
-            return "it is text, not a video"
+            return "it is text, not a video; give a video file"
     except UnicodeDecodeError:
         pass
     return (

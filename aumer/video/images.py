@@ -71,7 +71,7 @@ class FolderSource:
         self._paths, self._fps = found.paths, fps
         self._at = found.at
         name = printable(folder.resolve().name or str(folder))
-        for text in found.said(fps):
+        for text in found.notes(fps):
             logger.warning("%s: %s", name, printable(text))
         self._bits = _significant_bits(self._paths)
         if 8 < self._bits < 16:
@@ -162,13 +162,13 @@ class Numbered:
             return
         self.at = [(n - numbers[0]) // step for n in numbers]
 
-    def said(self, fps: float) -> list[str]:
+    def notes(self, fps: float) -> list[str]:
         """What a user should know of it; usually nothing."""
-        said = []
+        notes = []
         if self.strays:
             names = ", ".join(p.name for p in self.strays[:3])
             more = ", ..." if len(self.strays) > 3 else ""
-            said.append(
+            notes.append(
                 f"{len(self.strays)} of its images are not named like the others "
                 f"({self.paths[0].name}) and are no frames of it: {names}{more}"
             )
@@ -176,15 +176,15 @@ class Numbered:
         if gaps:
             first = self.paths[gaps[0][0]].name
             missing = sum(n for _, n in gaps)
-            said.append(
+            notes.append(
                 f"{missing} numbers are missing between its images, the first after {first}: "
                 f"{missing / fps:.3g} s without a picture"
             )
         if self._uncounted:
-            said.append(
+            notes.append(
                 f"{self._uncounted}: its images are taken to follow one another at {fps:g} a second"
             )
-        return said
+        return notes
 
 
 def checked_array(array: npt.NDArray[Any]) -> ImageArray:

@@ -123,9 +123,14 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         if not self._stop.alive:
-            raise UsageError(f"{self.info.name}: this reader is closed; call open_video again")
+            raise UsageError(
+                f"{self.info.name} cannot be read: its reader is closed. Call open_video again"
+            )
         if self._used:
-            raise UsageError(f"{self.info.name}: a reader is read once; call open_video again")
+            raise UsageError(
+                f"{self.info.name} was read already, and a reader can be read once: call "
+                "open_video again"
+            )
         self._used = True
         return self._frames()
 
@@ -232,7 +237,7 @@ class _Pump:
         if not in_range and not self._stopped.is_set():
             name = self._source.info.name
             if latest < 0:
-                raise VideoError(f"{name} gives no frame")
+                raise VideoError(f"no frame of {name} can be decoded; it is damaged or empty")
             if latest < self._start:
                 raise UsageError(
                     f"`start={self._start:g}` s lies beyond the end of {name}, whose last frame is "

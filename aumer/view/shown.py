@@ -243,7 +243,9 @@ class Shown:
         """Box and landmarks of the analyzed frames from `first` to before `after`."""
         track = self.layer(id).track
         if track is None:
-            raise UsageError("the face's track is not kept")
+            raise UsageError(
+                "the track of the face is not in the cache: open the video instead of the result"
+            )
         rows = np.flatnonzero((track.frames >= first) & (track.frames < after) & track.valid)
         return {
             "frames": track.frames[rows].tolist(),
@@ -270,7 +272,7 @@ class Shown:
         """
         layer = self.layer(id)
         if layer.features is None or layer.result is None:
-            raise UsageError("its motion is not kept: open the video instead of the result")
+            raise UsageError("the motion is not in the cache: open the video instead of the result")
         spotter = _again(layer.result, sensitivity)
         found = spotter(layer.features)
         file, _ = in_frames(of_result(found), self.frames.times, self.frames.content)

@@ -262,7 +262,7 @@ def films(report: Report, reader: AUReader) -> None:
                     face(first + apart, ((field, height),)),
                     flow,
                     max_head_residual=motion.max_head_residual,
-                    place=reader.place,
+                    position=reader.position,
                 )
                 if made is None:
                     continue

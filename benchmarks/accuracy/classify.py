@@ -127,11 +127,11 @@ def speed(report: Report, repeats: int = 40) -> None:
         for t in (ONSET_S, (ONSET_S + APEX_S) / 2, APEX_S)
     ]
     labeler = Labeler(load_recognizer("default"), aumer.load_settings().motion)
-    place = labeler.recognizer.place
+    position = labeler.recognizer.position
     seconds = []
     for _ in range(repeats):
         begun = time.process_time()
-        found = flow_map(faces[0], faces[2], tvl1, via=faces[1:2], place=place)
+        found = flow_map(faces[0], faces[2], tvl1, via=faces[1:2], position=position)
         assert found is not None
         mapped = time.process_time()
         labeler.judge(found)

@@ -94,9 +94,9 @@ def compare(report: Report, results: dict[str, RecognitionResult]) -> None:
                 times = Counter(values).most_common(8)
                 report.line(f"  {key}: " + ", ".join(f"{value} {n} x" for value, n in times))
             for key in ("across", "down", "row"):
-                found = [c["place"][key] for c in chosen]
+                found = [c["position"][key] for c in chosen]
                 report.line(
-                    f"  place, {key}: {min(found):g} to {max(found):g}, "
+                    f"  position, {key}: {min(found):g} to {max(found):g}, "
                     f"median {np.median(found):g} px"
                 )
             inner = sum(c["uf1_left_out"] for c in chosen) / len(chosen)
@@ -113,7 +113,7 @@ def answers(result: RecognitionResult) -> tuple[list[float], list[bool], list[st
         (max(probabilities), truth == predicted, subject)
         for fold in result.folds
         for probabilities, truth, predicted, subject in zip(
-            fold.probabilities, fold.truths, fold.predicted, fold.whose, strict=True
+            fold.probabilities, fold.truths, fold.predicted, fold.clip_subjects, strict=True
         )
     ]
     sure, right, subjects = (list(column) for column in zip(*rows, strict=True))

@@ -45,9 +45,9 @@ from aumer.evaluation.recognition import (
     evaluate_recognition,
     uf1_of,
 )
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Clips, read_weights
 from aumer.recognition.learning import multiply_adds, parameter_count
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.maps import flow_maps_of
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
@@ -71,7 +71,7 @@ SYSTEMS: tuple[type[SequenceSystem[Any]], ...] = (
 Clock = Callable[[], float]
 #: Recognizers of flow maps, with their options.
 OF_MAPS: dict[str, dict[str, Any]] = {
-    "graph": {"place": BY_LANDMARKS},
+    "graph": {"position": BY_LANDMARKS},
     "svm-cells": {},
     "ststnet": {},
 }
@@ -98,8 +98,8 @@ SMALL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def cost(system: SequenceSystem[Any], clip: ClipSequence, classes: int) -> tuple[int, int, float]:
     """Parameters, multiply-adds, and ms of one clip's network on one thread of the CPU."""
     net = system.build(classes).eval()
-    place = system.places([clip])[0]
-    arrays = system.arrays(system.window(clip, place.start))
+    position = system.windows_of([clip])[0]
+    arrays = system.arrays(system.window(clip, position.start))
     inputs = {name: torch.from_numpy(x)[None] for name, x in arrays.items()}
     seconds = []
     with torch.no_grad():

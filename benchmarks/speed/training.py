@@ -38,7 +38,7 @@ def one_fold(report: Report, which: str, name: str) -> None:
     assert isinstance(model, Trainable) and isinstance(whole, Trainable)
     truth = task.open({which: test_data() / "annotations"}, Workers(), None)
     entries = task.prepare(truth, Workers(), None)
-    folds = plan(found, entries.whose)
+    folds = plan(found, entries.subject_keys)
     work = task.work(folds[0], entries, Workers())
     torch.set_num_threads(1)
     marks = [_now()]

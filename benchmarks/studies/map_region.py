@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.map_region [--save]
 
-(a) What `aumer.recognition.place.find` finds, by whose crops the others are put over: in all clips,
-and the range over 68 sets of training clips, each without one subject.
+(a) What `aumer.recognition.face_position.find` finds, by whose crops the others are put over: in
+all clips, and the range over 68 sets of training clips, each without one subject.
 (b) Against films, which `find` does not use: flow maps of simulated smiles, raised and lowered
 brows (640 x 480, three intensities) and of the annotated smiles and raised brows of the shared real
 videos, cut at many places. Of each place: the mean correlation (median-centered, min-max scaled; u,
@@ -22,11 +22,11 @@ from aumer.config import load_settings
 from aumer.flow.tvl1 import tvl1
 from aumer.motion import AlignedFace, align, without_head
 from aumer.motion.analysis import analyze
+from aumer.recognition.face_position import BY_LANDMARKS, find
 from aumer.recognition.features import centered
-from aumer.recognition.flow_map import SIDE, motion, settled, with_strain
+from aumer.recognition.flow_map import SIDE, motion, with_strain, without_residual_motion
 from aumer.recognition.frames import aligned_faces
 from aumer.recognition.interface import Clips, load
-from aumer.recognition.place import BY_LANDMARKS, find
 from aumer.recognition.registration import MEAN, NONE, applied, register
 from aumer.simulate.warp import Face
 from aumer.training.composite import composite
@@ -45,7 +45,7 @@ def field(faces: list[AlignedFace]) -> FloatArray | None:
     still = without_head(motion(faces, tvl1), 1.0)
     if still is None:
         return None
-    still = settled(still)
+    still = without_residual_motion(still)
     return with_strain(still)
 
 
@@ -141,14 +141,14 @@ def found_by_target(report: Report, clips: Clips) -> None:
 def main() -> None:
     parser = options(__doc__)
     arguments = parser.parse_args()
-    report = Report("Place of the face in the images of MEGC 2019")
+    report = Report("Position of the face in the images of MEGC 2019")
     clips = composite(test_data() / "megc2019")
     found_by_target(report, clips)
     maps = centered(clips.inputs)
     maps = applied(maps, clips.sources, register(maps, clips.sources, "smic"))
     means = {c: maps[clips.labels == k].mean(axis=0) for k, c in enumerate(clips.classes)}
     groups = {"simulated": simulated(), "real": real()}
-    shipped = load("graph").place  # type: ignore[attr-defined]
+    shipped = load("graph").position  # type: ignore[attr-defined]
     named = {
         (BY_LANDMARKS.across, BY_LANDMARKS.down, BY_LANDMARKS.row): "by landmarks",
         (shipped.across, shipped.down, shipped.row): "of the shipped weights",

@@ -4,7 +4,9 @@
     python -m benchmarks.studies.networks TABLE --score-only   # from what is kept, in seconds
 
 Tables: "headline", leave one subject out, three seeds; "ablations", five folds of subjects, one
-seed; "curve", few training subjects; "cross", trained on one set, tested on the other.
+seed; "curve", few training subjects; "cross", trained on one set, tested on the other; "rivals",
+methods of others, two folds of subjects, six of the other fold to learn from, three seeds: an hour
+of one core that does nothing else.
 
 A table is a study as `aumer bench study` runs them, one that ships or one in ``networks/`` beside
 this file; each row is a run in a folder of ``results/networks/``, which git does not keep. A run
@@ -17,12 +19,14 @@ known to be the same. The table leaves out rows that are not finished, and names
 Settings were fixed before the first of these runs, on other simulated subjects (the preset's
 comments say what was seen there). The difference of a row to "aumer" is over the same resamples of
 subjects; with five folds a subject is tested by a network that has seen four fifths of the others.
+"rivals" also tells how big each is, and the CPU time it takes from features to expressions.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +37,7 @@ from matplotlib.figure import Figure
 
 from aumer.bench import protocol as protocols
 from aumer.bench.figure import Figure as F1
+from aumer.bench.models import Trainable, find
 from aumer.bench.run import stored
 from aumer.bench.study import Changes, Study, load, run_study
 from aumer.bench.tasks.spotting import predictions_of
@@ -42,6 +47,12 @@ from aumer.cache import default_folder
 from aumer.config import digest
 from aumer.errors import UsageError
 from aumer.evaluation.tables import as_dicts
+from aumer.simulate.features import simulate_features
+from aumer.spotting.channels import CHANNELS
+from aumer.spotting.parts import TrackDecoder
+from aumer.spotting.targets import events, targets
+from aumer.training.videos import from_simulation
+from aumer.types import Scores
 from benchmarks.data import test_data
 from benchmarks.report import RESULTS, Report, options, save_picture, script
 
@@ -53,6 +64,7 @@ KINDS = ("macro", "micro")
 #: Beside the studies that ship, in ``networks/``.
 STUDIES = Path(__file__).parent / "networks"
 FEW = (3, 6, 12)
+COST_MINUTES, COST_SEED, COST_RUNS = 2.0, 77, 5
 
 
 def own(name: str) -> Study:
@@ -82,6 +94,7 @@ TABLES: dict[str, tuple[Sequence[str], Study, str]] = {
     "ablations": (SETS[:1], ablations(), "aumer"),
     "curve": (SETS[:1], curve(), ""),
     "cross": (("sim-cross-data-set",), own("cross"), "aumer"),
+    "rivals": (SETS, own("rivals"), "aumer"),
 }
 
 
@@ -185,6 +198,46 @@ def save_kept(table: str, found: Mapping[str, Mapping[str, Any]]) -> None:
     kept_path(table).write_text("{\n" + ",\n".join(rows) + "\n}\n", encoding="utf-8")
 
 
+# -- what a row costs ------------------------------------------------------------------------------
+
+
+def cost(study: Study, name: str, data_set: str) -> dict[str, Any]:
+    """Parameters, and CPU milliseconds for a minute of video from features to expressions.
+
+    A network has weights as drawn; its decoder reads what a perfect network would say, so that it
+    has something to decode.
+    """
+    protocol, row = protocols.load(data_set), study.row(name)
+    model = find(row.model or study.model, protocol, overrides={**study.set, **row.set})
+    (video,) = from_simulation(
+        simulate_features(1, minutes=COST_MINUTES, seed=COST_SEED, rate=model.rate or 30.0)
+    )
+    features = video.features
+    if isinstance(model, Trainable):
+        net = model.settings.net_config().network()
+        decoder = TrackDecoder.named(model.decoder)
+        aims = targets(events(video.annotations, features.frames), len(features), features.rate)
+        axis = features.times, features.frames, np.ones_like(features.valid)
+        perfect = Scores(aims.values, *axis, CHANNELS)
+
+        def spot() -> None:
+            net.scores(features)
+            decoder(perfect)
+    else:
+        spotter = model.spotter
+
+        def spot() -> None:
+            spotter(features)
+
+    spent = []
+    for _ in range(COST_RUNS):
+        begun = time.process_time()
+        spot()
+        spent.append(time.process_time() - begun)
+    milliseconds = 1000 * float(np.median(spent)) / COST_MINUTES
+    return {"parameters": model.parameters(), "cpu_ms_a_minute": round(milliseconds, 1)}
+
+
 # -- tables ----------------------------------------------------------------------------------------
 
 
@@ -250,11 +303,28 @@ def tell(table: str, save: bool) -> None:
     if missing:
         report.line()
         report.line(f"not run, or not finished: {', '.join(missing)}")
+    if table == "rivals" and every:
+        costs(report, every, study)
     if save:
         save_kept(table, every)
         report.save(f"networks-{table}.txt")
     if save and table == "curve" and not missing:
         picture()
+
+
+def costs(report: Report, every: dict[str, dict[str, Any]], study: Study) -> None:
+    """How big each row is and what it takes, kept beside its counts."""
+    report.line()
+    report.line(f"{'':18}{'parameters':>12}{'CPU ms a minute of video':>28}")
+    for name in study.rows:
+        keys = [key for key in every if key.endswith(f"/{name}")]
+        if not keys:
+            continue
+        found = cost(study, name, keys[0].split("/")[0])
+        for key in keys:
+            every[key] = {**every[key], "cost": found}
+        size = "" if found["parameters"] is None else f"{found['parameters']:,}"
+        report.line(f"{name:18}{size:>12}{found['cpu_ms_a_minute']:28.1f}")
 
 
 def picture() -> None:

@@ -28,14 +28,15 @@ from aumer.bench.store import read_fold
 from aumer.bench.tasks.recognition import loso
 from aumer.bench.tasks.recognition_result import RecognitionFold, RecognitionResult
 from aumer.bench.workers import Workers
+from aumer.cli import main
 from aumer.config import load_settings
 from aumer.data import read_table_report
 from aumer.data.smic_hs import clip
 from aumer.errors import ConfigError, NoFaceError, UsageError
 from aumer.learning import engine
 from aumer.recognition import interface
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Clips
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.sequences.clips import SequenceClips
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
 from aumer.recognition.systems.mfem_mffm import MfemMffmRecognizer
@@ -102,7 +103,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check_whole(result: RecognitionResult, clips: int) -> None:
     """Every clip once, the one without a face too; and what a reader must know."""
-    told = [pair for fold in result.folds for pair in zip(fold.whose, fold.clips, strict=True)]
+    told = [
+        pair for fold in result.folds for pair in zip(fold.clip_subjects, fold.clips, strict=True)
+    ]
     assert len(set(told)) == len(told) == clips
     (report,) = result.reports.values()
     assert int(report.table.sum()) == clips
@@ -169,7 +172,7 @@ def test_recognizers_of_flow_maps_on_casme2(
     result = run(small("casme2-5class", model), casme2, model, folder=tmp_path, cache=cache)
     check_whole(result, 15)
     if model == "graph":  # which need not find out where a map shows the face
-        assert result.folds[0].chosen["place"] == asdict(BY_LANDMARKS)
+        assert result.folds[0].chosen["position"] == asdict(BY_LANDMARKS)
     if model != "ststnet":  # which learned for two epochs
         assert result.mean("accuracy") >= 12 / 15
 
@@ -280,7 +283,7 @@ def test_weights_that_cannot_be_kept(
     monkeypatch.setitem(registry._parts["recognizer"], "nearest-mean", NearestMean)
     with pytest.raises(UsageError, match="of 'nearest-mean' cannot be kept"):
         run("casme2-5class", casme2, "nearest-mean", folder=tmp_path, keep_weights=True)
-    with pytest.raises(UsageError, match="runs nothing"):
+    with pytest.raises(UsageError, match="trains nothing"):
         run("casme2-5class", None, folder=tmp_path, score_only=True, keep_weights=True)
 
 
@@ -421,7 +424,7 @@ def test_smic_has_no_apex_and_samm_counts_from_the_recording(
         cache=cache,
     )
     assert [f.subject for f in crossed.folds] == ["smic-hs", "samm"]
-    assert [set(f.whose) for f in crossed.folds] == [{"s01", "s03"}, {"006", "008"}]
+    assert [set(f.clip_subjects) for f in crossed.folds] == [{"s01", "s03"}, {"006", "008"}]
     # "Other" is no class of MEGC 2019's.
     assert "left out, as of no class of the protocol: samm Other 2" in result.to_markdown()
 
@@ -434,17 +437,74 @@ def test_clips_without_frames_are_an_error(casme2: Path, tmp_path: Path) -> None
         listed({"casme2": casme2}, ("joy", "grief"))
 
 
-def test_an_offset_beyond_the_last_frame_is_the_last_frame(
-    acts: list[trees.Act], tmp_path: Path
+@pytest.fixture
+def shortened(acts: list[trees.Act], tmp_path: Path) -> Path:
+    """One clip ends before its offset, one begins after its onset, one before its onset ends."""
+    root = trees.casme2_acted(tmp_path / "short", acts)
+    clips = root / "CASME2_RAW_selected"
+    for number in (70, 71):
+        (clips / "sub01" / "EP02_01" / f"img{number}.jpg").unlink()
+    for number in range(50, 55):
+        (clips / "sub02" / "EP01_01" / f"img{number}.jpg").unlink()
+    for number in range(91, 102):
+        (clips / "sub03" / "EP05_01" / f"img{number}.jpg").unlink()
+    return root
+
+
+def test_rows_whose_frames_are_not_in_their_clips_are_left_out(shortened: Path) -> None:
+    roots = {"casme2": shortened}
+    classes = protocols.load("casme2-5class").classes
+    listing = listed(roots, classes)
+    assert len(listing.examples) == 12
+    assert [(m["subject"], m["video"], m["row"]) for m in listing.mismatched] == [
+        ("sub01", "EP02_01", 3),
+        ("sub02", "EP01_01", 7),
+        ("sub03", "EP05_01", 16),
+    ]
+    (note,) = [n for n in listing.notes if "`mismatch`" in n]
+    assert note.startswith("casme2: 3 rows left out, with frames that the video does not have")
+    assert "sub01/EP02_01 (row 3): the offset is frame 10, and the last of 10 is 9" in note
+    assert "sub02/EP01_01 (row 7): image 52 lies before the first, 55" in note
+    # What of them is there; of the last nothing is.
+    clamped = listed(roots, classes, mismatch="clamp")
+    found = {(e.subject, e.name): (e.onset, e.apex, e.offset) for e in clamped.examples}
+    assert len(found) == 14
+    assert found["sub01", "EP02_01"] == (2, 6, 9)
+    assert found["sub02", "EP01_01"][0] == 0
+    assert "2 rows taken as far as the video has the frames" in str(clamped.notes)
+    assert [m["video"] for m in clamped.mismatched] == ["EP05_01"]
+    with pytest.raises(UsageError, match=r"3 rows with frames that the .*leave-out or clamp"):
+        listed(roots, classes, mismatch="refuse")
+    # Of other classes nothing need be said.
+    assert listed(roots, ("disgust", "surprise")).mismatched[0]["video"] == "EP02_01"
+    assert len(listed(roots, ("disgust", "repression")).mismatched) == 0
+
+
+def test_a_run_says_what_it_left_out(
+    shortened: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = trees.casme2_acted(tmp_path, acts[1:3])
-    (root / "CASME2_RAW_selected" / "sub01" / "EP02_01" / "img71.jpg").unlink()
-    (root / "CASME2_RAW_selected" / "sub01" / "EP02_01" / "img70.jpg").unlink()
-    listing = listed({"casme2": root}, protocols.load("casme2-5class").classes)
-    assert [(e.onset, e.apex, e.offset) for e in listing.examples] == [(2, 6, 9), (2, 6, 10)]
-    assert "the offset lies beyond the last frame, which stands for it: sub01/EP02_01" in str(
-        listing.notes
-    )
+    """By default a run goes on, and its output, its result and its data name the rows."""
+    svm = small("casme2-5class", "svm-cells", classes=("happiness", "disgust", "surprise"))
+    result = run(svm, shortened, "svm-cells", folder=tmp_path / "run", cache=cache)
+    (report,) = result.reports.values()
+    assert int(report.table.sum()) == 7
+    said = "2 rows left out, with frames that the video does not have (`mismatch`): sub01/EP02_01"
+    assert said in result.to_markdown()
+    assert said in str(json.loads((tmp_path / "run" / "result.json").read_text())["notes"])
+    rows = json.loads((tmp_path / "run" / "data.json").read_text())["left_out"]
+    assert [(r["dataset"], r["subject"], r["video"]) for r in rows] == [
+        ("casme2", "sub01", "EP02_01"),
+        ("casme2", "sub02", "EP01_01"),
+    ]
+    assert said in aumer.bench.run.stored(tmp_path / "run").to_markdown()
+    clamp = replace(svm, mismatch="clamp")
+    again = run(clamp, shortened, "svm-cells", folder=tmp_path / "run", cache=cache)
+    assert int(next(iter(again.reports.values())).table.sum()) == 9
+    with pytest.raises(UsageError, match="3 rows with frames"):
+        run(replace(svm, mismatch="refuse"), shortened, "svm-cells", folder=tmp_path / "x")
+    base = ["bench", "casme2-5class", "--score-only", "--mismatch", "clamp"]
+    assert main(base) == 2
+    assert "--mismatch changes which rows are scored" in capsys.readouterr().err
 
 
 def test_nothing_is_to_be_seen(tmp_path: Path, cache: Path) -> None:

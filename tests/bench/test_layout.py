@@ -107,7 +107,7 @@ def test_a_converted_run_is_the_same_run(
     monkeypatch.setattr(folds, "run_fold", lambda job: ran.append(job.fold) or once(job))
     anew = recognize(folder, split=split, folds=2)
     assert len(ran) == len(made.folds) and anew.figures()["seeds"] == made.figures()["seeds"]
-    with pytest.raises(UsageError, match="needs no conversion"):
+    with pytest.raises(UsageError, match="nothing to convert"):
         convert(folder)
 
 

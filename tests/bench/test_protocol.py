@@ -207,6 +207,25 @@ def test_tables_of_the_publications_are_whole() -> None:
     assert {r.selection for r in ours} == {"windows of the test clips"}
 
 
+def test_the_audit_has_every_system_and_makes_f1_of_counts() -> None:
+    systems = {one.name: one for one in published.every_system()}
+    asked = "AUW-GCN SpotFormer LGSNet MULT SKD-TSTSAN MOL HTNet CausalNet GIM BoostingVRME ME-TST"
+    assert {*asked.split(), "Ra-ICL"} <= set(systems)
+    for one in systems.values():
+        assert one.chosen and one.verdict and one.denominators and one.evaluator and one.code
+    verdicts = {name: systems[name].verdict for name in ("MULT", "MOL", "ME-TST", "Ra-ICL")}
+    assert verdicts == {"MULT": "test subject", "MOL": "honest", "ME-TST": "honest",
+                        "Ra-ICL": "no code"}  # fmt: skip
+    rows = published.every_row()
+    assert {r.system for r in rows} - {""} <= set(systems)
+    counted = [r for r in rows if r.counts]
+    assert len(counted) == 2
+    for row in counted:
+        for kind, f1 in row.f1_of_counts().items():
+            assert f1 == pytest.approx(row.figures[kind], abs=6e-5)
+    assert not rows[0].f1_of_counts()
+
+
 def test_rare_classes_are_left_out_of_recognition_alone() -> None:
     assert protocol.load("casme2-5class").changed({"min_clips": 10}).min_clips == 10
     with pytest.raises(ConfigError, match='min_clips must be 0 where kind is not "recognition"'):

@@ -172,7 +172,7 @@ def test_a_held_out_subject_changes_nothing_in_the_model_of_its_fold(
     options = Options(overrides=inner if preset == "aumer" else {"epochs": 2})
     task = Spotting(protocol, preset, options)
     made = entries(tables)
-    folds = plan(protocol, Entries(made).whose)
+    folds = plan(protocol, Entries(made).subject_keys)
 
     def result(which: int, data: Sequence[Entry]) -> dict[str, Any]:
         found = run_fold(job(task, folds[which], Entries(data), 0))
@@ -309,6 +309,13 @@ def test_the_oracle_is_printed_beside_the_honest_figure(tmp_path: Path, tables: 
     text = result.to_markdown()
     assert "| sim-casme-sq | 0 | fixed |" in text and "| sim-casme-sq | 0 | oracle |" in text
     assert "ORACLE: best epoch on the test subject" in text
+    # What the choice adds is a difference over the same resamples, and stands under the table.
+    gain = result.selection_gain()
+    fixed, oracle = result.reports(selection="fixed")[0], result.reports(selection="oracle")[0]
+    assert gain.value == pytest.approx(oracle.f1() - fixed.f1())
+    assert "adds to F1: " in text and f"overall {gain.value:+.4f} [{gain.low:+.4f}" in text
+    (told,) = result.figures()["selection_gain"]
+    assert told["overall"]["value"] == gain.value
     # The honest half is what a run without the oracle gives.
     plain = small(split="k-fold", folds=2)
     other = bench(tmp_path / "p", tables, protocol=plain, options={"overrides": settings})
@@ -442,6 +449,9 @@ class Fixed:
         return self._videos
 
     def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def left_out(self) -> tuple[dict[str, Any], ...]:
         return ()
 
 

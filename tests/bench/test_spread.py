@@ -42,11 +42,11 @@ def of_seeds(result: SpottingResult, drop: int) -> SpottingResult:
     """The result with a second seed that lost the first predictions of the first."""
     (one,) = result.scored
     kept = one.predictions[drop:]
-    report, _ = _evaluated(result, kept)
+    report, *_ = _evaluated(result, kept)
     return replace(result, scored=(one, replace(one, seed=1, predictions=kept, report=report)))
 
 
-def _evaluated(result: SpottingResult, predictions: object) -> tuple[object, object]:
+def _evaluated(result: SpottingResult, predictions: object) -> tuple[object, ...]:
     from aumer.bench.store import Store
     from aumer.bench.tasks.spotting import Spotting
 

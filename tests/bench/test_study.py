@@ -73,7 +73,7 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
     planned = plan_study(name)
     study = load(name)
     assert [row.name for row in planned] == list(study.rows) and study.base in study.rows
-    told = [(row.model, row.told) for row in planned]
+    told = [(row.model, row.description) for row in planned]
     assert len(set(told)) == len(told), "two rows are the same"
 
 
@@ -93,8 +93,8 @@ def test_the_published_ablations_ship() -> None:
         ({"rows": {"rules": {}}}, "rows must be two rows or more"),
         ({"rows": {"a": {}, "b": {"models": "x"}}}, "rows.b: unknown key models"),
         ({"rows": {"a/b": {}, "c": {}}}, "each has a folder"),
-        ({"rows": {"a": {}, "A": {}}}, "no capitals"),
-        ({"rows": {"a": {}, "b": {"changes": {"split": "k-fold"}}}}, "tested on the same"),
+        ({"rows": {"a": {}, "A": {}}}, "capitals are ignored"),
+        ({"rows": {"a": {}, "b": {"changes": {"split": "k-fold"}}}}, "the same test data"),
         ({"rows": {"a": {}, "b": {"published": {"f1": "high"}}}}, "published.f1 must be a number"),
         ({"rows": {"a": {}, "b": {"changes": {"selection": "oracle"}}}, "base": "a"}, "chosen on"),
     ],
@@ -228,7 +228,7 @@ def test_some_rows_and_the_plan(tables: Path, tmp_path: Path) -> None:
     planned = plan_study(made(), tables, folder=place)
     assert [(row.folds, row.done, row.seconds) for row in planned] == [(4, 0, None)] * 3
     assert [row.epochs for row in planned] == [None, None, 2] and not place.exists()
-    told = planned[2].told
+    told = planned[2].description
     assert "epochs=2" in told and 'prior="identity"' in told and planned[2].parameters
     found = run_study(made(), tables, folder=place, rows=["rules-again"])
     assert [row.status for row in found.rows] == [LEFT_OUT, DONE, LEFT_OUT]

@@ -31,7 +31,7 @@ class Coins(TaskTruth):
     throws: tuple[tuple[str, int], ...]
 
     @property
-    def whose(self) -> list[tuple[str, str]]:
+    def subject_keys(self) -> list[tuple[str, str]]:
         return [("coins", who) for who, _ in self.throws]
 
     def to_dict(self) -> dict[str, Any]:

@@ -193,12 +193,12 @@ def test_recognition_from_the_frames_of_a_data_set(run: Any, tmp_path: Path) -> 
     ("line", "said"),
     [
         ("--model se-resnext", "there are cnn-lstm.*Did you mean 'se-resnext50'"),
-        ("--model cnn-lstm --decoder aumer", "--decoder is of spotting"),
-        ("--model cnn-lstm --train-subjects 3", "--train-subjects is of spotting"),
+        ("--model cnn-lstm --decoder aumer", "--decoder applies to spotting alone"),
+        ("--model cnn-lstm --train-subjects 3", "--train-subjects applies to spotting alone"),
         ("--model cnn-lstm --set config.lenght=3", "unknown key lenght"),
         ("--model cnn-lstm --set inputs.sizes=3", "unknown key sizes"),
         ("--model graph --set inputs.crops=3", "unknown key crops"),
-        ("--model graph --selection oracle", "none on the test subjects"),
+        ("--model graph --selection oracle", "on the test subjects"),
     ],
 )
 def test_wrong_recognition_is_told(run: Any, tmp_path: Path, line: str, said: str) -> None:
@@ -222,7 +222,7 @@ def test_a_run_of_before_is_converted(run: Any, tmp_path: Path) -> None:
     [
         ("sim-casme-sq --model rules", "nothing, as it is not trained here"),
         ("sim-casme-sq --model aumer", "epochs, batch,"),
-        ("casme2-5class --model graph", "choice, registered, place, landmarks, inputs, apex"),
+        ("casme2-5class --model graph", "choice, registered, position, landmarks, inputs, apex"),
     ],
 )
 @pytest.mark.parametrize("key", ["settings.rules.min_s", "min_s"])

@@ -193,11 +193,11 @@ def test_files_that_count_from_one(run: Any, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ("--evaluator softnt", "Did you mean 'softnet'"),
-        ("--evaluator softnet --ends open", "--ends is for aumer's own evaluator"),
-        ("--evaluator softnet --iou-sweep", "--iou-sweep is for aumer's own evaluator"),
+        ("--evaluator softnet --ends open", "--ends applies to the evaluator aumer alone"),
+        ("--evaluator softnet --iou-sweep", "--iou-sweep applies to the evaluator aumer alone"),
         ("--ends opne", "Did you mean 'open'"),
         ("--iou 0", "--iou: must be above 0 and at most 1"),
-        ("--against p.csv", "--against needs --bootstrap"),
+        ("--against p.csv", "give --bootstrap N"),
         ("--bootstrap 0", "--bootstrap: must be a whole number of 1 or more"),
         ("--fps 0", "--fps: must be a number above 0"),
         ("--expect-macro 300", "2 macro truths where 300 are expected"),
@@ -218,6 +218,71 @@ def test_an_evaluator_that_cannot_score_says_why_and_the_others_do(
     assert done.code == EXIT_OK
     assert "neither offset nor apex" in cells(done.out, "softnet")[8]
     assert cells(done.out, "abpn")[1] == "0/2/1"
+
+
+def test_how_files_were_read_is_said(run: Any, tmp_path: Path) -> None:
+    done = run("bench score p.csv whole.csv")
+    assert "predictions: reader table; frames, the first is 0; offset included\n" in done.out
+    assert "truth: reader table; frames, the first is 0; offset included\n" in done.out
+    assert "all predictions have a place" in done.out
+    rows = [line.split(",") for line in PREDICTIONS.splitlines()[1:]]
+    # As LGSNet's, but by a program that counts from 1 and stops before the offset.
+    text = "".join(f"{v}\t{int(a) + 1}\t{int(b) + 2}\t{k}\n" for v, k, a, b, *_ in rows)
+    (tmp_path / "bare.txt").write_text(text)
+    bare = run(
+        "bench score bare.txt whole.csv --predictions-first-frame 1 --predictions-offset excluded"
+    )
+    assert bare.code == EXIT_OK, bare.err
+    assert cells(bare.out, "aumer") == cells(done.out, "aumer")
+    assert "predictions: reader headerless; frames, the first is 1; offset excluded\n" in bare.out
+    assert "taken without a header, from what the cells hold: video, onset, offset" in bare.err
+    named = run(
+        "bench score bare.txt whole.csv --reader headerless --predictions-columns "
+        "video,onset,offset,kind --predictions-first-frame 1 --predictions-offset excluded --json"
+    )
+    told = json.loads(named.out)
+    assert told["read"]["predictions"][0]["reader"] == "headerless"
+    assert told["read"]["predictions"][0]["rows"] == 4
+    assert told["evaluators"][0]["scores"]["overall"]["tp"] == 2
+    wrong = run("bench score bare.txt whole.csv --reader hedless")
+    assert wrong.code == EXIT_USAGE and "Did you mean 'headerless'" in wrong.err
+
+
+def test_rows_without_a_place_are_counted_by_reason(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("video,subject,n_frames\na_1,a,300\nb_1,b,300\n")
+    (tmp_path / "odd.csv").write_text(
+        PREDICTIONS + "a_1,macro,5,99,.1,\n"  # a duplicate
+        "a_1,micro,400,410,.1,\n"  # outside
+        "b_1,macro,290,310,.1,\n"  # partly
+    )
+    listed = "bench score odd.csv whole.csv --videos v.csv"
+    done = run(listed)
+    assert done.code == EXIT_USAGE and "'c_1'" in done.err  # as before: a typing error, perhaps
+    done = run(f"{listed} --unplaced drop")
+    assert done.code == EXIT_OK, done.err
+    assert (
+        "predictions without a clear place: 1 partly outside the video (kept), 1 unknown video "
+        "(left out: no false positive here), 1 duplicate (left out: no false positive here), 1 "
+        "outside the video (left out: no false positive here)"
+    ) in done.out
+    assert cells(done.out, "aumer")[1:6:2] == ["1/2/1", "1/0/1", "2/2/2"]
+    (tmp_path / "odd.csv").write_text(PREDICTIONS + "a_1,macro,99,5,.1,\na_1,macro,5,99,.1,\n")
+    done = run("bench score odd.csv whole.csv")
+    assert done.code == EXIT_USAGE and "offset 5 lies before onset 99" in done.err
+    told = json.loads(run("bench score odd.csv whole.csv --unplaced drop --json").out)
+    assert told["placement"] == {"kept": {}, "left_out": {"reversed": 1, "duplicate": 1}}
+    (tmp_path / "odd.csv").write_text(PREDICTIONS + "a_1,macro,5,99,.1,\n")
+    done = run("bench score odd.csv whole.csv")
+    assert "1 duplicate (kept)" in done.out and cells(done.out, "aumer")[1] == "1/2/1"
+    done = run("bench score odd.csv whole.csv --unplaced dorp")
+    assert done.code == EXIT_USAGE and "Did you mean 'drop'" in done.err
+
+
+def test_readers_are_listed(run: Any) -> None:
+    done = run("bench readers")
+    assert done.code == EXIT_OK
+    for name in ("table", "headerless", "json-lists", "mat", "npy", "per-video"):
+        assert f"\n{name} " in f"\n{done.out}"
 
 
 def test_a_published_row(run: Any, shared_data: Callable[[str], Path]) -> None:

@@ -175,7 +175,7 @@ def test_clips_of_one_name_are_told_apart(
         ("@frames", 2, "give --fps"),
         ("--format csv", 2, "no CLIP is given"),
         ("@smile.mp4 --manifest clips.csv", 2, "names the clips, and"),
-        ("camera:0", 2, "Record it to a file"),
+        ("camera:0", 2, "record a file"),
         ("@empty.mp4", 3, "empty.mp4"),
         ("@gray.avi", 4, "usable face"),
         ("@smile.mp4 --recognizer nope", 5, "no trained recognizer is called 'nope'"),
@@ -214,4 +214,4 @@ def test_spot_alone_labels_nothing(run: Any) -> None:
 def test_a_camera_cannot_be_read_twice(option: str, run: Any) -> None:
     ran = run(f"spot camera:0 --end 1 {option}")
     assert (ran.code, ran.out) == (2, "")
-    assert "record it to a file" in ran.err
+    assert "record a file" in ran.err

@@ -101,7 +101,7 @@ def test_json(faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["casme_sq", "."], "Did you mean 'casme-sq'"),
         (["own", "nowhere"], "nowhere does not exist"),
-        (["own", ".", "--policy", "overlap"], "--policy is FAULT=POLICY"),
+        (["own", ".", "--policy", "overlap"], "--policy must be FAULT=POLICY"),
         (["own", ".", "--policy", "overlp=accept"], "Did you mean 'overlap'"),
         (["megc-unseen", ".", "--table", "x.csv"], "has no option 'table'"),
         (["own", ".", "--table", "x.xlsx"], "cannot read a table from x.xlsx: No such file"),

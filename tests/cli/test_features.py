@@ -200,7 +200,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@half.avi --min-coverage 0.9", EXIT_NO_FACE, ("at least 90%",)),
     ("@frames", EXIT_USAGE, ("--fps",)),
     ("camera:0", EXIT_USAGE, ("camera:0", "--end")),
-    ("camera:0 --end 1 --crop c.mp4", EXIT_USAGE, ("cannot be read twice", "record it")),
+    ("camera:0 --end 1 --crop c.mp4", EXIT_USAGE, ("a camera does not allow", "record a file")),
     ("@still.avi --start 2 --end 1", EXIT_USAGE, ("--end must lie after --start", "2 and 1")),
     ("@still.avi --flow farnback", EXIT_USAGE, ("Did you mean 'farneback'?",)),
     ("@still.avi --unit mm", EXIT_USAGE, ("--unit", "'mm'", "eye")),

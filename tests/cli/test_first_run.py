@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,4 +100,12 @@ def test_a_name_that_is_misspelled(run: Run) -> None:
 
 def test_no_face_says_how_to_look(run: Run) -> None:
     ran = run("spot @gray.avi")
-    assert "`aumer view --no-spot VIDEO`" in ran.err and "px apart or more" in ran.err
+    assert (
+        re.search(r"`aumer view --no-spot \S+gray\.avi`", ran.err) and "px apart or more" in ran.err
+    )
+
+
+def test_a_command_that_is_misspelled(run: Run) -> None:
+    ran = run("spott smile.mp4")
+    assert ran.code == EXIT_USAGE and "Did you mean 'spot'?" in ran.err
+    assert "must be one of spot, classify" in ran.err

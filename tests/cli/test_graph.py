@@ -85,8 +85,8 @@ def test_several_tables_are_counted_together(run: Any, table: Path, tmp_path: Pa
     [
         ("", "--table"),
         ("--dataset casme-sq", "--table"),
-        ("--table {table}", "each --dataset needs its --table; found 0 and 1"),
-        ("--dataset auwgcn-csv --dataset samm --table {table}", "each --dataset needs its --table"),
+        ("--table {table}", "each --table needs a --dataset"),
+        ("--dataset auwgcn-csv --dataset samm --table {table}", "found 1 tables and 2 data sets"),
         ("--dataset casme --table {table}", "casme"),
         ("--dataset auwgcn-csv --table none.csv", "none.csv"),
         (

@@ -167,7 +167,7 @@ def test_resume_takes_nothing_that_was_made_otherwise(run: Any, study: Path, wor
     before = path.read_bytes()
     ran = run(f"spot rec -o out --resume {words}")
     assert ran.code == 2
-    assert "made with other settings" in ran.err and "--overwrite" in ran.err
+    assert "with other settings" in ran.err and "--overwrite" in ran.err
     assert path.read_bytes() == before
 
 
@@ -192,7 +192,7 @@ def test_resume_overwrites_no_table_or_page_that_it_cannot_tell(run: Any, study:
     for name in ("all.csv", "all.inputs.csv", "out/index.html"):
         (folder / name).write_text("mine\n1,2\n")
         ran = run(words)
-        assert ran.code == 2 and f"{name} is there, and is no" in ran.err
+        assert ran.code == 2 and f"{name} exists, and is not a" in ran.err
         assert (folder / name).read_text() == "mine\n1,2\n"
         assert run(f"{words} --overwrite").code == 6
         shutil.rmtree(folder / "out")
@@ -262,7 +262,9 @@ def test_resume_keeps_no_face_where_none_is_wanted(run: Any, study: Path) -> Non
     assert run(words).code == 0
     for name in ("smile.html", "smile.png", "smile.svg", "smile.pdf"):
         ran = run(f"{words} --resume --no-faces")
-        assert ran.code == 2 and f"{name} is of an earlier run, and may show a face" in ran.err
+        assert (
+            ran.code == 2 and f"{name} was written by an earlier run and may show a face" in ran.err
+        )
         (out / name).unlink()
     ran = run(f"{words} --resume --no-faces")
     assert ran.code == 0, ran.err
@@ -276,7 +278,7 @@ def test_resume_keeps_no_face_where_none_is_wanted(run: Any, study: Path) -> Non
 def test_resume_knows_another_video_of_the_same_name(run: Any, study: Path, videos: Path) -> None:
     run("spot rec -o out")
     shutil.copy(videos / "half.avi", study / "smile.mp4")
-    assert "is of another video" in run("spot rec -o out --resume").err
+    assert "was made from another video" in run("spot rec -o out --resume").err
 
 
 @pytest.mark.parametrize(
@@ -354,7 +356,7 @@ def test_totals_by_columns_of_choice(run: Any, manifest: Path) -> None:
         ("rec/smile.mp4;s1;rest;-1;;;", "must be at least 0"),
         ("rec/smile.mp4;s1;rest;;;all;", "each row has one face"),
         ("rec/smile.mp4;s1;rest;;;nobody;", "face.follow"),
-        ("camera:0;s1;rest;;;;", "never ends"),
+        ("camera:0;s1;rest;;;;", "has no end"),
         ("rec/c/frames;s1;rest;;;;", "--fps"),
         ("rec;s1;rest;;;;", "line 5, column file: rec is a folder of videos"),
     ],

@@ -398,8 +398,8 @@ def test_a_sensitivity_of_the_rules(run: Any, how: str) -> None:
     [
         ("--sensitivity loud", "must be low, normal, high or a number above 0; found 'loud'"),
         ("--sensitivity 0", "found '0'"),
-        ("--sensitivity 0.01 --model rules", "measured: 0.45 to 29"),
-        ("--sensitivity 1000", "measured of this spotter: 0.00"),
+        ("--sensitivity 0.01 --model rules", "from 0.45 to 29"),
+        ("--sensitivity 1000", "from 0.00"),
         (
             "--sensitivity high --model network",
             "nobody measured how many false alarms",

@@ -92,10 +92,10 @@ def test_a_video_without_a_face_is_shown_all_the_same(
         ("agreement a.vtt a.vtt --fps 30 --end 1", 2, "ends at"),
         ("agreement a.vtt a.vtt --iou 2", 2, "above 0 and at most 1"),
         ("agreement a.vtt a.vtt --fps 30", 2, "--fps goes with --end"),
-        ("agreement a.vtt a.vtt --end 30", 2, "--end goes with --fps"),
-        ("agreement a.vtt a.vtt --video @smile.mp4 --end 30", 2, "says its length itself"),
-        ("agreement a.vtt a.vtt --video @smile.mp4 --fps 30", 2, "says its rate itself"),
-        ("agreement a.vtt a.vtt --video @frames --fps 2 --end 30", 2, "says its length itself"),
+        ("agreement a.vtt a.vtt --end 30", 2, "--end must be given together with --fps"),
+        ("agreement a.vtt a.vtt --video @smile.mp4 --end 30", 2, "which has a length itself"),
+        ("agreement a.vtt a.vtt --video @smile.mp4 --fps 30", 2, "which has a rate itself"),
+        ("agreement a.vtt a.vtt --video @frames --fps 2 --end 30", 2, "which has a length itself"),
     ],
 )
 def test_what_cannot_be_shown(

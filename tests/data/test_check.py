@@ -262,7 +262,7 @@ def test_every_fault_that_can_be_made_has_a_meaning() -> None:
     for path in package.glob("*.py"):
         text = path.read_text(encoding="utf-8")
         made |= set(re.findall(r'Fault\(\s*"([a-z-]+)"', text))
-        made |= set(re.findall(r'Rule\(\s*"([a-z-]+)",[^)]*settled=False', text))
+        made |= set(re.findall(r'Rule\(\s*"([a-z-]+)",[^)]*final=False', text))
     assert {"overlap", "missing-offset", "several-videos"} <= made
     assert made == set(FAULTS)
     assert Fault("overlap", "").code in FAULTS

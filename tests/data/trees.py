@@ -138,6 +138,176 @@ def smic_hs(root: Path, report: TableReport, firsts: dict[str, int], *, extended
     return _with(root, report, "SMIC-HS-E_annotation.xlsx")
 
 
+# -- sets whose tables are not at hand: a few rows in the owners' columns -------------------------
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A row: subject and clip by number, images' numbers as the table has them."""
+
+    subject: int
+    clip: int
+    onset: int
+    apex: int | None
+    offset: int | None
+    aus: str = "4+7"
+    emotion: str = "surprise"
+
+    @property
+    def end(self) -> int:
+        return self.offset or self.onset
+
+
+#: Rows of any of these sets.
+CLIPS = (
+    Clip(1, 1, 11, 14, 20),
+    Clip(1, 2, 31, 35, 41, "12", "happiness"),
+    Clip(2, 3, 51, 55, 60, "1+2"),
+)
+
+
+def book(path: Path, columns: str, rows: Iterable[Sequence[object]], sheet: str = "Sheet1") -> Path:
+    made = Workbook()
+    made.active.title = sheet
+    made.active.append([name or None for name in columns.split(",")])
+    for row in rows:
+        made.active.append(list(row))
+    made.save(path)
+    return path
+
+
+def casme(root: Path, clips: Sequence[Clip] = CLIPS, media: Sequence[Clip] = CLIPS) -> Path:
+    """Clips are cropped from onset to offset; ``\\`` stands for no second apex."""
+    for c in media:
+        folder = root / "Cropped" / f"sub{c.subject:02d}" / f"EP{c.clip:02d}_1"
+        images(folder, "reg_EP01_1-{:05d}.jpg", (c.onset, c.end), whole=True)
+    columns = "Subject,Filename,,OnsetF,ApexF1,ApexF2,OffsetF,,AU,Emotion"
+    rows = [
+        (
+            c.subject,
+            f"EP{c.clip:02d}_1",
+            None,
+            c.onset,
+            c.apex,
+            "\\",
+            c.offset,
+            None,
+            c.aus,
+            c.emotion,
+        )
+        for c in clips
+    ]
+    book(root / "CASME-coded-20190721.xlsx", columns, rows)
+    return root
+
+
+def mmew(root: Path, clips: Sequence[Clip] = CLIPS, media: Sequence[Clip] = CLIPS) -> Path:
+    """Micro-expressions in folders by emotion, numbered from 1; single images of macro ones."""
+    for c in media:
+        folder = root / "Micro_Expression" / c.emotion / f"S{c.subject:02d}-07-{c.clip:03d}"
+        images(folder, "{}.jpg", (1, c.end + 5), whole=True)
+    images(root / "Macro_Expression" / "S01" / "anger", "S01-07-{:03d}.jpg", (1, 2, 3))
+    columns = (
+        "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Action Units,Estimated Emotion,remarks"
+    )
+    rows = [
+        (
+            c.subject,
+            f"S{c.subject:02d}-07-{c.clip:03d}",
+            c.onset,
+            c.apex,
+            c.offset,
+            c.aus,
+            c.emotion,
+        )
+        for c in clips
+    ]
+    book(root / "MMEW_Micro_Exp.xlsx", columns, rows)
+    return root
+
+
+def fourdme(root: Path, clips: Sequence[Clip] = CLIPS, media: Sequence[Clip] = CLIPS) -> Path:
+    """Gray clips that keep the numbers of the long videos; color ones beside them."""
+    for c in media:
+        for camera in ("RGB_micro", "gray_micro"):
+            folder = root / camera / f"S{c.subject:02d}" / f"{c.clip:03d}_01"
+            images(folder, "Frame_{:09d}.jpg", (c.onset, c.end), whole=True)
+    columns = "sub_ID,fold_name,Onset,Apex,Offset,Length,AUs,Emotion"
+    rows = [
+        (f"S{c.subject:02d}", f"{c.clip:03d}_01", c.onset, c.apex, c.offset, 9, c.aus, c.emotion)
+        for c in clips
+    ]
+    book(root / "4DME_Labelling_Micro_release v1.xlsx", columns, rows)
+    return root
+
+
+def casme3_c(root: Path, clips: Sequence[Clip] = CLIPS, media: Sequence[Clip] = CLIPS) -> Path:
+    """One long video of each subject, in color and depth; no apex, action units by commas."""
+    ends: dict[int, int] = {}
+    for c in media:
+        ends[c.subject] = max(ends.get(c.subject, 0), c.end)
+    for subject, end in ends.items():
+        for version, suffix in (("color", "jpg"), ("depth", "png")):
+            folder = root / "part_C" / f"{subject:02d}" / "a" / version
+            images(folder, "{}." + suffix, (1, end + 5), whole=True)
+    rows = [
+        (c.subject, c.clip, c.onset, c.offset, c.aus.replace("+", ","), c.emotion, f"{c.clip}_phy")
+        for c in clips
+    ]
+    columns = "sub,count,onset,offset,au,emotion,PHY"
+    book(root / "CAS(ME)3_part_C_ME.xlsx", columns, rows)
+    return root
+
+
+def dfme_test(root: Path, clips: Sequence[Clip] = CLIPS, media: Sequence[Clip] = CLIPS) -> Path:
+    """Workbook A without, B with labels."""
+    for c in media:
+        name = f"sub{c.subject:04d}_{c.clip:02d}"
+        images(root / "test" / name, "img{:05d}.png", (0, c.end + 5), whole=True)
+    named = [(f"sub{c.subject:04d}", f"sub{c.subject:04d}_{c.clip:02d}", c) for c in clips]
+    blind = [(s, n, c.onset, c.apex, c.offset, 200) for s, n, c in named[:1]]
+    told = [(s, n, c.onset, c.apex, c.offset, c.emotion, 300, c.aus) for s, n, c in named[1:]]
+    book(root / "testA.xlsx", "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Fps", blind)
+    columns = "Subject,Filename,OnsetFrame,ApexFrame,OffsetFrame,Emotion,Fps,AU"
+    book(root / "testB.xlsx", columns, told)
+    return root
+
+
+def meview(root: Path, clips: Sequence[Clip] = CLIPS, media: Sequence[Clip] = CLIPS) -> Path:
+    """Video files, which can be read; columns as a table of one's own would have them."""
+    cuts = root / "me-cuts" / "cuts"
+    cuts.mkdir(parents=True)
+    for c in media:
+        path = cuts / f"sub{c.subject:02d}-{c.clip}.avi"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (32, 24))
+        for k in range(c.end + 5):
+            writer.write(np.full((24, 32, 3), 2 * k, np.uint8))
+        writer.release()
+    rows = [
+        (f"sub{c.subject:02d}", f"sub{c.subject:02d}-{c.clip}", c.onset, c.offset, c.aus, c.emotion)
+        for c in clips
+    ]
+    book(root / "MEVIEW_v2.xlsx", "Subject,File,Onset,Offset,AU,Emotion", rows)
+    return root
+
+
+def casme3_b(root: Path) -> Path:
+    for subject in ("spNO.101", "spNO.102"):
+        for video in "ab":
+            for version in ("color", "depth"):
+                images(root / "part_B" / subject / video / version, "{}.jpg", (1, 9), whole=True)
+    images(root / "part_A" / "spNO.1" / "a" / "color", "{}.jpg", (1, 2))
+    return root
+
+
+def samm_lv_30(root: Path, report: TableReport) -> Path:
+    """The same videos, every 200/30th image."""
+    for (_, video), own in by_video(report).items():
+        named = [1 + int((n - 1) * 30 / 200 + 0.5) for n in numbers(own)]
+        images(root / "SAMM_30fps" / video, video + "_{:04d}.jpg", [1, *named])
+    return _with(root, report, "SAMM_LongVideos_V3_Release.xlsx")
+
+
 def _with(root: Path, report: TableReport, name: str) -> Path:
     shutil.copyfile(report.path, root / name)
     return root

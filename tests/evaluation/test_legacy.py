@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ Three = tuple[int, int, int]
 #: TP, FP, FN of the macro and of the micro-expressions.
 Outcome = tuple[Three, Three]
 NONE: Three = (0, 0, 0)
+#: What MULT says of micro-expressions where there is none: all of its own are missed.
+NO_MICRO: Three = (0, 0, 84)
+#: The organizers' script, now and as first released.
+SCRIPTS = ("strs-official", "strs-official-1")
 #: Give a video without predictions a false one.
 PHANTOM = ("softnet", "mean", "sl-swin")
 
@@ -66,7 +71,10 @@ OVER_TWO = (
         "mean": ((1, 0, 1), NONE),
         "sl-swin": ((0, 1, 2), NONE),
         "lgsnet": ((0, 1, 2), (2, -2, -2)),
+        "spotformer": ((0, 1, 2), NONE),
+        "mult": ((2, -1, 280), NO_MICRO),
         "strs-official": ((2, 0, 0), NONE),
+        "strs-official-1": ((2, 0, 0), NONE),
     },
 )
 
@@ -84,7 +92,10 @@ TWO_ON_ONE = (
         "mean": ((1, 1, 0), NONE),
         "sl-swin": ((1, 1, 0), NONE),
         "lgsnet": ((1, 1, 0), NONE),
+        "spotformer": ((1, 1, 0), NONE),
+        "mult": ((1, 1, 281), NO_MICRO),
         "strs-official": ((1, 1, 0), NONE),
+        "strs-official-1": ((2, 0, 0), NONE),
     },
 )
 
@@ -102,7 +113,10 @@ TWO_ON_ONE_AND_A_HALF = (
         "mean": ((2, 1, 0), NONE),
         "sl-swin": ((2, 1, 0), NONE),
         "lgsnet": ((1, 1, 1), (1, 0, -1)),
+        "spotformer": ((2, 1, 0), NONE),  # 5/10 open is enough for >=
+        "mult": ((2, 1, 280), NO_MICRO),
         "strs-official": ((2, 1, 0), NONE),
+        "strs-official-1": ((3, 0, 0), NONE),
     },
 )
 
@@ -122,7 +136,13 @@ BEST_TAKEN = (
         "mean": ((2, 2, 2), NONE),
         "sl-swin": ((1, 3, 3), NONE),
         "lgsnet": ((2, 1, 2), (1, 0, -1)),
+        "spotformer": (
+            (1, 3, 3),
+            NONE,
+        ),  # 60/100 open, but the first truth takes the first prediction
+        "mult": ((3, 1, 279), NO_MICRO),
         "strs-official": ((3, 1, 1), NONE),  # in y the first takes both, the second is false
+        "strs-official-1": ((4, 0, 1), NONE),
     },
 )
 
@@ -140,7 +160,10 @@ HALF_AND_FREE = (
         "mean": ((1, 0, 0), NONE),
         "sl-swin": ((0, 1, 1), NONE),
         "lgsnet": ((0, 1, 1), (1, 0, -1)),
+        "spotformer": ((0, 2, 1), NONE),
+        "mult": ((1, 1, 281), NO_MICRO),
         "strs-official": ((1, 0, 0), NONE),
+        "strs-official-1": ((1, 0, 0), NONE),
     },
 )
 
@@ -151,7 +174,8 @@ SILENT = (
     {
         **dict.fromkeys([OURS, *legacy.EVALUATORS], ((0, 0, 1), NONE)),
         **dict.fromkeys(PHANTOM, ((0, 1, 1), NONE)),
-        "strs-official": (NONE, NONE),
+        "mult": ((0, 0, 282), NO_MICRO),
+        **dict.fromkeys(SCRIPTS, (NONE, NONE)),
     },
 )
 
@@ -162,7 +186,7 @@ SILENT_VIDEO = (
     {
         **dict.fromkeys([OURS, *legacy.EVALUATORS], ((1, 1, 2), NONE)),
         **dict.fromkeys(PHANTOM, ((1, 2, 2), NONE)),
-        "strs-official": ((1, 1, 2), NONE),
+        "mult": ((1, 1, 281), NO_MICRO),
     },
 )
 
@@ -174,7 +198,8 @@ WRONG_KIND = (
         **dict.fromkeys([OURS, *legacy.EVALUATORS], ((0, 1, 0), (0, 0, 1))),
         **dict.fromkeys(PHANTOM, (NONE, (0, 1, 1))),
         "lgsnet": (NONE, (1, 0, 0)),
-        "strs-official": (NONE, NONE),
+        "mult": ((0, 1, 282), (0, 0, 84)),
+        **dict.fromkeys(SCRIPTS, (NONE, NONE)),
     },
 )
 
@@ -189,20 +214,56 @@ ONE_FRAME = (
         "softnet": ((2, 0, 0), NONE),
         "mean": ((2, 0, 0), NONE),
         "lgsnet": ((0, 0, 2), (0, 2, 0)),
+        "spotformer": ((0, 2, 2), NONE),
+        "mult": ((2, 0, 280), NO_MICRO),
         "strs-official": ((2, 0, 0), NONE),
+        "strs-official-1": ((2, 0, 0), NONE),
+    },
+)
+
+#: The broad first prediction hits both truths (80/120 each), the second the first truth alone.
+BROAD_FIRST = (
+    [P("v", 20, 119), P("v", 0, 99)],
+    [T("v", 0, 99), T("v", 40, 139)],
+    {
+        **dict.fromkeys([OURS, *legacy.EVALUATORS], ((2, 0, 0), NONE)),
+        "mult": ((2, 0, 280), NO_MICRO),
+        "strs-official": ((2, 1, 0), NONE),  # the first takes both
+        "strs-official-1": ((3, 0, 0), NONE),  # three pairs hit
+    },
+)
+
+#: v: the first truth's best (60/100) is the second's only one (70/110); the other (50/90) is free.
+#: w: exactly 5/10, open. x: .9 and .8 on one truth.
+ONLY_ONE_TAKEN = (
+    [P("v", 30, 100), P("v", 0, 50), P("w", 0, 5), P("x", 0, 90), P("x", 0, 80)],
+    [T("v", 0, 90), T("v", 20, 120), T("w", 0, 10), T("x", 0, 100)],
+    {
+        **dict.fromkeys([OURS, "megc2020"], ((4, 1, 0), NONE)),
+        "abpn": ((4, 1, 2), NONE),
+        "auwgcn-2023": ((4, 1, 0), NONE),
+        "auwgcn-2025": ((2, 3, 2), NONE),
+        **dict.fromkeys(PHANTOM, ((4, 1, 0), NONE)),
+        "lgsnet": ((3, 1, 1), (1, 0, -1)),
+        "spotformer": ((3, 2, 1), NONE),  # v's second truth is left without
+        "mult": ((4, 1, 278), NO_MICRO),
+        "strs-official": ((4, 2, 0), NONE),  # v's first takes both truths
+        "strs-official-1": ((6, 0, 0), NONE),
     },
 )
 
 CASES: list[Any] = [
-    pytest.param(OVER_TWO, ["megc2020", "lgsnet", "strs-official"], id="one over two truths"),
-    pytest.param(TWO_ON_ONE, ["abpn", "auwgcn-2023"], id="two on one truth"),
+    pytest.param(OVER_TWO, ["megc2020", "lgsnet", "mult"], id="one over two truths"),
+    pytest.param(TWO_ON_ONE, ["auwgcn-2023", "mult"], id="two on one truth"),
     pytest.param(TWO_ON_ONE_AND_A_HALF, ["auwgcn-2025", "abpn", "lgsnet"], id="and a half"),
     pytest.param(BEST_TAKEN, ["abpn", "lgsnet"], id="best taken"),
     pytest.param(HALF_AND_FREE, ["sl-swin", "lgsnet"], id="a half and free of truth"),
-    pytest.param(SILENT, ["strs-official"], id="silent subject"),
+    pytest.param(SILENT, ["mult"], id="silent subject"),
     pytest.param(SILENT_VIDEO, [], id="silent video"),
-    pytest.param(WRONG_KIND, ["lgsnet", "strs-official"], id="kind ignored"),
-    pytest.param(ONE_FRAME, ["lgsnet"], id="one frame"),
+    pytest.param(WRONG_KIND, ["lgsnet", "mult"], id="kind ignored"),
+    pytest.param(BROAD_FIRST, ["strs-official", "strs-official-1"], id="the broad one first"),
+    pytest.param(ONLY_ONE_TAKEN, ["spotformer", "auwgcn-2025"], id="the only one taken"),
+    pytest.param(ONE_FRAME, ["lgsnet", "mult"], id="one frame"),
 ]
 
 
@@ -320,7 +381,7 @@ def test_what_they_make_of_a_missing_offset(name: str) -> None:
             "unmatchable": [False, False],
         }[policy]
     )
-    assert legacy.score(name, at_apex, missing).counts().truths == 1
+    assert legacy.score(name, at_apex, missing).counts().truths == (366 if name == "mult" else 1)
 
 
 def test_lgsnet_takes_the_fourteen_best_of_a_video() -> None:
@@ -373,6 +434,7 @@ def test_rules_and_counts_are_told() -> None:
         "silent_subjects": "keep",
         "silent_videos": "none",
         "one_frame": "keep",
+        "denominators": "the truths of the file",
     }
     assert told["scores"]["overall"] == {
         "tp": 2, "fp": 0, "fn": 0, "found": 1, "predictions": 2, "truths": 1,
@@ -404,6 +466,56 @@ def test_the_official_uar_is_a_mean_of_precisions() -> None:
     assert found.uf1 == pytest.approx((2 * 2 / 6 + 2 * 2 / 6) / 2)
     assert found.strs == found.f1  # all was spotted
     assert found.to_dict()["spotting"]["f1"] == 1.0
+
+
+def test_mult_divides_by_its_own_numbers() -> None:
+    """What is not in the file counts as missed: 2 TP / (predictions + 282)."""
+    predictions, truths, _ = OVER_TWO
+    report = legacy.score("mult", predictions, truths)
+    assert report.f1("macro") == pytest.approx(2 * 2 / (1 + 282))
+    assert report.counts().truths == 366
+    assert report.to_dict()["settings"]["denominators"] == "282 macro, 84 micro"
+    # The baseline, whose rules are the same, divides by the two that there are.
+    assert legacy.score("megc2020", predictions, truths).f1("macro") == pytest.approx(4 / 3)
+
+
+def test_spotformer_s_truths_take_predictions() -> None:
+    """In the truths' order each takes its best prediction, which then serves no other."""
+    broad, first, second = P("v", 10, 110), T("v", 0, 90), T("v", 20, 120)
+    assert outcome("spotformer", [broad], [first, second]) == ((1, 0, 1), NONE)
+    assert outcome("megc2020", [broad], [first, second]) == ((2, -1, 0), NONE)
+    # AUW-GCN flags the best of both truths once, whichever else would do; here the second truth
+    # falls back on what is left.
+    narrow = P("v", 40, 120)
+    assert outcome("auwgcn-2025", [broad, narrow], [first, second]) == ((1, 1, 1), NONE)
+    assert outcome("spotformer", [broad, narrow], [first, second]) == ((2, 0, 0), NONE)
+    # Ours matches both in either order; SpotFormer's first truth may take the second's only one.
+    assert outcome("spotformer", [P("v", 30, 100), P("v", 0, 50)], [first, second])[0][0] == 1
+    assert outcome(OURS, [P("v", 30, 100), P("v", 0, 50)], [first, second])[0][0] == 2
+    # Exactly one half of 10 frames, open.
+    half = [P("v", 0, 5)], [T("v", 0, 10)]
+    assert outcome("spotformer", *half) == ((1, 0, 0), NONE)
+    assert outcome("auwgcn-2025", *half) == ((0, 1, 1), NONE)
+
+
+def test_the_first_release_of_the_script_pairs_all_that_hits() -> None:
+    ps, ts = labeled([("neg", "neg"), ("pos", "neg")])
+    again = replace(ps[0], onset=1, label="pos")
+    now = legacy.strs_official([*ps, again], ts)
+    first = legacy.strs_official([*ps, again], ts, release="strs-official-1")
+    assert (now.spotting.tp, now.spotting.fp) == (2, 1)
+    assert (first.spotting.tp, first.spotting.fp, first.spotting.fn) == (3, 0, 0)
+    # An emotion that was only predicted pulls the first release's means down.
+    odd = replace(ps[1], label="odd")
+    assert legacy.strs_official([ps[0], odd], ts).uar == pytest.approx(1 / 2)
+    found = legacy.strs_official([ps[0], odd], ts, release="strs-official-1")
+    assert found.uar == pytest.approx(1 / 3)
+    # Of given emotions alone: the second pair's truth is none of them.
+    only = legacy.strs_official(ps, ts, emotions=("neg", "sur"))
+    assert (only.spotting.tp, only.uar) == (2, 0.0)
+    for wrong in ({"release": "mult"}, {"release": "strs-official-1", "emotions": ("neg",)}):
+        with pytest.raises(UsageError, match="must be"):
+            legacy.strs_official(ps, ts, **wrong)
 
 
 def test_an_emotion_that_none_or_all_of_the_pairs_have_counts_as_zero() -> None:
@@ -464,7 +576,7 @@ def test_what_is_left_out_is_counted() -> None:
         report = legacy.score(name, [hit, free], [T("v", 0, 99), silent])
         drops = legacy.find(name).videos_without_truth == "drop"
         assert report.dropped_predictions == int(drops)
-        assert report.dropped_truths == int(name == "strs-official")
+        assert report.dropped_truths == int(name in SCRIPTS)
         assert report.to_dict()["dropped_predictions"] == int(drops)
     many = [P("v", 100 * k, 100 * k + 50) for k in range(20)]
     assert legacy.score("lgsnet", many, [T("v", 0, 50)]).dropped_predictions == 6

@@ -72,7 +72,7 @@ def test_torch_finds_the_same() -> None:
     points = np.vstack([POINTS, [(3.0, 90.0), (SIDE - 2.0, 4.0)]])
     stack = Pyramids(torch.from_numpy(images), 1, WINDOW // 2)
     at = torch.from_numpy(points).expand(3, -1, -1)
-    taken = BentStack.taken(stack, at, WINDOW, GIVE, REGION)
+    taken = BentStack.cut(stack, at, WINDOW, GIVE, REGION)
     of, into = (0, 1, 2, 1), (1, 2, 0, 0)
     found = taken.find(torch.tensor(of), stack, torch.tensor(into), at[[0, 0, 0, 0]] + 0.4)
     pictures = [picture(image) for image in images]

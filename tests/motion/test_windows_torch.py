@@ -302,7 +302,7 @@ def test_windows_are_those_of_the_cpu() -> None:
     guess[1] = (12.0, 70.0)
     every, levels, side = np.arange(len(points)), 1, 15
     stack = Pyramids(torch.from_numpy(images), levels, side // 2)
-    taken = WindowStack.taken(stack, torch.from_numpy(points).expand(3, -1, -1), side)
+    taken = WindowStack.cut(stack, torch.from_numpy(points).expand(3, -1, -1), side)
     of, which = [0, 2, 1, 0], [1, 0, 1, 2]
     moved, misfit = taken.find(
         torch.tensor(of), stack, torch.tensor(which), torch.from_numpy(guess).expand(4, -1, -1)
@@ -323,7 +323,7 @@ def test_all_pairs_of_a_stack_are_found_as_if_alone() -> None:
     images = torch.from_numpy(pictures(1, 4))
     points = torch.from_numpy(np.random.default_rng(2).uniform(12, 78, (4, 6, 2)))
     stack = Pyramids(images, 1, 6)
-    taken = WindowStack.taken(stack, points, 13)
+    taken = WindowStack.cut(stack, points, 13)
     of, which = torch.tensor([0, 0, 1, 2]), torch.tensor([1, 3, 2, 3])
     moved, misfit = taken.find(of, stack, which, points[of])
     for k in range(4):

@@ -29,9 +29,9 @@ from aumer.recognition.action_units import (
 )
 from aumer.recognition.au_graph import GraphAUReader
 from aumer.recognition.au_prior import LabelPrior, PairCounts
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.features import mirrored
 from aumer.recognition.flow_map import with_strain
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.testing import AUReaderSuite
 from aumer.types import FloatArray
 
@@ -147,7 +147,7 @@ def acted_clips(seed: int, count: int = 150) -> AUClips:
 
 @pytest.fixture(scope="module")
 def fitted() -> GraphAUReader:
-    return GraphAUReader(place=BY_LANDMARKS, choice=(0.003, 0.3)).fit(acted_clips(0))
+    return GraphAUReader(position=BY_LANDMARKS, choice=(0.003, 0.3)).fit(acted_clips(0))
 
 
 @pytest.fixture(scope="module", params=["fitted", "shipped"])
@@ -163,8 +163,8 @@ def test_it_learns_what_can_be_learnt(fitted: GraphAUReader) -> None:
 
 @pytest.mark.parametrize("au", [1, 4, 12, 17])
 def test_what_acts_alone_is_above_all(reader: AUReader, au: int) -> None:
-    if reader.place != BY_LANDMARKS:
-        moved = acted_map({(au, "both"): 1.0}, reader.place)
+    if reader.position != BY_LANDMARKS:
+        moved = acted_map({(au, "both"): 1.0}, reader.position)
         made = with_strain(moved.astype(np.float32))
     else:
         made = pure(au)
@@ -201,7 +201,7 @@ def test_the_file_holds_weights_and_no_clip(fitted: GraphAUReader, tmp_path: Pat
     from safetensors.numpy import load_file
 
     more = acted_clips(0, 90)
-    other = GraphAUReader(place=BY_LANDMARKS, choice=(0.003, 0.3)).fit(more)
+    other = GraphAUReader(position=BY_LANDMARKS, choice=(0.003, 0.3)).fit(more)
     shapes = []
     for number, one in enumerate((fitted, other)):
         path = tmp_path / f"{number}.safetensors"
@@ -238,7 +238,7 @@ def test_a_prior_moves_what_is_said(fitted: GraphAUReader) -> None:
     acted[:100, [0, 1]] = True  # 1 and 2 never part
     acted[100:300, 2] = True
     counts = PairCounts.of(AUS, acted)
-    coupled = GraphAUReader(counts, place=BY_LANDMARKS, choice=(0.003, 0.3)).fit(acted_clips(0))
+    coupled = GraphAUReader(counts, position=BY_LANDMARKS, choice=(0.003, 0.3)).fit(acted_clips(0))
     np.testing.assert_allclose(
         coupled.evidence(acted_clips(1, 5).inputs), fitted.evidence(acted_clips(1, 5).inputs)
     )
@@ -285,7 +285,7 @@ def test_files_and_names_that_are_none(tmp_path: Path) -> None:
 
 class TestGraph(AUReaderSuite):
     def make(self) -> AUReader:
-        return GraphAUReader(place=BY_LANDMARKS, choice=(0.003, 0.3))
+        return GraphAUReader(position=BY_LANDMARKS, choice=(0.003, 0.3))
 
 
 # -- in a run ----------------------------------------------------------------------------------

@@ -77,14 +77,14 @@ def test_it_holds_parameters_and_no_sample(
         *(f"{what}_{m.scale}" for m in made._members for what in ("rows", "mean", "deviation")),
         *(f"{what}_{k}" for k in range(len(made._members)) for what in ("weights", "bias")),
     }
-    maps = of_one_size(simulated_maps(made.place, made.landmarks))
+    maps = of_one_size(simulated_maps(made.position, made.landmarks))
     clips_read = applied(of_one_size(data.inputs), data.sources, made._affines)
     for scale in {m.scale for m in made._members}:
         mean, deviation = arrays[f"mean_{scale}"], arrays[f"deviation_{scale}"]
         rows = arrays[f"rows_{scale}"].astype(float)
-        again = (made._read(maps, scale, made.place) - mean) / deviation
+        again = (made._read(maps, scale, made.position) - mean) / deviation
         np.testing.assert_allclose(rows, again, atol=0.01)
-        real = (made._read(clips_read, scale, made.place) - mean) / deviation
+        real = (made._read(clips_read, scale, made.position) - mean) / deviation
         apart = cdist(rows.reshape(len(rows), -1), real.reshape(len(real), -1), "chebyshev")
         assert apart.min() > 0.1
 
@@ -117,7 +117,7 @@ def test_it_is_small_and_quick(shipped: Recognizer, tmp_path: Path) -> None:
 def test_made_up_faces_are_read_rightly(shipped: Recognizer) -> None:
     """Brows drawn together, corners of the mouth up, brows up: it was trained on none of them."""
     assert isinstance(shipped, GraphRecognizer)
-    faces = clips(7, subjects=8, place=shipped.place)
+    faces = clips(7, subjects=8, position=shipped.position)
     shares = shipped.predict_proba(faces.inputs)
     hits = shares.argmax(1) == faces.labels
     for k, label in enumerate(CLASSES):

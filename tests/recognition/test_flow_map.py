@@ -13,7 +13,15 @@ from acted import APEX_S, BROWS_DOWN, BROWS_UP, ONSET_S, SMILE, aligned, film
 from aumer.errors import UsageError
 from aumer.flow.tvl1 import tvl1
 from aumer.motion import AlignedFace
-from aumer.recognition.flow_map import SIDE, flow_map, min_max_view, motion, settled, strain, where
+from aumer.recognition.flow_map import (
+    SIDE,
+    flow_map,
+    min_max_view,
+    motion,
+    strain,
+    where,
+    without_residual_motion,
+)
 from aumer.types import FloatArray
 
 ROWS, COLUMNS = np.mgrid[:40, :60].astype(np.float64)
@@ -90,10 +98,10 @@ def test_a_slope_over_skin_at_rest_is_taken_out_and_the_expression_left() -> Non
     near = np.exp(-((columns - 40) ** 2 + (rows - 85) ** 2) / (2 * 9.0**2))
     smile = np.stack([-3 * near, -4 * near], axis=-1).astype(np.float32)
     slope = np.stack([0.006 * (columns - 64), 0.004 * (rows - 50)], axis=-1).astype(np.float32)
-    found = settled(smile + slope)
+    found = without_residual_motion(smile + slope)
     assert np.abs(found - smile).max() < 0.1
-    assert np.abs(settled(smile) - smile).max() < 0.1
-    np.testing.assert_allclose(settled(np.zeros((128, 128, 2), np.float32)), 0)
+    assert np.abs(without_residual_motion(smile) - smile).max() < 0.1
+    np.testing.assert_allclose(without_residual_motion(np.zeros((128, 128, 2), np.float32)), 0)
 
 
 def test_faces_between_lead_the_flow_over_long_distances() -> None:
@@ -175,5 +183,5 @@ def test_motion_needs_two_faces_of_one_size() -> None:
     face = aligned(film(SMILE), ONSET_S)
     small = replace(face, gray=face.gray[:64, :64])
     for faces in ((face,), (face, small)):
-        with pytest.raises(UsageError, match="two faces or more on crops of one size"):
+        with pytest.raises(UsageError, match="two faces or more, on crops of one size"):
             motion(faces, tvl1)

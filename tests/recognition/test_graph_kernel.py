@@ -16,6 +16,7 @@ from aumer.graph.rois import DEFAULT_ROIS
 from aumer.recognition import interface
 from aumer.recognition.acted_maps import simulated_maps
 from aumer.recognition.calibration import soft_max
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.features import centered, mirrored
 from aumer.recognition.graph_kernel import (
     GAMMAS,
@@ -27,7 +28,6 @@ from aumer.recognition.graph_kernel import (
     parts,
 )
 from aumer.recognition.kernel_ridge import BALANCES, RIDGES, Factor, without_each
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.registration import (
     IDENTITY,
     MEAN,
@@ -175,7 +175,9 @@ def test_landmarks_are_the_same_whatever_the_clips() -> None:
     assert np.array_equal(maps[:5], simulated_maps(BY_LANDMARKS, 5))
     assert not np.array_equal(maps, simulated_maps(BY_LANDMARKS, 12, seed=1))
     made = [
-        GraphRecognizer(choice=CHOICE, place=BY_LANDMARKS, landmarks=12).fit(clips(k, subjects=6))
+        GraphRecognizer(choice=CHOICE, position=BY_LANDMARKS, landmarks=12).fit(
+            clips(k, subjects=6)
+        )
         for k in (0, 2)
     ]
     scale = made[0]._members[0].scale
@@ -206,7 +208,9 @@ def test_what_is_chosen_is_the_best_on_training_subjects_left_out() -> None:
     assert best["gamma"] in GAMMAS and best["ridge"] in RIDGES and best["balance"] in BALANCES
     structure = best["scale"], best["edges"]
     grid = [
-        GraphRecognizer(choice=Choice(NONE, gamma, ridge, balance, *structure), place=made.place)
+        GraphRecognizer(
+            choice=Choice(NONE, gamma, ridge, balance, *structure), position=made.position
+        )
         .fit(data)
         .chosen["uf1_left_out"]
         for gamma in GAMMAS
@@ -219,11 +223,11 @@ def test_what_is_chosen_is_the_best_on_training_subjects_left_out() -> None:
 
 def test_scores_of_structures_are_averaged() -> None:
     data = replace(clips(2, subjects=4, each=2), sources=())
-    made = GraphRecognizer(place=BY_LANDMARKS).fit(data)
+    made = GraphRecognizer(position=BY_LANDMARKS).fit(data)
     assert len(made._members) > 1  # all are as good: the mean of more is the steadier
     test = clips(1)
     alone = [
-        GraphRecognizer(choice=Choice(NONE, **asdict(member)), place=BY_LANDMARKS).fit(data)
+        GraphRecognizer(choice=Choice(NONE, **asdict(member)), position=BY_LANDMARKS).fit(data)
         for member in made._members
     ]
     scores = np.mean([np.log(one.predict_proba(test.inputs)) / one._sharpness for one in alone], 0)
@@ -232,7 +236,7 @@ def test_scores_of_structures_are_averaged() -> None:
 
 
 def test_subjects_left_out_are_in_nothing_that_is_learnt() -> None:
-    """Place, registration, settings and weights are of the clips given to `fit`, and no others."""
+    """Position, registration, settings and weights come from the clips given to `fit` alone."""
     data = clips(0, subjects=6)
     own = data.of_subject("s3")
     other = data.inputs.copy()
@@ -384,6 +388,6 @@ def test_a_file_that_lacks_an_array(fitted: GraphRecognizer, tmp_path: Path) -> 
         GraphRecognizer.load(half)
     again = GraphRecognizer.load(whole)
     assert again.graph.digest == fitted.graph.digest and again.chosen == fitted.chosen
-    assert again.place == fitted.place
+    assert again.position == fitted.position
     test = clips(1)
     assert np.array_equal(again.predict_proba(test.inputs), fitted.predict_proba(test.inputs))

@@ -15,8 +15,8 @@ from aumer.config import load_settings
 from aumer.errors import NoFaceError, UsageError
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.motion.analysis import analyze
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.graph_motion import GraphMotionRecognizer
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.simulate import nuisance
 from aumer.simulate.features import Subject, render
 from aumer.simulate.timeline import Event, Timeline
@@ -29,7 +29,7 @@ EXPRESSIONS = {"positive": (6, 12), "surprise": (1, 2, 5), "negative": (4,)}
 
 @pytest.fixture(scope="module")
 def fitted() -> GraphMotionRecognizer:
-    made = GraphMotionRecognizer(choice=CHOICE, place=BY_LANDMARKS).fit(clips(0, subjects=8))
+    made = GraphMotionRecognizer(choice=CHOICE, position=BY_LANDMARKS).fit(clips(0, subjects=8))
     assert isinstance(made, GraphMotionRecognizer)
     return made
 

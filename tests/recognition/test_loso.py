@@ -136,7 +136,7 @@ def test_what_cannot_be_run() -> None:
         loso(data, SVM, subjects=["s9"])
     with pytest.raises(UsageError, match="two subjects"):
         loso(data.take(data.of_subject("s0")), SVM)
-    with pytest.raises(UsageError, match="need names"):
+    with pytest.raises(UsageError, match="needs a name"):
         loso(replace(data, names=()), SVM)
     with pytest.raises(UsageError, match=r"has no option .cels."):
         factory("svm-cells", {"cels": 3})

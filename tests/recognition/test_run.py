@@ -82,7 +82,7 @@ def test_what_is_stored_compares_and_may_be_overwritten(root: Path, tmp_path: Pa
         run(PROTOCOL, root, "svm-cells", folder=folder, score_only=True, overwrite=True)
     (report,) = other.reports.values()
     truths = replace(report, table=2 * report.table)
-    with pytest.raises(UsageError, match="scored against different truths"):
+    with pytest.raises(UsageError, match="annotations differ"):
         first.compare(replace(other, reports={0: truths}))
 
 
@@ -99,8 +99,8 @@ def test_options_and_seeds(root: Path, tmp_path: Path) -> None:
         ({"datasets": ("megc2019", "samm")}, "svm-cells", "root of each by its name"),
         ({"split": "unseen"}, "svm-cells", "recognition is run with split loso, k-fold"),
         ({"split": "cross-data-set", "datasets": ("a", "b")}, "svm-cells", "root of each"),
-        ({"selection": "oracle"}, "svm-cells", "none on the test subjects"),
-        ({"selection": "inner"}, "svm-cells", "a recognizer of sequences can choose its epoch"),
+        ({"selection": "oracle"}, "svm-cells", "on the test subjects"),
+        ({"selection": "inner"}, "svm-cells", "inner for a recognizer of sequences"),
         ({}, "cnn-lstm", "holds flow maps and no frames.*it can run only graph"),
         ({}, "cnn-lstn", "no recognizer is called 'cnn-lstn'; there are .*Did you mean 'cnn-lstm"),
         ({"recognition": {"svm-cells": {"cell": 3}}}, "svm-cells", "no option 'cell'"),
@@ -122,7 +122,7 @@ def test_other_splits(root: Path, tmp_path: Path) -> None:
     result = run(two, root, "svm-cells", folder=tmp_path / "k")
     assert len(result.folds) == 2 and result.split == "2 groups of subjects"
     assert all(len(set(fold.subjects)) == 2 for fold in result.folds)
-    told = [pair for f in result.folds for pair in zip(f.whose, f.clips, strict=True)]
+    told = [pair for f in result.folds for pair in zip(f.clip_subjects, f.clips, strict=True)]
     assert sorted(told) == sorted(zip(data.subjects, data.names, strict=True))
     assert run(two, root, "svm-cells", folder=tmp_path / "k", score_only=True).folds == result.folds
     with pytest.raises(UsageError, match="holds another run"):
@@ -131,7 +131,11 @@ def test_other_splits(root: Path, tmp_path: Path) -> None:
         replace(PROTOCOL, split="hold-out", folds=2), root, "svm-cells", folder=tmp_path / "h"
     )
     (fold,) = held.folds
-    assert len(set(fold.whose)) == 2 and len(fold.clips) == 12 and "| all | " in held.to_markdown()
+    assert (
+        len(set(fold.clip_subjects)) == 2
+        and len(fold.clips) == 12
+        and "| all | " in held.to_markdown()
+    )
     with pytest.raises(UsageError, match=r"is s\d alone, and one subject alone gives no interval"):
         run(replace(PROTOCOL, split="hold-out", folds=4), root, "svm-cells", folder=tmp_path / "x")
     crossed = replace(PROTOCOL, split="cross-data-set", datasets=("a", "b"))

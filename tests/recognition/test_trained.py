@@ -20,11 +20,11 @@ from aumer.errors import AumerError, UsageError, WeightsError
 from aumer.recognition import action_units, interface
 from aumer.recognition.acted_maps import acted_maps
 from aumer.recognition.au_graph import GraphAUReader
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.graph_kernel import GraphRecognizer
 from aumer.recognition.graph_motion import GraphMotionRecognizer
 from aumer.recognition.interface import Recognizer
 from aumer.recognition.labeler import Labeler
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.recognition.svm_cells import SvmCells
 from aumer.recognition.trained import Trained
 from aumer.testing import au_clips
@@ -32,10 +32,10 @@ from aumer.testing.clips import clips_for
 
 Card, Arrays = dict[str, Any], dict[str, Any]
 MADE: dict[str, Callable[[], Trained]] = {
-    "graph": lambda: GraphRecognizer(place=BY_LANDMARKS),
+    "graph": lambda: GraphRecognizer(position=BY_LANDMARKS),
     "graph-motion": GraphMotionRecognizer,
     "svm-cells": SvmCells,
-    "AU reader": lambda: GraphAUReader(place=BY_LANDMARKS, choice=(0.003, 0.3)),
+    "AU reader": lambda: GraphAUReader(position=BY_LANDMARKS, choice=(0.003, 0.3)),
 }
 
 
@@ -141,7 +141,7 @@ def test_an_au_reader_that_says_too_much(kept: dict[str, Path]) -> None:
 def test_an_au_reader_reads_maps_made_as_it_has_learnt(tmp_path: Path) -> None:
     """Its file says how, as a recognizer's does; a recognizer beside it changes nothing."""
     motion = replace(load_settings().motion, crop=96, flow="dis")
-    reader = GraphAUReader(place=BY_LANDMARKS, choice=(0.003, 0.3)).fit(au_clips(0, clips=60))
+    reader = GraphAUReader(position=BY_LANDMARKS, choice=(0.003, 0.3)).fit(au_clips(0, clips=60))
     reader.motion = motion
     reader.save(tmp_path / "mine.safetensors", {})
     again = action_units.load(tmp_path / "mine.safetensors")

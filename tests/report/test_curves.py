@@ -81,7 +81,7 @@ def test_the_interval_is_over_subjects() -> None:
 
 def test_one_subject_has_no_interval_and_one_class_no_curve() -> None:
     assert np.isnan(roc([1.0, 0.0], [True, False], ["a", "a"]).low)
-    with pytest.raises(UsageError, match="clips of another"):
+    with pytest.raises(UsageError, match="clips of other classes"):
         roc([1.0, 0.0], [True, True], ["a", "b"])
 
 

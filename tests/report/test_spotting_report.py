@@ -227,7 +227,7 @@ def test_policies_of_the_score_hold_in_the_figures() -> None:
 
 
 def test_rows_of_another_report_are_refused() -> None:
-    with pytest.raises(UsageError, match="score them again"):
+    with pytest.raises(UsageError, match="score the run again"):
         outcomes(replace(one(), predictions=FOUND[:1]))
     with pytest.raises(UsageError, match="nothing to report"):
         report(run())

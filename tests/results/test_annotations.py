@@ -77,7 +77,7 @@ def test_the_history_says_who_what_and_from_what_to_what() -> None:
     assert moved.when.endswith("+00:00")
     same = changed.changed(changed.expressions, "Bob")
     assert same.history == changed.history  # who changes nothing leaves no trace
-    with pytest.raises(UsageError, match="two expressions have one id"):
+    with pytest.raises(UsageError, match="every expression needs an id"):
         file.changed([one(), one()], "Ann")
 
 
@@ -97,7 +97,7 @@ def test_it_is_a_format_like_the_others(tmp_path: Path) -> None:
         for e, f in zip(back.expressions, file.expressions, strict=True):
             assert e.onset_s == pytest.approx(f.onset_s, abs=0.0011)
             assert e.onset is None
-    with pytest.raises(UsageError, match="not a spot result"):
+    with pytest.raises(UsageError, match="cannot be read as a result"):
         SpotResult.load(path)
     with pytest.raises(UsageError, match="exists already"):
         file.save(path)

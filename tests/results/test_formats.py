@@ -44,7 +44,9 @@ def test_a_registered_format_is_written_and_read(result: SpotResult, tmp_path: P
 
 def test_what_holds_no_whole_result_cannot_be_loaded(result: SpotResult, tmp_path: Path) -> None:
     result.save(tmp_path / "out.csv")
-    with pytest.raises(UsageError, match=r"out.csv is not a spot result: .*save results as .json"):
+    with pytest.raises(
+        UsageError, match=r"out.csv cannot be read as a result.*Save results as .json"
+    ):
         SpotResult.load(tmp_path / "out.csv")
 
 

@@ -120,7 +120,7 @@ def no_rows(features: Features) -> Features:
 
 def test_what_cannot_be_filmed(motion: Motion, frames: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "crop.mp4"
-    with pytest.raises(UsageError, match="camera cannot be read twice"):
+    with pytest.raises(UsageError, match="camera cannot be filmed"):
         motion.film(0, crop=path)
     for other, fps in ((frames[:, :, :200], 30), (frames[1:], 30), (frames, 25)):
         with pytest.raises(UsageError, match="not the video that was measured"):

@@ -298,15 +298,15 @@ def test_the_score_that_decides_and_its_threshold(make_result: MakeResult) -> No
     found = [expression("micro", 3, 6, 12, 0.61), expression("macro", 30, 40, 55, 0.87)]
     result = make_result(90, found, channels=("brow", "mouth", "expression", "micro_action"))
     plain = texts(plot_timeline(result))
-    assert "threshold" not in plain  # a result of before it was kept
+    assert "needed" not in plain  # a result of before it was kept
     for odd in (3, {"threshold": "high"}):
         other = dataclasses.replace(result, settings={"decision": odd})
-        assert "threshold" not in texts(plot_timeline(other))
+        assert "needed" not in texts(plot_timeline(other))
     for name in ("movement (rules)", "micro (network)", "score"):
         assert name in plain
     decided = dataclasses.replace(result, settings={"decision": {"threshold": 0.134}})
     figure = plot_timeline(decided)
-    assert "threshold 0.13" in texts(figure)
+    assert "needed 0.13" in texts(figure)
     scores = figure.axes[-1]
     flat = {  # bars of a kind are one line with gaps
         (line.get_color(), *np.round(line.get_ydata()[:2], 3)): np.round(

@@ -80,7 +80,7 @@ def test_save_goes_by_the_suffix_and_never_overwrites_by_itself(
     assert path.read_bytes().startswith(signs[suffix])
     with pytest.raises(UsageError, match="does not exist"):
         result.save(tmp_path / "absent" / path.name)
-    written = {path, *format_of(path).beside(path)}
+    written = {path, *format_of(path).companions(path)}
     assert set(tmp_path.iterdir()) == written
 
 

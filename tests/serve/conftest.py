@@ -20,7 +20,7 @@ pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 
 from aumer.client import Client
 from aumer.serve.application import listen
-from aumer.serve.asked import Limits
+from aumer.serve.job_options import Limits
 from aumer.serve.service import Service
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,7 @@ import pytest
 
 from aumer.client import Client, ServiceError
 from aumer.errors import AumerError, NoFaceError, UsageError, VideoError
-from aumer.serve.asked import LimitError, Limits, film
+from aumer.serve.job_options import LimitError, Limits, film
 from aumer.serve.openapi import description
 from aumer.serve.service import Service, purge
 from aumer.serve.worker import SPOT, check_declared
@@ -523,7 +523,7 @@ _SERVER = f"""
 import sys
 from pathlib import Path
 from aumer.serve.application import listen
-from aumer.serve.asked import Limits
+from aumer.serve.job_options import Limits
 from aumer.serve.service import Service
 service = Service(Path(sys.argv[1]), Limits(jobs=2), analyze={STUB!r})
 listener = listen(service, host="127.0.0.1", port=0, token=None)

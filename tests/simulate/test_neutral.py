@@ -57,7 +57,7 @@ def test_a_recording_knows_where_its_face_is() -> None:
     found = neutral()
     assert (found.count, found.fps, found.size, found.first) == (36, 30.0, (320, 240), 0)
     assert found.duration_s == pytest.approx(1.2) and found.notes == ()
-    assert found.place == "array 0-35"
+    assert found.range_text == "array 0-35"
     eyes = found.skin.mean[45] - found.skin.mean[36]
     assert eyes == pytest.approx([1, 0], abs=0.15)
 
@@ -220,12 +220,12 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     gray = np.full((40, 240, 320, 3), 120, np.uint8)
     with pytest.raises(NoFaceError, match=r"array: no usable face is seen from 0\.00 to 1\.30 s"):
         Neutral.open(gray, fps=30.0)
-    with pytest.raises(UsageError, match=r"array: 0\.33 s are shorter than expressions"):
+    with pytest.raises(UsageError, match=r"array is too short for expressions.*found 0\.33 s"):
         Neutral.open(recording()[:10], fps=30.0)
-    with pytest.raises(UsageError, match=r"0\.50 s are shorter"):
+    with pytest.raises(UsageError, match=r"must last .* found 0\.50 s"):
         Neutral.open(recording(), fps=30.0, start_s=0.2, stop_s=0.7)
     short = np.concatenate([recording()[:20], gray[:20]])
-    with pytest.raises(NoFaceError, match=r"for 0\.\d+ s on end at most .frames 0 to \d+ of array"):
+    with pytest.raises(NoFaceError, match=r"the longest is 0\.\d+ s .frames 0 to \d+ of array"):
         Neutral.open(short, fps=30.0)
     with pytest.raises(VideoError, match=r"none\.mp4"):
         Neutral.open(tmp_path / "none.mp4")
@@ -234,7 +234,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     for change, said in (
         ({"amplitude": 0.0}, "amplitude"),
         ({"strength": -1.0}, "strength"),
-        ({"seconds": 0.5}, r"0\.5 s are shorter"),
+        ({"seconds": 0.5}, r"found 0\.5 s"),
     ):
         with pytest.raises(UsageError, match=said):
             neutral().draw((0,), **change)  # type: ignore[arg-type]

@@ -341,7 +341,7 @@ def test_a_portrait_without_a_face() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"portrait": "nowhere.png"}, "no portrait at"),
+        ({"portrait": "nowhere.png"}, "does not exist: give a portrait"),
         ({"portrait": np.zeros((9, 9), np.uint8)}, "must be an"),
         ({"size": (321, 240)}, "even numbers"),
         ({"fps": 0.0}, "fps must be > 0"),

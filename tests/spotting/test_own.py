@@ -14,6 +14,7 @@ from bench.conftest import small as protocol
 from bench.conftest import write_tables
 from spotting.own_network import OwnArchitecture, OwnNetwork
 from spotting.own_objective import OwnDecoder, OwnObjective
+from spotting.rivals import RIVALS
 from training.conftest import simulated
 
 import aumer
@@ -158,7 +159,10 @@ def test_the_usual_names_are_left_unsaid() -> None:
 # What every network keeps to
 
 
-@pytest.fixture(params=[OWN, "aumer", "published"], ids=["own", "aumer", "published"])
+PRESETS = ("aumer", "published", *RIVALS)
+
+
+@pytest.fixture(params=[OWN, *PRESETS], ids=["own", *PRESETS])
 def net(request: pytest.FixtureRequest) -> SpottingNetwork:
     torch.manual_seed(0)
     made = SpottingNetwork.from_preset(request.param)
@@ -179,7 +183,7 @@ def test_invalid_rows_tell_nothing(net: SpottingNetwork) -> None:
     values[300:330] = np.nan
     gap = net.scores(replace(features, values=values, valid=valid)).values
     assert np.isnan(gap[300:330]).all() and np.isfinite(gap[valid]).all()
-    x = torch.randn(1, 60, len(net.graph.rois) + len(net.config.beside), 2)
+    x = torch.randn(1, 60, len(net.graph.rois) + len(net.config.extra_nodes), 2)
     mask = torch.ones(1, 60, dtype=torch.bool)
     mask[:, 20:30] = False
     other = torch.where(mask[..., None, None], x, torch.nan)
@@ -188,7 +192,7 @@ def test_invalid_rows_tell_nothing(net: SpottingNetwork) -> None:
 
 
 def test_half_width_bounds_what_is_seen(net: SpottingNetwork) -> None:
-    reach, nodes = net.half_width, len(net.graph.rois) + len(net.config.beside)
+    reach, nodes = net.half_width, len(net.graph.rois) + len(net.config.extra_nodes)
     x = torch.randn(1, 2 * reach + 41, nodes, 2)
     moved = x.clone()
     moved[:, 0] += 5

@@ -10,7 +10,7 @@ import pytest
 from openpyxl import Workbook
 
 from aumer.errors import UsageError
-from aumer.tables import intervals
+from aumer.tables import intervals, lines
 from aumer.tables.cells import plain
 from aumer.tables.intervals import COLUMNS, IntervalRow, named_like, read
 
@@ -32,7 +32,7 @@ def said(path: Path, **options: object) -> str:
 def test_no_name_means_two_things() -> None:
     names = [plain(name) for known in COLUMNS.values() for name in known]
     assert len(set(names)) == len(names)
-    assert not set(names) & {plain(name) for name in intervals._OURS}
+    assert not set(names) & {plain(name) for name in lines.OURS}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_is_left_aside_is_named_once(tmp_path: Path, caplog: pytest.LogCapt
         "2 columns are left aside: 'rater', 'scores'. Is one of them meant as 'score'?",
     )
     with caplog.at_level(logging.WARNING, "aumer"):
-        found.tell()
+        found.log_notes()
     assert [r.getMessage() for r in caplog.records] == [f"{path}: {found.notes[0]}"]
     assert read(table(tmp_path, HEADER + "a,ignore,,,\na,me,1,2,3\n")).notes == (
         "1 row of kind 'ignore' left aside",

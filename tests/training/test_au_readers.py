@@ -15,7 +15,7 @@ from aumer.cli import main
 from aumer.errors import AumerError, ConfigError, UsageError
 from aumer.recognition import action_units
 from aumer.recognition.au_graph import GraphAUReader
-from aumer.recognition.place import BY_LANDMARKS
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.testing import au_clips
 from aumer.training import au_readers
 from aumer.video.writer import VideoFile
@@ -145,7 +145,7 @@ def test_what_was_made_of_clips_is_kept_when_it_is_interrupted(
 
 def test_clips_in_memory(tmp_path: Path) -> None:
     clips = au_clips(0, clips=60)
-    options = {"choice": [0.003, 0.3], "place": dict(vars(BY_LANDMARKS))}
+    options = {"choice": [0.003, 0.3], "position": dict(vars(BY_LANDMARKS))}
     path = aumer.train(
         clips,
         out=tmp_path,
@@ -155,7 +155,7 @@ def test_clips_in_memory(tmp_path: Path) -> None:
     )
     made = action_units.load(path)
     left = clips.take(np.array([s != "s3" for s in clips.subjects]))
-    usual = GraphAUReader(place=BY_LANDMARKS, choice=(0.003, 0.3)).fit(left)
+    usual = GraphAUReader(position=BY_LANDMARKS, choice=(0.003, 0.3)).fit(left)
     np.testing.assert_array_equal(
         made.predict_proba(clips.inputs), usual.predict_proba(clips.inputs)
     )
@@ -175,7 +175,7 @@ def test_clips_in_memory(tmp_path: Path) -> None:
         ("", {"au_reader": "grpah"}, "no au-reader is called 'grpah'"),
         ("", {"options.leest": 3}, "has no option 'leest'.*'least'"),
         ("", {"options.choice": [1]}, "choice is the cost and the weight"),
-        ("", {"options.place": "here"}, "`place` is a table"),
+        ("", {"options.position": "here"}, "`position` is a table"),
         ("", {"classes": ["a", "b"]}, "unknown key classes"),
         ("", {"task": "action-unit"}, "Did you mean 'action-units'"),
         ('exclude_subjects = ["z"]', {}, "the subjects are a, b, c"),

@@ -18,8 +18,8 @@ import aumer
 from aumer import cli, registry
 from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.recognition import interface
+from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Recognizer
-from aumer.recognition.place import BY_LANDMARKS
 from aumer.spotting.network import SHIPPED
 from aumer.training.clip_run import run
 from aumer.training.recognizers import read_config
@@ -131,7 +131,7 @@ def test_from_frames_to_weights_to_a_named_clip(
         lines = (tmp_path / "log.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     else:
-        assert model.place == BY_LANDMARKS
+        assert model.position == BY_LANDMARKS
     assert not list(tmp_path.glob("checkpoint*"))
     told = events(tmp_path / "tensorboard") if model.stopping()["epochs"] else {}
     assert (tmp_path / "tensorboard").exists() == bool(told)
@@ -376,8 +376,10 @@ def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptur
     weights = aumer.train(own / "own", written(*slips), out=tmp_path, **run)
     clips = interface.load(weights).card["data"]["clips"]
     assert clips == {"Brows up": 3, "Nose": 3, "Smile": 3}
-    assert "2 clips cannot be learned from: " in caplog.text
-    assert "no frame 899, nor a later one" in caplog.text and "it is one frame long" in caplog.text
+    assert "1 row left out, with frames that the video does not have (`mismatch`): " in caplog.text
+    assert "the onset is frame 900, and the last of" in caplog.text
+    assert "1 clip cannot be learned from: " in caplog.text
+    assert "it is one frame long" in caplog.text
     assert f"two rows are taken once: s1/{rows[1].split(',')[0]}" in caplog.text
     whose, word = rows[1].rpartition(",")[0], "Nose" if "Nose" not in rows[1] else "Smile"
     with pytest.raises(UsageError, match=f"two rows are of frames .* and '{word}' .row 11."):

@@ -16,6 +16,7 @@ from training.conftest import simulated
 import aumer
 from aumer import cli
 from aumer.config import Settings, load_settings
+from aumer.data.report import DataReport
 from aumer.errors import ConfigError, UsageError
 from aumer.simulate.features import IMITATED, simulate_features, write_features
 from aumer.spotting.network import NetSpotter
@@ -219,6 +220,7 @@ def test_a_published_network_is_one_on_published_motion(
 
     class Films:
         comes_as = "videos"
+        report = DataReport()
 
         def records(self) -> tuple[VideoRecord, ...]:
             return (VideoRecord("own", "s1", "v1", 30.0),)
@@ -242,6 +244,7 @@ def test_features_that_come_without_films_are_what_the_settings_say(
 ) -> None:
     class Features:
         comes_as = "features"
+        report = DataReport()
 
         def records(self) -> tuple[VideoRecord, ...]:
             return (VideoRecord("theirs", "s1", "v1", 30.0),)

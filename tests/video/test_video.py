@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from aumer.errors import EXIT_UNREADABLE, EXIT_USAGE, UsageError, VideoError
-from aumer.said import gathered
+from aumer.log_capture import collected_warnings
 from aumer.types import Frame, VideoInfo
 from aumer.video import CameraSource, VideoReader, content_digest, open_video
 from aumer.video import digest as digests
@@ -741,9 +741,9 @@ def test_a_camera_does_not_wait_for_a_slow_consumer() -> None:
 
 
 def test_frames_that_a_camera_drops_are_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    """Once, and where a result hears it (`aumer.said`)."""
+    """Once, and where a result hears it (`aumer.log_capture`)."""
     camera = FakeCamera(10**9)
-    with gathered() as told:
+    with collected_warnings() as told:
         reader = live(camera, end=4.0, queue_size=3)  # 100 frames
         frames = iter(reader)
         got = [next(frames)]

@@ -300,7 +300,7 @@ def test_what_another_has_saved_is_not_written_over(
         (asked(entry(offset=COUNT)), "expressions[0].offset must be a frame from 0 to 249"),
         (asked(entry(onset=15)), "apex"),
         (asked(entry(kind="mikro")), "micro, macro"),
-        (asked(entry(), entry()), "two expressions have one id"),
+        (asked(entry(), entry()), "every expression needs an id"),
         (asked(entry(confirmed=1)), "expressions[0].confirmed must be true or false"),
         (asked(entry(), coder=" "), "coder's name"),
         (asked(entry(), coder=7), "coder must be a string"),
@@ -382,7 +382,7 @@ def test_without_motion_there_is_no_dial(films: Path, serve: Serve, motion: Any)
         (layer,) = json.loads(served.get("/api/session")[2])["videos"][0]["layers"]
         assert (layer["alarms"], layer["track"]) == (None, False)
         status, answer = served.post("/api/0/again", {"layer": "r0", "sensitivity": 1.0})
-        assert status == 400 and "motion is not kept" in answer["error"]
+        assert status == 400 and "motion is not in the cache" in answer["error"]
 
 
 def test_another_spotters_result_is_not_turned_at(films: Path, serve: Serve, motion: Any) -> None:
@@ -550,7 +550,7 @@ def test_frames_of_another_edition_are_never_shown(
         assert served.get("/api/0/frame/30.png")[0] == 200
         shutil.copy(films / "turned.mp4", path)
         status, _, body = served.get("/api/0/frame/200.png")
-        assert status == 400 and "was changed since it was opened" in json.loads(body)["error"]
+        assert status == 400 and "was changed after it was opened" in json.loads(body)["error"]
         # What was worked out so far is of the edition that was seen, and says so.
         saved(served, asked(entry()))
         file = AnnotationFile.load(tmp_path / "constant.mp4.anna.annotations")

@@ -22,7 +22,7 @@ from aumer.bench.folds import run_folds
 from aumer.bench.protocol import Protocol
 from aumer.bench.recognizers import Factory, factory, recognizers
 from aumer.bench.result import Run
-from aumer.bench.split import Fold, Whose, plan
+from aumer.bench.split import Fold, SubjectKey, plan
 from aumer.bench.store import FORMAT, Store
 from aumer.bench.task import Options, Progress, Task, Work, require_keys
 from aumer.bench.tasks.recognition_result import (
@@ -86,14 +86,14 @@ class ClipWork(Work):
 
     @property
     def tested(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self._whose))
+        return tuple(dict.fromkeys(self._clip_subjects))
 
     @property
     def trained(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.clips.subjects[k] for k in self.train))
 
     @property
-    def _whose(self) -> tuple[str, ...]:
+    def _clip_subjects(self) -> tuple[str, ...]:
         """The subject of each tested clip."""
         seen = (self.clips.subjects[k] for k in self.test)
         return (*seen, *(u.subject for u in self.unseen))
@@ -115,7 +115,7 @@ class ClipWork(Work):
             begin = time.perf_counter()
             model = self.factory(seed)
             if self.reading is not None:
-                self.reading.tell(model)
+                self.reading.record_on(model)
             model.fit(train, checkpoint=checkpoint)
             seconds = time.perf_counter() - begin
             chosen, log = model.chosen, model.log
@@ -146,7 +146,7 @@ class ClipWork(Work):
             tuple(model.rois) if model is not None and attribution else (),
             _filled(space, rest),
             _filled(phases, rest),
-            () if self.tested == (self.name,) else self._whose,
+            () if self.tested == (self.name,) else self._clip_subjects,
             rest,
         )
         return fold.to_dict()
@@ -214,7 +214,7 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
         if "seed" not in resolve(model).options:
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.protocol, self.name = protocol, model
-        self.keeps = resolve(model).has_file()
+        self.saves_models = resolve(model).has_file()
         self._cache = options.cache
         self._kept: TemporaryFolder | None = None
 
@@ -268,7 +268,8 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             return ClipSet(clips, clips.sources, digest=_digest(clips))
         if not protocol.classes:
             raise UsageError(f"protocol {protocol.name} must name its classes")
-        listing = only_frequent(listed(wanted, protocol.classes), protocol.min_clips)
+        every = listed(wanted, protocol.classes, mismatch=protocol.mismatch)
+        listing = only_frequent(every, protocol.min_clips)
         cache = self._cache
         if cache is None:
             self._kept = TemporaryFolder()
@@ -282,11 +283,12 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             progress=None if progress is None else lambda *step: progress("clips", *step),
         )
 
-    def whose(self, roots: Mapping[str, StrPath]) -> Sequence[Whose]:
+    def subject_keys(self, roots: Mapping[str, StrPath]) -> Sequence[SubjectKey]:
         if NAME in self.protocol.datasets or not self.protocol.classes:
-            return super().whose(roots)
+            return super().subject_keys(roots)
         wanted = self.needed(self.protocol.datasets, roots)
-        return [(e.dataset, e.subject) for e in listed(wanted, self.protocol.classes).examples]
+        found = listed(wanted, self.protocol.classes, mismatch=self.protocol.mismatch)
+        return [(e.dataset, e.subject) for e in found.examples]
 
     def parameters(self) -> int | None:
         classes = len(self.protocol.classes) or len(MEGC_CLASSES)
@@ -350,9 +352,10 @@ class Recognition(Task[ClipSet, ClipSet, RecognitionFold]):
             for row in fold.rows():
                 if known.get((row.subject, row.clip)) != row.truth:
                     raise UsageError(
-                        f"the fold {fold.subject} of {run.folder} does not fit the run's "
-                        f"data, which say {known.get((row.subject, row.clip), 'nothing')} "
-                        f"of {row.subject}/{row.clip}, and the fold {row.truth}"
+                        f"the fold {fold.subject} of {run.folder} does not fit the data of the "
+                        f"run: the label of {row.subject}/{row.clip} is {row.truth} in the fold "
+                        f"and {known.get((row.subject, row.clip), 'missing')} in the data. Delete "
+                        "the fold, and run the benchmark again"
                     )
         return scored(
             run,
@@ -412,7 +415,7 @@ def loso(
         UsageError: clips without names, fewer than two subjects, or an unknown one.
     """
     items = ClipSet(clips)
-    everyone = {fold.name: fold for fold in plan(AT_HAND, items.whose, pooled=True)}
+    everyone = {fold.name: fold for fold in plan(AT_HAND, items.subject_keys, pooled=True)}
     for subject in set(subjects or ()) - set(everyone):
         raise UsageError(f"no clip is of subject {subject!r}; there are {', '.join(everyone)}")
     folds = [everyone[s] for s in (everyone if subjects is None else subjects)]
@@ -444,8 +447,9 @@ def _selected(protocol: Protocol, model: str) -> dict[str, Any]:
         return table
     if protocol.selection == "oracle" or "learning" not in resolve(model).options:
         raise UsageError(
-            f"selection {protocol.selection!r}: a recognizer of sequences can choose its epoch on "
-            "inner subjects (inner), and none on the test subjects; leave it at fixed"
+            f"selection must be fixed, or inner for a recognizer of sequences; found "
+            f"{protocol.selection!r} with the model {model}. No recognizer may choose its epoch "
+            "on the test subjects"
         )
     usual = factory(model, _without_own(table))(0).stopping()
     changed = dict(table.get("learning", {}))

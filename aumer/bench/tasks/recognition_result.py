@@ -76,7 +76,7 @@ class RecognitionFold:
     unseen: int = 0
 
     @property
-    def whose(self) -> tuple[str, ...]:
+    def clip_subjects(self) -> tuple[str, ...]:
         """The subject of each clip."""
         return self.subjects or (self.subject,) * len(self.clips)
 
@@ -85,7 +85,7 @@ class RecognitionFold:
         return [
             Recognized(subject, truth, predicted, clip)
             for subject, clip, truth, predicted in zip(
-                self.whose, self.clips, self.truths, self.predicted, strict=True
+                self.clip_subjects, self.clips, self.truths, self.predicted, strict=True
             )
         ]
 
@@ -194,7 +194,7 @@ class RecognitionResult(Result[RecognitionFold]):
         return {
             "fold": fold.subject,
             "seed": fold.seed,
-            "tested": list(dict.fromkeys(fold.whose)),
+            "tested": list(dict.fromkeys(fold.clip_subjects)),
             "chosen": dict(fold.chosen),
             "training_seconds": fold.seconds,
         }

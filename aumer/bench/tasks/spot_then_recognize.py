@@ -21,6 +21,7 @@ from aumer.bench.tasks.spotting import Entries, Spotting, SpottingWork
 from aumer.bench.workers import Workers
 from aumer.data.labels import megc_class
 from aumer.errors import UsageError
+from aumer.evaluation.legacy import OfficialStrs, strs_official
 from aumer.evaluation.rows import PredictedInterval, Truth, Video
 from aumer.evaluation.spotting import SpottingReport
 from aumer.evaluation.strs import StrsReport, evaluate_strs
@@ -52,7 +53,12 @@ class SpotThenRecognize(Spotting):
     learns_labels = True
 
     def __init__(self, protocol: Protocol, model: str, options: Options) -> None:
-        require(bool(protocol.classes), "classes", [], "those that what is spotted is one of")
+        require(
+            bool(protocol.classes),
+            "classes",
+            [],
+            "the classes by which expressions are named, one or more",
+        )
         super().__init__(protocol, model, options)
 
     def work(self, fold: Fold, items: Entries, workers: Workers) -> NamingWork:
@@ -66,10 +72,11 @@ class SpotThenRecognize(Spotting):
         predictions: Sequence[PredictedInterval],
         truths: Sequence[Truth],
         videos: Sequence[Video],
-    ) -> tuple[SpottingReport, StrsReport | None]:
+    ) -> tuple[SpottingReport, StrsReport | None, OfficialStrs | None]:
         named = [replace(t, label=megc_class(t.label) or t.label or "none") for t in truths]
         strs = evaluate_strs(predictions, named, videos, protocol.scoring, classes=protocol.classes)
-        return strs.spotting, strs
+        official = strs_official(predictions, named, videos, emotions=protocol.classes)
+        return strs.spotting, strs, official
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,13 +20,14 @@ from aumer.bench.sources import (
     features_digest,
     open_source,
 )
-from aumer.bench.split import Fold, Whose
+from aumer.bench.split import Fold, SubjectKey
 from aumer.bench.store import FORMAT
 from aumer.bench.task import Options, Progress, Task, TaskTruth, Work
 from aumer.bench.tasks.spotting_result import Scored, SpottingResult
 from aumer.bench.workers import Workers
 from aumer.config import digest, load_settings
 from aumer.errors import UsageError
+from aumer.evaluation.legacy import OfficialStrs
 from aumer.evaluation.rows import PredictedInterval, SpottingSettings, Truth, Video, rows_of
 from aumer.evaluation.spotting import SpottingReport, SubjectPredictions, evaluate, merge_folds
 from aumer.evaluation.strs import StrsReport
@@ -39,6 +41,9 @@ from aumer.training.videos import LabeledVideo
 #: Keys of a protocol that change a score but no prediction: a run may be scored again by others.
 _ONLY_SCORED = ("name", "title", "published", "scoring", "seeds", "submission_first_frame")
 
+#: Keys that change the data alone, by whose digests a fold knows whether it is still of them.
+_ONLY_DATA = ("mismatch",)
+
 
 @dataclass(frozen=True)
 class SpottingTruth(TaskTruth):
@@ -46,15 +51,28 @@ class SpottingTruth(TaskTruth):
 
     Attributes:
         sources: from which features are made; none where it was read from a run's file.
+        left_out: rows of the table that are not among the truths, as their frames are not in their
+            videos (`aumer.data.mismatch`), each with its reason.
     """
 
     videos: Mapping[str, tuple[Video, ...]]
     truths: Mapping[str, tuple[Truth, ...]]
     notes: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, Source] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+
+    def expected(self, dataset: str, rules: SpottingSettings) -> SpottingSettings:
+        """The rules with the number of truths that there should be without those left out."""
+        counts = Counter(row["kind"] for row in self.left_out.get(dataset, ()))
+        macro, micro = rules.expect_macro, rules.expect_micro
+        return replace(
+            rules,
+            expect_macro=None if macro is None else macro - counts["macro"],
+            expect_micro=None if micro is None else micro - counts["micro"],
+        )
 
     @property
-    def whose(self) -> list[Whose]:
+    def subject_keys(self) -> list[SubjectKey]:
         return [(name, v.subject) for name, videos in self.videos.items() for v in videos]
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +82,7 @@ class SpottingTruth(TaskTruth):
                     "videos": [vars(v) for v in self.videos[name]],
                     "truths": as_dicts(self.truths[name]),
                     "notes": self.notes[name],
+                    "left_out": list(self.left_out.get(name, ())),
                 }
                 for name in self.videos
             }
@@ -94,7 +113,7 @@ class Entries:
     entries: Sequence[Entry]
 
     @property
-    def whose(self) -> list[Whose]:
+    def subject_keys(self) -> list[SubjectKey]:
         return [(e.dataset, e.video.subject) for e in self.entries]
 
 
@@ -181,7 +200,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             protocol = replace(protocol, seeds=protocol.seeds[:1])
         self.settings, self.cache = settings, options.cache
         self.protocol, self.name, self.resumes = protocol, self.model.name, self.model.trains
-        self.keeps = self.model.trains
+        self.saves_models = self.model.trains
 
     @property
     def learns(self) -> bool:
@@ -194,7 +213,8 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
 
     def about(self) -> dict[str, Any]:
         protocol = self.protocol
-        kept = {k: v for k, v in protocol.to_dict().items() if k not in (*_ONLY_SCORED, "models")}
+        without = (*_ONLY_SCORED, *_ONLY_DATA, "models")
+        kept = {k: v for k, v in protocol.to_dict().items() if k not in without}
         if protocol.selection == "oracle":
             kept["scoring"] = protocol.to_dict()["scoring"]
         if not set(protocol.datasets) & set(SIMULATED):
@@ -229,7 +249,13 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         protocol = self.protocol
         names = (*protocol.datasets, *(protocol.train_datasets if self.learns else ()))
         sources = {
-            name: open_source(name, root, level=protocol.level, seed=protocol.data_seed)
+            name: open_source(
+                name,
+                root,
+                level=protocol.level,
+                seed=protocol.data_seed,
+                mismatch=protocol.mismatch,
+            )
             for name, root in self.needed(names, roots).items()
         }
         rows = {name: rows_of(sources[name].records()) for name in protocol.datasets}
@@ -238,6 +264,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
             {name: tuple(truths) for name, (_, truths) in rows.items()},
             {name: sources[name].notes() for name in protocol.datasets},
             sources,
+            {name: sources[name].left_out() for name in protocol.datasets},
         )
 
     def prepare(self, truth: SpottingTruth, workers: Workers, progress: Progress | None) -> Entries:
@@ -295,6 +322,7 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
                 for name, d in sets.items()
             },
             {name: tuple(d["notes"]) for name, d in sets.items()},
+            left_out={name: tuple(d.get("left_out", ())) for name, d in sets.items()},
         )
 
     @staticmethod
@@ -339,9 +367,12 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         predictions = tuple(merge_folds(by_subject, videos))
         report: SpottingReport | None = None
         strs: StrsReport | None = None
+        official: OfficialStrs | None = None
         if protocol.split != "unseen":
-            report, strs = cls.evaluated(protocol, predictions, truths, videos)
-        return Scored(dataset, seed, selection, predictions, report, strs)
+            rules = truth.expected(dataset, protocol.scoring)
+            known = replace(protocol, scoring=rules)
+            report, strs, official = cls.evaluated(known, predictions, truths, videos)
+        return Scored(dataset, seed, selection, predictions, report, strs, official)
 
     @classmethod
     def evaluated(
@@ -350,9 +381,9 @@ class Spotting(Task[SpottingTruth, Entries, Mapping[str, Any]]):
         predictions: Sequence[PredictedInterval],
         truths: Sequence[Truth],
         videos: Sequence[Video],
-    ) -> tuple[SpottingReport, StrsReport | None]:
-        """The score of one data set with one seed."""
-        return evaluate(predictions, truths, videos, protocol.scoring), None
+    ) -> tuple[SpottingReport, StrsReport | None, OfficialStrs | None]:
+        """The score of one data set with one seed; STRS by our rules and the organizers' script."""
+        return evaluate(predictions, truths, videos, protocol.scoring), None, None
 
 
 def _keep(fitted: Fitted, path: Path, work: SpottingWork, seed: int) -> None:

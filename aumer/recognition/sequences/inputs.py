@@ -277,7 +277,7 @@ class SequencePart(FramePart):
             raise UsageError(f"{video.name} has no frame {onset}, the onset")
         rate = self._fps or video.fps
         if rate is None:
-            raise UsageError(f"{video.name} does not say its frame rate; give `fps`")
+            raise UsageError(f"the frame rate of {video.name} is not known: give `fps`")
         last = self.first + len(self._images) - 1
         end = last if offset is None else offset
         if end > last:
@@ -551,7 +551,10 @@ def _looking(
 
     def given(frame: Frame) -> FloatArray | None:
         if frame.index >= len(known):
-            raise UsageError(f"there are landmarks of {len(known)} frames, not of {frame.index}")
+            raise UsageError(
+                f"landmarks are given for {len(known)} frames, and frame {frame.index} needs "
+                "them, too"
+            )
         points: FloatArray = known[frame.index]
         return points if np.isfinite(points).all() else None
 

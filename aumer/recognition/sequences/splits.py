@@ -74,9 +74,10 @@ def check_apart(groups: Sequence[Hashable], train: IntArray, test: IntArray) -> 
     both = {groups[i] for i in train} & {groups[i] for i in test}
     if both:
         raise UsageError(
-            f"{len(both)} groups lie on both sides of the split, for instance "
-            f"{min(map(str, both))!r}: windows of one clip (and clips of one subject) must stay "
-            "together; use k_fold or hold_out with that grouping"
+            f"{len(both)} groups are in training and in test, for instance "
+            f"{min(map(str, both))!r}. "
+            "Windows of one clip, and clips of one subject, must be in one of them alone: split "
+            "with k_fold or hold_out, which keep groups together"
         )
 
 

@@ -57,7 +57,7 @@ def further_start(clip: ClipSequence, length: int, rng: np.random.Generator) -> 
     return _clamped(start, clip, length)
 
 
-def balanced_places(
+def balanced_windows(
     clips: Sequence[ClipSequence],
     labels: IntArray,
     length: int,

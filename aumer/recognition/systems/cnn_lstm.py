@@ -81,7 +81,7 @@ class CnnLstmConfig:
         texture: what the CNN of gray frames sees: them, or their local binary patterns.
         equalize: the histogram of each frame first.
         length: frames of a window.
-        windows: target of `balanced_places`, windows a class; 0 for one window a clip.
+        windows: target of `balanced_windows`, windows a class; 0 for one window a clip.
         channels: of the CNNs' convolutions.
         layers: of the LSTM or GRU; 1 and 3 in the ablation of 8.4.
         batch_norm: after the convolutions; without it in the ablation of 8.4.
@@ -303,7 +303,7 @@ class CnnLstmRecognizer(SequenceSystem[CnnLstmConfig]):
     def length(self) -> int:
         return self.config.length
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+    def windows_of(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         length = self.config.length
         return [WindowPlace(k, centered_start(clip, length)) for k, clip in enumerate(clips)]
 

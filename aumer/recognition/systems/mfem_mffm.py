@@ -301,7 +301,7 @@ class MfemMffmRecognizer(SequenceSystem[MfemMffmConfig]):
     def build(self, classes: int) -> nn.Module:
         return MfemMffm(self.config, classes)
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+    def windows_of(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         return [WindowPlace(k, clip.onset) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:

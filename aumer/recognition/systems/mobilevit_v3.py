@@ -335,7 +335,7 @@ class MobileVitV3(SequenceSystem[MobileVitConfig]):
     def build(self, classes: int) -> nn.Module:
         return MobileVit(self.config, classes)
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+    def windows_of(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         return [WindowPlace(k, clip.apex) for k, clip in enumerate(clips)]
 
     def window(self, clip: ClipSequence, start: int) -> Window:

@@ -151,6 +151,6 @@ def export(
         int((before != after).sum()),
         sizes,
     )
-    told = {"precision": precision, "clips": len(clips), "accuracy": list(made.accuracy)}
-    recognizer.save(path, {**card, "export": told}, precision=precision, overwrite=overwrite)
+    about = {"precision": precision, "clips": len(clips), "accuracy": list(made.accuracy)}
+    recognizer.save(path, {**card, "export": about}, precision=precision, overwrite=overwrite)
     return made

@@ -191,7 +191,7 @@ class SeResNext50(SequenceSystem[SeResNextConfig]):
     def build(self, classes: int) -> nn.Module:
         return SeResNext(self.config, classes)
 
-    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+    def windows_of(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         return [WindowPlace(k, self._frame(clip)) for k, clip in enumerate(clips)]
 
     def _frame(self, clip: ClipSequence) -> int:

@@ -47,7 +47,7 @@ from aumer.recognition.sequences.augment import Augmentation
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.inputs import SequenceSettings, read_settings, settings_table
 from aumer.recognition.sequences.simulated import Simulation, simulated_clips
-from aumer.recognition.sequences.windows import Window, WindowPlace, balanced_places
+from aumer.recognition.sequences.windows import Window, WindowPlace, balanced_windows
 from aumer.recognition.systems.precision import (
     Precision,
     packed,
@@ -122,7 +122,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         """The network, with new weights."""
 
     @abstractmethod
-    def places(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
+    def windows_of(self, clips: Sequence[ClipSequence]) -> list[WindowPlace]:
         """The one window of each clip that is predicted from."""
 
     @abstractmethod
@@ -145,7 +145,7 @@ class SequenceSystem(Recognizer, Generic[C]):
 
     @property
     def windows_a_class(self) -> int:
-        """Target of `balanced_places`; 0 for one window a clip."""
+        """Target of `balanced_windows`; 0 for one window a clip."""
         return 0
 
     # -- as a recognizer ---------------------------------------------------------------------------
@@ -345,8 +345,8 @@ class SequenceSystem(Recognizer, Generic[C]):
         ]
         found = []
         for clips in drawn:
-            places = self.places(clips.inputs)
-            samples = [(place.clip, place.start) for place in places]
+            windows = self.windows_of(clips.inputs)
+            samples = [(window.clip, window.start) for window in windows]
             found.append(_ClipMaterial(self, clips).load(samples, None))
         return found
 
@@ -355,13 +355,13 @@ class SequenceSystem(Recognizer, Generic[C]):
         fitted(self)
         assert self.net is not None
         material = _ClipMaterial(self, clips)
-        places = self.places(clips)
+        windows = self.windows_of(clips)
         net = self.net.to(self.device).eval()
         forward = cast(Any, net).embed if embed else net
         width = len(self.classes)
         parts = []
-        for k in range(0, len(places), _BATCH):
-            batch = [(place.clip, place.start) for place in places[k : k + _BATCH]]
+        for k in range(0, len(windows), _BATCH):
+            batch = [(window.clip, window.start) for window in windows[k : k + _BATCH]]
             inputs = {n: x.to(self.device) for n, x in material.load(batch, None).items()}
             parts.append(forward(**inputs).float().cpu())
         return torch.cat(parts) if parts else torch.zeros(0, width)
@@ -391,12 +391,12 @@ class _ClipMaterial:
     def draw(self, clips: IntArray, rng: np.random.Generator | None) -> list[Sample]:
         system, some = self._system, [self._clips[k] for k in clips]
         if rng is None or not system.windows_a_class:
-            places = system.places(some)
+            windows = system.windows_of(some)
         else:
-            places = balanced_places(
+            windows = balanced_windows(
                 some, self.labels[clips], system.length, system.windows_a_class, rng
             )
-        return [(int(clips[place.clip]), place.start) for place in places]
+        return [(int(clips[window.clip]), window.start) for window in windows]
 
     def load(self, samples: Sequence[Sample], rng: np.random.Generator | None) -> dict[str, Tensor]:
         augment = self._system.augmentation

@@ -14,7 +14,7 @@ from aumer.recognition.labeled import without_rare
 from aumer.recognition.sequences.clips import ClipSequence, SequenceClips
 from aumer.recognition.sequences.splits import check_apart, hold_out, k_fold
 from aumer.recognition.sequences.windows import (
-    balanced_places,
+    balanced_windows,
     centered_start,
     cut,
     further_start,
@@ -85,14 +85,14 @@ def test_a_window_is_cut_and_padded() -> None:
 def test_classes_are_balanced() -> None:
     labels = np.array([0] * 7 + [1] * 3)
     some = [clip(60, 10, 20, 40)] * 10
-    places = balanced_places(some, labels, 32, 20, np.random.default_rng(0))
+    places = balanced_windows(some, labels, 32, 20, np.random.default_rng(0))
     per_clip = np.bincount([p.clip for p in places], minlength=10)
     assert per_clip.tolist() == [math.ceil(20 / 7)] * 7 + [math.ceil(20 / 3)] * 3
     first = {p.clip: p.start for p in reversed(places)}
     assert set(first.values()) == {centered_start(some[0], 32)}
-    assert len(balanced_places(some, labels, 32, 0, np.random.default_rng(0))) == 10
+    assert len(balanced_windows(some, labels, 32, 0, np.random.default_rng(0))) == 10
     with pytest.raises(ConfigError, match="target"):
-        balanced_places(some, labels, 32, -1, np.random.default_rng(0))
+        balanced_windows(some, labels, 32, -1, np.random.default_rng(0))
 
 
 def test_rare_classes_are_left_out() -> None:
@@ -110,7 +110,7 @@ def test_rare_classes_are_left_out() -> None:
 def test_windows_of_one_clip_are_never_on_both_sides() -> None:
     labels = np.array([0] * 9 + [1] * 4)
     some = [clip(60, 10, 20, 40)] * 13
-    places = balanced_places(some, labels, 32, 30, np.random.default_rng(1))
+    places = balanced_windows(some, labels, 32, 30, np.random.default_rng(1))
     of_clip = [p.clip for p in places]
     folds = k_fold(of_clip, 4, seed=3)
     for train, test in (*folds, hold_out(of_clip, 0.3, seed=3)):
@@ -122,7 +122,7 @@ def test_windows_of_one_clip_are_never_on_both_sides() -> None:
 
 def test_a_random_split_of_windows_is_refused() -> None:
     of_clip = ["a", "a", "b", "b"]
-    with pytest.raises(UsageError, match=r"2 groups lie on both sides .* 'a'"):
+    with pytest.raises(UsageError, match=r"2 groups are in training and in test .* 'a'"):
         check_apart(of_clip, np.array([0, 2]), np.array([1, 3]))
     check_apart(of_clip, np.array([0, 1]), np.array([2, 3]))
 

@@ -144,10 +144,10 @@ def test_textures_of_gray_frames() -> None:
 
     def read(**config: object) -> np.ndarray:
         system = CnnLstmRecognizer({"length": 8, **config})
-        (place,) = system.places([clip])
+        (place,) = system.windows_of([clip])
         return system.arrays(system.window(clip, place.start))["gray"][:, 0]
 
-    (place,) = CnnLstmRecognizer({"length": 8}).places([clip])
+    (place,) = CnnLstmRecognizer({"length": 8}).windows_of([clip])
     plain = clip.gray[place.start : place.start + 8]
     np.testing.assert_allclose(read() * 255, plain, atol=1e-4)
     np.testing.assert_allclose(read(equalize=True) * 255, equalized(plain), atol=1e-4)
@@ -398,7 +398,7 @@ def test_se_resnext50_maps() -> None:
 def test_the_frame_that_is_read() -> None:
     clip = simulated_clips(Simulation(subjects=1, per_class=1, size=32, flow="none")).inputs[0]
     found = [
-        SeResNext50({"frame": frame}).places([clip])[0].start
+        SeResNext50({"frame": frame}).windows_of([clip])[0].start
         for frame in ("apex", "middle", "rise")
     ]
     assert found == [

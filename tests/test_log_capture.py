@@ -12,34 +12,34 @@ import pytest
 
 import aumer
 from aumer.cli import main
+from aumer.log_capture import Pool, collected_warnings, unique
 from aumer.results import Prediction, SpotResult
-from aumer.said import Pool, gathered, once
 from aumer.testing.moving_face import film
 
 _LOG = logging.getLogger("aumer")
 
 
 def test_warnings_are_heard_and_nothing_less() -> None:
-    with gathered() as outer:
+    with collected_warnings() as outer:
         _LOG.warning("one %d", 1)
-        with gathered() as inner:
+        with collected_warnings() as inner:
             _LOG.info("not this")
             _LOG.error("two")
         _LOG.warning("three")
     _LOG.warning("too late")
     assert (outer, inner) == (["one 1", "two", "three"], ["two"])
-    assert once(outer, inner) == ("one 1", "two", "three")
+    assert unique(outer, inner) == ("one 1", "two", "three")
 
 
 def test_two_runs_at_a_time_do_not_mix() -> None:
     both = threading.Barrier(2)
 
     def run(name: str) -> list[str]:
-        with gathered() as heard, Pool(2) as pool:
+        with collected_warnings() as collected, Pool(2) as pool:
             both.wait()
             pool.submit(_LOG.warning, name).result()
             both.wait()
-        return heard
+        return collected
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(run, "ab")) == [["a"], ["b"]]
@@ -49,7 +49,7 @@ def test_a_logger_without_handlers_still_speaks(capsys: pytest.CaptureFixture[st
     """As in a program that sets no logging up: Python's last resort writes warnings to stderr."""
     before, logging.root.handlers = logging.root.handlers, []
     try:
-        with gathered():
+        with collected_warnings():
             _LOG.warning("for who has no handler")
     finally:
         logging.root.handlers = before
@@ -119,11 +119,11 @@ def test_the_command_line_says_each_once_and_never_swallows_it(
         "json",
     ]
     spot += ["--cache", str(tmp_path)]
-    said = ("may mean little", "the picture freezes at")
+    logged = ("may mean little", "the picture freezes at")
     for options, times in (([], 1), ([], 1), (["--quiet"], 0)):  # measured, then from the cache
         assert main([*spot, *options]) == 0
         out, err = capsys.readouterr()
         notes = SpotResult.from_json(out).notes
-        for text in said:
+        for text in logged:
             assert err.count(text) == times
             assert sum(text in note for note in notes) == 1

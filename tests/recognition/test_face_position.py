@@ -9,37 +9,39 @@ import pytest
 
 from aumer.face.mean_face import MEAN_FACE
 from aumer.graph.rois import LANDMARK_NAMES
+from aumer.recognition.face_position import BY_LANDMARKS, KNOWN, FacePosition, find
 from aumer.recognition.features import centered
 from aumer.recognition.flow_map import where
 from aumer.recognition.graph_kernel import GraphRecognizer
-from aumer.recognition.place import BY_LANDMARKS, KNOWN, Place, find
 from aumer.recognition.registration import resampled
 from aumer.simulate.anatomy import displacement
 from aumer.testing.clips import CLASSES, clips
 
-ELSEWHERE = Place(19.0, 17.5, 9.25)
+ELSEWHERE = FacePosition(19.0, 17.5, 9.25)
 
 
-def acted(place: Place, label: str) -> np.ndarray:
+def acted(position: FacePosition, label: str) -> np.ndarray:
     """(28, 28, 3): what the AUs of a class do to a face at that place."""
     rows, columns = np.mgrid[:28, :28]
-    points = np.stack([(columns - 13.5) / place.across, (rows - place.row) / place.down], -1)
+    points = np.stack(
+        [(columns - 13.5) / position.across, (rows - position.row) / position.down], -1
+    )
     moved = displacement({(au, "both"): 1.0 for au in KNOWN[label]}, points.reshape(-1, 2))
-    u, v = (moved.reshape(28, 28, 2) * (place.across, place.down)).transpose(2, 0, 1)
+    u, v = (moved.reshape(28, 28, 2) * (position.across, position.down)).transpose(2, 0, 1)
     (u_y, u_x), (v_y, v_x) = np.gradient(u), np.gradient(v)
     strain = np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2)
     return np.stack([u, v, strain], -1)
 
 
-@pytest.mark.parametrize("place", [BY_LANDMARKS, ELSEWHERE], ids=["landmarks", "elsewhere"])
-def test_maps_are_cut_where_the_place_says(place: Place) -> None:
+@pytest.mark.parametrize("position", [BY_LANDMARKS, ELSEWHERE], ids=["landmarks", "elsewhere"])
+def test_maps_are_cut_where_the_place_says(position: FacePosition) -> None:
     """`flow_map` crops a user's face so that its landmarks lie where recognizers look for them."""
     from aumer.face.mean_face import CROP_ORIGIN
 
     crop = 128
     mean_face = MEAN_FACE[:, :2] * (crop / 2) + np.array(CROP_ORIGIN) * crop
-    ours = np.array(list(place.landmarks().values()))
-    np.testing.assert_allclose(where(mean_face.astype(np.float32), crop, place), ours, atol=0.2)
+    ours = np.array(list(position.landmarks().values()))
+    np.testing.assert_allclose(where(mean_face.astype(np.float32), crop, position), ours, atol=0.2)
 
 
 def test_by_landmarks() -> None:
@@ -53,15 +55,15 @@ def test_by_landmarks() -> None:
     assert 0 < left < right < 1 and bottom < 1
 
 
-@pytest.mark.parametrize("place", [BY_LANDMARKS, ELSEWHERE, Place(24, 14.5, 9)])
-def test_faces_are_found_where_they_were_put(place: Place) -> None:
-    maps = np.stack([acted(place, label) for label in CLASSES for _ in range(5)])
+@pytest.mark.parametrize("position", [BY_LANDMARKS, ELSEWHERE, FacePosition(24, 14.5, 9)])
+def test_faces_are_found_where_they_were_put(position: FacePosition) -> None:
+    maps = np.stack([acted(position, label) for label in CLASSES for _ in range(5)])
     maps += np.random.default_rng(0).normal(0, 0.1, maps.shape) * maps.std((1, 2), keepdims=True)
     found = find(centered(maps.astype(np.float32)), np.repeat([0, 1, 2], 5), CLASSES)
     assert found is not None
-    assert found.across == pytest.approx(place.across, abs=1.5)
-    assert found.down == pytest.approx(place.down, abs=0.75)
-    assert found.row == pytest.approx(place.row, abs=0.4)
+    assert found.across == pytest.approx(position.across, abs=1.5)
+    assert found.down == pytest.approx(position.down, abs=0.75)
+    assert found.row == pytest.approx(position.row, abs=0.4)
 
 
 def test_some_known_classes_will_do_and_none_will_not() -> None:
@@ -76,9 +78,9 @@ def test_a_recognizer_finds_it_in_its_training_clips_and_keeps_it() -> None:
     data = clips(0, subjects=6)
     moved = replace(data, inputs=resampled(data.inputs, (1.0, 1.0, 1.5)), sources=())
     choice = {"target": "none", "gamma": 0.3, "ridge": 0.2, "balance": 1.0}
-    here, there = (GraphRecognizer(choice=choice).fit(d).place for d in (data, moved))
+    here, there = (GraphRecognizer(choice=choice).fit(d).position for d in (data, moved))
     assert there.row == pytest.approx(here.row - 1.5, abs=0.6)
-    given = GraphRecognizer(choice=choice, place=ELSEWHERE).fit(data)
-    assert given.place == ELSEWHERE
+    given = GraphRecognizer(choice=choice, position=ELSEWHERE).fit(data)
+    assert given.position == ELSEWHERE
     unknown = replace(data, classes=("a", "b", "c"))
-    assert GraphRecognizer(choice=choice).fit(unknown).place == BY_LANDMARKS
+    assert GraphRecognizer(choice=choice).fit(unknown).position == BY_LANDMARKS

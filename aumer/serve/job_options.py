@@ -147,7 +147,7 @@ class JobOptions:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def told(error: BaseException) -> dict[str, Any]:
+def problem_body(error: BaseException) -> dict[str, Any]:
     """An error as the body of a problem (RFC 9457), with the exit code of the command line."""
     if isinstance(error, AumerError):
         kind = "limit" if isinstance(error, LimitError) else _KINDS[error.exit_code]

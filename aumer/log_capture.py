@@ -15,30 +15,30 @@ from contextvars import ContextVar, copy_context
 from typing import Any
 
 _LOGGER = logging.getLogger("aumer")
-_ears: ContextVar[tuple[list[str], ...]] = ContextVar("aumer_ears", default=())
+_collectors: ContextVar[tuple[list[str], ...]] = ContextVar("aumer_collectors", default=())
 
 
-def _hear(record: logging.LogRecord) -> bool:
+def _collect(record: logging.LogRecord) -> bool:
     if record.levelno >= logging.WARNING:
-        for heard in _ears.get():
-            heard.append(record.getMessage())
+        for collected in _collectors.get():
+            collected.append(record.getMessage())
     return True
 
 
 @contextmanager
-def gathered() -> Iterator[list[str]]:
+def collected_warnings() -> Iterator[list[str]]:
     """The texts of the warnings that are logged within, in this thread and those it starts."""
     # A filter, since a logger with a handler no longer speaks where a program has set none up.
-    _LOGGER.addFilter(_hear)  # which is there once, however often it is added
-    heard: list[str] = []
-    before = _ears.set((*_ears.get(), heard))
+    _LOGGER.addFilter(_collect)  # which is there once, however often it is added
+    collected: list[str] = []
+    before = _collectors.set((*_collectors.get(), collected))
     try:
-        yield heard
+        yield collected
     finally:
-        _ears.reset(before)
+        _collectors.reset(before)
 
 
-def once(*texts: Iterable[str]) -> tuple[str, ...]:
+def unique(*texts: Iterable[str]) -> tuple[str, ...]:
     """All texts in their order, each once."""
     return tuple(dict.fromkeys(text for some in texts for text in some))
 

@@ -30,7 +30,7 @@ CROP_UP, CROP_DOWN, CROP_ASIDE = 0.72, 1.28, 1.0
 
 
 @dataclass(frozen=True)
-class Place:
+class FacePosition:
     """Where the mean face lies in a map of 28 x 28.
 
     Attributes:
@@ -68,11 +68,11 @@ class Place:
         }
 
 
-def _by_landmarks() -> Place:
+def _by_landmarks() -> FacePosition:
     """As wide as the brows, from the top of the canonical crop to the chin."""
     x, y = MEAN_FACE[:, 0], MEAN_FACE[:, 1]
     down = SIDE / (CROP_UP + y[LANDMARK_NAMES.index("chin")])
-    return Place(
+    return FacePosition(
         SIDE / (x[LANDMARK_NAMES.index("brow_l_outer")] - x[LANDMARK_NAMES.index("brow_r_outer")]),
         down,
         CROP_UP * down - 0.5,
@@ -100,7 +100,7 @@ _ACROSS, _DOWN, _ROW = (
 _PLATEAU = 0.01
 
 
-def find(maps: FloatArray, labels: IntArray, classes: Sequence[str]) -> Place | None:
+def find(maps: FloatArray, labels: IntArray, classes: Sequence[str]) -> FacePosition | None:
     """Where the face must lie for known classes to move as they do on average.
 
     For every place of a grid, the AUs of `KNOWN` give a flow map of each class; how it agrees with
@@ -122,13 +122,13 @@ def find(maps: FloatArray, labels: IntArray, classes: Sequence[str]) -> Place | 
     alike = (templates * means).sum((2, 3))  # (places, classes, channels)
     agreement = (alike * weights).sum((1, 2)) / weights.sum((1, 2))
     best = places[agreement >= agreement.max() - _PLATEAU].mean(0)
-    return Place(*(round(float(x), 2) for x in best))
+    return FacePosition(*(round(float(x), 2) for x in best))
 
 
 @lru_cache(maxsize=4)
 def _expected(classes: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
     """Of every place (P, 3): unit maps (P, C, 28, 28, 3); what each channel weighs (P, C, 3)."""
-    tried = [Place(*(float(x) for x in p)) for p in product(_ACROSS, _DOWN, _ROW)]
+    tried = [FacePosition(*(float(x) for x in p)) for p in product(_ACROSS, _DOWN, _ROW)]
     within = [p for p in tried if min(p.region()[:2]) >= 0 and p.region()[3] <= 1]
     places = np.array([(p.across, p.down, p.row) for p in within])
     across, down, row = (x[:, None, None] for x in places.T)

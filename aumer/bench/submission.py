@@ -1,0 +1,373 @@
+"""Files for the challenges' servers: written of what was spotted, and checked before they go out.
+
+What the organizers have said is in `Challenge.fixed`; where nothing is said, `Challenge.chosen`
+says what is done here. Both are printed with every file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aumer.arguments import as_path
+from aumer.data.labels import MEGC_CLASSES, megc_class
+from aumer.errors import UsageError, did_you_mean
+from aumer.evaluation.rows import PredictedInterval, Video
+from aumer.files import StrPath
+from aumer.tables.cells import csv_line, number_of, sheets, text_of
+from aumer.tables.intervals import named_like
+from aumer.types import Expression, Kind
+
+#: What submissions call the kinds.
+KIND_WORDS: Mapping[Kind, str] = {"micro": "me", "macro": "mae"}
+_FILES: Mapping[str, str] = {"SAMM": "samm_pred.csv", "CASME3": "cas_pred.csv"}
+_FRAMES_CHOSEN = (
+    "a video's first frame is called 1, as the images' own numbers begin (`first_frame`); whether "
+    "the organizers count from 0 is nowhere said",
+    "the offset is the interval's last frame",
+    "the files are called cas_pred.csv and samm_pred.csv, as participants' are",
+)
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What one year's server takes.
+
+    Attributes:
+        columns: of the header, in their order.
+        also: another header that was sent, and is read as well.
+        emotions: that a row may have; empty where only spotting is asked for.
+        files: of each source of the unseen videos.
+        fixed: what the organizers have said.
+        chosen: what they have not, and is done so here.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    emotions: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=lambda: _FILES)
+    fixed: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of expressions that are asked for."""
+        return ("micro",) if self.emotions else ("micro", "macro")
+
+    def describe(self) -> str:
+        """What is fixed, and what is chosen."""
+        lines = [self.title]
+        lines += [f"  said by the organizers: {rule}" for rule in self.fixed]
+        lines += [f"  nowhere said, done here: {rule}" for rule in self.chosen]
+        return "\n".join(lines)
+
+
+def _spotting(year: int) -> Challenge:
+    return Challenge(
+        f"megc{year}",
+        f"MEGC {year}: spotting in unseen videos",
+        ("vid", "pred_onset", "pred_offset", "type"),
+        also=("vid", "onset", "offset", "type"),
+        fixed=(
+            "unseen videos of SAMM (200 frames a second) and CAS(ME)^3 (30)",
+            "a csv with vid, pred_onset, pred_offset and type: me (micro) or mae (macro)",
+        ),
+        chosen=(*_FRAMES_CHOSEN, "vid is the path of the video below its source's folder"),
+    )
+
+
+def _spot_then_recognize(year: int) -> Challenge:
+    return Challenge(
+        f"megc{year}",
+        f"MEGC {year}: spot, then recognize, in unseen videos",
+        ("subject", "video", "onset", "offset", "emotion"),
+        emotions=MEGC_CLASSES,
+        fixed=(
+            "STRS = F1 of spotting x F1 of recognition on what was spotted",
+            "the organizers' script reads subject, video, onset, offset and emotion, and compares "
+            "subjects and videos as they are written",
+        ),
+        chosen=(
+            *_FRAMES_CHOSEN,
+            "micro-expressions alone, of the emotions negative, positive and surprise, as the "
+            "files of a participant of 2024 have them",
+            "an expression that the recognizer leaves without a class is called negative, as most "
+            "are in training",
+            "subject is the first folder below the source's, or what stands before the first _ of "
+            "the video's name, without the zeros before a number; video is the last folder",
+        ),
+    )
+
+
+#: By name. The rules of 2023 are those of 2022; in what 2025 differs from 2024 is not at hand.
+CHALLENGES: Mapping[str, Challenge] = {
+    one.name: one
+    for one in (
+        *map(_spotting, (2022, 2023)),
+        *map(_spot_then_recognize, (2024, 2025)),
+    )
+}
+
+
+def challenge(name: str) -> Challenge:
+    """The challenge of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in CHALLENGES:
+        raise UsageError(
+            f"no challenge is called {name!r}; there are {', '.join(CHALLENGES)}."
+            + did_you_mean(name, CHALLENGES)
+        )
+    return CHALLENGES[name]
+
+
+def written(
+    asked: Challenge, predictions: Iterable[PredictedInterval], first_frame: int = 1
+) -> str:
+    """The csv of one source's predictions, of the kinds that are asked for, sorted.
+
+    Raises:
+        UsageError: an expression has no label that the challenge has a word for.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for p in predictions:
+        if p.kind not in asked.kinds:
+            continue
+        span = (p.onset + first_frame, p.offset + first_frame)
+        if asked.emotions:
+            rows.append((*subject_and_video(p.video), *span, emotion_of(asked, p.label)))
+        else:
+            rows.append((p.video, *span, KIND_WORDS[p.kind]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(asked.columns)
+    writer.writerows(map(csv_line, sorted(rows)))
+    return text.getvalue()
+
+
+def subject_and_video(name: str) -> tuple[str, str]:
+    """How the organizers' script knows a video, by its path below its source's folder.
+
+    Example:
+        >>> from aumer.bench.submission import subject_and_video
+        >>> subject_and_video("017_3"), subject_and_video("5/anger1")
+        (('17', '017_3'), ('5', 'anger1'))
+    """
+    parts = name.replace("\\", "/").split("/")
+    subject = parts[0] if len(parts) > 1 else parts[0].partition("_")[0]
+    return (str(int(subject)) if subject.isdecimal() else subject), parts[-1]
+
+
+#: What an expression without a class is called: 250 of the 442 of MEGC 2019's composite are so.
+MOST_FREQUENT = "negative"
+
+
+def class_of(e: Expression) -> str:
+    """An expression's label, or else its most probable class, if one is; else nothing."""
+    if e.label:
+        return e.label
+    probs = e.probs or {}
+    best = max(probs, key=lambda name: probs[name], default="")
+    return best if best and probs[best] > min(probs.values()) else ""
+
+
+def emotion_of(asked: Challenge, label: str) -> str:
+    """The challenge's word for a recognizer's.
+
+    Raises:
+        UsageError: it has none.
+    """
+    for word in (label, megc_class(label) or ""):
+        if word in asked.emotions:
+            return word
+    raise UsageError(
+        f"{asked.name} has the emotions {', '.join(asked.emotions)}, and none for {label!r}; give "
+        "a recognizer of these classes"
+    )
+
+
+# -- checking --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SubmissionFault:
+    """What a server may refuse, or count against its sender.
+
+    Attributes:
+        line: of the file.
+        code: "header", "cells", "video", "frame", "reversed", "outside", "type", "emotion" or
+            "duplicate".
+    """
+
+    line: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class CheckedSubmission:
+    """A file, held against a challenge's format.
+
+    Attributes:
+        rows: how many it has below its header.
+        notes: what is no fault, and may be none of what was meant.
+    """
+
+    path: Path
+    challenge: Challenge
+    rows: int
+    faults: tuple[SubmissionFault, ...]
+    notes: tuple[str, ...]
+
+    def describe(self, *, most: int = 10) -> str:
+        """The verdict, faults by code, and the first of them."""
+        lines = [f"{self.path}: {self.rows} rows, {self.challenge.title}"]
+        counts = Counter(fault.code for fault in self.faults)
+        lines += [f"  line {fault.line}: {fault.message}" for fault in self.faults[:most]]
+        if len(self.faults) > most:
+            lines.append(f"  ... and {len(self.faults) - most} more")
+        lines += [f"  note: {note}" for note in self.notes]
+        told = ", ".join(f"{n} {code}" for code, n in counts.items())
+        return "\n".join([*lines, f"  {f'faults: {told}' if told else 'no fault'}"])
+
+
+def check(
+    path: StrPath,
+    asked: Challenge,
+    videos: Sequence[Video] | None = None,
+    first_frame: int = 1,
+) -> CheckedSubmission:
+    """Hold a file against a challenge's format.
+
+    Args:
+        videos: the unseen videos of the file's source or of all, of which a row must be; with
+            their number of frames, in which it must lie.
+        first_frame: what the file calls a video's first frame.
+
+    Raises:
+        UsageError: it cannot be read as CSV.
+    """
+    path = as_path("path", path, "the path of a submission")
+    (sheet, *more) = sheets(path)
+    if more or sheet.name:
+        raise UsageError(f"{path} is a workbook; a submission is a CSV file")
+    lines = [
+        (k, [text_of(cell) for cell in line])
+        for k, line in enumerate(sheet.lines, start=1)
+        if any(map(text_of, line))
+    ]
+    at, header = lines[0] if lines else (1, [])
+    if not header or tuple(header) not in (asked.columns, asked.also):
+        message = (
+            f"the header must be {','.join(asked.columns)}; found {','.join(header) or 'nothing'}"
+        )
+        fault = SubmissionFault(at, "header", message)
+        return CheckedSubmission(path, asked, max(len(lines) - 1, 0), (fault,), ())
+    judge = _Judge(asked, videos, first_frame)
+    faults = [fault for number, cells in lines[1:] for fault in judge.of(number, cells)]
+    notes = list(judge.notes())
+    if header and tuple(header) == asked.also:
+        notes.append(f"its header is not {','.join(asked.columns)}, but one that was sent before")
+    if path.name not in asked.files.values():
+        notes.append(f"participants' files are called {' and '.join(asked.files.values())}")
+    if len(lines) < 2:
+        notes.append("it has no row: nothing was spotted")
+    return CheckedSubmission(path, asked, max(len(lines) - 1, 0), tuple(faults), tuple(notes))
+
+
+class _Judge:
+    """Judges one line after the other."""
+
+    def __init__(self, asked: Challenge, videos: Sequence[Video] | None, first_frame: int) -> None:
+        self._asked, self._first = asked, first_frame
+        self._videos: dict[str, Video] | None = None
+        if videos is not None:
+            self._videos = {self._called(v.name): v for v in videos}
+        self._seen: dict[tuple[str, ...], int] = {}
+        self._named: set[str] = set()
+
+    def of(self, line: int, cells: Sequence[str]) -> Iterator[SubmissionFault]:
+        """What is wrong with a line."""
+        columns = self._asked.columns
+        if len(cells) != len(columns):
+            yield SubmissionFault(
+                line, "cells", f"{len(cells)} cells where the header has {len(columns)}"
+            )
+            return
+        *names, onset, offset, word = cells
+        video = self._known("/".join(names))
+        if video is None and self._videos is not None:
+            near = did_you_mean("/".join(names), self._videos)
+            yield SubmissionFault(
+                line, "video", f"there is no unseen video {'/'.join(names)!r}.{near}"
+            )
+        yield from self._span(line, onset, offset, video)
+        allowed = self._asked.emotions or tuple(KIND_WORDS.values())
+        if word not in allowed:
+            code = "emotion" if self._asked.emotions else "type"
+            yield SubmissionFault(
+                line,
+                code,
+                f"{columns[-1]} must be one of {', '.join(allowed)}; found {word!r}."
+                + did_you_mean(word, allowed),
+            )
+        # A second emotion for the same interval is a second prediction of it, too.
+        key = (*names, onset, offset, "" if self._asked.emotions else word)
+        if key in self._seen:
+            yield SubmissionFault(
+                line, "duplicate", f"the same interval as in line {self._seen[key]}"
+            )
+        self._seen.setdefault(key, line)
+
+    def notes(self) -> Iterator[str]:
+        """What is known once all lines are read."""
+        if self._videos:
+            silent = [name for name in self._videos if name not in self._named]
+            if silent:
+                yield (
+                    f"{len(silent)} of {len(self._videos)} videos have no row, such as {silent[0]}"
+                )
+
+    def _called(self, name: str) -> str:
+        return "/".join(subject_and_video(name)) if self._asked.emotions else name
+
+    def _known(self, name: str) -> Video | None:
+        if self._videos is None:
+            return None
+        found = name if name in self._videos else None
+        if found is None and not self._asked.emotions:
+            found = named_like(name, self._videos)
+        if found is None:
+            return None
+        self._named.add(found)
+        return self._videos[found]
+
+    def _span(
+        self, line: int, onset: str, offset: str, video: Video | None
+    ) -> Iterator[SubmissionFault]:
+        values = [number_of(text) for text in (onset, offset)]
+        for text, value in zip((onset, offset), values, strict=True):
+            if value is None or not value.is_integer():
+                yield SubmissionFault(line, "frame", f"a frame is a whole number; found {text!r}")
+        begin, end = values
+        if begin is None or end is None:
+            return
+        if end < begin:
+            yield SubmissionFault(line, "reversed", f"offset {offset} lies before onset {onset}")
+        last = None if video is None or video.frames is None else video.frames + self._first - 1
+        if begin < self._first or (last is not None and end > last):
+            yield SubmissionFault(
+                line,
+                "outside",
+                f"frames {onset} to {offset} do not lie in the video, which has {self._first} to "
+                f"{last if last is not None else 'an unknown last one'}",
+            )

@@ -1,0 +1,205 @@
+"""`aumer bench submission`: from a challenge's unseen videos to the files for its server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aumer.cli.console import Console
+from aumer.cli.options import add_device, add_measuring, cache_folder, read_settings
+from aumer.errors import EXIT_OK, EXIT_PARTIAL, AumerError, UsageError
+
+if TYPE_CHECKING:
+    from aumer.bench.submission import Challenge
+    from aumer.evaluation.rows import PredictedInterval
+    from aumer.types import VideoRecord
+
+_EPILOG = """
+ROOT holds the unseen videos: two folders, with samm and with cas in their names, each with a folder
+of images or a file for each video.
+
+    aumer bench submission /data/MEGC2025 --challenge megc2025 -o submission
+    aumer bench submission /data/MEGC2025 --challenge megc2025 --check submission/cas_pred.csv
+
+What is nowhere said (what the first frame is called, ...) is chosen, and printed with the files.
+`aumer bench megc-unseen` and `aumer bench strs-unseen` train a network first, on CAS(ME)^2 and
+SAMM-LV.
+"""
+
+
+def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
+    """Add ``submission`` to the command's actions."""
+    parser = actions.add_parser(
+        "submission",
+        parents=[common],
+        help="spot in a challenge's unseen videos and write, or check, the files for its server",
+        description="Spots in all unseen videos with the spotter that ships or with another, names "
+        "what was spotted where the challenge asks for it, writes a csv for each source and checks "
+        "it. With --check it checks files of anybody. Exit code 0 only if no fault is left.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("root", metavar="ROOT", nargs="?", help="the folder of the unseen videos")
+    add(
+        "--challenge",
+        required=True,
+        metavar="NAME",
+        help="megc2022 or megc2023 (spotting), megc2024 or megc2025 (spot, then recognize)",
+    )
+    add("-o", "--output", metavar="DIR", help="folder for the files; must exist")
+    add("--overwrite", action="store_true", help="replace existing files")
+    add(
+        "--check",
+        nargs="+",
+        metavar="FILE",
+        help="check these files and spot nothing; with ROOT also that videos and frames exist",
+    )
+    add(
+        "--first-frame",
+        type=int,
+        choices=(0, 1),
+        default=1,
+        help="what the files call a video's first frame (default: 1)",
+    )
+    add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
+    add(
+        "--recognizer",
+        metavar="NAME",
+        help="what names it (default: the one that ships), or a file of weights",
+    )
+    add("--json", action="store_true", help="print JSON instead of text")
+    add_device(parser)
+    add_measuring(parser)
+    parser.set_defaults(run=_submission, parser=parser)
+
+
+def _submission(args: argparse.Namespace, console: Console) -> int:
+    from aumer.bench.submission import challenge, check
+    from aumer.data.megc_unseen import MegcUnseen
+    from aumer.evaluation.rows import rows_of
+
+    asked = challenge(args.challenge)
+    records = () if args.root is None else MegcUnseen.from_root(args.root).records()
+    failed: list[str] = []
+    if args.check:
+        files = [(Path(name), "") for name in args.check]
+    else:
+        files, failed = _made(args, asked, records, console)
+    sources = {file: source for source, file in asked.files.items()}
+    checked = []
+    for path, made_of in files:
+        source = made_of or sources.get(path.name, "")
+        own = [r for r in records if source in ("", r.subject)]
+        videos = rows_of(own)[0] if records else None
+        checked.append(check(path, asked, videos, args.first_frame))
+    if args.json:
+        told = {
+            "challenge": asked.name,
+            "fixed": list(asked.fixed),
+            "chosen": list(asked.chosen),
+            "files": [
+                {
+                    "path": str(one.path),
+                    "rows": one.rows,
+                    "faults": [vars(fault) for fault in one.faults],
+                    "notes": list(one.notes),
+                }
+                for one in checked
+            ],
+            "failed": failed,
+        }
+        console.data(json.dumps(told, indent=1) + "\n")
+    else:
+        console.data("\n".join([asked.describe(), *(one.describe() for one in checked)]) + "\n")
+    return EXIT_PARTIAL if failed or any(one.faults for one in checked) else EXIT_OK
+
+
+def _made(
+    args: argparse.Namespace,
+    asked: Challenge,
+    records: tuple[VideoRecord, ...],
+    console: Console,
+) -> tuple[list[tuple[Path, str]], list[str]]:
+    """The files that were written, each with its source, and the videos that failed."""
+    from aumer.bench.submission import MOST_FREQUENT, emotion_of, written
+    from aumer.files import atomic_write, check_folder, check_target
+    from aumer.session import load_recognizer
+
+    if args.root is None or args.output is None:
+        raise UsageError(
+            "ROOT, the folder of the unseen videos, and --output, one for the files, are needed",
+            fixes=("name both", "check files that are there with --check"),
+        )
+    check_folder(args.output)
+    targets = {
+        source: Path(args.output) / asked.files[source]
+        for source in dict.fromkeys(r.subject for r in records)
+    }
+    for target in targets.values():
+        check_target(target, overwrite=args.overwrite)
+    if args.recognizer is not None and not asked.emotions:
+        raise UsageError(f"--recognizer names expressions, and {asked.name} asks for none")
+    recognizer = (args.recognizer or "default") if asked.emotions else None
+    if recognizer is not None:
+        for label in load_recognizer(recognizer).classes:
+            emotion_of(asked, label)  # complains of one that there is no word for
+    found, failed = _spotted(args, records, recognizer, console)
+    nameless = [p.kind in asked.kinds and not p.label for p in found]
+    if asked.emotions and any(nameless):
+        console.note(
+            f"{sum(nameless)} expressions without a class are called {MOST_FREQUENT}, as most are"
+        )
+        found = [replace(p, label=p.label or MOST_FREQUENT) for p in found]
+    for source, target in targets.items():
+        own = [p for p in found if p.subject == source]
+        text = written(asked, own, args.first_frame)
+        atomic_write(target, text, overwrite=args.overwrite)
+    left = sum(p.kind not in asked.kinds for p in found)
+    if left:
+        console.note(f"{left} macro-expressions are not asked for, and left out")
+    return [(target, source) for source, target in targets.items()], failed
+
+
+def _spotted(
+    args: argparse.Namespace,
+    records: tuple[VideoRecord, ...],
+    recognizer: str | None,
+    console: Console,
+) -> tuple[list[PredictedInterval], list[str]]:
+    from aumer.bench.submission import class_of
+    from aumer.cli.batch import options_given
+    from aumer.evaluation.rows import PredictedInterval
+    from aumer.pipeline import Spotter
+
+    found: list[PredictedInterval] = []
+    failed: list[str] = []
+    cache = cache_folder(args)
+    options = options_given(args, "model", "device")
+    with Spotter(settings=read_settings(args), recognizer=recognizer, **options) as spotter:
+        console.start("unseen videos", unit="videos")
+        for k, record in enumerate(records):
+            assert record.path is not None, "the data set lists what it has found"
+            try:
+                result = spotter(
+                    record.path,
+                    fps=record.fps,
+                    cache=cache,
+                    workers=args.workers,
+                    **options_given(args, "min_coverage"),
+                )
+            except AumerError as error:
+                console.note(f"{record.subject}/{record.name}: {error}")
+                failed.append(f"{record.subject}/{record.name}")
+                continue
+            finally:
+                console.progress(k + 1, len(records))
+            found += [
+                replace(PredictedInterval.of(record.subject, record.name, e), label=class_of(e))
+                for e in result.expressions
+            ]
+        console.finish()
+    return found, failed

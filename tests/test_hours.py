@@ -1,0 +1,178 @@
+"""Films of hours: what is lost by a kill, and that pieces give what the whole gives."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import aumer
+from aumer import cache as caches
+from aumer.cache import FeatureCache, parked, rested
+from aumer.config import load_settings
+from aumer.results import spot_result
+from aumer.simulate.features import simulate_features
+from aumer.spotting import decode, noise
+from aumer.spotting.interface import resolve
+from aumer.testing.moving_face import film, smile
+from aumer.types import Features
+
+#: Frames that are kept together, at the most: ten seconds at 30 a second.
+TEN_SECONDS = 300
+
+_CHILD = """
+import os, signal, sys, aumer
+film, cache, told, at, how = sys.argv[1:]
+def progress(done, estimate):
+    with open(told, "a") as file:
+        file.write(f"{done}\\n")
+    if done == int(at):
+        os.kill(os.getpid(), signal.Signals(int(how)))
+aumer.spot(film, cache=cache, progress=progress, model="rules", workers=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """23 s at 15 frames a second, small: 340 frames, a piece of 300 and what is begun."""
+    path = tmp_path_factory.mktemp("long") / "film.mp4"
+    frames = film(np.arange(60) / 15, bumps=smile(1.0, 1.6, 2.4, px=4.0))
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter.fourcc(*"mp4v"), 15, frames.shape[2:0:-1]
+    )  # fmt: skip
+    for number in range(340):
+        lap = number % 118
+        image = frames[lap if lap < 60 else 118 - lap]
+        writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+    writer.release()
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+def test_a_kill_costs_ten_seconds_of_work_at_most(long_film: Path, tmp_path: Path) -> None:
+    """SIGKILL, and then Ctrl-C as it goes on: counted in frames that are analyzed again."""
+    told = tmp_path / "told.txt"
+    last: list[int] = []
+    for at, how in ((325, signal.SIGKILL), (333, signal.SIGINT)):
+        words = [str(long_film), str(tmp_path / "cache"), str(told), str(at), str(int(how))]
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD, *words], capture_output=True, check=False
+        )
+        assert done.returncode, done.stderr.decode()[-300:]
+        frames = [int(line) for line in told.read_text().split()]
+        told.unlink()
+        assert frames[-1] == at
+        if last:
+            assert 0 <= last[0] - frames[0] + 1 <= TEN_SECONDS
+            assert frames[0] > 1  # it went on, and did not begin anew
+        last = [frames[-1]]
+    seen: list[int] = []
+    found = aumer.spot(
+        long_film,
+        cache=tmp_path / "cache",
+        model="rules",
+        progress=lambda done, _: seen.append(done),
+    )
+    assert 0 <= last[0] - seen[0] + 1 <= TEN_SECONDS
+    assert found == aumer.spot(long_film, model="rules")
+    assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npz"]
+
+
+def chunk(seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {"a": rng.normal(size=(30, 68, 2)).astype(np.float32), "numbers": np.array([1, seed])}
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_chunks_beyond_what_memory_holds_are_the_same(
+    folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caches, "_IN_MEMORY", 40_000)  # two of them
+    cache = FeatureCache(tmp_path if folder else None, "key")
+    for number in range(6):
+        cache.put(number, chunk(number), {"state": np.array([number])})
+    held: Any = cache._held
+    assert sorted(held._memory) == [0, 1]
+    for number in range(6):
+        found = cache.get(number)
+        assert (found["a"] == chunk(number)["a"]).all()
+        assert found["numbers"].tolist() == [1, number]
+        assert ("state" in found) == (number == 5)
+    if folder:
+        again = FeatureCache(tmp_path, "key")
+        assert again.chunks() == 6
+        assert (again.get(4)["a"] == chunk(4)["a"]).all()
+        # What another run that has finished takes away is there all the same.
+        FeatureCache(tmp_path, "key").finish(chunk(9))
+        assert (again.get(5)["a"] == chunk(5)["a"]).all()
+
+
+def test_chunks_stay_in_memory_where_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError("no room")
+
+    monkeypatch.setattr(caches, "_IN_MEMORY", 0)
+    monkeypatch.setattr(caches.tempfile, "TemporaryFile", full)
+    cache = FeatureCache(None, None)
+    cache.put(0, chunk(0))
+    assert (cache.get(0)["a"] == chunk(0)["a"]).all()
+    monkeypatch.setattr(caches, "_WORTH_PARKING", 0)
+    array = chunk(0)["a"]
+    assert parked(array) is array
+
+
+def test_an_array_that_is_parked_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = chunk(1)["a"]
+    assert parked(array) is array  # too small to be worth it
+    monkeypatch.setattr(caches, "_WORTH_PARKING", 0)
+    other = parked(array)
+    assert other is not array and not other.flags.writeable
+    assert (other == array).all()
+    rested(other)
+    rested(array)
+    assert (other[3:9] == array[3:9]).all()
+
+
+@pytest.fixture(scope="module")
+def minutes() -> Features:
+    """Three of a simulated face, with a gap in the middle."""
+    (video,) = simulate_features(1, minutes=3.0, seed=5)
+    features = video.features
+    valid = features.valid.copy()
+    valid[2000:2010] = False
+    values = features.values.copy()
+    values[~valid] = np.nan
+    confidence = features.confidence * valid[:, None]
+    return replace(features, values=values, valid=valid, confidence=confidence)
+
+
+def test_spotting_in_pieces_is_spotting(minutes: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = resolve("combined", load_settings())
+    scores, whole = model(minutes)
+    assert len(whole) >= 5
+    monkeypatch.setattr(decode, "_TOGETHER", 7)
+    monkeypatch.setattr(noise, "_ADDED", 256)
+    again, pieces = model(minutes)
+    assert [(e.kind, e.onset, e.apex, e.offset) for e in whole] == [
+        (e.kind, e.onset, e.apex, e.offset) for e in pieces
+    ]
+    np.testing.assert_allclose(
+        [(e.score, e.peak or 0) for e in whole], [(e.score, e.peak or 0) for e in pieces], rtol=1e-9
+    )
+    np.testing.assert_allclose(scores.values, again.values, atol=1e-6)
+
+
+def test_json_in_pieces_is_json(minutes: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = aumer.spot(minutes, model="rules")
+    whole = result.to_json()
+    assert aumer.SpotResult.from_json(whole) == result
+    monkeypatch.setattr(spot_result, "_AT_ONCE", 11)
+    assert result.to_json() == whole
