@@ -125,7 +125,7 @@ _parts: dict[str, dict[str, Any]] = {
     # By the suffix of their files, without the dot.
     "format": {
         "json": "aumer.results.formats:Json",
-        "csv": "aumer.results.formats:Csv",
+        "csv": "aumer.results.expressions_csv:Csv",
         "png": "aumer.results.formats:TimelinePicture",
         "pdf": "aumer.results.formats:TimelinePicture",
         "svg": "aumer.results.formats:TimelinePicture",

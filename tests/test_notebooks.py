@@ -40,6 +40,8 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     resources = {"metadata": {"path": str(tmp_path / "work")}}
     NotebookClient(notebook, timeout=300, resources=resources).execute()
     said = outputs(notebook)
+    # A second time in the same folder, as whoever restarts it has it: what is kept is used.
+    NotebookClient(notebook, timeout=300, resources=resources).execute()
     if path.stem == "spot-and-read":
         # A real kernel's bar, as it stands at the end.
         assert '<progress style="width:20em" max="240" value="240"></progress> 240 of' in said

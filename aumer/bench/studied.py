@@ -169,7 +169,8 @@ class Studied:
     def heading(self) -> str:
         """The title with the split in force."""
         split = next((row.split for row in self.rows if row.split), "")
-        return f"{self.title}. {split}" if split else self.title
+        title = _line(self.title)
+        return f"{title}. {split}" if split else title
 
     def lines(self) -> tuple[Line, ...]:
         """Every score of every row, in the order of rows; of a row that is not done one line."""
@@ -272,7 +273,7 @@ class Studied:
         for words in dict.fromkeys(w for row in self.rows for w in row.cautions):
             whose = ", ".join(row.name for row in self.rows if words in row.cautions)
             said.append(f"{whose}: {words}")
-        return [*said, *self.notes]
+        return list(map(_line, [*said, *self.notes]))
 
     def page(self) -> ReportPage:
         """The table as a page with figures."""
@@ -327,8 +328,13 @@ class Studied:
         return f"{row.folder.name}/{REPORT}" if (row.folder / REPORT).exists() else None
 
 
+def _line(text: str) -> str:
+    """What a file may say in several lines, in the one that its place has."""
+    return " ".join(text.split())
+
+
 def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_line(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 _NAMES = {"uf1": "UF1", "uar": "UAR", "overall": "F1", "macro": "F1 macro", "micro": "F1 micro"}

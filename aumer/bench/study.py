@@ -14,7 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from aumer.bench.split import SubjectKey, plan
 from aumer.bench.store import Store, intact, read_fold, sealed, write_json
 from aumer.bench.studied import DONE, FAILED, LEFT_OUT, WAITING, Studied, StudiedRow, tried
 from aumer.bench.task import Options, Progress, Task
-from aumer.config import Settings, digest
+from aumer.config import Settings, digest, load_settings
 from aumer.errors import AumerError, ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_folder
 from aumer.foreign import foreign, read_json
@@ -56,7 +56,8 @@ class StudyRow:
 
     Attributes:
         model: as `aumer bench` takes it; "" for the study's.
-        set: keys of the model's training preset or of the recognizer, beside the study's.
+        set: keys of the model's training preset or of the recognizer, and settings of faces, motion
+            and rules ("rules.min_s"), beside the study's.
         decoder: of spotting networks; "" for the protocol's.
         changes: of the protocol: `OF_ROWS`.
         note: what a reader must know of it.
@@ -350,10 +351,11 @@ def _row_ready(
     row = study.row(name)
     try:
         protocol = protocol.changed(row.changes) if row.changes else protocol
+        common, own = _parted(study.set), _parted(row.set)
         options = Options(
-            overrides=_over(study.set, changes.overrides, row.set) or None,
+            overrides=_over(common[1], changes.overrides, own[1]) or None,
             decoder=row.decoder or changes.decoder,
-            settings=changes.settings,
+            settings=_settings(common[0], changes.settings, own[0]),
             cache=changes.cache,
         )
         model = row.model or study.model
@@ -365,6 +367,31 @@ def _row_ready(
     except UsageError as error:
         raise UsageError(f"row {name} of the study {study.name}: {error}") from error
     return _Ready(name, row, protocol, model, options, task, about, store)
+
+
+def _parted(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of a table of keys the settings of faces, motion and rules, and the model's own keys."""
+    of_settings = {section.name for section in fields(Settings)}
+    found: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    for key, value in table.items():
+        found[key.partition(".")[0] not in of_settings][key] = value
+    return found
+
+
+def _settings(
+    common: Mapping[str, Any], asked: Settings | None, own: Mapping[str, Any]
+) -> Settings | None:
+    """A row's settings; None for the default ones."""
+    if not (common or own):
+        return asked
+    usual = strict.paths(load_settings().to_dict())
+    changed = {
+        key: value
+        for key, value in strict.paths({} if asked is None else asked.to_dict()).items()
+        if value != usual.get(key)
+    }
+    layers = (("its defaults", usual), ("set", common), ("settings", changed), ("set", own))
+    return strict.layered(Settings, *(strict.Layer(name, table) for name, table in layers))
 
 
 def _over(*tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -441,7 +468,7 @@ def run_study(
     study, changes = load(study), changes or Changes()
     chosen, target = _chosen(study, rows), _folder(folder, study, changes)
     check_folder(target)
-    _check_other(target)
+    _check_other(target, study, overwrite=overwrite)
     every = _ready(study, changes, target, chosen, overwrite=overwrite, score_only=score_only)
     given = roots_by_name(every[0].protocol, roots)
     if not given and not score_only:
@@ -452,12 +479,21 @@ def run_study(
     _subject_keys(every, given)  # data that cannot be read are told now, and not once for every row
     before = _before(target)
     found = {name: _not_done(study, name, before, chosen) for name in study.rows}
-    for name in (name for name in study.rows if name not in chosen):
-        found[name] = _as_stored(study, changes, target, name) or found[name]
+    for name in study.rows:
+        # Of the rows asked for, too: whoever ends this before their turn shall still see them.
+        if name not in chosen or before.get(name, {}).get("status") == DONE:
+            found[name] = _as_stored(study, changes, target, name) or found[name]
     made = Studied(
-        study.name, study.title, study.base, (), target, command, study_notes(study, changes)
+        study.name,
+        study.title,
+        study.base,
+        tuple(found.values()),
+        target,
+        command,
+        study_notes(study, changes),
     )
     target.mkdir(parents=True, exist_ok=True)
+    _write(made, study)  # whose folder it is from now on
     for number, one in enumerate(every, start=1):
         if begins:
             begins(one.name, number, len(every))
@@ -585,14 +621,23 @@ def _not_done(
 # -- a study's folder ------------------------------------------------------------------------------
 
 
-def _check_other(target: Path) -> None:
-    """Complain of a folder that holds something else than a study."""
+def _check_other(target: Path, study: Study, *, overwrite: bool) -> None:
+    """Complain of a folder that holds something else than this study, as it is or was."""
     if Store(target).claimed:
         raise UsageError(
             f"{target} holds a run of `aumer bench`, and a study has one for every row: give it "
             "another `folder`"
         )
-    if not target.is_dir() or is_study(target):
+    if is_study(target):
+        with foreign(target / STUDY, "a study of `aumer bench`"):
+            other = str(_document(target)["study"]["name"])
+        if other != study.name and not overwrite:
+            raise UsageError(
+                f"{target} holds the study {other}, whose table {study.name} would replace",
+                fixes=("give another `folder`", "`overwrite`, which keeps the rows' folders"),
+            )
+        return
+    if not target.is_dir():
         return
     strange = sorted(p.name for p in target.iterdir() if not Store(p).claimed)
     if strange:

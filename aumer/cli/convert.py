@@ -18,11 +18,14 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="write results for ELAN, Praat, BIDS, ..., and annotations from one to another",
         description="Writes the expressions of SOURCE in the format that the name of TARGET tells. "
         "A result (.json) goes to every format below, annotations to each other's. Times keep to a "
-        "millisecond; what a format cannot hold (frames, probabilities) is lost.",
+        "millisecond; what the new file cannot hold (frames, probabilities) is lost, and said.",
         formatter_class=_Help,
     )
     parser.add_argument("source", metavar="SOURCE", help="a result or a file of annotations")
     parser.add_argument("target", metavar="TARGET", help="the file to write")
+    parser.add_argument(
+        "--video", metavar="NAME", help="whose expressions, of a file that is of several videos"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.set_defaults(run=_run, parser=parser)
 
@@ -59,6 +62,8 @@ def _formats() -> str:
 def _run(args: argparse.Namespace, console: Console) -> int:
     from aumer.results.exchange import convert
 
-    number = convert(args.source, args.target, overwrite=args.overwrite)
-    console.line(f"{args.target}: {number} expression{'' if number == 1 else 's'}")
+    done = convert(args.source, args.target, video=args.video, overwrite=args.overwrite)
+    console.line(f"{args.target}: {done.count} expression{'' if done.count == 1 else 's'}")
+    if done.lost:
+        console.note(f"{args.target} has no place for: {done.lost}. Keep {args.source}")
     return EXIT_OK

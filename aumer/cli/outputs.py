@@ -18,7 +18,7 @@ from aumer.cli.console import Console
 from aumer.cli.inputs import Input, stems
 from aumer.errors import AumerError, UsageError
 from aumer.files import atomic_write, check_target, exists
-from aumer.foreign import foreign
+from aumer.foreign import foreign, plain_line
 from aumer.remote import Mirror
 from aumer.results import (
     InputRow,
@@ -432,6 +432,7 @@ class Outputs:
         self._tallies: dict[int, list[VideoTally]] = {}
         self._units: dict[int, list[UnitRow]] = {}
         self._collected = False
+        self._lossy_told: set[str] = set()
         self._abouts = [dict(given.about) for given in inputs]
         self._printed = False
         names = zip(inputs, self._labels, strict=True)
@@ -526,6 +527,7 @@ class Outputs:
             if faces is None and path in shown:
                 faces = self._faces(given, result, frames)
             result.save(path, overwrite=self._plan.overwrite, thumbnails=faces)
+            self._say_what_is_lost(path, result, paths)
             if self._plan.units and path.suffix == ".csv":
                 # Of an earlier run that was interrupted before its table, it may be there.
                 again = self._plan.overwrite or self._plan.resume
@@ -550,6 +552,7 @@ class Outputs:
             own = path in self._plan.of(number, result.face)
             again = self._plan.overwrite or (self._plan.resume and not own)
             atomic_write(path, content.data, overwrite=again)
+            self._say_what_is_lost(path, result, planned)
             written.append(path)
         self._mirror.sent(written)
         return [*written, *(self._plan.collected if contents is not None else ())]
@@ -562,6 +565,18 @@ class Outputs:
             self._units.setdefault(number, []).extend(unit_rows(labeled))
         if self._plan.collected:
             self._collect(number, labeled)
+
+    def _say_what_is_lost(self, path: Path, result: SpotResult, beside: Sequence[Path]) -> None:
+        """Of the first file of each format, unless a file that holds everything is written, too."""
+        if path.suffix.lower() in self._lossy_told or any(
+            p.suffix.lower() == ".json" for p in beside
+        ):
+            return
+        if lost := format_of(path).lost(result):
+            self._lossy_told.add(path.suffix.lower())
+            self._console.note(
+                f"{plain_line(path.name)} has no place for: {lost}. A file .json holds everything"
+            )
 
     @property
     def listed(self) -> tuple[Path, ...]:

@@ -162,9 +162,9 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
 
     if table is not None:
         path = Path(table)
-        if annotation_ending(path) and exists(path):
+        if _is_coded(path) and exists(path):
             return [path]
-        if "*" in path.name and annotation_ending(path):
+        if "*" in path.name and _is_coded(path):
             if found := sorted(root.glob(f"**/{path.name}")):
                 return found
             raise UsageError(f"{root}: no file is called {path.name}, here or below")
@@ -172,12 +172,12 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
     found = [
         path
         for path in sorted(root.rglob("*"))
-        if annotation_ending(path) and not path.name.startswith(".")
+        if _is_coded(path) and not path.name.startswith(".")
     ]
     # What was given to other programs is there as aumer's own, too.
     found = [path for path in found if path.suffix.lower() == SUFFIX] or found
     places = [p for s in ("csv", "tsv", "xlsx") for b in ("", "*/") for p in root.glob(f"{b}*.{s}")]
-    tables = [path for path in places if annotation_ending(path) is None]
+    tables = [path for path in places if not _is_coded(path)]
     if tables and found:
         _log.warning(
             "%s: %d files of annotations are not used, since there is %s; to use them, name them "
@@ -188,6 +188,13 @@ def _annotation_files(root: Path, table: StrPath | None) -> list[Path]:
             f"*{annotation_ending(found[0])}",
         )
     return [] if tables else found
+
+
+def _is_coded(path: Path) -> bool:
+    """Whether a file is a coder's, of one video; a table is read as one."""
+    from aumer.results.exchange import annotation_ending
+
+    return annotation_ending(path) not in (None, ".csv")
 
 
 def _of_files(
@@ -227,6 +234,7 @@ def _of_files(
         about = IntervalRow(0, video=name, subject="" if folder == "." else folder, fps=fps)
         for e in file.expressions:
             row = replace(about, line=len(rows) + 1, kind=e.kind, label=e.label or "")
+            row = replace(row, aus=e.aus or "", comment=e.comment)
             row = replace(row, onset_s=e.onset_s, apex_s=e.apex_s, offset_s=e.offset_s)
             rows.append(replace(row, onset=e.onset, apex=e.apex, offset=e.offset) if same else row)
         if not file.expressions:

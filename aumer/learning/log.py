@@ -58,22 +58,35 @@ def loss_plot(log: Sequence[dict[str, Any]]) -> bytes:
 
 
 @contextmanager
-def tensorboard(folder: StrPath) -> Iterator[tuple[Callback, ...]]:
-    """A callback that writes records where TensorBoard reads them; none if it is not installed."""
+def tensorboard(folder: StrPath, *, goes_on: bool = False) -> Iterator[tuple[Callback, ...]]:
+    """A callback that writes records where TensorBoard reads them; none if it is not installed.
+
+    Args:
+        folder: of the training's run; the event files lie in ``tensorboard`` below it.
+        goes_on: the training takes up an earlier one, whose event files stay. Otherwise those that
+            are there are of another, and go with the first record: TensorBoard would show both.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         yield ()
         return
-    writer = SummaryWriter(str(Path(folder) / "tensorboard"))
+    place = Path(folder) / "tensorboard"
+    writers: list[Any] = []
 
     def write(record: dict[str, Any]) -> None:
-        _add(writer, record)
+        if not writers:  # what learns at once has no records, and gets no files
+            for old in () if goes_on else place.glob(_EVENTS):
+                old.unlink(missing_ok=True)
+            # Of epochs that an interrupted training ran and did not keep, the later run counts.
+            writers.append(SummaryWriter(str(place), purge_step=int(record["epoch"])))
+        _add(writers[0], record)
 
     try:
         yield (write,)
     finally:
-        writer.close()
+        for writer in writers:
+            writer.close()
 
 
 def write_events(

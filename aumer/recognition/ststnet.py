@@ -263,14 +263,20 @@ class _Maps(LearningTask[Tensor]):
         own = self._weights[y].sum()
         whole = self.machine.total(own)
         if not len(shown):
-            return Loss(torch.zeros(()), {"loss": torch.zeros(()), "weight": own})
-        loss = nn.functional.cross_entropy(
-            self.machine.forward(self.net, self._x[shown]), y, self._weights
-        )
-        return Loss(loss * (own / whole), {"loss": loss * own, "weight": own})
+            none = torch.zeros(())
+            return Loss(none, {"loss": none, "weight": own, "right": none, "shown": none})
+        logits = self.machine.forward(self.net, self._x[shown])
+        loss = nn.functional.cross_entropy(logits, y, self._weights)
+        told = {
+            "loss": loss * own,
+            "weight": own,
+            "right": (logits.argmax(1) == y).sum().float(),
+            "shown": torch.tensor(float(len(shown))),
+        }
+        return Loss(loss * (own / whole), told)
 
     def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
-        return {"loss": sums["loss"] / sums["weight"]}
+        return {"loss": sums["loss"] / sums["weight"], "accuracy": sums["right"] / sums["shown"]}
 
 
 def _tensor(inputs: FloatArray) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -45,7 +45,6 @@ class Annotated(Timed):
         id: tells it from the others of its file, through all changes.
         onset, apex, offset: frames, 0-based decode ordinals, ends included; None where only times
             are known. The apex may be missing.
-        comment: the coder's words.
         confirmed: the coder looked at it and agrees.
 
     Raises:
@@ -56,8 +55,12 @@ class Annotated(Timed):
     onset: int | None = None
     apex: int | None = None
     offset: int | None = None
-    comment: str = ""
     confirmed: bool = False
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        frames = {name: getattr(self, name) for name in ("onset", "apex", "offset")}
+        return {**super().told, **frames, "confirmed": self.confirmed}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,16 +214,17 @@ def read_any(path: StrPath) -> AnnotationFile:
     if Path(path).suffix.lower() == SUFFIX:
         return AnnotationFile.load(path)
     timed = read_annotations(path)
-    return AnnotationFile(video="", expressions=tuple(marked(timed)), source=Path(path).name)
+    with foreign(path, "annotations"):
+        found = tuple(marked(timed))
+    return AnnotationFile(video="", expressions=found, source=Path(path).name)
 
 
 def marked(timed: Iterable[Timed]) -> Iterable[Annotated]:
     """Expressions that have times alone as `Annotated`, numbered in their order."""
+    names = [f.name for f in fields(Timed)]
     for k, e in enumerate(timed, 1):
-        values = {
-            n: getattr(e, n) for n in ("kind", "onset_s", "offset_s", "label", "score", "aus")
-        }
-        yield Annotated(**values, apex_s=e.apex_s, id=f"e{k}")
+        said = {n: getattr(e, n) for n in names}
+        yield Annotated(**said, id=f"e{k}")
 
 
 def of_result(result: SpotResult) -> AnnotationFile:
@@ -328,6 +332,7 @@ class Annotations(Exchange):
 
     use = "`aumer view`"
     holds = "a coder's intervals, comments, history, the video's digest"
+    more = "the history of changes, the video's digest"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         own = tuple(e for e in timed if isinstance(e, Annotated))
@@ -336,6 +341,10 @@ class Annotations(Exchange):
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         return AnnotationFile.from_json(text).expressions
+
+    def named(self, text: str) -> Mapping[str, tuple[Timed, ...]]:
+        file = AnnotationFile.from_json(text)
+        return {file.video: file.expressions}
 
     def write(
         self,

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aumer.results.exchange import Exchange, Timed, described, parted
+from aumer.results.exchange import Exchange, Timed, at, described, parted, within
 from aumer.results.spot_result import SpotResult
 
 _END = "_events.tsv"
@@ -64,6 +64,7 @@ _COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "Description": "Action units of the Facial Action Coding System that act, joined by a plus "
         "sign; L and R are the subject's left and right side.",
     },
+    "comment": {"LongName": "Comment", "Description": "A coder's words."},
 }
 
 
@@ -106,6 +107,7 @@ class Events(Exchange):
                 None if e.apex_s is None else f"{e.apex_s:.6f}",
                 None if e.score is None else repr(float(e.score)),
                 e.aus,
+                e.comment,
             )
             writer.writerow(_MISSING if cell in (None, "") else cell for cell in cells)
         return text.getvalue()
@@ -127,20 +129,21 @@ class Events(Exchange):
                 others.add(cells.get("trial_type", cells.get("kind", "")))
                 continue
             onset, apex, score = (cells.get(k) for k in ("onset", "apex", "score"))
-            begin = float(onset or "nan")
-            end = begin + float(cells.get("duration", "0"))
-            found.append(
-                Timed(
-                    kind,
-                    begin,
-                    end,
-                    # Rounded on its own, it may pass an end by a millionth.
-                    None if apex is None else min(max(begin, float(apex)), end),
-                    cells.get("label", label if "label" not in row else None),
-                    None if score is None else float(score),
-                    aus=cells.get("aus"),
+            with at(f"line {rows.line_num}"):
+                begin = float(onset or "nan")
+                end = begin + float(cells.get("duration", "0"))
+                found.append(
+                    Timed(
+                        kind,
+                        begin,
+                        end,
+                        within(begin, None if apex is None else float(apex), end),
+                        cells.get("label", label if "label" not in row else None),
+                        None if score is None else float(score),
+                        aus=cells.get("aus"),
+                        comment=cells.get("comment", ""),
+                    )
                 )
-            )
         if others and not found:
             raise ValueError(
                 "no event is of the type micro or macro; its types are "

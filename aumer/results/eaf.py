@@ -10,7 +10,7 @@ import mimetypes
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 from aumer.graph.au import NAMES
 from aumer.results.displacement import distances
 from aumer.results.drawing import GROUP_COLORS, KIND_COLORS, group_of
-from aumer.results.exchange import Exchange, Timed, kinds_of, ms, tiers
+from aumer.results.exchange import Apexes, Exchange, Timed, at, closed, heard, kinds_of, ms, tiers
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.types import FloatArray, TimeArray
@@ -31,6 +31,7 @@ _CHILDREN = {
     "label": "Symbolic_Association",
     "score": "Symbolic_Association",
     "aus": "Symbolic_Subdivision",
+    "comment": "Symbolic_Association",
 }
 _ABOUT = {
     "Included_In": "Time alignable annotations within the parent annotation's time interval",
@@ -46,7 +47,7 @@ _CSV = "mpi.eudico.client.annotator.timeseries.csv.CSVServiceProvider"
 
 
 class Eaf(Exchange):
-    """Tiers micro and macro, and on each apex, label, score and action units.
+    """Tiers micro and macro, and on each apex, label, score, action units and comment.
 
     ELAN allows no overlap within a tier: what overlaps goes to "micro 2" and so on. The video is
     linked absolute, where it is known where it lies, and relative; a name without a suffix is no
@@ -54,8 +55,10 @@ class Eaf(Exchange):
     vocabulary "action units". Control characters of a label are written as \\xNN. A result's
     curves lie beside the file: ``NAME_curves.csv``, and ``NAME_tsconf.xml``, which tells ELAN's
     time series viewer of them.
-    Of a coder's own file the tiers micro and macro are read, with or without the others; what is
-    written in them is the label, where no tier has one.
+    Of a coder's own file the tiers micro and macro are read, with or without the others, wherever
+    they stand in a hierarchy: an annotation that refers to another has its times, and within a time
+    subdivision what is not aligned parts its stretch evenly, as ELAN shows it. What is written in
+    them is the label, where no tier has one.
     """
 
     use = "ELAN"
@@ -76,8 +79,7 @@ class Eaf(Exchange):
         result: SpotResult | None = None,
     ) -> dict[Path, str]:
         root = _document(timed)
-        header = root.find("HEADER")
-        assert header is not None, "it was made above"
+        header = _header(root)
         _link_video(header, path.parent, name, film)
         curves = {} if result is None else _curves(result)
         made: dict[Path, str] = {}
@@ -97,53 +99,108 @@ class Eaf(Exchange):
                         "MIME_TYPE": kind,
                     },
                 )
+        _number(header, root)
         return {**made, path: _written(root)}
+
+    def unheld(self, result: SpotResult) -> Iterator[str]:
+        yield from (what for what in super().unheld(result) if what != "scores over time")
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         root = _document(timed)
-        header = root.find("HEADER")
-        assert header is not None, "it was made above"
+        header = _header(root)
         _link_video(header, Path(), name, None)
+        _number(header, root)
         return _written(root)
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         root = ET.fromstring(text)
-        # A slot without a value is of an annotation that a coder has not aligned, on other tiers.
-        at = {
-            s.attrib["TIME_SLOT_ID"]: int(s.attrib["TIME_VALUE"])
-            for s in root.iter("TIME_SLOT")
-            if "TIME_VALUE" in s.attrib
-        }
         there = {tier.attrib["TIER_ID"]: tier for tier in root.iter("TIER")}
+        spans = _spans(root)
         found, none = [], ET.Element("TIER")
         for name, kind in kinds_of(there).items():
             texts: dict[tuple[str, str], str] = {}
-            for what in ("label", "score", "aus"):
+            for what in ("label", "score", "aus", "comment"):
                 for parent, words in _words(there.get(f"{what}@{name}", none)).items():
                     texts[what, parent] = "+".join(words)
-            apexes = [
-                at[one.attrib["TIME_SLOT_REF1"]]
-                for one in there.get(f"apex@{name}", none).iter("ALIGNABLE_ANNOTATION")
-            ]
-            for one in there[name].iter("ALIGNABLE_ANNOTATION"):
-                begin, end = (at[one.attrib[f"TIME_SLOT_REF{k}"]] for k in (1, 2))
-                own = one.attrib["ANNOTATION_ID"]
-                apex = next((a / 1000 for a in apexes if begin <= a < end), None)
-                score = texts.get(("score", own))
-                word = (one.findtext("ANNOTATION_VALUE") or "").strip()  # a coder's own, if another
-                label = texts.get(("label", own), word if word not in ("", kind) else None)
-                found.append(
-                    Timed(
-                        kind,
-                        begin / 1000,
-                        max(begin, end - 1) / 1000,
-                        apex,
-                        label,
-                        None if score is None else float(score),
-                        aus=texts.get(("aus", own)),
-                    )
-                )
+            apexes = Apexes(
+                begin for _, (begin, _), _ in _annotations(there.get(f"apex@{name}", none), spans)
+            )
+            for own, (begin, end), word in _annotations(there[name], spans):
+                with at(f"tier {name!r}, annotation {own}"):
+                    values = heard(kind, word, [])
+                    if values is None:  # a coder's own word
+                        values = {"label": word} if word else {}
+                    for what in ("label", "aus", "comment"):
+                        if (what, own) in texts:
+                            values[what] = texts[what, own]
+                    if ("score", own) in texts:
+                        values["score"] = float(texts["score", own])
+                    values["apex_s"] = apexes.within(begin, end)
+                    found.append(Timed(kind, *closed(begin, end), **values))
         return tuple(sorted(found, key=lambda e: (e.onset_s, e.offset_s)))
+
+
+def _annotations(
+    tier: ET.Element, spans: Mapping[str, tuple[int, int]]
+) -> Iterator[tuple[str, tuple[int, int], str]]:
+    """Of each annotation of a tier its id, its milliseconds and its words."""
+    for one in tier.iter():
+        if one.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION"):
+            own = one.attrib["ANNOTATION_ID"]
+            if own not in spans:
+                raise ValueError(f"annotation {own} refers to none that has times")
+            yield own, spans[own], (one.findtext("ANNOTATION_VALUE") or "").strip()
+
+
+def _spans(root: ET.Element) -> dict[str, tuple[int, int]]:
+    """The milliseconds of every annotation, by its id; none of one that refers to nothing."""
+    when = {
+        s.attrib["TIME_SLOT_ID"]: int(s.attrib["TIME_VALUE"])
+        for s in root.iter("TIME_SLOT")
+        if "TIME_VALUE" in s.attrib
+    }
+    slots: dict[str, tuple[str, str]] = {}
+    parents: dict[str, str] = {}
+    for tier in root.iter("TIER"):
+        follows: dict[str, str] = {}
+        for one in tier.iter("ALIGNABLE_ANNOTATION"):
+            first, last = one.attrib["TIME_SLOT_REF1"], one.attrib["TIME_SLOT_REF2"]
+            slots[one.attrib["ANNOTATION_ID"]] = first, last
+            follows[first] = last
+        for first in [slot for slot in follows if slot in when]:
+            chain, last = [first], follows[first]
+            while last not in when and last in follows and len(chain) <= len(follows):
+                chain.append(last)
+                last = follows[last]
+            if last in when:  # what lies between has no time of its own
+                begin, end = when[first], when[last]
+                for k, slot in enumerate(chain[1:], 1):
+                    when[slot] = round(begin + k * (end - begin) / len(chain))
+        for one in tier.iter("REF_ANNOTATION"):
+            parents[one.attrib["ANNOTATION_ID"]] = one.attrib["ANNOTATION_REF"]
+    found = {}
+    for own in (*slots, *parents):
+        top = own
+        for _ in range(len(parents)):
+            if top not in parents:
+                break
+            top = parents[top]
+        begin_, end_ = (when.get(slot) for slot in slots.get(top, ("", "")))
+        if begin_ is not None and end_ is not None:
+            found[own] = begin_, end_
+    return found
+
+
+def _header(root: ET.Element) -> ET.Element:
+    found = root.find("HEADER")
+    assert found is not None, "it was made with the document"
+    return found
+
+
+def _number(header: ET.Element, root: ET.Element) -> None:
+    """Tell ELAN from which number on its new annotations are free."""
+    count = sum(1 for _ in root.iter("ANNOTATION"))
+    ET.SubElement(header, "PROPERTY", NAME="lastUsedAnnotationId").text = str(count)
 
 
 def _document(timed: Sequence[Timed]) -> ET.Element:
@@ -178,9 +235,9 @@ def _document(timed: Sequence[Timed]) -> ET.Element:
 
     def slots(begin: int, end: int) -> dict[str, str]:
         made = []
-        for at in (begin, end):
+        for when in (begin, end):
             made.append(f"ts{len(order) + 1}")
-            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=made[-1], TIME_VALUE=str(at))
+            ET.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=made[-1], TIME_VALUE=str(when))
         return {"TIME_SLOT_REF1": made[0], "TIME_SLOT_REF2": made[1]}
 
     for main, lane in tiers(timed):
@@ -200,10 +257,13 @@ def _document(timed: Sequence[Timed]) -> ET.Element:
                 add(child["label"], word, ANNOTATION_REF=own, CVE_REF=ids["label"][word])
             if e.score is not None:
                 add(child["score"], repr(float(e.score)), ANNOTATION_REF=own)
+            if e.comment:
+                add(child["comment"], _legal(e.comment), ANNOTATION_REF=own)
             before: dict[str, str] = {}
             for word in [] if e.aus is None else _legal(e.aus).split("+"):
                 where = {"ANNOTATION_REF": own, "CVE_REF": ids["aus"][word], **before}
                 before = {"PREVIOUS_ANNOTATION": add(child["aus"], word, **where)}
+    order[:] = sorted(order, key=lambda slot: int(slot.attrib["TIME_VALUE"]))  # as ELAN has them
     _add_types(root)
     for what, vocabulary in _WORDS.items():
         listed = ET.SubElement(root, "CONTROLLED_VOCABULARY", CV_ID=vocabulary)

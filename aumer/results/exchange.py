@@ -1,30 +1,36 @@
 """Expressions in the files of other programs, both ways; here WebVTT, SubRip, RTTM and TextGrid.
 
-Their times are whole milliseconds and their intervals half open: the last frame's time is written
-as the end of its millisecond, and read back as the start of it, so that nothing moves by more than
-1 ms however often it goes to and fro.
+What other people put into such files is read as far as it is of expressions: speech among
+subtitles and other speakers are left aside. Times are whole milliseconds, and intervals half open:
+the last frame's time is written as the end of its millisecond, and read back as the start of it, so
+that nothing moves by more than 1 ms however often it goes to and fro.
 """
 
 from __future__ import annotations
 
-import codecs
+import contextlib
 import html
 import json
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from mimetypes import guess_type
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, unquote
 
-from aumer.errors import UsageError
+from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath, atomic_write, check_target
-from aumer.foreign import foreign
-from aumer.results.formats import Format, ending, format_named, format_of, suffixes
+from aumer.foreign import foreign, reason
+from aumer.results.formats import Format, Json, ending, format_named, format_of, suffixes
 from aumer.results.schema import printable
+from aumer.tables.cells import encoding_of
+from aumer.tables.intervals import named_like
 from aumer.types import KINDS, ImageArray, Kind, au_text
 
 if TYPE_CHECKING:
@@ -38,6 +44,7 @@ class Timed:
     Attributes:
         onset_s, apex_s, offset_s: in seconds; the offset is the time of the last frame.
         aus: the action units that act, as coders write them: "6+L12".
+        comment: a coder's words.
 
     Raises:
         ValueError: unknown kind, or times that are negative or out of order.
@@ -50,6 +57,7 @@ class Timed:
     label: str | None = None
     score: float | None = None
     aus: str | None = field(default=None, kw_only=True)
+    comment: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -58,57 +66,159 @@ class Timed:
         if not all(map(math.isfinite, times)) or times[0] < 0 or times != sorted(times):
             raise ValueError(f"times must be 0 <= onset <= apex <= offset; found {times}")
 
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What it says beside kind and interval, by the names in `_TOLD`. Of an apex, which formats
+        round, whether there is one."""
+        apex = self.apex_s is not None
+        found = {name: getattr(self, name) for name in ("label", "score", "aus", "comment")}
+        return {"apex_s": apex, **found}
 
-def read_annotations(path: StrPath) -> tuple[Timed, ...]:
-    """The expressions of a file of any format that holds them.
+
+#: Bytes of a file of annotations: an hour's are a thousandth of it.
+_LARGEST = 512 << 20
+
+
+def read_annotations(path: StrPath, *, video: str | None = None) -> tuple[Timed, ...]:
+    """The expressions of a file of any format that holds them, or of a result (.json).
+
+    Args:
+        video: whose, where a table (.csv) or an .rttm file is of several; see `annotated_videos`.
 
     Raises:
-        UsageError: the suffix is unknown, its format is not read, or the file is not of it.
+        UsageError: the suffix is unknown, its format is not read, the file is not of it, or is of
+            several videos and `video` does not say of which.
 
     Example:
         >>> aumer.spot("interview.mp4").save("interview.eaf")
         >>> [(e.kind, e.onset_s, e.offset_s) for e in aumer.read_annotations("interview.eaf")]
         [('macro', 0.6, 1.4)]
     """
-    kind = format_of(path)
-    if not isinstance(kind, Exchange):
-        raise UsageError(f"{path} cannot be read as annotations; allowed are {_endings()}")
-    with foreign(path, "annotations"):
-        data = Path(path).read_bytes()
-        # Praat writes UTF-16 as soon as a letter is no ASCII.
-        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return kind.parse(data.decode("utf-16" if wide else "utf-8-sig"))
+    return _read(path, video)[1]
 
 
-def convert(source: StrPath, target: StrPath, *, overwrite: bool = False) -> int:
-    """Write a file's expressions in the format that another suffix names; returns how many.
+def annotated_videos(path: StrPath) -> tuple[str, ...]:
+    """The videos that a file of annotations names, in its order; none of most formats."""
+    return tuple(name for name in _exchange(path).videos(path) if name)
+
+
+def _read(path: StrPath, video: str | None) -> tuple[str, tuple[Timed, ...]]:
+    """The video that a file names, empty where it names none, and its expressions."""
+    made = format_of(path)
+    if isinstance(made, Json):
+        result = made.read(path)
+        found: Mapping[str, tuple[Timed, ...]] = {result.video.name: timed_of(result)}
+    else:
+        found = _exchange(path).videos(path)
+    names = [name for name in found if name]
+    if video is None and len(found) > 1:
+        raise UsageError(
+            f"{path} holds expressions of {len(found)} videos: {_listed(names)}. Say of which with "
+            "`video`"
+        )
+    if video is None:
+        return next(iter(found.items()), ("", ()))
+    name = named_like(video, names)
+    if name is None:
+        raise UsageError(
+            f"{path} has no expression of a video {video!r}; "
+            + (f"it names {_listed(names)}." if names else "it does not name its video; leave "
+               "`video` out.")
+            + did_you_mean(video, names)
+        )  # fmt: skip
+    return name, found[name]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(repr, names[:10])) + more
+
+
+def _exchange(path: StrPath) -> Exchange:
+    made = format_of(path)
+    if not isinstance(made, Exchange):
+        raise UsageError(f"{path} cannot be read as annotations; allowed are .json, {_endings()}")
+    return made
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What `convert` did.
+
+    Attributes:
+        count: of the expressions.
+        lost: what is not in the new file, in words; empty where all is.
+    """
+
+    count: int
+    lost: str = ""
+
+
+def convert(
+    source: StrPath, target: StrPath, *, video: str | None = None, overwrite: bool = False
+) -> Converted:
+    """Write a file's expressions in the format that another suffix names.
 
     A result (.json) goes to any format, and files of annotations to each other's. What a format
-    cannot hold is lost: its class says what.
+    cannot hold is lost: its class says what, and what is returned says what that was here.
+
+    Args:
+        video: whose expressions, as of `read_annotations`.
 
     Raises:
         UsageError: as `read_annotations`, or the target is of a format that annotations alone
             cannot fill, or exists and `overwrite` is False.
     """
     made = format_of(target)
-    if not isinstance(format_of(source), Exchange):
+    if isinstance(format_of(source), Json):
         from aumer.results.spot_result import SpotResult
 
         result = SpotResult.load(source)
+        if video is not None:
+            _read(source, video)  # which complains of another one
         film = _film((source, target), result.video.name)
         replace(result, source=film).save(target, overwrite=overwrite)
-        return len(result.expressions)
-    timed = read_annotations(source)
+        return Converted(len(result.expressions), made.lost(result))
+    name, timed = _read(source, video)
     if not isinstance(made, Exchange):
         raise UsageError(
             f"{target} cannot be written: a result of aumer counts frames, and {source} holds "
             "times "
             f"alone. Choose a name that ends in one of {_endings()}"
         )
-    film = _film((source, target), None)
-    name = bare(Path(source).name) if film is None else film.name
-    _write(made.files(Path(target), printable(name), timed, film), overwrite)
-    return len(timed)
+    film = _film((source, target), name or None)
+    if not name:
+        name = bare(Path(source).name) if film is None else film.name
+    files = made.files(Path(target), printable(name), timed, film)
+    _write(files, overwrite)
+    more = "" if isinstance(_exchange(source), type(made)) else _exchange(source).more
+    lost = lost_of(timed, [e for rows in made.videos(target).values() for e in rows])
+    return Converted(len(timed), ", ".join(filter(None, (lost, more))))
+
+
+#: What is told of an expression, in the plural.
+_TOLD: Mapping[str, str] = {
+    "apex_s": "apexes",
+    "label": "labels",
+    "score": "scores",
+    "aus": "action units",
+    "comment": "comments",
+    "confirmed": "marks of what was confirmed",
+}
+
+
+def lost_of(given: Sequence[Timed], left: Sequence[Timed]) -> str:
+    """What of expressions is not in others that should be the same, in words: "apexes (3), scores
+    (2)". A label that was changed counts, too."""
+
+    words = []
+    for name, plural in _TOLD.items():
+        had, has = (Counter(e.told.get(name) for e in side) for side in (given, left))
+        for none in (None, False, ""):
+            del had[none]
+        if missing := sum((had - has).values()):
+            words.append(f"{plural} ({missing})")
+    return ", ".join(words)
 
 
 def _write(files: Mapping[Path, str], overwrite: bool) -> None:
@@ -146,10 +256,59 @@ def described(e: Timed) -> str:
 
 
 def parted(text: str) -> tuple[Kind | None, str | None]:
-    """Kind and label of `described`, the kind upper case or not; None where it is none of ours."""
+    """Kind and label of `described`, the kind upper case or not; None where it is none of ours.
+
+    People write "micro: joy", too.
+    """
     first, slash, label = text.partition("/")
-    kind = next((k for k in KINDS if k == first.strip().casefold()), None)
+    if not (kind := _kind(first)):
+        first, slash, label = text.partition(":")
+        kind, label = _kind(first), label.strip()
     return kind, label if kind and slash else None
+
+
+def _kind(text: str) -> Kind | None:
+    return next((k for k in KINDS if k == text.strip().casefold()), None)
+
+
+@contextlib.contextmanager
+def at(place: str) -> Iterator[None]:
+    """Puts a place of a file before what is wrong there."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{place}: {reason(error)}") from error
+
+
+def within(begin: float, apex: float | None, end: float) -> float | None:
+    """An apex that, rounded on its own, passes an end by a millionth; a real fault stays one."""
+    if apex is None or not begin - 0.001 <= apex <= end + 0.001:
+        return apex
+    return min(max(begin, apex), end)
+
+
+def closed(begin: int, after: int) -> tuple[float, float]:
+    """Seconds of the first and the last frame of a half open interval in milliseconds.
+
+    Raises:
+        ValueError: it ends before it begins.
+    """
+    if after < begin:
+        raise ValueError(f"an interval ends at {after / 1000} s, before it begins ({begin / 1000})")
+    return begin / 1000, max(begin, after - 1) / 1000
+
+
+class Apexes:
+    """Times at which something is strongest, to be found by the interval that they lie in."""
+
+    def __init__(self, milliseconds: Iterable[int]) -> None:
+        self._at = sorted(milliseconds)
+
+    def within(self, begin: int, after: int) -> float | None:
+        """The first of a half open interval, in seconds."""
+        k = bisect_left(self._at, begin)
+        found = k < len(self._at) and self._at[k] < max(after, begin + 1)
+        return self._at[k] / 1000 if found else None
 
 
 def ms(seconds: float) -> int:
@@ -211,7 +370,41 @@ def _lanes(timed: Sequence[Timed]) -> list[list[Timed]]:
 
 
 class Exchange(Format):
-    """A text file that another program reads, and that is read back as `Timed`."""
+    """A text file that another program reads, and that is read back as `Timed`.
+
+    Attributes:
+        encoding: of bytes that are neither UTF-8 nor UTF-16, where the program has such.
+        more: what it alone holds beside the expressions, in words.
+    """
+
+    encoding: ClassVar[str | None] = None
+    more: ClassVar[str] = ""
+
+    def videos(self, path: StrPath) -> Mapping[str, tuple[Timed, ...]]:
+        """The expressions of each video by its name; of one that is not named, by the empty one.
+
+        Raises:
+            UsageError: the file cannot be read or is not of this format.
+        """
+        with foreign(path, "annotations"):
+            return self.named(_text(Path(path), self.encoding))
+
+    def named(self, text: str) -> Mapping[str, tuple[Timed, ...]]:
+        """`videos` of a file's content."""
+        return {"": tuple(map(_clean, self.parse(text)))}
+
+    def lost(self, result: SpotResult) -> str:
+        timed = timed_of(result)
+        words = lost_of(timed, self.parse(self.text(printable(result.video.name), timed)))
+        return ", ".join(filter(None, (words, *self.unheld(result))))
+
+    def unheld(self, result: SpotResult) -> Iterator[str]:
+        """What a result holds beside the expressions, and this format does not."""
+        if len(result.scores.times):
+            yield "scores over time"
+        if any(e.probs or e.aus for e in result.expressions):
+            yield "probabilities"
+        yield "settings and versions"
 
     @abstractmethod
     def text(self, name: str, timed: Sequence[Timed]) -> str:
@@ -292,7 +485,7 @@ class SubRip(Exchange):
         )
 
     def parse(self, text: str) -> tuple[Timed, ...]:
-        return tuple(_cues(text.replace("\r\n", "\n").split("\n")))
+        return tuple(_cues(lines_of(text)))
 
 
 class WebVtt(Exchange):
@@ -309,20 +502,21 @@ class WebVtt(Exchange):
         )
 
     def parse(self, text: str) -> tuple[Timed, ...]:
-        lines = text.replace("\r\n", "\n").split("\n")
-        if not lines[0].startswith("WEBVTT"):
+        first, *lines = lines_of(text)
+        if not re.match(r"WEBVTT([ \t]|$)", first):
             raise ValueError("the first line is not WEBVTT")
-        return tuple(_cues([html.unescape(s) if "-->" not in s else s for s in lines[1:]]))
+        return tuple(_cues(["", *lines], html.unescape))
 
 
 class Rttm(Exchange):
     """Rich transcription time marks; apex and action units have no place in it and are lost.
 
     The speaker's place holds the kind, and after a colon the label, its letters percent-encoded.
+    Other speakers are left aside. A file may be of several videos.
     """
 
     use = "diarization tools"
-    holds = "kind, label, score, begin and duration; apex and action units are lost"
+    holds = "kind, label, score, begin and duration; apex, action units and comment are lost"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         file = _encoded(name) or "<NA>"
@@ -335,34 +529,53 @@ class Rttm(Exchange):
         )
 
     def parse(self, text: str) -> tuple[Timed, ...]:
-        found = []
-        for line in text.splitlines():
-            if not line.startswith("SPEAKER "):
+        return tuple(chain.from_iterable(self.named(text).values()))
+
+    def named(self, text: str) -> Mapping[str, tuple[Timed, ...]]:
+        found: dict[str, list[Timed]] = {}
+        others, spoken, said = set(), False, False
+        for number, line in enumerate(lines_of(text), 1):
+            words = line.split()
+            said = said or bool(words)
+            if words[:1] != ["SPEAKER"]:
                 continue
-            _, _, _, start, length, _, _, who, score, *_ = line.split()
-            kind, colon, label = who.partition(":")
-            begin = round(float(start) * 1000)
-            found.append(
-                Timed(
-                    cast(Kind, kind),
-                    begin / 1000,
-                    (begin + round(float(length) * 1000) - 1) / 1000,
+            spoken = True
+            with at(f"line {number}"):
+                if len(words) < 8:
+                    raise ValueError(f"it has {len(words)} fields; a SPEAKER line has 8 at least")
+                _, file, _, start, length, _, _, who, score, *_ = (*words, "<NA>")
+                first, colon, label = who.partition(":")
+                if not (kind := _kind(first)):
+                    others.add(who)
+                    continue
+                begin = round(float(start) * 1000)
+                times = closed(begin, begin + round(float(length) * 1000))
+                made = Timed(
+                    kind,
+                    *times,
                     None,
                     unquote(label) if colon else None,
                     None if score == "<NA>" else float(score),
                 )
-            )
-        return tuple(found)
+            video = "" if file == "<NA>" else unquote(file)
+            found.setdefault(video, []).append(_clean(made))
+        if said and not spoken:
+            raise ValueError("no line begins with SPEAKER")
+        if others and not found:
+            raise ValueError(f"no speaker is called micro or macro; there are {_some(others)}")
+        return {name: tuple(rows) for name, rows in found.items()}
 
 
 class TextGrid(Exchange):
     """Praat's tiers micro and macro, and of each the apexes as points; what else is known is text.
 
-    A tier holds no overlap: what overlaps goes to "micro 2" and so on.
+    A tier holds no overlap: what overlaps goes to "micro 2" and so on. Praat's long and short text
+    files are read, in UTF-8, UTF-16 and Latin-1, of which Praat writes any.
     """
 
     use = "Praat"
     holds = "interval tiers, and a point tier for each one's apexes"
+    encoding = "latin-1"
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         end = max((ms(e.offset_s) + 1 for e in timed), default=1)
@@ -378,8 +591,8 @@ class TextGrid(Exchange):
                 begin, after = ms(e.onset_s), ms(e.offset_s) + 1
                 if begin > now:
                     entries.append((_number(now), _number(begin), '""'))
-                text = "\n".join(_said(replace(e, apex_s=None))).replace('"', '""')
-                entries.append((_number(begin), _number(after), f'"{text}"'))
+                said = _in_a_line(e).replace('"', '""')
+                entries.append((_number(begin), _number(after), f'"{said}"'))
                 now = after
             if now < end:
                 entries.append((_number(now), _number(end), '""'))
@@ -392,49 +605,94 @@ class TextGrid(Exchange):
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         # Praat reads what stands alone: texts in quotes and numbers. All else is for people.
-        text = text.replace("\r\n", "\n")
-        found = iter([m[1] if m[2] is None else m[2] for m in _TOKEN.finditer(text)])
-        if [next(found, ""), next(found, "")] != ["ooTextFile", "TextGrid"]:
+        text = "\n".join(lines_of(text))
+        tokens = (m for m in _TOKEN.finditer(text) if m[1] is not None or m[2] is not None)
+        found = (m[2] if m[1] is None else m[1] for m in tokens)
+        if text.startswith("ooBinaryFile"):
+            raise ValueError("it is a binary file; save it in Praat as a text file")
+        head = [next(found, ""), next(found, "")]
+        if head[:1] == ["Praat chronological TextGrid text file"]:
+            raise ValueError("it is a chronological file; save it in Praat as a text file")
+        if head != ["ooTextFile", "TextGrid"]:
             raise ValueError("it does not begin as a TextGrid does")
-        _, _, _, count = (next(found) for _ in range(4))
         spans: list[tuple[str, int, int, str]] = []
         points: dict[str, list[int]] = {}
         names: list[str] = []
-        for _ in range(int(count)):
-            sort, name, _, _, entries = (next(found) for _ in range(5))
+        _, _, tiered = (_next(found) for _ in range(3))
+        for _ in range(int(_next(found)) if tiered == "<exists>" else 0):
+            sort, name, _, _, entries = (_next(found) for _ in range(5))
             names += [name] if sort == "IntervalTier" else []
-            for _ in range(int(entries)):
-                if sort == "IntervalTier":
-                    begin, after, said = (next(found) for _ in range(3))
-                    said = said.replace('""', '"').strip()
-                    if said:
-                        spans.append((name, _ms_of(begin), _ms_of(after), said))
-                else:
-                    at, _ = next(found), next(found)
-                    points.setdefault(name, []).append(_ms_of(at))
+            with at(f"tier {name!r}"):
+                for _ in range(int(entries)):
+                    if sort == "IntervalTier":
+                        first, last, said = (_next(found) for _ in range(3))
+                        said = said.replace('""', '"').strip()
+                        if said:
+                            spans.append((name, _ms_of(first), _ms_of(last), said))
+                    else:
+                        when, _ = _next(found), _next(found)
+                        points.setdefault(name.casefold(), []).append(_ms_of(when))
         expressions = []
         kinds = kinds_of(names)
+        apexes = {name: Apexes(times) for name, times in points.items()}
         for name, begin, after, said in spans:
             if (kind := kinds.get(name)) is None:
                 continue
-            first, *rest = said.split("\n")
-            values = dict(line.partition(": ")[::2] for line in rest)
-            label, score, aus = (json.loads(values[k]) if k in values else None for k in _SAID)
-            if first != kind:  # a coder's own word
-                label = said
-            apex = next((t for t in points.get(f"{name} apex", ()) if begin <= t < after), None)
-            times = (
-                begin / 1000,
-                max(begin, after - 1) / 1000,
-                None if apex is None else apex / 1000,
-            )
-            expressions.append(Timed(kind, *times, label, score, aus=aus))
+            with at(f"tier {name!r}, {begin / 1000} s"):
+                times = closed(begin, after)
+                word, *rest = said.split("\n")
+                values = heard(kind, word, rest)
+                if values is None:  # a coder's own word
+                    values = {"label": said}
+                apex = apexes.get(f"{name} apex".casefold(), Apexes([])).within(begin, after)
+                expressions.append(Timed(kind, *times, **{**values, "apex_s": apex}))
         return tuple(sorted(expressions, key=lambda e: (e.onset_s, e.offset_s)))
 
 
-#: What Praat reads of a file: texts, in which quotes are doubled, and what stands alone.
-_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)(<exists>|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\S)')
-_SAID = ("label", "score", "aus")
+def _next(tokens: Iterator[str]) -> str:
+    try:
+        return next(tokens)
+    except StopIteration:
+        raise ValueError("it ends too early") from None
+
+
+#: What Praat reads of a file: texts, in which quotes are doubled, and what stands alone; not what
+#: follows an exclamation mark.
+_TOKEN = re.compile(
+    r'"((?:[^"]|"")*)"|(?<!\S)(<exists>|<absent>|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?!\S)|![^\n]*'
+)
+_SAID = ("label", "score", "aus", "comment")
+
+
+def _text(path: Path, encoding: str | None) -> str:
+    """What a file says."""
+    if (size := path.stat().st_size) > _LARGEST:
+        raise ValueError(f"{size} bytes are more than annotations have ({_LARGEST} at most)")
+    content = path.read_bytes()
+    try:
+        return content.decode(encoding_of(content))
+    except UnicodeDecodeError:
+        if encoding is None:
+            raise
+        return content.decode(encoding)
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines, whatever machine ended them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _clean(e: Timed) -> Timed:
+    """The same with what no file of text can hold as codes, and without empty words."""
+    label = None if e.label is None else printable(e.label)
+    aus = printable(e.aus) if e.aus else None
+    return replace(e, label=label, aus=aus, comment=printable(e.comment))
+
+
+def _some(names: Iterable[str]) -> str:
+    """A few of them, for a message."""
+    found = sorted(names)
+    return ", ".join(map(repr, found[:10])) + (", ..." if len(found) > 10 else "")
 
 
 def _number(milliseconds: int) -> str:
@@ -454,15 +712,73 @@ def _clock(milliseconds: int, point: str) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{point}{rest:03d}"
 
 
+def _in_a_line(timed: Timed) -> str:
+    """The kind, and what else is known but the apex as a JSON object."""
+    said = {name: value for name in _SAID if (value := getattr(timed, name)) is not None}
+    if not timed.comment:
+        del said["comment"]
+    return timed.kind + (f" {json.dumps(said, ensure_ascii=False)}" if said else "")
+
+
 def _said(timed: Timed) -> list[str]:
     """The lines of a subtitle; a label is quoted as in JSON, so that it stays on its line."""
     text = {name: getattr(timed, name) for name in _SAID}
     apex = [] if timed.apex_s is None else [f"apex: {_clock(ms(timed.apex_s), '.')}"]
-    rest = [f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in text.items() if v is not None]
+    rest = [
+        f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in text.items() if v not in (None, "")
+    ]
+    if timed.label == "":
+        rest.insert(0, 'label: ""')
     return [timed.kind, *apex, *rest]
 
 
-_TIMES = re.compile(r"\s*([\d:.,]+)\s+-->\s+([\d:.,]+)(\s.*)?")
+def heard(kind: Kind, first: str, rest: Iterable[str]) -> dict[str, Any] | None:
+    """What the lines of an expression say, by the names of `Timed`: those of `_said` or
+    `_in_a_line`, and what people add by hand; None where the first does not name the kind.
+
+    A line without a name of ours is a comment, and so is what should be a number and is none.
+    """
+    named, brace, inside = first.partition("{")
+    if brace and _kind(named) == kind and isinstance(known := _json(brace + inside), dict):
+        first, lines = kind, [f"{key}: {json.dumps(value)}" for key, value in known.items()]
+        rest = [*lines, *rest]
+    found, label = parted(first)
+    if found != kind:
+        return None
+    values: dict[str, Any] = {} if label is None else {"label": label}
+    words = []
+    for line in rest:
+        key, colon, value = line.partition(":")
+        key, value = key.strip().casefold(), value.strip()
+        if not colon or key not in (*_SAID, "apex"):
+            words.append(line)
+            continue
+        if key == "apex":
+            values["apex_s"] = _seconds(value)
+            continue
+        said = _json(value)
+        fits = isinstance(said, (int, float) if key == "score" else str)
+        if key == "score" and not fits:
+            words.append(line)
+        else:
+            values[key] = said if fits else value
+    if comment := "\n".join(filter(None, [values.get("comment", ""), *words])):
+        values["comment"] = comment
+    return values
+
+
+def _json(text: str) -> Any:
+    """The value that a text is in JSON; else None."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+_CLOCK = r"(?:\d+:)?\d+:\d+(?:[.,]\d+)?"
+_TIMES = re.compile(rf"\s*({_CLOCK})\s*-->\s*({_CLOCK})(\s.*)?")
+#: What stands around the words of a subtitle: tags, and in braces where it is shown.
+_TAGS = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
 def _seconds(clock: str) -> float:
@@ -472,17 +788,37 @@ def _seconds(clock: str) -> float:
     return round(total, 3)
 
 
-def _cues(lines: Iterable[str]) -> Iterable[Timed]:
-    rest = iter(lines)
-    for line in rest:
-        if not (times := _TIMES.fullmatch(line)):
+def _cues(lines: Sequence[str], unescaped: Callable[[str], str] = str) -> Iterator[Timed]:
+    """The subtitles that are of expressions.
+
+    Raises:
+        ValueError: there are others alone, or one has times that are none.
+    """
+    others, ours = set(), False
+    rest = iter(enumerate(lines, 1))
+    for number, line in rest:
+        if "-->" not in line:
             continue
-        text: dict[str, str] = {}
-        kind = next(rest, "")
-        while entry := next(rest, ""):
-            key, _, value = entry.partition(": ")
-            text[key] = value
-        label, score, aus = (json.loads(text[k]) if k in text else None for k in _SAID)
-        apex = _seconds(text["apex"]) if "apex" in text else None
-        end = round(_seconds(times[2]) - 0.001, 3)
-        yield Timed(cast(Kind, kind), _seconds(times[1]), end, apex, label, score, aus=aus)
+        with at(f"line {number}"):
+            if not (times := _TIMES.fullmatch(line)):
+                raise ValueError(f"{line.strip()!r} does not say times as HH:MM:SS.mmm --> HH:...")
+            said: list[str] = []
+            while (words := next(rest, (0, ""))[1]).strip():
+                said.append(words)
+            first = unescaped(_TAGS.sub("", said[0]) if said else "").strip()
+            if not (kind := parted(first)[0]):
+                others.add(first)
+                continue
+            ours = True
+            values = heard(kind, first, [_unmarked(unescaped, words) for words in said[1:]])
+            assert values is not None, "its kind is known"
+            begin, after = (round(_seconds(times[k]) * 1000) for k in (1, 2))
+            yield Timed(kind, *closed(begin, after), **values)
+    if others and not ours:
+        raise ValueError(f"no subtitle begins with micro or macro; there are {_some(others)}")
+
+
+def _unmarked(unescaped: Callable[[str], str], line: str) -> str:
+    """A further line of a subtitle: without tags, unless it is one of ours, which may hold any."""
+    key = line.partition(":")[0].strip()
+    return unescaped(line if key in _SAID else _TAGS.sub("", line))

@@ -72,6 +72,10 @@ class Format(ABC):
         with foreign(path, "a picture"):
             return FACELESS.encode() in Path(path).read_bytes()
 
+    def lost(self, result: SpotResult) -> str:
+        """What of a result a file for another program does not hold, in words."""
+        return ""
+
     @abstractmethod
     def write(
         self,
@@ -140,23 +144,6 @@ class Json(Format):
             return SpotResult.from_json(text)
         except UsageError as error:
             raise UsageError(f"{path} is not a spot result that aumer can read: {error}") from error
-
-
-class Csv(Format):
-    """The expressions."""
-
-    use = "tables"
-    holds = "a row for each expression"
-
-    def write(
-        self,
-        result: SpotResult,
-        path: StrPath,
-        *,
-        overwrite: bool = False,
-        thumbnails: Mapping[int, ImageArray] | None = None,
-    ) -> None:
-        result.to_csv(path, overwrite=overwrite)
 
 
 class TimelinePicture(Format):

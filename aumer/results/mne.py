@@ -13,14 +13,23 @@ from urllib.parse import unquote
 
 from aumer import registry
 from aumer.errors import BackendUnavailable
-from aumer.results.exchange import Exchange, Timed, described, parted, timed_of
+from aumer.results.exchange import (
+    Exchange,
+    Timed,
+    at,
+    described,
+    lines_of,
+    parted,
+    timed_of,
+    within,
+)
 from aumer.results.spot_result import SpotResult
 
 if TYPE_CHECKING:
     import mne
 
 #: What an annotation holds beside its times and its text.
-_EXTRAS = ("apex", "score", "aus")
+_EXTRAS = ("apex", "score", "aus", "comment")
 #: What MNE's text files cannot hold as it is: their separators, space at a text's ends, and what is
 #: no ASCII, which MNE (1.13) writes as UTF-8 and reads as Latin-1.
 _UNSAFE = re.compile(r"[%,#\"]|[^\x20-\x7e]|^ +| +$")
@@ -61,6 +70,7 @@ def to_mne(
                 "apex": None if e.apex_s is None else float(begins_s + e.apex_s),
                 "score": None if e.score is None else float(e.score),
                 "aus": e.aus,
+                "comment": e.comment,
             }
             for e in timed
         ]
@@ -89,19 +99,20 @@ def from_mne(annotations: mne.Annotations, *, begins_s: float = 0.0) -> tuple[Ti
         kind, label = parted(str(text))
         if kind is None:
             continue
-        apex, score, aus = ((extra or {}).get(name) for name in _EXTRAS)
+        apex, score, aus, words = ((extra or {}).get(name) for name in _EXTRAS)
         begin = float(onset) - begins_s
         end = begin + float(duration)
-        at = None if apex in (None, "") else float(apex) - begins_s
+        peak = None if apex in (None, "") else float(apex) - begins_s
         found.append(
             Timed(
                 kind,
                 begin,
                 end,
-                None if at is None else min(max(begin, at), end),
+                within(begin, peak, end),
                 label,
                 None if score in (None, "") else float(score),
                 aus=None if aus in (None, "") else str(aus),
+                comment=str(words or ""),
             )
         )
     return tuple(found)
@@ -130,17 +141,18 @@ class MneText(Exchange):
                 "" if e.apex_s is None else f"{e.apex_s:.6f}",
                 "" if e.score is None else repr(float(e.score)),
                 _encoded(e.aus or ""),
+                _encoded(e.comment),
             )
             lines.append(",".join(cells))
         return "\n".join(lines) + "\n"
 
     def parse(self, text: str) -> tuple[Timed, ...]:
-        lines = text.replace("\r\n", "\n").split("\n")
+        lines = lines_of(text)
         if lines[0].strip() != "# MNE-Annotations":
             raise ValueError("the first line is not '# MNE-Annotations'")
         columns = ["onset", "duration", "description", "ch_names"]
         found, others = [], set()
-        for line in lines[1:]:
+        for number, line in enumerate(lines[1:], 2):
             if line.startswith("#"):
                 names = [name.strip() for name in line[1:].split(",")]
                 columns = names if names[:3] == columns[:3] else columns
@@ -148,24 +160,26 @@ class MneText(Exchange):
             if not line.strip():
                 continue
             cells = dict(zip(columns, (cell.strip() for cell in line.split(",")), strict=False))
-            kind, label = parted(unquote(cells["description"]))
-            if kind is None:
-                others.add(cells["description"])
-                continue
-            begin = float(cells["onset"])
-            end = begin + float(cells["duration"])
-            apex, score, aus = (cells.get(name) or None for name in _EXTRAS)
-            found.append(
-                Timed(
-                    kind,
-                    begin,
-                    end,
-                    None if apex is None else min(max(begin, float(apex)), end),
-                    label,
-                    None if score is None else float(score),
-                    aus=None if aus is None else unquote(aus),
+            with at(f"line {number}"):
+                kind, label = parted(unquote(cells["description"]))
+                if kind is None:
+                    others.add(cells["description"])
+                    continue
+                begin = float(cells["onset"])
+                end = begin + float(cells["duration"])
+                apex, score, aus, words = (cells.get(name) or None for name in _EXTRAS)
+                found.append(
+                    Timed(
+                        kind,
+                        begin,
+                        end,
+                        within(begin, None if apex is None else float(apex), end),
+                        label,
+                        None if score is None else float(score),
+                        aus=None if aus is None else unquote(aus),
+                        comment=unquote(words or ""),
+                    )
                 )
-            )
         if others and not found:
             raise ValueError(
                 "no annotation is called micro or macro; its descriptions are "

@@ -6,6 +6,7 @@ its back end belong to the caller, and in a server or a thread there may be none
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -299,11 +300,14 @@ def _scores(axes: Axes, result: SpotResult, axis: TimeAxis) -> None:
             zorder=2 - k / 100,
             label=_PLAIN.get(name, name),
         )
-    for n, e in enumerate(e for e in result.expressions if axis.holds(e.onset_s, e.offset_s)):
+    here = [e for e in result.expressions if axis.holds(e.onset_s, e.offset_s)]
+    for n, kind in enumerate(dict.fromkeys(e.kind for e in here)):
+        own = [e for e in here if e.kind == kind]
+        ends = [(e.onset_s, max(e.offset_s, e.onset_s + axis.step), math.nan) for e in own]
         axes.plot(
-            [e.onset_s, max(e.offset_s, e.onset_s + axis.step)],
-            [e.score, e.score],
-            color=KIND_COLORS[e.kind],
+            np.ravel(ends),
+            np.repeat([e.score for e in own], 3),
+            color=KIND_COLORS[kind],
             linewidth=3,
             solid_capstyle="butt",
             zorder=3,
@@ -330,23 +334,35 @@ def _intervals(
     axes: Axes, expressions: Sequence[Expression], axis: TimeAxis, *, markers: bool
 ) -> None:
     # In a long video the curve is hardly wider than the line at its peak, which must not hide it.
-    apex = {"linewidth": 0.9} if axis.span <= ROW_S else {"linewidth": 0.6, "alpha": 0.5}
-    for e in expressions:
-        if not axis.holds(e.onset_s, e.offset_s):
+    apex: dict[str, Any] = (
+        {"linewidth": 0.9} if axis.span <= ROW_S else {"linewidth": 0.6, "alpha": 0.5}
+    )
+    # All of a kind at once: matplotlib takes a minute for what an hour may hold, one by one.
+    across = axes.get_xaxis_transform()
+    for kind, color in KIND_COLORS.items():
+        own = [e for e in expressions if e.kind == kind and axis.holds(e.onset_s, e.offset_s)]
+        if not own:
             continue
-        color = KIND_COLORS[e.kind]
         # The edge keeps a fifth of a second visible in ten minutes.
-        axes.axvspan(e.onset_s, e.offset_s, color=color, alpha=0.2, linewidth=0.5, zorder=0.5)
-        if e not in axis.peaking([e]):
-            continue
-        axes.axvline(e.apex_s, color=color, zorder=1, **apex)
-        if markers:
+        axes.broken_barh(
+            [(e.onset_s, e.duration_s) for e in own],
+            (0, 1),
+            transform=across,
+            color=color,
+            alpha=0.2,
+            linewidth=0.5,
+            zorder=0.5,
+        )
+        peaks = [e.apex_s for e in axis.peaking(own)]
+        if peaks:
+            axes.vlines(peaks, 0, 1, transform=across, color=color, zorder=1, **apex)
+        if peaks and markers:
             axes.plot(
-                [e.apex_s],
-                [1.025],
-                transform=axes.get_xaxis_transform(),
-                marker=_KIND_MARKERS[e.kind],
-                markersize=4.5 if e.kind == "micro" else 3.5,
+                peaks,
+                [1.025] * len(peaks),
+                transform=across,
+                marker=_KIND_MARKERS[kind],
+                markersize=4.5 if kind == "micro" else 3.5,
                 color=color,
                 clip_on=False,
                 linestyle="none",

@@ -419,21 +419,19 @@ class SpotResult:
         lines = ["  ".join(map(str.rjust, row, widths)) for row in rows]
         return "\n  ".join([head, *lines, *([more] if more else [])])
 
-    def _repr_png_(self) -> bytes:
-        """The timeline for a notebook or a console that shows pictures."""
-        from aumer.results.drawing import png
-
-        return png(self.plot())
-
     def _repr_html_(self) -> str:
-        """The same for a notebook, with the table, and films of the expressions.
+        """For a notebook: the timeline, the table, and films of the expressions.
+
+        A picture of the timeline alone is none of its views: a notebook asks for every view there
+        is, and would draw and keep the same twice.
 
         Films where `source` and `track` are known: ``dataclasses.replace(result, source=None)``
         shows no face.
         """
+        from aumer.results.drawing import png
         from aumer.results.notebook import clips, table_html
 
-        picture = base64.b64encode(self._repr_png_()).decode("ascii")
+        picture = base64.b64encode(png(self.plot())).decode("ascii")
         head = f"<p><b>SpotResult</b> {html.escape(self.summary())}</p>"
         head += f'<img style="max-width:100%" alt="timeline" src="data:image/png;base64,{picture}">'
         if not self.expressions:

@@ -104,7 +104,7 @@ def _rows(results: Iterable[SpotResult], more: Iterable[str]) -> Iterator[tuple[
                 *frames,
                 *seconds,
                 float(e.score),
-                e.label,
+                None if e.label is None else printable(e.label),
                 probs,
                 result.face,
                 *sure,

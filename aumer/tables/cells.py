@@ -291,8 +291,30 @@ def sheets(path: StrPath) -> tuple[Sheet, ...]:
         return _workbook(path)
     if content.startswith(b"\xd0\xcf\x11\xe0"):
         raise UsageError(f"{path} is a workbook of the old kind (.xls); save it as .xlsx or as CSV")
-    lines, separator = _separated(path, decoded(path, content))
-    return (Sheet(path, "", lines, decimal_comma=separator != ","),)
+    return (sheet_of(path, decoded(path, content)),)
+
+
+def sheet_of(path: StrPath, text: str) -> Sheet:
+    """The sheet that a text table is.
+
+    Args:
+        path: for messages.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    path = Path(path)
+    lines, separator = _separated(path, text)
+    return Sheet(path, "", lines, decimal_comma=separator != ",")
+
+
+def encoding_of(content: bytes) -> str:
+    """How a file's bytes are to be read: UTF-16 where its mark or its first letters show it."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if content[1:4:2] == b"\0\0":  # Latin letters in UTF-16 without its mark
+        return "utf-16-le"
+    return "utf-16-be" if content[0:3:2] == b"\0\0" else "utf-8-sig"
 
 
 def decoded(path: StrPath, content: bytes) -> str:
@@ -302,14 +324,7 @@ def decoded(path: StrPath, content: bytes) -> str:
         UsageError: they are neither; the line is named, and how it reads in Windows' Latin
             alphabet. That is not taken for granted: a Mac's bytes would read as other letters.
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif content[1:4:2] == b"\0\0":  # Latin letters in UTF-16 without its mark
-        encoding = "utf-16-le"
-    elif content[0:3:2] == b"\0\0":
-        encoding = "utf-16-be"
-    else:
-        encoding = "utf-8-sig"
+    encoding = encoding_of(content)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

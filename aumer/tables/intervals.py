@@ -19,7 +19,7 @@ from typing import Any
 from aumer.arguments import as_path
 from aumer.errors import UsageError, did_you_mean
 from aumer.files import StrPath
-from aumer.tables.cells import number_of, plain, text_of
+from aumer.tables.cells import number_of, plain, sheet_of, text_of
 from aumer.tables.lines import COLUMNS, KIND_WORDS, MISSING, Lines, RowKind
 from aumer.tables.reading import TABLE, IntervalReading, Offset, Unit, choose, reader_of
 from aumer.types import Kind
@@ -59,6 +59,7 @@ class IntervalRow:
     score: float | None = None
     label: str = ""
     aus: str = ""
+    comment: str = ""
     fps: float | None = None
     frames: int | None = None
 
@@ -172,6 +173,7 @@ def read(
     rows_needed: bool = False,
     reading: IntervalReading | None = None,
     reversed_rows: bool = False,
+    text: str | None = None,
 ) -> IntervalTable:
     """The table of intervals in a file.
 
@@ -191,6 +193,7 @@ def read(
         reading: what is known of the file, which any reader may read then; by default a table or
             JSON as written above.
         reversed_rows: whether a row may end before it begins.
+        text: the table itself; then `path` is what messages call it.
 
     Raises:
         UsageError: the file cannot be read, a column is missing or is there twice, or a cell is not
@@ -200,10 +203,10 @@ def read(
     wanted = tuple(COLUMNS) if only is None else tuple(only)
     path = as_path("path", path, "the path of a table")
     reading = reading or IntervalReading(TABLE)
-    name = choose(path, reading)
+    name = choose(path, reading) if text is None else TABLE
     if reading.kind is not None:
         optional, unnamed_kind = (*optional, "kind"), reading.kind
-    lines = _found(path, wanted, unnamed_kind, optional, name, reading)
+    lines = _found(path, wanted, unnamed_kind, optional, name, reading, text)
     allowed = _Allowed(negative, reversed_rows)
     reader = _Reader(lines, wanted, frozenset(optional), allowed, unnamed_kind, reading, name)
     return reader.table(rows_needed)
@@ -224,9 +227,13 @@ def _found(
     optional: Collection[str],
     reader: str,
     reading: IntervalReading,
+    text: str | None = None,
 ) -> Lines:
     """The lines of the one sheet that has the columns."""
-    candidates = reader_of(reader).find(path, reading)
+    if text is None:
+        candidates = reader_of(reader).find(path, reading)
+    else:
+        candidates = [found for one in [sheet_of(path, text)] if (found := Lines.of(one))]
     if not candidates:
         raise UsageError(f"{path} is empty; its first line must name the columns")
     fitting = [one for one in candidates if not one.lacks(wanted, unnamed_kind, optional)]
@@ -385,7 +392,8 @@ class _Reader:
 
     def _row(self, number: int, cells: Mapping[str, str]) -> IntervalRow | None:
         before = len(self.faults)
-        found: dict[str, Any] = {r: cells.get(r, "") for r in ("video", "subject", "aus")}
+        words = ("video", "subject", "aus", "comment")
+        found: dict[str, Any] = {role: cells.get(role, "") for role in words}
         label = cells.get("label", "")
         found["label"] = "" if label.casefold() == "nan" else label
         if not found["video"]:

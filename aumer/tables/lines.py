@@ -28,6 +28,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "pred_score"),
     "label": ("label", "emotion", "estimated_emotion", "pred_emotion"),
     "aus": ("au", "aus", "action_units"),
+    "comment": ("comment", "comments"),
     "fps": ("fps", "frame_rate", "frames_per_second"),
     "frames": ("n_frames", "frame_num", "frame_count", "num_frames"),
 }
@@ -46,7 +47,7 @@ OURS = (
     *("micro_probability", "limit", "spotter", "row"),  # results
     *("event", "confidence", "note", "release_s", "intensity", "displacement", "rate"),  # simulator
     *("input", "status", "reason", "coverage", "micro", "macro"),  # lists of inputs
-    *("id", "comment", "confirmed"),  # coders' annotations
+    *("id", "confirmed"),  # coders' annotations
     *("outcome", "probability", "recognizer", "doubt"),  # predictions
 )
 ROLES = {plain(name): role for role, names in COLUMNS.items() for name in names}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from aumer.data.mismatch import DEFAULT, Mismatch
 from aumer.errors import ConfigError, UsageError, did_you_mean
 from aumer.files import StrPath, TemporaryFolder
 from aumer.foreign import named
-from aumer.learning.log import write_log
+from aumer.learning.log import tensorboard, write_log
 from aumer.learning.machine import Machine, torchrun
 from aumer.names import expanded
 from aumer.recognition.trained import Callback, Trained
@@ -372,7 +373,11 @@ def run(
                 learned, facts = config.read(reading, cache, progress)
         for note in () if machine.rank else facts.get("notes", ()):
             _log.warning("%s", note)
-        made.fit(learned, checkpoint=checkpoint, callbacks=callbacks)
+        with contextlib.ExitStack() as stack:
+            writers: tuple[Callback, ...] = ()
+            if not machine.rank:
+                writers = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
+            made.fit(learned, checkpoint=checkpoint, callbacks=[*writers, *callbacks])
     if machine.rank:
         return weights
     if made.log:

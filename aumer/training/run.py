@@ -229,7 +229,9 @@ def run(
             if films is not None:
                 learned += films.extract(cache=cache, progress=progress)
         with contextlib.ExitStack() as stack:
-            writers = () if machine.rank else stack.enter_context(tensorboard(folder))
+            writers: tuple[Callback, ...] = ()
+            if not machine.rank:
+                writers = stack.enter_context(tensorboard(folder, goes_on=checkpoint.exists()))
             trained = train(
                 learned,
                 settings,
@@ -237,7 +239,7 @@ def run(
                 seed=config.seed,
                 device=device,
                 checkpoint=checkpoint,
-                callbacks=[*callbacks, *writers],
+                callbacks=[*writers, *callbacks],
             )
     if machine.rank:
         return weights

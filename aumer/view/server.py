@@ -145,6 +145,8 @@ def _posted(video: Shown, what: str, asked: Any) -> Response:
     if what == "save":
         saved = video.save(asked)
         return JSONResponse(saved, 409 if "conflict" in saved else 200)
+    if what == "draft":
+        return JSONResponse(video.keep_draft(asked))
     if what == "again":
         from aumer.results.schema import Node
 

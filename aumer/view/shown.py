@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import struct
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy.typing as npt
 
 from aumer.errors import AumerError, UsageError
 from aumer.evaluation.agreement import agreement
-from aumer.files import exists
+from aumer.files import atomic_write, exists
 from aumer.motion.analysis import analyze_all
 from aumer.pipeline import Spotter
 from aumer.progress import Progress
@@ -38,7 +40,7 @@ from aumer.results.exchange import Exchange, annotation_endings, bare
 from aumer.results.formats import format_of, suffixes
 from aumer.results.schema import Node, printable
 from aumer.session import as_settings, cache_of
-from aumer.types import FaceTrack, Features, au_text
+from aumer.types import FaceTrack, Features
 from aumer.video.access import AnyFrame
 
 #: Of a result's settings, those that are a `Settings`.
@@ -98,6 +100,7 @@ class Shown:
     layers: list[CoderLayer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _curves: tuple[tuple[str, ...], bytes] | None = field(default=None, init=False, repr=False)
+    _draft: AnnotationFile | None = field(default=None, init=False, repr=False)
     _saving: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
@@ -170,6 +173,7 @@ class Shown:
             "count": len(self.frames),
             "playable": self.path.is_file() and self.fps is None,
             "notes": list(map(printable, self.notes)),
+            "draft": self.draft(),
             "layers": [self._about(layer) for layer in self.layers],
         }
 
@@ -192,10 +196,7 @@ class Shown:
             "alarms": layer.alarms,
             "notes": [] if result is None else list(result.notes),
             "summary": None if result is None else result.summary(),
-            "expressions": [
-                _for_page(e) | ({} if result is None else {"aus": aus})
-                for e, aus in zip(layer.file.expressions, _units(layer), strict=True)
-            ],
+            "expressions": [_for_page(e) for e in layer.file.expressions],
         }
 
     def data(self) -> bytes:
@@ -335,6 +336,73 @@ class Shown:
             self.layers.append(made)
         return self._about(made)
 
+    # -- what is not saved yet ---------------------------------------------------------------------
+
+    def keep_draft(self, asked: Any) -> dict[str, Any]:
+        """Keep what a coder has in hand and not saved, for when the page, the browser or this
+        program ends: in a file beside the video, and where none can be written, while this runs.
+
+        The browser's own store would not do: it is of a port, which is another the next time.
+
+        Args:
+            asked: ``coder``, ``base`` (the set that was begun with), ``expressions``; these are
+                None where nothing is left to keep.
+
+        Returns:
+            ``kept``: the file's name, if there is one.
+
+        Raises:
+            UsageError: something in it is wrong.
+        """
+        root = Node(asked)
+        with self._saving:
+            if root["expressions"].value is None:
+                self._draft = None
+                with contextlib.suppress(OSError):
+                    self._drafted.unlink(missing_ok=True)
+                return {"kept": None}
+            found = [expression_of(e, self.frames.times) for e in root["expressions"].elements()]
+            base = root["base"].text()
+            self._draft = AnnotationFile(
+                self.path.name,
+                tuple(found),
+                self.frames.content,
+                len(self.frames),
+                float(self.frames.times[-1]),
+                root["coder"].text(),
+                _origin(self.layer(base)) if base else "",
+            )
+            try:
+                atomic_write(self._drafted, self._draft.to_json(), overwrite=True)
+            except AumerError:  # nor could it be saved there, which is said when somebody saves
+                return {"kept": None}
+            return {"kept": self._drafted.name}
+
+    def draft(self) -> dict[str, Any] | None:
+        """What was not saved, as the page shows it; None where there is none."""
+        file, path = self._draft, self._drafted
+        try:
+            when = path.stat().st_mtime if path.is_file() else time.time()
+            if file is None and path.is_file():
+                file = AnnotationFile.load(path)
+        except (AumerError, OSError):  # cut off by what ended it: nothing of use is in it
+            return None
+        if file is None:
+            return None
+        file, changed = in_frames(file, self.frames.times, self.frames.content)
+        base = next((one.id for one in self.layers if _origin(one) == file.source), "")
+        return {
+            "coder": file.coder,
+            "when": when,
+            "base": base,
+            "changed": changed,
+            "expressions": [_for_page(e) for e in file.expressions],
+        }
+
+    @property
+    def _drafted(self) -> Path:
+        return self.path.with_name(f"{self.path.name}{SUFFIX}~")
+
     def _begun(self, id: str, path: Path) -> AnnotationFile:
         """What a coder's changes are told from: their own file, or what they began with."""
         if not id:
@@ -342,8 +410,7 @@ class Shown:
         base = self.layer(id)
         if base.path == path:
             return base.file
-        source = base.path.name if base.path else base.name
-        return replace(base.file, source=source, history=(), coder="")
+        return replace(base.file, source=_origin(base), history=(), coder="")
 
     def exported(self, asked: Any) -> tuple[str, str]:
         """A set of intervals in another format: the file's name, and its text.
@@ -464,6 +531,11 @@ def _video_of(path: Path, name: str, videos: Sequence[Path]) -> Path:
     return found[0]
 
 
+def _origin(layer: CoderLayer) -> str:
+    """What a coder's file says that it was begun with."""
+    return layer.path.name if layer.path else layer.name
+
+
 def _is_film(path: Path) -> bool:
     from aumer.data.folders import VIDEO_SUFFIXES
 
@@ -576,13 +648,6 @@ def _unit_curves(result: SpotResult) -> dict[str, npt.NDArray[np.float32]]:
     return dict(sorted(curves.items(), key=lambda one: int(one[0][2:])))
 
 
-def _units(layer: CoderLayer) -> list[str | None]:
-    """Action units of a layer's expressions, as coders write them; None where none were read."""
-    if layer.result is None:
-        return [None] * len(layer.file.expressions)
-    return [au_text(e.aus) for e in layer.result.expressions]
-
-
 def _for_page(e: Annotated) -> dict[str, Any]:
-    names = ("id", "kind", "onset", "apex", "offset", "label", "score", "comment", "confirmed")
-    return {name: getattr(e, name) for name in names}
+    names = ("id", "kind", "onset", "apex", "offset", "label", "score", "aus", "comment")
+    return {name: getattr(e, name) for name in (*names, "confirmed")}

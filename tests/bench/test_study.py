@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -339,3 +340,42 @@ def test_holm() -> None:
     assert holm([]) == []
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.5]) == [1.0, 1.0]
+
+
+def test_a_folder_is_of_one_study(done: Studied, tables: Path, tmp_path: Path) -> None:
+    """Another one's rows would have left nothing of its table; the same may have other rows now."""
+    place = tmp_path / "out"
+    shutil.copytree(done.folder or "", place)
+    before = (place / "study.csv").read_bytes()
+    other = replace(made({"one": {}, "two": {"set": {"rules.min_s": 0.2}}}, base="one"), name="b")
+    with pytest.raises(UsageError, match=r"holds the study mine, whose table b would replace"):
+        run_study(other, tables, folder=place)
+    assert (place / "study.csv").read_bytes() == before
+    more = made({**ROWS, "more": {"set": {"rules.min_s": 0.2}}})
+    assert run_study(more, tables, folder=place, rows=["more"]).rows[-1].status == DONE
+    assert [row.status for row in stored_study(place).rows] == [DONE] * 4
+    run_study(other, tables, folder=place, rows=["one"], overwrite=True)
+    assert stored_study(place).name == "b" and (place / "aumer").is_dir()
+
+
+def test_who_ends_it_early_still_sees_what_was_done(
+    done: Studied, tables: Path, tmp_path: Path
+) -> None:
+    def end(row: str, number: int, count: int) -> None:
+        raise KeyboardInterrupt
+
+    place = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):  # before its first row is there
+        run_study(made(), tables, folder=place, begins=end)
+    assert [row.status for row in stored_study(place).rows] == [WAITING] * 3
+    shutil.rmtree(place)
+    shutil.copytree(done.folder or "", place)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(made(), tables, folder=place, begins=end)
+    assert [row.status for row in stored_study(place).rows] == [DONE] * 3
+
+
+def test_words_of_several_lines_stay_in_their_place(done: Studied) -> None:
+    said = replace(done, title="a | b\nc", notes=("one\n\n# two",))
+    lines = said.to_markdown().splitlines()
+    assert lines[0].startswith("## a | b c.") and "- one # two" in lines

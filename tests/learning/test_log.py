@@ -51,8 +51,8 @@ def test_tensorboard_is_told_where_it_is_installed(
     told: list[tuple[str, float, int]] = []
 
     class Writer:
-        def __init__(self, folder: str) -> None:
-            assert folder == str(tmp_path / "tensorboard")
+        def __init__(self, folder: str, purge_step: int) -> None:
+            assert folder == str(tmp_path / "tensorboard") and purge_step == 1
 
         def add_scalar(self, name: str, value: float, epoch: int) -> None:
             told.append((name, value, epoch))
@@ -70,6 +70,34 @@ def test_tensorboard_is_told_where_it_is_installed(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with tensorboard(tmp_path) as callbacks:
         assert callbacks == ()
+
+
+def test_events_are_of_one_training(tmp_path: Path) -> None:
+    """An interrupted one and what goes on from it are one; what is begun anew is another."""
+    pytest.importorskip("tensorboard")
+
+    def train(epochs: range, **how: bool) -> None:
+        with tensorboard(tmp_path, **how) as (write,):
+            for k in epochs:
+                write({"epoch": k, "loss": float(k)})
+
+    train(range(1, 4))
+    train(range(3, 6), goes_on=True)  # the third was not kept
+    assert events(tmp_path / "tensorboard")["loss"] == [(k, float(k)) for k in range(1, 6)]
+    train(range(1, 3))
+    assert events(tmp_path / "tensorboard")["loss"] == [(1, 1.0), (2, 2.0)]
+    train(range(1, 1))  # learns at once: nothing is written, and nothing taken away
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """By name, what TensorBoard draws of a folder: step and value."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    told = EventAccumulator(str(folder)).Reload()
+    return {
+        name: [(e.step, e.value) for e in told.Scalars(name)] for name in told.Tags()["scalars"]
+    }
 
 
 def test_events_of_trainings_that_have_ended(tmp_path: Path) -> None:

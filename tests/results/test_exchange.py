@@ -25,6 +25,7 @@ from aumer.results.exchange import (
     convert,
     ms,
     read_annotations,
+    timed_of,
 )
 from aumer.types import KINDS
 from tests.results.conftest import expression, make
@@ -197,15 +198,16 @@ def test_a_file_goes_from_format_to_format(tmp_path: Path) -> None:
     result.save(tmp_path / "r.json")
     files = ["r.json", "a.eaf", "b.textgrid", "c.vtt", "d.srt", "e.rttm"]
     for source, target in itertools.pairwise(files):
-        assert convert(tmp_path / source, tmp_path / target) == 2
+        assert convert(tmp_path / source, tmp_path / target).count == 2
     first, last = (read_annotations(tmp_path / name) for name in ("a.eaf", "e.rttm"))
     assert [replace(e, apex_s=None) for e in first] == list(last)
     with pytest.raises(UsageError, match="exists already"):
         convert(tmp_path / "a.eaf", tmp_path / "b.textgrid")
     with pytest.raises(UsageError, match=r"counts frames.* ends in one of .*\.textgrid"):
         convert(tmp_path / "a.eaf", tmp_path / "x.json")
+    assert read_annotations(tmp_path / "r.json") == timed_of(result)
     with pytest.raises(UsageError, match="cannot be read as annotations"):
-        read_annotations(tmp_path / "r.json")
+        read_annotations(tmp_path / "r.html")
     assert not (tmp_path / "x.json").exists()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import itertools
 import json
+import os
 import warnings
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -42,6 +43,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mne
     import pympi
+    import xmlschema
 
 BOTH = [expression("micro", 3, 6, 9), replace(expression("macro", 6, 20, 40), label="joy, 50 % #1")]
 
@@ -463,3 +465,22 @@ def test_a_coders_file_keeps_action_units(tmp_path: Path) -> None:
     for source, target in itertools.pairwise(names):
         convert(tmp_path / source, tmp_path / target)
         assert read_annotations(tmp_path / target)[0].aus == "6+L12"
+
+
+SCHEMA = os.environ.get("AUMER_EAF_SCHEMA", "")
+
+
+@pytest.mark.skipif(not SCHEMA, reason="AUMER_EAF_SCHEMA names no EAFv3.0.xsd (see .ci/run)")
+def test_a_file_is_valid_by_elans_schema(elan: Path, tmp_path: Path) -> None:
+    schema = xmlschema.XMLSchema(SCHEMA)
+    schema.validate(elan)
+    given_ = [replace(e, comment="a,\t\n'\"") for e in timed_of(make(60, BOTH)) for _ in range(3)]
+    for some in (given_, [], [Timed("micro", 0.0, 0.0)]):
+        path = tmp_path / "x.eaf"
+        path.write_text(Eaf().text("a & <b>.mp4", some), encoding="utf-8")
+        schema.validate(path)
+    root = ET.parse(elan)
+    root.getroot().find("TIME_ORDER")[0].set("TIME_VALUE", "x")  # type: ignore[index]
+    root.write(path)
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        schema.validate(path)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from data import trees
+from learning.test_log import events
 
 import aumer
 from aumer import cli, registry
@@ -132,6 +133,13 @@ def test_from_frames_to_weights_to_a_named_clip(
     else:
         assert model.position == BY_LANDMARKS
     assert not list(tmp_path.glob("checkpoint*"))
+    told = events(tmp_path / "tensorboard") if model.stopping()["epochs"] else {}
+    assert (tmp_path / "tensorboard").exists() == bool(told)
+    if told:
+        log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        for key, drawn in told.items():
+            assert drawn == [(r["epoch"], pytest.approx(r[key])) for r in log]
+        assert {"loss", "lr", "accuracy"} <= set(told)
     unseen = [a for a in acts if a.subject == 3]
     frames = {"onset": 2, "apex": 6, "offset": 10, "fps": 200}
     found = [aumer.classify(a.frames, model=weights, **frames) for a in unseen]
@@ -149,6 +157,10 @@ def test_from_frames_to_weights_to_a_named_clip(
         one, two = (interface.read_weights(file).arrays for file in (weights, again))
         assert one.keys() == two.keys()
         assert all(np.array_equal(one[key], two[key]) for key in one)
+        assert events(again.parent / "tensorboard").keys() == told.keys()
+        assert [k for k, _ in events(again.parent / "tensorboard")["lr"]] == [
+            k for k, _ in told["lr"]
+        ]
 
 
 def interrupted(path: Path, root: Path, folder: Path) -> Path:

@@ -413,6 +413,43 @@ def test_a_key_held_down_saves_once(films: Path, serve: Serve, page: Any, tmp_pa
         assert (file.expressions, [c.what for c in file.history]) == ((), ["add", "delete"])
 
 
+def test_what_was_not_saved_is_there_again(
+    films: Path, serve: Serve, page: Any, tmp_path: Path
+) -> None:
+    """The page is closed for good, and the program ends."""
+    kept = tmp_path / "constant.mp4.annotations~"
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.go(50)
+        p.keys("m")
+        p.until(kept.is_file)
+        p.go(60)
+        p.keys("o")
+        p.click("title")  # a browser asks nothing of a page that nobody touched
+        asks = "return !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+        assert p.run(asks)
+        p.browser.get("about:blank")  # a driver says yes
+        p.until(lambda: [e.offset for e in AnnotationFile.load(kept).expressions] == [60])
+    with serve(films / "constant.mp4") as served:
+        p = page(served)
+        p.open()
+        p.until(lambda: "was not saved and is here again" in p.notice())
+        assert p.rows() == [[50, 52, 60]]
+        p.write("coder", "Anna")
+        p.keys("CONTROL+s")
+        p.until(lambda: "saved" in p.status())
+        p.until(lambda: not kept.exists())
+        p.go(100)
+        p.keys("m")
+        p.until(kept.is_file)
+        p.keys("CONTROL+z")  # undone: nothing is left to keep
+        p.until(lambda: not kept.exists())
+        assert not p.run(asks)
+        p.open()
+        assert p.rows() == [[50, 52, 60]] and p.notice() == ""
+
+
 def test_keys_of_another_alphabet(films: Path, serve: Serve, page: Any) -> None:
     """A Korean keyboard's key M writes another letter; an input method's Enter ends no field."""
     press = (

@@ -17,8 +17,8 @@ import pytest
 
 from aumer.errors import UsageError
 from aumer.results import SpotResult
-from aumer.results.annotations import AnnotationFile, of_result
-from aumer.results.exchange import WebVtt, read_annotations
+from aumer.results.annotations import AnnotationFile, marked, of_result
+from aumer.results.exchange import Timed, WebVtt, read_annotations
 from aumer.types import ActingUnit, Scores, VideoInfo
 from aumer.video import open_video
 from aumer.view.shown import gather
@@ -259,7 +259,7 @@ def test_saved_beside_the_video_and_never_over_the_result(
         # Of expressions that are as they were nothing is said.
         assert {(c.who, c.what, c.id) for c in file.history} == {
             ("Anna", "add", "x1"),
-            ("Anna", "onset_s,onset,comment", first["id"]),
+            ("Anna", "onset_s,comment,onset", first["id"]),
         }
         # Again, now from the coder's own file.
         again = saved(served, asked(entry(), base=answer["id"], revision=answer["revision"]))
@@ -727,3 +727,48 @@ def test_the_history_tells_every_state(films: Path, motion: Any, tmp_path: Path)
         assert file.source == "constant.json"
     for page in pages:
         page[0].frames.close()
+
+
+def test_what_is_not_saved_is_kept_until_it_is(
+    films: Path, serve: Serve, motion: Any, tmp_path: Path
+) -> None:
+    def drafted(served: Served) -> Any:
+        return json.loads(served.get("/api/session")[2])["videos"][0]["draft"]
+
+    film, kept = films / "constant.mp4", tmp_path / "constant.mp4.annotations~"
+    result_of(film, motion).save(tmp_path / "constant.json")
+    with serve(film) as served:
+        assert drafted(served) is None
+        body = asked(entry(comment="<b>ü", label="joy"), base="r0")
+        assert served.post("/api/0/draft", body) == (200, {"kept": kept.name})
+        assert served.post("/api/0/draft", {**body, "coder": ""})[0] == 200
+        assert served.post("/api/0/draft", {**body, "base": "none"})[0] == 400
+        assert served.post("/api/0/draft", asked(entry(onset=-1)))[0] == 400
+    with serve(film) as served:  # another time, on another port
+        found = drafted(served)
+        assert (found["coder"], found["base"], found["changed"]) == ("", "r0", False)
+        assert [e["comment"] for e in found["expressions"]] == ["<b>ü"]
+        assert abs(found["when"] - time.time()) < 60
+        # It is no coder's file: nothing trains on it, and it is no set of intervals.
+        assert [one["source"] for one in served.shown[0].about()["layers"]] == ["result"]
+        kept.write_text(kept.read_text().replace(str(found["expressions"][0]["onset"]), "x", 1))
+        assert drafted(served) is None
+        assert served.post("/api/0/draft", body)[0] == 200
+        assert served.post("/api/0/draft", {**body, "expressions": None})[1] == {"kept": None}
+        assert drafted(served) is None and not kept.exists()
+        kept.mkdir()  # cannot be written: kept while this runs
+        assert served.post("/api/0/draft", body) == (200, {"kept": None})
+        assert drafted(served)["expressions"][0]["label"] == "joy"
+
+
+def test_action_units_of_a_coders_file_outlive_a_correction(
+    films: Path, serve: Serve, tmp_path: Path
+) -> None:
+    path = tmp_path / "constant.mp4.anna.annotations"
+    own = tuple(marked([Timed("micro", 0.4, 0.8, 0.6, aus="6+L12")]))
+    AnnotationFile("constant.mp4", own, coder="Anna").save(path)
+    with serve(films / "constant.mp4") as served:
+        (layer,) = served.shown[0].about()["layers"]
+        moved = {**layer["expressions"][0], "onset": 9}
+        saved(served, asked(moved, base=layer["id"], revision=layer["revision"]))
+    assert [(e.onset, e.aus) for e in AnnotationFile.load(path).expressions] == [(9, "6+L12")]

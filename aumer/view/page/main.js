@@ -158,9 +158,11 @@ function listBases() {
 
 // What is begun with: a coder's own file where there is one, else the result.
 async function choose() {
+  const draft = about.draft;
   const own = about.layers.find((one) => one.source === "annotations");
-  const first = own ?? about.layers[0];
-  await begin(first ? first.id : "");
+  const first = about.layers.find((one) => one.id === draft?.base) ?? own ?? about.layers[0];
+  await begin(first && draft?.base !== "" ? first.id : "");
+  if (draft) await restore(draft);
 }
 
 async function begin(id) {
@@ -203,6 +205,7 @@ function changed() {
   $("undo").disabled = !sheet.past.length;
   $("redo").disabled = !sheet.future.length;
   $("save").classList.toggle("due", sheet.dirty);
+  draft();
   drawList();
   drawEditor();
   drawCrops();
@@ -216,6 +219,55 @@ function select(id) {
   drawList();
   drawEditor();
   drawCrops();
+}
+
+// -- what is not saved yet ---------------------------------------------------------------------
+
+// It is kept by the server, a moment after each change, lest a page that is closed take it along.
+let drafting = 0;
+let drafted = false; // the server has one
+
+function draft() {
+  clearTimeout(drafting);
+  drafting = sheet.dirty || drafted ? setTimeout(sendDraft, 400) : 0;
+}
+
+// `leaving`: the page may be gone before the answer.
+async function sendDraft(leaving = false) {
+  clearTimeout(drafting);
+  drafting = 0;
+  const due = sheet.dirty;
+  const body = { coder: $("coder").value.trim(), base: begun, expressions: due ? sheet.items : null };
+  drafted = due;
+  about.draft = null; // what was restored is in hand
+  try {
+    await fetch(`${base}/draft`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+      keepalive: leaving,
+    });
+  } catch {
+    // A server that ended is said by whatever needs it; there is nothing to be done about a draft.
+  }
+}
+
+async function forget() {
+  sheet.keep(sheet.items);
+  if (drafted) await sendDraft();
+}
+
+async function restore(kept) {
+  const when = new Date(1000 * kept.when).toLocaleString();
+  const whose = kept.coder ? `${kept.coder}'s work` : "Work";
+  if (kept.changed) {
+    const text = `${whose} of ${when} was not saved, and was made for another edition of this video. Shall its times be applied to this one? Each goes to the frame that is nearest.`;
+    if (!(await ask(text))) return;
+  }
+  drafted = true;
+  if (kept.coder) $("coder").value = kept.coder;
+  sheet.put(kept.expressions);
+  complain(new Error(`${whose} of ${when} was not saved and is here again. Save it (Ctrl+S), or undo (Ctrl+Z) to leave it.`));
 }
 
 // -- frame by frame ---------------------------------------------------------------------------
@@ -895,6 +947,7 @@ on("base", "change", async () => {
     $("base").value = begun;
     return;
   }
+  await forget();
   await begin($("base").value);
   listCoders(); // of another edition some may be accepted by now
   select(sheet.items[0]?.id ?? null);
@@ -904,6 +957,7 @@ on("video", "change", async () => {
     $("video").value = String(number);
     return;
   }
+  await forget();
   open(Number($("video").value)).catch(complain);
 });
 const tabs = [...document.querySelectorAll("[role=tab]")];
@@ -929,6 +983,9 @@ for (const [k, tab] of tabs.entries()) {
 }
 window.addEventListener("beforeunload", (event) => {
   if (sheet?.dirty) event.preventDefault();
+});
+window.addEventListener("pagehide", () => {
+  if (drafting) sendDraft(true);
 });
 
 start().catch(complain);
