@@ -47,7 +47,7 @@ F = TypeVar("F")
 
 
 @dataclass(frozen=True)
-class Made(Generic[F]):
+class WorkerOutcome(Generic[F]):
     """What became of one video on a worker: what is told of each face, with its files.
 
     Attributes:
@@ -59,7 +59,7 @@ class Made(Generic[F]):
 
 
 def outcome(
-    made: Made[F] | Exception,
+    made: WorkerOutcome[F] | Exception,
 ) -> tuple[tuple[F, Sequence[Content] | None], ...] | Exception:
     """What a batch takes of it."""
     if isinstance(made, Exception):
@@ -179,24 +179,24 @@ def carried(
 
 def told(
     given: Input, work: Callable[[Input], tuple[tuple[F, tuple[Content, ...]], ...]]
-) -> Made[F]:
+) -> WorkerOutcome[F]:
     """What became of a video; what is wrong with it is no reason to try it again."""
     try:
         with nearby(given) as here:
-            return Made(work(here))
+            return WorkerOutcome(work(here))
     except VideoError as error:
         place = given.source
         if isinstance(place, str) and not (is_address(place) or os.path.lexists(place)):
-            return Made(
+            return WorkerOutcome(
                 error=VideoError(
                     f"{given.text}: the worker on {platform.node()} sees no such file: videos lie "
                     "in a folder that all workers share, under one name, or at an address "
                     "(s3://...)"
                 )
             )
-        return Made(error=error)
+        return WorkerOutcome(error=error)
     except AumerError as error:
-        return Made(error=error)
+        return WorkerOutcome(error=error)
 
 
 # -- aumer spot ------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class SpotJob:
     fps: float | None = None
 
 
-def spot_there(job: SpotJob) -> Made[Any]:
+def spot_there(job: SpotJob) -> WorkerOutcome[Any]:
     """Spot in the video of a job, on a worker."""
     return told(job.given, lambda here: tuple(_spotted(job, here)))
 
@@ -283,7 +283,7 @@ class ToldMotion:
         return self.line
 
 
-def features_there(job: FeaturesJob) -> Made[ToldMotion]:
+def features_there(job: FeaturesJob) -> WorkerOutcome[ToldMotion]:
     """Measure the video of a job, on a worker."""
     return told(job.given, lambda here: tuple(_measured(job, here)))
 
