@@ -83,6 +83,7 @@ def _submission(args: argparse.Namespace, console: Console) -> int:
     from aumer.evaluation.rows import rows_of
 
     asked = challenge(args.challenge)
+    read_settings(args)  # what is wrong there is said before the data are read
     records = () if args.root is None else MegcUnseen.from_root(args.root).records()
     failed: list[str] = []
     if args.check:

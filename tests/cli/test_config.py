@@ -27,6 +27,8 @@ COMMANDS = {
     "config show": "",
     "bench run": "sim-casme-sq --data x",
     "bench study": "spotnet-graph --data x",
+    "bench submission": "x --challenge megc2022",
+    "live": "@still.avi",
     "train": "run.toml",
     "view": "@still.avi",
 }

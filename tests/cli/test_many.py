@@ -208,7 +208,7 @@ def test_resume_overwrites_no_table_or_page_that_it_cannot_tell(run: Any, study:
     assert {p: p.read_bytes() for p in told} == told
     # Another page of ours is none of these.
     index.write_bytes((folder / "out" / "smile.html").read_bytes())
-    assert "index.html is there, and is no page" in run(words).err
+    assert "index.html exists, and is not a page" in run(words).err
     index.unlink()
     # A column of the user's own tells that somebody has worked on it.
     lines = (folder / "all.csv").read_text().splitlines()
