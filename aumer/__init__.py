@@ -1,7 +1,8 @@
 """aumer finds facial micro- and macro-expressions in long videos.
 
-``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score;
-``aumer.classify("clip.mp4")`` names one, and ``aumer.features("interview.mp4")`` measures motion.
+``aumer.spot("interview.mp4")`` returns onset, apex and offset of each, with kind and score, and
+``aumer.live(0)`` tells them while a camera runs. ``aumer.classify("clip.mp4")`` names one, and
+``aumer.features("interview.mp4")`` measures motion.
 ``aumer.evaluate("predictions.csv", "truth.csv")`` scores, ``aumer.train("my_videos", "table.csv",
 out="runs/mine")`` makes weights, and ``aumer.simulate_features`` and ``aumer.simulate_films`` make
 data whose expressions are known exactly. ``aumer.register`` adds parts of your own.
@@ -27,6 +28,7 @@ if sys.version_info < (3, 10):  # noqa: UP036
 # Everything here is imported on first use: `import aumer` costs milliseconds, and no torch.
 _WHERE = {
     "spot": "aumer.pipeline",
+    "live": "aumer.streaming.live",
     "classify": "aumer.classification",
     "features": "aumer.measure",
     "evaluate": "aumer.scoring",
@@ -39,6 +41,8 @@ _WHERE = {
     "open_video": "aumer.video",
     "load_settings": "aumer.config",
     "Settings": "aumer.config",
+    "Live": "aumer.streaming.live",
+    "LiveEvent": "aumer.streaming.events",
     "SpotResult": "aumer.results",
     "Prediction": "aumer.results",
     "read_annotations": "aumer.results.exchange",
@@ -87,6 +91,8 @@ if TYPE_CHECKING:
     from aumer.scoring import evaluate
     from aumer.simulate.features import simulate_features
     from aumer.simulate.films import simulate_films
+    from aumer.streaming.events import LiveEvent
+    from aumer.streaming.live import Live, live
     from aumer.training.entry import train
     from aumer.types import (
         ActingUnit,
@@ -113,6 +119,8 @@ __all__ = [
     "Frame",
     "Interval",
     "Motion",
+    "Live",
+    "LiveEvent",
     "NoFaceError",
     "NoMotionError",
     "Prediction",
@@ -127,6 +135,7 @@ __all__ = [
     "classify",
     "evaluate",
     "features",
+    "live",
     "load_features",
     "load_settings",
     "open_video",

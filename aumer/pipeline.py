@@ -15,11 +15,14 @@ import numpy as np
 from aumer.arguments import number
 from aumer.config import DENSE, Settings
 from aumer.errors import NoFaceError, UsageError
+from aumer.face.mean_face import MEAN_FACE
 from aumer.face.trackers import Trackers
 from aumer.flow import resolve as resolve_flow
 from aumer.graph import AUGraph
-from aumer.log_capture import collected_warnings, unique
-from aumer.motion.analysis import Analysis, analyze_all
+from aumer.graph.rois import roi_set
+from aumer.log_capture import Pool, collected_warnings, unique
+from aumer.motion import Motions
+from aumer.motion.analysis import Analysis, Reached, analyze_all, reached
 from aumer.progress import Progress, telling
 from aumer.recognition.action_units import AUReader
 from aumer.recognition.clips import Keeper
@@ -55,7 +58,7 @@ from aumer.spotting import noise
 from aumer.spotting.interface import SpotterModel, code_of, spotted
 from aumer.spotting.interface import resolve as resolve_spotter
 from aumer.types import ActingUnit, Expression, FaceTrack, Features, Moment, Scores, VideoInfo
-from aumer.video import Source, content_digest
+from aumer.video import Keep, Source, VideoReader, content_digest
 
 if TYPE_CHECKING:
     from typing_extensions import Required, Self, Unpack
@@ -331,7 +334,7 @@ class Spotter:
             given: what the settings say of the input.
             facts: of the result, where they depend on whether a video was read.
         """
-        scores, expressions = self._spotted(features)
+        scores, expressions = self.decide(features)
         run.show("scores", scores)
         if labeler is not None:
             moments = [e.moment for e in expressions]
@@ -405,8 +408,64 @@ class Spotter:
             and stored.versions == made["versions"]
         )
 
-    def _spotted(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
-        """What the model says, each expression with its peak, and of the kind asked for."""
+    # -- what a live run is made of (`aumer.live`) ---------------------------------------------
+
+    @property
+    def model(self) -> SpotterModel:
+        """What spots."""
+        return self._model
+
+    def reached(
+        self, opened: Callable[[Keep], VideoReader], *, keeps_s: float, workers: int | None = None
+    ) -> Iterator[Reached]:
+        """Follow and measure one face frame by frame; see `aumer.motion.analysis.reached`."""
+        return reached(
+            opened, self.settings, trackers=self._trackers, workers=workers, keeps_s=keeps_s
+        )
+
+    def warm_up(self) -> None:
+        """Do now what the first frames would wait for: networks are read and code is compiled."""
+        settings = self.settings.motion
+        picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+        landmarks = (MEAN_FACE[:, :2] * 48 + 64).astype(np.float32)
+        with self._trackers.lent() as tracker, Pool(1) as pool:
+            tracker.look(picture)
+            run = Motions(settings)(pool)
+            for _ in range(3):
+                run.add(picture, landmarks)
+            run.steps()
+        rows, rois = round(3 * settings.rate), roi_set(settings.rois).names
+        still = Features(
+            np.zeros((rows, len(rois), 2), np.float32),
+            np.arange(rows) / settings.rate,
+            np.arange(rows),
+            np.ones(rows, np.bool_),
+            rois,
+            settings.rate,
+            eye_distance=settings.crop / 2,
+        )
+        self.decide(still)
+
+    def named(
+        self, features: Features, expressions: Sequence[Expression]
+    ) -> tuple[Expression, ...]:
+        """The expressions with labels told by their motion alone; as they are where nothing labels,
+        and where nothing moves."""
+        labeler = self._of_motion
+        if labeler is None:
+            return tuple(expressions)
+        verdicts = [
+            labeler.judge_features(features, e.moment) if e.onset < e.apex else None
+            for e in expressions
+        ]
+        return _labeled(tuple(expressions), verdicts)
+
+    def decide(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
+        """What the model says, each expression with its peak, and of the kind asked for.
+
+        Raises:
+            UsageError: the model cannot read the features.
+        """
         scores, expressions = spotted(self._model, features)
         expressions = noise.with_peaks(expressions, features, self._rules)
         if self._micro_max_s is not None:

@@ -152,6 +152,7 @@ _parts: dict[str, dict[str, Any]] = {
         "data": "aumer.cli.data:add_parser",
         "view": "aumer.cli.view:add_parser",
         "serve": "aumer.cli.serve:add_parser",
+        "live": "aumer.cli.live:add_parser",
         "agreement": "aumer.cli.agreement:add_parser",
         "convert": "aumer.cli.convert:add_parser",
         "export": "aumer.cli.export:add_parser",

@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "face motion",
         "spotting recognition simulate results report",
         "session pipeline classification measure data scoring coders",
+        "streaming",
         "training bench demo testing export view serve client",
         "aumer",  # imports them all, but on first use only
         "cli doctor",

@@ -21,8 +21,19 @@ from aumer.process import keep_streams
 
 #: The commands in the order of the help; others come after them.
 COMMANDS = (
-    *("spot", "classify", "features", "bench", "config", "doctor", "models", "graph", "data"),
-    *("view", "serve", "agreement", "convert", "simulate", "demo", "train", "export", "completion"),
+    *("spot", "live", "classify", "features", "bench", "config", "doctor", "models", "graph"),
+    *(
+        "data",
+        "view",
+        "serve",
+        "agreement",
+        "convert",
+        "simulate",
+        "demo",
+        "train",
+        "export",
+        "completion",
+    ),
 )
 
 #: What `aumer` alone answers.

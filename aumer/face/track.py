@@ -53,7 +53,7 @@ from aumer.face.people import (
 )
 from aumer.face.turned import Turned, turned_back
 from aumer.process import use_threads
-from aumer.types import FloatArray, ImageArray
+from aumer.types import FloatArray, ImageArray, IntArray
 from aumer.video.scenes import Scenes
 
 State = dict[str, npt.NDArray[Any]]
@@ -203,6 +203,11 @@ class FaceTracker:
         return self._numbers
 
     @property
+    def counts(self) -> IntArray:
+        """(3,) `turns`, `most` and `numbers`, as `state` keeps them."""
+        return np.array([self.turns, self.most, self._numbers], np.int64)
+
+    @property
     def mixed_since(self) -> float:
         """While one scene dissolves into another, a time (s) since when; else NaN.
 
@@ -266,7 +271,7 @@ class FaceTracker:
         return {
             **memories,
             **self._scenes.state(),
-            "seen": np.array([self.turns, self.most, self._numbers], np.int64),
+            "seen": self.counts,
             "tracker": np.array(
                 [
                     *(self._time, self._since_look, self._turned.since, self._blind, self._met),

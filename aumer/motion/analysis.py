@@ -1,5 +1,8 @@
 """The streaming stage: a video in, `FaceTrack` and `Features` out, one chunk after another.
 
+`reached` tells of every analyzed frame, and what was measured so far, to whoever spots while a
+source runs; `analyze_all` asks once, at the end.
+
 Frames are decoded in one thread, faces are followed in the caller's, and motion is measured in a
 pool, so no stage waits for another. A chunk is a stretch of analyzed frames that ends on the frame
 the next one begins with. What the next one must know of it (who is where) is kept with it and read
@@ -11,11 +14,14 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -42,10 +48,11 @@ from aumer.types import (
     Features,
     FloatArray,
     Frame,
+    IntArray,
     TimeArray,
     VideoInfo,
 )
-from aumer.video import Source, open_video
+from aumer.video import Keep, Source, VideoReader, open_video
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -225,14 +232,79 @@ def analyze_all(
         WeightsError: a back end's weights are missing.
     """
     check_workers(workers)
-    use_threads()
     cache = cache or FeatureCache(None, "")
+    opened = partial(open_video, source, fps=fps, start=start, end=end)
     kept = cache.whole()
     if kept is not None:
+        use_threads()
         cache = FeatureCache(None, "")  # which would go on holding all of it
         # The key names the content; the file may have got another name since.
-        with closing(open_video(source, fps=fps, start=start, end=end)) as now:
+        with closing(opened()) as now:
             return tuple(replace(one, video=now.info) for one in _unpack(kept))
+    found: tuple[Analysis, ...] = ()
+    for place in reached(
+        lambda keep: opened(keep=keep),
+        settings,
+        frames=frames,
+        watch=watch,
+        cache=cache,
+        progress=progress,
+        workers=workers,
+        trackers=trackers,
+    ):
+        if place.over:
+            found = place.measured()
+    cache.finish(_pack(found))
+    for one in found:
+        rested(one.track.landmarks)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """How far an analysis has come.
+
+    Attributes:
+        frame: that was analyzed last; `None` of a run whose frames were all read from a cache.
+        face: the one that is followed, in that frame; `None` where it is not seen.
+        measured: the analyses so far, one for each face, and as `analyze_all` gives them at the
+            end. What lies within a second of the end may change yet. It waits for the motion up to
+            this frame; to be called before the next frame is asked for.
+        over: there are no more frames.
+    """
+
+    frame: Frame | None
+    face: TrackedFace | None
+    measured: Callable[[], tuple[Analysis, ...]]
+    over: bool = False
+
+
+def reached(
+    opened: Callable[[Keep], VideoReader],
+    settings: Settings,
+    *,
+    frames: FrameRange | None = None,
+    watch: Watch | None = None,
+    cache: FeatureCache | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    trackers: Trackers | None = None,
+    keeps_s: float | None = None,
+) -> Iterator[Reached]:
+    """Follow and measure, frame by frame; what comes last says that it is `over`.
+
+    Args:
+        opened: opens the video, given which frames are to be decoded.
+        keeps_s: forget what lies further back than this many seconds, and up to `restart_s` more:
+            so memory is bounded. None keeps all. Nothing is kept in a cache then.
+        others: as `analyze_all`.
+
+    Raises: as `analyze_all`.
+    """
+    use_threads()
+    cache = cache or FeatureCache(None, "")
+    recent: dict[int, Arrays] = {}  # the last chunks, where the others are forgotten
+    first = 0
     clock = _Clock(settings.motion.rate)
     lead = _Lead(frames or FrameRange(), settings.motion.rate)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
@@ -252,13 +324,36 @@ def analyze_all(
         collected_warnings() as logged,
         closing(Trackers(settings.face)) if trackers is None else nullcontext(trackers) as lender,
         lender.lent() as tracker,  # before the video is opened, since it may be unable to run
-        closing(open_video(source, fps=fps, start=start, end=end, keep=keep)) as reader,
+        closing(opened(keep)) as reader,
         Pool(workers or os.cpu_count() or 1) as pool,
     ):
+
+        def measured() -> tuple[Analysis, ...]:
+            parts = [recent.get(k) for k in range(first, done)]
+            last = {**chunk.arrays(), "seen": tracker.counts} if len(chunk) else None
+
+            def part(k: int) -> Arrays:
+                if k == len(parts):
+                    assert last is not None
+                    return last
+                return parts[k] or cache.get(first + k)
+
+            joined = _join(part, len(parts) + (last is not None), clock, reader.info, settings)
+            return tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
+
+        def keep_chunk() -> Arrays:
+            arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
+            if keeps_s is None:
+                cache.put(done, arrays, state)
+            else:
+                recent[done] = {**arrays, "seen": tracker.counts}
+            return {**arrays, **state}
+
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
         before = cache.get(done - 1) if done else None
         earlier = _notes(before or {})
+        frame = face = None
         for frame in lead.through(decoded):
             if frame.index not in looked:
                 if watch is not None and watch.wants(frame.index):
@@ -269,33 +364,35 @@ def analyze_all(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces, tracker.mixed_since)
-                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
-                cache.put(done, arrays, state)
-                before = {**arrays, **state}
+                before = keep_chunk()
                 done += 1
                 if done % _GIVE_BACK == 0:
                     give_back_memory()
                 chunk = _Chunk(pool, motions, settings)
+                if keeps_s is not None:
+                    while first < done - 1 and (
+                        recent[first + 1]["times"][0] <= frame.time_s - keeps_s
+                    ):
+                        del recent[first]
+                        first += 1
+                    clock.forget(float(recent[first]["times"][0]) - 1.0)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
             chunk.add(frame, faces, tracker.mixed_since)
+            face = faces.get(_number(settings.face.follow))
             if watch is not None:
-                face = faces.get(_number(settings.face.follow))
                 watch.see(frame, None if face is None else face.landmarks)
+            yield Reached(frame, face, measured)
         lead.check()
         if len(chunk):
-            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, logged))
+            keep_chunk()
             done += 1
+            chunk = _Chunk(pool, motions, settings)
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
     give_back_memory()
-    joined = _join(cache.get, done, clock, reader.info, settings)
-    found = tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
-    cache.finish(_pack(found))
-    for one in found:
-        rested(one.track.landmarks)
-    return found
+    yield Reached(frame, face, measured, over=True)
 
 
 def check_workers(workers: int | None) -> None:
@@ -380,13 +477,27 @@ class _Clock:
         self._rate = rate
         self._slot = -(10**9)
         self.kept = 0
-        # Of every frame of ten hours: an eighth of what lists of numbers take.
-        self.indices = array("q")
-        self.times = array("d")
+        # Of every frame of ten hours: an eighth of what lists of numbers take. They are appended to
+        # in the decoder's thread.
+        self._indices = array("q")
+        self._times = array("d")
+        self._lock = threading.Lock()
+
+    def seen(self) -> tuple[IntArray, TimeArray]:
+        """Ordinals and times of the frames that were decoded, but for those forgotten."""
+        with self._lock:
+            return np.array(self._indices, np.int64), np.array(self._times, np.float64)
+
+    def forget(self, before_s: float) -> None:
+        """Drop the frames before this time."""
+        with self._lock:
+            count = bisect_left(self._times, before_s)
+            del self._indices[:count], self._times[:count]
 
     def tick(self, index: int, time_s: float) -> bool:
-        self.indices.append(index)
-        self.times.append(time_s)
+        with self._lock:
+            self._indices.append(index)
+            self._times.append(time_s)
         slot = int(np.floor(time_s * self._rate + 0.45))
         if slot <= self._slot:
             return False
@@ -573,7 +684,7 @@ def _join(
             measured[number][at : at + between] = part["confidence"][i]
         at += mine
     turns, most, numbers = map(int, part["seen"])
-    seen = np.frombuffer(clock.times)
+    indices, seen = clock.seen()
     mixed = _mixed(times, since)
     found = []
     for number in numbered:
@@ -596,7 +707,7 @@ def _join(
         features = Features(
             values=values,
             times=grid,
-            frames=np.frombuffer(clock.indices, np.int64)[nearest(seen, grid)],
+            frames=indices[nearest(seen, grid)],
             valid=valid,
             rois=roi_set(settings.motion.rois).names,
             rate=rate,

@@ -25,7 +25,7 @@ class RunMotion(Protocol):
         ...
 
     def steps(self) -> tuple[FloatArray, FloatArray]:
-        """Motion from each frame to the next, once all are there.
+        """Motion from each frame to the next, of the frames so far; more may be added after it.
 
         Returns:
             (n - 1, R, 2) float32 px of the canonical crop, NaN where there is none, and the

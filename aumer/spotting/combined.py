@@ -126,6 +126,11 @@ class CombinedSpotter(SpotterModel):
         return self._threshold
 
     @property
+    def settles_s(self) -> float:
+        """That of the slower of the two."""
+        return max(self._rules.settles_s, self._network.settles_s)
+
+    @property
     def rules(self) -> RuleSettings:
         """The constants that a result's limit is told by, which the sensitivity does not move."""
         return replace(

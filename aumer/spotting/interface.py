@@ -19,6 +19,9 @@ from aumer.types import Expression, Features, Scores
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+#: Seconds after which what is said of an expression is taken to stay, where a spotter does not say.
+SETTLES_S = 10.0
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: What a spotter gives: scores on the features' time axis, and expressions.
 Spotted = tuple[Scores, tuple[Expression, ...]]
@@ -127,6 +130,12 @@ class SpotterModel(ABC):
     def threshold(self) -> float | None:
         """The least score, in [0, 1], of an expression that it gives; None where there is none."""
         return None
+
+    @property
+    def settles_s(self) -> float:
+        """Seconds from the offset of an expression on after which more of the video changes nothing
+        that is said of it, in rare cases apart: what a live run waits for (`aumer.live`)."""
+        return SETTLES_S
 
     @property
     def digests(self) -> Mapping[str, str]:
@@ -269,6 +278,10 @@ class _Given(SpotterModel):
     @property
     def false_alarms(self) -> tuple[float, float, float] | None:
         return self._part.false_alarms if "false_alarms" in self._offers else None
+
+    @property
+    def settles_s(self) -> float:
+        return float(self._part.settles_s) if "settles_s" in self._offers else SETTLES_S
 
     @property
     def digests(self) -> Mapping[str, str]:

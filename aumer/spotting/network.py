@@ -29,6 +29,8 @@ from aumer.types import Expression, Features, Scores
 
 #: Seconds of video that a network scores at a time: bounds the memory, changes no score.
 CHUNK_S = 600.0
+#: Seconds besides its look-ahead after which what is decoded stays.
+_SETTLES_S = 2.0
 
 #: The weights that ship: of the preset "aumer", trained on simulated faces; the card says how.
 SHIPPED = Path(__file__).parent / "weights" / "network.safetensors"
@@ -125,6 +127,11 @@ class NetSpotter(SpotterModel):
     def rate(self) -> float:
         """Rows per second that it reads."""
         return self.net.config.rate
+
+    @property
+    def settles_s(self) -> float:
+        """As far ahead as it looks, and what motion may change and a boundary may come later."""
+        return self.net.half_width / self.rate + _SETTLES_S
 
     @property
     def threshold(self) -> float | None:

@@ -56,6 +56,8 @@ __all__ = ["MOVEMENTS", "RuleSpotter"]
 #: Seconds before and after a movement in which a blink or a turn may have moved it too, and over
 #: which it is seen how far eyes are open otherwise.
 _AROUND_S, _USUAL_S = 0.1, 1.0
+#: Seconds that motion itself may change by what comes later, and a neighbor's peak may come later.
+_FALL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,12 @@ class RuleSpotter(SpotterModel):
         """As they were measured of the rules."""
         rates = [rate for _, rate in FALSE_ALARMS]
         return min(rates), false_alarms(self._factor), max(rates)
+
+    @property
+    def settles_s(self) -> float:
+        """As far as the moving reference and a movement's rest reach after a peak, and the fall."""
+        s = self._settings
+        return max(s.reference_s, s.rest_level_s / 2, s.lookahead_s) + _FALL_S
 
     @property
     def threshold(self) -> float:

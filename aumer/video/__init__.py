@@ -4,7 +4,7 @@ from aumer.video.camera import CameraSource
 from aumer.video.clock import Clock
 from aumer.video.digest import content_digest
 from aumer.video.images import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ArraySource
-from aumer.video.reader import VideoReader, open_video
+from aumer.video.reader import Keep, VideoReader, open_video
 from aumer.video.sources import FrameSource, Source
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "CameraSource",
     "Clock",
     "FrameSource",
+    "Keep",
     "Source",
     "VideoReader",
     "content_digest",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import IO, Literal
 
@@ -178,6 +179,71 @@ def _trak(data: bytes, movie_ticks: int) -> Track | None:
                 start += ticks / movie_ticks  # an empty edit
         length = shown / movie_ticks or length
     return Track(kind, width, height, start, length or None)
+
+
+#: Ticks a second of the times that are set: those of television, which hold 13 hours in 32 bits.
+_TICKS = 90_000
+_MOST = (1 << 32) - 1
+
+
+def set_times(path: Path, times: Sequence[float]) -> None:
+    """Give the pictures of an MP4 or MOV file of one track times of their own; the first is 0.
+
+    For files that OpenCV has just written, whose index is the last thing in them.
+
+    Args:
+        times: seconds of each picture, rising; the last is shown as long as the median of others.
+
+    Raises:
+        ValueError: the file is not such a one, or holds another number of pictures.
+    """
+    ticks = [round((time - times[0]) * _TICKS) for time in times]
+    steps = [max(1, after - before) for before, after in pairwise(ticks)]
+    steps.append(sorted(steps)[len(steps) // 2] if steps else _TICKS // 25)
+    length = sum(steps)
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = [(name, at, end) for name, at, end in _atoms(file, size) if name == b"moov"]
+        if len(found) != 1 or found[0][2] != size:
+            raise ValueError("the index is not the last thing in the file")
+        _, at, end = found[0]
+        file.seek(at)
+        index = file.read(end - at)
+        movie = next((_scale(b)[0] for n, b in _boxes(index) if n == b"mvhd"), 0)
+        if not movie or sum(n == b"trak" for n, _ in _boxes(index)) != 1:
+            raise ValueError("no file of one track")
+        shown = min(_MOST, round(length / _TICKS * movie))
+
+        def anew(name: bytes, data: bytes) -> bytes:
+            """What a box holds from now on."""
+            if name in (b"trak", b"mdia", b"minf", b"stbl", b"edts"):
+                return joined(data)
+            if name == b"stts":
+                if sum(n for n, _ in struct.iter_unpack(">II", data[8:])) != len(steps):
+                    raise ValueError("another number of pictures")
+                runs = [(len(list(same)), step) for step, same in groupby(steps)]
+                table = b"".join(struct.pack(">II", *run) for run in runs)
+                return data[:4] + struct.pack(">I", len(runs)) + table
+            if name in (b"mdhd", b"mvhd", b"tkhd", b"elst") and data[0]:
+                raise ValueError("an index of 64 bits")
+            if name == b"mdhd":
+                return data[:12] + struct.pack(">II", _TICKS, min(_MOST, length)) + data[20:]
+            if name == b"mvhd":
+                return data[:16] + struct.pack(">I", shown) + data[20:]
+            if name == b"tkhd":
+                return data[:20] + struct.pack(">I", shown) + data[24:]
+            if name == b"elst":  # the whole, from its first picture on
+                return data[:4] + struct.pack(">IIiI", 1, shown, 0, 1 << 16)
+            return data
+
+        def joined(data: bytes) -> bytes:
+            parts = [(name, anew(name, inner)) for name, inner in _boxes(data)]
+            return b"".join(struct.pack(">I4s", len(b) + 8, n) + b for n, b in parts)
+
+        made = joined(index)
+        file.seek(at - 8)
+        file.write(struct.pack(">I4s", len(made) + 8, b"moov") + made)
+        file.truncate()
 
 
 # -- Matroska -------------------------------------------------------------------------------------

@@ -93,10 +93,15 @@ class VideoReader:
     A reader is read once: iterating again is a `UsageError`. What goes wrong while decoding is
     raised by the loop.
 
+    Args:
+        frames: what is read; the others as `open_video`.
+        drops: whether frames for which there is no room are dropped, as what goes on by the clock
+            does not wait; None for a camera alone.
+
     Attributes:
         info: name, size (of upright frames, in pixels), average rate and estimated number of
             frames, counted from the first of the source to `end`.
-        dropped: frames of a camera, so far, for which there was no room; 0 of anything else.
+        dropped: frames, so far, for which there was no room; 0 of what waits.
     """
 
     info: VideoInfo
@@ -109,15 +114,19 @@ class VideoReader:
         end: float | None = None,
         keep: Keep | None = None,
         queue_size: int = 8,
+        drops: bool | None = None,
     ) -> None:
         self.info = frames.info
+        drops = frames.info.source == "camera" if drops is None else drops
         estimate, rate = frames.info.frames_estimate, frames.info.fps
         if end is not None and rate is not None:
             upto_end = math.ceil(end * rate)
             estimate = upto_end if estimate is None else min(estimate, upto_end)
             self.info = replace(frames.info, frames_estimate=estimate)
         # The thread knows the pump and not the reader, so that a dropped reader can be collected.
-        self._pump = _Pump(frames, start or 0.0, math.inf if end is None else end, keep, queue_size)
+        self._pump = _Pump(
+            frames, start or 0.0, math.inf if end is None else end, keep, queue_size, drops
+        )
         self._stop = weakref.finalize(self, self._pump.stop)
         self._used = False
 
@@ -161,13 +170,19 @@ class _Pump:
     """Runs a source in a thread, `queue_size` frames ahead of whoever calls `get`."""
 
     def __init__(
-        self, source: FrameSource, start: float, end: float, keep: Keep | None, queue_size: int
+        self,
+        source: FrameSource,
+        start: float,
+        end: float,
+        keep: Keep | None,
+        queue_size: int,
+        drops: bool,
     ) -> None:
         self._source, self._start, self._end, self._keep = source, start, end, keep
         self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._slots = threading.Semaphore(queue_size)  # what bounds the queue
         self._size = queue_size
-        self._live = source.info.source == "camera"
+        self._drops = drops
         self.dropped = 0
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -217,7 +232,7 @@ class _Pump:
             if time_s < self._start - microsecond:
                 continue
             in_range += 1
-            if self._live and self._queue.qsize() >= self._size:
+            if self._drops and self._queue.qsize() >= self._size:
                 self.dropped += 1
                 continue
             if self._keep is not None and not self._keep(index, time_s):

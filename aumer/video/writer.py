@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from array import array
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -14,6 +15,7 @@ from aumer.arguments import as_path
 from aumer.errors import UsageError
 from aumer.files import StrPath, TemporaryFolder, atomic_write, check_target
 from aumer.types import ImageArray
+from aumer.video.container import set_times
 
 #: Codecs that every build of OpenCV writes, by the containers that hold them: MPEG-4 part 2 at
 #: OpenCV's bit rate (about 36 dB on a face with noise), Motion JPEG, and lossless FFV1.
@@ -23,6 +25,8 @@ CODECS = {
     "FFV1": (".avi", ".mkv"),
 }
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
+#: Containers that can say of each picture when it is shown.
+TIMED = (".mp4", ".mov")
 
 
 def codec_for(path: StrPath, codec: str | None = None) -> str:
@@ -72,6 +76,7 @@ class VideoFile:
         check_target(path, overwrite=overwrite)
         self._path, self._overwrite, self._size = Path(path), overwrite, size
         self._count = 0
+        self._times: array[float] | None = None
         self._more = (size[0] % 2, size[1] % 2)
         even = (size[0] + self._more[0], size[1] + self._more[1])
         self._folder = TemporaryFolder()
@@ -85,8 +90,24 @@ class VideoFile:
                 f"codec ({', '.join(CODECS)})"
             )
 
-    def write(self, image: ImageArray) -> None:
-        """Add a picture: (height, width, 3) uint8 RGB."""
+    def write(self, image: ImageArray, time_s: float | None = None) -> None:
+        """Add a picture: (height, width, 3) uint8 RGB.
+
+        Args:
+            time_s: when it is shown, in seconds, rising; of every picture or of none. The first is
+                shown at 0, whatever its time. Without, pictures follow one another at `fps`.
+
+        Raises:
+            UsageError: a time, and the container is none of `TIMED`.
+        """
+        if time_s is not None:
+            if self._path.suffix.lower() not in TIMED:
+                raise UsageError(
+                    f"cannot write {self._path}: pictures with times of their own are written as "
+                    f"{' or '.join(TIMED)}"
+                )
+            self._times = array("d") if self._times is None else self._times
+            self._times.append(time_s)
         width, height = self._size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             # OpenCV would drop it without a word.
@@ -99,6 +120,11 @@ class VideoFile:
             image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self._count += 1
+
+    def discard(self) -> None:
+        """Let go of what was written, unless it has its name by now."""
+        self._writer.release()
+        self._folder.close()
 
     def __enter__(self) -> VideoFile:
         return self
@@ -119,6 +145,8 @@ class VideoFile:
     def _publish(self) -> None:
         if not self._count:
             raise UsageError(f"cannot write {self._path}: a video needs one picture at least")
+        if self._times is not None:
+            set_times(self._made, self._times)
 
         def copy(target: IO[bytes]) -> None:
             with self._made.open("rb") as source:

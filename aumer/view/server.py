@@ -29,8 +29,11 @@ from aumer.web import LOOPBACK, Listener, Pages, json_body, same, with_headers
 _LARGEST = 32 << 20
 
 
-class Site(Listener):
-    """A server for some videos.
+class GuardedListener(Listener):
+    """A listener on the loopback that lets in whoever has a token.
+
+    Args:
+        printed_by: the command that prints the address.
 
     Attributes:
         token: what the address must hold.
@@ -40,22 +43,25 @@ class Site(Listener):
             all users of the machine, in the list of its processes.
     """
 
-    def __init__(self, shown: Sequence[Shown]) -> None:
+    def __init__(self, app: ASGIApp, printed_by: str) -> None:
         super().__init__()
         self.token = secrets.token_urlsafe(32)
         self.address = f"http://{LOOPBACK}:{self.port}/?token={self.token}"
         once = secrets.token_urlsafe(32)
         self.opening = f"http://{LOOPBACK}:{self.port}/?token={once}"
         # A film may be on its way for hours: it is not waited for.
-        self.answer(application(shown, self.token, self.port, once))
+        self.answer(_Guard(app, self.token, self.port, once, printed_by))
 
 
-def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -> ASGIApp:
-    """The server's application: see the module.
+class Site(GuardedListener):
+    """A server for some videos."""
 
-    Args:
-        once: a token that is good for one use; empty for none.
-    """
+    def __init__(self, shown: Sequence[Shown]) -> None:
+        super().__init__(application(shown), "aumer view")
+
+
+def application(shown: Sequence[Shown]) -> ASGIApp:
+    """The server's application, which a `GuardedListener` guards: see the module."""
     pages = Pages("aumer.view")
 
     def video(request: Request) -> Shown:
@@ -132,8 +138,7 @@ def application(shown: Sequence[Shown], token: str, port: int, once: str = "") -
         Route(f"{one}/agreement", compared),
         Route(one + "/{what}", post, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={AumerError: _said, HTTPException: _refused})
-    return _Guard(app, token, port, once)
+    return Starlette(routes=routes, exception_handlers=HANDLERS)
 
 
 def _posted(video: Shown, what: str, asked: Any) -> Response:
@@ -161,6 +166,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code)
 
 
+#: How what goes wrong is answered.
+HANDLERS: dict[Any, Any] = {AumerError: _said, HTTPException: _refused}
+
+
 def _whole(ask: Any, name: str) -> int:
     text = ask.get(name, "")
     if not text.isdecimal() or len(text) > 12:
@@ -178,8 +187,8 @@ def _number(ask: Any, name: str) -> float:
 class _Guard:
     """Lets in whoever has the token, or the cookie that it gave, from this very address."""
 
-    def __init__(self, app: ASGIApp, token: str, port: int, once: str) -> None:
-        self._app, self._token, self._once = app, token, once
+    def __init__(self, app: ASGIApp, token: str, port: int, once: str, printed_by: str) -> None:
+        self._app, self._token, self._once, self._printed_by = app, token, once, printed_by
         # Cookies know no ports, and another server of ours may be open in the same browser.
         self._cookie = f"aumer-view-{port}"
         self._hosts = {f"{LOOPBACK}:{port}", f"localhost:{port}"}
@@ -207,8 +216,8 @@ class _Guard:
             return response
         if not same(request.cookies.get(self._cookie, ""), self._token):
             return Response(
-                "Open the address that `aumer view` printed: it holds the token that this page "
-                "asks for.\n",
+                f"Open the address that `{self._printed_by}` printed: it holds the token that this "
+                "page asks for.\n",
                 403,
                 media_type="text/plain",
             )

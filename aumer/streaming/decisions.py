@@ -1,0 +1,168 @@
+"""From features that grow to what is told: first soon, later for good.
+
+A spotter decides over the last minute again and again. What it says of an expression whose offset
+lies a moment back is told at once, and may change; what lies further back than the spotter's
+look-ahead (`SpotterModel.settles_s`) stays, and is what it would say of the whole recording.
+
+For that the minute must hold all that such a decision depends on. The noise that thresholds are
+told in is that of `noise_window_s` before it, and is measured once a second from where an unbroken
+run of motion begins (`aumer.spotting.noise`): so what is cut off of a run is whole seconds, and
+nothing is read off the first `noise_window_s` after the cut. The first `noise_window_s` of a run
+have one noise together, which is known when they are over, or when the run is: until then nothing
+in them is final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import inf
+
+from aumer.errors import UsageError
+from aumer.pipeline import Spotter
+from aumer.spotting.noise import HOLD_S
+from aumer.streaming.events import Happening
+from aumer.types import Expression, Features, Scores, runs
+
+#: Seconds from an offset until it is told: what is still falling has come to rest by then.
+TELLS_S = 0.2
+#: Seconds between two decisions.
+EVERY_S = 0.15
+#: What lasts longer may be cut in two by what is forgotten.
+LONGEST_S = 10.0
+#: A run that ended so long ago is over; before that, what is seen later may join it to the next.
+_OVER_S = 1.5
+#: Two of one expression share more of their frames (IoU).
+_SAME_IOU = 0.2
+#: Of `Features`, what has a row for each time.
+_ROWS = ("values", "times", "frames", "valid", "confidence", "eyelids", "head")
+
+
+@dataclass(frozen=True)
+class Told:
+    """One change: see `aumer.streaming.events.LiveEvent`."""
+
+    event: Happening
+    id: int
+    expression: Expression
+
+
+class Decisions:
+    """Decides over growing features with one spotter, and remembers what was told.
+
+    Attributes:
+        keeps_s: seconds of features that each decision needs.
+        settles_s: seconds after an offset when it is final.
+        scores: of the last decision; `None` where no motion is known.
+
+    Raises:
+        UsageError: the noise is to be that of the whole run, which nobody knows while it goes on.
+    """
+
+    def __init__(self, spotter: Spotter) -> None:
+        self._spotter, self.settles_s = spotter, spotter.model.settles_s
+        rules = spotter.model.rules
+        self._window_s = self._known_s = 0.0
+        if rules is not None:
+            if not rules.noise_window_s:
+                raise UsageError(
+                    "`rules.noise_window_s=0` judges by the noise of the whole recording, which is "
+                    "not known while it goes on; give the seconds before that count, such as the "
+                    "default, 32"
+                )
+            self._window_s = rules.noise_window_s
+            self._known_s = rules.noise_window_s + rules.lookahead_s
+        self.keeps_s = self._known_s + 2 * self.settles_s + LONGEST_S
+        self.scores: Scores | None = None
+        self._open: dict[int, Expression] = {}
+        self._final: list[Expression] = []
+        self._count = 0
+        self._fixed_s = -inf  # what ends by then is final
+        self._runs: list[tuple[int, int]] = []  # of the last decision, in rows of the whole stream
+
+    def step(self, features: Features, *, over: bool = False) -> tuple[Told, ...]:
+        """What is to be told now.
+
+        Args:
+            features: the last `keeps_s` at least, or all there are; each time more of the same.
+            over: nothing comes after them.
+        """
+        if not len(features):
+            return ()
+        now = float(features.times[-1]) + 1 / features.rate
+        before, self._fixed_s = self._fixed_s, max(self._fixed_s, self._fixed(features, now, over))
+        recent = self._cut(features)
+        self.scores = None
+        found: tuple[Expression, ...] = ()
+        if recent.valid.any():
+            self.scores, found = self._spotter.decide(recent)
+        # Labels are read off these features.
+        return tuple(self._told(recent, found, before, inf if over else now - TELLS_S))
+
+    def _fixed(self, features: Features, now: float, over: bool) -> float:
+        """Up to when all that is said stays; remembers the runs."""
+        rate, first = features.rate, round(float(features.times[0]) * features.rate)
+        found = [(first + begin, first + end) for begin, end in runs(features.valid)]
+        if found and found[0][0] == first:
+            began = next((b for b, e in self._runs if b <= first < e), first)
+            found[0] = began, found[0][1]
+        self._runs = found
+        if over:
+            return inf
+        fixed = now - self.settles_s
+        if found:
+            begin, end = found[-1]
+            goes_on = end / rate > now - _OVER_S
+            if goes_on and (end - begin) / rate < self._known_s:
+                fixed = min(fixed, begin / rate)
+        return fixed
+
+    def _cut(self, features: Features) -> Features:
+        """Whole seconds less of a run whose begin is forgotten."""
+        rate, first = features.rate, round(float(features.times[0]) * features.rate)
+        if not self._runs or not self._runs[0][0] < first:
+            return features
+        hold = max(1, round(HOLD_S * rate))
+        count = (self._runs[0][0] - first) % hold
+        return replace(features, **{name: getattr(features, name)[count:] for name in _ROWS})
+
+    def _told(
+        self, features: Features, found: tuple[Expression, ...], before: float, until: float
+    ) -> Iterator[Told]:
+        """Changes; what was not told and ends after `until` is not told yet."""
+        pairs = self._paired(found)
+        for number in [number for number in self._open if number not in pairs.values()]:
+            yield Told("withdrawn", number, self._open.pop(number))
+        self._final = [e for e in self._final if e.offset_s > before - LONGEST_S]
+        done = list(self._final)
+        for k, e in enumerate(found):
+            known = self._open.get(pairs.get(k, 0))
+            if e.offset_s > until or (known is None and e.offset_s <= before):
+                continue
+            final = e.offset_s <= self._fixed_s
+            event: Happening = "final" if final else "provisional" if known is None else "revised"
+            if known is None:
+                if any(e.interval.iou(other.interval) > _SAME_IOU for other in done):
+                    continue
+                self._count += 1
+            elif not final and (e.kind, e.moment) == (known.kind, known.moment):
+                continue
+            number = pairs.get(k, self._count)
+            (named,) = self._spotter.named(features, (e,))
+            self._open[number] = named
+            if final:
+                self._final.append(self._open.pop(number))
+            yield Told(event, number, named)
+
+    def _paired(self, found: tuple[Expression, ...]) -> dict[int, int]:
+        """Which of those found is which of those that were told: the most alike first."""
+        alike = [
+            (e.kind == told.kind, e.interval.iou(told.interval), k, number)
+            for k, e in enumerate(found)
+            for number, told in self._open.items()
+        ]
+        pairs: dict[int, int] = {}
+        for _, share, k, number in sorted(alike, key=lambda pair: (-pair[1], not pair[0])):
+            if share > _SAME_IOU and k not in pairs and number not in pairs.values():
+                pairs[k] = number
+        return pairs
