@@ -78,3 +78,26 @@ def test_no_film_is_replaced_unasked(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
     write(path, pictures(), overwrite=True)
     assert len(read(path)) == 5
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_pictures_keep_times_of_their_own(tmp_path: Path, suffix: str) -> None:
+    path, rng = tmp_path / f"x{suffix}", np.random.default_rng(3)
+    times = np.cumsum(rng.uniform(0.005, 0.4, 60)) + 7.0
+    with VideoFile(path, fps=30, size=(48, 32)) as file:
+        for k, time_s in enumerate(times):
+            file.write(np.full((32, 48, 3), 4 * k, np.uint8), float(time_s))
+    with open_video(path) as video:
+        frames = list(video)
+    np.testing.assert_allclose([f.time_s for f in frames], times - times[0], atol=1e-5)
+    assert [round(f.image.mean() / 4) for f in frames] == list(range(60))
+
+
+def test_times_need_a_container_that_holds_them(tmp_path: Path) -> None:
+    image = np.zeros((32, 48, 3), np.uint8)
+    with (
+        pytest.raises(UsageError, match=r"times of their own.*\.mp4 or \.mov"),
+        VideoFile(tmp_path / "x.avi", fps=30, size=(48, 32)) as file,
+    ):
+        file.write(image, 0.0)
+    assert not list(tmp_path.iterdir())
