@@ -118,10 +118,6 @@ class FeatureCache:
         last, state = self._last
         return {**self._held.get(number), **(state if number == last else {})}
 
-    def forget(self, number: int) -> None:
-        """Let go of a chunk that is not asked for any more in this run."""
-        self._held.forget(number)
-
     @property
     def _chunks(self) -> Path:
         assert self._folder is not None
@@ -198,11 +194,6 @@ class _Held:
             return
         self._memory[number] = arrays
         self._bytes += size
-
-    def forget(self, number: int) -> None:
-        arrays = self._memory.pop(number, {})
-        self._bytes -= sum(array.nbytes for array in arrays.values())
-        self._places.pop(number, None)
 
     def get(self, number: int) -> Arrays:
         if number not in self._places:

@@ -236,13 +236,13 @@ def analyze_all(
     opened = partial(open_video, source, fps=fps, start=start, end=end)
     kept = cache.whole()
     if kept is not None:
+        use_threads()
         cache = FeatureCache(None, "")  # which would go on holding all of it
         # The key names the content; the file may have got another name since.
-        cache = FeatureCache(None, "")  # which would go on holding all of it
         with closing(opened()) as now:
             return tuple(replace(one, video=now.info) for one in _unpack(kept))
     found: tuple[Analysis, ...] = ()
-    for now_at in reached(
+    for place in reached(
         lambda keep: opened(keep=keep),
         settings,
         frames=frames,
@@ -252,9 +252,8 @@ def analyze_all(
         workers=workers,
         trackers=trackers,
     ):
-        if now_at.over:
-            give_back_memory()
-            found = now_at.measured()
+        if place.over:
+            found = place.measured()
     cache.finish(_pack(found))
     for one in found:
         rested(one.track.landmarks)
@@ -267,8 +266,7 @@ class Reached:
 
     Attributes:
         frame: that was analyzed last; `None` of a run whose frames were all read from a cache.
-        face: the one that is followed, in that frame; `None` where it is not seen. Of several it
-            is the first.
+        face: the one that is followed, in that frame; `None` where it is not seen.
         measured: the analyses so far, one for each face, and as `analyze_all` gives them at the
             end. What lies within a second of the end may change yet. It waits for the motion up to
             this frame; to be called before the next frame is asked for.
@@ -298,17 +296,19 @@ def reached(
     Args:
         opened: opens the video, given which frames are to be decoded.
         keeps_s: forget what lies further back than this many seconds, and up to `restart_s` more:
-            so memory is bounded. None keeps all. A cache cannot be made whole then.
+            so memory is bounded. None keeps all. Nothing is kept in a cache then.
         others: as `analyze_all`.
 
     Raises: as `analyze_all`.
     """
     use_threads()
     cache = cache or FeatureCache(None, "")
+    recent: dict[int, Arrays] = {}  # the last chunks, where the others are forgotten
+    first = 0
     clock = _Clock(settings.motion.rate)
     lead = _Lead(frames or FrameRange(), settings.motion.rate)
     per_chunk = max(2, round(settings.face.restart_s * settings.motion.rate))
-    first, done = 0, cache.chunks()
+    done = cache.chunks()
     skip = done * per_chunk
     motions = Motions(settings.motion)  # or complain now, not once motion is measured
     looked: set[int] = set()  # frames that are analyzed; the others are kept for the watch
@@ -329,14 +329,25 @@ def reached(
     ):
 
         def measured() -> tuple[Analysis, ...]:
-            last = [{**chunk.arrays(), "seen": tracker.counts}] if len(chunk) else []
-            count = done - first
+            parts = [recent.get(k) for k in range(first, done)]
+            last = {**chunk.arrays(), "seen": tracker.counts} if len(chunk) else None
 
-            def part(number: int) -> Arrays:
-                return cache.get(first + number) if number < count else last[0]
+            def part(k: int) -> Arrays:
+                if k == len(parts):
+                    assert last is not None
+                    return last
+                return parts[k] or cache.get(first + k)
 
-            joined = _join(part, count + len(last), clock, reader.info, settings)
+            joined = _join(part, len(parts) + (last is not None), clock, reader.info, settings)
             return tuple(replace(one, notes=unique(earlier, logged)) for one in joined)
+
+        def keep_chunk() -> Arrays:
+            arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
+            if keeps_s is None:
+                cache.put(done, arrays, state)
+            else:
+                recent[done] = {**arrays, "seen": tracker.counts}
+            return {**arrays, **state}
 
         decoded = _reported(iter(reader), progress, reader.info.frames_estimate)
         chunk = _Chunk(pool, motions, settings)
@@ -353,20 +364,18 @@ def reached(
             if len(chunk) == per_chunk:
                 assert faces is not None
                 chunk.add(frame, faces, tracker.mixed_since)
-                arrays, state = chunk.arrays(), tracker.state() | _noted(earlier, logged)
-                cache.put(done, arrays, state)
-                before = {**arrays, **state}
+                before = keep_chunk()
                 done += 1
                 if done % _GIVE_BACK == 0:
                     give_back_memory()
                 chunk = _Chunk(pool, motions, settings)
                 if keeps_s is not None:
                     while first < done - 1 and (
-                        cache.get(first + 1)["times"][0] <= frame.time_s - keeps_s
+                        recent[first + 1]["times"][0] <= frame.time_s - keeps_s
                     ):
-                        cache.forget(first)
+                        del recent[first]
                         first += 1
-                    clock.forget(float(cache.get(first)["times"][0]) - 1.0)
+                    clock.forget(float(recent[first]["times"][0]) - 1.0)
             if before is not None:  # the chunk's first frame is the last one of the chunk before
                 faces, before = tracker.restore(frame.image, before), None
             assert faces is not None
@@ -377,11 +386,12 @@ def reached(
             yield Reached(frame, face, measured)
         lead.check()
         if len(chunk):
-            cache.put(done, chunk.arrays(), tracker.state() | _noted(earlier, logged))
+            keep_chunk()
             done += 1
             chunk = _Chunk(pool, motions, settings)
         if not done:
             raise VideoError(f"{reader.info.name} holds no frame between `start` and `end`")
+    give_back_memory()
     yield Reached(frame, face, measured, over=True)
 
 
@@ -467,8 +477,8 @@ class _Clock:
         self._rate = rate
         self._slot = -(10**9)
         self.kept = 0
-        # Appended to in the decoder's thread; whoever reads them takes a copy.
-        # Of ten hours, too: an eighth of what lists of numbers take.
+        # Of every frame of ten hours: an eighth of what lists of numbers take. They are appended to
+        # in the decoder's thread.
         self._indices = array("q")
         self._times = array("d")
         self._lock = threading.Lock()
