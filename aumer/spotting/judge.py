@@ -33,7 +33,7 @@ from aumer.spotting.noise import Followed, followed, with_peaks
 from aumer.types import KINDS, BoolArray, Expression, Features, Scores
 from aumer.weights import require_finite
 
-FORMAT = "aumer-judge-1"
+FORMAT = "aumer-judge-2"
 #: The judge that ships, of the proposals of the rules and of the network that ship.
 SHIPPED = Path(__file__).parent / "weights" / "judge.json"
 
@@ -41,10 +41,12 @@ SHIPPED = Path(__file__).parent / "weights" / "judge.json"
 #: (in its middle half, and where it begins and ends), "around" those of action beside it;
 #: "agreement" is the IoU with what the other spotter proposes, "other" that one's score; "returns"
 #: is how much of their way all movements have come back at its end; "unrest" how far the largest
-#: one goes on the quieter side of it. Scores are as log odds.
+#: one goes on the quieter side of it. "cut": nothing is seen before it or after it, for the video
+#: begins or ends there, or the face is lost; whether it returns is not known then, and "returns" is
+#: 0. Scores are as log odds.
 READS = (
     "by_rules", "action", "around", "onset", "offset", "agreement", "other", "rules", "network",
-    "peak", "duration", "duration_squared", "returns", "unrest",
+    "peak", "duration", "duration_squared", "returns", "unrest", "cut",
 )  # fmt: skip
 
 #: Units of noise below which a network's proposal is none: what the rules propose from. In a video
@@ -211,7 +213,7 @@ _SEEN = (
     "duration_squared",
 )  # fmt: skip
 _AGREED = ("agreement", "other")
-_SHAPED = ("returns", "unrest")
+_SHAPED = ("returns", "unrest", "cut")
 
 
 def _read(
@@ -272,11 +274,13 @@ def _shape(first: int, last: int, movements: Sequence[tuple[int, int, Signal]]) 
             break
         path, side = paths[largest], max(_NEAR + 1, (b - a) // 2)
         beside = (path[max(0, a - side) : a + 1], path[b : b + side + 1])
+        cut = a <= _NEAR or b >= end - begin - 1 - _NEAR
         return [
-            1 - float(together[-1] / together.max()),
+            0.0 if cut else 1 - float(together[-1] / together.max()),
             min(2.0, min(float(np.ptp(s)) for s in beside) / height),
+            float(cut),
         ]
-    return [0.0, 0.0]
+    return [0.0, 0.0, 0.0]
 
 
 def _in_units(movements: list[Followed]) -> Signal:

@@ -162,7 +162,7 @@ def test_what_an_object_has_without_deriving_is_used() -> None:
     assert made.rules == Duck.rules
     made.check(SETTINGS)
     assert checked == [SETTINGS]
-    with pytest.raises(UsageError, match="duck was made with low"):
+    with pytest.raises(UsageError, match="duck is given as an object, which was made with low"):
         aumer.Spotter(model=Duck(), sensitivity="high")  # type: ignore[arg-type]
 
 

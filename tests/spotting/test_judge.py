@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def read_of(
     return dict(zip(READS, read[0].tolist(), strict=True))
 
 
+def only(whole: Features | Scores, rows: slice) -> Any:
+    """What is in these rows, which keep their numbers."""
+    made = {
+        f.name: getattr(whole, f.name)[rows]
+        for f in fields(whole)
+        if isinstance(getattr(whole, f.name), np.ndarray)
+    }
+    return replace(whole, **made)
+
+
 def test_what_is_read_of_a_movement_that_returns_and_of_one_that_stays() -> None:
     t = np.arange(301)
     rise = np.clip((t - 120) / 10, 0, 1)
@@ -69,6 +80,28 @@ def test_what_is_read_of_a_movement_that_returns_and_of_one_that_stays() -> None
     assert back["duration"] == pytest.approx(np.log(40 / 30))
     assert (back["by_rules"], back["rules"], back["network"]) == (1, 0, 0)
     assert back["peak"] > np.log(10)  # 2 px are .03 outer-eye distances, 20 units
+
+
+@pytest.mark.parametrize("missing", ["before", "after"])
+def test_what_a_video_cuts_off_is_not_held_to_return(missing: str) -> None:
+    t = np.arange(301)
+    path = -2 * (np.clip((t - 120) / 10, 0, 1) - np.clip((t - 150) / 10, 0, 1))
+    scores = tracks(300, macro_action=(118, 162, 0.9))
+    rows = slice(0, 146) if missing == "after" else slice(140, 300)
+    part, seen = (only(x, rows) for x in (face(path, 300), scores))
+    cut = read_of(an(120, 145) if missing == "after" else an(140, 160), part, seen)
+    whole = read_of(an(120, 160), face(path, 300), scores)
+    assert (whole["cut"], cut["cut"]) == (0, 1)
+    assert whole["returns"] > 0.9 and cut["returns"] == 0  # not known, and not against it
+    assert judge.shipped().weights["cut"] > 0
+
+
+def test_where_a_face_is_lost_what_was_going_on_is_cut() -> None:
+    t = np.arange(301)
+    features = face(-2 * np.clip((t - 120) / 10, 0, 1), 300)
+    valid = features.valid.copy()
+    valid[146:220] = False
+    assert read_of(an(120, 145), replace(features, valid=valid), tracks(300))["cut"] == 1
 
 
 def test_a_proposal_agrees_with_the_other_spotters() -> None:
@@ -122,7 +155,7 @@ def test_thresholds_by_name_and_by_false_alarms() -> None:
     assert made.threshold("0.125") == pytest.approx(0.9)
     assert made.alarms(0.25) == pytest.approx(1.0)
     for beyond in ("0.1", "3"):
-        with pytest.raises(ConfigError, match=r"what was measured of this spotter: 0\.125 to 2"):
+        with pytest.raises(ConfigError, match=r"must be from 0\.125 to 2 false alarms"):
             made.threshold(beyond)
 
 

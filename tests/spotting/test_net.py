@@ -623,7 +623,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", presets("spotnet"))
 def test_a_preset_brings_its_graph(name: str) -> None:
-    made = SpotNet.from_preset(name)
+    made = SpottingNetwork.from_preset(name)
     assert made.graph.digest == AUGraph.load(made.config.graph).digest
     assert made.graph.rois == ROIS
 
