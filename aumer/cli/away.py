@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -20,6 +20,7 @@ from aumer.cli.inputs import Input
 from aumer.config import Settings
 from aumer.errors import AumerError, VideoError
 from aumer.files import TemporaryFolder
+from aumer.names import expanded, is_file
 from aumer.remote import fetched, is_address
 
 if TYPE_CHECKING:
@@ -97,13 +98,42 @@ def nearby(given: Input) -> Iterator[Input]:
     """The input as a file of this machine; one at an address is fetched, and removed after.
 
     Raises:
-        VideoError, UsageError: as `aumer.remote.fetched`.
+        VideoError, UsageError: as `aumer.remote.fetched`. Errors of the block name the input as it
+            was given.
     """
-    if not (isinstance(given.source, str) and is_address(given.source)):
+    if isinstance(given.source, int):
         yield given
         return
-    with fetched(given.source) as path:
-        yield replace(given, source=str(path))
+    with ExitStack() as stack:
+        here = given
+        if is_address(given.source):
+            here = replace(given, source=str(stack.enter_context(fetched(given.source))))
+        try:
+            yield here
+        except AumerError as error:
+            if error.args and isinstance(error.args[0], str):
+                named = error.args[0].replace(str(here.source), given.text)
+                error.args = (named, *error.args[1:])
+            raise
+
+
+def from_anywhere(given: Input) -> Input:
+    """The input for a process that is in another folder."""
+    if isinstance(given.source, int) or is_address(given.source):
+        return given
+    return replace(given, source=_absolute(given.source))
+
+
+def options_from_anywhere(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Options for such a process: files by their whole path."""
+    return tuple(
+        (name, _absolute(value) if isinstance(value, str) and is_file(value) else value)
+        for name, value in options.items()
+    )
+
+
+def _absolute(path: str) -> str:
+    return str(expanded(path).absolute())
 
 
 #: What this thread has made for the last run, by kind: threads share no spotter.

@@ -21,6 +21,7 @@ from aumer.errors import (
     AumerError,
 )
 from aumer.foreign import shown
+from aumer.names import expanded
 
 if TYPE_CHECKING:
     from aumer.cli.away import Content
@@ -84,7 +85,9 @@ def cluster_of(args: argparse.Namespace, console: Console) -> Workers | None:
 
 def cache_there(args: argparse.Namespace) -> str | bool | None:
     """Where workers of a cluster keep features: as asked for, or each where its user does."""
-    return None if args.no_cache else args.cache or True
+    if args.no_cache:
+        return None
+    return str(expanded(args.cache).absolute()) if args.cache else True
 
 
 def options_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

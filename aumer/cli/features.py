@@ -149,6 +149,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 How,
                 aumer_version,
                 features_there,
+                from_anywhere,
                 outcome,
             )
             from aumer.cli.outputs import distinct
@@ -165,7 +166,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             plans = (targets.data, targets.crop, targets.flow)
             jobs = [
                 FeaturesJob(
-                    given=given,
+                    given=from_anywhere(given),
                     how=how,
                     planned=tuple(p and p.alone(k) for p in plans),  # type: ignore[arg-type]
                     part=part,

@@ -534,7 +534,12 @@ class Outputs:
                 text = units_csv(unit_rows(result), [result.about])
                 atomic_write(aus_path(path), text, overwrite=again)
         if self._mirror.mirrors:
-            beside = (p for path in written for p in path.parent.iterdir() if p.stat().st_size)
+            beside = (
+                p
+                for path in written
+                for p in path.parent.iterdir()
+                if p.is_file() and p.stat().st_size
+            )
             self._mirror.sent([*dict.fromkeys([*written, *beside])])
         return [*written, *(self._plan.collected if written or not kept else ())]
 

@@ -262,7 +262,17 @@ class _Run:
 
     def _elsewhere(self) -> Iterator[tuple[int, Outcome[SpotResult]]]:
         """What workers make of the inputs, and what is kept of an earlier run."""
-        from aumer.cli.away import RETRIES, How, SpotJob, aumer_version, nearby, outcome, spot_there
+        from aumer.cli.away import (
+            RETRIES,
+            How,
+            SpotJob,
+            aumer_version,
+            from_anywhere,
+            nearby,
+            options_from_anywhere,
+            outcome,
+            spot_there,
+        )
 
         assert self._workers is not None
         args, left = self._args, []
@@ -283,7 +293,7 @@ class _Run:
         hows = {
             face: How(
                 settings=self._settings,
-                options=tuple({**self._options, "face": face}.items()),
+                options=options_from_anywhere({**self._options, "face": face}),
                 cache=cache_there(args),
                 threads=args.workers,
                 min_coverage=args.min_coverage,
@@ -293,7 +303,7 @@ class _Run:
         }
         jobs = [
             SpotJob(
-                given=self._inputs[number],
+                given=from_anywhere(self._inputs[number]),
                 how=hows[self._inputs[number].face],
                 planned=self._planned.alone(number),
                 part=_pairs(_part(args, self._inputs[number])),

@@ -3,6 +3,7 @@ s3fs are installed."""
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,8 +40,9 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield "s3://bucket"
+    name = f"bucket-{secrets.token_hex(4)}"  # moto keeps buckets as long as the process lives
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}"
     running.stop()
     s3fs.S3FileSystem.clear_instance_cache()
 

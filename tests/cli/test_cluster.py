@@ -54,35 +54,35 @@ def test_many_workers_of_which_one_dies_make_the_tables_of_one(
         shutil.copy(videos / name, rec)
     shutil.copy(videos / "text.mp4", rec / "bad.mp4")
     shutil.copy(videos / "half.avi", rec / "zhalf.avi")
-    for folder in ("here", "there"):
+    for folder in ("out-one", "out-two"):
         (tmp_path / folder).mkdir()
     words = "spot rec -o {0} -o {0}/all.csv --format json --format csv --format html"
-    assert run(words.format("here")).code == 6  # bad.mp4
+    assert run(words.format("out-one")).code == 6  # bad.mp4
     killed: list[int] = []
     killer = threading.Thread(target=kill_one_that_works, args=(cluster, killed))
     killer.start()
     address = f"--backend dask --scheduler {cluster.scheduler_address}"
-    ran = run(f"{words.format('there')} {address}")
+    ran = run(f"{words.format('out-two')} {address}")
     killer.join()
     assert killed, "the run was over before a worker could be killed"
     assert ran.code == 6 and "bad.mp4" in ran.err
     assert "what the cluster does is shown at http" in ran.err
     here, there = (
         {p.name: p.read_text("utf-8").replace(f, "@") for p in sorted((tmp_path / f).iterdir())}
-        for f in ("here", "there")
+        for f in ("out-one", "out-two")
     )
     assert here.keys() == there.keys() and "index.html" in here
     for name in here:
         assert here[name] == there[name], name
     # It goes on by content: nothing is sent that is there.
-    (tmp_path / "there" / "smile.json").unlink()
-    (tmp_path / "there" / "smile.csv").unlink()
-    (tmp_path / "there" / "smile.html").unlink()
-    again = run(f"{words.format('there')} --resume {address}")
+    (tmp_path / "out-two" / "smile.json").unlink()
+    (tmp_path / "out-two" / "smile.csv").unlink()
+    (tmp_path / "out-two" / "smile.html").unlink()
+    again = run(f"{words.format('out-two')} --resume {address}")
     assert again.code == 6
     assert "still.avi: the result of an earlier run is kept" in again.err
-    assert (tmp_path / "there" / "all.csv").read_text() == here["all.csv"]
-    assert (tmp_path / "there" / "smile.json").read_text() == here["smile.json"]
+    assert (tmp_path / "out-two" / "all.csv").read_text() == here["all.csv"]
+    assert (tmp_path / "out-two" / "smile.json").read_text() == here["smile.json"]
     # And so do features, on stdout in the order of the videos.
     alone = run("features rec --no-cache")
     many = run(f"features rec -o {tmp_path}/m.csv -o - --no-cache {address}")
@@ -133,7 +133,7 @@ def test_what_cannot_go_to_a_cluster_is_said_at_once(
     run: Any, videos: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run(f"{command} {videos}/smile.mp4 --backend dask")
-    assert ran.code == 2 and "a scheduler's address goes with the backend dask" in ran.err
+    assert ran.code == 2 and "the backend dask needs the address of a scheduler" in ran.err
     ran = run(f"{command} camera:0 --end 1 --backend dask --scheduler tcp://127.0.0.1:9")
     assert ran.code == 2 and "a camera is of this machine" in ran.err
 
