@@ -25,7 +25,7 @@ from aumer.graph import AUGraph
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.spotting.auwgcn.checkpoint import load_checkpoint
 from aumer.spotting.channels import CHANNELS, column
-from aumer.spotting.net import parameter_count
+from aumer.spotting.net import SpottingNetwork, parameter_count
 from aumer.spotting.net_config import NetConfig
 from aumer.spotting.spotnet import RowNorm, SpotNet, TemporalLayer
 from aumer.strict import presets

@@ -134,7 +134,7 @@ def test_unregistered_parts_are_missed_by_name(
 def test_other_classes_do_not_take_it(weights: Path) -> None:
     with pytest.raises(WeightsError, match="it must hold a SpotNet; found a OwnNetwork"):
         SpotNet.load(weights)
-    with pytest.raises(UsageError, match="it must hold a SpotNet; found a OwnNetwork"):
+    with pytest.raises(UsageError, match="makes a OwnNetwork and not a SpotNet"):
         SpotNet.from_preset(OWN)
     with pytest.raises(ConfigError, match="registered NetConfig"):
         NetConfig.preset(OWN)
