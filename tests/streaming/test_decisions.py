@@ -60,11 +60,11 @@ def final(told: list[tuple[float, Told]]) -> list[tuple[str, Moment]]:
     )
 
 
-@pytest.mark.parametrize(("model", "minutes"), [("rules", 2.5), ("network", 2.5)])
-def test_what_is_final_is_what_is_said_of_the_whole(model: str, minutes: float) -> None:
+@pytest.mark.parametrize(("model", "minutes", "seed"), [("rules", 2.5, 5), ("network", 2.5, 1)])
+def test_what_is_final_is_what_is_said_of_the_whole(model: str, minutes: float, seed: int) -> None:
     """But for a frame here and there: how a movement ends depends a little on when the next one
     comes, however late (benchmarks/speed/live.py counts how often)."""
-    features = performed(minutes, seed=5)
+    features = performed(minutes, seed)
     with Spotter(model=model) as spotter:
         batch = sorted((e.kind, e.moment) for e in spotter.decide(features)[1])
         decisions = Decisions(spotter)
