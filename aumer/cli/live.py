@@ -147,9 +147,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             shows.append(stack.enter_context(TerminalView(run)).show)
             console.note("Ctrl-C ends it")
         else:
-            from aumer.streaming.events import Lines
+            from aumer.streaming.events import EventLines
 
-            lines = Lines(run.summary)
+            lines = EventLines(run.summary)
 
             def write(texts: list[dict[str, Any]]) -> None:
                 for text in texts:
