@@ -137,6 +137,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         stack.enter_context(run)
+        stack.enter_context(_interrupts(run))
         shows: list[Callable[[LiveStep], object]] = []
         if args.page:
             shows.append(stack.enter_context(_page(run, console, browser=not args.no_browser)))
@@ -146,9 +147,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             shows.append(stack.enter_context(TerminalView(run)).show)
             console.note("Ctrl-C ends it")
         else:
-            from aumer.streaming.events import Lines
+            from aumer.streaming.events import EventLines
 
-            lines = Lines(run.summary)
+            lines = EventLines(run.summary)
 
             def write(texts: list[dict[str, Any]]) -> None:
                 for text in texts:
@@ -157,10 +158,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             write(lines.started())
             shows.append(lambda step: write(lines.of(step)))
             stack.callback(lambda: write(lines.ended()))
-        with _interrupts(run):
-            for step in run.steps():
-                for show in shows:
-                    show(step)
+        for step in run.steps():
+            for show in shows:
+                show(step)
     console.note(str(run.summary))
     return EXIT_OK
 

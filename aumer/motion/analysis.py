@@ -295,8 +295,8 @@ def reached(
 
     Args:
         opened: opens the video, given which frames are to be decoded.
-        keeps_s: forget what lies further back than this many seconds, and up to `restart_s` more:
-            so memory is bounded. None keeps all. Nothing is kept in a cache then.
+        keeps_s: forget what lies further back than this many seconds, and up to twice `restart_s`
+            more: so memory is bounded. None keeps all. Nothing is kept in a cache then.
         others: as `analyze_all`.
 
     Raises: as `analyze_all`.

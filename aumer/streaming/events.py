@@ -163,7 +163,7 @@ class LiveSummary:
         return "; ".join(parts)
 
 
-class Lines:
+class EventLines:
     """The records of a run's event stream, in order: plain values, as JSON has them."""
 
     def __init__(self, summary: LiveSummary) -> None:

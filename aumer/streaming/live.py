@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from aumer.arguments import as_path
-from aumer.errors import UsageError
+from aumer.errors import UsageError, VideoError
 from aumer.files import StrPath, check_target
 from aumer.graph import AUGraph
 from aumer.motion.analysis import Reached, check_workers
@@ -99,6 +99,9 @@ class Live:
         self._began = True
         try:
             yield from _apart(self._steps())
+        except VideoError:
+            if not (self._stopped and not self.summary.analyzed):  # no frame, as was asked for
+                raise
         finally:
             self.close()
 

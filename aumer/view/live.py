@@ -21,13 +21,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from aumer.streaming.events import Lines, LiveStep, LiveSummary
+from aumer.streaming.events import EventLines, LiveStep, LiveSummary
 from aumer.types import ImageArray
 from aumer.view.faces import jpeg
 from aumer.view.server import HANDLERS, GuardedListener
 from aumer.web import Pages
 
-#: Lines that are kept, seconds between two looks at them, and until a sign of life.
+#: EventLines that are kept, seconds between two looks at them, and until a sign of life.
 _KEPT, _LOOK_S, _ALIVE_S = 500, 0.05, 15.0
 #: Pictures are shown no wider than this, px, and curves with so many points.
 _WIDEST, _POINTS = 640, 150
@@ -37,7 +37,7 @@ class LiveSite(GuardedListener):
     """A server for one live run; `show` takes its steps."""
 
     def __init__(self, summary: LiveSummary) -> None:
-        self._lines = Lines(summary)
+        self._lines = EventLines(summary)
         self._summary = summary
         self._lock = threading.Lock()
         self._told: deque[tuple[int, str]] = deque(maxlen=_KEPT)

@@ -86,7 +86,7 @@ def test_what_lies_far_back_is_forgotten() -> None:
         if place.over or place.frame.index % 20 == 0:
             features = place.measured()[0].features
             lengths.append(len(features))
-    assert max(lengths) <= 30 * (2.5 + 2.0) + 2
+    assert max(lengths) <= 30 * (2.5 + 2 * 2.0) + 2
     count = len(features)
     np.testing.assert_allclose(features.values, whole.values[-count:], atol=1e-5)
     np.testing.assert_array_equal(features.times, whole.times[-count:])

@@ -90,7 +90,8 @@ def test_pictures_keep_times_of_their_own(tmp_path: Path, suffix: str) -> None:
     with open_video(path) as video:
         frames = list(video)
     np.testing.assert_allclose([f.time_s for f in frames], times - times[0], atol=1e-5)
-    assert [round(f.image.mean() / 4) for f in frames] == list(range(60))
+    levels = [f.image.mean() for f in frames]
+    np.testing.assert_allclose(levels, 4 * np.arange(60), atol=4)  # as far as the codec keeps them
 
 
 def test_times_need_a_container_that_holds_them(tmp_path: Path) -> None:
