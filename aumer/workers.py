@@ -177,3 +177,8 @@ def _client(address: str) -> Any:
         return Client(address, timeout=10, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
+    except Exception as error:  # another server's words, taken for Dask's
+        raise UsageError(
+            f"what answers at {address} is no Dask scheduler, or one of another version: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -28,7 +28,7 @@ TABLE: list[tuple[str, int, tuple[str, ...]]] = [
     ("@empty.mp4", EXIT_UNREADABLE, ("empty.mp4", "0 bytes")),
     ("@text.mp4", EXIT_UNREADABLE, ("text.mp4", "text, not a video")),
     ("@no_images --fps 30", EXIT_UNREADABLE, ("no_images", "no images")),
-    ("http://example.org/v.mp4", EXIT_UNREADABLE, ("download",)),
+    ("http://example.org/v.mp4", EXIT_UNREADABLE, ("http://example.org/v.mp4",)),
     (LONG, EXIT_UNREADABLE, ("name too long",)),
     ("camera:99 --end 1", EXIT_UNREADABLE, ("camera 99",)),
     ("@gray.avi", EXIT_NO_FACE, ("gray.avi", "0 of 10", "lower --min-coverage")),
