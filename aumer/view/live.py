@@ -27,7 +27,7 @@ from aumer.view.faces import jpeg
 from aumer.view.server import HANDLERS, GuardedListener
 from aumer.web import Pages
 
-#: EventLines that are kept, seconds between two looks at them, and until a sign of life.
+#: Lines that are kept, seconds between two looks at them, and until a sign of life.
 _KEPT, _LOOK_S, _ALIVE_S = 500, 0.05, 15.0
 #: Pictures are shown no wider than this, px, and curves with so many points.
 _WIDEST, _POINTS = 640, 150
