@@ -31,6 +31,7 @@ RUN = (
 #: Beginnings of commands that do not run here, and why.
 NOT_RUN = {
     "aumer view": "is a server (tests/view)",
+    "aumer live": "takes a camera (tests/cli/test_live.py)",
     "aumer spot recordings -o results/ -o all.csv --backend": "tests/cli/test_cluster.py",
     "aumer spot s3://": "tests/cli/test_addresses.py",
     "aumer spot file:///": "tests/cli/test_addresses.py",

@@ -33,9 +33,9 @@ class LiveEvent:
     Example:
         >>> with aumer.live("interview.mp4", model="rules") as live:
         ...     for event in live:
-        ...         print(event.event, event.expression.kind, event.expression.interval)
-        provisional macro Interval(onset=18, offset=42)
-        final macro Interval(onset=18, offset=42)
+        ...         print(event.event, event.expression.kind)
+        provisional macro
+        final macro
     """
 
     event: Happening

@@ -53,6 +53,12 @@ class Live:
 
     Attributes:
         summary: what it came to, so far.
+
+    Example:
+        >>> with aumer.live("interview.mp4", model="rules") as live:
+        ...     moments = list(live.steps())
+        >>> sum(event.event == "final" for moment in moments for event in moment.events)
+        1
     """
 
     def __init__(
@@ -302,8 +308,8 @@ def live(
     Example:
         >>> for event in aumer.live("interview.mp4", model="rules"):
         ...     if event.event == "final":
-        ...         print(event.expression.kind, event.expression.onset_s)
-        macro 0.6
+        ...         print(event.expression.kind, event.expression.onset)
+        macro 20
     """
     check_workers(workers)
     if end is not None and end <= 0:

@@ -10,27 +10,17 @@ Linux alone says how much that is.
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from pathlib import Path
 
 import aumer
 from aumer.pipeline import Spotter
 from benchmarks.films import film_video
+from benchmarks.memory import held
 from benchmarks.report import Report, options
 
 #: The clip from which on nothing should grow, what may (MB), and how often a line is printed.
 FIRST, ALLOWED_MB, LINES = 10, 50.0, 10
-
-
-def held() -> tuple[float, int, int]:
-    """Resident memory (MB), threads and descriptors of this process."""
-    gc.collect()
-    process = Path("/proc/self")
-    status = (process / "status").read_text()
-    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    threads, files = (len(list((process / name).iterdir())) for name in ("task", "fd"))
-    return int(resident.split()[1]) / 1024, threads, files
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ from aumer.pipeline import Spotter
 from aumer.streaming.decisions import Decisions
 from aumer.types import Expression, Features
 from benchmarks.films import FPS, film_video
+from benchmarks.memory import held
 from benchmarks.report import Report, options
-from benchmarks.speed.leak import held
 
 #: Seconds of the film that is repeated.
 PIECE_S = 8.0

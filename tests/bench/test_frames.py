@@ -228,7 +228,7 @@ def test_a_killed_run_goes_on_and_its_folder_is_enough(
     assert again.figures() == whole.figures() and again.folds == whole.folds
     assert read_fold(kept[0], RecognitionFold.of) == whole.folds[0]
     other = made.changed({"recognition.mfem-mffm.learning.epochs": 3})
-    with pytest.raises(UsageError, match=r"holds another run: model\.options\.learning\.epochs"):
+    with pytest.raises(UsageError, match=r"which differs in model\.options\.learning\.epochs"):
         run(other, casme2, "mfem-mffm", folder=tmp_path, cache=cache)
 
 

@@ -124,7 +124,7 @@ def test_a_run_that_was_not_finished_is_converted_by_its_protocol(
     protocol = replace(load("megc2019-recognition"), seeds=(0,))
     other = protocol.changed({"recognition.svm-cells.cells": 3})
     for wrong in (other, replace(protocol, split="k-fold", folds=2)):
-        with pytest.raises(UsageError, match="give its own as `protocol`"):
+        with pytest.raises(UsageError, match="that it was run with as `protocol`"):
             convert(folder, wrong)
     convert(folder, protocol)
     ran: list[str] = []

@@ -330,7 +330,7 @@ def test_subjects_that_differ_are_told_and_not_compared() -> None:
     found = Studied("x", "X", "b", (row("b", [5] * 6), other, row("c")))
     line = found.lines()[1]
     assert line.value is not None and line.less_base is None
-    assert "no difference to b: only one of the two runs has subject s5" in line.words
+    assert "only one of them has subject s5" in line.words
     assert line.words in found.to_markdown()
     assert found.lines()[2].value is None and "| c |" in found.to_markdown()
     assert "s5" in found.page().html

@@ -164,5 +164,5 @@ def test_a_task_of_ones_own(
     run(protocol, tmp_path / "throws", folder=tmp_path / "most")
     assert ran == ["a", "b", "c"]
     assert (
-        "3 of 3 folds in" in caplog.text and "are made again: 3 made of other throws" in caplog.text
+        "3 of 3 folds in" in caplog.text and "computed again: 3 made of other throws" in caplog.text
     )

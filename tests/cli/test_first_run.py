@@ -108,4 +108,4 @@ def test_no_face_says_how_to_look(run: Run) -> None:
 def test_a_command_that_is_misspelled(run: Run) -> None:
     ran = run("spott smile.mp4")
     assert ran.code == EXIT_USAGE and "Did you mean 'spot'?" in ran.err
-    assert "must be one of spot, classify" in ran.err
+    assert "must be one of spot, live, classify" in ran.err

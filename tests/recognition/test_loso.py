@@ -98,7 +98,7 @@ def test_folds_that_do_not_fit_are_made_again(
         why = "3 made of other code"
     else:
         (tmp_path / "seed-0" / "s1.json").write_text(json.dumps({"format": "other"}))
-        why = "1 of 3 folds in .* are made again: 1 damaged or altered since"
+        why = "1 of 3 folds in .* computed again: 1 damaged or altered since"
     again = loso(data, model, folder=tmp_path)
     assert re.search(why, caplog.text, re.MULTILINE)
     fresh = loso(data, model)
