@@ -252,6 +252,10 @@ class _Pump:
         if not in_range and not self._stopped.is_set():
             name = self._source.info.name
             if latest < 0:
+                if self._source.info.source == "camera":
+                    raise VideoError(
+                        f"{name} gives no frame. Close other programs that use it, and try again"
+                    )
                 raise VideoError(f"no frame of {name} can be decoded; it is damaged or empty")
             if latest < self._start:
                 raise UsageError(

@@ -79,7 +79,7 @@ def test_results_are_those_of_spot(videos: Path, tmp_path: Path) -> None:
         ("serve --host 0.0.0.0", "--token-file"),
         ("serve --token-file short", "16 or more"),
         ("serve --token-file none", "none"),
-        ("serve --root none", "none is no folder"),
+        ("serve --root none", "none, which is not a folder"),
         ("serve --purge", "holds no jobs"),
         ("serve --port 99999", "from 0 to 65535"),
         ("serve --jobs 0", "1 or more"),

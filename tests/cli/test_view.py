@@ -50,7 +50,7 @@ def test_a_video_is_spotted_and_a_result_finds_its_motion(
     (one,) = site.shown
     (layer,) = one.layers
     assert layer.name == "spotted now" and layer.track is not None
-    assert layer.alarms[:1] + layer.alarms[2:] == (0.008, 7.308)
+    assert layer.alarms[:1] + layer.alarms[2:] == (0.008, 7.371)
     assert layer.alarms[1] == pytest.approx(0.193)
     spotted = layer.result
 

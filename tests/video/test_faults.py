@@ -81,7 +81,7 @@ def test_a_bare_stream_is_timed_by_its_own_rate(
 
 
 def test_pictures_that_cannot_be_converted_are_no_pictures(shared_data: Shared) -> None:
-    with pytest.raises(VideoError, match=r"640x359 px have an odd side.*pad=ceil") as caught:
+    with pytest.raises(VideoError, match=r"640x359 px, and this OpenCV.*pad=ceil") as caught:
         open_video(shared_data("faults/h264_359.mp4"))
     assert caught.value.exit_code == 3
 

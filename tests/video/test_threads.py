@@ -214,7 +214,7 @@ def test_a_reader_is_read_once() -> None:
     source = Endless()
     reader = VideoReader(source, end=0.01)
     assert len(list(reader)) == 10
-    with pytest.raises(UsageError, match="endless: this reader is closed; call open_video again"):
+    with pytest.raises(UsageError, match="its reader is closed. Call open_video again"):
         iter(reader)
     reader = VideoReader(source)
     frames = iter(reader)
