@@ -243,7 +243,7 @@ class GraphAUReader(AUReader):
             "simulated": setting[1],
             "strength": strength,
             "scale": round(scale, 3),
-            "position": asdict(self.position),
+            "place": asdict(self.position),  # as files have it
             "sides": self._told,
             "f1_left_out": {str(a): round(f, 3) for a, f in zip(self.aus, best, strict=True)},
         }

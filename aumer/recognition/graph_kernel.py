@@ -225,7 +225,7 @@ class GraphRecognizer(Recognizer):
             self._arrays["likeness"] = view.likeness(self._members)
         self.chosen = {
             "target": view.target,
-            "position": asdict(view.position),
+            "place": asdict(view.position),  # as files have it
             "members": [
                 {**asdict(member), "uf1_left_out": round(score, 4)}
                 for score, member, _ in tried[:count]

@@ -217,7 +217,7 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
         (lambda: draw(rng, 0.0), "duration_s"),
         (lambda: draw(rng, 60.0, rate_per_min=0.0), "rate_per_min"),
         (lambda: replay([], 0), "fps"),
-        (lambda: Timeline(1.0, (SMILE,)), "after"),
+        (lambda: Timeline(1.0, (SMILE,)), "must end within the timeline"),
         (lambda: Timeline(0.0, ()), "duration_s"),
         (lambda: Timeline(3.0, (SMILE,)).expressions(0), "fps"),
         (lambda: Event("macro", ((12, "both"),), 1.0, 0.5, 2.0, 2.5, 0.8), "onset_s"),
