@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from aumer.errors import ConfigError, UsageError, WeightsError
 from aumer.recognition import interface
 from aumer.recognition.face_position import BY_LANDMARKS
 from aumer.recognition.interface import Recognizer
+from aumer.results.annotations import Annotated, AnnotationFile
 from aumer.spotting.network import SHIPPED
 from aumer.training.clip_run import run
 from aumer.training.recognizers import read_config
+from aumer.video import content_digest
 from aumer.video.writer import VideoFile
 
 SHOWN = ("happiness", "surprise", "disgust")
@@ -384,6 +387,22 @@ def test_rows_that_are_slips(own: Path, tmp_path: Path, caplog: pytest.LogCaptur
     whose, word = rows[1].rpartition(",")[0], "Nose" if "Nose" not in rows[1] else "Smile"
     with pytest.raises(UsageError, match=f"two rows contradict .* and '{word}' .row 11."):
         aumer.train(own / "own", written(f"{whose},{word},,"), out=tmp_path / "other", **run)
+
+
+def test_what_coders_corrected_is_trained_on_as_it_is(own: Path, tmp_path: Path) -> None:
+    """Files of `aumer view` beside the videos, each in its subject's folder; and no table."""
+    for path in (own / "own").glob("*.avi"):
+        subject, emotion = path.stem.split("-")
+        video = tmp_path / f"s{subject}" / path.name
+        video.parent.mkdir(exist_ok=True)
+        shutil.copy(path, video)
+        label = WORDS[emotion]
+        found = Annotated("micro", 2 / 30, 10 / 30, 6 / 30, label, None, "e1", 2, 6, 10)
+        begun = AnnotationFile(video.name, content=content_digest(video), frames=12)
+        begun.changed([found], "Ann").save(f"{video}.ann.annotations")
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    weights = aumer.train(tmp_path, recognizer="svm-cells", out=out, cache=cache)
+    assert interface.load(weights).card["data"]["clips"] == dict.fromkeys(WORDS.values(), 3)
 
 
 @pytest.mark.parametrize("name", ["graph", "graph-motion", "cnn-lstm"])
