@@ -94,7 +94,7 @@ def compare(report: Report, results: dict[str, RecognitionResult]) -> None:
                 times = Counter(values).most_common(8)
                 report.line(f"  {key}: " + ", ".join(f"{value} {n} x" for value, n in times))
             for key in ("across", "down", "row"):
-                found = [c["position"][key] for c in chosen]
+                found = [c["place"][key] for c in chosen]
                 report.line(
                     f"  position, {key}: {min(found):g} to {max(found):g}, "
                     f"median {np.median(found):g} px"

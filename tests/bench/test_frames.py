@@ -172,7 +172,7 @@ def test_recognizers_of_flow_maps_on_casme2(
     result = run(small("casme2-5class", model), casme2, model, folder=tmp_path, cache=cache)
     check_whole(result, 15)
     if model == "graph":  # which need not find out where a map shows the face
-        assert result.folds[0].chosen["position"] == asdict(BY_LANDMARKS)
+        assert result.folds[0].chosen["place"] == asdict(BY_LANDMARKS)
     if model != "ststnet":  # which learned for two epochs
         assert result.mean("accuracy") >= 12 / 15
 
