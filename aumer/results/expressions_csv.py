@@ -59,14 +59,12 @@ class Csv(Exchange):
     def text(self, name: str, timed: Sequence[Timed]) -> str:
         frames = [[e.told.get(role) for role in _FRAMES] for e in timed]
         known = any(row[0] is not None for row in frames)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *(_FRAMES if known else ())])
+        lines: list[list[Any]] = [[*_COLUMNS, *(_FRAMES if known else ())]]
         for e, row in zip(timed, frames, strict=True):
             cells: list[Any] = [name, e.kind, e.onset_s, e.apex_s, e.offset_s]
             cells += [e.offset_s - e.onset_s, e.score, e.label, e.aus, e.comment]
-            writer.writerow(csv_line([*cells, *(row if known else ())]))
-        return text.getvalue()
+            lines.append(list(csv_line([*cells, *(row if known else ())])))
+        return "".join(map(_line, lines))
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         return tuple(chain.from_iterable(_videos(intervals.read("a table", text=text)).values()))
@@ -110,3 +108,10 @@ def _timed(table: intervals.IntervalTable, row: intervals.IntervalRow) -> Timed:
             aus=row.aus or None,
             comment=row.comment,
         )
+
+
+def _line(cells: Sequence[Any]) -> str:
+    """One line; a carriage return in a cell is quoted, which it is where it ends lines alone."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aumer.cli import main
@@ -180,6 +180,7 @@ def test_of_several_videos_one_is_said(
         read_annotations(target, video="b")
 
 
+@example(given_=[replace(MICRO, label="0\r0"), replace(MICRO, label="a\nb")])
 @settings(max_examples=30, deadline=None)
 @given(given_=st.lists(timed(), max_size=4))
 def test_a_table_comes_back(given_: list[Timed]) -> None:
