@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from aumer.bench.result import Result
 from aumer.bench.store import REPORT
 from aumer.errors import UsageError
 from aumer.evaluation.bootstrap import holm
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 
 if TYPE_CHECKING:
     from aumer.report.report import ReportPage
@@ -192,12 +190,8 @@ class Studied:
 
     def to_csv(self) -> str:
         """The lines under a header; what is not known is empty."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         records = self.records()
-        writer.writerow(records[0])
-        writer.writerows(csv_line(record.values()) for record in records)
-        return text.getvalue()
+        return csv_lines([records[0], *(record.values() for record in records)])
 
     def to_markdown(self) -> str:
         """A table a data set, a line a row, and what a reader must know under them."""

@@ -6,8 +6,6 @@ says what is done here. Both are printed with every file.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from aumer.data.labels import MEGC_CLASSES, megc_class
 from aumer.errors import UsageError, did_you_mean
 from aumer.evaluation.rows import PredictedInterval, Video
 from aumer.files import StrPath
-from aumer.tables.cells import csv_line, number_of, sheets, text_of
+from aumer.tables.cells import csv_lines, number_of, sheets, text_of
 from aumer.tables.intervals import named_like
 from aumer.types import Expression, Kind
 
@@ -147,11 +145,7 @@ def written(
             rows.append((*subject_and_video(p.video), *span, emotion_of(asked, p.label)))
         else:
             rows.append((p.video, *span, KIND_WORDS[p.kind]))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(asked.columns)
-    writer.writerows(map(csv_line, sorted(rows)))
-    return text.getvalue()
+    return csv_lines([asked.columns, *sorted(rows)])
 
 
 def subject_and_video(name: str) -> tuple[str, str]:

@@ -7,8 +7,6 @@ frames.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ from aumer.errors import UsageError
 from aumer.evaluation.rows import PredictedInterval, Truth, Video, VideoKey
 from aumer.files import StrPath, atomic_write
 from aumer.tables import intervals
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.tables.intervals import IntervalRow, IntervalTable
 from aumer.tables.reading import IntervalReading
 
@@ -200,14 +198,11 @@ def read_videos(path: StrPath, *, subjects: Iterable[Truth] = ()) -> list[Video]
 
 def csv_text(rows: Iterable[PredictedInterval | Truth]) -> str:
     """Rows in our layout; what is missing is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines: list[tuple[Any, ...]] = [tuple(COLUMNS)]
     for r in rows:
         score = repr(r.score) if isinstance(r, PredictedInterval) else ""
-        cells = (r.subject, r.video, r.kind, r.onset, r.offset, r.apex, score, r.label)
-        writer.writerow(csv_line(cells))
-    return text.getvalue()
+        lines.append((r.subject, r.video, r.kind, r.onset, r.offset, r.apex, score, r.label))
+    return csv_lines(lines)
 
 
 def write_csv(

@@ -16,6 +16,7 @@ from typing import Any
 
 from aumer.results.exchange import Exchange, Timed, at, described, parted, within
 from aumer.results.spot_result import SpotResult
+from aumer.tables.cells import text_lines
 
 _END = "_events.tsv"
 _MISSING = "n/a"
@@ -94,9 +95,7 @@ class Events(Exchange):
         return {sidecar: columns_json(timed), path: self.text(name, timed)}
 
     def text(self, name: str, timed: Sequence[Timed]) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS)
+        lines: list[Sequence[object]] = [list(_COLUMNS)]
         for e in timed:
             cells = (
                 f"{e.onset_s:.6f}",
@@ -109,8 +108,8 @@ class Events(Exchange):
                 e.aus,
                 e.comment,
             )
-            writer.writerow(_MISSING if cell in (None, "") else cell for cell in cells)
-        return text.getvalue()
+            lines.append([_MISSING if cell in (None, "") else cell for cell in cells])
+        return text_lines(lines, "\t")
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", restval=_MISSING)

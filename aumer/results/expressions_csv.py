@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -13,7 +11,7 @@ from aumer.foreign import foreign
 from aumer.results.exchange import Exchange, Timed
 from aumer.results.spot_result import SpotResult
 from aumer.tables import intervals
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.types import ImageArray
 
 #: Columns of expressions that are no result's: as a result has them, and a coder's words.
@@ -63,8 +61,8 @@ class Csv(Exchange):
         for e, row in zip(timed, frames, strict=True):
             cells: list[Any] = [name, e.kind, e.onset_s, e.apex_s, e.offset_s]
             cells += [e.offset_s - e.onset_s, e.score, e.label, e.aus, e.comment]
-            lines.append(list(csv_line([*cells, *(row if known else ())])))
-        return "".join(map(_line, lines))
+            lines.append([*cells, *(row if known else ())])
+        return csv_lines(lines)
 
     def parse(self, text: str) -> tuple[Timed, ...]:
         return tuple(chain.from_iterable(_videos(intervals.read("a table", text=text)).values()))
@@ -108,10 +106,3 @@ def _timed(table: intervals.IntervalTable, row: intervals.IntervalRow) -> Timed:
             aus=row.aus or None,
             comment=row.comment,
         )
-
-
-def _line(cells: Sequence[Any]) -> str:
-    """One line; a carriage return in a cell is quoted, which it is where it ends lines alone."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)
-    return text.getvalue().removesuffix("\r\n") + "\n"

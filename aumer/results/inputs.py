@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -12,7 +10,7 @@ from aumer.errors import NoFaceError, NoMotionError
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.results.writers import about_columns
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,18 +118,12 @@ def inputs_csv(rows: Iterable[InputRow]) -> str:
     """A header and the rows, in their order; see `COLUMNS`. What is not known is empty."""
     rows = list(rows)
     _, cells = _cells(rows)
-    text = io.StringIO()
-    text.write(inputs_header(row.about for row in rows))
-    csv.writer(text, lineterminator="\n").writerows(map(csv_line, cells))
-    return text.getvalue()
+    return inputs_header(row.about for row in rows) + csv_lines(cells)
 
 
 def inputs_header(abouts: Iterable[Mapping[str, str]]) -> str:
     """The line with which `inputs_csv` begins, by what is known of the inputs."""
-    text = io.StringIO()
-    columns = (*COLUMNS, *about_columns(abouts, COLUMNS).values())
-    csv.writer(text, lineterminator="\n").writerow(csv_line(columns))
-    return text.getvalue()
+    return csv_lines([(*COLUMNS, *about_columns(abouts, COLUMNS).values())])
 
 
 def inputs_dataframe(rows: Iterable[InputRow]) -> pd.DataFrame:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aumer.results.prediction import Prediction
 from aumer.results.schema import printable, unit_shares
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.types import au_text
 
 if TYPE_CHECKING:
@@ -47,11 +45,8 @@ def predictions_csv(predictions: Iterable[Prediction], failures: Failures = ()) 
     """
     known = list(predictions)
     names = _classes(known)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *(f"p_{name}" for name in names)))
-    writer.writerows(map(csv_line, _rows(known, failures, names)))
-    return text.getvalue()
+    header = (*COLUMNS, *(f"p_{name}" for name in names))
+    return csv_lines([header, *_rows(known, failures, names)])
 
 
 def predictions_dataframe(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
@@ -13,7 +11,7 @@ from aumer.results.notebook import table_html
 from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.results.writers import about_columns
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.types import KINDS, Kind, by_kind
 
 if TYPE_CHECKING:
@@ -151,18 +149,12 @@ def _records(found: Sequence[Totals]) -> list[dict[str, object]]:
 def totals_csv(found: Sequence[Totals]) -> str:
     """A header and a row a group. What is not known is empty."""
     records = _records(found)
-    return _csv([records[0], *(record.values() for record in records)]) if records else ""
+    return csv_lines([records[0], *(record.values() for record in records)]) if records else ""
 
 
 def totals_header(by: Sequence[str]) -> str:
     """The line with which `totals_csv` begins, by the columns that part the groups."""
     return totals_csv(totals([VideoTally({}, 0.0, dict.fromkeys(KINDS, ()))], by)).split("\n")[0]
-
-
-def _csv(lines: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(map(csv_line, lines))
-    return text.getvalue()
 
 
 def totals_table(found: Sequence[Totals]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from aumer.results.schema import printable
 from aumer.results.spot_result import SpotResult
 from aumer.results.totals import measured_minutes
 from aumer.results.writers import about_columns
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,10 +119,7 @@ def _record(row: UnitRow, more: Mapping[str, str]) -> dict[str, Any]:
 
 def units_header(abouts: Iterable[Mapping[str, str]]) -> str:
     """The line with which `units_csv` begins, by what is known of the videos."""
-    text = io.StringIO()
-    columns = (*_COLUMNS, *about_columns(abouts, _COLUMNS).values())
-    csv.writer(text, lineterminator="\n").writerow(csv_line(columns))
-    return text.getvalue()
+    return csv_lines([(*_COLUMNS, *about_columns(abouts, _COLUMNS).values())])
 
 
 def units_csv(rows: Iterable[UnitRow], abouts: Sequence[Mapping[str, str]] = ()) -> str:
@@ -136,10 +131,7 @@ def units_csv(rows: Iterable[UnitRow], abouts: Sequence[Mapping[str, str]] = ())
     rows = list(rows)
     known = [*abouts, *(row.about for row in rows)]
     more = about_columns(known, _COLUMNS)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(csv_line(_record(row, more).values()) for row in rows)
-    return units_header(known) + text.getvalue()
+    return units_header(known) + csv_lines(_record(row, more).values() for row in rows)
 
 
 def units_dataframe(results: Iterable[SpotResult]) -> pd.DataFrame:

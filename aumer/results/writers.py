@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aumer.results.schema import printable, unit_shares
 from aumer.results.spot_result import SpotResult
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.types import au_text
 
 if TYPE_CHECKING:
@@ -49,19 +47,13 @@ def csv_text(results: Iterable[SpotResult]) -> str:
     """
     results = list(results)
     abouts = [result.about for result in results]
-    text = io.StringIO()
-    text.write(csv_header(abouts))
     rows = _rows(results, about_columns(abouts, COLUMNS))
-    csv.writer(text, lineterminator="\n").writerows(map(csv_line, rows))
-    return text.getvalue()
+    return csv_header(abouts) + csv_lines(rows)
 
 
 def csv_header(abouts: Iterable[Mapping[str, str]]) -> str:
     """The line with which `csv_text` begins, by what is known of the results' videos."""
-    text = io.StringIO()
-    columns = (*COLUMNS, *about_columns(abouts, COLUMNS).values())
-    csv.writer(text, lineterminator="\n").writerow(csv_line(columns))
-    return text.getvalue()
+    return csv_lines([(*COLUMNS, *about_columns(abouts, COLUMNS).values())])
 
 
 def about_columns(abouts: Iterable[Mapping[str, str]], taken: Collection[str]) -> dict[str, str]:

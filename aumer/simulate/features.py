@@ -8,8 +8,6 @@ its length alone: not on how many others are made, nor in which order.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from aumer.simulate.anatomy import ACTION_UNITS, Action
 from aumer.simulate.statistics import Statistics
 from aumer.simulate.timeline import Timeline, draw, require_drawable
 from aumer.spotting.auwgcn.features import PUBLISHED_DEVIATION, PUBLISHED_MEAN
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.types import BoolArray, Expression, Features, FloatArray, Kind
 
 Signal = npt.NDArray[np.float64]
@@ -305,9 +303,7 @@ def write_features(
     _make(folder)
     truth_path = folder / "truth.csv"
     check_target(truth_path, overwrite=overwrite)
-    truth = io.StringIO()
-    table = csv.writer(truth, lineterminator="\n")
-    table.writerow(_TRUTH)
+    lines: list[Sequence[object]] = [_TRUTH]
     written = []
     file = _Files(folder)
     for video in videos:
@@ -318,12 +314,12 @@ def write_features(
             atomic_write(path, lambda f, c=content: np.savez(f, **c), overwrite=overwrite)  # type: ignore[misc]
             written.append(path)
         for e, event in zip(video.expressions, video.timeline.events, strict=False):
-            table.writerow(
-                csv_line([video.subject, video.name, e.kind, e.onset, e.apex, e.offset])
+            lines.append(
+                [video.subject, video.name, e.kind, e.onset, e.apex, e.offset]
                 + [f"{s:.4f}" for s in (e.onset_s, e.apex_s, e.offset_s)]
                 + [f"{video.features.rate:g}", code_of(event.aus), f"{event.intensity:.3f}"]
             )
-    atomic_write(truth_path, truth.getvalue(), overwrite=overwrite)
+    atomic_write(truth_path, csv_lines(lines), overwrite=overwrite)
     return [*written, truth_path]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +9,7 @@ from dataclasses import dataclass, replace
 from aumer.errors import UsageError
 from aumer.files import StrPath, atomic_write
 from aumer.simulate.timeline import Event, Timeline
-from aumer.tables.cells import csv_line
+from aumer.tables.cells import csv_lines
 from aumer.types import Expression, ImageArray
 
 #: Columns of a truth table: those of aumer's shared ``videos/annotations.csv``. Frames are 0-based
@@ -92,13 +90,11 @@ def write_truths(path: StrPath, shots: Mapping[str, Shot], *, overwrite: bool = 
     It has a column `DISPLACEMENT` more where that is known of every film.
     """
     measured = bool(shots) and all(shot.displacements is not None for shot in shots.values())
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow((*TRUTH_COLUMNS, *([DISPLACEMENT] if measured else [])))
+    lines: list[tuple[object, ...]] = [(*TRUTH_COLUMNS, *([DISPLACEMENT] if measured else []))]
     for file, shot in shots.items():
         for row, reach in zip(_truth_rows(file, shot), _reaches(shot), strict=True):
-            table.writerow(csv_line((*row, *([reach] if measured else []))))
-    atomic_write(path, text.getvalue(), overwrite=overwrite)
+            lines.append((*row, *([reach] if measured else [])))
+    atomic_write(path, csv_lines(lines), overwrite=overwrite)
 
 
 def _truth_rows(file: str, shot: Shot) -> Iterator[tuple[object, ...]]:

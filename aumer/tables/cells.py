@@ -358,6 +358,29 @@ def csv_line(cells: Iterable[Any]) -> list[Any]:
     ]
 
 
+class _Echo:
+    """What `csv.writer` writes to, which gives it back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_lines(rows: Iterable[Iterable[Any]]) -> str:
+    """Lines of CSV, as `text_lines`, of cells as `csv_line` has them."""
+    return text_lines(map(csv_line, rows))
+
+
+def text_lines(rows: Iterable[Iterable[Any]], separator: str = ",") -> str:
+    """Lines of a text table, each ended by a line feed.
+
+    A carriage return in a cell is quoted, too, as readers take it for the end of a line; Python
+    does so only where it ends lines itself.
+    """
+    writer = csv.writer(_Echo(), delimiter=separator, lineterminator="\r\n")
+    lines = (writer.writerow(cells) for cells in rows)
+    return "".join(f"{str(line).removesuffix(chr(13) + chr(10))}\n" for line in lines)
+
+
 def _bare(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
