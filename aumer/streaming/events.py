@@ -74,8 +74,8 @@ class LiveStep:
         frame: that was seen last.
         box: (4,) px of the face in it; `None` where it is not seen.
         events: what is told now.
-        curve: how much moves, in [0, 1], for the last seconds, NaN where no motion is known: the
-            spotter's own track; `times` are its seconds.
+        curve: the spotter's score for an expression of either kind, in [0, 1], for the last
+            seconds; NaN where no motion is known. `times` are its seconds.
         lag_s: how much later than it was due the frame had been analyzed; 0 of a source that does
             not go on by the clock.
         analyzed, dropped: frames so far; dropped are those for which there was no time.
