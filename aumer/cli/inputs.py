@@ -102,15 +102,27 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
     """What can be known to be wrong of one input.
 
     Raises:
-        UsageError: a camera without `end`, or a folder without `fps`.
+        UsageError: a camera without `end`, an empty folder, or a folder without `fps`.
     """
     if isinstance(given.source, int) and (given.end or end) is None:
         raise UsageError(f"{given.text} has no end: say with --end after how many seconds to stop")
+    if given.is_folder and _is_empty(str(given.source)):
+        raise UsageError(
+            f"{given.text} is an empty folder; give a video, a folder of videos, or a folder of "
+            "images with --fps"
+        )
     if given.is_folder and (given.fps or fps) is None:
         raise UsageError(
             f"{given.text} is a folder of images, which have no times: give --fps, the "
             "frames per second"
         )
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        return next(Path(folder).iterdir(), None) is None
+    except OSError:  # it may not be read, which whoever opens it tells
+        return False
 
 
 # -- folders -------------------------------------------------------------------------------------

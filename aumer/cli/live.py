@@ -23,7 +23,7 @@ from aumer.cli.options import (
     require_web,
     whole,
 )
-from aumer.errors import EXIT_OK, UsageError
+from aumer.errors import EXIT_NO_FACE, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from aumer.streaming.events import LiveStep
@@ -53,6 +53,7 @@ exit codes:
     0  done, also by Ctrl-C
     2  an option or setting cannot be used
     3  the source cannot be read
+    4  no face in any frame
   130  interrupted twice, and left at once
 """
 
@@ -162,6 +163,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
             for show in shows:
                 show(step)
     console.note(str(run.summary))
+    if run.summary.analyzed and not run.summary.seen:
+        console.error("no face was seen in any frame, so nothing could be found")
+        return EXIT_NO_FACE
     return EXIT_OK
 
 

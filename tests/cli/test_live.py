@@ -22,6 +22,8 @@ from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
 
+from aumer.video.writer import VideoFile
+
 
 def lines(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
@@ -63,6 +65,16 @@ def test_what_is_refused(run: Run, line: str, message: str) -> None:
     assert done.code == 2
     assert message in done.err
     assert not done.out
+
+
+def test_no_face_is_not_no_expression(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "gray.avi"
+    with VideoFile(path, fps=30, size=(64, 64), codec="FFV1") as file:
+        for _ in range(20):
+            file.write(np.full((64, 64, 3), 90, np.uint8))
+    done = run(f"live {path} --model rules")
+    assert done.code == 4 and "no face was seen in any frame" in done.err
+    assert lines(done.out)[-1]["coverage"] == 0
 
 
 def test_no_such_camera(run: Run) -> None:

@@ -429,3 +429,10 @@ def test_a_page_shows_faces_unless_they_are_not_wanted(run: Any, study: Path) ->
     assert "Face at the" not in bare and "at apex" not in bare
     # The timeline's faces are pictures within its SVG, inside a data URI.
     assert len(bare) < len(shown)
+
+
+def test_an_empty_folder_is_called_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    for command in ("spot", "features"):
+        ran = run(f"{command} {tmp_path / 'nothing'}")
+        assert ran.code == 2 and "nothing is an empty folder; give a video" in ran.err
