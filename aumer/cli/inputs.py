@@ -106,12 +106,12 @@ def check_input(given: Input, *, fps: float | None, end: float | None) -> None:
     """
     if isinstance(given.source, int) and (given.end or end) is None:
         raise UsageError(f"{given.text} has no end: say with --end after how many seconds to stop")
-    if given.is_folder and _is_empty(str(given.source)):
-        raise UsageError(
-            f"{given.text} is an empty folder; give a video, a folder of videos, or a folder of "
-            "images with --fps"
-        )
     if given.is_folder and (given.fps or fps) is None:
+        if _is_empty(str(given.source)):
+            raise UsageError(
+                f"{given.text} is an empty folder; give a video, a folder of videos, or a folder "
+                "of images with --fps"
+            )
         raise UsageError(
             f"{given.text} is a folder of images, which have no times: give --fps, the "
             "frames per second"

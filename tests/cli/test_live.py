@@ -18,11 +18,10 @@ import aumer
 from aumer.cli import live_terminal
 from aumer.streaming.events import LiveEvent, LiveStep
 from aumer.types import Expression, Frame
+from aumer.video.writer import VideoFile
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
-
-from aumer.video.writer import VideoFile
 
 
 def lines(out: str) -> list[dict[str, Any]]:

@@ -431,7 +431,7 @@ def test_a_page_shows_faces_unless_they_are_not_wanted(run: Any, study: Path) ->
     assert len(bare) < len(shown)
 
 
-def test_an_empty_folder_is_called_so(run: Run, tmp_path: Path) -> None:
+def test_an_empty_folder_is_called_so(run: Any, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     for command in ("spot", "features"):
         ran = run(f"{command} {tmp_path / 'nothing'}")
