@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from aumer.recognition.registration import applied
 from aumer.session import load_recognizer
 from aumer.testing.clips import CLASSES, MOVES, clips
 from aumer.training.composite import composite
+from tests.cost import cpu_seconds
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +101,8 @@ def test_it_is_small_and_quick(shipped: Recognizer, tmp_path: Path) -> None:
     flow_map = clips(0).inputs[:1]
     frames = np.random.default_rng(0).integers(0, 255, (2, 256, 256)).astype(np.uint8)
     flow = resolve("farneback")  # the quickest one, of a face as large as it is analyzed at
-
-    def cost(work: Callable[[], object]) -> float:
-        """Of the quickest of some runs, which whatever else runs here slows down least."""
-        taken = []
-        for _ in range(7):
-            begin = time.process_time()
-            work()
-            taken.append(time.process_time() - begin)
-        return min(taken)
-
-    assert cost(lambda: shipped.predict_proba(flow_map)) < cost(lambda: flow(*frames))
+    reading = cpu_seconds(lambda: shipped.predict_proba(flow_map), repeats=7)
+    assert reading < cpu_seconds(lambda: flow(*frames), repeats=7)
 
 
 def test_made_up_faces_are_read_rightly(shipped: Recognizer) -> None:
