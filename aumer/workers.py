@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +19,9 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 
+_LOGGER = logging.getLogger("aumer")
+#: Seconds between two looks whether a cluster has workers.
+_LOOK_S = 5.0
 #: How joblib gives the ways in which workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
 _CODES = re.compile(r"exit codes of the workers are \{(.*)\}")
 #: Stands before what one of aumer's errors says, at the end of a traceback.
@@ -121,7 +127,7 @@ class Workers:
             waiting = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]
             del futures  # or what is done stays in the workers' memory
             try:
-                for future in waiting:
+                for future in _watched(client, waiting, self.scheduler):
                     error = _error_of(future)
                     yield numbers[future.key], future.result() if error is None else error
                     future.release()
@@ -129,6 +135,32 @@ class Workers:
                 client.cancel(list(waiting.futures))
         finally:
             client.close()
+
+
+def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
+    """What is done; says so where a cluster has no worker, for it is waited then without an end."""
+    over = threading.Event()
+
+    def watch() -> None:
+        said = False
+        while not over.is_set():
+            lacking = not client.scheduler_info().get("workers")
+            if lacking and not said:
+                _LOGGER.warning(
+                    "the cluster at %s has no worker, and one is waited for: start `dask worker "
+                    "%s` where the videos can be read",
+                    address,
+                    address,
+                )
+            said = lacking
+            over.wait(_LOOK_S)
+
+    watcher = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    watcher.start()
+    try:
+        yield from waiting
+    finally:
+        over.set()
 
 
 def _error_of(future: Any) -> Exception | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aumer import workers
 from aumer.cli import away
 from aumer.cli.away import How, SpotJob, kept, outcome, spot_there, told
 from aumer.cli.inputs import parse_input
@@ -150,3 +151,18 @@ def test_only_a_cluster_takes_single_jobs() -> None:
 
     with pytest.raises(UsageError, match="is for a cluster"):
         list(Workers().each(abs, [1]))
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_said_while_it_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_S", 0.1)
+    with distributed.LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=50
+    ) as empty:
+        there = workers.Workers(backend="dask", scheduler=empty.scheduler_address)
+        threading.Timer(1.0, empty.scale, [1]).start()
+        assert list(there.run(abs, [-3])) == [3]
+    said = [r.getMessage() for r in caplog.records if "has no worker" in r.getMessage()]
+    assert len(said) == 1 and f"`dask worker {empty.scheduler_address}`" in said[0]
