@@ -97,6 +97,15 @@ class Workers:
         except BrokenProcessPool as error:
             raise AumerError(_end_of(error)) from error
 
+    def check(self) -> None:
+        """Complain of a cluster that does not answer; to be called before anything is written.
+
+        Raises:
+            BackendUnavailable, UsageError: as `run`.
+        """
+        if self.backend == "dask":
+            _client(self.scheduler).close()
+
     def each(
         self, function: Callable[[Job], Done], jobs: Sequence[Job], *, retries: int = 0
     ) -> Generator[tuple[int, Done | Exception], None, None]:
@@ -114,6 +123,10 @@ class Workers:
         client = _client(self.scheduler)
         from distributed import as_completed
 
+        # What it says of a lost scheduler are pages of tracebacks; what became of jobs says it all.
+        log = logging.getLogger("distributed")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
         try:
             if self.found is not None:
                 self.found(client.dashboard_link)
@@ -128,13 +141,14 @@ class Workers:
             del futures  # or what is done stays in the workers' memory
             try:
                 for future in _watched(client, waiting, self.scheduler):
-                    error = _error_of(future)
+                    error = _error_of(future, self.scheduler)
                     yield numbers[future.key], future.result() if error is None else error
                     future.release()
             finally:
                 client.cancel(list(waiting.futures))
         finally:
             client.close()
+            log.setLevel(level)
 
 
 def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
@@ -163,14 +177,17 @@ def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
         over.set()
 
 
-def _error_of(future: Any) -> Exception | None:
-    """How a job of a cluster failed, in our words where the worker died of it."""
+def _error_of(future: Any, address: str) -> Exception | None:
+    """How a job of a cluster failed, in our words where the worker or the scheduler died."""
     from distributed import KilledWorker
 
     if future.status == "finished":
         return None
     if future.status != "error":
-        return AumerError(f"the cluster gave a job up: it is {future.status} there")
+        return AumerError(
+            f"the scheduler at {address} gave the job up or went away (the job is {future.status} "
+            "there). What is done is kept: see that the scheduler runs, and run the same again"
+        )
     error = future.exception()
     if isinstance(error, KilledWorker):
         return AumerError(

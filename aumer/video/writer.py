@@ -106,12 +106,11 @@ class VideoFile:
         """
         if self._count % _LOOK == 0:
             self._check_room()
-        if time_s is not None:
-            if self._path.suffix.lower() not in TIMED:
-                raise UsageError(
-                    f"cannot write {self._path}: pictures with times of their own are written as "
-                    f"{' or '.join(TIMED)}"
-                )
+        if time_s is not None and self._path.suffix.lower() not in TIMED:
+            raise UsageError(
+                f"cannot write {self._path}: pictures with times of their own are written as "
+                f"{' or '.join(TIMED)}"
+            )
         width, height = self._size
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             # OpenCV would drop it without a word.

@@ -132,7 +132,7 @@ def test_a_video_that_came_out_damaged_is_no_bug_of_ours(
 
     monkeypatch.setattr(writer, "set_times", cut)
     with (
-        pytest.raises(UsageError, match="came out damaged .*disk is full"),
+        pytest.raises(UsageError, match=r"came out damaged .*disk is full"),
         VideoFile(tmp_path / "x.mp4", fps=30, size=(64, 48)) as file,
     ):
         for k, frame in enumerate(pictures(8)):
