@@ -17,7 +17,7 @@ import os
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -70,8 +70,8 @@ _SAME_TIME_S = 1e-6
 #: And a gap by this: files round times to milliseconds, and 5 frames a second of a film at 29.97
 #: lie 200.2 ms apart.
 _SAME_GAP_S = 2e-3
-#: Chunks after which memory that was freed is given back.
-_GIVE_BACK = 6
+#: Chunks after which memory that was freed is given back: of ten seconds it is 20 MB and more.
+_GIVE_BACK = 1
 #: Frames of which eyelids and head are read off the landmarks together.
 _SIGNS_AT_ONCE = 10_000
 
@@ -290,7 +290,7 @@ def reached(
     workers: int | None = None,
     trackers: Trackers | None = None,
     keeps_s: float | None = None,
-) -> Iterator[Reached]:
+) -> Generator[Reached, None, None]:
     """Follow and measure, frame by frame; what comes last says that it is `over`.
 
     Args:
