@@ -12,8 +12,8 @@ maps, strength of the prior, scale of the evidence, and from which probability a
 (half the F1 that it reaches, where F1 is greatest: Lipton et al., ECML 2014). What is kept are
 weights: no clip, and no row of any.
 
-The side is told by what the two halves of the face do: the motion's projection on what the AU does
-on either. It is told of those AUs alone for which the coded clips bear it out.
+The side is determined from the two halves of the face: the motion is projected on the motion of the
+AU in each half. It is reported only for AUs for which the coded clips confirm this.
 """
 
 from __future__ import annotations
