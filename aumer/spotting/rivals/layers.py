@@ -57,7 +57,7 @@ def mean_around(x: Tensor, valid: Tensor, rows: int) -> Tensor:
     """Mean over the valid rows at a distance of at most `rows` from each row.
 
     Shapes:
-        x (B, T, C), 0 where invalid; valid (B, T) bool; returns the like of x.
+        x (B, T, C), 0 where invalid; valid (B, T) bool; returns the shape of x.
     """
     total = x.shape[1]
     both = torch.cat([x.double(), valid.double()[..., None]], dim=-1)
@@ -74,7 +74,7 @@ class TimeAttention(nn.Module):
         offsets: in rows; they include 0.
 
     Shapes:
-        x (B, T, C), valid (B, T) bool; returns the like of x, 0 where invalid.
+        x (B, T, C), valid (B, T) bool; returns the shape of x, 0 where invalid.
     """
 
     def __init__(self, channels: int, heads: int, offsets: Sequence[int]) -> None:
@@ -104,7 +104,7 @@ class NodeAttention(nn.Module):
     """The nodes of a row attend to one another, or only within their region; residual.
 
     Shapes:
-        x (..., R, C); among (R, R) bool or None for all; returns the like of x.
+        x (..., R, C); among (R, R) bool or None for all; returns the shape of x.
     """
 
     among: Tensor | None
