@@ -1,4 +1,4 @@
-"""A client of `aumer serve`, of the standard library alone.
+"""A client of `aumer serve` that needs only the standard library.
 
 >>> client = Client("http://127.0.0.1:8000")  # doctest: +SKIP
 >>> job = client.submit("interview.mp4", face="left")  # doctest: +SKIP
@@ -45,11 +45,11 @@ _ENDED = ("done", "failed", "canceled")
 
 
 class ServiceError(AumerError):
-    """The service is not there, or refuses for a reason of its own.
+    """The service does not answer, or refuses for a reason that is not one of aumer's errors.
 
     Attributes:
-        status: of HTTP; 0 where nobody answered.
-        problem: what it said, see ``/openapi.json``.
+        status: of HTTP; 0 if nothing answered.
+        problem: the body of the answer, see ``/openapi.json``.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class ServiceError(AumerError):
 
 
 class Client:
-    """Speaks with a service.
+    """A connection to a service.
 
     Args:
         address: such as ``http://127.0.0.1:8000``.
-        token: that it asks for; by default ``$AUMER_TOKEN``.
-        timeout_s: how long an answer may take to begin, or to go on.
+        token: the secret of the service; by default ``$AUMER_TOKEN``.
+        timeout_s: longest wait for an answer to begin, or to continue.
     """
 
     def __init__(self, address: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
@@ -80,7 +80,7 @@ class Client:
         self._timeout = timeout_s
 
     def about(self) -> dict[str, Any]:
-        """Version, limits, jobs, formats, and what the service keeps of people."""
+        """Version, limits, jobs, formats, and which data of people the service stores."""
         found: dict[str, Any] = self._json("GET", "/v1/service")
         return found
 
@@ -88,12 +88,12 @@ class Client:
         """Upload a video.
 
         Args:
-            options: of `aumer.spot`; and ``formats`` and ``faces``, see docs/service.md.
+            options: those of `aumer.spot`, and ``formats`` and ``faces``; see docs/service.md.
 
         Raises:
-            VideoError: the file cannot be read, or is no video that is taken.
+            VideoError: the file cannot be read, or the service does not accept it as a video.
             UsageError: an option cannot be used, or the file is too large.
-            ServiceError: the queue is full, the token is wrong, nobody is there, ...
+            ServiceError: the queue is full, the token is wrong, nothing answers, ...
         """
         path = Path(video)
         where = f"/v1/jobs?name={quote(path.name)}&options={quote(json.dumps(options))}"
@@ -106,7 +106,7 @@ class Client:
             raise VideoError(f"{path}: {error.strerror or error}") from error
 
     def submit_path(self, path: str | os.PathLike[str], **options: Any) -> RemoteJob:
-        """A video that lies where the service can read it; see `submit`."""
+        """Submit a video that the service can read at this path; see `submit`."""
         asked = {"path": os.fspath(path), "options": options}
         head = {"Content-Type": "application/json"}
         return RemoteJob(self, self._json("POST", "/v1/jobs", json.dumps(asked).encode(), head))
@@ -136,7 +136,7 @@ class Client:
         except OSError as error:
             raise self._nobody(error) from error
         try:
-            # A service that refuses an upload answers before it has come: the answer is read.
+            # A service that refuses an upload answers before the upload ends; that answer is read.
             broken: OSError | None = None
             try:
                 connection.request(method, f"{self._base}{path}", body, given)
@@ -167,7 +167,7 @@ class RemoteJob:
     """A job of a service.
 
     Attributes:
-        about: what the service said last: state, frames, options, results, problem, ...
+        about: the latest answer of the service: state, frames, options, results, problem, ...
     """
 
     def __init__(self, client: Client, about: dict[str, Any]) -> None:
@@ -175,21 +175,21 @@ class RemoteJob:
 
     @property
     def id(self) -> str:
-        """Of the job; whoever has it has the job."""
+        """The job's id. Whoever knows it has access to the job."""
         return str(self.about["id"])
 
     @property
     def state(self) -> str:
-        """``queued``, ``running``, ``done``, ``failed`` or ``canceled``, when last asked."""
+        """``queued``, ``running``, ``done``, ``failed`` or ``canceled``, by the latest answer."""
         return str(self.about["state"])
 
     def refresh(self) -> RemoteJob:
-        """Ask again; returns itself."""
+        """Ask the service for the present state; returns itself."""
         self.about = self._client._json("GET", self._path())
         return self
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """What the service says at every change, until the job has ended."""
+        """The service's report at every change, until the job has ended."""
         with self._client._answer("GET", self._path("/events")) as answer:
             kind = ""
             for line in answer:
@@ -204,8 +204,8 @@ class RemoteJob:
         """Wait until the job is done; returns itself.
 
         Raises:
-            AumerError: it failed: the error that `aumer.spot` would have raised.
-            ServiceError: it was canceled or removed, or the time is over.
+            AumerError: it failed; the error is the one that `aumer.spot` would have raised.
+            ServiceError: it was canceled or deleted, or `timeout_s` has passed.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         pause = 0.05
@@ -225,7 +225,7 @@ class RemoteJob:
 
         Args:
             suffix: a format, such as "csv".
-            number: which result, from 1, where every face has its own.
+            number: which result, from 1, if each face has its own.
 
         Raises:
             ServiceError: there is none.
@@ -238,23 +238,23 @@ class RemoteJob:
     def save(
         self, path: str | os.PathLike[str], *, number: int | None = None, overwrite: bool = False
     ) -> None:
-        """Write a result's file; the suffix says which format."""
+        """Write a result to a file in the format of its suffix."""
         found = self.read(Path(path).suffix[1:].lower(), number=number)
         atomic_write(path, found, overwrite=overwrite)
 
     def result(self, *, number: int | None = None) -> SpotResult:
-        """The result; here numpy is loaded."""
+        """The result as an object. This loads numpy."""
         from aumer.results import SpotResult
 
         return SpotResult.from_json(self.read("json", number=number).decode())
 
     def cancel(self) -> RemoteJob:
-        """End the job; returns itself."""
+        """Cancel the job; returns itself."""
         self.about = self._client._json("POST", self._path("/cancel"), b"")
         return self
 
     def delete(self) -> None:
-        """Remove the job and all that the service keeps of it."""
+        """Delete the job and everything that the service stores of it."""
         self._client._json("DELETE", self._path())
 
     def _path(self, more: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What our HTTP servers share: a socket with a server, headers, secrets, bodies and pages."""
+"""Shared by the HTTP servers: sockets, headers, secrets, request bodies and pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Send
 from aumer.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
-#: What a page may load, and who may show it: nothing from elsewhere, and nobody else.
+#: Security headers: a page loads nothing from elsewhere and may not be embedded elsewhere.
 HEADERS = {
     "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -32,23 +32,23 @@ _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg"
 
 
 class Listener:
-    """A socket that listens from the beginning, and the server that answers there later.
+    """A socket that listens at once, and the server that answers on it later.
 
     Args:
         host: a name or an address of this machine.
         port: 0 lets the system choose.
 
     Attributes:
-        port: where it listens.
+        port: the port in use.
 
     Raises:
-        UsageError: there is no such address here, or somebody else listens there.
+        UsageError: the address does not exist here, or the port is in use.
     """
 
     def __init__(self, host: str = LOOPBACK, port: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
-        if port:  # what the last server has left in the system must not keep this one from it
+        if port:  # allow a port that the last server left in TIME_WAIT
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
@@ -58,16 +58,16 @@ class Listener:
                 f"cannot listen at {host}, port {port}: {error.strerror or error}; choose another "
                 "`host` or `port`"
             ) from error
-        self._socket.listen(1024)  # who comes before the server does waits
+        self._socket.listen(1024)  # early connections wait for the server
         self.port: int = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
 
     def answer(self, app: ASGIApp, *, patience_s: int = 1, connections: int | None = None) -> None:
-        """What answers, once it runs.
+        """Set the application that answers once the server runs.
 
         Args:
-            patience_s: how long answers that are under way may take when the server ends.
-            connections: how many at once; what is beyond is answered 503.
+            patience_s: how long running requests may take when the server stops.
+            connections: most concurrent connections; further ones are answered 503.
         """
         config = uvicorn.Config(
             app,
@@ -96,12 +96,12 @@ class Listener:
 
 
 def same(given: str, secret: str) -> bool:
-    """Whether a secret is right, in a time that says nothing of it."""
+    """Compare secrets in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
 
 
 def with_headers(send: Send) -> Send:
-    """Adds `HEADERS` to every answer that does not have its own."""
+    """Add `HEADERS` to every answer that does not set them itself."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -114,7 +114,7 @@ def with_headers(send: Send) -> Send:
 
 
 async def json_body(request: Request, most: int) -> Any:
-    """The request's JSON, of at most so many bytes.
+    """The JSON body of a request, of at most `most` bytes.
 
     Raises:
         HTTPException: 413 or 400.
@@ -131,7 +131,7 @@ async def json_body(request: Request, most: int) -> Any:
 
 
 class Pages:
-    """The files of a page, from the package that they lie in."""
+    """The files of a page, read from their package."""
 
     def __init__(self, package: str) -> None:
         self._files = {
@@ -141,7 +141,7 @@ class Pages:
         }
 
     def answer(self, name: str) -> Response:
-        """A file.
+        """The response with a file.
 
         Raises:
             HTTPException: 404.

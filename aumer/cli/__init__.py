@@ -139,7 +139,7 @@ def _add_plugin(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="import this Python file, or module, which registers parts of your own (repeatable)",
+        help="import this Python file or module, which registers your own parts (repeatable)",
     )
 
 
@@ -186,10 +186,10 @@ def command_parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="say more on stderr, and show the traceback of an internal error; -vv says all",
+        help="print more on stderr, with tracebacks of internal errors; -vv prints everything",
     )
     talk.add_argument(
-        "-q", "--quiet", action="store_true", help="nothing but errors on stderr, no progress"
+        "-q", "--quiet", action="store_true", help="print only errors on stderr, no progress"
     )
     _add_plugin(common)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)

@@ -46,7 +46,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     readers = actions.add_parser(
         "readers",
         parents=[common],
-        help="what `aumer bench score` reads",
+        help="the file formats of `aumer bench score`",
         description="Prints the readers of files of intervals by name.",
     )
     readers.set_defaults(run=_readers, parser=readers)
@@ -66,7 +66,7 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
     parser = actions.add_parser(
         "score",
         parents=[common],
-        help="score a file of predictions, by our rules and by those of published evaluators",
+        help="score a file of predictions by aumer's rules or those of published evaluators",
         description="Scores predictions against truths: TP, FP, FN and F1 of macro- and micro-"
         "expressions and of both. Files are tables (CSV, tab-separated or .xlsx) or JSON with "
         "video, kind, onset, offset (frames; or onset_s, offset_s) and, if wanted, subject, apex, "
@@ -77,8 +77,8 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
         "unless said otherwise.",
         epilog="Published evaluators keep their own rules, whatever the options say.",
     )
-    parser.add_argument("predictions", metavar="PREDICTIONS", help="what was spotted")
-    parser.add_argument("truth", metavar="TRUTH", help="what was annotated")
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="file of spotted expressions")
+    parser.add_argument("truth", metavar="TRUTH", help="file of annotated expressions")
     parser.add_argument(
         "--also",
         nargs=2,
@@ -102,8 +102,8 @@ def _add_score(actions: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fps", type=POSITIVE, metavar="N", help="frame rate, for errors in ms")
     _add_reading(parser)
-    _add_rules(parser.add_argument_group("rules of our evaluator"))
-    _add_more(parser.add_argument_group("more about our score"))
+    _add_rules(parser.add_argument_group("rules of aumer's evaluator"))
+    _add_more(parser.add_argument_group("more about aumer's score"))
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(run=_score, parser=parser)
 

@@ -28,11 +28,11 @@ PROTOCOL is a name that `aumer bench list` prints, or a TOML file. MODEL is `rul
 (.safetensors), or a file of training settings (.toml); of recognition it is a recognizer's name
 (`aumer bench list`).
 
-The same command goes on where it was killed (SIGTERM, which batch systems send, ends it at once, as
-SIGKILL does: exit codes 143, 137; nothing that was written is damaged). Folds are kept in the
-output folder, and those that are there are not run again, so that more seeds may be asked for
-later. One that other code, data, settings or versions of packages made, or that was altered, is
-made again, and a note says so:
+After an interruption the same command continues where it stopped (SIGTERM, which batch systems
+send, ends it at once like SIGKILL: exit codes 143, 137; no written file is damaged). Folds are
+stored in the output folder and not run again, so that seeds can be added later. A fold made by
+other code, data, settings or package versions, or that was altered, is run again, and a note says
+so:
 
     aumer bench casme-sq --data /data/CASME_sq --model aumer --workers 4
     aumer bench casme-sq --model aumer --score-only --scoring ends=open
@@ -41,8 +41,8 @@ made again, and a note says so:
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --set learning.epochs=80
     aumer bench compare FOLDER FOLDER
 
---keep-weights keeps what a fold has learned, for subjects whom it has not seen (of recognition;
-of spotting `aumer spot --model`):
+--keep-weights stores each fold's model, for use on subjects whom it has not seen (recognition; for
+spotting `aumer spot --model`):
 
     aumer bench casme2-5class --data /data/CASME2 --model mfem-mffm --keep-weights -o runs/c2
     aumer classify sub01/EP02_01 --fps 200 --recognizer runs/c2/seed-0/sub01.safetensors
@@ -96,13 +96,13 @@ def add_parsers(actions: Any, common: argparse.ArgumentParser) -> None:
         "subjects, unless seeds vary more than that; and in which settings the runs differ.",
     )
     comparing.add_argument("first", metavar="FOLDER", help="a run's output folder")
-    comparing.add_argument("second", metavar="FOLDER", help="another's, of the same truth")
+    comparing.add_argument("second", metavar="FOLDER", help="another run's, with the same truth")
     comparing.add_argument("--json", action="store_true", help="print JSON instead of a table")
     comparing.set_defaults(run=_compare, parser=comparing)
     converting = actions.add_parser(
         "convert",
         parents=[common],
-        help="give a recognition run of before the files of today",
+        help="convert a recognition run of an earlier version",
         description="Gives a run of recognition that has about.json and seed0-*.json the files "
         "that every run has now. Nothing is run again; the files of before are removed at the end.",
     )
@@ -129,15 +129,15 @@ def _add_run(actions: Any, common: argparse.ArgumentParser) -> None:
     add_data(parser)
     add("--model", metavar="NAME", help="see below; default: rules, of recognition graph")
     add("-o", "--output", metavar="DIR", help="default: ./aumer-bench/PROTOCOL-MODEL-DIGEST")
-    add("--overwrite", action="store_true", help="take a folder that holds another run")
+    add("--overwrite", action="store_true", help="use a folder that holds another run")
     add(
         "--keep-weights",
         action="store_true",
         help="keep the model of each fold as seed-N/FOLD.safetensors in that folder",
     )
-    add("--score-only", action="store_true", help="run nothing; score what is there again")
+    add("--score-only", action="store_true", help="run nothing; score the stored folds again")
     add("--json", action="store_true", help="print JSON instead of tables")
-    add("--report", action="store_true", help="draw report.html in that folder, too")
+    add("--report", action="store_true", help="also write report.html in that folder")
     add_changes(parser.add_argument_group("instead of the protocol's"))
     add_where(parser.add_argument_group("where"))
     parser.set_defaults(run=_run, parser=parser)
@@ -158,9 +158,14 @@ def add_changes(rules: Any) -> None:
     """What may be changed of a protocol and its model."""
     rules.add_argument("--level", metavar="NAME", help="of simulated data: easy, medium or hard")
     rules.add_argument("--seeds", type=_seeds, metavar="N,N", help="of training")
-    rules.add_argument("--folds", type=int, metavar="K", help="K groups of subjects, not each one")
     rules.add_argument(
-        "--train-subjects", type=int, metavar="N", help="to learn from, in each fold"
+        "--folds",
+        type=int,
+        metavar="K",
+        help="leave out K groups of subjects instead of each subject",
+    )
+    rules.add_argument(
+        "--train-subjects", type=int, metavar="N", help="training subjects in each fold"
     )
     rules.add_argument(
         "--selection",

@@ -37,8 +37,8 @@ def add_parser(actions: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         help="spot in a challenge's unseen videos and write, or check, the files for its server",
         description="Spots in all unseen videos with the spotter that ships or with another, names "
-        "what was spotted where the challenge asks for it, writes a csv for each source and checks "
-        "it. With --check it checks files of anybody. Exit code 0 only if no fault is left.",
+        "the expressions if the challenge requires labels, writes a CSV file for each source and "
+        "checks it. With --check it checks any files. Exit code 0 only if no fault is left.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

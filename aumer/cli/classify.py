@@ -31,20 +31,20 @@ _EPILOG = """\
 CLIP is a file or a folder of frames (needs --fps) that holds one expression, all of it or from
 --onset to --offset; or a folder of such files (--recursive: and those in its folders). For long
 videos with many expressions use `aumer spot --classify`.
---manifest TABLE lists expressions instead, one a row, as `aumer train` learns from: a column file
-(below the table's folder), and if wanted subject, onset, apex, offset (frames from 0; or onset_s,
-... in seconds), fps. Its labels are not looked at.
+--manifest TABLE lists expressions instead, one per row, in the layout for `aumer train`: a column
+file (below the table's folder), and optionally subject, onset, apex, offset (frames from 0; or
+onset_s, ... in seconds), fps. Labels are ignored.
 
---recognizer takes what `aumer train` wrote (runs/mine/model.safetensors), what `aumer bench
---keep-weights` kept of a fold, or the name of one that ships. Its classes are those it was trained
-on. What it reads of a clip (flow, size of the crop) is made as it was for its training.
+--recognizer takes a file of `aumer train` (runs/mine/model.safetensors) or of a fold of `aumer
+bench --keep-weights`, or the name of one that ships. Its classes are those of its training. Its
+input (flow, size of the crop) is made as in training.
 
 outputs:
   Without -o a table is printed, or with --format json one JSON document a line for each clip
   (JSON Lines), or with --format csv the table with all numbers. -o (repeatable) names where to
   write instead:
-    -o all.csv    all clips in one table, those that failed with the reason
-    -o one.json   one clip: everything, the regions of the face and the settings too
+    -o all.csv    all clips in one table; failed ones with the reason
+    -o one.json   one clip: everything, including facial regions and settings
     -o FOLDER     NAME.json for each clip; the folder must exist
     -o -          stdout as well
 
@@ -67,8 +67,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "classify",
         parents=[common],
         help="name the expression in short clips",
-        description="Says which class the expression in a clip is of, with probabilities and the "
-        "regions of the face whose motion speaks for it most, and which action units act.",
+        description="Prints the class of the expression in a clip with probabilities, the facial "
+        "regions that contribute most, and the acting action units.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,7 +88,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--au-reader",
         dest="au_reader",
         metavar="NAME",
-        help="what reads action units, by name or file of weights (default: the one that ships)",
+        help="AU reader by name or file of weights (default: the one that ships)",
     )
     add("--no-aus", dest="aus", action="store_false", help="read no action units")
     add("--onset", type=_frame, metavar="N", help="frame, from 0 (default: the first with a face)")

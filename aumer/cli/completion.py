@@ -20,8 +20,8 @@ _EPILOG = """\
     aumer completion zsh > "${fpath[1]}/_aumer"                           a folder of zsh's $fpath
     aumer completion fish > ~/.config/fish/completions/aumer.fish
 
-Options, commands and values of a fixed set are completed; everywhere else, names of files. Make the
-script anew after an update of aumer.
+Options, commands and values of a fixed set are completed; everywhere else, file names. Create the
+script again after an update of aumer.
 """
 
 
@@ -222,13 +222,13 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "completion",
         parents=[common],
-        help="print a script that completes commands and options in a shell",
-        description="Prints a script by which bash, zsh or fish completes the commands and options "
-        "of this installation.",
+        help="print a script for shell completion of commands and options",
+        description="Prints a script that lets bash, zsh or fish complete the commands and "
+        "options of this installation.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shell", choices=tuple(SHELLS), help="whose script it is")
+    parser.add_argument("shell", choices=tuple(SHELLS), help="the shell")
     parser.set_defaults(run=_run, parser=parser)
 
 

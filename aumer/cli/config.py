@@ -22,16 +22,16 @@ _KINDS = {"network": "spotnet", "training": "train", "protocol": "bench"}
 _PARTS = "parts"
 
 _EPILOG = """\
-    aumer config show                                    what `aumer spot VIDEO` goes by
+    aumer config show                                    the settings of `aumer spot VIDEO`
     aumer config show --config mine.toml --set motion.rate=60
     aumer config show > mine.toml                        a file to change and to give to --config
     aumer config show training aumer --set epochs=30     a preset, or a file of your own
     aumer config show parts                              all that can be named: flows, spotters, ...
     aumer config show parts flow --plugin mine.py        those of some kinds, your own among them
 
-A comment behind each value says where it comes from: default.toml, your file, --set (or a short way
-to say it, such as --flow), a value that another one brings with it, or the built-in default. Behind
-a part it says who named it: built in, registered (by a plugin), or the package of an entry point.
+A comment after each value names its source: default.toml, your file, --set (or an option such as
+--flow), another value that implies it, or the built-in default. After a part it names the source of
+the part: built in, registered (by a plugin), or the package of an entry point.
 """
 
 
@@ -39,7 +39,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``config show`` to the command's parsers."""
     parser = commands.add_parser(
         "config",
-        help="print the settings in force and the parts there are, and where each comes from",
+        help="print all settings and the names of all parts, with their sources",
         description="Settings: defaults < --config < --set.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)

@@ -23,21 +23,22 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add ``data list`` and ``data check`` to the command's parsers."""
     parser = commands.add_parser(
         "data",
-        help="list the data sets that can be read, or look for faults in one",
-        description="Data sets as their owners ship them: which can be read, and whether one is "
-        "whole.",
+        help="list the supported data sets, or check one for faults",
+        description="Lists the supported data sets, in the form in which their owners distribute "
+        "them, or checks one.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser(
-        "list", parents=[common], help="the data sets, what each must look like, and its counts"
+        "list", parents=[common], help="list the data sets with their expected files and counts"
     )
     listing.set_defaults(run=_list, parser=listing)
     checking = actions.add_parser(
         "check",
         parents=[common],
-        help="look for faults in a data set",
-        description="Joins a data set's table with its folders and lists what is wrong. Exit code "
-        "0 if nothing is, or if every fault has a policy; else 6. Advice is no fault.",
+        help="check a data set for faults",
+        description="Compares a data set's table with its folders and lists faults. Exit code 0 "
+        "if there are none, or if every fault has a policy; else 6. Advice does not count as "
+        "a fault.",
     )
     checking.add_argument("dataset", metavar="SET", help="a name that `aumer data list` prints")
     checking.add_argument("root", metavar="ROOT", help="the folder it was unpacked into")
@@ -52,7 +53,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAULT=POLICY",
-        help="use the data in spite of a fault (repeatable): missing-offset=mirror",
+        help="how to use data with this fault (repeatable): missing-offset=mirror",
     )
     checking.add_argument("--all", action="store_true", help="print every fault, not examples")
     checking.add_argument("--json", metavar="FILE", help="write everything as JSON; - for stdout")

@@ -49,30 +49,30 @@ _EPILOG = f"""\
 outputs:
   Without any the table is printed as CSV. -o (repeatable) names where to write instead:
     -o out.npz|.csv   one video: arrays (aumer.load_features reads them back), or the table
-    -o all.csv        several videos: one table, its column `video` saying whose
+    -o all.csv        several videos: one table with a column `video`
     -o FOLDER         NAME.npz for each video; --format csv chooses the table. The folder must exist
     -o -              the table on stdout as well
   --crop and --flow-video name a video (.mp4, .mov, .avi, or .mkv, which is lossless), or a folder
   for NAME-crop.mp4 and NAME-flow.mp4. They take a second pass over VIDEO. Picture i shows row i.
-  With --face all every face has its own: out.npz becomes out-face1.npz, out-face2.npz, ...; the one
-  table of several videos holds all, its column `face` saying whose.
+  With --face all each face has its own file: out.npz becomes out-face1.npz, out-face2.npz, ...; the
+  table of several videos holds all faces, numbered in the column `face`.
 
 what is in them:
   Rows follow each other at motion.rate, 30 a second, whatever the video's frame rate; each ROI has
   dx and dy, its motion from the row's time to the next one's, and displacement_x and _y, the sum of
-  the rows since the run began, this one included. A run is an unbroken stretch of rows with motion.
-  x is to the right and y down in the aligned face, the head's own motion is taken off, and `r` in a
-  ROI's name is the person's right. The unit is in the columns' names and in an .npz's key `unit`:
+  the rows since the run began, including this one. A run is an unbroken sequence of rows with
+  motion. x is to the right and y down in the aligned face, without head motion, and `r` in an ROI's
+  name is the person's right. The unit is in the columns' names and in an .npz's key `unit`:
     eye   distances between the outer eye corners: the same for any size of face or crop
     px    pixels of the aligned crop, in which the outer eye corners lie motion.crop / 2 apart
-  confidence (0 to 1) says how well a ROI's picture agreed with itself where it was measured.
-  Where no motion could be measured, `valid` is 0, cells are empty, and numbers of an .npz NaN.
+  confidence (0 to 1) says how well an ROI's pictures in the two frames matched.
+  If no motion could be measured, `valid` is 0, cells are empty, and numbers in an .npz are NaN.
   In the flow's video the hue is the direction (right red, down yellow-green, left cyan, up violet)
   and the brightness the speed, full at .2 outer-eye distances a second; black does not move.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set motion.rate=60` takes a value as TOML writes it; a text needs no quotes.
+  `--set motion.rate=60` takes a TOML value; a string needs no quotes.
   `aumer config show` prints all settings and where each comes from.
 
 exit codes:
@@ -85,7 +85,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "features",
         parents=[common],
-        help="measure how the parts of faces move, without spotting",
+        help="measure the motion of facial regions, without spotting",
         description="Measures how the parts of a face move: the features that `aumer spot` reads.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

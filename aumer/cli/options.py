@@ -74,7 +74,7 @@ def add_sensitivity(parser: argparse.ArgumentParser) -> None:
         "--sensitivity",
         type=sensitivity,
         metavar="HOW",
-        help="low, normal (the default), high, or a number: false alarms a minute of rest",
+        help="low, normal (the default), high, or a number: false alarms per minute of rest",
     )
 
 
@@ -86,7 +86,7 @@ def add_abstain(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_abstain,
         metavar="P",
-        help="no label where the most probable class is less probable, the same as "
+        help="give no label if the most probable class is less probable; the same as "
         "--set classify.abstain_below=P (default: 0, which names every expression)",
     )
 
@@ -101,7 +101,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="auto",
         metavar="NAME",
-        help="where networks run, such as cpu or cuda (default: auto, wherever each runs best)",
+        help="where networks run, such as cpu or cuda (default: auto, the fastest for each)",
     )
 
 
@@ -143,7 +143,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         "--min-coverage",
         type=SHARE,
         metavar="SHARE",
-        help="least share of the time in which motion is measured (default: 0.1)",
+        help="least share of the time with measured motion (default: 0.1)",
     )
     add_settings(parser, several=True)
     add_cache(parser)
@@ -151,7 +151,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=whole,
         metavar="N",
-        help="threads that measure motion (default: one a core); changes no number",
+        help="threads that measure motion (default: one per core); results do not change",
     )
 
 
@@ -180,7 +180,7 @@ def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> N
         type=_named("face.follow"),
         metavar="WHICH",
         help="which face: largest (the default), left, right, a number (1 is the first face that "
-        "appears)" + (", or all, each with a result of its own" if several else ""),
+        "appears)" + (", or all, with a separate result for each" if several else ""),
     )
 
 
@@ -315,10 +315,10 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     cache.add_argument(
         "--cache",
         metavar="DIR",
-        help="where features are kept for the next run (default: $AUMER_CACHE, or aumer's folder "
+        help="where features are stored for the next run (default: $AUMER_CACHE, or aumer's folder "
         "in the user's cache)",
     )
-    cache.add_argument("--no-cache", action="store_true", help="keep no features")
+    cache.add_argument("--no-cache", action="store_true", help="store no features")
 
 
 def cache_folder(args: argparse.Namespace) -> Path | None:

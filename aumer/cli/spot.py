@@ -51,32 +51,32 @@ outputs:
   (JSON Lines), or with --format csv one CSV table. -o (repeatable) names where to write instead:
     -o out.json|.csv|.png|.eaf|...    one video; `aumer convert --help` lists all formats
     -o all.csv                        several videos: the expressions of all; and all.inputs.csv:
-                                      what became of each, failures and empty ones too
+                                      the outcome of each, including failed and empty ones
     -o FOLDER                         NAME.json for each video; --format csv, html, ... (repeatable)
                                       chooses other formats. The folder must exist; inputs of
                                       one name in several folders keep these folders below it.
                                       With html, index.html leads to the pages of all
     -o out.html                       a page that can be mailed: faces, curves, quality, settings
     -o -                              stdout as well
-  With --face all every face has its own: out.json becomes out-face1.json, out-face2.json, ...; the
-  one table of several videos holds all, its column `face` saying whose. Files of more faces that an
-  earlier run has left are named on stderr, and stay.
+  With --face all each face has its own file: out.json becomes out-face1.json, out-face2.json, ...;
+  the table of several videos holds all faces, numbered in the column `face`. Files of further faces
+  from an earlier run are named on stderr, and stay.
 
 manifest:
-  --manifest TABLE lists videos in a column `file` (relative to the table's folder), one a row, and
-  may say `start`, `end` (seconds), `fps` and `face` of each; a file may stand in several rows. All
-  columns are carried into the results. With `subject` or `condition` among them (--by names
-  others), totals are told by these: expressions a minute of measured time and their durations; at
-  the end of the table on stdout, in all.totals.csv beside all.csv, and in index.html.
+  --manifest TABLE lists videos in a column `file` (relative to the table's folder), one per row,
+  with optional columns `start`, `end` (seconds), `fps` and `face`; a file may occur in several
+  rows. All columns are copied to the results. If `subject` or `condition` is among them (--by names
+  others), totals are grouped by these: expressions per minute of measured time and their durations;
+  after the table on stdout, in all.totals.csv beside all.csv, and in index.html.
 
 settings:
   defaults < --config < --set, --flow, --detector, --landmarker (the last one given wins).
-  `--set rules.min_s=0.2` takes a value as TOML writes it; a text needs no quotes.
+  `--set rules.min_s=0.2` takes a TOML value; a string needs no quotes.
   `aumer config show` prints all settings and where each comes from.
-  --sensitivity moves the threshold, by how often a minute something is then spotted in a face at
-  rest: low .1, normal .2, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; on simulated
-  faces with all their blinks, swallows and turns. --model network takes none: nobody measured it.
-  It wins over --set rules.sensitivity.
+  --sensitivity sets the threshold by the false alarms per minute in a face at rest: low .1,
+  normal .2, high .5 (--model rules: 2.2, 6.7, 16.5), or a number; measured on simulated faces that
+  blink, swallow and turn. --model network has none, as it was not measured. It overrides
+  --set rules.sensitivity.
 
 exit codes:
     0  done, also if no expression was found
@@ -98,29 +98,37 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     scope = "of stdout (table, json, csv) and of the files in a folder (all but table)"
     add_batch(parser, formats, scope, several="*")
     add = parser.add_argument
-    add("--manifest", metavar="TABLE", help="videos, and what is known of them, from a table")
+    add("--manifest", metavar="TABLE", help="a table of videos with further columns")
     add(
         "--by",
         action="append",
         metavar="COLUMN",
-        help="column of the manifest that parts the totals (repeatable)",
+        help="column of the manifest by which totals are grouped (repeatable)",
     )
     add(
         "--resume",
         action="store_true",
-        help="leave out videos whose files in the folder of -o are of this very run",
+        help="skip videos whose results in the folder of -o were made by the same run",
     )
-    add("--no-faces", action="store_true", help="pictures and pages without any face")
+    add("--no-faces", action="store_true", help="leave faces out of pictures and pages")
     add("--model", metavar="NAME", help="spotter (default: combined), or a file of weights")
-    add("--graph", metavar="NAME", help="AU graph, by name or file, in place of the network's own")
-    add("--classify", action="store_true", help="label every expression: a second pass over it")
+    add("--graph", metavar="NAME", help="AU graph, by name or file, instead of the network's own")
+    add(
+        "--classify",
+        action="store_true",
+        help="label each expression; reads its frames a second time",
+    )
     add(
         "--recognizer",
         metavar="NAME",
-        help="what labels: a file of weights of `aumer train`, or the name of one that ships, "
+        help="recognizer: a file of weights of `aumer train`, or the name of one that ships, "
         "graph (default) or graph-motion (implies --classify)",
     )
-    add("--aus", action="store_true", help="read the action units of each: a second pass over it")
+    add(
+        "--aus",
+        action="store_true",
+        help="read the action units of each expression; reads its frames a second time",
+    )
     add(
         "--au-reader",
         dest="au_reader",
@@ -135,7 +143,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         type=real("a number of seconds above 0", lambda x: x > 0),
         dest="micro_max_s",
         metavar="SECONDS",
-        help="longest micro-expression, whatever spotted it (default: as the spotter says)",
+        help="longest micro-expression, for every spotter (default: as the spotter says)",
     )
     add_measuring(parser)
 

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _EPILOG = """\
 INPUT is a video (or, with --fps, a folder of images), a result of `aumer spot` (.json), or
 annotations (.annotations, .eaf, ...). Give several to see them together: two coders' files of one
-video are compared. Of a video, NAME.json and coders' annotations beside it are shown, too; where
-there is no result, it is spotted now, and its motion kept for the next time.
+video are compared. With a video, NAME.json and coders' annotations beside it are shown, too;
+without a result, expressions are spotted now, and the motion is stored for the next time.
 
-A page of its own opens in the browser; nothing leaves this machine, and only the address that is
-printed gets in. What is corrected there is saved as VIDEO.CODER.annotations beside the video, never
-over a result. `aumer train` and `aumer bench` take that file, `aumer convert` gives it to ELAN, and
-`aumer agreement` compares two. Press ? on the page for the keys. Ctrl-C ends it.
+A page opens in the browser; no data leave this machine, and the page can only be reached by the
+printed address. Corrections are saved as VIDEO.CODER.annotations beside the video; results are
+never changed. `aumer train` and `aumer bench` read that file, `aumer convert` converts it for ELAN,
+and `aumer agreement` compares two. Press ? on the page for the keys. Ctrl-C ends it.
 """
 
 
@@ -43,15 +43,15 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "view",
         parents=[common],
         help="look at results beside the video, and correct them, in the browser",
-        description="Shows videos with face, curves and intervals, moving together, and lets them "
-        "be corrected.",
+        description="Shows videos with synchronized faces, curves and intervals in the browser, "
+        "and lets you correct the intervals.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="video, result or annotations")
-    add("--no-browser", action="store_true", help="print the address, and open nothing")
-    add("--no-spot", action="store_true", help="show a video without a result as it is")
+    add("--no-browser", action="store_true", help="print the address without opening a browser")
+    add("--no-spot", action="store_true", help="do not spot in videos without a result")
     add("--model", metavar="NAME", help="spotter for a video without a result, as of `aumer spot`")
     add_sensitivity(parser)
     add_fps(parser)

@@ -1,7 +1,7 @@
-"""How large a difference must be to be found, and how many subjects it takes to find a smaller one.
+"""Power analysis: the smallest detectable difference, and the number of subjects for a given one.
 
-Subjects are what is drawn (`aumer.evaluation.bootstrap`), so their number decides: the standard
-error of a difference shrinks as one over its square root. Normal approximation, two-sided test.
+Subjects are the unit of resampling (`aumer.evaluation.bootstrap`): the standard error of a
+difference falls with the square root of their number. Normal approximation, two-sided test.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Power:
-    """What a comparison over so many subjects can show.
+    """Power of a comparison over a number of subjects.
 
     Attributes:
-        subjects, clips: that the two methods were tested on; of clips, how many have a truth.
+        subjects, clips: of the test; `clips`: number with a truth.
         error: the standard error of the difference of their scores.
-        alpha: a difference counts as found where zero lies outside its interval of level 1 - alpha.
-        chance: with which it shall be found.
-        paired: the two methods were compared on the same subjects. Else `error` is that of two
-            methods whose errors have nothing in common, which is more than it is for most pairs.
+        alpha: a difference is significant if its interval of level 1 - alpha excludes 0.
+        chance: desired power.
+        paired: whether both methods were compared on the same subjects. Otherwise `error` assumes
+            independent errors, which is more than for most pairs of methods.
 
     Raises:
         UsageError: fewer than two subjects, a negative error, or shares that are not in (0, 1).
@@ -59,26 +59,27 @@ class Power:
         alpha: float = 0.05,
         chance: float = 0.8,
     ) -> Power:
-        """From an interval over resampled subjects: of a paired difference, or of one score."""
+        """From a bootstrap interval over subjects: of a paired difference, or of one score."""
         width = (found.high - found.low) / (2 * _NORMAL.inv_cdf((1 + found.level) / 2))
         paired = isinstance(found, Difference)
         error = width if paired else math.sqrt(2) * width
         return cls(subjects, clips, error, alpha, chance, paired)
 
     def detectable(self, subjects: int | None = None) -> float:
-        """The least true difference that is found with that chance, over so many subjects."""
+        """The smallest true difference that is found with this power over `subjects`."""
         return self._reach * self._error(subjects or self.subjects)
 
     def needed(self, difference: float) -> int | None:
-        """Subjects like these that it takes to find a true difference with that chance, two at
-        least; `None` where no number does, for there is none."""
+        """Number of subjects (at least two) to find a true difference with this power; `None` for a
+        difference of 0.
+        """
         if difference == 0 or not math.isfinite(difference):
             return None
         ratio = self._reach * self.error / abs(difference)
         return max(2, math.ceil(self.subjects * ratio**2 - 1e-9))
 
     def chance_of(self, difference: float, subjects: int | None = None) -> float:
-        """The chance that a true difference is found over so many subjects."""
+        """The power for a true difference over `subjects`."""
         error = self._error(subjects or self.subjects)
         if error == 0:
             return 1.0 if difference else 0.0
@@ -86,12 +87,12 @@ class Power:
         return _NORMAL.cdf(away - edge) + _NORMAL.cdf(-away - edge)
 
     def to_dict(self) -> Mapping[str, Any]:
-        """Plain values, as JSON has them."""
+        """Plain values for JSON."""
         return {**asdict(self), "detectable": self.detectable()}
 
     @property
     def _reach(self) -> float:
-        """Standard errors that the true difference must be away from 0."""
+        """Required true difference in standard errors."""
         return _NORMAL.inv_cdf(1 - self.alpha / 2) + _NORMAL.inv_cdf(self.chance)
 
     def _error(self, subjects: int) -> float:

@@ -1,8 +1,9 @@
 """Tracks as curves: a squared error instead of a cross-entropy (SOFTNet, ME-TST, BoostingVRME).
 
-These papers let a network regress, over a whole video, how far a frame is in an expression. Chosen:
-the curves are the ten tracks of our targets; each track's rows of rest and of expression weigh
-alike (SOFTNet leaves rows of rest out at random instead), at most `_MOST` to one.
+In these papers a network regresses a score of being inside an expression over a whole video.
+Chosen: the curves are the ten tracks of aumer's targets; rows of rest and of expression have equal
+total weight in each track (SOFTNet drops random rows of rest instead), with a ratio of at most
+`_MOST`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _MOST = 20.0
 
 
 class RegressionObjective(AumerObjective):
-    """Our targets, and the squared error of the tracks' scores from them."""
+    """aumer's targets, with a squared error of the tracks' scores."""
 
     def loss(
         self, logits: Tensor, targets: Tensor, weight: Tensor, *, across: Across = alone
     ) -> dict[str, Tensor]:
-        """As `Objective.loss`: "total" alone, the mean over tracks of their weighed mean errors.
+        """As `Objective.loss`: only "total", the mean over tracks of their weighted mean errors.
 
         Raises:
             UsageError: shapes that do not fit together.
@@ -42,7 +43,7 @@ class RegressionObjective(AumerObjective):
         for kind in KINDS:
             three = classes(kind)
             p = p.index_copy(1, torch.tensor(three, device=p.device), x[:, three].softmax(-1))
-        # "neither" is 1 at rest: what is rare of it is its absence.
+        # "neither" is 1 at rest, so its rare value is 0.
         rare = torch.stack(
             [1 - y[:, k] if k in _NEITHER else y[:, k] for k in range(len(CHANNELS))]
         )

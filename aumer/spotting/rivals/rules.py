@@ -1,20 +1,19 @@
 """`he-2021-like` and `zhao-2022-like`: rules, after the winners of MEGC 2021 and 2022. No weights.
 
-From the abstracts of He (MM 2021) and of Zhao et al. (MM 2022): the optical flow of ROIs, less that
-of the nose, through moving windows against each window's first frame; a low pass; "wave peaks" of
+From the abstracts of He (MM 2021) and of Zhao et al. (MM 2022): the optical flow of ROIs minus that
+of the nose, in moving windows relative to each window's first frame; a low pass; "wave peaks" of
 the curves, where a movement comes and goes; thresholds; intervals of all ROIs merged. Zhao et al.
-keep the rules and better what comes before them (alignment, landmarks, flow), and search the
-constants: of two players one chooses how the field is read and the other how peaks are told, each
-with the best answer to the other's, until neither gains (a Nash equilibrium).
+keep the rules, improve the preprocessing (alignment, landmarks, flow), and search the constants:
+one player chooses how the field is read, the other how peaks are detected, each with the best
+response to the other, until neither gains (a Nash equilibrium).
 
-Chosen: our twelve ROIs instead of fourteen; displacements that our motion adds up to, which has the
-head taken off, so alignment, landmarks and flow are the same for both; a curve is the displacement
-along the direction in which it is largest in its window; a wave must stand out on both sides by a
-threshold in outer-eye distances; of waves that overlap the highest stays; what lasts up to .5 s is
+Chosen: our twelve ROIs instead of fourteen; displacements summed from aumer's motion without head
+motion, so alignment, landmarks and flow are the same for both; a curve is the displacement along
+the direction in which it is largest in its window; a wave must stand out on both sides by a
+threshold in outer-eye distances; of overlapping waves the highest is kept; up to .5 s the kind is
 micro. The constants of `he-2021-like` were set by reasoning. Those of `zhao-2022-like` are an
 equilibrium of a search on simulated subjects of no benchmark, by ``python -m
-benchmarks.studies.rival_rules`` (its best answers are over a grid, where the paper has Bayesian
-search).
+benchmarks.studies.rival_rules`` (best responses on a grid; the paper uses Bayesian search).
 """
 
 from __future__ import annotations
@@ -48,8 +47,9 @@ class WaveSettings:
         smooth_s: sigma of the low pass.
         window_s, step_s: length of a window, and from one window's start to the next's.
         height: how far a wave must stand out on its lower side.
-        foot: onset and offset lie where so much of the height is left.
-        overlap: share of the shorter of two that the higher takes away.
+        foot: share of the height at which onset and offset lie.
+        overlap: least overlap, as a share of the shorter wave, at which the lower of two is
+            removed.
         min_s, max_s: shortest and longest expression.
         micro_max_s: longest micro-expression, by definition.
 
@@ -57,12 +57,10 @@ class WaveSettings:
         ConfigError: a value out of range.
     """
 
-    smooth_s: float = 0.05  # passes a rise of .1 s
-    window_s: float = 3.0  # most macro-expressions whole
-    step_s: float = 0.5  # no micro-expression lies across the start of two windows
-    height: float = (
-        0.015  # twice the median micro-expression of CASME II, and what noise seldom makes
-    )
+    smooth_s: float = 0.05  # preserves a rise of .1 s
+    window_s: float = 3.0  # holds most macro-expressions
+    step_s: float = 0.5  # no micro-expression crosses the starts of two windows
+    height: float = 0.015  # twice CASME II's median micro-expression; noise seldom reaches it
     foot: float = 0.1
     overlap: float = 0.3
     min_s: float = 0.1
@@ -79,10 +77,10 @@ class WaveSettings:
 
 
 class WaveSpotter(SpotterModel):
-    """Spots by wave peaks of any ROI; see the module. It needs no particular ROIs.
+    """Spotting by wave peaks of any ROI; see the module. Works with any ROIs.
 
-    The one track, "expression", is d / (d + height), where d is how far the ROI that has moved
-    furthest is from where it rests (its median over a window's length).
+    The one track, "expression", is d / (d + height), where d is the largest distance of any ROI
+    from its rest (its median over a window's length).
     """
 
     name = "waves"
@@ -93,13 +91,13 @@ class WaveSpotter(SpotterModel):
 
     @classmethod
     def from_settings(cls, settings: Settings, *, graph: AUGraph | None = None) -> WaveSpotter:
-        """With the constants of this class, whatever the settings: these are of our rules."""
+        """With the constants of this class; the settings' are for aumer's rules."""
         del settings, graph
         return cls()
 
     @property
     def threshold(self) -> float:
-        """Scores are in units of the threshold, x / (1 + x)."""
+        """.5: scores are x / (1 + x), with x in units of the threshold."""
         return 0.5
 
     def __call__(self, features: Features) -> tuple[Scores, tuple[Expression, ...]]:
@@ -115,7 +113,7 @@ class WaveSpotter(SpotterModel):
         return Scores(track, *axis, ("expression",)), self.expressions(features)
 
     def expressions(self, features: Features) -> tuple[Expression, ...]:
-        """The expressions alone, in order of onset; most of the time goes into scores."""
+        """Only the expressions, in order of onset; computing scores takes most of the time."""
         s, rate = self.constants, features.rate
         found: list[Expression] = []
         for begin, _, path in self._paths(features):
@@ -138,7 +136,9 @@ class WaveSpotter(SpotterModel):
         return tuple(sorted(found, key=lambda e: (e.onset, e.offset)))
 
     def _paths(self, features: Features) -> Iterator[tuple[int, int, Signal]]:
-        """Of each unbroken run its first row, the row after it, and low-passed displacements."""
+        """For each unbroken run its first row, the row after the last, and low-passed
+        displacements.
+        """
         moved = eye_motion(features).astype(np.float64)
         for begin, end in runs(features.valid):
             path = np.cumsum(moved[begin:end], axis=0)
@@ -146,7 +146,7 @@ class WaveSpotter(SpotterModel):
             yield begin, end, gaussian_filter1d(path, sigma, axis=0, mode="nearest")
 
     def _waves(self, path: Signal, rate: float) -> list[_Wave]:
-        """Of all windows and ROIs of (T, R, 2) displacements."""
+        """Waves of all windows and ROIs in (T, R, 2) displacements."""
         s = self.constants
         length, step = max(3, round(s.window_s * rate)), max(1, round(s.step_s * rate))
         found: list[_Wave] = []
@@ -156,7 +156,7 @@ class WaveSpotter(SpotterModel):
             for roi in np.flatnonzero(np.ptp(size, axis=0) >= s.height / 2):
                 peak = window[size[:, roi].argmax(), roi]
                 curve = window[:, roi] @ (peak / max(np.linalg.norm(peak), 1e-12))
-                # A window may begin or end within a wave: then another one holds it whole.
+                # A wave that crosses the begin or end of a window lies completely in another one.
                 peaks, about = find_peaks(curve, prominence=s.height)
                 data = about["prominences"], about["left_bases"], about["right_bases"]
                 _, _, left, right = peak_widths(curve, peaks, 1 - s.foot, prominence_data=data)
@@ -169,7 +169,7 @@ class WaveSpotter(SpotterModel):
         return found
 
     def _chosen(self, waves: list[_Wave]) -> list[_Wave]:
-        """The highest that leave one another room."""
+        """The highest waves that do not overlap too much."""
         kept: list[_Wave] = []
         for wave in sorted(waves, key=lambda w: (-w[3], w[0], w[2])):
             if all(_shared(wave, other) <= self.constants.overlap for other in kept):
@@ -178,7 +178,7 @@ class WaveSpotter(SpotterModel):
 
 
 def _shared(one: _Wave, other: _Wave) -> float:
-    """As a share of the shorter."""
+    """Overlap as a share of the shorter."""
     both = min(one[2], other[2]) - max(one[0], other[0]) + 1
     return both / min(one[2] - one[0] + 1, other[2] - other[0] + 1)
 
@@ -190,7 +190,7 @@ class HeSpotter(WaveSpotter):
 
 
 class ZhaoSpotter(WaveSpotter):
-    """After Zhao et al. (2022), with constants that were searched for; see the module."""
+    """After Zhao et al. (2022), with searched constants; see the module."""
 
     name = "zhao-2022-like"
     usual = WaveSettings(window_s=4.5)
