@@ -245,6 +245,10 @@ def _counts(records: Sequence[VideoRecord], annotations: Sequence[Annotation]) -
 
 def _cells(table: TableReport) -> Iterator[Fault]:
     """What the reader of a table noted and left to a policy."""
+    if table.parts:  # their rows have the same numbers
+        for part in table.parts:
+            yield from _cells(part)
+        return
     names = {a.row: (a.subject, a.video) for a in table.annotations}
     for c in table.corrections:
         if not c.rule.final:
@@ -316,9 +320,8 @@ def _videos(
             except AumerError as error:
                 yield Fault("unreadable-video", str(error), *key)
             else:
-                if rate is not None and abs(rate / record.fps - 1) >= _RATE_TOLERANCE:
-                    message = f"{record.path} has {rate:g} frames a second, not {record.fps:g}"
-                    yield Fault("frame-rate", message, *key)
+                if problem := rate_problem(record, rate):
+                    yield Fault("frame-rate", problem, *key)
         for a in record.annotations:
             if a.kind == "micro" and a.offset is not None:
                 seconds = (a.offset - a.onset) / record.fps
@@ -336,6 +339,13 @@ def _videos(
                     yield Fault("outside-video", message, *key, a.row)
         if progress is not None:
             progress(number, len(records))
+
+
+def rate_problem(record: VideoRecord, rate: float | None) -> str:
+    """What to say of a file whose own rate is not that of its data set; nothing if it is."""
+    if rate is None or abs(rate / record.fps - 1) < _RATE_TOLERANCE:
+        return ""
+    return f"{record.path} has {rate:g} frames a second, not {record.fps:g}"
 
 
 def _decoded(record: VideoRecord) -> tuple[float | None, int]:

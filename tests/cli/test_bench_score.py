@@ -270,7 +270,11 @@ def test_rows_without_a_place_are_counted_by_reason(run: Any, tmp_path: Path) ->
     done = run("bench score odd.csv whole.csv")
     assert done.code == EXIT_USAGE and "offset 5 lies before onset 99" in done.err
     told = json.loads(run("bench score odd.csv whole.csv --unplaced drop --json").out)
-    assert told["placement"] == {"kept": {}, "left_out": {"reversed": 1, "duplicate": 1}}
+    assert told["placement"] == {
+        "kept": {},
+        "left_out": {"reversed": 1, "duplicate": 1},
+        "other_lengths": [],
+    }
     (tmp_path / "odd.csv").write_text(PREDICTIONS + "a_1,macro,5,99,.1,\n")
     done = run("bench score odd.csv whole.csv")
     assert "1 duplicate (kept)" in done.out and cells(done.out, "aumer")[1] == "1/2/1"

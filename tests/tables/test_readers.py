@@ -352,7 +352,7 @@ def test_what_masks_and_arrays_must_say(tmp_path: Path) -> None:
     refused(np.array([0, 3, 3, 0]), r"0, 1 and 2 alone; found 0, 3")
     refused(np.array([[3, 9]]), "two columns do not say")
     refused(np.array([[3, 9, 4]]), "third column must hold 1 .* found 4")
-    refused(np.array([[3.5, 9, 1]]), "whole frames")
+    refused(np.array([[3.5, 9, 1]]), r"'3\.5' may be fractions of frames or seconds")
     refused(np.zeros((2, 3, 4)), "must be a mask")
     refused(np.array(["a"]), "something else than numbers")
     refused(np.array([{"a": 1}], object), "something else than plain numbers")  # a pickle
@@ -390,9 +390,13 @@ def test_empty_files_are_videos_without_an_expression(tmp_path: Path) -> None:
     text(tmp_path, "", "b.txt")
     labels = read_labels(tmp_path)
     assert [v.name for v in labels.videos] == ["a", "b"] and len(labels.truths) == 1
-    # Without a column for the kind there is no place to say so.
+    # The kind may be said beside the files.
     text(tmp_path, "3 9\n", "a.txt")
     labels = read_labels(tmp_path, reading=IntervalReading(kind="micro"))
+    assert [v.name for v in labels.videos] == ["a", "b"] and len(labels.truths) == 1
+    # Where a code says it there is no word for none.
+    text(tmp_path, "3 9 2\n", "a.txt")
+    labels = read_labels(tmp_path)
     assert [v.name for v in labels.videos] == ["a"]
     assert any("1 videos without an interval, such as b" in n for n in labels.table.notes)
 
