@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from aumer.data.dataset import DataSet
@@ -247,7 +247,8 @@ def _cells(table: TableReport) -> Iterator[Fault]:
     """What the reader of a table noted and left to a policy."""
     if table.parts:  # their rows have the same numbers
         for part in table.parts:
-            yield from _cells(part)
+            for fault in _cells(part):
+                yield replace(fault, message=f"{part.path.name}: {fault.message}")
         return
     names = {a.row: (a.subject, a.video) for a in table.annotations}
     for c in table.corrections:

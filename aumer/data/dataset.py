@@ -436,12 +436,11 @@ def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, 
     if offset is not None and media.lacks(ends[-1]):
         offset -= 1
     if onset >= 0:
-        there = replace(annotation, onset=onset, apex=apex, offset=offset)
         missing = next((number for number in ends if media.lacks(number)), None)
-        if missing is None:
-            return there, ""
-        some = offset is None or offset > onset
-        return there if some else None, f"image {missing} is missing between others"
+        problem = "" if missing is None else f"image {missing} is missing between others"
+        if missing is not None and offset is not None and offset <= onset:
+            return None, problem
+        return replace(annotation, onset=onset, apex=apex, offset=offset), problem
     problem = f"image {annotation.onset + 1} lies before the first, {media.numbers[0]}"
     last = apex if offset is None else offset
     if last is None or last < 0:

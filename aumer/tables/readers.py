@@ -61,7 +61,9 @@ class TableReader(IntervalReader):
         return False  # it is what all else is taken for
 
     def find(self, path: Path, reading: IntervalReading) -> Sequence[Lines]:
-        if path.is_dir():
+        with foreign(path, "a table"):
+            is_folder = path.is_dir()
+        if is_folder:
             raise UsageError(
                 f"{path} is a folder without files of intervals; there may be {PerVideoReader.what}"
             )
