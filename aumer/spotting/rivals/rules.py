@@ -141,7 +141,9 @@ class WaveSpotter(SpotterModel):
                 expression_at(
                     features,
                     wave.kind,
-                    *(begin + row for row in (wave.onset, wave.apex, wave.offset)),
+                    begin + wave.onset,
+                    begin + wave.apex,
+                    begin + wave.offset,
                     wave.height / (wave.height + 1),
                 )
                 for wave in self._chosen(waves)
