@@ -179,6 +179,10 @@ def at_command_line(text: str, options: Collection[str]) -> str:
             known = value is not None and "--set" in options
             return f"--set {name}={value}" if known else code[0].strip("`")
         if option not in options:
+            # What is said of the predictions and of the truth apart has an option for each.
+            both = [f"--{of}{option[1:]}" for of in ("predictions", "truth")]
+            if value is None and set(both) <= set(options):
+                return " or ".join(both)
             return code[0].strip("`")
         return option if value in (None, "True") else f"{option} {value}"
 

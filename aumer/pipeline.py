@@ -423,13 +423,17 @@ class Spotter:
             opened, self.settings, trackers=self._trackers, workers=workers, keeps_s=keeps_s
         )
 
-    def warm_up(self) -> None:
-        """Read networks and compile code now, so that the first frames need not wait."""
+    def warm_up(self, size: tuple[int, int]) -> None:
+        """Do now what the first frames would wait for: networks are read and code is compiled.
+
+        Args:
+            size: (width, height) px of the frames.
+        """
         settings = self.settings.motion
         picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
         landmarks = (MEAN_FACE[:, :2] * 48 + 64).astype(np.float32)
         with self._trackers.lent() as tracker, Pool(1) as pool:
-            tracker.look(picture)
+            tracker.warm_up(np.resize(picture, (size[1], size[0], 3)))
             run = Motions(settings)(pool)
             for _ in range(3):
                 run.add(picture, landmarks)

@@ -106,10 +106,22 @@ def send(path: Path, address: str) -> None:
     """
     with _explained(address, writing=True):
         system, place = _opened(address)
+        _require_bucket(system, place)
         parent = place.rpartition("/")[0]
         if parent and not system.isdir(parent):
             system.makedirs(parent, exist_ok=True)
         system.put_file(str(path), place)
+
+
+def _require_bucket(system: Any, place: str) -> None:
+    """Complain where there is no such bucket: file systems of stores would make one of that name.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    bucket = place.partition("/")[0]
+    if bucket and not system.exists(bucket):  # before a path of a disk or server stands nothing
+        raise FileNotFoundError(bucket)
 
 
 def _opened(address: str) -> tuple[Any, str]:
@@ -202,6 +214,8 @@ class Mirror:
         single = bool(Path(name).suffix)
         root = text.rpartition("/")[0] if single else text.rstrip("/")
         self._roots[place] = root
+        with _explained(root, writing=True):
+            _require_bucket(*_opened(root))
         for address in listed(root, recursive=not single):
             path = place / address[len(root) + 1 :]
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -62,13 +62,28 @@ class Placement:
     Attributes:
         kept, left_out: how many of each reason are scored, and are not. One that is left out is not
             counted as a false positive, so other evaluators may count more of these.
+        other_lengths: what is said of each video that has another number of frames by one file than
+            by another, as masks of motion between frames have; its frames may be shifted.
     """
 
     kept: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    other_lengths: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """The counts in one line."""
+        """In one line, and one more of lengths that differ."""
+        lines = [self._of_predictions()]
+        if self.other_lengths:
+            first = "; ".join(self.other_lengths[:5])
+            more = len(self.other_lengths) - 5
+            also = f"; and {more} more" if more > 0 else ""
+            lines.append(
+                f"videos whose files disagree on the number of frames, so that frames may be "
+                f"shifted: {len(self.other_lengths)} ({first}{also})"
+            )
+        return "\n".join(lines)
+
+    def _of_predictions(self) -> str:
         if not (self.kept or self.left_out):
             return "all predictions have a place"
         reading = [f"{n} {reason} (kept)" for reason, n in self.kept.items()]
@@ -79,7 +94,11 @@ class Placement:
         return f"predictions without a clear place: {', '.join(reading)}"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kept": dict(self.kept), "left_out": dict(self.left_out)}
+        return {
+            "kept": dict(self.kept),
+            "left_out": dict(self.left_out),
+            "other_lengths": list(self.other_lengths),
+        }
 
 
 @dataclass(frozen=True)
@@ -233,6 +252,7 @@ def rows(
         raise UsageError(f"`unplaced` must be refuse or drop; found {unplaced!r}.{near}")
     reading = counted_from(truth_reading, truth_first_frame)
     read_truths: dict[str, IntervalTable] = {}
+    lengths: dict[str, Mapping[VideoKey, int]] = {}
     if fps is not None and not fps > 0:
         raise UsageError(f"`fps` must be above 0; found {fps}")
     annotated = list(_each(truth, (VideoRecord, Truth)))
@@ -255,6 +275,7 @@ def rows(
                     one, reading=reading, videos=listed, fps=fps, log_notes=log_notes
                 )
                 read_truths[str(one)] = read.table
+                lengths[str(one)] = read.frames
                 truths += read.truths
                 named |= {v.key: v for v in read.videos if v.key not in named}
         return truths, named
@@ -289,6 +310,7 @@ def rows(
             )
             predicted += found.rows
             tables.append(found.table)
+            lengths[str(p)] = found.frames
             reversed_rows += len(found.reversed)
     if listed is None:
         keys = {v.key for v in known}
@@ -300,10 +322,27 @@ def rows(
             known += [Video(*key) for key in strange]
     every = [replace(v, fps=v.fps or fps) for v in known]
     placed, placement = _placed(predicted, every, unplaced, reversed_rows)
-    if placement.left_out:
+    placement = replace(placement, other_lengths=_other_lengths(every, lengths))
+    if placement.left_out or placement.other_lengths:
         _log.warning("%s", placement.describe())
     read = {"predictions": tuple(tables), "truth": tuple(read_truths.values())}
     return Rows(tuple(placed), tuple(truths), tuple(every), placement, read)
+
+
+def _other_lengths(
+    videos: Sequence[Video], lengths: Mapping[str, Mapping[VideoKey, int]]
+) -> tuple[str, ...]:
+    """What is to be said of files that give a video another number of frames than it has.
+
+    Args:
+        lengths: by file, numbers of frames of its videos.
+    """
+    return tuple(
+        f"{v.name} has {own[v.key]} frames in {file}, not {v.frames}"
+        for v in videos
+        for file, own in lengths.items()
+        if v.frames is not None and own.get(v.key, v.frames) != v.frames
+    )
 
 
 def _placed(

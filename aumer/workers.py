@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +19,10 @@ Job = TypeVar("Job")
 Done = TypeVar("Done")
 
 
-#: Pattern of joblib's text for how workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
+_LOGGER = logging.getLogger("aumer")
+#: Seconds between two looks whether a cluster has workers.
+_LOOK_S = 5.0
+#: How joblib gives the ways in which workers ended, such as ``{SIGSEGV(-11), EXIT(1)}``.
 _CODES = re.compile(r"exit codes of the workers are \{(.*)\}")
 #: Prefix of the message of aumer's errors at the end of a traceback.
 _OURS = re.compile(r"^aumer\.errors\.\w+: ")
@@ -91,6 +97,15 @@ class Workers:
         except BrokenProcessPool as error:
             raise AumerError(_end_of(error)) from error
 
+    def check(self) -> None:
+        """Complain of a cluster that does not answer; to be called before anything is written.
+
+        Raises:
+            BackendUnavailable, UsageError: as `run`.
+        """
+        if self.backend == "dask":
+            _client(self.scheduler).close()
+
     def each(
         self, function: Callable[[Job], Done], jobs: Sequence[Job], *, retries: int = 0
     ) -> Generator[tuple[int, Done | Exception], None, None]:
@@ -108,6 +123,10 @@ class Workers:
         client = _client(self.scheduler)
         from distributed import as_completed
 
+        # What it says of a lost scheduler are pages of tracebacks; what became of jobs says it all.
+        log = logging.getLogger("distributed")
+        level = log.level
+        log.setLevel(logging.CRITICAL)
         try:
             if self.found is not None:
                 self.found(client.dashboard_link)
@@ -121,24 +140,54 @@ class Workers:
             waiting = as_completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]
             del futures  # otherwise results stay in the workers' memory
             try:
-                for future in waiting:
-                    error = _error_of(future)
+                for future in _watched(client, waiting, self.scheduler):
+                    error = _error_of(future, self.scheduler)
                     yield numbers[future.key], future.result() if error is None else error
                     future.release()
             finally:
                 client.cancel(list(waiting.futures))
         finally:
             client.close()
+            log.setLevel(level)
 
 
-def _error_of(future: Any) -> Exception | None:
-    """The error of a job on a cluster; explained if the worker died."""
+def _watched(client: Any, waiting: Any, address: str) -> Iterator[Any]:
+    """What is done; says so where a cluster has no worker, for it is waited then without an end."""
+    over = threading.Event()
+
+    def watch() -> None:
+        said = False
+        while not over.is_set():
+            lacking = not client.scheduler_info().get("workers")
+            if lacking and not said:
+                _LOGGER.warning(
+                    "the cluster at %s has no worker, and one is waited for: start `dask worker "
+                    "%s` where the videos can be read",
+                    address,
+                    address,
+                )
+            said = lacking
+            over.wait(_LOOK_S)
+
+    watcher = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
+    watcher.start()
+    try:
+        yield from waiting
+    finally:
+        over.set()
+
+
+def _error_of(future: Any, address: str) -> Exception | None:
+    """How a job of a cluster failed, in our words where the worker or the scheduler died."""
     from distributed import KilledWorker
 
     if future.status == "finished":
         return None
     if future.status != "error":
-        return AumerError(f"the cluster gave a job up: it is {future.status} there")
+        return AumerError(
+            f"the scheduler at {address} gave the job up or went away (the job is {future.status} "
+            "there). What is done is kept: see that the scheduler runs, and run the same again"
+        )
     error = future.exception()
     if isinstance(error, KilledWorker):
         return AumerError(

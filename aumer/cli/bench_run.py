@@ -358,14 +358,17 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 
 def _compare(args: argparse.Namespace, console: Console) -> int:
-    from aumer.bench.power import power_notes
+    from aumer.bench.power import power_facts, power_notes
     from aumer.bench.result import comparison_notes, comparison_table
     from aumer.bench.run import stored
 
     first, second = stored(args.first), stored(args.second)
     rows = first.compared(second)
     if args.json:
-        console.data(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
+        chosen = {"chosen_on": [first.chosen_on(), second.chosen_on()]}
+        facts = power_facts(first, rows)
+        told = [{**row.to_dict(), **own, **chosen} for row, own in zip(rows, facts, strict=True)]
+        console.data(json.dumps(told, indent=1) + "\n")
     else:
         console.data(comparison_table(first, second, rows))
         notes = [*power_notes(first, rows), *comparison_notes(first, second)]

@@ -180,6 +180,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             for k, made in workers.each(features_there, jobs, retries=RETRIES):
                 yield k, outcome(made)
 
+        if workers:
+            workers.check()
         with meter, tempfile.TemporaryFile() as table:
             outputs = _Outputs(targets, inputs, console, args.unit, args.fps, table, mirror)
             batch: VideoBatch[_Measured | ToldMotion] = VideoBatch(

@@ -221,6 +221,8 @@ class _Run:
             by=self._by,
             mirror=self._mirror,
         )
+        if self._workers:
+            self._workers.check()
         batch = VideoBatch(
             inputs,
             self._work,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from aumer._moved import moved
 from aumer.errors import ConfigError, UsageError, did_you_mean
+from aumer.tables.lines import MOST_FRAMES
 from aumer.types import KINDS, Annotation, Expression, IntArray, Kind, VideoRecord
 
 Ends = Literal["closed", "open"]
@@ -50,6 +51,11 @@ def _check_row(kind: str, onset: int, offset: int | None) -> None:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; found {kind!r}")
     if offset is not None and offset < onset:
         raise ValueError(f"offset {offset} lies before onset {onset}")
+    for frame in (onset, offset):
+        if frame is not None and abs(frame) > MOST_FRAMES:
+            raise ValueError(
+                f"frame {frame} is more than any video has; at most {MOST_FRAMES:,} are allowed"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Truth(_Row):
         row: line of its file, 0 if none.
 
     Raises:
-        ValueError: unknown kind, or an offset before the onset.
+        ValueError: unknown kind, an offset before the onset, or a frame that no video has.
     """
 
     offset: int | None
@@ -96,7 +102,7 @@ class PredictedInterval(_Row):
     """A spotted expression; frames, both ends included.
 
     Raises:
-        ValueError: unknown kind, or an offset before the onset.
+        ValueError: unknown kind, an offset before the onset, or a frame that no video has.
     """
 
     offset: int

@@ -7,8 +7,8 @@ a table with a column for the video and optional ones for subject, fps and numbe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aumer.errors import UsageError
@@ -30,11 +30,13 @@ class Labels:
     Attributes:
         videos: all videos in the file, including those without expressions.
         table: as it was read.
+        frames: how many each video has by the file, where it says so.
     """
 
     truths: tuple[Truth, ...]
     videos: tuple[Video, ...]
     table: IntervalTable
+    frames: Mapping[VideoKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class PredictedFile:
     Attributes:
         reversed: lines with offset before onset, if these are left out.
         table: as it was read.
+        frames: how many each video has by the file, where it says so.
     """
 
     rows: tuple[PredictedInterval, ...]
     reversed: tuple[int, ...]
     table: IntervalTable
+    frames: Mapping[VideoKey, int] = field(default_factory=dict)
 
 
 def read_predicted(
@@ -68,7 +72,10 @@ def read_predicted(
     subjects = Subjects(videos)
     found = []
     wrong = []
+    frames: dict[VideoKey, int] = {}
     for row in table:
+        if row.frames is not None:
+            frames.setdefault(_video(table, row, subjects).key, row.frames)
         if (kind := row.expression) is None:
             continue
         video = _video(table, row, subjects)
@@ -83,7 +90,7 @@ def read_predicted(
         found.append(
             PredictedInterval(*video.key, kind, onset, offset, apex, score, row.label, row.line)
         )
-    return PredictedFile(tuple(found), tuple(wrong), table)
+    return PredictedFile(tuple(found), tuple(wrong), table, frames)
 
 
 def read_predictions(
@@ -135,8 +142,11 @@ def read_labels(
     subjects = Subjects(videos)
     truths = []
     named: dict[VideoKey, Video] = {}
+    frames: dict[VideoKey, int] = {}
     for row in table:
         video = _video(table, row, subjects)
+        if row.frames is not None:
+            frames.setdefault(video.key, row.frames)
         if row.kind != "ignore":
             known = replace(video, fps=row.fps or video.fps, frames=row.frames or video.frames)
             named.setdefault(video.key, known)
@@ -145,7 +155,7 @@ def read_labels(
             if offset is not None and offset < onset:
                 raise _reversed(table, row)
             truths.append(Truth(*video.key, kind, onset, offset, apex, row.label, row.line))
-    return Labels(tuple(truths), tuple(named.values()), table)
+    return Labels(tuple(truths), tuple(named.values()), table, frames)
 
 
 def counted_from(reading: IntervalReading | None, first_frame: int | None) -> IntervalReading:

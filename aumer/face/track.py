@@ -168,6 +168,22 @@ class FaceTracker:
         made._landmarkers.add(first)
         return made
 
+    def warm_up(self, image: ImageArray) -> None:
+        """Have detector and landmarker do once what the first face would wait for.
+
+        Args:
+            image: of the size of those that come; it needs no face.
+        """
+        self._detect(image)
+        height, width = image.shape[:2]
+        side = min(height, width) / 2
+        middle = np.array([width, height, width, height]) / 2
+        box = np.asarray(middle + np.array([-1, -1, 1, 1]) * side / 2, np.float32)
+        landmarker = self._landmarkers.take()
+        for _ in range(2):  # the first finds, and those after it carry
+            landmarker(image, box)
+        self._landmarkers.give_back(landmarker)
+
     def reset(self) -> None:
         """Forget everything: the next frame is treated as the first of a video."""
         for track in self._tracks:

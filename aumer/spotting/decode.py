@@ -16,7 +16,7 @@ from aumer.errors import ConfigError, UsageError
 from aumer.spotting.channels import CHANNELS, classes, column
 from aumer.spotting.parts import TrackDecoder
 from aumer.strict import KEEPS, require, within
-from aumer.types import KINDS, BoolArray, Expression, FloatArray, Kind, Scores, runs
+from aumer.types import KINDS, BoolArray, Expression, Features, FloatArray, Kind, Scores, runs
 
 Signal = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -342,10 +342,10 @@ def ten_tracks(scores: Scores) -> FloatArray:
 
 
 def expression_at(
-    scores: Scores, kind: Kind, onset: int, apex: int, offset: int, score: float
+    seen: Scores | Features, kind: Kind, onset: int, apex: int, offset: int, score: float
 ) -> Expression:
-    """An expression from its rows of onset, apex and offset in `scores`."""
-    frames, times = scores.frames, scores.times
+    """An expression from the rows of `seen` that it begins, peaks and ends at."""
+    frames, times = seen.frames, seen.times
     return Expression(
         kind=kind,
         onset=int(frames[onset]),

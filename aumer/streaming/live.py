@@ -117,22 +117,25 @@ class Live:
         self._stopped = True
         if self._played is not None:
             self._played.stop()
+        if self._reader is not None:  # a camera may hang
+            self._reader.end()
 
     def close(self) -> None:
         """Give everything back; what was recorded so far is kept. Harmless when repeated."""
         self._began = True
-        if self._reader is not None:
-            self._reader.close()
-        self._frames.close()
+        # What is read is closed by its reader, in the reader's thread: a camera may hang there.
+        (self._frames if self._reader is None else self._reader).close()
         writer, self._writer = self._writer, None
-        if writer is not None and self._played is not None:
-            if self._played.recorded and self._record is not None:
-                with writer:
-                    pass
-                self.summary.recording = as_path("record", self._record)
-            else:
-                writer.discard()  # of no frame there is no film
-        self._spotter.close()
+        try:
+            if writer is not None and self._played is not None:
+                if self._played.recorded and self._record is not None:
+                    with writer:
+                        pass
+                    self.summary.recording = as_path("record", self._record)
+                else:
+                    writer.discard()  # of no frame there is no film
+        finally:
+            self._spotter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -150,17 +153,18 @@ class Live:
                 overwrite=self._overwrite,
             )
         self._played = Played(self._frames, by_clock=self._by_clock, record=self._writer)
-        if self._stopped:
-            self._played.stop()
         self._reader = VideoReader(
             self._played, end=self._end, keep=keep, queue_size=_WAITING, drops=self._by_clock
         )
+        if self._stopped:  # before there was any of them
+            self.stop()
         return self._reader
 
     def _steps(self) -> Generator[LiveStep, None, None]:
         due = -np.inf
         if self._by_clock:
-            self._spotter.warm_up()
+            info = self._frames.info
+            self._spotter.warm_up((info.width, info.height))
         places = self._spotter.reached(
             self._opened, keeps_s=self._decisions.keeps_s, workers=self._workers
         )

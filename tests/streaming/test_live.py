@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 import aumer
 from aumer.config import load_settings
 from aumer.errors import UsageError, VideoError
+from aumer.face.backend import CheckedLandmarker
 from aumer.motion.analysis import analyze, reached
+from aumer.pipeline import Spotter
 from aumer.testing.moving_face import brow_raise, film, smile
 from aumer.video import ArraySource, VideoReader, open_video
 from aumer.video.played import Played
+from aumer.video.writer import VideoFile
 
 WINDOW = (130, 20, 320, 210)
 #: Noise is known soon, so that short films have something final before they end; and the motion of
@@ -179,6 +183,64 @@ def test_what_was_recorded_until_an_error_is_kept(tmp_path: Path) -> None:
     with open_video(path) as video:
         assert 10 < sum(1 for _ in video) <= 60
     assert [p.name for p in tmp_path.iterdir()] == ["seen.mov"]
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = VideoFile._check_room
+
+    def full(file: VideoFile) -> None:
+        room(file)
+        if file._count >= 30:
+            raise UsageError("the disk is nearly full")
+
+    monkeypatch.setattr(VideoFile, "_check_room", full)
+    path = tmp_path / "seen.mp4"
+    with aumer.live(performance()[:75], fps=30, model="rules", record=path) as run:
+        list(run)
+    assert run.summary.analyzed == 75 and run.summary.recording == path
+    (note,) = run.summary.notes
+    assert "the recording ends at 1.0 s" in note
+    with open_video(path) as video:
+        assert sum(1 for _ in video) == 30
+
+
+def test_a_source_that_hangs_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    class Hanging(ArraySource):
+        def frames(self) -> Any:
+            for k, one in enumerate(super().frames()):
+                if k == 20:
+                    go.wait(20.0)
+                yield one
+
+    images = performance()[:40]
+    monkeypatch.setattr("aumer.streaming.live.open_source", lambda *_: Hanging(images, 30.0))
+    run = aumer.live(images, fps=30, model="rules")
+    threading.Timer(1.0, run.stop).start()
+    threading.Timer(2.0, go.set).start()
+    begin = time.monotonic()
+    list(run)
+    assert run.summary.analyzed == 20
+    assert time.monotonic() - begin < 15.0
+
+
+def test_warming_up_reads_the_networks_that_the_first_face_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, ...]] = []
+    look = CheckedLandmarker.__call__
+
+    def noted(self: CheckedLandmarker, image: Any, box: Any) -> Any:
+        asked.append(image.shape)
+        return look(self, image, box)
+
+    monkeypatch.setattr(CheckedLandmarker, "__call__", noted)
+    with Spotter(model="rules") as spotter:
+        spotter.warm_up((320, 240))
+    assert asked and set(asked) == {(240, 320, 3)}
 
 
 @pytest.mark.parametrize(

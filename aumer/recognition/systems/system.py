@@ -7,7 +7,7 @@ training, prediction, attribution and files are implemented here.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -24,6 +24,7 @@ from aumer.foreign import foreign
 from aumer.graph.rois import DEFAULT_ROIS
 from aumer.learning.machine import device_named, device_of
 from aumer.learning.portable import Portable, Shares
+from aumer.recognition.calibration import sharpness
 from aumer.recognition.interface import (
     Callback,
     Floats,
@@ -111,6 +112,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         self.learning, self.seed, self.device = learning, seed, device_named(device)
         self.inputs: SequenceSettings = inputs or self.default_inputs
         self.net: nn.Module | None = None
+        self._sharpness = 1.0
         if learning.rates != self.default_learning.rates:
             with torch.device("meta"):  # structure without weights
                 require_rates(self.build(2), learning)
@@ -181,10 +183,23 @@ class SequenceSystem(Recognizer, Generic[C]):
             callbacks=callbacks,
         )
         self.net, self.log, self.classes = net, learned.log, clips.classes
+        self._sharpness = self._calibrated(clips, learned.inner_subjects)
         return self
+
+    def _calibrated(self, clips: SequenceClips, inner: Collection[str]) -> float:
+        """The logits' factor, found on the clips of the subjects kept out of the gradient."""
+        rows = np.array([subject in inner for subject in clips.subjects], bool)
+        if not rows.any():
+            return 1.0
+        some = [clip for clip, kept_out in zip(clips.inputs, rows, strict=True) if kept_out]
+        logits = np.asarray(self._run(some, embed=False).numpy(), np.float64)
+        return sharpness(logits, clips.labels[rows])
 
     def predict_proba(self, inputs: Sequence[ClipSequence], sources: Sequence[str] = ()) -> Floats:
         """N clips -> (N, C) float64 probabilities; the rows sum to 1.
+
+        They are calibrated (`aumer.recognition.calibration`) on the subjects that training kept out
+        of the gradient (``learning.inner_share``), where there are any.
 
         Args:
             sources: the data set of each clip; not used by the published systems.
@@ -193,7 +208,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             UsageError: it is not fitted, or clips without the required flow.
         """
         logits = self._run(inputs, embed=False)
-        return np.asarray(torch.softmax(logits.double(), 1).numpy(), np.float64)
+        return np.asarray(torch.softmax(self._sharpness * logits.double(), 1).numpy(), np.float64)
 
     def embeddings(self, inputs: Sequence[ClipSequence]) -> FloatArray:
         """N clips -> (N, D) float32: the input of the network's last layers.
@@ -291,6 +306,7 @@ class SequenceSystem(Recognizer, Generic[C]):
             "seed": self.seed,
             "precision": precision,
             "inputs": settings_table(self.inputs),
+            "sharpness": self._sharpness,
         }
         small = packed(weights.arrays_of(self.net), precision)
         write_weights(path, self, small, about, card, overwrite=overwrite)
@@ -317,6 +333,8 @@ class SequenceSystem(Recognizer, Generic[C]):
             )
             if about["precision"] == "int8":
                 round_activations(net)
+            # Networks of files of before were not calibrated.
+            made._sharpness = float(about.get("sharpness", 1.0))
         made.net, made.classes, made.card = net.eval(), found.classes, found.card
         return made
 
@@ -326,7 +344,7 @@ class SequenceSystem(Recognizer, Generic[C]):
         assert self.net is not None
         (inputs,) = self.examples(1)
         return Portable(
-            Shares(self.net.to("cpu").eval()),
+            Shares(self.net.to("cpu").eval(), self._sharpness),
             {name: x[:2] for name, x in inputs.items()},
             {name: {0: "batch"} for name in inputs},
             "probabilities",
