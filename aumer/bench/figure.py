@@ -59,6 +59,11 @@ class Figure:
         return int(self.counts.shape[1])
 
     @property
+    def size(self) -> tuple[int, int]:
+        """How many subjects there are, and truths of all of them."""
+        return len(self.subjects), int(self.truths.sum())
+
+    @property
     def by_seed(self) -> tuple[float, ...]:
         """Of all subjects' counts, for each seed."""
         counts = self.counts.sum(axis=0)

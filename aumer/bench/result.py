@@ -274,6 +274,7 @@ def comparison_notes(first: Result[Any], second: Result[Any]) -> list[str]:
     names = _told_apart(first, second)
     notes = [
         f"{name}: {one.protocol.heading}, seeds {', '.join(map(str, one.protocol.seeds))}"
+        + (f"; {words}" if (words := one.chosen_on()) else "")
         for name, one in zip(names, (first, second), strict=True)
     ]
     here, there = (

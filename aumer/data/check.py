@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from aumer.data.dataset import DataSet
@@ -245,6 +245,11 @@ def _counts(records: Sequence[VideoRecord], annotations: Sequence[Annotation]) -
 
 def _cells(table: TableReport) -> Iterator[Fault]:
     """What the reader of a table noted and left to a policy."""
+    if table.parts:  # their rows have the same numbers
+        for part in table.parts:
+            for fault in _cells(part):
+                yield replace(fault, message=f"{part.path.name}: {fault.message}")
+        return
     names = {a.row: (a.subject, a.video) for a in table.annotations}
     for c in table.corrections:
         if not c.rule.final:
@@ -316,9 +321,8 @@ def _videos(
             except AumerError as error:
                 yield Fault("unreadable-video", str(error), *key)
             else:
-                if rate is not None and abs(rate / record.fps - 1) >= _RATE_TOLERANCE:
-                    message = f"{record.path} has {rate:g} frames a second, not {record.fps:g}"
-                    yield Fault("frame-rate", message, *key)
+                if problem := rate_problem(record, rate):
+                    yield Fault("frame-rate", problem, *key)
         for a in record.annotations:
             if a.kind == "micro" and a.offset is not None:
                 seconds = (a.offset - a.onset) / record.fps
@@ -336,6 +340,13 @@ def _videos(
                     yield Fault("outside-video", message, *key, a.row)
         if progress is not None:
             progress(number, len(records))
+
+
+def rate_problem(record: VideoRecord, rate: float | None) -> str:
+    """What to say of a file whose own rate is not that of its data set; nothing if it is."""
+    if rate is None or abs(rate / record.fps - 1) < _RATE_TOLERANCE:
+        return ""
+    return f"{record.path} has {rate:g} frames a second, not {record.fps:g}"
 
 
 def _decoded(record: VideoRecord) -> tuple[float | None, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +15,7 @@ from aumer.data.folders import KeyOf, Media, checked_root, places, scan
 from aumer.data.report import DataReport, Fault, Key, TableReport, Unplaced
 from aumer.errors import UsageError
 from aumer.files import StrPath
+from aumer.tables.cells import nearest_frame
 from aumer.types import Annotation, Features, VideoRecord
 
 if TYPE_CHECKING:
@@ -206,7 +207,9 @@ class NumberedImages(JoinedDataSet):
         if cls.parts:
             tables = (merge_tables(tables),)
         rows = tables[0].annotations
-        key = by_table_names((a.subject, a.video) for a in rows) if cls.by_name else cls.key
+        names = {(a.subject, a.video) for a in rows}
+        key = by_table_names(names) if cls.by_name else cls.key
+        key = spelled_as_in_table(key, names)
         found, doubts = locate_videos(cls, root, key, prefer=[images] if images else [])
         if cls.clips:
             doubts += unannotated_clips(rows, found)
@@ -272,6 +275,37 @@ def by_table_names(names: Iterable[Key]) -> KeyOf:
     return key_of
 
 
+def spelled_as_in_table(key: KeyOf, names: Iterable[Key]) -> KeyOf:
+    """Finds what `key` finds, called as the table calls it; and folders and files that differ from
+    a table's video in case and in zeros before numbers alone (``ep2_1f`` of ``EP02_01f``).
+
+    Where several videos may be meant, the folders above must name the subject. A name of one or two
+    letters tells nothing by itself.
+    """
+    exact = set(names)
+    by_name: dict[str, set[Key]] = defaultdict(set)
+    for name in exact:
+        by_name[_loose(name[1])].add(name)
+
+    def key_of(parts: tuple[str, ...]) -> Key | None:
+        found = key(parts)
+        if found in exact or not parts:
+            return found
+        *above, last = parts if found is None else found
+        same = by_name.get(_loose(last), set()) if len(last) > 2 else set()
+        subjects = set(map(_loose, above))
+        own = [name for name in same if _loose(name[0]) in subjects]
+        if found is None and not own:
+            own = list(same)
+        return own[0] if len(own) == 1 else found
+
+    return key_of
+
+
+def _loose(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold())
+
+
 def unannotated_clips(rows: Iterable[Annotation], found: Mapping[Key, Media]) -> list[Fault]:
     """A fault for each clip that no row is of."""
     known = {(a.subject, a.video) for a in rows}
@@ -295,7 +329,7 @@ def merge_tables(tables: Sequence[TableReport]) -> TableReport:
             lengths={**other.lengths, **first.lengths},
             rates={**other.rates, **first.rates},
         )
-    return first
+    return replace(first, parts=tuple(tables))
 
 
 def find_tables(
@@ -382,7 +416,11 @@ def _readable(root: StrPath, read: Callable[[Path], T]) -> tuple[list[tuple[Path
 
 
 def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
-    """Where the images carry the numbers that the coders wrote, less 1 in the annotation."""
+    """Where the images carry the numbers that the coders wrote, less 1 in the annotation.
+
+    Of an onset or offset whose image is missing between others, the images between the two that are
+    there are what is in the video.
+    """
     if media.numbers is None:
         return annotation, ""
     onset = media.index(annotation.onset + 1)
@@ -390,10 +428,19 @@ def by_number(annotation: Annotation, media: Media) -> tuple[Annotation | None, 
         None if frame is None else media.index(frame + 1)
         for frame in (annotation.apex, annotation.offset)
     )
-    # An apex before the first image has no frame; that it lies outside is seen in the table.
-    apex = None if apex is not None and apex < 0 else apex
+    # An apex before the first image has no frame, as one that is missing; that it lies outside is
+    # seen in the table.
+    if apex is not None and (apex < 0 or media.lacks((annotation.apex or 0) + 1)):
+        apex = None
+    ends = [frame + 1 for frame in (annotation.onset, annotation.offset) if frame is not None]
+    if offset is not None and media.lacks(ends[-1]):
+        offset -= 1
     if onset >= 0:
-        return replace(annotation, onset=onset, apex=apex, offset=offset), ""
+        missing = next((number for number in ends if media.lacks(number)), None)
+        problem = "" if missing is None else f"image {missing} is missing between others"
+        if missing is not None and offset is not None and offset <= onset:
+            return None, problem
+        return replace(annotation, onset=onset, apex=apex, offset=offset), problem
     problem = f"image {annotation.onset + 1} lies before the first, {media.numbers[0]}"
     last = apex if offset is None else offset
     if last is None or last < 0:
@@ -422,7 +469,7 @@ def at_other_rate(fps: float, counted: float) -> Locate:
 
     def locate(annotation: Annotation, media: Media) -> tuple[Annotation | None, str]:
         onset, apex, offset = (
-            None if frame is None else math.floor(frame * fps / counted + 0.5)
+            None if frame is None else nearest_frame(frame * fps / counted)
             for frame in (annotation.onset, annotation.apex, annotation.offset)
         )
         assert onset is not None

@@ -16,6 +16,7 @@ from aumer.data.dataset import (
     join,
     locate_videos,
     merge_tables,
+    spelled_as_in_table,
 )
 from aumer.data.report import DataReport, Fault, Key, TableReport
 from aumer.files import StrPath
@@ -104,8 +105,8 @@ class Dfme(JoinedDataSet):
         tables, faults = find_tables(root, cls.read, table)
         if cls.parts:
             tables = (merge_tables(tables),)
-        found, doubts = locate_videos(cls, root, _key)
         rates = tables[0].rates
+        found, doubts = locate_videos(cls, root, spelled_as_in_table(_key, rates))
         doubts += [
             Fault("unannotated-clip", f"{media.path}: no row gives its frame rate", *key)
             for key, media in found.items()

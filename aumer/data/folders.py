@@ -49,6 +49,12 @@ class Media:
             return len(numbers) - 1 + number - numbers[-1]
         return bisect_left(numbers, number)
 
+    def lacks(self, number: int) -> bool:
+        """Whether the image with this number is missing between others."""
+        numbers = self.numbers or (number,)
+        between = numbers[0] < number < numbers[-1]
+        return between and numbers[bisect_left(numbers, number)] != number
+
     def faults(self, key: Key) -> list[Fault]:
         """Images that are missing, or whose numbers repeat."""
         numbers = self.numbers or ()
@@ -133,6 +139,8 @@ def places(
 ) -> tuple[Mapping[Key, Media], list[Fault]]:
     """The place of each video, and a fault for each that has several which nothing tells apart.
 
+    Of these the one with the fewest folders above it is taken, as copies lie deeper.
+
     Args:
         key: subject and video of a path below the root; `None` for one of neither.
         prefer: texts of paths, the wanted one first: versions of one video (raw, cropped).
@@ -149,7 +157,8 @@ def places(
     chosen, faults = {}, []
     for name, several in found.items():
         best = min(map(rank, several))
-        first, *others = [one for one in several if rank(one) == best]
+        equal = [one for one in several if rank(one) == best]
+        first, *others = sorted(equal, key=lambda one: (len(one.parts), one.parts))
         chosen[name] = first
         if others:
             also = ", ".join(str(one.path) for one in others)

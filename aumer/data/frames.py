@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 from aumer.data.report import Log, Rule
-from aumer.tables.cells import Row
+from aumer.tables.cells import Row, nearest_frame
 from aumer.types import Annotation, Kind
 
 FRACTION = Rule(
@@ -93,10 +92,10 @@ def annotation(
 
 def _frame(row: Row, log: Log, column: str) -> int:
     found = row.number_in(column)
-    nearest = math.floor(found + 0.5)
-    if nearest != found:
-        log.correct(FRACTION, row.number, column, found, nearest)
-    return nearest
+    frame = nearest_frame(found)
+    if frame != found:
+        log.correct(FRACTION, row.number, column, found, frame)
+    return frame
 
 
 def kind_of(row: Row, column: str, words: dict[str, Kind]) -> Kind:

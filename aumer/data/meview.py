@@ -14,6 +14,7 @@ from aumer.data.dataset import (
     find_tables,
     join,
     locate_videos,
+    spelled_as_in_table,
     unannotated_clips,
 )
 from aumer.data.folders import Media
@@ -87,7 +88,9 @@ class Meview(JoinedDataSet):
         """
         tables, faults = find_tables(root, read_table, table)
         rows = tables[0].annotations
-        found, doubts = locate_videos(cls, root, by_table_names((a.subject, a.video) for a in rows))
+        names = {(a.subject, a.video) for a in rows}
+        key = spelled_as_in_table(by_table_names(names), names)
+        found, doubts = locate_videos(cls, root, key)
         doubts += unannotated_clips(rows, found)
         keys = {(a.subject, a.video) for a in rows} | set(found)
         rates = {key: _rate(found.get(key)) for key in keys}

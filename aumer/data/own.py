@@ -17,7 +17,7 @@ from aumer.errors import UsageError
 from aumer.files import StrPath, exists
 from aumer.names import inside, is_file
 from aumer.tables import intervals
-from aumer.tables.cells import text_of
+from aumer.tables.cells import nearest_frame, text_of
 from aumer.tables.intervals import IntervalRow, IntervalTable
 from aumer.types import Annotation, Kind
 
@@ -328,7 +328,7 @@ def _first_rows(table: IntervalTable, named: Named) -> dict[str, IntervalRow]:
         for role in ("subject", "fps"):
             one, other = (text_of(getattr(one, role)) for one in (first, row))
             if one != other:
-                before = table.line_name.format(first.line)
+                before = table.line(first.line)
                 raise table.error(row, role, f"found {other!r}, but {before} has {one!r}")
     return found
 
@@ -350,7 +350,7 @@ def _frame(
     if frame is not None or seconds is None:
         return frame
     if nearest is None and row.fps is not None:
-        return round(seconds * row.fps)
+        return nearest_frame(seconds * row.fps)
     if nearest is None:
         raise table.error(
             row, f"{name}_s", "seconds need the video; load the data set instead of its table"
@@ -389,7 +389,7 @@ class _Clocks:
         import numpy as np
 
         if fps is not None:  # then it stands for the times, as in open_video
-            return round(seconds * fps)
+            return nearest_frame(seconds * fps)
         path = inside(self._root, name, links=True)
         if not exists(path):
             return None

@@ -58,6 +58,7 @@ class TableReport:
         rows: lines with data. A line may hold several annotations (SMIC-HS).
         lengths: frames of a video, by subject and video, where the table says so.
         rates: frames per second of a video, where the table says so.
+        parts: the tables that it was made of, whose rows are numbered apart; none for one alone.
     """
 
     dataset: str
@@ -69,6 +70,7 @@ class TableReport:
     refusals: tuple[Refusal, ...] = ()
     lengths: Mapping[Key, int] = field(default_factory=dict)
     rates: Mapping[Key, float] = field(default_factory=dict)
+    parts: tuple[TableReport, ...] = ()
 
     @classmethod
     def of(

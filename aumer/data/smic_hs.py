@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from aumer.data.dataset import JoinedDataSet, find_tables, join, locate_videos
+from aumer.data.dataset import JoinedDataSet, by_number, find_tables, join, locate_videos
 from aumer.data.folders import Media
 from aumer.data.frames import annotation
 from aumer.data.report import DataReport, Key, Log, Rule, TableReport
@@ -181,7 +181,7 @@ class _Camera:
             return a, ""
         onset, offset = a.onset + self.first, a.offset + self.first
         if numbers[0] <= onset and offset <= numbers[-1]:  # the camera's numbers
-            return replace(a, onset=media.index(onset), offset=media.index(offset)), ""
+            return by_number(replace(a, onset=onset - 1, offset=offset - 1), media)
         if len(numbers) == self.last - self.first + 1:  # the extended clip, numbered anew
             return a, ""
         if len(numbers) == offset - onset + 1:  # onset to offset, numbered anew

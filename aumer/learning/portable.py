@@ -32,11 +32,11 @@ class Portable:
 
 
 class Shares(nn.Module):
-    """A network's logits as probabilities."""
+    """A network's logits, times a factor, as probabilities."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, factor: float = 1.0) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.factor = net, factor
 
     def forward(self, **inputs: Tensor) -> Tensor:
-        return torch.softmax(self.net(**inputs), -1)
+        return torch.softmax(self.factor * self.net(**inputs), -1)

@@ -1,7 +1,7 @@
-"""How the papers of this package make intervals of curves.
+"""Decoders of the papers in this package, from curves to intervals.
 
-Both read one kind's tracks alone, and their `threshold` acts on finished scores, so that training
-chooses it on inner subjects as it does for ours.
+Both read the tracks of one kind, and their `threshold` acts on final scores, so that training
+chooses it on inner subjects as for aumer's decoder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Signal = npt.NDArray[np.float64]
 
 
 def _filled(scores: Scores) -> Signal:
-    """(T, 10) tracks, 0 where there are none."""
+    """(T, 10) tracks, 0 in invalid rows."""
     values = ten_tracks(scores).astype(np.float64)
     return np.where(np.isfinite(values), values, 0.0)
 
@@ -32,12 +32,14 @@ def _filled(scores: Scores) -> Signal:
 class PeakDecoder(TrackDecoder):
     """SOFTNet's: the action track, smoothed over an expression's usual length, and its peaks.
 
-    A peak counts from mean + `threshold` (max - mean) of the video on; the expression reaches half
-    the usual length to either side. A video's highest peak is thus always found, as in the paper.
+    A peak counts if it reaches mean + `threshold` (max - mean) of the video; the expression extends
+    half the usual length to either side. So a video's highest peak is always found, as in the
+    paper.
 
     Attributes:
         threshold: the paper's p, .55 there.
-        half_s: half the usual length of micro and of macro: the medians of CAS(ME)^2 and SAMM-LV.
+        half_s: half the usual length of micro- and macro-expressions: the medians of CAS(ME)^2 and
+            SAMM-LV.
 
     Raises:
         ConfigError: a value out of range.
@@ -74,14 +76,14 @@ class PeakDecoder(TrackDecoder):
 
 @dataclass(frozen=True)
 class GrowingDecoder(TrackDecoder):
-    """After BoostingVRME (2025): an interval grows round each peak, as far as suits it best.
+    """After BoostingVRME (2025): an interval grows around each peak to the best extent.
 
     The paper (its abstract) chooses among intervals of several sizes by how the curve evolves, how
     long expressions last, and how frequent classes are. Chosen: from each peak of the apex track
     the interval grows while the action track keeps a share of its value there; of `shares` the one
-    wins whose inside most exceeds the flanks, times how usual its duration is; the score is the
-    geometric mean of the peak's and of that; where two overlap by an IoU above `nms_iou`, of one
-    kind or of both, the weaker goes. Frequency is left to the tracks, which learned it.
+    is taken whose inside most exceeds the flanks, times a factor for its duration; the score is the
+    geometric mean of this and the peak's; of two with an IoU above `nms_iou`, of any kinds, the
+    weaker is removed. The tracks have learned the frequency of classes.
 
     Raises:
         ConfigError: a value out of range.
