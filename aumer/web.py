@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from aumer.errors import UsageError
 
@@ -86,7 +86,7 @@ class _Connection(H11Protocol):
         # Of a request that has been answered, or is being answered, the rest may be wrong, too.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for event in events:
-                self.transport.write(self.conn.send(event) or b"")
+                self.transport.write(self.conn.send(event))
         self.transport.close()
 
     def _await_head(self) -> None:
@@ -95,7 +95,8 @@ class _Connection(H11Protocol):
         self._waiting = self.loop.call_later(self._head_s, self._end_waiting)
 
     def _end_waiting(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        if cycle is None or cycle.response_complete:
             self.transport.close()
 
 
