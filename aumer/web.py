@@ -86,7 +86,7 @@ class _Connection(H11Protocol):
         # Of a request that has been answered, or is being answered, the rest may be wrong, too.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for event in events:
-                self.transport.write(self.conn.send(event) or b"")
+                self.transport.write(self.conn.send(event))
         self.transport.close()
 
     def _await_head(self) -> None:
